@@ -1,0 +1,36 @@
+"""Stateful LLM agents in a Jupyter notebook.
+
+Everything public is imported on first use, so that ``import letta_kernel`` costs nothing at kernel start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from letta_kernel.api import Agent as Agent
+    from letta_kernel.tools.options import tool as tool
+
+__version__ = "0.1.0"
+__all__ = ["Agent", "__version__", "load_ipython_extension", "tool"]
+
+_PUBLIC = {"Agent": "letta_kernel.api", "tool": "letta_kernel.tools.options"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        from importlib import import_module
+
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Add ``%agent`` and tool discovery to a plain IPython kernel (``%load_ext letta_kernel``)."""
+    from letta_kernel.magics import install
+
+    install(shell)

@@ -1,0 +1,19 @@
+"""Identifiers and times: made by us, never by the database, so that two stores can be merged."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+LOCAL_USER = "user-00000000-0000-4000-8000-000000000000"
+"""The one local user who owns everything until a project says otherwise."""
+
+
+def new_id(kind: str) -> str:
+    """Return a fresh id such as ``agent-6f1c…``; *kind* is the lower-case name of the record."""
+    return f"{kind}-{uuid.uuid4()}"
+
+
+def now() -> datetime:
+    """Return the present moment in UTC, with its time zone, cut to microseconds."""
+    return datetime.now(UTC)

@@ -1,0 +1,254 @@
+"""The typed messages and events that flow between all rooms.
+
+A *message* is what the history keeps. An *event* is what a run says while it happens; display, REST,
+WebSocket and tests are only consumers of events. Deltas are provisional; a `StepEnded` event means that
+everything it carries has been committed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from letta_kernel.ids import LOCAL_USER, new_id, now
+
+Role = Literal["system", "user", "assistant", "tool", "summary", "event"]
+ReturnStatus = Literal["ok", "error", "interrupted", "denied"]
+StopReason = Literal[
+    "end_turn",
+    "error",
+    "llm_api_error",
+    "invalid_llm_response",
+    "invalid_tool_call",
+    "max_steps",
+    "max_tokens_exceeded",
+    "no_tool_call",
+    "tool_rule",
+    "cancelled",
+    "requires_approval",
+    "context_window_overflow_in_system_prompt",
+]
+
+
+class Frozen(BaseModel):
+    """A value that does not change once made and refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Usage(Frozen):
+    """Tokens and money a model call (or several) took; ``cost`` is in US dollars, None if unknown."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: float | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        costs = [u.cost for u in (self, other) if u.cost is not None]
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            cost=sum(costs) if costs else None,
+        )
+
+
+class ToolCall(Frozen):
+    """A model's wish to call a tool; ``arguments`` is the JSON text just as the model sent it."""
+
+    id: str
+    name: str
+    arguments: str = "{}"
+
+
+class Message(BaseModel):
+    """One entry of an agent's history (a row of the ``messages`` table).
+
+    ``seq`` orders messages within one agent and is given by the store. A ``tool`` message answers the
+    call named by ``tool_call_id``; ``content`` is then the bare result text. ``thinking`` keeps a
+    provider's signed reasoning blocks, which must be passed back unchanged.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(default_factory=lambda: new_id("message"))
+    agent_id: str
+    seq: int = 0
+    run_id: str | None = None
+    step_id: str | None = None
+    role: Role
+    content: str = ""
+    reasoning: str = ""
+    thinking: list[dict[str, Any]] = []
+    tool_calls: list[ToolCall] = []
+    tool_call_id: str | None = None
+    name: str | None = None
+    status: ReturnStatus | None = None
+    interrupted: bool = False
+    created_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
+class RunStarted(Frozen):
+    """A run has begun and its user message or system event is committed."""
+
+    type: Literal["run_started"] = "run_started"
+    run_id: str
+    agent_id: str
+    agent_name: str
+    model: str
+    model_label: str = ""  # shown beside every answer, e.g. "demo model: no language model"
+
+
+class StepStarted(Frozen):
+    """A model call is about to be made. ``retrieved`` lists passages placed beside the message."""
+
+    type: Literal["step_started"] = "step_started"
+    step_id: str
+    number: int  # 1 for the first step of the run
+    retrieved: list[dict[str, Any]] = []
+
+
+class ReasoningDelta(Frozen):
+    """A piece of the model's inner thoughts, as it streams."""
+
+    type: Literal["reasoning_delta"] = "reasoning_delta"
+    text: str
+
+
+class TextDelta(Frozen):
+    """A piece of the answer, as it streams."""
+
+    type: Literal["text_delta"] = "text_delta"
+    text: str
+
+
+class ToolCallDelta(Frozen):
+    """A piece of a tool call; pieces of parallel calls interleave and are told apart by ``index``."""
+
+    type: Literal["tool_call_delta"] = "tool_call_delta"
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class StreamReset(Frozen):
+    """The deltas of this step so far are void: the model call failed and is being tried again."""
+
+    type: Literal["stream_reset"] = "stream_reset"
+
+
+class ToolStarted(Frozen):
+    """A tool call begins to run. ``arguments`` are the validated ones, as JSON-ready values."""
+
+    type: Literal["tool_started"] = "tool_started"
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+    runs_in: str = "notebook"  # "core", "notebook", "sandbox" or "mcp"
+
+
+class ToolProgress(Frozen):
+    """Something a running tool printed (stdout, stderr) or reported (progress)."""
+
+    type: Literal["tool_progress"] = "tool_progress"
+    call_id: str
+    text: str
+    stream: Literal["stdout", "stderr", "progress"] = "stdout"
+
+
+class ToolReturned(Frozen):
+    """A tool call has its result. ``text`` is what the model sees; ``display`` a MIME bundle for people."""
+
+    type: Literal["tool_returned"] = "tool_returned"
+    call_id: str
+    name: str
+    status: ReturnStatus
+    text: str
+    seconds: float
+    display: dict[str, Any] | None = None
+    error: str | None = None  # one line: type and message
+    traceback: str | None = None  # on demand only
+
+
+class MemoryChanged(Frozen):
+    """A core memory block was changed, and the change is committed."""
+
+    type: Literal["memory_changed"] = "memory_changed"
+    label: str
+    before: str
+    after: str
+    version: int
+    call_id: str | None = None
+
+
+class ApprovalRequested(Frozen):
+    """The run waits for a person to approve, deny or edit these calls."""
+
+    type: Literal["approval_requested"] = "approval_requested"
+    calls: list[ToolCall]
+
+
+class Notice(Frozen):
+    """A quiet line for the person: a retry with its countdown (``seconds``), a fallback, a warning."""
+
+    type: Literal["notice"] = "notice"
+    level: Literal["info", "warning", "error"] = "info"
+    text: str
+    seconds: float | None = None
+
+
+class StepEnded(Frozen):
+    """A step is over and committed: these messages are in the history for good."""
+
+    type: Literal["step_ended"] = "step_ended"
+    step_id: str
+    number: int
+    messages: list[Message]
+    usage: Usage
+    seconds: float
+    first_token: float | None = None  # seconds from the request to the first streamed piece
+    model: str
+
+
+class RunEnded(Frozen):
+    """The run is over and its record committed. ``error`` is one line, None if all went well."""
+
+    type: Literal["run_ended"] = "run_ended"
+    run_id: str
+    stop_reason: StopReason
+    error: str | None = None
+    steps: int
+    usage: Usage
+    seconds: float
+    first_token: float | None = None
+    model: str
+
+
+Event = Annotated[
+    RunStarted
+    | StepStarted
+    | ReasoningDelta
+    | TextDelta
+    | ToolCallDelta
+    | StreamReset
+    | ToolStarted
+    | ToolProgress
+    | ToolReturned
+    | MemoryChanged
+    | ApprovalRequested
+    | Notice
+    | StepEnded
+    | RunEnded,
+    Field(discriminator="type"),
+]

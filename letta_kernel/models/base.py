@@ -1,0 +1,156 @@
+"""What a language model is to this package: one request in, a stream of pieces out, a reply at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from letta_kernel.errors import LettaError
+from letta_kernel.messages import ToolCall, Usage
+
+
+@dataclass(slots=True)
+class ChatRequest:
+    """A model call: messages and tools in OpenAI's chat form; ``params`` are sampling parameters."""
+
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    tool_choice: str | dict[str, Any] | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class TextPiece:
+    text: str
+
+
+@dataclass(slots=True)
+class ReasoningPiece:
+    text: str
+
+
+@dataclass(slots=True)
+class CallPiece:
+    """A piece of a tool call; empty fields say nothing new."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class Retrying:
+    """The call failed (``reason``, one line) and is tried again in ``seconds``; earlier pieces are void."""
+
+    reason: str
+    seconds: float
+    attempt: int
+
+
+@dataclass(slots=True)
+class Reply:
+    """The whole reply; always the last piece of a stream."""
+
+    text: str = ""
+    reasoning: str = ""
+    thinking: list[dict[str, Any]] = field(default_factory=list)
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    finish_reason: str = "stop"  # stop, tool_calls, length, content_filter
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    first_token: float | None = None  # seconds from request to the first piece
+
+
+Piece = TextPiece | ReasoningPiece | CallPiece | Retrying | Reply
+
+ErrorKind = Literal[
+    "missing_key",
+    "refused_key",
+    "bad_request",
+    "unknown_model",
+    "rate_limit",
+    "overloaded",
+    "unreachable",
+    "timeout",
+    "broken_stream",
+    "empty",
+    "context_overflow",
+    "content_filter",
+    "replay_miss",
+    "budget",
+    "cancelled",
+    "other",
+]
+
+
+class ModelError(LettaError):
+    """A model call failed for good. The text is one line that says how to mend it."""
+
+    def __init__(self, kind: ErrorKind, text: str, *, partial: Reply | None = None) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.partial = partial
+
+
+class Cancel:
+    """A switch another thread may throw to end a model call or a tool at once."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._callbacks: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._event.is_set()
+
+    def cancel(self) -> None:
+        """Throw the switch; callbacks run in the calling thread, once."""
+        with self._lock:
+            if self._event.is_set():
+                return
+            self._event.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Call *callback* when the switch is thrown (at once if it already was)."""
+        with self._lock:
+            if not self._event.is_set():
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most *seconds*; True if the switch was thrown."""
+        return self._event.wait(seconds)
+
+
+class ChatModel(Protocol):
+    """A language model behind a name such as ``openai/gpt-5-mini`` or ``demo``."""
+
+    name: str
+    label: str  # shown beside every answer, empty for an ordinary model
+    context_window: int  # tokens
+    supports_tools: bool
+    supports_reasoning: bool
+
+    def stream(self, request: ChatRequest, cancel: Cancel) -> Iterator[Piece]:
+        """Yield pieces and at last one `Reply`.
+
+        Closing the iterator (or a KeyboardInterrupt in it) ends the HTTP request at once.
+
+        Raises
+        ------
+        ModelError
+            When the call failed for good, after retries and fallbacks.
+        """
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens *text* takes in this model's own counting."""
+        ...

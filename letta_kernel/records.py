@@ -1,0 +1,176 @@
+"""The records the store keeps: agents, blocks, passages, tools, runs and steps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.messages import StopReason
+
+DEFAULT_BLOCK_LIMIT = 20_000
+"""Characters a core memory block may hold unless it says otherwise."""
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ToolRule(Record):
+    """A constraint on which tools may be called next (names and fields as Letta's)."""
+
+    type: Literal[
+        "run_first",
+        "exit_loop",
+        "continue_loop",
+        "conditional",
+        "constrain_child_tools",
+        "max_count_per_step",
+        "parent_last_tool",
+        "required_before_exit",
+        "requires_approval",
+    ]
+    tool_name: str
+    children: list[str] = []
+    max_count_limit: int | None = None
+    default_child: str | None = None
+    child_output_mapping: dict[str, str] = {}
+    require_output_mapping: bool = False
+    args: dict[str, Any] | None = None  # prefilled arguments; they win over the model's
+
+
+class AgentState(Record):
+    """An agent, without its history: who it is, which model it uses, where its context begins."""
+
+    id: str = Field(default_factory=lambda: new_id("agent"))
+    name: str
+    description: str = ""
+    model: str | None = None  # None: chosen anew each run (models.registry)
+    embedding: str | None = None
+    style: Literal["native", "heartbeat"] = "native"
+    instructions: str = ""  # empty: the default prompt of the style
+    max_steps: int = 50
+    settings: dict[str, Any] = {}
+    tool_rules: list[ToolRule] = []
+    tags: list[str] = []
+    metadata: dict[str, Any] = {}
+    window_start: int = 0  # the first message seq still in the context window
+    summary_id: str | None = None  # the summary message that stands for what went before
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
+class Block(Record):
+    """A labelled piece of core memory, always in the prompt; ``limit`` is in characters."""
+
+    id: str = Field(default_factory=lambda: new_id("block"))
+    label: str
+    value: str = ""
+    limit: int = DEFAULT_BLOCK_LIMIT
+    description: str = ""
+    read_only: bool = False
+    tags: list[str] = []
+    metadata: dict[str, Any] = {}
+    version: int = 1
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
+class BlockVersion(Record):
+    """What a block held, who wrote it (``actor``: agent or user id), in which step, and why."""
+
+    block_id: str
+    version: int
+    value: str
+    actor: str
+    step_id: str | None = None
+    reason: str = ""
+    created_at: datetime = Field(default_factory=now)
+
+
+class Passage(Record):
+    """A piece of archival memory; ``source`` groups ordered passages (``position``) of one text."""
+
+    id: str = Field(default_factory=lambda: new_id("passage"))
+    agent_id: str
+    seq: int = 0
+    content: str
+    tags: list[str] = []
+    source: str | None = None
+    position: int = 0
+    metadata: dict[str, Any] = {}
+    created_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
+class Tool(Record):
+    """A function agents can call. ``parameters`` is the JSON schema the model sees."""
+
+    id: str = Field(default_factory=lambda: new_id("tool"))
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = Field(
+        default_factory=lambda: {"type": "object", "properties": {}, "required": []}
+    )
+    source: str = ""
+    kind: Literal["core", "notebook", "source", "mcp"] = "notebook"
+    runs_in: Literal["core", "notebook", "sandbox", "mcp"] = "notebook"
+    requires_approval: bool = False
+    parallel_safe: bool = False
+    return_limit: int = 50_000  # characters of a result kept for the model
+    time_limit: float | None = None  # seconds; None: no limit of its own
+    notebook: str | None = None  # the notebook (kernel session path) that defined it
+    cell_id: str | None = None
+    tags: list[str] = []
+    metadata: dict[str, Any] = {}
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
+class Run(Record):
+    """One turn: from a user message or event until the agent ends it."""
+
+    id: str = Field(default_factory=lambda: new_id("run"))
+    agent_id: str
+    status: Literal["created", "running", "completed", "failed", "cancelled"] = "running"
+    stop_reason: StopReason | None = None
+    error: str | None = None
+    model: str = ""
+    steps: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: float | None = None
+    first_token: float | None = None  # seconds
+    seconds: float | None = None
+    created_at: datetime = Field(default_factory=now)
+    ended_at: datetime | None = None
+    created_by: str = LOCAL_USER
+
+
+class Step(Record):
+    """One model call and the tool calls it asked for."""
+
+    id: str = Field(default_factory=lambda: new_id("step"))
+    run_id: str
+    agent_id: str
+    number: int
+    model: str = ""
+    stop_reason: StopReason | None = None
+    error: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: float | None = None
+    first_token: float | None = None
+    seconds: float | None = None
+    retrieved: list[dict[str, Any]] = []  # passages placed beside the message
+    tool_stats: list[dict[str, Any]] = []  # per call: name, status, seconds
+    created_at: datetime = Field(default_factory=now)

@@ -1,0 +1,68 @@
+"""Heavy libraries, imported by one background thread only.
+
+litellm and LanceDB take seconds to import. An import interrupted by the stop button leaves half a module
+behind, so nobody else imports them: a caller waits here, interruptibly, for the thread that does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+from types import ModuleType
+
+_lock = threading.Lock()
+_imports: dict[str, _Import] = {}
+
+# litellm reads these while it is imported: no cost map from the network, no .env file.
+_ENVIRONMENT = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+
+
+class _Import(threading.Thread):
+    def __init__(self, name: str) -> None:
+        super().__init__(name=f"import-{name}", daemon=True)
+        self.module_name = name
+        self.error: BaseException | None = None
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        try:
+            for variable, value in _ENVIRONMENT.items():
+                os.environ.setdefault(variable, value)
+            with _one_at_a_time:
+                importlib.import_module(self.module_name)
+        except BaseException as error:  # handed to whoever waits
+            self.error = error
+        finally:
+            self.done.set()
+
+
+_one_at_a_time = threading.Lock()
+
+
+def start(*names: str) -> None:
+    """Begin importing *names* in the background; returns at once."""
+    for name in names:
+        with _lock:
+            if name in _imports and _imports[name].error is None:
+                continue
+            thread = _imports[name] = _Import(name)
+        thread.start()
+
+
+def load(name: str) -> ModuleType:
+    """Return the module *name*, waiting interruptibly until the background thread has imported it.
+
+    Raises
+    ------
+    ImportError
+        Whatever the import itself raised.
+    """
+    start(name)
+    thread = _imports[name]
+    while not thread.done.wait(0.1):  # short waits: a KeyboardInterrupt lands at once everywhere
+        pass
+    if thread.error is not None:
+        raise thread.error
+    return sys.modules[name]
