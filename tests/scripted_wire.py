@@ -1,0 +1,263 @@
+"""What the scripted server puts on the wire: OpenAI chat completions, whole or streamed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any
+
+
+@dataclass
+class Call:
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass
+class Answer:
+    """One answer; what is not set is not said."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: list[Call] = field(default_factory=list)
+    finish: str | None = None  # default: tool_calls if there are calls, else stop
+    usage: dict[str, Any] | None = None
+    pieces: int = 4  # how many deltas texts and arguments are split into
+    interleave: bool = True  # deltas of parallel calls alternate
+    delay: float | None = None  # seconds between pieces; None: the server's
+    model: str | None = None  # name in the answer; None: as asked
+    # faults
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    content_type: str = "application/json"
+    before: float = 0.0  # seconds before the headers
+    hang: float = 0.0  # seconds in mid-stream
+    cut: str | None = None  # clean, abort or line
+    junk: bytes = b""  # put in the middle
+    encoding: str = "utf-8"
+    raw: list[Any] | None = None
+    signature: str = "c2lnbmVk"  # of reasoning, in Anthropic's form
+
+    @property
+    def finish_reason(self) -> str:
+        return self.finish or ("tool_calls" if self.calls else "stop")
+
+
+def _error(message: str, **fields: Any) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error"} | fields}
+
+
+OVERFLOWS: dict[str, tuple[int, Any]] = {
+    "openai": (
+        400,
+        _error(
+            "This model's maximum context length is 8192 tokens. However, your messages resulted "
+            "in 9001 tokens. Please reduce the length of the messages.",
+            param="messages",
+            code="context_length_exceeded",
+        ),
+    ),
+    "anthropic": (
+        400,
+        {"type": "error", **_error("prompt is too long: 210000 tokens > 200000 maximum")},
+    ),
+    "gemini": (
+        400,
+        _error(
+            "The input token count (1100000) exceeds the maximum number of tokens allowed "
+            "(1048576).",
+            code=400,
+            status="INVALID_ARGUMENT",
+        ),
+    ),
+    "vllm": (
+        400,
+        {
+            "object": "error",
+            "message": "This model's maximum context length is 4096 tokens. However, you "
+            "requested 5000 tokens (4000 in the messages, 1000 in the completion).",
+            "type": "BadRequestError",
+            "code": 400,
+        },
+    ),
+    "llama.cpp": (
+        400,
+        _error(
+            "the request exceeds the available context size. try increasing the context size or "
+            "enable context shift",
+            code=400,
+            type="exceed_context_size_error",
+            n_ctx=4096,
+        ),
+    ),
+    "groq": (
+        413,
+        _error(
+            "Request too large for model `m`: Please reduce the length of the messages or "
+            "completion.",
+            code="request_too_large",
+        ),
+    ),
+    "mistral": (
+        422,
+        {
+            "object": "error",
+            "message": "Prompt contains 40000 tokens and 0 draft tokens, too large for model "
+            "with 32768 maximum context length",
+            "type": "invalid_request_error",
+        },
+    ),
+    "together": (
+        422,
+        _error(
+            "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8193. Given: "
+            "9000 `inputs` tokens and 512 `max_new_tokens`"
+        ),
+    ),
+    "lm-studio": (
+        400,
+        {
+            "error": "Trying to keep the first 5000 tokens when context the overflows. However, "
+            "the model is loaded with context length of only 4096 tokens, which is not enough."
+        },
+    ),
+    "cohere": (
+        400,
+        {
+            "message": "too many tokens: total number of tokens in the prompt cannot exceed 4081 "
+            "- received 5000."
+        },
+    ),
+    "bedrock": (400, {"message": "Input is too long for requested model."}),
+    "openrouter": (
+        400,
+        _error(
+            "This endpoint's maximum context length is 32768 tokens. However, you requested "
+            "about 40000 tokens.",
+            code=400,
+        ),
+    ),
+}
+"""Status and body with which providers say that the context is too long."""
+
+
+def sse(data: Any) -> bytes:
+    return b"data: " + json.dumps(data).encode() + b"\n\n"
+
+
+def usage_of(answer: Answer, body: dict[str, Any]) -> dict[str, Any]:
+    if answer.usage is not None:
+        return answer.usage
+    prompt = len(json.dumps(body.get("messages", ""))) // 4
+    said = len(answer.text) + len(answer.reasoning) + sum(len(c.arguments) for c in answer.calls)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": said // 4 + 1,
+        "total_tokens": prompt + said // 4 + 1,
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": len(answer.reasoning) // 4},
+    }
+
+
+def split(text: str, pieces: int) -> list[str]:
+    """Cut *text* in at most *pieces* parts, none empty."""
+    size = max(1, -(-len(text) // max(1, pieces)))
+    return [text[i : i + size] for i in range(0, len(text), size)]
+
+
+def plain(answer: Answer, body: dict[str, Any], path: str) -> str:
+    """Return the answer as one JSON document."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None}
+    if answer.reasoning:
+        message["reasoning_content"] = answer.reasoning
+    if answer.calls:
+        message["tool_calls"] = [
+            {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+            for c in answer.calls
+        ]
+    choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
+    return json.dumps(
+        {
+            "id": "chatcmpl-scripted",
+            "object": "chat.completion",
+            "created": 1,
+            "model": answer.model or body.get("model", "scripted"),
+            "choices": [choice],
+            "usage": usage_of(answer, body),
+        }
+    )
+
+
+def events(answer: Answer, body: dict[str, Any], path: str) -> Iterator[Any]:
+    """Yield the stream of an answer: bytes to send, numbers of seconds to wait."""
+    if answer.raw is not None:
+        for given in answer.raw:
+            if isinstance(given, dict):
+                yield sse(given)
+            elif isinstance(given, str):
+                yield given.encode()
+            else:
+                yield given
+        return
+    base = {
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": answer.model or body.get("model", "scripted"),
+    }
+
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+        data = {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+        if answer.encoding == "utf-8":
+            return sse(data)
+        text = json.dumps(data, ensure_ascii=False)
+        return b"data: " + text.encode(answer.encoding, "replace") + b"\n\n"
+
+    deltas: list[bytes] = [chunk({"role": "assistant", "content": ""})]
+    deltas += [
+        chunk({"reasoning_content": part}) for part in split(answer.reasoning, answer.pieces)
+    ]
+    deltas += [chunk({"content": part}) for part in split(answer.text, answer.pieces)]
+    deltas += [chunk({"tool_calls": [delta]}) for delta in _call_deltas(answer)]
+    middle = max(1, len(deltas) // 2) if answer.junk or answer.cut else len(deltas)
+    yield from deltas[:middle]
+    if answer.junk:
+        yield answer.junk
+    if answer.cut == "line":
+        yield deltas[middle][:-20] if middle < len(deltas) else b'data: {"id": "chat'
+    if answer.cut:
+        return
+    if answer.hang:
+        yield answer.hang
+    yield from deltas[middle:]
+    yield chunk({}, answer.finish_reason)
+    if (body.get("stream_options") or {}).get("include_usage"):
+        yield sse({**base, "choices": [], "usage": usage_of(answer, body)})
+    yield b"data: [DONE]\n\n"
+
+
+def _call_deltas(answer: Answer) -> list[dict[str, Any]]:
+    heads = [
+        {
+            "index": index,
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": ""},
+        }
+        for index, call in enumerate(answer.calls)
+    ]
+    bodies = [
+        [
+            {"index": index, "function": {"arguments": part}}
+            for part in split(call.arguments, answer.pieces)
+        ]
+        for index, call in enumerate(answer.calls)
+    ]
+    if answer.interleave:
+        rows = [part for row in zip_longest(*bodies) for part in row if part is not None]
+        return heads + rows
+    return [part for head, rest in zip(heads, bodies, strict=True) for part in [head, *rest]]
