@@ -1,0 +1,1 @@
+"""What a notebook gives the agents: the magics' commands, its variables, its functions as tools."""
