@@ -51,6 +51,11 @@ def start(*names: str) -> None:
         thread.start()
 
 
+def busy() -> bool:
+    """Is any import still on its way?"""
+    return any(thread.is_alive() for thread in list(_imports.values()))
+
+
 def load(name: str) -> ModuleType:
     """Return the module *name*, waiting interruptibly until the background thread has imported it.
 
