@@ -1,0 +1,47 @@
+"""The look of saved transcripts, as inline styles.
+
+An untrusted notebook keeps an inline style only if each value is a plain colour, length or keyword (no
+``var()``, no ``inherit``), so everything here is made of translucent greys, opacity and colours of middle
+lightness, which read well on white and on black alike.
+"""
+
+from __future__ import annotations
+
+VIOLET = "#8f5fd7"
+GREEN = "#1a8754"
+BLUE = "#2f7fd6"
+AMBER = "#b8650a"
+RED = "#d9363e"
+GREY = "#7a7f87"
+
+MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
+SANS = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
+LINE = "rgba(127,127,127,.25)"
+SHADE = "rgba(127,127,127,.09)"
+WRAP = "white-space:pre-wrap;overflow-wrap:break-word;word-break:normal"
+MUTED = "opacity:.72"
+
+ROOT = f"{SANS};font-size:14px;line-height:1.55;max-width:920px;overflow:hidden;padding:2px 0 4px 0"
+SMALL = "font-size:12px"
+PRE = (
+    f"{MONO};font-size:12px;line-height:1.5;{WRAP};margin:4px 0;padding:6px 10px;max-height:320px;"
+    f"overflow:auto;border-radius:6px;background:{SHADE}"
+)
+CODE_BLOCK = (
+    f"{MONO};font-size:12.5px;line-height:1.5;white-space:pre;margin:8px 0;padding:10px 12px;"
+    f"max-height:480px;overflow:auto;border-radius:8px;border:1px solid {LINE};background:{SHADE}"
+)
+CODE = f"{MONO};font-size:12.5px;padding:1px 4px;border-radius:4px;background:{SHADE}"
+CHIP = "display:inline-block;padding:0 7px;border-radius:9px;font-size:11px;line-height:18px"
+CELL = f"padding:3px 14px 3px 0;text-align:left;vertical-align:top;border-bottom:1px solid {LINE}"
+
+
+def tint(colour: str, alpha: float) -> str:
+    """Return *colour* (``#rrggbb``) as a translucent background."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{f'{alpha:.2f}'.lstrip('0')})"
+
+
+def chip(colour: str) -> str:
+    """Return the style of a small coloured label."""
+    return f"{CHIP};color:{colour};background:{tint(colour, 0.12)}"

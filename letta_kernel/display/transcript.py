@@ -1,0 +1,379 @@
+"""Turns a run's events into one JSON-ready snapshot, the content of ``application/vnd.letta.run.v1+json``."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from letta_kernel.display.clean import clean_bundle, clean_text, one_line
+from letta_kernel.messages import (
+    ApprovalRequested,
+    Event,
+    MemoryChanged,
+    Message,
+    Notice,
+    ReasoningDelta,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    StreamReset,
+    TextDelta,
+    ToolCallDelta,
+    ToolProgress,
+    ToolReturned,
+    ToolStarted,
+)
+
+VERSION = 1
+
+# Characters of one field that are kept for people. The history in the store has everything.
+TEXT_LIMIT = 200_000
+RESULT_LIMIT = 12_000
+OUTPUT_LIMIT = 8_000
+ARGUMENT_LIMIT = 8_000
+MOST_ITEMS = 1_000
+
+_OPEN_STATES = ("writing", "running", "waiting")
+
+
+@dataclass
+class _Item:
+    """One thing in the transcript; streamed text is kept in pieces and joined when somebody looks."""
+
+    kind: str
+    data: dict[str, Any]
+    pieces: list[str] = field(default_factory=list)
+    step: int = 0
+    provisional: bool = True  # this step's stream may still be void
+    call_index: int | None = None  # which of the step's parallel calls, while streaming
+
+    def text(self) -> str:
+        if len(self.pieces) > 1:
+            self.pieces[:] = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""
+
+
+class Transcript:
+    """What has happened in one run so far.
+
+    Feed it events with `handle`; `snapshot` may be called at any time and from any thread.
+
+    Parameters
+    ----------
+    prompt
+        What the person said, if known.
+    """
+
+    def __init__(self, prompt: str = "") -> None:
+        self._lock = threading.RLock()
+        self._items: list[_Item] = []
+        self._step = 0
+        self._state = "running"
+        self._prompt = prompt
+        self._head = {"run_id": "", "agent": "", "model": "", "label": ""}
+        self._footer: dict[str, Any] = {
+            "stop_reason": None,
+            "error": None,
+            "steps": 0,
+            "seconds": None,
+            "first_token": None,
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+            "cached_tokens": 0,
+            "reasoning_tokens": 0,
+            "cost": None,
+        }
+
+    @property
+    def state(self) -> str:
+        """``running``, ``ended``, ``interrupted`` or ``waiting`` (for a person's approval)."""
+        return self._state
+
+    def handle(self, event: Event) -> None:
+        """Take one event in; events of kinds not known here are passed over."""
+        with self._lock:
+            method = getattr(self, f"_on_{event.type}", None)
+            if method is not None:
+                method(event)
+
+    def close(self) -> None:
+        """Say that no more events will come: what was still open was interrupted."""
+        with self._lock:
+            if self._state == "running":
+                self._state = "interrupted"
+                self._footer["stop_reason"] = self._footer["stop_reason"] or "cancelled"
+            if self._state != "waiting":
+                for item in self._items:
+                    if item.kind == "tool_call" and item.data["state"] in _OPEN_STATES:
+                        item.data["state"] = "interrupted"
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the whole transcript as plain JSON values, every text cleaned and bounded."""
+        with self._lock:
+            items = [_public(item) for item in self._items[:MOST_ITEMS]]
+            if len(self._items) > MOST_ITEMS:
+                left = len(self._items) - MOST_ITEMS
+                items.append(
+                    {"kind": "notice", "level": "info", "text": f"{left} more entries not shown"}
+                )
+            return {
+                "version": VERSION,
+                **{name: one_line(value, 300) for name, value in self._head.items()},
+                "state": self._state,
+                "prompt": clean_text(self._prompt, TEXT_LIMIT),
+                "items": items,
+                "footer": dict(self._footer),
+            }
+
+    # One method per event.
+
+    def _on_run_started(self, event: RunStarted) -> None:
+        self._state = "running"
+        self._head = {
+            "run_id": event.run_id,
+            "agent": event.agent_name,
+            "model": event.model,
+            "label": event.model_label,
+        }
+
+    def _on_step_started(self, event: StepStarted) -> None:
+        self._step += 1
+        if event.retrieved:
+            self._add("retrieved", {"passages": [_passage(p) for p in event.retrieved[:50]]})
+
+    def _on_reasoning_delta(self, event: ReasoningDelta) -> None:
+        self._stream("reasoning", event.text)
+
+    def _on_text_delta(self, event: TextDelta) -> None:
+        self._stream("answer", event.text)
+
+    def _on_tool_call_delta(self, event: ToolCallDelta) -> None:
+        for item in reversed(self._items):
+            if item.step == self._step and item.provisional and item.call_index == event.index:
+                break
+        else:
+            item = self._call(event.id, event.name)
+            item.call_index = event.index
+        item.data["id"] = item.data["id"] or event.id
+        item.data["name"] = item.data["name"] or event.name
+        item.pieces.append(event.arguments)
+
+    def _on_stream_reset(self, event: StreamReset) -> None:
+        self._items = [i for i in self._items if not (i.step == self._step and _streamed(i))]
+
+    def _on_tool_started(self, event: ToolStarted) -> None:
+        item = self._find(event.call_id, event.name)
+        item.data.update(state="running", arguments=event.arguments, runs_in=event.runs_in)
+        item.provisional = False
+
+    def _on_tool_progress(self, event: ToolProgress) -> None:
+        item = self._find(event.call_id)
+        if event.stream == "progress":
+            item.data["progress"] = one_line(event.text, 200)
+        else:
+            item.data["output"] = (item.data["output"] + event.text)[-2 * OUTPUT_LIMIT :]
+
+    def _on_tool_returned(self, event: ToolReturned) -> None:
+        item = self._find(event.call_id, event.name)
+        item.data.pop("progress", None)
+        item.data.update(
+            state=event.status,
+            seconds=event.seconds,
+            result=clean_text(event.text, RESULT_LIMIT),
+            display=clean_bundle(event.display),
+            error=one_line(event.error, 500) if event.error else None,
+            traceback=clean_text(event.traceback, RESULT_LIMIT) if event.traceback else None,
+        )
+        item.provisional = False
+
+    def _on_memory_changed(self, event: MemoryChanged) -> None:
+        before, after = _around_the_change(event.before, event.after)
+        self._add(
+            "memory",
+            {
+                "label": one_line(event.label),
+                "before": clean_text(before, RESULT_LIMIT),
+                "after": clean_text(after, RESULT_LIMIT),
+                "version": event.version,
+                "call_id": event.call_id,
+            },
+        )
+
+    def _on_approval_requested(self, event: ApprovalRequested) -> None:
+        self._state = "waiting"
+        for call in event.calls:
+            item = self._find(call.id, call.name)
+            item.pieces[:] = [call.arguments]
+            item.data.update(state="waiting", arguments=None)
+            item.provisional = False
+
+    def _on_notice(self, event: Notice) -> None:
+        self._add(
+            "notice",
+            {"level": event.level, "text": one_line(event.text, 1_000), "seconds": event.seconds},
+        )
+
+    def _on_step_ended(self, event: StepEnded) -> None:
+        for item in self._items:
+            item.provisional = False
+        for message in event.messages:
+            if message.role == "assistant":
+                self._settle(message)
+        footer, usage = self._footer, event.usage
+        footer["steps"] += 1
+        footer["seconds"] = (footer["seconds"] or 0.0) + event.seconds
+        if footer["first_token"] is None:
+            footer["first_token"] = event.first_token
+        for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"):
+            footer[name] += getattr(usage, name)
+        if usage.cost is not None:
+            footer["cost"] = (footer["cost"] or 0.0) + usage.cost
+        self._head["model"] = event.model or self._head["model"]
+
+    def _on_run_ended(self, event: RunEnded) -> None:
+        waiting = event.stop_reason == "requires_approval"
+        cancelled = event.stop_reason == "cancelled"
+        self._state = "waiting" if waiting else "interrupted" if cancelled else "ended"
+        self._footer.update(
+            stop_reason=event.stop_reason,
+            error=one_line(event.error, 1_000) if event.error else None,
+            steps=event.steps,
+            seconds=event.seconds,
+            first_token=event.first_token,
+            **event.usage.model_dump(),
+        )
+        self._head["model"] = event.model or self._head["model"]
+        self.close()
+
+    # The parts they share.
+
+    def _add(self, kind: str, data: dict[str, Any]) -> _Item:
+        item = _Item(kind, data, step=self._step)
+        self._items.append(item)
+        return item
+
+    def _stream(self, kind: str, text: str) -> None:
+        last = self._items[-1] if self._items else None
+        if last is None or last.kind != kind or last.step != self._step or not last.provisional:
+            last = self._add(kind, {})
+        last.pieces.append(text)
+
+    def _call(self, call_id: str, name: str) -> _Item:
+        return self._add(
+            "tool_call",
+            {
+                "id": call_id,
+                "name": name,
+                "arguments": None,  # None: the text streamed so far
+                "state": "writing",
+                "runs_in": "",
+                "seconds": None,
+                "result": "",
+                "display": None,
+                "error": None,
+                "traceback": None,
+                "output": "",
+            },
+        )
+
+    def _find(self, call_id: str, name: str = "") -> _Item:
+        """The newest call of that id (providers repeat ids in later runs), made if never seen."""
+        for item in reversed(self._items):
+            if item.kind == "tool_call" and item.data["id"] == call_id:
+                return item
+        return self._call(call_id, name)
+
+    def _settle(self, message: Message) -> None:
+        """What was committed but not streamed is shown all the same."""
+        mine = [item for item in self._items if item.step == self._step]
+        for kind, text in (("reasoning", message.reasoning), ("answer", message.content)):
+            if text and not any(item.kind == kind for item in mine):
+                self._add(kind, {}).pieces.append(text)
+        for call in message.tool_calls:
+            item = self._find(call.id, call.name)
+            if not item.pieces:
+                item.pieces.append(call.arguments)
+        if message.interrupted:
+            for item in self._items:
+                if item.step == self._step and item.kind == "answer":
+                    item.data["interrupted"] = True
+        for item in self._items:
+            item.provisional = False
+
+
+def _streamed(item: _Item) -> bool:
+    return item.provisional and item.kind in ("reasoning", "answer", "tool_call")
+
+
+def _public(item: _Item) -> dict[str, Any]:
+    result: dict[str, Any] = {"kind": item.kind, **item.data}
+    if item.kind in ("reasoning", "answer"):
+        result["text"] = clean_text(item.text(), TEXT_LIMIT)
+    elif item.kind == "tool_call":
+        arguments = item.data["arguments"]
+        if arguments is None:
+            arguments = item.text()
+            if item.data["state"] != "writing":
+                arguments = _parsed(arguments)
+        result["arguments"] = _plain(arguments)
+        result["name"] = one_line(item.data["name"], 200)
+        result["id"] = one_line(item.data["id"], 200)
+        result["output"] = clean_text(item.data["output"], OUTPUT_LIMIT)
+    return result
+
+
+def _parsed(arguments: str) -> Any:
+    try:
+        value = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        return arguments
+    return value if isinstance(value, dict) else arguments
+
+
+def _plain(value: Any, depth: int = 0, room: int = ARGUMENT_LIMIT) -> Any:
+    """*value* as JSON values with clean strings, not too deep and not too large."""
+    if isinstance(value, str):
+        return clean_text(value, room)
+    if value is None or isinstance(value, bool | int | float):
+        return value if value is None or abs(value) < 1e300 else str(value)
+    if depth >= 6:
+        return "…"
+    if isinstance(value, dict):
+        pairs = list(value.items())[:100]
+        share = max(room // max(len(pairs), 1), 200)
+        return {one_line(k, 200): _plain(v, depth + 1, share) for k, v in pairs}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = list(value)[:200]
+        share = max(room // max(len(items), 1), 40)
+        return [_plain(v, depth + 1, share) for v in items]
+    return clean_text(value, room)
+
+
+def _passage(passage: dict[str, Any]) -> dict[str, Any]:
+    text = passage.get("content", passage.get("text", ""))
+    kept: dict[str, Any] = {"text": clean_text(text, 1_000)}
+    for name in ("id", "score", "created_at", "timestamp", "tags"):
+        if passage.get(name) is not None:
+            kept[name] = _plain(passage[name])
+    return kept
+
+
+def _around_the_change(before: str, after: str, context: int = 2) -> tuple[str, str]:
+    """Both texts without the lines they share at either end, but for a little context."""
+    old, new = before.split("\n"), after.split("\n")
+    head = 0
+    while head < min(len(old), len(new)) and old[head] == new[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    start, end = max(head - context, 0), max(tail - context, 0)
+    cut = slice(start, -end or None)
+    dots_before, dots_after = ["…"] * (start > 0), ["…"] * (end > 0)
+    return (
+        "\n".join([*dots_before, *old[cut], *dots_after]),
+        "\n".join([*dots_before, *new[cut], *dots_after]),
+    )

@@ -1,0 +1,124 @@
+"""The words and numbers both renderings use: footers, durations, previews of arguments."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from letta_kernel.display.clean import one_line
+
+GLYPHS = {
+    "writing": "✎",
+    "running": "◌",
+    "waiting": "◇",
+    "ok": "✓",
+    "error": "✗",
+    "interrupted": "■",
+    "denied": "⊘",
+}
+"""A sign for each state of a tool call; the state's word always stands beside or behind it."""
+
+LEVELS = {"info": "·", "warning": "!", "error": "✗"}
+
+STATE_WORDS = {
+    "writing": "being written",
+    "running": "running",
+    "waiting": "waits for approval",
+    "interrupted": "interrupted",
+    "denied": "denied",
+    "error": "failed",
+}
+
+RUNS_IN = {
+    "sandbox": "in its own process, from its stored source",
+    "mcp": "on an MCP server",
+}
+
+
+def seconds(value: Any) -> str:
+    """Return a duration as people read it: ``40 ms``, ``1.8 s``, ``2 min 05 s``."""
+    if not isinstance(value, int | float):
+        return ""
+    if value < 0.0995:
+        return f"{max(value, 0) * 1000:.0f} ms"
+    if value < 59.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    return f"{whole // 60} min {whole % 60:02d} s"
+
+
+def money(value: Any) -> str:
+    """Return US dollars with as many digits as it takes to see something."""
+    if not isinstance(value, int | float):
+        return ""
+    if value == 0:
+        return "$0"
+    return f"${value:,.2f}" if value >= 0.1 else f"${value:.2g}" if value >= 1e-4 else "<$0.0001"
+
+
+def count(number: Any, one: str, many: str = "") -> str:
+    """Return ``1 step``, ``2 steps``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def footer_parts(footer: dict[str, Any]) -> list[str]:
+    """Return what the footer says, in order, without the stop reason."""
+    parts = []
+    if footer.get("steps"):
+        parts.append(count(footer["steps"], "step"))
+    if footer.get("seconds") is not None:
+        parts.append(seconds(footer["seconds"]))
+    if footer.get("first_token") is not None:
+        parts.append(f"first token {seconds(footer['first_token'])}")
+    prompt, completion = footer.get("prompt_tokens") or 0, footer.get("completion_tokens") or 0
+    if prompt or completion:
+        tokens = f"{prompt:,} + {completion:,} tokens"
+        extras = [
+            f"{footer[name]:,} {word}"
+            for name, word in (("cached_tokens", "cached"), ("reasoning_tokens", "thinking"))
+            if footer.get(name)
+        ]
+        parts.append(tokens + (f" ({', '.join(extras)})" if extras else ""))
+    if footer.get("cost") is not None:
+        parts.append(money(footer["cost"]))
+    return parts
+
+
+def preview(arguments: Any, limit: int = 88) -> str:
+    """Return arguments as one short line, ``city="Paris", days=3``."""
+    if isinstance(arguments, dict):
+        return one_line(", ".join(f"{k}={compact(v)}" for k, v in arguments.items()), limit)
+    return one_line(arguments or "", limit)
+
+
+def compact(value: Any) -> str:
+    """Return a JSON value on one line."""
+    text = value if isinstance(value, str) else None
+    if text is not None and len(text) > 400:
+        value = text[:400] + "…"
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def pretty(value: Any) -> str:
+    """Return an argument's value for reading: text as it is, anything else as indented JSON."""
+    if isinstance(value, str):
+        return value
+    line = json.dumps(value, ensure_ascii=False, default=str)
+    return line if len(line) <= 80 else json.dumps(value, ensure_ascii=False, default=str, indent=2)
+
+
+def pretty_result(text: str) -> str:
+    """Return a tool's result; JSON on one long line is indented for people."""
+    stripped = text.strip()
+    if len(stripped) > 80 and "\n" not in stripped and stripped[:1] in "{[":
+        try:
+            return json.dumps(json.loads(stripped), ensure_ascii=False, indent=2)
+        except (ValueError, RecursionError):
+            return text
+    return text
+
+
+def spoken_call(item: dict[str, Any]) -> str:
+    """Return what a tool call's state is in words, with its time: ``failed, 0.2 s``."""
+    parts = [STATE_WORDS.get(item.get("state", ""), ""), seconds(item.get("seconds"))]
+    return " · ".join(part for part in parts if part)
