@@ -1,0 +1,1 @@
+"""What an agent remembers: blocks, archival memory and recall."""

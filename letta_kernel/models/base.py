@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -139,7 +139,7 @@ class ChatModel(Protocol):
     supports_tools: bool
     supports_reasoning: bool
 
-    def stream(self, request: ChatRequest, cancel: Cancel) -> Iterator[Piece]:
+    def stream(self, request: ChatRequest, cancel: Cancel) -> Generator[Piece, None, None]:
         """Yield pieces and at last one `Reply`.
 
         Closing the iterator (or a KeyboardInterrupt in it) ends the HTTP request at once.

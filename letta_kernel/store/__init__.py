@@ -1,0 +1,1 @@
+"""DuckDB, the truth, and LanceDB, an index that can be made anew."""

@@ -1,0 +1,524 @@
+"""`LettaAgent`: the step loop.
+
+    user message or system event -> context window -> model -> inner thoughts and tool calls
+    -> validated execution -> results back -> ... until the agent ends its turn
+
+`LettaAgent.step` is a plain generator of events that runs on the caller's thread, so that notebook functions
+run where the user's variables are and the stop button reaches them. Each step is committed once, whole; on a
+stop, what was said is kept and every open call gets a result, so that the history stays valid.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from letta_kernel.agent import prompts
+from letta_kernel.agent.calls import CallRunner
+from letta_kernel.agent.compaction import evict
+from letta_kernel.agent.draft import Draft
+from letta_kernel.agent.journal import Journal
+from letta_kernel.agent.window import OVERHEAD, TARGET, TRIGGER, Window
+from letta_kernel.errors import LettaError
+from letta_kernel.messages import (
+    ApprovalRequested,
+    Event,
+    Message,
+    Notice,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    StopReason,
+    StreamReset,
+    ToolProgress,
+    Usage,
+)
+from letta_kernel.models.base import Cancel, ChatModel, ChatRequest, ModelError, Reply, Retrying
+from letta_kernel.records import AgentState, Step
+
+log = logging.getLogger("letta_kernel")
+
+Live = Callable[[Event], None]
+Turn = Generator[Event, None, None]
+OVERFLOW_TRIES = 3
+
+
+class Cancelled(Exception):
+    """The run was cancelled from another thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's word on one call that waits for approval.
+
+    ``arguments`` replaces the model's (an edit); ``result`` answers the call instead of running it.
+    """
+
+    call_id: str
+    approve: bool
+    reason: str = ""
+    arguments: dict[str, Any] | None = None
+    result: str | None = None
+
+
+@dataclass(slots=True)
+class _Work:
+    """The step being worked on, not committed yet."""
+
+    step: Step
+    draft: Draft
+    started: float
+    assistant: Message | None = None
+    results: list[Message] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    first_token: float | None = None
+
+
+class LettaAgent:
+    """An agent for the length of one run: loaded by the service, stepped once, let go.
+
+    Parameters
+    ----------
+    state, system, window : who it is, its compiled prompt, its history in sight.
+    model, calls, journal : what it thinks with, acts with, and writes with.
+    beside : retrieved text to place before the message of that id.
+    retrieved : the same passages, as recorded with the step.
+    params : sampling parameters of the model.
+    notices : what to tell the person at the start.
+    """
+
+    def __init__(
+        self,
+        state: AgentState,
+        system: str,
+        window: Window,
+        model: ChatModel,
+        calls: CallRunner,
+        journal: Journal,
+        *,
+        beside: dict[str, str] | None = None,
+        retrieved: list[dict[str, Any]] | None = None,
+        params: dict[str, Any] | None = None,
+        notices: Sequence[Notice] = (),
+    ) -> None:
+        self.state = state
+        self.system = system
+        self.window = window
+        self.model = model
+        self.calls = calls
+        self.journal = journal
+        self.beside = beside
+        self.retrieved = retrieved or []
+        self.params = params or {}
+        self.notices = notices
+        self._usage = Usage()
+        self._steps = 0
+        self._first_token: float | None = None
+        self._started = perf_counter()
+        self._work: _Work | None = None
+        self._ended: RunEnded | None = None
+        self._progress: list[ToolProgress] = []
+
+    # -- the run ---------------------------------------------------------------------------------
+
+    def step(
+        self,
+        *,
+        max_steps: int,
+        live: Live | None = None,
+        cancel: Cancel | None = None,
+        decisions: Sequence[Decision] | None = None,
+    ) -> Turn:
+        """Run until the agent ends its turn, yielding what happens.
+
+        The incoming message must be in the window already, and the run's start committed. With *decisions*
+        the run goes on where it waited for approval. A KeyboardInterrupt inside is raised again after the
+        final `RunEnded`; closing the generator commits what was done and ends the run as cancelled.
+        """
+        cancel = cancel or Cancel()
+        with closing(self._guarded(max_steps, live, cancel, decisions)) as events:
+            for event in events:
+                if live and not isinstance(event, ToolProgress):  # progress went there at once
+                    live(event)
+                yield event
+
+    def _guarded(
+        self,
+        max_steps: int,
+        live: Live | None,
+        cancel: Cancel,
+        decisions: Sequence[Decision] | None,
+    ) -> Turn:
+        try:
+            yield RunStarted(
+                run_id=self.journal.run.id,
+                agent_id=self.state.id,
+                agent_name=self.state.name,
+                model=self.model.name,
+                model_label=self.model.label,
+            )
+            yield from self.notices
+            yield from self._turn(max_steps, live, cancel, decisions)
+        except GeneratorExit:
+            ended = self._abort("cancelled", None)
+            if live:
+                live(ended)
+            raise
+        except KeyboardInterrupt:
+            yield self._abort("cancelled", None)
+            raise
+        except Cancelled:
+            yield self._abort("cancelled", None)
+        except ModelError as error:
+            if error.kind == "cancelled":
+                yield self._abort("cancelled", None)
+            else:
+                yield self._abort(_reason_of(error), str(error))
+        except LettaError as error:
+            yield self._abort("error", str(error))
+        except Exception as error:  # a defect of ours must not leave the run open
+            log.exception("run %s failed", self.journal.run.id)
+            yield self._abort("error", f"{type(error).__name__}: {error}")
+
+    def _turn(
+        self,
+        max_steps: int,
+        live: Live | None,
+        cancel: Cancel,
+        decisions: Sequence[Decision] | None,
+    ) -> Turn:
+        number = 0
+        nudged = False
+        while self._ended is None:
+            number += 1
+            _check(cancel)
+            if decisions is not None:
+                work = self._begin(number)
+                yield StepStarted(step_id=work.step.id, number=number)
+                after, reason, error = yield from self._settle(work, decisions, live, cancel)
+                decisions = None
+            else:
+                yield from self._make_room(cancel)
+                work = self._begin(number)
+                yield StepStarted(
+                    step_id=work.step.id, number=number, retrieved=work.step.retrieved
+                )
+                reply = yield from self._ask(work, cancel)
+                if reply.tool_calls:
+                    after, reason, error = yield from self._act(work, live, cancel)
+                else:
+                    after, reason, error = self._answered(reply, nudged)
+                    nudged = nudged or after is not None
+            if reason is None and number >= max_steps:
+                reason = "max_steps"
+                error = f"Stopped after {max_steps} steps; say 'go on' to let the agent continue."
+            yield from self._commit(work, after, reason, error)
+
+    # -- the parts of a step -----------------------------------------------------------------------
+
+    def _begin(self, number: int) -> _Work:
+        step = Step(
+            run_id=self.journal.run.id,
+            agent_id=self.state.id,
+            number=number,
+            model=self.model.name,
+            retrieved=self.retrieved if number == 1 else [],
+        )
+        heartbeat = self.state.style == "heartbeat"
+        self._work = _Work(step, Draft(heartbeat), perf_counter())
+        self.calls.context.step_id = step.id
+        return self._work
+
+    def _ask(self, work: _Work, cancel: Cancel) -> Generator[Event, None, Reply]:
+        for attempt in range(1, OVERFLOW_TRIES + 1):
+            try:
+                reply = yield from self._stream(work, cancel)
+                break
+            except ModelError as error:
+                if error.kind != "context_overflow" or attempt == OVERFLOW_TRIES:
+                    raise
+                yield Notice(text="The conversation outgrew the model's window; compacting it.")
+                room = int(self._room() * 0.5**attempt)
+                if not (yield from self._compact(room, cancel)):
+                    raise
+        self._take_reply(work, reply)
+        return reply
+
+    def _stream(self, work: _Work, cancel: Cancel) -> Generator[Event, None, Reply]:
+        request = ChatRequest(
+            messages=[{"role": "system", "content": self.system}, *self.window.chat(self.beside)],
+            tools=self.calls.offered(),
+            tool_choice=self.calls.tool_choice(),
+            params=self.params,
+        )
+        with closing(self.model.stream(request, cancel)) as pieces:
+            for piece in pieces:
+                if isinstance(piece, Reply):
+                    return piece
+                if isinstance(piece, Retrying):
+                    if not work.draft.empty:
+                        work.draft = Draft(self.state.style == "heartbeat")
+                        yield StreamReset()
+                    yield Notice(level="warning", text=piece.reason, seconds=piece.seconds)
+                else:
+                    yield from work.draft.take(piece)
+        _check(cancel)
+        raise ModelError(
+            "broken_stream", f"{self.model.name} ended its answer without finishing it."
+        )
+
+    def _take_reply(self, work: _Work, reply: Reply) -> None:
+        work.usage = reply.usage
+        work.first_token = reply.first_token
+        if self._first_token is None and reply.first_token is not None:
+            self._first_token = work.started - self._started + reply.first_token
+        work.assistant = self._message(
+            work,
+            role="assistant",
+            content=reply.text,
+            reasoning=reply.reasoning or work.draft.reasoning,
+            thinking=reply.thinking,
+            tool_calls=self.calls.with_unique_ids(reply.tool_calls),
+        )
+        if reply.finish_reason == "length" and reply.tool_calls:
+            self.calls.cut_off = True
+
+    def _answered(
+        self, reply: Reply, nudged: bool
+    ) -> tuple[Message | None, StopReason | None, str | None]:
+        """Decide what a reply without tool calls means: event to add, stop reason, error."""
+        if reply.finish_reason == "length":
+            return None, "max_tokens_exceeded", "The answer was cut at the model's output limit."
+        if reply.finish_reason == "content_filter":
+            return None, "llm_api_error", "The provider's content filter stopped the answer."
+        missing = self.calls.missing_before_exit()
+        if missing and not nudged:
+            text = f"Before your turn ends you must call: {', '.join(missing)}."
+            return self._event("tool_rule", text), None, None
+        if not reply.text.strip():
+            if nudged:
+                return None, "no_tool_call", f"{self.model.name} gave no answer; ask again."
+            return self._event("no_answer", prompts.NO_ANSWER), None, None
+        return None, "end_turn", None
+
+    def _act(
+        self, work: _Work, live: Live | None, cancel: Cancel
+    ) -> Generator[Event, None, tuple[Message | None, StopReason | None, str | None]]:
+        assert work.assistant is not None
+        calls = work.assistant.tool_calls
+        if any(self.calls.needs_approval(call) for call in calls):
+            return None, "requires_approval", None
+        yield from self._execute(work, calls, {}, live, cancel)
+        return self._after_calls(work)
+
+    def _settle(
+        self, work: _Work, decisions: Sequence[Decision], live: Live | None, cancel: Cancel
+    ) -> Generator[Event, None, tuple[Message | None, StopReason | None, str | None]]:
+        """Carry out what a person decided about the calls of the last assistant message."""
+        pending = pending_calls(self.window.messages)
+        yield from self._execute(work, pending, {d.call_id: d for d in decisions}, live, cancel)
+        return self._after_calls(work)
+
+    def _execute(
+        self,
+        work: _Work,
+        calls: Sequence[Any],
+        decisions: dict[str, Decision],
+        live: Live | None,
+        cancel: Cancel,
+    ) -> Turn:
+        def progress(event: ToolProgress) -> None:
+            self._progress.append(event)
+            if live:
+                live(event)
+
+        for batch in self.calls.batches(calls):
+            _check(cancel)
+            for event in self.calls.run(batch, decisions, progress, cancel):
+                while self._progress:
+                    yield self._progress.pop(0)
+                if isinstance(event, Message):
+                    event.run_id, event.step_id = work.step.run_id, work.step.id
+                    work.results.append(event)
+                else:
+                    yield event
+
+    def _after_calls(self, work: _Work) -> tuple[Message | None, StopReason | None, str | None]:
+        verdict = self.calls.verdict(work.results)
+        if verdict.stop is not None:
+            return None, verdict.stop, None
+        if verdict.event is not None:
+            return self._event("heartbeat", verdict.event), None, None
+        return None, None, None
+
+    def _commit(
+        self, work: _Work, after: Message | None, reason: StopReason | None, error: str | None
+    ) -> Turn:
+        added = [m for m in (work.assistant, *work.results, after) if m is not None]
+        written = self._write(work, added, reason, error)
+        yield StepEnded(
+            step_id=work.step.id,
+            number=work.step.number,
+            messages=written,
+            usage=work.usage,
+            seconds=work.step.seconds or 0.0,
+            first_token=work.first_token,
+            model=self.model.name,
+        )
+        if reason == "requires_approval" and work.assistant is not None:
+            yield ApprovalRequested(calls=work.assistant.tool_calls)
+        if reason is not None:
+            yield self._ending(reason, error)
+
+    def _write(
+        self, work: _Work, added: list[Message], reason: StopReason | None, error: str | None
+    ) -> list[Message]:
+        step, usage = work.step, work.usage
+        step.prompt_tokens, step.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+        step.cached_tokens, step.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
+        step.cost, step.first_token = usage.cost, work.first_token
+        step.seconds = perf_counter() - work.started
+        step.stop_reason, step.error = reason, error
+        step.tool_stats = self.calls.take_stats()
+        self._usage += usage
+        self._steps = step.number
+        self.journal.run.first_token = self._first_token
+        written = self.journal.commit_step(step, added, usage=self._usage, end=reason, error=error)
+        self._work = None
+        self.window.add(written)
+        return written
+
+    # -- endings -----------------------------------------------------------------------------------
+
+    def _abort(self, reason: StopReason, error: str | None) -> RunEnded:
+        """Commit what there is of an unfinished step and end the run."""
+        if self._ended is not None:
+            return self._ended
+        work = self._work
+        try:
+            if work is not None and (unfinished := self._unfinished(work)):
+                self._write(work, unfinished, reason, error)
+            else:
+                self.journal.finish(self._steps, self._usage, reason, error)
+        except LettaError as failure:  # the store refused: say so rather than hide why we stopped
+            error = f"{error + ' ' if error else ''}{failure}"
+            reason = "error"
+        return self._ending(reason, error)
+
+    def _unfinished(self, work: _Work) -> list[Message]:
+        if work.assistant is None and work.draft.text:
+            work.assistant = self._message(
+                work, role="assistant", content=work.draft.text, reasoning=work.draft.reasoning
+            )
+            work.assistant.interrupted = True
+        calls = work.assistant.tool_calls if work.assistant else pending_calls(self.window.messages)
+        answered = {m.tool_call_id for m in work.results}
+        for call in calls:
+            if call.id not in answered:
+                work.results.append(
+                    self._message(
+                        work,
+                        role="tool",
+                        content=prompts.INTERRUPTED_CALL,
+                        name=call.name,
+                        tool_call_id=call.id,
+                        status="interrupted",
+                    )
+                )
+        return [m for m in (work.assistant, *work.results) if m is not None]
+
+    def _ending(self, reason: StopReason, error: str | None) -> RunEnded:
+        self._ended = RunEnded(
+            run_id=self.journal.run.id,
+            stop_reason=reason,
+            error=error,
+            steps=self._steps,
+            usage=self._usage,
+            seconds=perf_counter() - self._started,
+            first_token=self._first_token,
+            model=self.model.name,
+        )
+        return self._ended
+
+    # -- room in the window ------------------------------------------------------------------------
+
+    def _room(self) -> int:
+        """Return the tokens the history may take: the window less prompt and tools."""
+        fixed = self.model.count_tokens(self.system) + self.calls.schema_tokens(self.model)
+        return self.model.context_window - fixed - OVERHEAD
+
+    def _make_room(self, cancel: Cancel) -> Turn:
+        room = self._room()
+        if room <= 0:
+            text = (
+                "The instructions, memory blocks and tools alone fill the model's window of "
+                f"{self.model.context_window:,} tokens: shorten a block, detach a tool, or choose a "
+                "model with a larger window."
+            )
+            yield Notice(level="error", text=text)
+            raise SystemPromptTooLarge("context_overflow", text)
+        if self.window.tokens() > room * TRIGGER:
+            yield from self._compact(int(room * TARGET), cancel)
+
+    def _compact(self, room: int, cancel: Cancel) -> Generator[Event, None, bool]:
+        yield Notice(text="Compacting: the oldest part of the conversation becomes a summary.")
+        summary = evict(
+            self.window,
+            room,
+            self.model,
+            cancel,
+            agent_id=self.state.id,
+            run_id=self.journal.run.id,
+        )
+        if summary is None:
+            return False
+        self.state.window_start = self.window.messages[0].seq if self.window.messages else 0
+        self.state.summary_id = summary.id
+        self.journal.compact(summary)
+        return True
+
+    # -- small things ------------------------------------------------------------------------------
+
+    def _message(self, work: _Work, **fields: Any) -> Message:
+        return Message(
+            agent_id=self.state.id, run_id=work.step.run_id, step_id=work.step.id, **fields
+        )
+
+    def _event(self, name: str, text: str) -> Message:
+        assert self._work is not None
+        return self._message(self._work, role="event", name=name, content=text)
+
+
+class SystemPromptTooLarge(ModelError):
+    """The prefix alone does not fit into the model's window."""
+
+
+def pending_calls(messages: Sequence[Message]) -> list[Any]:
+    """Return the calls of the last assistant message that have no result yet."""
+    answered: set[str | None] = set()
+    for message in reversed(messages):
+        if message.role == "tool":
+            answered.add(message.tool_call_id)
+        elif message.role == "assistant":
+            return [call for call in message.tool_calls if call.id not in answered]
+        elif message.role == "user":
+            return []
+    return []
+
+
+def _check(cancel: Cancel) -> None:
+    if cancel.cancelled:
+        raise Cancelled
+
+
+def _reason_of(error: ModelError) -> StopReason:
+    if isinstance(error, SystemPromptTooLarge):
+        return "context_window_overflow_in_system_prompt"
+    if error.kind in ("broken_stream", "empty"):
+        return "invalid_llm_response"
+    return "llm_api_error"

@@ -1,0 +1,430 @@
+"""The tool calls of one run: what is offered to the model, and each call checked, executed, answered.
+
+Whatever goes wrong with a call (no such tool, malformed arguments, a rule against it, an exception) becomes a
+result the model can act on; nothing a model sends reaches a function unvalidated, and nothing breaks the run.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Protocol
+
+from letta_kernel.agent import prompts
+from letta_kernel.agent.draft import HEARTBEAT, SEND, THINKING
+from letta_kernel.errors import LettaError, nearest
+from letta_kernel.ids import new_id
+from letta_kernel.memory.blocks import Change
+from letta_kernel.messages import (
+    Event,
+    MemoryChanged,
+    Message,
+    StopReason,
+    ToolCall,
+    ToolProgress,
+    ToolReturned,
+    ToolStarted,
+)
+from letta_kernel.models.base import Cancel, ChatModel
+from letta_kernel.records import Tool, ToolRule
+from letta_kernel.tools import core, rules
+from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
+from letta_kernel.tools.execute import Executor, Outcome
+
+REPEATS = 3  # the same call this often in a row gets a word of warning with its result
+
+
+class DecisionLike(Protocol):
+    """A person's word on a call (see `letta_kernel.agent.agent.Decision`)."""
+
+    approve: bool
+    reason: str
+    arguments: dict[str, Any] | None
+    result: str | None
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What follows after the calls of a step: an end, or going on, perhaps with a heartbeat event."""
+
+    stop: StopReason | None = None
+    event: str | None = None
+
+
+@dataclass(slots=True)
+class _Ready:
+    """A call that may run: its tool and its validated arguments."""
+
+    call: ToolCall
+    tool: Tool
+    arguments: dict[str, Any]
+    shown: dict[str, Any]
+
+
+@dataclass(slots=True)
+class CallRunner:
+    """Runs the calls of one run.
+
+    Parameters
+    ----------
+    tools : the agent's tools by name.
+    executor : runs everything that is not a core tool.
+    context : the memory that core tools reach.
+    tool_rules, style : the agent's.
+    thinks : the model has reasoning of its own (else heartbeat style asks for ``thinking``).
+    """
+
+    tools: dict[str, Tool]
+    executor: Executor
+    context: core.ToolContext
+    tool_rules: Sequence[ToolRule]
+    style: str
+    thinks: bool
+    cut_off: bool = False
+    _done: list[rules.Called] = field(default_factory=list)
+    _stats: list[dict[str, Any]] = field(default_factory=list)
+    _wants_heartbeat: bool = False
+    _last: tuple[str, str] = ("", "")
+    _repeats: int = 0
+    _schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _seen_ids: set[str] = field(default_factory=set)
+
+    # -- what the model is offered -------------------------------------------------------------------
+
+    def offered(self) -> list[dict[str, Any]]:
+        """Return the schemas of the tools that may be called next, in OpenAI's form."""
+        return [self._schema(name) for name in self._allowed()]
+
+    def tool_choice(self) -> str | None:
+        """Return ``required`` where plain text cannot be the right next thing (run_first rules)."""
+        first = any(rule.type == "run_first" for rule in self.tool_rules)
+        return "required" if first and not self._done and self.offered() else None
+
+    def schema_tokens(self, model: ChatModel) -> int:
+        """Return the tokens the tool schemas take, about."""
+        return model.count_tokens(json.dumps(self.offered())) if self.tools else 0
+
+    def _allowed(self) -> list[str]:
+        names = [name for name in self.tools if name != SEND or self.style == "heartbeat"]
+        return rules.allowed(self.tool_rules, names, self._done)
+
+    def _schema(self, name: str) -> dict[str, Any]:
+        schema = self._schemas.get(name)
+        if schema is None:
+            tool = self.tools[name]
+            schema = self._schemas[name] = {
+                "type": "function",
+                "function": {
+                    "name": name,
+                    "description": tool.description,
+                    "parameters": self._parameters(tool),
+                },
+            }
+        return schema
+
+    def _parameters(self, tool: Tool) -> dict[str, Any]:
+        if self.style != "heartbeat":
+            return tool.parameters
+        properties = dict(tool.parameters.get("properties", {}))
+        required = list(tool.parameters.get("required", []))
+        if not self.thinks:
+            thought = "Your inner thoughts, which only you see; think before you call."
+            properties = {THINKING: {"type": "string", "description": thought}, **properties}
+            required.insert(0, THINKING)
+        if not self._terminal(tool.name):
+            more = "True if you want to go on after this call, false to end your turn with it."
+            properties[HEARTBEAT] = {"type": "boolean", "description": more}
+            required.append(HEARTBEAT)
+        return {**tool.parameters, "properties": properties, "required": required}
+
+    def _terminal(self, name: str) -> bool:
+        return name == SEND or any(
+            rule.type == "exit_loop" and rule.tool_name == name for rule in self.tool_rules
+        )
+
+    # -- before a call runs --------------------------------------------------------------------------
+
+    def with_unique_ids(self, calls: Sequence[ToolCall]) -> list[ToolCall]:
+        """Return *calls* with fresh ids where a provider gave none, or the same one twice."""
+        unique = []
+        for call in calls:
+            if not call.id or call.id in self._seen_ids:
+                call = call.model_copy(update={"id": new_id("call")})
+            self._seen_ids.add(call.id)
+            unique.append(call)
+        return unique
+
+    def needs_approval(self, call: ToolCall) -> bool:
+        """Return whether a person must approve *call* before it runs."""
+        tool = self.tools.get(call.name)
+        return tool is not None and (
+            tool.requires_approval
+            or any(
+                rule.type == "requires_approval" and rule.tool_name == call.name
+                for rule in self.tool_rules
+            )
+        )
+
+    def missing_before_exit(self) -> list[str]:
+        """Return the tools that must still be called before the turn may end."""
+        return rules.missing_before_exit(self.tool_rules, self._done)
+
+    def batches(self, calls: Sequence[ToolCall]) -> Iterator[list[ToolCall]]:
+        """Group *calls*: neighbours that are safe to run at the same time, else one by one."""
+        batch: list[ToolCall] = []
+        for call in calls:
+            tool = self.tools.get(call.name)
+            if tool is None or not tool.parallel_safe or tool.runs_in == "core":
+                if batch:
+                    yield batch
+                    batch = []
+                yield [call]
+            else:
+                batch.append(call)
+        if batch:
+            yield batch
+
+    # -- running -------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        batch: Sequence[ToolCall],
+        decisions: dict[str, Any],
+        progress: Callable[[ToolProgress], None],
+        cancel: Cancel,
+    ) -> Iterator[Event | Message]:
+        """Run the calls of *batch*; yield events, and for each call its result message, in order."""
+        ready: list[_Ready | Outcome] = []
+        for call in batch:
+            prepared = self._prepare(call, decisions.get(call.id))
+            ready.append(prepared)
+            if isinstance(prepared, _Ready):
+                yield ToolStarted(
+                    call_id=call.id,
+                    name=call.name,
+                    arguments=prepared.shown,
+                    runs_in=self._place(prepared.tool),
+                )
+        if len(ready) > 1:
+            outcomes = self._run_parallel(ready, progress, cancel)
+        else:
+            outcomes = (self._run_one(item, progress, cancel) for item in ready)
+        for call, (outcome, changes) in zip(batch, outcomes, strict=True):
+            for change in changes:
+                yield MemoryChanged(
+                    label=change.block.label,
+                    before=change.before,
+                    after=change.block.value,
+                    version=change.block.version,
+                    call_id=call.id,
+                )
+            yield from self._report(call, outcome)
+
+    def _place(self, tool: Tool) -> str:
+        return "core" if tool.kind == "core" else self.executor.place(tool)
+
+    def _prepare(self, call: ToolCall, decision: DecisionLike | None) -> _Ready | Outcome:
+        if decision is not None and not decision.approve:
+            said = f": {decision.reason}" if decision.reason else "."
+            return Outcome(status="denied", text=f"The user denied this call{said}")
+        if decision is not None and decision.result is not None:
+            return Outcome(status="ok", text=decision.result)
+        tool = self.tools.get(call.name) or self._answer_tool(call.name)
+        if tool is None:
+            known = [name for name in self.tools if name != SEND]
+            return _failure(
+                f"There is no tool {call.name!r}.{nearest(call.name, known)} "
+                f"Your tools are: {', '.join(known) or 'none'}."
+            )
+        allowed = self._allowed()
+        if call.name not in allowed and call.name != SEND:
+            now = ", ".join(allowed) or "none"
+            return _failure(f"A tool rule does not allow {call.name} now. Allowed: {now}.")
+        return self._validated(call, tool, decision)
+
+    def _validated(
+        self, call: ToolCall, tool: Tool, decision: DecisionLike | None
+    ) -> _Ready | Outcome:
+        raw = call.arguments
+        if decision is not None and decision.arguments is not None:
+            raw = json.dumps(decision.arguments)
+        raw = self._take_loop_arguments(raw)
+        prefilled = rules.prefilled(self.tool_rules, tool.name)
+        if prefilled:
+            raw = _merge(raw, prefilled)
+        try:
+            arguments = parse_arguments(tool, raw, self._function(tool))
+            shown = json.loads(raw) if raw.strip() else {}
+        except ToolArgumentError as error:
+            return _failure(f"{error} {prompts.CUT_OFF}" if self.cut_off else str(error))
+        except ValueError:
+            shown = {name: str(value) for name, value in arguments.items()}
+        return _Ready(call, tool, arguments, shown)
+
+    def _function(self, tool: Tool) -> Callable[..., Any] | None:
+        return core.FUNCTIONS[tool.name] if tool.kind == "core" else self.executor.function(tool)
+
+    def _answer_tool(self, name: str) -> Tool | None:
+        # Native style does not offer send_message, but models trained on it may call it all the same.
+        return core.record(SEND) if name == SEND else None
+
+    def _take_loop_arguments(self, raw: str) -> str:
+        """Take ``thinking`` and ``request_heartbeat``, which are the loop's, out of the arguments."""
+        if self.style != "heartbeat":
+            return raw
+        try:
+            arguments = json.loads(raw or "{}")
+        except ValueError:
+            return raw
+        if not isinstance(arguments, dict):
+            return raw
+        arguments.pop(THINKING, None)
+        wish = arguments.pop(HEARTBEAT, False)
+        self._wants_heartbeat |= wish is True or str(wish).lower() == "true"
+        return json.dumps(arguments)
+
+    def _run_one(
+        self, item: _Ready | Outcome, progress: Callable[[ToolProgress], None], cancel: Cancel
+    ) -> tuple[Outcome, list[Change]]:
+        if isinstance(item, Outcome):
+            return item, []
+        if item.tool.kind == "core":
+            return self._run_core(item)
+
+        def output(stream: str, text: str) -> None:
+            progress(ToolProgress(call_id=item.call.id, text=text, stream=stream))  # type: ignore[arg-type]
+
+        outcome = self.executor.run(
+            item.tool, item.arguments, call_id=item.call.id, on_output=output, cancel=cancel
+        )
+        return outcome, []
+
+    def _run_core(self, item: _Ready) -> tuple[Outcome, list[Change]]:
+        started = perf_counter()
+        changes: list[Change] = []
+        self.context.on_change = changes.append
+        try:
+            text = core.FUNCTIONS[item.tool.name](self.context, **item.arguments)
+            outcome = Outcome(status="ok", text=text)
+        except LettaError as error:
+            outcome = _failure(str(error))
+        except Exception as error:  # an argument no schema can refuse must not break the run
+            outcome = _failure(f"{type(error).__name__}: {error}")
+        limit = item.tool.return_limit
+        if item.tool.name not in core.UNLIMITED and len(outcome.text) > limit:
+            outcome.text = f"{outcome.text[:limit]}… (cut at {limit:,} characters)"
+        outcome.seconds = perf_counter() - started
+        return outcome, changes
+
+    def _run_parallel(
+        self,
+        items: Sequence[_Ready | Outcome],
+        progress: Callable[[ToolProgress], None],
+        cancel: Cancel,
+    ) -> list[tuple[Outcome, list[Change]]]:
+        lock = threading.Lock()
+
+        def report(event: ToolProgress) -> None:
+            with lock:
+                progress(event)
+
+        pool = ThreadPoolExecutor(max_workers=min(8, len(items)), thread_name_prefix="tool")
+        try:
+            futures = [
+                pool.submit(copy_context().run, self._run_one, item, report, cancel)
+                for item in items
+            ]
+            pending = set(futures)
+            while pending:  # short waits: the stop button must reach us
+                pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED).not_done
+            return [future.result() for future in futures]
+        except KeyboardInterrupt:
+            cancel.cancel()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    # -- after a call ran ----------------------------------------------------------------------------
+
+    def _report(self, call: ToolCall, outcome: Outcome) -> Iterator[Event | Message]:
+        text = outcome.text + self._repetition(call)
+        self._done.append(rules.Called(call.name, outcome.text, outcome.status == "ok"))
+        self._stats.append(
+            {
+                "name": call.name,
+                "status": outcome.status,
+                "seconds": round(outcome.seconds, 6),
+                "error": outcome.error or (outcome.text[:300] if outcome.status != "ok" else None),
+            }
+        )
+        yield ToolReturned(
+            call_id=call.id,
+            name=call.name,
+            status=outcome.status,
+            text=text,
+            seconds=outcome.seconds,
+            display=outcome.display,
+            error=outcome.error,
+            traceback=outcome.traceback,
+        )
+        yield Message(
+            agent_id=self.context.agent_id,
+            role="tool",
+            content=text,
+            tool_call_id=call.id,
+            name=call.name,
+            status=outcome.status,
+        )
+
+    def _repetition(self, call: ToolCall) -> str:
+        this = (call.name, call.arguments)
+        self._repeats = self._repeats + 1 if this == self._last else 1
+        self._last = this
+        if self._repeats < REPEATS:
+            return ""
+        return (
+            f"\n(You have made this very call {self._repeats} times in a row. Do something else, or "
+            "answer with what you know.)"
+        )
+
+    def verdict(self, results: Sequence[Message]) -> Verdict:
+        """Return whether the turn goes on after *results*."""
+        wish, self._wants_heartbeat, self.cut_off = self._wants_heartbeat, False, False
+        names = [message.name or "" for message in results]
+        failed = any(message.status != "ok" for message in results)
+        if SEND in names and not failed:
+            return Verdict(stop="end_turn")
+        if any(self._terminal(m.name or "") and m.status == "ok" for m in results):
+            return Verdict(stop="tool_rule")
+        if self.style != "heartbeat":
+            return Verdict()
+        if failed:
+            return Verdict(event=prompts.HEARTBEAT_AFTER_FAILURE)
+        if wish or any(r.type == "continue_loop" and r.tool_name in names for r in self.tool_rules):
+            return Verdict(event=prompts.HEARTBEAT_AFTER_CALL)
+        missing = self.missing_before_exit()
+        if missing:
+            return Verdict(event=f"Before your turn ends you must call: {', '.join(missing)}.")
+        return Verdict(stop="end_turn")
+
+    def take_stats(self) -> list[dict[str, Any]]:
+        """Return name, status, seconds and error of each call since the last time."""
+        stats, self._stats = self._stats, []
+        return stats
+
+
+def _failure(text: str) -> Outcome:
+    return Outcome(status="error", text=text, error=text)
+
+
+def _merge(raw: str, prefilled: dict[str, Any]) -> str:
+    try:
+        arguments = json.loads(raw or "{}")
+    except ValueError:
+        return raw
+    return json.dumps({**arguments, **prefilled}) if isinstance(arguments, dict) else raw

@@ -1,0 +1,243 @@
+"""The context window: how an agent's memory and history become what the model reads.
+
+`compile_prompt` makes the prefix, which stays byte-identical for all steps of a turn (providers cache it);
+`to_chat` turns messages into OpenAI's chat form, valid for every provider: each call has exactly one result,
+arguments are JSON objects, names are well formed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from letta_kernel.agent import prompts
+from letta_kernel.ids import now
+from letta_kernel.messages import Message, ToolCall
+from letta_kernel.records import AgentState, Block, ToolRule
+
+_BAD_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_CLOSING = re.compile(r"</(?=(?:value|block|memory_blocks|description)>)")
+
+
+def compile_prompt(
+    state: AgentState,
+    blocks: Sequence[Block],
+    *,
+    messages: int,
+    passages: int,
+    tags: Sequence[str] = (),
+    compiled_at: datetime | None = None,
+) -> str:
+    """Return the system prompt: instructions, memory blocks, tool rules, memory metadata."""
+    parts = [state.instructions or prompts.INSTRUCTIONS[state.style], compile_blocks(blocks)]
+    if state.tool_rules:
+        rules = "\n".join(f"- {describe_rule(rule)}" for rule in state.tool_rules)
+        parts.append(f"<tool_usage_rules>\n{rules}\n</tool_usage_rules>")
+    moment = (compiled_at or now()).isoformat(timespec="seconds")
+    facts = [
+        f"- agent id: {state.id}",
+        f"- compiled at: {moment}",
+        f"- messages in the conversation so far: {messages}",
+        f"- passages in archival memory: {passages}",
+    ]
+    if tags:
+        facts.append(f"- tags in archival memory: {', '.join(tags)}")
+    parts.append("<memory_metadata>\n" + "\n".join(facts) + "\n</memory_metadata>")
+    return "\n\n".join(parts)
+
+
+def compile_blocks(blocks: Sequence[Block]) -> str:
+    """Return core memory as tagged sections; a value cannot close its own section."""
+    sections = []
+    for block in blocks:
+        description = block.description or prompts.BLOCK_DESCRIPTIONS.get(block.label, "")
+        sections.append(
+            f'<block label="{block.label}" read_only="{str(block.read_only).lower()}" '
+            f'chars_current="{len(block.value)}" chars_limit="{block.limit}">\n'
+            f"<description>{_inert(description)}</description>\n"
+            f"<value>\n{_inert(block.value)}\n</value>\n</block>"
+        )
+    return "<memory_blocks>\n" + "\n".join(sections) + "\n</memory_blocks>"
+
+
+def _inert(text: str) -> str:
+    return _CLOSING.sub("<\\/", text)
+
+
+def describe_rule(rule: ToolRule) -> str:
+    """Say a tool rule in one sentence, for the model."""
+    name, children = rule.tool_name, ", ".join(rule.children)
+    match rule.type:
+        case "run_first":
+            return f"{name} is the first tool to call."
+        case "exit_loop":
+            return f"Calling {name} ends your turn."
+        case "continue_loop":
+            return f"After {name} you go on."
+        case "conditional":
+            branches = "; ".join(f"{k!r}: {v}" for k, v in rule.child_output_mapping.items())
+            return f"What may follow {name} depends on its result ({branches})."
+        case "constrain_child_tools":
+            return f"After {name} only these may be called: {children}."
+        case "max_count_per_step":
+            return f"{name} may be called at most {rule.max_count_limit} times in a turn."
+        case "parent_last_tool":
+            return f"{children} may be called only right after {name}."
+        case "required_before_exit":
+            return f"{name} must be called before your turn ends."
+        case "requires_approval":
+            return f"A person must approve each call of {name}."
+
+
+def package_result(message: Message) -> str:
+    """Return a tool result as the model reads it: status, message, time."""
+    return json.dumps(
+        {
+            "status": "OK" if message.status == "ok" else "Failed",
+            "message": message.content,
+            "time": message.created_at.isoformat(timespec="seconds"),
+        },
+        ensure_ascii=False,
+    )
+
+
+def package_event(message: Message) -> str:
+    """Return a system event as the model reads it."""
+    return json.dumps(
+        {
+            "type": message.name or "system_event",
+            "message": message.content,
+            "time": message.created_at.isoformat(timespec="seconds"),
+        },
+        ensure_ascii=False,
+    )
+
+
+def describe_retrieved(passages: Sequence[dict[str, Any]]) -> str:
+    """Return retrieved passages as the text placed beside the incoming message."""
+    lines = [f"- [{p['timestamp']}] {_inert_tag(p['content'])}" for p in passages]
+    return (
+        "<retrieved_memory>\nFrom your archival memory; use it if it helps.\n"
+        + "\n".join(lines)
+        + "\n</retrieved_memory>"
+    )
+
+
+def _inert_tag(text: str) -> str:
+    return text.replace("</retrieved_memory>", "<\\/retrieved_memory>")
+
+
+def to_chat(
+    messages: Sequence[Message], *, beside: dict[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Return *messages* in OpenAI's chat form, repaired where history was cut short.
+
+    Parameters
+    ----------
+    messages : the history in order, without the system prompt.
+    beside : texts to place before the content of the message with that id (retrieved passages).
+    """
+    chat: list[dict[str, Any]] = []
+    open_calls: dict[str, ToolCall] = {}
+
+    def close_open_calls() -> None:
+        for call in open_calls.values():
+            chat.append(
+                _result(call, json.dumps({"status": "Failed", "message": prompts.INTERRUPTED_CALL}))
+            )
+        open_calls.clear()
+
+    for message in messages:
+        if message.role == "tool":
+            call = open_calls.pop(message.tool_call_id or "", None)
+            if call is not None:  # a result without its call would be refused by every provider
+                chat.append(_result(call, package_result(message)))
+            continue
+        close_open_calls()
+        if message.role == "assistant":
+            chat.append(_assistant(message))
+            open_calls.update((call.id, call) for call in message.tool_calls)
+        else:
+            content = _content(message)
+            if beside and message.id in beside:
+                content = f"{beside[message.id]}\n\n{content}"
+            role = "system" if message.role == "system" else "user"
+            chat.append({"role": role, "content": content})
+    close_open_calls()
+    return chat
+
+
+def _content(message: Message) -> str:
+    match message.role:
+        case "event":
+            return package_event(message)
+        case "summary":
+            return prompts.SUMMARY_PREFIX + message.content
+        case _:
+            return message.content
+
+
+def _assistant(message: Message) -> dict[str, Any]:
+    entry: dict[str, Any] = {"role": "assistant", "content": message.content or None}
+    if message.thinking:
+        entry["thinking_blocks"] = message.thinking
+    if message.tool_calls:
+        entry["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {
+                    "name": _BAD_NAME.sub("_", call.name)[:64] or "unnamed",
+                    "arguments": _object_text(call.arguments),
+                },
+            }
+            for call in message.tool_calls
+        ]
+    elif not message.content:
+        entry["content"] = prompts.NOTHING_SAID
+    return entry
+
+
+def _object_text(arguments: str) -> str:
+    try:
+        if isinstance(json.loads(arguments), dict):
+            return arguments
+    except (ValueError, RecursionError):
+        pass
+    return json.dumps({"malformed_arguments": arguments[:2000]}, ensure_ascii=False)
+
+
+def _result(call: ToolCall, content: str) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": call.id, "content": content}
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPart:
+    """One band of the context window: what it is, its tokens, its exact text."""
+
+    name: str
+    tokens: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContextReport:
+    """What a model would see now, part by part; ``window`` is its size in tokens."""
+
+    model: str
+    window: int
+    parts: list[ContextPart] = field(default_factory=list)
+
+    @property
+    def used(self) -> int:
+        """Tokens in use."""
+        return sum(part.tokens for part in self.parts)
+
+    @property
+    def free(self) -> int:
+        """Tokens left."""
+        return max(0, self.window - self.used)

@@ -1,0 +1,81 @@
+"""A reply while it streams: what has been seen so far, in case it never comes to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic_core import from_json
+
+from letta_kernel.messages import Event, ReasoningDelta, TextDelta, ToolCallDelta
+from letta_kernel.models.base import CallPiece, Piece, ReasoningPiece, TextPiece
+
+THINKING = "thinking"
+"""The argument in which a model without reasoning of its own writes its inner thoughts."""
+HEARTBEAT = "request_heartbeat"
+SEND = "send_message"
+
+
+class Draft:
+    """Collects the pieces of one reply and turns them into events.
+
+    In heartbeat style the answer and the inner thoughts arrive inside a call's arguments; they are read
+    out of the half-written JSON, so that a person sees them as they stream.
+    """
+
+    def __init__(self, heartbeat: bool) -> None:
+        self.text = ""
+        self.reasoning = ""
+        self._heartbeat = heartbeat
+        self._calls: dict[int, _CallDraft] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been shown yet."""
+        return not (self.text or self.reasoning or self._calls)
+
+    def take(self, piece: Piece) -> Iterator[Event]:
+        """Add *piece*; yield the events that show it."""
+        if isinstance(piece, TextPiece):
+            self.text += piece.text
+            yield TextDelta(text=piece.text)
+        elif isinstance(piece, ReasoningPiece):
+            self.reasoning += piece.text
+            yield ReasoningDelta(text=piece.text)
+        elif isinstance(piece, CallPiece):
+            call = self._calls.setdefault(piece.index, _CallDraft())
+            call.name = call.name or piece.name
+            call.arguments += piece.arguments
+            if self._heartbeat:
+                yield from self._unwrap(call)
+            if not (self._heartbeat and call.name == SEND):
+                yield ToolCallDelta(
+                    index=piece.index, id=piece.id, name=piece.name, arguments=piece.arguments
+                )
+
+    def _unwrap(self, call: _CallDraft) -> Iterator[Event]:
+        try:
+            seen = from_json(call.arguments or "{}", allow_partial="trailing-strings")
+        except ValueError:
+            return
+        if not isinstance(seen, dict):
+            return
+        thought = seen.get(THINKING)
+        if isinstance(thought, str) and len(thought) > call.thought:
+            fresh, call.thought = thought[call.thought :], len(thought)
+            self.reasoning += fresh
+            yield ReasoningDelta(text=fresh)
+        said = seen.get("message") if call.name == SEND else None
+        if isinstance(said, str) and len(said) > call.said:
+            fresh, call.said = said[call.said :], len(said)
+            self.text += fresh
+            yield TextDelta(text=fresh)
+
+
+class _CallDraft:
+    __slots__ = ("arguments", "name", "said", "thought")
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.arguments = ""
+        self.thought = 0  # characters already shown
+        self.said = 0

@@ -1,0 +1,141 @@
+"""What a run writes, and when: its start, each step, its end, one transaction each.
+
+The journal holds the agent's lease for the length of a run, so that two notebooks cannot step one agent at
+the same time, and every commit checks that the lease is still ours.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Literal
+
+from letta_kernel.errors import AgentBusyError, ConflictError
+from letta_kernel.ids import now
+from letta_kernel.messages import Message, StopReason, Usage
+from letta_kernel.records import AgentState, Run, Step
+from letta_kernel.store import agents, messages, runs
+from letta_kernel.store.database import Database, Tx
+from letta_kernel.store.lease import process_owner
+from letta_kernel.store.lock import Uninterrupted
+
+LEASE_SECONDS = 60.0
+
+
+class Journal:
+    """The written record of one run of one agent."""
+
+    def __init__(self, database: Database, state: AgentState, run: Run) -> None:
+        self.database = database
+        self.state = state
+        self.run = run
+        self._owner = f"{process_owner()}/{run.id}"
+        self._fence = 0
+        self._closed = threading.Event()
+
+    def open(self, incoming: Sequence[Message]) -> list[Message]:
+        """Take the agent's lease, write the run and its *incoming* messages; return these with seq.
+
+        Raises
+        ------
+        AgentBusyError
+            Another run of this agent is going on.
+        """
+
+        def work(tx: Tx) -> list[Message]:
+            self._fence = agents.acquire(tx, self.state.id, self._owner, LEASE_SECONDS)
+            runs.recover(tx, self.state.id)
+            runs.start(tx, self.run)
+            return messages.append(tx, self.state.id, incoming) if incoming else []
+
+        with Uninterrupted():
+            written = self.database.run(work)
+        threading.Thread(target=self._keep_lease, name="agent-lease", daemon=True).start()
+        return written
+
+    def commit_step(
+        self,
+        step: Step,
+        added: Sequence[Message],
+        *,
+        usage: Usage,
+        end: StopReason | None = None,
+        error: str | None = None,
+    ) -> list[Message]:
+        """Write a step with its messages and, if it is the last, the end of the run: one commit."""
+
+        def work(tx: Tx) -> list[Message]:
+            agents.check_fence(tx, self.state.id, self._fence)
+            written = messages.append(tx, self.state.id, added) if added else []
+            runs.add_step(tx, step)
+            self._progress(tx, step.number, usage, end, error)
+            return written
+
+        with Uninterrupted():
+            written = self.database.run(work)
+        if end is not None:
+            self._closed.set()
+        return written
+
+    def compact(self, summary: Message) -> list[Message]:
+        """Write a *summary* and where the window begins now (as the state says), in one commit."""
+        state = self.state
+
+        def work(tx: Tx) -> list[Message]:
+            agents.check_fence(tx, state.id, self._fence)
+            agents.set_window(tx, state.id, state.window_start, state.summary_id)
+            return messages.append(tx, state.id, [summary])
+
+        with Uninterrupted():
+            return self.database.run(work)
+
+    def finish(self, steps: int, usage: Usage, reason: StopReason, error: str | None) -> None:
+        """Write the end of a run that ends between steps; does nothing if it was written before."""
+        if self._closed.is_set():
+            return
+        with Uninterrupted():
+            self.database.run(lambda tx: self._progress(tx, steps, usage, reason, error))
+        self._closed.set()
+
+    def _progress(
+        self, tx: Tx, steps: int, usage: Usage, end: StopReason | None, error: str | None
+    ) -> None:
+        if end is None:
+            return
+        run = self.run
+        run.steps = steps
+        run.prompt_tokens = usage.prompt_tokens
+        run.completion_tokens = usage.completion_tokens
+        run.cached_tokens = usage.cached_tokens
+        run.reasoning_tokens = usage.reasoning_tokens
+        run.cost = usage.cost
+        run.stop_reason = end
+        run.error = error
+        run.status = status_of(end)
+        run.ended_at = now()
+        run.seconds = (run.ended_at - run.created_at).total_seconds()
+        runs.finish(tx, run)
+        agents.release(tx, self.state.id, self._owner)
+
+    def _keep_lease(self) -> None:
+        # A tool may run for longer than the lease; only another machine would take the agent then.
+        while not self._closed.wait(LEASE_SECONDS / 3):
+            try:
+                self.database.run(
+                    lambda tx: agents.renew(
+                        tx, self.state.id, self._owner, self._fence, LEASE_SECONDS
+                    )
+                )
+            except (ConflictError, AgentBusyError):
+                return  # lost: the next commit of this run says so
+
+
+def status_of(reason: StopReason) -> Literal["completed", "failed", "cancelled"]:
+    """Return the run status that goes with a stop reason."""
+    match reason:
+        case "cancelled":
+            return "cancelled"
+        case "end_turn" | "tool_rule" | "max_steps" | "no_tool_call" | "requires_approval":
+            return "completed"
+        case _:
+            return "failed"

@@ -1,0 +1,66 @@
+"""The settings of an agent: what `%agent set` knows, with types and bounds."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from letta_kernel.errors import InvalidInputError, nearest
+
+SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort")
+"""Settings that are passed to the model as they are."""
+
+
+class AgentSettings(BaseModel):
+    """An agent's settings; None means the model's or the package's own default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    temperature: float | None = Field(None, ge=0, le=2, description="sampling temperature")
+    top_p: float | None = Field(None, gt=0, le=1, description="nucleus sampling")
+    max_tokens: int | None = Field(None, ge=1, description="longest reply, in tokens")
+    seed: int | None = Field(None, description="sampling seed, where the provider has one")
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = Field(
+        None, description="how much a reasoning model thinks"
+    )
+    context_window: int | None = Field(
+        None, ge=512, description="tokens to use of the model's window"
+    )
+    retrieval: bool = Field(True, description="place matching passages beside each message")
+    retrieval_budget: int = Field(1000, ge=0, description="tokens of passages placed beside it")
+    timezone: str = Field("UTC", description="time zone of the agent, such as Europe/Berlin")
+    fallbacks: list[str] = Field([], description="models to try, in order, if the first fails")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f"there is no time zone {name!r}.{nearest(name, sorted(available_timezones()))}"
+            ) from None
+        return name
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the parameters for the model's call."""
+        chosen = ((name, getattr(self, name)) for name in SAMPLING)
+        return {name: value for name, value in chosen if value is not None}
+
+
+def check_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return *settings* validated and coerced; raise `InvalidInputError` naming the first bad one."""
+    try:
+        checked = AgentSettings.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        if first["type"] == "extra_forbidden":
+            known = list(AgentSettings.model_fields)
+            raise InvalidInputError(
+                f"There is no setting {name!r}.{nearest(name, known)} Settings: {', '.join(known)}."
+            ) from None
+        raise InvalidInputError(f"Setting {name}: {first['msg']}.") from None
+    return checked.model_dump(exclude_unset=True)

@@ -1,0 +1,242 @@
+"""The Python interface: the same agents without magics, in notebooks, scripts and tests.
+
+from letta_kernel import Agent
+ada = Agent("ada")
+ada.send("My name is Kim.")
+ada.memory["human"].value
+"""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from letta_kernel.display.live import bundle
+from letta_kernel.display.text import to_text
+from letta_kernel.display.transcript import Transcript
+from letta_kernel.errors import NotFoundError
+from letta_kernel.messages import Event, Message, RunEnded, StepEnded
+from letta_kernel.records import AgentState, Block, Passage, Tool
+from letta_kernel.records import Run as RunRecord
+from letta_kernel.service import AgentService, ContextReport
+from letta_kernel.service.base import project_folder
+from letta_kernel.tools.options import options_of
+from letta_kernel.tools.schema import schema_from_source
+
+_services: dict[Path, AgentService] = {}
+
+
+def service_for(home: Path | str | None = None) -> AgentService:
+    """Return the service of a project folder, one per folder and process."""
+    folder = project_folder(home)
+    if folder not in _services:
+        _services[folder] = AgentService(folder)
+    return _services[folder]
+
+
+@atexit.register
+def _close() -> None:
+    for service in _services.values():
+        service.close()
+
+
+class Agent:
+    """An agent by name: opened if the project has it, made if not.
+
+    Parameters
+    ----------
+    name : unique in the project.
+    home : the project folder (default ``LETTA_HOME`` or ``.letta``).
+    **settings : for an agent that is made now, as `AgentService.create_agent` takes them; for one that is
+        there already, ``model`` and other changeable fields are updated.
+
+    Raises
+    ------
+    InvalidInputError
+        A setting is out of range; nothing is made or changed then.
+    """
+
+    def __init__(self, name: str, *, home: Path | str | None = None, **settings: Any) -> None:
+        self.service = service_for(home)
+        try:
+            state = self.service.agent(name)
+            given = {key: value for key, value in settings.items() if value is not None}
+            blocks = {key: given.pop(key) for key in ("persona", "human") if key in given}
+            if given:
+                state = self.service.update_agent(state.id, **given)
+            for label, value in blocks.items():
+                self.service.write_block(state.id, label, value)
+        except NotFoundError:
+            state = self.service.create_agent(name, **settings)
+        self.id = state.id
+        self._host = _Functions()
+
+    # -- talking -------------------------------------------------------------------------------------
+
+    def stream(self, text: str, **options: Any) -> Iterator[Event]:
+        """Send *text* and yield typed events (`letta_kernel.messages`) as they happen."""
+        options.setdefault("host", self._host)
+        return self.service.send(self.id, text, **options)
+
+    def send(self, text: str, **options: Any) -> Run:
+        """Send *text*, wait for the end of the turn, and return the run, which displays itself."""
+        transcript = Transcript(prompt=text)
+        events = []
+        for event in self.stream(text, **options):
+            transcript.handle(event)
+            events.append(event)
+        return Run(events, transcript)
+
+    # -- what it is and knows ------------------------------------------------------------------------
+
+    @property
+    def state(self) -> AgentState:
+        """The agent as the store has it now."""
+        return self.service.agent(self.id)
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self.state.name
+
+    @property
+    def memory(self) -> MemoryView:
+        """Core memory: a mapping from label to block."""
+        return MemoryView(self)
+
+    @property
+    def tools(self) -> list[Tool]:
+        """What the agent can call."""
+        return self.service.tools(self.id)
+
+    @property
+    def messages(self) -> list[Message]:
+        """The newest 50 messages, oldest first (`AgentService.history` pages further)."""
+        return self.service.history(self.id)
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        """The newest runs, newest first."""
+        return self.service.runs(self.id)
+
+    @property
+    def context(self) -> ContextReport:
+        """What the model would see now."""
+        return self.service.context(self.id)
+
+    def remember(self, text: str, tags: Sequence[str] = ()) -> list[Passage]:
+        """Put *text* into archival memory."""
+        return self.service.add_passage(self.id, text, tags)
+
+    def search(self, query: str, **filters: Any) -> list[Passage]:
+        """Search archival memory by meaning and words; best first."""
+        return [hit.passage for hit in self.service.search_passages(self.id, query, **filters)]
+
+    def add_tool(self, function: Callable[..., Any]) -> Tool:
+        """Give the agent a Python function as a tool; its docstring and type hints make the schema.
+
+        Raises
+        ------
+        ToolError
+            The function has no source, no docstring, or a parameter without type or description.
+        """
+        source = textwrap.dedent(inspect.getsource(function))
+        schema = schema_from_source(
+            source, function.__name__, namespace=getattr(function, "__globals__", {})
+        )
+        tool = Tool(**schema, source=source, **options_of(function))
+        saved = self.service.save_tool(tool)
+        self.service.attach_tool(self.id, saved.id)
+        self._host.functions[saved.name] = function
+        return saved
+
+    def delete(self) -> None:
+        """Delete the agent with its conversation and archive."""
+        self.service.delete_agent(self.id)
+
+    def __repr__(self) -> str:
+        return f"Agent({self.name!r})"
+
+
+class Run:
+    """What happened in one turn; in a notebook it shows itself."""
+
+    def __init__(self, events: Sequence[Event], transcript: Transcript) -> None:
+        self.events = list(events)
+        self._transcript = transcript
+
+    @property
+    def messages(self) -> list[Message]:
+        """The committed messages of the run, in order."""
+        return [m for e in self.events if isinstance(e, StepEnded) for m in e.messages]
+
+    @property
+    def text(self) -> str:
+        """The answer."""
+        items = self._transcript.snapshot()["items"]
+        return "\n\n".join(item["text"] for item in items if item["kind"] == "answer")
+
+    @property
+    def ended(self) -> RunEnded | None:
+        """How the run ended: stop reason, error, steps, usage, seconds."""
+        return next((e for e in reversed(self.events) if isinstance(e, RunEnded)), None)
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the run ended, in Letta's word."""
+        return self.ended.stop_reason if self.ended else None
+
+    def __repr__(self) -> str:
+        return to_text(self._transcript.snapshot())
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return bundle(self._transcript.snapshot())
+
+
+class MemoryView:
+    """An agent's core memory as a mapping; assigning a string writes the block."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def __getitem__(self, label: str) -> Block:
+        return self._agent.service.block(self._agent.id, label)
+
+    def __setitem__(self, label: str, value: str) -> None:
+        self._agent.service.write_block(self._agent.id, label, value)
+
+    def __delitem__(self, label: str) -> None:
+        self._agent.service.delete_block(self._agent.id, label)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([block.label for block in self._agent.service.blocks(self._agent.id)])
+
+    def __contains__(self, label: object) -> bool:
+        return label in list(self)
+
+    def __len__(self) -> int:
+        return len(list(self))
+
+    def __repr__(self) -> str:
+        blocks = self._agent.service.blocks(self._agent.id)
+        return "\n".join(f"{b.label} ({len(b.value):,}/{b.limit:,}): {b.value}" for b in blocks)
+
+
+class _Functions:
+    """Where functions given with `Agent.add_tool` are found again."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, Callable[..., Any]] = {}
+
+    def lookup(self, tool: Tool) -> Callable[..., Any] | None:
+        return self.functions.get(tool.name) or _in_main(tool.name)
+
+
+def _in_main(name: str) -> Callable[..., Any] | None:
+    found = getattr(sys.modules.get("__main__"), name, None)
+    return found if inspect.isfunction(found) else None

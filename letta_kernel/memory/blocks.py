@@ -1,0 +1,102 @@
+"""Core memory: the blocks of one agent, read and edited with limits, versions and no lost updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
+from letta_kernel.memory.edits import EditError
+from letta_kernel.records import Block
+from letta_kernel.store import blocks as store
+from letta_kernel.store.database import Database, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A committed change of a block."""
+
+    before: str
+    block: Block
+
+
+class CoreMemory:
+    """The core memory of the agent *agent_id*.
+
+    Every edit is one transaction that reads the block, changes it and writes a version, so that edits
+    by a person, another agent or another notebook at the same time never overwrite each other unseen.
+    """
+
+    def __init__(self, database: Database, agent_id: str) -> None:
+        self.database = database
+        self.agent_id = agent_id
+
+    def all(self) -> list[Block]:
+        """Return the agent's blocks in the order in which they were attached."""
+        return self.database.run(lambda tx: store.of_agent(tx, self.agent_id))
+
+    def get(self, label: str) -> Block:
+        """Return the block *label*; `NotFoundError` names the labels there are."""
+        return self.database.run(lambda tx: self._find(tx, label))
+
+    def edit(
+        self,
+        label: str,
+        change: Callable[[str], str],
+        *,
+        actor: str,
+        step_id: str | None = None,
+        reason: str = "",
+    ) -> Change:
+        """Apply *change* to the block's text as an agent does; commit before returning.
+
+        Raises
+        ------
+        NotFoundError
+            No block of that label.
+        EditError
+            The block is read-only, the change cannot be made, or the result is over the limit.
+        """
+
+        def work(tx: Tx) -> Change:
+            block = self._find(tx, label)
+            if block.read_only:
+                raise EditError(f"The memory block {label!r} is read-only and cannot be edited.")
+            value = change(block.value)
+            check_limit(block, value)
+            if value == block.value:
+                return Change(block.value, block)
+            written = store.write(tx, block.id, value, actor=actor, step_id=step_id, reason=reason)
+            return Change(block.value, written)
+
+        return self.database.run(work)
+
+    def _find(self, tx: Tx, label: str) -> Block:
+        block = store.find(tx, self.agent_id, label)
+        if block is None:
+            labels = [b.label for b in store.of_agent(tx, self.agent_id)]
+            known = ", ".join(labels) or "none"
+            raise NotFoundError(
+                f"There is no memory block {label!r} (there is: {known}).{nearest(label, labels)}"
+            )
+        return block
+
+
+def check_limit(block: Block, value: str) -> None:
+    """Refuse a *value* longer than the block may hold, saying how much room is left."""
+    if len(value) > block.limit:
+        room = max(0, block.limit - len(block.value))
+        raise EditError(
+            f"The block {block.label!r} may hold {block.limit:,} characters; this would make it "
+            f"{len(value):,}. It holds {len(block.value):,} now ({room:,} left): shorten or drop "
+            "something, or put it into archival memory."
+        )
+
+
+def check_label(label: str) -> str:
+    """Return *label* if it can name a block, else raise `InvalidInputError`."""
+    if not label or len(label) > 100 or any(c.isspace() or c in "/<>\"'`" for c in label):
+        raise InvalidInputError(
+            f"A block's label is one word without spaces, slashes or quotes, not {label!r}."
+        )
+    return label

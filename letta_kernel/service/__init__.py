@@ -1,0 +1,22 @@
+"""The one door to agents: the kernel, the server and the command line all come through `AgentService`."""
+
+from __future__ import annotations
+
+from letta_kernel.agent.agent import Decision
+from letta_kernel.agent.context import ContextPart, ContextReport
+from letta_kernel.service.agents import Agents
+from letta_kernel.service.memory import Memory
+from letta_kernel.service.toolbox import Toolbox
+from letta_kernel.service.turns import Turns
+
+__all__ = ["AgentService", "ContextPart", "ContextReport", "Decision"]
+
+
+class AgentService(Turns, Toolbox, Memory, Agents):
+    """All agents of one project folder: make, find, talk to, inspect and change them.
+
+    Parameters
+    ----------
+    home : the project folder; by default ``LETTA_HOME``, or ``.letta`` in the working directory. It is made
+        on first use. Several services, in several processes, may share one folder.
+    """

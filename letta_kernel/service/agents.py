@@ -1,0 +1,220 @@
+"""Making, finding, changing and deleting agents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from letta_kernel.agent import prompts
+from letta_kernel.agent.settings import check_settings
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.ids import now
+from letta_kernel.memory.blocks import check_label
+from letta_kernel.records import AgentState, Block
+from letta_kernel.service.base import ServiceBase
+from letta_kernel.store import agents, blocks, messages, tools
+from letta_kernel.store.database import Tx
+from letta_kernel.tools import core
+
+MAX_NAME = 100  # characters
+CHANGEABLE = (
+    "name",
+    "description",
+    "model",
+    "embedding",
+    "style",
+    "instructions",
+    "max_steps",
+    "settings",
+    "tool_rules",
+    "tags",
+    "metadata",
+)
+
+
+class Agents(ServiceBase):
+    """The part of the service that deals with agents as a whole."""
+
+    def create_agent(
+        self,
+        name: str,
+        *,
+        model: str | None = None,
+        persona: str | None = None,
+        human: str | None = None,
+        blocks: dict[str, str] | Sequence[Block] | None = None,
+        instructions: str | None = None,
+        style: Literal["native", "heartbeat"] = "native",
+        embedding: str | None = None,
+        description: str = "",
+        max_steps: int = 50,
+        settings: dict[str, Any] | None = None,
+        tags: Sequence[str] = (),
+    ) -> AgentState:
+        """Make an agent with the blocks ``persona`` and ``human``, any others, and the memory tools.
+
+        Parameters
+        ----------
+        name : unique in the project.
+        model : a litellm name such as ``openai/gpt-5-mini``; None chooses what the machine has at each run.
+        blocks : further blocks, as label to value or as whole records.
+        instructions : replaces the style's own instructions; memory blocks are added to them.
+
+        Raises
+        ------
+        InvalidInputError
+            The name is taken or no name, or a value is out of range. Nothing is made then.
+        """
+        state = AgentState(
+            name=check_name(name),
+            description=description,
+            model=model,
+            embedding=embedding,
+            style=check_style(style),
+            instructions=instructions or "",
+            max_steps=check_max_steps(max_steps),
+            settings=check_settings(settings or {}),
+            tags=list(tags),
+        )
+        made = _blocks(persona, human, blocks)
+
+        def work(tx: Tx) -> AgentState:
+            if agents.find(tx, state.name) is not None:
+                raise InvalidInputError(
+                    f"There is an agent {state.name!r} already: use it (%agent use {state.name}) or "
+                    "choose another name."
+                )
+            agents.add(tx, state)
+            for block in made:
+                self_written = block.model_copy(update={"created_by": state.created_by})
+                self._add_block(tx, self_written, state.id)
+            for tool_name in core.DEFAULT:
+                self._attach_core(tx, state.id, tool_name)
+            return state
+
+        return self.do(work)
+
+    def agents(self) -> list[AgentState]:
+        """Return all agents of the project, oldest first."""
+        return self.do(agents.list_all)
+
+    def update_agent(self, ref: str, **changes: Any) -> AgentState:
+        """Change fields of an agent: name, model, description, style, settings and so on.
+
+        ``settings`` are merged into those it has; a value of None removes one.
+        """
+        for field in changes:
+            if field not in CHANGEABLE:
+                raise InvalidInputError(
+                    f"{field!r} cannot be changed; one of: {', '.join(CHANGEABLE)}."
+                )
+
+        def work(tx: Tx) -> AgentState:
+            state = self._agent(tx, ref)
+            fresh = dict(changes)
+            if "name" in fresh:
+                check_name(fresh["name"])
+            if "style" in fresh:
+                check_style(fresh["style"])
+            if "max_steps" in fresh:
+                check_max_steps(fresh["max_steps"])
+            if "settings" in fresh:
+                merged = {**state.settings, **fresh["settings"]}
+                fresh["settings"] = check_settings(
+                    {key: value for key, value in merged.items() if value is not None}
+                )
+            changed = AgentState.model_validate(
+                {**state.model_dump(), **fresh, "updated_at": now()}
+            )
+            agents.save(tx, changed)
+            return changed
+
+        return self.do(work)
+
+    def reset_agent(self, ref: str) -> AgentState:
+        """Forget the conversation of an agent; its memory blocks, archive and tools stay."""
+
+        def work(tx: Tx) -> AgentState:
+            state = self._agent(tx, ref)
+            agents.check_idle(tx, state.id)
+            messages.clear(tx, state.id)
+            agents.set_window(tx, state.id, 0, None)
+            return self._agent(tx, state.id)
+
+        return self.do(work)
+
+    def delete_agent(self, ref: str) -> None:
+        """Delete an agent with its conversation, archive and the blocks nobody else has."""
+
+        def work(tx: Tx) -> None:
+            state = self._agent(tx, ref)
+            agents.check_idle(tx, state.id)
+            agents.delete(tx, state.id)
+
+        self.do(work)
+
+    @staticmethod
+    def _add_block(tx: Tx, block: Block, agent_id: str) -> None:
+        blocks.add(tx, block, agent_id)
+
+    @staticmethod
+    def _attach_core(tx: Tx, agent_id: str, name: str) -> None:
+        record = core.record(name)
+        if tools.get(tx, record.id) is None:
+            tools.save(tx, record)
+        tools.attach(tx, agent_id, record.id)
+
+
+def _blocks(
+    persona: str | None, human: str | None, more: dict[str, str] | Sequence[Block] | None
+) -> list[Block]:
+    values: dict[str, str | Block] = {
+        "persona": prompts.PERSONA if persona is None else persona,
+        "human": prompts.HUMAN if human is None else human,
+    }
+    if isinstance(more, dict):
+        values.update(more)
+    else:
+        values.update((block.label, block) for block in more or ())
+    made = []
+    for label, value in values.items():
+        check_label(label)
+        block = (
+            value
+            if isinstance(value, Block)
+            else Block(
+                label=label, value=value, description=prompts.BLOCK_DESCRIPTIONS.get(label, "")
+            )
+        )
+        if len(block.value) > block.limit:
+            raise InvalidInputError(
+                f"The block {label!r} may hold {block.limit:,} characters; "
+                f"this has {len(block.value):,}."
+            )
+        made.append(block)
+    return made
+
+
+def check_name(name: str) -> str:
+    """Return *name* if it can name an agent."""
+    if not isinstance(name, str) or not name.strip() or name != name.strip():
+        raise InvalidInputError(f"An agent needs a name without spaces around it, not {name!r}.")
+    if len(name) > MAX_NAME or not name.isprintable() or name.startswith("-"):
+        raise InvalidInputError(
+            f"An agent's name has at most {MAX_NAME} printable characters and no dash in front."
+        )
+    return name
+
+
+def check_style(style: str) -> Literal["native", "heartbeat"]:
+    """Return *style* if it is one."""
+    if style == "native" or style == "heartbeat":
+        return style  # type: ignore[return-value]
+    raise InvalidInputError(f"The style is 'native' or 'heartbeat', not {style!r}.")
+
+
+def check_max_steps(count: int) -> int:
+    """Return *count* if it is a sensible number of steps."""
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 1000:
+        raise InvalidInputError(f"max_steps is a whole number from 1 to 1000, not {count!r}.")
+    return count

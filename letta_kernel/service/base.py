@@ -1,0 +1,89 @@
+"""What all parts of the service stand on: the project folder, its database, its memories."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self, TypeVar
+
+from letta_kernel.errors import NotFoundError, nearest
+from letta_kernel.memory.archival import Archive
+from letta_kernel.memory.recall import Recall
+from letta_kernel.models.embedding import embedder
+from letta_kernel.records import AgentState
+from letta_kernel.store import agents, settings
+from letta_kernel.store.database import Database, Tx
+
+T = TypeVar("T")
+
+
+def project_folder(home: Path | str | None = None) -> Path:
+    """Return the project folder: *home*, else ``LETTA_HOME``, else ``.letta`` in the working directory."""
+    return Path(home or os.environ.get("LETTA_HOME") or ".letta").expanduser().resolve()
+
+
+class ServiceBase:
+    """Holds the database and the memories of one project folder."""
+
+    def __init__(self, home: Path | str | None = None) -> None:
+        self.home = project_folder(home)
+        self.database = Database(self.home)
+        self._memories: dict[str, tuple[Archive, Recall]] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database; what was acknowledged is on disk already."""
+        self.database.close()
+
+    def do(self, work: Callable[[Tx], T]) -> T:
+        """Run *work* in one transaction and return what it returns, committed."""
+        return self.database.run(work)
+
+    def setting(self, key: str) -> str | None:
+        """Return a small project-wide setting, None if it was never set."""
+        return self.do(lambda tx: settings.get(tx, key))
+
+    def set_setting(self, key: str, value: str | None) -> None:
+        """Keep a small project-wide setting; None removes it."""
+        self.do(lambda tx: settings.put(tx, key, value))
+
+    def agent(self, ref: str) -> AgentState:
+        """Return the agent of that name or id.
+
+        Raises
+        ------
+        NotFoundError
+            There is none; the text names the nearest one.
+        """
+        return self.do(lambda tx: self._agent(tx, ref))
+
+    def _agent(self, tx: Tx, ref: str) -> AgentState:
+        found = agents.find(tx, ref) or agents.get(tx, ref)
+        if found is None:
+            names = [state.name for state in agents.list_all(tx)]
+            hint = nearest(ref, names) or (
+                f" There is: {', '.join(names[:10])}." if names else " Make one: %agent new NAME."
+            )
+            raise NotFoundError(f"There is no agent {ref!r}.{hint}")
+        return found
+
+    def _memory_of(self, state: AgentState) -> tuple[Archive, Recall]:
+        """Return archival memory and recall for the agent's embedder, one pair per embedder."""
+        chosen = embedder(state.embedding)
+        with self._lock:
+            pair = self._memories.get(chosen.name)
+            if pair is None:
+                pair = (
+                    Archive(self.database, self.home, chosen),
+                    Recall(self.database, self.home, chosen),
+                )
+                self._memories[chosen.name] = pair
+        return pair

@@ -1,0 +1,172 @@
+"""Core memory blocks, archival memory and recall, as a person reads and changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
+from letta_kernel.ids import LOCAL_USER
+from letta_kernel.memory.archival import Hit
+from letta_kernel.memory.blocks import check_label
+from letta_kernel.memory.recall import MessageHit
+from letta_kernel.records import Block, BlockVersion, Passage
+from letta_kernel.service.base import ServiceBase
+from letta_kernel.store import blocks, passages
+from letta_kernel.store.database import Tx
+
+
+class Memory(ServiceBase):
+    """The part of the service that deals with what agents remember."""
+
+    def blocks(self, ref: str) -> list[Block]:
+        """Return the memory blocks of an agent, in the order in which it sees them."""
+        return self.do(lambda tx: blocks.of_agent(tx, self._agent(tx, ref).id))
+
+    def block(self, ref: str, label: str) -> Block:
+        """Return one memory block; `NotFoundError` names the nearest label."""
+        return self.do(lambda tx: self._block(tx, ref, label))
+
+    def write_block(
+        self,
+        ref: str,
+        label: str,
+        value: str,
+        *,
+        expected_version: int | None = None,
+        reason: str = "",
+        actor: str = LOCAL_USER,
+    ) -> Block:
+        """Set the text of a block, making the block where there is none.
+
+        Parameters
+        ----------
+        expected_version : the version that was read before editing; if the block has moved on meanwhile,
+            nothing is written.
+
+        Raises
+        ------
+        ConflictError
+            Someone else wrote the block since ``expected_version``.
+        InvalidInputError
+            The text is longer than the block's limit, or the label cannot be one.
+        """
+
+        def work(tx: Tx) -> Block:
+            state = self._agent(tx, ref)
+            block = blocks.find(tx, state.id, label)
+            if block is None:
+                made = Block(label=check_label(label), value=value, created_by=actor)
+                _check_length(made, value)
+                return blocks.add(tx, made, state.id)
+            _check_length(block, value)
+            return blocks.write(
+                tx, block.id, value, actor=actor, reason=reason, expected_version=expected_version
+            )
+
+        return self.do(work)
+
+    def change_block(self, ref: str, label: str, **changes: Any) -> Block:
+        """Change a block's limit, description, read_only, tags or metadata (not its text)."""
+        allowed = {"limit", "description", "read_only", "tags", "metadata"}
+        for name in changes:
+            if name not in allowed:
+                raise InvalidInputError(
+                    f"A block has no {name!r} to change; one of: {', '.join(sorted(allowed))}."
+                )
+
+        def work(tx: Tx) -> Block:
+            block = self._block(tx, ref, label)
+            changed = Block.model_validate({**block.model_dump(), **changes})
+            if changed.limit < 1:
+                raise InvalidInputError("A block's limit is at least 1 character.")
+            _check_length(changed, block.value)
+            return blocks.update(tx, changed)
+
+        return self.do(work)
+
+    def delete_block(self, ref: str, label: str) -> None:
+        """Take a block off an agent; it is deleted if no other agent has it."""
+
+        def work(tx: Tx) -> None:
+            state = self._agent(tx, ref)
+            block = self._block(tx, ref, label)
+            blocks.detach(tx, state.id, block.id)
+            if not blocks.agents_with(tx, block.id):
+                blocks.delete(tx, block.id)
+
+        self.do(work)
+
+    def share_block(self, ref: str, label: str, other: str) -> Block:
+        """Let the agent *other* have the same block: a change by either is seen by both."""
+
+        def work(tx: Tx) -> Block:
+            block = self._block(tx, ref, label)
+            target = self._agent(tx, other)
+            if blocks.find(tx, target.id, label) is not None:
+                raise InvalidInputError(f"{other!r} has a block {label!r} of its own already.")
+            blocks.attach(tx, target.id, block.id)
+            return block
+
+        return self.do(work)
+
+    def block_versions(self, ref: str, label: str) -> list[BlockVersion]:
+        """Return all versions of a block, oldest first: who wrote what, in which step, and why."""
+        return self.do(lambda tx: blocks.versions(tx, self._block(tx, ref, label).id))
+
+    def undo_block(self, ref: str, label: str) -> Block:
+        """Go back to the version before; the one left can be had again with redo."""
+        return self.do(lambda tx: blocks.undo(tx, self._block(tx, ref, label).id, LOCAL_USER))
+
+    def redo_block(self, ref: str, label: str) -> Block:
+        """Take back an undo."""
+        return self.do(lambda tx: blocks.redo(tx, self._block(tx, ref, label).id, LOCAL_USER))
+
+    # -- archival memory and recall ------------------------------------------------------------------
+
+    def add_passage(self, ref: str, text: str, tags: Sequence[str] = ()) -> list[Passage]:
+        """Put a text of any length into archival memory; return the passages it became."""
+        if not text.strip():
+            raise InvalidInputError("There is no text to keep.")
+        state = self.agent(ref)
+        return self._memory_of(state)[0].insert(state.id, text, tags=list(tags))
+
+    def search_passages(self, ref: str, query: str, **filters: Any) -> list[Hit]:
+        """Search archival memory; filters are tags, match, top_k, page, start, end, timezone."""
+        state = self.agent(ref)
+        return self._memory_of(state)[0].search(state.id, query, **filters)
+
+    def passages(self, ref: str, limit: int = 50) -> list[Passage]:
+        """Return the newest passages of an agent's archive, newest first."""
+        return self.do(lambda tx: passages.page(tx, self._agent(tx, ref).id, limit=limit))
+
+    def delete_passage(self, ref: str, passage_id: str) -> None:
+        """Delete a passage from archival memory."""
+        state = self.agent(ref)
+        found = self.do(lambda tx: passages.get(tx, passage_id))
+        if found is None or found.agent_id != state.id:
+            raise NotFoundError(f"{state.name} has no passage {passage_id!r} in archival memory.")
+        self._memory_of(state)[0].delete(passage_id)
+
+    def search_messages(self, ref: str, query: str, **filters: Any) -> list[MessageHit]:
+        """Search the whole conversation; filters are roles, limit, start, end, timezone."""
+        state = self.agent(ref)
+        return self._memory_of(state)[1].search(state.id, query, **filters)
+
+    def _block(self, tx: Tx, ref: str, label: str) -> Block:
+        state = self._agent(tx, ref)
+        found = blocks.find(tx, state.id, label)
+        if found is None:
+            labels = [block.label for block in blocks.of_agent(tx, state.id)]
+            raise NotFoundError(
+                f"{state.name} has no memory block {label!r}.{nearest(label, labels)} "
+                f"There is: {', '.join(labels) or 'none'}."
+            )
+        return found
+
+
+def _check_length(block: Block, value: str) -> None:
+    if len(value) > block.limit:
+        raise InvalidInputError(
+            f"The block {block.label!r} may hold {block.limit:,} characters; this has {len(value):,}."
+        )

@@ -1,0 +1,351 @@
+"""Talking to agents: a run from its first word to its end, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from letta_kernel.agent.agent import Decision, LettaAgent, Live, pending_calls
+from letta_kernel.agent.calls import CallRunner
+from letta_kernel.agent.context import (
+    ContextPart,
+    ContextReport,
+    compile_blocks,
+    compile_prompt,
+    describe_retrieved,
+)
+from letta_kernel.agent.journal import Journal
+from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.agent.window import Window
+from letta_kernel.errors import InvalidInputError, LettaError
+from letta_kernel.memory.blocks import CoreMemory
+from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Usage
+from letta_kernel.models.base import Cancel, ChatModel
+from letta_kernel.models.registry import choose_model, open_model
+from letta_kernel.records import AgentState, Block, Run, Step, Tool
+from letta_kernel.service.toolbox import Toolbox
+from letta_kernel.store import blocks, messages, passages, runs
+from letta_kernel.store.database import Tx
+from letta_kernel.tools import core
+from letta_kernel.tools.execute import ToolHost
+
+MAX_MESSAGE = 1_000_000  # characters
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """What a run reads from the store, in one transaction."""
+
+    blocks: list[Block]
+    tools: list[Tool]
+    history: list[Message]
+    summary: Message | None
+    messages: int
+    passages: int
+
+
+class Turns(Toolbox):
+    """The part of the service that runs agents and tells about runs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prompts: dict[str, tuple[str, str]] = {}
+        self._running: dict[str, Cancel] = {}
+
+    # -- running -------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        ref: str,
+        text: str,
+        *,
+        role: Literal["user", "event"] = "user",
+        max_steps: int | None = None,
+        model: str | None = None,
+        host: ToolHost | None = None,
+        live: Live | None = None,
+        cancel: Cancel | None = None,
+    ) -> Iterator[Event]:
+        """Send a message (or a system event) to an agent and yield what happens until its turn ends.
+
+        Parameters
+        ----------
+        max_steps, model : for this run only.
+        host : where functions of a notebook live; without one they run from source in the sandbox.
+        live : is called with every event at once, also while a tool holds this thread.
+        cancel : ends the run from another thread.
+
+        Raises
+        ------
+        InvalidInputError
+            The message is empty or far too long, or the agent waits for an approval. Nothing is changed.
+        AgentBusyError
+            Another run of this agent is going on.
+        """
+        if not text.strip():
+            raise InvalidInputError("There is nothing to send: the message is empty.")
+        if len(text) > MAX_MESSAGE:
+            raise InvalidInputError(
+                f"A message may have {MAX_MESSAGE:,} characters; this has {len(text):,}. Put long texts "
+                "into archival memory."
+            )
+        state = self.agent(ref)
+        if waiting := self.pending(ref):
+            names = ", ".join(call.name for call in waiting)
+            raise InvalidInputError(
+                f"{state.name} waits for your word on {names}: approve or deny it first "
+                "(%agent approve, %agent deny REASON)."
+            )
+        incoming = Message(agent_id=state.id, role=role, content=text)
+        return self._run(state, incoming, None, max_steps, model, host, live, cancel)
+
+    def approve(
+        self,
+        ref: str,
+        decisions: Sequence[Decision],
+        *,
+        max_steps: int | None = None,
+        model: str | None = None,
+        host: ToolHost | None = None,
+        live: Live | None = None,
+        cancel: Cancel | None = None,
+    ) -> Iterator[Event]:
+        """Go on where a run stopped for approval; calls without a decision count as denied."""
+        state = self.agent(ref)
+        waiting = self.pending(ref)
+        if not waiting:
+            raise InvalidInputError(f"{state.name} waits for no approval.")
+        known = {call.id for call in waiting}
+        for decision in decisions:
+            if decision.call_id not in known:
+                raise InvalidInputError(
+                    f"{state.name} does not wait for a call {decision.call_id!r}; it waits for: "
+                    f"{', '.join(sorted(known))}."
+                )
+        decided = {d.call_id for d in decisions}
+        complete = [*decisions, *(Decision(c, approve=False) for c in known - decided)]
+        return self._run(state, None, complete, max_steps, model, host, live, cancel)
+
+    def pending(self, ref: str) -> list[ToolCall]:
+        """Return the calls that wait for a person's approval; empty if none do."""
+
+        def work(tx: Tx) -> list[ToolCall]:
+            state = self._agent(tx, ref)
+            last = runs.page(tx, state.id, limit=1)
+            if not last or last[0].stop_reason != "requires_approval":
+                return []
+            return pending_calls(messages.window(tx, state.id, state.window_start))
+
+        return self.do(work)
+
+    def cancel(self, run_id: str) -> bool:
+        """End a run of this process at once; False if it is not running here."""
+        switch = self._running.get(run_id)
+        if switch is None:
+            return False
+        switch.cancel()
+        return True
+
+    def _run(
+        self,
+        state: AgentState,
+        incoming: Message | None,
+        decisions: Sequence[Decision] | None,
+        max_steps: int | None,
+        model: str | None,
+        host: ToolHost | None,
+        live: Live | None,
+        cancel: Cancel | None,
+    ) -> Iterator[Event]:
+        settings = AgentSettings.model_validate(state.settings)
+        chat = self._open_model(state, settings, model)
+        journal = Journal(self.database, state, Run(agent_id=state.id, model=chat.name))
+        switch = cancel or Cancel()
+        if incoming is not None:
+            incoming.run_id = journal.run.id
+        written = journal.open([incoming] if incoming else [])
+        self._running[journal.run.id] = switch
+        try:
+            agent = self._load(state, settings, chat, journal, host, written)
+            steps = agent.step(
+                max_steps=max_steps or state.max_steps,
+                live=live,
+                cancel=switch,
+                decisions=decisions,
+            )
+            with closing(steps) as events:
+                for event in events:
+                    if isinstance(event, RunEnded):
+                        self._after_run(state)
+                    yield event
+        finally:
+            self._running.pop(journal.run.id, None)
+            journal.finish(0, Usage(), "error", "The run could not be started.")
+
+    def _open_model(
+        self, state: AgentState, settings: AgentSettings, override: str | None = None
+    ) -> ChatModel:
+        chat = open_model(
+            choose_model(override or state.model), fallbacks=tuple(settings.fallbacks)
+        )
+        if settings.context_window:
+            chat.context_window = min(chat.context_window, settings.context_window)
+        return chat
+
+    def _load(
+        self,
+        state: AgentState,
+        settings: AgentSettings,
+        chat: ChatModel,
+        journal: Journal,
+        host: ToolHost | None,
+        written: Sequence[Message],
+    ) -> LettaAgent:
+        loaded = self.do(lambda tx: self._read(tx, state))
+        notices: list[Notice] = []
+        retrieved: list[dict[str, Any]] = []
+        if settings.retrieval and loaded.passages and written:
+            try:
+                retrieved = self._retrieve(state, settings, written[-1].content)
+            except LettaError as error:  # an embedder that cannot be reached must not stop the turn
+                notices.append(Notice(level="warning", text=f"Nothing retrieved: {error}"))
+        archive, recall = self._memory_of(state)
+        calls = CallRunner(
+            tools=self._offered(state, loaded.tools),
+            executor=self._executor(host, state),
+            context=core.ToolContext(
+                state.id, None, CoreMemory(self.database, state.id), archive, recall, settings.timezone
+            ),
+            tool_rules=state.tool_rules,
+            style=state.style,
+            thinks=chat.supports_reasoning,
+        )
+        beside = {written[-1].id: describe_retrieved(retrieved)} if retrieved else None
+        return LettaAgent(
+            state,
+            self._prompt(state, loaded),
+            Window(loaded.history, loaded.summary, chat.count_tokens),
+            chat,
+            calls,
+            journal,
+            beside=beside,
+            retrieved=retrieved,
+            params=settings.sampling(),
+            notices=notices,
+        )
+
+    def _read(self, tx: Tx, state: AgentState) -> _Loaded:
+        summary = messages.get(tx, state.summary_id) if state.summary_id else None
+        history = messages.window(tx, state.id, state.window_start)
+        return _Loaded(
+            blocks=blocks.of_agent(tx, state.id),
+            tools=self._tools(tx, state),
+            history=[m for m in history if m.role != "summary"],
+            summary=summary,
+            messages=messages.count(tx, state.id),
+            passages=passages.count(tx, state.id),
+        )
+
+    def _offered(self, state: AgentState, tools: Sequence[Tool]) -> dict[str, Tool]:
+        offered = {tool.name: tool for tool in tools}
+        if state.style == "heartbeat":
+            offered.setdefault("send_message", core.record("send_message"))
+        return offered
+
+    def _retrieve(
+        self, state: AgentState, settings: AgentSettings, text: str
+    ) -> list[dict[str, Any]]:
+        hits = self._memory_of(state)[0].relevant(state.id, text, settings.retrieval_budget)
+        return [
+            {
+                "id": hit.passage.id,
+                "timestamp": core.local_time(hit.passage.created_at, settings.timezone),
+                "content": hit.passage.content,
+                "score": round(hit.score, 4),
+            }
+            for hit in hits
+        ]
+
+    def _prompt(self, state: AgentState, loaded: _Loaded) -> str:
+        """Return the compiled prompt; the same bytes until memory or instructions change."""
+        parts = (
+            state.instructions,
+            state.style,
+            [rule.model_dump() for rule in state.tool_rules],
+            [b.model_dump(exclude={"updated_at", "created_at"}) for b in loaded.blocks],
+            state.window_start,
+            state.summary_id,
+        )
+        key = hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+        known = self._prompts.get(state.id)
+        if known is None or known[0] != key:
+            prompt = compile_prompt(
+                state, loaded.blocks, messages=loaded.messages, passages=loaded.passages
+            )
+            known = self._prompts[state.id] = (key, prompt)
+        return known[1]
+
+    def _after_run(self, state: AgentState) -> None:
+        """Let the indexes follow, off the turn's path."""
+        archive, recall = self._memory_of(state)
+        archive.follow(state.id)
+        recall.follow(state.id)
+
+    # -- looking back --------------------------------------------------------------------------------
+
+    def model_of(self, ref: str) -> str:
+        """Return the name of the model that would answer now."""
+        return choose_model(self.agent(ref).model)
+
+    def history(self, ref: str, limit: int = 50, before: int | None = None) -> list[Message]:
+        """Return the newest *limit* messages (before seq *before*), oldest first."""
+        newest = self.do(
+            lambda tx: messages.page(tx, self._agent(tx, ref).id, before=before, limit=limit)
+        )
+        return newest[::-1]
+
+    def runs(self, ref: str, limit: int = 50) -> list[Run]:
+        """Return the newest runs, newest first."""
+        return self.do(lambda tx: runs.page(tx, self._agent(tx, ref).id, limit=limit))
+
+    def steps(self, run_id: str) -> list[Step]:
+        """Return the steps of a run in order."""
+        return self.do(lambda tx: runs.steps_of(tx, run_id))
+
+    def context(self, ref: str) -> ContextReport:
+        """Return what the model would see now, part by part, with the tokens each part takes."""
+        state = self.agent(ref)
+        settings = AgentSettings.model_validate(state.settings)
+        chat = self._open_model(state, settings)
+        loaded = self.do(lambda tx: self._read(tx, state))
+        window = Window(loaded.history, loaded.summary, chat.count_tokens)
+        prompt = self._prompt(state, loaded)
+        memory = compile_blocks(loaded.blocks)
+        schemas = json.dumps(
+            [
+                {"name": t.name, "description": t.description, "parameters": t.parameters}
+                for t in self._offered(state, loaded.tools).values()
+            ],
+            indent=1,
+            ensure_ascii=False,
+        )
+        texts = {
+            "instructions": prompt.replace(memory, "").strip(),
+            "memory blocks": memory,
+            "tools": schemas,
+            "summary": loaded.summary.content if loaded.summary else "",
+        }
+        parts = [
+            ContextPart(name, chat.count_tokens(text) if text else 0, text)
+            for name, text in texts.items()
+        ]
+        history = "\n".join(
+            f"{m.role}: {m.content}" + "".join(f" [{c.name}({c.arguments})]" for c in m.tool_calls)
+            for m in loaded.history
+        )
+        parts.append(ContextPart("history", sum(map(window.size, window.messages)), history))
+        return ContextReport(chat.name, chat.context_window, parts)

@@ -1,0 +1,298 @@
+"""The tools every agent can have: they answer, edit core memory, and search archival memory and recall.
+
+Names, arguments and behaviours are Letta's. Each is an ordinary function whose schema is made from its own
+source like any other tool's; ``agent_state`` is filled in by the loop and never seen by the model.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from letta_kernel.ids import now
+from letta_kernel.memory import edits
+from letta_kernel.memory.archival import Archive
+from letta_kernel.memory.blocks import Change, CoreMemory
+from letta_kernel.memory.recall import Recall
+from letta_kernel.records import Tool
+from letta_kernel.tools.schema import schema_from_source
+
+UPDATED = "The core memory block has been edited."
+
+
+@dataclass(slots=True)
+class ToolContext:
+    """What a core tool may reach: the memory of one agent, during one step."""
+
+    agent_id: str
+    step_id: str | None
+    core: CoreMemory
+    archive: Archive
+    recall: Recall
+    timezone: str = "UTC"
+    on_change: Callable[[Change], None] = lambda change: None
+
+    def edit(self, label: str, change: Callable[[str], str], reason: str) -> str:
+        """Edit a block, tell the run, and return what the model is told."""
+        done = self.core.edit(
+            label, change, actor=self.agent_id, step_id=self.step_id, reason=reason
+        )
+        if done.block.value == done.before:
+            return "Nothing changed: the block already reads so."
+        self.on_change(done)
+        return f"{UPDATED} {label}: {len(done.block.value):,} of {done.block.limit:,} characters."
+
+
+def send_message(agent_state: ToolContext, message: str) -> str:
+    """Send a message to the user. This is your answer, and it ends your turn.
+
+    Args:
+        message: What to say to the user.
+    """
+    return "Sent message successfully."
+
+
+def core_memory_append(agent_state: ToolContext, label: str, content: str) -> str:
+    """Add to a core memory block, on a new line. Use it to keep a fact that should always be in sight.
+
+    Args:
+        label: The block to edit, for example human or persona.
+        content: What to add.
+    """
+    return agent_state.edit(label, lambda v: edits.append(v, content), "core_memory_append")
+
+
+def core_memory_replace(
+    agent_state: ToolContext, label: str, old_content: str, new_content: str
+) -> str:
+    """Replace text in a core memory block, everywhere it occurs. To delete, give an empty new_content.
+
+    Args:
+        label: The block to edit, for example human or persona.
+        old_content: The exact text to replace.
+        new_content: The text to put in its place.
+    """
+    return agent_state.edit(
+        label, lambda v: edits.replace_all(v, old_content, new_content), "core_memory_replace"
+    )
+
+
+def memory_replace(agent_state: ToolContext, label: str, old_string: str, new_string: str) -> str:
+    """Replace one piece of text in a memory block; it must match exactly once.
+
+    Args:
+        label: The block to edit.
+        old_string: The exact text to replace, with its line breaks and spaces.
+        new_string: The text to put in its place; empty to delete.
+    """
+    return agent_state.edit(
+        label, lambda v: edits.replace_once(v, old_string, new_string), "memory_replace"
+    )
+
+
+def memory_insert(
+    agent_state: ToolContext, label: str, new_string: str, insert_line: int = -1
+) -> str:
+    """Insert text into a memory block after a given line.
+
+    Args:
+        label: The block to edit.
+        new_string: The text to insert.
+        insert_line: The line after which to insert: 0 for the top, -1 for the end.
+    """
+    return agent_state.edit(
+        label, lambda v: edits.insert(v, new_string, insert_line), "memory_insert"
+    )
+
+
+def memory_rethink(agent_state: ToolContext, label: str, new_memory: str) -> str:
+    """Rewrite a whole memory block, for example to tidy it up. What is not in new_memory is dropped.
+
+    Args:
+        label: The block to rewrite.
+        new_memory: The new text of the whole block.
+    """
+    return agent_state.edit(label, lambda v: new_memory, "memory_rethink")
+
+
+def memory_apply_patch(agent_state: ToolContext, label: str, patch: str) -> str:
+    """Edit a memory block with a unified diff.
+
+    Args:
+        label: The block to edit.
+        patch: The diff: lines that begin with @@, a space, - or +.
+    """
+    return agent_state.edit(label, lambda v: edits.apply_patch(v, patch), "memory_apply_patch")
+
+
+def memory_finish_edits(agent_state: ToolContext) -> str:
+    """Say that you have finished editing memory."""
+    return "Memory edits are finished."
+
+
+def archival_memory_insert(
+    agent_state: ToolContext, content: str, tags: list[str] | None = None
+) -> str:
+    """Put a fact, note or text into archival memory, from where it can be searched at any time.
+
+    Args:
+        content: The text to keep; best self-contained, with names and dates.
+        tags: Words to file it under.
+    """
+    passages = agent_state.archive.insert(agent_state.agent_id, content, tags=tags or [])
+    ids = ", ".join(passage.id for passage in passages)
+    return f"Kept in archival memory as {ids}."
+
+
+def archival_memory_search(
+    agent_state: ToolContext,
+    query: str,
+    tags: list[str] | None = None,
+    tag_match_mode: Literal["any", "all"] = "any",
+    top_k: int = 10,
+    start_datetime: str | None = None,
+    end_datetime: str | None = None,
+) -> str:
+    """Search archival memory by meaning and by words.
+
+    Args:
+        query: What to look for, in plain words.
+        tags: Only passages with these tags.
+        tag_match_mode: Whether a passage needs any of the tags or all of them.
+        top_k: How many passages to return at most.
+        start_datetime: Only passages from this time on, as 2024-01-31 or 2024-01-31T09:00.
+        end_datetime: Only passages up to this time; a date without a time means that whole day.
+    """
+    hits = agent_state.archive.search(
+        agent_state.agent_id,
+        query,
+        tags=tags,
+        match=tag_match_mode,
+        top_k=top_k,
+        start=start_datetime,
+        end=end_datetime,
+        timezone=agent_state.timezone,
+    )
+    found = [
+        {
+            "id": hit.passage.id,
+            "timestamp": local_time(hit.passage.created_at, agent_state.timezone),
+            "content": hit.passage.content,
+            "tags": hit.passage.tags,
+            "relevance": round(hit.score, 4),
+        }
+        for hit in hits
+    ]
+    return _listing(found, "Nothing in archival memory matches.")
+
+
+def conversation_search(
+    agent_state: ToolContext,
+    query: str,
+    roles: list[Literal["assistant", "user", "tool"]] | None = None,
+    limit: int = 10,
+    start_date: str | None = None,
+    end_date: str | None = None,
+) -> str:
+    """Search the whole conversation, also what is no longer in sight.
+
+    Args:
+        query: What to look for, in plain words.
+        roles: Only messages of these roles.
+        limit: How many messages to return at most.
+        start_date: Only messages from this date on, as 2024-01-31 or 2024-01-31T09:00.
+        end_date: Only messages up to this date; a date without a time means that whole day.
+    """
+    hits = agent_state.recall.search(
+        agent_state.agent_id,
+        query,
+        roles=roles,
+        limit=limit,
+        start=start_date,
+        end=end_date,
+        timezone=agent_state.timezone,
+    )
+    found = [
+        {
+            "timestamp": local_time(hit.message.created_at, agent_state.timezone),
+            "time_ago": time_ago(hit.message.created_at),
+            "role": hit.message.role,
+            "content": hit.message.content,
+        }
+        for hit in hits
+    ]
+    return _listing(found, "Nothing in the conversation matches.")
+
+
+def local_time(moment: datetime, timezone: str) -> str:
+    """Return *moment* in the agent's time zone, to the second."""
+    return moment.astimezone(ZoneInfo(timezone)).isoformat(timespec="seconds")
+
+
+def time_ago(moment: datetime) -> str:
+    """Return how long ago *moment* was, in one rough unit (``3 hours ago``)."""
+    seconds = max(0, int((now() - moment).total_seconds()))
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def _listing(found: list[dict[str, Any]], nothing: str) -> str:
+    return json.dumps(found, ensure_ascii=False, indent=1) if found else nothing
+
+
+FUNCTIONS: dict[str, Callable[..., str]] = {
+    function.__name__: function
+    for function in (
+        send_message,
+        core_memory_append,
+        core_memory_replace,
+        memory_insert,
+        memory_replace,
+        memory_rethink,
+        memory_apply_patch,
+        memory_finish_edits,
+        archival_memory_insert,
+        archival_memory_search,
+        conversation_search,
+    )
+}
+
+DEFAULT = (
+    "core_memory_append",
+    "core_memory_replace",
+    "memory_insert",
+    "memory_replace",
+    "memory_rethink",
+    "archival_memory_insert",
+    "archival_memory_search",
+    "conversation_search",
+)
+"""What a new agent gets; ``send_message`` is offered by the heartbeat style itself."""
+
+UNLIMITED = frozenset({"archival_memory_search", "conversation_search"})
+"""Searches, whose results are not cut: their size is governed by top_k and limit."""
+
+
+@cache
+def record(name: str) -> Tool:
+    """Return the tool record of the core tool *name*; its id is the same in every project."""
+    function = FUNCTIONS[name]
+    schema = schema_from_source(inspect.getsource(function))
+    return Tool(
+        id=f"tool-core-{name}",
+        name=name,
+        description=schema["description"],
+        parameters=schema["parameters"],
+        kind="core",
+        runs_in="core",
+        parallel_safe=False,
+    )
