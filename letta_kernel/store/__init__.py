@@ -1,1 +1,1 @@
-"""DuckDB, the truth, and LanceDB, an index that can be made anew."""
+"""DuckDB is the truth: schema, transactions, locks and the records of every room above."""

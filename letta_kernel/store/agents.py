@@ -1,0 +1,238 @@
+"""Agents, and the lease that lets only one run at a time step each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Literal
+
+from letta_kernel.errors import AgentBusyError, ConflictError, InvalidInputError, NotFoundError
+from letta_kernel.ids import now
+from letta_kernel.records import AgentState, ToolRule
+from letta_kernel.store import blocks, counters, indexes, lease
+from letta_kernel.store.database import Tx
+from letta_kernel.store.problems import Conflict
+from letta_kernel.store.rows import Table, Where
+
+_AGENTS = Table("agents", AgentState, json=("settings", "metadata"), parts={"tool_rules": ToolRule})
+_OWNED = ("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases")
+
+
+def add(tx: Tx, agent: AgentState) -> AgentState:
+    """Insert a new agent.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is an agent of that name already.
+    """
+    _check_name(tx, agent)
+    _AGENTS.insert(tx, [agent])
+    tx.execute("INSERT INTO counters VALUES ($1, 'messages', 0), ($1, 'passages', 0)", (agent.id,))
+    tx.execute("INSERT INTO leases VALUES ($1, NULL, 0, NULL)", (agent.id,))
+    return agent
+
+
+def get(tx: Tx, agent_id: str) -> AgentState | None:
+    """Return the agent of this id, or None."""
+    return _AGENTS.get(tx, agent_id)
+
+
+def find(tx: Tx, name: str) -> AgentState | None:
+    """Return the agent of this name, or None."""
+    found = _AGENTS.select(tx, "WHERE name = $1", (name,))
+    return found[0] if found else None
+
+
+def list_all(
+    tx: Tx,
+    *,
+    limit: int | None = None,
+    before: str | None = None,
+    after: str | None = None,
+    tags: Sequence[str] | None = None,
+    match: Literal["any", "all"] = "any",
+    text: str | None = None,
+    newest_first: bool = False,
+) -> list[AgentState]:
+    """Return agents in the order in which they were made.
+
+    Parameters
+    ----------
+    limit
+        At most so many.
+    before, after
+        Ids of agents: only those that come before or after them in the order asked for.
+    tags, match
+        Only agents with any, or all, of these tags.
+    text
+        Only agents whose name contains this, in any case.
+    newest_first
+        The other way round.
+    """
+    where = Where()
+    earlier, later = ("<", ">") if not newest_first else (">", "<")
+    for other, sign in ((before, earlier), (after, later)):
+        if other is not None:
+            where.add(
+                f"(created_at, id) {sign} (SELECT created_at, id FROM agents WHERE id = {{}})",
+                other,
+            )
+    if tags:
+        where.add("tags && {}::text[]" if match == "any" else "tags @> {}::text[]", list(tags))
+    if text:
+        where.add("position({} IN lower(name)) > 0", text.lower())
+    order = "DESC" if newest_first else "ASC"
+    tail = f"{where} ORDER BY created_at {order}, id {order}"
+    if limit is not None:
+        tail += f" LIMIT {where.place(limit)}"
+    return _AGENTS.select(tx, tail, where.params)
+
+
+def save(tx: Tx, agent: AgentState) -> AgentState:
+    """Write a changed agent; its ``updated_at`` is set.
+
+    Raises
+    ------
+    NotFoundError
+        If the agent has been deleted.
+    InvalidInputError
+        If another agent has its new name.
+    """
+    _check_name(tx, agent)
+    agent.updated_at = now()
+    if not _AGENTS.update(tx, agent, keep=("created_at", "created_by")):
+        raise NotFoundError(f"The agent {agent.name!r} has been deleted.")
+    return agent
+
+
+def set_window(tx: Tx, agent_id: str, window_start: int, summary_id: str | None) -> None:
+    """Move the beginning of an agent's context window, leaving everything else as others set it."""
+    tx.execute(
+        "UPDATE agents SET window_start = $2, summary_id = $3 WHERE id = $1",
+        (agent_id, window_start, summary_id),
+    )
+
+
+def delete(tx: Tx, agent_id: str) -> bool:
+    """Delete an agent with all that is only its own; False if there is none.
+
+    Its messages, passages, runs and steps go, and the blocks no other agent has. The indexes are told.
+    """
+    if tx.one("DELETE FROM agents WHERE id = $1 RETURNING id", (agent_id,)) is None:
+        return False
+    for (block_id,) in tx.query(
+        "SELECT block_id FROM agent_blocks WHERE agent_id = $1 AND block_id NOT IN"
+        " (SELECT block_id FROM agent_blocks WHERE agent_id <> $1)",
+        (agent_id,),
+    ):
+        blocks.delete(tx, block_id)
+    indexes.drop_agent(tx, agent_id)
+    for table in _OWNED:
+        tx.execute(f"DELETE FROM {table} WHERE agent_id = $1", (agent_id,))
+    counters.forget(tx, agent_id)
+    return True
+
+
+def acquire(tx: Tx, agent_id: str, owner: str, seconds: float) -> int:
+    """Take the lease of an agent and return its fence number, which grows with every new holder.
+
+    Parameters
+    ----------
+    owner
+        `lease.process_owner()`, with a suffix after ``/`` if one process has several.
+    seconds
+        How long the lease holds unless renewed. A holder whose process has died loses it at once.
+
+    Raises
+    ------
+    AgentBusyError
+        Another living owner holds it.
+    NotFoundError
+        There is no such agent.
+    """
+    row = tx.one("SELECT owner, fence, expires_at FROM leases WHERE agent_id = $1", (agent_id,))
+    if row is None:
+        raise NotFoundError(f"There is no agent {agent_id}.")
+    holder, fence, expires_at = row
+    moment = now()
+    if holder and holder != owner and expires_at > moment and not lease.is_dead(holder):
+        name = tx.one("SELECT name FROM agents WHERE id = $1", (agent_id,))
+        where = lease.describe(holder)
+        if holder.partition("/")[0] == owner.partition("/")[0]:
+            where = "this process"
+        raise AgentBusyError(
+            f"The agent {name[0] if name else agent_id!r} is in the middle of a run in {where}:"
+            " wait for it to end, or stop it there."
+        )
+    new = int(fence) if holder == owner else int(fence) + 1
+    changed = tx.one(
+        "UPDATE leases SET owner = $2, fence = $3, expires_at = $4"
+        " WHERE agent_id = $1 AND fence = $5 RETURNING fence",
+        (agent_id, owner, new, moment + timedelta(seconds=seconds), fence),
+    )
+    if changed is None:
+        raise Conflict("lease")
+    return new
+
+
+def renew(tx: Tx, agent_id: str, owner: str, fence: int, seconds: float) -> None:
+    """Prolong a lease to *seconds* from now.
+
+    Raises
+    ------
+    ConflictError
+        It was lost to somebody else, or given back.
+    """
+    changed = tx.one(
+        "UPDATE leases SET expires_at = $4 WHERE agent_id = $1 AND owner = $2 AND fence = $3"
+        " RETURNING fence",
+        (agent_id, owner, fence, now() + timedelta(seconds=seconds)),
+    )
+    if changed is None:
+        raise ConflictError("The agent has been taken over by another run.")
+
+
+def release(tx: Tx, agent_id: str, owner: str) -> None:
+    """Give a lease back; does nothing if *owner* does not hold it."""
+    tx.execute(
+        "UPDATE leases SET owner = NULL, expires_at = NULL WHERE agent_id = $1 AND owner = $2",
+        (agent_id, owner),
+    )
+
+
+def check_fence(tx: Tx, agent_id: str, fence: int) -> None:
+    """Make sure that nobody has taken the agent over since *fence* was given out.
+
+    Raises
+    ------
+    ConflictError
+        Somebody has, or the agent was deleted.
+    """
+    row = tx.one("SELECT fence FROM leases WHERE agent_id = $1", (agent_id,))
+    if row is None:
+        raise ConflictError("The agent was deleted while it was running: nothing more was saved.")
+    if row[0] != fence:
+        raise ConflictError("The agent has been taken over by another run: nothing more was saved.")
+
+
+def _check_name(tx: Tx, agent: AgentState) -> None:
+    if tx.one("SELECT 1 FROM agents WHERE name = $1 AND id <> $2", (agent.name, agent.id)):
+        raise InvalidInputError(
+            f"There is an agent named {agent.name!r} already: choose another name."
+        )
+
+
+def check_idle(tx: Tx, agent_id: str) -> None:
+    """Make sure that no run of the agent is going on.
+
+    Raises
+    ------
+    AgentBusyError
+        A living owner holds the agent's lease.
+    """
+    row = tx.one("SELECT owner, expires_at FROM leases WHERE agent_id = $1", (agent_id,))
+    if row and row[0] and row[1] > now() and not lease.is_dead(row[0]):
+        raise AgentBusyError(
+            f"The agent is in the middle of a run in {lease.describe(row[0])}: stop it there first."
+        )

@@ -1,0 +1,273 @@
+"""Core memory blocks, which agents have them, and every version they ever had.
+
+Version numbers only grow: an undo writes a new version with the old text, so that whoever edits on the
+strength of a version number notices it. ``shown`` says which version's text a block has; ``undo_to`` and
+``redo_to`` link versions into the one line along which undo and redo move.
+"""
+
+from __future__ import annotations
+
+from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
+from letta_kernel.ids import now
+from letta_kernel.records import Block, BlockVersion
+from letta_kernel.store.database import Tx
+from letta_kernel.store.problems import Conflict
+from letta_kernel.store.rows import Table, clean_text
+
+_BLOCKS = Table("blocks", Block, json=("metadata",))
+_VERSIONS = Table("block_versions", BlockVersion)
+
+
+def add(tx: Tx, block: Block, agent_id: str | None = None) -> Block:
+    """Insert a new block with its first version, attached to *agent_id* if that is given.
+
+    Raises
+    ------
+    InvalidInputError
+        If the agent has a block of that label already.
+    """
+    _BLOCKS.insert(tx, [block], shown=block.version)
+    _VERSIONS.insert(
+        tx,
+        [
+            BlockVersion(
+                block_id=block.id,
+                version=block.version,
+                value=block.value,
+                actor=block.created_by,
+                reason="created",
+                created_at=block.created_at,
+            )
+        ],
+    )
+    if agent_id is not None:
+        attach(tx, agent_id, block.id)
+    return block
+
+
+def get(tx: Tx, block_id: str) -> Block | None:
+    """Return the block of this id, or None."""
+    return _BLOCKS.get(tx, block_id)
+
+
+def list_all(tx: Tx, *, label: str | None = None, limit: int | None = None) -> list[Block]:
+    """Return all blocks, or those of one label, in the order in which they were made."""
+    return _BLOCKS.select(
+        tx,
+        "WHERE ($1::text IS NULL OR label = $1) ORDER BY created_at, id LIMIT $2::bigint",
+        (label, limit),
+    )
+
+
+def find(tx: Tx, agent_id: str, label: str) -> Block | None:
+    """Return the agent's block of this label, or None."""
+    found = _BLOCKS.select(
+        tx,
+        "JOIN agent_blocks a ON a.block_id = blocks.id WHERE a.agent_id = $1 AND blocks.label = $2",
+        (agent_id, label),
+    )
+    return found[0] if found else None
+
+
+def of_agent(tx: Tx, agent_id: str) -> list[Block]:
+    """Return the agent's blocks in the order in which they were attached."""
+    return _BLOCKS.select(
+        tx,
+        "JOIN agent_blocks a ON a.block_id = blocks.id WHERE a.agent_id = $1 ORDER BY a.position",
+        (agent_id,),
+    )
+
+
+def write(
+    tx: Tx,
+    block_id: str,
+    value: str,
+    *,
+    actor: str,
+    step_id: str | None = None,
+    reason: str = "",
+    expected_version: int | None = None,
+) -> Block:
+    """Give a block a new text and keep the change as a version; limits are the caller's affair.
+
+    Parameters
+    ----------
+    actor
+        Id of the agent or user who writes.
+    step_id, reason
+        The step it belongs to, and why.
+    expected_version
+        The version the writer had before his eyes.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such block.
+    ConflictError
+        It is not at *expected_version* any more.
+    """
+    block, shown = _load(tx, block_id)
+    if expected_version is not None and block.version != expected_version:
+        raise ConflictError(
+            f"The memory block {block.label!r} was changed meanwhile (it is at version"
+            f" {block.version}, you edited version {expected_version}): look at it again."
+        )
+    new = block.version + 1
+    tx.execute(
+        "UPDATE block_versions SET redo_to = $3 WHERE block_id = $1 AND version = $2",
+        (block_id, shown, new),
+    )
+    return _advance(tx, block, value, new, actor, step_id, reason, undo_to=shown)
+
+
+def update(tx: Tx, block: Block) -> Block:
+    """Write everything about a block but its text, version and origin.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such block.
+    InvalidInputError
+        An agent that has it has another block of its new label.
+    """
+    for agent_id in agents_with(tx, block.id):
+        _check_label(tx, agent_id, block.id, block.label)
+    block.updated_at = now()
+    if not _BLOCKS.update(tx, block, keep=("value", "version", "created_at", "created_by")):
+        raise NotFoundError(f"The memory block {block.label!r} has been deleted.")
+    return block
+
+
+def versions(tx: Tx, block_id: str) -> list[BlockVersion]:
+    """Return all versions of a block, oldest first."""
+    return _VERSIONS.select(tx, "WHERE block_id = $1 ORDER BY version", (block_id,))
+
+
+def undo(
+    tx: Tx, block_id: str, actor: str, *, step_id: str | None = None, reason: str = ""
+) -> Block:
+    """Go back to the text before the last change that still stands; kept as a new version.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such block.
+    InvalidInputError
+        There is nothing to undo.
+    """
+    return _move(tx, block_id, actor, step_id, reason, "undo")
+
+
+def redo(
+    tx: Tx, block_id: str, actor: str, *, step_id: str | None = None, reason: str = ""
+) -> Block:
+    """Take the last undo back; impossible after a new change. Raises as `undo` does."""
+    return _move(tx, block_id, actor, step_id, reason, "redo")
+
+
+def attach(tx: Tx, agent_id: str, block_id: str) -> None:
+    """Let an agent have a block; other agents may have the same one.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such block or agent.
+    InvalidInputError
+        The agent has another block of that label.
+    """
+    block, _ = _load(tx, block_id)
+    if tx.one("SELECT 1 FROM agents WHERE id = $1", (agent_id,)) is None:
+        raise NotFoundError(f"There is no agent {agent_id}.")
+    _check_label(tx, agent_id, block_id, block.label)
+    tx.execute(
+        "INSERT INTO agent_blocks SELECT $1, $2, coalesce(max(position), 0) + 1 FROM agent_blocks"
+        " WHERE agent_id = $1 ON CONFLICT DO NOTHING",
+        (agent_id, block_id),
+    )
+
+
+def detach(tx: Tx, agent_id: str, block_id: str) -> None:
+    """Take a block from an agent; the block itself stays."""
+    tx.execute(
+        "DELETE FROM agent_blocks WHERE agent_id = $1 AND block_id = $2", (agent_id, block_id)
+    )
+
+
+def agents_with(tx: Tx, block_id: str) -> list[str]:
+    """Return the ids of the agents that have this block."""
+    rows = tx.query(
+        "SELECT agent_id FROM agent_blocks WHERE block_id = $1 ORDER BY agent_id", (block_id,)
+    )
+    return [row[0] for row in rows]
+
+
+def delete(tx: Tx, block_id: str) -> bool:
+    """Delete a block with its versions, taking it from every agent; False if there is none."""
+    tx.execute("DELETE FROM agent_blocks WHERE block_id = $1", (block_id,))
+    tx.execute("DELETE FROM block_versions WHERE block_id = $1", (block_id,))
+    return tx.one("DELETE FROM blocks WHERE id = $1 RETURNING id", (block_id,)) is not None
+
+
+def _load(tx: Tx, block_id: str) -> tuple[Block, int]:
+    row = tx.one(f"SELECT {_BLOCKS.columns}, shown FROM blocks WHERE id = $1", (block_id,))
+    if row is None:
+        raise NotFoundError(f"There is no memory block {block_id}.")
+    return _BLOCKS.read(row), int(row[-1])
+
+
+def _move(tx: Tx, block_id: str, actor: str, step_id: str | None, reason: str, way: str) -> Block:
+    block, shown = _load(tx, block_id)
+    row = tx.one(
+        f"SELECT t.version, t.value FROM block_versions s JOIN block_versions t"
+        f" ON t.block_id = s.block_id AND t.version = s.{way}_to"
+        " WHERE s.block_id = $1 AND s.version = $2",
+        (block_id, shown),
+    )
+    if row is None:
+        raise InvalidInputError(f"There is nothing to {way} in the memory block {block.label!r}.")
+    target, value = row
+    reason = reason or f"{way}: text of version {target}"
+    return _advance(tx, block, value, block.version + 1, actor, step_id, reason, shown=int(target))
+
+
+def _advance(
+    tx: Tx,
+    block: Block,
+    value: str,
+    version: int,
+    actor: str,
+    step_id: str | None,
+    reason: str,
+    *,
+    shown: int | None = None,
+    undo_to: int | None = None,
+) -> Block:
+    moment = now()
+    value = clean_text(value)
+    changed = tx.one(
+        "UPDATE blocks SET value = $2, version = $3, shown = $4, updated_at = $5"
+        " WHERE id = $1 AND version = $6 RETURNING id",
+        (block.id, value, version, shown or version, moment, block.version),
+    )
+    if changed is None:
+        raise Conflict("block")
+    row = BlockVersion(
+        block_id=block.id,
+        version=version,
+        value=value,
+        actor=actor,
+        step_id=step_id,
+        reason=reason,
+        created_at=moment,
+    )
+    _VERSIONS.insert(tx, [row], undo_to=undo_to)
+    return block.model_copy(update={"value": value, "version": version, "updated_at": moment})
+
+
+def _check_label(tx: Tx, agent_id: str, block_id: str, label: str) -> None:
+    other = find(tx, agent_id, label)
+    if other is not None and other.id != block_id:
+        raise InvalidInputError(
+            f"The agent has a memory block {label!r} already: detach that one first, or choose"
+            " another label."
+        )

@@ -1,0 +1,317 @@
+"""The one door to the project's DuckDB file: short transactions, shared with other processes.
+
+A `Database` keeps one connection for a short while and gives it up when it is idle or when another
+process asks. `Database.run` is the only way in: it runs a function in one transaction and returns
+after the commit, or raises and has changed nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+
+from letta_kernel.errors import ConflictError, StoreError
+from letta_kernel.store import migrations, problems
+from letta_kernel.store.lock import HomeLock, Uninterrupted, identity, on_fork
+from letta_kernel.store.problems import Conflict
+from letta_kernel.store.rows import clean
+
+T = TypeVar("T")
+
+PATIENCE = 60.0
+"""Seconds to wait for another process before saying so."""
+SLICE = 0.1
+"""Seconds a busy process may keep the connection while another waits. Opening costs 20-45 ms, so
+handing over after every single transaction would leave little time for work."""
+GRACE = 0.005
+"""Seconds without a transaction after which a process counts as idle and gives way at once."""
+_TICK = 0.01  # seconds between the timer thread's looks; it lives only while a connection is open
+_ATTEMPTS = 5  # of a transaction, when other writers change the same rows meanwhile
+# Never fetch an extension from the network; two threads are plenty for rows in the thousands.
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "threads": 2,
+}
+
+_everyone: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class CommittedInterrupt(KeyboardInterrupt):
+    """The stop button was pressed during a commit: the transaction is saved, ``result`` is its value."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+
+
+class Tx:
+    """One transaction; valid only inside the function given to `Database.run`.
+
+    Parameters are `$1`, `$2`, …; text in them is freed of NUL and lone surrogates.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self._connection: duckdb.DuckDBPyConnection | None = connection
+        self._path = path
+        self.failure: BaseException | None = None
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """Run a statement whose rows, if any, do not matter."""
+        self._run(sql, params)
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement and return all its rows."""
+        return self._run(sql, params, fetch=True)
+
+    def one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """Run a statement and return its first row, or None."""
+        rows = self._run(sql, params, fetch=True)
+        return rows[0] if rows else None
+
+    def _run(self, sql: str, params: Sequence[Any], fetch: bool = False) -> list[tuple[Any, ...]]:
+        if self._connection is None:
+            raise StoreError("This transaction is over: use it only inside Database.run.")
+        try:
+            self._connection.execute(sql, [clean(value) for value in params])
+            return self._connection.fetchall() if fetch else []
+        except (duckdb.Error, RuntimeError, OSError, MemoryError) as error:
+            self.failure = error
+            if problems.is_interrupt(error):
+                raise KeyboardInterrupt from None
+            raise problems.explain(error, self._path) from error
+        except KeyboardInterrupt as error:
+            self.failure = error
+            raise
+
+    def end(self) -> None:
+        """Make this transaction unusable, so that nobody keeps it."""
+        self._connection = None
+
+
+class Database:
+    """The database of one project folder, safe to use from any thread and beside other processes.
+
+    Parameters
+    ----------
+    home
+        The project folder; made on first use.
+    lease
+        Seconds an idle connection is kept open; 0 closes it after every transaction.
+    patience
+        Seconds to wait for other processes before raising StoreError.
+    """
+
+    def __init__(
+        self, home: Path | str, lease: float = 0.25, *, patience: float = PATIENCE
+    ) -> None:
+        self.home = Path(home).expanduser().absolute()
+        self.path = self.home / "letta.duckdb"
+        self.lease = lease
+        self.patience = patience
+        self._identity: tuple[int, int] | None = None
+        self._begin_in_this_process()
+        _everyone.add(self)
+
+    def _begin_in_this_process(self) -> None:
+        self._mutex = threading.Lock()
+        self._lock = HomeLock(self.home)
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._tx: Tx | None = None
+        self._running: int | None = None  # the thread inside a transaction
+        self._wanting: dict[int, bool] = {}  # threads that wait for their turn
+        self._taken = self._last_used = 0.0
+        self._watcher: threading.Thread | None = None
+
+    def run(self, work: Callable[[Tx], T]) -> T:
+        """Run *work* in one transaction and return its result once that is committed.
+
+        *work* may run more than once, if another writer changed the same rows meanwhile. It must be
+        quick: no model call, no tool call, no network inside. Whatever it raises undoes everything.
+
+        Raises
+        ------
+        StoreError
+            The folder could not be opened, locked, read or written.
+        ConflictError
+            Other writers kept changing the same rows.
+        CommittedInterrupt
+            The stop button was pressed during the commit, which is done.
+        """
+        thread = threading.get_ident()
+        if self._running == thread:
+            raise StoreError("A transaction cannot begin inside another one of the same thread.")
+        self._wanting[thread] = True
+        try:
+            with self._mutex:
+                self._wanting.pop(thread, None)
+                self._running = thread
+                try:
+                    return self._repeat(work)
+                finally:
+                    self._running = None
+                    self._after()
+        finally:
+            self._wanting.pop(thread, None)
+            if self._wanting:
+                time.sleep(0.0002)  # or this thread, in a loop, would always be first again
+
+    def close(self) -> None:
+        """Close the connection and give up the lock. A later `run` opens it again."""
+        with self._mutex:
+            self._shut()
+
+    def _repeat(self, work: Callable[[Tx], T]) -> T:
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(0.002 * 2**attempt)
+            with contextlib.suppress(Conflict):
+                return self._transact(self._ready(), work)
+        raise ConflictError("Others keep changing the same thing: nothing was changed. Try again.")
+
+    def _transact(self, connection: duckdb.DuckDBPyConnection, work: Callable[[Tx], T]) -> T:
+        self._tx = tx = Tx(connection, self.path)
+        committed = False
+        try:
+            tx.execute("BEGIN")
+            result = work(tx)
+            if (
+                tx.failure is not None
+            ):  # DuckDB would call the COMMIT of a failed transaction a success
+                raise StoreError(
+                    f"A statement failed inside the transaction ({tx.failure}); nothing was saved."
+                ) from tx.failure
+            try:
+                with Uninterrupted():
+                    tx.execute("COMMIT")
+                    committed = True
+            except KeyboardInterrupt:
+                if committed:
+                    raise CommittedInterrupt(result) from None
+                raise
+            return result
+        finally:
+            tx.end()
+            if not committed:
+                with Uninterrupted():
+                    self._undo(connection, tx.failure)
+
+    def _undo(self, connection: duckdb.DuckDBPyConnection, failure: BaseException | None) -> None:
+        if failure is not None and problems.breaks_connection(failure):
+            self._shut()
+            return
+        try:
+            connection.execute("ROLLBACK")
+        except duckdb.TransactionException:
+            pass  # there was none: BEGIN itself had not been reached
+        except (duckdb.Error, RuntimeError):
+            self._shut()
+
+    def _ready(self) -> duckdb.DuckDBPyConnection:
+        """Return the open connection, opening it if need be; the mutex is held."""
+        if self._connection is not None:
+            if self._lock.intact() and identity(self.path) == self._identity:
+                return self._connection
+            self._shut()  # somebody deleted, moved or replaced the files under us
+        if self._identity is not None and identity(self.path) is None:
+            self._identity = None
+            raise StoreError(
+                f"{self.path} was deleted or moved while in use: put it back, or run this again"
+                " to begin with an empty one."
+            )
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(self.patience)
+            with Uninterrupted():
+                self._taken = time.monotonic()
+                self._connection = migrations.open_database(self.path, _SETTINGS, self.patience)
+                self._identity = identity(self.path)
+        except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:
+            self._shut()
+            raise problems.explain(error, self.path) from error
+        except BaseException:
+            self._shut()
+            raise
+        return self._connection
+
+    def _after(self) -> None:
+        """Decide, at the end of a turn, whether the connection stays; the mutex is held."""
+        if not self._lock.held:
+            return
+        self._last_used = time.monotonic()
+        if (
+            self._connection is None
+            or self.lease <= 0
+            or (self._last_used - self._taken >= SLICE and self._lock.wanted())
+        ):
+            self._shut()
+        elif self._watcher is None:
+            self._watcher = threading.Thread(target=self._watch, name="letta-lease", daemon=True)
+            self._watcher.start()
+
+    def _watch(self) -> None:
+        """Close the connection when its lease is over or somebody else wants it."""
+        while True:
+            time.sleep(_TICK)
+            if not self._mutex.acquire(blocking=False):
+                continue
+            try:
+                idle = time.monotonic() - self._last_used
+                if idle >= self.lease or (idle >= GRACE and self._lock.wanted()):
+                    self._shut()
+                if not self._lock.held:
+                    self._watcher = None
+                    return
+            finally:
+                self._mutex.release()
+
+    def _shut(self) -> None:
+        with Uninterrupted():
+            connection, self._connection = self._connection, None
+            try:
+                if connection is not None:
+                    with contextlib.suppress(duckdb.Error, RuntimeError):
+                        connection.close()  # what was committed is in the log already
+            finally:
+                self._lock.release()
+
+    def _forget(self) -> None:
+        """In a forked child: leave the parent's connection alone and begin afresh."""
+        if self._tx is not None:
+            self._tx.end()
+        if self._connection is not None:
+            _keep_for_ever(self._connection)
+        self._begin_in_this_process()
+
+
+def _keep_for_ever(thing: object) -> None:
+    # Closing the parent's connection in the child would write into the parent's file.
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def _forget_all() -> None:
+    for database in list(_everyone):
+        database._forget()
+
+
+def _close_all() -> None:
+    for database in list(_everyone):
+        if database._mutex.acquire(timeout=5):
+            try:
+                database._shut()
+            finally:
+                database._mutex.release()
+
+
+on_fork(_forget_all)
+atexit.register(_close_all)

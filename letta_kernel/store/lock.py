@@ -1,0 +1,192 @@
+"""One lock around every open of the database file, handed on between processes in the order they asked.
+
+Whoever holds `HomeLock` may have the file open; nobody else may so much as read its header. The lock
+itself is a file lock, so a killed process loses it at once. Order comes from a queue of ticket files
+beside it: a process that must wait leaves a ticket, only the oldest ticket may take the lock, and the
+holder sees that somebody waits by looking into the queue. Tickets are a matter of courtesy alone: if
+one is lost or stale the file lock still keeps everybody out.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import filelock
+
+from letta_kernel.errors import StoreError
+
+STALE = 2.0
+"""Seconds after which a ticket nobody has touched is taken to belong to a dead or stopped process."""
+
+_FIRST_POLL, _LATER_POLL, _SLOW_POLL = 0.002, 0.005, 0.02  # seconds between looks
+
+
+class Uninterrupted:
+    """Hold back the stop button for a few milliseconds: it is obeyed when the block ends.
+
+    Only the main thread receives KeyboardInterrupt; elsewhere this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._held_back = False
+        self._previous: Any = None
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._held_back = True
+
+    def __enter__(self) -> Uninterrupted:
+        if threading.current_thread() is threading.main_thread():
+            current = signal.getsignal(signal.SIGINT)
+            if callable(current):
+                self._previous = current
+                signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            if self._held_back:
+                self._previous(signal.SIGINT, None)
+
+
+class HomeLock:
+    """The right to open the database of one project folder.
+
+    Parameters
+    ----------
+    home
+        The project folder; it must exist when `acquire` is called.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "letta.lock"
+        self._queue = home / "queue"
+        # Released by the timer thread too; made once per process: a forked child makes its own.
+        self._file = filelock.FileLock(self._path, thread_local=False)
+        self._identity: tuple[int, int] | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._file.is_locked
+
+    def acquire(self, patience: float) -> None:
+        """Take the lock, after everybody who asked before.
+
+        Parameters
+        ----------
+        patience
+            Seconds to wait before giving up.
+
+        Raises
+        ------
+        StoreError
+            If another process kept the lock for all that time.
+        OSError
+            If the folder cannot be written.
+        """
+        if not self._tickets() and self._try():
+            return
+        ticket = self._queue / f"{time.time_ns():020d}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        began = time.monotonic()
+        try:
+            while True:
+                self._touch(ticket)
+                first = self._tickets()[:1] in ([], [ticket.name])
+                if first and self._try():
+                    return
+                waited = time.monotonic() - began
+                if waited > patience:
+                    raise StoreError(
+                        f"{self._path.parent} has been in use by {self.holder()} for {waited:.0f} s:"
+                        " wait for it, end it, or set LETTA_HOME to another folder."
+                    )
+                time.sleep(_SLOW_POLL if waited > 1 else _FIRST_POLL if first else _LATER_POLL)
+        finally:
+            with suppress(OSError):
+                ticket.unlink()
+
+    def release(self) -> None:
+        """Give the lock back; does nothing if it is not held."""
+        if self._file.is_locked:
+            self._file.release()
+        self._identity = None
+
+    def wanted(self) -> bool:
+        """Whether another process (or another `HomeLock` of this one) is waiting."""
+        return bool(self._tickets())
+
+    def intact(self) -> bool:
+        """Whether the lock held is still the one others see: not so if its file was deleted."""
+        return self.held and self._identity == identity(self._path)
+
+    def holder(self) -> str:
+        """Describe who holds the lock, for a message."""
+        with suppress(OSError):
+            if text := self._path.read_text(encoding="utf-8").strip():
+                return f"process {text}"
+        return "another process"
+
+    def _try(self) -> bool:
+        with Uninterrupted():
+            try:
+                self._file.acquire(blocking=False)
+            except filelock.Timeout:
+                return False
+            self._identity = identity(self._path)
+            with suppress(OSError):  # only for the message of those who wait in vain
+                self._path.write_text(str(os.getpid()), encoding="utf-8")
+            return True
+
+    def _touch(self, ticket: Path) -> None:
+        try:
+            os.utime(ticket)
+        except FileNotFoundError:
+            self._queue.mkdir(parents=True, exist_ok=True)
+            ticket.touch()
+
+    def _tickets(self) -> list[str]:
+        """Names of the living tickets, oldest first; dead ones are cleared away."""
+        found = []
+        oldest = time.time() - STALE
+        try:
+            with os.scandir(self._queue) as entries:
+                for entry in entries:
+                    with suppress(OSError):
+                        if entry.stat().st_mtime >= oldest:
+                            found.append(entry.name)
+                        else:
+                            os.unlink(entry.path)
+        except FileNotFoundError:
+            return []
+        found.sort()
+        return found
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells one file from another of the same name, or None if there is no such file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def on_fork(forget: Callable[[], None]) -> None:
+    """Have *forget* called in every forked child, where the platform can fork."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forget)

@@ -1,0 +1,139 @@
+"""The history of each agent: appended to, never rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from letta_kernel.messages import Message, ToolCall
+from letta_kernel.store import counters, indexes
+from letta_kernel.store.database import Tx
+from letta_kernel.store.rows import Table, Where, clean_text
+
+_MESSAGES = Table("messages", Message, json=("thinking",), parts={"tool_calls": ToolCall})
+
+
+def append(tx: Tx, agent_id: str, messages: Sequence[Message]) -> list[Message]:
+    """Add *messages* to an agent's history, in this order.
+
+    Returns
+    -------
+    list of Message
+        The messages as stored: with ``seq`` (1, 2, … within the agent) and clean text.
+    """
+    if not messages:
+        return []
+    first = counters.take(tx, agent_id, "messages", len(messages))
+    stored = [
+        message.model_copy(
+            update={
+                "agent_id": agent_id,
+                "seq": seq,
+                "content": clean_text(message.content),
+                "reasoning": clean_text(message.reasoning),
+            }
+        )
+        for seq, message in enumerate(messages, start=first)
+    ]
+    _MESSAGES.insert(tx, stored)
+    return stored
+
+
+def get(tx: Tx, message_id: str) -> Message | None:
+    """Return the message of this id, or None."""
+    return _MESSAGES.get(tx, message_id)
+
+
+def get_many(tx: Tx, message_ids: Sequence[str]) -> list[Message]:
+    """Return the messages of these ids that exist, in the order of *message_ids*."""
+    found = _MESSAGES.select(tx, "WHERE id = ANY($1::text[])", (list(message_ids),))
+    by_id = {message.id: message for message in found}
+    return [by_id[message_id] for message_id in message_ids if message_id in by_id]
+
+
+def window(tx: Tx, agent_id: str, from_seq: int) -> list[Message]:
+    """Return an agent's messages from *from_seq* on, oldest first."""
+    return _MESSAGES.select(
+        tx, "WHERE agent_id = $1 AND seq >= $2 ORDER BY seq", (agent_id, from_seq)
+    )
+
+
+def since(tx: Tx, agent_id: str, seq: int, limit: int) -> list[Message]:
+    """Return the *limit* messages that follow *seq*, oldest first: what an index has not seen."""
+    return _MESSAGES.select(
+        tx, "WHERE agent_id = $1 AND seq > $2 ORDER BY seq LIMIT $3", (agent_id, seq, limit)
+    )
+
+
+def page(
+    tx: Tx,
+    agent_id: str | None,
+    *,
+    before: int | str | None = None,
+    after: int | str | None = None,
+    limit: int = 50,
+    roles: Sequence[str] | None = None,
+    newest_first: bool = True,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    run_id: str | None = None,
+    step_id: str | None = None,
+) -> list[Message]:
+    """Return part of a history.
+
+    Parameters
+    ----------
+    agent_id
+        Whose; None for everybody's (then *before* and *after* must be ids, and order is by time).
+    before, after
+        Only messages with a smaller, or greater, seq; or those before or after the message of this id.
+    limit
+        At most so many, counted from the newest or, without *newest_first*, from the oldest.
+    roles
+        Only these.
+    start, end
+        Only messages made at *start* or later, and before *end*.
+    run_id, step_id
+        Only messages of that run or step.
+    """
+    where = Where()
+    if agent_id is not None:
+        where.add("agent_id = {}", agent_id)
+    for other, sign in ((before, "<"), (after, ">")):
+        if isinstance(other, int):
+            where.add(f"seq {sign} {{}}", other)
+        elif other is not None:
+            key = "seq" if agent_id is not None else "created_at"
+            where.add(f"({key}, id) {sign} (SELECT {key}, id FROM messages WHERE id = {{}})", other)
+    if roles is not None:
+        where.add("role = ANY({}::text[])", list(roles))
+    if start is not None:
+        where.add("created_at >= {}", start)
+    if end is not None:
+        where.add("created_at < {}", end)
+    if run_id is not None:
+        where.add("run_id = {}", run_id)
+    if step_id is not None:
+        where.add("step_id = {}", step_id)
+    way = "DESC" if newest_first else "ASC"
+    key = "seq" if agent_id is not None else "created_at"
+    tail = f"{where} ORDER BY {key} {way}, id {way} LIMIT {where.place(limit)}"
+    return _MESSAGES.select(tx, tail, where.params)
+
+
+def count(tx: Tx, agent_id: str) -> int:
+    """Return how many messages an agent's history has."""
+    row = tx.one("SELECT count(*) FROM messages WHERE agent_id = $1", (agent_id,))
+    return int(row[0]) if row else 0
+
+
+def last(tx: Tx, agent_id: str) -> Message | None:
+    """Return the newest message, or None."""
+    found = page(tx, agent_id, limit=1)
+    return found[0] if found else None
+
+
+def clear(tx: Tx, agent_id: str) -> int:
+    """Delete an agent's whole history and return how many messages that was. Indexes are told."""
+    indexes.announce(tx, agent_id, "messages", "delete", [None])
+    return len(tx.query("DELETE FROM messages WHERE agent_id = $1 RETURNING seq", (agent_id,)))

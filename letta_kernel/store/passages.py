@@ -1,0 +1,215 @@
+"""Archival memory: the passages of each agent. Search indexes follow through `indexes`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from letta_kernel.records import Passage
+from letta_kernel.store import counters, indexes
+from letta_kernel.store.database import Tx
+from letta_kernel.store.indexes import (
+    OutboxEntry,
+    behind,
+    forget_index,
+    mark,
+    move_mark,
+    outbox,
+    outbox_done,
+)
+from letta_kernel.store.rows import Table, Where, clean_text
+
+__all__ = [
+    "OutboxEntry",
+    "append",
+    "behind",
+    "clear",
+    "count",
+    "delete",
+    "delete_source",
+    "forget_index",
+    "get",
+    "get_many",
+    "mark",
+    "move_mark",
+    "neighbours",
+    "outbox",
+    "outbox_done",
+    "page",
+    "since",
+    "tags",
+    "update",
+]
+
+_PASSAGES = Table("passages", Passage, json=("metadata",))
+
+
+def append(tx: Tx, passages: Sequence[Passage]) -> list[Passage]:
+    """Add passages, which may be several agents', and return them with ``seq`` (per agent)."""
+    by_agent: dict[str, int] = {}
+    for passage in passages:
+        by_agent[passage.agent_id] = by_agent.get(passage.agent_id, 0) + 1
+    following = {
+        agent_id: counters.take(tx, agent_id, "passages", number)
+        for agent_id, number in by_agent.items()
+    }
+    stored = []
+    for passage in passages:
+        seq = following[passage.agent_id]
+        following[passage.agent_id] = seq + 1
+        stored.append(
+            passage.model_copy(update={"seq": seq, "content": clean_text(passage.content)})
+        )
+    _PASSAGES.insert(tx, stored)
+    return stored
+
+
+def get(tx: Tx, passage_id: str) -> Passage | None:
+    """Return the passage of this id, or None."""
+    return _PASSAGES.get(tx, passage_id)
+
+
+def get_many(tx: Tx, passage_ids: Sequence[str]) -> list[Passage]:
+    """Return the passages of these ids that exist, in the order of *passage_ids*."""
+    found = _PASSAGES.select(tx, "WHERE id = ANY($1::text[])", (list(passage_ids),))
+    by_id = {passage.id: passage for passage in found}
+    return [by_id[passage_id] for passage_id in passage_ids if passage_id in by_id]
+
+
+def page(
+    tx: Tx,
+    agent_id: str,
+    *,
+    limit: int = 50,
+    before: int | str | None = None,
+    after: int | str | None = None,
+    tags: Sequence[str] | None = None,
+    match: Literal["any", "all"] = "any",
+    source: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    newest_first: bool = True,
+) -> list[Passage]:
+    """Return part of an agent's passages.
+
+    Parameters
+    ----------
+    limit
+        At most so many, counted from the newest or, without *newest_first*, from the oldest.
+    before, after
+        Only passages with a smaller, or greater, seq; or before or after the passage of this id.
+    tags, match
+        Only passages with any, or all, of these tags.
+    source
+        Only passages of this source.
+    start, end
+        Only passages made at *start* or later, and before *end*.
+    """
+    where = Where()
+    where.add("agent_id = {}", agent_id)
+    for other, sign in ((before, "<"), (after, ">")):
+        if isinstance(other, int):
+            where.add(f"seq {sign} {{}}", other)
+        elif other is not None:
+            where.add(f"seq {sign} (SELECT seq FROM passages WHERE id = {{}})", other)
+    if tags:
+        where.add("tags && {}::text[]" if match == "any" else "tags @> {}::text[]", list(tags))
+    if source is not None:
+        where.add("source = {}", source)
+    if start is not None:
+        where.add("created_at >= {}", start)
+    if end is not None:
+        where.add("created_at < {}", end)
+    way = "DESC" if newest_first else "ASC"
+    tail = f"{where} ORDER BY seq {way} LIMIT {where.place(limit)}"
+    return _PASSAGES.select(tx, tail, where.params)
+
+
+def since(tx: Tx, agent_id: str, seq: int, limit: int) -> list[Passage]:
+    """Return the *limit* passages that follow *seq*, oldest first: what an index has not seen."""
+    return _PASSAGES.select(
+        tx, "WHERE agent_id = $1 AND seq > $2 ORDER BY seq LIMIT $3", (agent_id, seq, limit)
+    )
+
+
+def neighbours(tx: Tx, passage: Passage, before: int = 2, after: int = 2) -> list[Passage]:
+    """Return the passages around one in its source, in their order, without itself.
+
+    A passage of no source has no neighbours.
+    """
+    if passage.source is None:
+        return []
+    found = []
+    for sign, way, number in (("<", "DESC", before), (">", "ASC", after)):
+        part = _PASSAGES.select(
+            tx,
+            f"WHERE agent_id = $1 AND source = $2 AND (position, seq) {sign} ($3, $4)"
+            f" ORDER BY position {way}, seq {way} LIMIT $5",
+            (passage.agent_id, passage.source, passage.position, passage.seq, number),
+        )
+        found += part[::-1] if way == "DESC" else part
+    return found
+
+
+def tags(tx: Tx, agent_id: str) -> dict[str, int]:
+    """Return the tags of an agent's passages and how many passages have each, most used first."""
+    rows = tx.query(
+        "SELECT tag, count(*) FROM (SELECT unnest(tags) AS tag FROM passages WHERE agent_id = $1) t"
+        " GROUP BY tag ORDER BY count(*) DESC, tag",
+        (agent_id,),
+    )
+    return {str(tag): int(number) for tag, number in rows}
+
+
+def count(tx: Tx, agent_id: str) -> int:
+    """Return how many passages an agent has."""
+    row = tx.one("SELECT count(*) FROM passages WHERE agent_id = $1", (agent_id,))
+    return int(row[0]) if row else 0
+
+
+def update(
+    tx: Tx,
+    passage_id: str,
+    *,
+    content: str | None = None,
+    tags: Sequence[str] | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Passage | None:
+    """Change a passage in what is given and return it; None if there is none. Indexes are told."""
+    passage = _PASSAGES.get(tx, passage_id)
+    if passage is None:
+        return None
+    changes: dict[str, Any] = {"content": content, "metadata": metadata}
+    changes["tags"] = None if tags is None else list(tags)
+    given = {name: value for name, value in changes.items() if value is not None}
+    if "content" in given:
+        given["content"] = clean_text(given["content"])
+    changed = passage.model_copy(update=given)
+    _PASSAGES.update(tx, changed)
+    indexes.announce(tx, passage.agent_id, "passages", "update", [passage_id])
+    return changed
+
+
+def delete(tx: Tx, passage_id: str) -> bool:
+    """Delete a passage; False if there is none. Indexes are told."""
+    row = tx.one("DELETE FROM passages WHERE id = $1 RETURNING agent_id", (passage_id,))
+    if row is None:
+        return False
+    indexes.announce(tx, row[0], "passages", "delete", [passage_id])
+    return True
+
+
+def delete_source(tx: Tx, agent_id: str, source: str) -> int:
+    """Delete all passages of one source and return how many that was. Indexes are told."""
+    rows = tx.query(
+        "DELETE FROM passages WHERE agent_id = $1 AND source = $2 RETURNING id", (agent_id, source)
+    )
+    indexes.announce(tx, agent_id, "passages", "delete", [row[0] for row in rows])
+    return len(rows)
+
+
+def clear(tx: Tx, agent_id: str) -> int:
+    """Delete all passages of an agent and return how many that was. Indexes are told."""
+    indexes.announce(tx, agent_id, "passages", "delete", [None])
+    return len(tx.query("DELETE FROM passages WHERE agent_id = $1 RETURNING seq", (agent_id,)))

@@ -1,0 +1,122 @@
+"""What the database driver raises, turned into one line that says how to mend it."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import duckdb
+
+from letta_kernel.errors import ConflictError, InvalidInputError, StoreError
+
+
+class Conflict(Exception):
+    """Another writer changed the same rows meanwhile: the whole transaction is to be tried again."""
+
+
+_OTHER_SETTINGS = "different configuration"
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether trying the transaction again may help."""
+    return isinstance(error, duckdb.TransactionException | duckdb.SerializationException) and (
+        "onflict" in str(error) or "erializ" in str(error)
+    )
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether the driver stopped a statement because the stop button was pressed."""
+    return isinstance(error, duckdb.InterruptException) or (
+        type(error) is RuntimeError and "interrupted" in str(error)
+    )
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether a program that does not know our lock has the file open."""
+    return isinstance(error, duckdb.IOException) and "lock on file" in str(error)
+
+
+def breaks_connection(error: BaseException) -> bool:
+    """Whether the connection cannot be trusted any more after *error*."""
+    return isinstance(
+        error,
+        duckdb.IOException
+        | duckdb.FatalException
+        | duckdb.InternalException
+        | duckdb.OutOfMemoryException
+        | duckdb.ConnectionException,
+    ) or type(error) in (duckdb.Error, RuntimeError)
+
+
+def explain(error: BaseException, path: Path) -> Exception:
+    """Return the error to raise instead of the driver's (or the system's) *error*.
+
+    Parameters
+    ----------
+    error
+        What DuckDB or the operating system raised.
+    path
+        The database file.
+    """
+    text = str(error)
+    lower = text.lower()
+    line = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    number = error.errno if isinstance(error, OSError) else None
+    home = path.parent
+    if is_conflict(error):
+        return Conflict(line)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(
+        sign in lower for sign in ("no space left", "disk quota", "file too large", "disk full")
+    ):
+        return StoreError(
+            f"The disk of {home} is full: nothing was saved. Free some space and try again."
+        )
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(
+        sign in lower for sign in ("permission denied", "read-only file system", "not permitted")
+    ):
+        return StoreError(
+            f"{home} cannot be written: make it writable, or set LETTA_HOME to a folder that is."
+        )
+    if number in (errno.ENOTDIR, errno.EEXIST):
+        return StoreError(
+            f"{home} cannot be a project folder because a file is in the way:"
+            " move it, or set LETTA_HOME to another place."
+        )
+    if is_locked(error):
+        return StoreError(
+            f"{path} is open in another program ({_between(text, 'held in ', '.')}): close it there."
+        )
+    if "different configuration" in lower:
+        return StoreError(
+            f"{path} is open in this Python with other settings: close that connection first."
+        )
+    if any(
+        sign in lower
+        for sign in ("corrupt", "not a valid duckdb", "could not read enough", "wal file")
+    ) or isinstance(error, duckdb.InternalException | duckdb.FatalException):
+        return StoreError(
+            f"{path} is damaged ({line[:160]}): put a copy back from a backup,"
+            " or move it away to begin anew."
+        )
+    if "version number" in lower or "newer version" in lower:
+        return StoreError(
+            f"{path} was written by another version of DuckDB: pip install --upgrade duckdb."
+        )
+    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+        return StoreError(
+            "Not enough memory for this: nothing was saved. Close something, try again."
+        )
+    if isinstance(error, duckdb.ConstraintException):
+        if "duplicate key" in lower:
+            return ConflictError(
+                f"There is one already ({_between(text, 'key ', ' violates')}); nothing was changed."
+            )
+        return InvalidInputError(f"The store refused a value ({line}); nothing was changed.")
+    if isinstance(error, duckdb.DataError | duckdb.InvalidInputException):
+        return InvalidInputError(f"The store refused a value ({line}); nothing was changed.")
+    return StoreError(f"{path} could not be used: {line}")
+
+
+def _between(text: str, start: str, end: str) -> str:
+    _, found, rest = text.partition(start)
+    return rest.partition(end)[0].strip(" \"'") if found else text.splitlines()[0]

@@ -1,0 +1,200 @@
+"""Records to rows and back: the only place that knows which columns hold JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from letta_kernel.store.database import Tx
+
+R = TypeVar("R", bound=BaseModel)
+
+_ROWS_AT_ONCE = 100  # of one INSERT; more gains nothing and makes a long statement
+
+
+def clean(value: Any) -> Any:
+    """Return a parameter without what no database keeps: NUL and lone surrogates in text."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    return value
+
+
+def clean_text(text: str) -> str:
+    """Return *text* without NUL; halves of a surrogate pair are joined, lone ones dropped."""
+    if "\0" in text:
+        text = text.replace("\0", "")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    return text
+
+
+def dump(value: Any) -> str:
+    """Return *value* as JSON text a database takes: no NUL, no NaN, unknown objects as their str."""
+    if not value and isinstance(value, list | dict):
+        return "[]" if isinstance(value, list) else "{}"
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    except ValueError:  # NaN or an infinity somewhere
+        return json.dumps(_plain(value), ensure_ascii=False, default=str)
+    if "\\u0000" in text:
+        return json.dumps(_plain(value), ensure_ascii=False, default=str)
+    return text
+
+
+def load(text: str | None) -> Any:
+    """Return what `dump` was given; None for a column without a value."""
+    return None if text is None else json.loads(text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+class Table(Generic[R]):
+    """The rows of one record class, one column per field of the same name.
+
+    Parameters
+    ----------
+    name
+        The table.
+    record
+        The pydantic class; rows read back are trusted and not validated again.
+    json
+        Fields kept as JSON text.
+    parts
+        For fields that hold a list of models, the class of these.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        record: type[R],
+        *,
+        json: Iterable[str] = (),
+        parts: dict[str, type[BaseModel]] | None = None,
+    ) -> None:
+        self.name = name
+        self.record = record
+        self.fields = tuple(record.model_fields)
+        self.columns = ", ".join(f'{name}."{field}"' for field in self.fields)
+        self._json = frozenset(json)
+        self._parts = parts or {}
+
+    def row(self, record: R) -> list[Any]:
+        """Return the column values of *record*, in the order of `fields`."""
+        values = []
+        for field in self.fields:
+            value = getattr(record, field)
+            if field in self._parts:
+                value = dump([part.model_dump() for part in value])
+            elif field in self._json:
+                value = dump(value)
+            values.append(value)
+        return values
+
+    def read(self, row: Sequence[Any]) -> R:
+        """Return the record of a *row* selected with `columns`."""
+        values: dict[str, Any] = {}
+        for field, value in zip(self.fields, row, strict=False):
+            if type(value) is datetime:
+                value = utc(value)
+            elif field in self._parts:
+                part = self._parts[field]
+                value = [] if value == "[]" else [part.model_construct(**p) for p in load(value)]
+            elif field in self._json:
+                value = load(value)
+            values[field] = value
+        return self.record.model_construct(**values)
+
+    def select(self, tx: Tx, tail: str, params: Sequence[Any] = ()) -> list[R]:
+        """Return the records of ``SELECT columns FROM name`` + *tail*."""
+        rows = tx.query(f"SELECT {self.columns} FROM {self.name} {tail}", params)
+        return [self.read(row) for row in rows]
+
+    def get(self, tx: Tx, record_id: str) -> R | None:
+        """Return the record of this id, or None."""
+        found = self.select(tx, "WHERE id = $1", (record_id,))
+        return found[0] if found else None
+
+    def insert(self, tx: Tx, records: Sequence[R], **extra: Any) -> None:
+        """Insert *records*; *extra* gives columns that are no fields, the same for all."""
+        columns = (*self.fields, *extra)
+        more = list(extra.values())
+        for start in range(0, len(records), _ROWS_AT_ONCE):
+            batch = records[start : start + _ROWS_AT_ONCE]
+            params: list[Any] = []
+            for record in batch:
+                params += self.row(record)
+                params += more
+            tx.execute(_insert(self.name, columns, len(batch)), params)
+
+    def update(self, tx: Tx, record: R, *, keep: Iterable[str] = ()) -> bool:
+        """Write all fields of *record* to its row, but for those in *keep*; False if it is gone."""
+        values = dict(zip(self.fields, self.row(record), strict=True))
+        identifier = values.pop("id")
+        for field in keep:
+            del values[field]
+        sql = _update(self.name, tuple(values))
+        return tx.one(sql, [identifier, *values.values()]) is not None
+
+
+@lru_cache(maxsize=512)
+def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
+    width = len(columns)
+    places = ", ".join(
+        "(" + ", ".join(f"${row * width + column + 1}" for column in range(width)) + ")"
+        for row in range(rows)
+    )
+    names = ", ".join(f'"{column}"' for column in columns)
+    return f"INSERT INTO {table} ({names}) VALUES {places}"
+
+
+@lru_cache(maxsize=64)
+def _update(table: str, columns: tuple[str, ...]) -> str:
+    changes = ", ".join(f'"{column}" = ${i}' for i, column in enumerate(columns, start=2))
+    return f"UPDATE {table} SET {changes} WHERE id = $1 RETURNING id"
+
+
+def utc(moment: datetime) -> datetime:
+    """Return *moment* in plain UTC (the driver gives it another library's UTC)."""
+    return moment.replace(tzinfo=UTC) if not moment.utcoffset() else moment.astimezone(UTC)
+
+
+class Where:
+    """The conditions of a query and their parameters, numbered as they come."""
+
+    def __init__(self) -> None:
+        self.params: list[Any] = []
+        self._conditions: list[str] = []
+
+    def add(self, condition: str, *values: Any) -> None:
+        """Add a *condition* in which ``{}`` stands for each of *values*."""
+        self._conditions.append(condition.format(*[self.place(value) for value in values]))
+
+    def place(self, value: Any) -> str:
+        """Take *value* as a parameter and return its ``$n``."""
+        self.params.append(value)
+        return f"${len(self.params)}"
+
+    def __str__(self) -> str:
+        return "WHERE " + " AND ".join(self._conditions) if self._conditions else ""

@@ -1,0 +1,118 @@
+"""Runs (turns) and their steps, and what they tell about tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from letta_kernel.errors import NotFoundError
+from letta_kernel.ids import now
+from letta_kernel.records import Run, Step
+from letta_kernel.store import lease
+from letta_kernel.store.database import Tx
+from letta_kernel.store.rows import Table, load
+
+_RUNS = Table("runs", Run)
+_STEPS = Table("steps", Step, json=("retrieved", "tool_stats"))
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStats:
+    """How an agent's calls of one tool went; ``seconds`` is the sum over all calls."""
+
+    name: str
+    calls: int
+    failures: int
+    seconds: float
+    last_error: str | None
+
+
+def start(tx: Tx, run: Run) -> Run:
+    """Insert a run that begins now."""
+    row = tx.one("SELECT fence FROM leases WHERE agent_id = $1", (run.agent_id,))
+    if row is None:
+        raise NotFoundError(f"There is no agent {run.agent_id}.")
+    _RUNS.insert(tx, [run], fence=row[0])
+    return run
+
+
+def finish(tx: Tx, run: Run) -> Run:
+    """Write how a run stands or ended."""
+    _RUNS.update(tx, run, keep=("agent_id", "created_at", "created_by"))
+    return run
+
+
+def get(tx: Tx, run_id: str) -> Run | None:
+    """Return the run of this id, or None."""
+    return _RUNS.get(tx, run_id)
+
+
+def page(tx: Tx, agent_id: str | None, limit: int = 50, before: str | None = None) -> list[Run]:
+    """Return runs, newest first: of one agent or (None) of all, older than the run *before*."""
+    return _RUNS.select(
+        tx,
+        "WHERE ($1::text IS NULL OR agent_id = $1) AND ($2::text IS NULL OR"
+        " (created_at, id) < (SELECT created_at, id FROM runs WHERE id = $2))"
+        " ORDER BY created_at DESC, id DESC LIMIT $3",
+        (agent_id, before, limit),
+    )
+
+
+def add_step(tx: Tx, step: Step) -> Step:
+    """Insert a step."""
+    _STEPS.insert(tx, [step])
+    return step
+
+
+def get_step(tx: Tx, step_id: str) -> Step | None:
+    """Return the step of this id, or None."""
+    return _STEPS.get(tx, step_id)
+
+
+def steps_of(tx: Tx, run_id: str) -> list[Step]:
+    """Return the steps of a run in their order."""
+    return _STEPS.select(tx, "WHERE run_id = $1 ORDER BY number", (run_id,))
+
+
+def tool_stats(tx: Tx, agent_id: str) -> dict[str, ToolStats]:
+    """Return how each tool an agent has called went, by name, most called first.
+
+    Every entry of a step's ``tool_stats`` counts as a call; any status but "ok" as a failure, with its
+    ``error`` if it has one.
+    """
+    found: dict[str, ToolStats] = {}
+    for (text,) in tx.query(
+        "SELECT tool_stats FROM steps WHERE agent_id = $1 AND tool_stats::text <> '[]'"
+        " ORDER BY created_at",
+        (agent_id,),
+    ):
+        for call in load(text):
+            name = str(call.get("name", ""))
+            old = found.get(name) or ToolStats(name, 0, 0, 0.0, None)
+            failed = call.get("status", "ok") != "ok"
+            found[name] = ToolStats(
+                name,
+                old.calls + 1,
+                old.failures + failed,
+                old.seconds + (call.get("seconds") or 0.0),
+                (call.get("error") or call["status"]) if failed else old.last_error,
+            )
+    return dict(sorted(found.items(), key=lambda item: (-item[1].calls, item[0])))
+
+
+def recover(tx: Tx, agent_id: str) -> list[str]:
+    """Mark as failed the runs of an agent that nobody runs any more, and return their ids.
+
+    A run belongs to whoever held the agent's lease when it started. If somebody alive holds it still,
+    only older runs are dead.
+    """
+    row = tx.one("SELECT owner, fence, expires_at FROM leases WHERE agent_id = $1", (agent_id,))
+    if row is None:
+        return []
+    owner, fence, expires_at = row
+    alive = owner is not None and expires_at > now() and not lease.is_dead(owner)
+    rows = tx.query(
+        "UPDATE runs SET status = 'failed', stop_reason = 'error', ended_at = $3, error = $4"
+        " WHERE agent_id = $1 AND status IN ('created', 'running') AND fence < $2 RETURNING id",
+        (agent_id, fence if alive else fence + 1, now(), "The process that ran it ended."),
+    )
+    return [row[0] for row in rows]

@@ -1,0 +1,119 @@
+"""Tools and which agents have them."""
+
+from __future__ import annotations
+
+from letta_kernel.errors import NotFoundError
+from letta_kernel.ids import now
+from letta_kernel.records import Tool
+from letta_kernel.store.database import Tx
+from letta_kernel.store.rows import Table
+
+_TOOLS = Table("tools", Tool, json=("parameters", "metadata"))
+
+
+def save(tx: Tx, tool: Tool) -> Tool:
+    """Insert a tool, or write it over the one of the same id; agents that have it keep it."""
+    old = _TOOLS.get(tx, tool.id)
+    if old is None:
+        _TOOLS.insert(tx, [tool])
+        return tool
+    tool.updated_at = now()
+    _TOOLS.update(tx, tool, keep=("created_at", "created_by"))
+    if tool.name != old.name:
+        for agent_id in agents_with(tx, tool.id):
+            _detach_namesakes(tx, agent_id, tool)
+    return tool.model_copy(update={"created_at": old.created_at, "created_by": old.created_by})
+
+
+def get(tx: Tx, tool_id: str) -> Tool | None:
+    """Return the tool of this id, or None."""
+    return _TOOLS.get(tx, tool_id)
+
+
+def find(tx: Tx, name: str, notebook: str | None = None) -> Tool | None:
+    """Return the tool of this name, of one notebook if given, else the one changed last; or None."""
+    found = _TOOLS.select(
+        tx,
+        "WHERE name = $1 AND ($2::text IS NULL OR notebook = $2)"
+        " ORDER BY updated_at DESC, id LIMIT 1",
+        (name, notebook),
+    )
+    return found[0] if found else None
+
+
+def list_all(
+    tx: Tx,
+    *,
+    limit: int | None = None,
+    after: str | None = None,
+    notebook: str | None = None,
+    cell_id: str | None = None,
+) -> list[Tool]:
+    """Return tools in the order of their names, of one notebook or cell if given.
+
+    *after* is the id of a tool: only those that follow it.
+    """
+    return _TOOLS.select(
+        tx,
+        "WHERE ($1::text IS NULL OR notebook = $1) AND ($2::text IS NULL OR cell_id = $2)"
+        " AND ($3::text IS NULL OR (name, id) > (SELECT name, id FROM tools WHERE id = $3))"
+        " ORDER BY name, id LIMIT $4::bigint",
+        (notebook, cell_id, after, limit),
+    )
+
+
+def of_agent(tx: Tx, agent_id: str) -> list[Tool]:
+    """Return an agent's tools in the order in which they were attached."""
+    return _TOOLS.select(
+        tx,
+        "JOIN agent_tools a ON a.tool_id = tools.id WHERE a.agent_id = $1 ORDER BY a.position",
+        (agent_id,),
+    )
+
+
+def attach(tx: Tx, agent_id: str, tool_id: str) -> None:
+    """Give an agent a tool; one of the same name that it has is replaced.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such tool or agent.
+    """
+    tool = _TOOLS.get(tx, tool_id)
+    if tool is None:
+        raise NotFoundError(f"There is no tool {tool_id}.")
+    if tx.one("SELECT 1 FROM agents WHERE id = $1", (agent_id,)) is None:
+        raise NotFoundError(f"There is no agent {agent_id}.")
+    _detach_namesakes(tx, agent_id, tool)
+    tx.execute(
+        "INSERT INTO agent_tools SELECT $1, $2, coalesce(max(position), 0) + 1 FROM agent_tools"
+        " WHERE agent_id = $1 ON CONFLICT DO NOTHING",
+        (agent_id, tool_id),
+    )
+
+
+def detach(tx: Tx, agent_id: str, tool_id: str) -> None:
+    """Take a tool from an agent; the tool itself stays."""
+    tx.execute("DELETE FROM agent_tools WHERE agent_id = $1 AND tool_id = $2", (agent_id, tool_id))
+
+
+def agents_with(tx: Tx, tool_id: str) -> list[str]:
+    """Return the ids of the agents that have this tool."""
+    rows = tx.query(
+        "SELECT agent_id FROM agent_tools WHERE tool_id = $1 ORDER BY agent_id", (tool_id,)
+    )
+    return [row[0] for row in rows]
+
+
+def delete(tx: Tx, tool_id: str) -> bool:
+    """Delete a tool, taking it from every agent; False if there is none."""
+    tx.execute("DELETE FROM agent_tools WHERE tool_id = $1", (tool_id,))
+    return tx.one("DELETE FROM tools WHERE id = $1 RETURNING id", (tool_id,)) is not None
+
+
+def _detach_namesakes(tx: Tx, agent_id: str, tool: Tool) -> None:
+    tx.execute(
+        "DELETE FROM agent_tools WHERE agent_id = $1 AND tool_id <> $2"
+        " AND tool_id IN (SELECT id FROM tools WHERE name = $3)",
+        (agent_id, tool.id, tool.name),
+    )
