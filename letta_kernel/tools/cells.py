@@ -1,0 +1,94 @@
+"""From a notebook cell's text to plain Python: magics and shell lines put aside, without IPython."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+
+# Cell magics whose body is Python run in the notebook's own namespace.
+_PYTHON_MAGICS = {"time", "timeit", "capture", "prun", "python_here", "memray_flamegraph", "mprun"}
+# ``x = !ls`` and ``x = %magic``
+_ASSIGNED = re.compile(r"^(?P<left>\s*[\w.,\s\[\]()*'\"]+?=\s*)[!%](?=[\w!%/.~{$ -]).*$")
+_HELP = re.compile(r"^\s*\?{1,2}[\w.*%]+;?\s*$|^\s*%{0,2}[\w.*]+\?{1,2};?\s*$")
+
+
+def python_of(cell: str) -> str | None:
+    """Return the Python a cell runs in the notebook, or None if it runs none of its own.
+
+    Lines that are not Python (``%magic``, ``!command``, ``name?``) become ``pass``, so that line
+    numbers and indentation stay. The body of ``%%time`` or ``%%capture`` counts; that of ``%%agent``,
+    ``%%bash`` or any other cell magic does not.
+    """
+    lines = cell.splitlines()
+    first = next((at for at, line in enumerate(lines) if line.strip()), None)
+    if first is None:
+        return None
+    while lines[first].startswith("%%"):
+        word = lines[first][2:].split(maxsplit=1)
+        if not word or word[0] not in _PYTHON_MAGICS:
+            return None
+        lines[first] = ""
+        rest = [at for at in range(first + 1, len(lines)) if lines[at].strip()]
+        if not rest:
+            return None
+        first = rest[0]
+    text = "\n".join(lines) + "\n"
+    if _parses(text):
+        return text
+    inside = _inside_strings(lines)
+    result: list[str] = []
+    continued = False  # a shell line or magic may go on after a backslash
+    for at, line in enumerate(lines):
+        stripped = line.lstrip()
+        indent = line[: len(line) - len(stripped)]
+        if at in inside:
+            result.append(line)
+            continue
+        if continued:
+            continued = line.endswith("\\")
+            result.append("")
+            continue
+        assigned = _ASSIGNED.match(line)
+        if stripped[:1] in ("%", "!") or _HELP.match(line):
+            result.append(f"{indent}pass")
+        elif assigned:
+            result.append(f"{assigned['left']}None")
+        elif stripped[:1] in (",", ";", "/") and re.match(r"[,;/][A-Za-z_]", stripped):
+            result.append(f"{indent}pass")  # IPython's automatic quoting and calling
+        else:
+            result.append(line)
+            continue
+        continued = line.endswith("\\")
+    return "\n".join(result) + "\n"
+
+
+def _parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _inside_strings(lines: list[str]) -> set[int]:
+    """Return the indexes of lines that begin inside a string, where ``%`` and ``!`` mean themselves."""
+    inside: set[int] = set()
+    # Marks at the start of a line are no Python tokens, so they are blanked before reading the tokens.
+    text = "\n".join(re.sub(r"^(\s*)[%!?].*", r"\1pass", line) for line in lines) + "\n"
+    blanked = text.splitlines()
+    reader = io.StringIO("\n".join(lines) + "\n").readline
+    try:
+        for token in tokenize.generate_tokens(reader):
+            if token.type == tokenize.STRING and token.end[0] > token.start[0]:
+                inside.update(range(token.start[0], token.end[0]))
+    except (tokenize.TokenError, SyntaxError):
+        inside.clear()
+        try:
+            for token in tokenize.generate_tokens(io.StringIO("\n".join(blanked) + "\n").readline):
+                if token.type == tokenize.STRING and token.end[0] > token.start[0]:
+                    inside.update(range(token.start[0], token.end[0]))
+        except (tokenize.TokenError, SyntaxError):
+            pass  # not Python anyway; what could be read is used
+    return inside

@@ -1,0 +1,289 @@
+"""Finding the tools in a notebook cell: top-level functions with a docstring, by reading, not running."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from letta_kernel.errors import ToolError
+from letta_kernel.tools.cells import python_of
+from letta_kernel.tools.options import ToolOptions, options_from_ast, options_of
+from letta_kernel.tools.schema import FunctionNode, schema_from_source, tool_name
+
+_NO_TOOL = re.compile(r"#\s*no[ -]?tool\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A function that can be a tool.
+
+    ``name`` is what the model sees, ``function`` the name in the notebook. ``source`` is the function with
+    the imports, classes and helpers it needs put before it, as far as they could be found, so that it can
+    run on its own; ``own_source`` is the function alone, as the author wrote it.
+    """
+
+    name: str
+    function: str
+    source: str
+    own_source: str
+    options: ToolOptions
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A function that was meant as a tool but cannot be one; ``reason`` is one line."""
+
+    name: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Discovery:
+    """What a cell holds. ``functions`` are all names it defines at top level, tools or not."""
+
+    found: list[Found] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    functions: list[str] = field(default_factory=list)
+
+
+def discover(
+    cell_source: str,
+    namespace: Mapping[str, Any] | None,
+    earlier: Mapping[str, str] | None = None,
+) -> Discovery:
+    """Find the tools a cell defines.
+
+    Top-level ``def`` and ``async def`` with a docstring count; ``_private`` names and those marked
+    ``# no tool`` do not. A cell that is no Python has none.
+
+    Parameters
+    ----------
+    cell_source
+        The cell's text, magics and all.
+    namespace
+        The notebook's names after the cell ran; None for a cell that did not run here.
+    earlier
+        Definitions of cells that ran before (see `definitions`), for tools that need them.
+    """
+    result = Discovery()
+    python = python_of(cell_source)
+    if python is None:
+        return result
+    try:
+        tree = ast.parse(python)
+    except (SyntaxError, ValueError, RecursionError):
+        return result
+    lines = python.splitlines()
+    last = {one.name: one for one in tree.body if isinstance(one, FunctionNode)}
+    for name, node in last.items():
+        result.functions.append(name)
+        if name.startswith("_") or not (ast.get_docstring(node) or "").strip():
+            continue
+        if _marked(node, lines) or _deleted(name, node, tree):
+            continue
+        try:
+            result.found.append(_found(node, tree, python, namespace, earlier or {}))
+        except ToolError as error:
+            reason = str(error)
+            for start in (f"{name}: ", f"{_seen_name(node)}: "):
+                reason = reason.removeprefix(start)
+            result.skipped.append(Skipped(name, reason))
+    return result
+
+
+def definitions(cell_source: str) -> dict[str, str]:
+    """Return the source of each top-level function, class, import and constant of a cell, by name."""
+    python = python_of(cell_source)
+    if python is None:
+        return {}
+    try:
+        tree = ast.parse(python)
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    return {name: _text(node, python) for name, node in _defined(tree).items()}
+
+
+def _found(
+    node: FunctionNode,
+    tree: ast.Module,
+    python: str,
+    namespace: Mapping[str, Any] | None,
+    earlier: Mapping[str, str],
+) -> Found:
+    live = (namespace or {}).get(node.name)
+    options = options_of(live) or options_from_ast(node)
+    own = _text(node, python)
+    schema = schema_from_source(python, node.name, namespace)
+    schema["name"] = tool_name(node, options)
+    if options.description:
+        schema["description"] = options.description
+    before = _needed(node, tree, python, namespace, earlier)
+    source = "\n".join([*before, "", "", own]) if before else own
+    return Found(schema["name"], node.name, source, own, options, schema)
+
+
+def _seen_name(node: FunctionNode) -> str:
+    try:
+        return options_from_ast(node).name or node.name
+    except ToolError:
+        return node.name
+
+
+def _marked(node: FunctionNode, lines: list[str]) -> bool:
+    """Return whether ``# no tool`` stands on the def line, a decorator's, or directly above."""
+    start = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+    head = range(start - 1, max(node.body[0].lineno - 1, node.lineno))
+    if any(_NO_TOOL.search(lines[at]) for at in head if at < len(lines)):
+        return True
+    above = lines[start - 2].strip() if start >= 2 else ""
+    return above.startswith("#") and bool(_NO_TOOL.search(above))
+
+
+def _deleted(name: str, node: FunctionNode, tree: ast.Module) -> bool:
+    """Return whether the cell itself deletes the function again."""
+    return any(
+        isinstance(one, ast.Delete)
+        and one.lineno > node.lineno
+        and any(isinstance(target, ast.Name) and target.id == name for target in one.targets)
+        for one in tree.body
+    )
+
+
+def _text(node: ast.stmt, python: str) -> str:
+    """Return the source of *node*, decorators included."""
+    lines = python.splitlines()
+    start = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
+    return "\n".join(lines[start - 1 : node.end_lineno])
+
+
+def _defined(tree: ast.Module) -> dict[str, ast.stmt]:
+    """Return the top-level statement that gives each name its meaning."""
+    result: dict[str, ast.stmt] = {}
+    for node in tree.body:
+        if isinstance(node, FunctionNode | ast.ClassDef):
+            result[node.name] = node
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                result[alias.asname or alias.name.partition(".")[0]] = node
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    result[target.id] = node
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            result[node.target.id] = node
+    return result
+
+
+def _names(node: ast.AST) -> list[str]:
+    """Return the names *node* mentions, quoted annotations included, in order."""
+    found: dict[str, None] = {}
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name):
+            found[part.id] = None
+        elif (
+            isinstance(part, ast.Constant) and isinstance(part.value, str) and len(part.value) < 200
+        ):
+            # Could be a quoted annotation; a word too many does no harm.
+            found.update(dict.fromkeys(re.findall(r"[A-Za-z_]\w*", part.value)))
+    return list(found)
+
+
+def _needed(
+    node: FunctionNode,
+    tree: ast.Module,
+    python: str,
+    namespace: Mapping[str, Any] | None,
+    earlier: Mapping[str, str],
+) -> list[str]:
+    """Return the statements the function needs before it: of the cell, of earlier cells, or imports."""
+    here = _defined(tree)
+    futures = [
+        _text(one, python)
+        for one in tree.body
+        if isinstance(one, ast.ImportFrom) and one.module == "__future__"
+    ]
+    done: set[str] = {node.name}
+    order: list[str] = []
+
+    def need(name: str) -> None:
+        if name in done:
+            return
+        done.add(name)
+        statement: ast.stmt | None = here.get(name)
+        text = _text(statement, python) if statement is not None else None
+        if text is None and name in earlier:
+            text = earlier[name]
+            statement = _parsed(text)
+        if text is None:
+            text = _import_of(name, namespace)
+            statement = _parsed(text) if text else None
+        if text is None or statement is None or not _movable(statement):
+            return
+        for inner in _names(statement):
+            need(inner)
+        if text not in order:
+            order.append(text)
+
+    for name in _names(node):
+        need(name)
+    return [*futures, *(text for text in order if text not in futures)]
+
+
+def _movable(statement: ast.stmt) -> bool:
+    """Return whether a statement may be run again elsewhere: definitions, imports, plain constants."""
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        value = statement.value
+        return value is not None and not any(
+            isinstance(part, ast.Call | ast.Await) and not _describes(part)
+            for part in ast.walk(value)
+        )
+    return True
+
+
+def _describes(call: ast.AST) -> bool:
+    """Return whether a call only makes a type or a pattern (``NewType``, ``Field``, ``re.compile``)."""
+    function = getattr(call, "func", None)
+    word = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    return word in {
+        "NewType",
+        "TypeVar",
+        "Field",
+        "compile",
+        "namedtuple",
+        "Enum",
+        "Path",
+        "TypedDict",
+    }
+
+
+def _parsed(text: str) -> ast.stmt | None:
+    body = ast.parse(text).body
+    return body[0] if body else None
+
+
+def _import_of(name: str, namespace: Mapping[str, Any] | None) -> str | None:
+    """Return the import that would bring *name* back, for modules and what comes from them."""
+    if namespace is None or name not in namespace or name.startswith("_"):
+        return None
+    value = namespace[name]
+    if isinstance(value, ModuleType):
+        path = value.__name__
+        return f"import {path}" if path == name else f"import {path} as {name}"
+    module = getattr(value, "__module__", None)
+    original = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if not isinstance(module, str) or module in ("__main__", "builtins"):
+        return None
+    if module == "typing" and not isinstance(original, str):
+        original = getattr(value, "_name", None)
+    if not isinstance(original, str) or "." in original or not original.isidentifier():
+        return None
+    import sys
+
+    if getattr(sys.modules.get(module), original, None) is not value:
+        return None
+    return f"from {module} import {original}" + (f" as {name}" if original != name else "")

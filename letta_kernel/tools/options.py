@@ -1,0 +1,165 @@
+"""The ``@tool`` decorator: what an author may say about a tool beside its signature and docstring."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar, overload
+
+from letta_kernel.errors import ToolError, nearest
+
+MARK = "__letta_tool__"
+"""Name of the attribute that holds a decorated function's `ToolOptions`."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOptions:
+    """What ``@tool(...)`` was given.
+
+    Attributes
+    ----------
+    name
+        The name the model sees; None: the function's own.
+    description
+        What the model is told; None: taken from the docstring.
+    requires_approval
+        A person must approve every call.
+    runs_in
+        ``notebook``: in the user's namespace; ``sandbox``: in a process of its own.
+    parallel_safe
+        Calls in one response may run at the same time.
+    return_limit
+        Characters of a result kept for the model.
+    time_limit
+        Seconds a call may take; None: no limit of its own (the sandbox has one).
+    dependencies
+        Packages the tool needs (requirement strings), checked before it runs.
+    tags
+        Words to find the tool by.
+    """
+
+    name: str | None = None
+    description: str | None = None
+    requires_approval: bool = False
+    runs_in: Literal["notebook", "sandbox"] = "notebook"
+    parallel_safe: bool = False
+    return_limit: int = 50_000
+    time_limit: float | None = None
+    dependencies: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+_KNOWN = [field.name for field in fields(ToolOptions)]
+
+
+def make_options(given: Mapping[str, Any]) -> ToolOptions:
+    """Check what ``@tool`` was given and return it as `ToolOptions`.
+
+    Raises
+    ------
+    ToolError
+        When an option is unknown or its value cannot be used; the text names it.
+    """
+    values = dict(given)
+    for name, value in values.items():
+        if name not in _KNOWN:
+            raise ToolError(f"@tool has no option {name!r}.{nearest(name, _KNOWN)}")
+        problem = _problem(name, value)
+        if problem:
+            raise ToolError(f"@tool({name}=…) must be {problem}, not {value!r}")
+    for name in ("dependencies", "tags"):
+        if name in values:
+            values[name] = tuple(values[name])
+    return ToolOptions(**values)
+
+
+def _problem(name: str, value: Any) -> str | None:
+    """Return what *value* should have been, or None if it is fine."""
+    if name in ("name", "description"):
+        return None if value is None or (isinstance(value, str) and value) else "a string"
+    if name in ("requires_approval", "parallel_safe"):
+        return None if isinstance(value, bool) else "True or False"
+    if name == "runs_in":
+        return None if value in ("notebook", "sandbox") else '"notebook" or "sandbox"'
+    if name in ("dependencies", "tags"):
+        fine = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+        return None if fine else "a list of strings"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        unit = "characters" if name == "return_limit" else "seconds"
+        fine = name == "time_limit" and value is None
+        return None if fine else f"a positive number of {unit}"
+    if name == "return_limit" and not isinstance(value, int):
+        return "a whole number of characters"
+    return None
+
+
+@overload
+def tool(function: F, /) -> F: ...
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    requires_approval: bool = False,
+    runs_in: Literal["notebook", "sandbox"] = "notebook",
+    parallel_safe: bool = False,
+    return_limit: int = 50_000,
+    time_limit: float | None = None,
+    dependencies: list[str] | tuple[str, ...] = (),
+    tags: list[str] | tuple[str, ...] = (),
+) -> Callable[[F], F]: ...
+
+
+def tool(function: Any = None, /, **given: Any) -> Any:
+    """Mark a function as a tool, with options; the function itself stays as it is.
+
+    Use it bare (``@tool``) or with options (``@tool(requires_approval=True)``); see `ToolOptions`.
+
+    Raises
+    ------
+    ToolError
+        When an option is unknown or its value cannot be used.
+    """
+    options = make_options(given)
+
+    def mark(target: F) -> F:
+        setattr(target, MARK, options)
+        return target
+
+    return mark if function is None else mark(function)
+
+
+def options_of(function: Any) -> ToolOptions | None:
+    """Return the options a live function was decorated with, or None."""
+    found = getattr(function, MARK, None)
+    return found if isinstance(found, ToolOptions) else None
+
+
+def options_from_ast(node: ast.FunctionDef | ast.AsyncFunctionDef) -> ToolOptions:
+    """Read ``@tool(...)`` from a function's source without running anything.
+
+    Raises
+    ------
+    ToolError
+        When an option is unknown, unusable, or not written as a plain value.
+    """
+    for decorator in node.decorator_list:
+        call = decorator if isinstance(decorator, ast.Call) else None
+        target = call.func if call else decorator
+        word = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", None)
+        if word != "tool":
+            continue
+        given: dict[str, Any] = {}
+        for keyword in call.keywords if call else []:
+            try:
+                given[keyword.arg or "**"] = ast.literal_eval(keyword.value)
+            except ValueError:
+                raise ToolError(
+                    f"@tool({keyword.arg or '**'}=…) of {node.name!r} must be written as a plain "
+                    f"value, not {ast.unparse(keyword.value)!r}"
+                ) from None
+        return make_options(given)
+    return ToolOptions()

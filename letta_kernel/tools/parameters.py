@@ -1,0 +1,216 @@
+"""One parameter of a tool: its type, whether it must be given, and what the model is told about it."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
+
+from letta_kernel.errors import ToolError
+from letta_kernel.tools.annotations import Resolver
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from pydantic.fields import FieldInfo
+
+RESERVED = frozenset({"self", "agent_state"})
+"""Parameters the model never sees: we fill them in."""
+
+MISSING: Any = object()
+
+
+@dataclass(slots=True)
+class Parameter:
+    """A parameter as the model fills it in.
+
+    ``default`` is what to pass when the model leaves it out: `MISSING` means the function's own default
+    does. ``nullable`` is true for ``Optional[X]``, which is never required.
+    """
+
+    name: str
+    annotation: Any
+    required: bool = True
+    nullable: bool = False
+    default: Any = MISSING
+    description: str = ""
+    kind: str = "normal"  # or "positional", "keyword"
+
+
+def make_parameter(
+    argument: ast.arg,
+    default: ast.expr | None,
+    kind: str,
+    resolver: Resolver,
+    descriptions: Mapping[str, str],
+) -> Parameter:
+    """Read one parameter from the syntax tree.
+
+    Raises
+    ------
+    ToolError
+        What is missing and how to mend it, to be put after "parameter 'x' ".
+    """
+    name = argument.arg
+    problems = []
+    if argument.annotation is None:
+        problems.append(f"has no type annotation; write for example '{name}: str'")
+    field = _field_default(default, resolver)
+    annotation: Any = Any
+    if argument.annotation is not None:
+        try:
+            annotation = resolver.resolve(argument.annotation)
+        except ToolError:
+            if not descriptions.get(name) and field is None and not _annotated(argument.annotation):
+                problems.append(_no_description(name))
+                raise ToolError(" and ".join(problems)) from None
+            raise
+    made = complete(name, annotation, default is not None, field, kind)
+    made.description = descriptions.get(name) or made.description
+    if not made.description:
+        problems.append(_no_description(name))
+    if problems:
+        raise ToolError(" and ".join(problems))
+    return made
+
+
+def complete(
+    name: str, annotation: Any, has_default: bool, field: FieldInfo | None, kind: str
+) -> Parameter:
+    """Work out from type and default whether a parameter must be given."""
+    nullable = is_nullable(annotation)
+    made = Parameter(name, annotation, not has_default and not nullable, nullable, kind=kind)
+    made.description = _described(annotation)
+    if nullable and not has_default:
+        made.default = None
+    if (
+        field is not None
+    ):  # ``x: int = Field(3, description="…")``: Python would pass the Field itself
+        made.annotation = Annotated[annotation, _without_default(field)]
+        made.description = field.description or made.description
+        made.required = field.is_required() and not nullable
+        if not field.is_required():
+            made.default = field.get_default(call_default_factory=True)
+        elif nullable:
+            made.default = None
+    return made
+
+
+def is_nullable(annotation: Any) -> bool:
+    """Return whether *annotation* is ``Optional[X]`` or ``X | None``."""
+    if get_origin(annotation) is Annotated:
+        return is_nullable(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return type(None) in get_args(annotation)
+    value = getattr(annotation, "__value__", None)  # an alias made by Python 3.12's ``type X = …``
+    return value is not None and is_nullable(value)
+
+
+def adapter(annotation: Any, namespace: Mapping[str, Any] | None) -> TypeAdapter[Any]:
+    """Return pydantic's adapter of *annotation*; names quoted in it are looked up in *namespace*.
+
+    Raises
+    ------
+    pydantic.errors.PydanticUserError
+        When pydantic cannot describe the type.
+    """
+    from pydantic import PydanticUserError, TypeAdapter
+
+    annotation = _modern(annotation)
+    made: TypeAdapter[Any] = TypeAdapter(annotation)
+    try:
+        made.core_schema  # noqa: B018 - raises where a quoted name was not found
+    except PydanticUserError:
+        made.rebuild(force=True, _types_namespace=dict(namespace or {}))
+    return made
+
+
+def type_name(annotation: Any) -> str:
+    """Return *annotation* as an author would write it."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "").replace("__main__.", "")
+
+
+def _modern(annotation: Any) -> Any:
+    """Replace ``typing.TypedDict`` classes, which pydantic refuses before Python 3.12, by newer ones."""
+    if sys.version_info >= (3, 12):
+        return annotation
+    if is_typeddict(annotation) and type(annotation).__module__ == "typing":
+        from typing import get_type_hints
+
+        import typing_extensions
+
+        hints = get_type_hints(annotation, include_extras=True)
+        wrapped = {
+            key: (
+                hint
+                if get_origin(hint) in (typing_extensions.Required, typing_extensions.NotRequired)
+                else typing_extensions.Required[_modern(hint)]
+                if key in annotation.__required_keys__
+                else typing_extensions.NotRequired[_modern(hint)]
+            )
+            for key, hint in hints.items()
+        }
+        made = typing_extensions.TypedDict(annotation.__name__, wrapped)  # type: ignore[misc]
+        made.__doc__ = annotation.__doc__
+        made.__module__ = annotation.__module__
+        return made
+    parts = get_args(annotation)
+    if not parts or get_origin(annotation) is Literal:
+        return annotation
+    changed = [_modern(part) for part in parts]
+    if all(new is old for new, old in zip(changed, parts, strict=True)):
+        return annotation
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return Annotated[changed[0], *annotation.__metadata__]
+    if origin in (Union, types.UnionType):
+        return Union[tuple(changed)]  # noqa: UP007 - built at run time
+    return origin[tuple(changed)]
+
+
+def _field_default(default: ast.expr | None, resolver: Resolver) -> FieldInfo | None:
+    """Return the ``Field(...)`` a parameter has as its default, if it has one."""
+    if not isinstance(default, ast.Call):
+        return None
+    function = default.func
+    word = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if word != "Field":
+        return None
+    from pydantic.fields import FieldInfo
+
+    found = resolver.resolve(default)
+    return found if isinstance(found, FieldInfo) else None
+
+
+def _without_default(field: FieldInfo) -> FieldInfo:
+    from copy import copy
+
+    from pydantic_core import PydanticUndefined
+
+    bare = copy(field)
+    bare.default, bare.default_factory = PydanticUndefined, None
+    return bare
+
+
+def _described(annotation: Any) -> str:
+    """Return the description inside ``Annotated[...]``: a Field's, a Doc's or a plain string."""
+    if get_origin(annotation) is not Annotated:
+        return ""
+    for extra in annotation.__metadata__:
+        text = extra if isinstance(extra, str) else getattr(extra, "description", None)
+        text = text or getattr(extra, "documentation", None)
+        if isinstance(text, str) and text.strip():
+            return text
+    return ""
+
+
+def _annotated(node: ast.expr) -> bool:
+    return "Annotated" in ast.unparse(node)
+
+
+def _no_description(name: str) -> str:
+    return f"has no description in the docstring; add a line '{name}: …' under 'Args:'"
