@@ -38,7 +38,16 @@ from letta_kernel.messages import (
     ToolProgress,
     Usage,
 )
-from letta_kernel.models.base import Cancel, ChatModel, ChatRequest, ModelError, Reply, Retrying
+from letta_kernel.models.base import (
+    CallPiece,
+    Cancel,
+    ChatModel,
+    ChatRequest,
+    ModelError,
+    Reply,
+    Retrying,
+)
+from letta_kernel.models.written_calls import may_be_call, read_calls
 from letta_kernel.records import AgentState, Step
 
 log = logging.getLogger("letta_kernel")
@@ -246,8 +255,23 @@ class LettaAgent:
                 room = int(self._room() * 0.5**attempt)
                 if not (yield from self._compact(room, cancel)):
                     raise
+        yield from self._read_written_calls(work, reply)
         self._take_reply(work, reply)
         return reply
+
+    def _read_written_calls(self, work: _Work, reply: Reply) -> Turn:
+        """Take a reply that is nothing but a call written as text for the call it was meant to be."""
+        if reply.tool_calls or not may_be_call(reply.text):
+            return
+        names = [tool["function"]["name"] for tool in self.calls.offered()]
+        rest, calls = read_calls(reply.text, names)
+        if not calls or rest:
+            return
+        reply.text, reply.tool_calls = "", calls
+        yield StreamReset()
+        work.draft = Draft(self.state.style == "heartbeat")
+        for index, call in enumerate(calls):
+            yield from work.draft.take(CallPiece(index, call.id, call.name, call.arguments))
 
     def _stream(self, work: _Work, cancel: Cancel) -> Generator[Event, None, Reply]:
         request = ChatRequest(

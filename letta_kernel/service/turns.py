@@ -25,6 +25,7 @@ from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Usage
 from letta_kernel.models.base import Cancel, ChatModel
+from letta_kernel.models.prompted import PromptedTools
 from letta_kernel.models.registry import choose_model, open_model
 from letta_kernel.records import AgentState, Block, Run, Step, Tool
 from letta_kernel.service.toolbox import Toolbox
@@ -194,7 +195,7 @@ class Turns(Toolbox):
         )
         if settings.context_window:
             chat.context_window = min(chat.context_window, settings.context_window)
-        return chat
+        return chat if chat.supports_tools else PromptedTools(chat)
 
     def _load(
         self,
@@ -218,7 +219,12 @@ class Turns(Toolbox):
             tools=self._offered(state, loaded.tools),
             executor=self._executor(host, state),
             context=core.ToolContext(
-                state.id, None, CoreMemory(self.database, state.id), archive, recall, settings.timezone
+                state.id,
+                None,
+                CoreMemory(self.database, state.id),
+                archive,
+                recall,
+                settings.timezone,
             ),
             tool_rules=state.tool_rules,
             style=state.style,

@@ -1,0 +1,89 @@
+"""What happens when the conversation outgrows the window: it is summarised, never lost."""
+
+from __future__ import annotations
+
+import pytest
+from agent_bench import Bench, ended, valid
+
+from letta_kernel.agent.window import Window
+from letta_kernel.messages import Message, ToolCall
+
+
+def test_the_oldest_part_becomes_a_summary(bench: Bench) -> None:
+    bench.service.update_agent("ada", settings={"context_window": 4096})
+    for turn in range(12):
+        bench.server.say(f"Answer {turn}. " + "word " * 150)
+        assert ended(bench.send("ada", f"Question {turn}. " + "blah " * 150)).stop_reason in (
+            "end_turn",
+        )
+    state = bench.service.agent("ada")
+    assert state.summary_id is not None
+    assert state.window_start > 1
+    history = bench.history("ada")
+    assert "Question 0. " in history[0].content  # recall keeps everything
+    assert any(m.role == "summary" for m in history)
+    last = bench.server.requests[-1]["messages"]
+    assert "out of sight" in last[1]["content"]
+    valid(last)
+
+
+def test_a_failing_summariser_leaves_a_plain_notice(bench: Bench) -> None:
+    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.server.say("word " * 700)
+    bench.send("ada", "blah " * 700)
+    bench.server.say("word " * 700)
+    bench.send("ada", "blah " * 300)
+    bench.server.empty()
+    bench.server.empty()
+    bench.server.empty()
+    bench.server.empty()
+    end = ended(bench.send("ada", "Next"))
+    assert end.stop_reason in ("end_turn", "invalid_llm_response")
+    summary = next(m for m in bench.history("ada") if m.role == "summary")
+    assert "conversation_search" in summary.content
+
+
+def test_the_providers_overflow_compacts_and_tries_again(bench: Bench) -> None:
+    for turn in range(4):
+        bench.server.say(f"Answer {turn}")
+        bench.send("ada", f"Question {turn}")
+    bench.server.overflow()
+    bench.server.say("Summary of it all.")
+    bench.server.say("Made it.")
+    events = bench.send("ada", "One more")
+    assert ended(events).stop_reason == "end_turn"
+    summary = next(m for m in bench.history("ada") if m.role == "summary")
+    assert summary.content == "Summary of it all."
+
+
+def test_a_prompt_larger_than_the_window_says_so_and_leaves_the_agent_usable(bench: Bench) -> None:
+    bench.service.update_agent("ada", settings={"context_window": 600})
+    end = ended(bench.send("ada", "Hi"))
+    assert end.stop_reason == "context_window_overflow_in_system_prompt"
+    assert "600 tokens" in (end.error or "")
+    bench.service.update_agent("ada", settings={"context_window": None})
+    bench.server.say("Better.")
+    assert ended(bench.send("ada", "Hi")).stop_reason == "end_turn"
+
+
+def _message(role: str, **fields: object) -> Message:
+    return Message(agent_id="agent-1", role=role, content="x" * 40, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("room", [0, 30, 60, 100])
+def test_a_cut_never_parts_a_call_from_its_result(room: int) -> None:
+    messages = []
+    for n in range(6):
+        messages += [
+            _message("user"),
+            _message("assistant", tool_calls=[ToolCall(id=f"c{n}", name="f")]),
+            _message("tool", tool_call_id=f"c{n}"),
+            _message("assistant"),
+        ]
+    window = Window(messages, None, lambda text: len(text) // 4)
+    cut = window.cut(room)
+    assert 0 < cut < len(messages)
+    rest = messages[cut:]
+    assert rest[0].role != "tool"
+    known = {call.id for m in rest for call in m.tool_calls}
+    assert all(m.tool_call_id in known for m in rest if m.role == "tool")

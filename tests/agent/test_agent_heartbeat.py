@@ -1,0 +1,82 @@
+"""Heartbeat style: the answer is a call, thoughts are an argument, and a heartbeat is asked for."""
+
+from __future__ import annotations
+
+import json
+
+from agent_bench import Bench, ended, valid
+
+from letta_kernel.messages import ReasoningDelta, TextDelta
+
+ADD = '''
+def add(a: int, b: int) -> int:
+    """Add two numbers.
+
+    Args:
+        a: The first number.
+        b: The second number.
+    """
+    return a + b
+'''
+
+
+def heartbeat(bench: Bench) -> Bench:
+    bench.service.update_agent("ada", style="heartbeat")
+    return bench
+
+
+def test_send_message_is_the_answer_and_thoughts_stream(bench: Bench) -> None:
+    heartbeat(bench).server.call("send_message", {"thinking": "A greeting.", "message": "Hello!"})
+    events = bench.send("ada", "Hi")
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "Hello!"
+    assert "".join(e.text for e in events if isinstance(e, ReasoningDelta)) == "A greeting."
+    assert ended(events).stop_reason == "end_turn"
+    assert ended(events).steps == 1
+    assistant = next(m for m in bench.history("ada") if m.role == "assistant")
+    assert assistant.reasoning == "A greeting."
+
+
+def test_schemas_ask_for_thinking_first_and_heartbeat_last(bench: Bench) -> None:
+    heartbeat(bench).give("ada", ADD)
+    bench.server.call("send_message", {"thinking": "", "message": "Hello!"})
+    bench.send("ada", "Hi")
+    tools = {t["function"]["name"]: t["function"] for t in bench.server.requests[0]["tools"]}
+    assert list(tools["add"]["parameters"]["properties"]) == [
+        "thinking", "a", "b", "request_heartbeat",
+    ]  # fmt: skip
+    assert tools["add"]["parameters"]["required"] == ["thinking", "a", "b", "request_heartbeat"]
+    assert list(tools["send_message"]["parameters"]["properties"]) == ["thinking", "message"]
+
+
+def test_a_heartbeat_goes_on_and_no_heartbeat_ends(bench: Bench) -> None:
+    heartbeat(bench).give("ada", ADD)
+    call = {"thinking": "Sum.", "a": 1, "b": 2}
+    bench.server.call("add", {**call, "request_heartbeat": True})
+    bench.server.call("add", {**call, "request_heartbeat": False})
+    events = bench.send("ada", "Add twice")
+    assert ended(events).stop_reason == "end_turn"
+    assert ended(events).steps == 2
+    event = json.loads(bench.server.requests[1]["messages"][-1]["content"])
+    assert event["type"] == "heartbeat"
+    valid(bench.server.requests[1]["messages"])
+
+
+def test_a_failed_call_is_always_called_again(bench: Bench) -> None:
+    heartbeat(bench).server.call("nothing_like_it", {"request_heartbeat": False})
+    bench.server.call("send_message", {"thinking": "", "message": "I cannot."})
+    events = bench.send("ada", "Try")
+    assert ended(events).steps == 2
+    assert ended(events).stop_reason == "end_turn"
+
+
+def test_a_plain_answer_is_accepted_too(bench: Bench) -> None:
+    heartbeat(bench).server.say("Just text.")
+    assert ended(bench.send("ada", "Hi")).stop_reason == "end_turn"
+
+
+def test_native_style_accepts_send_message(bench: Bench) -> None:
+    bench.server.call("send_message", {"message": "Old habits."})
+    events = bench.send("ada", "Hi")
+    assert ended(events).stop_reason == "end_turn"
+    names = [t["function"]["name"] for t in bench.server.requests[0]["tools"]]
+    assert "send_message" not in names

@@ -1,0 +1,71 @@
+"""What the tests of the loop share: an agent on a scripted model, and checks on what it was shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from scripted_server import ScriptedServer
+
+from letta_kernel.messages import Event, Message, RunEnded
+from letta_kernel.records import Tool
+from letta_kernel.service import AgentService
+from letta_kernel.tools.schema import schema_from_source
+
+
+class Functions:
+    """A tool host whose functions live in this test process."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, Callable[..., Any]] = {}
+
+    def lookup(self, tool: Tool) -> Callable[..., Any] | None:
+        return self.live.get(tool.name)
+
+
+class Bench:
+    """What a test of the loop needs at hand."""
+
+    def __init__(self, service: AgentService, server: ScriptedServer) -> None:
+        self.service = service
+        self.server = server
+        self.host = Functions()
+
+    def give(self, agent: str, source: str, **options: Any) -> Tool:
+        """Define the function of *source* here and attach it to *agent* as a notebook would."""
+        namespace: dict[str, Any] = {}
+        exec(source, namespace)
+        schema = schema_from_source(source)
+        self.host.live[schema["name"]] = namespace[schema["name"]]
+        tool = self.service.save_tool(Tool(**schema, source=source, **options))
+        self.service.attach_tool(agent, tool.id)
+        return tool
+
+    def send(self, agent: str, text: str, **options: Any) -> list[Event]:
+        return list(self.service.send(agent, text, host=self.host, **options))
+
+    def history(self, agent: str) -> list[Message]:
+        return self.service.history(agent, limit=1000)
+
+
+def ended(events: list[Event]) -> RunEnded:
+    """The last event, which says how the run ended."""
+    assert isinstance(events[-1], RunEnded)
+    return events[-1]
+
+
+def valid(chat: list[dict[str, Any]]) -> None:
+    """Every call has exactly one result, right after it, and arguments are JSON objects."""
+    open_calls: list[str] = []
+    for entry in chat:
+        if entry["role"] == "tool":
+            assert entry["tool_call_id"] in open_calls
+            open_calls.remove(entry["tool_call_id"])
+            continue
+        assert not open_calls, f"calls without a result before {entry}"
+        assert entry.get("content") or entry.get("tool_calls"), entry
+        for call in entry.get("tool_calls", []):
+            assert isinstance(json.loads(call["function"]["arguments"]), dict)
+            open_calls.append(call["id"])
+    assert not open_calls
