@@ -13,16 +13,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.calls import CallRunner
-from letta_kernel.agent.compaction import evict
 from letta_kernel.agent.draft import Draft
 from letta_kernel.agent.journal import Journal
-from letta_kernel.agent.window import OVERHEAD, TARGET, TRIGGER, Window
+from letta_kernel.agent.model_call import (
+    Cancelled,
+    ModelCaller,
+    SystemPromptTooLarge,
+    Work,
+    check_cancel,
+)
+from letta_kernel.agent.window import Window
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import (
     ApprovalRequested,
@@ -34,31 +40,21 @@ from letta_kernel.messages import (
     StepEnded,
     StepStarted,
     StopReason,
-    StreamReset,
     ToolProgress,
     Usage,
 )
 from letta_kernel.models.base import (
-    CallPiece,
     Cancel,
     ChatModel,
-    ChatRequest,
     ModelError,
     Reply,
-    Retrying,
 )
-from letta_kernel.models.written_calls import may_be_call, read_calls
 from letta_kernel.records import AgentState, Step
 
 log = logging.getLogger("letta_kernel")
 
 Live = Callable[[Event], None]
 Turn = Generator[Event, None, None]
-OVERFLOW_TRIES = 3
-
-
-class Cancelled(Exception):
-    """The run was cancelled from another thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +69,6 @@ class Decision:
     reason: str = ""
     arguments: dict[str, Any] | None = None
     result: str | None = None
-
-
-@dataclass(slots=True)
-class _Work:
-    """The step being worked on, not committed yet."""
-
-    step: Step
-    draft: Draft
-    started: float
-    assistant: Message | None = None
-    results: list[Message] = field(default_factory=list)
-    usage: Usage = field(default_factory=Usage)
-    first_token: float | None = None
 
 
 class LettaAgent:
@@ -116,20 +99,18 @@ class LettaAgent:
         notices: Sequence[Notice] = (),
     ) -> None:
         self.state = state
-        self.system = system
         self.window = window
         self.model = model
         self.calls = calls
         self.journal = journal
-        self.beside = beside
+        self.caller = ModelCaller(state, system, window, model, calls, journal, beside, params)
         self.retrieved = retrieved or []
-        self.params = params or {}
         self.notices = notices
         self._usage = Usage()
         self._steps = 0
         self._first_token: float | None = None
         self._started = perf_counter()
-        self._work: _Work | None = None
+        self._work: Work | None = None
         self._ended: RunEnded | None = None
         self._progress: list[ToolProgress] = []
 
@@ -205,19 +186,20 @@ class LettaAgent:
         nudged = False
         while self._ended is None:
             number += 1
-            _check(cancel)
+            check_cancel(cancel)
             if decisions is not None:
                 work = self._begin(number)
                 yield StepStarted(step_id=work.step.id, number=number)
                 after, reason, error = yield from self._settle(work, decisions, live, cancel)
                 decisions = None
             else:
-                yield from self._make_room(cancel)
+                yield from self.caller.make_room(cancel)
                 work = self._begin(number)
                 yield StepStarted(
                     step_id=work.step.id, number=number, retrieved=work.step.retrieved
                 )
-                reply = yield from self._ask(work, cancel)
+                reply = yield from self.caller.ask(work, cancel)
+                self._take_reply(work, reply)
                 if reply.tool_calls:
                     after, reason, error = yield from self._act(work, live, cancel)
                 else:
@@ -230,7 +212,7 @@ class LettaAgent:
 
     # -- the parts of a step -----------------------------------------------------------------------
 
-    def _begin(self, number: int) -> _Work:
+    def _begin(self, number: int) -> Work:
         step = Step(
             run_id=self.journal.run.id,
             agent_id=self.state.id,
@@ -239,64 +221,11 @@ class LettaAgent:
             retrieved=self.retrieved if number == 1 else [],
         )
         heartbeat = self.state.style == "heartbeat"
-        self._work = _Work(step, Draft(heartbeat), perf_counter())
+        self._work = Work(step, Draft(heartbeat), perf_counter())
         self.calls.context.step_id = step.id
         return self._work
 
-    def _ask(self, work: _Work, cancel: Cancel) -> Generator[Event, None, Reply]:
-        for attempt in range(1, OVERFLOW_TRIES + 1):
-            try:
-                reply = yield from self._stream(work, cancel)
-                break
-            except ModelError as error:
-                if error.kind != "context_overflow" or attempt == OVERFLOW_TRIES:
-                    raise
-                yield Notice(text="The conversation outgrew the model's window; compacting it.")
-                room = int(self._room() * 0.5**attempt)
-                if not (yield from self._compact(room, cancel)):
-                    raise
-        yield from self._read_written_calls(work, reply)
-        self._take_reply(work, reply)
-        return reply
-
-    def _read_written_calls(self, work: _Work, reply: Reply) -> Turn:
-        """Take a reply that is nothing but a call written as text for the call it was meant to be."""
-        if reply.tool_calls or not may_be_call(reply.text):
-            return
-        names = [tool["function"]["name"] for tool in self.calls.offered()]
-        rest, calls = read_calls(reply.text, names)
-        if not calls or rest:
-            return
-        reply.text, reply.tool_calls = "", calls
-        yield StreamReset()
-        work.draft = Draft(self.state.style == "heartbeat")
-        for index, call in enumerate(calls):
-            yield from work.draft.take(CallPiece(index, call.id, call.name, call.arguments))
-
-    def _stream(self, work: _Work, cancel: Cancel) -> Generator[Event, None, Reply]:
-        request = ChatRequest(
-            messages=[{"role": "system", "content": self.system}, *self.window.chat(self.beside)],
-            tools=self.calls.offered(),
-            tool_choice=self.calls.tool_choice(),
-            params=self.params,
-        )
-        with closing(self.model.stream(request, cancel)) as pieces:
-            for piece in pieces:
-                if isinstance(piece, Reply):
-                    return piece
-                if isinstance(piece, Retrying):
-                    if not work.draft.empty:
-                        work.draft = Draft(self.state.style == "heartbeat")
-                        yield StreamReset()
-                    yield Notice(level="warning", text=piece.reason, seconds=piece.seconds)
-                else:
-                    yield from work.draft.take(piece)
-        _check(cancel)
-        raise ModelError(
-            "broken_stream", f"{self.model.name} ended its answer without finishing it."
-        )
-
-    def _take_reply(self, work: _Work, reply: Reply) -> None:
+    def _take_reply(self, work: Work, reply: Reply) -> None:
         work.usage = reply.usage
         work.first_token = reply.first_token
         if self._first_token is None and reply.first_token is not None:
@@ -331,7 +260,7 @@ class LettaAgent:
         return None, "end_turn", None
 
     def _act(
-        self, work: _Work, live: Live | None, cancel: Cancel
+        self, work: Work, live: Live | None, cancel: Cancel
     ) -> Generator[Event, None, tuple[Message | None, StopReason | None, str | None]]:
         assert work.assistant is not None
         calls = work.assistant.tool_calls
@@ -341,7 +270,7 @@ class LettaAgent:
         return self._after_calls(work)
 
     def _settle(
-        self, work: _Work, decisions: Sequence[Decision], live: Live | None, cancel: Cancel
+        self, work: Work, decisions: Sequence[Decision], live: Live | None, cancel: Cancel
     ) -> Generator[Event, None, tuple[Message | None, StopReason | None, str | None]]:
         """Carry out what a person decided about the calls of the last assistant message."""
         pending = pending_calls(self.window.messages)
@@ -350,7 +279,7 @@ class LettaAgent:
 
     def _execute(
         self,
-        work: _Work,
+        work: Work,
         calls: Sequence[Any],
         decisions: dict[str, Decision],
         live: Live | None,
@@ -362,7 +291,7 @@ class LettaAgent:
                 live(event)
 
         for batch in self.calls.batches(calls):
-            _check(cancel)
+            check_cancel(cancel)
             for event in self.calls.run(batch, decisions, progress, cancel):
                 while self._progress:
                     yield self._progress.pop(0)
@@ -372,7 +301,7 @@ class LettaAgent:
                 else:
                     yield event
 
-    def _after_calls(self, work: _Work) -> tuple[Message | None, StopReason | None, str | None]:
+    def _after_calls(self, work: Work) -> tuple[Message | None, StopReason | None, str | None]:
         verdict = self.calls.verdict(work.results)
         if verdict.stop is not None:
             return None, verdict.stop, None
@@ -381,7 +310,7 @@ class LettaAgent:
         return None, None, None
 
     def _commit(
-        self, work: _Work, after: Message | None, reason: StopReason | None, error: str | None
+        self, work: Work, after: Message | None, reason: StopReason | None, error: str | None
     ) -> Turn:
         added = [m for m in (work.assistant, *work.results, after) if m is not None]
         written = self._write(work, added, reason, error)
@@ -400,7 +329,7 @@ class LettaAgent:
             yield self._ending(reason, error)
 
     def _write(
-        self, work: _Work, added: list[Message], reason: StopReason | None, error: str | None
+        self, work: Work, added: list[Message], reason: StopReason | None, error: str | None
     ) -> list[Message]:
         step, usage = work.step, work.usage
         step.prompt_tokens, step.completion_tokens = usage.prompt_tokens, usage.completion_tokens
@@ -434,7 +363,7 @@ class LettaAgent:
             reason = "error"
         return self._ending(reason, error)
 
-    def _unfinished(self, work: _Work) -> list[Message]:
+    def _unfinished(self, work: Work) -> list[Message]:
         if work.assistant is None and work.draft.text:
             work.assistant = self._message(
                 work, role="assistant", content=work.draft.text, reasoning=work.draft.reasoning
@@ -469,46 +398,9 @@ class LettaAgent:
         )
         return self._ended
 
-    # -- room in the window ------------------------------------------------------------------------
-
-    def _room(self) -> int:
-        """Return the tokens the history may take: the window less prompt and tools."""
-        fixed = self.model.count_tokens(self.system) + self.calls.schema_tokens(self.model)
-        return self.model.context_window - fixed - OVERHEAD
-
-    def _make_room(self, cancel: Cancel) -> Turn:
-        room = self._room()
-        if room <= 0:
-            text = (
-                "The instructions, memory blocks and tools alone fill the model's window of "
-                f"{self.model.context_window:,} tokens: shorten a block, detach a tool, or choose a "
-                "model with a larger window."
-            )
-            yield Notice(level="error", text=text)
-            raise SystemPromptTooLarge("context_overflow", text)
-        if self.window.tokens() > room * TRIGGER:
-            yield from self._compact(int(room * TARGET), cancel)
-
-    def _compact(self, room: int, cancel: Cancel) -> Generator[Event, None, bool]:
-        yield Notice(text="Compacting: the oldest part of the conversation becomes a summary.")
-        summary = evict(
-            self.window,
-            room,
-            self.model,
-            cancel,
-            agent_id=self.state.id,
-            run_id=self.journal.run.id,
-        )
-        if summary is None:
-            return False
-        self.state.window_start = self.window.messages[0].seq if self.window.messages else 0
-        self.state.summary_id = summary.id
-        self.journal.compact(summary)
-        return True
-
     # -- small things ------------------------------------------------------------------------------
 
-    def _message(self, work: _Work, **fields: Any) -> Message:
+    def _message(self, work: Work, **fields: Any) -> Message:
         return Message(
             agent_id=self.state.id, run_id=work.step.run_id, step_id=work.step.id, **fields
         )
@@ -516,10 +408,6 @@ class LettaAgent:
     def _event(self, name: str, text: str) -> Message:
         assert self._work is not None
         return self._message(self._work, role="event", name=name, content=text)
-
-
-class SystemPromptTooLarge(ModelError):
-    """The prefix alone does not fit into the model's window."""
 
 
 def pending_calls(messages: Sequence[Message]) -> list[Any]:
@@ -533,11 +421,6 @@ def pending_calls(messages: Sequence[Message]) -> list[Any]:
         elif message.role == "user":
             return []
     return []
-
-
-def _check(cancel: Cancel) -> None:
-    if cancel.cancelled:
-        raise Cancelled
 
 
 def _reason_of(error: ModelError) -> StopReason:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -210,6 +210,7 @@ class CallRunner:
                     arguments=prepared.shown,
                     runs_in=self._place(prepared.tool),
                 )
+        outcomes: Iterable[tuple[Outcome, list[Change]]]
         if len(ready) > 1:
             outcomes = self._run_parallel(ready, progress, cancel)
         else:

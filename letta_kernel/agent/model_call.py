@@ -1,0 +1,165 @@
+"""One model call of a step: room is made in the window, the reply is streamed into a draft."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from letta_kernel.agent.calls import CallRunner
+from letta_kernel.agent.compaction import evict
+from letta_kernel.agent.draft import Draft
+from letta_kernel.agent.journal import Journal
+from letta_kernel.agent.window import OVERHEAD, TARGET, TRIGGER, Window
+from letta_kernel.messages import Event, Message, Notice, StreamReset, Usage
+from letta_kernel.models.base import (
+    CallPiece,
+    Cancel,
+    ChatModel,
+    ChatRequest,
+    ModelError,
+    Reply,
+    Retrying,
+)
+from letta_kernel.models.written_calls import may_be_call, read_calls
+from letta_kernel.records import AgentState, Step
+
+Turn = Generator[Event, None, None]
+OVERFLOW_TRIES = 3
+
+
+class SystemPromptTooLarge(ModelError):
+    """The prefix alone does not fit into the model's window."""
+
+
+class Cancelled(Exception):
+    """The run was cancelled from another thread."""
+
+
+def check_cancel(cancel: Cancel) -> None:
+    """Raise `Cancelled` if *cancel* was thrown."""
+    if cancel.cancelled:
+        raise Cancelled
+
+
+@dataclass(slots=True)
+class Work:
+    """The step being worked on, not committed yet."""
+
+    step: Step
+    draft: Draft
+    started: float
+    assistant: Message | None = None
+    results: list[Message] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    first_token: float | None = None
+
+
+@dataclass(slots=True)
+class ModelCaller:
+    """Calls the model for one run (the fields are `LettaAgent`'s)."""
+
+    state: AgentState
+    system: str
+    window: Window
+    model: ChatModel
+    calls: CallRunner
+    journal: Journal
+    beside: dict[str, str] | None = None
+    params: dict[str, Any] | None = None
+
+    def ask(self, work: Work, cancel: Cancel) -> Generator[Event, None, Reply]:
+        """Call the model and stream its reply into ``work.draft``; compact on an overflow and try again.
+
+        Raises
+        ------
+        ModelError
+            The call failed for good.
+        """
+        for attempt in range(1, OVERFLOW_TRIES + 1):
+            try:
+                reply = yield from self._stream(work, cancel)
+                break
+            except ModelError as error:
+                if error.kind != "context_overflow" or attempt == OVERFLOW_TRIES:
+                    raise
+                yield Notice(text="The conversation outgrew the model's window; compacting it.")
+                room = int(self._room() * 0.5**attempt)
+                if not (yield from self._compact(room, cancel)):
+                    raise
+        yield from self._read_written_calls(work, reply)
+        return reply
+
+    def _read_written_calls(self, work: Work, reply: Reply) -> Turn:
+        """Take a reply that is nothing but a call written as text for the call it was meant to be."""
+        if reply.tool_calls or not may_be_call(reply.text):
+            return
+        names = [tool["function"]["name"] for tool in self.calls.offered()]
+        rest, calls = read_calls(reply.text, names)
+        if not calls or rest:
+            return
+        reply.text, reply.tool_calls = "", calls
+        yield StreamReset()
+        work.draft = Draft(self.state.style == "heartbeat")
+        for index, call in enumerate(calls):
+            yield from work.draft.take(CallPiece(index, call.id, call.name, call.arguments))
+
+    def _stream(self, work: Work, cancel: Cancel) -> Generator[Event, None, Reply]:
+        request = ChatRequest(
+            messages=[{"role": "system", "content": self.system}, *self.window.chat(self.beside)],
+            tools=self.calls.offered(),
+            tool_choice=self.calls.tool_choice(),
+            params=self.params or {},
+        )
+        with closing(self.model.stream(request, cancel)) as pieces:
+            for piece in pieces:
+                if isinstance(piece, Reply):
+                    return piece
+                if isinstance(piece, Retrying):
+                    if not work.draft.empty:
+                        work.draft = Draft(self.state.style == "heartbeat")
+                        yield StreamReset()
+                    yield Notice(level="warning", text=piece.reason, seconds=piece.seconds)
+                else:
+                    yield from work.draft.take(piece)
+        check_cancel(cancel)
+        raise ModelError(
+            "broken_stream", f"{self.model.name} ended its answer without finishing it."
+        )
+
+    def _room(self) -> int:
+        """Return the tokens the history may take: the window less prompt and tools."""
+        fixed = self.model.count_tokens(self.system) + self.calls.schema_tokens(self.model)
+        return self.model.context_window - fixed - OVERHEAD
+
+    def make_room(self, cancel: Cancel) -> Turn:
+        """Compact the history if it fills the window, before the model is called."""
+        room = self._room()
+        if room <= 0:
+            text = (
+                "The instructions, memory blocks and tools alone fill the model's window of "
+                f"{self.model.context_window:,} tokens: shorten a block, detach a tool, or choose a "
+                "model with a larger window."
+            )
+            yield Notice(level="error", text=text)
+            raise SystemPromptTooLarge("context_overflow", text)
+        if self.window.tokens() > room * TRIGGER:
+            yield from self._compact(int(room * TARGET), cancel)
+
+    def _compact(self, room: int, cancel: Cancel) -> Generator[Event, None, bool]:
+        yield Notice(text="Compacting: the oldest part of the conversation becomes a summary.")
+        summary = evict(
+            self.window,
+            room,
+            self.model,
+            cancel,
+            agent_id=self.state.id,
+            run_id=self.journal.run.id,
+        )
+        if summary is None:
+            return False
+        self.state.window_start = self.window.messages[0].seq if self.window.messages else 0
+        self.state.summary_id = summary.id
+        self.journal.compact(summary)
+        return True
