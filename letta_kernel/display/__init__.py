@@ -1,0 +1,1 @@
+"""What a person sees: transcripts, the live view, tables and panels."""

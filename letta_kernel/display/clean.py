@@ -8,14 +8,17 @@ from functools import lru_cache
 from html import escape
 from html.parser import HTMLParser
 
-# A whole terminal sequence: CSI, OSC (ended by BEL or ST), other two-byte escapes, and the 8-bit CSI.
+# A whole terminal sequence: CSI, OSC (ended by BEL or ST), other escapes, and the 8-bit CSI.
 _ANSI = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\x9b[0-?]*[ -/]*[@-~]"
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)?"
+    r"|\x1b[ -/]*[0-~]|\x9b[0-?]*[ -/]*[@-~]"
 )
 # C0 and C1 controls but tab and newline; bidirectional overrides and isolates (they make text read
-# other than it is); invisible tag characters; interlinear marks; the byte order mark; lone surrogates.
+# other than it is); line and paragraph separators; interlinear marks; the byte order mark;
+# invisible tag characters.
 _CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\ufeff\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\ufeff"
+    "\U000e0000-\U000e007f]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _COMBINING = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
@@ -31,8 +34,8 @@ MATH_CLASSES = "tex2jax_process mathjax_process"
 def clean_text(text: object, limit: int | None = None) -> str:
     """Return *text* without terminal sequences, control characters and other invisible tricks.
 
-    A carriage return does what a terminal does: the line is written anew (progress bars). With *limit*,
-    in characters, the middle is left out and the gap says how much.
+    A carriage return does what a terminal does: the line is written anew (progress bars). With
+    *limit*, in characters, the middle is left out and the gap says how much.
     """
     value = text if isinstance(text, str) else str(text)
     if limit is not None:
@@ -71,17 +74,13 @@ def esc(text: object, limit: int | None = None) -> str:
     return escape(clean_text(text, limit), quote=True)
 
 
-# What rich results (a data frame, a styled table) may keep. No attribute takes a URL but the two below.
+# What rich results (a data frame, a styled table) may keep. Only href and src take a URL.
+_PLAIN_TAGS = """
+b i em strong code pre kbd samp var span div p ul li dl dt dd h1 h2 h3 h4 h5 h6 sub sup small u s
+blockquote caption thead tbody tfoot tr table mark figure figcaption details summary br hr
+"""
 _TAGS: dict[str, frozenset[str]] = {
-    **{
-        name: frozenset[str]()
-        for name in (
-            "b i em strong code pre kbd samp var span div p ul li dl dt dd h1 h2 h3 h4 h5 h6 sub sup small "
-            "blockquote caption thead tbody tfoot tr table u s mark figure figcaption details summary"
-        ).split()
-    },
-    "br": frozenset(),
-    "hr": frozenset(),
+    **dict.fromkeys(_PLAIN_TAGS.split(), frozenset[str]()),
     "ol": frozenset({"start"}),
     "th": frozenset({"colspan", "rowspan"}),
     "td": frozenset({"colspan", "rowspan"}),
@@ -89,10 +88,11 @@ _TAGS: dict[str, frozenset[str]] = {
     "img": frozenset({"src", "alt", "width", "height"}),
 }
 _VOID = frozenset({"br", "hr", "img"})
-_DROPPED_WHOLE = frozenset(
-    "script style title template noscript iframe object svg math textarea select head noembed noframes xmp "
-    "plaintext audio video canvas".split()
-)
+_DROPPED = """
+script style title template noscript iframe object svg math textarea select head noembed noframes
+xmp plaintext audio video canvas
+"""
+_DROPPED_WHOLE = frozenset(_DROPPED.split())
 _LINK = re.compile(r"(?:https?://|mailto:)[^\s\"'<>`\\]+\Z", re.IGNORECASE)
 _IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+\Z")
 _CELL_STYLE = "padding:2px 10px;text-align:left;border-bottom:1px solid rgba(127,127,127,.2)"
@@ -192,10 +192,10 @@ class _Sanitizer(HTMLParser):
 
 @lru_cache(maxsize=64)
 def clean_html(markup: str, limit: int = 60_000) -> str:
-    """Return *markup* with only harmless tags, balanced, at most about *limit* characters of content.
+    """Return *markup* with only harmless tags, balanced, with about *limit* characters at most.
 
-    Tables, text and embedded pictures stay; scripts, styles, forms, event handlers, classes and anything
-    from the network go.
+    Tables, text and embedded pictures stay; scripts, styles, forms, event handlers, classes and
+    anything from the network go.
     """
     sanitizer = _Sanitizer(limit)
     sanitizer.feed(clean_text(markup[: limit * 8]))
@@ -210,7 +210,7 @@ _LARGEST_IMAGE = 3_000_000  # characters of base64
 def clean_bundle(bundle: object) -> dict[str, str] | None:
     """Return what may be shown of a tool's MIME bundle: pictures, cleaned HTML, Markdown and text.
 
-    Everything else (scripts, widget views, JSON renderers of others) is dropped; None if nothing is left.
+    Everything else (scripts, widget views, others' JSON) is dropped; None if nothing is left.
     """
     if not isinstance(bundle, dict):
         return None

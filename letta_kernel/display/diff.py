@@ -13,13 +13,14 @@ _MOST = 400  # lines, or words of one line, compared in detail
 
 @dataclass(frozen=True, slots=True)
 class DiffLine:
-    """One line of a diff: its sign and its pieces, each marked if it is what changed within the line."""
+    """One line of a diff: its sign and its pieces, each marked if it is what changed."""
 
     sign: Literal[" ", "-", "+"]
     pieces: tuple[tuple[str, bool], ...]
 
     @property
     def text(self) -> str:
+        """The line without its sign."""
         return "".join(piece for piece, _ in self.pieces)
 
 

@@ -29,9 +29,9 @@ def bundle(snapshot: dict[str, Any]) -> dict[str, Any]:
 class LiveView:
     """Shows a run in the cell while it happens.
 
-    Use it as a context manager, or call `close` in a ``finally``: that publishes the saved form under the
-    same display id. Outside a notebook front end (a terminal IPython) the transcript is printed at the end;
-    without any IPython nothing is shown and only `snapshot` is of use.
+    Use it as a context manager, or call `close` in a ``finally``: that publishes the saved form under
+    the same display id. In a terminal IPython the transcript is printed at the end; without any IPython
+    nothing is shown and only `snapshot` is of use.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Answers are Markdown; this renders them as harmless HTML with inline styles and highlighted code."""
+"""Answers are Markdown: rendered as harmless HTML with inline styles and highlighted code."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ _STYLES = {
     "bullet_list_open": "margin:0 0 8px 0;padding-left:24px",
     "ordered_list_open": "margin:0 0 8px 0;padding-left:24px",
     "list_item_open": "margin:2px 0",
-    "blockquote_open": f"margin:0 0 8px 0;padding:1px 0 1px 12px;border-left:3px solid {style.LINE};opacity:.85",
-    "table_open": "border-collapse:collapse;margin:4px 0 10px 0;font-size:13px;display:block;overflow-x:auto",
+    "blockquote_open": (
+        f"margin:0 0 8px 0;padding:1px 0 1px 12px;border-left:3px solid {style.LINE};opacity:.85"
+    ),
+    "table_open": f"{style.TABLE};display:block;overflow-x:auto",
     "hr": f"border:0;border-top:1px solid {style.LINE};margin:12px 0",
 }
 _HEADINGS = {"h1": 20, "h2": 18, "h3": 16, "h4": 15, "h5": 14, "h6": 14}
@@ -34,19 +36,19 @@ _CELL = f"padding:4px 14px 4px 0;vertical-align:top;border-bottom:1px solid {sty
 
 # Commands that make a typesetter load, link, restyle or redefine things, or loop.
 _UNSAFE_TEX = re.compile(
-    r"\\(?:href|url|style|class|cssId|htmlClass|htmlId|htmlStyle|htmlData|data|includegraphics|require|unicode|"
-    r"def|gdef|edef|xdef|let|futurelet|newcommand|renewcommand|providecommand|newenvironment|"
-    r"DeclareMathOperator|begingroup|input|include|special|write|openout|catcode|csname|"
-    r"texttip|mathtip|toggle|action|bbox|mmlToken|Rule|rule|kern|hspace|vspace|raise|lower|hskip|"
-    r"move\w*|label|ref|eqref|color|colorbox|fcolorbox|definecolor|Huge|huge|phantom|smash)(?![a-z])",
+    r"\\(?:href|url|style|class|cssId|html(?:Class|Id|Style|Data)|data|includegraphics|require|unicode|"
+    r"[gex]?def|let|futurelet|(?:re|provide)?newcommand|newenvironment|DeclareMathOperator|"
+    r"begingroup|input|include|special|write|openout|catcode|csname|texttip|mathtip|toggle|action|"
+    r"bbox|mmlToken|rule|[hvm]?kern|[hv]space|[hv]skip|raise|lower|move\w*|label|ref|eqref|"
+    r"[f]?color(?:box)?|definecolor)(?![a-z])",
     re.IGNORECASE,
 )
 
 
 class _Renderer(RendererHTML):
-    """Adds inline styles, since saved notebooks keep no style sheets; drops every other attribute."""
+    """Adds inline styles, since saved notebooks keep no style sheets, and drops all attributes."""
 
-    def renderToken(  # noqa: N802
+    def renderToken(
         self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
     ) -> str:
         token = tokens[idx]
@@ -90,9 +92,7 @@ class _Renderer(RendererHTML):
 
     def link_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         link = safe_link(str(tokens[idx].attrGet("href") or ""))
-        title = esc(link or "", 200)
-        href = f' href="{esc(link)}" title="{title}"' if link else ""
-        return f'<a{href} target="_blank" rel="noopener noreferrer nofollow">'
+        return _link(link) if link else "<a>"
 
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         token = tokens[idx]
@@ -111,6 +111,14 @@ class _Renderer(RendererHTML):
             return f'<code style="{style.CODE}">{esc(token.markup + token.content)}</code>'
         opening, closing = ("\\[", "\\]") if token.meta["display"] else ("\\(", "\\)")
         return f'<span class="{MATH_CLASSES}">{opening}{esc(token.content)}{closing}</span>'
+
+
+def _link(url: str) -> str:
+    look = f"color:{style.BLUE};text-decoration:underline"
+    rel = "noopener noreferrer nofollow"
+    return (
+        f'<a href="{esc(url)}" title="{esc(url, 200)}" target="_blank" rel="{rel}" style="{look}">'
+    )
 
 
 _DELIMITERS = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))

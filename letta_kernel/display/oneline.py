@@ -1,4 +1,4 @@
-"""Errors and interrupts in a cell, shown as one line instead of a traceback through our internals."""
+"""Errors and interrupts in a cell, shown as one line instead of a traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _RED, _DIM, _PLAIN = "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """The stop button ended a run. Raised again so that *Run All* stops; shown as one quiet line."""
+    """The stop button ended a run; raised again so that *Run All* stops, shown as one line."""
 
     def __init__(self, message: str = "Stopped. What was said so far is kept.") -> None:
         super().__init__(message)
@@ -32,5 +32,5 @@ def show_errors_as_one_line() -> None:
     def _render_traceback_(self: LettaError) -> list[str]:
         return [f"{_RED}{error_line(self)}{_PLAIN}"]
 
-    # IPython asks an exception how it wants to be shown; the errors themselves know nothing of IPython.
+    # IPython asks an exception how it wants to be shown; the errors themselves know no IPython.
     LettaError._render_traceback_ = _render_traceback_  # type: ignore[attr-defined]

@@ -1,11 +1,13 @@
-"""The look of saved transcripts, as inline styles.
+"""The look of saved transcripts, as inline styles, and a small builder of elements.
 
-An untrusted notebook keeps an inline style only if each value is a plain colour, length or keyword (no
-``var()``, no ``inherit``), so everything here is made of translucent greys, opacity and colours of middle
-lightness, which read well on white and on black alike.
+An untrusted notebook keeps an inline style only if each value is a plain colour, length or keyword
+(no ``var()``, no ``inherit``), so everything here is made of translucent greys, opacity and colours
+of middle lightness, which read well on white and on black alike.
 """
 
 from __future__ import annotations
+
+from letta_kernel.display.clean import esc
 
 VIOLET = "#8f5fd7"
 GREEN = "#1a8754"
@@ -14,25 +16,32 @@ AMBER = "#b8650a"
 RED = "#d9363e"
 GREY = "#7a7f87"
 
-MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
-SANS = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 LINE = "rgba(127,127,127,.25)"
 SHADE = "rgba(127,127,127,.09)"
+
+SANS = (
+    "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;"
+    "font-size:14px;line-height:1.55"
+)
+MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:12px"
 WRAP = "white-space:pre-wrap;overflow-wrap:break-word;word-break:normal"
 MUTED = "opacity:.72"
-
-ROOT = f"{SANS};font-size:14px;line-height:1.55;max-width:920px;overflow:hidden;padding:2px 0 4px 0"
 SMALL = "font-size:12px"
+QUIET = f"{SMALL};{MUTED}"
+CLICK = "cursor:pointer;padding:1px 0"
+
+ROOT = f"{SANS};max-width:920px;overflow:hidden;padding:2px 0 4px 0"
 PRE = (
-    f"{MONO};font-size:12px;line-height:1.5;{WRAP};margin:4px 0;padding:6px 10px;max-height:320px;"
-    f"overflow:auto;border-radius:6px;background:{SHADE}"
+    f"{MONO};line-height:1.5;{WRAP};margin:4px 0;padding:6px 10px;max-height:320px;overflow:auto;"
+    f"border-radius:6px;background:{SHADE}"
 )
 CODE_BLOCK = (
-    f"{MONO};font-size:12.5px;line-height:1.5;white-space:pre;margin:8px 0;padding:10px 12px;"
-    f"max-height:480px;overflow:auto;border-radius:8px;border:1px solid {LINE};background:{SHADE}"
+    f"{MONO};line-height:1.5;white-space:pre;margin:8px 0;padding:10px 12px;max-height:480px;"
+    f"overflow:auto;border-radius:8px;border:1px solid {LINE};background:{SHADE}"
 )
-CODE = f"{MONO};font-size:12.5px;padding:1px 4px;border-radius:4px;background:{SHADE}"
-CHIP = "display:inline-block;padding:0 7px;border-radius:9px;font-size:11px;line-height:18px"
+CODE = f"{MONO};padding:1px 4px;border-radius:4px;background:{SHADE}"
+BOX = f"{WRAP};max-height:320px;overflow:auto;padding:5px 10px;border-radius:6px;background:{SHADE}"
+TABLE = "border-collapse:collapse;margin:4px 0;font-size:13px"
 CELL = f"padding:3px 14px 3px 0;text-align:left;vertical-align:top;border-bottom:1px solid {LINE}"
 
 
@@ -44,4 +53,24 @@ def tint(colour: str, alpha: float) -> str:
 
 def chip(colour: str) -> str:
     """Return the style of a small coloured label."""
-    return f"{CHIP};color:{colour};background:{tint(colour, 0.12)}"
+    return (
+        "display:inline-block;padding:0 7px;border-radius:9px;font-size:11px;line-height:18px;"
+        f"color:{colour};background:{tint(colour, 0.12)}"
+    )
+
+
+def el(tag: str, *inside: str, look: str = "", **attributes: str) -> str:
+    """Return an element. *inside* is HTML already; *attributes* are plain text and escaped here."""
+    made = "".join(f' {name}="{esc(value)}"' for name, value in attributes.items() if value)
+    if look:
+        made += f' style="{look}"'
+    return f"<{tag}{made}>{''.join(inside)}</{tag}>"
+
+
+def fold(summary: str, *inside: str) -> str:
+    """Return *inside*, shown when its *summary* is clicked."""
+    return el(
+        "details",
+        el("summary", summary, look=CLICK),
+        el("div", *inside, look="margin:2px 0 6px 16px"),
+    )

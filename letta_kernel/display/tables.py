@@ -1,4 +1,4 @@
-"""Notes, tables and panels: objects that show themselves as HTML in notebooks and as text elsewhere."""
+"""Notes, tables and panels: they show themselves as HTML in notebooks and as text elsewhere."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 from letta_kernel.display import style, words
 from letta_kernel.display.clean import ROOT_CLASSES, esc, one_line
+from letta_kernel.display.style import el
 
 _LONGEST_CELL = 300
 _MOST_ROWS = 500
+_WIDEST_COLUMN = 60  # characters, in text
 
 
 class Panel:
@@ -18,8 +20,12 @@ class Panel:
 
     def __init__(self, html: str, text: str) -> None:
         self.inner = html
-        self.html = f'<div class="letta-panel {ROOT_CLASSES}" style="{style.ROOT}">{html}</div>'
         self.text = text
+
+    @property
+    def html(self) -> str:
+        """The whole panel, ready to be shown."""
+        return el("div", self.inner, look=style.ROOT, **{"class": f"letta-panel {ROOT_CLASSES}"})
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self.html, "text/plain": self.text}
@@ -31,12 +37,17 @@ class Panel:
         return self.text
 
 
+def stack(*panels: Panel) -> Panel:
+    """Return several panels as one, below each other."""
+    return Panel("".join(p.inner for p in panels), "\n\n".join(p.text for p in panels))
+
+
 def note(text: str, level: str = "info") -> Panel:
     """Return one quiet line (``info``), or one that is seen (``warning``, ``error``)."""
     colour = {"warning": style.AMBER, "error": style.RED}.get(level)
-    look = f"color:{colour}" if colour else style.MUTED
     line = one_line(text, 2_000)
-    return Panel(f'<div dir="auto" style="{style.SMALL};{look}">{esc(line)}</div>', line)
+    look = f"{style.SMALL};{f'color:{colour}' if colour else style.MUTED}"
+    return Panel(el("div", esc(line), look=look, dir="auto"), line)
 
 
 class Cell:
@@ -53,6 +64,15 @@ def number(value: float | int | None, text: str = "") -> Cell:
     return Cell(text or ("" if value is None else f"{value:,}"), right=True)
 
 
+def marked(name: str, current: bool) -> Cell:
+    """Return a name, marked if it is the current one of its kind."""
+    name = one_line(name, 100)
+    if not current:
+        return Cell(name)
+    dot = el("span", "●", look=f"color:{style.GREEN}")
+    return Cell(f"* {name}", f"{dot} {el('b', esc(name))}")
+
+
 def table(
     columns: Sequence[str],
     rows: Iterable[Sequence[object]],
@@ -65,30 +85,25 @@ def table(
     Columns in which no row says anything are left out.
     """
     made = [[c if isinstance(c, Cell) else _cell(c) for c in row] for row in rows]
-    used = [i for i in range(len(columns)) if not made or any(row[i].text for row in made)]
-    columns = [columns[i] for i in used]
-    made = [[row[i] for i in used] for row in made]
     left = len(made) - _MOST_ROWS
     made = made[:_MOST_ROWS]
     if not made:
         return _with_title(title, note(empty))
+    used = [i for i in range(len(columns)) if any(row[i].text for row in made)]
+    columns = [columns[i] for i in used]
+    made = [[row[i] for i in used] for row in made]
     right = [all(row[i].right for row in made if row[i].text) for i in range(len(columns))]
-    head = "".join(
-        f'<th style="{_look(right[i])};font-weight:600;font-size:12px;{style.MUTED}">{esc(name)}</th>'
+    heads = [
+        el("th", esc(name), look=f"{_look(right[i])};font-weight:600;{style.QUIET}")
         for i, name in enumerate(columns)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(f'<td dir="auto" style="{_look(c.right)}">{c.html}</td>' for c in row)
-        + "</tr>"
-        for row in made
-    )
+    ]
+    body = [
+        el("tr", *(el("td", c.html, look=_look(c.right), dir="auto") for c in row)) for row in made
+    ]
+    grid = el("table", el("thead", el("tr", *heads)), el("tbody", *body), look=style.TABLE)
     more = f"… and {words.count(left, 'more row')}" if left > 0 else ""
-    html = (
-        '<div style="overflow-x:auto"><table style="border-collapse:collapse;margin:0;font-size:13px">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        + (f'<div style="{style.SMALL};{style.MUTED}">{more}</div>' if more else "")
-    )
+    html = el("div", grid, look="overflow-x:auto")
+    html += el("div", more, look=style.QUIET) if more else ""
     text = _text_table(columns, made, right) + (f"\n{more}" if more else "")
     return _with_title(title, Panel(html, text))
 
@@ -107,29 +122,25 @@ def _cell(value: object) -> Cell:
     return Cell("" if value is None else value)
 
 
-def stack(*panels: Panel) -> Panel:
-    """Return several panels as one, below each other."""
-    return Panel("".join(p.inner for p in panels), "\n\n".join(p.text for p in panels))
-
-
 def _with_title(title: str, panel: Panel) -> Panel:
     if not title:
         return panel
-    head = f'<div dir="auto" style="font-weight:600;margin:0 0 4px 0">{esc(one_line(title, 200))}</div>'
-    return Panel(head + panel.inner, f"{one_line(title, 200)}\n{panel.text}")
+    line = one_line(title, 200)
+    head = el("div", esc(line), look="font-weight:600;margin:0 0 4px 0", dir="auto")
+    return Panel(head + panel.inner, f"{line}\n{panel.text}")
 
 
 def _text_table(columns: Sequence[str], rows: list[list[Cell]], right: list[bool]) -> str:
     widths = [
-        min(max([len(name), *(len(row[i].text) for row in rows)]), 60)
+        min(max(len(name), *(len(row[i].text) for row in rows)), _WIDEST_COLUMN)
         for i, name in enumerate(columns)
     ]
 
     def line(cells: Sequence[str]) -> str:
-        parts = [
-            one_line(cell, width).rjust(width) if right[i] else one_line(cell, width).ljust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=False))
-        ]
+        parts = []
+        for cell, width, to_the_right in zip(cells, widths, right, strict=True):
+            cut = one_line(cell, width)
+            parts.append(cut.rjust(width) if to_the_right else cut.ljust(width))
         return "  ".join(parts).rstrip()
 
     rule = "  ".join("-" * width for width in widths)
@@ -137,7 +148,7 @@ def _text_table(columns: Sequence[str], rows: list[list[Cell]], right: list[bool
 
 
 def when(moment: datetime | None, today: datetime | None = None) -> str:
-    """Return a moment in local time, as short as is clear: ``14:05``, ``12 Mar 14:05``, ``2024-03-12``."""
+    """Return a local time, as short as is clear: ``14:05``, ``12 Mar 14:05``, ``2024-03-12``."""
     if moment is None:
         return ""
     here = moment.astimezone()

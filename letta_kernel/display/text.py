@@ -14,7 +14,7 @@ _LONGEST_RESULT = 1_500
 
 
 def to_text(snapshot: dict[str, Any]) -> str:
-    """Return a transcript *snapshot* as plain text, at most about a hundred columns wide but for answers."""
+    """Return a transcript *snapshot* as plain text; all but answers is wrapped at `WIDTH`."""
     blocks = [_header(snapshot)]
     aside: list[str] = []
     for item in snapshot.get("items") or ():

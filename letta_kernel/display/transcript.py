@@ -1,4 +1,4 @@
-"""Turns a run's events into one JSON-ready snapshot, the content of ``application/vnd.letta.run.v1+json``."""
+"""A run's events as one JSON-ready snapshot: ``application/vnd.letta.run.v1+json``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OPEN_STATES = ("writing", "running", "waiting")
 
 @dataclass
 class _Item:
-    """One thing in the transcript; streamed text is kept in pieces and joined when somebody looks."""
+    """One thing in the transcript; streamed text stays in pieces until somebody looks."""
 
     kind: str
     data: dict[str, Any]
@@ -191,7 +191,7 @@ class Transcript:
 
     def _on_memory_changed(self, event: MemoryChanged) -> None:
         before, after = _around_the_change(event.before, event.after)
-        self._add(
+        item = self._add(
             "memory",
             {
                 "label": one_line(event.label),
@@ -201,6 +201,7 @@ class Transcript:
                 "call_id": event.call_id,
             },
         )
+        self._move_below_its_call(item)
 
     def _on_approval_requested(self, event: ApprovalRequested) -> None:
         self._state = "waiting"
@@ -254,6 +255,16 @@ class Transcript:
         item = _Item(kind, data, step=self._step)
         self._items.append(item)
         return item
+
+    def _move_below_its_call(self, item: _Item) -> None:
+        """Parallel calls are all written before the first one changes anything."""
+        place = len(self._items) - 1
+        while place and self._items[place - 1].step == item.step:
+            above = self._items[place - 1]
+            if item.data["call_id"] in (above.data.get("id"), above.data.get("call_id")):
+                self._items.insert(place, self._items.pop())
+                return
+            place -= 1
 
     def _stream(self, kind: str, text: str) -> None:
         last = self._items[-1] if self._items else None
