@@ -149,6 +149,7 @@ class Run(Record):
     cost: float | None = None
     first_token: float | None = None  # seconds
     seconds: float | None = None
+    notebook: str | None = None  # where it was started, for counting costs
     created_at: datetime = Field(default_factory=now)
     ended_at: datetime | None = None
     created_by: str = LOCAL_USER

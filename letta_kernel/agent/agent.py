@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from letta_kernel.agent import prompts
+from letta_kernel.agent.budget import Budget
 from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.draft import Draft
 from letta_kernel.agent.journal import Journal
@@ -82,6 +83,7 @@ class LettaAgent:
     retrieved : the same passages, as recorded with the step.
     params : sampling parameters of the model.
     notices : what to tell the person at the start.
+    budget : what the run may take.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class LettaAgent:
         retrieved: list[dict[str, Any]] | None = None,
         params: dict[str, Any] | None = None,
         notices: Sequence[Notice] = (),
+        budget: Budget | None = None,
     ) -> None:
         self.state = state
         self.window = window
@@ -106,6 +109,7 @@ class LettaAgent:
         self.caller = ModelCaller(state, system, window, model, calls, journal, beside, params)
         self.retrieved = retrieved or []
         self.notices = notices
+        self.budget = budget or Budget()
         self._usage = Usage()
         self._steps = 0
         self._first_token: float | None = None
@@ -205,6 +209,8 @@ class LettaAgent:
                 else:
                     after, reason, error = self._answered(reply, nudged)
                     nudged = nudged or after is not None
+            if reason is None and (error := self.budget.used_up(self._usage + work.usage)):
+                reason = "max_tokens_exceeded"
             if reason is None and number >= max_steps:
                 reason = "max_steps"
                 error = f"Stopped after {max_steps} steps; say 'go on' to let the agent continue."

@@ -17,7 +17,8 @@ from typing import Any
 from letta_kernel.agent import prompts
 from letta_kernel.ids import now
 from letta_kernel.messages import Message, ToolCall
-from letta_kernel.records import AgentState, Block, ToolRule
+from letta_kernel.records import AgentState, Block
+from letta_kernel.tools import rules
 
 _BAD_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _CLOSING = re.compile(r"</(?=(?:value|block|memory_blocks|description)>)")
@@ -35,8 +36,8 @@ def compile_prompt(
     """Return the system prompt: instructions, memory blocks, tool rules, memory metadata."""
     parts = [state.instructions or prompts.INSTRUCTIONS[state.style], compile_blocks(blocks)]
     if state.tool_rules:
-        rules = "\n".join(f"- {describe_rule(rule)}" for rule in state.tool_rules)
-        parts.append(f"<tool_usage_rules>\n{rules}\n</tool_usage_rules>")
+        lines = "\n".join(f"- {rules.describe(rule)}" for rule in state.tool_rules)
+        parts.append(f"<tool_usage_rules>\n{lines}\n</tool_usage_rules>")
     moment = (compiled_at or now()).isoformat(timespec="seconds")
     facts = [
         f"- agent id: {state.id}",
@@ -66,31 +67,6 @@ def compile_blocks(blocks: Sequence[Block]) -> str:
 
 def _inert(text: str) -> str:
     return _CLOSING.sub("<\\/", text)
-
-
-def describe_rule(rule: ToolRule) -> str:
-    """Say a tool rule in one sentence, for the model."""
-    name, children = rule.tool_name, ", ".join(rule.children)
-    match rule.type:
-        case "run_first":
-            return f"{name} is the first tool to call."
-        case "exit_loop":
-            return f"Calling {name} ends your turn."
-        case "continue_loop":
-            return f"After {name} you go on."
-        case "conditional":
-            branches = "; ".join(f"{k!r}: {v}" for k, v in rule.child_output_mapping.items())
-            return f"What may follow {name} depends on its result ({branches})."
-        case "constrain_child_tools":
-            return f"After {name} only these may be called: {children}."
-        case "max_count_per_step":
-            return f"{name} may be called at most {rule.max_count_limit} times in a turn."
-        case "parent_last_tool":
-            return f"{children} may be called only right after {name}."
-        case "required_before_exit":
-            return f"{name} must be called before your turn ends."
-        case "requires_approval":
-            return f"A person must approve each call of {name}."
 
 
 def package_result(message: Message) -> str:

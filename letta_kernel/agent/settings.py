@@ -30,6 +30,9 @@ class AgentSettings(BaseModel):
     )
     retrieval: bool = Field(True, description="place matching passages beside each message")
     retrieval_budget: int = Field(1000, ge=0, description="tokens of passages placed beside it")
+    budget: float | None = Field(None, gt=0, description="US dollars one run may cost")
+    budget_tokens: int | None = Field(None, ge=1, description="tokens one run may take")
+    budget_total: float | None = Field(None, gt=0, description="US dollars all runs may cost")
     timezone: str = Field("UTC", description="time zone of the agent, such as Europe/Berlin")
     fallbacks: list[str] = Field([], description="models to try, in order, if the first fails")
 

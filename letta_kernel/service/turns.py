@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from letta_kernel.agent.agent import Decision, LettaAgent, Live, pending_calls
+from letta_kernel.agent.budget import Budget
 from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.context import (
     ContextPart,
@@ -47,6 +49,7 @@ class _Loaded:
     summary: Message | None
     messages: int
     passages: int
+    spent: float  # US dollars
 
 
 class Turns(Toolbox):
@@ -164,7 +167,11 @@ class Turns(Toolbox):
     ) -> Iterator[Event]:
         settings = AgentSettings.model_validate(state.settings)
         chat = self._open_model(state, settings, model)
-        journal = Journal(self.database, state, Run(agent_id=state.id, model=chat.name))
+        journal = Journal(
+            self.database,
+            state,
+            Run(agent_id=state.id, model=chat.name, notebook=getattr(host, "notebook", None)),
+        )
         switch = cancel or Cancel()
         if incoming is not None:
             incoming.run_id = journal.run.id
@@ -242,6 +249,7 @@ class Turns(Toolbox):
             retrieved=retrieved,
             params=settings.sampling(),
             notices=notices,
+            budget=Budget.of(settings, loaded.spent),
         )
 
     def _read(self, tx: Tx, state: AgentState) -> _Loaded:
@@ -254,6 +262,7 @@ class Turns(Toolbox):
             summary=summary,
             messages=messages.count(tx, state.id),
             passages=passages.count(tx, state.id),
+            spent=runs.cost(tx, agent_id=state.id).cost or 0.0,
         )
 
     def _offered(self, state: AgentState, tools: Sequence[Tool]) -> dict[str, Tool]:
@@ -317,6 +326,13 @@ class Turns(Toolbox):
     def runs(self, ref: str, limit: int = 50) -> list[Run]:
         """Return the newest runs, newest first."""
         return self.do(lambda tx: runs.page(tx, self._agent(tx, ref).id, limit=limit))
+
+    def cost(
+        self, ref: str | None = None, *, notebook: str | None = None, since: datetime | None = None
+    ) -> runs.Cost:
+        """Return what runs took: of one agent or all, in one notebook or all, since a moment or ever."""
+        agent_id = self.agent(ref).id if ref else None
+        return self.do(lambda tx: runs.cost(tx, agent_id, notebook, since))
 
     def steps(self, run_id: str) -> list[Step]:
         """Return the steps of a run in order."""

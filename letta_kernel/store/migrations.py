@@ -1,7 +1,7 @@
 """The tables, as a numbered list of SQL, and how a database file is made and brought up to date.
 
-The same text is meant for PostgreSQL: plain types, no foreign keys, no identity columns. Never change
-an entry of `MIGRATIONS` once it has been released; append another.
+The same text is meant for PostgreSQL: plain types, no foreign keys, no identity columns. Never
+change an entry of `MIGRATIONS` once it has been released; append another.
 """
 
 from __future__ import annotations
@@ -17,73 +17,195 @@ from letta_kernel.errors import StoreError
 from letta_kernel.ids import LOCAL_USER
 from letta_kernel.store import problems
 
-MIGRATIONS: list[list[str]] = [
-    [
-        "CREATE TABLE users (id text PRIMARY KEY, name text NOT NULL, created_at timestamptz NOT NULL)",
-        f"INSERT INTO users VALUES ('{LOCAL_USER}', 'local', CURRENT_TIMESTAMP)",
-        """CREATE TABLE agents (
-            id text PRIMARY KEY, name text NOT NULL, description text NOT NULL, model text, embedding text,
-            style text NOT NULL, instructions text NOT NULL, max_steps integer NOT NULL,
-            settings json NOT NULL, tool_rules json NOT NULL, tags text[] NOT NULL, metadata json NOT NULL,
-            window_start bigint NOT NULL, summary_id text,
-            created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, created_by text NOT NULL)""",
-        """CREATE TABLE leases (
-            agent_id text PRIMARY KEY, owner text, fence bigint NOT NULL, expires_at timestamptz)""",
-        """CREATE TABLE counters (
-            owner_id text NOT NULL, kind text NOT NULL, value bigint NOT NULL, PRIMARY KEY (owner_id, kind))""",
-        """CREATE TABLE blocks (
-            id text PRIMARY KEY, label text NOT NULL, value text NOT NULL, "limit" integer NOT NULL,
-            description text NOT NULL, read_only boolean NOT NULL, tags text[] NOT NULL,
-            metadata json NOT NULL, version integer NOT NULL, shown integer NOT NULL,
-            created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, created_by text NOT NULL)""",
-        """CREATE TABLE agent_blocks (
-            agent_id text NOT NULL, block_id text NOT NULL, position bigint NOT NULL,
-            PRIMARY KEY (agent_id, block_id))""",
-        """CREATE TABLE block_versions (
-            block_id text NOT NULL, version integer NOT NULL, value text NOT NULL, actor text NOT NULL,
-            step_id text, reason text NOT NULL, created_at timestamptz NOT NULL,
-            undo_to integer, redo_to integer, PRIMARY KEY (block_id, version))""",
-        """CREATE TABLE messages (
-            id text PRIMARY KEY, agent_id text NOT NULL, seq bigint NOT NULL, run_id text, step_id text,
-            role text NOT NULL, content text NOT NULL, reasoning text NOT NULL, thinking json NOT NULL,
-            tool_calls json NOT NULL, tool_call_id text, name text, status text,
-            interrupted boolean NOT NULL, created_at timestamptz NOT NULL, created_by text NOT NULL)""",
-        """CREATE TABLE tools (
-            id text PRIMARY KEY, name text NOT NULL, description text NOT NULL, parameters json NOT NULL,
-            source text NOT NULL, kind text NOT NULL, runs_in text NOT NULL,
-            requires_approval boolean NOT NULL, parallel_safe boolean NOT NULL,
-            return_limit integer NOT NULL, time_limit double precision, notebook text, cell_id text,
-            tags text[] NOT NULL, metadata json NOT NULL,
-            created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, created_by text NOT NULL)""",
-        """CREATE TABLE agent_tools (
-            agent_id text NOT NULL, tool_id text NOT NULL, position bigint NOT NULL,
-            PRIMARY KEY (agent_id, tool_id))""",
-        """CREATE TABLE runs (
-            id text PRIMARY KEY, agent_id text NOT NULL, status text NOT NULL, stop_reason text, error text,
-            model text NOT NULL, steps integer NOT NULL, prompt_tokens bigint NOT NULL,
-            completion_tokens bigint NOT NULL, cached_tokens bigint NOT NULL,
-            reasoning_tokens bigint NOT NULL, cost double precision, first_token double precision,
-            seconds double precision, created_at timestamptz NOT NULL, ended_at timestamptz,
-            created_by text NOT NULL, fence bigint NOT NULL)""",
-        """CREATE TABLE steps (
-            id text PRIMARY KEY, run_id text NOT NULL, agent_id text NOT NULL, number integer NOT NULL,
-            model text NOT NULL, stop_reason text, error text, prompt_tokens bigint NOT NULL,
-            completion_tokens bigint NOT NULL, cached_tokens bigint NOT NULL,
-            reasoning_tokens bigint NOT NULL, cost double precision, first_token double precision,
-            seconds double precision, retrieved json NOT NULL, tool_stats json NOT NULL,
-            created_at timestamptz NOT NULL)""",
-        """CREATE TABLE passages (
-            id text PRIMARY KEY, agent_id text NOT NULL, seq bigint NOT NULL, content text NOT NULL,
-            tags text[] NOT NULL, source text, position bigint NOT NULL, metadata json NOT NULL,
-            created_at timestamptz NOT NULL, created_by text NOT NULL)""",
-        """CREATE TABLE index_marks (
-            index_name text NOT NULL, agent_id text NOT NULL, kind text NOT NULL, seq bigint NOT NULL,
-            PRIMARY KEY (index_name, agent_id))""",
-        """CREATE TABLE outbox (
-            id bigint PRIMARY KEY, index_name text NOT NULL, agent_id text NOT NULL, item_id text,
-            action text NOT NULL, created_at timestamptz NOT NULL)""",
-        "CREATE TABLE settings (key text PRIMARY KEY, value text NOT NULL)",
-    ],
+MIGRATIONS: list[str] = [
+    f"""
+    CREATE TABLE users (
+        id text PRIMARY KEY,
+        name text NOT NULL,
+        created_at timestamptz NOT NULL
+    );
+    INSERT INTO users VALUES ('{LOCAL_USER}', 'local', CURRENT_TIMESTAMP);
+
+    CREATE TABLE agents (
+        id text PRIMARY KEY,
+        name text NOT NULL,
+        description text NOT NULL,
+        model text,
+        embedding text,
+        style text NOT NULL,
+        instructions text NOT NULL,
+        max_steps integer NOT NULL,
+        settings json NOT NULL,
+        tool_rules json NOT NULL,
+        tags text[] NOT NULL,
+        metadata json NOT NULL,
+        window_start bigint NOT NULL,
+        summary_id text,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE leases (
+        agent_id text PRIMARY KEY,
+        owner text,
+        fence bigint NOT NULL,
+        expires_at timestamptz
+    );
+    CREATE TABLE counters (
+        owner_id text NOT NULL,
+        kind text NOT NULL,
+        value bigint NOT NULL,
+        PRIMARY KEY (owner_id, kind)
+    );
+
+    CREATE TABLE blocks (
+        id text PRIMARY KEY,
+        label text NOT NULL,
+        value text NOT NULL,
+        "limit" integer NOT NULL,
+        description text NOT NULL,
+        read_only boolean NOT NULL,
+        tags text[] NOT NULL,
+        metadata json NOT NULL,
+        version integer NOT NULL,
+        shown integer NOT NULL,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE agent_blocks (
+        agent_id text NOT NULL,
+        block_id text NOT NULL,
+        position bigint NOT NULL,
+        PRIMARY KEY (agent_id, block_id)
+    );
+    CREATE TABLE block_versions (
+        block_id text NOT NULL,
+        version integer NOT NULL,
+        value text NOT NULL,
+        actor text NOT NULL,
+        step_id text,
+        reason text NOT NULL,
+        created_at timestamptz NOT NULL,
+        undo_to integer,
+        redo_to integer,
+        PRIMARY KEY (block_id, version)
+    );
+
+    CREATE TABLE messages (
+        id text PRIMARY KEY,
+        agent_id text NOT NULL,
+        seq bigint NOT NULL,
+        run_id text,
+        step_id text,
+        role text NOT NULL,
+        content text NOT NULL,
+        reasoning text NOT NULL,
+        thinking json NOT NULL,
+        tool_calls json NOT NULL,
+        tool_call_id text,
+        name text,
+        status text,
+        interrupted boolean NOT NULL,
+        created_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE tools (
+        id text PRIMARY KEY,
+        name text NOT NULL,
+        description text NOT NULL,
+        parameters json NOT NULL,
+        source text NOT NULL,
+        kind text NOT NULL,
+        runs_in text NOT NULL,
+        requires_approval boolean NOT NULL,
+        parallel_safe boolean NOT NULL,
+        return_limit integer NOT NULL,
+        time_limit double precision,
+        notebook text,
+        cell_id text,
+        tags text[] NOT NULL,
+        metadata json NOT NULL,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE agent_tools (
+        agent_id text NOT NULL,
+        tool_id text NOT NULL,
+        position bigint NOT NULL,
+        PRIMARY KEY (agent_id, tool_id)
+    );
+
+    CREATE TABLE runs (
+        id text PRIMARY KEY,
+        agent_id text NOT NULL,
+        status text NOT NULL,
+        stop_reason text,
+        error text,
+        model text NOT NULL,
+        steps integer NOT NULL,
+        prompt_tokens bigint NOT NULL,
+        completion_tokens bigint NOT NULL,
+        cached_tokens bigint NOT NULL,
+        reasoning_tokens bigint NOT NULL,
+        cost double precision,
+        first_token double precision,
+        seconds double precision,
+        created_at timestamptz NOT NULL,
+        ended_at timestamptz,
+        created_by text NOT NULL,
+        notebook text,
+        fence bigint NOT NULL
+    );
+    CREATE TABLE steps (
+        id text PRIMARY KEY,
+        run_id text NOT NULL,
+        agent_id text NOT NULL,
+        number integer NOT NULL,
+        model text NOT NULL,
+        stop_reason text,
+        error text,
+        prompt_tokens bigint NOT NULL,
+        completion_tokens bigint NOT NULL,
+        cached_tokens bigint NOT NULL,
+        reasoning_tokens bigint NOT NULL,
+        cost double precision,
+        first_token double precision,
+        seconds double precision,
+        retrieved json NOT NULL,
+        tool_stats json NOT NULL,
+        created_at timestamptz NOT NULL
+    );
+
+    CREATE TABLE passages (
+        id text PRIMARY KEY,
+        agent_id text NOT NULL,
+        seq bigint NOT NULL,
+        content text NOT NULL,
+        tags text[] NOT NULL,
+        source text,
+        position bigint NOT NULL,
+        metadata json NOT NULL,
+        created_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE index_marks (
+        index_name text NOT NULL,
+        agent_id text NOT NULL,
+        kind text NOT NULL,
+        seq bigint NOT NULL,
+        PRIMARY KEY (index_name, agent_id)
+    );
+    CREATE TABLE outbox (
+        id bigint PRIMARY KEY,
+        index_name text NOT NULL,
+        agent_id text NOT NULL,
+        item_id text,
+        action text NOT NULL,
+        created_at timestamptz NOT NULL
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 
@@ -159,8 +281,7 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None
     for number in range(version, len(MIGRATIONS)):
         connection.execute("BEGIN")
         try:
-            for statement in MIGRATIONS[number]:
-                connection.execute(statement)
+            connection.execute(MIGRATIONS[number])
             connection.execute("UPDATE schema_version SET version = $1", [number + 1])
             connection.execute("COMMIT")
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
@@ -76,8 +77,8 @@ def steps_of(tx: Tx, run_id: str) -> list[Step]:
 def tool_stats(tx: Tx, agent_id: str) -> dict[str, ToolStats]:
     """Return how each tool an agent has called went, by name, most called first.
 
-    Every entry of a step's ``tool_stats`` counts as a call; any status but "ok" as a failure, with its
-    ``error`` if it has one.
+    Every entry of a step's ``tool_stats`` counts as a call; any status but "ok" as a failure, with
+    its ``error`` if it has one.
     """
     found: dict[str, ToolStats] = {}
     for (text,) in tx.query(
@@ -102,8 +103,8 @@ def tool_stats(tx: Tx, agent_id: str) -> dict[str, ToolStats]:
 def recover(tx: Tx, agent_id: str) -> list[str]:
     """Mark as failed the runs of an agent that nobody runs any more, and return their ids.
 
-    A run belongs to whoever held the agent's lease when it started. If somebody alive holds it still,
-    only older runs are dead.
+    A run belongs to whoever held the agent's lease when it started. If somebody alive holds it
+    still, only older runs are dead.
     """
     row = tx.one("SELECT owner, fence, expires_at FROM leases WHERE agent_id = $1", (agent_id,))
     if row is None:
@@ -116,3 +117,33 @@ def recover(tx: Tx, agent_id: str) -> list[str]:
         (agent_id, fence if alive else fence + 1, now(), "The process that ran it ended."),
     )
     return [row[0] for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What runs took together; ``cost`` is in US dollars, None if no price is known."""
+
+    runs: int
+    steps: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    cost: float | None
+
+
+def cost(
+    tx: Tx,
+    agent_id: str | None = None,
+    notebook: str | None = None,
+    since: datetime | None = None,
+) -> Cost:
+    """Add up runs: of one agent, one notebook, since a moment; None stands for all."""
+    row = tx.one(
+        "SELECT count(*), coalesce(sum(steps), 0), coalesce(sum(prompt_tokens), 0),"
+        " coalesce(sum(completion_tokens), 0), coalesce(sum(cached_tokens), 0), sum(cost) FROM runs"
+        " WHERE ($1::text IS NULL OR agent_id = $1) AND ($2::text IS NULL OR notebook = $2)"
+        " AND ($3::timestamptz IS NULL OR created_at >= $3)",
+        (agent_id, notebook, since),
+    )
+    assert row is not None
+    return Cost(*(int(value) for value in row[:5]), cost=row[5])
