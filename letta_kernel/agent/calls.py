@@ -102,16 +102,18 @@ class CallRunner:
 
     def tool_choice(self) -> str | None:
         """Return ``required`` where plain text cannot be the right next thing (run_first rules)."""
-        first = any(rule.type == "run_first" for rule in self.tool_rules)
-        return "required" if first and not self._done and self.offered() else None
+        must = rules.must_call(self.tool_rules, list(self.tools), self._done)
+        return "required" if must and self._allowed() else None
 
     def schema_tokens(self, model: ChatModel) -> int:
         """Return the tokens the tool schemas take, about."""
         return model.count_tokens(json.dumps(self.offered())) if self.tools else 0
 
     def _allowed(self) -> list[str]:
-        names = [name for name in self.tools if name != SEND or self.style == "heartbeat"]
-        return rules.allowed(self.tool_rules, names, self._done)
+        return rules.allowed(self.tool_rules, self._names(), self._done)
+
+    def _names(self) -> list[str]:
+        return [name for name in self.tools if name != SEND or self.style == "heartbeat"]
 
     def _schema(self, name: str) -> dict[str, Any]:
         schema = self._schemas.get(name)
@@ -143,9 +145,7 @@ class CallRunner:
         return {**tool.parameters, "properties": properties, "required": required}
 
     def _terminal(self, name: str) -> bool:
-        return name == SEND or any(
-            rule.type == "exit_loop" and rule.tool_name == name for rule in self.tool_rules
-        )
+        return name == SEND or rules.ends_turn(self.tool_rules, name)
 
     # -- before a call runs --------------------------------------------------------------------------
 
@@ -163,16 +163,12 @@ class CallRunner:
         """Return whether a person must approve *call* before it runs."""
         tool = self.tools.get(call.name)
         return tool is not None and (
-            tool.requires_approval
-            or any(
-                rule.type == "requires_approval" and rule.tool_name == call.name
-                for rule in self.tool_rules
-            )
+            tool.requires_approval or rules.needs_approval(self.tool_rules, call.name)
         )
 
     def missing_before_exit(self) -> list[str]:
         """Return the tools that must still be called before the turn may end."""
-        return rules.missing_before_exit(self.tool_rules, self._done)
+        return rules.missing_before_exit(self.tool_rules, self._done, self._names())
 
     def batches(self, calls: Sequence[ToolCall]) -> Iterator[list[ToolCall]]:
         """Group *calls*: neighbours that are safe to run at the same time, else one by one."""
@@ -242,10 +238,10 @@ class CallRunner:
                 f"There is no tool {call.name!r}.{nearest(call.name, known)} "
                 f"Your tools are: {', '.join(known) or 'none'}."
             )
-        allowed = self._allowed()
-        if call.name not in allowed and call.name != SEND:
-            now = ", ".join(allowed) or "none"
-            return _failure(f"A tool rule does not allow {call.name} now. Allowed: {now}.")
+        if call.name in self._names():
+            refused = rules.explain(self.tool_rules, self._names(), self._done, call.name)
+            if refused:
+                return _failure(refused)
         return self._validated(call, tool, decision)
 
     def _validated(
@@ -255,7 +251,7 @@ class CallRunner:
         if decision is not None and decision.arguments is not None:
             raw = json.dumps(decision.arguments)
         raw = self._take_loop_arguments(raw)
-        prefilled = rules.prefilled(self.tool_rules, tool.name)
+        prefilled = rules.prefilled(self.tool_rules, tool.name, self._done)
         if prefilled:
             raw = _merge(raw, prefilled)
         try:
@@ -406,7 +402,7 @@ class CallRunner:
             return Verdict()
         if failed:
             return Verdict(event=prompts.HEARTBEAT_AFTER_FAILURE)
-        if wish or any(r.type == "continue_loop" and r.tool_name in names for r in self.tool_rules):
+        if wish or any(rules.continues_turn(self.tool_rules, name) for name in names):
             return Verdict(event=prompts.HEARTBEAT_AFTER_CALL)
         missing = self.missing_before_exit()
         if missing:
