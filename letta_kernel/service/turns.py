@@ -33,6 +33,7 @@ from letta_kernel.records import AgentState, Block, Run, Step, Tool
 from letta_kernel.service.toolbox import Toolbox
 from letta_kernel.store import blocks, messages, passages, runs
 from letta_kernel.store.database import Tx
+from letta_kernel.store.runs import Cost
 from letta_kernel.tools import core
 from letta_kernel.tools.execute import ToolHost
 
@@ -329,7 +330,7 @@ class Turns(Toolbox):
 
     def cost(
         self, ref: str | None = None, *, notebook: str | None = None, since: datetime | None = None
-    ) -> runs.Cost:
+    ) -> Cost:
         """Return what runs took: of one agent or all, in one notebook or all, since a moment or ever."""
         agent_id = self.agent(ref).id if ref else None
         return self.do(lambda tx: runs.cost(tx, agent_id, notebook, since))
