@@ -117,7 +117,8 @@ def set_window(tx: Tx, agent_id: str, window_start: int, summary_id: str | None)
 def delete(tx: Tx, agent_id: str) -> bool:
     """Delete an agent with all that is only its own; False if there is none.
 
-    Its messages, passages, runs and steps go, and the blocks no other agent has. The indexes are told.
+    Its messages, passages, runs and steps go, and the blocks no other agent has. The indexes are
+    told.
     """
     if tx.one("DELETE FROM agents WHERE id = $1 RETURNING id", (agent_id,)) is None:
         return False

@@ -1,8 +1,8 @@
 """Core memory blocks, which agents have them, and every version they ever had.
 
-Version numbers only grow: an undo writes a new version with the old text, so that whoever edits on the
-strength of a version number notices it. ``shown`` says which version's text a block has; ``undo_to`` and
-``redo_to`` link versions into the one line along which undo and redo move.
+Version numbers only grow: an undo writes a new version with the old text, so that whoever edits on
+the strength of a version number notices it. ``shown`` says which version's text a block has;
+``undo_to`` and ``redo_to`` link versions into the one line along which undo and redo move.
 """
 
 from __future__ import annotations

@@ -35,18 +35,18 @@ GRACE = 0.005
 """Seconds without a transaction after which a process counts as idle and gives way at once."""
 _TICK = 0.01  # seconds between the timer thread's looks; it lives only while a connection is open
 _ATTEMPTS = 5  # of a transaction, when other writers change the same rows meanwhile
-# Never fetch an extension from the network; two threads are plenty for rows in the thousands.
+# Never fetch an extension from the network. One thread: these are a few rows at a time.
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "threads": 2,
+    "threads": 1,
 }
 
 _everyone: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 class CommittedInterrupt(KeyboardInterrupt):
-    """The stop button was pressed during a commit: the transaction is saved, ``result`` is its value."""
+    """The stop button was pressed during a commit, which is done; ``result`` is its value."""
 
     def __init__(self, result: Any) -> None:
         super().__init__()
@@ -126,6 +126,7 @@ class Database:
         self._lock = HomeLock(self.home)
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._tx: Tx | None = None
+        self._open_ended = False  # a transaction was begun and may not have been ended
         self._running: int | None = None  # the thread inside a transaction
         self._wanting: dict[int, bool] = {}  # threads that wait for their turn
         self._taken = self._last_used = 0.0
@@ -147,76 +148,81 @@ class Database:
             The stop button was pressed during the commit, which is done.
         """
         thread = threading.get_ident()
-        if self._running == thread:
+        if self._running == thread and self._mutex.locked():
             raise StoreError("A transaction cannot begin inside another one of the same thread.")
-        self._wanting[thread] = True
+        committed: list[T] = []
         try:
+            self._wanting[thread] = True
             with self._mutex:
-                self._wanting.pop(thread, None)
-                self._running = thread
                 try:
-                    return self._repeat(work)
+                    self._wanting.pop(thread, None)
+                    self._running = thread
+                    self._repeat(work, committed)
                 finally:
                     self._running = None
                     self._after()
-        finally:
-            self._wanting.pop(thread, None)
             if self._wanting:
                 time.sleep(0.0002)  # or this thread, in a loop, would always be first again
+            return committed[0]
+        except KeyboardInterrupt:
+            if committed:
+                raise CommittedInterrupt(committed[0]) from None
+            raise
+        finally:
+            self._wanting.pop(thread, None)
 
     def close(self) -> None:
         """Close the connection and give up the lock. A later `run` opens it again."""
         with self._mutex:
             self._shut()
 
-    def _repeat(self, work: Callable[[Tx], T]) -> T:
+    def _repeat(self, work: Callable[[Tx], T], committed: list[T]) -> None:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(0.002 * 2**attempt)
             with contextlib.suppress(Conflict):
-                return self._transact(self._ready(), work)
+                self._transact(self._ready(), work, committed)
+                return
         raise ConflictError("Others keep changing the same thing: nothing was changed. Try again.")
 
-    def _transact(self, connection: duckdb.DuckDBPyConnection, work: Callable[[Tx], T]) -> T:
+    def _transact(
+        self, connection: duckdb.DuckDBPyConnection, work: Callable[[Tx], T], committed: list[T]
+    ) -> None:
         self._tx = tx = Tx(connection, self.path)
-        committed = False
+        self._open_ended = True
         try:
             tx.execute("BEGIN")
             result = work(tx)
-            if (
-                tx.failure is not None
-            ):  # DuckDB would call the COMMIT of a failed transaction a success
+            if tx.failure is not None:  # DuckDB calls the COMMIT of a failed transaction a success
                 raise StoreError(
-                    f"A statement failed inside the transaction ({tx.failure}); nothing was saved."
+                    f"A statement failed in the transaction ({tx.failure}); nothing was saved."
                 ) from tx.failure
-            try:
-                with Uninterrupted():
-                    tx.execute("COMMIT")
-                    committed = True
-            except KeyboardInterrupt:
-                if committed:
-                    raise CommittedInterrupt(result) from None
-                raise
-            return result
+            with Uninterrupted():
+                tx.execute("COMMIT")
+                self._open_ended = False
+                committed.append(result)
         finally:
             tx.end()
-            if not committed:
-                with Uninterrupted():
-                    self._undo(connection, tx.failure)
+            if self._open_ended:
+                self._undo(tx.failure)
 
-    def _undo(self, connection: duckdb.DuckDBPyConnection, failure: BaseException | None) -> None:
-        if failure is not None and problems.breaks_connection(failure):
-            self._shut()
-            return
-        try:
-            connection.execute("ROLLBACK")
-        except duckdb.TransactionException:
-            pass  # there was none: BEGIN itself had not been reached
-        except (duckdb.Error, RuntimeError):
-            self._shut()
+    def _undo(self, failure: BaseException | None) -> None:
+        with Uninterrupted():
+            if failure is not None and problems.breaks_connection(failure):
+                self._shut()
+            elif self._connection is not None:
+                try:
+                    self._connection.execute("ROLLBACK")
+                except duckdb.TransactionException:
+                    pass  # there was none: BEGIN itself had not been reached
+                except (duckdb.Error, RuntimeError):
+                    self._shut()
+            self._open_ended = False
 
     def _ready(self) -> duckdb.DuckDBPyConnection:
         """Return the open connection, opening it if need be; the mutex is held."""
+        if self._open_ended:
+            self._undo(None)  # an interrupt struck between a transaction's failure and its undoing
         if self._connection is not None:
             if self._lock.intact() and identity(self.path) == self._identity:
                 return self._connection
@@ -229,6 +235,7 @@ class Database:
             )
         try:
             self.home.mkdir(parents=True, exist_ok=True)
+            self._start_watcher()
             self._lock.acquire(self.patience)
             with Uninterrupted():
                 self._taken = time.monotonic()
@@ -244,18 +251,22 @@ class Database:
 
     def _after(self) -> None:
         """Decide, at the end of a turn, whether the connection stays; the mutex is held."""
-        if not self._lock.held:
-            return
         self._last_used = time.monotonic()
-        if (
+        if self._lock.held and (
             self._connection is None
+            or self._watcher is None
             or self.lease <= 0
             or (self._last_used - self._taken >= SLICE and self._lock.wanted())
         ):
             self._shut()
-        elif self._watcher is None:
-            self._watcher = threading.Thread(target=self._watch, name="letta-lease", daemon=True)
-            self._watcher.start()
+
+    def _start_watcher(self) -> None:
+        # Before the lock is taken, so that wherever an interrupt strikes somebody will give it back.
+        if self._watcher is None:
+            watcher = threading.Thread(target=self._watch, name="letta-lease", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no new threads while the interpreter ends
+                watcher.start()
+                self._watcher = watcher
 
     def _watch(self) -> None:
         """Close the connection when its lease is over or somebody else wants it."""
@@ -265,9 +276,12 @@ class Database:
                 continue
             try:
                 idle = time.monotonic() - self._last_used
-                if idle >= self.lease or (idle >= GRACE and self._lock.wanted()):
+                if (
+                    self._connection is None
+                    or idle >= self.lease
+                    or (idle >= GRACE and self._lock.wanted())
+                ):
                     self._shut()
-                if not self._lock.held:
                     self._watcher = None
                     return
             finally:

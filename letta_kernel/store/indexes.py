@@ -1,10 +1,10 @@
 """How search indexes follow the store: a watermark for new rows, an outbox for edits and deletes.
 
-An index is known by its name, which carries its embedder and dimension. It asks for its `mark` of an
-agent (which makes it known here), adds the rows after it, then moves the mark. From the moment it is
-known every edit or delete leaves it an entry in the outbox; such an entry must be obeyed after the rows
-that were being added meanwhile, and is removed with `outbox_done`. All of it may be repeated after a
-crash, so the index must take adding or deleting a row twice.
+An index is known by its name, which carries its embedder and dimension. It asks for its `mark` of
+an agent (which makes it known here), adds the rows after it, then moves the mark. From the moment
+it is known every edit or delete leaves it an entry in the outbox; such an entry must be obeyed
+after the rows that were being added meanwhile, and is removed with `outbox_done`. All of it may be
+repeated after a crash, so the index must take adding or deleting a row twice.
 """
 
 from __future__ import annotations

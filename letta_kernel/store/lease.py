@@ -1,4 +1,4 @@
-"""Who holds something: a name for a process from which anyone on its machine can tell if it lives."""
+"""Names for processes, from which anyone on the same machine can tell if they still live."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""One lock around every open of the database file, handed on between processes in the order they asked.
+"""One lock around every open of the database file, handed on in the order of asking.
 
-Whoever holds `HomeLock` may have the file open; nobody else may so much as read its header. The lock
-itself is a file lock, so a killed process loses it at once. Order comes from a queue of ticket files
-beside it: a process that must wait leaves a ticket, only the oldest ticket may take the lock, and the
-holder sees that somebody waits by looking into the queue. Tickets are a matter of courtesy alone: if
-one is lost or stale the file lock still keeps everybody out.
+Whoever holds `HomeLock` may have the file open; nobody else may so much as read its header. The
+lock itself is a file lock, so a killed process loses it at once. Order comes from a queue of ticket
+files beside it: a process that must wait leaves a ticket, only the oldest ticket may take the lock,
+and the holder sees that somebody waits by looking into the queue. Tickets are a matter of courtesy
+alone: if one is lost or stale the file lock still keeps everybody out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import filelock
 from letta_kernel.errors import StoreError
 
 STALE = 2.0
-"""Seconds after which a ticket nobody has touched is taken to belong to a dead or stopped process."""
+"""Seconds after which an untouched ticket is taken for that of a dead or stopped process."""
 
 _FIRST_POLL, _LATER_POLL, _SLOW_POLL = 0.002, 0.005, 0.02  # seconds between looks
 
@@ -112,8 +112,8 @@ class HomeLock:
                 waited = time.monotonic() - began
                 if waited > patience:
                     raise StoreError(
-                        f"{self._path.parent} has been in use by {self.holder()} for {waited:.0f} s:"
-                        " wait for it, end it, or set LETTA_HOME to another folder."
+                        f"{self._path.parent} has been in use by {self.holder()} for"
+                        f" {waited:.0f} s: wait for it, end it, or set LETTA_HOME to another folder."
                     )
                 time.sleep(_SLOW_POLL if waited > 1 else _FIRST_POLL if first else _LATER_POLL)
         finally:
@@ -178,7 +178,7 @@ class HomeLock:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells one file from another of the same name, or None if there is no such file."""
+    """Return what tells a file from others of the same name, or None if there is none."""
     try:
         status = os.stat(path)
     except OSError:

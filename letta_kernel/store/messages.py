@@ -86,7 +86,8 @@ def page(
     agent_id
         Whose; None for everybody's (then *before* and *after* must be ids, and order is by time).
     before, after
-        Only messages with a smaller, or greater, seq; or those before or after the message of this id.
+        Only messages with a smaller, or greater, seq; or those before or after the message of this
+        id.
     limit
         At most so many, counted from the newest or, without *newest_first*, from the oldest.
     roles

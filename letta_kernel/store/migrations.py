@@ -205,6 +205,11 @@ MIGRATIONS: list[str] = [
         action text NOT NULL,
         created_at timestamptz NOT NULL
     );
+
+    CREATE TABLE settings (
+        key text PRIMARY KEY,
+        value text NOT NULL
+    );
     """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -11,10 +11,7 @@ from letta_kernel.errors import ConflictError, InvalidInputError, StoreError
 
 
 class Conflict(Exception):
-    """Another writer changed the same rows meanwhile: the whole transaction is to be tried again."""
-
-
-_OTHER_SETTINGS = "different configuration"
+    """Another writer changed the same rows meanwhile: try the whole transaction again."""
 
 
 def is_conflict(error: BaseException) -> bool:

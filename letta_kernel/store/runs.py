@@ -146,4 +146,5 @@ def cost(
         (agent_id, notebook, since),
     )
     assert row is not None
-    return Cost(*(int(value) for value in row[:5]), cost=row[5])
+    counts = [int(value) for value in row[:5]]
+    return Cost(counts[0], counts[1], counts[2], counts[3], counts[4], row[5])
