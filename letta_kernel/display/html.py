@@ -142,7 +142,7 @@ def _details(item: dict[str, Any], state: str, display: dict[str, str] | None) -
         inside.append(_labelled("printed", item["output"]))
     if display:
         inside.append(display_html(display))
-    elif item.get("result") and state != "error":
+    elif item.get("result") not in (None, "", "None") and state != "error":
         inside.append(_labelled("result", words.pretty_result(str(item["result"]))))
     if state == "error" and item.get("result") and item["result"] != item.get("error"):
         inside.append(_labelled("what the model was told", item["result"]))

@@ -47,7 +47,7 @@ def agent_card(
         **(facts or {}),
         "id": agent.id,
     }
-    shown = {k: one_line(v, 300) for k, v in lines.items() if v not in (None, "")}
+    shown = {one_line(k, 60): one_line(v, 300) for k, v in lines.items() if v not in (None, "")}
     look = "padding:1px 16px 1px 0;text-align:left;vertical-align:top"
     rows = [
         el(

@@ -85,11 +85,11 @@ def _call(item: dict[str, Any]) -> list[str]:
         f"  {words.GLYPHS.get(state, '·')} {name}({peek})" + (f"  {said}" if said else ""),
     ]
     if item.get("output"):
-        lines.extend(_indented(item["output"], "      | "))
+        lines.extend(_indented(str(item["output"]), "      | "))
     if state == "error" and item.get("error"):
         lines.append(f"      {one_line(item['error'], 300)}")
     elif item.get("result"):
-        lines.extend(_indented(item["result"], "      "))
+        lines.extend(_indented(str(item["result"]), "      "))
     return lines
 
 

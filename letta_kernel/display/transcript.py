@@ -31,6 +31,7 @@ VERSION = 1
 
 # Characters of one field that are kept for people. The history in the store has everything.
 TEXT_LIMIT = 200_000
+REASONING_LIMIT = 40_000
 RESULT_LIMIT = 12_000
 OUTPUT_LIMIT = 8_000
 ARGUMENT_LIMIT = 8_000
@@ -322,7 +323,8 @@ def _streamed(item: _Item) -> bool:
 def _public(item: _Item) -> dict[str, Any]:
     result: dict[str, Any] = {"kind": item.kind, **item.data}
     if item.kind in ("reasoning", "answer"):
-        result["text"] = clean_text(item.text(), TEXT_LIMIT)
+        limit = TEXT_LIMIT if item.kind == "answer" else REASONING_LIMIT
+        result["text"] = clean_text(item.text(), limit)
     elif item.kind == "tool_call":
         arguments = item.data["arguments"]
         if arguments is None:

@@ -63,25 +63,22 @@ def count(number: Any, one: str, many: str = "") -> str:
 
 def footer_parts(footer: dict[str, Any]) -> list[str]:
     """Return what the footer says, in order, without the stop reason."""
-    parts = []
-    if footer.get("steps"):
-        parts.append(count(footer["steps"], "step"))
-    if footer.get("seconds") is not None:
-        parts.append(seconds(footer["seconds"]))
-    if footer.get("first_token") is not None:
-        parts.append(f"first token {seconds(footer['first_token'])}")
-    prompt, completion = footer.get("prompt_tokens") or 0, footer.get("completion_tokens") or 0
+    figures = {name: value for name, value in footer.items() if isinstance(value, int | float)}
+    parts = [count(figures["steps"], "step")] if figures.get("steps") else []
+    parts.append(seconds(figures.get("seconds")))
+    if "first_token" in figures:
+        parts.append(f"first token {seconds(figures['first_token'])}")
+    prompt, completion = figures.get("prompt_tokens", 0), figures.get("completion_tokens", 0)
     if prompt or completion:
-        tokens = f"{prompt:,} + {completion:,} tokens"
         extras = [
-            f"{footer[name]:,} {word}"
+            f"{figures[name]:,} {word}"
             for name, word in (("cached_tokens", "cached"), ("reasoning_tokens", "thinking"))
-            if footer.get(name)
+            if figures.get(name)
         ]
+        tokens = f"{prompt:,} + {completion:,} tokens"
         parts.append(tokens + (f" ({', '.join(extras)})" if extras else ""))
-    if footer.get("cost") is not None:
-        parts.append(money(footer["cost"]))
-    return parts
+    parts.append(money(figures.get("cost")))
+    return [part for part in parts if part]
 
 
 def preview(arguments: Any, limit: int = 88) -> str:
@@ -120,5 +117,5 @@ def pretty_result(text: str) -> str:
 
 def spoken_call(item: dict[str, Any]) -> str:
     """Return what a tool call's state is in words, with its time: ``failed, 0.2 s``."""
-    parts = [STATE_WORDS.get(item.get("state", ""), ""), seconds(item.get("seconds"))]
+    parts = [STATE_WORDS.get(str(item.get("state")), ""), seconds(item.get("seconds"))]
     return " · ".join(part for part in parts if part)
