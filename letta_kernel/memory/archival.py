@@ -1,0 +1,220 @@
+"""Archival memory: passages of any text, kept for good and found by words, meaning, tags and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any, Literal
+
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.memory import chunking, dates
+from letta_kernel.memory.index import Index
+from letta_kernel.memory.search import Engine, Filter
+from letta_kernel.memory.vectors import Vectors
+from letta_kernel.models.embedding import Embedder
+from letta_kernel.records import Passage
+from letta_kernel.store import passages
+from letta_kernel.store.database import Database
+
+MOST_HITS = 1000
+"""A search returns at most so many passages, however many are asked for."""
+_RELEVANT = 0.35  # from here on a passage is worth being shown unasked
+_CANDIDATES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage a search found; ``score`` says from 0 to 1 how much of the query it answers."""
+
+    passage: Passage
+    score: float
+
+
+class Archive:
+    """The archival memory of every agent of one project, with one embedder. Thread- and process-safe."""
+
+    def __init__(self, database: Database, home: Path | str, embedder: Embedder) -> None:
+        self.database = database
+        vectors = Vectors(embedder)
+        self._index = Index(database, Path(home), vectors, "passages")
+        self._engine = Engine(database, vectors, "passages", self._index)
+
+    def insert(
+        self,
+        agent_id: str,
+        content: str,
+        tags: Sequence[str] = (),
+        *,
+        source: str | None = None,
+        position: int | None = None,
+        created_at: datetime | None = None,
+        metadata: dict[str, Any] | None = None,
+        created_by: str = LOCAL_USER,
+    ) -> list[Passage]:
+        """Keep a text of any size; return the passages it became, in order.
+
+        Parameters
+        ----------
+        tags
+            Words to find it by, the same for all its passages.
+        source
+            What the text belongs to; passages of one source are read in their order. A text that
+            becomes several passages gets a source of its own if none is given.
+        position
+            Place of the first passage within *source*.
+        created_at
+            When it was said or written; now, if not given.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no text.
+        """
+        pieces = chunking.chunks(content)
+        if not pieces:
+            raise InvalidInputError("There is no text to keep in archival memory.")
+        if source is None and len(pieces) > 1:
+            source = new_id("source")
+        moment = created_at or now()
+        made = [
+            Passage(
+                agent_id=agent_id,
+                content=piece,
+                tags=list(dict.fromkeys(tags)),
+                source=source,
+                position=(position or 0) + number,
+                metadata=metadata or {},
+                created_at=moment,
+                created_by=created_by,
+            )
+            for number, piece in enumerate(pieces)
+        ]
+        return self.insert_many(made)
+
+    def insert_many(self, new: Sequence[Passage]) -> list[Passage]:
+        """Keep passages as they are, all or none of them, and return them with their seq."""
+        if not new:
+            return []
+        if any(not passage.content.strip() for passage in new):
+            raise InvalidInputError("A passage without text cannot be kept in archival memory.")
+        stored = self.database.run(lambda tx: passages.append(tx, new))
+        self._index.follow()
+        return stored
+
+    def search(
+        self,
+        agent_id: str,
+        query: str,
+        *,
+        tags: Sequence[str] | None = None,
+        match: Literal["any", "all"] = "any",
+        top_k: int = 10,
+        page: int = 0,
+        start: dates.Moment = None,
+        end: dates.Moment = None,
+        timezone: str | tzinfo | None = None,
+    ) -> list[Hit]:
+        """Return the passages that answer *query* best, best first; an empty query: the newest.
+
+        Parameters
+        ----------
+        tags, match
+            Only passages with any, or all, of these tags.
+        top_k, page
+            How many at most, and which page of so many; the first page is 0.
+        start, end
+            Only passages from *start* on and up to *end*; a date without a time as *end* means that
+            whole day. Moments without a zone are meant in *timezone* (default: this machine's).
+
+        Raises
+        ------
+        InvalidInputError
+            A date, zone, page or match that makes no sense.
+        """
+        if match not in ("any", "all"):
+            raise InvalidInputError(f"Tags match 'any' or 'all', not {match!r}.")
+        if page < 0 or top_k < 0:
+            raise InvalidInputError("A page and a number of results cannot be negative.")
+        first, last = dates.span(start, end, timezone)
+        top_k = min(top_k, MOST_HITS)
+        if not query.strip():
+            return self._newest(agent_id, tags, match, first, last, top_k, page)
+        allow = Filter(tuple(tags or ()), match, first, last)
+        found = self._engine.search(agent_id, query, allow, limit=top_k, offset=page * top_k)
+        stored = self.database.run(lambda tx: passages.get_many(tx, [hit.id for hit in found]))
+        relevance = {hit.id: hit.relevance for hit in found}
+        return [Hit(passage, relevance[passage.id]) for passage in stored]
+
+    def relevant(self, agent_id: str, text: str, budget_tokens: int = 1000) -> list[Hit]:
+        """Return what is worth showing beside a message, best first, within a budget of tokens.
+
+        Only passages that match well are returned, so often none. A token is counted as 4 characters.
+        """
+        if not text.strip():
+            return []
+        hits = []
+        room = budget_tokens * 4
+        for hit in self.search(agent_id, text[:2000], top_k=_CANDIDATES):
+            size = len(hit.passage.content) + 40  # its timestamp
+            if hit.score >= _RELEVANT and size <= room:
+                hits.append(hit)
+                room -= size
+        return hits
+
+    def delete(self, passage_id: str) -> bool:
+        """Delete a passage; False if there is none."""
+        gone = self.database.run(lambda tx: passages.delete(tx, passage_id))
+        if gone:
+            self._index.follow()
+        return gone
+
+    def update(
+        self, passage_id: str, *, content: str | None = None, tags: Sequence[str] | None = None
+    ) -> Passage | None:
+        """Change a passage in what is given and return it; None if there is none."""
+        if content is not None and not content.strip():
+            raise InvalidInputError("A passage without text cannot be kept in archival memory.")
+        changed = self.database.run(
+            lambda tx: passages.update(tx, passage_id, content=content, tags=tags)
+        )
+        if changed is not None:
+            self._index.follow()
+        return changed
+
+    def follow(self, agent_id: str | None = None) -> None:
+        """Let the vector index follow the store in the background; returns at once."""
+        self._index.follow()
+
+    def catch_up(self) -> int:
+        """Bring the vector index up to date now; return how many passages were indexed."""
+        return self._index.catch_up()
+
+    def close(self) -> None:
+        """End the background work after the batch it is at."""
+        self._index.close()
+
+    def _newest(
+        self,
+        agent_id: str,
+        tags: Sequence[str] | None,
+        match: Literal["any", "all"],
+        start: datetime | None,
+        end: datetime | None,
+        top_k: int,
+        page: int,
+    ) -> list[Hit]:
+        found = self.database.run(
+            lambda tx: passages.page(
+                tx,
+                agent_id,
+                limit=top_k * (page + 1),
+                tags=tags,
+                match=match,
+                start=start,
+                end=end,
+            )
+        )
+        return [Hit(passage, 0.0) for passage in found[page * top_k :]]

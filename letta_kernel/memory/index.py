@@ -1,0 +1,220 @@
+"""The vector index follows the store: by watermark for new lines, by outbox for edits and deletes."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+from letta_kernel.errors import LettaError
+from letta_kernel.memory import terms
+from letta_kernel.memory.vectors import Vectors
+from letta_kernel.store import indexes, lines
+from letta_kernel.store.database import Database
+from letta_kernel.store.indexes import Kind, OutboxEntry
+from letta_kernel.store.lines import Line
+from letta_kernel.store.vectors import IndexBrokenError, IndexRow, VectorTable
+
+log = logging.getLogger(__name__)
+
+_BATCH = 500  # lines embedded and added at once
+_SETTLE = 0.5  # seconds the background thread waits for more before it begins
+# Each add makes files, and the lines of a conversation come a few at a time: searches scan the rest.
+_LEAST: dict[Kind, int] = {"passages": 1, "messages": 32}
+_PATIENCE = 0.1  # seconds it waits for another process that writes: that one does the work then
+
+_everyone: weakref.WeakSet[Index] = weakref.WeakSet()
+
+
+class Index:
+    """Keeps the table of one kind of lines and one embedder in step with the store."""
+
+    def __init__(self, database: Database, home: Path, vectors: Vectors, kind: Kind) -> None:
+        self.database = database
+        self.kind: Kind = kind
+        self.table = VectorTable(home, kind, vectors.embedder.name)
+        self._vectors = vectors
+        self._nameless = f"{self.table.stem}-none"
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._checked: str | None = None  # the table last compared with the store
+        _everyone.add(self)
+
+    def name(self) -> str:
+        """Return the name the store knows this index by, also while there is no table."""
+        return self.table.name() or self._nameless
+
+    def follow(self) -> None:
+        """Catch up soon, in the background; returns at once."""
+        with self._lock:
+            if self._stop.is_set():
+                return
+            self._wake.set()
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._work, name=f"index-{self.kind}", daemon=True
+                )
+                self._thread.start()
+
+    def catch_up(self, patience: float = 60.0, least: int = 1) -> int:
+        """Bring the table up to date; return how many lines were added.
+
+        Parameters
+        ----------
+        patience
+            Seconds to wait for another process that is at it.
+        least
+            Leave agents alone that have fewer new lines than this.
+
+        Raises
+        ------
+        ModelError
+            The embedding model cannot be reached; what was added so far stays.
+        StoreError
+            The project folder cannot be read.
+        """
+        with self.table.writing(patience) as mine:
+            if not mine:
+                return 0
+            try:
+                return self._catch_up(least)
+            except IndexBrokenError as error:
+                log.warning("The vector index of %s is broken and made anew: %s", self.kind, error)
+                self._give_up()
+                try:
+                    return self._catch_up(least)
+                except IndexBrokenError as again:
+                    log.warning("The vector index of %s cannot be written: %s", self.kind, again)
+                    return 0
+
+    def close(self) -> None:
+        """End the background thread once its batch is done; `follow` does nothing from now on."""
+        with self._lock:
+            self._stop.set()
+            self._wake.set()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=10)
+
+    def _work(self) -> None:
+        while self._wake.wait(30.0):
+            if self._stop.wait(_SETTLE):
+                return
+            self._wake.clear()
+            try:
+                self.catch_up(_PATIENCE, _LEAST[self.kind])
+            except LettaError as error:  # searches read what is not indexed from the store
+                log.info("The vector index of %s stays behind for now: %s", self.kind, error)
+            except Exception:
+                log.exception("The vector index of %s could not follow", self.kind)
+        # Nothing for a while: the thread ends, and the next `follow` starts another.
+
+    def _catch_up(self, least: int) -> int:
+        name = self.table.name() or self._begin()
+        if self._checked != name:
+            self._compare(name)
+            self._checked = name
+        added = 0
+        behind = self.database.run(lambda tx: indexes.behind(tx, name, self.kind))
+        for agent_id, mark, newest in behind:
+            if newest - mark < least:
+                continue
+            added += self._add_new(name, agent_id, mark)
+            if self._stop.is_set():
+                return added
+        self._obey(name)
+        # What was announced before there was a table concerns nobody: its lines are all new.
+        stale = self.database.run(lambda tx: indexes.outbox(tx, self._nameless))
+        self._done([entry.id for entry in stale])
+        self.table.tidy()
+        return added
+
+    def _begin(self) -> str:
+        return self.table.create(self._vectors.embedder.dimension)
+
+    def _give_up(self) -> None:
+        name = self.table.name()
+        self.table.drop()
+        if name is not None:
+            self.database.run(lambda tx: indexes.forget_index(tx, name))
+
+    def _compare(self, name: str) -> None:
+        """Find out whether the table still has what its marks say, say after a restored backup."""
+        want = self.database.run(lambda tx: lines.marked(tx, self.kind, name))
+        if self.table.count() < want:
+            raise IndexBrokenError("it lacks lines it should have")
+
+    def _add_new(self, name: str, agent_id: str, mark: int) -> int:
+        self.database.run(lambda tx: indexes.mark(tx, name, agent_id, self.kind))
+        there = self.table.known_ids(agent_id, mark)  # added just before a crash
+        added = 0
+        while not self._stop.is_set():
+            new, last = self.database.run(
+                lambda tx, m=mark: lines.after(tx, self.kind, agent_id, m, _BATCH)  # type: ignore[misc]
+            )
+            if last == mark:
+                break
+            fresh = [line for line in new if line.id not in there]
+            self.table.add(self._rows(agent_id, fresh, 0))
+            self.database.run(
+                lambda tx, m=last: indexes.move_mark(tx, name, agent_id, m)  # type: ignore[misc]
+            )
+            mark = last
+            added += len(fresh)
+        return added
+
+    def _rows(self, agent_id: str, new: Sequence[Line], stamp: int) -> list[IndexRow]:
+        vectors = self._vectors.of([line.text for line in new])
+        return [
+            IndexRow(
+                line.id,
+                agent_id,
+                line.seq,
+                stamp,
+                line.created_at,
+                line.tags,
+                " ".join(terms.terms(line.text)),
+                vector,
+            )
+            for line, vector in zip(new, vectors, strict=True)
+        ]
+
+    def _obey(self, name: str) -> None:
+        """Repeat edits and deletes in the table. Doing so twice, after a crash, does no harm."""
+        while not self._stop.is_set():
+            entries = self.database.run(lambda tx: indexes.outbox(tx, name, 1000))
+            if not entries:
+                return
+            for agent_id in {entry.agent_id for entry in entries}:
+                self._obey_for(agent_id, [e for e in entries if e.agent_id == agent_id])
+            self._done([entry.id for entry in entries])
+
+    def _done(self, ids: list[int]) -> None:
+        if ids:
+            self.database.run(lambda tx: indexes.outbox_done(tx, ids))
+
+    def _obey_for(self, agent_id: str, entries: list[OutboxEntry]) -> None:
+        ids = {entry.item_id for entry in entries if entry.item_id is not None}
+        stamp = max(entry.id for entry in entries)
+        if any(entry.item_id is None for entry in entries):  # everything up to then was deleted
+            stored = self.database.run(lambda tx: lines.digests(tx, self.kind, agent_id))
+            ids |= self.table.known_ids(agent_id, 0) - stored.keys()
+        wanted = sorted(ids)
+        found = self.database.run(lambda tx: lines.of_ids(tx, self.kind, agent_id, wanted))
+        # The new form first: a search in between sees a line twice, which does no harm, but never not.
+        self.table.add(self._rows(agent_id, found, stamp))
+        self.table.remove([line.id for line in found], before_stamp=stamp)
+        self.table.remove(sorted(ids - {line.id for line in found}))
+
+
+def _close_all() -> None:
+    for index in list(_everyone):
+        index.close()
+
+
+atexit.register(_close_all)

@@ -1,0 +1,107 @@
+"""Recall: the whole conversation, searched by words, meaning, role and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.memory import dates
+from letta_kernel.memory.index import Index
+from letta_kernel.memory.search import Engine, Filter
+from letta_kernel.memory.vectors import Vectors
+from letta_kernel.messages import Message
+from letta_kernel.models.embedding import Embedder
+from letta_kernel.store import messages
+from letta_kernel.store.database import Database
+
+MOST_HITS = 1000
+"""A search returns at most so many messages, however many are asked for."""
+ROLES = ("user", "assistant", "system", "event", "summary")
+"""Roles that can be found; tool results never are, nor are searches of the conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageHit:
+    """A message a search found; ``score`` says from 0 to 1 how much of the query it answers."""
+
+    message: Message
+    score: float
+
+
+class Recall:
+    """The conversations of every agent of one project, with one embedder. Thread- and process-safe."""
+
+    def __init__(self, database: Database, home: Path | str, embedder: Embedder) -> None:
+        self.database = database
+        vectors = Vectors(embedder)
+        self._index = Index(database, Path(home), vectors, "messages")
+        self._engine = Engine(database, vectors, "messages", self._index)
+
+    def search(
+        self,
+        agent_id: str,
+        query: str,
+        *,
+        roles: Sequence[str] | None = None,
+        limit: int = 10,
+        page: int = 0,
+        start: dates.Moment = None,
+        end: dates.Moment = None,
+        timezone: str | tzinfo | None = None,
+    ) -> list[MessageHit]:
+        """Return the messages that answer *query* best, best first; an empty query: the newest.
+
+        Parameters
+        ----------
+        roles
+            Only messages of these roles; all that can be found (`ROLES`) if not given.
+        limit, page
+            How many at most, and which page of so many; the first page is 0.
+        start, end
+            Only messages from *start* on and up to *end*; a date without a time as *end* means that
+            whole day. Moments without a zone are meant in *timezone* (default: this machine's).
+
+        Raises
+        ------
+        InvalidInputError
+            A date, zone or page that makes no sense.
+        """
+        if page < 0 or limit < 0:
+            raise InvalidInputError("A page and a number of results cannot be negative.")
+        first, last = dates.span(start, end, timezone)
+        limit = min(limit, MOST_HITS)
+        wanted = [role for role in roles if role in ROLES] if roles is not None else None
+        if wanted == []:
+            return []
+        if not query.strip():
+            found = self.database.run(
+                lambda tx: messages.page(
+                    tx,
+                    agent_id,
+                    limit=limit * (page + 1),
+                    roles=wanted or ROLES,
+                    start=first,
+                    end=last,
+                )
+            )
+            return [MessageHit(message, 0.0) for message in found[page * limit :]]
+        allow = Filter(tuple(wanted or ()), "any", first, last)
+        hits = self._engine.search(agent_id, query, allow, limit=limit, offset=page * limit)
+        stored = self.database.run(lambda tx: messages.get_many(tx, [hit.id for hit in hits]))
+        relevance = {hit.id: hit.relevance for hit in hits}
+        return [MessageHit(message, relevance[message.id]) for message in stored]
+
+    def follow(self, agent_id: str | None = None) -> None:
+        """Let the vector index follow the conversation in the background; returns at once."""
+        self._index.follow()
+
+    def catch_up(self) -> int:
+        """Bring the vector index up to date now; return how many messages were indexed."""
+        return self._index.catch_up()
+
+    def close(self) -> None:
+        """End the background work after the batch it is at."""
+        self._index.close()

@@ -1,0 +1,103 @@
+"""Text as search sees it: word stems, and what kind of utterance a text is."""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from datetime import datetime
+from functools import lru_cache
+
+import snowballstemmer
+
+_MOST_CHARACTERS = 50_000  # of one text; passages are far shorter, a pasted log may not be
+_LONGEST_WORD = 64  # longer ones are base64 or a URL: nobody types them into a search
+
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+# Scripts written without spaces: every two neighbouring characters count as a word.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003134f]+"
+)
+_SPEAKER = re.compile(r"\s*([^\W\d_][^\n:?!.]{0,40}?)\s*:\s")
+
+_STOP = """a about also am an and are aren as at be been being but by can could couldn d did didn do does
+    doesn don for from had hadn has hasn have haven he her him his how i if in into is isn it its just
+    ll m me might my no not of on or our re really s she should shouldn so such t than that the their
+    them then there these they this to too us ve very was wasn we were weren what when where which who
+    whom why will with won would wouldn you your"""
+STOP_WORDS = frozenset(_STOP.split())
+"""English words that say nothing about what a text is about."""
+
+_stemmer = snowballstemmer.stemmer("english")
+_stemming = threading.Lock()  # the stemmer keeps its word in itself
+
+
+@lru_cache(maxsize=100_000)
+def stem(word: str) -> str:
+    """Return the stem of a lower-case English word; other languages' words mostly stay as they are."""
+    with _stemming:
+        return str(_stemmer.stemWord(word))
+
+
+def terms(text: str) -> list[str]:
+    """Return the stems of the words of *text* in order, without stop words.
+
+    Any text will do: accents are folded, scripts without spaces are cut into pairs of characters,
+    punctuation and symbols only separate.
+    """
+    text = text[:_MOST_CHARACTERS].replace("\u2019", "'").lower()
+    if not text.isascii():
+        folded = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in folded if not unicodedata.combining(c))
+        text = unicodedata.normalize("NFC", text)
+    found = []
+    for word in _WORD.findall(text):
+        if not word.isascii() and _UNSPACED.search(word):
+            found.extend(_pairs(word))
+            continue
+        word = word.split("'", 1)[0]  # Ada's, don't, we'll
+        if word not in STOP_WORDS and len(word) <= _LONGEST_WORD:
+            found.append(stem(word))
+    return found
+
+
+def _pairs(word: str) -> list[str]:
+    found = []
+    at = 0
+    for run in _UNSPACED.finditer(word):
+        if run.start() > at:
+            found.append(word[at : run.start()])
+        piece = run.group()
+        found.extend(piece[i : i + 2] for i in range(max(1, len(piece) - 1)))
+        at = run.end()
+    if at < len(word):
+        found.append(word[at:])
+    return found
+
+
+def date_terms(moment: datetime) -> list[str]:
+    """Return the words by which people name a day: ``8 may 2023 monday``, as stems."""
+    return terms(moment.strftime(f"{moment.day} %B %Y %A"))
+
+
+def speaker(text: str) -> str:
+    """Return who says *text* if it begins like a line of a dialogue (``Ada: …``), else nothing.
+
+    The name is in lower case.
+    """
+    found = _SPEAKER.match(text)
+    if not found:
+        return ""
+    name = found.group(1).lower()
+    return name if len(name.split()) <= 3 else ""
+
+
+def asks(text: str) -> bool:
+    """Return whether *text* ends in a question: such a line seldom holds what was learnt."""
+    return text.rstrip().endswith(("?", "\uff1f"))
+
+
+def names(text: str) -> list[str]:
+    """Return the words of *text* as names are compared: lower case, not stemmed, without 's."""
+    return [word.split("'", 1)[0] for word in _WORD.findall(text.replace("\u2019", "'").lower())]

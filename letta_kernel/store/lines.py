@@ -1,0 +1,152 @@
+"""What search needs of passages and messages: their text, and where and when it stands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from letta_kernel.store.database import Tx
+from letta_kernel.store.indexes import Kind
+from letta_kernel.store.rows import load, utc
+
+_SELECT = {
+    "passages": "SELECT id, seq, content, created_at, tags, source, position FROM passages",
+    "messages": "SELECT id, seq, content, created_at, role, tool_calls FROM messages",
+}
+# Tool results and empty replies say nothing of their own; heartbeat-style answers are in their call.
+_SPOKEN = (
+    " AND role <> 'tool' AND (content <> '' OR CAST(tool_calls AS text) LIKE '%send_message%')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A passage or message as search sees it; ``source`` and ``position`` say what it stands beside."""
+
+    id: str
+    seq: int
+    text: str
+    created_at: datetime
+    tags: tuple[str, ...]
+    source: str | None
+    position: int
+
+
+def after(tx: Tx, kind: Kind, agent_id: str, seq: int, limit: int) -> tuple[list[Line], int]:
+    """Return lines that follow *seq*, oldest first, and up to which seq that is all there is.
+
+    At most *limit* rows are read; rows without words are left out.
+    """
+    params = (agent_id, seq, limit)
+    top = tx.one(
+        f"SELECT max(seq), count(*) FROM (SELECT seq FROM {kind} WHERE agent_id = $1 AND seq > $2"
+        " ORDER BY seq LIMIT $3) t",
+        params,
+    )
+    if top is None or top[0] is None:
+        return [], seq
+    last = int(top[0])
+    return _select(tx, kind, "seq > $2 AND seq <= $3 ORDER BY seq", (agent_id, seq, last)), last
+
+
+def at(tx: Tx, kind: Kind, agent_id: str, seqs: Sequence[int]) -> list[Line]:
+    """Return the lines of these seqs that exist, oldest first."""
+    if not seqs:
+        return []
+    params = (agent_id, sorted(set(seqs)))
+    return _select(tx, kind, "seq = ANY($2::bigint[]) ORDER BY seq", params)
+
+
+def of_ids(tx: Tx, kind: Kind, agent_id: str, ids: Sequence[str]) -> list[Line]:
+    """Return the lines of these ids that exist, oldest first."""
+    if not ids:
+        return []
+    return _select(tx, kind, "id = ANY($2::text[]) ORDER BY seq", (agent_id, list(ids)))
+
+
+def newest(tx: Tx, kind: Kind, agent_id: str) -> int:
+    """Return the newest seq ever given to a passage or message of an agent, 0 if none was."""
+    row = tx.one("SELECT value FROM counters WHERE owner_id = $1 AND kind = $2", (agent_id, kind))
+    return int(row[0]) if row else 0
+
+
+def count(tx: Tx, kind: Kind, agent_id: str, up_to: int | None = None) -> int:
+    """Return how many lines an agent has, or has up to a seq."""
+    spoken = _SPOKEN if kind == "messages" else ""
+    row = tx.one(
+        f"SELECT count(*) FROM {kind} WHERE agent_id = $1 AND seq <= $2{spoken}",
+        (agent_id, 2**62 if up_to is None else up_to),
+    )
+    return int(row[0]) if row else 0
+
+
+def marked(tx: Tx, kind: Kind, index_name: str) -> int:
+    """Return how many lines an index must have at least, by its marks."""
+    spoken = (
+        " AND t.role <> 'tool' AND t.content <> ''"
+        " AND CAST(t.tool_calls AS text) NOT LIKE '%conversation_search%'"
+    )
+    row = tx.one(
+        f"SELECT count(*) FROM {kind} t JOIN index_marks m ON m.agent_id = t.agent_id"
+        f" WHERE m.index_name = $1 AND t.seq <= m.seq{spoken if kind == 'messages' else ''}",
+        (index_name,),
+    )
+    return int(row[0]) if row else 0
+
+
+def digests(tx: Tx, kind: Kind, agent_id: str) -> dict[str, str]:
+    """Return the `digest` of each of an agent's lines, by id."""
+    text = "content || '|' || array_to_string(tags, '|')"
+    digest = f"md5({text})" if kind == "passages" else "''"
+    rows = tx.query(f"SELECT id, {digest} FROM {kind} WHERE agent_id = $1", (agent_id,))
+    return {str(item): str(found) for item, found in rows}
+
+
+def digest(kind: Kind, line: Line) -> str:
+    """Return a fingerprint of what can be edited of a line; messages never are."""
+    if kind == "messages":
+        return ""
+    text = line.text + "|" + "|".join(line.tags)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def changes(tx: Tx) -> int:
+    """Return a number that grows with every edit or delete an index was told of."""
+    row = tx.one("SELECT value FROM counters WHERE owner_id = 'outbox' AND kind = 'entries'")
+    return int(row[0]) if row else 0
+
+
+def _select(tx: Tx, kind: Kind, tail: str, params: tuple[Any, ...]) -> list[Line]:
+    if kind == "passages":
+        rows = tx.query(f"{_SELECT[kind]} WHERE agent_id = $1 AND {tail}", params)
+        return [
+            Line(id_, seq, content, utc(created), tuple(tags or ()), source, position)
+            for id_, seq, content, created, tags, source, position in rows
+        ]
+    rows = tx.query(f"{_SELECT[kind]} WHERE agent_id = $1{_SPOKEN} AND {tail}", params)
+    return [line for row in rows if (line := _message(*row)) is not None]
+
+
+def _message(
+    id_: str, seq: int, content: str, created: datetime, role: str, tool_calls: str
+) -> Line | None:
+    calls = load(tool_calls) if tool_calls != "[]" else []
+    if any(call["name"] == "conversation_search" for call in calls):
+        return None  # a search must not find itself
+    said = [content] if content else []
+    for call in calls:
+        if call["name"] == "send_message":
+            said.append(_argument(call["arguments"], "message"))
+    text = "\n".join(part for part in said if part)
+    return Line(id_, seq, text, utc(created), (role,), "history", seq) if text else None
+
+
+def _argument(arguments: str, name: str) -> str:
+    try:
+        value = load(arguments).get(name)
+    except (ValueError, AttributeError):  # the model's JSON was broken; the call failed then
+        return ""
+    return value if isinstance(value, str) else ""

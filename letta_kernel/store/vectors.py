@@ -1,0 +1,334 @@
+"""The LanceDB room: one rebuildable table of words and vectors per kind of line and embedder.
+
+Everything here can be deleted at any time: DuckDB has the truth, and the index is filled again. A
+*pointer* file names the table in use by a random *generation*, so that a table that was deleted or is
+broken is never confused with its successor. Only one process at a time writes (`VectorTable.writing`);
+any number search.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from letta_kernel import warm
+from letta_kernel.store.indexes import Kind
+
+_FRAGMENTS = 100  # pieces a table may be in before it is tidied up; each add makes one
+_ANN_ROWS = 50_000  # from here on vectors get an index; below, comparing all is as quick
+_KEEP_VERSIONS = timedelta(minutes=10)  # old versions go after so long: a search takes milliseconds
+
+
+class IndexBrokenError(Exception):
+    """The table cannot be read or written; searches do without it until it has been rebuilt."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """A line as the index keeps it. ``stamp`` tells a newer form of an edited line from an older."""
+
+    id: str
+    agent_id: str
+    seq: int
+    stamp: int
+    created_at: datetime
+    tags: tuple[str, ...]
+    words: str  # stems with spaces between
+    vector: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A line one of the table's indexes thinks of."""
+
+    id: str
+    seq: int
+    vector: np.ndarray
+
+
+class VectorTable:
+    """The table of one kind of lines and one embedder under ``<home>/vectors``."""
+
+    def __init__(self, home: Path, kind: Kind, embedder: str) -> None:
+        self.folder = home / "vectors"
+        slug = re.sub(r"[^a-z0-9]+", "-", embedder.lower()).strip("-")[:40]
+        mark = hashlib.sha256(embedder.encode()).hexdigest()[:6]  # two names may have one slug
+        self.stem = f"{kind}-{slug}-{mark}"
+        self._pointer = self.folder / f"{self.stem}.json"
+        self._guard = threading.RLock()
+        self._writer = threading.Lock()
+        self._opened: tuple[str, Any] | None = None
+
+    def name(self) -> str | None:
+        """Return the table's name with its dimension and generation; None if there is no table."""
+        try:
+            pointer = json.loads(self._pointer.read_text(encoding="utf-8"))
+            name = f"{self.stem}-{int(pointer['dimension'])}-{pointer['generation']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return name if (self.folder / f"{name}.lance").is_dir() else None
+
+    @contextlib.contextmanager
+    def writing(self, patience: float) -> Iterator[bool]:
+        """Hold the right to write; yields False if another process or thread has it for *patience* s."""
+        if not self._writer.acquire(timeout=patience):
+            yield False
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / f"{self.stem}.lock", thread_local=False)
+            try:
+                lock.acquire(timeout=patience)
+            except Timeout:
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                lock.release()
+        finally:
+            self._writer.release()
+
+    def create(self, dimension: int) -> str:
+        """Make an empty table of a new generation, drop the older ones, and return its name.
+
+        The right to write must be held.
+        """
+        import pyarrow as pa
+
+        schema = pa.schema(
+            [
+                ("id", pa.string()),
+                ("agent_id", pa.string()),
+                ("seq", pa.int64()),
+                ("stamp", pa.int64()),
+                ("created_at", pa.timestamp("us", "UTC")),
+                ("tags", pa.list_(pa.string())),
+                ("words", pa.string()),
+                ("vector", pa.list_(pa.float32(), dimension)),
+            ]
+        )
+        generation = uuid.uuid4().hex[:8]
+        name = f"{self.stem}-{dimension}-{generation}"
+        old = [path for path in self.folder.glob(f"{self.stem}-*.lance") if path.is_dir()]
+        with self._broken():
+            table = self._connect().create_table(name, schema=schema)
+            _index_words(table)
+        draft = self._pointer.with_suffix(".new")
+        draft.write_text(json.dumps({"dimension": dimension, "generation": generation}))
+        os.replace(draft, self._pointer)
+        for path in old:
+            shutil.rmtree(path, ignore_errors=True)
+        return name
+
+    def drop(self) -> None:
+        """Give up the table in use, broken or not. The right to write must be held."""
+        with contextlib.suppress(FileNotFoundError):
+            self._pointer.unlink()
+        with self._guard:
+            self._opened = None
+        for path in self.folder.glob(f"{self.stem}-*.lance"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def add(self, rows: Sequence[IndexRow]) -> None:
+        """Append rows. The right to write must be held.
+
+        Raises
+        ------
+        IndexBrokenError
+            The table cannot be written.
+        """
+        import pyarrow as pa
+
+        if not rows:
+            return
+        with self._broken():
+            table = self._table()
+            vectors = np.ascontiguousarray([row.vector for row in rows], dtype=np.float32)
+            columns = {
+                field: [getattr(row, field) for row in rows]
+                for field in ("id", "agent_id", "seq", "stamp", "created_at", "words")
+            }
+            columns["tags"] = [list(row.tags) for row in rows]
+            columns["vector"] = pa.FixedSizeListArray.from_arrays(
+                pa.array(vectors.ravel()), vectors.shape[1]
+            )
+            schema = table.schema
+            table.add(pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema))
+
+    def remove(self, ids: Sequence[str], before_stamp: int | None = None) -> None:
+        """Delete the rows of these ids, or only those with an older stamp. Write right as for `add`."""
+        older = "" if before_stamp is None else f" AND stamp < {int(before_stamp)}"
+        with self._broken():
+            table = self._table()
+            for start in range(0, len(ids), 500):
+                table.delete(f"id IN ({_list(ids[start : start + 500])}){older}")
+
+    def remove_agent(self, agent_id: str, up_to: int) -> None:
+        """Delete an agent's rows up to a seq. The right to write must be held, as for `add`."""
+        with self._broken():
+            self._table().delete(f"agent_id = {_quoted(agent_id)} AND seq <= {int(up_to)}")
+
+    def known_ids(self, agent_id: str, after_seq: int) -> set[str]:
+        """Return the ids of an agent's rows after a seq: what was added before a crash."""
+        where = f"agent_id = {_quoted(agent_id)} AND seq > {int(after_seq)}"
+        with self._broken():
+            found = self._table().search().where(where).select(["id"]).limit(10_000_000).to_arrow()
+            return set(found["id"].to_pylist())
+
+    def count(self, agent_id: str | None = None) -> int:
+        """Return how many rows there are, of an agent or in all."""
+        with self._broken():
+            where = None if agent_id is None else f"agent_id = {_quoted(agent_id)}"
+            return int(self._table().count_rows(where))
+
+    def vectors_of(self, agent_id: str) -> dict[str, np.ndarray]:
+        """Return the vectors of all rows of an agent by id."""
+        with self._broken():
+            query = self._table().search().where(f"agent_id = {_quoted(agent_id)}")
+            found = query.select(["id", "vector"]).limit(10_000_000).to_arrow()
+            return dict(zip(found["id"].to_pylist(), _matrix(found), strict=True))
+
+    def with_words(self, where: str, words: Sequence[str], limit: int) -> list[Candidate]:
+        """Return the rows that best match any of *words* (stems) by BM25, filtered first.
+
+        Parameters
+        ----------
+        where
+            A filter as `condition` makes it.
+        """
+        if not words:
+            return []
+        query = warm.load("lancedb").query.MatchQuery(" ".join(words), "words")
+        with self._broken():
+            asked = self._table().search(query, query_type="fts")
+            return self._candidates(asked, where, limit, "_score")
+
+    def near(self, where: str, vector: np.ndarray, limit: int) -> list[Candidate]:
+        """Return the rows whose vectors are most like the unit vector *vector*, filtered first."""
+        with self._broken():
+            query = self._table().search(vector, vector_column_name="vector")
+            return self._candidates(query.distance_type("cosine"), where, limit, "_distance")
+
+    def tidy(self, force: bool = False) -> bool:
+        """Merge small pieces and bring indexes up to date if it is time; True if that was done.
+
+        Takes seconds on a large table; runs off anybody's path. Other processes may add meanwhile.
+        """
+        with self._broken():
+            table = self._table()
+            stats = table.stats()
+            rows, pieces = stats["num_rows"], stats["fragment_stats"]["num_fragments"]
+            have = {column for index in table.list_indices() for column in index.columns}
+            wants_ann = rows >= _ANN_ROWS and "vector" not in have
+            if not force and pieces < _FRAGMENTS and not wants_ann:
+                return False
+            try:
+                index = warm.load("lancedb").index
+                if rows >= 1000 and "agent_id" not in have:
+                    table.create_index("agent_id", config=index.Bitmap())
+                    table.create_index("created_at", config=index.BTree())
+                    table.create_index("tags", config=index.LabelList())
+                if wants_ann:
+                    table.create_index("vector", config=index.IvfFlat(distance_type="cosine"))
+                table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+            except Exception as error:
+                if "conflict" not in str(error).lower():
+                    raise
+                return False  # somebody wrote meanwhile; the next time will do
+            return True
+
+    def _candidates(self, query: Any, where: str, limit: int, score: str) -> list[Candidate]:
+        # LanceDB prints a warning if the score is left out.
+        columns = ["id", "seq", "vector", score]
+        found = query.where(where).select(columns).limit(limit).to_arrow()
+        ids, seqs = found["id"].to_pylist(), found["seq"].to_pylist()
+        return [Candidate(*row) for row in zip(ids, seqs, _matrix(found), strict=True)]
+
+    def _table(self) -> Any:
+        name = self.name()
+        if name is None:
+            raise IndexBrokenError("there is no table")
+        with self._guard:
+            if self._opened is None or self._opened[0] != name:
+                self._opened = (name, self._connect().open_table(name))
+            return self._opened[1]
+
+    def _connect(self) -> Any:
+        # Without an interval of zero a reader would not see what other processes add.
+        lancedb = warm.load("lancedb")
+        return lancedb.connect(str(self.folder), read_consistency_interval=timedelta(0))
+
+    @contextlib.contextmanager
+    def _broken(self) -> Iterator[None]:
+        try:
+            yield
+        except (IndexBrokenError, KeyboardInterrupt):
+            raise
+        except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and others
+            with self._guard:
+                self._opened = None
+            raise IndexBrokenError(" ".join(str(error).split())[:300]) from error
+
+
+def condition(
+    agent_id: str,
+    tags: Sequence[str] = (),
+    match: str = "any",
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> str:
+    """Return a filter for searches; *start* is part of the span of time, *end* is not."""
+    parts = [f"agent_id = {_quoted(agent_id)}"]
+    if tags:
+        parts.append(f"array_has_{'all' if match == 'all' else 'any'}(tags, [{_list(tags)}])")
+    if start is not None:
+        parts.append(f"created_at >= {_timestamp(start)}")
+    if end is not None:
+        parts.append(f"created_at < {_timestamp(end)}")
+    return " AND ".join(parts)
+
+
+def _index_words(table: Any) -> None:
+    # The words are stems already: nothing is to be folded, stemmed or left out again.
+    config = warm.load("lancedb").index.FTS(
+        base_tokenizer="whitespace",
+        with_position=False,
+        lower_case=False,
+        stem=False,
+        remove_stop_words=False,
+        ascii_folding=False,
+        max_token_length=None,
+    )
+    table.create_index("words", config=config)
+
+
+def _matrix(found: Any) -> np.ndarray:
+    column = found["vector"].combine_chunks()
+    return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
+
+
+def _timestamp(moment: datetime) -> str:
+    return f"timestamp '{moment:%Y-%m-%dT%H:%M:%S.%f}+00:00'"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _list(texts: Sequence[str]) -> str:
+    return ", ".join(_quoted(text) for text in texts)
