@@ -1,1 +1,51 @@
-export default [];
+// The plugins of the extension.
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { KernelWidgets } from './live';
+import { RunRenderer, type IRunRendererOptions } from './renderer';
+import { RUN_MIME_TYPE } from './snapshot';
+
+/** Before HTML and text (50 and up), after a widget view (-10): nothing here can tell if that lives. */
+const RANK = 0;
+
+/** In a notebook before the widget view too: there the renderer knows whether it lives. */
+const RANK_IN_NOTEBOOK = -20;
+
+function factory(options: IRunRendererOptions): IRenderMime.IRendererFactory {
+  return {
+    safe: true,
+    mimeTypes: [RUN_MIME_TYPE],
+    createRenderer: () => new RunRenderer(options)
+  };
+}
+
+const runRenderer: JupyterFrontEndPlugin<void> = {
+  id: 'letta-kernel:run-renderer',
+  description: "Shows the runs of letta-kernel's agents.",
+  autoStart: true,
+  requires: [IRenderMimeRegistry],
+  optional: [INotebookTracker, ITranslator],
+  activate: (
+    _app: JupyterFrontEnd,
+    rendermime: IRenderMimeRegistry,
+    notebooks: INotebookTracker | null,
+    translator: ITranslator | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load('letta-kernel');
+    rendermime.addFactory(factory({ rendermime, trans }), RANK);
+    const addToNotebook = (panel: NotebookPanel) => {
+      const own = panel.content.rendermime;
+      const live = new KernelWidgets(panel.sessionContext);
+      own.addFactory(factory({ rendermime: own, trans, live }), RANK_IN_NOTEBOOK);
+    };
+    notebooks?.forEach(addToNotebook);
+    notebooks?.widgetAdded.connect((_, panel) => addToNotebook(panel));
+  }
+};
+
+export default [runRenderer];

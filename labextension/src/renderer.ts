@@ -1,0 +1,201 @@
+// The renderer of a run's output, and its choice between the live widget and the saved snapshot.
+
+import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import type { Message } from '@lumino/messaging';
+import type { ISignal } from '@lumino/signaling';
+import { Panel, Widget } from '@lumino/widgets';
+
+import { h } from './dom';
+import type { IHosts } from './entries';
+import { HostedRenderers } from './hosted';
+import { withoutRemoteLoads } from './quiet';
+import { isRecord, readSnapshot, RUN_MIME_TYPE, type Bundle } from './snapshot';
+import { RunView } from './view';
+import type { Trans } from './words';
+
+const WIDGET_VIEW_MIME_TYPE = 'application/vnd.jupyter.widget-view+json';
+const MARKDOWN_MIME_TYPE = 'text/markdown';
+
+/** Knows which widget models live in the kernel that an output belongs to. */
+export interface ILiveWidgets {
+  has(modelId: string): boolean;
+  /** Emitted when the answers may have changed. */
+  readonly changed: ISignal<unknown, void>;
+}
+
+export interface IRunRendererOptions {
+  /** The registry of the document that the output is in. */
+  rendermime: IRenderMimeRegistry;
+  trans: Trans;
+  /** Without it a widget view beside the snapshot is never shown. */
+  live?: ILiveWidgets;
+}
+
+/**
+ * Shows a run.
+ *
+ * While a run goes on, its output also holds the view of a widget. The snapshot stands until that view
+ * is really there and again as soon as it is gone, so that a page that was reloaded, or a kernel that
+ * died, leaves the run as far as it was known and not a widget that cannot be found.
+ */
+export class RunRenderer extends Widget implements IRenderMime.IRenderer {
+  constructor(options: IRunRendererOptions) {
+    super();
+    this.addClass('lk-RunRenderer');
+    this._rendermime = options.rendermime;
+    this._trans = options.trans;
+    this._live = options.live ?? null;
+    const hosts: IHosts = {
+      markdown: (host, text) => this._drawAnswer(host, text),
+      bundle: (host, bundle) => this._drawBundle(host, bundle),
+      release: element => this._hosted.release(element)
+    };
+    this._view = new RunView(hosts, options.trans);
+    this.node.append(this._view.node, this._widgetHost);
+    this._live?.changed.connect(this._onLiveChanged, this);
+  }
+
+  /** Show the newest state of an output. */
+  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    const snapshot = readSnapshot(model.data[RUN_MIME_TYPE]);
+    if (snapshot) {
+      this._view.update(snapshot);
+      this._notReadable.remove();
+    } else {
+      this._notReadable.textContent =
+        typeof model.data['text/plain'] === 'string'
+          ? model.data['text/plain']
+          : this._trans.__('This run was saved by a later version of letta-kernel.');
+      this._view.node.before(this._notReadable);
+    }
+    const view = model.trusted ? model.data[WIDGET_VIEW_MIME_TYPE] : null;
+    this._widgetView = isRecord(view) ? (view as ReadonlyPartialJSONObject) : null;
+    await this._chooseView();
+    this._attachHosted();
+    await this._hosted.drawn();
+  }
+
+  override dispose(): void {
+    if (this.isDisposed) {
+      return;
+    }
+    this._live?.changed.disconnect(this._onLiveChanged, this);
+    this._hosted.release(this.node);
+    super.dispose();
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    this._hosted.attach();
+  }
+
+  protected override onBeforeDetach(message: Message): void {
+    this._hosted.detach();
+    super.onBeforeDetach(message);
+  }
+
+  private _onLiveChanged(): void {
+    void this._chooseView();
+  }
+
+  /** Show the widget if its model lives, the snapshot otherwise. */
+  private async _chooseView(): Promise<void> {
+    const modelId = this._widgetView?.model_id;
+    const lives =
+      typeof modelId === 'string' &&
+      this._live?.has(modelId) === true &&
+      this._rendermime.getFactory(WIDGET_VIEW_MIME_TYPE) !== undefined;
+    if (!lives) {
+      this._dropWidget();
+    } else if (this._shownModel !== modelId) {
+      this._dropWidget();
+      await this._drawWidget(modelId);
+    }
+  }
+
+  private async _drawWidget(modelId: string): Promise<void> {
+    this._shownModel = modelId;
+    // A copy: the widget renderer empties the model id when the widget closes.
+    const data = { [WIDGET_VIEW_MIME_TYPE]: { ...this._widgetView } };
+    const model = this._createModel(data, true);
+    this._hosted.draw(this._widgetHost, model, () =>
+      this._rendermime.createRenderer(WIDGET_VIEW_MIME_TYPE)
+    );
+    this._attachHosted();
+    await this._hosted.drawn();
+    const renderer = this._hosted.get(this._widgetHost);
+    const widget = renderer instanceof Panel ? renderer.widgets[0] : undefined;
+    if (this._shownModel !== modelId) {
+      return;
+    }
+    if (!widget) {
+      this._hosted.release(this._widgetHost);
+      return;
+    }
+    widget.disposed.connect(() => {
+      if (this._shownModel === modelId) {
+        this._dropWidget();
+      }
+    });
+    this._view.node.hidden = true;
+    this._widgetHost.hidden = false;
+  }
+
+  private _dropWidget(): void {
+    this._shownModel = null;
+    this._view.node.hidden = false;
+    this._widgetHost.hidden = true;
+    this._hosted.release(this._widgetHost);
+  }
+
+  private _drawAnswer(host: HTMLElement, text: string): void {
+    const model = this._createModel({ [MARKDOWN_MIME_TYPE]: text }, false);
+    this._hosted.draw(host, model, () =>
+      quietMarkdown(this._rendermime).createRenderer(MARKDOWN_MIME_TYPE)
+    );
+  }
+
+  /** Draw a bundle as untrusted, whatever the output is: a model or a tool wrote it. */
+  private _drawBundle(host: HTMLElement, bundle: Bundle): boolean {
+    const data = bundle as ReadonlyPartialJSONObject;
+    const mimeType = this._rendermime.preferredMimeType(data, 'ensure');
+    if (mimeType === undefined) {
+      return false;
+    }
+    this._hosted.draw(host, this._createModel(data, false), () =>
+      this._rendermime.createRenderer(mimeType)
+    );
+    return true;
+  }
+
+  private _createModel(data: ReadonlyPartialJSONObject, trusted: boolean): IRenderMime.IMimeModel {
+    return this._rendermime.createModel({ data, trusted });
+  }
+
+  private _attachHosted(): void {
+    if (this.isAttached) {
+      this._hosted.attach();
+    }
+  }
+
+  private _rendermime: IRenderMimeRegistry;
+  private _trans: Trans;
+  private _live: ILiveWidgets | null;
+  private _view: RunView;
+  private _hosted = new HostedRenderers();
+  private _notReadable = h('pre', 'lk-Text');
+  private _widgetHost = h('div', 'lk-Widget');
+  private _widgetView: ReadonlyPartialJSONObject | null = null;
+  private _shownModel: string | null = null;
+}
+
+/** The registry with a Markdown parser whose HTML loads nothing from elsewhere. */
+function quietMarkdown(rendermime: IRenderMimeRegistry): IRenderMimeRegistry {
+  const parser = rendermime.markdownParser;
+  const markdownParser = parser && {
+    render: async (source: string) => withoutRemoteLoads(await parser.render(source))
+  };
+  return rendermime.clone({ markdownParser: markdownParser ?? undefined });
+}

@@ -1,0 +1,186 @@
+// The content of `application/vnd.letta.run.v1+json`, and a reader that takes whatever a file holds.
+
+export const RUN_MIME_TYPE = 'application/vnd.letta.run.v1+json';
+
+export type RunState = 'running' | 'ended' | 'interrupted' | 'waiting';
+export type CallState =
+  'writing' | 'running' | 'ok' | 'error' | 'interrupted' | 'denied' | 'waiting';
+export type Bundle = Record<string, unknown>;
+
+export interface IReasoning {
+  kind: 'reasoning';
+  text: string;
+}
+
+export interface IAnswer {
+  kind: 'answer';
+  text: string;
+  interrupted: boolean;
+}
+
+export interface INotice {
+  kind: 'notice';
+  level: 'info' | 'warning' | 'error';
+  text: string;
+}
+
+export interface IRetrieved {
+  kind: 'retrieved';
+  passages: string[];
+}
+
+export interface IMemory {
+  kind: 'memory';
+  label: string;
+  before: string;
+  after: string;
+  version: number | null;
+}
+
+export interface IToolCall {
+  kind: 'tool_call';
+  name: string;
+  /** Named arguments, or the raw text while it is being written or where it is no JSON object. */
+  arguments: Record<string, unknown> | string;
+  state: CallState;
+  runsIn: string;
+  seconds: number | null;
+  result: string;
+  display: Bundle | null;
+  error: string;
+  traceback: string;
+  output: string;
+  progress: string;
+}
+
+export type Item = IReasoning | IAnswer | INotice | IRetrieved | IMemory | IToolCall;
+
+export interface IFooter {
+  stopReason: string;
+  error: string;
+  steps: number | null;
+  seconds: number | null;
+  firstToken: number | null;
+  promptTokens: number;
+  completionTokens: number;
+  cachedTokens: number;
+  reasoningTokens: number;
+  cost: number | null;
+}
+
+export interface ISnapshot {
+  agent: string;
+  model: string;
+  label: string;
+  state: RunState;
+  items: Item[];
+  footer: IFooter;
+}
+
+/** Entries drawn at most; the kernel keeps to the same bound. */
+const MOST_ITEMS = 1001;
+
+/**
+ * Read a snapshot from data that may come from anyone's notebook: what is missing or of the wrong
+ * kind becomes empty, entries of an unknown kind are left out. Null if it is no snapshot at all or of a
+ * later version.
+ */
+export function readSnapshot(data: unknown): ISnapshot | null {
+  if (!isRecord(data) || data.version !== 1) {
+    return null;
+  }
+  const items = Array.isArray(data.items) ? data.items.slice(0, MOST_ITEMS) : [];
+  return {
+    agent: text(data.agent) || 'agent',
+    model: text(data.model),
+    label: text(data.label),
+    state: oneOf(data.state, ['running', 'ended', 'interrupted', 'waiting'], 'ended'),
+    items: items.map(readItem).filter(item => item !== null),
+    footer: readFooter(isRecord(data.footer) ? data.footer : {})
+  };
+}
+
+function readItem(data: unknown): Item | null {
+  if (!isRecord(data)) {
+    return null;
+  }
+  switch (data.kind) {
+    case 'reasoning':
+      return { kind: 'reasoning', text: text(data.text) };
+    case 'answer':
+      return { kind: 'answer', text: text(data.text), interrupted: data.interrupted === true };
+    case 'notice':
+      return {
+        kind: 'notice',
+        level: oneOf(data.level, ['info', 'warning', 'error'], 'info'),
+        text: text(data.text)
+      };
+    case 'retrieved':
+      return {
+        kind: 'retrieved',
+        passages: (Array.isArray(data.passages) ? data.passages : [])
+          .filter(isRecord)
+          .map(passage => text(passage.text))
+      };
+    case 'memory':
+      return {
+        kind: 'memory',
+        label: text(data.label),
+        before: text(data.before),
+        after: text(data.after),
+        version: number(data.version)
+      };
+    case 'tool_call':
+      return {
+        kind: 'tool_call',
+        name: text(data.name) || 'tool',
+        arguments: isRecord(data.arguments) ? data.arguments : text(data.arguments),
+        state: oneOf(
+          data.state,
+          ['writing', 'running', 'ok', 'error', 'interrupted', 'denied', 'waiting'],
+          'ok'
+        ),
+        runsIn: text(data.runs_in),
+        seconds: number(data.seconds),
+        result: text(data.result),
+        display: isRecord(data.display) ? data.display : null,
+        error: text(data.error),
+        traceback: text(data.traceback),
+        output: text(data.output),
+        progress: text(data.progress)
+      };
+    default:
+      return null;
+  }
+}
+
+function readFooter(data: Record<string, unknown>): IFooter {
+  return {
+    stopReason: text(data.stop_reason),
+    error: text(data.error),
+    steps: number(data.steps),
+    seconds: number(data.seconds),
+    firstToken: number(data.first_token),
+    promptTokens: number(data.prompt_tokens) ?? 0,
+    completionTokens: number(data.completion_tokens) ?? 0,
+    cachedTokens: number(data.cached_tokens) ?? 0,
+    reasoningTokens: number(data.reasoning_tokens) ?? 0,
+    cost: number(data.cost)
+  };
+}
+
+export function isRecord(data: unknown): data is Record<string, unknown> {
+  return typeof data === 'object' && data !== null && !Array.isArray(data);
+}
+
+function text(data: unknown): string {
+  return typeof data === 'string' ? data : '';
+}
+
+function number(data: unknown): number | null {
+  return typeof data === 'number' && Number.isFinite(data) ? data : null;
+}
+
+function oneOf<T extends string>(data: unknown, allowed: readonly T[], otherwise: T): T {
+  return allowed.find(value => value === data) ?? otherwise;
+}

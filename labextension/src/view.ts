@@ -1,0 +1,136 @@
+// Draws a snapshot of a run, and redraws only what changed when the next one comes.
+
+import { h } from './dom';
+import { drawEntry, type IHosts } from './entries';
+import type { IAnswer, ISnapshot, Item } from './snapshot';
+import { footerParts, oneLine, type Trans } from './words';
+
+interface IEntry {
+  /** Everything the entry was drawn from. */
+  key: string;
+  node: HTMLElement;
+}
+
+/** A run as DOM nodes: a header, its entries in order, a footer. */
+export class RunView {
+  constructor(hosts: IHosts, trans: Trans) {
+    this._hosts = hosts;
+    this._trans = trans;
+    this.node.append(this._header, this._body, this._footer);
+  }
+
+  readonly node = h('article', 'lk-Run');
+
+  /** Show a snapshot. Folds that a person opened or closed stay as they are. */
+  update(snapshot: ISnapshot): void {
+    this.node.setAttribute('aria-label', this._trans.__('Run of %1', snapshot.agent));
+    this.node.setAttribute('aria-busy', String(snapshot.state === 'running'));
+    this._drawHeader(snapshot);
+    const last = snapshot.items.length - 1;
+    snapshot.items.forEach((item, index) => {
+      this._drawItem(index, item, startsOpen(item, index === last, snapshot));
+    });
+    for (const entry of this._entries.splice(snapshot.items.length)) {
+      this._hosts.release(entry.node);
+      entry.node.remove();
+    }
+    this._drawFooter(snapshot);
+  }
+
+  private _drawHeader(snapshot: ISnapshot): void {
+    const states: Partial<Record<ISnapshot['state'], string>> = {
+      running: this._trans.__('running'),
+      waiting: this._trans.__('waits for approval')
+    };
+    const state = states[snapshot.state];
+    this._header.replaceChildren(
+      h('b', '', oneLine(snapshot.agent, 80)),
+      h('span', 'lk-muted lk-small', oneLine(snapshot.model, 80)),
+      ...(snapshot.label ? [h('span', 'lk-Chip', oneLine(snapshot.label, 160))] : []),
+      ...(state ? [h('span', `lk-Chip lk-mod-${snapshot.state}`, state)] : [])
+    );
+  }
+
+  private _drawItem(index: number, item: Item, open: boolean): void {
+    const key = JSON.stringify([item, open]);
+    const entry = this._entries[index];
+    if (entry?.key === key) {
+      return;
+    }
+    if (item.kind === 'answer' && entry?.node.matches('.lk-Answer')) {
+      entry.key = key;
+      this._drawAnswer(entry.node, item);
+      return;
+    }
+    const node =
+      item.kind === 'answer'
+        ? this._drawAnswer(h('div', 'lk-Answer', h('div', 'lk-Answer-text')), item)
+        : h('div', 'lk-Aside', drawEntry(item, open, this._hosts, this._trans));
+    node.querySelectorAll('details').forEach(details => {
+      details.dataset.startsOpen = String(details.open);
+    });
+    if (entry) {
+      keepFolds(entry.node, node);
+      this._hosts.release(entry.node);
+      entry.node.replaceWith(node);
+    } else {
+      this._body.append(node);
+    }
+    this._entries[index] = { key, node };
+  }
+
+  private _drawAnswer(node: HTMLElement, item: IAnswer): HTMLElement {
+    const host = node.firstElementChild as HTMLElement;
+    host.dir = 'auto';
+    this._hosts.markdown(host, item.text);
+    node.querySelector('.lk-Answer-cut')?.remove();
+    if (item.interrupted) {
+      const cut = this._trans.__('■ interrupted here');
+      node.append(h('div', 'lk-Answer-cut lk-small lk-mod-interrupted', cut));
+    }
+    return node;
+  }
+
+  private _drawFooter(snapshot: ISnapshot): void {
+    const { footer, state } = snapshot;
+    const parts: HTMLElement[] = footerParts(footer, this._trans).map(part => h('span', '', part));
+    if (state === 'waiting') {
+      parts.push(h('span', 'lk-mod-waiting', this._trans.__('waits for approval')));
+    } else if (footer.stopReason) {
+      const usual = ['end_turn', 'tool_rule'].includes(footer.stopReason);
+      parts.push(h('span', usual ? '' : 'lk-mod-warning', oneLine(footer.stopReason, 80)));
+    }
+    const line = h('div', 'lk-Footer-line lk-muted lk-small');
+    parts.forEach((part, index) => line.append(...(index ? [' · '] : []), part));
+    this._footer.replaceChildren(
+      ...(footer.error ? [h('div', 'lk-Footer-error', oneLine(footer.error, 1000))] : []),
+      ...(parts.length ? [line] : [])
+    );
+  }
+
+  private _hosts: IHosts;
+  private _trans: Trans;
+  private _header = h('header', 'lk-Header');
+  private _body = h('div', 'lk-Body');
+  private _footer = h('footer', 'lk-Footer');
+  private _entries: IEntry[] = [];
+}
+
+/** The thought being thought is open, and so is a call that a person has to decide on. */
+function startsOpen(item: Item, isLast: boolean, snapshot: ISnapshot): boolean {
+  if (item.kind === 'reasoning') {
+    return isLast && snapshot.state === 'running';
+  }
+  return item.kind === 'tool_call' && item.state === 'waiting';
+}
+
+/** Carry over to a redrawn entry which folds a person had opened or closed. */
+function keepFolds(from: HTMLElement, to: HTMLElement): void {
+  const redrawn = Array.from(to.querySelectorAll('details'));
+  for (const old of from.querySelectorAll('details')) {
+    const now = redrawn.find(details => details.dataset.part === old.dataset.part);
+    if (now && String(old.open) !== old.dataset.startsOpen) {
+      now.open = old.open;
+    }
+  }
+}

@@ -1,0 +1,143 @@
+// The words and numbers a run is described with, the same as the kernel's own rendering uses.
+
+import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+
+import type { CallState, IFooter, IToolCall } from './snapshot';
+
+export type Trans = Pick<IRenderMime.TranslationBundle, '__' | '_n'>;
+
+/** A sign for each state of a call; its word always stands beside it, on screen or for a screen reader. */
+export const GLYPHS: Record<CallState, string> = {
+  writing: '✎',
+  running: '◌',
+  waiting: '◇',
+  ok: '✓',
+  error: '✗',
+  interrupted: '■',
+  denied: '⊘'
+};
+
+export function stateWord(state: CallState, trans: Trans): string {
+  switch (state) {
+    case 'writing':
+      return trans.__('being written');
+    case 'running':
+      return trans.__('running');
+    case 'waiting':
+      return trans.__('waits for approval');
+    case 'ok':
+      return trans.__('done');
+    case 'error':
+      return trans.__('failed');
+    case 'interrupted':
+      return trans.__('interrupted');
+    case 'denied':
+      return trans.__('denied');
+  }
+}
+
+/** Where a call ran, if not in the notebook. */
+export function placeWord(runsIn: string, trans: Trans): string {
+  switch (runsIn) {
+    case 'sandbox':
+      return trans.__('runs in its own process, from its stored source');
+    case 'mcp':
+      return trans.__('runs on an MCP server');
+    default:
+      return '';
+  }
+}
+
+/** A duration as people read it: `40 ms`, `1.8 s`, `2 min 05 s`. */
+export function duration(seconds: number): string {
+  if (seconds < 0.0995) {
+    return `${Math.round(Math.max(seconds, 0) * 1000)} ms`;
+  }
+  if (seconds < 59.95) {
+    return `${seconds.toFixed(1)} s`;
+  }
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
+}
+
+/** US dollars with as many digits as it takes to see something. */
+export function money(value: number): string {
+  if (value === 0) {
+    return '$0';
+  }
+  if (value >= 0.1) {
+    return `$${value.toFixed(2)}`;
+  }
+  return value >= 1e-4 ? `$${Number(value.toPrecision(2))}` : '<$0.0001';
+}
+
+/** What the footer says, in order, without the stop reason. */
+export function footerParts(footer: IFooter, trans: Trans): string[] {
+  const parts: string[] = [];
+  if (footer.steps) {
+    parts.push(trans._n('%1 step', '%1 steps', footer.steps));
+  }
+  if (footer.seconds !== null) {
+    parts.push(duration(footer.seconds));
+  }
+  if (footer.firstToken !== null) {
+    parts.push(trans.__('first token %1', duration(footer.firstToken)));
+  }
+  if (footer.promptTokens || footer.completionTokens) {
+    const extras = [
+      footer.cachedTokens && trans.__('%1 cached', grouped(footer.cachedTokens)),
+      footer.reasoningTokens && trans.__('%1 thinking', grouped(footer.reasoningTokens))
+    ].filter(Boolean);
+    parts.push(
+      trans.__('%1 + %2 tokens', grouped(footer.promptTokens), grouped(footer.completionTokens)) +
+        (extras.length ? ` (${extras.join(', ')})` : '')
+    );
+  }
+  if (footer.cost !== null) {
+    parts.push(money(footer.cost));
+  }
+  return parts;
+}
+
+function grouped(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/** Arguments as one short line: `city="Paris", days=3`. */
+export function argumentsLine(call: IToolCall, limit = 88): string {
+  const line =
+    typeof call.arguments === 'string'
+      ? call.arguments
+      : Object.entries(call.arguments)
+          .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+          .join(', ');
+  return oneLine(line, limit);
+}
+
+/** A value for reading: text as it is, anything else as JSON, indented where it is long. */
+export function pretty(value: unknown): string {
+  if (typeof value === 'string') {
+    return value;
+  }
+  const line = JSON.stringify(value) ?? '';
+  return line.length <= 80 ? line : JSON.stringify(value, null, 2);
+}
+
+/** A result for reading: JSON on one long line is indented. */
+export function prettyResult(result: string): string {
+  const text = result.trim();
+  if (text.length > 80 && !text.includes('\n') && /^[{[]/.test(text)) {
+    try {
+      return JSON.stringify(JSON.parse(text), null, 2);
+    } catch {
+      return result;
+    }
+  }
+  return result;
+}
+
+/** Text on one line, cut at a whole character. */
+export function oneLine(text: string, limit: number): string {
+  const line = Array.from(text.slice(0, limit * 4).replace(/\s+/g, ' ').trim());
+  return line.length > limit ? line.slice(0, limit - 1).join('') + '…' : line.join('');
+}

@@ -1,0 +1,168 @@
+"""The MIME renderer in JupyterLab: saved runs, and the choice between a live widget and the snapshot."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from browser_lab import ARTIFACTS, Lab, run_all, set_theme
+from nbformat.v4 import new_code_cell, new_output
+from playwright.sync_api import Page, expect
+
+RUN = "application/vnd.letta.run.v1+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+SNAPSHOT: dict[str, Any] = {
+    "version": 1,
+    "run_id": "run-1",
+    "agent": "ada",
+    "model": "demo",
+    "label": "demo model: no language model",
+    "state": "ended",
+    "prompt": "How warm is it in Paris? I like it warm.",
+    "items": [
+        {"kind": "retrieved", "passages": [{"text": "Paris lies on the Seine."}]},
+        {"kind": "reasoning", "text": "A question about the weather; there is a tool for it."},
+        {
+            "kind": "tool_call",
+            "id": "call-1",
+            "name": "temperature",
+            "arguments": {"city": "Paris", "days": 3},
+            "state": "ok",
+            "runs_in": "notebook",
+            "seconds": 0.042,
+            "result": "21.5",
+            "display": None,
+            "error": None,
+            "traceback": None,
+            "output": "asking the station\n",
+        },
+        {
+            "kind": "memory",
+            "label": "human",
+            "before": "Name: Lin\nLives in Rome",
+            "after": "Name: Lin\nLives in Paris\nLikes it warm",
+            "version": 3,
+            "call_id": "call-2",
+        },
+        {
+            "kind": "tool_call",
+            "id": "call-3",
+            "name": "forecast",
+            "arguments": {"city": "Pariss"},
+            "state": "error",
+            "runs_in": "sandbox",
+            "seconds": 0.2,
+            "result": "Error: there is no city of that name",
+            "display": None,
+            "error": "LookupError: there is no city of that name",
+            "traceback": "Traceback (most recent call last):\n  …",
+            "output": "",
+        },
+        {"kind": "notice", "level": "warning", "text": "The forecast could not be had."},
+        {
+            "kind": "answer",
+            "text": "It is **21.5 °C** in Paris:\n\n| day | °C |\n|---|---|\n| today | 21.5 |\n\n"
+            "```python\ntemperature('Paris')\n```\n\nand $e^{i\\pi} = -1$ as ever."
+            "<script>window.hacked = 1</script><details open ontoggle='window.hacked = 1'></details>\n\n"
+            "![a map](https://elsewhere.invalid/map.png?secret=1)",
+        },
+    ],
+    "footer": {
+        "stop_reason": "end_turn",
+        "error": None,
+        "steps": 3,
+        "seconds": 1.84,
+        "first_token": 0.31,
+        "prompt_tokens": 1234,
+        "completion_tokens": 56,
+        "cached_tokens": 1000,
+        "reasoning_tokens": 0,
+        "cost": 0.00042,
+    },
+}
+
+
+def saved_cell(**more: Any) -> Any:
+    """A cell as it was saved after a run."""
+    data = {RUN: SNAPSHOT, "text/html": "<p>html</p>", "text/plain": "ada: plain", **more}
+    cell = new_code_cell("%%agent\nHow warm is it in Paris? I like it warm.", execution_count=1)
+    cell.outputs = [new_output("display_data", data=data)]
+    return cell
+
+
+# Shows a widget and a snapshot in one output as a run does, and replaces them when told to.
+LIVE = f"""
+import time
+from IPython.display import publish_display_data
+from ipywidgets import HTML
+snapshot = {json.dumps(SNAPSHOT)!r}
+import json
+snapshot = json.loads(snapshot)
+live = HTML("<b class='the-live-view'>live</b>")
+view = {{"model_id": live.model_id, "version_major": 2, "version_minor": 0}}
+shown = {{"{RUN}": {{**snapshot, "state": "running"}}, "{VIEW}": view, "text/plain": "running"}}
+publish_display_data(shown, transient={{"display_id": "run-1"}})
+"""
+SAVE = f"""
+ended = {{"{RUN}": snapshot, "text/plain": "ended"}}
+publish_display_data(ended, transient={{"display_id": "run-1"}}, update=True)
+live.close()
+"""
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_a_saved_run_is_drawn_in_either_theme(lab: Lab, page: Page, theme: str) -> None:
+    name = theme.split()[-1].lower()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(lab.write(f"saved-{name}.ipynb", saved_cell()))
+    run = page.locator(".lk-Run")
+    expect(run.locator(".lk-Answer strong")).to_have_text("21.5 °C")
+    set_theme(page, theme)
+    expect(run.locator(".lk-Answer table")).to_be_visible()
+    expect(run.locator(".lk-Answer code").first).to_be_visible()
+    expect(run.locator(".lk-Answer mjx-container")).to_have_count(1)
+    expect(run.locator(".lk-Footer")).to_contain_text("3 steps · 1.8 s")
+    expect(run.locator(".lk-Call-error")).to_have_text("LookupError: there is no city of that name")
+    expect(page.get_by_text("asking the station")).to_be_hidden()
+    run.locator("summary", has_text="temperature").click()
+    expect(page.get_by_text("asking the station")).to_be_visible()
+    assert page.evaluate("window.hacked") is None
+    expect(run.get_by_role("link", name="a map")).to_be_visible()
+    assert not [url for url in asked if "elsewhere.invalid" in url]
+    run.screenshot(path=ARTIFACTS / f"saved-run-{name}.png")
+
+
+def test_a_widget_that_is_gone_leaves_the_snapshot(lab: Lab, page: Page) -> None:
+    view = {"model_id": "0123456789abcdef0123456789abcdef", "version_major": 2, "version_minor": 0}
+    page.goto(lab.write("orphan.ipynb", saved_cell(**{VIEW: view})))
+    expect(page.locator(".lk-Answer strong")).to_be_visible()
+    expect(page.get_by_text("model not found")).to_have_count(0)
+    expect(page.get_by_text("Loading widget")).to_have_count(0)
+
+
+def test_the_live_view_stands_while_it_lives_and_the_saved_run_after(lab: Lab, page: Page) -> None:
+    page.goto(lab.write("live.ipynb", new_code_cell(LIVE + "input('go on?')\n" + SAVE)))
+    run_all(page)
+    expect(page.locator(".the-live-view")).to_be_visible()
+    expect(page.locator(".lk-Run")).to_be_hidden()
+    page.locator(".jp-Stdin-input").press("Enter")
+    expect(page.locator(".lk-Run")).to_be_visible()
+    expect(page.locator(".the-live-view")).to_have_count(0)
+    expect(page.locator(".lk-Chip", has_text="running")).to_have_count(0)
+
+
+def test_a_reload_in_mid_run_shows_what_was_known(lab: Lab, page: Page) -> None:
+    page.goto(lab.write("reload.ipynb", new_code_cell(LIVE), new_code_cell("time.sleep(60)")))
+    run_all(page)
+    expect(page.locator(".the-live-view")).to_be_visible()
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.reload()
+    expect(page.locator(".lk-Run")).to_be_visible()
+    expect(page.locator(".lk-Chip", has_text="running")).to_be_visible()
+    expect(page.get_by_text("Loading widget")).to_have_count(0)
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    # Now the kernel can say that the widget is still there.
+    expect(page.locator(".the-live-view")).to_be_visible()
