@@ -41,6 +41,9 @@ class ServiceBase:
 
     def close(self) -> None:
         """Let go of the database; what was acknowledged is on disk already."""
+        for archive, recall in self._memories.values():
+            archive.close()
+            recall.close()
         self.database.close()
 
     def do(self, work: Callable[[Tx], T]) -> T:
