@@ -1,0 +1,73 @@
+"""The kernel: IPython's own, with agents in it.
+
+Nothing heavy is imported here: the kernel starts as fast as ipykernel does. What agents need is
+imported by a background thread once the kernel has been idle for a moment.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from typing import Any
+
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+
+from letta_kernel import __version__, magics, warm
+
+_IDLE_SECONDS = 1.0  # without a cell running, before the background imports begin
+
+
+class LettaKernel(IPythonKernel):
+    """A full IPython kernel with ``%agent``, ``%%agent`` and functions that become tools."""
+
+    implementation = "letta-kernel"
+    implementation_version = __version__
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._last_busy = time.monotonic()
+        magics.install(self.shell)
+        shell: Any = self.shell
+        shell.events.register("pre_execute", self._busy)
+        shell.events.register("post_execute", self._busy)
+
+    @property
+    def banner(self) -> str:  # type: ignore[override]
+        """IPython's banner and one line of ours."""
+        return f"{super().banner}letta-kernel {__version__} -- agents: '%agent help' for help.\n"
+
+    def start(self) -> None:
+        """Start the kernel, and the background imports once it is idle."""
+        super().start()
+        self.io_loop.call_later(_IDLE_SECONDS, self._warm_up)
+
+    def _busy(self) -> None:
+        self._last_busy = time.monotonic()
+
+    def _warm_up(self) -> None:
+        left = self._last_busy + _IDLE_SECONDS - time.monotonic()
+        if left > 0:
+            self.io_loop.call_later(left + 0.05, self._warm_up)
+        else:
+            magics.warm_up()
+
+
+def _leave_without_waiting() -> None:
+    """End the process at once if a background import is still on its way.
+
+    The interpreter would tear modules down under a thread in the middle of loading one, which can
+    hang or crash. Everything else has been cleaned up by now: exit handlers run last-in first-out.
+    """
+    if warm.busy():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def main() -> None:
+    """Run the kernel as a program, with ipykernel's own command line."""
+    atexit.register(_leave_without_waiting)
+    IPKernelApp.launch_instance(kernel_class=LettaKernel)

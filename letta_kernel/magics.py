@@ -1,0 +1,176 @@
+"""``%agent`` and ``%%agent``, thin: what they do is imported when they are first used."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+
+from letta_kernel import warm
+
+if TYPE_CHECKING:
+    from letta_kernel.notebook.session import Session
+
+_SESSION = "letta_kernel.notebook.session"
+_HEAVY = ("litellm", "lancedb")
+_LINE = re.compile(r"(\s*)%agent(?=[\s?]|$)")
+_TRIPLE = re.compile(r"\"\"\"|'''")
+
+
+@magics_class
+class AgentMagics(Magics):
+    """The magics; one `Session` per shell does the work."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self._session: Session | None = None
+        self._cells_without: set[str] = set()  # ids of cells that ran without a function
+
+    @property
+    def session(self) -> Session:
+        """This notebook's session, made on first use (interruptible)."""
+        if self._session is None:
+            session_module = warm.load(_SESSION)
+            self._session = session_module.Session(self.shell, self._cells_without)
+        return self._session
+
+    @line_magic("agent")  # type: ignore[arg-type]
+    @no_var_expand
+    def line(self, line: str) -> None:
+        """Make, choose and look into the agents of this project.
+
+        %agent                          which agent cells talk to, and how it is doing
+        %agent new NAME [options]       make an agent and talk to it from now on
+            --model M  --persona TEXT  --human TEXT  --description TEXT  --instructions TEXT
+            --style native|heartbeat  --embedding E  --max-steps N
+        %agent use NAME                 talk to another agent
+        %agent list                     all agents of this project
+        %agent show [NAME]              all about one agent
+        %agent memory [LABEL [VALUE]]   its memory blocks; show one; write one
+        %agent tools                    its tools, and how they have been doing
+        %agent history [--limit N]      the conversation so far
+        %agent search QUERY             find what was said
+        %agent archival [add TEXT | search QUERY | list | delete ID]
+        %agent context                  what the model sees, and how full its window is
+        %agent runs                     the last runs: steps, time, tokens, cost
+        %agent model [NAME]             which model answers; choose another
+        %agent set KEY VALUE            change a setting
+        %agent reset                    forget the conversation; memory stays
+        %agent delete NAME [--yes]      delete an agent
+        %agent help [COMMAND]           more on each of them
+
+        %%agent [NAME] [options] sends a cell: see %%agent? for that.
+        Every function with a docstring that a cell defines becomes a tool of the current agent
+        (not if its name starts with an underscore, or with "# no tool" on its def line).
+        """
+        self.session.line(line)
+
+    @cell_magic("agent")  # type: ignore[arg-type]
+    @no_var_expand
+    def cell(self, line: str, cell: str) -> None:
+        """Send the cell to an agent and watch it work.
+
+        %%agent [NAME] [--model M] [--max-steps N] [--raw]
+        Your message, in as many lines as you like.
+
+        NAME                  another agent than the current one; it becomes the current one
+        --model M             this model for this message only
+        --max-steps N         at most N model calls (50 by default)
+        --raw                 send the cell as it is, without filling {expressions}
+
+        {expression} is filled in from the notebook, as in an f-string: {df.shape[0]:,} rows.
+        Braces that hold no Python expression (JSON, LaTeX, code) stay as they are; {{ and }} stand
+        for single braces. The stop button ends the run; what was said so far is kept.
+        """
+        self.session.cell(line, cell)
+
+    def after_cell(self, result: Any) -> None:
+        """Look at the functions a cell defined or removed (a ``post_run_cell`` hook)."""
+        if result is None or result.info is None or result.error_before_exec is not None:
+            return
+        info = result.info
+        if self._session is None and "def " not in info.raw_cell:
+            # Cheap for cells that have nothing to do with agents: remember only that it ran.
+            if info.cell_id and result.success:
+                self._cells_without.add(info.cell_id)
+            return
+        self.session.after_cell(result)
+
+    def complete(self, context: Any) -> dict[str, Any]:
+        """Offer words for an ``%agent`` line (a completion matcher of IPython)."""
+        before = context.text_until_cursor
+        nothing: dict[str, Any] = {"completions": [], "matched_fragment": "", "suppress": False}
+        if _LINE.match(before) is None and not (
+            context.cursor_line == 0 and before.startswith("%%agent ")
+        ):
+            return nothing
+        fragment, words = self.session.complete(before.lstrip())
+        return {
+            "completions": [SimpleCompletion(text=word, type="magic") for word in words],
+            "matched_fragment": fragment,
+            "suppress": True,
+            "ordered": True,
+        }
+
+
+def install(shell: Any) -> None:
+    """Add the magics, their completion and the discovery of tools to an IPython *shell*, once."""
+    if getattr(shell, "_letta_magics", None) is not None:
+        return
+    magics = shell._letta_magics = AgentMagics(shell)
+    shell.register_magics(magics)
+    shell.events.register("post_run_cell", magics.after_cell)
+    shell.input_transformers_cleanup.append(protect_lines)
+    if shell.Completer is not None:
+
+        @context_matcher(priority=100, identifier="letta_kernel.agent")
+        def agent_matcher(context: Any) -> Any:
+            return magics.complete(context)
+
+        shell.Completer.custom_matchers.append(agent_matcher)
+
+
+def warm_up() -> None:
+    """Begin importing, in the background, what a first message needs; returns at once."""
+    warm.start(_SESSION, *_HEAVY)
+
+
+def protect_lines(lines: list[str]) -> list[str]:
+    """Turn ``%agent`` lines into Python before IPython reads them as such.
+
+    IPython tokenizes them as Python, so that an apostrophe hides the lines below and a question
+    mark at the end becomes a request for help.
+    """
+    if not any("%agent" in line for line in lines) or lines[0].startswith("%%"):
+        return lines
+    out: list[str] = []
+    at, in_string = 0, ""
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        match = None if in_string else _LINE.match(line)
+        if match is None:
+            in_string = _open_string(line, in_string)
+            out.append(line)
+            continue
+        text = line[match.end() :].rstrip("\r\n")
+        while text.endswith("\\") and at < len(lines):
+            text = text[:-1] + lines[at].rstrip("\r\n").lstrip()
+            at += 1
+        if re.fullmatch(r"\s*\?{1,2}\s*", text):  # %agent? asks for help, as everywhere
+            out.append(f"{match.group(1)}%agent{text.strip()}\n")
+        else:
+            out.append(f"{match.group(1)}get_ipython().run_line_magic('agent', {text.strip()!r})\n")
+    return out
+
+
+def _open_string(line: str, opened: str) -> str:
+    """Return the triple quote that is open behind *line*, if one is."""
+    for match in _TRIPLE.finditer(line):
+        if not opened:
+            opened = match.group()
+        elif opened == match.group():
+            opened = ""
+    return opened

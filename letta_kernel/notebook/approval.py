@@ -1,0 +1,68 @@
+"""Asking the person in front of the notebook about calls that need a word of theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+
+from letta_kernel.agent.agent import Decision
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.messages import ToolCall
+
+POLICY = "LETTA_APPROVAL"
+"""Environment variable: what happens where nobody can be asked (``deny``, ``approve``, ``wait``)."""
+
+_LONGEST = 500  # characters of a call's arguments in the question
+
+
+def ask(calls: Sequence[ToolCall]) -> list[Decision] | None:
+    """Ask about each call; None leaves them waiting.
+
+    Where the front end takes no input (a notebook run without a person), the policy decides, which is
+    to deny unless ``LETTA_APPROVAL`` says otherwise.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The stop button; the calls go on waiting.
+    """
+    decisions = []
+    for call in calls:
+        question = f"Allow {describe(call)}?  [y]es, [n]o, or why not: "
+        try:
+            answer = input(question).strip()
+        except KeyboardInterrupt:
+            raise
+        except Exception:  # EOF, or a front end without stdin, each with an error of its own
+            return _by_policy(calls)
+        if answer.lower() in ("y", "yes"):
+            decisions.append(Decision(call.id, approve=True))
+        else:
+            reason = "" if answer.lower() in ("", "n", "no") else answer
+            decisions.append(Decision(call.id, approve=False, reason=reason))
+    return decisions
+
+
+def describe(call: ToolCall) -> str:
+    """Return a call as it would be written in Python, in one line."""
+    try:
+        given = json.loads(call.arguments)
+        text = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    except (ValueError, AttributeError):
+        text = call.arguments
+    text = " ".join(text.split())
+    return f"{call.name}({text[:_LONGEST]}{'…' if len(text) > _LONGEST else ''})"
+
+
+def _by_policy(calls: Sequence[ToolCall]) -> list[Decision] | None:
+    policy = os.environ.get(POLICY, "deny").lower()
+    if policy == "wait":
+        return None
+    if policy not in ("deny", "approve"):
+        raise InvalidInputError(f"{POLICY} is deny, approve or wait, not {policy!r}.")
+    reason = "nobody was there to approve it"
+    return [
+        Decision(call.id, approve=policy == "approve", reason="" if policy == "approve" else reason)
+        for call in calls
+    ]

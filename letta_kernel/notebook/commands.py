@@ -1,0 +1,267 @@
+"""``%agent new``, ``use``, ``list`` and all that deals with agents as a whole."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.display import panels
+from letta_kernel.display.tables import Panel, table
+from letta_kernel.errors import InvalidInputError, nearest
+from letta_kernel.notebook.line import Argument, Arguments, Option
+from letta_kernel.notebook.registry import (
+    AGENT,
+    COMMANDS,
+    LIMIT,
+    MAX_STEPS,
+    MODEL,
+    command,
+    top_level,
+    under,
+)
+from letta_kernel.notebook.run import decide
+from letta_kernel.records import AgentState
+from letta_kernel.service import Decision
+
+if TYPE_CHECKING:
+    from letta_kernel.notebook.session import Session
+
+NAME = Argument("name", values="agent")
+OTHER = Argument("name", required=False, values="agent")
+YES = Option("--yes", "flag", "do not ask")
+
+# What `%agent set` changes on the agent itself; everything else is a setting of the model or the run.
+FIELDS = ("name", "description", "model", "embedding", "style", "instructions", "max_steps", "tags")
+_NONE = ("none", "default", "null")
+
+
+@command(
+    "new",
+    Argument("name"),
+    options=(
+        MODEL,
+        Option("--persona", "text", "who the agent is (its block 'persona')"),
+        Option("--human", "text", "who you are (its block 'human')"),
+        Option("--description", "text", "a line for lists"),
+        Option("--instructions", "text", "the system prompt, instead of the style's own"),
+        Option("--style", "word", "native or heartbeat", values="style"),
+        Option("--embedding", "word", "the embedding model of its archive"),
+        MAX_STEPS,
+        Option("--tags", "list", "words to find it by"),
+    ),
+    summary="make an agent and talk to it",
+)
+def new(session: Session, given: Arguments) -> str:
+    """Make an agent."""
+    agent, tools = session.make(given["name"], **given.options)
+    more = f" It can call {', '.join(tools)}." if tools else ""
+    return f"Made {agent.name}; %%agent talks to it now.{more}"
+
+
+@command("use", NAME, summary="talk to another agent")
+def use(session: Session, given: Arguments) -> str:
+    """Make another agent the current one."""
+    agent = session.agent(given["name"])
+    session.choose(agent)
+    return f"%%agent talks to {agent.name} now."
+
+
+@command("list", summary="all agents of this project")
+def list_agents(session: Session, given: Arguments) -> Panel:
+    """List the agents."""
+    current = session.current()
+    agents = session.service.agents() if session.has_project else []
+    return panels.agents_table(agents, current.id if current else None)
+
+
+@command("show", OTHER, summary="all about an agent; the current one if none is named")
+def show(session: Session, given: Arguments) -> Any:
+    """Show one agent."""
+    if given.get("name") is None and session.current() is None:
+        return (
+            "No agent yet. %%agent and a message below it makes one; %agent new NAME too. "
+            "%agent help tells more."
+        )
+    agent = session.agent(given.get("name"))
+    service = session.service
+    answers = "" if agent.model else service.model_of(agent.id)
+    facts = {
+        "answers now": answers,
+        "tools": ", ".join(tool.name for tool in service.tools(agent.id)),
+        "settings": ", ".join(f"{key}={value}" for key, value in agent.settings.items()),
+        "project": str(session.home),
+    }
+    return panels.agent_card(agent, service.blocks(agent.id), facts)
+
+
+@command(
+    "model",
+    Argument("name", required=False, values="model"),
+    options=(AGENT,),
+    summary="which model answers, and what there is; choose another",
+)
+def model(session: Session, given: Arguments) -> Any:
+    """Show or choose the model; ``default`` leaves the choice to each run."""
+    name = given.get("name")
+    if name is None:
+        from letta_kernel.models.registry import available  # asks local servers: only when wanted
+
+        agent = None
+        if given.option("agent") is not None or session.current() is not None:
+            agent = session.agent(given.option("agent"))
+        now = session.service.model_of(agent.id) if agent else None
+        return panels.models_table(available(), now)
+    agent = session.agent(given.option("agent"))
+    chosen = None if name.lower() in _NONE else name
+    session.service.update_agent(agent.id, model=chosen)
+    return f"{agent.name} answers with {session.service.model_of(agent.id)} from now on."
+
+
+@command(
+    "set",
+    Argument("key", required=False, values="setting"),
+    Argument("value", required=False, rest=True),
+    options=(AGENT,),
+    summary="change a setting; without a key, show them all",
+)
+def set_value(session: Session, given: Arguments) -> Any:
+    """Change one setting of an agent; ``default`` takes it back."""
+    agent = session.agent(given.option("agent"))
+    key, value = given.get("key"), given.get("value")
+    if key is None:
+        return _settings(agent)
+    key = key.replace("-", "_")
+    known = [*FIELDS, *AgentSettings.model_fields]
+    if key not in known:
+        raise InvalidInputError(f"There is no setting {key!r}.{nearest(key, known)}")
+    if value is None:
+        raise InvalidInputError(f"{key} needs a value: %agent set {key} VALUE (or 'default').")
+    changes = {key: _field(key, value)} if key in FIELDS else {"settings": {key: _typed(value)}}
+    changed = session.service.update_agent(agent.id, **changes)
+    shown = getattr(changed, key) if key in FIELDS else changed.settings.get(key, "default")
+    return f"{changed.name}: {key} is {shown!r} now."
+
+
+@command("reset", OTHER, summary="forget the conversation; memory, archive and tools stay")
+def reset(session: Session, given: Arguments) -> str:
+    """Forget the conversation."""
+    agent = session.agent(given.get("name"))
+    session.service.reset_agent(agent.id)
+    return f"{agent.name} has forgotten the conversation; its memory and tools are as they were."
+
+
+@command("delete", NAME, options=(YES,), summary="delete an agent for good")
+def delete(session: Session, given: Arguments) -> str:
+    """Delete an agent, asking first."""
+    agent = session.agent(given["name"])
+    if not given.option("yes") and not _confirmed(f"Delete {agent.name} with all it knows? [y/N] "):
+        return f"{agent.name} is still there."
+    session.service.delete_agent(agent.id)
+    session.forget(agent)
+    return f"Deleted {agent.name}."
+
+
+@command("approve", options=(AGENT,), summary="let the calls run that wait for your word")
+def approve(session: Session, given: Arguments) -> None:
+    """Approve every call that waits."""
+    agent = session.agent(given.option("agent"))
+    calls = session.service.pending(agent.id)
+    decide(session, agent.id, [Decision(call.id, approve=True) for call in calls])
+
+
+@command(
+    "deny",
+    Argument("reason", required=False, rest=True),
+    options=(AGENT,),
+    summary="refuse the calls that wait for your word, and say why",
+)
+def deny(session: Session, given: Arguments) -> None:
+    """Deny every call that waits."""
+    agent = session.agent(given.option("agent"))
+    reason = given.get("reason") or ""
+    calls = session.service.pending(agent.id)
+    decide(session, agent.id, [Decision(call.id, approve=False, reason=reason) for call in calls])
+
+
+@command("runs", options=(LIMIT, AGENT), summary="the last runs: steps, time, tokens, cost")
+def runs(session: Session, given: Arguments) -> Panel:
+    """Show the last runs."""
+    agent = session.agent(given.option("agent"))
+    return panels.runs_table(session.service.runs(agent.id, given.option("limit") or 20))
+
+
+@command("traceback", summary="where the last error came from, in full")
+def traceback(session: Session, given: Arguments) -> Any:
+    """Print the last internal error's traceback, else that of the last tool that failed."""
+    if not session.last_error:
+        return "Nothing has gone wrong. (A tool's own traceback is in the cell that called it.)"
+    print(session.last_error)
+    return None
+
+
+@command(
+    "help", Argument("topic", required=False, rest=True, values="command"), summary="this help"
+)
+def help_on(session: Session, given: Arguments) -> Any:
+    """Explain the commands, or one of them."""
+    topic = given.get("topic")
+    if topic is None:
+        rows = [[one.usage, one.summary] for one in COMMANDS.values()]
+        return table(["command", "what it does"], rows, title="%%agent sends a cell; %agent …")
+    names = [topic] if topic in COMMANDS else []
+    names += [f"{topic} {word}" for word in under(topic)]
+    if not names:
+        hint = nearest(topic, top_level()) or " %agent help lists them."
+        raise InvalidInputError(f"%agent has no command {topic!r}.{hint}")
+    for name in names:
+        one = COMMANDS[name]
+        print(f"{one.usage}\n    {one.summary}")
+        for option in one.options:
+            print(f"    {option.usage:<24} {option.help}")
+    return None
+
+
+def _settings(agent: AgentState) -> Panel:
+    rows: list[list[object]] = []
+    for name in FIELDS:
+        value = getattr(agent, name)
+        rows.append(
+            [name, textwrap.shorten(str(value), 200) if value not in (None, "") else "", ""]
+        )
+    for name, field in AgentSettings.model_fields.items():
+        rows.append([name, agent.settings.get(name, ""), field.description or ""])
+    return table(["setting", "value", "what it is"], rows, title=f"Settings of {agent.name}")
+
+
+def _field(key: str, value: str) -> Any:
+    if key in ("model", "embedding") and value.lower() in _NONE:
+        return None
+    if key == "max_steps":
+        try:
+            return int(value)
+        except ValueError:
+            raise InvalidInputError(f"max_steps is a whole number, not {value!r}.") from None
+    if key == "tags":
+        return [tag.strip() for tag in value.split(",") if tag.strip()]
+    return "" if value.lower() == "default" and key != "name" else value
+
+
+def _typed(value: str) -> Any:
+    """Return a setting's value: JSON where it is JSON, a list where it has commas, else text."""
+    if value.lower() in _NONE:
+        return None
+    try:
+        return json.loads(value)
+    except ValueError:
+        return [part.strip() for part in value.split(",")] if "," in value else value
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except KeyboardInterrupt:
+        raise
+    except Exception:  # a front end without stdin has an error of its own
+        raise InvalidInputError("Nobody can be asked here; add --yes if you mean it.") from None

@@ -1,0 +1,111 @@
+"""What Tab offers on an ``%agent`` line and on the first line of an ``%%agent`` cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.notebook import registry
+from letta_kernel.notebook.line import Argument, Option, split
+
+if TYPE_CHECKING:
+    from letta_kernel.notebook.session import Session
+
+_CELL = "%%agent"
+_LINE = "%agent"
+
+
+def complete(session: Session, before: str) -> tuple[str, list[str]]:
+    """Return the part of a word that ends *before*, and the words that may stand in its place."""
+    is_cell = before.startswith(_CELL)
+    typed = before[len(_CELL if is_cell else _LINE) :]
+    words = split(typed)
+    fragment = ""
+    if words and words[-1].end == len(typed):
+        last = words.pop()
+        fragment = typed[last.start :]
+    done = [word.text for word in words]
+    if is_cell:
+        from letta_kernel.notebook.session import CELL_ARGUMENTS, CELL_OPTIONS
+
+        offered = _words(session, done, CELL_ARGUMENTS, CELL_OPTIONS, fragment)
+    elif not done:
+        offered = registry.top_level()
+    else:
+        offered = []
+        inner = registry.under(done[0])
+        if len(done) == 1:
+            offered += inner
+        name = f"{done[0]} {done[1]}" if len(done) > 1 and done[1] in inner else done[0]
+        command = registry.COMMANDS.get(name)
+        if command is not None:
+            after = done[len(name.split()) :]
+            offered += _words(session, after, command.arguments, command.options, fragment)
+    bare = fragment.lstrip("'\"")
+    fitting = [word for word in dict.fromkeys(offered) if word.startswith(bare)]
+    return fragment, [_quoted(word) for word in fitting]
+
+
+def _words(
+    session: Session,
+    done: Sequence[str],
+    arguments: Sequence[Argument],
+    options: Sequence[Option],
+    fragment: str,
+) -> list[str]:
+    """Return what may follow the words *done* of a command."""
+    known = {option.name: option for option in options}
+    previous = known.get(done[-1]) if done else None
+    if previous is not None and previous.kind != "flag":
+        return _values(session, previous.values)
+    name, equals, _ = fragment.partition("=")
+    if equals and name in known:
+        return [f"{name}={value}" for value in _values(session, known[name].values)]
+    used, positional, at = set(), 0, 0
+    while at < len(done):
+        option = known.get(done[at].partition("=")[0])
+        if option is None:
+            positional += 1
+        else:
+            used.add(option.name)
+            at += option.kind != "flag" and "=" not in done[at]
+        at += 1
+    offered: list[str] = []
+    if positional < len(arguments) and not fragment.startswith("-"):
+        offered += _values(session, arguments[positional].values)
+    return offered + [name for name in known if name not in used]
+
+
+def _values(session: Session, kind: str) -> list[str]:
+    """Return the words of a kind, as far as they can be known without making anything."""
+    if kind == "command":
+        return list(registry.COMMANDS)
+    if kind == "style":
+        return ["native", "heartbeat"]
+    if kind == "setting":
+        from letta_kernel.notebook.commands import FIELDS
+
+        return [*FIELDS, *AgentSettings.model_fields]
+    if kind == "agent":
+        return session.agent_names()
+    if kind == "model":
+        from letta_kernel.models.registry import available
+
+        return [model.name for model in available()]
+    agent = session.current() if kind else None
+    if agent is None:
+        return []
+    if kind == "label":
+        return [block.label for block in session.service.blocks(agent.id)]
+    if kind == "tool":
+        return [tool.name for tool in session.service.tools(agent.id)]
+    if kind == "any_tool":
+        return sorted({tool.name for tool in session.service.all_tools()})
+    if kind == "passage":
+        return [passage.id for passage in session.service.passages(agent.id)]
+    return []
+
+
+def _quoted(word: str) -> str:
+    return f'"{word}"' if " " in word else word

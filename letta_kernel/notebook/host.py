@@ -1,0 +1,25 @@
+"""Where an agent's tools find the notebook's live functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from letta_kernel.records import Tool
+
+if TYPE_CHECKING:
+    from letta_kernel.notebook.functions import Functions
+
+
+class NotebookHost:
+    """Looks tools up in the user's namespace (a `letta_kernel.tools.execute.ToolHost`)."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+
+    def lookup(self, tool: Tool) -> Callable[..., Any] | None:
+        """Return the live function behind *tool*; None if its cell has not run in this kernel.
+
+        A tool another notebook defined, or whose source has changed elsewhere since, is not ours.
+        """
+        return self._functions.live_function(tool)

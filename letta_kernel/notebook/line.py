@@ -1,0 +1,234 @@
+"""The line behind ``%agent``: words, quotes and options, forgiving towards plain prose.
+
+``shlex`` fails on ``It's Ada's birthday``. Here a quote only opens at the start of a word and only
+closes before a blank, and free text is taken from the line just as it was written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from letta_kernel.errors import InvalidInputError, nearest
+
+Kind = Literal["flag", "word", "text", "list", "int", "float"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option such as ``--model NAME``; ``values`` says what Tab offers for it."""
+
+    name: str
+    kind: Kind
+    help: str
+    values: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name it goes by in `Arguments.option`."""
+        return self.name.removeprefix("--").replace("-", "_")
+
+    @property
+    def usage(self) -> str:
+        """How it is written in a line of help."""
+        if self.kind == "flag":
+            return self.name
+        shown = {"int": "N", "float": "N", "text": "TEXT", "list": "A,B"}
+        return f"{self.name} {shown.get(self.kind, self.key.rsplit('_', 1)[-1].upper())}"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A word by position; a ``rest`` argument takes all the free text that follows."""
+
+    name: str
+    required: bool = True
+    rest: bool = False
+    values: str = ""
+
+    @property
+    def usage(self) -> str:
+        """How it is written in a line of help."""
+        shown = self.name.upper()
+        return shown if self.required else f"[{shown}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of the line, its text without quotes, and where it stands."""
+
+    text: str
+    start: int
+    end: int
+    quoted: bool
+
+
+@dataclass(slots=True)
+class Arguments:
+    """What was given: positional words and options by name; missing ones are None."""
+
+    words: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> str:
+        """Return a required positional word."""
+        return self.words[name]
+
+    def get(self, name: str) -> str | None:
+        """Return a positional word, None if it was not given."""
+        return self.words.get(name)
+
+    def option(self, name: str) -> Any:
+        """Return the value of option *name* (``max_steps`` for ``--max-steps``), None if absent."""
+        return self.options.get(name)
+
+
+def split(line: str) -> list[Word]:
+    """Split *line* into words; never fails, whatever the quotes."""
+    words, at = [], 0
+    while at < len(line):
+        if line[at].isspace():
+            at += 1
+            continue
+        found = _quoted(line, at)
+        if found is None:
+            end = at
+            while end < len(line) and not line[end].isspace():
+                end += 1
+                # --persona="two words": the quote opens behind the equals sign
+                if line[at:end].startswith("--") and line[end - 1] == "=":
+                    inner = _quoted(line, end)
+                    if inner is not None:
+                        found = Word(line[at:end] + inner.text, at, inner.end, False)
+                        break
+            if found is None:
+                found = Word(line[at:end], at, end, False)
+        words.append(found)
+        at = found.end
+    return words
+
+
+def _quoted(line: str, at: int) -> Word | None:
+    """Return the quoted word that opens at *at*; None if none opens or it never closes."""
+    if at >= len(line) or line[at] not in "'\"":
+        return None
+    quote, end = line[at], at + 1
+    while end < len(line):
+        if line[end] == "\\" and line[end + 1 : end + 2] in (quote, "\\"):
+            end += 2
+        elif line[end] == quote and (end + 1 == len(line) or line[end + 1].isspace()):
+            inside = line[at + 1 : end].replace("\\" + quote, quote)
+            return Word(inside, at, end + 1, True)
+        else:
+            end += 1
+    return None
+
+
+def parse(
+    line: str, arguments: Iterable[Argument], options: Iterable[Option], *, usage: str
+) -> Arguments:
+    """Read *line* by what a command takes.
+
+    Raises
+    ------
+    InvalidInputError
+        One line that names what is wrong and what is near it, or how the command is used.
+    """
+    return _Parser(line, list(arguments), {o.name: o for o in options}, usage).run()
+
+
+class _Parser:
+    def __init__(
+        self, line: str, arguments: list[Argument], options: dict[str, Option], usage: str
+    ) -> None:
+        self.line = line
+        self.left = arguments
+        self.known = options
+        self.usage = usage
+        self.words = split(line)
+        self.found = Arguments()
+        self.rest: list[str] = []
+        self.options_ended = False
+
+    def run(self) -> Arguments:
+        at = 0
+        while at < len(self.words):
+            word = self.words[at]
+            if not word.quoted and word.text == "--" and not self.options_ended:
+                self.options_ended = True
+                at += 1
+            elif self.is_option(word):
+                at = self.take_option(at)
+            elif not self.left:
+                near = nearest(word.text, list(self.known)) if word.text.startswith("-") else ""
+                raise InvalidInputError(
+                    f"{word.text!r} is more than was expected.{near} Usage: {self.usage}"
+                )
+            elif self.left[0].rest:
+                text, at = self.prose(at)
+                self.rest.append(text)
+            else:
+                self.found.words[self.left.pop(0).name] = word.text
+                at += 1
+        if self.rest:
+            self.found.words[self.left.pop(0).name] = "\n".join(self.rest)
+        missing = [argument for argument in self.left if argument.required]
+        if missing:
+            raise InvalidInputError(f"{missing[0].name.upper()} is missing. Usage: {self.usage}")
+        return self.found
+
+    def is_option(self, word: Word) -> bool:
+        """Anything that looks like an option is one, unless it stands amid free text."""
+        return not (word.quoted or self.options_ended) and (
+            re.match(r"--[A-Za-z]", word.text) is not None
+        )
+
+    def take_option(self, at: int) -> int:
+        name, equals, value = self.words[at].text.partition("=")
+        option = self.known.get(name)
+        if option is None:
+            near = nearest(name, list(self.known)) or f" Usage: {self.usage}"
+            raise InvalidInputError(f"There is no option {name!r} here.{near}")
+        at += 1
+        if option.kind == "flag":
+            if equals:
+                raise InvalidInputError(f"{name} takes no value.")
+            self.found.options[option.key] = True
+            return at
+        if not equals:
+            if at >= len(self.words) or self.is_option(self.words[at]):
+                raise InvalidInputError(f"{name} needs a value: {option.usage}")
+            if option.kind == "text":
+                value, at = self.prose(at)
+            else:
+                value, at = self.words[at].text, at + 1
+        self.found.options[option.key] = _convert(option, value)
+        return at
+
+    def prose(self, at: int) -> tuple[str, int]:
+        """Return the text from word *at* up to the next known option, just as it was written."""
+        end = at + 1
+        if self.words[at].quoted and (end == len(self.words) or self.is_option(self.words[end])):
+            return self.words[at].text, end
+        while end < len(self.words) and not self.ends_prose(self.words[end]):
+            end += 1
+        return self.line[self.words[at].start : self.words[end - 1].end], end
+
+    def ends_prose(self, word: Word) -> bool:
+        return self.is_option(word) and word.text.split("=", 1)[0] in self.known
+
+
+def _convert(option: Option, value: str) -> Any:
+    if option.kind == "list":
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if option.kind in ("int", "float"):
+        try:
+            number = int(value) if option.kind == "int" else float(value)
+        except ValueError:
+            raise InvalidInputError(f"{option.name} needs a number, not {value!r}.") from None
+        if number <= 0:
+            raise InvalidInputError(f"{option.name} needs a number above 0, not {value}.")
+        return number
+    return value

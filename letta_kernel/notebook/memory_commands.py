@@ -1,0 +1,143 @@
+"""``%agent memory``, ``archival``, ``history``, ``search``, ``context`` and ``tools``: what an agent has."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from letta_kernel.display import panels
+from letta_kernel.display.tables import Panel
+from letta_kernel.notebook.line import Argument, Arguments, Option
+from letta_kernel.notebook.registry import AGENT, LIMIT, command
+
+if TYPE_CHECKING:
+    from letta_kernel.notebook.session import Session
+
+TAGS = Option("--tags", "list", "only those with one of these tags")
+QUERY = Argument("query", rest=True)
+
+
+@command(
+    "memory",
+    Argument("label", required=False, values="label"),
+    Argument("value", required=False, rest=True),
+    options=(AGENT,),
+    summary="the memory blocks; one of them with its history; write one",
+)
+def memory(session: Session, given: Arguments) -> Panel:
+    """Show all blocks, one block, or write one (making it where there is none)."""
+    agent, service = session.agent(given.option("agent")), session.service
+    label, value = given.get("label"), given.get("value")
+    if label is None:
+        return panels.memory_panel(service.blocks(agent.id))
+    if value is not None:
+        service.write_block(agent.id, label, value, reason="%agent memory")
+    return panels.block_panel(
+        service.block(agent.id, label), service.block_versions(agent.id, label)
+    )
+
+
+@command("tools", options=(AGENT,), summary="what it can call, and how that went")
+def tools(session: Session, given: Arguments) -> Panel:
+    """Show the tools with their figures."""
+    agent = session.agent(given.option("agent"))
+    stats = {name: asdict(used) for name, used in session.service.tool_stats(agent.id).items()}
+    return panels.tools_table(session.service.tools(agent.id), stats)
+
+
+@command(
+    "tools attach",
+    Argument("tool", values="any_tool"),
+    options=(AGENT,),
+    summary="give it a tool of this project",
+)
+def attach(session: Session, given: Arguments) -> str:
+    """Attach a tool by name or id."""
+    agent = session.agent(given.option("agent"))
+    tool = session.service.attach_tool(agent.id, given["tool"])
+    return f"{agent.name} can call {tool.name} now."
+
+
+@command(
+    "tools detach",
+    Argument("tool", values="tool"),
+    options=(AGENT,),
+    summary="take a tool off it",
+)
+def detach(session: Session, given: Arguments) -> str:
+    """Detach a tool by name or id."""
+    agent = session.agent(given.option("agent"))
+    tool = session.service.detach_tool(agent.id, given["tool"])
+    return f"{agent.name} no longer has {tool.name}."
+
+
+@command("history", options=(LIMIT, AGENT), summary="the conversation so far")
+def history(session: Session, given: Arguments) -> Panel:
+    """Show the newest messages."""
+    agent = session.agent(given.option("agent"))
+    return panels.history_table(session.service.history(agent.id, given.option("limit") or 50))
+
+
+@command("search", QUERY, options=(LIMIT, AGENT), summary="find what was said")
+def search(session: Session, given: Arguments) -> Panel:
+    """Search the whole conversation."""
+    agent = session.agent(given.option("agent"))
+    found = session.service.search_messages(
+        agent.id, given["query"], limit=given.option("limit") or 10
+    )
+    return panels.messages_found(found)
+
+
+@command("archival", options=(LIMIT, AGENT), summary="the newest passages of its archive")
+def archival(session: Session, given: Arguments) -> Panel:
+    """List the newest passages."""
+    agent = session.agent(given.option("agent"))
+    return panels.passages_table(session.service.passages(agent.id, given.option("limit") or 20))
+
+
+command("archival list", options=(LIMIT, AGENT), summary="the same")(archival)
+
+
+@command(
+    "archival add",
+    Argument("text", rest=True),
+    options=(Option("--tags", "list", "words to find it by"), AGENT),
+    summary="put a text into its archive",
+)
+def archival_add(session: Session, given: Arguments) -> str:
+    """Add a text to the archive."""
+    agent = session.agent(given.option("agent"))
+    made = session.service.add_passage(agent.id, given["text"], given.option("tags") or ())
+    parts = "" if len(made) == 1 else f" in {len(made)} passages"
+    return f"{agent.name} has it in its archive{parts} ({made[0].id})."
+
+
+@command("archival search", QUERY, options=(TAGS, LIMIT, AGENT), summary="search its archive")
+def archival_search(session: Session, given: Arguments) -> Panel:
+    """Search the archive by words and meaning."""
+    agent = session.agent(given.option("agent"))
+    found = session.service.search_passages(
+        agent.id, given["query"], tags=given.option("tags"), top_k=given.option("limit") or 10
+    )
+    return panels.passages_table(found)
+
+
+@command(
+    "archival delete",
+    Argument("id", values="passage"),
+    options=(AGENT,),
+    summary="delete a passage",
+)
+def archival_delete(session: Session, given: Arguments) -> str:
+    """Delete one passage by id."""
+    agent = session.agent(given.option("agent"))
+    session.service.delete_passage(agent.id, given["id"])
+    return "Deleted."
+
+
+@command("context", options=(AGENT,), summary="what the model sees, and how full its window is")
+def context(session: Session, given: Arguments) -> Panel:
+    """Show the context window part by part."""
+    agent = session.agent(given.option("agent"))
+    report = session.service.context(agent.id)
+    return panels.context_panel(report.parts, report.window, report.model)

@@ -1,0 +1,90 @@
+"""One run of an agent in a cell: its events to the live view, stop, approvals, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from letta_kernel.display.live import LiveView
+from letta_kernel.messages import ApprovalRequested, Event, RunEnded, ToolCall
+from letta_kernel.notebook.approval import ask
+from letta_kernel.notebook.quiet import AgentError, Stopped, say
+from letta_kernel.service import Decision
+from letta_kernel.store.lock import Uninterrupted
+
+if TYPE_CHECKING:
+    from letta_kernel.notebook.session import Session
+
+Start = Callable[..., Iterator[Event]]
+
+# A run that ends like this has not done what it was asked to; the cell fails, so that Run All stops.
+_FAILURES = frozenset(
+    {
+        "error",
+        "llm_api_error",
+        "invalid_llm_response",
+        "invalid_tool_call",
+        "context_window_overflow_in_system_prompt",
+    }
+)
+
+
+def send(
+    session: Session, agent_id: str, text: str, *, max_steps: int | None, model: str | None
+) -> None:
+    """Send *text* to an agent and show the run in the cell until it has ended."""
+
+    def start(**given: Any) -> Iterator[Event]:
+        return session.service.send(agent_id, text, max_steps=max_steps, model=model, **given)
+
+    _follow(session, agent_id, start, text)
+
+
+def decide(session: Session, agent_id: str, decisions: Sequence[Decision]) -> None:
+    """Go on with a run that waited for a person's word."""
+
+    def start(**given: Any) -> Iterator[Event]:
+        return session.service.approve(agent_id, decisions, **given)
+
+    _follow(session, agent_id, start, "")
+
+
+def _follow(session: Session, agent_id: str, start: Start, prompt: str) -> None:
+    view = LiveView(prompt, shell=session.shell)  # stays unseen until the first event
+    events = start(host=session.host, live=view.handle)
+    ended: RunEnded | None = None
+    stopped = "Stopped; what was said and done so far is kept."
+    try:
+        while True:
+            waiting: list[ToolCall] = []
+            for event in events:  # the view has had it through `live` already
+                if isinstance(event, ApprovalRequested):
+                    waiting = event.calls
+                elif isinstance(event, RunEnded):
+                    ended = event
+            if not waiting:
+                break
+            stopped = "The run waits for your word: %agent approve, or %agent deny REASON."
+            decisions = ask(waiting)
+            if decisions is None:
+                say(session.shell, stopped)
+                break
+            stopped = "Stopped; what was said and done so far is kept."
+            events = session.service.approve(
+                agent_id, decisions, host=session.host, live=view.handle
+            )
+    except KeyboardInterrupt:
+        raise Stopped(stopped) from None
+    finally:
+        with Uninterrupted():
+            _close(events)
+            view.close()
+    if ended is not None and ended.stop_reason in _FAILURES:
+        text = ended.error or f"The run ended with {ended.stop_reason}."
+        raise AgentError(text, f"The run failed ({ended.stop_reason}); the agent is ready again.")
+
+
+def _close(events: Iterator[Event]) -> None:
+    close = getattr(events, "close", None)
+    if close is not None:
+        close()

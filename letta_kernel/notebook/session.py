@@ -1,0 +1,285 @@
+"""One notebook's dealings with its project: the current agent, its functions, the commands it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from letta_kernel.api import service_for
+from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, nearest
+from letta_kernel.notebook import commands, memory_commands, registry, run
+from letta_kernel.notebook.completion import complete
+from letta_kernel.notebook.fill import fill
+from letta_kernel.notebook.functions import Functions
+from letta_kernel.notebook.host import NotebookHost
+from letta_kernel.notebook.line import Argument, Option, parse
+from letta_kernel.notebook.quiet import AgentError, Stopped, details, say, show
+from letta_kernel.records import AgentState
+from letta_kernel.service import AgentService
+from letta_kernel.service.base import project_folder
+
+__all__ = ["Session", "commands", "memory_commands"]
+
+CELL_ARGUMENTS = (Argument("name", required=False, values="agent"),)
+CELL_OPTIONS = (
+    registry.MODEL,
+    registry.MAX_STEPS,
+    Option("--raw", "flag", "send the cell as it is"),
+)
+CELL_USAGE = "%%agent [NAME] [--model MODEL] [--max-steps N] [--raw], the message below it"
+FIRST_NAME = "agent"
+_DATABASE = "letta.duckdb"
+
+
+class Session:
+    """What ``%agent`` and ``%%agent`` of one shell share.
+
+    Parameters
+    ----------
+    shell
+        The IPython shell.
+    cells_without
+        Ids of the cells that ran before and define no function.
+    """
+
+    def __init__(self, shell: Any, cells_without: set[str]) -> None:
+        self.shell = shell
+        self.shared_tools: list[str] = []  # ids of the tools every agent made here gets
+        self.last_error = ""  # the traceback of the last thing that went wrong inside
+        self.functions = Functions(self, cells_without)
+        self.host = NotebookHost(self.functions)
+        self._home: Path | None = None
+        self._agent_id: str | None = None
+        self._known = False  # the store has been asked for this notebook's last agent
+
+    # -- where we are --------------------------------------------------------------------------------
+
+    @property
+    def service(self) -> AgentService:
+        """The one door to the project's agents; opening it makes the project folder."""
+        self._home = self.home  # from now on, wherever the notebook may chdir to
+        return service_for(self._home)
+
+    @property
+    def home(self) -> Path:
+        """The project folder."""
+        return self._home or project_folder()
+
+    @property
+    def has_project(self) -> bool:
+        """Is there anything yet? Looking must not make a folder in a notebook without agents."""
+        return (self.home / _DATABASE).exists()
+
+    @property
+    def notebook(self) -> str | None:
+        """Which notebook this is: its path beside the project folder; None where nothing says."""
+        named = os.environ.get("JPY_SESSION_NAME") or self.shell.user_ns.get("__vsc_ipynb_file__")
+        if not isinstance(named, str) or not named:
+            return None
+        path = Path(named)
+        beside = self.home.parent
+        if path.is_absolute() and path.is_relative_to(beside):
+            path = path.relative_to(beside)  # the same notebook when the folder moves
+        return path.as_posix()
+
+    # -- the current agent ---------------------------------------------------------------------------
+
+    def current(self) -> AgentState | None:
+        """Return the agent this notebook talks to; after a restart it is the last one."""
+        if not self._known and self.has_project:
+            self._known = True
+            stored = json.loads(self.service.setting(self._key) or "{}")
+            self._agent_id = self._agent_id or stored.get("agent")
+            self.shared_tools += stored.get("tools", [])
+        if self._agent_id is None:
+            return None
+        try:
+            return self.service.agent(self._agent_id)
+        except NotFoundError:  # deleted by someone else
+            self._agent_id = None
+            return None
+
+    def agent(self, name: str | None = None) -> AgentState:
+        """Return the agent called *name*, or the current one.
+
+        Raises
+        ------
+        NotFoundError
+            There is none; the text says what to do.
+        """
+        if name is not None:
+            if not self.has_project:
+                raise NotFoundError(f"There is no agent {name!r}. Make it: %agent new {name}")
+            return self.service.agent(name)
+        found = self.current()
+        if found is None:
+            names = self.agent_names()
+            known = f"%agent use {names[0]}, or " if names else ""
+            raise NotFoundError(f"This notebook has no agent yet: {known}%agent new NAME.")
+        return found
+
+    def choose(self, agent: AgentState) -> None:
+        """Talk to *agent* from now on, and after a restart too."""
+        self.current()
+        self._agent_id = agent.id
+        self._keep()
+
+    def make(self, name: str, **options: Any) -> tuple[AgentState, list[str]]:
+        """Make an agent with the functions that wait for one, and talk to it; return their names."""
+        self.current()
+        agent = self.service.create_agent(name, **options)
+        self.functions.load()
+        given = self.functions.give_to(agent.id)
+        self.choose(agent)
+        return agent, given
+
+    def forget(self, agent: AgentState) -> None:
+        """Talk to nobody if *agent* was the current one."""
+        if self._agent_id == agent.id:
+            self._agent_id = None
+            self._keep()
+
+    def forget_shared(self, tool_id: str) -> None:
+        """Do not give this tool to agents made later."""
+        if tool_id in self.shared_tools:
+            self.shared_tools.remove(tool_id)
+            self._keep()
+
+    def agent_names(self) -> list[str]:
+        """Return the names of the project's agents."""
+        return [agent.name for agent in self.service.agents()] if self.has_project else []
+
+    @property
+    def _key(self) -> str:
+        return f"notebook:{self.notebook or ''}"
+
+    def _keep(self) -> None:
+        kept = {"agent": self._agent_id, "tools": self.shared_tools}
+        self.service.set_setting(self._key, json.dumps(kept))
+
+    # -- what the magics call ------------------------------------------------------------------------
+
+    def line(self, line: str) -> None:
+        """Run ``%agent`` *line*."""
+        self._guarded(lambda: self._line(line))
+
+    def cell(self, line: str, cell: str) -> None:
+        """Run ``%%agent`` *line* with the message *cell*."""
+        self._guarded(lambda: self._cell(line, cell))
+
+    def after_cell(self, result: Any) -> None:
+        """Keep the tools in step with a cell that ran; never fails the cell."""
+        try:
+            self.functions.load()
+            self.functions.after_cell(result)
+        except LettaError as error:
+            say(self.shell, str(error), "warning")
+        except Exception as error:
+            self.last_error = details(error)
+            say(self.shell, _inside(error), "warning")
+
+    def complete(self, before: str) -> tuple[str, list[str]]:
+        """Return the part of a word before the cursor, and the words that may stand there."""
+        try:
+            return complete(self, before)
+        except Exception as error:  # Tab must not get in the way
+            self.last_error = details(error)
+            return "", []
+
+    def fill(self, text: str) -> str:
+        """Fill ``{expressions}`` from the notebook; a quiet line names what is not defined."""
+        filled = fill(text, self.shell.user_ns)
+        if filled.note:
+            say(self.shell, filled.note)
+        return filled.text
+
+    def _line(self, line: str) -> None:
+        self.functions.load()
+        command, rest = registry.find(line.strip() or "show", self.agent_names)
+        given = command.parse(rest)
+        for argument in command.arguments:
+            if argument.rest and argument.name in given.words:
+                given.words[argument.name] = self.fill(given.words[argument.name])
+        for option in command.options:
+            if option.kind == "text" and option.key in given.options:
+                given.options[option.key] = self.fill(given.options[option.key])
+        answer = command.handler(self, given)
+        if isinstance(answer, str):
+            say(self.shell, answer)
+        elif answer is not None:
+            show(self.shell, answer)
+
+    def _cell(self, line: str, cell: str) -> None:
+        given = parse(line, CELL_ARGUMENTS, CELL_OPTIONS, usage=CELL_USAGE)
+        text = cell.strip("\n") if given.option("raw") else self.fill(cell.strip("\n"))
+        if not text.strip():
+            raise InvalidInputError("There is nothing to send: the cell is empty.")
+        self.functions.load()
+        agent = self._addressed(given.get("name"))
+        run.send(
+            self,
+            agent.id,
+            text,
+            max_steps=given.option("max_steps"),
+            model=given.option("model"),
+        )
+
+    def _addressed(self, name: str | None) -> AgentState:
+        """Return the agent a cell is for; a notebook without one gets one."""
+        current = self.current()
+        if name is None:
+            return current or self._first(self._free_name())
+        names = self.agent_names()
+        if current is None and name not in names and not nearest(name, names):
+            return self._first(name)
+        agent = self.agent(name)
+        if current is None or agent.id != current.id:
+            self.choose(agent)
+        return agent
+
+    def _first(self, name: str) -> AgentState:
+        others = self.agent_names()
+        agent, given = self.make(name)
+        more = f", with {', '.join(given)}" if given else ""
+        hint = f"; %agent use {others[0]} talks to one that is there" if others else ""
+        say(self.shell, f"Made the agent {agent.name!r} for this notebook{more}{hint}.")
+        return agent
+
+    def _free_name(self) -> str:
+        taken = set(self.agent_names())
+        number, name = 1, FIRST_NAME
+        while name in taken:
+            number += 1
+            name = f"{FIRST_NAME}-{number}"
+        return name
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Run *work*; whatever goes wrong ends the cell with one line."""
+        problem: BaseException
+        try:
+            return work()
+        except (AgentError, Stopped) as error:
+            problem = error
+        except LettaError as error:
+            problem = AgentError(str(error))
+        except KeyboardInterrupt:
+            problem = Stopped()
+        except Exception as error:
+            self.last_error = details(error)
+            if os.environ.get("LETTA_DEBUG"):
+                raise
+            problem = AgentError(_inside(error))
+        # Raised here, outside the handlers, so that it does not drag our own frames along.
+        raise problem.with_traceback(None)
+
+
+def _inside(error: Exception) -> str:
+    lines = str(error).splitlines()
+    said = f": {lines[0]}" if lines else ""
+    return (
+        f"Something went wrong inside letta-kernel ({type(error).__name__}{said}). "
+        "%agent traceback shows where."
+    )
