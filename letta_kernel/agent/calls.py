@@ -24,6 +24,7 @@ from letta_kernel.messages import (
     Event,
     MemoryChanged,
     Message,
+    Notice,
     StopReason,
     ToolCall,
     ToolProgress,
@@ -350,6 +351,8 @@ class CallRunner:
 
     def _report(self, call: ToolCall, outcome: Outcome) -> Iterator[Event | Message]:
         text = outcome.text + self._repetition(call)
+        if outcome.note:
+            yield Notice(text=outcome.note)
         self._done.append(rules.Called(call.name, outcome.text, outcome.status == "ok"))
         self._stats.append(
             {
