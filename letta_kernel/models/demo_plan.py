@@ -1,0 +1,432 @@
+"""What the demo model does about a message: a list of steps, the same each time the same message is read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from letta_kernel.models import demo_facts, demo_parts, demo_recall, demo_say
+from letta_kernel.models.demo_arguments import Filled, fill, fill_answer
+from letta_kernel.models.demo_choice import CALL, SURE, Choice, rank
+from letta_kernel.models.demo_facts import Fact, Statement
+from letta_kernel.models.demo_parameters import ToolSpec
+from letta_kernel.models.demo_scene import Scene
+from letta_kernel.models.demo_spans import find
+
+CORE = frozenset(
+    """send_message core_memory_append core_memory_replace memory memory_insert memory_replace memory_rethink
+    memory_apply_patch memory_finish_edits archival_memory_insert archival_memory_search conversation_search""".split()
+)
+"""The built-in tools, which are chosen by what a message says of memory and never by similarity."""
+
+_LONG_FACT = 600  # characters from which a text goes to the archive rather than into a block
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A call to make (``name``) or something to say (``text``); ``kind`` says how its result is told."""
+
+    kind: str  # tool, write, search, say, ask
+    name: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+    facts: tuple[Fact, ...] = ()
+    why: str = ""  # one line: the reason for the choice
+
+
+def plan(scene: Scene) -> list[Step]:
+    """Return the steps that answer the scene's message."""
+    message = scene.message
+    if not message:
+        return [Step("say", text=demo_say.SMALL_TALK["greeting"])]
+    if (followed := _follow_up(scene)) is not None:
+        return followed
+    small = demo_parts.small_talk(message)
+    if small:
+        return [Step("say", text=demo_say.SMALL_TALK[small])]
+    steps: list[Step] = []
+    for part in demo_parts.requests(message, lambda piece: _stands_alone(scene, piece)):
+        steps.extend(_respond(scene, part, steps))
+    told = [step for step in steps if step.text != demo_say.UNCLEAR] if len(steps) > 1 else steps
+    return told or steps
+
+
+def own_tools(scene: Scene) -> list[ToolSpec]:
+    """Return the tools that are not built in."""
+    return [tool for name, tool in scene.tools.items() if name not in CORE]
+
+
+# -- answers to the model's own questions --------------------------------------------------------------
+
+
+def _follow_up(scene: Scene) -> list[Step] | None:
+    """Return what follows from an answer to the question the model asked last, None if it is none."""
+    if not scene.before:
+        return None
+    earlier, asked = scene.before[-1]
+    small = demo_parts.small_talk(scene.message)
+    if demo_say.asked_to_confirm(asked):
+        statement = demo_facts.volunteered(earlier) or Statement(())
+        if small in ("yes", "cheer", "thanks") or demo_parts_yes(scene.message):
+            return _write(scene, statement)
+        if small in ("no", "never mind") or demo_parts.is_refusal(scene.message):
+            return [Step("say", text=demo_say.NOT_KEPT)]
+        return None
+    name = demo_say.asked_tool(asked)
+    tool = scene.tools.get(name or "")
+    if tool is None:
+        return None
+    if small in ("never mind", "no", "bye"):
+        return [Step("say", text=demo_say.SMALL_TALK["never mind"])]
+    return _complete(scene, tool)
+
+
+def demo_parts_yes(message: str) -> bool:
+    """Tell whether a longer answer begins with a plain yes."""
+    return bool(
+        re.match(
+            r"(?:yes|yeah|yep|sure|of course|please do|please remember)\b", message, re.IGNORECASE
+        )
+    )
+
+
+def _complete(scene: Scene, tool: ToolSpec) -> list[Step] | None:
+    """Put the answers to the model's questions about *tool* together with the request they complete."""
+    texts = [scene.message]
+    for user, answer in reversed(scene.before):
+        if demo_say.asked_tool(answer) != tool.name:
+            break
+        texts.append(user)
+    texts.reverse()
+    others = [t for t in own_tools(scene) if t.name != tool.name]
+    if _is_new_request(scene, tool, others):
+        return None
+    arguments: dict[str, Any] = {}
+    base = _request_for(scene, texts[0], tool)
+    for number, text in enumerate([base, *texts[1:]]):
+        open_ones = [p for p in tool.parameters if p.name not in arguments]
+        asked_for = [p for p in open_ones if p.required]
+        given = fill(
+            ToolSpec(tool.name, tool.description, tuple(open_ones), words=tool.words), text
+        ).arguments
+        if number and len(asked_for) == 1 and asked_for[0].name not in given:
+            value = fill_answer(asked_for[0], text)
+            if value is not None:
+                given[asked_for[0].name] = value
+        arguments.update(given)
+    order = [p.name for p in tool.parameters]
+    arguments = dict(sorted(arguments.items(), key=lambda item: order.index(item[0])))
+    missing = [p for p in tool.parameters if p.required and p.name not in arguments]
+    if missing:
+        return [Step("ask", text=demo_say.ask_for(tool, missing))]
+    return [Step("tool", tool.name, arguments, why=f"Now I have all that `{tool.name}` needs.")]
+
+
+def _request_for(scene: Scene, text: str, tool: ToolSpec) -> str:
+    """Return the part of an earlier message that asked for *tool*."""
+    for part in demo_parts.requests(text, lambda piece: _stands_alone(scene, piece)):
+        best = rank(part, own_tools(scene))
+        if best and best[0].tool.name == tool.name:
+            return part
+    return text
+
+
+def _is_new_request(scene: Scene, tool: ToolSpec, others: list[ToolSpec]) -> bool:
+    message = scene.message
+    if (
+        demo_facts.asked_to_keep(message)
+        or demo_parts.about_self(message)
+        or demo_parts.search_request(message)
+    ):
+        return True
+    best = rank(message, [tool, *others])
+    if (
+        best
+        and best[0].score >= SURE
+        and (best[0].tool.name != tool.name or not best[0].filled.missing)
+    ):
+        return True
+    volunteered = demo_facts.volunteered(message)
+    return bool(volunteered and volunteered.certain) or message.endswith("?")
+
+
+# -- one request ---------------------------------------------------------------------------------------
+
+
+def _stands_alone(scene: Scene, piece: str) -> bool:
+    """Tell whether a piece of a sentence is a request or statement by itself."""
+    if (
+        demo_facts.asked_to_keep(piece)
+        or demo_parts.about_self(piece)
+        or demo_parts.search_request(piece)
+    ):
+        return True
+    told = demo_facts.volunteered(piece)
+    if told is not None and told.certain:
+        return True
+    best = rank(piece, own_tools(scene))
+    if best and best[0].score >= CALL + 0.05:
+        return True
+    return demo_parts.is_question(piece) and len(piece.split()) > 2
+
+
+def _respond(scene: Scene, part: str, earlier: list[Step]) -> list[Step]:
+    small = demo_parts.small_talk(part)
+    if small:
+        return (
+            [Step("say", text=demo_say.SMALL_TALK[small])]
+            if not earlier and small != "cheer"
+            else []
+        )
+    kept = demo_facts.asked_to_keep(part)
+    if demo_parts.is_refusal(part) and not (kept and kept[0] == "strong"):
+        return [Step("say", text=demo_say.REFUSED)]
+    own = own_tools(scene)
+    ranked = rank(part, own)
+    best = ranked[0] if ranked and ranked[0].score >= CALL else None
+    about = demo_parts.about_self(part)
+    if about and not (best and best.score >= SURE and not best.filled.missing and best.tool.needed):
+        told = {
+            "who": demo_say.who(scene),
+            "nature": demo_say.NATURE,
+            "skills": demo_say.skills(scene, own),
+        }
+        return [Step("say", text=told[about])]
+    memory = _memory(scene, part, kept, best)
+    if memory is not None:
+        return memory
+    if best is not None and not _answered_by_memory(scene, part, best):
+        return _call(scene, part, best)
+    if demo_parts.is_question(part) or demo_parts.wants_telling(part):
+        return _answer(scene, part)
+    told_of = demo_facts.volunteered(part)
+    if told_of is not None and told_of.facts:
+        if scene.has("core_memory_append", "memory_insert", "archival_memory_insert") is None:
+            return [Step("say", text=demo_say.LISTENING)]
+        return [Step("ask", text=demo_say.confirm(told_of.facts))]
+    if re.match(
+        r"(?:i|i'm|i've|i'd|we|we're|my|it|it's|that|that's|this|he|she|they)\b",
+        part,
+        re.IGNORECASE,
+    ):
+        return [Step("say", text=demo_say.LISTENING)]
+    return [Step("say", text=demo_say.UNCLEAR)]
+
+
+def _memory(
+    scene: Scene, part: str, kept: tuple[str, Statement] | None, best: Choice | None
+) -> list[Step] | None:
+    """Return the steps where *part* is about what to remember, forget or look up, else None."""
+    sure = best is not None and best.score >= SURE and not best.filled.missing
+    if kept is not None and not (kept[0] == "weak" and sure):
+        return _write(scene, kept[1])
+    if what := demo_facts.taken_back(part):
+        return _forget(scene, what)
+    if change := demo_facts.changed(part):
+        if steps := _change(scene, *change):
+            return steps
+    if (manner := demo_facts.instruction(part)) and not sure:
+        label = (
+            "persona"
+            if (block := scene.block("persona")) and not block.read_only
+            else _label(scene)
+        )
+        return _append(scene, (manner,), label, archive=False)
+    if (wanted := demo_parts.search_request(part)) and not sure:
+        return _search(scene, *wanted)
+    if re.search(
+        r"\bwhat (?:do|have|did) you (?:know|remember(?:ed)?|learn(?:ed|t)?|got|stored?|saved?|noted?)\b",
+        part,
+        re.IGNORECASE,
+    ) and not re.search(r"\babout (?!me\b|us\b|my\b)\w", part, re.IGNORECASE):
+        return [
+            Step("say", text=demo_say.known(scene, about_user=bool(re.search(r"\bme\b", part))))
+        ]
+    told = demo_facts.volunteered(part)
+    if told is not None and told.certain:
+        return _write(scene, told)
+    return None
+
+
+def _answered_by_memory(scene: Scene, part: str, best: Choice) -> bool:
+    """Tell whether a personal question is for memory rather than for a tool that comes only near."""
+    if not (demo_parts.is_question(part) and demo_recall.is_personal(part)):
+        return False
+    return (
+        (best.score < SURE or bool(best.filled.missing))
+        and (bool(demo_recall.answer(scene, part)) or bool(best.filled.missing))
+        and best.score < 0.9
+    )
+
+
+def _call(scene: Scene, part: str, best: Choice) -> list[Step]:
+    tool, filled = best.tool, best.filled
+    if filled.missing:
+        return [Step("ask", text=demo_say.ask_for(tool, filled.missing))]
+    why = f"`{tool.name}` fits best (similarity {min(best.score, 1):.2f})."
+    return [
+        Step("tool", tool.name, arguments, why=why) for arguments in _repeated(tool, filled, part)
+    ]
+
+
+def _repeated(tool: ToolSpec, filled: Filled, part: str) -> list[dict[str, Any]]:
+    """Return one set of arguments for each of several values (``the weather in Rome and in Cairo``)."""
+    needed = tool.needed
+    if (
+        len(needed) != 1
+        or needed[0].type not in ("string", "integer", "number")
+        or needed[0].kind == "text"
+    ):
+        return [filled.arguments]
+    name = needed[0].name
+    for spans in find(part).lists:
+        pieces = [*spans]
+        if spans[0].kind not in ("name", "quoted", "id", "number"):
+            continue
+        for span in pieces:
+            value = span.value if span.kind == "number" else span.text
+            if value == filled.arguments[name]:
+                sets = []
+                for other in pieces:
+                    given: Any = other.text
+                    if needed[0].type != "string":
+                        given = int(other.value) if needed[0].type == "integer" else other.value
+                    sets.append({**filled.arguments, name: given})
+                return sets
+    return [filled.arguments]
+
+
+def _answer(scene: Scene, part: str) -> list[Step]:
+    found = demo_recall.answer(scene, part)
+    if found:
+        return [Step("say", text=demo_recall.tell(found))]
+    if demo_recall.is_personal(part) and not demo_parts.wants_telling(part):
+        where = "archival" if scene.passages != 0 else "conversation"
+        return _search(scene, where, demo_parts.topic(part))
+    return [Step("say", text=demo_say.GENERAL)]
+
+
+# -- memory --------------------------------------------------------------------------------------------
+
+
+def _label(scene: Scene) -> str | None:
+    """Return the block that facts about the user go to."""
+    human = scene.block("human")
+    if human is not None and not human.read_only:
+        return "human"
+    others = [
+        block.label for block in scene.blocks if not block.read_only and block.label != "persona"
+    ]
+    return others[0] if others else None
+
+
+def _write(scene: Scene, statement: Statement) -> list[Step]:
+    """Return the steps that keep what a statement says: new facts appended, outdated ones replaced."""
+    block = scene.block(statement.label) if statement.label else None
+    label = block.label if block and not block.read_only else _label(scene)
+    if label is None or statement.archive or sum(len(f.note) for f in statement.facts) > _LONG_FACT:
+        return _append(scene, statement.facts, label, archive=True)
+    steps: list[Step] = []
+    fresh: list[Fact] = []
+    for fact in statement.facts:
+        old = demo_recall.outdated(scene, fact, label)
+        if demo_recall.keeps_already(scene, fact, label):
+            steps.append(Step("say", text=f"I know already that {fact.said}."))
+        elif old is not None and (edit := _replace(scene, old, fact.note, (fact,))):
+            steps.append(edit)
+        else:
+            fresh.append(fact)
+    return [*steps, *(_append(scene, tuple(fresh), label, archive=False) if fresh else [])]
+
+
+def _append(
+    scene: Scene, facts: tuple[Fact, ...], label: str | None, *, archive: bool
+) -> list[Step]:
+    content = "\n".join(fact.note for fact in facts)
+    block = scene.block(label) if label else None
+    if not facts:
+        return [Step("say", text=demo_say.LISTENING)]
+    if not archive and block is not None and block.room > len(content):
+        if scene.has("core_memory_append"):
+            return [_writing("core_memory_append", {"label": label, "content": content}, facts)]
+        if scene.has("memory_insert"):
+            return [_writing("memory_insert", {"label": label, "new_string": content}, facts)]
+        if scene.has("memory_rethink"):
+            whole = f"{block.value}\n{content}" if block.value else content
+            return [_writing("memory_rethink", {"label": label, "new_memory": whole}, facts)]
+    if scene.has("archival_memory_insert"):
+        return [_writing("archival_memory_insert", {"content": content}, facts)]
+    if archive and block is not None:
+        return _append(scene, facts, label, archive=False)
+    return [Step("say", text=demo_say.NO_MEMORY)]
+
+
+def _writing(name: str, arguments: dict[str, Any], facts: tuple[Fact, ...]) -> Step:
+    return Step("write", name, arguments, facts=facts, why="That is worth keeping in memory.")
+
+
+def _replace(
+    scene: Scene, old: demo_recall.Segment, new: str, facts: tuple[Fact, ...]
+) -> Step | None:
+    """Return the edit that puts *new* where a note stands, by the tool there is; None if there is none."""
+    edit = demo_recall.replacement(scene, old, new)
+    block = scene.block(old.label)
+    if block is None or block.read_only:
+        return None
+    arguments: dict[str, Any]
+    if scene.has("memory_replace") and block.value.count(edit.old) == 1:
+        arguments = {"label": edit.label, "old_string": edit.old, "new_string": edit.new}
+        name = "memory_replace"
+    elif scene.has("core_memory_replace"):
+        arguments = {"label": edit.label, "old_content": edit.old, "new_content": edit.new}
+        name = "core_memory_replace"
+    elif scene.has("memory_rethink"):
+        arguments = {"label": edit.label, "new_memory": block.value.replace(edit.old, edit.new, 1)}
+        name = "memory_rethink"
+    else:
+        return None
+    return Step("write", name, arguments, facts=facts, why=f"It replaces “{old.text}” in memory.")
+
+
+def _forget(scene: Scene, what: str) -> list[Step]:
+    label = _label(scene)
+    notes = demo_recall.about(scene, what, label) if label else []
+    if not notes:
+        return [
+            Step(
+                "say",
+                text="I have no note of that in my memory blocks, so there is nothing to forget.",
+            )
+        ]
+    if len(notes) > 1:
+        listed = "\n".join(f"- “{note.text}”" for note in notes)
+        return [Step("say", text=f"Several notes fit; tell me which one to forget:\n\n{listed}")]
+    gone = Fact("", f"to forget “{notes[0].text}”")
+    step = _replace(scene, notes[0], "", (gone,))
+    return [step] if step else [Step("say", text=demo_say.NO_MEMORY)]
+
+
+def _change(scene: Scene, what: str, value: str) -> list[Step] | None:
+    """Return the edit for *change my … to …* where memory has such a note, else None."""
+    label = _label(scene)
+    notes = demo_recall.about(scene, what, label) if label else []
+    if len(notes) != 1:
+        return None
+    fact = Fact(f"The user's {what} is {value}.", f"your {what} is {value}")
+    step = _replace(scene, notes[0], fact.note, (fact,))
+    return [step] if step else None
+
+
+def _search(scene: Scene, where: str, query: str) -> list[Step]:
+    names = {"archival": "archival_memory_search", "conversation": "conversation_search"}
+    other = "conversation" if where == "archival" else "archival"
+    name = scene.has(names[where], names[other])
+    if name is None:
+        return [
+            Step(
+                "say",
+                text=f"I find nothing about “{query}” in my memory blocks, and have no tool to search further.",
+            )
+        ]
+    return [Step("search", name, {"query": query}, why="My memory blocks do not say; I search.")]
