@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import threading
 import time
 import weakref
@@ -20,7 +21,7 @@ import duckdb
 
 from letta_kernel.errors import ConflictError, StoreError
 from letta_kernel.store import migrations, problems
-from letta_kernel.store.lock import HomeLock, Uninterrupted, identity, on_fork
+from letta_kernel.store.lock import HomeLock, Uninterrupted, identity
 from letta_kernel.store.problems import Conflict
 from letta_kernel.store.rows import clean
 
@@ -118,6 +119,7 @@ class Database:
         self.lease = lease
         self.patience = patience
         self._identity: tuple[int, int] | None = None
+        self._unusable = False
         self._begin_in_this_process()
         _everyone.add(self)
 
@@ -221,6 +223,11 @@ class Database:
 
     def _ready(self) -> duckdb.DuckDBPyConnection:
         """Return the open connection, opening it if need be; the mutex is held."""
+        if self._unusable:
+            raise StoreError(
+                "This process was forked in the middle of a transaction and cannot use the store:"
+                ' start processes with multiprocessing.get_context("spawn").'
+            )
         if self._open_ended:
             self._undo(None)  # an interrupt struck between a transaction's failure and its undoing
         if self._connection is not None:
@@ -297,13 +304,15 @@ class Database:
             finally:
                 self._lock.release()
 
-    def _forget(self) -> None:
-        """In a forked child: leave the parent's connection alone and begin afresh."""
-        if self._tx is not None:
-            self._tx.end()
-        if self._connection is not None:
-            _keep_for_ever(self._connection)
+    def _forget(self, connected: bool) -> None:
+        """In a forked child: begin afresh, or never again if the parent's connection came along."""
+        if connected:
+            if self._tx is not None:
+                self._tx.end()
+            if self._connection is not None:
+                _keep_for_ever(self._connection)
         self._begin_in_this_process()
+        self._unusable = connected
 
 
 def _keep_for_ever(thing: object) -> None:
@@ -313,9 +322,31 @@ def _keep_for_ever(thing: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
-def _forget_all() -> None:
+_held_for_fork: dict[int, list[Database]] = {}  # by the thread that forks
+
+
+def _before_fork() -> None:
+    # A child that inherits an open database would share its state and its file handles: close first.
+    thread = threading.get_ident()
+    held = _held_for_fork[thread] = []
+    with Uninterrupted():
+        for database in list(_everyone):
+            inside = database._running == thread and database._mutex.locked()
+            if not inside and database._mutex.acquire(timeout=5):
+                database._shut()
+                held.append(database)
+
+
+def _after_fork_in_parent() -> None:
+    for database in _held_for_fork.pop(threading.get_ident(), []):
+        database._mutex.release()
+
+
+def _after_fork_in_child() -> None:
+    closed = _held_for_fork.pop(threading.get_ident(), [])
+    _held_for_fork.clear()
     for database in list(_everyone):
-        database._forget()
+        database._forget(connected=database not in closed)
 
 
 def _close_all() -> None:
@@ -327,5 +358,10 @@ def _close_all() -> None:
                 database._mutex.release()
 
 
-on_fork(_forget_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
 atexit.register(_close_all)

@@ -14,7 +14,6 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -184,9 +183,3 @@ def identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def on_fork(forget: Callable[[], None]) -> None:
-    """Have *forget* called in every forked child, where the platform can fork."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=forget)

@@ -259,18 +259,33 @@ def open_database(
 def _create(path: Path, settings: dict[str, str | bool | int | float | list[str]]) -> None:
     # Made under another name first: a process killed in the middle must not leave half a database.
     draft = path.with_name(path.name + ".new")
-    for leftover in (draft, draft.with_name(draft.name + ".wal"), path):
-        with contextlib.suppress(FileNotFoundError):
-            leftover.unlink()
-    connection = duckdb.connect(draft, config=settings)
+    _remove(draft)
+    _remove(path)
     try:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("CREATE TABLE schema_version (version integer NOT NULL)")
-        connection.execute("INSERT INTO schema_version VALUES (0)")
-        _bring_up_to_date(connection, path)
-    finally:
-        connection.close()
-    os.replace(draft, path)
+        connection = duckdb.connect(draft, config=settings)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("CREATE TABLE schema_version (version integer NOT NULL)")
+            connection.execute("INSERT INTO schema_version VALUES (0)")
+            _bring_up_to_date(connection, path)
+        finally:
+            connection.close()
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            _remove(draft)
+        raise
+    if os.name == "posix":  # make the new name outlast a power failure
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _remove(path: Path) -> None:
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -35,14 +35,18 @@ def is_locked(error: BaseException) -> bool:
 
 def breaks_connection(error: BaseException) -> bool:
     """Whether the connection cannot be trusted any more after *error*."""
-    return isinstance(
-        error,
-        duckdb.IOException
-        | duckdb.FatalException
-        | duckdb.InternalException
-        | duckdb.OutOfMemoryException
-        | duckdb.ConnectionException,
-    ) or type(error) in (duckdb.Error, RuntimeError)
+    return (
+        isinstance(
+            error,
+            duckdb.IOException
+            | duckdb.FatalException
+            | duckdb.InternalException
+            | duckdb.OutOfMemoryException
+            | duckdb.ConnectionException,
+        )
+        or type(error) in (duckdb.Error, RuntimeError)
+        or "Failed to commit" in str(error)  # the log could not be written: replay it anew
+    )
 
 
 def explain(error: BaseException, path: Path) -> Exception:
@@ -81,7 +85,7 @@ def explain(error: BaseException, path: Path) -> Exception:
         )
     if is_locked(error):
         return StoreError(
-            f"{path} is open in another program ({_between(text, 'held in ', '.')}): close it there."
+            f"{path} is open in another program ({_between(text, 'held in ', '. See')}): close it there."
         )
     if "different configuration" in lower:
         return StoreError(
