@@ -1,0 +1,173 @@
+"""What a model can do: its window, tools, reasoning; from litellm's table, or the server itself."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from letta_kernel.models.providers import ollama_base, provider_of
+
+UNKNOWN_WINDOW = 32_768  # tokens, for a model nothing is known of
+OLLAMA_WINDOW = 16_384  # tokens asked of Ollama, whose own default cuts a prompt silently at 4,096
+_TIMEOUT = 0.4  # seconds a server may take to say what it has
+_FORGET = 30.0  # seconds after which a server is asked again
+_TABLE = "model_prices_and_context_window_backup.json"
+# Providers whose every tool-calling model is marked so in litellm's table.
+_CURATED = frozenset(
+    {"openai", "anthropic", "gemini", "mistral", "groq", "perplexity", "cohere_chat"}
+)
+# Tokens of their own tokenizers to one of OpenAI's, roughly, on English and code.
+_SCALES = {"anthropic": 1.2, "gemini": 1.05, "mistral": 1.15, "ollama": 1.1, "hosted_vllm": 1.1}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one model; ``params`` are sent with every call of it."""
+
+    context_window: int = UNKNOWN_WINDOW
+    supports_tools: bool = True
+    supports_reasoning: bool = False
+    token_scale: float = 1.0
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+def facts_of(name: str) -> Facts:
+    """Return what is known of the model *name*; never imports litellm."""
+    provider, _, model = name.partition("/")
+    scale = _SCALES.get(provider, 1.0)
+    if provider in ("ollama", "ollama_chat"):
+        return _ollama(model, scale)
+    entry = _entry(name)
+    if entry is None:
+        return Facts(context_window=_window_of_server(name) or UNKNOWN_WINDOW, token_scale=scale)
+    window = entry.get("max_input_tokens") or entry.get("max_tokens") or UNKNOWN_WINDOW
+    tools = entry.get("supports_function_calling")
+    if tools is None:
+        tools = entry.get("litellm_provider") not in _CURATED
+    return Facts(
+        context_window=int(window),
+        supports_tools=bool(tools),
+        supports_reasoning=bool(entry.get("supports_reasoning")),
+        token_scale=scale,
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _entry(name: str) -> dict[str, Any] | None:
+    table = _table()
+    provider, _, model = name.partition("/")
+    entry = table.get(name)
+    if entry is None and model:
+        entry = table.get(model)
+        if entry is not None and not str(entry.get("litellm_provider", "")).startswith(provider):
+            entry = None
+    if entry is None and provider == "openrouter":  # not in the table: as with the maker itself
+        return _entry(model)
+    return entry if isinstance(entry, dict) else None
+
+
+def _table() -> dict[str, Any]:
+    """Return litellm's table; read from its file (40 ms) as long as litellm is not imported."""
+    module = sys.modules.get("litellm")
+    cost = getattr(module, "model_cost", None)
+    if cost:
+        return dict(cost)
+    spec = importlib.util.find_spec("litellm")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder, _TABLE)
+        if path.is_file():
+            found = json.loads(path.read_bytes())
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+# What servers say of themselves ------------------------------------------------------------------
+
+_asked: dict[str, tuple[float, Any]] = {}
+_asked_lock = threading.Lock()
+
+
+def ask(url: str, body: dict[str, Any] | None = None, key: str | None = None) -> Any:
+    """Return the JSON a server answers, None if it does not in time; remembered for half a minute."""
+    remembered = f"{url} {json.dumps(body)}"
+    with _asked_lock:
+        at, answer = _asked.get(remembered, (-_FORGET, None))
+    if time.monotonic() - at < _FORGET:
+        return answer
+    import httpx  # not needed by a notebook without agents
+
+    from letta_kernel.models import transport
+
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        response = transport.client().request(
+            "GET" if body is None else "POST", url, json=body, headers=headers, timeout=_TIMEOUT
+        )
+        answer = response.json() if response.status_code == 200 else None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        answer = None
+    with _asked_lock:
+        _asked[remembered] = (time.monotonic(), answer)
+    return answer
+
+
+def served_models(base: str, key: str | None = None) -> list[dict[str, Any]]:
+    """Return the entries of an OpenAI-compatible server's list of models; empty if it has none."""
+    answer = ask(f"{base.rstrip('/')}/models", key=key)
+    entries = answer.get("data") if isinstance(answer, dict) else None
+    return [e for e in entries or () if isinstance(e, dict) and isinstance(e.get("id"), str)]
+
+
+def ollama_models() -> list[str] | None:
+    """Return the names of Ollama's models; None if it does not run."""
+    answer = ask(f"{ollama_base()}/api/tags")
+    if not isinstance(answer, dict):
+        return None
+    return [str(m["name"]) for m in answer.get("models") or () if m.get("name")]
+
+
+def _window_of_server(name: str) -> int | None:
+    provider = provider_of(name)
+    if provider is not None:
+        base = provider.base_url() if provider.is_elsewhere() else None
+        key = os.environ.get(provider.key_variable() or "")
+    else:
+        base = os.environ.get(f"{name.partition('/')[0].upper()}_API_BASE")
+        key = None
+    if not base or not base.startswith("http"):
+        return None
+    model = name.partition("/")[2]
+    for entry in served_models(base, key):
+        if entry["id"] == model:
+            meta = entry.get("meta") if isinstance(entry.get("meta"), dict) else {}
+            for holder in (entry, meta):
+                for word in ("max_model_len", "context_window", "context_length", "n_ctx"):
+                    value = (holder or {}).get(word)
+                    if isinstance(value, int) and value > 0:
+                        return value
+    return None
+
+
+def _ollama(model: str, scale: float) -> Facts:
+    shown = ask(f"{ollama_base()}/api/show", {"model": model})
+    if not isinstance(shown, dict):
+        return Facts(OLLAMA_WINDOW, token_scale=scale, params={"num_ctx": OLLAMA_WINDOW})
+    info = shown.get("model_info") or {}
+    trained = [v for k, v in info.items() if k.endswith(".context_length") and isinstance(v, int)]
+    window = min([*trained, OLLAMA_WINDOW])
+    able = shown.get("capabilities")
+    return Facts(
+        context_window=window,
+        supports_tools="tools" in able if isinstance(able, list) else True,
+        supports_reasoning="thinking" in able if isinstance(able, list) else False,
+        token_scale=scale,
+        params={"num_ctx": window},
+    )

@@ -1,0 +1,285 @@
+"""What can go wrong with a model call, in one helpful line: statuses, errors in streams, broken networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from letta_kernel.models.base import ErrorKind, ModelError, Reply
+
+LONGEST = 300  # characters of a provider's own words that are shown
+
+_OVERFLOW = re.compile(
+    r"context.?length|context.?window|context size|maximum context|context the overflows"
+    r"|prompt is too long|input is too long|too many (input )?tokens|prompt too long"
+    r"|exceeds? the (maximum|max|model'?s?).{0,40}tokens|token count.{0,40}exceeds"
+    r"|tokens? .{0,30}too large for model|`inputs` tokens|reduce the length of the (messages|prompt)"
+    r"|exceed_context_size|max_model_len|maximum (prompt|input) length|longer than the model"
+    r"|input length and `?max_tokens`? exceed|request (too large|entity too large)"
+    r"|larger than the maximum|exceeds the (limit|available context)",
+    re.IGNORECASE,
+)
+_FILTERED = re.compile(
+    r"content.?filter|content management policy|content_policy|responsible ai|safety system",
+    re.IGNORECASE,
+)
+_QUOTA = re.compile(
+    r"insufficient_quota|exceeded your current quota|insufficient (balance|credits?|funds)"
+    r"|credit balance is too low|billing|payment required|out of credits|more credits",
+    re.IGNORECASE,
+)
+_BAD_KEY = re.compile(
+    r"(invalid|incorrect|bad|expired|missing|not valid|no).{0,20}(api.?key|credential|token|auth)"
+    r"|api.?key.{0,20}(not valid|invalid|expired|missing)|unauthorized|unauthenticated",
+    re.IGNORECASE,
+)
+_NO_MODEL = re.compile(
+    r"model.{0,80}(not.{0,6}(found|exist)|does not exist|unknown|not supported|invalid)"
+    r"|(unknown|invalid|no such|unsupported) model|model_not_found|try pulling it",
+    re.IGNORECASE,
+)
+_SECRETS = re.compile(
+    r"\b(sk|pk|gsk|xai|hf|r8|fw|csk|nvapi|AIza|ghp|github_pat|Bearer|Basic)(?=[-_ A-Z0-9a-z])[-_ ]?"
+    r"[A-Za-z0-9._~+/=-]{12,}|(?<=[?&]key=)[^&\s'\"]+"
+)
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?(_|$)")
+
+
+class Fault(ModelError):
+    """A `ModelError` that also says whether, and when, trying again makes sense."""
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        text: str,
+        *,
+        retry_after: float | None = None,
+        lasting: bool = False,
+        partial: Reply | None = None,
+    ) -> None:
+        super().__init__(kind, text, partial=partial)
+        self.retry_after = retry_after  # seconds the provider asks to wait
+        self.lasting = lasting  # trying again would not help
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a call goes, as far as an error text needs to know."""
+
+    model: str  # as the user names it
+    provider: str
+    variable: str = ""  # holds the key
+    base_variable: str = ""  # holds the address
+    host: str = ""
+
+    def status(self, status: int, headers: Any, body: bytes) -> Fault:
+        """Return the fault for an HTTP answer that is no success."""
+        code, words = _said(body, headers.get("content-type", "") if headers else "")
+        return self.judge(status, code, words, retry_after(headers))
+
+    def judge(self, status: int | None, code: str, words: str, wait: float | None = None) -> Fault:
+        """Return the fault for a status (None: in mid-stream), an error code and a message."""
+        whole = f"{code} {words}"
+        said = f": {words}" if words else "."
+        number = f" ({status})" if status else ""
+        if (status is None or status in (400, 413, 422, 500)) and _OVERFLOW.search(whole):
+            return Fault(
+                "context_overflow",
+                f"{self.model}: the conversation is too long for this model{number}{said}",
+                lasting=True,
+            )
+        if status in (400, 403, 422, None) and _FILTERED.search(whole):
+            return Fault(
+                "content_filter",
+                f"{self.model}: the provider's content filter refused this{number}{said}",
+                lasting=True,
+            )
+        if (status in (402, 429, 403, 400, None) and _QUOTA.search(whole)) or status == 402:
+            return Fault(
+                "rate_limit",
+                f"{self.model}: no credit left at {self.provider}{number}; add some or choose "
+                f"another model with %agent model{said}",
+                lasting=True,
+            )
+        if status == 429:
+            return Fault(
+                "rate_limit",
+                f"{self.model}: {self.provider} limits the rate of requests{number}{said}",
+                retry_after=wait,
+            )
+        if status in (401, 403) or (status in (400, None) and _BAD_KEY.search(whole)):
+            return self._refused(number, said)
+        if status == 404 or (status in (400, 422, None) and _NO_MODEL.search(whole)):
+            return self._unknown(number, said, bool(code or words))
+        if status == 408:
+            return Fault("timeout", f"{self.model}: the server timed out{number}{said}")
+        if status in (409, 425) or (status is not None and status >= 500) or status is None:
+            return Fault(
+                "overloaded" if status else "broken_stream",
+                f"{self.model}: {self._who()} had an error"
+                f"{number or ' in the middle of its answer'}{said}",
+                retry_after=wait,
+            )
+        return Fault(
+            "bad_request",
+            f"{self.model}: {self.provider} refused the request{number}{said}",
+            lasting=True,
+        )
+
+    def network(self, error: Exception, *, begun: bool) -> Fault:
+        """Return the fault for a network that failed; *begun*: after the answer's first bytes."""
+        where = self.host or self.provider
+        mend = f" Check {self.base_variable}." if self.base_variable else ""
+        if isinstance(error, httpx.ConnectTimeout):
+            return Fault("timeout", f"{self.model}: no connection to {where} in time.{mend}")
+        if isinstance(error, httpx.TimeoutException):
+            when = "in the middle of its answer" if begun else "before it answered"
+            return Fault("timeout", f"{self.model}: {where} fell silent {when}.")
+        words = " ".join(str(error).split())
+        if begun:
+            return Fault("broken_stream", f"{self.model}: the connection broke in mid-answer.")
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+            return Fault(
+                "unreachable",
+                f"{self.model}: {where!r} is no usable address.{mend}",
+                lasting=True,
+            )
+        if re.search(
+            r"name or service|nodename|getaddrinfo|name resolution|no address", words, re.I
+        ):
+            return Fault("unreachable", f"{self.model}: there is no host named {where}.{mend}")
+        if "refused" in words.lower():
+            return Fault("unreachable", f"{self.model}: nothing answers at {where}.{mend}")
+        return Fault(
+            "unreachable",
+            f"{self.model}: {where} cannot be reached ({scrub(words)[:LONGEST]}).{mend}",
+        )
+
+    def truncated(self, partial: Reply | None = None) -> Fault:
+        """Return the fault for a stream that ended before the answer did."""
+        return Fault(
+            "broken_stream",
+            f"{self.model}: the answer stopped before its end; the connection was cut.",
+            partial=partial,
+        )
+
+    def garbage(self, sent: bytes) -> Fault:
+        """Return the fault for something in a stream that is no piece of an answer."""
+        shown = scrub(sent[:80].decode("utf-8", "replace"))
+        return Fault(
+            "broken_stream", f"{self.model}: the server sent something unreadable: {shown!r}"
+        )
+
+    def _who(self) -> str:
+        return self.host if self.base_variable and self.host else self.provider
+
+    def _refused(self, number: str, said: str) -> Fault:
+        if self.variable:
+            text = f"{self.model}: {self._who()} refused the key in {self.variable}{number}{said}"
+        else:
+            text = f"{self.model}: {self._who()} refused access{number}{said}"
+        return Fault("refused_key", text, lasting=True)
+
+    def _unknown(self, number: str, said: str, explained: bool) -> Fault:
+        mend = f" Check {self.base_variable}." if self.base_variable and not explained else ""
+        name = self.model.partition("/")[2] or self.model
+        return Fault(
+            "unknown_model",
+            f"{self.model}: {self._who()} knows no model {name!r}{number}; %agent model lists "
+            f"what can be used{said}{mend}",
+            lasting=True,
+        )
+
+
+def missing_key(model: str, variable: str) -> Fault:
+    """Return the fault for a key that is not set, said before any call."""
+    return Fault(
+        "missing_key",
+        f"{model} needs {variable}, which is not set: set it (in a cell: %env {variable}=...) or "
+        "choose another model with %agent model.",
+        lasting=True,
+    )
+
+
+def cancelled(model: str) -> Fault:
+    """Return the fault for a call that was ended on purpose."""
+    return Fault("cancelled", f"{model}: the call was stopped.", lasting=True)
+
+
+def retry_after(headers: Any) -> float | None:
+    """Return the seconds a provider asks to wait, from Retry-After in any of its forms."""
+    if not headers:
+        return None
+    if value := headers.get("retry-after-ms"):
+        with_unit = _number(value)
+        if with_unit is not None:
+            return with_unit / 1000
+    value = headers.get("retry-after")
+    if not value:
+        return None
+    seconds = _number(value)
+    if seconds is None:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (TypeError, ValueError):
+            return None
+    return max(0.0, seconds)
+
+
+def _number(value: str) -> float | None:
+    try:
+        found = float(value.strip().removesuffix("s"))
+    except ValueError:
+        return None
+    return found if 0 <= found < 1e9 else None
+
+
+def describe(error: Any) -> tuple[str, str]:
+    """Return code and message of an error object in any provider's form."""
+    if isinstance(error, list) and error:
+        error = error[0]
+    if not isinstance(error, dict):
+        return "", _one_line(str(error or ""))
+    inner = error.get("error", error)
+    if not isinstance(inner, dict):
+        inner = {**error, "message": inner}
+    words = inner.get("message") or inner.get("detail") or inner.get("msg") or inner.get("error")
+    if isinstance(words, list | dict):
+        words = json.dumps(words)
+    code = " ".join(str(inner[key]) for key in ("code", "type", "status") if inner.get(key))
+    metadata = inner.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("raw"):  # OpenRouter hides the cause in here
+        words = f"{words} {metadata['raw']}"
+    return code, _one_line(str(words or ""))
+
+
+def _said(body: bytes, content_type: str) -> tuple[str, str]:
+    text = body[:100_000].decode("utf-8", "replace")
+    if "html" in content_type or text.lstrip()[:1] == "<":
+        title = re.search(r"<title>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
+        words = title[1] if title else re.sub(r"<[^>]*>", " ", text)
+        return "", _one_line(f"a web page, {words.strip()!r}")
+    try:
+        return describe(json.loads(text))
+    except ValueError:
+        return "", _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    line = scrub(" ".join(text.split()))
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def scrub(text: str) -> str:
+    """Return *text* without keys: those in the environment, and what looks like one."""
+    for name, value in os.environ.items():
+        if len(value) >= 8 and _SECRET_NAME.search(name) and value in text:
+            text = text.replace(value, "[hidden]")
+    return _SECRETS.sub("[hidden]", text)

@@ -1,0 +1,122 @@
+"""Any provider's model as a `ChatModel`: tried again, with fallbacks, within limits, stoppable at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+
+from letta_kernel.models.base import (
+    Cancel,
+    ChatRequest,
+    ErrorKind,
+    ModelError,
+    Piece,
+    Retrying,
+)
+from letta_kernel.models.facts import facts_of
+from letta_kernel.models.faults import Fault, cancelled
+from letta_kernel.models.limits import Limit, limit_of
+from letta_kernel.models.patience import Patience, persistently
+from letta_kernel.models.routes import resolve
+from letta_kernel.models.streaming import Try
+from letta_kernel.models.tokens import count
+from letta_kernel.models.transport import Line
+
+# What another model would not mend, or must not be asked instead for.
+_FINAL: frozenset[ErrorKind] = frozenset(
+    {"bad_request", "context_overflow", "content_filter", "budget", "cancelled", "replay_miss"}
+)
+
+
+class Gateway:
+    """A model of any provider litellm knows; see `base.ChatModel`.
+
+    Sampling parameters it understands beside the provider's own: ``api_base`` (an address) and
+    ``patience`` (a dict of `Patience`'s fields, in seconds).
+    """
+
+    def __init__(self, name: str, fallbacks: Sequence[str] = ()) -> None:
+        facts = facts_of(name)
+        self.name = name
+        self.label = ""
+        self.context_window = facts.context_window
+        self.supports_tools = facts.supports_tools
+        self.supports_reasoning = facts.supports_reasoning
+        self._extra = facts.params
+        self._fallbacks = tuple(fallbacks)
+        self._scale = facts.token_scale
+
+    def count_tokens(self, text: str) -> int:
+        """Return about how many tokens *text* takes."""
+        return count(text, self._scale)
+
+    def stream(self, request: ChatRequest, cancel: Cancel) -> Generator[Piece, None, None]:
+        """Yield pieces and at last one `Reply`; see `base.ChatModel.stream`."""
+        from letta_kernel.models.registry import open_model
+
+        error = yield from self._guarded(self._own(request, cancel))
+        for number, name in enumerate(self._fallbacks, 1):
+            if error is None or error.kind in _FINAL or cancel.cancelled:
+                break
+            yield Retrying(f"{error} Asking {name} instead.", 0.0, number)
+            error = yield from self._guarded(open_model(name).stream(request, cancel))
+        if error is None:
+            return
+        if error.kind == "empty" and error.partial is not None:
+            yield error.partial  # the agent knows what to do about an answer that says nothing
+            return
+        raise error
+
+    def _guarded(self, pieces: Iterator[Piece]) -> Generator[Piece, None, ModelError | None]:
+        """Yield *pieces*; return the error they ended with."""
+        try:
+            yield from pieces
+        except ModelError as error:
+            return error
+        return None
+
+    def _own(self, request: ChatRequest, cancel: Cancel) -> Iterator[Piece]:
+        params = {**self._extra, **request.params}
+        patience = Patience.of(params.pop("patience", None))
+        ends_at = time.monotonic() + patience.total
+
+        def attempt() -> Iterator[Piece]:
+            if cancel.cancelled:
+                raise cancelled(self.name)
+            route = resolve(self.name, request, params)
+            limit = limit_of(route.provider)
+            yield from self._turn(limit, patience, ends_at, cancel)
+            line = Line(
+                connect=patience.connect,
+                first=patience.first,
+                between=patience.between,
+                total=ends_at - time.monotonic(),
+            )
+            try:
+                yield from Try(route, request, params, line, cancel).pieces()
+            except Fault as fault:
+                if fault.kind == "rate_limit" and fault.retry_after:
+                    limit.close_for(min(fault.retry_after, patience.longest_wait))
+                raise
+
+        yield from persistently(
+            attempt, patience, cancel, model=self.name, seconds_left=patience.total
+        )
+
+    def _turn(
+        self, limit: Limit, patience: Patience, ends_at: float, cancel: Cancel
+    ) -> Iterator[Piece]:
+        """Wait until the provider's rate limit lets this call through."""
+        while seconds := limit.ask():
+            if time.monotonic() + seconds > ends_at:
+                raise Fault(
+                    "rate_limit",
+                    f"{self.name}: the rate limit of {limit.provider} leaves no time for this call.",
+                    lasting=True,
+                )
+            if seconds > 0.2:
+                yield Retrying(
+                    f"Waiting {seconds:.0f} s for the rate limit of {limit.provider}.", seconds, 0
+                )
+            if cancel.wait(seconds):
+                raise cancelled(self.name)

@@ -1,0 +1,105 @@
+"""Rate limits per provider, shared by all agents of the process.
+
+What one agent is told (Retry-After, nothing remaining) holds for all others on that provider too. Limits
+of one's own are set by ``LETTA_RATE_LIMITS="openai=60,anthropic=30"``, in requests per minute.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from typing import Any
+
+from letta_kernel.errors import InvalidInputError
+
+_SPACING = 0.05  # seconds between those who waited together, so that they do not all come at once
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Limit:
+    """One provider's door: a token bucket, and a moment before which nobody goes through."""
+
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+        self._lock = threading.Lock()
+        self._closed_until = 0.0
+        self._tokens = 0.0
+        self._filled_at: float | None = None
+
+    def ask(self) -> float:
+        """Return 0 and take a turn, or the seconds after which to ask again."""
+        per_minute = _configured(self.provider)
+        with self._lock:
+            now = time.monotonic()
+            if now < self._closed_until:
+                wait = self._closed_until - now
+                self._closed_until += _SPACING
+                return wait
+            if per_minute is None:
+                return 0.0
+            if self._filled_at is None:
+                self._tokens = max(1.0, per_minute / 10)  # a burst of six seconds' worth
+            else:
+                gained = (now - self._filled_at) * per_minute / 60
+                self._tokens = min(max(1.0, per_minute / 10), self._tokens + gained)
+            self._filled_at = now
+            if self._tokens >= 1:
+                self._tokens -= 1
+                return 0.0
+            return (1 - self._tokens) * 60 / per_minute
+
+    def close_for(self, seconds: float) -> None:
+        """Let nobody through for that long."""
+        with self._lock:
+            self._closed_until = max(self._closed_until, time.monotonic() + seconds)
+
+    def heed(self, headers: Any) -> None:
+        """Close the door if the answer's headers say that nothing is left."""
+        if headers.get("x-ratelimit-remaining-requests", "").strip() == "0":
+            seconds = duration(headers.get("x-ratelimit-reset-requests", ""))
+            if seconds is not None and seconds <= 120:
+                self.close_for(seconds)
+
+
+_limits: dict[str, Limit] = {}
+_limits_lock = threading.Lock()
+
+
+def limit_of(provider: str) -> Limit:
+    """Return the one limit of *provider*."""
+    with _limits_lock:
+        return _limits.setdefault(provider, Limit(provider))
+
+
+def duration(text: str) -> float | None:
+    """Return the seconds of a text such as ``1m30.5s``, ``20ms`` or ``6``; None if it is none."""
+    text = text.strip()
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _configured(provider: str) -> float | None:
+    text = os.environ.get("LETTA_RATE_LIMITS")
+    if not text:
+        return None
+    for entry in text.split(","):
+        name, _, number = entry.partition("=")
+        if name.strip() == provider:
+            try:
+                found = float(number)
+            except ValueError:
+                found = 0.0
+            if found <= 0:
+                raise InvalidInputError(
+                    f"LETTA_RATE_LIMITS: {entry.strip()!r} is no limit; write {provider}=60."
+                )
+            return found
+    return None

@@ -1,0 +1,116 @@
+"""How long a model call waits and how often it is tried again: from the environment or the call itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from tenacity import RetryCallState, stop_before_delay, wait_exponential_jitter
+from tenacity import Retrying as Tenacious
+
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.models.base import Cancel, Piece, Retrying
+from letta_kernel.models.faults import Fault, cancelled
+
+# How many times a call is made in all before it is given up, by what went wrong.
+_TRIES = {"empty": 2, "unreachable": 3, "timeout": 3, "broken_stream": 4, "other": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds and counts; each can be set by ``LETTA_MODEL_<NAME>`` or ``params["patience"]``."""
+
+    connect: float = 10.0  # to open a connection
+    first: float = 300.0  # until the first piece of the answer
+    between: float = 120.0  # between two pieces
+    total: float = 1800.0  # for the whole call, tries and waits included
+    tries: float = 5.0  # how often a call is made before it is given up
+    wait: float = 1.0  # before the second try; doubled each time, with a random share
+    longest_wait: float = 120.0  # the most a provider may ask to wait
+
+    @classmethod
+    def of(cls, given: dict[str, Any] | None = None) -> Patience:
+        """Return the defaults, changed by the environment and then by *given*.
+
+        Raises
+        ------
+        InvalidInputError
+            For a value that is no number above zero, or an unknown name in *given*.
+        """
+        names = [field.name for field in fields(cls)]
+        values: dict[str, float] = {}
+        for name in names:
+            variable = f"LETTA_MODEL_{name.upper()}"
+            if text := os.environ.get(variable):
+                values[name] = _seconds(variable, text)
+        for name, value in (given or {}).items():
+            if name not in names:
+                raise InvalidInputError(f"There is no {name!r} in patience: {', '.join(names)}.")
+            values[name] = _seconds(f"patience[{name!r}]", value)
+        return replace(cls(), **values)
+
+
+def _seconds(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 < number < 1e7:
+        raise InvalidInputError(f"{name} must be a number above zero, not {value!r}.")
+    return number
+
+
+def persistently(
+    attempt: Callable[[], Iterator[Piece]],
+    patience: Patience,
+    cancel: Cancel,
+    *,
+    model: str,
+    seconds_left: float,
+) -> Iterator[Piece]:
+    """Yield the pieces of *attempt*; where it fails for a while, wait and make it again.
+
+    Waits are announced by a `Retrying` piece and end at once when *cancel* is thrown.
+
+    Raises
+    ------
+    Fault
+        The last one, when trying again would not help or would take longer than *seconds_left*.
+    """
+    backoff = wait_exponential_jitter(initial=patience.wait, max=30.0, jitter=patience.wait)
+    too_late = stop_before_delay(seconds_left)
+    state = RetryCallState(Tenacious(), None, (), {})
+    while True:
+        try:
+            yield from attempt()
+            return
+        except Fault as fault:
+            state.set_exception((type(fault), fault, fault.__traceback__))
+            wait = _wait(fault, backoff(state))
+            state.upcoming_sleep = wait
+            most = min(int(patience.tries), _TRIES.get(fault.kind, 99))
+            if (
+                fault.lasting
+                or wait > patience.longest_wait
+                or state.attempt_number >= most
+                or too_late(state)
+            ):
+                raise
+            shown = _shown(fault, wait)
+        yield Retrying(shown, wait, state.attempt_number)
+        if cancel.wait(wait):
+            raise cancelled(model)
+        state.prepare_for_next_attempt()
+
+
+def _wait(fault: Fault, backoff: float) -> float:
+    if fault.retry_after is not None:
+        return fault.retry_after
+    return 0.0 if fault.kind == "empty" else backoff
+
+
+def _shown(fault: Fault, seconds: float) -> str:
+    again = "Trying again" if seconds < 0.5 else f"Trying again in {seconds:.0f} s"
+    return f"{fault} {again}."

@@ -1,0 +1,141 @@
+"""Which model answers: the one named, or the best this machine can use; opened by its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from letta_kernel.models.base import ChatModel
+from letta_kernel.models.facts import ollama_models, served_models
+from letta_kernel.models.providers import KEYLESS, PROVIDERS, Provider, ollama_base
+
+DEMO = "demo"
+LOCAL = "local/"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model this machine can use, or could: ``how`` is one line that says why, or what to do."""
+
+    name: str
+    usable: bool
+    how: str
+    chosen: bool = False
+
+
+def open_model(name: str, *, fallbacks: Sequence[str] = ()) -> ChatModel:
+    """Return the model *name*; nothing is imported from or sent to a provider until it is called.
+
+    Parameters
+    ----------
+    name : ``demo``, ``local/…`` (a model in this process), or ``provider/model`` as litellm names them.
+    fallbacks : models asked in order when this one fails for good.
+
+    Raises
+    ------
+    ModelError
+        For a local model that is not there.
+    """
+    if name == DEMO:
+        from letta_kernel.models.demo import DemoModel
+
+        return DemoModel()
+    if name.startswith(LOCAL):
+        from letta_kernel.models.local import open_local
+
+        local: ChatModel = open_local(name)
+        return local
+    from letta_kernel.models.gateway import Gateway
+
+    return Gateway(name, fallbacks)
+
+
+def choose_model(agent_model: str | None) -> str:
+    """Return the model that would answer now.
+
+    What the agent has; else LETTA_MODEL; else the first provider whose key (or address) is set; else a
+    running Ollama; else the demo model.
+    """
+    if agent_model and agent_model.strip():
+        return agent_model.strip()
+    if named := os.environ.get("LETTA_MODEL", "").strip():
+        return named
+    for provider in PROVIDERS.values():
+        if found := _ready(provider):
+            return found
+    pulled = ollama_models()
+    return f"ollama/{pulled[0]}" if pulled else DEMO
+
+
+def _ready(provider: Provider) -> str | None:
+    """Return the model to use of a provider whose key or own address is set."""
+    variable = provider.key_variable()
+    if provider.name == "openai" and provider.is_elsewhere():
+        # A server of one's own: whatever it serves, if it says so.
+        served = served_models(provider.base_url() or "", os.environ.get(variable or ""))
+        if served:
+            return f"openai/{served[0]['id']}"
+        return provider.model if variable else None
+    return provider.model if variable else None
+
+
+def available() -> list[ModelInfo]:
+    """Return what this machine can use, the chosen one first, then how to get the rest."""
+    chosen = choose_model(None)
+    found: dict[str, str] = {}
+    if named := os.environ.get("LETTA_MODEL", "").strip():
+        found[named] = "LETTA_MODEL"
+    for provider in PROVIDERS.values():
+        variable = provider.key_variable()
+        if provider.name == "openai" and provider.is_elsewhere():
+            base = provider.base_url() or ""
+            for entry in served_models(base, os.environ.get(variable or ""))[:20]:
+                found.setdefault(f"openai/{entry['id']}", f"served at {_shown(base)}")
+        elif variable:
+            found.setdefault(provider.model, f"key in {variable}; any other model of it too")
+    pulled = ollama_models()
+    for model in pulled or ():
+        found.setdefault(f"ollama/{model}", f"Ollama at {_shown(ollama_base())}")
+    found.setdefault(DEMO, "no language model at all: a stand-in that needs nothing")
+    usable = [ModelInfo(name, True, how, name == chosen) for name, how in found.items()]
+    usable.sort(key=lambda info: not info.chosen)
+    return usable + _obtainable(found, pulled is not None)
+
+
+def _obtainable(found: dict[str, str], ollama_runs: bool) -> list[ModelInfo]:
+    rest = [
+        ModelInfo(p.model, False, f"set {p.variable}: %env {p.variables[0][0]}=…")
+        for p in PROVIDERS.values()
+        if p.model not in found and not p.key_variable()
+    ]
+    if ollama_runs:
+        how = "pull one first: ollama pull qwen3"
+    else:
+        how = "install and start Ollama, then: ollama pull qwen3 (or set OLLAMA_HOST)"
+    if not any(name.startswith("ollama/") for name in found):
+        rest.append(ModelInfo("ollama/qwen3", False, how))
+    rest.append(
+        ModelInfo(
+            "openai/NAME",
+            False,
+            "any OpenAI-compatible server (vLLM, llama.cpp, LM Studio): set OPENAI_BASE_URL",
+        )
+    )
+    rest.append(ModelInfo("local//PATH.gguf", False, "a model in this process: a GGUF file"))
+    return rest
+
+
+def known_names() -> list[str]:
+    """Return names worth completing: usable ones, then the providers' default models."""
+    return [info.name for info in available() if not info.name.isupper()]
+
+
+def needs_no_key(name: str) -> bool:
+    """Whether the model *name* runs on a server of one's own, or in this process."""
+    return name == DEMO or name.startswith(LOCAL) or name.partition("/")[0] in KEYLESS
+
+
+def _shown(base: str) -> str:
+    return urlsplit(base).netloc or base

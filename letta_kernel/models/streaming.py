@@ -1,0 +1,278 @@
+"""One try of a model call: the request sent, the stream read, every failure turned into a `Fault`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from letta_kernel.models import transport
+from letta_kernel.models.assembly import FINISHED, Assembly
+from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply
+from letta_kernel.models.costs import usage_of
+from letta_kernel.models.faults import Fault, cancelled, describe, retry_after
+from letta_kernel.models.limits import limit_of
+from letta_kernel.models.readers import (
+    AnthropicReader,
+    ChatReader,
+    LitellmReader,
+    Reader,
+    Unreadable,
+    payloads,
+)
+from letta_kernel.models.routes import Route, litellm
+from letta_kernel.models.thoughts import messages_for, thoughts_to_keep
+from letta_kernel.models.transport import Line
+
+_MOST = 1_000_000  # bytes read of an answer that is not a stream's beginning
+_DRAIN = 0.5  # seconds to wait for the end of a stream after its last event
+
+
+class Try:
+    """A model call made once over *line*."""
+
+    def __init__(
+        self, route: Route, request: ChatRequest, params: dict[str, Any], line: Line, cancel: Cancel
+    ) -> None:
+        self._route = route
+        self._request = request
+        self._params = params
+        self._line = line
+        self._cancel = cancel
+        self._assembly = Assembly()
+        self._begun_at = time.perf_counter()
+        self._first_token: float | None = None
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the pieces and at last the reply; closing ends the request at once.
+
+        Raises
+        ------
+        Fault
+            With what came so far as its ``partial``.
+        """
+        self._cancel.on_cancel(self._line.cut)
+        try:
+            if self._route.door == "litellm":
+                yield from self._through_litellm()
+            else:
+                yield from self._directly()
+        except Fault as fault:
+            if self._line.cut_off or self._cancel.cancelled:
+                raise cancelled(self._route.name) from None
+            fault.partial = fault.partial or self._reply()
+            raise
+        self._assembly.end()
+        yield from self._taken()
+        reply = self._reply()
+        if not reply.text.strip() and not reply.tool_calls and not reply.reasoning:
+            finish = FINISHED.get((self._assembly.finish or "stop").lower(), "stop")
+            if finish in ("stop", "tool_calls"):
+                raise Fault("empty", f"{self._route.name} gave an empty answer.", partial=reply)
+        yield reply
+
+    def _directly(self) -> Iterator[Piece]:
+        route, line, place = self._route, self._line, self._route.place
+        url, headers, body = route.send(self._request, self._params)
+        client = transport.client()
+        try:
+            with line.held():
+                asked = client.build_request("POST", url, headers=headers, content=body)
+                response = client.send(asked, stream=True)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise place.network(error, begun=False) from None
+        with contextlib.closing(response):
+            limit_of(route.provider).heed(response.headers)
+            if response.status_code >= 300:
+                raise place.status(response.status_code, response.headers, self._rest(response))
+            kind = AnthropicReader if route.door == "anthropic" else ChatReader
+            reader: Reader = kind(self._assembly, place)
+            content_type = response.headers.get("content-type", "")
+            if "html" in content_type:
+                raise _no_model_server(route)
+            if "application/json" in content_type:
+                yield from self._whole(reader, self._rest(response))
+            else:
+                yield from self._streamed(reader, response)
+
+    def _streamed(self, reader: Reader, response: httpx.Response) -> Iterator[Piece]:
+        line, place = self._line, self._route.place
+        events = payloads(response.iter_bytes())
+        try:
+            while not reader.done:
+                with line.held():
+                    data = next(events, None)
+                if data is None:
+                    break
+                reader.payload(data)
+                if pieces := self._taken():
+                    line.started()
+                    yield from pieces
+                self._check()
+        except Unreadable as error:
+            raise place.garbage(error.sent) from None
+        except httpx.HTTPError as error:
+            if not reader.complete:
+                raise place.network(error, begun=line.begun) from None
+        if not reader.complete:
+            raise place.truncated()
+        self._drain(events)
+
+    def _drain(self, events: Iterator[bytes]) -> None:
+        """Read the stream's own end, so that the connection serves the next call."""
+        self._line.patience = _DRAIN
+        with contextlib.suppress(httpx.HTTPError, Unreadable), self._line.held():
+            next(events, None)
+
+    def _whole(self, reader: Reader, body: bytes) -> Iterator[Piece]:
+        try:
+            answer = json.loads(body.decode("utf-8", "replace"))
+            if not isinstance(answer, dict):
+                raise Unreadable(body)
+            reader.whole(answer)
+        except (Unreadable, ValueError, RecursionError):
+            raise self._route.place.garbage(body) from None
+        yield from self._taken()
+        if not reader.complete:
+            raise self._route.place.garbage(body)
+
+    def _rest(self, response: httpx.Response) -> bytes:
+        """Return the body of an answer that is no stream."""
+        parts, size = [], 0
+        try:
+            with self._line.held():
+                for part in response.iter_bytes():
+                    parts.append(part)
+                    size += len(part)
+                    if size > _MOST and response.status_code >= 300:
+                        break
+        except httpx.HTTPError as error:
+            if response.status_code < 300:
+                raise self._route.place.network(error, begun=True) from None
+        return b"".join(parts)
+
+    def _through_litellm(self) -> Iterator[Piece]:
+        route, line = self._route, self._line
+        module = litellm()
+        reader = LitellmReader(self._assembly, route.place)
+        params = dict(self._params)
+        asked = bool(params.get("reasoning_effort") or params.get("thinking"))
+        if route.base:
+            params["api_base"] = route.base
+        name = f"{route.provider}/{route.model}"
+        stream: Any = None
+        try:
+            with line.held():
+                stream = module.completion(
+                    model=name,
+                    messages=messages_for(route.provider, self._request.messages, asked=asked),
+                    tools=self._request.tools or None,
+                    tool_choice=self._request.tool_choice if self._request.tools else None,
+                    stream=True,
+                    stream_options={"include_usage": True},
+                    timeout=httpx.Timeout(line.patience, connect=line.connect),
+                    max_retries=0,
+                    num_retries=0,
+                    **params,
+                )
+            chunks = iter(stream)
+            while True:
+                with line.held():
+                    chunk = next(chunks, None)
+                if chunk is None:
+                    break
+                reader.chunk(chunk)
+                if pieces := self._taken():
+                    line.started()
+                    yield from pieces
+                self._check()
+        except Fault:
+            raise
+        except Exception as error:  # litellm's own errors derive from the openai client's
+            raise self._of_litellm(error) from None
+        finally:
+            _close(stream)
+        if not reader.complete:
+            raise route.place.truncated()
+
+    def _of_litellm(self, error: Exception) -> Fault:
+        """Return the fault for what litellm raised; the cause tells networks from answers."""
+        place = self._route.place
+        seen: BaseException | None = error
+        while seen is not None:
+            if isinstance(seen, httpx.TransportError):
+                return place.network(seen, begun=self._first_token is not None)
+            seen = seen.__cause__ or seen.__context__
+        name = type(error).__name__
+        words = describe(getattr(error, "message", "") or str(error))[1]
+        status = getattr(error, "status_code", None)
+        if name == "Timeout":
+            return place.network(httpx.ReadTimeout(words), begun=self._first_token is not None)
+        headers = getattr(getattr(error, "response", None), "headers", None)
+        if not isinstance(status, int) or status < 400:
+            return Fault("other", f"{place.model}: {name}: {words}", lasting=True)
+        code = {"ContextWindowExceededError": "context_length_exceeded"}.get(name, "")
+        code = code or {"ContentPolicyViolationError": "content_filter"}.get(name, "")
+        return place.judge(status, code, words, retry_after(headers))
+
+    def _taken(self) -> list[Piece]:
+        pieces = self._assembly.take()
+        if pieces and self._first_token is None:
+            self._first_token = time.perf_counter() - self._begun_at
+        return pieces
+
+    def _check(self) -> None:
+        if self._cancel.cancelled:
+            raise cancelled(self._route.name)
+        if time.monotonic() > self._line.ends_at:
+            raise Fault(
+                "timeout",
+                f"{self._route.name}: the answer took too long as a whole (LETTA_MODEL_TOTAL).",
+                lasting=True,
+            )
+
+    def _reply(self) -> Reply:
+        route = self._route
+        reply = self._assembly.reply(
+            model=route.name,
+            usage=usage_of(
+                litellm(), route.name, route.provider, route.model, self._assembly.usage
+            ),
+            first_token=self._first_token,
+        )
+        reply.thinking = thoughts_to_keep(
+            route.provider,
+            reply.thinking,
+            reply.reasoning,
+            calls=bool(reply.tool_calls),
+            asked=bool(self._params.get("reasoning_effort") or self._params.get("thinking")),
+        )
+        return reply
+
+
+def _no_model_server(route: Route) -> Fault:
+    mend = f"; check {route.place.base_variable}" if route.place.base_variable else ""
+    return Fault(
+        "unreachable",
+        f"{route.name}: {route.place.host} answered with a web page instead of a model{mend}.",
+        lasting=True,
+    )
+
+
+def _close(stream: Any) -> None:
+    """Close whatever litellm reads from; its wrapper does not do so itself."""
+    for holder in (stream, getattr(stream, "completion_stream", None)):
+        if holder is None:
+            continue
+        for name in ("response", "streaming_response", "_response", "http_response"):
+            inner = getattr(holder, name, None)
+            if inner is not None and hasattr(inner, "close"):
+                with contextlib.suppress(Exception):
+                    inner.close()
+        if hasattr(holder, "close"):
+            with contextlib.suppress(Exception):
+                holder.close()

@@ -1,0 +1,346 @@
+"""HTTP that can be stopped from outside: one pool of connections for every model call of the process.
+
+httpx can neither be interrupted from another thread nor told to wait differently for the first byte
+than for the next. Here every network stream looks at the *line* of the thread that reads it: the line
+says how long to wait, and cutting it shuts the socket down, which wakes the reader at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpcore
+import httpx
+
+_here = threading.local()
+
+KEEP_SECONDS = 55.0  # an idle connection is kept this long; routers forget them after a minute
+CONNECTIONS = 64
+
+
+class Line:
+    """One model call's hold on the network: its patience, and the means to cut it."""
+
+    def __init__(self, *, connect: float, first: float, between: float, total: float) -> None:
+        self.connect = connect
+        self.between = between
+        self.patience = first  # seconds a single read may take; the first ones until text comes
+        self.ends_at = time.monotonic() + total
+        self.begun = False
+        self.cut_off = False
+        self._handle: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Make this the line of the current thread (a generator may be resumed by another one)."""
+        before = getattr(_here, "line", None)
+        _here.line = self
+        try:
+            yield
+        finally:
+            _here.line = before
+
+    def cut(self) -> None:
+        """End whatever is being read or written, from any thread."""
+        with self._lock:
+            self.cut_off = True
+            if self._handle is not None:
+                with contextlib.suppress(OSError):
+                    self._handle.shutdown(socket.SHUT_RDWR)
+
+    def started(self) -> None:
+        """The answer has begun: from now on waits are those between pieces."""
+        self.begun = True
+        self.patience = self.between
+
+    def seconds(self, patience: float) -> float:
+        """Return how long may be waited now; never more than the call as a whole has left."""
+        return max(0.001, min(patience, self.ends_at - time.monotonic()))
+
+    @contextlib.contextmanager
+    def _waiting_for(self, handle: socket.socket | None) -> Iterator[None]:
+        """Whoever cuts the line meanwhile wakes *handle*."""
+        with self._lock:
+            if self.cut_off:
+                raise httpcore.ReadError("cancelled")
+            self._handle = handle
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._handle = None
+        if self.cut_off:
+            raise httpcore.ReadError("cancelled")
+
+
+def _current() -> Line | None:
+    return getattr(_here, "line", None)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection that tells the current line which socket it is waiting for."""
+
+    def __init__(self, inner: httpcore.NetworkStream, handle: socket.socket | None = None) -> None:
+        self._inner = inner
+        if handle is None:
+            real = inner.get_extra_info("socket")
+            # A duplicate: starting TLS takes the first one away, a duplicate still shuts both down.
+            handle = real.dup() if real is not None else None
+        self._handle = handle
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        line = _current()
+        if line is None:
+            return self._inner.read(max_bytes, timeout)
+        with line._waiting_for(self._handle):
+            return self._inner.read(max_bytes, line.seconds(line.patience))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        line = _current()
+        if line is None:
+            self._inner.write(buffer, timeout)
+            return
+        with line._waiting_for(self._handle):
+            self._inner.write(buffer, line.seconds(line.between))
+
+    def close(self) -> None:
+        self._inner.close()
+        if self._handle is not None:
+            self._handle.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        line = _current()
+        if line is None:
+            secured = self._inner.start_tls(ssl_context, server_hostname, timeout)
+        else:
+            with line._waiting_for(self._handle):
+                seconds = line.seconds(line.connect)
+                secured = self._inner.start_tls(ssl_context, server_hostname, seconds)
+        return _Stream(secured, self._handle)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Connects in a helper thread, so that a slow name server or host can be given up at once."""
+
+    def __init__(self) -> None:
+        self._inner = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        line = _current()
+        options = [*(socket_options or ()), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+        if line is None:
+            return _Stream(self._inner.connect_tcp(host, port, timeout, local_address, options))
+        seconds = line.seconds(line.connect)
+        attempt = _Connecting(self._inner, host, port, seconds, local_address, options)
+        return _Stream(attempt.wait(line, seconds))
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._inner.connect_unix_socket(path, timeout, socket_options))
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class _Connecting(threading.Thread):
+    def __init__(self, inner: httpcore.SyncBackend, host: str, port: int, *rest: Any) -> None:
+        super().__init__(name="connect", daemon=True)
+        self._arguments = (inner, host, port, *rest)
+        self._done = threading.Event()
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._stream: httpcore.NetworkStream | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        inner, *arguments = self._arguments
+        try:
+            stream = inner.connect_tcp(*arguments)
+        except BaseException as error:  # raised again in the thread that waits
+            self._error = error
+        else:
+            with self._lock:
+                self._stream = stream
+                if self._given_up:
+                    stream.close()
+        finally:
+            self._done.set()
+
+    def wait(self, line: Line, seconds: float) -> httpcore.NetworkStream:
+        self.start()
+        # Names may resolve to several addresses, each of which gets the whole time: hence our own end.
+        end = time.monotonic() + seconds + 0.5
+        try:
+            while not self._done.wait(0.05):
+                if line.cut_off:
+                    raise httpcore.ConnectError("cancelled")
+                if time.monotonic() > end:
+                    raise httpcore.ConnectTimeout("timed out")
+        except BaseException:
+            with self._lock:
+                self._given_up = True
+                if self._stream is not None:
+                    self._stream.close()
+            raise
+        if self._error is not None:
+            raise self._error
+        assert self._stream is not None
+        return self._stream
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx():
+            yield from self._parts
+
+    def close(self) -> None:
+        close = getattr(self._parts, "close", None)
+        if close is not None:
+            close()
+
+
+@contextlib.contextmanager
+def _as_httpx() -> Iterator[None]:
+    """Turn httpcore's errors into httpx's, which have the same names."""
+    try:
+        yield
+    except Exception as error:
+        kind = getattr(httpx, type(error).__name__, None)
+        if kind is None or not type(error).__module__.startswith("httpcore"):
+            raise
+        raise kind(str(error)) from error
+
+
+class Transport(httpx.BaseTransport):
+    """httpx's transport over our own network streams. Closing a client leaves the shared pool open."""
+
+    def __init__(self, context: ssl.SSLContext, proxy: str | None = None) -> None:
+        common: dict[str, Any] = {
+            "ssl_context": context,
+            "max_connections": CONNECTIONS,
+            "max_keepalive_connections": CONNECTIONS,
+            "keepalive_expiry": KEEP_SECONDS,
+            "network_backend": _Backend(),
+        }
+        if proxy is None:
+            self._pool: httpcore.ConnectionPool = httpcore.ConnectionPool(**common)
+        elif proxy.startswith("socks"):
+            self._pool = httpcore.SOCKSProxy(proxy, **common)
+        else:
+            url = httpx.URL(proxy)
+            auth = (url.username, url.password) if url.username else None
+            self._pool = httpcore.HTTPProxy(
+                str(url.copy_with(userinfo=b"")), proxy_auth=auth, **common
+            )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send *request*; the answer's body is read as the caller iterates over it."""
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        asked = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(
+                scheme=request.url.raw_scheme,
+                host=request.url.raw_host,
+                port=request.url.port,
+                target=request.url.raw_path,
+            ),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        with _as_httpx():
+            answer = self._pool.handle_request(asked)
+        assert isinstance(answer.stream, Iterable)
+        return httpx.Response(
+            status_code=answer.status,
+            headers=answer.headers,
+            stream=_Body(answer.stream),
+            extensions=answer.extensions,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    pid: int
+    transport: Transport
+    client: httpx.Client
+
+
+_shared: _Shared | None = None
+_shared_lock = threading.Lock()
+
+
+def client() -> httpx.Client:
+    """Return the process's one HTTP client (made anew after a fork)."""
+    return _get_shared().client
+
+
+def transport() -> Transport:
+    """Return the transport of `client`, for libraries that make clients of their own."""
+    return _get_shared().transport
+
+
+def _get_shared() -> _Shared:
+    global _shared
+    with _shared_lock:
+        if _shared is None or _shared.pid != os.getpid():
+            context = httpx.create_ssl_context()
+            direct = Transport(context)
+            mounts = {
+                pattern: Transport(context, proxy) if proxy else None
+                for pattern, proxy in _environment_proxies().items()
+            }
+            made = httpx.Client(
+                transport=direct, mounts=mounts, trust_env=False, follow_redirects=True
+            )
+            _shared = _Shared(os.getpid(), direct, made)
+        return _shared
+
+
+def _environment_proxies() -> dict[str, str | None]:
+    """Return httpx mounts for HTTP_PROXY and friends; loopback never goes through a proxy."""
+    from urllib.request import getproxies  # 25 ms, and only once a model is called
+
+    found = getproxies()
+    mounts: dict[str, str | None] = {}
+    for scheme in ("http", "https", "all"):
+        if proxy := found.get(scheme):
+            mounts[f"{scheme}://"] = proxy if "://" in proxy else f"http://{proxy}"
+    if not mounts:
+        return {}
+    for host in [*found.get("no", "").split(","), "localhost", "127.0.0.1", "[::1]"]:
+        host = host.strip()
+        if host == "*":
+            return {}
+        if host:
+            wild = host.startswith(".") or not host.replace(".", "").replace(":", "").isdigit()
+            mounts[f"all://{'*' if wild else ''}{host}"] = None
+    return mounts
