@@ -11,7 +11,7 @@ from typing import Any
 
 from letta_kernel.errors import ToolError
 from letta_kernel.tools.cells import python_of
-from letta_kernel.tools.options import ToolOptions, options_from_ast, options_of
+from letta_kernel.tools.options import ToolOptions, live_options, options_from_ast
 from letta_kernel.tools.schema import FunctionNode, schema_from_source, tool_name
 
 _NO_TOOL = re.compile(r"#\s*no[ -]?tool\b", re.IGNORECASE)
@@ -21,13 +21,13 @@ _NO_TOOL = re.compile(r"#\s*no[ -]?tool\b", re.IGNORECASE)
 class Found:
     """A function that can be a tool.
 
-    ``name`` is what the model sees, ``function`` the name in the notebook. ``source`` is the function with
-    the imports, classes and helpers it needs put before it, as far as they could be found, so that it can
-    run on its own; ``own_source`` is the function alone, as the author wrote it.
+    ``name`` is the function's in the notebook, ``tool_name`` what the model sees. ``source`` is the function
+    with the imports, classes and helpers it needs put before it, as far as they could be found, so that it
+    can run on its own; ``own_source`` is the function alone, as the author wrote it.
     """
 
     name: str
-    function: str
+    tool_name: str
     source: str
     own_source: str
     options: ToolOptions
@@ -116,7 +116,7 @@ def _found(
     earlier: Mapping[str, str],
 ) -> Found:
     live = (namespace or {}).get(node.name)
-    options = options_of(live) or options_from_ast(node)
+    options = live_options(live) or options_from_ast(node)
     own = _text(node, python)
     schema = schema_from_source(python, node.name, namespace)
     schema["name"] = tool_name(node, options)
@@ -124,7 +124,7 @@ def _found(
         schema["description"] = options.description
     before = _needed(node, tree, python, namespace, earlier)
     source = "\n".join([*before, "", "", own]) if before else own
-    return Found(schema["name"], node.name, source, own, options, schema)
+    return Found(node.name, schema["name"], source, own, options, schema)
 
 
 def _seen_name(node: FunctionNode) -> str:

@@ -51,6 +51,17 @@ class ToolOptions:
     dependencies: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 
+    def record_fields(self) -> dict[str, Any]:
+        """Return what a tool's record (`letta_kernel.records.Tool`) takes over, name and text aside."""
+        return {
+            "requires_approval": self.requires_approval,
+            "runs_in": self.runs_in,
+            "parallel_safe": self.parallel_safe,
+            "return_limit": self.return_limit,
+            "time_limit": self.time_limit,
+            "tags": list(self.tags),
+        }
+
 
 _KNOWN = [field.name for field in fields(ToolOptions)]
 
@@ -132,7 +143,13 @@ def tool(function: Any = None, /, **given: Any) -> Any:
     return mark if function is None else mark(function)
 
 
-def options_of(function: Any) -> ToolOptions | None:
+def options_of(function: Any) -> dict[str, Any]:
+    """Return the record fields a live function's ``@tool(...)`` sets; empty where it has none."""
+    found = live_options(function)
+    return found.record_fields() if found else {}
+
+
+def live_options(function: Any) -> ToolOptions | None:
     """Return the options a live function was decorated with, or None."""
     found = getattr(function, MARK, None)
     return found if isinstance(found, ToolOptions) else None

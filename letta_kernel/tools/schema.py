@@ -54,17 +54,31 @@ def schema_from_source(
     ToolError
         One line that names the parameter and says how to mend it.
     """
+    try:
+        return schema_here(source, name, namespace, strict)
+    except UnresolvedError as missing:
+        if not Resolver(parse_source(source)).defines(missing.name):
+            raise ToolError(str(missing)) from None
+    from letta_kernel.tools.sandbox import default_sandbox  # only foreign classes need a process
+
+    return default_sandbox().schema(source, name, strict=strict)
+
+
+def schema_here(
+    source: str, name: str | None, namespace: Mapping[str, Any] | None, strict: bool = False
+) -> dict[str, Any]:
+    """Do what `schema_from_source` does without ever going to the sandbox.
+
+    Raises
+    ------
+    UnresolvedError
+        When a type can be told neither from the source's text nor from *namespace*.
+    ToolError
+        As `schema_from_source`.
+    """
     tree = parse_source(source)
     node = find_function(tree, name)
-    resolver = Resolver(tree, namespace)
-    try:
-        return _schema_of(node, resolver, namespace, options_from_ast(node), strict)
-    except UnresolvedError as missing:
-        if not resolver.defines(missing.name):
-            raise ToolError(str(missing)) from None
-    from letta_kernel.tools.sandbox import schema_in_sandbox  # only foreign classes need a process
-
-    return schema_in_sandbox(source, name, strict=strict)
+    return _schema_of(node, Resolver(tree, namespace), namespace, options_from_ast(node), strict)
 
 
 def parse_source(source: str) -> ast.Module:

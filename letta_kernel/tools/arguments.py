@@ -1,0 +1,330 @@
+"""What a model sends as arguments: read, repaired only where there is no doubt, checked, turned into Python.
+
+Nothing reaches a function unchecked. A mistake becomes one short message that lists every bad field, so that
+the model can mend its call at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import typing
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import WeakKeyDictionary
+
+from letta_kernel.errors import ToolError, nearest
+from letta_kernel.tools.parameters import MISSING, RESERVED, Parameter, adapter, complete
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+    from letta_kernel.records import Tool
+
+DEPTH_LIMIT = 100
+"""Levels of lists and objects in arguments; deeper ones are refused before they are read."""
+
+_FENCE = re.compile(r"\A```[a-zA-Z]*[ \t]*\n(?P<inside>.*?)\n?[ \t]*```\Z", re.DOTALL)
+_STRING_OR_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])', re.DOTALL)
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SHOWN = 60  # characters of a bad value that are quoted back
+_LONGEST = 200  # characters of one field's problem
+
+
+class ToolArgumentError(ToolError):
+    """The arguments of a call cannot be used; one line that lists every bad field."""
+
+
+class _Checked(typing.NamedTuple):
+    parameter: Parameter
+    adapter: TypeAdapter[Any]
+
+
+_signatures: WeakKeyDictionary[Callable[..., Any], dict[str, _Checked]] = WeakKeyDictionary()
+
+
+def parse_arguments(
+    tool: Tool, raw: str, function: Callable[..., Any] | None = None
+) -> dict[str, Any]:
+    """Return the keyword arguments for a call of *tool*, checked and converted.
+
+    Parameters
+    ----------
+    tool
+        The tool that is called; its ``parameters`` say what it takes.
+    raw
+        The JSON text as the model sent it; empty means no arguments.
+    function
+        The live function, if it runs in this process: a parameter that is a model or a date arrives as one.
+        Without it the arguments stay JSON values (in their proper form) and are converted where it runs.
+
+    Raises
+    ------
+    ToolArgumentError
+        One line that lists every bad field.
+    """
+    try:
+        given = read_object(raw)
+    except ToolArgumentError as error:
+        raise ToolArgumentError(f"{tool.name}: {error}") from None
+    if function is None:
+        checked, plain = _from_schema(tool.parameters), True
+    else:
+        checked, plain = checks_of(function), False
+    return _apply(tool.name, given, checked, plain)
+
+
+def check_call(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check and convert JSON values *given* for *function*; as `parse_arguments`, without the text.
+
+    Raises
+    ------
+    ToolArgumentError
+        One line that lists every bad field.
+    """
+    return _apply(name, dict(given), checks_of(function), plain=False)
+
+
+def read_object(raw: str) -> dict[str, Any]:
+    """Read the JSON object a model sent.
+
+    Mended, since there is only one way to read it: a code fence around it, a comma before a closing
+    bracket, line breaks inside strings, an object that was quoted as a string once more. Everything else
+    that is not JSON is refused, above all what was cut off in the middle.
+
+    Raises
+    ------
+    ToolArgumentError
+        One line that says where the text stops being JSON.
+    """
+    text = raw.strip().removeprefix("\ufeff").strip()
+    fence = _FENCE.match(text)
+    text = fence["inside"].strip() if fence else text
+    if not text:
+        return {}
+    if _depth(text) > DEPTH_LIMIT:
+        raise ToolArgumentError(f"the arguments are nested more than {DEPTH_LIMIT} levels deep")
+    try:
+        found = _loads(text)
+    except json.JSONDecodeError as error:
+        mended = _STRING_OR_COMMA.sub(lambda m: "" if m[0] == "," else m[0], text)
+        try:
+            found = _loads(mended)
+        except json.JSONDecodeError:
+            at = f"line {error.lineno} column {error.colno}"
+            raise ToolArgumentError(
+                f"the arguments are not valid JSON ({error.msg} at {at}); send one JSON object"
+            ) from None
+    if isinstance(found, str) and found.strip().startswith("{"):
+        return read_object(found)
+    if not isinstance(found, dict):
+        kind = {list: "a list", str: "a string", type(None): "null"}.get(
+            type(found), "a single value"
+        )
+        raise ToolArgumentError(f"the arguments must be one JSON object, not {kind}")
+    return found
+
+
+def _loads(text: str) -> Any:
+    found = json.loads(
+        text,
+        strict=False,  # line breaks inside strings have one meaning only
+        parse_constant=_refuse_constant,
+        parse_float=_finite,
+        parse_int=_whole,
+        object_pairs_hook=_unique,
+    )
+    return (
+        _without_surrogates(found) if "\\ud" in text.lower() or _SURROGATE.search(text) else found
+    )
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ToolArgumentError(f"{word} is not a JSON number; leave the field out or send null")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ToolArgumentError(f"the number {text[:_SHOWN]} is too large")
+    return value
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # Python reads at most 4300 digits
+        raise ToolArgumentError(f"a number of {len(text):,} digits is too large") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ToolArgumentError(f"the field {twice!r} is given twice")
+    return found
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(one) for one in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
+    return value
+
+
+def _depth(text: str) -> int:
+    if text.count("[") + text.count("{") <= DEPTH_LIMIT:
+        return 0
+    deepest = level = 0
+    for mark in _STRING.sub("", text):
+        if mark in "[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif mark in "]}":
+            level -= 1
+    return deepest
+
+
+def checks_of(function: Callable[..., Any]) -> dict[str, _Checked]:
+    """Return how to check each parameter of a live function, in order."""
+    try:
+        known = _signatures.get(function)
+    except TypeError:  # not every callable can be remembered
+        known = None
+    if known is not None:
+        return known
+    target = inspect.unwrap(function)
+    namespace = getattr(target, "__globals__", {})
+    annotations = getattr(target, "__annotations__", {})
+    try:
+        hints = typing.get_type_hints(target, include_extras=True)
+    except Exception:
+        hints = _hints_from_source(target, namespace)
+    result: dict[str, _Checked] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in RESERVED or parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
+            continue
+        has_default = parameter.default is not parameter.empty
+        field = parameter.default if type(parameter.default).__name__ == "FieldInfo" else None
+        hint = hints.get(parameter.name, Any)
+        made = complete(parameter.name, hint, has_default, field, "normal")
+        result[parameter.name] = _Checked(made, adapter(made.annotation, namespace))
+    quoted = any(isinstance(hint, str) for hint in annotations.values())
+    if isinstance(function, FunctionType) and not quoted:  # quoted names may change their meaning
+        _signatures[function] = result
+    return result
+
+
+def _hints_from_source(function: Any, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Resolve quoted annotations one by one where Python could not resolve them all."""
+    import ast
+
+    from letta_kernel.tools.annotations import Resolver
+
+    resolver = Resolver(ast.Module([], []), namespace)
+    found: dict[str, Any] = {}
+    for name, hint in getattr(function, "__annotations__", {}).items():
+        try:
+            tree = ast.parse(hint, mode="eval").body if isinstance(hint, str) else None
+            found[name] = hint if tree is None else resolver.resolve(tree)
+        except (ToolError, SyntaxError):
+            continue
+    return found
+
+
+def _from_schema(parameters: Mapping[str, Any]) -> dict[str, _Checked]:
+    """Return how to check the parameters a JSON schema lists."""
+    from pydantic import TypeAdapter
+
+    from letta_kernel.tools.fromschema import allows_null, annotation_of
+
+    required = set(parameters.get("required", ()))
+    definitions = parameters.get("$defs", {})
+    result: dict[str, _Checked] = {}
+    for name, schema in (parameters.get("properties") or {}).items():
+        annotation = annotation_of(schema, definitions)
+        null = allows_null(schema)
+        made = Parameter(name, annotation, required=name in required, nullable=null)
+        result[name] = _Checked(made, TypeAdapter(annotation))
+    return result
+
+
+def _apply(
+    tool: str, given: dict[str, Any], checked: Mapping[str, _Checked], plain: bool
+) -> dict[str, Any]:
+    from pydantic import ValidationError
+
+    problems: list[str] = []
+    result: dict[str, Any] = {}
+    for name, (parameter, one) in checked.items():
+        value = given.pop(name, MISSING)
+        if value is None and not parameter.nullable and not parameter.required:
+            value = MISSING  # null for what may be left out means: left out
+        if value is MISSING:
+            if parameter.required:
+                problems.append(f"{name!r} is missing")
+            elif not plain and parameter.default is not MISSING:
+                result[name] = deepcopy(parameter.default)
+            continue
+        try:
+            made = one.validate_json(json.dumps(value))
+            result[name] = one.dump_python(made, mode="json") if plain else made
+        except ValidationError as error:
+            problems += _described(name, value, error)
+        except Exception as error:  # a validator of the author's that fails in a way of its own
+            problems.append(f"{name!r}: {_short(f'{type(error).__name__}: {error}', _LONGEST)}")
+    for name in given:
+        near = nearest(name, list(checked))
+        problems.append(f"{_short(name, _SHOWN)!r} is not one of its arguments{near.rstrip('?')}")
+    if problems:
+        takes = ", ".join(checked) or "no arguments"
+        raise ToolArgumentError(f"{tool}: {'; '.join(problems)}. It takes: {takes}.")
+    return result
+
+
+def _described(name: str, value: Any, error: ValidationError) -> list[str]:
+    """Return one problem for each bad place inside an argument."""
+    places: dict[str, list[str]] = {}
+    shown: dict[str, str] = {}
+    for one in error.errors(include_url=False):
+        path, inside, lost = name, value, False
+        for part in one["loc"]:
+            # Union members and the like stand in the location too; only real steps into the value count.
+            if isinstance(inside, dict) and part in inside:
+                path, inside = f"{path}.{part}", inside[part]
+            elif isinstance(inside, list) and isinstance(part, int) and part < len(inside):
+                path, inside = f"{path}[{part}]", inside[part]
+            elif one["type"] == "missing" and part == one["loc"][-1]:
+                path, lost = f"{path}.{part}", True
+        text = "is missing" if lost else _plain(one["msg"], one["type"])
+        if text not in places.setdefault(path, []):
+            places[path].append(text)
+        if not lost and one["type"] not in ("missing", "extra_forbidden"):
+            shown[path] = f" (got {_short(json.dumps(inside, ensure_ascii=False), _SHOWN)})"
+    return [
+        _short(f"{path!r} {' or '.join(texts)}", _LONGEST) + shown.get(path, "")
+        for path, texts in places.items()
+    ]
+
+
+def _plain(message: str, kind: str) -> str:
+    if kind == "extra_forbidden":
+        return "is not a field of it"
+    if kind == "missing":
+        return "is missing"
+    return message.removeprefix("Input ").removeprefix("Value error, ").replace("\n", " ")
+
+
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,332 @@
+"""Running a tool's source in a process of its own, from a warm start.
+
+What it protects: this process and its memory (variables, keys, the notebook) cannot be reached, no
+environment variable but those given is seen, time, processor time, memory, file size, open files and
+processes are limited, and when the call is over everything it started is ended and its scratch directory
+removed. Only JSON (and pictures as base64) comes back; nothing is unpickled.
+
+What it does **not** protect against: code that means harm. The tool runs as the same user of the operating
+system, so it can read and write that user's files anywhere, use the network, and send signals to the user's
+other processes. Memory is limited per process, not for all processes of a call together. On macOS the memory
+limit is not enforced and a process that leaves its group is not found; on Windows there is no sandbox. For
+tools you do not trust, run the kernel in a container or a virtual machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from letta_kernel.errors import ToolError
+from letta_kernel.models.base import Cancel
+from letta_kernel.records import Tool
+from letta_kernel.tools import dependencies
+from letta_kernel.tools.execute import Outcome, shorten_line
+from letta_kernel.tools.output import OutputFunction, Sink
+from letta_kernel.tools.results import checked_display, shorten
+from letta_kernel.tools.sandbox_talk import Ended, Talk
+from letta_kernel.tools.sandbox_worker import LARGEST
+
+_START = 60.0  # seconds the warm process may take to come up on a busy machine
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from letta_kernel.tools.sandbox_worker import serve; serve(int(sys.argv[2]))"
+)
+# Passed on since programs need them to work at all; none of them holds a secret.
+_PASSED = (
+    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "LD_LIBRARY_PATH", "SYSTEMROOT"),
+)
+_FEW_THREADS = {"OPENBLAS_NUM_THREADS": "4", "OMP_NUM_THREADS": "4", "MPLBACKEND": "agg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may use: seconds, bytes (per process, per file), processes, open files."""
+
+    seconds: float = 180.0
+    memory: int = 2 * 1024**3
+    file_size: int = 100 * 1024**2
+    processes: int = 64
+    open_files: int = 512
+
+
+class Sandbox:
+    """A warm process that forks one for each call; safe to use from several threads.
+
+    Parameters
+    ----------
+    limits
+        What a call may use, unless its tool has a time limit of its own.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._door: socket.socket | None = None
+        self._owner = 0
+
+    def warm(self) -> None:
+        """Start the warm process, so that the first call need not wait for it.
+
+        Raises
+        ------
+        ToolError
+            When it cannot be started.
+        """
+        with self._lock:
+            alive = self._process is not None and self._process.poll() is None
+            if not alive or self._owner != os.getpid():
+                self._start()
+
+    def close(self) -> None:
+        """End the warm process; calls that are under way end by themselves."""
+        with self._lock:
+            door, process = self._door, self._process
+            self._door = self._process = None
+            if door is not None:
+                door.close()
+            if process is not None and self._owner == os.getpid():
+                try:
+                    process.wait(2)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def schema(
+        self, source: str, name: str | None = None, *, strict: bool = False
+    ) -> dict[str, Any]:
+        """Run *source* there and return the schema of its function *name*.
+
+        Raises
+        ------
+        ToolError
+            When the source cannot be run or described; one line.
+        """
+        message = {"kind": "schema", "source": source, "name": name, "strict": strict}
+        seconds = min(30.0, self.limits.seconds)
+        with self._call(message, {}, seconds, Cancel(), lambda stream, text: None) as ended:
+            answer = ended.answer
+        if answer is None:
+            raise ToolError(f"the source cannot be read: {self._why(ended, seconds)}")
+        schema = answer.get("schema")
+        if not isinstance(schema, dict):
+            raise ToolError(shorten(str(answer.get("problem", "the source gave no schema")), 2_000))
+        return schema
+
+    def run(
+        self,
+        tool: Tool,
+        kwargs: Mapping[str, Any],
+        *,
+        environment: Mapping[str, str] | None = None,
+        agent_state: Any = None,
+        on_output: OutputFunction = lambda stream, text: None,
+        cancel: Cancel | None = None,
+    ) -> Outcome:
+        """Call *tool* from its source; *kwargs* are JSON values and are converted there.
+
+        Raises
+        ------
+        ToolError
+            When it cannot be started: a package it needs is missing, or there is no sandbox here.
+        """
+        lack = dependencies.missing(dependencies.declared(tool.source, tool.name))
+        if lack:
+            raise ToolError(f"{tool.name} {lack}")
+        cancel = cancel or Cancel()
+        seconds = tool.time_limit or self.limits.seconds
+        message = {
+            "kind": "call",
+            "source": tool.source,
+            "tool": tool.name,
+            "arguments": _json_values(kwargs),
+            "agent_state": _state_values(agent_state),
+            "return_limit": tool.return_limit,
+        }
+        with self._call(message, environment or {}, seconds, cancel, on_output) as ended:
+            return self._outcome(tool, ended, seconds)
+
+    def _outcome(self, tool: Tool, ended: Ended, seconds: float) -> Outcome:
+        answer = ended.answer
+        if ended.reason == "cancelled":
+            text = "The call was interrupted before it was done."
+            return Outcome("interrupted", text, error=text)
+        if answer is None:
+            text = f"{tool.name} {self._why(ended, seconds)}"
+            return Outcome("error", text, error=text)
+        if "problem" in answer:
+            text = f"{tool.name}: {shorten(str(answer['problem']), 4_000)}"
+            trace = answer.get("traceback")
+            return Outcome("error", text, error=shorten_line(text), traceback=trace and str(trace))
+        failed = answer.get("status") != "ok"
+        text = shorten(str(answer.get("text", "")), tool.return_limit)
+        trace = answer.get("traceback")
+        return Outcome(
+            "error" if failed else "ok",
+            text,
+            checked_display(answer.get("display")),
+            shorten_line(str(answer.get("error") or text)) if failed else None,
+            shorten(str(trace), 20_000) if trace else None,
+        )
+
+    def _why(self, ended: Ended, seconds: float) -> str:
+        """Say why a call ended without an answer."""
+        if ended.reason == "time":
+            return f"took longer than its limit of {seconds:g} seconds and was stopped"
+        if ended.reason == "processes":
+            return f"started more than {self.limits.processes} processes and was stopped"
+        if ended.reason == "garbage":
+            return "sent back something that is no answer"
+        code = ended.code
+        if code is None:
+            return "ended without an answer: its process is gone"
+        if code >= 0:
+            return f"ended its process with exit code {code} without returning"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        hint = {
+            "SIGXCPU": " (it used more processor time than its limit)",
+            "SIGABRT": " (often because its memory was used up)",
+            "SIGKILL": " (often because memory ran out)",
+        }.get(name, "")
+        return f"crashed: its process was ended by {name}{hint}"
+
+    # -- the warm process --------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if not hasattr(os, "fork") or not hasattr(socket, "send_fds"):
+            raise ToolError("the sandbox needs Linux or macOS; run the cell that defines the tool")
+        ours, theirs = socket.socketpair()
+        path = [entry or os.getcwd() for entry in sys.path]
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _BOOT, json.dumps(path), str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=base_environment(),
+            start_new_session=True,  # the stop button's signal must not reach it
+            cwd="/",
+        )
+        theirs.close()
+        ours.settimeout(_START)
+        try:
+            ready = ours.recv(1)
+        except OSError:
+            ready = b""
+        except BaseException:  # the stop button
+            process.kill()
+            ours.close()
+            raise
+        if ready != b"R":
+            process.kill()
+            said = (process.communicate()[1] or b"").decode(errors="replace").strip()
+            ours.close()
+            last = said.splitlines()[-1] if said else "it gave no reason"
+            raise ToolError(f"the sandbox did not start: {last}")
+        if process.stderr is not None:
+            process.stderr.close()
+        ours.settimeout(None)
+        if self._door is not None:
+            self._door.close()
+        self._process, self._door, self._owner = process, ours, os.getpid()
+
+    def _fork(self, descriptors: list[int]) -> None:
+        """Have the warm process fork a keeper that gets *descriptors*."""
+        for attempt in (1, 2):
+            self.warm()
+            with self._lock:
+                door = self._door
+                try:
+                    if door is not None:
+                        socket.send_fds(door, [b"F"], descriptors)
+                        return
+                except OSError:
+                    self.close()
+            if attempt == 2:
+                raise ToolError("the sandbox's process keeps ending; restart the kernel")
+
+    # -- one call ----------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _call(
+        self,
+        message: dict[str, Any],
+        environment: Mapping[str, str],
+        seconds: float,
+        cancel: Cancel,
+        on_output: OutputFunction,
+    ) -> Iterator[Ended]:
+        data = json.dumps(message).encode()
+        if len(data) > LARGEST:
+            raise ToolError(
+                f"the arguments take {len(data):,} bytes, which is too much for the sandbox"
+            )
+        settings = {
+            "environment": {**base_environment(), **environment},
+            "memory": self.limits.memory,
+            "file_size": self.limits.file_size,
+            "processes": self.limits.processes,
+            "open_files": self.limits.open_files,
+            # Only a backstop behind the clock: several threads use up several seconds each second.
+            "cpu_seconds": int(seconds) * (os.cpu_count() or 1) + 5,
+        }
+        request, their_request = socket.socketpair()
+        control, their_control = socket.socketpair()
+        out, their_out = os.pipe()
+        err, their_err = os.pipe()
+        with contextlib.ExitStack() as stack:
+            for channel in (request, control, their_request, their_control):
+                stack.callback(channel.close)
+            stack.callback(os.close, out)
+            stack.callback(os.close, err)
+            with contextlib.ExitStack() as theirs:
+                theirs.callback(os.close, their_out)
+                theirs.callback(os.close, their_err)
+                self._fork([their_request.fileno(), their_control.fileno(), their_out, their_err])
+            their_request.close()
+            their_control.close()
+            head = json.dumps(settings).encode()
+            control.sendall(len(head).to_bytes(4, "big") + head)
+            sink = Sink(on_output)
+            talk = Talk(request, control, out, err, sink, len(data).to_bytes(4, "big") + data)
+            try:
+                yield talk.until_end(seconds, cancel)
+            finally:
+                talk.close()
+                sink.close()
+
+
+def base_environment() -> dict[str, str]:
+    """Return the few environment variables every call gets."""
+    found = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    return {**found, **_FEW_THREADS}
+
+
+@cache
+def default_sandbox() -> Sandbox:
+    """Return the sandbox the whole process shares; its warm process starts with the first call."""
+    return Sandbox()
+
+
+def _json_values(kwargs: Mapping[str, Any]) -> Any:
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(dict(kwargs), fallback=str)
+
+
+def _state_values(state: Any) -> Any:
+    from pydantic_core import to_jsonable_python
+
+    return None if state is None else to_jsonable_python(state, fallback=str)
