@@ -127,7 +127,7 @@ def test_a_raising_tool_shows_one_line_and_leaves_the_agent_usable(bench: Bench)
     returned = next(e for e in bench.send("ada", "Go") if isinstance(e, ToolReturned))
     assert returned.status == "error"
     assert returned.error == "ValueError: too hot"
-    assert 'raise ValueError("too hot")' in (returned.traceback or "")
+    assert "in boom" in (returned.traceback or "")
     bench.server.say("Fine.")
     assert ended(bench.send("ada", "And now?")).stop_reason == "end_turn"
 
@@ -166,9 +166,14 @@ def test_an_interrupt_keeps_partial_text_and_the_history_valid(bench: Bench) -> 
     bench.server.delay = 0.02
     bench.server.say("One two three four five six seven eight nine ten")
 
+    seen = ""
+
     def press_stop(event: object) -> None:
-        if isinstance(event, TextDelta) and "three" in event.text:
-            raise KeyboardInterrupt
+        nonlocal seen
+        if isinstance(event, TextDelta):
+            seen += event.text
+            if "three" in seen:
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         bench.send("ada", "Count", live=press_stop)
