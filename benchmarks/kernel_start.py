@@ -49,7 +49,7 @@ def main() -> None:
     options = parser.parse_args()
     seconds: dict[str, list[float]] = {name: [] for name in KERNELS}
     with tempfile.TemporaryDirectory() as home:
-        for name, command in KERNELS.items():  # files into the page cache, byte code written
+        for command in KERNELS.values():  # files into the page cache, byte code written
             start_once(command, home)
         for number in range(options.rounds):
             order = list(KERNELS) if number % 2 else list(reversed(KERNELS))

@@ -112,7 +112,8 @@ def model(session: Session, given: Arguments) -> Any:
         if given.option("agent") is not None or session.current() is not None:
             agent = session.agent(given.option("agent"))
         now = session.service.model_of(agent.id) if agent else None
-        return panels.models_table(available(), now)
+        found = [{"name": one.name, "note": one.how} for one in available()]
+        return panels.models_table(found, now)
     agent = session.agent(given.option("agent"))
     chosen = None if name.lower() in _NONE else name
     session.service.update_agent(agent.id, model=chosen)
@@ -208,8 +209,9 @@ def help_on(session: Session, given: Arguments) -> Any:
     """Explain the commands, or one of them."""
     topic = given.get("topic")
     if topic is None:
-        rows = [[one.usage, one.summary] for one in COMMANDS.values()]
-        return table(["command", "what it does"], rows, title="%%agent sends a cell; %agent …")
+        rows = [[one.short, one.summary] for one in COMMANDS.values()]
+        title = "%%agent sends a cell. Options of a command: %agent help COMMAND"
+        return table(["command", "what it does"], rows, title=title)
     names = [topic] if topic in COMMANDS else []
     names += [f"{topic} {word}" for word in under(topic)]
     if not names:

@@ -90,9 +90,9 @@ def _values(session: Session, kind: str) -> list[str]:
     if kind == "agent":
         return session.agent_names()
     if kind == "model":
-        from letta_kernel.models.registry import available
+        from letta_kernel.models.registry import known_names
 
-        return [model.name for model in available()]
+        return known_names()
     agent = session.current() if kind else None
     if agent is None:
         return []

@@ -173,7 +173,7 @@ class _Parser:
                 self.found.words[self.left.pop(0).name] = word.text
                 at += 1
         if self.rest:
-            self.found.words[self.left.pop(0).name] = "\n".join(self.rest)
+            self.found.words[self.left.pop(0).name] = " ".join(self.rest)
         missing = [argument for argument in self.left if argument.required]
         if missing:
             raise InvalidInputError(f"{missing[0].name.upper()} is missing. Usage: {self.usage}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from letta_kernel.display import panels
 from letta_kernel.display.tables import Panel
+from letta_kernel.ids import LOCAL_USER
 from letta_kernel.notebook.line import Argument, Arguments, Option
 from letta_kernel.notebook.registry import AGENT, LIMIT, command
 
@@ -32,9 +33,12 @@ def memory(session: Session, given: Arguments) -> Panel:
         return panels.memory_panel(service.blocks(agent.id))
     if value is not None:
         service.write_block(agent.id, label, value, reason="%agent memory")
-    return panels.block_panel(
-        service.block(agent.id, label), service.block_versions(agent.id, label)
-    )
+    names = {LOCAL_USER: "you", agent.id: agent.name}
+    versions = [
+        version.model_copy(update={"actor": names.get(version.actor, version.actor)})
+        for version in service.block_versions(agent.id, label)
+    ]
+    return panels.block_panel(service.block(agent.id, label), versions)
 
 
 @command("tools", options=(AGENT,), summary="what it can call, and how that went")

@@ -31,10 +31,14 @@ class Command:
     options: tuple[Option, ...] = ()
 
     @property
+    def short(self) -> str:
+        """How it is written, without its options."""
+        return " ".join([f"%agent {self.name}", *(one.usage for one in self.arguments)])
+
+    @property
     def usage(self) -> str:
         """How it is written, in one line."""
-        words = [f"%agent {self.name}", *(argument.usage for argument in self.arguments)]
-        return " ".join([*words, *(f"[{option.usage}]" for option in self.options)])
+        return " ".join([self.short, *(f"[{option.usage}]" for option in self.options)])
 
     def parse(self, line: str) -> Arguments:
         """Read what follows the command's name."""
