@@ -18,6 +18,10 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from traitlets.config import Config
+
+# Where client and kernel can, they encrypt what they say; the kernel warns otherwise.
+_ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,6 +56,7 @@ def run(path: Path, kernel: str, timeout: int, save: Path | None) -> int:
         kernel_name=kernel,
         timeout=timeout,
         store_widget_state=False,
+        config=_ENCRYPTED,
         resources={"metadata": {"path": str(path.parent.resolve())}},
         on_cell_start=lambda cell, cell_index: show_source(cell),
         on_cell_executed=lambda cell, cell_index, execute_reply: show_outputs(cell),

