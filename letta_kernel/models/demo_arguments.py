@@ -87,6 +87,8 @@ def fill(tool: ToolSpec, text: str, found: Found | None = None) -> Filled:
         _fill_list(parameter, found, taken, filled, alone=len(rest) == 1)
     _fill_numbers([p for p in rest if p.type in ("number", "integer")], found, taken, filled, tool)
     strings = [p for p in rest if p.type == "string"]
+    about = _about(tool)
+    _fill_pairs(strings, found, taken, filled, about)
     candidates = _candidates(strings, text, found, taken, tool)
     _assign(strings, candidates, taken, filled, tool)
     for parameter in [p for p in strings if p.required and p.name not in filled.arguments]:
@@ -233,6 +235,22 @@ def _number(parameter: Parameter, value: float) -> int | float:
     return int(value) if parameter.type == "integer" else lore.figure(value)
 
 
+def _fill_pairs(
+    parameters: list[Parameter], found: Found, taken: list[Span], filled: Filled, about: set[str]
+) -> None:
+    """Give *height and weight*, *between Rome and Pisa* to parameters of one kind, in order."""
+    needed = [p for p in parameters if p.required]
+    if len(needed) < 2 or len({p.kind for p in needed}) > 1 or needed[0].kind in ("text", "date", "currency"):
+        return
+    for raw in found.lists:
+        spans = [_bared(span, about, True) if span.kind == "phrase" else span for span in raw]
+        if len(spans) == len(needed) and spans[0].kind != "number" and not any(_overlaps(s, taken) for s in spans):
+            for parameter, span in zip(needed, spans, strict=True):
+                filled.arguments[parameter.name] = span.text
+                taken.append(span)
+            return
+
+
 # -- strings -----------------------------------------------------------------------------------------
 
 
@@ -240,10 +258,29 @@ def _candidates(
     parameters: list[Parameter], text: str, found: Found, taken: list[Span], tool: ToolSpec
 ) -> list[Span]:
     spans = [span for span in found.typed if span.kind != "number" or not _overlaps(span, taken)]
-    spans += [_head_stripped(span) for span in (*found.names, *found.phrases)]
+    about = _about(tool)
+    places = any(p.kind in ("place", "person") for p in parameters)
+    spans += [_head_stripped(span) for span in found.names]
+    spans += [_head_stripped(_bared(span, about, places)) for span in found.phrases]
     if any(p.kind in ("text", "thing") for p in parameters):
         spans += _payloads(text)
     return [span for span in spans if span.text and not _overlaps(span, taken)]
+
+
+def _bared(span: Span, about: set[str], both_ends: bool) -> Span:
+    """Cut the tool's own words off a phrase: ``weather tokyo`` names Tokyo."""
+    tokens = list(lore.WORD.finditer(span.text))
+    first, last = 0, len(tokens)
+    while first < last - 1 and _is_of(tokens[first].group(), about):
+        first += 1
+    while both_ends and last - 1 > first and _is_of(tokens[last - 1].group(), about):
+        last -= 1
+    if (first, last) == (0, len(tokens)):
+        return span
+    start, end = tokens[first].start(), tokens[last - 1].end()
+    lead = (*span.lead, *(token.group().casefold() for token in tokens[:first]))[-3:]
+    follow = tokens[last].group().casefold() if last < len(tokens) else span.follow
+    return Span(span.kind, span.start + start, span.start + end, span.text[start:end], None, lead, follow)
 
 
 def _head_stripped(span: Span) -> Span:
@@ -326,18 +363,21 @@ def _assign(
     filled: Filled,
     tool: ToolSpec,
 ) -> None:
-    about = {lore.stem(word) for word, weight in tool.words if weight >= 0.35}
+    about = _about(tool)
     scored = []
+    # "weather tokyo": the only thing named is for the only thing needed
+    alone = len(tool.needed) == 1 and len(candidates) == 1 and tool.needed[0].kind in ("place", "person", "thing")
+    enough = 1.0 if alone else ENOUGH
     for at, parameter in enumerate(parameters):
         for place, span in enumerate(candidates):
             score = _suits(parameter, span, at)
             if span.kind == "phrase" and all(
-                lore.stem(word) in about for word in lore.words(span.text)
+                _is_of(word, about) for word in lore.words(span.text)
             ):
                 score -= (
                     1.5  # "the heating", "the rows": what the tool is about, not a value for it
                 )
-            if score >= (ENOUGH if parameter.required else SURE):
+            if score >= (enough if parameter.required else SURE):
                 scored.append((score, at, place))
     for _score, at, place in sorted(
         scored, key=lambda entry: (-entry[0], entry[1], candidates[entry[2]].start)
@@ -444,7 +484,7 @@ def _fill_remainder(
     if parameter.kind != "text":
         return
     start = imperative_start(text)
-    about = {word for word, weight in tool.words if weight >= 0.35}
+    about = _about(tool)
     tokens = list(lore.WORD.finditer(text, start))
     at = 0
     while at < len(tokens):
@@ -472,3 +512,11 @@ def _fill_remainder(
 
 def _overlaps(span: Span, taken: list[Span]) -> bool:
     return any(span.overlaps(other) for other in taken)
+
+
+def _about(tool: ToolSpec) -> set[str]:
+    return {word for word, weight in tool.words if weight >= 0.35}
+
+
+def _is_of(word: str, about: set[str]) -> bool:
+    return any(lore.same_word(word, other) for other in about)

@@ -12,6 +12,8 @@ from letta_kernel.models.demo_spans import Found, find
 
 CALL = 0.50
 """A score from which a tool is called."""
+CALL_FOR_QUESTION = 0.60
+"""The same for a question, which may be one of general knowledge."""
 SURE = 0.68
 """A score from which a tool wins over another reading of the message."""
 
@@ -23,6 +25,7 @@ _OPERATORS = (
     (re.compile(r"\d\s*[/÷]\s*[\d(]"), "divide"),
     (re.compile(r"\d\s*(?:\^|\*\*)\s*[\d(]"), "power"),
     (re.compile(r"\d!"), "factorial"),
+    (re.compile(r"\d ?%"), "percent"),
     (re.compile(r"√\s*\d"), "square root"),
 )
 _GENERAL = re.compile(
@@ -44,7 +47,12 @@ class Choice:
 def choose(text: str, tools: list[ToolSpec]) -> Choice | None:
     """Return the tool *text* asks for, or None where no tool comes near."""
     ranked = rank(text, tools)
-    return ranked[0] if ranked and ranked[0].score >= CALL else None
+    return ranked[0] if ranked and ranked[0].score >= enough(text) else None
+
+
+def enough(text: str) -> float:
+    """Return the score from which a tool is called; what may be a question of general knowledge needs more."""
+    return CALL_FOR_QUESTION if _GENERAL.match(text) else CALL
 
 
 def rank(text: str, tools: list[ToolSpec]) -> list[Choice]:
@@ -66,9 +74,12 @@ def _score(tool: ToolSpec, text: str, found: Found) -> Choice:
     if _called_by_name(tool, text):
         return Choice(tool, filled, 1.0)
     said = lore.content_words(_masked(text, [*filled.used, *_values(found)])) + _operators(text)
-    about = {lore.stem(word) for word, _ in tool.words}
     for start, end in filled.used:  # "the front door" is a value, and yet speaks for lock_door
-        said += [word for word in lore.content_words(text[start:end]) if lore.stem(word) in about]
+        said += [
+            word
+            for word in lore.content_words(text[start:end])
+            if any(lore.same_word(word, other) for other, _ in tool.words)
+        ]
     if not said:
         return Choice(tool, filled, 0.0)
     named, covered = _named(tool, said), _covered(tool, said)

@@ -88,7 +88,8 @@ _LEADING = re.compile(
 )
 _NAME_OF_ME = re.compile(
     r"^(?:my (?:full |first |real |nick)?name(?:'s| is)(?: now| actually| really)?|"
-    r"i(?:'m| am) (?:now |actually )?(?:called|named)|i go by|"
+    r"i(?:'m| am) (?:now |actually )?(?:called|named)|i go by|the name(?:'s| is)|"
+    r"(?:it's|it is|this is)(?= (?-i:[A-Z])[\w'. -]* (?:here|speaking)$)|you(?:'re| are) (?:talking|speaking) (?:to|with)|"
     r"(?:everybody|everyone|people|friends|you)?(?: can| may| should| could)?\s*(?:just )?call(?:s)? me)\s+",
     I,
 )
@@ -187,9 +188,15 @@ def strip_openers(text: str) -> str:
 
 def asked_to_keep(text: str) -> tuple[str, Statement] | None:
     """Return the strength (``strong``, ``weak``) and content of a request to remember, if it is one."""
+    if re.match(r"(?:[\w,!]+ ){0,2}(?:can|could|would|will) you\b", text, I):
+        # "could you remember that …?" is a request, "can you remember my name?" a question
+        if not re.search(r"\bthat\b|:|\b(?:is|are|was|were|am|has|have|will|i'm|my \w+'s|i \w+)\b|\w's\b", text.split("you", 1)[1], I):
+            return None
+        text = text.rstrip("? ")
     bare = strip_openers(text)
     asked_after = re.search(
-        r"[\s,;.-]+(?:so |and )?(?:please )?(?:remember|note|keep|store|save|memori[sz]e) (?:that|this|it)\b(?: please)?\W*$",
+        r"(?:[\s,;.-]+(?:so |and )?(?:please )?(?:remember|note|keep|store|save|memori[sz]e|don't forget) (?:that|this|it)\b|"
+        r"[\s]*[,;.-]\s*(?:so |and )?(?:please )?(?:remember|don't forget|keep that in mind|bear that in mind))(?: please)?\W*$",
         text,
         I,
     )
@@ -309,6 +316,8 @@ def is_certain(clause: str) -> bool:
     if re.match(r"^my (?:wife|husband|son|daughter|sister|brother|mother|father|mum|mom|dad|partner|boss|friend|"
                 r"girlfriend|boyfriend|cat|dog|kids|children|parents|colleague|aunt|uncle|grand\w+)\b", clause, I):  # fmt: skip
         return len(clause.split()) > 3
+    if match := re.match(r"[\w ]{2,40} (?:is|are) (?:not )?(?:my|our) (?P<what>[\w' -]+)$", clause, I):
+        return lore.words(match["what"])[-1] not in _TRANSIENT_NOUNS
     if match := _SELF.match(clause):
         what = match["what"]
         return (
@@ -395,6 +404,7 @@ def _fact(clause: str) -> Fact:
     clause = re.sub(r"^((?:i|we)(?:'m| am| are|'re)?) now\b", r"\1", clause, flags=I)
     clause = re.sub(r"^(my [\w ]+? (?:is|are)) now\b", r"\1", clause, flags=I)
     if slot == ("name",):
+        clause = re.sub(r"\s+(?:here|speaking)$", "", clause)
         if match := _NAME_OF_ME.match(clause):
             name = clause[match.end() :]
             if re.match(r"i go by", clause, I):

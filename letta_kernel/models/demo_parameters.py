@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -111,6 +112,13 @@ _PREPOSITIONS: dict[str, tuple[str, ...]] = {
     "user": ("for", "of"),
     "items": (),
 }
+_USUAL = {
+    "place": ("in", "for", "at", "of"),
+    "person": ("for", "to", "of", "with", "by"),
+    "date": ("on", "for"),
+    "time": ("at", "for"),
+    "thing": ("of", "in", "for"),
+}
 _UNITS: dict[str, frozenset[str]] = {
     "kg": frozenset({"kg", "kilo", "kilos", "kilogram", "kilograms", "weight"}),
     "m": frozenset({"m", "metre", "metres", "meter", "meters", "height", "tall"}),
@@ -121,6 +129,7 @@ _UNITS: dict[str, frozenset[str]] = {
     "s": frozenset({"s", "sec", "secs", "second", "seconds"}),
     "deg": frozenset({"degree", "degrees", "celsius", "°c", "c", "°", "temperature"}),
     "pct": frozenset({"%", "percent", "percentage"}),
+    "m2": frozenset({"square", "sqm", "area"}),
     "people": frozenset({"people", "persons", "guests", "adults", "of us"}),
     "year": frozenset({"year", "years", "age", "old"}),
 }
@@ -203,12 +212,12 @@ def _about(
 
     for word in lore.name_parts(name):
         put(word, 1.0)
-    for word in lore.content_words(description.split("\n\n")[0]):
+    for word in lore.content_words(_without_examples(description.split("\n\n")[0])):
         put(word, 0.9)
     for parameter in parameters:
         for word in lore.name_parts(parameter.name):
             put(word, 0.8)
-        for word in lore.content_words(parameter.description):
+        for word in lore.content_words(_without_examples(parameter.description)):
             put(word, 0.6)
         for choice in parameter.choices:
             for word in lore.words(str(choice)):
@@ -242,10 +251,10 @@ def _parameter(name: str, schema: dict[str, Any], required: bool) -> Parameter:
         own_words=frozenset(parts),
         cue_words=frozenset(
             word
-            for word in (*parts, *lore.content_words(description))
+            for word in (*parts, *lore.content_words(_without_examples(description)))
             if word not in lore.GENERIC and (word not in lore.STOP or word in parts)
         ),
-        prepositions=_prepositions(parts, description),
+        prepositions=_prepositions(parts, description) or _USUAL.get(_kind(parts, description, schema), ()),
         units=frozenset().union(
             *(
                 aliases
@@ -256,6 +265,10 @@ def _parameter(name: str, schema: dict[str, Any], required: bool) -> Parameter:
         choices=choices,
         items=items,
     )
+
+
+def _without_examples(description: str) -> str:
+    return re.sub(r"[,;(]?\s*\b(?:such as|e\.g\.|for example|for instance|like)\b[^.;)]*", "", description)
 
 
 def _concrete(schema: dict[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,9 @@ _TOPIC = re.compile(
     r"(?:about|on|regarding|concerning|for|with|mentioning)?\s*)?(?P<topic>.+?)\W*$",
     I,
 )
+_WHAT_ABOUT = re.compile(
+    r"^(?:(?:and|ok|okay|so|now)[\s,]+)*(?:(?:what|how) about|and(?= (?:in|for|with|from|to|of|at|on)\b))\s*(?P<other>[^?]{1,80})\??$", I
+)
 _WHERE = re.compile(
     r"\b(?:in|into|through|from) (?:your |our |my |the |this |earlier |previous |past |old |whole |entire )*(?:archiv\w+(?: (?:memory|storage|store))?|"
     r"long[- ]term (?:memory|storage)|memory|memories|conversations?|messages|history|chats?|notes|discussions?)\b",
@@ -146,6 +149,12 @@ def topic(text: str) -> str:
     }
     kept = [word for word in lore.content_words(bare) if word not in skip]
     return " ".join(kept) or bare.strip(" ?.!")
+
+
+def what_about(text: str) -> str | None:
+    """Return what *and what about …?* or *and in …?* asks after, None for anything else."""
+    match = _WHAT_ABOUT.match(text.strip())
+    return match["other"].strip(" ?.!") if match else None
 
 
 def sentences(text: str) -> list[str]:

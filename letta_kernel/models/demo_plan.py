@@ -8,7 +8,7 @@ from typing import Any
 
 from letta_kernel.models import demo_facts, demo_parts, demo_recall, demo_say
 from letta_kernel.models.demo_arguments import Filled, fill, fill_answer
-from letta_kernel.models.demo_choice import CALL, SURE, Choice, rank
+from letta_kernel.models.demo_choice import CALL, SURE, Choice, choose, rank
 from letta_kernel.models.demo_facts import Fact, Statement
 from letta_kernel.models.demo_parameters import ToolSpec
 from letta_kernel.models.demo_scene import Scene
@@ -45,6 +45,8 @@ def plan(scene: Scene) -> list[Step]:
     small = demo_parts.small_talk(message)
     if small:
         return [Step("say", text=demo_say.SMALL_TALK[small])]
+    if (again := _once_more(scene)) is not None:
+        return [again]
     steps: list[Step] = []
     for part in demo_parts.requests(message, lambda piece: _stands_alone(scene, piece)):
         steps.extend(_respond(scene, part, steps))
@@ -80,6 +82,24 @@ def _follow_up(scene: Scene) -> list[Step] | None:
     if small in ("never mind", "no", "bye"):
         return [Step("say", text=demo_say.SMALL_TALK["never mind"])]
     return _complete(scene, tool)
+
+
+def _once_more(scene: Scene) -> Step | None:
+    """Return the last call with other values, for *and what about Stavanger?*."""
+    other = demo_parts.what_about(scene.message)
+    tool = scene.tools.get(scene.last_call.name) if scene.last_call else None
+    if other is None or tool is None or scene.last_call is None or tool.name in CORE:
+        return None
+    if choose(scene.message, own_tools(scene)) is not None:
+        return None  # it names what it wants
+    changed = fill(tool, other).arguments
+    if not changed and len(tool.needed) == 1:
+        value = fill_answer(tool.needed[0], other)
+        changed = {tool.needed[0].name: value} if value is not None else {}
+    if not changed:
+        return None
+    arguments = {**scene.last_call.arguments, **changed}
+    return Step("tool", tool.name, arguments, why=f"The same again: `{tool.name}`.")
 
 
 def demo_parts_yes(message: str) -> bool:
@@ -183,8 +203,7 @@ def _respond(scene: Scene, part: str, earlier: list[Step]) -> list[Step]:
     if demo_parts.is_refusal(part) and not (kept and kept[0] == "strong"):
         return [Step("say", text=demo_say.REFUSED)]
     own = own_tools(scene)
-    ranked = rank(part, own)
-    best = ranked[0] if ranked and ranked[0].score >= CALL else None
+    best = choose(part, own)
     about = demo_parts.about_self(part)
     if about and not (best and best.score >= SURE and not best.filled.missing and best.tool.needed):
         told = {

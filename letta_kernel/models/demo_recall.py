@@ -68,6 +68,10 @@ _SLOT_SIGNS = {
         re.IGNORECASE,
     ),
 }
+_HOW_TO = re.compile(
+    r"\b(?:how (?:do|can|should|could|would|might|to) (?:i|we)|^(?:can|could|should|may) (?:i|we)|tell me|show me|give me|for me|to me|let me)\b",
+    re.IGNORECASE,
+)
 _PERSONAL = re.compile(r"\b(?:i|i'm|i've|me|my|mine|myself|we|our|us|ours)\b", re.IGNORECASE)
 
 
@@ -102,14 +106,16 @@ def segments(block: Block) -> list[Segment]:
 
 
 def is_personal(text: str) -> bool:
-    """Tell whether a question is about the user."""
-    return bool(_PERSONAL.search(text))
+    """Tell whether a question is about the user (*how do I cook rice* is not)."""
+    return bool(_PERSONAL.search(_HOW_TO.sub(" ", text)))
 
 
 def answer(scene: Scene, question: str) -> list[Segment]:
     """Return the notes that answer *question*, best first; none where nothing surely does."""
     asked = [word for word in lore.words(question) if _tells(word)]
     asked = _drop_verbs(asked, question)
+    if re.search(r"\bwho (?:am i|i am)\b", question, re.IGNORECASE):
+        asked = ["name"]
     if not asked:
         return []
     personal = is_personal(question)

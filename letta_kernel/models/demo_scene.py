@@ -48,6 +48,7 @@ class Scene:
     blocks: list[Block] = field(default_factory=list)
     retrieved: list[str] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
+    last_call: Done | None = None  # the last one before the message
     before: list[tuple[str, str]] = field(default_factory=list)  # (user, answer), oldest first
     tools: dict[str, ToolSpec] = field(default_factory=dict)
     event: bool = False
@@ -81,6 +82,7 @@ def read(request: ChatRequest) -> Scene:
             if asked is not None:
                 exchange.append((asked, answer))
             asked, answer, open_calls = text, "", {}
+            scene.last_call = scene.done[-1] if scene.done else scene.last_call
             scene.event, scene.retrieved, scene.done, scene.rule = bool(event), retrieved, [], ""
         elif role == "assistant":
             answer = content or answer

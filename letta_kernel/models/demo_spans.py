@@ -295,6 +295,7 @@ def _phrases(text: str, typed: list[Span]) -> Iterator[Span]:
             or not word[0].isalnum()
             or word.casefold() in lore.STOP | lore.PREPOSITIONS
             or verb
+            or (word.endswith("ly") and len(word) > 5)
         ):
             yield from close()
             continue

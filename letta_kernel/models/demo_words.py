@@ -41,7 +41,7 @@ GENERIC = frozenset(
 """Words of tool names and descriptions that many tools share."""
 
 _FAMILIES = """
-weather forecast rain rainy raining snow snowing sunny sunshine cloudy warm cold hot windy storm humid outside outdoors
+weather forecast rain rainy raining snow snowing sunny sunshine cloudy warm cold hot windy storm humid outside outdoors umbrella
 temperature heating heat thermostat degrees celsius warm radiator
 add sum plus total together addition
 subtract minus less difference take away
@@ -49,6 +49,7 @@ multiply times product multiplied factor
 divide divided quotient ratio split
 power raised exponent squared cubed
 average mean
+discount off pay sale reduction rebate percent
 money currency dollar dollars euro euros pound pounds yen franc francs rupee rupees peso krona usd eur gbp jpy chf cents price exchange
 convert exchange change turn
 alarm wake clock ring
@@ -183,6 +184,7 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("e") else word
 
 
+@lru_cache(maxsize=50_000)
 def same_word(one: str, other: str) -> bool:
     """Tell whether two words are forms of one."""
     a, b = stem(one), stem(other)
