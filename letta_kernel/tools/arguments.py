@@ -31,6 +31,7 @@ _FENCE = re.compile(r"\A```[a-zA-Z]*[ \t]*\n(?P<inside>.*?)\n?[ \t]*```\Z", re.D
 _STRING_OR_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])', re.DOTALL)
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_DIGITS = 300  # of a whole number; longer ones would become infinite where a float is wanted
 _SHOWN = 60  # characters of a bad value that are quoted back
 _LONGEST = 200  # characters of one field's problem
 
@@ -155,10 +156,9 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:  # Python reads at most 4300 digits
-        raise ToolArgumentError(f"a number of {len(text):,} digits is too large") from None
+    if len(text) > _DIGITS:
+        raise ToolArgumentError(f"a number of {len(text):,} digits is too large")
+    return int(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -285,8 +285,9 @@ def _apply(
         except Exception as error:  # a validator of the author's that fails in a way of its own
             problems.append(f"{name!r}: {_short(f'{type(error).__name__}: {error}', _LONGEST)}")
     for name in given:
-        near = nearest(name, list(checked))
-        problems.append(f"{_short(name, _SHOWN)!r} is not one of its arguments{near.rstrip('?')}")
+        near = nearest(name, list(checked)).strip()
+        hint = f" ({near[0].lower()}{near[1:]})" if near else ""
+        problems.append(f"{_short(name, _SHOWN)!r} is not one of its arguments{hint}")
     if problems:
         takes = ", ".join(checked) or "no arguments"
         raise ToolArgumentError(f"{tool}: {'; '.join(problems)}. It takes: {takes}.")

@@ -12,7 +12,7 @@ from typing import Any
 from letta_kernel.errors import ToolError
 from letta_kernel.tools.cells import python_of
 from letta_kernel.tools.options import ToolOptions, live_options, options_from_ast
-from letta_kernel.tools.schema import FunctionNode, schema_from_source, tool_name
+from letta_kernel.tools.schema import FunctionNode, schema_from_source
 
 _NO_TOOL = re.compile(r"#\s*no[ -]?tool\b", re.IGNORECASE)
 
@@ -118,10 +118,7 @@ def _found(
     live = (namespace or {}).get(node.name)
     options = live_options(live) or options_from_ast(node)
     own = _text(node, python)
-    schema = schema_from_source(python, node.name, namespace)
-    schema["name"] = tool_name(node, options)
-    if options.description:
-        schema["description"] = options.description
+    schema = schema_from_source(python, node.name, namespace, options=options)
     before = _needed(node, tree, python, namespace, earlier)
     source = "\n".join([*before, "", "", own]) if before else own
     return Found(node.name, schema["name"], source, own, options, schema)

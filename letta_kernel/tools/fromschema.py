@@ -128,7 +128,13 @@ def _object(schema: Mapping[str, Any], definitions: Mapping[str, Any], level: in
 
 
 def _bounded(kind: Any, schema: Mapping[str, Any], keywords: Mapping[str, str]) -> Any:
-    from pydantic import Field
+    from pydantic import Field, TypeAdapter
+    from pydantic_core import SchemaError
 
     found = {ours: schema[theirs] for theirs, ours in keywords.items() if theirs in schema}
+    if "pattern" in found:
+        try:
+            TypeAdapter(Annotated[str, Field(pattern=found["pattern"])])
+        except SchemaError:  # look-around and the like, which pydantic's engine does not know
+            del found["pattern"]
     return Annotated[kind, Field(**found)] if found else kind

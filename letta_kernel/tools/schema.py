@@ -29,6 +29,8 @@ def schema_from_source(
     name: str | None = None,
     namespace: Mapping[str, Any] | None = None,
     strict: bool = False,
+    *,
+    options: ToolOptions | None = None,
 ) -> dict[str, Any]:
     """Return the OpenAI function schema of a function in *source*.
 
@@ -43,6 +45,8 @@ def schema_from_source(
         source from elsewhere: what plain names cannot tell is then worked out in the sandbox.
     strict
         Make the strict form for providers' structured output.
+    options
+        What ``@tool(...)`` said, where it is known already; None: read from the source.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def schema_from_source(
         One line that names the parameter and says how to mend it.
     """
     try:
-        return schema_here(source, name, namespace, strict)
+        return schema_here(source, name, namespace, strict, options)
     except UnresolvedError as missing:
         if not Resolver(parse_source(source)).defines(missing.name):
             raise ToolError(str(missing)) from None
@@ -65,7 +69,11 @@ def schema_from_source(
 
 
 def schema_here(
-    source: str, name: str | None, namespace: Mapping[str, Any] | None, strict: bool = False
+    source: str,
+    name: str | None,
+    namespace: Mapping[str, Any] | None,
+    strict: bool = False,
+    options: ToolOptions | None = None,
 ) -> dict[str, Any]:
     """Do what `schema_from_source` does without ever going to the sandbox.
 
@@ -78,7 +86,8 @@ def schema_here(
     """
     tree = parse_source(source)
     node = find_function(tree, name)
-    return _schema_of(node, Resolver(tree, namespace), namespace, options_from_ast(node), strict)
+    options = options or options_from_ast(node)
+    return _schema_of(node, Resolver(tree, namespace), namespace, options, strict)
 
 
 def parse_source(source: str) -> ast.Module:
