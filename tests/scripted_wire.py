@@ -171,6 +171,8 @@ def split(text: str, pieces: int) -> list[str]:
 
 def plain(answer: Answer, body: dict[str, Any], path: str) -> str:
     """Return the answer as one JSON document."""
+    if path.endswith("/messages"):
+        return json.dumps(anthropic_plain(answer, body))
     message: dict[str, Any] = {"role": "assistant", "content": answer.text or None}
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning
@@ -203,6 +205,23 @@ def events(answer: Answer, body: dict[str, Any], path: str) -> Iterator[Any]:
             else:
                 yield given
         return
+    form = anthropic_stream if path.endswith("/messages") else _chat_stream
+    deltas, ending = form(answer, body)
+    middle = max(1, len(deltas) // 2) if answer.junk or answer.cut else len(deltas)
+    yield from deltas[:middle]
+    if answer.junk:
+        yield answer.junk
+    if answer.cut == "line":
+        yield deltas[middle][:-20] if middle < len(deltas) else b'data: {"id": "chat'
+    if answer.cut:
+        return
+    if answer.hang:
+        yield answer.hang
+    yield from deltas[middle:]
+    yield from ending
+
+
+def _chat_stream(answer: Answer, body: dict[str, Any]) -> tuple[list[bytes], list[bytes]]:
     base = {
         "id": "chatcmpl-scripted",
         "object": "chat.completion.chunk",
@@ -217,27 +236,90 @@ def events(answer: Answer, body: dict[str, Any], path: str) -> Iterator[Any]:
         text = json.dumps(data, ensure_ascii=False)
         return b"data: " + text.encode(answer.encoding, "replace") + b"\n\n"
 
-    deltas: list[bytes] = [chunk({"role": "assistant", "content": ""})]
+    deltas = [chunk({"role": "assistant", "content": ""})]
     deltas += [
         chunk({"reasoning_content": part}) for part in split(answer.reasoning, answer.pieces)
     ]
     deltas += [chunk({"content": part}) for part in split(answer.text, answer.pieces)]
     deltas += [chunk({"tool_calls": [delta]}) for delta in _call_deltas(answer)]
-    middle = max(1, len(deltas) // 2) if answer.junk or answer.cut else len(deltas)
-    yield from deltas[:middle]
-    if answer.junk:
-        yield answer.junk
-    if answer.cut == "line":
-        yield deltas[middle][:-20] if middle < len(deltas) else b'data: {"id": "chat'
-    if answer.cut:
-        return
-    if answer.hang:
-        yield answer.hang
-    yield from deltas[middle:]
-    yield chunk({}, answer.finish_reason)
+    ending = [chunk({}, answer.finish_reason)]
     if (body.get("stream_options") or {}).get("include_usage"):
-        yield sse({**base, "choices": [], "usage": usage_of(answer, body)})
-    yield b"data: [DONE]\n\n"
+        ending.append(sse({**base, "choices": [], "usage": usage_of(answer, body)}))
+    ending.append(b"data: [DONE]\n\n")
+    return deltas, ending
+
+
+# Anthropic's Messages API, spoken on paths that end in /messages
+
+
+def _blocks(answer: Answer) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
+    if answer.reasoning:
+        blocks.append(
+            {"type": "thinking", "thinking": answer.reasoning, "signature": answer.signature}
+        )
+    if answer.text:
+        blocks.append({"type": "text", "text": answer.text})
+    for call in answer.calls:
+        blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "raw": call.arguments})
+    return blocks
+
+
+def _stop_reason(answer: Answer) -> str:
+    words = {"tool_calls": "tool_use", "stop": "end_turn", "length": "max_tokens"}
+    return words.get(answer.finish_reason, answer.finish_reason)
+
+
+def anthropic_plain(answer: Answer, body: dict[str, Any]) -> dict[str, Any]:
+    blocks = _blocks(answer)
+    for block in blocks:
+        if block["type"] == "tool_use":
+            block["input"] = json.loads(block.pop("raw"))
+    return {
+        "id": "msg_scripted",
+        "type": "message",
+        "role": "assistant",
+        "model": body.get("model", "scripted"),
+        "content": blocks,
+        "stop_reason": _stop_reason(answer),
+        "usage": answer.usage or {"input_tokens": 10, "output_tokens": 5},
+    }
+
+
+def anthropic_stream(answer: Answer, body: dict[str, Any]) -> tuple[list[bytes], list[bytes]]:
+    usage = answer.usage or {"input_tokens": 10, "output_tokens": 5}
+
+    def event(kind: str, **fields: Any) -> bytes:
+        return b"event: " + kind.encode() + b"\n" + sse({"type": kind, **fields})
+
+    start = {"id": "msg_scripted", "type": "message", "role": "assistant", "content": []}
+    deltas = [event("message_start", message={**start, "usage": {**usage, "output_tokens": 1}})]
+    for index, block in enumerate(_blocks(answer)):
+        match block["type"]:
+            case "thinking":
+                head = {"type": "thinking", "thinking": "", "signature": ""}
+                parts = [
+                    {"type": "thinking_delta", "thinking": t}
+                    for t in split(block["thinking"], answer.pieces)
+                ]
+                parts.append({"type": "signature_delta", "signature": block["signature"]})
+            case "text":
+                head = {"type": "text", "text": ""}
+                parts = [
+                    {"type": "text_delta", "text": t} for t in split(block["text"], answer.pieces)
+                ]
+            case _:
+                head = {"type": "tool_use", "id": block["id"], "name": block["name"], "input": {}}
+                parts = [
+                    {"type": "input_json_delta", "partial_json": t}
+                    for t in split(block["raw"], answer.pieces)
+                ]
+        deltas.append(event("content_block_start", index=index, content_block=head))
+        deltas += [event("content_block_delta", index=index, delta=part) for part in parts]
+        deltas.append(event("content_block_stop", index=index))
+    delta = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
+    last = event("message_delta", delta=delta, usage={"output_tokens": usage["output_tokens"]})
+    return deltas, [last, event("message_stop")]
 
 
 def _call_deltas(answer: Answer) -> list[dict[str, Any]]:

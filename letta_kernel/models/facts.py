@@ -39,10 +39,15 @@ class Facts:
     params: dict[str, Any] = field(default_factory=dict)
 
 
+def token_scale(name: str) -> float:
+    """Return the tokens of the model *name* to one of OpenAI's, roughly."""
+    return _SCALES.get(name.partition("/")[0], 1.0)
+
+
 def facts_of(name: str) -> Facts:
     """Return what is known of the model *name*; never imports litellm."""
     provider, _, model = name.partition("/")
-    scale = _SCALES.get(provider, 1.0)
+    scale = token_scale(name)
     if provider in ("ollama", "ollama_chat"):
         return _ollama(model, scale)
     entry = _entry(name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from tenacity import RetryCallState, stop_before_delay, wait_exponential_jitter
+from tenacity import RetryCallState, stop_before_delay, wait_exponential, wait_random
 from tenacity import Retrying as Tenacious
 
 from letta_kernel.errors import InvalidInputError
@@ -79,7 +79,7 @@ def persistently(
     Fault
         The last one, when trying again would not help or would take longer than *seconds_left*.
     """
-    backoff = wait_exponential_jitter(initial=patience.wait, max=30.0, jitter=patience.wait)
+    backoff = wait_exponential(multiplier=patience.wait, max=30.0) + wait_random(0.0, patience.wait)
     too_late = stop_before_delay(seconds_left)
     state = RetryCallState(Tenacious(), None, (), {})
     while True:

@@ -76,6 +76,7 @@ class Route:
     place: Place
     base: str = ""
     key: str | None = None
+    elsewhere: bool = False  # a host that may want no key
 
     def send(
         self, request: ChatRequest, params: dict[str, Any]
@@ -86,8 +87,11 @@ class Route:
         limits: dict[str, Any] = {"custom_llm_provider": self.provider, "api_base": self.base}
         asked = "thinking" in optional
         messages = messages_for(self.provider, request.messages, asked=asked)
+        key = self.key
+        if key is None and self.elsewhere:  # litellm insists on one; it is taken out again below
+            key = "none"
         headers = config.validate_environment(
-            {}, self.model, messages, optional, limits, self.key, self.base
+            {}, self.model, messages, optional, limits, key, self.base
         )
         if self.door == "anthropic":
             url = f"{self.base}/v1/messages"
@@ -103,8 +107,9 @@ class Route:
         if self.door == "anthropic":
             mark_cache(body)
         headers = {k: v for k, v in headers.items() if v is not None}
-        if self.key is None:
+        if self.key is None and self.elsewhere:
             headers.pop("Authorization", None)
+            headers.pop("x-api-key", None)
         headers["Accept-Encoding"] = "identity"  # a compressed stream comes in clumps
         headers["Content-Type"] = "application/json"
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
@@ -150,9 +155,15 @@ def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
         variable = known.key_variable() or known.variable
         key = key or os.environ.get(known.key_variable() or "") or None
     key = None if key in _NO_KEY else key
-    elsewhere = bool(given_base) or (known is not None and known.is_elsewhere())
-    if key is None and not elsewhere and provider not in KEYLESS | _OWN_SIGN_IN:
+    elsewhere = (
+        bool(given_base) or provider in KEYLESS or (known is not None and known.is_elsewhere())
+    )
+    if key is None and not elsewhere and provider not in _OWN_SIGN_IN:
         _check_key(module, name, variable)
+    if (
+        variable == "ANTHROPIC_AUTH_TOKEN" and key
+    ):  # no key: litellm sends it in a header of its own
+        key, elsewhere = None, False
     place = Place(
         model=name,
         provider=provider,
@@ -169,7 +180,7 @@ def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
         )
     if door == "anthropic":
         base = (base or _ANTHROPIC).rstrip("/").removesuffix("/messages").removesuffix("/v1")
-    return Route(name, provider, model, door, place, base, key)
+    return Route(name, provider, model, door, place, base, key, elsewhere)
 
 
 def _check_key(module: ModuleType, name: str, variable: str) -> None:

@@ -77,7 +77,10 @@ class Try:
 
     def _directly(self) -> Iterator[Piece]:
         route, line, place = self._route, self._line, self._route.place
-        url, headers, body = route.send(self._request, self._params)
+        try:
+            url, headers, body = route.send(self._request, self._params)
+        except Exception as error:  # what litellm's transformation refuses
+            raise self._of_litellm(error) from None
         client = transport.client()
         try:
             with line.held():
