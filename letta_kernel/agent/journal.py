@@ -7,8 +7,8 @@ the same time, and every commit checks that the lease is still ours.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 from letta_kernel.errors import AgentBusyError, ConflictError
 from letta_kernel.ids import now
@@ -18,6 +18,8 @@ from letta_kernel.store import agents, messages, runs
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lease import process_owner
 from letta_kernel.store.lock import Uninterrupted
+
+T = TypeVar("T")
 
 LEASE_SECONDS = 60.0
 
@@ -33,8 +35,10 @@ class Journal:
         self._fence = 0
         self._closed = threading.Event()
 
-    def open(self, incoming: Sequence[Message]) -> list[Message]:
-        """Take the agent's lease, write the run and its *incoming* messages; return these with seq.
+    def open(self, incoming: Sequence[Message], read: Callable[[Tx], T]) -> tuple[list[Message], T]:
+        """Take the agent's lease, write the run and its *incoming* messages, and *read*: one commit.
+
+        Returns the messages with their seq, and what *read* returned; it runs before they are written.
 
         Raises
         ------
@@ -42,16 +46,17 @@ class Journal:
             Another run of this agent is going on.
         """
 
-        def work(tx: Tx) -> list[Message]:
+        def work(tx: Tx) -> tuple[list[Message], T]:
             self._fence = agents.acquire(tx, self.state.id, self._owner, LEASE_SECONDS)
             runs.recover(tx, self.state.id)
+            found = read(tx)
             runs.start(tx, self.run)
-            return messages.append(tx, self.state.id, incoming) if incoming else []
+            return (messages.append(tx, self.state.id, incoming) if incoming else []), found
 
         with Uninterrupted():
-            written = self.database.run(work)
+            written, found = self.database.run(work)
         threading.Thread(target=self._keep_lease, name="agent-lease", daemon=True).start()
-        return written
+        return written, found
 
     def commit_step(
         self,

@@ -137,8 +137,10 @@ class Agents(ServiceBase):
         def work(tx: Tx) -> AgentState:
             state = self._agent(tx, ref)
             agents.check_idle(tx, state.id)
+            last = messages.last(tx, state.id)
             messages.clear(tx, state.id)
-            agents.set_window(tx, state.id, 0, None)
+            # The window begins anew after the last message ever, so that nobody takes it for the old one.
+            agents.set_window(tx, state.id, last.seq + 1 if last else 0, None)
             return self._agent(tx, state.id)
 
         return self.do(work)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -17,21 +15,18 @@ from letta_kernel.agent.context import (
     ContextPart,
     ContextReport,
     compile_blocks,
-    compile_prompt,
     describe_retrieved,
 )
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.settings import AgentSettings
-from letta_kernel.agent.window import Window
 from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Usage
 from letta_kernel.models.base import Cancel, ChatModel
-from letta_kernel.models.prompted import PromptedTools
-from letta_kernel.models.registry import choose_model, open_model
-from letta_kernel.records import AgentState, Block, Run, Step, Tool
-from letta_kernel.service.toolbox import Toolbox
-from letta_kernel.store import blocks, messages, passages, runs
+from letta_kernel.models.registry import choose_model
+from letta_kernel.records import AgentState, Run, Step
+from letta_kernel.service.loading import Loaded, Loading
+from letta_kernel.store import messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.runs import Cost
 from letta_kernel.tools import core
@@ -40,25 +35,11 @@ from letta_kernel.tools.execute import ToolHost
 MAX_MESSAGE = 1_000_000  # characters
 
 
-@dataclass(slots=True)
-class _Loaded:
-    """What a run reads from the store, in one transaction."""
-
-    blocks: list[Block]
-    tools: list[Tool]
-    history: list[Message]
-    summary: Message | None
-    messages: int
-    passages: int
-    spent: float  # US dollars
-
-
-class Turns(Toolbox):
+class Turns(Loading):
     """The part of the service that runs agents and tells about runs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._prompts: dict[str, tuple[str, str]] = {}
         self._running: dict[str, Cancel] = {}
 
     # -- running -------------------------------------------------------------------------------------
@@ -98,8 +79,8 @@ class Turns(Toolbox):
                 f"A message may have {MAX_MESSAGE:,} characters; this has {len(text):,}. Put long texts "
                 "into archival memory."
             )
-        state = self.agent(ref)
-        if waiting := self.pending(ref):
+        state, waiting = self.do(lambda tx: self._standing(tx, ref))
+        if waiting:
             names = ", ".join(call.name for call in waiting)
             raise InvalidInputError(
                 f"{state.name} waits for your word on {names}: approve or deny it first "
@@ -120,8 +101,7 @@ class Turns(Toolbox):
         cancel: Cancel | None = None,
     ) -> Iterator[Event]:
         """Go on where a run stopped for approval; calls without a decision count as denied."""
-        state = self.agent(ref)
-        waiting = self.pending(ref)
+        state, waiting = self.do(lambda tx: self._standing(tx, ref))
         if not waiting:
             raise InvalidInputError(f"{state.name} waits for no approval.")
         known = {call.id for call in waiting}
@@ -138,14 +118,13 @@ class Turns(Toolbox):
     def pending(self, ref: str) -> list[ToolCall]:
         """Return the calls that wait for a person's approval; empty if none do."""
 
-        def work(tx: Tx) -> list[ToolCall]:
-            state = self._agent(tx, ref)
-            last = runs.page(tx, state.id, limit=1)
-            if not last or last[0].stop_reason != "requires_approval":
-                return []
-            return pending_calls(messages.window(tx, state.id, state.window_start))
+        return self.do(lambda tx: self._standing(tx, ref))[1]
 
-        return self.do(work)
+    def _standing(self, tx: Tx, ref: str) -> tuple[AgentState, list[ToolCall]]:
+        state = self._agent(tx, ref)
+        if runs.last_stop_reason(tx, state.id) != "requires_approval":
+            return state, []
+        return state, pending_calls(messages.window(tx, state.id, state.window_start))
 
     def cancel(self, run_id: str) -> bool:
         """End a run of this process at once; False if it is not running here."""
@@ -176,10 +155,13 @@ class Turns(Toolbox):
         switch = cancel or Cancel()
         if incoming is not None:
             incoming.run_id = journal.run.id
-        written = journal.open([incoming] if incoming else [])
+        written, loaded = journal.open(
+            [incoming] if incoming else [], lambda tx: self._read(tx, state, settings, chat)
+        )
+        loaded.window.add(written)
         self._running[journal.run.id] = switch
         try:
-            agent = self._load(state, settings, chat, journal, host, written)
+            agent = self._load(state, settings, chat, journal, host, written, loaded)
             steps = agent.step(
                 max_steps=max_steps or state.max_steps,
                 live=live,
@@ -189,21 +171,12 @@ class Turns(Toolbox):
             with closing(steps) as events:
                 for event in events:
                     if isinstance(event, RunEnded):
+                        self._keep_window(state, chat, loaded.window)
                         self._after_run(state)
                     yield event
         finally:
             self._running.pop(journal.run.id, None)
             journal.finish(0, Usage(), "error", "The run could not be started.")
-
-    def _open_model(
-        self, state: AgentState, settings: AgentSettings, override: str | None = None
-    ) -> ChatModel:
-        chat = open_model(
-            choose_model(override or state.model), fallbacks=tuple(settings.fallbacks)
-        )
-        if settings.context_window:
-            chat.context_window = min(chat.context_window, settings.context_window)
-        return chat if chat.supports_tools else PromptedTools(chat)
 
     def _load(
         self,
@@ -213,8 +186,8 @@ class Turns(Toolbox):
         journal: Journal,
         host: ToolHost | None,
         written: Sequence[Message],
+        loaded: Loaded,
     ) -> LettaAgent:
-        loaded = self.do(lambda tx: self._read(tx, state))
         notices: list[Notice] = []
         retrieved: list[dict[str, Any]] = []
         if settings.retrieval and loaded.passages and written:
@@ -242,7 +215,7 @@ class Turns(Toolbox):
         return LettaAgent(
             state,
             self._prompt(state, loaded),
-            Window(loaded.history, loaded.summary, chat.count_tokens),
+            loaded.window,
             chat,
             calls,
             journal,
@@ -252,25 +225,6 @@ class Turns(Toolbox):
             notices=notices,
             budget=Budget.of(settings, loaded.spent),
         )
-
-    def _read(self, tx: Tx, state: AgentState) -> _Loaded:
-        summary = messages.get(tx, state.summary_id) if state.summary_id else None
-        history = messages.window(tx, state.id, state.window_start)
-        return _Loaded(
-            blocks=blocks.of_agent(tx, state.id),
-            tools=self._tools(tx, state),
-            history=[m for m in history if m.role != "summary"],
-            summary=summary,
-            messages=messages.count(tx, state.id),
-            passages=passages.count(tx, state.id),
-            spent=runs.cost(tx, agent_id=state.id).cost or 0.0,
-        )
-
-    def _offered(self, state: AgentState, tools: Sequence[Tool]) -> dict[str, Tool]:
-        offered = {tool.name: tool for tool in tools}
-        if state.style == "heartbeat":
-            offered.setdefault("send_message", core.record("send_message"))
-        return offered
 
     def _retrieve(
         self, state: AgentState, settings: AgentSettings, text: str
@@ -285,25 +239,6 @@ class Turns(Toolbox):
             }
             for hit in hits
         ]
-
-    def _prompt(self, state: AgentState, loaded: _Loaded) -> str:
-        """Return the compiled prompt; the same bytes until memory or instructions change."""
-        parts = (
-            state.instructions,
-            state.style,
-            [rule.model_dump() for rule in state.tool_rules],
-            [b.model_dump(exclude={"updated_at", "created_at"}) for b in loaded.blocks],
-            state.window_start,
-            state.summary_id,
-        )
-        key = hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
-        known = self._prompts.get(state.id)
-        if known is None or known[0] != key:
-            prompt = compile_prompt(
-                state, loaded.blocks, messages=loaded.messages, passages=loaded.passages
-            )
-            known = self._prompts[state.id] = (key, prompt)
-        return known[1]
 
     def _after_run(self, state: AgentState) -> None:
         """Let the indexes follow, off the turn's path."""
@@ -344,8 +279,8 @@ class Turns(Toolbox):
         state = self.agent(ref)
         settings = AgentSettings.model_validate(state.settings)
         chat = self._open_model(state, settings)
-        loaded = self.do(lambda tx: self._read(tx, state))
-        window = Window(loaded.history, loaded.summary, chat.count_tokens)
+        loaded = self.do(lambda tx: self._read(tx, state, settings, chat))
+        window = loaded.window
         prompt = self._prompt(state, loaded)
         memory = compile_blocks(loaded.blocks)
         schemas = json.dumps(
@@ -360,7 +295,7 @@ class Turns(Toolbox):
             "instructions": prompt.replace(memory, "").strip(),
             "memory blocks": memory,
             "tools": schemas,
-            "summary": loaded.summary.content if loaded.summary else "",
+            "summary": window.summary.content if window.summary else "",
         }
         parts = [
             ContextPart(name, chat.count_tokens(text) if text else 0, text)
@@ -368,7 +303,7 @@ class Turns(Toolbox):
         ]
         history = "\n".join(
             f"{m.role}: {m.content}" + "".join(f" [{c.name}({c.arguments})]" for c in m.tool_calls)
-            for m in loaded.history
+            for m in window.messages
         )
         parts.append(ContextPart("history", sum(map(window.size, window.messages)), history))
         return ContextReport(chat.name, chat.context_window, parts)

@@ -1,0 +1,118 @@
+"""What a run reads before its first step: memory, tools, the history in sight, the compiled prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from letta_kernel.agent.context import compile_prompt
+from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.agent.window import Window
+from letta_kernel.models.base import ChatModel
+from letta_kernel.models.prompted import PromptedTools
+from letta_kernel.models.registry import choose_model, open_model
+from letta_kernel.records import AgentState, Block, Tool
+from letta_kernel.service.toolbox import Toolbox
+from letta_kernel.store import blocks, messages, passages, runs
+from letta_kernel.store.database import Tx
+from letta_kernel.tools import core
+
+KEPT = 32  # agents whose history in sight stays in memory between turns
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What was read, in one transaction; ``spent`` in US dollars, 0 where no budget asks for it."""
+
+    blocks: list[Block]
+    tools: list[Tool]
+    window: Window
+    messages: int
+    passages: int
+    spent: float
+
+
+class Loading(Toolbox):
+    """The part of the service that gets agents ready to run."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prompts: dict[str, tuple[str, str]] = {}
+        self._windows: OrderedDict[str, tuple[tuple[Any, ...], Window]] = OrderedDict()
+
+    def _open_model(
+        self, state: AgentState, settings: AgentSettings, override: str | None = None
+    ) -> ChatModel:
+        chat = open_model(
+            choose_model(override or state.model), fallbacks=tuple(settings.fallbacks)
+        )
+        if settings.context_window:
+            chat.context_window = min(chat.context_window, settings.context_window)
+        return chat if chat.supports_tools else PromptedTools(chat)
+
+    def _read(self, tx: Tx, state: AgentState, settings: AgentSettings, chat: ChatModel) -> Loaded:
+        spent = runs.cost(tx, agent_id=state.id).cost if settings.budget_total else None
+        return Loaded(
+            blocks=blocks.of_agent(tx, state.id),
+            tools=self._tools(tx, state),
+            window=self._window(tx, state, chat),
+            messages=messages.count(tx, state.id),
+            passages=passages.count(tx, state.id),
+            spent=spent or 0.0,
+        )
+
+    def _window(self, tx: Tx, state: AgentState, chat: ChatModel) -> Window:
+        """Return the history in sight; what is in memory from the last turn is only added to.
+
+        Messages never change and the window's beginning moves when any go, so a window that begins at the
+        same place holds the same messages.
+        """
+        key = (state.window_start, state.summary_id, chat.name)
+        with self._lock:
+            kept = self._windows.pop(state.id, None)
+        if kept is not None and kept[0] == key and kept[1].messages:
+            window = kept[1]
+            window.add(messages.window(tx, state.id, window.messages[-1].seq + 1))
+            return window
+        summary = messages.get(tx, state.summary_id) if state.summary_id else None
+        window = Window([], summary, chat.count_tokens)
+        window.add(messages.window(tx, state.id, state.window_start))
+        return window
+
+    def _keep_window(self, state: AgentState, chat: ChatModel, window: Window) -> None:
+        with self._lock:
+            self._windows[state.id] = ((state.window_start, state.summary_id, chat.name), window)
+            while len(self._windows) > KEPT:
+                self._windows.popitem(last=False)
+
+    def _offered(self, state: AgentState, tools: Sequence[Tool]) -> dict[str, Tool]:
+        offered = {tool.name: tool for tool in tools}
+        if state.style == "heartbeat":
+            offered.setdefault("send_message", core.record("send_message"))
+        return offered
+
+    def _prompt(self, state: AgentState, loaded: Loaded) -> str:
+        """Return the compiled prompt; the same bytes until memory or instructions change."""
+        parts = (
+            state.instructions,
+            state.style,
+            [rule.model_dump() for rule in state.tool_rules],
+            [
+                (b.id, b.label, b.version, b.limit, b.description, b.read_only)
+                for b in loaded.blocks
+            ],
+            state.window_start,
+            state.summary_id,
+        )
+        key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        known = self._prompts.get(state.id)
+        if known is None or known[0] != key:
+            prompt = compile_prompt(
+                state, loaded.blocks, messages=loaded.messages, passages=loaded.passages
+            )
+            known = self._prompts[state.id] = (key, prompt)
+        return known[1]
