@@ -31,6 +31,7 @@ class Corpus:
         self.lines: list[Line] = []
         self.row_of: dict[str, int] = {}
         self.speakers: list[str] = []
+        self.surfaces: dict[str, str] = {}  # each stem and a word that has it
         self._words: Postings = {}
         self._dates: Postings = {}
         self._lengths = array("f")
@@ -52,8 +53,10 @@ class Corpus:
         self.remove([line.id for line in lines])
         base = len(self.lines)
         for row, line in enumerate(lines, start=base):
-            words = terms.terms(line.text)
-            _post(self._words, row, words)
+            words = terms.words(line.text)
+            for surface, stem in words:
+                self.surfaces.setdefault(stem, surface)
+            _post(self._words, row, [stem for _, stem in words])
             dates = terms.date_terms(line.created_at)
             _post(self._dates, row, dates)
             self.lines.append(line)
@@ -131,7 +134,9 @@ class Corpus:
         beside = _beside(order, cut, number)
         lengths = np.zeros(number + 1, dtype=np.float32)
         lengths[:number] = np.array(self._lengths, dtype=np.float32)
-        derived = Derived(alive, beside, created, np.array(self._asks, dtype=np.float32), lengths)
+        asks = np.zeros(number + 1, dtype=np.float32)
+        asks[:number] = np.array(self._asks, dtype=np.float32)
+        derived = Derived(alive, beside, created, asks * alive, lengths)
         derived.lengths = derived.in_context(lengths * alive)
         derived.lengths[:number] += np.array(self._date_lengths, dtype=np.float32)
         living = max(1.0, float(alive.sum()))
@@ -141,6 +146,7 @@ class Corpus:
             more[: len(self._vectors)] = self._vectors
             self._vectors = more
         derived.vectors = self._vectors[:number]
+        derived.weights = derived.spread(derived.alive)
         return derived
 
     def _order(self, alive: np.ndarray, created: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -166,6 +172,7 @@ class Derived:
     """Arrays over the rows of a corpus, with one extra entry at the end that stands for "no row"."""
 
     vectors: np.ndarray
+    weights: np.ndarray
     mean_length: float
 
     def __init__(
@@ -182,13 +189,18 @@ class Derived:
         self.asks = asks
         self.lengths = lengths
 
-    def in_context(self, own: np.ndarray) -> np.ndarray:
+    def spread(self, own: np.ndarray) -> np.ndarray:
         """Return the weighted sum of *own* over each row and its neighbours; *own* ends with 0."""
         total = WEIGHTS[0] * own
         for distance in range(1, REACH + 1):
             before, after = self.beside[2 * distance - 2], self.beside[2 * distance - 1]
             total += WEIGHTS[distance] * (own[before] + own[after])
         return total
+
+    def in_context(self, own: np.ndarray) -> np.ndarray:
+        """Return counts of words as `spread` does, where a question lends its words to the answer."""
+        before = self.beside[0]
+        return self.spread(own) + (WEIGHTS[0] - WEIGHTS[1]) * (own * self.asks)[before]
 
 
 def _beside(order: np.ndarray, cut: np.ndarray, number: int) -> list[np.ndarray]:

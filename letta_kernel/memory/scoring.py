@@ -13,12 +13,14 @@ import numpy as np
 
 from letta_kernel.memory import terms
 from letta_kernel.memory.corpus import Corpus
+from letta_kernel.memory.kinship import Kinship
 
 _SATURATION = 1.2  # k1 of BM25: how soon a repeated word stops to count
 _LENGTH = 0.3  # b of BM25: how much a long context is held against a line
 _SPEAKER = 0.4  # for a line said by someone the query names
 _ASKS = 0.2  # against a line that only asks
-_MEANING = 0.035  # per standard deviation of similarity above the mean
+_KIN = 0.3  # what a word that means something alike counts, times how alike it is
+_MEANING = 0.06  # per standard deviation of similarity above the mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Query:
     """A question with its words and its vector."""
 
     text: str
-    words: tuple[str, ...]
+    words: dict[str, str]  # each stem, and the word as it was written
     vector: np.ndarray | None
 
 
@@ -40,46 +42,66 @@ class Scores:
 
 def query(text: str, vector: np.ndarray | None) -> Query:
     """Return *text* as a query; its *vector* is of unit length, None if there is none to be had."""
-    return Query(text, tuple(dict.fromkeys(terms.terms(text))), vector)
+    return Query(text, {stem: word for word, stem in terms.words(text)}, vector)
 
 
-def score(asked: Query, corpus: Corpus, allowed: np.ndarray) -> Scores:
-    """Score every row of *corpus*; *allowed* says which rows may be found, and only these set scales."""
+def score(
+    asked: Query, corpus: Corpus, allowed: np.ndarray, kinship: Kinship | None = None
+) -> Scores:
+    """Score every row of *corpus*.
+
+    Parameters
+    ----------
+    allowed
+        Which rows may be found; only these set the scale.
+    kinship
+        Knows which words mean something alike; without it only the words themselves count.
+    """
     derived = corpus.derived()
     number = len(corpus.lines)
-    words, ideal = _words(asked, corpus)
+    words, ideal = _words(asked, corpus, kinship)
     top = float(words[allowed].max(initial=0.0))
-    similarity = np.zeros(number, dtype=np.float32)
+    similarity = np.zeros(number + 1, dtype=np.float32)
     if asked.vector is not None and derived.vectors.shape[1] == len(asked.vector):
-        similarity = derived.vectors @ asked.vector
+        similarity[:number] = derived.vectors @ asked.vector
+    around = derived.spread(similarity * derived.alive) / np.maximum(derived.weights, 1e-9)
+    similarity, around = similarity[:number], around[:number]
     rank = words / top if top > 0 else np.zeros(number, dtype=np.float32)
-    rank = rank + _MEANING * _standard(similarity, derived.alive[:number] > 0)
+    rank = rank + _MEANING * _standard(around, derived.alive[:number] > 0)
     named = _named(asked.text, set(corpus.speakers))
     if named:
         rank += _SPEAKER * np.array([who in named for who in corpus.speakers], dtype=np.float32)
-    rank -= _ASKS * derived.asks
+    rank -= _ASKS * derived.asks[:number]
     covered = np.clip(words / ideal if ideal > 0 else 0.0 * words, 0, 1)
     like = np.clip(similarity, 0, 1)
     relevance = covered + like - covered * like  # as if either could make it relevant
     return Scores(rank, relevance)
 
 
-def _words(asked: Query, corpus: Corpus) -> tuple[np.ndarray, float]:
+def _words(asked: Query, corpus: Corpus, kinship: Kinship | None) -> tuple[np.ndarray, float]:
     """Return BM25 over each row in its context, and what a row with every word would get."""
-    derived = corpus.derived()
     number = len(corpus.lines)
     total = np.zeros(number + 1, dtype=np.float32)
     ideal = 0.0
-    living = len(corpus)
-    norm = 1.0 - _LENGTH + _LENGTH * derived.lengths / derived.mean_length
+    kin = kinship.of(asked.words) if kinship is not None else {}
     for word in asked.words:
-        times = corpus.words(word)
-        having = int(np.count_nonzero(times))
-        rarity = math.log(1.0 + (living - having + 0.5) / (having + 0.5))
-        ideal += rarity * (_SATURATION + 1.0)
-        if having:
-            total += rarity * times * (_SATURATION + 1.0) / (times + _SATURATION * norm)
+        points, best = _word(word, corpus)
+        ideal += best
+        for other, likeness in kin.get(word, ()):
+            points = np.maximum(points, _KIN * likeness * _word(other, corpus)[0])
+        total += points
     return total[:number], ideal
+
+
+def _word(word: str, corpus: Corpus) -> tuple[np.ndarray, float]:
+    """Return what *word* gives to each row, and what it gives at most."""
+    derived = corpus.derived()
+    times = corpus.words(word)
+    having = int(np.count_nonzero(times))
+    rarity = math.log(1.0 + (len(corpus) - having + 0.5) / (having + 0.5))
+    norm = 1.0 - _LENGTH + _LENGTH * derived.lengths / derived.mean_length
+    most = rarity * (_SATURATION + 1.0)
+    return most * times / (times + _SATURATION * norm), most
 
 
 def _standard(values: np.ndarray, living: np.ndarray) -> np.ndarray:

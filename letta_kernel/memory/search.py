@@ -13,6 +13,7 @@ import numpy as np
 from letta_kernel.memory import scoring
 from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.index import Index
+from letta_kernel.memory.kinship import Kinship
 from letta_kernel.memory.vectors import Vectors
 from letta_kernel.store import indexes, lines
 from letta_kernel.store.database import Database, Tx
@@ -59,6 +60,7 @@ class _Known:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.corpus = Corpus()
+        self.kinship: Kinship | None = None
         self.seq = 0  # up to which the store has been read
         self.changes = -1  # the store's count of edits and deletes when it was last compared
         self.blind: list[str] = []  # lines whose vectors could not be had yet
@@ -96,7 +98,12 @@ class Engine:
             allowed = corpus.derived().alive[: len(corpus.lines)] > 0
             if allow != Filter():
                 allowed &= np.array([allow.allows(line) for line in corpus.lines])
-            return _best(corpus, scoring.score(asked, corpus, allowed), allowed, limit, offset)
+            if self.vectors.quick and known.kinship is None:
+                known.kinship = Kinship(self.vectors.embedder.embed)
+            if known.kinship is not None:
+                known.kinship.learn(corpus.surfaces)
+            scores = scoring.score(asked, corpus, allowed, known.kinship)
+            return _best(corpus, scores, allowed, limit, offset)
 
     def forget(self, agent_id: str) -> None:
         """Drop what is kept in memory of an agent."""

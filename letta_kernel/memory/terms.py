@@ -46,6 +46,11 @@ def terms(text: str) -> list[str]:
     Any text will do: accents are folded, scripts without spaces are cut into pairs of characters,
     punctuation and symbols only separate.
     """
+    return [stemmed for _, stemmed in words(text)]
+
+
+def words(text: str) -> list[tuple[str, str]]:
+    """Return the words of *text* in order, without stop words, each as it stands and as its stem."""
     text = text[:_MOST_CHARACTERS].replace("\u2019", "'").lower()
     if not text.isascii():
         folded = unicodedata.normalize("NFKD", text)
@@ -54,11 +59,11 @@ def terms(text: str) -> list[str]:
     found = []
     for word in _WORD.findall(text):
         if not word.isascii() and _UNSPACED.search(word):
-            found.extend(_pairs(word))
+            found += [(pair, pair) for pair in _pairs(word)]
             continue
         word = word.split("'", 1)[0]  # Ada's, don't, we'll
         if word not in STOP_WORDS and len(word) <= _LONGEST_WORD:
-            found.append(stem(word))
+            found.append((word, stem(word)))
     return found
 
 
