@@ -38,7 +38,8 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports --no-logo
 
 front-end-test: $(VENV)/installed-test
-	cd labextension && PATH="$$PATH:$(CURDIR)/$(BIN)" && $(CURDIR)/$(BIN)/jlpm install --immutable >/dev/null \
+	cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" \
+		&& { said=$$(jlpm install --immutable) || { echo "$$said"; exit 1; }; } \
 		&& node node_modules/typescript/bin/tsc --noEmit -p tsconfig.test.json \
 		&& node node_modules/jest/bin/jest.js --silent
 
