@@ -122,7 +122,7 @@ def _call_line(item: dict[str, Any], state: str) -> str:
         ),
     ]
     if said:
-        parts += [" ", el("span", esc(said), look=style.QUIET)]
+        parts += [" ", el("span", esc(said), look=f"{style.QUIET};white-space:nowrap")]
     return "".join(parts)
 
 
@@ -133,7 +133,7 @@ def _details(item: dict[str, Any], state: str, display: dict[str, str] | None) -
     if where:
         inside.append(el("div", esc(f"ran {where}"), look=style.QUIET))
     arguments = item.get("arguments")
-    if len(words.preview(arguments)) > 60:
+    if len(words.preview(arguments)) > 50:
         if isinstance(arguments, dict):
             inside.append(_arguments(arguments))
         else:
@@ -286,16 +286,18 @@ def footer_html(snapshot: dict[str, Any]) -> str:
             f"border-left:3px solid {style.RED};background:{style.tint(style.RED, 0.08)}"
         )
         error = el("div", esc(one_line(footer["error"], 1_000)), look=look, dir="auto")
-    parts = [esc(part) for part in words.footer_parts(footer)]
-    amber = f"color:{style.AMBER}"
+    figures = " · ".join(words.footer_parts(footer))
     reason = one_line(footer.get("stop_reason") or "", 80)
     if snapshot.get("state") == "waiting":
-        parts.append(el("span", "waits for approval", look=amber))
-    elif reason:
-        parts.append(el("span", esc(reason), look="" if reason in _GOOD_ENDINGS else amber))
+        reason = "waits for approval"
+    parts = [el("span", esc(figures), look=style.MUTED)] if figures else []
+    if reason:
+        look = style.MUTED if reason in _GOOD_ENDINGS else f"color:{style.AMBER}"
+        parts.append(el("span", esc(reason), look=look))
     if not parts:
         return error
-    return error + el("div", " · ".join(parts), look=f"{style.QUIET};margin:6px 0 0 0")
+    dot = el("span", " · ", look=style.MUTED)
+    return error + el("div", dot.join(parts), look=f"{style.SMALL};margin:6px 0 0 0")
 
 
 def _dicts(items: object) -> list[dict[str, Any]]:

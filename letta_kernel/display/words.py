@@ -81,7 +81,7 @@ def footer_parts(footer: dict[str, Any]) -> list[str]:
     return [part for part in parts if part]
 
 
-def preview(arguments: Any, limit: int = 88) -> str:
+def preview(arguments: Any, limit: int = 64) -> str:
     """Return arguments as one short line, ``city="Paris", days=3``."""
     if isinstance(arguments, dict):
         return one_line(", ".join(f"{k}={compact(v)}" for k, v in arguments.items()), limit)

@@ -1,0 +1,85 @@
+"""The widget of a live view: one comm to every open front end, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.resources import files
+from types import MethodType
+from typing import Any
+
+VIEW_MIME = "application/vnd.jupyter.widget-view+json"
+
+
+class LiveWidget:
+    """A widget that shows what it is sent; what front ends say is handed to *receive*.
+
+    *receive* is called on whichever thread the kernel reads messages, so it may only note what came.
+
+    Raises
+    ------
+    ImportError
+        The widget packages are not installed.
+    """
+
+    def __init__(self, receive: Callable[[dict[str, Any]], None]) -> None:
+        self._widget = _widget_class()()
+        self._widget.on_msg(lambda _widget, content, _buffers: receive(content))
+        _answer_while_busy(self._widget.comm)
+
+    @property
+    def bundle(self) -> dict[str, Any]:
+        """The MIME type that shows the widget, to be published with others beside it."""
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
+        return {VIEW_MIME: view}
+
+    def send(self, content: dict[str, Any]) -> None:
+        """Send *content* (JSON values) to every front end that shows the widget."""
+        self._widget.send(content)
+
+    def close(self) -> None:
+        """Close the widget and its layout, so that nothing of it is left in the notebook."""
+        layout = self._widget.layout
+        self._widget.close()
+        if layout is not None:
+            layout.close()
+
+
+@lru_cache(maxsize=1)
+def _widget_class() -> type[Any]:
+    import anywidget
+
+    static = files("letta_kernel.display") / "static"
+    return type(
+        "RunWidget",
+        (anywidget.AnyWidget,),
+        {
+            "__module__": __name__,
+            "_esm": (static / "run.js").read_text(encoding="utf-8"),
+            "_css": (static / "run.css").read_text(encoding="utf-8"),
+        },
+    )
+
+
+def _answer_while_busy(comm: Any) -> None:
+    """Let clicks reach the kernel while the cell runs.
+
+    Front ends send them on a subshell, but ipykernel 7.4 hands messages of a comm to the shell that
+    last sent on it, which is the busy one. Both names below are private to ipykernel and may be missing
+    or differ in other versions; then nothing is changed.
+    """
+    if callable(getattr(comm, "_reply_subshell_for", None)):
+
+        def as_sent(self: Any, data: Any, default: Any) -> Any:
+            return default
+
+        comm._reply_subshell_for = MethodType(as_sent, comm)
+    if callable(getattr(comm, "handle_msg", None)):
+
+        def handle(self: Any, message: dict[str, Any]) -> None:
+            # The stock one also fires IPython's pre_execute and post_execute, which would show the
+            # half-drawn figures of the cell that is running.
+            if self._msg_callback is not None:
+                self._msg_callback(message)
+
+        comm.handle_msg = MethodType(handle, comm)
