@@ -47,7 +47,7 @@ _NO_MODEL = re.compile(
 )
 _SECRETS = re.compile(
     r"\b(sk|pk|gsk|xai|hf|r8|fw|csk|nvapi|AIza|ghp|github_pat|Bearer|Basic)(?=[-_ A-Z0-9a-z])[-_ ]?"
-    r"[A-Za-z0-9._~+/=-]{12,}|(?<=[?&]key=)[^&\s'\"]+"
+    r"[A-Za-z0-9._~+/=-]{12,}|(?<=[?&]key=)[^&,\s'\"]+"
 )
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?(_|$)")
 

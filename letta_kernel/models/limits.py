@@ -7,6 +7,7 @@ of one's own are set by ``LETTA_RATE_LIMITS="openai=60,anthropic=30"``, in reque
 from __future__ import annotations
 
 import os
+import random
 import re
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any
 
 from letta_kernel.errors import InvalidInputError
 
-_SPACING = 0.05  # seconds between those who waited together, so that they do not all come at once
+_SPREAD = 0.1  # seconds over which those who waited together come back
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -34,9 +35,7 @@ class Limit:
         with self._lock:
             now = time.monotonic()
             if now < self._closed_until:
-                wait = self._closed_until - now
-                self._closed_until += _SPACING
-                return wait
+                return self._closed_until - now + random.uniform(0.0, _SPREAD)
             if per_minute is None:
                 return 0.0
             if self._filled_at is None:
