@@ -75,7 +75,7 @@ def list_all(
     for other, sign in ((before, earlier), (after, later)):
         if other is not None:
             where.add(
-                f"(created_at, id) {sign} (SELECT created_at, id FROM agents WHERE id = {{}})",
+                f"(created_at, id) {sign} ((SELECT created_at FROM agents WHERE id = {{0}}), {{0}})",
                 other,
             )
     if tags:

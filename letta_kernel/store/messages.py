@@ -105,7 +105,8 @@ def page(
             where.add(f"seq {sign} {{}}", other)
         elif other is not None:
             key = "seq" if agent_id is not None else "created_at"
-            where.add(f"({key}, id) {sign} (SELECT {key}, id FROM messages WHERE id = {{}})", other)
+            anchor = f"((SELECT {key} FROM messages WHERE id = {{0}}), {{0}})"
+            where.add(f"({key}, id) {sign} {anchor}", other)
     if roles is not None:
         where.add("role = ANY({}::text[])", list(roles))
     if start is not None:

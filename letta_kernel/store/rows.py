@@ -188,7 +188,7 @@ class Where:
         self._conditions: list[str] = []
 
     def add(self, condition: str, *values: Any) -> None:
-        """Add a *condition* in which ``{}`` stands for each of *values*."""
+        """Add a *condition* in which ``{}`` (or ``{0}``, …) stands for each of *values*."""
         self._conditions.append(condition.format(*[self.place(value) for value in values]))
 
     def place(self, value: Any) -> str:

@@ -56,7 +56,7 @@ def list_all(
     return _TOOLS.select(
         tx,
         "WHERE ($1::text IS NULL OR notebook = $1) AND ($2::text IS NULL OR cell_id = $2)"
-        " AND ($3::text IS NULL OR (name, id) > (SELECT name, id FROM tools WHERE id = $3))"
+        " AND ($3::text IS NULL OR (name, id) > ((SELECT name FROM tools WHERE id = $3), $3))"
         " ORDER BY name, id LIMIT $4::bigint",
         (notebook, cell_id, after, limit),
     )
