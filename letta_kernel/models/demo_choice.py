@@ -1,4 +1,4 @@
-"""Which of a user's own tools a message asks for: nearness of its words to each tool's, and what it can fill."""
+"""Which of a user's own tools a message asks for: how near its words are, what it can fill."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ _OPERATORS = (
     (re.compile(r"√\s*\d"), "square root"),
 )
 _GENERAL = re.compile(
-    r"^(?:what(?:'s| is| are| was| were| does| do)?|who(?:'s| is| was| wrote| \w+ed)?|why|when did|where is|"
-    r"how (?:do|does|did|many|long|old|tall|far|can)|which|is|are|does|do|did|explain|tell me|define)\b",
+    r"^(?:what(?:'s| is| are| was| were| does| do)?|who(?:'s| is| was| wrote| \w+ed)?|why|"
+    r"when did|where is|"
+    r"how (?:do|does|did|many|long|old|tall|far|can)|which|is|are|does|do|did|explain|tell me|"
+    r"define)\b",
     re.IGNORECASE,
 )
 
@@ -78,7 +80,7 @@ def _score(tool: ToolSpec, text: str, found: Found) -> Choice:
         said += [
             word
             for word in lore.content_words(text[start:end])
-            if any(lore.same_word(word, other) for other, _ in tool.words)
+            if any(lore.kinship(word, other) > 0.85 for other, _ in tool.words)
         ]
     if not said:
         return Choice(tool, filled, 0.0)
@@ -134,7 +136,8 @@ def _called_by_name(tool: ToolSpec, text: str) -> bool:
         return re.search(rf"(?<!\w){spoken}(?!\w)", text) is not None
     return (
         re.search(
-            rf"(?:\b(?:use|call|run|invoke|apply|try)(?: the)?|`) ?{spoken}(?:`|\(| function\b| tool\b)",
+            rf"(?:\b(?:use|call|run|invoke|apply|try)(?: the)?|`) ?{spoken}(?:`|\(| function\b|"
+            rf" tool\b)",
             text,
         )
         is not None

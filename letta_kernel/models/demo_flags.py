@@ -16,7 +16,8 @@ _OPPOSITES = [
     ("ascending", "descending"), ("increasing", "decreasing"), ("check", "uncheck"), ("approve", "reject"),
 ]  # fmt: skip
 _NEGATION = re.compile(
-    r"\b(?:no|not|don't|do not|doesn't|without|never|neither|nor|except|minus|skip|disable|turn off)\W+(?:\w+\W+){0,2}$",
+    r"\b(?:no|not|don't|do not|doesn't|without|never|neither|nor|except|minus|skip|disable|"
+    r"turn off)\W+(?:\w+\W+){0,2}$",
     re.IGNORECASE,
 )
 
@@ -55,6 +56,7 @@ def decide(parameter: Parameter, text: str, tool: ToolSpec) -> Span | None:
     cues = {lore.stem(w) for w in parameter.cue_words - lore.GENERIC if len(w) > 2} - {
         lore.stem(w) for w in ("true", "false", "otherwise", "turn", "also", "email")
     }
+    cues -= {lore.stem(w) for w in lore.name_parts(tool.name)}  # "pay …" does not say how to pay
     own = {lore.stem(w) for w in parameter.own_words if len(w) > 1}
     for match in lore.WORD.finditer(text):
         word = lore.stem(match.group())

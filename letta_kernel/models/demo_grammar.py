@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import re
 
+from letta_kernel.models.demo_words import word_set
+
 _THIRD = {
     "am": "is", "are": "is", "have": "has", "do": "does", "go": "goes", "were": "was", "don't": "doesn't",
     "haven't": "hasn't", "aren't": "isn't", "weren't": "wasn't",
 }  # fmt: skip
 _SECOND = {"is": "are", "has": "have", "does": "do", "goes": "go", "was": "were", "doesn't": "don't",
            "hasn't": "haven't", "isn't": "aren't", "wasn't": "weren't"}  # fmt: skip
-_SAME = frozenset(
+_SAME = word_set(
     """can can't could couldn't will won't would wouldn't shall should must might may cannot was has is had did
     didn't got grew went came took made bought sold met knew saw ran wrote taught studied left lost won began
     became broke built caught chose drank drove ate fell felt found flew forgot gave held kept led lived moved
-    paid put read rode said sent set slept spent spoke stood swam thought told wore hurt quit cut used""".split()
+    paid put read rode said sent set slept spent spoke stood swam thought told wore hurt quit cut used"""
 )
-_ADVERBS = frozenset(
+_ADVERBS = word_set(
     """always never often usually mostly mainly really also only just still currently now already generally
     sometimes rarely seldom hardly almost absolutely especially originally actually recently once strongly
-    both normally typically""".split()
+    both normally typically"""
 )
 _OTHERS = {
     "me": ("them", "you"), "mine": ("theirs", "yours"), "myself": ("themselves", "yourself"),

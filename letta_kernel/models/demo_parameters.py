@@ -38,18 +38,18 @@ _KINDS: dict[str, frozenset[str]] = {
             "number",
         }
     ),
-    "text": frozenset(
+    "text": lore.word_set(
         """text body message content contents note sentence phrase string summary comment title subject
         topic query question task todo reminder label prompt headline caption reason what paragraph
-        description expression formula code_snippet heading motto slogan""".split()
+        description expression formula code_snippet heading motto slogan"""
     ),
-    "place": frozenset(
+    "place": lore.word_set(
         """city town place location country address destination origin start end region venue restaurant
-        hotel airport station source target where street state departure arrival""".split()
+        hotel airport station source target where street state departure arrival"""
     ),
-    "person": frozenset(
+    "person": lore.word_set(
         """person who user customer contact owner assignee attendee author people attendees guest name
-        student employee colleague member players player participant participants""".split()
+        student employee colleague member players player participant participants"""
     ),
 }
 _PREPOSITIONS: dict[str, tuple[str, ...]] = {
@@ -166,6 +166,7 @@ class ToolSpec:
 
     @property
     def needed(self) -> tuple[Parameter, ...]:
+        """The parameters a call cannot do without."""
         return tuple(p for p in self.parameters if p.required)
 
 
@@ -254,12 +255,13 @@ def _parameter(name: str, schema: dict[str, Any], required: bool) -> Parameter:
             for word in (*parts, *lore.content_words(_without_examples(description)))
             if word not in lore.GENERIC and (word not in lore.STOP or word in parts)
         ),
-        prepositions=_prepositions(parts, description) or _USUAL.get(_kind(parts, description, schema), ()),
+        prepositions=_prepositions(parts, description)
+        or _USUAL.get(_kind(parts, description, schema), ()),
         units=frozenset().union(
             *(
                 aliases
                 for aliases in _UNITS.values()
-                if aliases & {*parts, *lore.words(description)}
+                if aliases & {*parts, *lore.words(re.sub(r"\bper \w+", "", description))}
             )
         ),
         choices=choices,
@@ -268,7 +270,9 @@ def _parameter(name: str, schema: dict[str, Any], required: bool) -> Parameter:
 
 
 def _without_examples(description: str) -> str:
-    return re.sub(r"[,;(]?\s*\b(?:such as|e\.g\.|for example|for instance|like)\b[^.;)]*", "", description)
+    return re.sub(
+        r"[,;(]?\s*\b(?:such as|e\.g\.|for example|for instance|like)\b[^.;)]*", "", description
+    )
 
 
 def _concrete(schema: dict[str, Any]) -> dict[str, Any]:

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
-from letta_kernel.models import demo_facts, demo_parts, demo_recall, demo_say
+from letta_kernel.models import demo_facts, demo_notes, demo_parts, demo_recall, demo_say
 from letta_kernel.models.demo_arguments import Filled, fill, fill_answer
 from letta_kernel.models.demo_choice import CALL, SURE, Choice, choose, rank
-from letta_kernel.models.demo_facts import Fact, Statement
+from letta_kernel.models.demo_facts import Statement
+from letta_kernel.models.demo_notes import Step
 from letta_kernel.models.demo_parameters import ToolSpec
 from letta_kernel.models.demo_scene import Scene
 from letta_kernel.models.demo_spans import find
+from letta_kernel.models.demo_words import word_set
 
-CORE = frozenset(
+CORE = word_set(
     """send_message core_memory_append core_memory_replace memory memory_insert memory_replace memory_rethink
-    memory_apply_patch memory_finish_edits archival_memory_insert archival_memory_search conversation_search""".split()
+    memory_apply_patch memory_finish_edits archival_memory_insert archival_memory_search conversation_search"""
 )
 """The built-in tools, which are chosen by what a message says of memory and never by similarity."""
-
-_LONG_FACT = 600  # characters from which a text goes to the archive rather than into a block
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A call to make (``name``) or something to say (``text``); ``kind`` says how its result is told."""
-
-    kind: str  # tool, write, search, say, ask
-    name: str = ""
-    arguments: dict[str, Any] = field(default_factory=dict)
-    text: str = ""
-    facts: tuple[Fact, ...] = ()
-    why: str = ""  # one line: the reason for the choice
 
 
 def plan(scene: Scene) -> list[Step]:
@@ -50,8 +37,29 @@ def plan(scene: Scene) -> list[Step]:
     steps: list[Step] = []
     for part in demo_parts.requests(message, lambda piece: _stands_alone(scene, piece)):
         steps.extend(_respond(scene, part, steps))
+    steps = _merged(steps)
     told = [step for step in steps if step.text != demo_say.UNCLEAR] if len(steps) > 1 else steps
     return told or steps
+
+
+def _merged(steps: list[Step]) -> list[Step]:
+    """Make one call of several notes appended to one block."""
+    merged: list[Step] = []
+    for step in steps:
+        last = merged[-1] if merged else None
+        if (
+            last is not None
+            and step.name == last.name == "core_memory_append"
+            and step.arguments["label"] == last.arguments["label"]
+        ):
+            content = f"{last.arguments['content']}\n{step.arguments['content']}"
+            both = {"label": step.arguments["label"], "content": content}
+            merged[-1] = Step(
+                "write", step.name, both, facts=(*last.facts, *step.facts), why=last.why
+            )
+        else:
+            merged.append(step)
+    return merged
 
 
 def own_tools(scene: Scene) -> list[ToolSpec]:
@@ -70,8 +78,8 @@ def _follow_up(scene: Scene) -> list[Step] | None:
     small = demo_parts.small_talk(scene.message)
     if demo_say.asked_to_confirm(asked):
         statement = demo_facts.volunteered(earlier) or Statement(())
-        if small in ("yes", "cheer", "thanks") or demo_parts_yes(scene.message):
-            return _write(scene, statement)
+        if small in ("yes", "cheer", "thanks") or demo_parts.begins_with_yes(scene.message):
+            return demo_notes.write(scene, statement)
         if small in ("no", "never mind") or demo_parts.is_refusal(scene.message):
             return [Step("say", text=demo_say.NOT_KEPT)]
         return None
@@ -100,15 +108,6 @@ def _once_more(scene: Scene) -> Step | None:
         return None
     arguments = {**scene.last_call.arguments, **changed}
     return Step("tool", tool.name, arguments, why=f"The same again: `{tool.name}`.")
-
-
-def demo_parts_yes(message: str) -> bool:
-    """Tell whether a longer answer begins with a plain yes."""
-    return bool(
-        re.match(
-            r"(?:yes|yeah|yep|sure|of course|please do|please remember)\b", message, re.IGNORECASE
-        )
-    )
 
 
 def _complete(scene: Scene, tool: ToolSpec) -> list[Step] | None:
@@ -239,23 +238,23 @@ def _memory(
     """Return the steps where *part* is about what to remember, forget or look up, else None."""
     sure = best is not None and best.score >= SURE and not best.filled.missing
     if kept is not None and not (kept[0] == "weak" and sure):
-        return _write(scene, kept[1])
+        return demo_notes.write(scene, kept[1])
     if what := demo_facts.taken_back(part):
-        return _forget(scene, what)
-    if change := demo_facts.changed(part):
-        if steps := _change(scene, *change):
-            return steps
+        return demo_notes.forget(scene, what)
+    if (change := demo_facts.changed(part)) and (steps := demo_notes.change(scene, *change)):
+        return steps
     if (manner := demo_facts.instruction(part)) and not sure:
         label = (
             "persona"
             if (block := scene.block("persona")) and not block.read_only
-            else _label(scene)
+            else demo_notes.usual_label(scene)
         )
-        return _append(scene, (manner,), label, archive=False)
+        return demo_notes.append(scene, (manner,), label, archive=False)
     if (wanted := demo_parts.search_request(part)) and not sure:
-        return _search(scene, *wanted)
+        return demo_notes.search(scene, *wanted)
     if re.search(
-        r"\bwhat (?:do|have|did) you (?:know|remember(?:ed)?|learn(?:ed|t)?|got|stored?|saved?|noted?)\b",
+        r"\bwhat (?:do|have|did) you (?:know|remember(?:ed)?|learn(?:ed|t)?|got|stored?|saved?|"
+        r"noted?)\b",
         part,
         re.IGNORECASE,
     ) and not re.search(r"\babout (?!me\b|us\b|my\b)\w", part, re.IGNORECASE):
@@ -264,7 +263,7 @@ def _memory(
         ]
     told = demo_facts.volunteered(part)
     if told is not None and told.certain:
-        return _write(scene, told)
+        return demo_notes.write(scene, told)
     return None
 
 
@@ -322,130 +321,5 @@ def _answer(scene: Scene, part: str) -> list[Step]:
         return [Step("say", text=demo_recall.tell(found))]
     if demo_recall.is_personal(part) and not demo_parts.wants_telling(part):
         where = "archival" if scene.passages != 0 else "conversation"
-        return _search(scene, where, demo_parts.topic(part))
+        return demo_notes.search(scene, where, demo_parts.topic(part))
     return [Step("say", text=demo_say.GENERAL)]
-
-
-# -- memory --------------------------------------------------------------------------------------------
-
-
-def _label(scene: Scene) -> str | None:
-    """Return the block that facts about the user go to."""
-    human = scene.block("human")
-    if human is not None and not human.read_only:
-        return "human"
-    others = [
-        block.label for block in scene.blocks if not block.read_only and block.label != "persona"
-    ]
-    return others[0] if others else None
-
-
-def _write(scene: Scene, statement: Statement) -> list[Step]:
-    """Return the steps that keep what a statement says: new facts appended, outdated ones replaced."""
-    block = scene.block(statement.label) if statement.label else None
-    label = block.label if block and not block.read_only else _label(scene)
-    if label is None or statement.archive or sum(len(f.note) for f in statement.facts) > _LONG_FACT:
-        return _append(scene, statement.facts, label, archive=True)
-    steps: list[Step] = []
-    fresh: list[Fact] = []
-    for fact in statement.facts:
-        old = demo_recall.outdated(scene, fact, label)
-        if demo_recall.keeps_already(scene, fact, label):
-            steps.append(Step("say", text=f"I know already that {fact.said}."))
-        elif old is not None and (edit := _replace(scene, old, fact.note, (fact,))):
-            steps.append(edit)
-        else:
-            fresh.append(fact)
-    return [*steps, *(_append(scene, tuple(fresh), label, archive=False) if fresh else [])]
-
-
-def _append(
-    scene: Scene, facts: tuple[Fact, ...], label: str | None, *, archive: bool
-) -> list[Step]:
-    content = "\n".join(fact.note for fact in facts)
-    block = scene.block(label) if label else None
-    if not facts:
-        return [Step("say", text=demo_say.LISTENING)]
-    if not archive and block is not None and block.room > len(content):
-        if scene.has("core_memory_append"):
-            return [_writing("core_memory_append", {"label": label, "content": content}, facts)]
-        if scene.has("memory_insert"):
-            return [_writing("memory_insert", {"label": label, "new_string": content}, facts)]
-        if scene.has("memory_rethink"):
-            whole = f"{block.value}\n{content}" if block.value else content
-            return [_writing("memory_rethink", {"label": label, "new_memory": whole}, facts)]
-    if scene.has("archival_memory_insert"):
-        return [_writing("archival_memory_insert", {"content": content}, facts)]
-    if archive and block is not None:
-        return _append(scene, facts, label, archive=False)
-    return [Step("say", text=demo_say.NO_MEMORY)]
-
-
-def _writing(name: str, arguments: dict[str, Any], facts: tuple[Fact, ...]) -> Step:
-    return Step("write", name, arguments, facts=facts, why="That is worth keeping in memory.")
-
-
-def _replace(
-    scene: Scene, old: demo_recall.Segment, new: str, facts: tuple[Fact, ...]
-) -> Step | None:
-    """Return the edit that puts *new* where a note stands, by the tool there is; None if there is none."""
-    edit = demo_recall.replacement(scene, old, new)
-    block = scene.block(old.label)
-    if block is None or block.read_only:
-        return None
-    arguments: dict[str, Any]
-    if scene.has("memory_replace") and block.value.count(edit.old) == 1:
-        arguments = {"label": edit.label, "old_string": edit.old, "new_string": edit.new}
-        name = "memory_replace"
-    elif scene.has("core_memory_replace"):
-        arguments = {"label": edit.label, "old_content": edit.old, "new_content": edit.new}
-        name = "core_memory_replace"
-    elif scene.has("memory_rethink"):
-        arguments = {"label": edit.label, "new_memory": block.value.replace(edit.old, edit.new, 1)}
-        name = "memory_rethink"
-    else:
-        return None
-    return Step("write", name, arguments, facts=facts, why=f"It replaces “{old.text}” in memory.")
-
-
-def _forget(scene: Scene, what: str) -> list[Step]:
-    label = _label(scene)
-    notes = demo_recall.about(scene, what, label) if label else []
-    if not notes:
-        return [
-            Step(
-                "say",
-                text="I have no note of that in my memory blocks, so there is nothing to forget.",
-            )
-        ]
-    if len(notes) > 1:
-        listed = "\n".join(f"- “{note.text}”" for note in notes)
-        return [Step("say", text=f"Several notes fit; tell me which one to forget:\n\n{listed}")]
-    gone = Fact("", f"to forget “{notes[0].text}”")
-    step = _replace(scene, notes[0], "", (gone,))
-    return [step] if step else [Step("say", text=demo_say.NO_MEMORY)]
-
-
-def _change(scene: Scene, what: str, value: str) -> list[Step] | None:
-    """Return the edit for *change my … to …* where memory has such a note, else None."""
-    label = _label(scene)
-    notes = demo_recall.about(scene, what, label) if label else []
-    if len(notes) != 1:
-        return None
-    fact = Fact(f"The user's {what} is {value}.", f"your {what} is {value}")
-    step = _replace(scene, notes[0], fact.note, (fact,))
-    return [step] if step else None
-
-
-def _search(scene: Scene, where: str, query: str) -> list[Step]:
-    names = {"archival": "archival_memory_search", "conversation": "conversation_search"}
-    other = "conversation" if where == "archival" else "archival"
-    name = scene.has(names[where], names[other])
-    if name is None:
-        return [
-            Step(
-                "say",
-                text=f"I find nothing about “{query}” in my memory blocks, and have no tool to search further.",
-            )
-        ]
-    return [Step("search", name, {"query": query}, why="My memory blocks do not say; I search.")]

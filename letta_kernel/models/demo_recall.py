@@ -19,7 +19,7 @@ _KIN = {
     "home": "live lives home based moved",
     "from": "from born grew lives",
     "living": "work works working job profession occupation employed teacher",
-    "job": "work works working job profession occupation employed is",
+    "job": "work works working job profession occupation employed",
     "work": "work works working job profession employed employer",
     "profession": "work works job profession occupation",
     "pet": "pet pets cat cats dog dogs parrot rabbit hamster fish horse bird",
@@ -53,23 +53,28 @@ _KIN = {
 }  # fmt: skip
 _SLOT_SIGNS = {
     "name": re.compile(
-        r"^(?:the )?(?:user|human|person)?(?:'s)?\s*(?:full |first )?name(?:'s| is|:| =)|^(?:the user |my name )?(?:goes by|is called|"
-        r"is named|wants to be called)|^call (?:the user|me|them)\b|^(?:the )?user is [A-Z]\w+\.?$|^i(?:'m| am) [A-Z]\w+\.?$|^my name\b",
+        r"^(?:the )?(?:user|human|person)?(?:'s)?\s*(?:full |first )?name(?:'s| is|:| =)|"
+        r"^(?:the user |my name )?(?:goes by|is called|"
+        r"is named|wants to be called)|^call (?:the user|me|them)\b|"
+        r"^(?:the )?user is [A-Z]\w+\.?$|^i(?:'m| am) [A-Z]\w+\.?$|^my name\b",
         re.IGNORECASE,
     ),
     "home": re.compile(
-        r"^(?:i|(?:the )?user|they|he|she)?\s*(?:(?:currently|now) )?(?:live|lives|living|moved|based|is based|resides)\b.*\b(?:in|to|at|near)\b|"
+        r"^(?:i|(?:the )?user|they|he|she)?\s*(?:(?:currently|now) )?(?:live|lives|living|moved|"
+        r"based|is based|resides)\b.*\b(?:in|to|at|near)\b|"
         r"^(?:home|city|town|location|address|residence|lives in)\s*(?::|is\b)",
         re.IGNORECASE,
     ),
     "job": re.compile(
-        r"^(?:i|(?:the )?user|they|he|she)?\s*(?:works?|working|is employed|employed) (?:as|for|at|in)\b|^(?:the user's )?"
+        r"^(?:i|(?:the )?user|they|he|she)?\s*(?:works?|working|is employed|employed) (?:as|for|"
+        r"at|in)\b|^(?:the user's )?"
         r"(?:job|profession|occupation|work|employer)\s*(?::|is\b)",
         re.IGNORECASE,
     ),
 }
 _HOW_TO = re.compile(
-    r"\b(?:how (?:do|can|should|could|would|might|to) (?:i|we)|^(?:can|could|should|may) (?:i|we)|tell me|show me|give me|for me|to me|let me)\b",
+    r"\b(?:how (?:do|can|should|could|would|might|to) (?:i|we)|^(?:can|could|should|may) (?:i|"
+    r"we)|tell me|show me|give me|for me|to me|let me)\b",
     re.IGNORECASE,
 )
 _PERSONAL = re.compile(r"\b(?:i|i'm|i've|me|my|mine|myself|we|our|us|ours)\b", re.IGNORECASE)
@@ -116,6 +121,10 @@ def answer(scene: Scene, question: str) -> list[Segment]:
     asked = _drop_verbs(asked, question)
     if re.search(r"\bwho (?:am i|i am)\b", question, re.IGNORECASE):
         asked = ["name"]
+    elif re.search(
+        r"\bwhat (?:do i|i) do\b(?! (?:about|with|if|when|on|in|now|next))", question, re.IGNORECASE
+    ):
+        asked = ["job"]
     if not asked:
         return []
     personal = is_personal(question)
@@ -140,17 +149,17 @@ def answer(scene: Scene, question: str) -> list[Segment]:
     ][:3]
 
 
-_ASKING = frozenset(
+_ASKING = lore.word_set(
     """what what's who who's where where's when when's which how why do does did is are am was were can could
     you your remember recall know tell me my mine i i'm we our us the a an of for to in on at about again
     still have has had any so far please it this that called get said told say much many one ones kind sort
     really currently now exactly go and or there with be been will would should shall think s mention
-    mentioned me's us's anything something everything""".split()
+    mentioned me's us's anything something everything"""
 )
 
 
 def _tells(word: str) -> bool:
-    return word not in _ASKING and not word.isdigit() or word in ("called", "old", "from", "like")
+    return (word not in _ASKING and not word.isdigit()) or word in ("called", "old", "from", "like")
 
 
 def _drop_verbs(asked: list[str], question: str) -> list[str]:
@@ -180,10 +189,18 @@ def _covers(segment: Segment, word: str) -> float:
             return 1.0
         if other in kin:
             best = max(best, 0.95)
+    if not best and word in ("job", "work", "living", "profession") and _TRADE.search(segment.text):
+        best = 0.9
     if best:
         return best
     near = max((lore.kinship(word, other) for other in said if other not in lore.STOP), default=0.0)
     return 0.7 * near if near >= 0.5 else 0.0
+
+
+_TRADE = re.compile(
+    r"\b(?:is|am|i'm|as) an? (?!vegan|vegetarian|night owl|fan\b|morning|mother|father|bit\b)\w+",
+    re.IGNORECASE,
+)
 
 
 def outdated(scene: Scene, fact: Fact, label: str) -> Segment | None:

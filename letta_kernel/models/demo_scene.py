@@ -56,6 +56,7 @@ class Scene:
     passages: int | None = None  # in archival memory, where the prompt says
 
     def block(self, label: str) -> Block | None:
+        """Return the block with that label."""
         return next((block for block in self.blocks if block.label == label), None)
 
     def has(self, *names: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What in a message could be an argument: quotes, addresses, dates, times, numbers, ids, names, noun phrases."""
+"""What in a message could be an argument: quotes, addresses, dates, numbers, ids, names, phrases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from letta_kernel.models import demo_words as lore
 
 _MONTH = (
-    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
+    r"sept?(?:ember)?|"
     r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
 )
 _WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
@@ -19,7 +20,8 @@ _PATTERNS: list[tuple[str, re.Pattern[str]]] = [
     (
         "quoted",
         re.compile(
-            r"\"([^\"\n]+)\"|`([^`\n]+)`|«([^»\n]+)»|(?<![\w'])'([^'\n](?:[^\n]*?[^\s])??)'(?![\w'])"
+            r"\"([^\"\n]+)\"|`([^`\n]+)`|«([^»\n]+)»|"
+            r"(?<![\w'])'([^'\n](?:[^\n]*?[^\s])??)'(?![\w'])"
         ),
     ),
     ("email", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
@@ -39,7 +41,8 @@ _PATTERNS: list[tuple[str, re.Pattern[str]]] = [
     (
         "time",
         re.compile(
-            r"\b(?:\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]\.?m\b\.?)?|\d{1,2} ?[ap]\.?m\b\.?|\d{1,2} o'clock"
+            r"\b(?:\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]\.?m\b\.?)?|\d{1,2} ?[ap]\.?m\b\.?|"
+            r"\d{1,2} o'clock"
             r"|noon|midnight)",
             re.IGNORECASE,
         ),
@@ -47,7 +50,8 @@ _PATTERNS: list[tuple[str, re.Pattern[str]]] = [
     (
         "file",
         re.compile(
-            r"(?<![\w@])(?:[\w~.-]*/)*[\w-]+\.(?:py|txt|csv|json|md|docx?|xlsx?|pdf|png|jpe?g|ipynb|html?|ya?ml|"
+            r"(?<![\w@])(?:[\w~.-]*/)*[\w-]+\.(?:py|txt|csv|json|md|docx?|xlsx?|pdf|png|jpe?g|"
+            r"ipynb|html?|ya?ml|"
             r"parquet|zip|wav|mp[34]|toml|sql)\b",
             re.IGNORECASE,
         ),
@@ -67,13 +71,14 @@ _NUMBER_WORDS = re.compile(
     r"|(?:third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth))\b",
     re.IGNORECASE,
 )
-_CURRENCIES = frozenset(
+_CURRENCIES = lore.word_set(
     """dollar dollars euro euros pound pounds yen franc francs rupee rupees peso pesos krona kronor krone
     kroner yuan won real reais ruble rubles rouble roubles zloty lira baht rand shekel shekels sterling
-    forint dirham bitcoin""".split()
+    forint dirham bitcoin"""
 )
 _CURRENCY_CODE = re.compile(
-    r"\b(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|CNY|INR|BRL|MXN|ZAR|KRW|TRY|SGD|HKD|"
+    r"\b(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|CNY|INR|BRL|MXN|ZAR|KRW|TRY|"
+    r"SGD|HKD|"
     r"THB|ILS|AED|BTC)\b",
     re.IGNORECASE,
 )
@@ -86,7 +91,8 @@ _NAME = re.compile(
 _TOKEN = re.compile(r"[^\W_](?:[\w'-]*[\w])?|[^\w\s]")
 _IMPERATIVE_LEAD = re.compile(
     r"^(?:(?:please|now|then|and|also|ok|okay|hey|hi|so|well|just|kindly)[, ]+|"
-    r"(?:can|could|would|will) you (?:please |kindly |also |just )*|i(?:'d| would) like you to |i want you to |"
+    r"(?:can|could|would|will) you (?:please |kindly |also |just )*|i(?:'d| would) like you to |"
+    r"i want you to |"
     r"you (?:can|may|should) |let's |go ahead and )*",
     re.IGNORECASE,
 )
@@ -105,6 +111,7 @@ class Span:
     follow: str = ""
 
     def overlaps(self, other: Span) -> bool:
+        """Tell whether the two share a character."""
         return self.start < other.end and other.start < self.end
 
 
@@ -119,6 +126,7 @@ class Found:
     lists: list[list[Span]] = field(default_factory=list)
 
     def of(self, *kinds: str) -> list[Span]:
+        """Return the typed spans of these kinds."""
         return [span for span in self.typed if span.kind in kinds]
 
 
@@ -164,16 +172,20 @@ def _typed(text: str) -> Iterator[Span]:
                 number = lore.parse_number(
                     match.group().replace("percent", "").replace("%", "").strip()
                 )
-                yield from take("number", start, end, number)
+                digits = re.match(
+                    r"[+-]?[\d.,]*\d", match.group()
+                )  # "20 %": the unit is not part of it
+                yield from take(
+                    "number", start, start + (digits.end() if digits else end - start), number
+                )
             elif kind == "id":
                 yield from _id_or_number(match.group(), start, end, take)
             else:
                 yield from take(kind, start, end)
     for match in _NUMBER_WORDS.finditer(text):
-        if match.group().casefold() not in ("one", "thousand", "million", "hundred"):
-            yield from take("number", *match.span(), lore.parse_number(match.group()))
-        elif re.match(r" (?:[a-z]+s|[a-z]+)\b", text[match.end() :]) and not re.match(
-            r" (?:of|is|for|to|more|day)\b", text[match.end() :]
+        if match.group().casefold() not in ("one", "thousand", "million", "hundred") or (
+            re.match(r" (?:[a-z]+s|[a-z]+)\b", text[match.end() :])
+            and not re.match(r" (?:of|is|for|to|more|day)\b", text[match.end() :])
         ):
             yield from take("number", *match.span(), lore.parse_number(match.group()))
     for match in _CURRENCY_CODE.finditer(text):
@@ -260,15 +272,18 @@ def _names(text: str) -> Iterator[Span]:
         yield Span("name", start, start + len(value), value, None, lead, follow)
 
 
-_VERBISH = frozenset(
+_VERBISH = lore.word_set(
     """find search email mail call book schedule convert translate add set turn send tell check look compute
-    count give show play start stop open close lock make put list remind invite share ask write draw""".split()
+    count give show play start stop open close lock make put list remind invite share ask write draw"""
 )
 
 
 def _lone_name(text: str, start: int, end: int) -> bool:
     """Tell whether the first word of a sentence is all of it (an answer such as ``Helsinki.``)."""
-    return not text[:start].strip() and not text[end:].strip(" .!?")
+    after = text[end:]
+    return not text[:start].strip() and (
+        not after.strip(" .!?") or bool(re.match(r"(?:,|,? and|,? or) +[A-ZÀ-Þ]", after))
+    )
 
 
 def _phrases(text: str, typed: list[Span]) -> Iterator[Span]:
@@ -289,7 +304,11 @@ def _phrases(text: str, typed: list[Span]) -> Iterator[Span]:
         word = token.group()
         inside = any(s.start <= token.start() < s.end for s in hard)
         gap = bool(run) and text[run[-1].end() : token.start()].strip(" ") != ""
-        verb = token.start() == first and not inside and len(text.split()) > 1
+        verb = (
+            token.start() == first
+            and len(text.split()) > 1
+            and text[token.end() : token.end() + 1] != ","
+        )
         if (
             inside
             or not word[0].isalnum()

@@ -12,9 +12,19 @@ import numpy as np
 
 from letta_kernel.models.embedding import OFFLINE, embedder
 
+
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of a blank-separated list."""
+    return frozenset(text.split())
+
+
+def _listed(text: str) -> list[str]:
+    return text.split()
+
+
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
-STOP = frozenset(
+STOP = word_set(
     """a an the this that these those i me my mine myself you your yours yourself he him his she her
     hers it its we us our ours they them their theirs and or but nor so if then than as of in on at to
     from by for with without about into onto over under up down off out through between against during
@@ -24,24 +34,25 @@ STOP = frozenset(
     where's i've we've they've i'll you'll i'd don't doesn't didn't isn't aren't wasn't can't won't let
     let's me some any all each every both either neither other another such own same more most much many
     few less least ok okay hey hi hello thanks thank get got give tell show want need like know again
-    maybe perhaps still already yet ever never once upon via per right""".split()
+    maybe perhaps still already yet ever never once upon via per right"""
 )
 """Words that say nothing about what a message is about."""
 
-PREPOSITIONS = frozenset(
+PREPOSITIONS = word_set(
     """in on at to from by for with without about into onto over under of through between until till
-    against towards near per via as than up down off out called named titled saying says""".split()
+    against towards near per via as than up down off out called named titled saying says"""
 )
 
-GENERIC = frozenset(
+GENERIC = word_set(
     """get set make do compute calculate return run find give show tell return returns returned use using
     used new current whole value values one two first second third which whether something thing things
-    say says what how many much named name called work works e.g""".split()
+    say says what how many much named name called work works e.g"""
 )
 """Words of tool names and descriptions that many tools share."""
 
 _FAMILIES = """
-weather forecast rain rainy raining snow snowing sunny sunshine cloudy warm cold hot windy storm humid outside outdoors umbrella
+weather forecast rain rainy raining snow snowing sunny sunshine cloudy warm cold hot windy storm
+weather humid rain outside outdoors umbrella
 temperature heating heat thermostat degrees celsius warm radiator
 add sum plus total together addition
 subtract minus less difference take away
@@ -50,7 +61,8 @@ divide divided quotient ratio split
 power raised exponent squared cubed
 average mean
 discount off pay sale reduction rebate percent
-money currency dollar dollars euro euros pound pounds yen franc francs rupee rupees peso krona usd eur gbp jpy chf cents price exchange
+money currency dollar dollars euro euros pound pounds yen franc francs rupee rupees
+money currency peso krona usd eur gbp jpy chf cents price exchange
 convert exchange change turn
 alarm wake clock ring
 timer countdown stopwatch
@@ -60,7 +72,7 @@ email mail e-mail message inbox
 call phone ring dial
 order purchase parcel delivery package shipment shipped
 buy shopping groceries grocery list
-stock inventory shelf warehouse available
+stock inventory shelf warehouse available left remaining
 music song songs play listen track album
 film movie rate stars rating cinema
 light lights lamp lamps switch
@@ -109,21 +121,25 @@ for _number, _line in enumerate(filter(None, _FAMILIES.splitlines())):
 _UNITS = {
     word: number
     for number, word in enumerate(
-        """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
-        fifteen sixteen seventeen eighteen nineteen""".split()
+        _listed(
+            """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+            fifteen sixteen seventeen eighteen nineteen"""
+        )
     )
 }
 _TENS = {
     word: 10 * number
     for number, word in enumerate(
-        "twenty thirty forty fifty sixty seventy eighty ninety".split(), 2
+        _listed("twenty thirty forty fifty sixty seventy eighty ninety"), 2
     )
 }
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000}
 _ORDINALS = {
     word: number
     for number, word in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(),
+        _listed(
+            "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
+        ),
         1,
     )
 }
