@@ -33,6 +33,7 @@ Place = Literal["notebook", "sandbox"]
 
 _HERE = str(Path(__file__).parent)
 _ERROR = 300  # characters of an error's one line
+_FRAMES = 60  # of a traceback that are shown
 _ERROR_TEXT = 4_000  # characters of an error's text the model sees
 
 
@@ -233,10 +234,15 @@ def traceback_of(error: BaseException) -> str:
     # The loop thread's own frames stand between ours and an async tool's.
     while start is not None and "asyncio" in Path(start.tb_frame.f_code.co_filename).parts:
         start = start.tb_next
+    start = start or frames
+    depth, frame = 0, start
+    while frame is not None and depth <= _FRAMES:
+        depth, frame = depth + 1, frame.tb_next
     try:
-        return shorten(
-            "".join(traceback.format_exception(type(error), error, start or frames)), 20_000
-        )
+        # Of a recursion without end the last frames say enough, and all of them would take minutes.
+        limit = -_FRAMES if depth > _FRAMES else None
+        lines = traceback.format_exception(type(error), error, start, limit=limit)
+        return shorten("".join(lines), 20_000)
     except Exception:  # formatting calls the author's __str__ and reads source files
         return type(error).__name__
 
