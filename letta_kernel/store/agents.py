@@ -74,10 +74,7 @@ def list_all(
     earlier, later = ("<", ">") if not newest_first else (">", "<")
     for other, sign in ((before, earlier), (after, later)):
         if other is not None:
-            where.add(
-                f"(created_at, id) {sign} ((SELECT created_at FROM agents WHERE id = {{0}}), {{0}})",
-                other,
-            )
+            where.beyond("agents", "created_at", sign, other)
     if tags:
         where.add("tags && {}::text[]" if match == "any" else "tags @> {}::text[]", list(tags))
     if text:

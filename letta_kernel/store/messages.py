@@ -8,7 +8,7 @@ from datetime import datetime
 from letta_kernel.messages import Message, ToolCall
 from letta_kernel.store import counters, indexes
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import Table, Where, clean_text
+from letta_kernel.store.rows import Table, Where
 
 _MESSAGES = Table("messages", Message, json=("thinking",), parts={"tool_calls": ToolCall})
 
@@ -25,14 +25,7 @@ def append(tx: Tx, agent_id: str, messages: Sequence[Message]) -> list[Message]:
         return []
     first = counters.take(tx, agent_id, "messages", len(messages))
     stored = [
-        message.model_copy(
-            update={
-                "agent_id": agent_id,
-                "seq": seq,
-                "content": clean_text(message.content),
-                "reasoning": clean_text(message.reasoning),
-            }
-        )
+        _MESSAGES.as_stored(message.model_copy(update={"agent_id": agent_id, "seq": seq}))
         for seq, message in enumerate(messages, start=first)
     ]
     _MESSAGES.insert(tx, stored)
@@ -97,6 +90,7 @@ def page(
     run_id, step_id
         Only messages of that run or step.
     """
+    key = "seq" if agent_id is not None else "created_at"
     where = Where()
     if agent_id is not None:
         where.add("agent_id = {}", agent_id)
@@ -104,9 +98,7 @@ def page(
         if isinstance(other, int):
             where.add(f"seq {sign} {{}}", other)
         elif other is not None:
-            key = "seq" if agent_id is not None else "created_at"
-            anchor = f"((SELECT {key} FROM messages WHERE id = {{0}}), {{0}})"
-            where.add(f"({key}, id) {sign} {anchor}", other)
+            where.beyond("messages", key, sign, other)
     if roles is not None:
         where.add("role = ANY({}::text[])", list(roles))
     if start is not None:
@@ -118,7 +110,6 @@ def page(
     if step_id is not None:
         where.add("step_id = {}", step_id)
     way = "DESC" if newest_first else "ASC"
-    key = "seq" if agent_id is not None else "created_at"
     tail = f"{where} ORDER BY {key} {way}, id {way} LIMIT {where.place(limit)}"
     return _MESSAGES.select(tx, tail, where.params)
 

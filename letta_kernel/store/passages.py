@@ -18,7 +18,7 @@ from letta_kernel.store.indexes import (
     outbox,
     outbox_done,
 )
-from letta_kernel.store.rows import Table, Where, clean_text
+from letta_kernel.store.rows import Table, Where
 
 __all__ = [
     "OutboxEntry",
@@ -58,9 +58,7 @@ def append(tx: Tx, passages: Sequence[Passage]) -> list[Passage]:
     for passage in passages:
         seq = following[passage.agent_id]
         following[passage.agent_id] = seq + 1
-        stored.append(
-            passage.model_copy(update={"seq": seq, "content": clean_text(passage.content)})
-        )
+        stored.append(_PASSAGES.as_stored(passage.model_copy(update={"seq": seq})))
     _PASSAGES.insert(tx, stored)
     return stored
 
@@ -183,9 +181,7 @@ def update(
     changes: dict[str, Any] = {"content": content, "metadata": metadata}
     changes["tags"] = None if tags is None else list(tags)
     given = {name: value for name, value in changes.items() if value is not None}
-    if "content" in given:
-        given["content"] = clean_text(given["content"])
-    changed = passage.model_copy(update=given)
+    changed = _PASSAGES.as_stored(passage.model_copy(update=given))
     _PASSAGES.update(tx, changed)
     indexes.announce(tx, passage.agent_id, "passages", "update", [passage_id])
     return changed

@@ -112,6 +112,10 @@ class Table(Generic[R]):
             values.append(value)
         return values
 
+    def as_stored(self, record: R) -> R:
+        """Return *record* as it will be read back: text freed of what no database keeps."""
+        return self.read([clean(value) for value in self.row(record)])
+
     def read(self, row: Sequence[Any]) -> R:
         """Return the record of a *row* selected with `columns`."""
         values: dict[str, Any] = {}
@@ -190,6 +194,14 @@ class Where:
     def add(self, condition: str, *values: Any) -> None:
         """Add a *condition* in which ``{}`` (or ``{0}``, …) stands for each of *values*."""
         self._conditions.append(condition.format(*[self.place(value) for value in values]))
+
+    def beyond(self, table: str, key: str, sign: str, record_id: str) -> None:
+        """Keep the rows before ("<") or after (">") that of *record_id*, ordered by *key* and id.
+
+        Nothing is left if there is no such row.
+        """
+        anchor = f"(SELECT {key} FROM {table} WHERE id = {{0}})"
+        self.add(f"({key} {sign} {anchor} OR ({key} = {anchor} AND id {sign} {{0}}))", record_id)
 
     def place(self, value: Any) -> str:
         """Take *value* as a parameter and return its ``$n``."""

@@ -10,7 +10,7 @@ from letta_kernel.ids import now
 from letta_kernel.records import Run, Step
 from letta_kernel.store import lease
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import Table, load
+from letta_kernel.store.rows import Table, Where, load
 
 _RUNS = Table("runs", Run)
 _STEPS = Table("steps", Step, json=("retrieved", "tool_stats"))
@@ -49,22 +49,13 @@ def get(tx: Tx, run_id: str) -> Run | None:
 
 def page(tx: Tx, agent_id: str | None, limit: int = 50, before: str | None = None) -> list[Run]:
     """Return runs, newest first: of one agent or (None) of all, older than the run *before*."""
-    return _RUNS.select(
-        tx,
-        "WHERE ($1::text IS NULL OR agent_id = $1) AND ($2::text IS NULL OR"
-        " (created_at, id) < ((SELECT created_at FROM runs WHERE id = $2), $2))"
-        " ORDER BY created_at DESC, id DESC LIMIT $3",
-        (agent_id, before, limit),
-    )
-
-
-def last_stop_reason(tx: Tx, agent_id: str) -> str | None:
-    """Return why the agent's newest run ended; None if it never ran, or runs still."""
-    row = tx.one(
-        "SELECT stop_reason FROM runs WHERE agent_id = $1 ORDER BY created_at DESC LIMIT 1",
-        (agent_id,),
-    )
-    return None if row is None else row[0]
+    where = Where()
+    if agent_id is not None:
+        where.add("agent_id = {}", agent_id)
+    if before is not None:
+        where.beyond("runs", "created_at", "<", before)
+    tail = f"{where} ORDER BY created_at DESC, id DESC LIMIT {where.place(limit)}"
+    return _RUNS.select(tx, tail, where.params)
 
 
 def add_step(tx: Tx, step: Step) -> Step:

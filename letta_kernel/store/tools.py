@@ -6,7 +6,7 @@ from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import Tool
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import Table
+from letta_kernel.store.rows import Table, Where
 
 _TOOLS = Table("tools", Tool, json=("parameters", "metadata"))
 
@@ -53,13 +53,15 @@ def list_all(
 
     *after* is the id of a tool: only those that follow it.
     """
-    return _TOOLS.select(
-        tx,
-        "WHERE ($1::text IS NULL OR notebook = $1) AND ($2::text IS NULL OR cell_id = $2)"
-        " AND ($3::text IS NULL OR (name, id) > ((SELECT name FROM tools WHERE id = $3), $3))"
-        " ORDER BY name, id LIMIT $4::bigint",
-        (notebook, cell_id, after, limit),
-    )
+    where = Where()
+    if notebook is not None:
+        where.add("notebook = {}", notebook)
+    if cell_id is not None:
+        where.add("cell_id = {}", cell_id)
+    if after is not None:
+        where.beyond("tools", "name", ">", after)
+    tail = f"{where} ORDER BY name, id LIMIT {where.place(limit)}::bigint"
+    return _TOOLS.select(tx, tail, where.params)
 
 
 def of_agent(tx: Tx, agent_id: str) -> list[Tool]:

@@ -91,12 +91,14 @@ def test_a_newer_schema(home: Path, database: Database, ada: AgentState) -> None
 
 
 def test_a_folder_deleted_meanwhile(home: Path, database: Database, ada: AgentState) -> None:
+    assert database.run(names) == ["ada"]
     shutil.rmtree(home)
     assert "deleted or moved" in refusal(database)
     assert database.run(names) == []  # told once, then one may begin anew
 
 
 def test_a_folder_deleted_while_closed(home: Path, database: Database, ada: AgentState) -> None:
+    assert database.run(names) == ["ada"]
     database.close()
     moved = home.rename(home.with_name("elsewhere"))
     assert "deleted or moved" in refusal(database)

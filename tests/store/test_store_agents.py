@@ -1,0 +1,173 @@
+"""Agents and their leases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from letta_kernel.errors import AgentBusyError, ConflictError, InvalidInputError, NotFoundError
+from letta_kernel.ids import now
+from letta_kernel.messages import Message
+from letta_kernel.records import AgentState, Block, Passage, Run, Step, Tool, ToolRule
+from letta_kernel.store import agents, blocks, indexes, lease, messages, passages, runs, tools
+from letta_kernel.store.database import Database
+
+ME = lease.process_owner()
+
+
+def test_an_agent_comes_back_as_it_was(database: Database) -> None:
+    bob = AgentState(
+        name="bob",
+        description="a tester",
+        model="demo",
+        style="heartbeat",
+        settings={"temperature": 0.5, "nested": {"a": [1, None]}},
+        tool_rules=[ToolRule(type="max_count_per_step", tool_name="f", max_count_limit=2)],
+        tags=["x", "y"],
+        metadata={"who": "ü\"'"},
+    )
+    database.run(lambda tx: agents.add(tx, bob))
+    assert database.run(lambda tx: agents.get(tx, bob.id)) == bob
+    assert database.run(lambda tx: agents.find(tx, "bob")) == bob
+    assert database.run(lambda tx: agents.get(tx, "agent-none")) is None
+    assert database.run(lambda tx: agents.find(tx, "nobody")) is None
+
+
+def test_names_are_unique(database: Database, ada: AgentState) -> None:
+    with pytest.raises(InvalidInputError, match="'ada' already"):
+        database.run(lambda tx: agents.add(tx, AgentState(name="ada")))
+    bob = database.run(lambda tx: agents.add(tx, AgentState(name="bob")))
+    bob.name = "ada"
+    with pytest.raises(InvalidInputError, match="already"):
+        database.run(lambda tx: agents.save(tx, bob))
+    assert [agent.name for agent in database.run(agents.list_all)] == ["ada", "bob"]
+
+
+def test_saving(database: Database, ada: AgentState) -> None:
+    before = ada.updated_at
+    ada.name, ada.tags, ada.window_start = "ada2", ["t"], 5
+    database.run(lambda tx: agents.save(tx, ada))
+    stored = database.run(lambda tx: agents.get(tx, ada.id))
+    assert stored == ada
+    assert ada.updated_at > before
+    database.run(lambda tx: agents.set_window(tx, ada.id, 9, "message-x"))
+    stored = database.run(lambda tx: agents.get(tx, ada.id))
+    assert stored is not None
+    assert (stored.window_start, stored.summary_id, stored.name) == (9, "message-x", "ada2")
+    with pytest.raises(NotFoundError):
+        database.run(lambda tx: agents.save(tx, AgentState(name="ghost")))
+
+
+def test_listing(database: Database) -> None:
+    made = [AgentState(name=f"Agent {i}", tags=["even"] if i % 2 == 0 else []) for i in range(6)]
+    made[0].tags.append("first")
+    for agent in made:
+        database.run(lambda tx, agent=agent: agents.add(tx, agent))  # type: ignore[misc]
+
+    def listed(**wanted: object) -> list[int]:
+        found = database.run(lambda tx: agents.list_all(tx, **wanted))  # type: ignore[arg-type]
+        return [int(agent.name[-1]) for agent in found]
+
+    assert listed() == [0, 1, 2, 3, 4, 5]
+    assert listed(limit=2) == [0, 1]
+    assert listed(limit=2, after=made[1].id) == [2, 3]
+    assert listed(before=made[2].id) == [0, 1]
+    assert listed(newest_first=True, limit=2, after=made[4].id) == [3, 2]
+    assert listed(tags=["even", "first"]) == [0, 2, 4]
+    assert listed(tags=["even", "first"], match="all") == [0]
+    assert listed(text="aGENT 3") == [3]
+    assert listed(text="%") == []
+    assert listed(after="agent-none") == listed(before="agent-none") == []
+
+
+def test_deleting_takes_all_that_is_only_its_own(database: Database, ada: AgentState) -> None:
+    bob = database.run(lambda tx: agents.add(tx, AgentState(name="bob")))
+    own = database.run(lambda tx: blocks.add(tx, Block(label="human"), ada.id))
+    shared = database.run(lambda tx: blocks.add(tx, Block(label="team"), ada.id))
+    loose = database.run(lambda tx: blocks.add(tx, Block(label="loose")))
+    tool = database.run(lambda tx: tools.save(tx, Tool(name="f")))
+    run = Run(agent_id=ada.id)
+    step = Step(run_id=run.id, agent_id=ada.id, number=1)
+
+    def fill(tx):  # type: ignore[no-untyped-def]
+        blocks.attach(tx, bob.id, shared.id)
+        tools.attach(tx, ada.id, tool.id)
+        for agent in (ada, bob):
+            messages.append(tx, agent.id, [Message(agent_id=agent.id, role="user", content="hi")])
+            passages.append(tx, [Passage(agent_id=agent.id, content="fact")])
+            passages.mark(tx, "p-index", agent.id)
+            indexes.mark(tx, "m-index", agent.id, "messages")
+        runs.start(tx, run)
+        runs.add_step(tx, step)
+
+    database.run(fill)
+    assert database.run(lambda tx: agents.delete(tx, ada.id)) is True
+    assert database.run(lambda tx: agents.delete(tx, ada.id)) is False
+
+    def look(tx):  # type: ignore[no-untyped-def]
+        assert agents.get(tx, ada.id) is None
+        assert blocks.get(tx, own.id) is None
+        assert blocks.versions(tx, own.id) == []
+        assert blocks.get(tx, shared.id) == shared
+        assert blocks.agents_with(tx, shared.id) == [bob.id]
+        assert blocks.get(tx, loose.id) == loose
+        assert tools.get(tx, tool.id) == tool
+        assert tools.agents_with(tx, tool.id) == []
+        assert runs.get(tx, run.id) is None
+        assert runs.get_step(tx, step.id) is None
+        for table in ("messages", "passages", "index_marks", "leases"):
+            left = tx.query(f"SELECT DISTINCT agent_id FROM {table}")
+            assert left == [(bob.id,)], table
+        assert tx.query("SELECT DISTINCT owner_id FROM counters WHERE kind = 'messages'") == [
+            (bob.id,)
+        ]
+        for index in ("p-index", "m-index"):  # the indexes are told, each once
+            (entry,) = passages.outbox(tx, index)
+            assert (entry.agent_id, entry.item_id, entry.action) == (ada.id, None, "delete")
+
+    database.run(look)
+
+
+def test_one_holder_at_a_time(database: Database, ada: AgentState) -> None:
+    mine, another = f"{ME}/run-1", f"{ME}/run-2"
+    fence = database.run(lambda tx: agents.acquire(tx, ada.id, mine, 60))
+    assert database.run(lambda tx: agents.acquire(tx, ada.id, mine, 60)) == fence  # it has it
+    with pytest.raises(AgentBusyError, match="'ada' is in the middle of a run in this process"):
+        database.run(lambda tx: agents.acquire(tx, ada.id, another, 60))
+    database.run(lambda tx: agents.release(tx, ada.id, another))  # not its own: nothing happens
+    database.run(lambda tx: agents.check_fence(tx, ada.id, fence))
+    with pytest.raises(AgentBusyError):
+        database.run(lambda tx: agents.acquire(tx, ada.id, another, 60))
+    database.run(lambda tx: agents.release(tx, ada.id, mine))
+    assert database.run(lambda tx: agents.acquire(tx, ada.id, another, 60)) == fence + 1
+    with pytest.raises(ConflictError, match="taken over"):
+        database.run(lambda tx: agents.check_fence(tx, ada.id, fence))
+    with pytest.raises(ConflictError):
+        database.run(lambda tx: agents.renew(tx, ada.id, mine, fence, 60))
+
+
+def test_a_lease_ends_by_itself_unless_renewed(database: Database, ada: AgentState) -> None:
+    elsewhere = "another-host|1234|5678/run"  # of which nothing can be known but its lease
+    fence = database.run(lambda tx: agents.acquire(tx, ada.id, elsewhere, -1))
+    database.run(lambda tx: agents.renew(tx, ada.id, elsewhere, fence, 60))
+    with pytest.raises(AgentBusyError, match="process 1234 on another-host"):
+        database.run(lambda tx: agents.acquire(tx, ada.id, ME, 60))
+    database.run(lambda tx: agents.renew(tx, ada.id, elsewhere, fence, -1))
+    assert database.run(lambda tx: agents.acquire(tx, ada.id, ME, 60)) == fence + 1
+
+
+def test_leases_of_agents_that_are_gone(database: Database, ada: AgentState) -> None:
+    fence = database.run(lambda tx: agents.acquire(tx, ada.id, ME, 60))
+    database.run(lambda tx: agents.delete(tx, ada.id))
+    with pytest.raises(ConflictError, match="deleted"):
+        database.run(lambda tx: agents.check_fence(tx, ada.id, fence))
+    with pytest.raises(NotFoundError):
+        database.run(lambda tx: agents.acquire(tx, ada.id, ME, 60))
+
+
+def test_times_are_utc(database: Database, ada: AgentState) -> None:
+    stored = database.run(lambda tx: agents.get(tx, ada.id))
+    assert stored is not None
+    assert stored.created_at.utcoffset() == timedelta(0)
+    assert stored.created_at <= now()

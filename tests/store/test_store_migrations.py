@@ -1,0 +1,82 @@
+"""How a database file is made and brought up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from letta_kernel.errors import StoreError
+from letta_kernel.records import AgentState
+from letta_kernel.store import agents, migrations
+from letta_kernel.store.database import Database
+
+TABLES = [
+    "agent_blocks",
+    "agent_tools",
+    "agents",
+    "block_versions",
+    "blocks",
+    "counters",
+    "index_marks",
+    "leases",
+    "messages",
+    "outbox",
+    "passages",
+    "runs",
+    "schema_version",
+    "settings",
+    "steps",
+    "tools",
+    "users",
+]
+
+
+def test_a_new_database_has_all_tables_and_no_log(home: Path, database: Database) -> None:
+    rows = database.run(
+        lambda tx: tx.query("SELECT table_name FROM information_schema.tables ORDER BY table_name")
+    )
+    assert [row[0] for row in rows] == TABLES
+    database.close()
+    assert sorted(path.name for path in home.iterdir()) == ["letta.duckdb", "letta.lock"]
+
+
+def test_an_old_database_is_brought_up_to_date(
+    home: Path, database: Database, ada: AgentState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.close()
+    more = ["ALTER TABLE tools ADD COLUMN extra text; CREATE TABLE more (id text PRIMARY KEY)"]
+    monkeypatch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS + more)
+    database.run(lambda tx: tx.execute("INSERT INTO more VALUES ('x')"))
+    version = database.run(lambda tx: tx.one("SELECT version FROM schema_version"))
+    assert version == (len(migrations.MIGRATIONS),)
+    assert database.run(lambda tx: agents.get(tx, ada.id)) == ada
+
+
+def test_a_migration_that_fails_changes_nothing(
+    home: Path, database: Database, ada: AgentState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.close()
+    bad = ["CREATE TABLE more (id text)", "CREATE TABLE half (id text); SELECT no_such_function()"]
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS + bad)
+        with pytest.raises(StoreError):
+            database.run(lambda tx: tx.query("SELECT 1"))
+    database.close()
+    with duckdb.connect(database.path) as connection:
+        names = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
+        assert "more" in names  # the first of the two was finished
+        assert "half" not in names
+        found = connection.execute("SELECT version FROM schema_version").fetchone()
+        assert found == (len(migrations.MIGRATIONS) + 1,)
+
+
+def test_remains_of_a_process_killed_while_making_it(home: Path) -> None:
+    home.mkdir(parents=True)
+    (home / "letta.duckdb.new").write_bytes(b"half a file")
+    (home / "letta.duckdb.new.wal").write_bytes(b"half a log")
+    database = Database(home)
+    assert database.run(lambda tx: tx.one("SELECT count(*) FROM agents")) == (0,)
+    database.close()
+    assert not list(home.glob("*.new*"))

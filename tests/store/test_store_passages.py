@@ -1,0 +1,163 @@
+"""Archival memory, and how indexes follow it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from letta_kernel.records import AgentState, Passage
+from letta_kernel.store import agents, indexes, passages
+from letta_kernel.store.database import Database
+
+NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def six(database: Database, ada: AgentState) -> list[Passage]:
+    made = [
+        Passage(
+            agent_id=ada.id,
+            content=f"p{number}",
+            tags=["even" if number % 2 == 0 else "odd", "all"],
+            source="book" if number < 5 else None,
+            position=number,
+            metadata={"n": number},
+            created_at=NEW_YEAR + timedelta(days=number),
+        )
+        for number in range(6)
+    ]
+    return database.run(lambda tx: passages.append(tx, made))
+
+
+def contents(found: list[Passage]) -> list[str]:
+    return [passage.content for passage in found]
+
+
+def test_passages_come_back_as_they_were(
+    database: Database, ada: AgentState, six: list[Passage]
+) -> None:
+    assert [passage.seq for passage in six] == [1, 2, 3, 4, 5, 6]
+    assert database.run(lambda tx: passages.get(tx, six[2].id)) == six[2]
+    assert database.run(lambda tx: passages.get(tx, "passage-none")) is None
+    wanted = [six[4].id, "passage-none", six[0].id]
+    assert database.run(lambda tx: passages.get_many(tx, wanted)) == [six[4], six[0]]
+    assert database.run(lambda tx: passages.count(tx, ada.id)) == 6
+    assert database.run(lambda tx: passages.tags(tx, ada.id)) == {"all": 6, "even": 3, "odd": 3}
+
+
+def test_agents_are_numbered_apart(database: Database, ada: AgentState) -> None:
+    bob = database.run(lambda tx: agents.add(tx, AgentState(name="bob")))
+    mixed = [Passage(agent_id=a.id, content="x\0") for a in (ada, bob, ada, bob, ada)]
+    stored = database.run(lambda tx: passages.append(tx, mixed))
+    assert [passage.seq for passage in stored] == [1, 1, 2, 2, 3]
+    assert stored[0].content == "x"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"limit": 2}, "54"),
+        ({"limit": 2, "newest_first": False}, "01"),
+        ({"tags": ["even"]}, "420"),
+        ({"tags": ["even", "odd"]}, "543210"),
+        ({"tags": ["even", "all"], "match": "all", "limit": 2}, "42"),
+        ({"tags": ["even", "odd"], "match": "all"}, ""),
+        ({"before": 3}, "10"),
+        ({"after": 4}, "54"),
+        ({"source": "book", "limit": 1}, "4"),
+        ({"start": NEW_YEAR + timedelta(days=4)}, "54"),
+        ({"end": NEW_YEAR + timedelta(days=1)}, "0"),
+    ],
+)
+def test_pages(
+    database: Database,
+    ada: AgentState,
+    six: list[Passage],
+    wanted: dict[str, object],
+    expected: str,
+) -> None:
+    found = database.run(lambda tx: passages.page(tx, ada.id, **wanted))  # type: ignore[arg-type]
+    assert contents(found) == [f"p{digit}" for digit in expected]
+
+
+def test_pages_by_id(database: Database, ada: AgentState, six: list[Passage]) -> None:
+    found = database.run(lambda tx: passages.page(tx, ada.id, before=six[3].id, after=six[0].id))
+    assert contents(found) == ["p2", "p1"]
+
+
+def test_neighbours(database: Database, six: list[Passage]) -> None:
+    def around(number: int) -> list[str]:
+        return contents(database.run(lambda tx: passages.neighbours(tx, six[number])))
+
+    assert around(2) == ["p0", "p1", "p3", "p4"]
+    assert around(0) == ["p1", "p2"]
+    assert around(4) == ["p2", "p3"]
+    assert around(5) == []  # of no source
+
+
+def test_changing(database: Database, ada: AgentState, six: list[Passage]) -> None:
+    changed = database.run(lambda tx: passages.update(tx, six[0].id, content="n\0ew", tags=[]))
+    assert changed is not None
+    assert (changed.content, changed.tags, changed.metadata) == ("new", [], {"n": 0})
+    assert database.run(lambda tx: passages.get(tx, six[0].id)) == changed
+    assert database.run(lambda tx: passages.update(tx, "passage-none", content="x")) is None
+
+
+def test_deleting(database: Database, ada: AgentState, six: list[Passage]) -> None:
+    assert database.run(lambda tx: passages.delete(tx, six[5].id)) is True
+    assert database.run(lambda tx: passages.delete(tx, six[5].id)) is False
+    assert database.run(lambda tx: passages.delete_source(tx, ada.id, "book")) == 5
+    assert database.run(lambda tx: passages.count(tx, ada.id)) == 0
+    (following,) = database.run(
+        lambda tx: passages.append(tx, [Passage(agent_id=ada.id, content="x")])
+    )
+    assert following.seq == 7  # numbers are never used twice
+
+
+def test_an_index_follows_by_its_mark(
+    database: Database, ada: AgentState, six: list[Passage]
+) -> None:
+    assert database.run(lambda tx: passages.behind(tx, "index")) == [(ada.id, 0, 6)]
+    assert database.run(lambda tx: passages.mark(tx, "index", ada.id)) == 0
+    assert database.run(lambda tx: passages.since(tx, ada.id, 0, 4)) == six[:4]
+    database.run(lambda tx: passages.move_mark(tx, "index", ada.id, 4))
+    database.run(lambda tx: passages.move_mark(tx, "index", ada.id, 2))  # never back
+    assert database.run(lambda tx: passages.mark(tx, "index", ada.id)) == 4
+    assert database.run(lambda tx: passages.since(tx, ada.id, 4, 100)) == six[4:]
+    assert database.run(lambda tx: passages.behind(tx, "index")) == [(ada.id, 4, 6)]
+    database.run(lambda tx: passages.move_mark(tx, "index", ada.id, 6))
+    assert database.run(lambda tx: passages.behind(tx, "index")) == []
+    assert database.run(lambda tx: passages.behind(tx, "recall", "messages")) == []
+
+
+def test_edits_reach_every_known_index(
+    database: Database, ada: AgentState, six: list[Passage]
+) -> None:
+    database.run(lambda tx: passages.delete(tx, six[0].id))  # before any index knows of the agent
+    for index in ("one", "two"):
+        database.run(lambda tx, index=index: passages.mark(tx, index, ada.id))  # type: ignore[misc]
+    database.run(lambda tx: indexes.mark(tx, "recall", ada.id, "messages"))
+    database.run(lambda tx: passages.update(tx, six[1].id, content="new"))
+    database.run(lambda tx: passages.delete(tx, six[2].id))
+    database.run(lambda tx: passages.delete_source(tx, ada.id, "book"))
+    expected = [("update", six[1].id), ("delete", six[2].id)]
+    expected += [("delete", passage.id) for passage in (six[1], six[3], six[4])]
+
+    def waiting(index: str, limit: int = 100) -> list[indexes.OutboxEntry]:
+        return database.run(lambda tx: passages.outbox(tx, index, limit))
+
+    for index in ("one", "two"):
+        entries = waiting(index)
+        assert [(entry.action, entry.item_id) for entry in entries[:2]] == expected[:2]
+        assert {(entry.action, entry.item_id) for entry in entries} == set(expected)
+    assert waiting("recall") == []
+    done = [entry.id for entry in waiting("one", 3)]
+    database.run(lambda tx: passages.outbox_done(tx, done))
+    assert len(waiting("one")) == 2
+    assert len(waiting("two")) == 5
+    database.run(lambda tx: passages.forget_index(tx, "two"))
+    assert waiting("two") == []
+    assert database.run(lambda tx: passages.clear(tx, ada.id)) == 1
+    assert waiting("one")[-1].item_id is None
+    assert waiting("two") == []
