@@ -26,7 +26,7 @@ demo: $(VENV)/installed
 	$(PY) notebooks/run.py notebooks/quickstart.ipynb
 
 lab: $(VENV)/installed
-	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+	$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) notebooks/quickstart.ipynb
 
 test: lint front-end-test chromium
 	$(PY) -m pytest

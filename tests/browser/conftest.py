@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 
@@ -32,9 +33,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The browser, for one module: while it is up, nothing else can run an event loop here."""
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    wanted = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser")
+    executable = next(filter(None, map(shutil.which, wanted)), None)
     if executable is None:
-        pytest.fail("the browser tests need Chromium: apt-get install chromium", pytrace=False)
+        pytest.fail("the browser tests need Chromium: make chromium, or CHROMIUM=…", pytrace=False)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=executable, args=list(_FLAGS))
         yield started

@@ -1,0 +1,54 @@
+"""notebooks/run.py, and every notebook of the folder through it, on the demo model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+# Variables that would let another model than the demo model answer.
+_OTHERS = ("LETTA_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_")
+
+
+def run(notebook: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(_OTHERS)}
+    return subprocess.run(
+        [sys.executable, str(NOTEBOOKS / "run.py"), str(notebook), *options],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**env, "LETTA_MODEL": "demo"},
+    )
+
+
+@pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_notebook_runs_and_says_who_answers(notebook: Path, tmp_path: Path) -> None:
+    executed = tmp_path / "executed.ipynb"
+    done = run(notebook, "--save", str(executed))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "demo model" in done.stdout
+    outputs = [o for c in nbformat.read(executed, 4).cells for o in c.get("outputs", [])]
+    bundles = [o.data for o in outputs if "data" in o]
+    assert any("application/vnd.letta.run.v1+json" in data for data in bundles)
+    assert not any("application/vnd.jupyter.widget-view+json" in data for data in bundles)
+
+
+def test_a_failing_cell_is_shown_and_ends_the_run(tmp_path: Path) -> None:
+    cells = [new_markdown_cell("# Before"), new_code_cell("print(6 * 7)"), new_code_cell("1 / 0")]
+    notebook = tmp_path / "failing.ipynb"
+    nbformat.write(new_notebook(cells=[*cells, new_code_cell("print('never')")]), notebook)
+    done = run(notebook, "--save", str(tmp_path / "executed.ipynb"))
+    assert done.returncode == 1
+    assert "# Before" in done.stdout
+    assert "\n42\n" in done.stdout
+    assert "ZeroDivisionError" in done.stdout
+    assert "failing.ipynb" in done.stderr
+    assert "never" not in done.stdout.split("ZeroDivisionError")[-1]
+    assert nbformat.read(tmp_path / "executed.ipynb", 4).cells[1].outputs
