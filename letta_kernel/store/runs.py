@@ -58,6 +58,15 @@ def page(tx: Tx, agent_id: str | None, limit: int = 50, before: str | None = Non
     return _RUNS.select(tx, tail, where.params)
 
 
+def last_stop_reason(tx: Tx, agent_id: str) -> str | None:
+    """Return why the agent's newest run ended; None if it never ran, or runs still."""
+    row = tx.one(
+        "SELECT stop_reason FROM runs WHERE agent_id = $1 ORDER BY created_at DESC LIMIT 1",
+        (agent_id,),
+    )
+    return None if row is None else row[0]
+
+
 def add_step(tx: Tx, step: Step) -> Step:
     """Insert a step."""
     _STEPS.insert(tx, [step])
