@@ -116,13 +116,10 @@ def adapter(annotation: Any, namespace: Mapping[str, Any] | None) -> TypeAdapter
     pydantic.errors.PydanticUserError
         When pydantic cannot describe the type.
     """
-    from pydantic import PydanticUserError, TypeAdapter
+    from pydantic import TypeAdapter
 
-    annotation = _modern(annotation)
-    made: TypeAdapter[Any] = TypeAdapter(annotation)
-    try:
-        made.core_schema  # noqa: B018 - raises where a quoted name was not found
-    except PydanticUserError:
+    made: TypeAdapter[Any] = TypeAdapter(_modern(annotation, namespace or {}))
+    if not made.pydantic_complete:  # a quoted name in it, or in a model of it, was not found yet
         made.rebuild(force=True, _types_namespace=dict(namespace or {}))
     return made
 
@@ -134,7 +131,7 @@ def type_name(annotation: Any) -> str:
     return str(annotation).replace("typing.", "").replace("__main__.", "")
 
 
-def _modern(annotation: Any) -> Any:
+def _modern(annotation: Any, namespace: Mapping[str, Any]) -> Any:
     """Replace ``typing.TypedDict`` classes, which pydantic refuses before Python 3.12, by newer ones."""
     if sys.version_info >= (3, 12):
         return annotation
@@ -143,14 +140,27 @@ def _modern(annotation: Any) -> Any:
 
         import typing_extensions
 
-        hints = get_type_hints(annotation, include_extras=True)
+        try:
+            hints = get_type_hints(annotation, include_extras=True)
+        except NameError:  # quoted names, and no module of that name to find them in
+            resolver = Resolver(ast.Module([], []), namespace)
+            quoted = {
+                k: getattr(v, "__forward_arg__", None)
+                for k, v in annotation.__annotations__.items()
+            }
+            hints = {
+                key: annotation.__annotations__[key]
+                if text is None
+                else resolver.resolve(ast.parse(text, mode="eval").body)
+                for key, text in quoted.items()
+            }
         wrapped = {
             key: (
                 hint
                 if get_origin(hint) in (typing_extensions.Required, typing_extensions.NotRequired)
-                else typing_extensions.Required[_modern(hint)]
+                else typing_extensions.Required[_modern(hint, namespace)]
                 if key in annotation.__required_keys__
-                else typing_extensions.NotRequired[_modern(hint)]
+                else typing_extensions.NotRequired[_modern(hint, namespace)]
             )
             for key, hint in hints.items()
         }
@@ -161,7 +171,7 @@ def _modern(annotation: Any) -> Any:
     parts = get_args(annotation)
     if not parts or get_origin(annotation) is Literal:
         return annotation
-    changed = [_modern(part) for part in parts]
+    changed = [_modern(part, namespace) for part in parts]
     if all(new is old for new, old in zip(changed, parts, strict=True)):
         return annotation
     origin = get_origin(annotation)

@@ -22,7 +22,9 @@ import sys
 import tempfile
 from typing import Any, NoReturn
 
+_libc = ctypes.CDLL(None)
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+_MODULE = "letta_tool_source"  # what a tool's source is to Python's import system
 _LOOK = 0.05  # seconds between two counts of a call's processes
 _HEADER = struct.Struct("!I")
 LARGEST = 64 * 1024 * 1024
@@ -64,11 +66,9 @@ def serve(descriptor: int) -> NoReturn:
 
     import docstring_parser  # noqa: F401
 
-    import letta_kernel.tools.arguments
-    import letta_kernel.tools.execute
-    import letta_kernel.tools.loop
-    import letta_kernel.tools.schema  # noqa: F401
+    import letta_kernel.tools.loop  # noqa: F401
 
+    _rehearse()
     door = socket.socket(fileno=descriptor)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -93,6 +93,24 @@ def serve(descriptor: int) -> NoReturn:
                 os._exit(1)
         for one in descriptors:
             os.close(one)
+
+
+def _rehearse() -> None:
+    """Go through a whole call once: what pydantic and Python make on first use is then there in each fork."""
+    import resource  # noqa: F401
+
+    source = (
+        "import datetime\nfrom pydantic import BaseModel\n\nclass A(BaseModel):\n    x: int\n\n"
+        'def f(a: A, b: "list[str] | None" = None, c: datetime.date | None = None) -> int:\n'
+        '    """F.\n\n    Args:\n        a: A.\n        b: B.\n        c: C.\n    """\n    return a.x\n'
+    )
+    here, there = socket.socketpair()
+    with here, there:
+        message = {"source": source, "name": None, "tool": "f", "strict": False}
+        call = {"arguments": {"a": {"x": 1}}, "agent_state": None, "return_limit": 100}
+        _schema(message)
+        _call({**message, **call}, here)
+    del sys.modules[_MODULE]
 
 
 # -- the keeper of one call ------------------------------------------------------------------------------
@@ -152,7 +170,7 @@ def _watch(child: int, channel: socket.socket, wake: int, most: int) -> str:
 def _become_subreaper() -> None:
     """Make orphans among our descendants ours, so that none escapes by a second fork (Linux)."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+        _libc.prctl(_SUBREAPER, 1, 0, 0, 0)
 
 
 def _children(pid: int) -> list[int]:
@@ -283,9 +301,8 @@ def _load(source: str) -> dict[str, Any]:
     import linecache
     import types
 
-    name = "letta_tool_source"
-    module = types.ModuleType(name)
-    sys.modules[name] = module
+    module = types.ModuleType(_MODULE)
+    sys.modules[_MODULE] = module
     file = "<tool>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     exec(compile(source, file, "exec"), module.__dict__)

@@ -249,16 +249,22 @@ def describe(
     from pydantic import TypeAdapter
 
     start = f"{tool}: " if tool else ""
-    inputs = []
+    inputs: list[Any] = []
     for one in parameters:
         try:
             inputs.append((one.name, "validation", adapter(one.annotation, namespace)))
-            inputs[-1][2].json_schema()  # tells which parameter is at fault
-        except ToolError as error:
-            raise ToolError(f"{start}parameter {one.name!r} {error}") from None
         except Exception as error:
             raise ToolError(f"{start}parameter {one.name!r} {_undescribable(one, error)}") from None
-    schemas, rest = TypeAdapter.json_schemas(inputs, ref_template="#/$defs/{model}")  # type: ignore[arg-type]
+    try:
+        schemas, rest = TypeAdapter.json_schemas(inputs, ref_template="#/$defs/{model}")
+    except Exception:
+        for one, (_, _, made) in zip(parameters, inputs, strict=True):  # whose fault it is
+            try:
+                made.json_schema()
+            except Exception as error:
+                text = f"{start}parameter {one.name!r} {_undescribable(one, error)}"
+                raise ToolError(text) from None
+        raise
     definitions = {
         key: jsonschema.without_titles(value) for key, value in rest.get("$defs", {}).items()
     }

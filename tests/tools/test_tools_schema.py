@@ -70,6 +70,15 @@ def test_own_classes_in_a_namespace(source: str, expected: dict[str, Any]) -> No
 
 
 @named(cases.CLASSES)
+def test_own_classes_in_a_bare_namespace_with_quoted_annotations(
+    source: str, expected: dict[str, Any]
+) -> None:
+    names: dict[str, Any] = {}  # no module behind it, as after a plain exec
+    exec(f"from __future__ import annotations\n{source}", names)
+    assert schema_from_source(source, namespace=names) == whole(expected)
+
+
+@named(cases.CLASSES)
 def test_own_classes_of_foreign_source(source: str, expected: dict[str, Any]) -> None:
     assert schema_from_source(source) == whole(expected)
 
