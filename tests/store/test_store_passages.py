@@ -55,6 +55,22 @@ def test_agents_are_numbered_apart(database: Database, ada: AgentState) -> None:
 
 
 @pytest.mark.parametrize(
+    "odd", [[], ["a,b", "ü", "a b"], [""], ["", ""], ["x\x1fy"], ["{a}", '"', "\\"]]
+)
+@pytest.mark.parametrize("count", [1, 7, 1200])
+def test_tags_of_many_at_once(
+    database: Database, ada: AgentState, odd: list[str], count: int
+) -> None:
+    made = [
+        Passage(agent_id=ada.id, content=f"{n}", tags=odd if n % 3 else [f"t{n}"], position=n)
+        for n in range(count)
+    ]
+    stored = database.run(lambda tx: passages.append(tx, made))
+    assert [passage.tags for passage in stored] == [passage.tags for passage in made]
+    assert database.run(lambda tx: passages.since(tx, ada.id, 0, 5000)) == stored
+
+
+@pytest.mark.parametrize(
     ("wanted", "expected"),
     [
         ({"limit": 2}, "54"),
