@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 
@@ -50,25 +50,50 @@ class Corpus:
 
         Without vectors the lines are found by their words alone, until `set_vectors`.
         """
-        self.remove([line.id for line in lines])
         base = len(self.lines)
-        for row, line in enumerate(lines, start=base):
+        for line in lines:
             words = terms.words(line.text)
             for surface, stem in words:
                 self.surfaces.setdefault(stem, surface)
-            _post(self._words, row, [stem for _, stem in words])
-            dates = terms.date_terms(line.created_at)
-            _post(self._dates, row, dates)
-            self.lines.append(line)
-            self.row_of[line.id] = row
-            self.speakers.append(terms.speaker(line.text))
-            self._lengths.append(len(words))
-            self._date_lengths.append(len(dates))
-            self._asks.append(terms.asks(line.text))
-            self._created.append(line.created_at.timestamp())
-            self._alive.append(1)
+            stems = [stem for _, stem in words]
+            self.append(line, stems, terms.speaker(line.text), terms.asks(line.text))
         if vectors is not None:
             self.set_vectors(range(base, base + len(lines)), vectors)
+
+    def append(
+        self,
+        line: Line,
+        stems: list[str],
+        speaker: str,
+        asks: bool,
+        wanted: Container[str] | None = None,
+    ) -> None:
+        """Add one line whose text has been looked at before; its vector is not known yet.
+
+        Parameters
+        ----------
+        stems, speaker, asks
+            What `terms` says of its text.
+        wanted
+            The only stems anybody will ask for; all of them if not given.
+        """
+        self.remove([line.id])
+        row = len(self.lines)
+        dates = terms.date_terms(line.created_at)
+        length, date_length = len(stems), len(dates)
+        if wanted is not None:
+            stems = [stem for stem in stems if stem in wanted]
+            dates = [stem for stem in dates if stem in wanted]
+        _post(self._words, row, stems)
+        _post(self._dates, row, dates)
+        self.lines.append(line)
+        self.row_of[line.id] = row
+        self.speakers.append(speaker)
+        self._lengths.append(length)
+        self._date_lengths.append(date_length)
+        self._asks.append(asks)
+        self._created.append(line.created_at.timestamp())
+        self._alive.append(1)
         self._derived = None
 
     def set_vectors(self, rows: Sequence[int], vectors: np.ndarray) -> None:
@@ -146,7 +171,11 @@ class Corpus:
             more[: len(self._vectors)] = self._vectors
             self._vectors = more
         derived.vectors = self._vectors[:number]
-        derived.weights = derived.spread(derived.alive)
+        derived.seen = np.zeros(number + 1, dtype=np.float32)
+        if derived.vectors.shape[1]:
+            derived.seen[:number] = derived.vectors.any(axis=1)
+        derived.seen *= alive
+        derived.weights = derived.spread(derived.seen)
         return derived
 
     def _order(self, alive: np.ndarray, created: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -172,7 +201,8 @@ class Derived:
     """Arrays over the rows of a corpus, with one extra entry at the end that stands for "no row"."""
 
     vectors: np.ndarray
-    weights: np.ndarray
+    seen: np.ndarray  # 1 where a living row has a vector
+    weights: np.ndarray  # what they weigh together in each row's context
     mean_length: float
 
     def __init__(
@@ -220,6 +250,8 @@ def _beside(order: np.ndarray, cut: np.ndarray, number: int) -> list[np.ndarray]
 
 
 def _post(postings: Postings, row: int, words: list[str]) -> None:
+    if not words:
+        return
     for word, times in Counter(words).items():
         entry = postings.get(word)
         if entry is None:

@@ -178,7 +178,11 @@ class Index:
                 stamp,
                 line.created_at,
                 line.tags,
+                line.source,
+                line.position,
                 " ".join(terms.terms(line.text)),
+                terms.speaker(line.text),
+                terms.asks(line.text),
                 vector,
             )
             for line, vector in zip(new, vectors, strict=True)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from letta_kernel.memory.vectors import alike
+
 _LIKE = 0.35  # cosine, after centring, from which on two words count as kin
 _MOST = 4  # kin of one word that are looked for
 
@@ -45,9 +47,9 @@ class Kinship:
         if self._centred is None or not words:
             return {}
         asked = _unit(self._embed(list(words.values())) - self._mean)
-        likeness = asked @ self._centred.T
         found = {}
-        for stem, row in zip(words, likeness, strict=True):
+        for stem, vector in zip(words, asked, strict=True):
+            row = alike(self._centred, vector)
             many = min(_MOST + 1, len(row))
             best = np.argpartition(-row, many - 1)[:many]
             kin = [(self._stems[i], float(row[i])) for i in best[np.argsort(-row[best])]]

@@ -14,6 +14,7 @@ import numpy as np
 from letta_kernel.memory import terms
 from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.kinship import Kinship
+from letta_kernel.memory.vectors import alike
 
 _SATURATION = 1.2  # k1 of BM25: how soon a repeated word stops to count
 _LENGTH = 0.3  # b of BM25: how much a long context is held against a line
@@ -45,8 +46,28 @@ def query(text: str, vector: np.ndarray | None) -> Query:
     return Query(text, {stem: word for word, stem in terms.words(text)}, vector)
 
 
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What is usual among all lines, when a corpus holds only a selection of them.
+
+    Parameters
+    ----------
+    sample
+        Some hundreds of lines or more, with their neighbours, as they come.
+    living
+        How many lines there are in all.
+    """
+
+    sample: Corpus
+    living: int
+
+
 def score(
-    asked: Query, corpus: Corpus, allowed: np.ndarray, kinship: Kinship | None = None
+    asked: Query,
+    corpus: Corpus,
+    allowed: np.ndarray,
+    kinship: Kinship | None = None,
+    background: Background | None = None,
 ) -> Scores:
     """Score every row of *corpus*.
 
@@ -56,18 +77,18 @@ def score(
         Which rows may be found; only these set the scale.
     kinship
         Knows which words mean something alike; without it only the words themselves count.
+    background
+        Says how rare words and likeness are, if *corpus* cannot: it has all lines if not given.
     """
     derived = corpus.derived()
     number = len(corpus.lines)
-    words, ideal = _words(asked, corpus, kinship)
+    words, ideal = _words(asked, corpus, kinship, background)
     top = float(words[allowed].max(initial=0.0))
-    similarity = np.zeros(number + 1, dtype=np.float32)
-    if asked.vector is not None and derived.vectors.shape[1] == len(asked.vector):
-        similarity[:number] = derived.vectors @ asked.vector
-    around = derived.spread(similarity * derived.alive) / np.maximum(derived.weights, 1e-9)
-    similarity, around = similarity[:number], around[:number]
+    similarity, around = _likeness(asked, corpus)
     rank = words / top if top > 0 else np.zeros(number, dtype=np.float32)
-    rank = rank + _MEANING * _standard(around, derived.alive[:number] > 0)
+    usual = around if background is None else _likeness(asked, background.sample)[1]
+    known = (corpus if background is None else background.sample).derived().weights[:-1] > 0
+    rank = rank + _MEANING * _standard(around, usual[known])
     named = _named(asked.text, set(corpus.speakers))
     if named:
         rank += _SPEAKER * np.array([who in named for who in corpus.speakers], dtype=np.float32)
@@ -78,37 +99,57 @@ def score(
     return Scores(rank, relevance)
 
 
-def _words(asked: Query, corpus: Corpus, kinship: Kinship | None) -> tuple[np.ndarray, float]:
+def _likeness(asked: Query, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
+    """Return how alike in meaning each row is, and its context; 0 where no vector is known."""
+    derived = corpus.derived()
+    number = len(corpus.lines)
+    similarity = np.zeros(number + 1, dtype=np.float32)
+    if asked.vector is not None and derived.vectors.shape[1] == len(asked.vector):
+        similarity[:number] = alike(derived.vectors, asked.vector)
+    around = derived.spread(similarity * derived.seen) / np.maximum(derived.weights, 1e-9)
+    return similarity[:number], around[:number]
+
+
+def _words(
+    asked: Query, corpus: Corpus, kinship: Kinship | None, background: Background | None
+) -> tuple[np.ndarray, float]:
     """Return BM25 over each row in its context, and what a row with every word would get."""
     number = len(corpus.lines)
     total = np.zeros(number + 1, dtype=np.float32)
     ideal = 0.0
     kin = kinship.of(asked.words) if kinship is not None else {}
     for word in asked.words:
-        points, best = _word(word, corpus)
+        points, best = _word(word, corpus, background)
         ideal += best
         for other, likeness in kin.get(word, ()):
-            points = np.maximum(points, _KIN * likeness * _word(other, corpus)[0])
+            points = np.maximum(points, _KIN * likeness * _word(other, corpus, background)[0])
         total += points
     return total[:number], ideal
 
 
-def _word(word: str, corpus: Corpus) -> tuple[np.ndarray, float]:
+def _word(word: str, corpus: Corpus, background: Background | None) -> tuple[np.ndarray, float]:
     """Return what *word* gives to each row, and what it gives at most."""
     derived = corpus.derived()
     times = corpus.words(word)
-    having = int(np.count_nonzero(times))
-    rarity = math.log(1.0 + (len(corpus) - having + 0.5) / (having + 0.5))
-    norm = 1.0 - _LENGTH + _LENGTH * derived.lengths / derived.mean_length
+    having, living = float(np.count_nonzero(times)), len(corpus)
+    mean_length = derived.mean_length
+    if background is not None:
+        sample = background.sample
+        share = np.count_nonzero(sample.words(word)) / max(1, len(sample))
+        living = background.living
+        having = min(living, max(having, share * living))
+        mean_length = sample.derived().mean_length
+    rarity = math.log(1.0 + (living - having + 0.5) / (having + 0.5))
+    norm = 1.0 - _LENGTH + _LENGTH * derived.lengths / mean_length
     most = rarity * (_SATURATION + 1.0)
     return most * times / (times + _SATURATION * norm), most
 
 
-def _standard(values: np.ndarray, living: np.ndarray) -> np.ndarray:
-    known = values[living]
-    if len(known) < 2:
+def _standard(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """Return *values* in standard deviations above the mean of what is usual."""
+    if len(usual) < 2:
         return values
-    return (values - known.mean()) / max(float(known.std()), 1e-6)
+    return (values - usual.mean()) / max(float(usual.std()), 1e-6)
 
 
 def _named(text: str, speakers: set[str]) -> set[str]:

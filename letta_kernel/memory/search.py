@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,12 +15,19 @@ from letta_kernel.memory import scoring
 from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.index import Index
 from letta_kernel.memory.kinship import Kinship
+from letta_kernel.memory.shelf import FURTHEST, Shelf, candidates
 from letta_kernel.memory.vectors import Vectors
 from letta_kernel.store import indexes, lines
 from letta_kernel.store.database import Database, Tx
-from letta_kernel.store.indexes import Kind
+from letta_kernel.store.indexes import Kind, OutboxEntry
 from letta_kernel.store.lines import Line
+from letta_kernel.store.vectors import IndexBrokenError, condition
 
+log = logging.getLogger(__name__)
+
+LARGE = 4000
+"""So many lines of an agent are scored one and all; reading them takes half a second, once."""
+_WAITING = 500  # edits the index may be behind by
 _AT_ONCE = 2000  # lines read in one transaction
 _KEPT = 60_000  # lines of all agents together kept in memory
 
@@ -64,10 +72,19 @@ class _Known:
         self.seq = 0  # up to which the store has been read
         self.changes = -1  # the store's count of edits and deletes when it was last compared
         self.blind: list[str] = []  # lines whose vectors could not be had yet
+        self.shelf: Shelf | None = None  # instead of the corpus, once there are many lines
+        self.waiting: set[int] = set()  # edits the index had not repeated when the shelf was read
+
+    def __len__(self) -> int:
+        return len(self.corpus.lines) + (len(self.shelf) // 10 if self.shelf else 0)
 
 
 class Engine:
-    """Searches one kind of lines of every agent in one project with one embedder; thread-safe."""
+    """Searches one kind of lines of every agent in one project with one embedder; thread-safe.
+
+    Up to `LARGE` lines all of an agent's lines are in memory and scored. Beyond that LanceDB names
+    candidates, and these, their neighbours and what LanceDB lacks are scored the same way.
+    """
 
     def __init__(self, database: Database, vectors: Vectors, kind: Kind, index: Index) -> None:
         self.database = database
@@ -87,23 +104,79 @@ class Engine:
         StoreError
             The project folder cannot be read.
         """
+        if limit <= 0:
+            return []
+        vector = self.vectors.if_possible([text])
+        asked = scoring.query(text, None if vector is None else vector[0])
         known = self._of(agent_id)
         with known.lock:
+            if not 0 < known.seq <= LARGE and offset + limit <= FURTHEST:
+                try:
+                    found = self._search_large(agent_id, known, asked, allow, offset + limit)
+                    if found is not None:
+                        return _best(*found, limit, offset)
+                except IndexBrokenError as error:
+                    log.warning("Searching without the vector index for now: %s", error)
+                    self._index.follow()
+            known.shelf = None
             self._refresh(agent_id, known)
             corpus = known.corpus
-            if not len(corpus) or limit <= 0:
+            if not len(corpus):
                 return []
-            vector = self.vectors.if_possible([text])
-            asked = scoring.query(text, None if vector is None else vector[0])
-            allowed = corpus.derived().alive[: len(corpus.lines)] > 0
-            if allow != Filter():
-                allowed &= np.array([allow.allows(line) for line in corpus.lines])
-            if self.vectors.quick and known.kinship is None:
-                known.kinship = Kinship(self.vectors.embedder.embed)
-            if known.kinship is not None:
+            if self.vectors.quick and len(corpus) <= LARGE:
+                known.kinship = known.kinship or Kinship(self.vectors.embedder.embed)
                 known.kinship.learn(corpus.surfaces)
+            allowed = _allowed(corpus, allow)
             scores = scoring.score(asked, corpus, allowed, known.kinship)
             return _best(corpus, scores, allowed, limit, offset)
+
+    def _search_large(
+        self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter, hits: int
+    ) -> tuple[Corpus, scoring.Scores, np.ndarray] | None:
+        """Score a selection of many lines; None if there are not many, or the index is far behind."""
+        table = self._index.table
+        if table.name() is None:
+            return None
+        state = self.database.run(lambda tx: self._read_large(tx, agent_id))
+        if state is None:
+            return None
+        mark, entries, new, edited = state
+        waiting = {entry.id for entry in entries}
+        if known.shelf is None or not known.waiting <= waiting:
+            known.shelf = Shelf()  # what the index repeated meanwhile stands in the shelf as it was
+            known.corpus, known.kinship, known.seq = Corpus(), None, 0
+        known.waiting = waiting
+        known.shelf.follow(table, agent_id, mark)
+        where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
+        named = candidates(table, where, asked, hits)
+        replaced = {entry.item_id for entry in entries if entry.item_id is not None}
+        corpus = known.shelf.selection(named, [*new, *edited], replaced, asked)
+        recent = [row for row, line in enumerate(corpus.lines) if line.text]
+        found = self.vectors.if_possible([corpus.lines[row].text for row in recent])
+        if found is not None and recent:
+            corpus.set_vectors(recent, found)
+        allowed = _allowed(corpus, allow)
+        background = known.shelf.background(table, agent_id)
+        return corpus, scoring.score(asked, corpus, allowed, None, background), allowed
+
+    def _read_large(
+        self, tx: Tx, agent_id: str
+    ) -> tuple[int, list[OutboxEntry], list[Line], list[Line]] | None:
+        newest = lines.newest(tx, self.kind, agent_id)
+        if newest <= LARGE:
+            return None
+        name = self._index.name()
+        mark = indexes.mark(tx, name, agent_id, self.kind)
+        if newest - mark > LARGE:
+            return None
+        entries = [e for e in indexes.outbox(tx, name, _WAITING) if e.agent_id == agent_id]
+        if len(entries) == _WAITING or any(entry.item_id is None for entry in entries):
+            return None
+        new, _ = lines.after(tx, self.kind, agent_id, mark, LARGE)
+        ids = [entry.item_id for entry in entries if entry.item_id is not None]
+        fresh = {line.id for line in new}
+        edited = lines.of_ids(tx, self.kind, agent_id, [i for i in ids if i not in fresh])
+        return mark, entries, new, edited
 
     def forget(self, agent_id: str) -> None:
         """Drop what is kept in memory of an agent."""
@@ -114,10 +187,10 @@ class Engine:
         with self._lock:
             known = self._agents.pop(agent_id, None) or _Known()
             self._agents[agent_id] = known  # the newest stands last
-            total = sum(len(other.corpus.lines) for other in self._agents.values())
+            total = sum(len(other) for other in self._agents.values())
             while total > _KEPT and len(self._agents) > 1:
                 _, oldest = self._agents.popitem(last=False)
-                total -= len(oldest.corpus.lines)
+                total -= len(oldest)
             return known
 
     def _refresh(self, agent_id: str, known: _Known) -> None:
@@ -177,6 +250,13 @@ class Engine:
         known.corpus.add(new, found)
         if found is None:
             known.blind += [line.id for line in new]
+
+
+def _allowed(corpus: Corpus, allow: Filter) -> np.ndarray:
+    allowed = corpus.derived().alive[: len(corpus.lines)] > 0
+    if allow != Filter():
+        allowed &= np.array([allow.allows(line) for line in corpus.lines], dtype=bool)
+    return allowed
 
 
 def _best(

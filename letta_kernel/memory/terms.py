@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 
 import snowballstemmer
@@ -38,6 +38,12 @@ def stem(word: str) -> str:
     """Return the stem of a lower-case English word; other languages' words mostly stay as they are."""
     with _stemming:
         return str(_stemmer.stemWord(word))
+
+
+_MONTHS = "january february march april may june july august september october november december"
+_DAYS = "monday tuesday wednesday thursday friday saturday sunday"
+_MONTH_STEMS = [stem(name) for name in _MONTHS.split()]
+_DAY_STEMS = [stem(name) for name in _DAYS.split()]
 
 
 def terms(text: str) -> list[str]:
@@ -83,7 +89,13 @@ def _pairs(word: str) -> list[str]:
 
 def date_terms(moment: datetime) -> list[str]:
     """Return the words by which people name a day: ``8 may 2023 monday``, as stems."""
-    return terms(moment.strftime(f"{moment.day} %B %Y %A"))
+    return _date_terms(moment.date())
+
+
+@lru_cache(maxsize=4096)
+def _date_terms(day: date) -> list[str]:
+    # Not by strftime: its names are in the language of the machine.
+    return [str(day.day), _MONTH_STEMS[day.month - 1], str(day.year), _DAY_STEMS[day.weekday()]]
 
 
 def speaker(text: str) -> str:

@@ -30,6 +30,21 @@ from letta_kernel.store.indexes import Kind
 
 _FRAGMENTS = 100  # pieces a table may be in before it is tidied up; each add makes one
 _ANN_ROWS = 50_000  # from here on vectors get an index; below, comparing all is as quick
+_UNINDEXED = (
+    5_000  # rows an index may lack before it is brought up to date: they are compared one by one
+)
+_PROBES = 8  # parts of the vector index that are looked through, of about 300 at 100,000 rows
+_LINE_COLUMNS = (
+    "id",
+    "seq",
+    "created_at",
+    "tags",
+    "source",
+    "position",
+    "words",
+    "speaker",
+    "asks",
+)
 _KEEP_VERSIONS = timedelta(minutes=10)  # old versions go after so long: a search takes milliseconds
 
 
@@ -47,7 +62,11 @@ class IndexRow:
     stamp: int
     created_at: datetime
     tags: tuple[str, ...]
+    source: str | None
+    position: int
     words: str  # stems with spaces between
+    speaker: str
+    asks: bool
     vector: np.ndarray
 
 
@@ -118,7 +137,11 @@ class VectorTable:
                 ("stamp", pa.int64()),
                 ("created_at", pa.timestamp("us", "UTC")),
                 ("tags", pa.list_(pa.string())),
+                ("source", pa.string()),
+                ("position", pa.int64()),
                 ("words", pa.string()),
+                ("speaker", pa.string()),
+                ("asks", pa.bool_()),
                 ("vector", pa.list_(pa.float32(), dimension)),
             ]
         )
@@ -159,10 +182,7 @@ class VectorTable:
         with self._broken():
             table = self._table()
             vectors = np.ascontiguousarray([row.vector for row in rows], dtype=np.float32)
-            columns = {
-                field: [getattr(row, field) for row in rows]
-                for field in ("id", "agent_id", "seq", "stamp", "created_at", "words")
-            }
+            columns = {field: [getattr(row, field) for row in rows] for field in table.schema.names}
             columns["tags"] = [list(row.tags) for row in rows]
             columns["vector"] = pa.FixedSizeListArray.from_arrays(
                 pa.array(vectors.ravel()), vectors.shape[1]
@@ -196,12 +216,23 @@ class VectorTable:
             where = None if agent_id is None else f"agent_id = {_quoted(agent_id)}"
             return int(self._table().count_rows(where))
 
-    def vectors_of(self, agent_id: str) -> dict[str, np.ndarray]:
-        """Return the vectors of all rows of an agent by id."""
+    def vectors_of(self, agent_id: str, seqs: Sequence[int]) -> dict[str, np.ndarray]:
+        """Return the vectors of an agent's rows of these seqs, by id."""
+        if not seqs:
+            return {}
+        numbers = ", ".join(str(int(seq)) for seq in seqs)
+        where = f"agent_id = {_quoted(agent_id)} AND seq IN ({numbers})"
         with self._broken():
-            query = self._table().search().where(f"agent_id = {_quoted(agent_id)}")
-            found = query.select(["id", "vector"]).limit(10_000_000).to_arrow()
+            query = self._table().search().where(where).select(["id", "vector"])
+            found = query.limit(10_000_000).to_arrow()
             return dict(zip(found["id"].to_pylist(), _matrix(found), strict=True))
+
+    def lines_of(self, agent_id: str, after_seq: int) -> Any:
+        """Return an agent's rows after a seq as an Arrow table of all but agents and vectors."""
+        where = f"agent_id = {_quoted(agent_id)} AND seq > {int(after_seq)}"
+        with self._broken():
+            query = self._table().search().where(where).select(list(_LINE_COLUMNS))
+            return query.limit(10_000_000).to_arrow()
 
     def with_words(self, where: str, words: Sequence[str], limit: int) -> list[Candidate]:
         """Return the rows that best match any of *words* (stems) by BM25, filtered first.
@@ -221,7 +252,7 @@ class VectorTable:
     def near(self, where: str, vector: np.ndarray, limit: int) -> list[Candidate]:
         """Return the rows whose vectors are most like the unit vector *vector*, filtered first."""
         with self._broken():
-            query = self._table().search(vector, vector_column_name="vector")
+            query = self._table().search(vector, vector_column_name="vector").nprobes(_PROBES)
             return self._candidates(query.distance_type("cosine"), where, limit, "_distance")
 
     def tidy(self, force: bool = False) -> bool:
@@ -235,7 +266,10 @@ class VectorTable:
             rows, pieces = stats["num_rows"], stats["fragment_stats"]["num_fragments"]
             have = {column for index in table.list_indices() for column in index.columns}
             wants_ann = rows >= _ANN_ROWS and "vector" not in have
-            if not force and pieces < _FRAGMENTS and not wants_ann:
+            lacking = table.index_stats("words_idx")
+            unindexed = lacking.num_unindexed_rows if lacking is not None else rows
+            timely = pieces >= _FRAGMENTS or unindexed >= _UNINDEXED or wants_ann
+            if not (force or timely):
                 return False
             try:
                 index = warm.load("lancedb").index

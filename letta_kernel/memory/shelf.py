@@ -1,0 +1,146 @@
+"""Large archives: LanceDB names candidates, and only they and their neighbours are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from letta_kernel.memory.corpus import REACH, Corpus
+from letta_kernel.memory.scoring import Background, Query
+from letta_kernel.store.lines import Line
+from letta_kernel.store.vectors import Candidate, VectorTable
+
+# How many candidates LanceDB's two indexes name, by words and by meaning, for so many hits.
+_TIERS = ((20, 60, 30), (200, 400, 400), (1000, 2000, 2000))
+FURTHEST = _TIERS[-1][0]
+"""Hits beyond this number are not found through candidates."""
+_SAMPLE = 3000  # lines from which one learns how rare words are
+_PIECES = 6  # runs of neighbouring lines the sample is made of
+_RUN = 100  # of each such run so many lines say what likeness is usual
+
+
+class Shelf:
+    """An agent's indexed lines without their vectors: about 200 bytes each, in Arrow's memory."""
+
+    def __init__(self) -> None:
+        self._table: Any = None
+        self.seq = 0
+        self._alone = np.empty(0, dtype=bool)
+        self._order = np.empty(0, dtype=np.int64)
+        self._place = np.empty(0, dtype=np.int64)
+        self._rows_by_seq = np.empty(0, dtype=np.int64)
+        self._seqs = np.empty(0, dtype=np.int64)
+        self._background: Background | None = None
+
+    def __len__(self) -> int:
+        return len(self._seqs)
+
+    def follow(self, table: VectorTable, agent_id: str, mark: int) -> None:
+        """Read the rows up to *mark* that have been indexed since."""
+        if mark <= self.seq:
+            return
+        import pyarrow as pa
+
+        new = table.lines_of(agent_id, self.seq)
+        self.seq = mark
+        if new.num_rows:
+            parts = [new] if self._table is None else [self._table, new]
+            self._table = pa.concat_tables(parts).combine_chunks()
+            self._arrange()
+
+    def background(self, table: VectorTable, agent_id: str) -> Background:
+        """Return what is usual among these lines, learnt from a sample of them."""
+        number = len(self)
+        if self._background is None or number > 1.2 * self._background.living:
+            width = max(1, min(_SAMPLE, number) // _PIECES)
+            starts = np.linspace(0, max(0, number - width), _PIECES).astype(np.int64)
+            places = np.concatenate([np.arange(start, start + width) for start in starts])
+            rows = self._order[np.unique(places[places < number])]
+            sample = Corpus()
+            self._put(sample, rows, None)
+            some = [line.seq for at, line in enumerate(sample.lines) if at % width < _RUN]
+            vectors = table.vectors_of(agent_id, some)
+            known = [item for item in vectors if item in sample.row_of]
+            if known:
+                found = np.stack([vectors[item] for item in known])
+                sample.set_vectors([sample.row_of[item] for item in known], found)
+            self._background = Background(sample, number)
+        return self._background
+
+    def selection(
+        self,
+        candidates: Iterable[Candidate],
+        new: Sequence[Line],
+        replaced: set[str],
+        asked: Query,
+    ) -> Corpus:
+        """Return the candidates, their neighbours and the *new* lines as a corpus.
+
+        Parameters
+        ----------
+        new
+            Lines the index does not have yet, or has in an older form.
+        replaced
+            Ids of lines that were edited or deleted since they were indexed.
+        """
+        found = {
+            candidate.id: candidate for candidate in candidates if candidate.id not in replaced
+        }
+        corpus = Corpus()
+        rows = self._beside([candidate.seq for candidate in found.values()])
+        self._put(corpus, rows, set(asked.words))
+        corpus.remove(sorted(replaced))
+        known = [(corpus.row_of[i], c.vector) for i, c in found.items() if i in corpus.row_of]
+        if known:
+            corpus.set_vectors([row for row, _ in known], np.stack([v for _, v in known]))
+        corpus.add(new, None)
+        return corpus
+
+    def _arrange(self) -> None:
+        """Put the rows in reading order, source by source."""
+        seqs = self._table["seq"].to_numpy()
+        positions = self._table["position"].to_numpy()
+        sources = self._table["source"].combine_chunks().dictionary_encode()
+        codes = sources.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        self._alone = codes < 0  # of no source, so without neighbours
+        self._order = np.lexsort((seqs, positions, codes))
+        self._place = np.empty(len(seqs), dtype=np.int64)
+        self._place[self._order] = np.arange(len(seqs))
+        self._rows_by_seq = np.argsort(seqs, kind="stable")
+        self._seqs = seqs[self._rows_by_seq]
+
+    def _beside(self, seqs: Sequence[int]) -> np.ndarray:
+        """Return the rows of these seqs and those within reach of them, in reading order."""
+        at = np.searchsorted(self._seqs, np.array(seqs, dtype=np.int64))
+        rows = self._rows_by_seq[at[at < len(self._seqs)]]
+        reach = np.arange(-REACH, REACH + 1)
+        around = self._place[rows][:, None] + np.where(
+            self._alone[rows][:, None], 0, reach[None, :]
+        )
+        places = np.unique(around)
+        return self._order[places[(places >= 0) & (places < len(self))]]
+
+    def _put(self, corpus: Corpus, rows: np.ndarray, wanted: set[str] | None) -> None:
+        """Add rows to *corpus*, with only the *wanted* words, or all of them."""
+        for row in self._table.take(rows).to_pylist() if len(rows) else ():
+            line = Line(
+                row["id"],
+                row["seq"],
+                "",
+                row["created_at"],
+                tuple(row["tags"] or ()),
+                row["source"],
+                row["position"],
+            )
+            corpus.append(line, row["words"].split(), row["speaker"], row["asks"], wanted)
+
+
+def candidates(table: VectorTable, where: str, asked: Query, hits: int) -> list[Candidate]:
+    """Return the lines LanceDB thinks of by words and by meaning, enough for so many *hits*."""
+    by_words, by_meaning = next((w, m) for most, w, m in _TIERS if hits <= most)
+    found = table.with_words(where, list(asked.words), by_words)
+    if asked.vector is not None:
+        found += table.near(where, asked.vector, by_meaning)
+    return list({candidate.id: candidate for candidate in found}.values())
