@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import tokenize
+import warnings
 
 # Cell magics whose body is Python run in the notebook's own namespace.
 _PYTHON_MAGICS = {"time", "timeit", "capture", "prun", "python_here", "memray_flamegraph", "mprun"}
@@ -35,7 +36,7 @@ def python_of(cell: str) -> str | None:
             return None
         first = rest[0]
     text = "\n".join(lines) + "\n"
-    if _parses(text):
+    if parse(text) is not None:
         return text
     inside = _inside_strings(lines)
     result: list[str] = []
@@ -64,12 +65,14 @@ def python_of(cell: str) -> str | None:
     return "\n".join(result) + "\n"
 
 
-def _parses(text: str) -> bool:
-    try:
-        ast.parse(text)
-    except (SyntaxError, ValueError):
-        return False
-    return True
+def parse(text: str) -> ast.Module | None:
+    """Parse *text*; None if it is no Python. Warnings about it are for whoever runs it, not for us."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
 
 
 def _inside_strings(lines: list[str]) -> set[int]:

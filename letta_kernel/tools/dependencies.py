@@ -8,6 +8,7 @@ import tomllib
 from importlib import metadata
 
 from letta_kernel.errors import ToolError
+from letta_kernel.tools.cells import parse
 from letta_kernel.tools.options import options_from_ast
 
 _BLOCK = re.compile(r"(?m)^# /// script\s*$\n(?P<body>(?:^#(?: .*)?$\n?)+?)^# ///\s*$")
@@ -34,11 +35,8 @@ def declared(source: str, function: str | None = None) -> list[str]:
         if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
             raise ToolError("dependencies in the '# /// script' block must be a list of strings")
         found += listed
-    try:
-        body = ast.parse(source).body
-    except SyntaxError:
-        return found
-    for node in body:
+    tree = parse(source)
+    for node in tree.body if tree else ():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             options = options_from_ast(node)
             if function is None or function in (node.name, options.name):

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from letta_kernel.errors import ToolError
-from letta_kernel.tools.cells import python_of
+from letta_kernel.tools.cells import parse, python_of
 from letta_kernel.tools.options import ToolOptions, live_options, options_from_ast
 from letta_kernel.tools.schema import FunctionNode, schema_from_source
 
@@ -74,9 +74,8 @@ def discover(
     python = python_of(cell_source)
     if python is None:
         return result
-    try:
-        tree = ast.parse(python)
-    except (SyntaxError, ValueError, RecursionError):
+    tree = parse(python)
+    if tree is None:
         return result
     lines = python.splitlines()
     last = {one.name: one for one in tree.body if isinstance(one, FunctionNode)}
@@ -101,9 +100,8 @@ def definitions(cell_source: str) -> dict[str, str]:
     python = python_of(cell_source)
     if python is None:
         return {}
-    try:
-        tree = ast.parse(python)
-    except (SyntaxError, ValueError, RecursionError):
+    tree = parse(python)
+    if tree is None:
         return {}
     return {name: _text(node, python) for name, node in _defined(tree).items()}
 
@@ -259,8 +257,8 @@ def _describes(call: ast.AST) -> bool:
 
 
 def _parsed(text: str) -> ast.stmt | None:
-    body = ast.parse(text).body
-    return body[0] if body else None
+    tree = parse(text)
+    return tree.body[0] if tree and tree.body else None
 
 
 def _import_of(name: str, namespace: Mapping[str, Any] | None) -> str | None:

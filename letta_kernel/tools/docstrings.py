@@ -39,8 +39,9 @@ _KEPT = {"example", "examples", "note", "notes", "warning", "warnings", "usage",
 _GOOGLE_HEADER = re.compile(r"(?P<title>[A-Z][A-Za-z]*(?: [A-Za-z]+)?)\s*:\s*$")
 _NUMPY_RULE = re.compile(r"[-=]{3,}\s*$")
 _REST_FIELD = re.compile(r":(?P<kind>[a-z]+)(?:\s+[^:]*)?:(?:\s|$)")
-_REST_KINDS = {
-    *("param", "parameter", "arg", "argument", "key", "keyword", "attribute", "attr", "type"),
+_REST_PARAMETERS = {"param", "parameter", "arg", "argument", "key", "keyword"}
+_REST_KINDS = _REST_PARAMETERS | {
+    *("attribute", "attr", "type"),
     *("return", "returns", "rtype", "yield", "yields", "raise", "raises", "except", "exception"),
     *("var", "ivar", "cvar", "meta"),
 }
@@ -93,10 +94,10 @@ def parse_docstring(text: str) -> Doc:
         stop = _section_end(lines, start if style != "rest" else at + 1, style)
         body = lines[start:stop] if style != "rest" else lines[at:stop]
         at = stop
-        if style == "rest" or title in _PARAMETERS:
+        if title in (_REST_PARAMETERS if style == "rest" else _PARAMETERS):
             doc.parameters.update(_parameters(body, style))
             end_plain()
-        elif title in _DROPPED:
+        elif style == "rest" or title in _DROPPED:
             end_plain()
         else:
             end_plain()
@@ -158,7 +159,7 @@ def _parameters(body: list[str], style: str) -> dict[str, str]:
             parsed = NumpydocParser().parse("\n".join(["Parameters", "----------", *body]))
         else:
             parsed = parse_rest("\n".join(body))
-    except ParseError:
+    except (ParseError, IndexError):  # the latter where a reST field has no name
         raise ToolError(
             "the docstring's parameters cannot be read: write each as 'name: description' on a line "
             "of its own under 'Args:', longer descriptions indented further"

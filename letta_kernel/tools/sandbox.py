@@ -14,6 +14,7 @@ tools you do not trust, run the kernel in a container or a virtual machine.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -21,6 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -274,7 +276,8 @@ class Sandbox:
                 f"the arguments take {len(data):,} bytes, which is too much for the sandbox"
             )
         settings = {
-            "environment": {**base_environment(), **environment},
+            "environment": {**base_environment(), **{k: str(v) for k, v in environment.items()}},
+            "scratch": tempfile.gettempdir(),
             "memory": self.limits.memory,
             "file_size": self.limits.file_size,
             "processes": self.limits.processes,
@@ -317,7 +320,9 @@ def base_environment() -> dict[str, str]:
 @cache
 def default_sandbox() -> Sandbox:
     """Return the sandbox the whole process shares; its warm process starts with the first call."""
-    return Sandbox()
+    made = Sandbox()
+    atexit.register(made.close)
+    return made
 
 
 def _json_values(kwargs: Mapping[str, Any]) -> Any:

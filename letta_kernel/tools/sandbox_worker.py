@@ -22,7 +22,6 @@ import sys
 import tempfile
 from typing import Any, NoReturn
 
-_libc = ctypes.CDLL(None)
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 _MODULE = "letta_tool_source"  # what a tool's source is to Python's import system
 _LOOK = 0.05  # seconds between two counts of a call's processes
@@ -124,7 +123,7 @@ def _keep(request: int, control: int, out: int, err: int) -> NoReturn:
     if settings is None:
         os._exit(1)
     _become_subreaper()
-    scratch = tempfile.mkdtemp(prefix="letta-tool-")
+    scratch = tempfile.mkdtemp(prefix="letta-tool-", dir=settings["scratch"])
     wake_out, wake_in = os.pipe()
     os.set_blocking(wake_in, False)
     child = os.fork()
@@ -170,7 +169,7 @@ def _watch(child: int, channel: socket.socket, wake: int, most: int) -> str:
 def _become_subreaper() -> None:
     """Make orphans among our descendants ours, so that none escapes by a second fork (Linux)."""
     with contextlib.suppress(OSError, AttributeError):
-        _libc.prctl(_SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
 
 
 def _children(pid: int) -> list[int]:

@@ -528,4 +528,9 @@ ERRORS: list[tuple[str, str, list[str]]] = [
         'def f(x: int):\n    """Do it.\n\n    Args:\n        x: X\n        goes on\n    """',
         ["Args:", "indented"],
     ),
+    (
+        "reST field without a name",
+        'def f(x: int):\n    """Do it.\n\n    :param:\n    """',
+        ["cannot be read"],
+    ),
 ]
