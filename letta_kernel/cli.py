@@ -81,3 +81,7 @@ def main() -> None:
     except LettaError as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

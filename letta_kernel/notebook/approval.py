@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from letta_kernel.agent.agent import Decision
+from letta_kernel.display.live import LiveView
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
 
@@ -16,17 +17,21 @@ POLICY = "LETTA_APPROVAL"
 _LONGEST = 500  # characters of a call's arguments in the question
 
 
-def ask(calls: Sequence[ToolCall]) -> list[Decision] | None:
+def ask(calls: Sequence[ToolCall], view: LiveView) -> list[Decision] | None:
     """Ask about each call; None leaves them waiting.
 
-    Where the front end takes no input (a notebook run without a person), the policy decides, which is
-    to deny unless ``LETTA_APPROVAL`` says otherwise.
+    Buttons in the view where the front end shows it, else a line to type in. Where it takes no input (a
+    notebook run without a person), the policy decides, which is to deny unless ``LETTA_APPROVAL``
+    says otherwise.
 
     Raises
     ------
     KeyboardInterrupt
         The stop button; the calls go on waiting.
     """
+    choices = view.ask_approval(calls)
+    if choices is not None:
+        return [Decision(one.call_id, one.approve, one.reason, one.arguments) for one in choices]
     decisions = []
     for call in calls:
         question = f"Allow {describe(call)}?  [y]es, [n]o, or why not: "

@@ -65,7 +65,7 @@ def _follow(session: Session, agent_id: str, start: Start, prompt: str) -> None:
             if not waiting:
                 break
             stopped = "The run waits for your word: %agent approve, or %agent deny REASON."
-            decisions = ask(waiting)
+            decisions = ask(waiting, view)
             if decisions is None:
                 say(session.shell, stopped)
                 break

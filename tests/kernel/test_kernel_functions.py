@@ -1,0 +1,145 @@
+"""Functions of cells as tools: found, updated, taken away, and what is said about them."""
+
+from __future__ import annotations
+
+from kernel_notebook import Notebook
+from scripted_server import ScriptedServer
+
+
+def define(name: str, body: str = "return word", doc: str = "Say it.") -> str:
+    return (
+        f"def {name}(word: str) -> str:\n"
+        f'    """{doc}\n\n    Args:\n        word: What to say.\n    """\n    {body}\n'
+    )
+
+
+def tools(notebook: Notebook, server: ScriptedServer) -> dict[str, dict[str, object]]:
+    """What the model is offered now, apart from the built-in tools."""
+    server.say("Yes.")
+    notebook.run("%%agent\nHello?")
+    offered = [tool["function"] for tool in server.requests[-1]["tools"]]
+    return {one["name"]: one for one in offered if "memory" not in one["name"]} | {}
+
+
+def own(notebook: Notebook, server: ScriptedServer) -> set[str]:
+    return set(tools(notebook, server)) - {"conversation_search"}
+
+
+def test_before_there_is_an_agent(notebook: Notebook, server: ScriptedServer) -> None:
+    ran = notebook.run(define("echo") + define("shout", "return word.upper()"), "first")
+    assert ran.status == "ok"
+    assert len(ran.displays) == 1
+    assert "echo(word), shout(word)" in ran.text
+    assert not notebook.home.exists()  # nobody asked for agents yet
+    assert "no longer a tool" in notebook.run("del shout").text
+    assert "tools for the next agent: later(word)" in notebook.run(define("later"), "later").text
+    made = notebook.run("%agent new one").text
+    assert "echo" in made
+    assert own(notebook, server) == {"echo", "later"}
+    notebook.run(define("only_one"), "second")
+    notebook.run("%agent new two")
+    assert own(notebook, server) == {"echo", "later"}  # those that were there before any agent
+    notebook.run("%agent use one")
+    assert own(notebook, server) == {"echo", "later", "only_one"}
+
+
+def test_running_again_updates(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new updated")
+    notebook.run(define("greet", "return 'old ' + word", "Greet."), "greet")
+    notebook.run(define("greet", "return 'new ' + word", "Greet warmly."), "greet")
+    assert tools(notebook, server)["greet"]["description"] == "Greet warmly."
+    server.call("greet", {"word": "Kim"})
+    server.say("Done.")
+    ran = notebook.run("%%agent\nGreet Kim.")
+    assert "new Kim" in ran.items("tool_call")[0]["result"]
+
+
+def test_taking_away(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new losing")
+    notebook.run(define("a_tool") + define("b_tool"), "both")
+    notebook.run(define("c_tool"), "third")
+    assert own(notebook, server) >= {"a_tool", "b_tool", "c_tool"}
+    ran = notebook.run(define("a_tool"), "both")
+    assert "losing no longer has b_tool" in ran.text
+    ran = notebook.run("x = 1", "third")
+    assert "losing no longer has c_tool" in ran.text
+    assert own(notebook, server) >= {"a_tool"}
+    assert not own(notebook, server) & {"b_tool", "c_tool"}
+    assert "losing no longer has a_tool" in notebook.run("del a_tool").text
+    assert "a_tool" not in own(notebook, server)
+    # moved to another cell, the old cell no longer has a say
+    notebook.run(define("moved"), "from")
+    notebook.run(define("moved"), "to")
+    assert "moved" not in notebook.run("x = 2", "from").text
+    assert "moved" in own(notebook, server)
+
+
+def test_taking_away_after_a_restart(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new restarted")
+    notebook.run(define("stays"), "stays")
+    notebook.run(define("goes"), "goes")
+    notebook.run(define("goes_later"), "goes-later")
+    notebook.restart()
+    assert notebook.run("x = 1", "goes").text.strip() == ""  # nothing is loaded for this
+    assert notebook.run("import sys; 'letta_kernel.service' in sys.modules").text.strip() == "False"
+    assert "restarted no longer has goes" in notebook.run("%agent tools").text
+    assert "restarted no longer has goes_later" in notebook.run("x = 2", "goes-later").text
+    assert own(notebook, server) >= {"stays"}
+    assert not own(notebook, server) & {"goes", "goes_later"}
+
+
+def test_what_is_said(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new told")
+    ran = notebook.run('def bad(city, days: int = 1):\n    """Forecast."""\n    return city')
+    assert "not a tool: bad" in ran.text
+    assert "city" in ran.text
+    assert ran.status == "ok"
+    assert len(ran.text.strip().splitlines()) == 1
+    assert notebook.run("def plain(x):\n    return x").text.strip() == ""  # no docstring, no tool
+    assert notebook.run(define("_private")).text.strip() == ""
+    assert notebook.run(define("quiet").replace(":\n", ":  # no tool\n", 1)).text.strip() == ""
+    assert "built-in" in notebook.run(define("send_message")).text
+    assert "quiet" not in own(notebook, server)
+
+
+def test_cells_that_fail(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new failing")
+    ran = notebook.run(define("before") + "1 / 0\n" + define("after"), "fails")
+    assert ran.status == "error"
+    assert {"before", "after"} & own(notebook, server) == {"before"}
+    notebook.run("def broken(:\n", "fails")  # does not even parse: nothing is known
+    assert "before" in own(notebook, server)
+
+
+def test_magics_and_await_around_functions(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new surrounded")
+    notebook.run("%%time\n" + define("timed"), "timed")
+    notebook.run("%matplotlib inline\n!true\n" + define("shelled") + "x = !echo hi\n", "shelled")
+    notebook.run(
+        "import asyncio\nawait asyncio.sleep(0)\nasync " + define("waits", "return word"), "waits"
+    )
+    assert own(notebook, server) >= {"timed", "shelled", "waits"}
+    server.call("waits", {"word": "async"})
+    server.say("Done.")
+    ran = notebook.run("%%agent\nGo.")
+    assert "async" in ran.items("tool_call")[0]["result"]
+    server.say("Yes.")
+    ran = notebook.run("%%agent\n" + define("in_a_message"), "message")
+    assert "in_a_message" not in own(notebook, server)
+
+
+def test_a_rebound_name_is_no_tool(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new rebound")
+    notebook.run(define("shape"), "shape")
+    assert "rebound no longer has shape" in notebook.run("shape = 3").text
+    assert "shape" not in own(notebook, server)
+
+
+def test_it_prints_into_its_own_cell(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new printer")
+    notebook.run(define("prints", "print('printed', word); return 'ok'"), "prints")
+    server.call("prints", {"word": "here"})
+    server.say("Done.")
+    ran = notebook.run("%%agent\nPrint.")
+    assert "printed here" in ran.items("tool_call")[0]["output"]
+    assert ran.stdout == ""
