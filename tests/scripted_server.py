@@ -321,7 +321,7 @@ class ScriptedServer:
             body = json.loads(raw) if raw else None
         except ValueError:
             body = raw.decode("utf-8", "replace")
-        if method == "GET" or path == "/script":
+        if method == "GET" or path in ("/script", "/api/show"):
             return self._answer_small(connection, path, body)
         record = Received(path, headers, body, time.monotonic(), number)
         with self._lock:
@@ -354,6 +354,8 @@ class ScriptedServer:
         elif path.endswith("/models"):
             models = [{"id": m, "object": "model", "owned_by": "tests"} for m in self.models]
             found = {"object": "list", "data": models}
+        elif path == "/api/show":  # Ollama's description of a model
+            found = {"model_info": {"x.context_length": 8192}, "capabilities": ["tools"]}
         elif path.endswith("/api/tags"):  # Ollama's list
             found = {"models": [{"name": m, "model": m} for m in self.models]}
         else:

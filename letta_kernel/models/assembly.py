@@ -33,6 +33,11 @@ FINISHED = {
     "content_filtered": "content_filter",
     "safety": "content_filter",
     "refusal": "content_filter",
+    "recitation": "content_filter",
+    "blocklist": "content_filter",
+    "prohibited_content": "content_filter",
+    "spii": "content_filter",
+    "image_safety": "content_filter",
 }
 
 

@@ -6,12 +6,14 @@ import functools
 import importlib.util
 import json
 import os
+import socket
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from letta_kernel.models.providers import ollama_base, provider_of
 
@@ -133,10 +135,22 @@ def served_models(base: str, key: str | None = None) -> list[dict[str, Any]]:
 
 def ollama_models() -> list[str] | None:
     """Return the names of Ollama's models; None if it does not run."""
+    if not _listens(ollama_base()):
+        return None
     answer = ask(f"{ollama_base()}/api/tags")
     if not isinstance(answer, dict):
         return None
     return [str(m["name"]) for m in answer.get("models") or () if m.get("name")]
+
+
+def _listens(base: str) -> bool:
+    """Whether anything listens at *base*: cheaper than httpx where, as mostly, nothing does."""
+    parts = urlsplit(base)
+    try:
+        socket.create_connection((parts.hostname, parts.port), _TIMEOUT).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _window_of_server(name: str) -> int | None:

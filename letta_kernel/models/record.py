@@ -169,7 +169,7 @@ class RecordingModel:
                 "supports_tools": self.supports_tools,
                 "supports_reasoning": self.supports_reasoning,
             },
-            "pieces": [_to_json(piece) for piece in pieces],
+            "pieces": [_to_json(piece) for piece in _without_split_secrets(pieces)],
             "error": {"kind": error.kind, "text": scrub(str(error))} if error else None,
         }
         line = json.dumps(_scrubbed(entry), ensure_ascii=False) + "\n"
@@ -182,6 +182,29 @@ class RecordingModel:
             raise ModelError(
                 "other", f"The recording {self._path} cannot be written: {problem.strerror}."
             ) from None
+
+
+def _without_split_secrets(pieces: list[Piece]) -> list[Piece]:
+    """Return *pieces*; recut where a secret lies across several, so that it can be found and hidden."""
+    spoken: dict[Any, str] = {}
+    for piece in pieces:
+        if isinstance(piece, TextPiece | ReasoningPiece):
+            spoken[type(piece)] = spoken.get(type(piece), "") + piece.text
+        elif isinstance(piece, CallPiece):
+            spoken[piece.index] = spoken.get(piece.index, "") + piece.arguments
+    if all(scrub(text) == text for text in spoken.values()):
+        return pieces
+    recut: list[Piece] = [piece for piece in pieces if isinstance(piece, Retrying)]
+    reply = pieces[-1]
+    if not isinstance(reply, Reply):
+        return recut
+    if reply.reasoning:
+        recut.append(ReasoningPiece(reply.reasoning))
+    if reply.text:
+        recut.append(TextPiece(reply.text))
+    for number, call in enumerate(reply.tool_calls):
+        recut.append(CallPiece(number, call.id, call.name, call.arguments))
+    return [*recut, reply]
 
 
 def _scrubbed(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
 Measured against an instant server on loopback, a streamed call at 1 / 200 messages: litellm.completion
 12 / 62 ms, the openai client 2.3 / 36 ms, litellm's transformation of the request sent over our own
-connection 0.8 / 1.9 ms. So providers that speak OpenAI's or Anthropic's protocol are called the last way;
-all others go through litellm.completion.
+connection 0.8 / 1.9 ms. So providers that speak OpenAI's, Anthropic's or Gemini's protocol are called the
+last way; all others go through litellm.completion.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from letta_kernel import warm
-from letta_kernel.models import transport
+from letta_kernel.models import gemini, transport
 from letta_kernel.models.base import ChatRequest
 from letta_kernel.models.faults import Fault, Place, missing_key
 from letta_kernel.models.providers import (
@@ -36,6 +36,8 @@ _NO_KEY = frozenset({"fake-api-key", "dummy-key"})  # litellm's words for none
 # Signed in by other means than a key in a variable; litellm would ask for more than is needed.
 _OWN_SIGN_IN = frozenset({"bedrock", "sagemaker", "vertex_ai", "vertex_ai_beta", "github_copilot"})
 _ANTHROPIC = "https://api.anthropic.com"
+
+Door = Literal["chat", "anthropic", "gemini", "litellm"]
 
 _configured = threading.Lock()
 _done: set[int] = set()
@@ -72,7 +74,7 @@ class Route:
     name: str  # as the user gives it
     provider: str
     model: str  # as the provider calls it
-    door: Literal["chat", "anthropic", "litellm"]
+    door: Door
     place: Place
     base: str = ""
     key: str | None = None
@@ -82,13 +84,37 @@ class Route:
         self, request: ChatRequest, params: dict[str, Any]
     ) -> tuple[str, dict[str, str], bytes]:
         """Return URL, headers and body of a streamed request."""
-        config = _config(self.provider, self.model)
         optional = _optional(self, request, params)
-        limits: dict[str, Any] = {"custom_llm_provider": self.provider, "api_base": self.base}
-        asked = "thinking" in optional
+        asked = "thinking" in optional or "thinkingConfig" in optional
         messages = messages_for(self.provider, request.messages, asked=asked)
+        headers: dict[str, Any] = {}
+        if self.door == "gemini":
+            url, body = gemini.request_of(self.model, self.base, messages, optional)
+            headers["x-goog-api-key"] = self.key
+        else:
+            url, headers, body = self._transformed(messages, optional)
+            body["stream"] = True
+        if self.door == "anthropic":
+            mark_cache(body)
+        if isinstance(extra := body.pop("extra_body", None), dict):
+            body |= extra
+        headers = {k: v for k, v in headers.items() if v is not None}
+        if self.key is None and self.elsewhere:
+            headers.pop("Authorization", None)
+            headers.pop("x-api-key", None)
+        headers["Accept-Encoding"] = "identity"  # a compressed stream comes in clumps
+        headers["Content-Type"] = "application/json"
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return url, headers, text.encode("utf-8", "replace")
+
+    def _transformed(
+        self, messages: list[dict[str, Any]], optional: dict[str, Any]
+    ) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """Return URL, headers and body as litellm's configuration of the provider makes them."""
+        config = _config(self.provider, self.model)
+        limits: dict[str, Any] = {"custom_llm_provider": self.provider, "api_base": self.base}
         key = self.key
-        if key is None and self.elsewhere:  # litellm insists on one; it is taken out again below
+        if key is None and self.elsewhere:  # litellm insists on one; it is taken out again
             key = "none"
         headers = config.validate_environment(
             {}, self.model, messages, optional, limits, key, self.base
@@ -100,20 +126,11 @@ class Route:
                 self.base, self.key, self.model, dict(optional), limits, True
             )
             headers |= _account() if self.provider == "openai" else {}
-        body = config.transform_request(self.model, messages, optional, limits, headers)
-        if isinstance(extra := body.pop("extra_body", None), dict):
-            body |= extra
-        body["stream"] = True
-        if self.door == "anthropic":
-            mark_cache(body)
-        headers = {k: v for k, v in headers.items() if v is not None}
-        if self.key is None and self.elsewhere:
-            headers.pop("Authorization", None)
-            headers.pop("x-api-key", None)
-        headers["Accept-Encoding"] = "identity"  # a compressed stream comes in clumps
-        headers["Content-Type"] = "application/json"
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-        return url, headers, text.encode("utf-8", "replace")
+        return (
+            url,
+            headers,
+            config.transform_request(self.model, messages, optional, limits, headers),
+        )
 
 
 def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
@@ -178,7 +195,9 @@ def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
             f"{name} needs an address: set {provider.upper()}_API_BASE.",
             lasting=True,
         )
-    if door == "anthropic":
+    if door == "gemini":
+        base = (base or gemini.HOME).rstrip("/")
+    elif door == "anthropic":
         base = (base or _ANTHROPIC).rstrip("/").removesuffix("/messages").removesuffix("/v1")
     return Route(name, provider, model, door, place, base, key, elsewhere)
 
@@ -213,9 +232,11 @@ def _host(base: str) -> str:
 
 def _door(
     provider: str, model: str, base: str, request: ChatRequest, params: dict[str, Any]
-) -> Literal["chat", "anthropic", "litellm"]:
+) -> Door:
     if provider == "anthropic":
         return "anthropic"
+    if provider == "gemini" and gemini.can_call():
+        return "gemini"
     if provider not in CHAT_ADDRESSES:
         return "litellm"
     if provider == "openai" and _needs_responses(
@@ -228,6 +249,8 @@ def _door(
 @functools.lru_cache(maxsize=64)
 def _needs_responses(model: str, base: str, tools: bool, effort: str) -> bool:
     """Whether OpenAI serves the model by its Responses API only; litellm translates to that."""
+    if model.startswith("responses/"):  # asked for by name
+        return True
     check = getattr(litellm().main, "responses_api_bridge_check", None)
     if check is None:
         return False

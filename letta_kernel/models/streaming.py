@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from letta_kernel.models.assembly import FINISHED, Assembly
 from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply
 from letta_kernel.models.costs import usage_of
 from letta_kernel.models.faults import Fault, cancelled, describe, retry_after
+from letta_kernel.models.gemini import GeminiReader
 from letta_kernel.models.limits import limit_of
 from letta_kernel.models.readers import (
     AnthropicReader,
@@ -28,6 +30,11 @@ from letta_kernel.models.routes import Route, litellm
 from letta_kernel.models.thoughts import messages_for, thoughts_to_keep
 from letta_kernel.models.transport import Line
 
+_READERS: dict[str, type[Reader]] = {
+    "chat": ChatReader,
+    "anthropic": AnthropicReader,
+    "gemini": GeminiReader,
+}
 _MOST = 1_000_000  # bytes read of an answer that is not a stream's beginning
 _DRAIN = 0.5  # seconds to wait for the end of a stream after its last event
 
@@ -92,8 +99,7 @@ class Try:
             limit_of(route.provider).heed(response.headers)
             if response.status_code >= 300:
                 raise place.status(response.status_code, response.headers, self._rest(response))
-            kind = AnthropicReader if route.door == "anthropic" else ChatReader
-            reader: Reader = kind(self._assembly, place)
+            reader = _READERS[route.door](self._assembly, place)
             content_type = response.headers.get("content-type", "")
             if "html" in content_type:
                 raise _no_model_server(route)
@@ -199,28 +205,33 @@ class Try:
             raise self._of_litellm(error) from None
         finally:
             _close(stream)
-        if not reader.complete:
+        if not reader.complete or _invented_its_end(stream):
             raise route.place.truncated()
 
     def _of_litellm(self, error: Exception) -> Fault:
         """Return the fault for what litellm raised; the cause tells networks from answers."""
         place = self._route.place
+        begun = self._first_token is not None
+        wait: float | None = None
         seen: BaseException | None = error
         while seen is not None:
             if isinstance(seen, httpx.TransportError):
-                return place.network(seen, begun=self._first_token is not None)
+                return place.network(seen, begun=begun)
+            headers = getattr(getattr(seen, "response", None), "headers", None)
+            wait = retry_after(headers) if wait is None else wait
             seen = seen.__cause__ or seen.__context__
         name = type(error).__name__
-        words = describe(getattr(error, "message", "") or str(error))[1]
+        code, words = _unwrapped(str(getattr(error, "message", "") or error))
         status = getattr(error, "status_code", None)
         if name == "Timeout":
-            return place.network(httpx.ReadTimeout(words), begun=self._first_token is not None)
-        headers = getattr(getattr(error, "response", None), "headers", None)
+            return place.network(httpx.ReadTimeout(words), begun=begun)
         if not isinstance(status, int) or status < 400:
             return Fault("other", f"{place.model}: {name}: {words}", lasting=True)
-        code = {"ContextWindowExceededError": "context_length_exceeded"}.get(name, "")
-        code = code or {"ContentPolicyViolationError": "content_filter"}.get(name, "")
-        return place.judge(status, code, words, retry_after(headers))
+        code += {
+            "ContextWindowExceededError": " context_length_exceeded",
+            "ContentPolicyViolationError": " content_filter",
+        }.get(name, "")
+        return place.judge(status, code, words, wait)
 
     def _taken(self) -> list[Piece]:
         pieces = self._assembly.take()
@@ -264,6 +275,30 @@ def _no_model_server(route: Route) -> Fault:
         f"{route.name}: {route.place.host} answered with a web page instead of a model{mend}.",
         lasting=True,
     )
+
+
+def _invented_its_end(stream: Any) -> bool:
+    """Whether litellm made up the finish reason, because the provider's stream ended without one."""
+    names = ("received_finish_reason", "intermittent_finish_reason")
+    return all(getattr(stream, name, "unknown") is None for name in names)
+
+
+_WRAPPING = re.compile(r"^(litellm\.\w+: |\w+(Error|Exception)( - |: )|\w+Error (?=\S))+")
+
+
+def _unwrapped(message: str) -> tuple[str, str]:
+    """Return code and message of an error from the text litellm wraps it in."""
+    text = _WRAPPING.sub("", " ".join(message.split()))
+    begin = text.find("{")
+    if begin >= 0:
+        try:
+            found, _ = json.JSONDecoder().raw_decode(text[begin:])
+        except ValueError:
+            return describe(text)
+        code, words = describe(found)
+        if words:
+            return code, words
+    return describe(text)
 
 
 def _close(stream: Any) -> None:

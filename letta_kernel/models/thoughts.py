@@ -41,6 +41,8 @@ def _give_back(
     for block in own:
         if block.get("type") == "plain":
             message["reasoning_content"] = block["text"]
+        elif block.get("type") == "message_fields":
+            message["provider_specific_fields"] = block["fields"]
         elif block.get("type") == "call_fields":
             message["tool_calls"] = [
                 {**call, "provider_specific_fields": block["fields"]}
