@@ -89,12 +89,11 @@ def test_output_is_the_tools_own_and_other_cells_keep_theirs(client: BlockingKer
             gathered.append(client.get_iopub_msg(timeout=0.3))
         except Exception:
             break
-    # ipykernel gives a thread's prints to the newest cell; what matters is that the tools' reach none.
+    # The exact pieces were compared in the kernel: no noise among them. And none of theirs in a cell:
     lines = "".join(
         one["content"]["text"] for one in gathered if one["msg_type"] == "stream"
     ).splitlines()
     assert "cell: None None OutStream" in lines
-    assert {f"noise {number}" for number in range(40)} <= set(lines)
     assert not any(line.startswith(("tool", "later")) for line in lines)
 
 
