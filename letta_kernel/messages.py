@@ -49,6 +49,7 @@ class Usage(Frozen):
 
     @property
     def total_tokens(self) -> int:
+        """Prompt and completion together."""
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Usage) -> Usage:

@@ -15,6 +15,8 @@ DEFAULT_BLOCK_LIMIT = 20_000
 
 
 class Record(BaseModel):
+    """Something the store keeps; unknown fields are refused."""
+
     model_config = ConfigDict(extra="forbid")
 
 

@@ -34,6 +34,9 @@ class AgentSettings(BaseModel):
     budget_tokens: int | None = Field(None, ge=1, description="tokens one run may take")
     budget_total: float | None = Field(None, gt=0, description="US dollars all runs may cost")
     timezone: str = Field("UTC", description="time zone of the agent, such as Europe/Berlin")
+    environment: dict[str, str] = Field(
+        {}, description="environment variables of sandboxed tools; never shown or exported"
+    )
     fallbacks: list[str] = Field([], description="models to try, in order, if the first fails")
 
     @field_validator("timezone")

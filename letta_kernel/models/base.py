@@ -23,11 +23,15 @@ class ChatRequest:
 
 @dataclass(slots=True)
 class TextPiece:
+    """A piece of the answer."""
+
     text: str
 
 
 @dataclass(slots=True)
 class ReasoningPiece:
+    """A piece of the model's own reasoning."""
+
     text: str
 
 
@@ -105,6 +109,7 @@ class Cancel:
 
     @property
     def cancelled(self) -> bool:
+        """Whether the switch was thrown."""
         return self._event.is_set()
 
     def cancel(self) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import NotFoundError, nearest
 from letta_kernel.ids import new_id, now
 from letta_kernel.memory.blocks import CoreMemory
@@ -103,7 +104,8 @@ class Toolbox(ServiceBase):
         )
 
     def _executor(self, host: ToolHost | None, state: AgentState) -> Executor:
-        return Executor(host)
+        environment = AgentSettings.model_validate(state.settings).environment
+        return Executor(host, environment=environment, agent_state=state)
 
     def _tools(self, tx: Tx, state: AgentState) -> list[Tool]:
         attached = tools.of_agent(tx, state.id)

@@ -71,7 +71,7 @@ def test_archival_memory(service: AgentService) -> None:
     service.add_passage("ada", "The boat leaves at nine on Mondays.")
     hit = service.search_passages("ada", "why is the cliff closed?")[0]
     assert "puffins" in hit.passage.content
-    assert [p.content for p in service.passages("ada")][0].startswith("The boat")
+    assert service.passages("ada")[0].content.startswith("The boat")
     service.delete_passage("ada", hit.passage.id)
     assert all(
         "puffins" not in h.passage.content for h in service.search_passages("ada", "cliff puffins")
