@@ -61,7 +61,9 @@ class Index:
                 )
                 self._thread.start()
 
-    def catch_up(self, patience: float = 60.0, least: int = 1) -> int:
+    def catch_up(
+        self, patience: float = 60.0, least: int = 1, stop: threading.Event | None = None
+    ) -> int:
         """Bring the table up to date; return how many lines were added.
 
         Parameters
@@ -70,6 +72,8 @@ class Index:
             Seconds to wait for another process that is at it.
         least
             Leave agents alone that have fewer new lines than this.
+        stop
+            Ends the work after the batch it is at.
 
         Raises
         ------
@@ -78,16 +82,17 @@ class Index:
         StoreError
             The project folder cannot be read.
         """
+        stop = stop or threading.Event()
         with self.table.writing(patience) as mine:
             if not mine:
                 return 0
             try:
-                return self._catch_up(least)
+                return self._catch_up(least, stop)
             except IndexBrokenError as error:
                 log.warning("The vector index of %s is broken and made anew: %s", self.kind, error)
                 self._give_up()
                 try:
-                    return self._catch_up(least)
+                    return self._catch_up(least, stop)
                 except IndexBrokenError as again:
                     log.warning("The vector index of %s cannot be written: %s", self.kind, again)
                     return 0
@@ -107,14 +112,14 @@ class Index:
                 return
             self._wake.clear()
             try:
-                self.catch_up(_PATIENCE, _LEAST[self.kind])
+                self.catch_up(_PATIENCE, _LEAST[self.kind], self._stop)
             except LettaError as error:  # searches read what is not indexed from the store
                 log.info("The vector index of %s stays behind for now: %s", self.kind, error)
             except Exception:
                 log.exception("The vector index of %s could not follow", self.kind)
         # Nothing for a while: the thread ends, and the next `follow` starts another.
 
-    def _catch_up(self, least: int) -> int:
+    def _catch_up(self, least: int, stop: threading.Event) -> int:
         name = self.table.name() or self._begin()
         if self._checked != name:
             self._compare(name)
@@ -124,10 +129,10 @@ class Index:
         for agent_id, mark, newest in behind:
             if newest - mark < least:
                 continue
-            added += self._add_new(name, agent_id, mark)
-            if self._stop.is_set():
+            added += self._add_new(name, agent_id, mark, stop)
+            if stop.is_set():
                 return added
-        self._obey(name)
+        self._obey(name, stop)
         # What was announced before there was a table concerns nobody: its lines are all new.
         stale = self.database.run(lambda tx: indexes.outbox(tx, self._nameless))
         self._done([entry.id for entry in stale])
@@ -149,11 +154,11 @@ class Index:
         if self.table.count() < want:
             raise IndexBrokenError("it lacks lines it should have")
 
-    def _add_new(self, name: str, agent_id: str, mark: int) -> int:
+    def _add_new(self, name: str, agent_id: str, mark: int, stop: threading.Event) -> int:
         self.database.run(lambda tx: indexes.mark(tx, name, agent_id, self.kind))
         there = self.table.known_ids(agent_id, mark)  # added just before a crash
         added = 0
-        while not self._stop.is_set():
+        while not stop.is_set():
             new, last = self.database.run(
                 lambda tx, m=mark: lines.after(tx, self.kind, agent_id, m, _BATCH)  # type: ignore[misc]
             )
@@ -188,9 +193,9 @@ class Index:
             for line, vector in zip(new, vectors, strict=True)
         ]
 
-    def _obey(self, name: str) -> None:
+    def _obey(self, name: str, stop: threading.Event) -> None:
         """Repeat edits and deletes in the table. Doing so twice, after a crash, does no harm."""
-        while not self._stop.is_set():
+        while not stop.is_set():
             entries = self.database.run(lambda tx: indexes.outbox(tx, name, 1000))
             if not entries:
                 return

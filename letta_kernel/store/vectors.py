@@ -352,8 +352,9 @@ def _index_words(table: Any) -> None:
 
 
 def _matrix(found: Any) -> np.ndarray:
-    column = found["vector"].combine_chunks()
-    return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
+    width = found.schema.field("vector").type.list_size
+    flat = found["vector"].combine_chunks().flatten()
+    return np.asarray(flat, dtype=np.float32).reshape(-1, width)
 
 
 def _timestamp(moment: datetime) -> str:

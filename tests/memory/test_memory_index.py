@@ -1,0 +1,290 @@
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from letta_kernel.memory import search
+from letta_kernel.memory.archival import Archive
+from letta_kernel.models.embedding import embedder
+from letta_kernel.records import Passage
+from letta_kernel.store import agents, indexes, passages
+from letta_kernel.store.database import Database
+from letta_kernel.store.vectors import IndexBrokenError, condition
+
+ADA = "agent-ada"
+CHILD = Path(__file__).with_name("memory_child.py")
+
+
+def contents(hits):
+    return [hit.passage.content for hit in hits]
+
+
+def table_of(archive):
+    return archive._index.table
+
+
+def ids_in(archive, agent=ADA):
+    return sorted(table_of(archive).lines_of(agent, 0)["id"].to_pylist())
+
+
+def stored_ids(project, agent=ADA):
+    found = project.database.run(lambda tx: passages.page(tx, agent, limit=10_000))
+    return sorted(passage.id for passage in found)
+
+
+def fill(archive, number, agent=ADA, first=0):
+    return archive.insert_many(
+        [
+            Passage(
+                agent_id=agent, content=f"item {n} speaks of subject {n}", source="s", position=n
+            )
+            for n in range(first, first + number)
+        ]
+    )
+
+
+def test_the_index_follows_what_is_added_edited_and_deleted(project):
+    archive = project.archive()
+    kept = fill(archive, 30)
+    assert archive.catch_up() == 30
+    assert ids_in(archive) == stored_ids(project)
+    archive.update(kept[3].id, content="the walrus sings")
+    archive.delete(kept[4].id)
+    fill(archive, 5, first=100)
+    assert archive.catch_up() == 5
+    assert ids_in(archive) == stored_ids(project)
+    where = condition(ADA)
+    assert [c.id for c in table_of(archive).with_words(where, ["walrus"], 5)] == [kept[3].id]
+    vector = embedder("wordllama").embed(["the walrus sings"])[0]
+    assert table_of(archive).near(where, vector, 1)[0].id == kept[3].id
+    assert project.database.run(lambda tx: tx.query("SELECT * FROM outbox")) == []
+    assert archive.catch_up() == 0
+
+
+def test_the_table_is_named_after_embedder_dimension_and_generation(project):
+    archive = project.archive()
+    fill(archive, 1)
+    archive.catch_up()
+    name = table_of(archive).name()
+    assert "wordllama" in name
+    assert "-256-" in name
+    assert (project.home / "vectors" / f"{name}.lance").is_dir()
+
+
+def test_the_background_thread_follows_by_itself(project):
+    archive = Archive(project.database, project.home, embedder("wordllama"))
+    fill(archive, 12)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if table_of(archive).name() and table_of(archive).count(ADA) == 12:
+            break
+        time.sleep(0.1)
+    archive.close()
+    assert ids_in(archive) == stored_ids(project)
+
+
+def test_what_was_added_before_a_crash_is_not_added_twice(project):
+    archive = project.archive()
+    fill(archive, 20)
+    archive.catch_up()
+    name = table_of(archive).name()
+    fill(archive, 10, first=20)
+    archive.catch_up()
+    project.database.run(  # as if the process had died before it could move the mark
+        lambda tx: tx.execute("UPDATE index_marks SET seq = 20 WHERE index_name = $1", (name,))
+    )
+    again = project.archive()
+    assert again.catch_up() == 0
+    assert ids_in(again) == stored_ids(project)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "data", "versions", "pointer", "garbage"])
+def test_a_deleted_or_broken_index_is_made_anew_and_search_goes_on(project, damage):
+    archive = project.archive()
+    fill(archive, 25)
+    archive.catch_up()
+    folder = project.home / "vectors"
+    table = folder / f"{table_of(archive).name()}.lance"
+    if damage == "deleted":
+        shutil.rmtree(folder)
+    elif damage == "data":
+        for file in (table / "data").iterdir():
+            file.unlink()
+    elif damage == "versions":
+        shutil.rmtree(table / "_versions")
+    elif damage == "pointer":
+        for file in folder.glob("*.json"):
+            file.write_text("{not json")
+    else:
+        for file in (table / "data").iterdir():
+            file.write_bytes(b"garbage" * 100)
+    assert contents(archive.search(ADA, "subject 7", top_k=1)) == ["item 7 speaks of subject 7"]
+    later = project.archive()
+    fill(later, 1, first=50)
+    later.catch_up()
+    later.catch_up()
+    assert ids_in(later) == stored_ids(project)
+    marked = project.database.run(lambda tx: indexes.mark(tx, table_of(later).name(), ADA))
+    assert marked == 26
+
+
+def test_an_index_restored_from_an_older_copy_is_noticed(project, tmp_path):
+    archive = project.archive()
+    fill(archive, 10)
+    archive.catch_up()
+    shutil.copytree(project.home / "vectors", tmp_path / "copy")
+    fill(archive, 10, first=10)
+    archive.catch_up()
+    shutil.rmtree(project.home / "vectors")
+    shutil.copytree(tmp_path / "copy", project.home / "vectors")
+    later = project.archive()
+    later.catch_up()
+    assert ids_in(later) == stored_ids(project)
+
+
+def test_a_deleted_agent_leaves_nothing_in_the_index(project):
+    archive = project.archive()
+    fill(archive, 5)
+    fill(archive, 5, agent="agent-bob")
+    archive.catch_up()
+    project.database.run(lambda tx: passages.clear(tx, ADA))
+    archive.catch_up()
+    assert ids_in(archive) == []
+    assert len(ids_in(archive, "agent-bob")) == 5
+    assert archive.search(ADA, "subject") == []
+
+
+def test_many_small_adds_are_tidied_up(project):
+    archive = project.archive()
+    for n in range(105):
+        fill(archive, 1, first=n)
+        archive.catch_up()
+    table = table_of(archive)._table()
+    assert table.stats()["fragment_stats"]["num_fragments"] < 20
+    assert ids_in(archive) == stored_ids(project)
+
+
+def test_two_processes_insert_search_and_index_at_once(project):
+    command = [sys.executable, str(CHILD), str(project.home)]
+    environment = os.environ | {"PYTHONPATH": str(Path(search.__file__).parents[2])}
+    children = [
+        subprocess.Popen(
+            [*command, name, "20"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for name in ("red", "blue")
+    ]
+    for child in children:
+        out, err = child.communicate(timeout=100)
+        assert out.strip() == "done", err
+    archive = project.archive()
+    archive.catch_up()
+    assert len(stored_ids(project)) == 40
+    assert ids_in(archive) == stored_ids(project)
+    assert len(archive.search(ADA, "process wrote item", top_k=100)) == 40
+
+
+# -- many lines: LanceDB names the candidates ----------------------------------------------------------
+
+
+@pytest.fixture
+def large(project, monkeypatch):
+    """An archive that counts as large with 200 passages, and looks up LanceDB from there on."""
+    monkeypatch.setattr(search, "LARGE", 60)
+    archive = project.archive()
+    fill(archive, 200)
+    archive.insert(ADA, "the walrus sings at noon", tags=["zoo"])
+    archive.catch_up()
+    monkeypatch.setattr(archive._engine, "_refresh", None)  # scoring every line would fail
+    return archive
+
+
+def test_a_large_archive_is_searched_through_candidates(large):
+    assert contents(large.search(ADA, "walrus"))[0] == "the walrus sings at noon"
+    assert contents(large.search(ADA, "subject 77", top_k=1)) == ["item 77 speaks of subject 77"]
+    assert contents(large.search(ADA, "animals making music"))[0] == "the walrus sings at noon"
+    assert contents(large.search(ADA, "subject", tags=["zoo"])) == ["the walrus sings at noon"]
+    assert large.search(ADA, "subject", tags=["it's"]) == []
+    assert large.search(ADA, "subject", start="2031-01-01") == []
+    pages = [contents(large.search(ADA, "speaks of subject", page=n)) for n in range(2)]
+    assert len(pages[0]) == len(pages[1]) == 10
+    assert not set(pages[0]) & set(pages[1])
+
+
+def test_a_large_archive_finds_what_the_index_does_not_have_yet(large):
+    (new,) = large.insert(ADA, "the tapir dances at midnight")
+    assert contents(large.search(ADA, "tapir"))[0] == "the tapir dances at midnight"
+    walrus = large.search(ADA, "walrus")[0].passage
+    large.update(walrus.id, content="the ostrich sings at noon")
+    assert contents(large.search(ADA, "ostrich"))[0] == "the ostrich sings at noon"
+    assert "walrus" not in "".join(contents(large.search(ADA, "walrus")))
+    large.delete(new.id)
+    assert "the tapir dances at midnight" not in contents(large.search(ADA, "tapir"))
+    large.catch_up()
+    assert contents(large.search(ADA, "ostrich"))[0] == "the ostrich sings at noon"
+    assert "walrus" not in "".join(contents(large.search(ADA, "walrus")))
+    assert "the tapir dances at midnight" not in contents(large.search(ADA, "tapir"))
+
+
+def test_a_large_archive_is_searched_while_it_is_indexed(large):
+    errors = []
+    done = threading.Event()
+
+    def index():
+        try:
+            for n in range(15):
+                fill(large, 3, first=1000 + 3 * n)
+                large.catch_up()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.set()
+
+    thread = threading.Thread(target=index)
+    thread.start()
+    while not done.is_set():
+        assert contents(large.search(ADA, "walrus", top_k=1)) == ["the walrus sings at noon"]
+        assert contents(large.search(ADA, "subject 77", top_k=1)) == [
+            "item 77 speaks of subject 77"
+        ]
+    thread.join()
+    assert errors == []
+
+
+def test_a_large_archive_without_its_index_is_scored_line_by_line(project, monkeypatch):
+    monkeypatch.setattr(search, "LARGE", 60)
+    archive = project.archive()
+    fill(archive, 100)
+    archive.catch_up()
+    assert contents(archive.search(ADA, "subject 77", top_k=1)) == ["item 77 speaks of subject 77"]
+    folder = project.home / "vectors" / f"{table_of(archive).name()}.lance" / "data"
+    for file in folder.iterdir():
+        file.unlink()
+    with pytest.raises(IndexBrokenError):
+        table_of(archive).lines_of(ADA, 0)
+    fresh = project.archive()
+    assert contents(fresh.search(ADA, "subject 78", top_k=1)) == ["item 78 speaks of subject 78"]
+
+
+def test_deleting_an_agent_tells_the_index(tmp_path):
+    database = Database(tmp_path / "home")
+    archive = Archive(database, tmp_path / "home", embedder("wordllama"))
+    archive.close()
+    from letta_kernel.records import AgentState
+
+    state = AgentState(name="ada")
+    database.run(lambda tx: agents.add(tx, state))
+    fill(archive, 3, agent=state.id)
+    archive.catch_up()
+    database.run(lambda tx: agents.delete(tx, state.id))
+    archive.catch_up()
+    assert ids_in(archive, state.id) == []
+    database.close()
