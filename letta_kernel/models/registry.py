@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from letta_kernel.models.base import ChatModel
 from letta_kernel.models.facts import ollama_models, served_models
-from letta_kernel.models.providers import KEYLESS, PROVIDERS, Provider, ollama_base
+from letta_kernel.models.providers import PROVIDERS, Provider, ollama_base
 
 DEMO = "demo"
 LOCAL = "local/"
@@ -128,13 +128,9 @@ def _obtainable(found: dict[str, str], ollama_runs: bool) -> list[ModelInfo]:
 
 
 def known_names() -> list[str]:
-    """Return names worth completing: usable ones, then the providers' default models."""
-    return [info.name for info in available() if not info.name.isupper()]
-
-
-def needs_no_key(name: str) -> bool:
-    """Whether the model *name* runs on a server of one's own, or in this process."""
-    return name == DEMO or name.startswith(LOCAL) or name.partition("/")[0] in KEYLESS
+    """Return names worth completing: usable ones first, then the other providers' default models."""
+    defaults = {provider.model for provider in PROVIDERS.values()}
+    return [info.name for info in available() if info.usable or info.name in defaults]
 
 
 def _shown(base: str) -> str:

@@ -340,7 +340,11 @@ def _environment_proxies() -> dict[str, str | None]:
         host = host.strip()
         if host == "*":
             return {}
-        if host:
-            wild = host.startswith(".") or not host.replace(".", "").replace(":", "").isdigit()
-            mounts[f"all://{'*' if wild else ''}{host}"] = None
+        if not host:
+            continue
+        number = host.replace(".", "").replace(":", "").strip("[]").isdigit() or ":" in host
+        pattern = f"all://{host}" if number else f"all://*{host}"
+        with contextlib.suppress(httpx.InvalidURL):  # a network such as fd00::/8 is no host
+            httpx.URL(pattern)
+            mounts[pattern] = None
     return mounts

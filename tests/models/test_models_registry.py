@@ -9,7 +9,7 @@ from letta_kernel.models import facts
 from letta_kernel.models.demo import DemoModel
 from letta_kernel.models.facts import facts_of
 from letta_kernel.models.providers import PROVIDERS, ollama_base
-from letta_kernel.models.registry import available, choose_model, open_model
+from letta_kernel.models.registry import available, choose_model, known_names, open_model
 
 
 def test_the_order_of_choice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +54,13 @@ def test_what_is_available(scripted: ScriptedServer, monkeypatch: pytest.MonkeyP
     assert any("OPENAI_BASE_URL" in info.how for info in found)
     assert any("Ollama" in info.how for info in found)
     assert [info.usable for info in found] == sorted((i.usable for i in found), reverse=True)
+
+
+def test_names_to_complete(scripted: ScriptedServer) -> None:
+    names = known_names()
+    assert names[:2] == ["openai/scripted", "demo"]
+    assert PROVIDERS["mistral"].model in names
+    assert not any("NAME" in name or "PATH" in name for name in names)
 
 
 def test_no_secret_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
