@@ -20,6 +20,7 @@ from letta_kernel.display.live import bundle
 from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.errors import NotFoundError
+from letta_kernel.listeners import agent_opened
 from letta_kernel.messages import Event, Message, RunEnded, StepEnded
 from letta_kernel.records import AgentState, Block, Passage, Tool
 from letta_kernel.records import Run as RunRecord
@@ -71,10 +72,14 @@ class Agent:
                 state = self.service.update_agent(state.id, **given)
             for label, value in blocks.items():
                 self.service.write_block(state.id, label, value)
+            made = False
         except NotFoundError:
             state = self.service.create_agent(name, **settings)
+            made = True
         self.id = state.id
         self._host = _Functions()
+        for tell in agent_opened:  # a notebook gives it its functions
+            tell(self.service, state, made)
 
     # -- talking -------------------------------------------------------------------------------------
 

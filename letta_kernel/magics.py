@@ -9,9 +9,12 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from letta_kernel import warm
+from letta_kernel.listeners import agent_opened
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
+    from letta_kernel.records import AgentState
+    from letta_kernel.service import AgentService
 
 _SESSION = "letta_kernel.notebook.session"
 _HEAVY = ("litellm", "lancedb")
@@ -98,6 +101,10 @@ class AgentMagics(Magics):
             return
         self.session.after_cell(result)
 
+    def opened(self, service: AgentService, agent: AgentState, made: bool) -> None:
+        """Take note of an agent that the Python interface opened."""
+        self.session.opened(service, agent, made)
+
     def complete(self, context: Any) -> dict[str, Any]:
         """Offer words for an ``%agent`` line (a completion matcher of IPython)."""
         before = context.text_until_cursor
@@ -121,6 +128,7 @@ def install(shell: Any) -> None:
         return
     magics = shell._letta_magics = AgentMagics(shell)
     shell.register_magics(magics)
+    agent_opened.append(magics.opened)
     shell.events.register("post_run_cell", magics.after_cell)
     shell.input_transformers_cleanup.append(protect_lines)
     if shell.Completer is not None:

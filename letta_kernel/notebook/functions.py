@@ -96,11 +96,14 @@ class Functions:
 
     def give_to(self, agent_id: str) -> list[str]:
         """Give a new agent the functions that wait for one; return their names."""
+        self._session.current()  # learns which functions wait
+        self.load()
         service, given = self._session.service, []
         for tool in self._shared.values():
             saved = service.save_tool(tool)
             self._remember(saved)
-            self._session.shared_tools.append(saved.id)
+            if saved.id not in self._session.shared_tools:
+                self._session.shared_tools.append(saved.id)
         self._shared.clear()
         known = {tool.id: tool.name for tool in (self._stored or {}).values()}
         for tool_id in self._session.shared_tools:

@@ -74,11 +74,11 @@ class Session:
         return (self.home / _DATABASE).exists()
 
     @property
-    def notebook(self) -> str | None:
-        """Which notebook this is: its path beside the project folder; None where nothing says."""
+    def notebook(self) -> str:
+        """Which notebook this is: its path beside the project folder; empty where nothing says."""
         named = os.environ.get("JPY_SESSION_NAME") or self.shell.user_ns.get("__vsc_ipynb_file__")
         if not isinstance(named, str) or not named:
-            return None
+            return ""
         path = Path(named)
         beside = self.home.parent
         if path.is_absolute() and path.is_relative_to(beside):
@@ -131,10 +131,18 @@ class Session:
         """Make an agent with the functions that wait for one, and talk to it; return their names."""
         self.current()
         agent = self.service.create_agent(name, **options)
-        self.functions.load()
         given = self.functions.give_to(agent.id)
         self.choose(agent)
         return agent, given
+
+    def opened(self, service: AgentService, agent: AgentState, made: bool) -> None:
+        """Take note of an agent that ``Agent(...)`` opened in this notebook."""
+        if service.home != self.home:
+            return
+        if made:
+            self.functions.give_to(agent.id)
+        if self.current() is None:
+            self.choose(agent)
 
     def forget(self, agent: AgentState) -> None:
         """Talk to nobody if *agent* was the current one."""
@@ -154,7 +162,7 @@ class Session:
 
     @property
     def _key(self) -> str:
-        return f"notebook:{self.notebook or ''}"
+        return f"notebook:{self.notebook}"
 
     def _keep(self) -> None:
         kept = {"agent": self._agent_id, "tools": self.shared_tools}

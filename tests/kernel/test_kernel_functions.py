@@ -143,3 +143,40 @@ def test_it_prints_into_its_own_cell(notebook: Notebook, server: ScriptedServer)
     ran = notebook.run("%%agent\nPrint.")
     assert "printed here" in ran.items("tool_call")[0]["output"]
     assert ran.stdout == ""
+
+
+def test_the_python_interface_is_part_of_the_notebook(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    notebook.env["JPY_SESSION_NAME"] = "python.ipynb"  # a notebook of its own, without an agent
+    notebook.restart()
+    notebook.run(define("waiting"), "waiting")
+    notebook.run("from letta_kernel import Agent\nvera = Agent('vera')")
+    assert "vera can call: present" in notebook.run(define("present"), "present").text
+    assert own(notebook, server) == {"waiting", "present"}
+    server.call("present", {"word": "seen"})
+    server.say("Seen.")
+    ran = notebook.run("vera.send('Go.')")
+    assert ran.answer == "Seen."
+    assert ran.items("tool_call")[0]["runs_in"] == "notebook"
+    notebook.run("Agent('wim')")
+    assert "* vera" in notebook.run("%agent list").text
+
+
+def test_two_notebooks_do_not_take_each_others_tools(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    notebook.env["JPY_SESSION_NAME"] = "left.ipynb"
+    notebook.restart()
+    notebook.run("%agent new left")
+    notebook.run(define("same", doc="Left's."), "cell")
+    notebook.env["JPY_SESSION_NAME"] = "right.ipynb"
+    notebook.restart()
+    notebook.run("%agent new right")
+    notebook.run(
+        define("same", doc="Right's."), "cell"
+    )  # the same cell id, as in a copied notebook
+    assert tools(notebook, server)["same"]["description"] == "Right's."
+    assert "right no longer has same" in notebook.run("del same").text
+    notebook.run("%agent use left")
+    assert tools(notebook, server)["same"]["description"] == "Left's."
