@@ -196,8 +196,9 @@ class Database:
             tx.execute("BEGIN")
             result = work(tx)
             if tx.failure is not None:  # DuckDB calls the COMMIT of a failed transaction a success
+                line = str(tx.failure).partition("\n")[0]
                 raise StoreError(
-                    f"A statement failed in the transaction ({tx.failure}); nothing was saved."
+                    f"A statement failed in the transaction ({line}); nothing was saved."
                 ) from tx.failure
             with Uninterrupted():
                 tx.execute("COMMIT")
@@ -302,7 +303,8 @@ class Database:
                     with contextlib.suppress(duckdb.Error, RuntimeError):
                         connection.close()  # what was committed is in the log already
             finally:
-                self._lock.release()
+                with contextlib.suppress(OSError):
+                    self._lock.release()
 
     def _forget(self, connected: bool) -> None:
         """In a forked child: begin afresh, or never again if the parent's connection came along."""

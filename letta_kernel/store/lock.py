@@ -121,8 +121,7 @@ class HomeLock:
 
     def release(self) -> None:
         """Give the lock back; does nothing if it is not held."""
-        if self._file.is_locked:
-            self._file.release()
+        self._file.release(force=True)
         self._identity = None
 
     def wanted(self) -> bool:
@@ -142,13 +141,16 @@ class HomeLock:
 
     def _try(self) -> bool:
         with Uninterrupted():
+            if self._file.is_locked:  # taken by a call that an interrupt struck on its way out
+                return True
             try:
                 self._file.acquire(blocking=False)
             except filelock.Timeout:
                 return False
             self._identity = identity(self._path)
-            with suppress(OSError):  # only for the message of those who wait in vain
-                self._path.write_text(str(os.getpid()), encoding="utf-8")
+            if not isinstance(self._file, filelock.SoftFileLock):  # which has its own text in it
+                with suppress(OSError):  # only for the message of those who wait in vain
+                    self._path.write_text(str(os.getpid()), encoding="utf-8")
             return True
 
     def _touch(self, ticket: Path) -> None:

@@ -16,9 +16,10 @@ class Conflict(Exception):
 
 def is_conflict(error: BaseException) -> bool:
     """Whether trying the transaction again may help."""
-    return isinstance(error, duckdb.TransactionException | duckdb.SerializationException) and (
-        "onflict" in str(error) or "erializ" in str(error)
-    )
+    if not isinstance(error, duckdb.TransactionException | duckdb.SerializationException):
+        return False
+    said = str(error).partition(": ")[2].lower()
+    return said.startswith(("conflict", "transaction conflict", "failed to commit: write-write"))
 
 
 def is_interrupt(error: BaseException) -> bool:

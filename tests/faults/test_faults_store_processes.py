@@ -20,7 +20,7 @@ from letta_kernel.store.database import Database
     ("processes", "times", "lease"),
     [
         pytest.param(4, 200, 0.25, id="four-processes"),
-        pytest.param(2, 40, 0.0, id="opened-every-time"),
+        pytest.param(2, 25, 0.0, id="opened-every-time"),
     ],
 )
 def test_no_commit_is_lost(tmp_path: Path, processes: int, times: int, lease: float) -> None:
