@@ -330,7 +330,8 @@ def test_the_deadline_holds_for_the_whole_call(scripted: ScriptedServer, ask) ->
     error = error_of(ask, patience={"total": 0.4})
     assert error.kind == "timeout"
     scripted.fault(503, times=50)
-    assert error_of(ask, patience={"total": 0.2, "tries": 50, "wait": 0.1}).kind == "overloaded"
+    error = error_of(ask, patience={"total": 0.5, "tries": 50, "wait": 0.2})
+    assert error.kind in ("overloaded", "timeout")
     assert len(scripted.requests) < 9
 
 
