@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Corpus:
         stems: list[str],
         speaker: str,
         asks: bool,
-        wanted: Container[str] | None = None,
+        wanted: frozenset[str] | None = None,
     ) -> None:
         """Add one line whose text has been looked at before; its vector is not known yet.
 
@@ -77,20 +77,22 @@ class Corpus:
         wanted
             The only stems anybody will ask for; all of them if not given.
         """
-        self.remove([line.id])
+        if line.id in self.row_of:
+            self.remove([line.id])
         row = len(self.lines)
-        dates = terms.date_terms(line.created_at)
-        length, date_length = len(stems), len(dates)
+        length = len(stems)
         if wanted is not None:
             stems = [stem for stem in stems if stem in wanted]
-            dates = [stem for stem in dates if stem in wanted]
-        _post(self._words, row, stems)
-        _post(self._dates, row, dates)
+        if wanted is None or not wanted.isdisjoint(terms.DATE_STEMS):
+            dates = terms.date_terms(line.created_at)
+            _post(self._dates, row, dates if wanted is None else [d for d in dates if d in wanted])
+        if stems:
+            _post(self._words, row, stems)
         self.lines.append(line)
         self.row_of[line.id] = row
         self.speakers.append(speaker)
         self._lengths.append(length)
-        self._date_lengths.append(date_length)
+        self._date_lengths.append(terms.DATE_LENGTH)
         self._asks.append(asks)
         self._created.append(line.created_at.timestamp())
         self._alive.append(1)
@@ -250,8 +252,6 @@ def _beside(order: np.ndarray, cut: np.ndarray, number: int) -> list[np.ndarray]
 
 
 def _post(postings: Postings, row: int, words: list[str]) -> None:
-    if not words:
-        return
     for word, times in Counter(words).items():
         entry = postings.get(word)
         if entry is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ class Shelf:
     def __init__(self) -> None:
         self._table: Any = None
         self.seq = 0
+        self._seq = self._positions = self._created = self._codes = np.empty(0, dtype=np.int64)
+        self._sources: list[str] = []
         self._alone = np.empty(0, dtype=bool)
         self._order = np.empty(0, dtype=np.int64)
         self._place = np.empty(0, dtype=np.int64)
@@ -90,7 +93,7 @@ class Shelf:
         }
         corpus = Corpus()
         rows = self._beside([candidate.seq for candidate in found.values()])
-        self._put(corpus, rows, set(asked.words))
+        self._put(corpus, rows, frozenset(asked.words))
         corpus.remove(sorted(replaced))
         known = [(corpus.row_of[i], c.vector) for i, c in found.items() if i in corpus.row_of]
         if known:
@@ -100,12 +103,14 @@ class Shelf:
 
     def _arrange(self) -> None:
         """Put the rows in reading order, source by source."""
-        seqs = self._table["seq"].to_numpy()
-        positions = self._table["position"].to_numpy()
-        sources = self._table["source"].combine_chunks().dictionary_encode()
-        codes = sources.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        table = self._table
+        seqs = self._seq = table["seq"].to_numpy()
+        self._positions = table["position"].to_numpy()
+        self._created = table["created_at"].cast("int64").to_numpy()
+        codes, self._sources = _coded(table["source"])
+        self._codes = codes
         self._alone = codes < 0  # of no source, so without neighbours
-        self._order = np.lexsort((seqs, positions, codes))
+        self._order = np.lexsort((seqs, self._positions, codes))
         self._place = np.empty(len(seqs), dtype=np.int64)
         self._place[self._order] = np.arange(len(seqs))
         self._rows_by_seq = np.argsort(seqs, kind="stable")
@@ -122,25 +127,38 @@ class Shelf:
         places = np.unique(around)
         return self._order[places[(places >= 0) & (places < len(self))]]
 
-    def _put(self, corpus: Corpus, rows: np.ndarray, wanted: set[str] | None) -> None:
+    def _put(self, corpus: Corpus, rows: np.ndarray, wanted: frozenset[str] | None) -> None:
         """Add rows to *corpus*, with only the *wanted* words, or all of them."""
-        for row in self._table.take(rows).to_pylist() if len(rows) else ():
+        if not len(rows):
+            return
+        # Column by column: making Python objects of Arrow's values one by one takes most of the time.
+        part = self._table.select(["id", "tags", "words", "speaker", "asks"]).take(rows)
+        columns = [part.column(n).to_pylist() for n in range(part.num_columns)]
+        seqs, positions = self._seq[rows].tolist(), self._positions[rows].tolist()
+        created = (self._created[rows] / 1e6).tolist()
+        sources = [None if code < 0 else self._sources[code] for code in self._codes[rows].tolist()]
+        for number, (item, tags, words, speaker, asks) in enumerate(zip(*columns, strict=True)):
             line = Line(
-                row["id"],
-                row["seq"],
+                item,
+                seqs[number],
                 "",
-                row["created_at"],
-                tuple(row["tags"] or ()),
-                row["source"],
-                row["position"],
+                datetime.fromtimestamp(created[number], UTC),
+                tuple(tags or ()),
+                sources[number],
+                positions[number],
             )
-            corpus.append(line, row["words"].split(), row["speaker"], row["asks"], wanted)
+            corpus.append(line, words.split(), speaker, asks, wanted)
+
+
+def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
+    """Return texts as numbers, -1 for none, and the list the numbers point into."""
+    encoded = column.combine_chunks().dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes, encoded.dictionary.to_pylist()
 
 
 def candidates(table: VectorTable, where: str, asked: Query, hits: int) -> list[Candidate]:
     """Return the lines LanceDB thinks of by words and by meaning, enough for so many *hits*."""
     by_words, by_meaning = next((w, m) for most, w, m in _TIERS if hits <= most)
-    found = table.with_words(where, list(asked.words), by_words)
-    if asked.vector is not None:
-        found += table.near(where, asked.vector, by_meaning)
+    found = table.candidates(where, list(asked.words), by_words, asked.vector, by_meaning)
     return list({candidate.id: candidate for candidate in found}.values())

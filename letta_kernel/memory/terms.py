@@ -44,6 +44,12 @@ _MONTHS = "january february march april may june july august september october n
 _DAYS = "monday tuesday wednesday thursday friday saturday sunday"
 _MONTH_STEMS = [stem(name) for name in _MONTHS.split()]
 _DAY_STEMS = [stem(name) for name in _DAYS.split()]
+DATE_STEMS = frozenset(
+    _MONTH_STEMS + _DAY_STEMS + [str(n) for n in [*range(1, 32), *range(1900, 2101)]]
+)
+"""Stems that `date_terms` may return (for the years anybody is likely to have a memory of)."""
+DATE_LENGTH = 4
+"""How many words a date has."""
 
 
 def terms(text: str) -> list[str]:

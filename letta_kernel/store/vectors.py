@@ -8,6 +8,7 @@ any number search.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -16,7 +17,7 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -91,6 +92,7 @@ class VectorTable:
         self._guard = threading.RLock()
         self._writer = threading.Lock()
         self._opened: tuple[str, Any] | None = None
+        self._read: tuple[str, Any] | None = None
 
     def name(self) -> str | None:
         """Return the table's name with its dimension and generation; None if there is no table."""
@@ -163,7 +165,7 @@ class VectorTable:
         with contextlib.suppress(FileNotFoundError):
             self._pointer.unlink()
         with self._guard:
-            self._opened = None
+            self._opened = self._read = None
         for path in self.folder.glob(f"{self.stem}-*.lance"):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -234,26 +236,28 @@ class VectorTable:
             query = self._table().search().where(where).select(list(_LINE_COLUMNS))
             return query.limit(10_000_000).to_arrow()
 
-    def with_words(self, where: str, words: Sequence[str], limit: int) -> list[Candidate]:
-        """Return the rows that best match any of *words* (stems) by BM25, filtered first.
+    def candidates(
+        self,
+        where: str,
+        words: Sequence[str],
+        by_words: int,
+        vector: np.ndarray | None,
+        by_meaning: int,
+    ) -> list[Candidate]:
+        """Return the rows that best match any of *words* (stems) by BM25, then those like *vector*.
 
         Parameters
         ----------
         where
-            A filter as `condition` makes it.
+            A filter as `condition` makes it; it is applied before the limits.
+        by_words, by_meaning
+            How many rows of each kind at most.
+        vector
+            Of unit length; None if there is none to be had.
         """
-        if not words:
-            return []
-        query = warm.load("lancedb").query.MatchQuery(" ".join(words), "words")
         with self._broken():
-            asked = self._table().search(query, query_type="fts")
-            return self._candidates(asked, where, limit, "_score")
-
-    def near(self, where: str, vector: np.ndarray, limit: int) -> list[Candidate]:
-        """Return the rows whose vectors are most like the unit vector *vector*, filtered first."""
-        with self._broken():
-            query = self._table().search(vector, vector_column_name="vector").nprobes(_PROBES)
-            return self._candidates(query.distance_type("cosine"), where, limit, "_distance")
+            found = _ask(self._candidates(where, words, by_words, vector, by_meaning))
+            return [candidate for part in found for candidate in _read(part)]
 
     def tidy(self, force: bool = False) -> bool:
         """Merge small pieces and bring indexes up to date if it is time; True if that was done.
@@ -286,17 +290,46 @@ class VectorTable:
                 return False  # somebody wrote meanwhile; the next time will do
             return True
 
-    def _candidates(self, query: Any, where: str, limit: int, score: str) -> list[Candidate]:
-        # LanceDB prints a warning if the score is left out.
-        columns = ["id", "seq", "vector", score]
-        found = query.where(where).select(columns).limit(limit).to_arrow()
-        ids, seqs = found["id"].to_pylist(), found["seq"].to_pylist()
-        return [Candidate(*row) for row in zip(ids, seqs, _matrix(found), strict=True)]
+    async def _candidates(
+        self,
+        where: str,
+        words: Sequence[str],
+        by_words: int,
+        vector: np.ndarray | None,
+        by_meaning: int,
+    ) -> list[Any]:
+        # LanceDB's asynchronous door: the other one asks for the schema again and again on the way.
+        table = await self._reading()
+        queries = []
+        columns = ["id", "seq", "vector"]  # and the score, or LanceDB prints a warning
+        if words:
+            text = warm.load("lancedb").query.MatchQuery(" ".join(words), "words")
+            query = table.query().nearest_to_text(text).where(where).limit(by_words)
+            queries.append(query.select([*columns, "_score"]).to_arrow())
+        if vector is not None:
+            query = table.query().nearest_to(vector).distance_type("cosine").nprobes(_PROBES)
+            query = query.where(where).limit(by_meaning)
+            queries.append(query.select([*columns, "_distance"]).to_arrow())
+        return list(await asyncio.gather(*queries))
 
-    def _table(self) -> Any:
+    async def _reading(self) -> Any:
+        name = self._known_name()
+        if self._read is None or self._read[0] != name:
+            lancedb = warm.load("lancedb")
+            connection = await lancedb.connect_async(
+                str(self.folder), read_consistency_interval=timedelta(0)
+            )
+            self._read = (name, await connection.open_table(name))
+        return self._read[1]
+
+    def _known_name(self) -> str:
         name = self.name()
         if name is None:
             raise IndexBrokenError("there is no table")
+        return name
+
+    def _table(self) -> Any:
+        name = self._known_name()
         with self._guard:
             if self._opened is None or self._opened[0] != name:
                 self._opened = (name, self._connect().open_table(name))
@@ -315,7 +348,7 @@ class VectorTable:
             raise
         except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and others
             with self._guard:
-                self._opened = None
+                self._opened = self._read = None
             raise IndexBrokenError(" ".join(str(error).split())[:300]) from error
 
 
@@ -335,6 +368,30 @@ def condition(
     if end is not None:
         parts.append(f"created_at < {_timestamp(end)}")
     return " AND ".join(parts)
+
+
+def _read(found: Any) -> list[Candidate]:
+    ids, seqs = found["id"].to_pylist(), found["seq"].to_pylist()
+    return [Candidate(*row) for row in zip(ids, seqs, _matrix(found), strict=True)]
+
+
+_loop: asyncio.AbstractEventLoop | None = None
+_loop_guard = threading.Lock()
+
+
+def _ask(question: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in this module's own event loop and wait, interruptibly, for what it returns."""
+    global _loop
+    with _loop_guard:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="vectors", daemon=True).start()
+    future = asyncio.run_coroutine_threadsafe(question, _loop)
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        future.cancel()
+        raise
 
 
 def _index_words(table: Any) -> None:

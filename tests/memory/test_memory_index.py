@@ -58,10 +58,9 @@ def test_the_index_follows_what_is_added_edited_and_deleted(project):
     fill(archive, 5, first=100)
     assert archive.catch_up() == 5
     assert ids_in(archive) == stored_ids(project)
-    where = condition(ADA)
-    assert [c.id for c in table_of(archive).with_words(where, ["walrus"], 5)] == [kept[3].id]
     vector = embedder("wordllama").embed(["the walrus sings"])[0]
-    assert table_of(archive).near(where, vector, 1)[0].id == kept[3].id
+    found = table_of(archive).candidates(condition(ADA), ["walrus"], 5, vector, 1)
+    assert [candidate.id for candidate in found] == [kept[3].id, kept[3].id]
     assert project.database.run(lambda tx: tx.query("SELECT * FROM outbox")) == []
     assert archive.catch_up() == 0
 
