@@ -60,6 +60,7 @@ class AgentMagics(Magics):
         %agent runs                     the last runs: steps, time, tokens, cost
         %agent model [NAME]             which model answers; choose another
         %agent set KEY VALUE            change a setting
+        %agent approve                  let calls run that wait for your word; %agent deny REASON
         %agent reset                    forget the conversation; memory stays
         %agent delete NAME [--yes]      delete an agent
         %agent help [COMMAND]           more on each of them
@@ -99,7 +100,12 @@ class AgentMagics(Magics):
             if info.cell_id and result.success:
                 self._cells_without.add(info.cell_id)
             return
-        self.session.after_cell(result)
+        try:
+            self.session.after_cell(result)
+        except KeyboardInterrupt:  # the cell itself is over; only its tools were not looked at
+            print(
+                "Stopped before this cell's functions were looked at; run it again for its tools."
+            )
 
     def opened(self, service: AgentService, agent: AgentState, made: bool) -> None:
         """Take note of an agent that the Python interface opened."""

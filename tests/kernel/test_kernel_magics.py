@@ -286,3 +286,19 @@ def test_approvals(notebook: Notebook, server: ScriptedServer) -> None:
     assert "Posted after all." in notebook.run("%agent approve").text
     assert notebook.run("sent").text.strip() == "['one', 'four']"
     refused(notebook.run("%agent deny too late"), "waits for no approval")
+
+
+def test_stopping_an_approval_leaves_it_open(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new hesitant")
+    notebook.run(APPROVAL, "approval")
+    server.call("post", {"text": "later"})
+    request = notebook.send("%%agent\nPost it.", stdin=True)
+
+    def asked(_: Ran) -> bool:
+        return notebook.client.stdin_channel.msg_ready()
+
+    ran = notebook.finish(request, when=asked, then=notebook.interrupt)
+    assert (ran.status, ran.ename) == ("error", "Stopped")
+    assert "%agent approve" in ran.evalue
+    server.say("Posted later.")
+    assert "Posted later." in notebook.run("%agent approve").text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from kernel_notebook import Notebook
 from scripted_server import ScriptedServer
 
@@ -86,3 +88,26 @@ def test_the_saved_cell_holds_no_widget(notebook: Notebook, server: ScriptedServ
     assert len(saved) == 1
     assert set(saved[0]) == {"application/vnd.letta.run.v1+json", "text/html", "text/plain"}
     assert "Hello." in saved[0]["text/plain"]
+
+
+def test_two_kernels_on_one_project(notebook: Notebook, server: ScriptedServer) -> None:
+    other = Notebook(notebook.home, **{k: v for k, v in notebook.env.items() if k != "LETTA_HOME"})
+    try:
+        notebook.run("%agent new shared")
+        other.run("%agent use shared")
+        server.call("core_memory_append", {"label": "human", "content": "Met in one kernel."})
+        server.say("Noted.", delay=0.5, pieces=6)
+        request = notebook.send("%%agent\nRemember where we met.")
+        seen = len(server.requests)
+        while len(server.requests) < seen + 2:
+            time.sleep(0.05)
+        busy = other.run("%%agent\nHello?")  # while the other kernel's run is going on
+        assert busy.status == "error"
+        assert "in the middle of a run" in busy.evalue
+        assert notebook.finish(request).answer == "Noted."
+        server.say("In one kernel.")
+        assert other.run("%%agent\nWhere did we meet?").answer == "In one kernel."
+        assert "Met in one kernel." in server.requests[-1]["messages"][0]["content"]
+        assert "Met in one kernel." in other.run("%agent memory human").text
+    finally:
+        other.close()
