@@ -61,6 +61,23 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     assert len(steps) > len(started)
 
 
+def test_a_project_killed_while_it_is_made_can_be_opened(tmp_path: Path) -> None:
+    chance = random.Random(4)
+    context = children()
+    for number in range(8):
+        home = tmp_path / str(number)
+        receive, send = multiprocessing.Pipe(duplex=False)
+        child = context.Process(target=write_steps, args=(str(home), send))  # type: ignore[attr-defined]
+        child.start()
+        send.close()
+        receive.recv()  # it is awake and begins to make the database
+        receive.poll(chance.uniform(0, 0.08))
+        child.kill()
+        child.join()
+        receive.close()
+        check_history(home, {}, [])
+
+
 def check_history(home: Path, steps: dict[str, int], started: list[str]) -> None:
     database = Database(home)
 
