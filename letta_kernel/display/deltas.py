@@ -2,17 +2,21 @@
 
 Settled parts (finished calls, diffs, whole paragraphs of the answer) are rendered here and sent once as
 harmless HTML; what still grows (thoughts, arguments, the answer's last paragraph) is sent as text.
+Inline styles, which are most of that HTML, are sent once each: ``style="@3"`` stands for ``looks[3]``.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from letta_kernel.display import words
 from letta_kernel.display.html import footer_html, header_html, item_html
 from letta_kernel.display.markdown import markdown_html, parser
+from letta_kernel.display.mathml import with_mathml
 
 _LIVE_CALLS = ("writing", "running", "waiting")
+_STYLE = re.compile(r' style="([^"@]*)"')
 _LIVE_OUTPUT = 4_000  # characters of a running tool's output on screen
 
 
@@ -28,10 +32,18 @@ class Deltas:
         self._items: dict[int, dict[str, Any]] = {}
         self._answers: dict[int, _Answer] = {}
         self._rendered: dict[int, tuple[dict[str, Any], str]] = {}
+        self._looks: dict[str, int] = {}
 
     def whole(self) -> dict[str, Any]:
         """Return all that was told so far, for a front end that has just come or missed something."""
-        return {"n": self.number, "whole": True, "items": list(self._items.values()), **self._told}
+        items = list(self._items.values())
+        return {
+            "n": self.number,
+            "whole": True,
+            "looks": list(self._looks),
+            "items": items,
+            **self._told,
+        }
 
     def changes(
         self, snapshot: dict[str, Any], keys: list[int], ask: dict[str, Any] | None = None
@@ -46,9 +58,10 @@ class Deltas:
             What the person is asked just now.
         """
         entries = list(zip(keys, snapshot["items"], strict=True))
+        looks = len(self._looks)
         told: dict[str, Any] = {
-            "head": header_html({**snapshot, "state": ""}),
-            "foot": footer_html(snapshot),
+            "head": self._pack(header_html({**snapshot, "state": ""})),
+            "foot": self._pack(footer_html(snapshot)),
             "state": snapshot["state"],
             "said": _said(entries, snapshot),
             "ask": ask,
@@ -68,8 +81,16 @@ class Deltas:
         self._told, self._items = told, views
         if not message:
             return None
+        if len(self._looks) > looks:
+            message["looks"] = list(self._looks)[looks:]
         self.number += 1
         return {"n": self.number, **message}
+
+    def _pack(self, html: str) -> str:
+        def short(match: re.Match[str]) -> str:
+            return f' style="@{self._looks.setdefault(match[1], len(self._looks))}"'
+
+        return _STYLE.sub(short, html)
 
     def _view(self, key: int, item: dict[str, Any], growing: bool) -> dict[str, Any]:
         kind = item["kind"]
@@ -78,7 +99,7 @@ class Deltas:
         if kind == "answer":
             answer = self._answers.setdefault(key, _Answer())
             answer.update(item["text"], growing)
-            return {"k": key, "t": "answer", "html": answer.html, "tail": answer.tail}
+            return {"k": key, "t": "answer", "html": self._pack(answer.html), "tail": answer.tail}
         if kind == "tool_call" and item["state"] in _LIVE_CALLS:
             arguments = item["arguments"]
             text = arguments if isinstance(arguments, str) else words.preview(arguments, 2_000)
@@ -93,7 +114,7 @@ class Deltas:
             }
         known, html = self._rendered.get(key, (None, ""))
         if known != item:
-            html = item_html(item)
+            html = self._pack(item_html(item))
             self._rendered[key] = (item, html)
         return {"k": key, "t": "html", "html": html}
 
@@ -113,7 +134,7 @@ class _Answer:
         if "\n" in rest or not growing:
             end = _last_block(rest) if growing else len(rest)
             if end:
-                self.html += markdown_html(rest[:end])
+                self.html += with_mathml(markdown_html(rest[:end]))
                 self._settled += rest[:end]
                 rest = rest[end:]
         self.tail = rest

@@ -27,10 +27,11 @@ MIME = "application/vnd.letta.run.v1+json"
 READY_SECONDS = 1.0
 """How long a front end may take to say that it shows the widget; the run does not wait for it."""
 
-# Updates of the widget: quick at first, rarer in a long stream, since each costs some 700 bytes of
-# envelope and front ends smooth the steps over. (messages sent so far, seconds between two)
-_PACE = ((20, 0.04), (60, 0.08), (150, 0.12))
-_SLOWEST = 0.18
+# Updates of the widget: quick at first, rarer in a long stream, since each costs some 800 bytes of
+# envelope and the page lays the letters out over the time between two of them.
+_PACE = ((25, 0.04), (60, 0.1), (120, 0.16))  # messages sent so far, seconds between two
+_SLOWEST = 0.4
+_PAUSE_IN_STREAM = 0.12  # no event for so long: what is there is sent at once
 # Updates that resend the whole transcript, where there is no widget.
 _WHOLE_SECONDS = 0.25
 _BYTES_PER_SECOND = 200_000
@@ -93,6 +94,7 @@ class LiveView:
         self._ask: dict[str, Any] | None = None
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._last_event = 0.0
         self._runner = threading.current_thread()
 
     def __enter__(self) -> LiveView:
@@ -109,6 +111,7 @@ class LiveView:
     def handle(self, event: Event) -> None:
         """Take one event of the run in and show it soon; may be called from any thread."""
         self.transcript.handle(event)
+        self._last_event = time.monotonic()
         if self._opened_at is None:
             self._open()
         self._wake.set()
@@ -157,7 +160,10 @@ class LiveView:
             self._thread.start()
 
     def _wait_for_answer(self, ask: dict[str, Any]) -> dict[str, Any] | None:
-        if self._thread is None or self._opened_at is None or not _FrontEnds.worth_a_widget():
+        publisher = self._publisher
+        if self._thread is None or self._opened_at is None or publisher is None:
+            return None
+        if not publisher.interactive or not _FrontEnds.worth_a_widget():
             return None
         while not self._ready.wait(0.05):
             if time.monotonic() > self._opened_at + READY_SECONDS or not self._thread.is_alive():
@@ -236,10 +242,10 @@ class LiveView:
             if self._closed:
                 return
             if by_widget and answered and widget is not None:
+                pause = next((s for n, s in _PACE if deltas.number <= n), _SLOWEST)
                 change = deltas.changes(*self.transcript.follow(), self._ask)
                 if change is not None:
-                    widget.send(change)
-                pause = next((s for n, s in _PACE if deltas.number <= n), _SLOWEST)
+                    widget.send({**change, "ms": 0 if self._idle() else int(1000 * pause)})
             elif time.monotonic() >= deadline or not by_widget:
                 if by_widget:
                     by_widget = False
@@ -255,6 +261,11 @@ class LiveView:
         end = time.monotonic() + seconds
         while not self._closed and self._inbox.empty() and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 0.04))
+            if self._wake.is_set() and self._idle():
+                return
+
+    def _idle(self) -> bool:
+        return time.monotonic() - self._last_event > _PAUSE_IN_STREAM
 
     def _read_inbox(self) -> bool:
         """Take in what front ends said; True if one of them asks for the whole."""

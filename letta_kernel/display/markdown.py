@@ -71,7 +71,7 @@ class _Renderer(RendererHTML):
                 look += ";font-weight:600"
         else:
             look = _STYLES.get(token.type, "")
-        if token.type in ("paragraph_open", "heading_open", "list_item_open", "td_open", "th_open"):
+        if token.type in ("paragraph_open", "heading_open", "list_item_open", "table_open"):
             found = ' dir="auto"'
         start = token.attrGet("start")
         if token.type == "ordered_list_open" and start is not None:
@@ -99,11 +99,7 @@ class _Renderer(RendererHTML):
         words = self.renderInlineAsText(token.children, options, env)
         link = safe_link(str(token.attrGet("src") or ""))
         name = esc(words or "picture", 200)
-        if link is None:
-            return f"<span>[{name}]</span>"
-        return (
-            f'<a href="{esc(link)}" target="_blank" rel="noopener noreferrer nofollow">[{name}]</a>'
-        )
+        return f"{_link(link)}[{name}]</a>" if link else f"<span>[{name}]</span>"
 
     def math(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         token = tokens[idx]
@@ -115,10 +111,7 @@ class _Renderer(RendererHTML):
 
 def _link(url: str) -> str:
     look = f"color:{style.BLUE};text-decoration:underline"
-    rel = "noopener noreferrer nofollow"
-    return (
-        f'<a href="{esc(url)}" title="{esc(url, 200)}" target="_blank" rel="{rel}" style="{look}">'
-    )
+    return f'<a href="{esc(url)}" target="_blank" rel="noopener noreferrer" style="{look}">'
 
 
 _DELIMITERS = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))

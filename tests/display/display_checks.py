@@ -27,6 +27,27 @@ CLASSES = {
     "tex2jax_process",
     "mathjax_process",
 }
+_MATHML = """
+math mrow mi mn mo ms mtext mspace msup msub msubsup mfrac msqrt mroot mover munder munderover mtable
+mtr mtd mstyle mpadded mphantom menclose
+"""
+MATHML = set(_MATHML.split())
+MATHML_ATTRIBUTES = {
+    "display",
+    "mathvariant",
+    "stretchy",
+    "fence",
+    "form",
+    "separator",
+    "accent",
+} | {
+    "linethickness",
+    "columnalign",
+    "displaystyle",
+    "notation",
+    "largeop",
+    "movablelimits",
+}
 VOID = {"br", "hr", "img"}
 
 # What the sanitiser of an untrusted notebook lets through, for the properties we use.
@@ -78,13 +99,18 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud
 class Checker(HTMLParser):
     """Fails on any element, attribute, class, style or URL that is not on the list."""
 
-    def __init__(self) -> None:
+    def __init__(self, mathml: bool) -> None:
         super().__init__(convert_charrefs=True)
+        self.mathml = mathml
         self.open: list[str] = []
         self.deepest = 0
         self.words: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if self.mathml and tag in MATHML:
+            assert {name for name, _ in attrs} <= MATHML_ATTRIBUTES, attrs
+            self.open.append(tag)
+            return
         assert tag in TAGS, f"<{tag}>"
         names = [name for name, _ in attrs]
         assert len(set(names)) == len(names), names
@@ -132,10 +158,10 @@ class Checker(HTMLParser):
         raise AssertionError(f"<?{data}>")
 
 
-def check_html(html: str) -> str:
+def check_html(html: str, mathml: bool = False) -> str:
     """Assert that *html* is harmless, balanced and clean; return its text."""
     assert not _CONTROL.search(html)
-    checker = Checker()
+    checker = Checker(mathml)
     checker.feed(html)
     checker.close()
     assert checker.open == []

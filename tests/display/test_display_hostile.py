@@ -134,7 +134,7 @@ def test_a_hostile_run_is_shown_harmlessly(hostile: str) -> None:
 
 
 def test_a_hostile_snapshot_from_a_file_is_shown_harmlessly(hostile: str) -> None:
-    text = hostile.encode("utf-8", "replace").decode("utf-8")
+    text = hostile[:20_000].encode("utf-8", "replace").decode("utf-8")
     for value in (text, [text], {text: text}, 7, None):
         items: Any = [
             {"kind": kind, "text": value, "name": value, "arguments": value, "state": value}

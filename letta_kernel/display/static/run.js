@@ -159,17 +159,19 @@ class Call {
 }
 
 class Part {
-  constructor() {
+  constructor(unpack) {
+    this.unpack = unpack;
     this.node = el("div", "lkw-aside");
   }
   update(view) {
-    this.node.innerHTML = view.html;
+    this.node.innerHTML = this.unpack(view.html);
     for (const details of this.node.querySelectorAll(":scope > details")) fold(details).open = true;
   }
 }
 
 class Answer {
-  constructor() {
+  constructor(unpack) {
+    this.unpack = unpack;
     this.done = el("div");
     this.tail = el("div", "lkw-tail");
     this.tail.setAttribute("aria-hidden", "true"); // read aloud once the paragraph is over
@@ -179,33 +181,31 @@ class Answer {
     this.text = "";
     this.shown = 0;
   }
-  update(view) {
-    if (view.html !== this.html) {
+  update(view, ms) {
+    this.until = performance.now() + ms;
+    const settled = view.html !== this.html;
+    if (settled) {
       if (this.html && view.html.startsWith(this.html))
-        this.done.insertAdjacentHTML("beforeend", view.html.slice(this.html.length));
-      else this.done.innerHTML = view.html;
+        this.done.insertAdjacentHTML("beforeend", this.unpack(view.html.slice(this.html.length)));
+      else this.done.innerHTML = this.unpack(view.html);
       this.html = view.html;
-      this.shown = 0;
-      this.settled = true;
     }
-    if (!view.tail.startsWith(this.text)) {
-      this.shown = this.settled ? view.tail.length : 0;
-    }
-    this.settled = false;
+    if (!view.tail.startsWith(this.text)) this.shown = settled ? view.tail.length : 0;
     this.text = view.tail;
     this.draw();
   }
-  /** Letters that came in one batch are laid out over the next few frames. */
+  /** Letters that came in one batch are laid out over the time until the next one. */
   draw() {
     const left = this.text.length - this.shown;
-    const all = CALM || document.hidden || this.text.length > 4000 || left > 600;
-    this.shown = all ? this.text.length : this.shown + Math.ceil(left / 5);
+    const frames = (this.until - performance.now()) / 17;
+    const all = CALM || document.hidden || this.text.length > 4000 || frames < 1;
+    this.shown = all ? this.text.length : this.shown + Math.ceil(left / frames);
     this.tail.replaceChildren(...growing(this.text.slice(0, this.shown)));
     if (this.shown < this.text.length && !this.frame)
       this.frame = requestAnimationFrame(() => {
         this.frame = 0;
         this.draw();
-        this.moved?.();
+        this.moved();
       });
   }
 }
@@ -339,7 +339,8 @@ class View {
     this.model = model;
     this.n = -1;
     this.entries = new Map();
-    this.told = {};
+    this.looks = [];
+    this.unpack = (html) => html.replace(/ style="@(\d+)"/g, (_, look) => ` style="${this.looks[look]}"`);
     this.head = el("div", "lkw-head");
     this.stop = button("Stop", "lkw-stop", () => this.send({ kind: "stop" }));
     this.stop.title = "Stop this run; what was said so far is kept";
@@ -376,23 +377,24 @@ class View {
       return;
     }
     this.n = message.n;
-    for (const item of message.items ?? []) this.item(item);
+    if (message.looks) this.looks = message.whole ? message.looks : [...this.looks, ...message.looks];
+    for (const item of message.items ?? []) this.item(item, message.ms ?? 0);
     if (message.order) this.order(message.order);
-    if ("head" in message) this.head.innerHTML = message.head;
-    if ("foot" in message) this.foot.innerHTML = message.foot;
+    if ("head" in message) this.head.innerHTML = this.unpack(message.head);
+    if ("foot" in message) this.foot.innerHTML = this.unpack(message.foot);
     if ("said" in message) this.said.textContent = message.said;
     if ("state" in message) this.stop.hidden = message.state !== "running" && message.state !== "waiting";
     if ("ask" in message) this.ask(message.ask);
     this.follow();
   }
-  item(change) {
+  item(change, ms) {
     let entry = this.entries.get(change.k);
     const view = entry && (!change.t || change.t === entry.view.t) ? entry.view : {};
     for (const [name, value] of Object.entries(change))
       if (name[0] === "+") view[name.slice(1)] = (view[name.slice(1)] ?? "") + value;
       else view[name] = value;
     if (!entry || view !== entry.view) {
-      const part = new KINDS[view.t]();
+      const part = new KINDS[view.t](this.unpack);
       part.moved = this.follow;
       if (entry) entry.part.node.replaceWith(part.node);
       else {
@@ -403,7 +405,7 @@ class View {
       entry = { view, part };
       this.entries.set(change.k, entry);
     }
-    entry.part.update(view);
+    entry.part.update(view, ms);
   }
   order(keys) {
     for (const [key, { part }] of this.entries)

@@ -1,0 +1,171 @@
+"""A front end made of protocol messages: it shows a widget, answers it, and counts what it costs."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+_TIMEOUT = 120.0
+_PREPARE = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from letta_kernel.display.live import LiveView
+from letta_kernel.messages import *
+from sample_run import events, ANSWER
+"""
+
+
+@dataclass
+class Cell:
+    """What one cell sent while it ran."""
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    reply: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [m["content"] for m in self.messages if m["msg_type"] == kind]
+
+    @property
+    def stdout(self) -> str:
+        return "".join(c["text"] for c in self.of("stream") if c["name"] == "stdout")
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """What the kernel sent to the widget."""
+        data = [c["data"] for c in self.of("comm_msg")]
+        return [d["content"] for d in data if d.get("method") == "custom"]
+
+    @property
+    def bytes_told(self) -> int:
+        """What went over the wire for the widget, envelopes included, the final form not."""
+        kinds = ("comm_open", "comm_msg", "comm_close", "display_data")
+        return sum(
+            len(json.dumps(m, default=str).encode())
+            for m in self.messages
+            if m["msg_type"] in kinds
+        )
+
+
+class Screen:
+    """The widget as a page would have it, put together from the messages."""
+
+    def __init__(self) -> None:
+        self.n = -1
+        self.told: dict[str, Any] = {}
+        self.looks: list[str] = []
+        self.items: dict[int, dict[str, Any]] = {}
+
+    def receive(self, message: dict[str, Any]) -> None:
+        if message.get("whole"):
+            if message["n"] == self.n:
+                return
+            self.items = {}
+        elif self.n < 0:
+            return
+        else:
+            assert message["n"] == self.n + 1, "a change was missed"
+        self.n = message["n"]
+        self.looks = [*([] if message.get("whole") else self.looks), *message.get("looks", ())]
+        self.told.update(
+            {k: v for k, v in message.items() if k not in ("n", "whole", "items", "order")}
+        )
+        for change in message.get("items", ()):
+            known = self.items.get(change["k"], {})
+            if "t" in change and change["t"] != known.get("t"):
+                known = {}
+            for name, value in change.items():
+                if name.startswith("+"):
+                    known[name[1:]] = known.get(name[1:], "") + value
+                else:
+                    known[name] = value
+            self.items[change["k"]] = known
+        if "order" in message:
+            self.items = {key: self.items[key] for key in message["order"]}
+
+    def html(self, packed: str) -> str:
+        """HTML with its styles put back."""
+        return re.sub(r' style="@(\d+)"', lambda m: f' style="{self.looks[int(m[1])]}"', packed)
+
+
+Say = Callable[[dict[str, Any]], None]
+
+
+class FrontEnd:
+    """A plain ipykernel and somebody who looks at it."""
+
+    def __init__(self) -> None:
+        self.manager = KernelManager()
+        self.manager.kernel_cmd = [
+            sys.executable,
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+        ]
+        self.manager.start_kernel()
+        self.client: BlockingKernelClient = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=_TIMEOUT)
+        message = self.client.session.msg("create_subshell_request", {})
+        self.client.control_channel.send(message)
+        self.subshell = self.client.get_control_msg(timeout=_TIMEOUT)["content"]["subshell_id"]
+        self.run(_PREPARE)
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+    def say(self, comm_id: str, content: dict[str, Any], *, busy_shell: bool = False) -> None:
+        """Say something to the widget's kernel side, on the subshell as JupyterLab does."""
+        data = {"comm_id": comm_id, "data": {"method": "custom", "content": content}}
+        message = self.client.session.msg("comm_msg", data)
+        if not busy_shell:
+            message["header"]["subshell_id"] = self.subshell
+        self.client.shell_channel.send(message)
+
+    def run(
+        self,
+        code: str,
+        *,
+        ready: bool = True,
+        react: Callable[[dict[str, Any], Say], None] | None = None,
+        allow_stdin: bool = True,
+    ) -> Cell:
+        """Run a cell; say "ready" when a widget is shown, and let *react* see each thing it is told."""
+        cell = Cell()
+        request = self.client.execute(code, allow_stdin=allow_stdin)
+        end = time.monotonic() + _TIMEOUT
+        shown = ""
+        while time.monotonic() < end:
+            try:
+                message = self.client.get_iopub_msg(timeout=1)
+            except Empty:
+                continue
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            cell.messages.append(message)
+            kind, content = message["msg_type"], message["content"]
+            if kind == "display_data" and VIEW in content["data"] and ready:
+                shown = content["data"][VIEW]["model_id"]
+                self.say(shown, {"kind": "ready"})
+            elif kind == "comm_msg" and react and content["data"].get("method") == "custom":
+                model = shown or content["comm_id"]
+                react(content["data"]["content"], lambda said, to=model: self.say(to, said))
+            elif kind == "status" and content["execution_state"] == "idle":
+                break
+        else:
+            raise TimeoutError(code)
+        while cell.reply.get("parent_header", {}).get("msg_id") != request:
+            cell.reply = self.client.get_shell_msg(timeout=_TIMEOUT)
+        return cell
