@@ -20,6 +20,7 @@ from typing import Any
 from letta_kernel.agent import prompts
 from letta_kernel.agent.budget import Budget
 from letta_kernel.agent.calls import CallRunner
+from letta_kernel.agent.compaction import Mode
 from letta_kernel.agent.draft import Draft
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.model_call import (
@@ -84,6 +85,7 @@ class LettaAgent:
     params : sampling parameters of the model.
     notices : what to tell the person at the start.
     budget : what the run may take.
+    compaction : what is summarised when the window is full.
     """
 
     def __init__(
@@ -100,13 +102,16 @@ class LettaAgent:
         params: dict[str, Any] | None = None,
         notices: Sequence[Notice] = (),
         budget: Budget | None = None,
+        compaction: Mode = "sliding_window",
     ) -> None:
         self.state = state
         self.window = window
         self.model = model
         self.calls = calls
         self.journal = journal
-        self.caller = ModelCaller(state, system, window, model, calls, journal, beside, params)
+        self.caller = ModelCaller(
+            state, system, window, model, calls, journal, beside, params, compaction
+        )
         self.retrieved = retrieved or []
         self.notices = notices
         self.budget = budget or Budget()

@@ -3,37 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.window import Window
 from letta_kernel.messages import Message
 from letta_kernel.models.base import Cancel, ChatModel, ChatRequest, ModelError, Reply
 
+Mode = Literal["sliding_window", "all", "self"]
+
 SUMMARY_WORDS = 300
 _CLIP = 2_000  # characters of one message shown to the summariser
 
 
-def summarise(
-    model: ChatModel, evicted: Sequence[Message], earlier: Message | None, cancel: Cancel
-) -> str:
-    """Return a summary of *evicted*, made by the model; a plain notice where it fails to make one.
+@dataclass(frozen=True, slots=True)
+class Compactor:
+    """Evicts and summarises in one of Letta's modes.
 
-    The transcript is cut to fit half of the model's window, oldest lines first.
+    ``sliding_window`` evicts the oldest part, ``all`` everything before the newest message; in ``self`` the
+    agent itself, with its own prompt before its eyes, says what of the oldest part it wants to keep.
     """
-    transcript = _transcript(evicted, earlier, budget=model.context_window // 2, model=model)
-    request = ChatRequest(
-        messages=[
-            {"role": "system", "content": prompts.SUMMARY_REQUEST.format(words=SUMMARY_WORDS)},
-            {"role": "user", "content": transcript},
-        ]
-    )
-    try:
-        for piece in model.stream(request, cancel):
-            if isinstance(piece, Reply) and piece.text.strip():
-                return piece.text.strip()
-    except ModelError:
-        pass  # the agent must stay usable without a summariser
-    return fallback(evicted, earlier)
+
+    model: ChatModel
+    mode: Mode = "sliding_window"
+    system: str = ""  # the agent's prompt, for ``self``
+
+    def compact(
+        self, window: Window, room: int, cancel: Cancel, *, agent_id: str, run_id: str | None
+    ) -> Message | None:
+        """Evict enough of *window* to fit *room* tokens; return the summary message, not yet stored.
+
+        Returns None where nothing can be evicted. A call is never parted from its result.
+        """
+        count = window.cut_all() if self.mode == "all" else window.cut(room)
+        if count == 0:
+            return None
+        evicted = window.messages[:count]
+        text = self._summary(window, evicted, cancel)
+        summary = Message(agent_id=agent_id, run_id=run_id, role="summary", content=text)
+        window.evict(count, summary)
+        return summary
+
+    def _summary(self, window: Window, evicted: Sequence[Message], cancel: Cancel) -> str:
+        request = (
+            self._ask_agent(evicted, window.summary)
+            if self.mode == "self"
+            else self._ask_summariser(evicted, window.summary)
+        )
+        try:
+            with closing(self.model.stream(request, cancel)) as pieces:
+                for piece in pieces:
+                    if isinstance(piece, Reply) and piece.text.strip():
+                        return piece.text.strip()
+        except ModelError as error:
+            if error.kind == "cancelled":
+                raise
+            # Otherwise the agent must stay usable without a summariser.
+        return fallback(evicted, window.summary)
+
+    def _ask_summariser(self, evicted: Sequence[Message], earlier: Message | None) -> ChatRequest:
+        transcript = _transcript(evicted, earlier, self.model.context_window // 2, self.model)
+        system = prompts.SUMMARY_REQUEST.format(words=SUMMARY_WORDS)
+        return ChatRequest(
+            messages=[
+                {"role": "system", "content": system},
+                {"role": "user", "content": transcript},
+            ]
+        )
+
+    def _ask_agent(self, evicted: Sequence[Message], earlier: Message | None) -> ChatRequest:
+        transcript = _transcript(evicted, earlier, self.model.context_window // 2, self.model)
+        wish = prompts.SELF_SUMMARY_REQUEST.format(words=SUMMARY_WORDS)
+        return ChatRequest(
+            messages=[
+                {"role": "system", "content": self.system},
+                {"role": "user", "content": f"{wish}\n\n{transcript}"},
+            ]
+        )
 
 
 def fallback(evicted: Sequence[Message], earlier: Message | None) -> str:
@@ -44,29 +92,6 @@ def fallback(evicted: Sequence[Message], earlier: Message | None) -> str:
         "sight; find them with conversation_search."
     )
     return f"{earlier.content}\n{text}" if earlier else text
-
-
-def evict(
-    window: Window,
-    room: int,
-    model: ChatModel,
-    cancel: Cancel,
-    *,
-    agent_id: str,
-    run_id: str | None,
-) -> Message | None:
-    """Evict enough of *window* to fit *room* tokens and return the summary message, not yet stored.
-
-    Returns None where nothing can be evicted.
-    """
-    count = window.cut(room)
-    if count == 0:
-        return None
-    evicted = window.messages[:count]
-    text = summarise(model, evicted, window.summary, cancel)
-    summary = Message(agent_id=agent_id, run_id=run_id, role="summary", content=text)
-    window.evict(count, summary)
-    return summary
 
 
 def _transcript(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from letta_kernel.agent.calls import CallRunner
-from letta_kernel.agent.compaction import evict
+from letta_kernel.agent.compaction import Compactor, Mode
 from letta_kernel.agent.draft import Draft
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.window import OVERHEAD, TARGET, TRIGGER, Window
@@ -68,6 +68,7 @@ class ModelCaller:
     journal: Journal
     beside: dict[str, str] | None = None
     params: dict[str, Any] | None = None
+    compaction: Mode = "sliding_window"
 
     def ask(self, work: Work, cancel: Cancel) -> Generator[Event, None, Reply]:
         """Call the model and stream its reply into ``work.draft``; compact on an overflow and try again.
@@ -144,18 +145,15 @@ class ModelCaller:
             )
             yield Notice(level="error", text=text)
             raise SystemPromptTooLarge("context_overflow", text)
+        self.window.most = room // 2
         if self.window.tokens() > room * TRIGGER:
             yield from self._compact(int(room * TARGET), cancel)
 
     def _compact(self, room: int, cancel: Cancel) -> Generator[Event, None, bool]:
         yield Notice(text="Compacting: the oldest part of the conversation becomes a summary.")
-        summary = evict(
-            self.window,
-            room,
-            self.model,
-            cancel,
-            agent_id=self.state.id,
-            run_id=self.journal.run.id,
+        compactor = Compactor(self.model, self.compaction, self.system)
+        summary = compactor.compact(
+            self.window, room, cancel, agent_id=self.state.id, run_id=self.journal.run.id
         )
         if summary is None:
             return False

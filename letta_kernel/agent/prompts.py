@@ -51,4 +51,8 @@ SUMMARY_REQUEST = """\
 You condense the older part of a conversation between a user and an assistant with tools, so that the \
 assistant can go on without it. Write in at most {words} words: what the user wants and has said about \
 themselves, decisions and results with their exact names and numbers, what is still open. No preamble."""
+SELF_SUMMARY_REQUEST = """\
+Your context window is full. The part of the conversation below goes out of your sight now (it can still be \
+searched). Write for yourself, in at most {words} words, what you need of it to go on: what the user wants, \
+decisions and results with their exact names and numbers, what is still open. No preamble, no tools."""
 SUMMARY_PREFIX = "The earlier part of this conversation is out of sight. What happened in it:\n"

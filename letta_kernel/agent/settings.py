@@ -28,6 +28,9 @@ class AgentSettings(BaseModel):
     context_window: int | None = Field(
         None, ge=512, description="tokens to use of the model's window"
     )
+    compaction: Literal["sliding_window", "all", "self"] = Field(
+        "sliding_window", description="what is summarised when the window is full, and by whom"
+    )
     retrieval: bool = Field(True, description="place matching passages beside each message")
     retrieval_budget: int = Field(1000, ge=0, description="tokens of passages placed beside it")
     budget: float | None = Field(None, gt=0, description="US dollars one run may cost")

@@ -30,6 +30,7 @@ class Window:
     ) -> None:
         self.messages = list(messages)
         self.summary = summary
+        self.most: int | None = None  # tokens one message may take; longer ones are shown shortened
         self._count = count
         self._sizes: dict[str, int] = {}
 
@@ -40,10 +41,29 @@ class Window:
     def chat(self, beside: dict[str, str] | None = None) -> list[dict[str, Any]]:
         """Return what the model reads after the system prompt."""
         head = [self.summary] if self.summary else []
-        return to_chat([*head, *self.messages], beside=beside)
+        return to_chat([self._shown(m) for m in (*head, *self.messages)], beside=beside)
+
+    def _shown(self, message: Message) -> Message:
+        """Return *message*, or a copy with its middle left out if it alone would fill the window."""
+        if self.most is None or self._full_size(message) <= self.most:
+            return message
+        share = self.most / self._full_size(message)
+        keep = max(50, int(len(message.content) * share) // 2 - 50)
+        left_out = len(message.content) - 2 * keep
+        if left_out <= 0:
+            return message
+        content = (
+            f"{message.content[:keep]}\n[… {left_out:,} characters left out: too long for the "
+            f"context window …]\n{message.content[-keep:]}"
+        )
+        return message.model_copy(update={"content": content})
 
     def size(self, message: Message) -> int:
-        """Return the tokens *message* takes, about."""
+        """Return the tokens *message* takes as it is shown, about."""
+        full = self._full_size(message)
+        return full if self.most is None else min(full, self.most)
+
+    def _full_size(self, message: Message) -> int:
         size = self._sizes.get(message.id)
         if size is None:
             calls = "".join(call.name + call.arguments for call in message.tool_calls)
@@ -75,6 +95,13 @@ class Window:
                 return best
             share += EVICT_MORE
         return best
+
+    def cut_all(self) -> int:
+        """Return how many messages to evict to keep only the newest user message and what follows."""
+        for index in range(len(self.messages) - 1, 0, -1):
+            if self.messages[index].role in ("user", "event"):
+                return index
+        return 0
 
     def evict(self, count: int, summary: Message) -> list[Message]:
         """Drop the oldest *count* messages, put *summary* in their place, and return them."""

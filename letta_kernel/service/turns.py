@@ -11,6 +11,7 @@ from typing import Any, Literal
 from letta_kernel.agent.agent import Decision, LettaAgent, Live, pending_calls
 from letta_kernel.agent.budget import Budget
 from letta_kernel.agent.calls import CallRunner
+from letta_kernel.agent.compaction import Compactor
 from letta_kernel.agent.context import (
     ContextPart,
     ContextReport,
@@ -26,7 +27,7 @@ from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.models.registry import choose_model
 from letta_kernel.records import AgentState, Run, Step
 from letta_kernel.service.loading import Loaded, Loading
-from letta_kernel.store import messages, runs
+from letta_kernel.store import agents, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.runs import Cost
 from letta_kernel.tools import core
@@ -224,6 +225,7 @@ class Turns(Loading):
             params=settings.sampling(),
             notices=notices,
             budget=Budget.of(settings, loaded.spent),
+            compaction=settings.compaction,
         )
 
     def _retrieve(
@@ -245,6 +247,32 @@ class Turns(Loading):
         archive, recall = self._memory_of(state)
         archive.follow(state.id)
         recall.follow(state.id)
+
+    def compact(self, ref: str) -> Message | None:
+        """Summarise the conversation now instead of when the window is full; None if it is too short.
+
+        Raises
+        ------
+        AgentBusyError
+            A run of the agent is going on.
+        """
+        state = self.agent(ref)
+        settings = AgentSettings.model_validate(state.settings)
+        chat = self._open_model(state, settings)
+        loaded = self.do(lambda tx: self._read(tx, state, settings, chat))
+        compactor = Compactor(chat, settings.compaction, self._prompt(state, loaded))
+        room = loaded.window.tokens() // 2
+        summary = compactor.compact(loaded.window, room, Cancel(), agent_id=state.id, run_id=None)
+        if summary is None:
+            return None
+        begin = loaded.window.messages[0].seq
+
+        def work(tx: Tx) -> Message:
+            agents.check_idle(tx, state.id)
+            agents.set_window(tx, state.id, begin, summary.id)
+            return messages.append(tx, state.id, [summary])[0]
+
+        return self.do(work)
 
     # -- looking back --------------------------------------------------------------------------------
 

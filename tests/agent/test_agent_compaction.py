@@ -87,3 +87,53 @@ def test_a_cut_never_parts_a_call_from_its_result(room: int) -> None:
     assert rest[0].role != "tool"
     known = {call.id for m in rest for call in m.tool_calls}
     assert all(m.tool_call_id in known for m in rest if m.role == "tool")
+
+
+def test_all_keeps_only_the_newest_message(bench: Bench) -> None:
+    bench.service.update_agent("ada", settings={"compaction": "all"})
+    for turn in range(4):
+        bench.server.say(f"Answer {turn}")
+        bench.send("ada", f"Question {turn}")
+    bench.server.say("They talked.")
+    summary = bench.service.compact("ada")
+    assert summary is not None
+    assert summary.content == "They talked."
+    bench.server.say("Yes.")
+    bench.send("ada", "Still there?")
+    shown = bench.server.requests[-1]["messages"]
+    assert [m["role"] for m in shown] == ["system", "user", "user", "assistant", "user"]
+    assert shown[2]["content"] == "Question 3"
+
+
+def test_in_self_compaction_the_agent_writes_with_its_own_prompt(bench: Bench) -> None:
+    bench.service.update_agent("ada", settings={"compaction": "self"})
+    for turn in range(4):
+        bench.server.say(f"Answer {turn}")
+        bench.send("ada", f"Question {turn}")
+    bench.server.say("I keep this.")
+    bench.service.compact("ada")
+    asked = bench.server.requests[-1]["messages"]
+    assert "<memory_blocks>" in asked[0]["content"]
+    assert "Question 0" in asked[1]["content"]
+
+
+def test_a_conversation_too_short_is_not_compacted(bench: Bench) -> None:
+    assert bench.service.compact("ada") is None
+
+
+def test_one_result_larger_than_the_window_is_shown_shortened(bench: Bench) -> None:
+    source = (
+        'def dump() -> str:\n    """Dump it all."""\n    return "start " + "x" * 40000 + " end"\n'
+    )
+    bench.give("ada", source)
+    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.server.call("dump", {})
+    bench.server.say("Long.")
+    assert ended(bench.send("ada", "Dump")).stop_reason == "end_turn"
+    shown = bench.server.requests[-1]["messages"][-1]["content"]
+    assert "left out: too long for the context window" in shown
+    assert "start " in shown
+    assert " end" in shown
+    assert len(shown) < 12_000
+    kept = next(m for m in bench.history("ada") if m.role == "tool")
+    assert len(kept.content) > 40_000  # recall keeps it whole
