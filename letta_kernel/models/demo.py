@@ -28,6 +28,8 @@ from letta_kernel.models.demo_scene import Done, Scene, read
 
 DEMO_LABEL = demo_say.LABEL
 DEMO_HELP = demo_say.HELP
+DEMO_FIGURE = demo_say.FIGURE
+DEMO_OFFER = demo_say.OFFER
 
 
 class DemoModel:

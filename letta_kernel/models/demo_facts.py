@@ -12,6 +12,9 @@ from letta_kernel.models.demo_grammar import about_user, sentence, to_user
 I = re.IGNORECASE  # noqa: E741
 
 
+_CLOSING = 120
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """Something worth keeping: as the note to write, as said back to the user, and what it is about.
@@ -38,7 +41,9 @@ class Statement:
 
 def strip_openers(text: str) -> str:
     """Return *text* without greetings, interjections and politeness at its ends."""
-    return say.CLOSERS.sub("", say.OPENERS.sub("", text.strip())).strip()
+    opened = say.OPENERS.sub("", text.strip())
+    end = max(0, len(opened) - _CLOSING)  # a closing is short, and the pattern slow on a long text
+    return (opened[:end] + say.CLOSERS.sub("", opened[end:])).strip()
 
 
 def asked_to_keep(text: str) -> tuple[str, Statement] | None:
@@ -53,14 +58,7 @@ def asked_to_keep(text: str) -> tuple[str, Statement] | None:
             return None
         text = text.rstrip("? ")
     bare = strip_openers(text)
-    asked_after = re.search(
-        r"(?:[\s,;.-]+(?:so |and )?(?:please )?(?:remember|note|keep|store|save|memori[sz]e|"
-        r"don't forget) (?:that|this|it)\b|"
-        r"[\s]*[,;.-]\s*(?:so |and )?(?:please )?(?:remember|don't forget|keep that in mind|"
-        r"bear that in mind))(?: please)?\W*$",
-        text,
-        I,
-    )
+    asked_after = say.ASKED_AFTER.search(text, max(0, len(text) - _CLOSING))
     block = say.IN_BLOCK.search(bare)
     label = block["label"] if block else None
     if block:
@@ -81,6 +79,12 @@ def asked_to_keep(text: str) -> tuple[str, Statement] | None:
     if asked_after and asked_after.start() > 0 and (facts := _facts(text[: asked_after.start()])):
         return "strong", Statement(facts, True, True)
     return None
+
+
+def long_payload(text: str) -> str | None:
+    """Return what a request to remember or archive a long text wants kept, unchanged."""
+    head = re.match(r"[^\n:]{1,200}(?::|\n|\bthat\b)\s*", text)
+    return text[head.end() :].strip() or None if head else None
 
 
 def _payload(rest: str) -> str:

@@ -286,6 +286,8 @@ def _concrete(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return "object"  # never filled: there is nothing to read its form from
     wanted = schema.get("type")
     if isinstance(wanted, list):
         wanted = next((t for t in wanted if t != "null"), "string")

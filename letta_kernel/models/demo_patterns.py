@@ -52,6 +52,13 @@ WEAK = re.compile(
     rf"keep)(?: down)?)\b(?P<rest>.*)$",
     I | re.DOTALL,
 )
+ASKED_AFTER = re.compile(
+    r"(?:[\s,;.-]+(?:so |and )?(?:please )?(?:remember|note|keep|store|save|memori[sz]e|"
+    r"don't forget) (?:that|this|it)\b|"
+    r"[\s]*[,;.-]\s*(?:so |and )?(?:please )?(?:remember|don't forget|keep that in mind|"
+    r"bear that in mind))(?: please)?\W*$",
+    I,
+)
 ADD = re.compile(rf"^{POLITE}(?:add|put|append|insert|write)\b(?P<rest>.*)$", I | re.DOTALL)
 ARCHIVE = re.compile(
     rf"^{POLITE}(?:"

@@ -8,7 +8,7 @@ from typing import Any
 from letta_kernel.models import demo_facts, demo_notes, demo_parts, demo_recall, demo_say
 from letta_kernel.models.demo_arguments import Filled, fill, fill_answer
 from letta_kernel.models.demo_choice import CALL, SURE, Choice, choose, rank
-from letta_kernel.models.demo_facts import Statement
+from letta_kernel.models.demo_facts import Fact, Statement
 from letta_kernel.models.demo_notes import Step
 from letta_kernel.models.demo_parameters import ToolSpec
 from letta_kernel.models.demo_scene import Scene
@@ -21,12 +21,17 @@ CORE = word_set(
 )
 """The built-in tools, which are chosen by what a message says of memory and never by similarity."""
 
+LONGEST = 8_000
+"""Characters of a message that are read for requests."""
+
 
 def plan(scene: Scene) -> list[Step]:
     """Return the steps that answer the scene's message."""
     message = scene.message
     if not message:
         return [Step("say", text=demo_say.SMALL_TALK["greeting"])]
+    if len(message) > LONGEST:
+        return _too_long(scene)
     if (followed := _follow_up(scene)) is not None:
         return followed
     small = demo_parts.small_talk(message)
@@ -40,6 +45,16 @@ def plan(scene: Scene) -> list[Step]:
     steps = _merged(steps)
     told = [step for step in steps if step.text != demo_say.UNCLEAR] if len(steps) > 1 else steps
     return told or steps
+
+
+def _too_long(scene: Scene) -> list[Step]:
+    """Keep a long text that is to be remembered; say of any other that it is too long to read."""
+    kept = demo_facts.asked_to_keep(scene.message[:LONGEST])
+    payload = demo_facts.long_payload(scene.message) if kept and kept[0] == "strong" else None
+    if payload is None:
+        return [Step("say", text=demo_say.too_long(len(scene.message), LONGEST))]
+    fact = Fact(payload, f"the text that begins with “{payload[:60]}…”")
+    return demo_notes.append(scene, (fact,), demo_notes.usual_label(scene), archive=True)
 
 
 def _merged(steps: list[Step]) -> list[Step]:

@@ -12,7 +12,7 @@ from letta_kernel.models.demo_parameters import ToolSpec, read_tools
 from letta_kernel.models.demo_words import tidy
 
 _BLOCK = re.compile(r"<block\b(?P<attributes>[^>]*)>(?P<body>.*?)</block>", re.DOTALL)
-_ATTRIBUTE = re.compile(r"([\w-]+)\s*=\s*\"([^\"]*)\"")
+_ATTRIBUTE = re.compile(r"\b([\w-]{1,40})=\s*\"([^\"]*)\"")
 _VALUE = re.compile(r"<value>\n?(.*?)\n?</value>", re.DOTALL)
 _RETRIEVED = re.compile(r"<retrieved_memory>(.*?)</retrieved_memory>\s*", re.DOTALL)
 _PASSAGE = re.compile(r"^- (?:\[[^\]]*\] )?(.+)$", re.MULTILINE)

@@ -24,7 +24,7 @@ _PATTERNS: list[tuple[str, re.Pattern[str]]] = [
             r"(?<![\w'])'([^'\n](?:[^\n]*?[^\s])??)'(?![\w'])"
         ),
     ),
-    ("email", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("email", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")),
     ("url", re.compile(r"https?://[^\s,;]+[^\s,;.!?]")),
     (
         "date",
@@ -50,7 +50,7 @@ _PATTERNS: list[tuple[str, re.Pattern[str]]] = [
     (
         "file",
         re.compile(
-            r"(?<![\w@])(?:[\w~.-]*/)*[\w-]+\.(?:py|txt|csv|json|md|docx?|xlsx?|pdf|png|jpe?g|"
+            r"(?<![\w@./~-])(?:[\w~.-]{0,99}/){0,20}[\w-]{1,99}\.(?:py|txt|csv|json|md|docx?|xlsx?|pdf|png|jpe?g|"
             r"ipynb|html?|ya?ml|"
             r"parquet|zip|wav|mp[34]|toml|sql)\b",
             re.IGNORECASE,
@@ -58,10 +58,12 @@ _PATTERNS: list[tuple[str, re.Pattern[str]]] = [
     ),
     (
         "id",
-        re.compile(r"(?<!\w)#?(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*\b"),
+        re.compile(
+            r"(?<![\w-])#?(?=[\w-]{0,60}\d)(?=[\w-]{0,60}[A-Za-z])[A-Za-z0-9]{1,40}(?:[-_][A-Za-z0-9]{1,40}){0,9}\b"
+        ),
     ),
-    ("percent", re.compile(r"(?<![\w.])[+-]?\d+(?:\.\d+)? ?(?:%|percent\b)")),
-    ("number", re.compile(r"(?<![\w.])[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w])")),
+    ("number", re.compile(r"(?<![\w.])([+-]?\d+(?:\.\d+)?) ?(?:%|percent\b)")),
+    ("number", re.compile(r"(?<![\w.])([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)(?![\w])")),
 ]
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)", re.IGNORECASE)
 _MEASURE = re.compile(r"(\d+(?:\.\d+)?)([A-Za-z°]{1,3})")
@@ -71,6 +73,7 @@ _NUMBER_WORDS = re.compile(
     r"|(?:third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth))\b",
     re.IGNORECASE,
 )
+_COUNTED = re.compile(r" (?!(?:of|is|for|to|more|day)\b)[a-z]+\b")
 _CURRENCIES = lore.word_set(
     """dollar dollars euro euros pound pounds yen franc francs rupee rupees peso pesos krona kronor krone
     kroner yuan won real reais ruble rubles rouble roubles zloty lira baht rand shekel shekels sterling
@@ -148,67 +151,67 @@ def imperative_start(text: str) -> int:
     return match.end() if match else 0
 
 
-def _typed(text: str) -> Iterator[Span]:
-    taken: list[Span] = []
+class _Collector:
+    """Takes typed spans in order of precedence; what overlaps an earlier one is dropped."""
 
-    def take(
-        kind: str, start: int, end: int, value: Any = None, shown: str | None = None
-    ) -> Iterator[Span]:
-        lead, follow = _around(text, start, end)
-        span = Span(
-            kind, start, end, shown if shown is not None else text[start:end], value, lead, follow
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.spans: list[Span] = []
+        self._taken = bytearray(len(text))
+
+    def take(self, kind: str, start: int, end: int, value: Any = None, shown: str = "") -> None:
+        if any(self._taken[start:end]) or (kind == "number" and value is None):
+            return
+        self._taken[start:end] = b"\1" * (end - start)
+        lead, follow = _around(self.text, start, end)
+        self.spans.append(
+            Span(kind, start, end, shown or self.text[start:end], value, lead, follow)
         )
-        if not _hit(span, taken):
-            taken.append(span)
-            yield span
 
+
+def _typed(text: str) -> list[Span]:
+    found = _Collector(text)
     for kind, pattern in _PATTERNS:
         for match in pattern.finditer(text):
             start, end = match.span()
             if kind == "quoted":
                 inner = next(group for group in match.groups() if group is not None)
-                yield from take(kind, start, end, shown=inner.strip())
-            elif kind in ("number", "percent"):
-                number = lore.parse_number(
-                    match.group().replace("percent", "").replace("%", "").strip()
-                )
-                digits = re.match(
-                    r"[+-]?[\d.,]*\d", match.group()
-                )  # "20 %": the unit is not part of it
-                yield from take(
-                    "number", start, start + (digits.end() if digits else end - start), number
-                )
+                found.take(kind, start, end, shown=inner.strip())
+            elif kind == "number":
+                digits = match[1]  # "20 %": the unit is not part of it
+                found.take(kind, start, start + len(digits), lore.parse_number(digits))
             elif kind == "id":
-                yield from _id_or_number(match.group(), start, end, take)
+                _take_id(found, match.group(), start, end)
             else:
-                yield from take(kind, start, end)
+                found.take(kind, start, end)
     for match in _NUMBER_WORDS.finditer(text):
-        if match.group().casefold() not in ("one", "thousand", "million", "hundred") or (
-            re.match(r" (?:[a-z]+s|[a-z]+)\b", text[match.end() :])
-            and not re.match(r" (?:of|is|for|to|more|day)\b", text[match.end() :])
+        word = match.group().casefold()
+        if word not in ("one", "thousand", "million", "hundred") or _COUNTED.match(
+            text, match.end()
         ):
-            yield from take("number", *match.span(), lore.parse_number(match.group()))
+            found.take("number", *match.span(), lore.parse_number(word))
     for match in _CURRENCY_CODE.finditer(text):
-        yield from take("currency", *match.span(), shown=match.group().upper())
+        found.take("currency", *match.span(), shown=match.group().upper())
     for match in lore.WORD.finditer(text):
         if match.group().casefold() in _CURRENCIES:
-            yield from take("currency", *match.span())
+            found.take("currency", *match.span())
     for match in _SYMBOL.finditer(text):
-        yield from take("currency", *match.span(), shown=_SYMBOLS[match.group()])
+        found.take("currency", *match.span(), shown=_SYMBOLS[match.group()])
+    return found.spans
 
 
-def _id_or_number(token: str, start: int, end: int, take: Any) -> Iterator[Span]:
+def _take_id(found: _Collector, token: str, start: int, end: int) -> None:
     bare = token.removeprefix("#")
     if _ORDINAL.fullmatch(bare):
-        yield from take("number", start, end, lore.parse_number(bare))
+        found.take("number", start, end, lore.parse_number(bare))
     elif (measure := _MEASURE.fullmatch(bare)) and measure[2].casefold() in _UNIT_SUFFIXES:
-        yield from take("number", start, end, float(measure[1]))
-    elif "-" in bare and re.match(r"(?:\d+|[a-z]+)-[a-z]+(?:-[a-z]+)*$", bare):
+        found.take("number", start, end, lore.parse_number(measure[1]))
+    elif re.fullmatch(r"(?:\d+|[a-z]+)(?:-[a-z]+)+", bare):
         # "20-sided", "two-day": the figure counts, the rest is its unit
         if digits := re.match(r"\d+", bare):
-            yield from take("number", start, start + digits.end(), float(digits.group()))
+            found.take("number", start, start + digits.end(), lore.parse_number(digits.group()))
     else:
-        yield from take("id", start, end, shown=bare)
+        found.take("id", start, end, shown=bare)
 
 
 _UNIT_SUFFIXES = {
@@ -252,7 +255,9 @@ def _names(text: str) -> Iterator[Span]:
     for match in _NAME.finditer(text):
         start, end = match.span()
         value = match.group()
-        sentence_start = start == 0 or start == first or bool(re.search(r"[.!?]\s+$", text[:start]))
+        sentence_start = (
+            start == 0 or start == first or text[:start].rstrip().endswith((".", "!", "?"))
+        )
         if sentence_start:
             # A capital letter at the start of a sentence says nothing: drop its first word.
             head = re.match(r"[\w'’-]+\s*", value)
@@ -288,7 +293,10 @@ def _lone_name(text: str, start: int, end: int) -> bool:
 
 def _phrases(text: str, typed: list[Span]) -> Iterator[Span]:
     """Yield runs of content words: what stands between prepositions, pronouns, figures and commas."""
-    hard = [s for s in typed if s.kind != "id"]
+    hard = bytearray(len(text))
+    for span in typed:
+        if span.kind != "id":
+            hard[span.start : span.end] = b"\1" * (span.end - span.start)
     run: list[re.Match[str]] = []
     first = imperative_start(text)
 
@@ -302,7 +310,7 @@ def _phrases(text: str, typed: list[Span]) -> Iterator[Span]:
 
     for token in _TOKEN.finditer(text):
         word = token.group()
-        inside = any(s.start <= token.start() < s.end for s in hard)
+        inside = hard[token.start()]
         gap = bool(run) and text[run[-1].end() : token.start()].strip(" ") != ""
         verb = (
             token.start() == first

@@ -109,7 +109,8 @@ def trimmed(span: Span, taken: list[Span]) -> Span:
     end = span.end
     for other in sorted(taken, key=lambda s: -s.start):
         if other.start > span.start and other.end >= end - 2 and other.start < end:
-            cut = _TAIL.sub("", span.text[: other.start - span.start])
+            cut = span.text[: other.start - span.start]
+            cut = cut[:-60] + _TAIL.sub("", cut[-60:])
             end = span.start + len(cut)
             span = Span(span.kind, span.start, end, cut, None, span.lead, span.follow)
     return span

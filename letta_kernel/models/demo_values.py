@@ -45,6 +45,8 @@ def fill_list(
         best = [s for s in best if not overlaps(s, taken)]
     if not best:
         return
+    if item.type == "integer" and any(span.value != int(span.value) for span in best):
+        return
     if numeric:
         filled.arguments[parameter.name] = [_number(item, span.value) for span in best]
     else:
@@ -60,9 +62,7 @@ def fill_numbers(
     scored: list[tuple[float, int, int]] = []
     for at, parameter in enumerate(parameters):
         for place, span in enumerate(spans):
-            if span.value is None or (
-                parameter.type == "integer" and span.value != int(span.value)
-            ):
+            if parameter.type == "integer" and span.value != int(span.value):
                 continue
             if not _within(parameter, span.value):
                 continue

@@ -233,21 +233,28 @@ def vector(text: str) -> np.ndarray:
     return embedder(OFFLINE).embed([text])[0]
 
 
-def parse_number(text: str) -> float | None:
-    """Return the number a token or phrase means: ``1,250.5``, ``twenty-five``, ``12th``, ``a dozen``."""
+def parse_number(text: str) -> int | float | None:
+    """Return the number a phrase means: ``1,250.5``, ``twenty-five``, ``12th``, ``a dozen``."""
     text = text.casefold().strip()
-    figure = re.fullmatch(r"([+-]?\d[\d,]*(?:\.\d+)?|[+-]?\.\d+)(?:st|nd|rd|th|%)?", text)
-    if figure:
-        digits = figure[1]
-        if "," in digits and not re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", digits):
+    written = re.fullmatch(r"([+-]?\d[\d,]*(?:\.\d+)?|[+-]?\.\d+)(?:st|nd|rd|th|%)?", text)
+    if written:
+        digits = written[1]
+        grouped = "," not in digits or re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", digits)
+        if not grouped or len(digits) > _MOST_DIGITS:
             return None
-        return float(digits.replace(",", ""))
+        digits = digits.replace(",", "")
+        return float(digits) if "." in digits else int(digits)  # ids keep every digit
     if text in _ORDINALS:
-        return float(_ORDINALS[text])
-    return _spoken(re.split(r"[\s-]+", text))
+        return _ORDINALS[text]
+    parts = re.split(r"[\s-]+", text)
+    return _spoken(parts) if len(parts) <= _MOST_WORDS else None
 
 
-def _spoken(parts: list[str]) -> float | None:
+_MOST_DIGITS = 200
+_MOST_WORDS = 20
+
+
+def _spoken(parts: list[str]) -> int | None:
     total, group, seen = 0, 0, False
     for part in parts:
         if part in ("and", "a", "an"):
@@ -265,9 +272,9 @@ def _spoken(parts: list[str]) -> float | None:
         else:
             return None
         seen = True
-    return float(total + group) if seen else None
+    return total + group if seen else None
 
 
-def figure(value: float) -> int | float:
+def figure(value: int | float) -> int | float:
     """Return a whole number as int, any other as float."""
     return int(value) if value == int(value) else value
