@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any, Protocol
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.draft import HEARTBEAT, SEND, THINKING
-from letta_kernel.errors import LettaError, nearest
+from letta_kernel.errors import nearest
 from letta_kernel.ids import new_id
 from letta_kernel.memory.blocks import Change
 from letta_kernel.messages import (
@@ -303,21 +302,9 @@ class CallRunner:
         return outcome, []
 
     def _run_core(self, item: _Ready) -> tuple[Outcome, list[Change]]:
-        started = perf_counter()
         changes: list[Change] = []
         self.context.on_change = changes.append
-        try:
-            text = core.FUNCTIONS[item.tool.name](self.context, **item.arguments)
-            outcome = Outcome(status="ok", text=text)
-        except LettaError as error:
-            outcome = _failure(str(error))
-        except Exception as error:  # an argument no schema can refuse must not break the run
-            outcome = _failure(f"{type(error).__name__}: {error}")
-        limit = item.tool.return_limit
-        if item.tool.name not in core.UNLIMITED and len(outcome.text) > limit:
-            outcome.text = f"{outcome.text[:limit]}… (cut at {limit:,} characters)"
-        outcome.seconds = perf_counter() - started
-        return outcome, changes
+        return core.run(item.tool, item.arguments, self.context), changes
 
     def _run_parallel(
         self,

@@ -59,9 +59,7 @@ class CoreMemory:
         """
 
         def work(tx: Tx) -> Change:
-            block = self._find(tx, label)
-            if block.read_only:
-                raise EditError(f"The memory block {label!r} is read-only and cannot be edited.")
+            block = self._editable(tx, label)
             value = change(block.value)
             check_limit(block, value)
             if value == block.value:
@@ -70,6 +68,44 @@ class CoreMemory:
             return Change(block.value, written)
 
         return self.database.run(work)
+
+    def create(self, label: str, value: str, description: str, *, actor: str) -> Block:
+        """Make a block; `EditError` if the agent has one of that label."""
+
+        def work(tx: Tx) -> Block:
+            check_label(label)
+            if store.find(tx, self.agent_id, label) is not None:
+                raise EditError(f"There is a memory block {label!r} already: edit it instead.")
+            made = Block(label=label, value=value, description=description, created_by=actor)
+            check_limit(made, value)
+            return store.add(tx, made, self.agent_id)
+
+        return self.database.run(work)
+
+    def remove(self, label: str) -> Block:
+        """Take a block off the agent; the block and its versions stay in the store."""
+
+        def work(tx: Tx) -> Block:
+            block = self._editable(tx, label)
+            store.detach(tx, self.agent_id, block.id)
+            return block
+
+        return self.database.run(work)
+
+    def rename(self, label: str, new: str) -> Block:
+        """Give a block another label."""
+
+        def work(tx: Tx) -> Block:
+            block = self._editable(tx, label)
+            return store.update(tx, block.model_copy(update={"label": check_label(new)}))
+
+        return self.database.run(work)
+
+    def _editable(self, tx: Tx, label: str) -> Block:
+        block = self._find(tx, label)
+        if block.read_only:
+            raise EditError(f"The memory block {label!r} is read-only and cannot be edited.")
+        return block
 
     def _find(self, tx: Tx, label: str) -> Block:
         block = store.find(tx, self.agent_id, label)

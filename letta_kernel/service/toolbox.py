@@ -95,7 +95,7 @@ class Toolbox(ServiceBase):
                 archive, recall = self._memory_of(state)
                 memory = CoreMemory(self.database, state.id)
                 context = core.ToolContext(state.id, None, memory, archive, recall)
-                return Outcome(status="ok", text=core.FUNCTIONS[tool.name](context, **kwargs))
+                return core.run(tool, kwargs, context)
             kwargs = parse_arguments(tool, json.dumps(arguments), executor.function(tool))
         except ToolArgumentError as error:
             return Outcome(status="error", text=str(error), error=str(error))

@@ -12,15 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from time import perf_counter
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from letta_kernel.errors import LettaError
 from letta_kernel.ids import now
 from letta_kernel.memory import edits
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.blocks import Change, CoreMemory
 from letta_kernel.memory.recall import Recall
 from letta_kernel.records import Tool
+from letta_kernel.tools.execute import Outcome
 from letta_kernel.tools.schema import schema_from_source
 
 UPDATED = "The core memory block has been edited."
@@ -129,6 +132,77 @@ def memory_apply_patch(agent_state: ToolContext, label: str, patch: str) -> str:
         patch: The diff: lines that begin with @@, a space, - or +.
     """
     return agent_state.edit(label, lambda v: edits.apply_patch(v, patch), "memory_apply_patch")
+
+
+def memory(
+    agent_state: ToolContext,
+    command: Literal["create", "str_replace", "insert", "delete", "rename"],
+    path: str | None = None,
+    file_text: str | None = None,
+    description: str | None = None,
+    old_string: str | None = None,
+    new_string: str | None = None,
+    insert_line: int | None = None,
+    insert_text: str | None = None,
+    old_path: str | None = None,
+    new_path: str | None = None,
+) -> str:
+    """Manage memory blocks as files under /memories: create, str_replace, insert, delete, rename.
+
+    Args:
+        command: What to do.
+        path: The block, as /memories/label.
+        file_text: For create: the text of the new block.
+        description: For create or rename: what the block is for.
+        old_string: For str_replace: the exact text to replace; it must match exactly once.
+        new_string: For str_replace: the text to put in its place.
+        insert_line: For insert: the line after which to insert; 0 for the top, -1 for the end.
+        insert_text: For insert: the text to insert.
+        old_path: For rename: the block to rename.
+        new_path: For rename: its new name.
+    """
+    here = agent_state.core
+    match command:
+        case "create":
+            label = _label(path, "path")
+            block = here.create(
+                label, file_text or "", description or "", actor=agent_state.agent_id
+            )
+            agent_state.on_change(Change("", block))
+            return f"The memory block {label} has been made."
+        case "str_replace":
+            old, new = _given(old_string, "old_string"), new_string or ""
+            return agent_state.edit(
+                _label(path, "path"), lambda v: edits.replace_once(v, old, new), "memory"
+            )
+        case "insert":
+            text = _given(insert_text, "insert_text")
+            line = -1 if insert_line is None else insert_line
+            return agent_state.edit(
+                _label(path, "path"), lambda v: edits.insert(v, text, line), "memory"
+            )
+        case "delete":
+            return f"The memory block {here.remove(_label(path, 'path')).label} has been deleted."
+        case "rename":
+            old_label, new_label = (
+                _label(old_path or path, "old_path"),
+                _label(new_path, "new_path"),
+            )
+            here.rename(old_label, new_label)
+            return f"The memory block {old_label} is called {new_label} now."
+
+
+def _label(path: str | None, name: str) -> str:
+    label = _given(path, name).removeprefix("/memories/").strip("/")
+    if not label or "/" in label:
+        raise edits.EditError(f"{name} names a block as /memories/<label>, not {path!r}.")
+    return label
+
+
+def _given(value: str | None, name: str) -> str:
+    if not value:
+        raise edits.EditError(f"This command needs {name}.")
+    return value
 
 
 def memory_finish_edits(agent_state: ToolContext) -> str:
@@ -259,6 +333,7 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
         memory_replace,
         memory_rethink,
         memory_apply_patch,
+        memory,
         memory_finish_edits,
         archival_memory_insert,
         archival_memory_search,
@@ -280,6 +355,23 @@ DEFAULT = (
 
 UNLIMITED = frozenset({"archival_memory_search", "conversation_search"})
 """Searches, whose results are not cut: their size is governed by top_k and limit."""
+
+
+def run(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Outcome:
+    """Call a core tool with validated arguments; whatever goes wrong becomes an error result."""
+    started = perf_counter()
+    try:
+        outcome = Outcome(status="ok", text=FUNCTIONS[tool.name](context, **arguments))
+    except LettaError as error:
+        outcome = Outcome(status="error", text=str(error), error=str(error))
+    except Exception as error:  # an argument no schema can refuse must not break the run
+        text = f"{type(error).__name__}: {error}"
+        outcome = Outcome(status="error", text=text, error=text)
+    if tool.name not in UNLIMITED and len(outcome.text) > tool.return_limit:
+        limit = tool.return_limit
+        outcome.text = f"{outcome.text[:limit]}… (cut at {limit:,} characters)"
+    outcome.seconds = perf_counter() - started
+    return outcome
 
 
 @cache

@@ -1,0 +1,55 @@
+"""The ``memory`` tool: blocks as files under /memories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from letta_kernel.service import AgentService
+
+
+@pytest.fixture(autouse=True)
+def ada(service: AgentService) -> None:
+    service.create_agent("ada", human="Kim\nlikes tea")
+    service.attach_tool("ada", "memory")
+
+
+def call(service: AgentService, **arguments: Any) -> tuple[str, str]:
+    outcome = service.run_tool("ada", "memory", arguments)
+    return outcome.status, outcome.text
+
+
+def test_create_edit_rename_delete(service: AgentService) -> None:
+    made = call(service, command="create", path="/memories/plans", file_text="Sail")
+    assert made[0] == "ok"
+    call(
+        service, command="str_replace", path="/memories/plans", old_string="Sail", new_string="Row"
+    )
+    call(service, command="insert", path="/memories/plans", insert_text="Rest", insert_line=-1)
+    assert service.block("ada", "plans").value == "Row\nRest"
+    call(service, command="rename", old_path="/memories/plans", new_path="/memories/trips")
+    assert service.block("ada", "trips").value == "Row\nRest"
+    call(service, command="delete", path="/memories/trips")
+    assert [b.label for b in service.blocks("ada")] == ["persona", "human"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"command": "create", "path": "/memories/human"}, "already"),
+        ({"command": "create"}, "needs path"),
+        ({"command": "delete", "path": "/memories/none"}, "no memory block"),
+        ({"command": "str_replace", "path": "/memories/human"}, "needs old_string"),
+        ({"command": "create", "path": "/memories/a/b"}, "/memories/<label>"),
+        ({"command": "explode", "path": "/memories/human"}, "command"),
+    ],
+)
+def test_what_cannot_be_done_says_why(
+    service: AgentService, arguments: dict[str, Any], words: str
+) -> None:
+    status, text = call(service, **arguments)
+    assert status == "error"
+    assert words in text
+    assert service.block("ada", "human").value == "Kim\nlikes tea"
+    assert len(service.blocks("ada")) == 2
