@@ -236,21 +236,10 @@ def _facts(text: str, split: bool = True) -> tuple[Fact, ...]:
     text = text.strip(" ,;:")
     if not text or text.endswith("?") or not re.search(r"\w", text):
         return ()
-    if text.casefold().rstrip(".! ") in (
-        "it",
-        "that",
-        "this",
-        "that too",
-        "things",
-        "everything",
-        "me",
-        "to",
-        "you",
-        "anything",
-        "something",
-        "stuff",
-    ):
+    if text.casefold().rstrip(".! ") in say.NOTHING:
         return ()
+    if match := say.NAME_AND_MORE.match(text):
+        return _latest((_fact(f"my name is {match['name']}"), _fact(f"I am {match['more']}")))
     clauses = (
         _clauses(text) if split and re.match(r"(?:i|i'm|i've|my|we|our)\b", text, I) else [text]
     )

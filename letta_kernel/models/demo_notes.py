@@ -134,7 +134,9 @@ def change(scene: Scene, what: str, value: str) -> list[Step] | None:
     return [step] if step else None
 
 
-def search(scene: Scene, where: str, query: str) -> list[Step]:
+def search(
+    scene: Scene, where: str, query: str, *, why: str = "My memory blocks do not say; I search."
+) -> list[Step]:
     """Return the call that searches archival memory or the conversation."""
     names = {"archival": "archival_memory_search", "conversation": "conversation_search"}
     other = "conversation" if where == "archival" else "archival"
@@ -146,4 +148,4 @@ def search(scene: Scene, where: str, query: str) -> list[Step]:
                 text=f"I find nothing about “{query}” in my memory blocks, and have no tool to search further.",
             )
         ]
-    return [Step("search", name, {"query": query}, why="My memory blocks do not say; I search.")]
+    return [Step("search", name, {"query": query}, why=why)]

@@ -89,6 +89,13 @@ NAME_OF_ME = re.compile(
     r" could)?\s*(?:just )?call(?:s)? me)\s+",
     I,
 )
+NAME_AND_MORE = re.compile(
+    r"^(?:i'm|i am|my name is|my name's|this is|it's) "
+    r"(?P<name>(?-i:[A-ZÀ-Þ])[\w'’-]+(?: (?-i:[A-ZÀ-Þ])[\w'’-]+)?), "
+    r"(?P<more>an? [^,.;]+)$",
+    I,
+)
+NOTHING = word_set("it that this things everything me to you anything something stuff")
 HERE = re.compile(r"^(?P<name>[A-ZÀ-Þ][\w'’-]+(?: [A-ZÀ-Þ][\w'’-]+)*) (?:here|speaking)$")
 HOME = re.compile(
     r"^(?:i|we)(?:'m|'ve| am| have|'re| are)?(?: now| just| currently| recently)*\s+(?:live|"

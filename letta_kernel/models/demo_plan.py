@@ -266,7 +266,7 @@ def _memory(
         )
         return demo_notes.append(scene, (manner,), label, archive=False)
     if (wanted := demo_parts.search_request(part)) and not sure:
-        return demo_notes.search(scene, *wanted)
+        return demo_notes.search(scene, *wanted, why="You ask me to look it up.")
     if re.search(
         r"\bwhat (?:do|have|did) you (?:know|remember(?:ed)?|learn(?:ed|t)?|got|stored?|saved?|"
         r"noted?)\b",

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from letta_kernel.models import demo_words as lore
-from letta_kernel.models.demo_facts import Fact
+from letta_kernel.models.demo_facts import Fact, asked_to_keep
 from letta_kernel.models.demo_grammar import read_back, sentence
 from letta_kernel.models.demo_scene import Block, Scene
 
@@ -55,8 +55,7 @@ _SLOT_SIGNS = {
     "name": re.compile(
         r"^(?:the )?(?:user|human|person)?(?:'s)?\s*(?:full |first )?name(?:'s| is|:| =)|"
         r"^(?:the user |my name )?(?:goes by|is called|"
-        r"is named|wants to be called)|^call (?:the user|me|them)\b|"
-        r"^(?:the )?user is [A-Z]\w+\.?$|^i(?:'m| am) [A-Z]\w+\.?$|^my name\b",
+        r"is named|wants to be called)|^call (?:the user|me|them)\b|^my name\b",
         re.IGNORECASE,
     ),
     "home": re.compile(
@@ -138,7 +137,12 @@ def answer(scene: Scene, question: str) -> list[Segment]:
     for segment in pool:
         covered = sum(_covers(segment, word) for word in asked) / len(asked)
         scored.append((covered, segment))
-    enough = 0.45 if personal else 0.99
+    if asked == ["name"] and any(_SLOT_SIGNS["name"].search(s.text) for _, s in scored):
+        scored = [(score, s) for score, s in scored if _SLOT_SIGNS["name"].search(s.text)]
+    # Of notes that are not asked for as one's own, two telling words must be found.
+    enough = 0.45 if personal else 0.6 if len(asked) > 1 else 0.99
+    if not personal and len(asked) > 1:
+        scored = [(score, s) for score, s in scored if sum(_covers(s, w) >= 0.9 for w in asked) > 1]
     best = max((score for score, _ in scored), default=0.0)
     if best < enough:
         return []
@@ -275,6 +279,12 @@ def tell(found: list[Segment]) -> str:
     return " ".join(lines)
 
 
+def _told(message: str) -> str:
+    """Return what a message asked to be remembered, or the message."""
+    kept = asked_to_keep(message)
+    return " ".join(fact.note for fact in kept[1].facts) if kept else message
+
+
 def read_hits(text: str, query: str, message: str) -> list[str]:
     """Return the contents a search found that bear on *query*, best first."""
     try:
@@ -302,7 +312,7 @@ def read_hits(text: str, query: str, message: str) -> list[str]:
         if score == 0:
             score = max(0.0, float(lore.vector(query) @ lore.vector(content[:500]))) - 0.35
         if score > 0:
-            scored.append((score, -at, content))
+            scored.append((score, -at, _told(content) if role == "user" else content))
     scored.sort(reverse=True)
     best = scored[0][0] if scored else 0.0
     return [content for score, _at, content in scored if score >= best - 0.3][:3]

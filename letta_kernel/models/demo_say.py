@@ -121,6 +121,8 @@ def skills(scene: Scene, own: list[ToolSpec]) -> str:
             lines.append(f"- `{tool.name}`: {told}")
         if len(own) > _MOST_SHOWN:
             lines.append(f"- and {len(own) - _MOST_SHOWN} more")
+    else:
+        lines.append("Define a function with a docstring in a cell, and I can call it too.")
     lines.append(f"\nI am the demo model, no language model, so I take things literally. {HELP}")
     return "\n".join(lines)
 
