@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from letta_kernel.memory.corpus import REACH, Corpus
+from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.scoring import Background, Query
 from letta_kernel.store.lines import Line
 from letta_kernel.store.vectors import Candidate, VectorTable
 
 # How many candidates LanceDB's two indexes name, by words and by meaning, for so many hits.
-_TIERS = ((20, 60, 30), (200, 400, 400), (1000, 2000, 2000))
+_TIERS = ((20, 40, 20), (200, 400, 400), (1000, 2000, 2000))
+_REACH = 2  # neighbours on either side of a candidate; a third one changes nothing that counts
 FURTHEST = _TIERS[-1][0]
 """Hits beyond this number are not found through candidates."""
 _SAMPLE = 3000  # lines from which one learns how rare words are
@@ -120,7 +121,7 @@ class Shelf:
         """Return the rows of these seqs and those within reach of them, in reading order."""
         at = np.searchsorted(self._seqs, np.array(seqs, dtype=np.int64))
         rows = self._rows_by_seq[at[at < len(self._seqs)]]
-        reach = np.arange(-REACH, REACH + 1)
+        reach = np.arange(-_REACH, _REACH + 1)
         around = self._place[rows][:, None] + np.where(
             self._alone[rows][:, None], 0, reach[None, :]
         )

@@ -14,12 +14,9 @@ from letta_kernel.store.rows import load, utc
 
 _SELECT = {
     "passages": "SELECT id, seq, content, created_at, tags, source, position FROM passages",
-    "messages": "SELECT id, seq, content, created_at, role, tool_calls FROM messages",
+    "messages": "SELECT id, seq, CASE WHEN role = 'tool' THEN '' ELSE content END, created_at, role,"
+    " tool_calls FROM messages",
 }
-# Tool results and empty replies say nothing of their own; heartbeat-style answers are in their call.
-_SPOKEN = (
-    " AND role <> 'tool' AND (content <> '' OR CAST(tool_calls AS text) LIKE '%send_message%')"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +37,11 @@ def after(tx: Tx, kind: Kind, agent_id: str, seq: int, limit: int) -> tuple[list
 
     At most *limit* rows are read; rows without words are left out.
     """
-    params = (agent_id, seq, limit)
-    top = tx.one(
-        f"SELECT max(seq), count(*) FROM (SELECT seq FROM {kind} WHERE agent_id = $1 AND seq > $2"
-        " ORDER BY seq LIMIT $3) t",
-        params,
+    rows = tx.query(
+        f"{_SELECT[kind]} WHERE agent_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+        (agent_id, seq, limit),
     )
-    if top is None or top[0] is None:
-        return [], seq
-    last = int(top[0])
-    return _select(tx, kind, "seq > $2 AND seq <= $3 ORDER BY seq", (agent_id, seq, last)), last
-
-
-def at(tx: Tx, kind: Kind, agent_id: str, seqs: Sequence[int]) -> list[Line]:
-    """Return the lines of these seqs that exist, oldest first."""
-    if not seqs:
-        return []
-    params = (agent_id, sorted(set(seqs)))
-    return _select(tx, kind, "seq = ANY($2::bigint[]) ORDER BY seq", params)
+    return _lines(kind, rows), (int(rows[-1][1]) if rows else seq)
 
 
 def of_ids(tx: Tx, kind: Kind, agent_id: str, ids: Sequence[str]) -> list[Line]:
@@ -70,16 +54,6 @@ def of_ids(tx: Tx, kind: Kind, agent_id: str, ids: Sequence[str]) -> list[Line]:
 def newest(tx: Tx, kind: Kind, agent_id: str) -> int:
     """Return the newest seq ever given to a passage or message of an agent, 0 if none was."""
     row = tx.one("SELECT value FROM counters WHERE owner_id = $1 AND kind = $2", (agent_id, kind))
-    return int(row[0]) if row else 0
-
-
-def count(tx: Tx, kind: Kind, agent_id: str, up_to: int | None = None) -> int:
-    """Return how many lines an agent has, or has up to a seq."""
-    spoken = _SPOKEN if kind == "messages" else ""
-    row = tx.one(
-        f"SELECT count(*) FROM {kind} WHERE agent_id = $1 AND seq <= $2{spoken}",
-        (agent_id, 2**62 if up_to is None else up_to),
-    )
     return int(row[0]) if row else 0
 
 
@@ -120,25 +94,28 @@ def changes(tx: Tx) -> int:
 
 
 def _select(tx: Tx, kind: Kind, tail: str, params: tuple[Any, ...]) -> list[Line]:
+    return _lines(kind, tx.query(f"{_SELECT[kind]} WHERE agent_id = $1 AND {tail}", params))
+
+
+def _lines(kind: Kind, rows: list[tuple[Any, ...]]) -> list[Line]:
     if kind == "passages":
-        rows = tx.query(f"{_SELECT[kind]} WHERE agent_id = $1 AND {tail}", params)
         return [
             Line(id_, seq, content, utc(created), tuple(tags or ()), source, position)
             for id_, seq, content, created, tags, source, position in rows
         ]
-    rows = tx.query(f"{_SELECT[kind]} WHERE agent_id = $1{_SPOKEN} AND {tail}", params)
     return [line for row in rows if (line := _message(*row)) is not None]
 
 
 def _message(
     id_: str, seq: int, content: str, created: datetime, role: str, tool_calls: str
 ) -> Line | None:
+    """Return a message as a line; None for tool results, searches and empty replies."""
     calls = load(tool_calls) if tool_calls != "[]" else []
-    if any(call["name"] == "conversation_search" for call in calls):
+    if role == "tool" or any(call["name"] == "conversation_search" for call in calls):
         return None  # a search must not find itself
     said = [content] if content else []
     for call in calls:
-        if call["name"] == "send_message":
+        if call["name"] == "send_message":  # heartbeat-style answers are in their call
             said.append(_argument(call["arguments"], "message"))
     text = "\n".join(part for part in said if part)
     return Line(id_, seq, text, utc(created), (role,), "history", seq) if text else None
