@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
@@ -77,5 +78,5 @@ def installed(name: str = NAME) -> Path | None:
         return None
 
 
-def _packaged():  # type: ignore[no-untyped-def]  # importlib's Traversable has moved between versions
+def _packaged() -> Traversable:
     return files("letta_kernel") / "kernelspec"

@@ -21,7 +21,7 @@ from letta_kernel.records import AgentState
 from letta_kernel.service import AgentService
 from letta_kernel.service.base import project_folder
 
-__all__ = ["Session", "commands", "memory_commands"]
+__all__ = ["Session", "commands", "memory_commands"]  # the last two register themselves
 
 CELL_ARGUMENTS = (Argument("name", required=False, values="agent"),)
 CELL_OPTIONS = (
