@@ -17,7 +17,7 @@ from jupyter_client.manager import KernelManager
 
 LETTA = [sys.executable, "-m", "letta_kernel", "-f", "{connection_file}"]
 PLAIN = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-TIMEOUT = 40.0
+TIMEOUT = 60.0
 
 
 @dataclass
