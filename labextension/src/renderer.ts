@@ -53,6 +53,7 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
       release: element => this._hosted.release(element)
     };
     this._view = new RunView(hosts, options.trans);
+    this._widgetHost.hidden = true;
     this.node.append(this._view.node, this._widgetHost);
     this._live?.changed.connect(this._onLiveChanged, this);
   }
@@ -72,8 +73,8 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
     }
     const view = model.trusted ? model.data[WIDGET_VIEW_MIME_TYPE] : null;
     this._widgetView = isRecord(view) ? (view as ReadonlyPartialJSONObject) : null;
-    await this._chooseView();
     this._attachHosted();
+    await this._chooseView();
     await this._hosted.drawn();
   }
 
@@ -82,6 +83,7 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
       return;
     }
     this._live?.changed.disconnect(this._onLiveChanged, this);
+    this._dropWidget();
     this._hosted.release(this.node);
     super.dispose();
   }
@@ -119,23 +121,23 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
     this._shownModel = modelId;
     // A copy: the widget renderer empties the model id when the widget closes.
     const data = { [WIDGET_VIEW_MIME_TYPE]: { ...this._widgetView } };
-    const model = this._createModel(data, true);
-    this._hosted.draw(this._widgetHost, model, () =>
-      this._rendermime.createRenderer(WIDGET_VIEW_MIME_TYPE)
-    );
+    const renderer = this._rendermime.createRenderer(WIDGET_VIEW_MIME_TYPE);
+    this._hosted.draw(this._widgetHost, this._createModel(data, true), () => renderer);
     this._attachHosted();
+    // After a reload the renderer may have to wait for the kernel, and draws when that has answered.
+    this._widgetDrawn = new MutationObserver(() => this._revealWidget(renderer));
+    this._widgetDrawn.observe(renderer.node, { childList: true });
     await this._hosted.drawn();
-    const renderer = this._hosted.get(this._widgetHost);
+    this._revealWidget(renderer);
+  }
+
+  private _revealWidget(renderer: IRenderMime.IRenderer): void {
     const widget = renderer instanceof Panel ? renderer.widgets[0] : undefined;
-    if (this._shownModel !== modelId) {
-      return;
-    }
-    if (!widget) {
-      this._hosted.release(this._widgetHost);
+    if (!widget || this._hosted.get(this._widgetHost) !== renderer || !this._widgetHost.hidden) {
       return;
     }
     widget.disposed.connect(() => {
-      if (this._shownModel === modelId) {
+      if (this._hosted.get(this._widgetHost) === renderer) {
         this._dropWidget();
       }
     });
@@ -144,6 +146,7 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
   }
 
   private _dropWidget(): void {
+    this._widgetDrawn?.disconnect();
     this._shownModel = null;
     this._view.node.hidden = false;
     this._widgetHost.hidden = true;
@@ -188,6 +191,7 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
   private _notReadable = h('pre', 'lk-Text');
   private _widgetHost = h('div', 'lk-Widget');
   private _widgetView: ReadonlyPartialJSONObject | null = null;
+  private _widgetDrawn: MutationObserver | null = null;
   private _shownModel: string | null = null;
 }
 

@@ -14,13 +14,23 @@ const trans = nullTranslator.load('letta-kernel');
 /** Stands for the widget manager's renderer: shows one widget for each model it is given. */
 class WidgetView extends Panel implements IRenderMime.IRenderer {
   static shown: Widget[] = [];
+  /** What has to come before it can draw, as after a reload. */
+  static kernel: Promise<void> | null = null;
 
   renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    if (WidgetView.kernel) {
+      void WidgetView.kernel.then(() => this._draw(model));
+    } else {
+      this._draw(model);
+    }
+    return Promise.resolve();
+  }
+
+  private _draw(model: IRenderMime.IMimeModel): void {
     const widget = new Widget();
     widget.node.textContent = `live ${(model.data[VIEW] as any).model_id}`;
     this.addWidget(widget);
     WidgetView.shown.push(widget);
-    return Promise.resolve();
   }
 }
 
@@ -53,6 +63,7 @@ let renderer: RunRenderer;
 
 beforeEach(() => {
   WidgetView.shown = [];
+  WidgetView.kernel = null;
   models = new Models();
   renderer = new RunRenderer({ rendermime: registry(), trans, live: models });
   Widget.attach(renderer, document.body);
@@ -236,6 +247,18 @@ describe('a run whose output also holds a widget', () => {
     await new Promise(resolve => setTimeout(resolve));
     expect(find('.lk-Run').hidden).toBe(true);
     expect(seen('.lk-Widget')).toBe('live m1');
+  });
+
+  it('shows the snapshot until the widget is drawn', async () => {
+    let answer = () => {};
+    WidgetView.kernel = new Promise(resolve => (answer = resolve));
+    models.ids.add('m1');
+    await renderer.renderModel(output(going, 'm1'));
+    expect(find('.lk-Run').hidden).toBe(false);
+    answer();
+    await new Promise(resolve => setTimeout(resolve));
+    expect(find('.lk-Run').hidden).toBe(true);
+    expect(find('.lk-Widget').hidden).toBe(false);
   });
 
   it('shows the snapshot again when the widget closes', async () => {

@@ -26,6 +26,9 @@ _SETTINGS = {
 }
 
 
+_KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
+
+
 @dataclass
 class Lab:
     """A running server: notebooks put into ``folder`` can be opened in it."""
@@ -134,8 +137,12 @@ def set_theme(page: Page, theme: str) -> None:
 
 
 def run_all(page: Page) -> None:
-    """Run every cell of the notebook in front, once its kernel is there."""
-    page.wait_for_function(
-        "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-    )
+    """Run every cell of the notebook in front, once its kernel is idle."""
+    page.wait_for_function(f"{_KERNEL}?.status === 'idle'")
     page.evaluate("() => void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+
+def interrupt(page: Page) -> None:
+    """Press the stop button, once the page is connected to the kernel; that may be busy."""
+    page.wait_for_function(f"{_KERNEL}?.connectionStatus === 'connected'")
+    page.evaluate("() => void window.jupyterapp.commands.execute('notebook:interrupt-kernel')")

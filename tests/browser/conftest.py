@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from browser_lab import ARTIFACTS, Errors, Lab, running_lab
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 # Without a network, as root, without a graphics card; and no calls of its own to anywhere.
 _FLAGS = (
@@ -20,6 +20,9 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+# How long a page may take to show what is expected of it, on a machine that is busy with other things.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def test_a_run_is_shown_and_stays_in_the_saved_notebook(lab: Lab, page: Page) ->
     page.goto(address)
     run_all(page)
     run = page.locator(".lk-Run")
-    expect(run.locator(".lk-Answer")).to_contain_text("31", timeout=30_000)
+    expect(run.locator(".lk-Answer")).to_contain_text("31")
     expect(run.locator(".lk-Call-name")).to_have_text("count_birds")
     expect(run.locator(".lk-Header")).to_contain_text("ada")
     expect(run.locator(".lk-Footer")).to_contain_text("end_turn")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from browser_lab import ARTIFACTS, Lab, run_all, set_theme
+from browser_lab import ARTIFACTS, Lab, interrupt, run_all, set_theme
 from nbformat.v4 import new_code_cell, new_output
 from playwright.sync_api import Page, expect
 
@@ -163,6 +163,6 @@ def test_a_reload_in_mid_run_shows_what_was_known(lab: Lab, page: Page) -> None:
     expect(page.locator(".lk-Run")).to_be_visible()
     expect(page.locator(".lk-Chip", has_text="running")).to_be_visible()
     expect(page.get_by_text("Loading widget")).to_have_count(0)
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    interrupt(page)
     # Now the kernel can say that the widget is still there.
     expect(page.locator(".the-live-view")).to_be_visible()

@@ -1,0 +1,233 @@
+"""The live view in JupyterLab: a run as it streams, questions while the cell is busy, hostile text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser_lab import ARTIFACTS, Lab, run_all, set_theme
+from nbformat.v4 import new_code_cell
+from playwright.sync_api import Browser, Page, Request, expect
+
+HERE = Path(__file__).parent
+PREPARE = f"""
+import sys, time
+sys.path.insert(0, {str(HERE.parent / "display")!r})
+from letta_kernel.display.live import LiveView
+from letta_kernel.messages import *
+from sample_run import events
+"""
+WHOLE_RUN = """
+with LiveView("hello") as view:
+    for event in events():
+        view.handle(event)
+        time.sleep(0.05)
+"""
+START = """
+view = LiveView("hello")
+view.handle(RunStarted(run_id="r", agent_id="a", agent_name="ada", model="demo"))
+view.handle(StepStarted(step_id="s", number=1))
+"""
+PAY = """
+call = ToolCall(id="c1", name="send_money", arguments='{"to": "Mara", "euros": 12.5}')
+view.handle(ReasoningDelta(text="She wants to be paid; I have to ask first."))
+view.handle(ApprovalRequested(calls=[call]))
+with view:
+    print(view.ask_approval([call]))
+"""
+
+# What must not be in the page, whatever was said.
+HARMFUL = """root => [...root.querySelectorAll('*')].filter(node =>
+    ['SCRIPT', 'IFRAME', 'OBJECT', 'EMBED', 'STYLE', 'LINK', 'META', 'BASE', 'FORM']
+        .includes(node.tagName)
+    || [...node.attributes].some(a => /^on/.test(a.name) || /^\\s*javascript:/i.test(a.value))
+    || getComputedStyle(node).position === 'fixed'
+    || (node.tagName === 'IMG' && !node.src.startsWith('data:'))
+).map(node => node.outerHTML.slice(0, 200))"""
+
+
+@pytest.fixture
+def requests_elsewhere(page: Page) -> Iterator[list[str]]:
+    """Addresses outside this machine that the page asked for."""
+    found: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.url.startswith(("http:", "https:", "ws:")) and "//127.0.0.1" not in request.url:
+            found.append(request.url)
+
+    page.on("request", note)
+    yield found
+    assert found == []
+
+
+def open_and_run(lab: Lab, page: Page, name: str, code: str) -> None:
+    page.goto(lab.write(name, new_code_cell(PREPARE), new_code_cell(code)))
+    run_all(page)
+
+
+@pytest.mark.usefixtures("requests_elsewhere")
+def test_a_run_is_watched_and_leaves_its_saved_form(lab: Lab, page: Page) -> None:
+    open_and_run(lab, page, "watch.ipynb", WHOLE_RUN)
+    live = page.locator(".lkw")
+    expect(live.locator(".lkw-thought")).to_contain_text("The user wants")
+    expect(live).to_contain_text("forecast")
+    expect(live.get_by_role("status")).to_contain_text("ada is answering.")
+    expect(live.locator(".lkw-answer strong")).to_have_text("three warmest days")
+    expect(live.locator(".lkw-answer pre span").first).to_be_visible()  # highlighted code
+    expect(live.locator(".lkw-aside details[open]")).to_have_count(0)  # folded once the answer came
+    page.screenshot(path=ARTIFACTS / "live-light.png")
+    expect(live).to_have_count(0)
+    output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
+    expect(output).to_contain_text("three warmest days")
+    expect(output).to_contain_text("end_turn")
+    expect(output).not_to_contain_text("model not found")
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
+    saved = (lab.folder / "watch.ipynb").read_text()
+    assert "widget-view" not in saved
+    assert "widget-state" not in saved
+
+
+def test_approval_by_keyboard_while_the_cell_is_busy(lab: Lab, page: Page) -> None:
+    open_and_run(lab, page, "approve.ipynb", START + PAY)
+    ask = page.get_by_role("group", name="Approval")
+    expect(ask).to_contain_text('"euros": 12.5')
+    set_theme(page, "JupyterLab Dark")
+    page.screenshot(path=ARTIFACTS / "approval-dark.png")
+    ask.get_by_role("button", name="Approve").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # Edit
+    field = ask.get_by_role("textbox", name="Arguments of send_money, as JSON")
+    expect(field).to_be_focused()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("[1]")
+    ask.get_by_role("button", name="Approve").press("Enter")
+    expect(ask.get_by_role("alert")).to_contain_text("JSON object")
+    field.fill('{"to": "Mara", "euros": 4}')
+    ask.get_by_role("button", name="Approve").press("Enter")
+    output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
+    expect(output).to_contain_text("approve=True, reason='', arguments={'to': 'Mara', 'euros': 4}")
+    expect(page.locator(".jp-CodeCell")).to_have_count(2)  # no key reached the notebook's shortcuts
+
+
+def test_denying_says_why(lab: Lab, page: Page) -> None:
+    open_and_run(lab, page, "deny.ipynb", START + PAY)
+    ask = page.get_by_role("group", name="Approval")
+    ask.get_by_role("button", name="Deny").click()
+    page.keyboard.type("Mara has enough")
+    page.keyboard.press("Enter")
+    output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
+    expect(output).to_contain_text("approve=False, reason='Mara has enough'")
+
+
+def test_the_stop_button_of_the_view(lab: Lab, page: Page) -> None:
+    code = START + "view.handle(TextDelta(text='I begin …'))\nwith view:\n    time.sleep(60)"
+    open_and_run(lab, page, "stop.ipynb", code)
+    expect(page.locator(".lkw-answer")).to_contain_text("I begin")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
+    expect(output).to_contain_text("KeyboardInterrupt")
+    expect(output).to_contain_text("I begin")
+    expect(page.locator(".lkw")).to_have_count(0)
+
+
+def test_two_pages_on_one_notebook_agree(lab: Lab, page: Page, browser: Browser) -> None:
+    address = lab.write("two.ipynb", new_code_cell(PREPARE), new_code_cell(START + PAY))
+    page.goto(address)
+    other_context = browser.new_context()
+    other = other_context.new_page()
+    try:
+        other.goto(address.replace("/two/", "/two-b/"))
+        other.wait_for_function(
+            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+        )
+        page.wait_for_function(
+            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+        )
+        # Outputs go to the page that ran the cell; the other one opens a second view of the same model.
+        run_all(page)
+        expect(page.get_by_role("group", name="Approval")).to_be_visible()
+        page.evaluate("() => window.jupyterapp.commands.execute('notebook:create-output-view')")
+        asks = page.get_by_role("group", name="Approval")
+        expect(asks).to_have_count(2)
+        asks.nth(1).get_by_role("button", name="Approve").click()
+        expect(asks).to_have_count(0)
+    finally:
+        other_context.close()
+
+
+def test_long_output_follows_the_end_unless_the_reader_scrolled_up(lab: Lab, page: Page) -> None:
+    code = START + (
+        "with view:\n"
+        "    for n in range(600):\n"
+        "        view.handle(TextDelta(text=f'line {n}\\n\\n'))\n"
+        "        time.sleep(0.01)\n"
+        "    time.sleep(1)\n"
+    )
+    open_and_run(lab, page, "scroll.ipynb", code)
+    box = page.locator(".lkw-list")
+    expect(box).to_contain_text("line 60")
+    at_end = "box => box.scrollHeight - box.scrollTop - box.clientHeight < 60"
+    assert box.evaluate(at_end)
+    box.evaluate("box => { box.scrollTop = 100; }")
+    expect(box).to_contain_text("line 300")
+    assert box.evaluate("box => box.scrollTop") == 100
+
+
+@pytest.mark.usefixtures("requests_elsewhere")
+def test_hostile_text_does_nothing_in_the_page(lab: Lab, page: Page) -> None:
+    code = (
+        START
+        + """
+from hostile_strings import HOSTILE
+with view:
+    for n, (name, text) in enumerate(HOSTILE.items()):
+        text = text[:20_000]
+        call = f"c{n}"
+        view.handle(ReasoningDelta(text=text))
+        view.handle(ToolCallDelta(index=n, id=call, name=text[:60], arguments=text))
+        view.handle(ToolStarted(call_id=call, name=text[:60], arguments={"value": text}))
+        view.handle(ToolProgress(call_id=call, text=text))
+        view.handle(MemoryChanged(label=text[:60], before="", after=text, version=1, call_id=call))
+        view.handle(ToolReturned(call_id=call, name=name, status="ok", text=text, seconds=0.1,
+                                 display={"text/html": text, "image/svg+xml": text}))
+        view.handle(TextDelta(text=text + "\\n\\n" + name + "\\n\\n"))
+        time.sleep(0.02)
+    view.handle(TextDelta(text="that was all of it"))
+    view.ask("Go on?")
+"""
+    )
+    dialogs: list[str] = []
+
+    def dismiss(dialog: object) -> None:
+        dialogs.append(str(dialog))
+
+    page.on("dialog", dismiss)
+    open_and_run(lab, page, "hostile.ipynb", code)
+    live = page.locator(".lkw")
+    expect(live).to_contain_text("that was all of it", timeout=60_000)
+    assert live.evaluate(HARMFUL) == []
+    assert live.evaluate("root => root.scrollWidth <= root.clientWidth + 1")
+    live.get_by_role("button", name="Answer").click()
+    expect(live).to_have_count(0)
+    output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
+    expect(output).to_contain_text("that was all of it")
+    assert dialogs == []
+
+
+def test_narrow_windows_and_text_from_right_to_left(lab: Lab, page: Page) -> None:
+    page.set_viewport_size({"width": 480, "height": 800})
+    code = START + (
+        "with view:\n"
+        "    view.handle(ReasoningDelta(text='חושב על זה'))\n"
+        "    view.handle(TextDelta(text='שלום, **מה שלומך**?\\n\\nand `code` too\\n\\nx'))\n"
+        "    time.sleep(3)\n"
+    )
+    open_and_run(lab, page, "narrow.ipynb", code)
+    first = page.locator(".lkw-answer p").first
+    expect(first).to_contain_text("שלום")
+    assert first.evaluate("p => getComputedStyle(p).direction") == "rtl"
+    page.screenshot(path=ARTIFACTS / "live-narrow.png")
+    assert page.locator(".lkw").evaluate("root => root.scrollWidth <= root.clientWidth + 1")
