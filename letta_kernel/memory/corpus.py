@@ -173,11 +173,6 @@ class Corpus:
             more[: len(self._vectors)] = self._vectors
             self._vectors = more
         derived.vectors = self._vectors[:number]
-        derived.seen = np.zeros(number + 1, dtype=np.float32)
-        if derived.vectors.shape[1]:
-            derived.seen[:number] = derived.vectors.any(axis=1)
-        derived.seen *= alive
-        derived.weights = derived.spread(derived.seen)
         return derived
 
     def _order(self, alive: np.ndarray, created: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -203,8 +198,6 @@ class Derived:
     """Arrays over the rows of a corpus, with one extra entry at the end that stands for "no row"."""
 
     vectors: np.ndarray
-    seen: np.ndarray  # 1 where a living row has a vector
-    weights: np.ndarray  # what they weigh together in each row's context
     mean_length: float
 
     def __init__(
@@ -220,6 +213,7 @@ class Derived:
         self.created = created
         self.asks = asks
         self.lengths = lengths
+        self._around: np.ndarray | None = None
 
     def spread(self, own: np.ndarray) -> np.ndarray:
         """Return the weighted sum of *own* over each row and its neighbours; *own* ends with 0."""
@@ -228,6 +222,20 @@ class Derived:
             before, after = self.beside[2 * distance - 2], self.beside[2 * distance - 1]
             total += WEIGHTS[distance] * (own[before] + own[after])
         return total
+
+    def around(self) -> np.ndarray:
+        """Return a unit vector of each row's context: what a short line means, its neighbours say."""
+        if self._around is None:
+            number, dimension = self.vectors.shape
+            own = np.zeros((number + 1, dimension), dtype=np.float32)
+            own[:number] = self.vectors * self.alive[:number, None]
+            total = WEIGHTS[0] * own
+            for distance in range(1, REACH + 1):
+                for beside in self.beside[2 * distance - 2 : 2 * distance]:
+                    total += WEIGHTS[distance] * own[beside]
+            lengths = np.linalg.norm(total, axis=1, keepdims=True)
+            self._around = (total / np.maximum(lengths, 1e-9))[:number]
+        return self._around
 
     def in_context(self, own: np.ndarray) -> np.ndarray:
         """Return counts of words as `spread` does, where a question lends its words to the answer."""

@@ -20,8 +20,8 @@ _SATURATION = 1.2  # k1 of BM25: how soon a repeated word stops to count
 _LENGTH = 0.3  # b of BM25: how much a long context is held against a line
 _SPEAKER = 0.4  # for a line said by someone the query names
 _ASKS = 0.2  # against a line that only asks
-_KIN = 0.3  # what a word that means something alike counts, times how alike it is
-_MEANING = 0.06  # per standard deviation of similarity above the mean
+_KIN = 0.25  # what a word that means something alike counts, times how alike it is
+_MEANING = 0.07  # per standard deviation of similarity above the mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,7 @@ def score(
     similarity, around = _likeness(asked, corpus)
     rank = words / top if top > 0 else np.zeros(number, dtype=np.float32)
     usual = around if background is None else _likeness(asked, background.sample)[1]
-    known = (corpus if background is None else background.sample).derived().weights[:-1] > 0
-    rank = rank + _MEANING * _standard(around, usual[known])
+    rank = rank + _MEANING * _standard(around, usual[usual != 0])
     named = _named(asked.text, set(corpus.speakers))
     if named:
         rank += _SPEAKER * np.array([who in named for who in corpus.speakers], dtype=np.float32)
@@ -102,12 +101,10 @@ def score(
 def _likeness(asked: Query, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
     """Return how alike in meaning each row is, and its context; 0 where no vector is known."""
     derived = corpus.derived()
-    number = len(corpus.lines)
-    similarity = np.zeros(number + 1, dtype=np.float32)
-    if asked.vector is not None and derived.vectors.shape[1] == len(asked.vector):
-        similarity[:number] = alike(derived.vectors, asked.vector)
-    around = derived.spread(similarity * derived.seen) / np.maximum(derived.weights, 1e-9)
-    return similarity[:number], around[:number]
+    if asked.vector is None or derived.vectors.shape[1] != len(asked.vector):
+        nothing = np.zeros(len(corpus.lines), dtype=np.float32)
+        return nothing, nothing
+    return alike(derived.vectors, asked.vector), alike(derived.around(), asked.vector)
 
 
 def _words(
