@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from letta_kernel.ids import new_id
@@ -41,7 +41,7 @@ class DemoModel:
     supports_tools = True
     supports_reasoning = True  # one line on why it chose a tool
 
-    def stream(self, request: ChatRequest, cancel: Cancel) -> Iterator[Piece]:
+    def stream(self, request: ChatRequest, cancel: Cancel) -> Generator[Piece, None, None]:
         """Yield the answer word by word, or a tool call, and at last the reply."""
         started = time.perf_counter()
         scene = read(request)
