@@ -21,7 +21,9 @@ _LENGTH = 0.3  # b of BM25: how much a long context is held against a line
 _SPEAKER = 0.4  # for a line said by someone the query names
 _ASKS = 0.2  # against a line that only asks
 _KIN = 0.25  # what a word that means something alike counts, times how alike it is
-_MEANING = 0.07  # per standard deviation of similarity above the mean
+_MEANING = 0.07  # per standard deviation of similarity above the mean, for static vectors
+_MEANING_OF_MODELS = 0.12  # and for those of a language model, which deserve more trust
+_PARTIAL = 0.3  # of all the query's words: what counts as a full match at the least
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Query:
     text: str
     words: dict[str, str]  # each stem, and the word as it was written
     vector: np.ndarray | None
+    meaning: float  # weight of a standard deviation of likeness
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,18 @@ class Scores:
     relevance: np.ndarray
 
 
-def query(text: str, vector: np.ndarray | None) -> Query:
-    """Return *text* as a query; its *vector* is of unit length, None if there is none to be had."""
-    return Query(text, {stem: word for word, stem in terms.words(text)}, vector)
+def query(text: str, vector: np.ndarray | None, static: bool = True) -> Query:
+    """Return *text* as a query.
+
+    Parameters
+    ----------
+    vector
+        Its unit vector, None if there is none to be had.
+    static
+        Whether vectors are mere means of words' vectors, which know no word order.
+    """
+    words = {stem: word for word, stem in terms.words(text)}
+    return Query(text, words, vector, _MEANING if static else _MEANING_OF_MODELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +95,12 @@ def score(
     derived = corpus.derived()
     number = len(corpus.lines)
     words, ideal = _words(asked, corpus, kinship, background)
-    top = float(words[allowed].max(initial=0.0))
+    # A best row that has few of the words is no full match: then meaning decides more.
+    top = max(float(words[allowed].max(initial=0.0)), _PARTIAL * ideal)
     similarity, around = _likeness(asked, corpus)
     rank = words / top if top > 0 else np.zeros(number, dtype=np.float32)
     usual = around if background is None else _likeness(asked, background.sample)[1]
-    rank = rank + _MEANING * _standard(around, usual[usual != 0])
+    rank = rank + asked.meaning * _standard(around, usual[usual != 0])
     named = _named(asked.text, set(corpus.speakers))
     if named:
         rank += _SPEAKER * np.array([who in named for who in corpus.speakers], dtype=np.float32)

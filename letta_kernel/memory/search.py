@@ -107,7 +107,7 @@ class Engine:
         if limit <= 0:
             return []
         vector = self.vectors.if_possible([text])
-        asked = scoring.query(text, None if vector is None else vector[0])
+        asked = scoring.query(text, None if vector is None else vector[0], self.vectors.quick)
         known = self._of(agent_id)
         with known.lock:
             if not 0 < known.seq <= LARGE and offset + limit <= FURTHEST:
