@@ -1,0 +1,240 @@
+"""Sends a run to its front ends and hears what they say: one thread for one live view.
+
+Where a front end shows the widget it gets small numbered changes; elsewhere the whole is published again
+now and then. At the end the saved form takes the place of either, and only then the widget is closed.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import signal
+import threading
+import time
+from typing import Any
+
+from letta_kernel.display.deltas import Deltas
+from letta_kernel.display.html import to_html
+from letta_kernel.display.text import to_text
+from letta_kernel.display.transcript import Transcript
+from letta_kernel.display.widget import LiveWidget
+from letta_kernel.ids import new_id
+
+MIME = "application/vnd.letta.run.v1+json"
+"""The MIME type of a transcript snapshot, for the JupyterLab extension."""
+
+# Seconds a front end gets to say that it shows the widget. The run itself never waits for it.
+_READY_FIRST = 2.5  # nothing is known yet: it may have to load the widget manager first
+_READY_KNOWN = 4.0  # one has answered before in this kernel
+_READY_SILENT = 1.0  # none has answered in earlier runs
+_SILENT_RUNS = 3  # so many runs without an answer: no more widgets in this kernel
+
+# Updates of the widget: quick at first, rarer in a long stream, since each costs some 500 bytes of
+# envelope and the page lays the letters out over the time between two of them.
+_PACE = ((25, 0.04), (60, 0.1), (120, 0.16))  # messages sent so far, seconds between two
+_SLOWEST = 0.4
+_PAUSE_IN_STREAM = 0.12  # no event for so long: what is there is sent at once
+# Updates that publish the whole, where there is no widget.
+_WHOLE_SECONDS = 0.25
+_BYTES_PER_SECOND = 200_000
+
+
+def bundle(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """Return the saved form of a run: our own MIME type, HTML and text, and nothing else."""
+    return {MIME: snapshot, "text/html": to_html(snapshot), "text/plain": to_text(snapshot)}
+
+
+class _FrontEnds:
+    """What this kernel has learned about its front ends, over all its runs."""
+
+    answered = False
+    silent_runs = 0
+
+    @classmethod
+    def worth_a_widget(cls) -> bool:
+        return cls.answered or cls.silent_runs < _SILENT_RUNS
+
+    @classmethod
+    def patience(cls) -> float:
+        if cls.answered:
+            return _READY_KNOWN
+        return _READY_SILENT if cls.silent_runs else _READY_FIRST
+
+
+class Channel:
+    """The thread that shows one transcript in the cell that made it, until `finish`.
+
+    Parameters
+    ----------
+    display_pub
+        IPython's display publisher.
+    transcript
+        What to show; it may grow at any time, and `wake` says that it has.
+    """
+
+    def __init__(self, display_pub: Any, transcript: Transcript) -> None:
+        self._pub = display_pub
+        self._display = {"display_id": new_id("view")}
+        self._transcript = transcript
+        self._deltas = Deltas()
+        self._widget: LiveWidget | None = None
+        self._view: dict[str, Any] = {}  # the MIME type that shows the widget
+        self._by_widget = False  # is the widget what is on screen?
+        self._ready = False  # has a front end said so?
+        self._settled = threading.Event()  # is it known whether one will?
+        self._over = False
+        self._wake = threading.Event()
+        self._last_wake = 0.0
+        self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._asked: dict[str, Any] | None = None
+        self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._runner = threading.current_thread()
+        # The copied context carries which cell's output this is.
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run,
+            args=(self._show,),
+            name="letta-live-view",
+            daemon=True,
+        )
+        self._thread.start()
+
+    # What the run's thread calls.
+
+    def wake(self) -> None:
+        """Say that the transcript has grown."""
+        self._last_wake = time.monotonic()
+        self._wake.set()
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
+        """Show *question* and wait for the answer, interruptibly; None where no front end answers."""
+        while not self._settled.wait(0.05):
+            if not self._thread.is_alive():
+                return None
+        if not self._ready:
+            return None
+        while not self._answers.empty():  # of an earlier question
+            self._answers.get_nowait()
+        self._asked = {**question, "id": new_id("ask")}
+        self.wake()
+        try:
+            while True:
+                try:
+                    return self._answers.get(timeout=0.1)  # short: the stop button gets through
+                except queue.Empty:
+                    continue
+        finally:
+            self._asked = None
+            self.wake()
+
+    def finish(self) -> None:
+        """Publish the saved form and close the widget; returns when that is done."""
+        self._over = True
+        self._wake.set()
+        self._thread.join(10.0)
+
+    # What runs on the view's own thread.
+
+    def _show(self) -> None:
+        try:
+            if _FrontEnds.worth_a_widget():
+                self._open_widget()
+            self._pub.publish({**self._view, **self._saved()}, metadata={}, transient=self._display)
+            self._stream()
+        finally:
+            self._settled.set()
+            self._publish(self._saved())
+            if self._widget is not None:
+                self._widget.close()
+
+    def _open_widget(self) -> None:
+        try:
+            self._widget = LiveWidget(self._receive)
+        except Exception:  # no widgets here: publishing the whole does
+            return
+        self._view = self._widget.bundle
+        self._by_widget = True
+
+    def _receive(self, content: dict[str, Any]) -> None:
+        """Note what a front end said; called on the kernel's message thread."""
+        self._inbox.put(content)
+        self._wake.set()
+
+    def _saved(self) -> dict[str, Any]:
+        return bundle(self._transcript.snapshot())
+
+    def _publish(self, data: dict[str, Any]) -> None:
+        self._pub.publish(data, metadata={}, transient=self._display, update=True)
+
+    def _stream(self) -> None:
+        deadline = time.monotonic() + _FrontEnds.patience()
+        while not self._over:
+            waits = self._by_widget and not self._ready
+            self._wake.wait(max(deadline - time.monotonic(), 0.0) if waits else None)
+            self._wake.clear()
+            self._read_inbox()
+            if self._over:
+                return
+            if self._by_widget and not self._ready and time.monotonic() >= deadline:
+                self._by_widget = False
+                _FrontEnds.silent_runs += 1
+            if not self._by_widget:
+                self._settled.set()
+                data = self._saved()
+                self._publish(data)
+                self._pause(max(_WHOLE_SECONDS, len(data["text/html"]) / _BYTES_PER_SECOND))
+            elif self._ready:
+                self._pause(self._send_changes())
+
+    def _send_changes(self) -> float:
+        """Tell the widget what is new; return how long to wait before the next time."""
+        assert self._widget is not None
+        pause = next((s for sent, s in _PACE if self._deltas.number <= sent), _SLOWEST)
+        change = self._deltas.changes(*self._transcript.follow(), self._asked)
+        if change is not None:
+            self._widget.send({**change, "ms": 0 if self._idle() else int(1000 * pause)})
+        return pause
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self._over and self._inbox.empty() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 0.04))
+            if self._by_widget and self._wake.is_set() and self._idle():
+                return
+
+    def _idle(self) -> bool:
+        return time.monotonic() - self._last_wake > _PAUSE_IN_STREAM
+
+    def _read_inbox(self) -> None:
+        while not self._inbox.empty():
+            content = self._inbox.get_nowait()
+            kind, asked = content.get("kind"), self._asked
+            if kind == "ready":
+                self._welcome()
+            elif kind == "answer" and asked is not None and content.get("ask") == asked["id"]:
+                self._asked = None  # the first answer counts, in every front end
+                self._answers.put(content)
+            elif kind == "stop":
+                self._interrupt()
+
+    def _welcome(self) -> None:
+        """A front end shows the widget, or has missed something: it gets the whole."""
+        assert self._widget is not None
+        if not self._by_widget:  # it came late: show the widget again
+            self._by_widget = True
+            self._publish({**self._view, **self._saved()})
+        self._send_changes()  # for the others, who would miss this number
+        self._widget.send(self._deltas.whole())
+        self._ready = _FrontEnds.answered = True
+        self._settled.set()
+
+    def _interrupt(self) -> None:
+        """Do what the stop button does, if the run is on the main thread and not over."""
+        main = threading.main_thread()
+        if self._over or self._runner is not main or main.ident is None:
+            return
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(main.ident, signal.SIGINT)  # wakes it from sleeps and socket reads
+        else:
+            import _thread
+
+            _thread.interrupt_main()
