@@ -21,7 +21,7 @@ from letta_kernel.store.database import Database
 
 MOST_HITS = 1000
 """A search returns at most so many passages, however many are asked for."""
-_RELEVANT = 0.35  # from here on a passage is worth being shown unasked
+_RELEVANT = 0.4  # from here on a passage is worth being shown unasked
 _CANDIDATES = 12
 
 

@@ -105,7 +105,10 @@ def score(
     if named:
         rank += _SPEAKER * np.array([who in named for who in corpus.speakers], dtype=np.float32)
     rank -= _ASKS * derived.asks[:number]
-    covered = np.clip(words / ideal if ideal > 0 else 0.0 * words, 0, 1)
+    # Common words alone say little, however completely they match: hence the half rare word more.
+    living = len(corpus) if background is None else background.living
+    rarest = math.log(1.0 + (living + 0.5) / 0.5) * (_SATURATION + 1.0)
+    covered = np.clip(words / (ideal + 0.5 * rarest), 0, 1)
     like = np.clip(similarity, 0, 1)
     relevance = covered + like - covered * like  # as if either could make it relevant
     return Scores(rank, relevance)
