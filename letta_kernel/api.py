@@ -154,7 +154,7 @@ class Agent:
         schema = schema_from_source(
             source, function.__name__, namespace=getattr(function, "__globals__", {})
         )
-        tool = Tool(**schema, source=source, **options_of(function))
+        tool = Tool(**schema, source=source, notebook="", **options_of(function))
         saved = self.service.save_tool(tool)
         self.service.attach_tool(self.id, saved.id)
         self._host.functions[saved.name] = function

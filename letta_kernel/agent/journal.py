@@ -35,23 +35,29 @@ class Journal:
         self._fence = 0
         self._closed = threading.Event()
 
-    def open(self, incoming: Sequence[Message], read: Callable[[Tx], T]) -> tuple[list[Message], T]:
+    def open(
+        self, incoming: Sequence[Message], read: Callable[[Tx, bool], T]
+    ) -> tuple[list[Message], T]:
         """Take the agent's lease, write the run and its *incoming* messages, and *read*: one commit.
 
-        Returns the messages with their seq, and what *read* returned; it runs before they are written.
+        *read* is called before anything is written, with whether the agent waits for an approval; what
+        it raises undoes it all. Returns the messages with their seq, and what *read* returned.
 
         Raises
         ------
         AgentBusyError
             Another run of this agent is going on.
         """
+        state = self.state
 
         def work(tx: Tx) -> tuple[list[Message], T]:
-            self._fence = agents.acquire(tx, self.state.id, self._owner, LEASE_SECONDS)
-            runs.recover(tx, self.state.id)
-            found = read(tx)
-            runs.start(tx, self.run)
-            return (messages.append(tx, self.state.id, incoming) if incoming else []), found
+            head = agents.begin(tx, state.id, self._owner, LEASE_SECONDS, len(incoming))
+            self._fence = head.fence
+            if not head.clean:
+                runs.recover(tx, state.id)
+            found = read(tx, head.waiting)
+            runs.start(tx, self.run, head.fence)
+            return messages.append(tx, state.id, incoming, head.seq), found
 
         with Uninterrupted():
             written, found = self.database.run(work)
@@ -68,10 +74,11 @@ class Journal:
         error: str | None = None,
     ) -> list[Message]:
         """Write a step with its messages and, if it is the last, the end of the run: one commit."""
+        waiting = None if end is None else end == "requires_approval"
 
         def work(tx: Tx) -> list[Message]:
-            agents.check_fence(tx, self.state.id, self._fence)
-            written = messages.append(tx, self.state.id, added) if added else []
+            first = self._advance(tx, len(added), end, waiting)
+            written = messages.append(tx, self.state.id, added, first)
             runs.add_step(tx, step)
             self._progress(tx, step.number, usage, end, error)
             return written
@@ -87,9 +94,9 @@ class Journal:
         state = self.state
 
         def work(tx: Tx) -> list[Message]:
-            agents.check_fence(tx, state.id, self._fence)
+            first = self._advance(tx, 1, None)
             agents.set_window(tx, state.id, state.window_start, state.summary_id)
-            return messages.append(tx, state.id, [summary])
+            return messages.append(tx, state.id, [summary], first)
 
         with Uninterrupted():
             return self.database.run(work)
@@ -98,9 +105,27 @@ class Journal:
         """Write the end of a run that ends between steps; does nothing if it was written before."""
         if self._closed.is_set():
             return
+
+        def work(tx: Tx) -> None:
+            self._advance(tx, 0, reason)
+            self._progress(tx, steps, usage, reason, error)
+
         with Uninterrupted():
-            self.database.run(lambda tx: self._progress(tx, steps, usage, reason, error))
+            self.database.run(work)
         self._closed.set()
+
+    def _advance(
+        self, tx: Tx, count: int, end: StopReason | None, waiting: bool | None = None
+    ) -> int:
+        return agents.advance(
+            tx,
+            self.state.id,
+            self._fence,
+            LEASE_SECONDS,
+            count,
+            end=end is not None,
+            waiting=waiting,
+        )
 
     def _progress(
         self, tx: Tx, steps: int, usage: Usage, end: StopReason | None, error: str | None
@@ -120,7 +145,6 @@ class Journal:
         run.ended_at = now()
         run.seconds = (run.ended_at - run.created_at).total_seconds()
         runs.finish(tx, run)
-        agents.release(tx, self.state.id, self._owner)
 
     def _keep_lease(self) -> None:
         # A tool may run for longer than the lease; only another machine would take the agent then.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from letta_kernel.errors import NotFoundError, nearest
 from letta_kernel.memory.archival import Archive
@@ -17,6 +17,8 @@ from letta_kernel.store import agents, settings
 from letta_kernel.store.database import Database, Tx
 
 T = TypeVar("T")
+
+KEPT = 256  # results of reads that are remembered
 
 
 def project_folder(home: Path | str | None = None) -> Path:
@@ -32,6 +34,7 @@ class ServiceBase:
         self.database = Database(self.home)
         self._memories: dict[str, tuple[Archive, Recall]] = {}
         self._lock = threading.Lock()
+        self._reads: dict[Hashable, tuple[tuple[int, ...], Any]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -69,14 +72,29 @@ class ServiceBase:
         return self.do(lambda tx: self._agent(tx, ref))
 
     def _agent(self, tx: Tx, ref: str) -> AgentState:
-        found = agents.find(tx, ref) or agents.get(tx, ref)
+        found = self._kept(
+            tx, ("agent", ref), ("agents",), lambda: agents.find(tx, ref) or agents.get(tx, ref)
+        )
         if found is None:
             names = [state.name for state in agents.list_all(tx)]
             hint = nearest(ref, names) or (
                 f" There is: {', '.join(names[:10])}." if names else " Make one: %agent new NAME."
             )
             raise NotFoundError(f"There is no agent {ref!r}.{hint}")
-        return found
+        return found.model_copy()
+
+    def _kept(self, tx: Tx, key: Hashable, tables: tuple[str, ...], read: Callable[[], T]) -> T:
+        """Return what *read* returns, without reading again while nobody has written to *tables*."""
+        stamp = tx.stamp(*tables)
+        known = self._reads.get(key)
+        if known is not None and stamp is not None and known[0] == stamp:
+            return known[1]
+        value = read()
+        if stamp is not None:
+            if len(self._reads) >= KEPT:
+                self._reads.clear()
+            self._reads[key] = (stamp, value)
+        return value
 
     def _memory_of(self, state: AgentState) -> tuple[Archive, Recall]:
         """Return archival memory and recall for the agent's embedder, one pair per embedder."""

@@ -31,7 +31,6 @@ class Loaded:
     blocks: list[Block]
     tools: list[Tool]
     window: Window
-    messages: int
     passages: int
     spent: float
 
@@ -57,11 +56,17 @@ class Loading(Toolbox):
     def _read(self, tx: Tx, state: AgentState, settings: AgentSettings, chat: ChatModel) -> Loaded:
         spent = runs.cost(tx, agent_id=state.id).cost if settings.budget_total else None
         return Loaded(
-            blocks=blocks.of_agent(tx, state.id),
+            blocks=self._kept(
+                tx,
+                ("blocks", state.id),
+                ("blocks", "agent_blocks"),
+                lambda: blocks.of_agent(tx, state.id),
+            ),
             tools=self._tools(tx, state),
             window=self._window(tx, state, chat),
-            messages=messages.count(tx, state.id),
-            passages=passages.count(tx, state.id),
+            passages=self._kept(
+                tx, ("passages", state.id), ("passages",), lambda: passages.count(tx, state.id)
+            ),
             spent=spent or 0.0,
         )
 
@@ -112,7 +117,15 @@ class Loading(Toolbox):
         known = self._prompts.get(state.id)
         if known is None or known[0] != key:
             prompt = compile_prompt(
-                state, loaded.blocks, messages=loaded.messages, passages=loaded.passages
+                state,
+                loaded.blocks,
+                messages=messages_so_far(loaded.window),
+                passages=loaded.passages,
             )
             known = self._prompts[state.id] = (key, prompt)
         return known[1]
+
+
+def messages_so_far(window: Window) -> int:
+    """Return how many messages the conversation has had, by the number of the newest."""
+    return window.messages[-1].seq if window.messages else 0

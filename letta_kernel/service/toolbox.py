@@ -108,7 +108,12 @@ class Toolbox(ServiceBase):
         return Executor(host, environment=environment, agent_state=state)
 
     def _tools(self, tx: Tx, state: AgentState) -> list[Tool]:
-        attached = tools.of_agent(tx, state.id)
+        attached = self._kept(
+            tx,
+            ("tools", state.id),
+            ("tools", "agent_tools"),
+            lambda: tools.of_agent(tx, state.id),
+        )
         # The code is the truth about core tools: a stored schema may be of an older version.
         current = [core.record(t.name) if t.kind == "core" else t for t in attached]
         return sorted(current, key=lambda tool: tool.kind != "core")

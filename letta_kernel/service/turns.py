@@ -80,13 +80,7 @@ class Turns(Loading):
                 f"A message may have {MAX_MESSAGE:,} characters; this has {len(text):,}. Put long texts "
                 "into archival memory."
             )
-        state, waiting = self.do(lambda tx: self._standing(tx, ref))
-        if waiting:
-            names = ", ".join(call.name for call in waiting)
-            raise InvalidInputError(
-                f"{state.name} waits for your word on {names}: approve or deny it first "
-                "(%agent approve, %agent deny REASON)."
-            )
+        state = self.agent(ref)
         incoming = Message(agent_id=state.id, role=role, content=text)
         return self._run(state, incoming, None, max_steps, model, host, live, cancel)
 
@@ -123,7 +117,7 @@ class Turns(Loading):
 
     def _standing(self, tx: Tx, ref: str) -> tuple[AgentState, list[ToolCall]]:
         state = self._agent(tx, ref)
-        if runs.last_stop_reason(tx, state.id) != "requires_approval":
+        if not agents.is_waiting(tx, state.id):
             return state, []
         return state, pending_calls(messages.window(tx, state.id, state.window_start))
 
@@ -157,7 +151,8 @@ class Turns(Loading):
         if incoming is not None:
             incoming.run_id = journal.run.id
         written, loaded = journal.open(
-            [incoming] if incoming else [], lambda tx: self._read(tx, state, settings, chat)
+            [incoming] if incoming else [],
+            lambda tx, waiting: self._read_for(tx, state, settings, chat, incoming, waiting),
         )
         loaded.window.add(written)
         self._running[journal.run.id] = switch
@@ -178,6 +173,24 @@ class Turns(Loading):
         finally:
             self._running.pop(journal.run.id, None)
             journal.finish(0, Usage(), "error", "The run could not be started.")
+
+    def _read_for(
+        self,
+        tx: Tx,
+        state: AgentState,
+        settings: AgentSettings,
+        chat: ChatModel,
+        incoming: Message | None,
+        waiting: bool,
+    ) -> Loaded:
+        loaded = self._read(tx, state, settings, chat)
+        if waiting and incoming is not None:
+            names = ", ".join(call.name for call in pending_calls(loaded.window.messages))
+            raise InvalidInputError(
+                f"{state.name} waits for your word on {names}: approve or deny it first "
+                "(%agent approve, %agent deny REASON)."
+            )
+        return loaded
 
     def _load(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
@@ -28,8 +29,8 @@ def add(tx: Tx, agent: AgentState) -> AgentState:
     """
     _check_name(tx, agent)
     _AGENTS.insert(tx, [agent])
-    tx.execute("INSERT INTO counters VALUES ($1, 'messages', 0), ($1, 'passages', 0)", (agent.id,))
-    tx.execute("INSERT INTO leases VALUES ($1, NULL, 0, NULL)", (agent.id,))
+    tx.execute("INSERT INTO counters VALUES ($1, 'passages', 0)", (agent.id,))
+    tx.execute("INSERT INTO leases VALUES ($1, NULL, 0, 1, false, NULL)", (agent.id,))
     return agent
 
 
@@ -172,6 +173,76 @@ def acquire(tx: Tx, agent_id: str, owner: str, seconds: float) -> int:
     if changed is None:
         raise Conflict("lease")
     return new
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where an agent's history is written on: the fence of the lease, the next message's number.
+
+    ``waiting``: the last run waits for an approval. ``clean``: the holder before had given the lease back.
+    """
+
+    fence: int
+    seq: int
+    waiting: bool
+    clean: bool
+
+
+def begin(tx: Tx, agent_id: str, owner: str, seconds: float, count: int) -> Head:
+    """Take the lease and *count* message numbers in one statement, as a run begins; see `acquire`."""
+    row = tx.one(
+        "UPDATE leases SET owner = $2, fence = fence + 1, expires_at = $3, next_seq = next_seq + $4"
+        " WHERE agent_id = $1 AND owner IS NULL RETURNING fence, next_seq, waiting",
+        (agent_id, owner, now() + timedelta(seconds=seconds), count),
+    )
+    if row is not None:
+        return Head(int(row[0]), int(row[1]) - count, bool(row[2]), clean=True)
+    fence = acquire(tx, agent_id, owner, seconds)
+    row = tx.one(
+        "UPDATE leases SET next_seq = next_seq + $2 WHERE agent_id = $1 RETURNING next_seq, waiting",
+        (agent_id, count),
+    )
+    assert row is not None
+    return Head(fence, int(row[0]) - count, bool(row[1]), clean=False)
+
+
+def advance(
+    tx: Tx,
+    agent_id: str,
+    fence: int,
+    seconds: float,
+    count: int,
+    *,
+    end: bool = False,
+    waiting: bool | None = None,
+) -> int:
+    """Take *count* message numbers for a step's commit; return the first.
+
+    The lease is prolonged, or given back at the *end* of the run; *waiting* says whether the agent waits
+    for an approval from now on (None: as before).
+
+    Raises
+    ------
+    ConflictError
+        Somebody has taken the agent over since *fence* was given out, or it was deleted.
+    """
+    row = tx.one(
+        "UPDATE leases SET next_seq = next_seq + $3, waiting = coalesce($6::boolean, waiting),"
+        " owner = CASE WHEN $5::boolean THEN NULL ELSE owner END,"
+        " expires_at = CASE WHEN $5::boolean THEN NULL ELSE $4::timestamptz END"
+        " WHERE agent_id = $1 AND fence = $2 AND owner IS NOT NULL RETURNING next_seq",
+        (agent_id, fence, count, now() + timedelta(seconds=seconds), end, waiting),
+    )
+    if row is None:
+        check_fence(tx, agent_id, fence)
+        raise ConflictError("The run had ended already: nothing more was saved.")
+    return int(row[0]) - count
+
+
+def is_waiting(tx: Tx, agent_id: str) -> bool:
+    """Return whether the agent's last run waits for an approval."""
+    row = tx.one("SELECT waiting FROM leases WHERE agent_id = $1", (agent_id,))
+    return bool(row and row[0])
 
 
 def renew(tx: Tx, agent_id: str, owner: str, fence: int, seconds: float) -> None:

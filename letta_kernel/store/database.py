@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import os
+import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,6 +50,17 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 _everyone: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
+OPENED = "(opened)"  # no table's name
+_openings = itertools.count(1)
+_WRITE = re.compile(r"\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+\"?(\w+)", re.IGNORECASE)
+
+
+@lru_cache(maxsize=1024)
+def _written(sql: str) -> str | None:
+    found = _WRITE.match(sql)
+    return found[1].lower() if found else None
+
+
 class CommittedInterrupt(KeyboardInterrupt):
     """The stop button was pressed during a commit, which is done; ``result`` is its value."""
 
@@ -60,9 +75,13 @@ class Tx:
     Parameters are `$1`, `$2`, …; text in them is freed of NUL and lone surrogates.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, writes: Mapping[str, int]
+    ) -> None:
         self._connection: duckdb.DuckDBPyConnection | None = connection
         self._path = path
+        self._writes = writes
+        self.touched: set[str] = set()
         self.failure: BaseException | None = None
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
@@ -81,6 +100,8 @@ class Tx:
     def _run(self, sql: str, params: Sequence[Any], fetch: bool = False) -> list[tuple[Any, ...]]:
         if self._connection is None:
             raise StoreError("This transaction is over: use it only inside Database.run.")
+        if (table := _written(sql)) is not None:
+            self.touched.add(table)
         try:
             self._connection.execute(sql, [clean(value) for value in params])
             return self._connection.fetchall() if fetch else []
@@ -92,6 +113,17 @@ class Tx:
         except KeyboardInterrupt as error:
             self.failure = error
             raise
+
+    def stamp(self, *tables: str) -> tuple[int, ...] | None:
+        """Return what stays the same as long as nobody, in any process, has written to *tables*.
+
+        What was read from them under the same stamp need not be read again. It costs no query: while the
+        lock is held nobody else can write, and a connection opened anew has a new stamp. None where this
+        transaction itself has written to one of them.
+        """
+        if self.touched.intersection(tables):
+            return None
+        return (self._writes[OPENED], *(self._writes[table] for table in tables))
 
     def end(self) -> None:
         """Make this transaction unusable, so that nobody keeps it."""
@@ -131,6 +163,9 @@ class Database:
         self._open_ended = False  # a transaction was begun and may not have been ended
         self._running: int | None = None  # the thread inside a transaction
         self._wanting: dict[int, bool] = {}  # threads that wait for their turn
+        self._writes: Counter[str] = (
+            Counter()
+        )  # commits that touched a table; openings under OPENED
         self._taken = self._last_used = 0.0
         self._watcher: threading.Thread | None = None
 
@@ -190,7 +225,7 @@ class Database:
     def _transact(
         self, connection: duckdb.DuckDBPyConnection, work: Callable[[Tx], T], committed: list[T]
     ) -> None:
-        self._tx = tx = Tx(connection, self.path)
+        self._tx = tx = Tx(connection, self.path, self._writes)
         self._open_ended = True
         try:
             tx.execute("BEGIN")
@@ -203,6 +238,7 @@ class Database:
             with Uninterrupted():
                 tx.execute("COMMIT")
                 self._open_ended = False
+                self._writes.update(tx.touched)
                 committed.append(result)
         finally:
             tx.end()
@@ -249,6 +285,7 @@ class Database:
                 self._taken = time.monotonic()
                 self._connection = migrations.open_database(self.path, _SETTINGS, self.patience)
                 self._identity = identity(self.path)
+                self._writes[OPENED] = next(_openings)
         except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:
             self._shut()
             raise problems.explain(error, self.path) from error

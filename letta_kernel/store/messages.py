@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import Message, ToolCall
-from letta_kernel.store import counters, indexes
+from letta_kernel.store import indexes
 from letta_kernel.store.database import Tx
 from letta_kernel.store.rows import Table, Where
 
 _MESSAGES = Table("messages", Message, json=("thinking",), parts={"tool_calls": ToolCall})
 
 
-def append(tx: Tx, agent_id: str, messages: Sequence[Message]) -> list[Message]:
+def append(
+    tx: Tx, agent_id: str, messages: Sequence[Message], first: int | None = None
+) -> list[Message]:
     """Add *messages* to an agent's history, in this order.
+
+    Parameters
+    ----------
+    first
+        The number of the first one, where the writer has taken numbers already (`agents.begin`).
 
     Returns
     -------
@@ -23,7 +31,14 @@ def append(tx: Tx, agent_id: str, messages: Sequence[Message]) -> list[Message]:
     """
     if not messages:
         return []
-    first = counters.take(tx, agent_id, "messages", len(messages))
+    if first is None:
+        row = tx.one(
+            "UPDATE leases SET next_seq = next_seq + $2 WHERE agent_id = $1 RETURNING next_seq",
+            (agent_id, len(messages)),
+        )
+        if row is None:
+            raise NotFoundError(f"There is no agent {agent_id}.")
+        first = int(row[0]) - len(messages)
     stored = [
         _MESSAGES.as_stored(message.model_copy(update={"agent_id": agent_id, "seq": seq}))
         for seq, message in enumerate(messages, start=first)
@@ -128,5 +143,6 @@ def last(tx: Tx, agent_id: str) -> Message | None:
 
 def clear(tx: Tx, agent_id: str) -> int:
     """Delete an agent's whole history and return how many messages that was. Indexes are told."""
+    tx.execute("UPDATE leases SET waiting = false WHERE agent_id = $1", (agent_id,))
     indexes.announce(tx, agent_id, "messages", "delete", [None])
     return len(tx.query("DELETE FROM messages WHERE agent_id = $1 RETURNING seq", (agent_id,)))

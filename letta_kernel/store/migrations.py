@@ -49,6 +49,8 @@ MIGRATIONS: list[str] = [
         agent_id text PRIMARY KEY,
         owner text,
         fence bigint NOT NULL,
+        next_seq bigint NOT NULL,
+        waiting boolean NOT NULL,
         expires_at timestamptz
     );
     CREATE TABLE counters (

@@ -27,12 +27,14 @@ class ToolStats:
     last_error: str | None
 
 
-def start(tx: Tx, run: Run) -> Run:
-    """Insert a run that begins now."""
-    row = tx.one("SELECT fence FROM leases WHERE agent_id = $1", (run.agent_id,))
-    if row is None:
-        raise NotFoundError(f"There is no agent {run.agent_id}.")
-    _RUNS.insert(tx, [run], fence=row[0])
+def start(tx: Tx, run: Run, fence: int | None = None) -> Run:
+    """Insert a run that begins now; *fence* is its lease's, read if it is not given."""
+    if fence is None:
+        row = tx.one("SELECT fence FROM leases WHERE agent_id = $1", (run.agent_id,))
+        if row is None:
+            raise NotFoundError(f"There is no agent {run.agent_id}.")
+        fence = int(row[0])
+    _RUNS.insert(tx, [run], fence=fence)
     return run
 
 
@@ -56,15 +58,6 @@ def page(tx: Tx, agent_id: str | None, limit: int = 50, before: str | None = Non
         where.beyond("runs", "created_at", "<", before)
     tail = f"{where} ORDER BY created_at DESC, id DESC LIMIT {where.place(limit)}"
     return _RUNS.select(tx, tail, where.params)
-
-
-def last_stop_reason(tx: Tx, agent_id: str) -> str | None:
-    """Return why the agent's newest run ended; None if it never ran, or runs still."""
-    row = tx.one(
-        "SELECT stop_reason FROM runs WHERE agent_id = $1 ORDER BY created_at DESC LIMIT 1",
-        (agent_id,),
-    )
-    return None if row is None else row[0]
 
 
 def add_step(tx: Tx, step: Step) -> Step:

@@ -119,7 +119,7 @@ def test_deleting_takes_all_that_is_only_its_own(database: Database, ada: AgentS
         for table in ("messages", "passages", "index_marks", "leases"):
             left = tx.query(f"SELECT DISTINCT agent_id FROM {table}")
             assert left == [(bob.id,)], table
-        assert tx.query("SELECT DISTINCT owner_id FROM counters WHERE kind = 'messages'") == [
+        assert tx.query("SELECT DISTINCT owner_id FROM counters WHERE kind = 'passages'") == [
             (bob.id,)
         ]
         for index in ("p-index", "m-index"):  # the indexes are told, each once
