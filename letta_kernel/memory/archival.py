@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import LOCAL_USER, new_id, now
-from letta_kernel.memory import chunking, dates
+from letta_kernel.memory import chunking, dates, terms
 from letta_kernel.memory.index import Index
 from letta_kernel.memory.search import Engine, Filter
 from letta_kernel.memory.vectors import Vectors
@@ -21,7 +21,7 @@ from letta_kernel.store.database import Database
 
 MOST_HITS = 1000
 """A search returns at most so many passages, however many are asked for."""
-_RELEVANT = 0.4  # from here on a passage is worth being shown unasked
+_RELEVANT = 0.5  # from here on a passage is worth being shown unasked
 _CANDIDATES = 12
 
 
@@ -153,11 +153,12 @@ class Archive:
 
         Only passages that match well are returned, so often none. A token is counted as 4 characters.
         """
-        if not text.strip():
-            return []
+        text = text[:2000]
+        if all(stem in terms.COMMON for stem in terms.terms(text)):
+            return []  # "thanks a lot", "go on": it asks for nothing
         hits = []
         room = budget_tokens * 4
-        for hit in self.search(agent_id, text[:2000], top_k=_CANDIDATES):
+        for hit in self.search(agent_id, text, top_k=_CANDIDATES):
             size = len(hit.passage.content) + 40  # its timestamp
             if hit.score >= _RELEVANT and size <= room:
                 hits.append(hit)

@@ -125,7 +125,7 @@ class Index:
             self._compare(name)
             self._checked = name
         added = 0
-        behind = self.database.run(lambda tx: indexes.behind(tx, name, self.kind))
+        behind = self.database.run(lambda tx: lines.behind(tx, self.kind, name))
         for agent_id, mark, newest in behind:
             if newest - mark < least:
                 continue

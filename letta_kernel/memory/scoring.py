@@ -23,6 +23,7 @@ _ASKS = 0.2  # against a line that only asks
 _KIN = 0.25  # what a word that means something alike counts, times how alike it is
 _MEANING = 0.07  # per standard deviation of similarity above the mean, for static vectors
 _MEANING_OF_MODELS = 0.12  # and for those of a language model, which deserve more trust
+_FULL = 1.6  # times the share that a line gets which has a word once is a full match
 _PARTIAL = 0.3  # of all the query's words: what counts as a full match at the least
 
 
@@ -94,23 +95,19 @@ def score(
     """
     derived = corpus.derived()
     number = len(corpus.lines)
-    words, ideal = _words(asked, corpus, kinship, background)
+    words = _words(asked, corpus, kinship, background)
     # A best row that has few of the words is no full match: then meaning decides more.
-    top = max(float(words[allowed].max(initial=0.0)), _PARTIAL * ideal)
+    top = max(float(words.points[allowed].max(initial=0.0)), _PARTIAL * words.most)
+    rank = words.points / top if top > 0 else np.zeros(number, dtype=np.float32)
     similarity, around = _likeness(asked, corpus)
-    rank = words / top if top > 0 else np.zeros(number, dtype=np.float32)
     usual = around if background is None else _likeness(asked, background.sample)[1]
     rank = rank + asked.meaning * _standard(around, usual[usual != 0])
     named = _named(asked.text, set(corpus.speakers))
     if named:
         rank += _SPEAKER * np.array([who in named for who in corpus.speakers], dtype=np.float32)
     rank -= _ASKS * derived.asks[:number]
-    # Common words alone say little, however completely they match: hence the half rare word more.
-    living = len(corpus) if background is None else background.living
-    rarest = math.log(1.0 + (living + 0.5) / 0.5) * (_SATURATION + 1.0)
-    covered = np.clip(words / (ideal + 0.5 * rarest), 0, 1)
     like = np.clip(similarity, 0, 1)
-    relevance = covered + like - covered * like  # as if either could make it relevant
+    relevance = words.covered + like - words.covered * like  # as if either could make it relevant
     return Scores(rank, relevance)
 
 
@@ -123,25 +120,44 @@ def _likeness(asked: Query, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
     return alike(derived.vectors, asked.vector), alike(derived.around(), asked.vector)
 
 
+@dataclass(slots=True)
+class _Words:
+    """What a query's words give to each row."""
+
+    points: np.ndarray  # BM25 over the row in its context
+    most: float  # what a row with every word, often, would get
+    covered: np.ndarray  # from 0 to 1, how much of what the query asks for the row has
+
+
 def _words(
     asked: Query, corpus: Corpus, kinship: Kinship | None, background: Background | None
-) -> tuple[np.ndarray, float]:
-    """Return BM25 over each row in its context, and what a row with every word would get."""
+) -> _Words:
     number = len(corpus.lines)
-    total = np.zeros(number + 1, dtype=np.float32)
-    ideal = 0.0
+    living = len(corpus) if background is None else background.living
+    rarest = _rarity(0.0, living)
+    found = _Words(np.zeros(number, np.float32), 0.0, np.zeros(number, np.float32))
+    worth_of_all = 0.0
     kin = kinship.of(asked.words) if kinship is not None else {}
     for word in asked.words:
-        points, best = _word(word, corpus, background)
-        ideal += best
+        shares, rarity = _word(word, corpus, background)
+        points = rarity * shares
         for other, likeness in kin.get(word, ()):
-            points = np.maximum(points, _KIN * likeness * _word(other, corpus, background)[0])
-        total += points
-    return total[:number], ideal
+            its_shares, its_rarity = _word(other, corpus, background)
+            points = np.maximum(points, _KIN * likeness * its_rarity * its_shares)
+            shares = np.maximum(shares, _KIN * likeness * its_shares)
+        # Where all lines speak of one thing its name tells none from another, yet they are relevant.
+        worth = max(rarity / rarest, 0.0 if word in terms.COMMON else 0.5)
+        worth_of_all += worth
+        found.points += points
+        found.most += rarity
+        found.covered += worth * np.minimum(1.0, _FULL * shares)
+    # Common words alone say little, however completely they match.
+    found.covered /= worth_of_all + 0.4
+    return found
 
 
 def _word(word: str, corpus: Corpus, background: Background | None) -> tuple[np.ndarray, float]:
-    """Return what *word* gives to each row, and what it gives at most."""
+    """Return how much of a word's worth each row gets, below 1, and how rare the word is."""
     derived = corpus.derived()
     times = corpus.words(word)
     having, living = float(np.count_nonzero(times)), len(corpus)
@@ -152,10 +168,13 @@ def _word(word: str, corpus: Corpus, background: Background | None) -> tuple[np.
         living = background.living
         having = min(living, max(having, share * living))
         mean_length = sample.derived().mean_length
-    rarity = math.log(1.0 + (living - having + 0.5) / (having + 0.5))
     norm = 1.0 - _LENGTH + _LENGTH * derived.lengths / mean_length
-    most = rarity * (_SATURATION + 1.0)
-    return most * times / (times + _SATURATION * norm), most
+    shares = times / (times + _SATURATION * norm)
+    return shares[:-1], _rarity(having, living)
+
+
+def _rarity(having: float, living: int) -> float:
+    return math.log(1.0 + (living - having + 0.5) / (having + 0.5))
 
 
 def _standard(values: np.ndarray, usual: np.ndarray) -> np.ndarray:

@@ -29,7 +29,20 @@ _STOP = """a about also am an and are aren as at be been being but by can could 
 STOP_WORDS = frozenset(_STOP.split())
 """English words that say nothing about what a text is about."""
 
-_stemmer = snowballstemmer.stemmer("english")
+_EVERYDAY = """actually ago agree again already always amazing another anything ask away awesome bad
+    bit call came care case change come continue cool course day different easy else end enough even
+    ever every everything feel few file find fine first fix forget found fun general give glad go going
+    gone gonna good got great guess guy happen happy hard help hello here hey hi hope idea important
+    keep kind know last later learn least less let life like little ll long look lot love made make
+    many maybe mean mention mind moment more morning most much must need never new next nice night now
+    ok okay old one only other part people please plan point possible pretty problem put question
+    quick ready remember right run said same say see seem send set show simple small so some someone
+    something soon sorry sort sound start still stop stuff sure take talk tell thank thanks thing
+    think though thought time today together told tomorrow tonight too try turn two understand use
+    usually ve wait want way week well while wish word work world wow write wrong yeah year yes
+    yesterday yet"""
+
+_stemmer = _stemmer = snowballstemmer.stemmer("english")
 _stemming = threading.Lock()  # the stemmer keeps its word in itself
 
 
@@ -39,6 +52,9 @@ def stem(word: str) -> str:
     with _stemming:
         return str(_stemmer.stemWord(word))
 
+
+COMMON = frozenset(stem(word) for word in _EVERYDAY.split())
+"""Stems of words people use whatever they talk about: they order lines, but make none relevant."""
 
 _MONTHS = "january february march april may june july august september october november december"
 _DAYS = "monday tuesday wednesday thursday friday saturday sunday"

@@ -52,9 +52,20 @@ def of_ids(tx: Tx, kind: Kind, agent_id: str, ids: Sequence[str]) -> list[Line]:
 
 
 def newest(tx: Tx, kind: Kind, agent_id: str) -> int:
-    """Return the newest seq ever given to a passage or message of an agent, 0 if none was."""
-    row = tx.one("SELECT value FROM counters WHERE owner_id = $1 AND kind = $2", (agent_id, kind))
-    return int(row[0]) if row else 0
+    """Return the newest seq among an agent's passages or messages, 0 if it has none."""
+    row = tx.one(f"SELECT max(seq) FROM {kind} WHERE agent_id = $1", (agent_id,))
+    return int(row[0] or 0) if row else 0
+
+
+def behind(tx: Tx, kind: Kind, index_name: str) -> list[tuple[str, int, int]]:
+    """Return (agent id, mark, newest seq) of every agent with rows an index lacks."""
+    rows = tx.query(
+        f"SELECT t.agent_id, coalesce(m.seq, 0), t.newest FROM (SELECT agent_id, max(seq) AS newest"
+        f" FROM {kind} GROUP BY agent_id) t LEFT JOIN index_marks m ON m.agent_id = t.agent_id"
+        " AND m.index_name = $1 WHERE t.newest > coalesce(m.seq, 0) ORDER BY t.agent_id",
+        (index_name,),
+    )
+    return [(str(agent), int(mark), int(last)) for agent, mark, last in rows]
 
 
 def marked(tx: Tx, kind: Kind, index_name: str) -> int:

@@ -11,6 +11,8 @@ import pytest
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.recall import Recall
 from letta_kernel.models.embedding import Embedder, embedder
+from letta_kernel.records import AgentState
+from letta_kernel.store import agents
 from letta_kernel.store.database import Database
 
 
@@ -34,5 +36,8 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     database = Database(tmp_path / "home")
+    for name in ("ada", "bob"):
+        state = AgentState(id=f"agent-{name}", name=name)
+        database.run(lambda tx, state=state: agents.add(tx, state))
     yield Project(tmp_path / "home", database)
     database.close()
