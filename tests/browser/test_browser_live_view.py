@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from browser_lab import ARTIFACTS, Lab, run_all, set_theme
 from nbformat.v4 import new_code_cell
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Page, Request, expect
+
+from letta_kernel.display.html import to_html
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "display"))
+from hostile_run import hostile_run  # noqa: E402
+from hostile_strings import HOSTILE  # noqa: E402
+
 PREPARE = f"""
 import sys, time
 sys.path.insert(0, {str(HERE.parent / "display")!r})
@@ -133,29 +140,15 @@ def test_the_stop_button_of_the_view(lab: Lab, page: Page) -> None:
     expect(page.locator(".lkw")).to_have_count(0)
 
 
-def test_two_pages_on_one_notebook_agree(lab: Lab, page: Page, browser: Browser) -> None:
-    address = lab.write("two.ipynb", new_code_cell(PREPARE), new_code_cell(START + PAY))
-    page.goto(address)
-    other_context = browser.new_context()
-    other = other_context.new_page()
-    try:
-        other.goto(address.replace("/two/", "/two-b/"))
-        other.wait_for_function(
-            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-        )
-        page.wait_for_function(
-            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-        )
-        # Outputs go to the page that ran the cell; the other one opens a second view of the same model.
-        run_all(page)
-        expect(page.get_by_role("group", name="Approval")).to_be_visible()
-        page.evaluate("() => window.jupyterapp.commands.execute('notebook:create-output-view')")
-        asks = page.get_by_role("group", name="Approval")
-        expect(asks).to_have_count(2)
-        asks.nth(1).get_by_role("button", name="Approve").click()
-        expect(asks).to_have_count(0)
-    finally:
-        other_context.close()
+def test_two_views_of_one_run_agree(lab: Lab, page: Page) -> None:
+    open_and_run(lab, page, "two.ipynb", START + PAY)
+    asks = page.get_by_role("group", name="Approval")
+    expect(asks).to_have_count(1)
+    page.evaluate("() => void window.jupyterapp.commands.execute('notebook:create-output-view')")
+    expect(asks).to_have_count(2)
+    asks.nth(1).get_by_role("button", name="Approve").click()
+    expect(asks).to_have_count(0)
+    expect(page.locator(".lkw")).to_have_count(0)
 
 
 def test_long_output_follows_the_end_unless_the_reader_scrolled_up(lab: Lab, page: Page) -> None:
@@ -183,6 +176,7 @@ def test_hostile_text_does_nothing_in_the_page(lab: Lab, page: Page) -> None:
         + """
 from hostile_strings import HOSTILE
 with view:
+    view.ask("Begin?")
     for n, (name, text) in enumerate(HOSTILE.items()):
         text = text[:20_000]
         call = f"c{n}"
@@ -207,13 +201,27 @@ with view:
     page.on("dialog", dismiss)
     open_and_run(lab, page, "hostile.ipynb", code)
     live = page.locator(".lkw")
+    live.get_by_role("button", name="Answer").click()
     expect(live).to_contain_text("that was all of it", timeout=60_000)
     assert live.evaluate(HARMFUL) == []
     assert live.evaluate("root => root.scrollWidth <= root.clientWidth + 1")
-    live.get_by_role("button", name="Answer").click()
-    expect(live).to_have_count(0)
-    output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
-    expect(output).to_contain_text("that was all of it")
+    assert dialogs == []
+
+
+@pytest.mark.usefixtures("requests_elsewhere")
+def test_the_saved_html_of_hostile_text_does_nothing_in_a_page(page: Page) -> None:
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    page.set_content("<main style='width:700px'></main>")
+    for text in HOSTILE.values():
+        html = to_html(hostile_run(text).snapshot())
+        page.evaluate("html => { document.querySelector('main').innerHTML = html; }", html)
+        page.evaluate("() => document.querySelectorAll('details').forEach(d => (d.open = true))")
+        run = page.locator(".letta-run")
+        expect(run).to_have_count(1)
+        assert run.evaluate(HARMFUL) == []
+        assert run.evaluate("run => run.getBoundingClientRect().width <= 700")
+        expect(page.locator("main > *")).to_have_count(1)  # nothing got out of the run's own box
     assert dialogs == []
 
 

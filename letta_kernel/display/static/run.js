@@ -23,11 +23,20 @@ function button(text, name, act) {
 /** Keeps a scrolling box at its end unless the reader has scrolled up. */
 function follow(box) {
   let atEnd = true;
-  box.addEventListener("scroll", () => {
-    atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 24;
-  });
+  let top = 0;
+  let height = 0;
+  const look = () => {
+    // A box that shrank moves up by itself; that is nobody's wish.
+    if (box.scrollTop < top - 1 && box.scrollHeight >= height) atEnd = false;
+    else if (box.scrollHeight - box.scrollTop - box.clientHeight < 4) atEnd = true;
+    top = box.scrollTop;
+    height = box.scrollHeight;
+  };
+  box.addEventListener("scroll", look);
   return () => {
+    look();
     if (atEnd) box.scrollTop = box.scrollHeight;
+    top = box.scrollTop;
   };
 }
 
@@ -344,6 +353,7 @@ class View {
     this.head = el("div", "lkw-head");
     this.stop = button("Stop", "lkw-stop", () => this.send({ kind: "stop" }));
     this.stop.title = "Stop this run; what was said so far is kept";
+    this.stop.setAttribute("aria-label", "Stop");
     this.stop.dataset.lmSuppressShortcuts = "true";
     this.list = el("div", "lkw-list");
     this.list.setAttribute("role", "log");
