@@ -59,6 +59,14 @@ class AgentSettings(BaseModel):
         return {name: value for name, value in chosen if value is not None}
 
 
+def shown(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return *settings* as they may be shown: of environment variables only the names."""
+    names = settings.get("environment")
+    if not isinstance(names, dict):
+        return dict(settings)
+    return {**settings, "environment": ", ".join(f"{name}=…" for name in names)}
+
+
 def check_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return *settings* validated and coerced; raise `InvalidInputError` naming the first bad one."""
     try:

@@ -291,6 +291,12 @@ class Tape:
             for entry in self.entries:
                 entry.served = False
 
+    def next_model(self) -> str:
+        """Return the model that answered the first call that has not been replayed yet."""
+        with self._lock:
+            waiting = (entry for entry in self.entries if not entry.served)
+            return next(waiting, self.entries[-1]).asked.model
+
     def find(self, asked: _Asked) -> _Entry:
         """Return the next recorded answer to this call.
 

@@ -6,7 +6,7 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.agent.settings import AgentSettings, shown
 from letta_kernel.display import panels
 from letta_kernel.display.tables import Panel, table
 from letta_kernel.errors import InvalidInputError, nearest
@@ -90,7 +90,7 @@ def show(session: Session, given: Arguments) -> Any:
     facts = {
         "answers now": answers,
         "tools": ", ".join(tool.name for tool in service.tools(agent.id)),
-        "settings": ", ".join(f"{key}={value}" for key, value in agent.settings.items()),
+        "settings": ", ".join(f"{key}={value}" for key, value in shown(agent.settings).items()),
         "project": str(session.home),
     }
     return panels.agent_card(agent, service.blocks(agent.id), facts)
@@ -141,8 +141,9 @@ def set_value(session: Session, given: Arguments) -> Any:
         raise InvalidInputError(f"{key} needs a value: %agent set {key} VALUE (or 'default').")
     changes = {key: _field(key, value)} if key in FIELDS else {"settings": {key: _typed(value)}}
     changed = session.service.update_agent(agent.id, **changes)
-    shown = getattr(changed, key) if key in FIELDS else changed.settings.get(key, "default")
-    return f"{changed.name}: {key} is {shown!r} now."
+    if key in FIELDS:
+        return f"{changed.name}: {key} is {getattr(changed, key)!r} now."
+    return f"{changed.name}: {key} is {shown(changed.settings).get(key, 'default')!r} now."
 
 
 @command("reset", OTHER, summary="forget the conversation; memory, archive and tools stay")
@@ -232,8 +233,9 @@ def _settings(agent: AgentState) -> Panel:
         rows.append(
             [name, textwrap.shorten(str(value), 200) if value not in (None, "") else "", ""]
         )
+    values = shown(agent.settings)
     for name, field in AgentSettings.model_fields.items():
-        rows.append([name, agent.settings.get(name, ""), field.description or ""])
+        rows.append([name, values.get(name, ""), field.description or ""])
     return table(["setting", "value", "what it is"], rows, title=f"Settings of {agent.name}")
 
 

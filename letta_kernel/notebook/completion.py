@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 _CELL = "%%agent"
 _LINE = "%agent"
+_MOST_FILES = 100
 
 
 def complete(session: Session, before: str) -> tuple[str, list[str]]:
@@ -72,8 +75,11 @@ def _words(
             at += option.kind != "flag" and "=" not in done[at]
         at += 1
     offered: list[str] = []
+    if arguments and arguments[-1].rest:  # takes as many words as one likes
+        positional = min(positional, len(arguments) - 1)
     if positional < len(arguments) and not fragment.startswith("-"):
-        offered += _values(session, arguments[positional].values)
+        kind = arguments[positional].values
+        offered += _files(fragment) if kind == "file" else _values(session, kind)
     return offered + [name for name in known if name not in used]
 
 
@@ -105,6 +111,13 @@ def _values(session: Session, kind: str) -> list[str]:
     if kind == "passage":
         return [passage.id for passage in session.service.passages(agent.id)]
     return []
+
+
+def _files(fragment: str) -> list[str]:
+    """Return the files and folders whose path begins with *fragment*."""
+    begun = fragment.lstrip("'\"")
+    found = sorted(glob.glob(glob.escape(begun) + "*"))[:_MOST_FILES]
+    return [f"{path}/" if os.path.isdir(path) else path for path in found]
 
 
 def _quoted(word: str) -> str:

@@ -42,6 +42,11 @@ class Functions:
         self._definitions: dict[str, str] = {}  # what earlier cells defined, by name
         self._inputs_read = 0
 
+    @property
+    def notebook(self) -> str:
+        """Which notebook this is; empty where nothing says."""
+        return self._session.notebook
+
     def live_function(self, tool: Tool) -> Callable[..., Any] | None:
         """Return the function behind *tool* if its cell ran in this kernel with this very source."""
         live = self._live.get(tool.name)

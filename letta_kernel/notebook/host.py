@@ -17,6 +17,11 @@ class NotebookHost:
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
 
+    @property
+    def notebook(self) -> str | None:
+        """The notebook whose runs these are, for counting costs; None where nothing names it."""
+        return self._functions.notebook or None
+
     def lookup(self, tool: Tool) -> Callable[..., Any] | None:
         """Return the live function behind *tool*; None if its cell has not run in this kernel.
 

@@ -139,9 +139,18 @@ def archival_delete(session: Session, given: Arguments) -> str:
     return "Deleted."
 
 
-@command("context", options=(AGENT,), summary="what the model sees, and how full its window is")
-def context(session: Session, given: Arguments) -> Panel:
+@command(
+    "context",
+    options=(Option("--text", "flag", "the exact text of each part"), AGENT),
+    summary="what the model sees, and how full its window is",
+)
+def context(session: Session, given: Arguments) -> Panel | None:
     """Show the context window part by part."""
     agent = session.agent(given.option("agent"))
     report = session.service.context(agent.id)
+    if given.option("text"):
+        for part in report.parts:
+            if part.text:
+                print(f"=== {part.name} ({part.tokens:,} tokens)\n{part.text}\n")
+        return None
     return panels.context_panel(report.parts, report.window, report.model)

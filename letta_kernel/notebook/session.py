@@ -10,7 +10,7 @@ from typing import Any
 
 from letta_kernel.api import service_for
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, nearest
-from letta_kernel.notebook import commands, memory_commands, registry, run
+from letta_kernel.notebook import commands, memory_commands, registry, run, run_commands
 from letta_kernel.notebook.completion import complete
 from letta_kernel.notebook.fill import fill
 from letta_kernel.notebook.functions import Functions
@@ -21,7 +21,7 @@ from letta_kernel.records import AgentState
 from letta_kernel.service import AgentService
 from letta_kernel.service.base import project_folder
 
-__all__ = ["Session", "commands", "memory_commands"]  # the last two register themselves
+__all__ = ["Session", "commands", "memory_commands", "run_commands"]  # they register themselves
 
 CELL_ARGUMENTS = (Argument("name", required=False, values="agent"),)
 CELL_OPTIONS = (
@@ -48,6 +48,7 @@ class Session:
     def __init__(self, shell: Any, cells_without: set[str]) -> None:
         self.shell = shell
         self.shared_tools: list[str] = []  # ids of the tools every agent made here gets
+        self.tape = ""  # what is being recorded or replayed, in a sentence
         self.last_error = ""  # the traceback of the last thing that went wrong inside
         self.functions = Functions(self, cells_without)
         self.host = NotebookHost(self.functions)

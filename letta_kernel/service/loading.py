@@ -16,6 +16,7 @@ from letta_kernel.models.base import ChatModel
 from letta_kernel.models.prompted import PromptedTools
 from letta_kernel.models.registry import choose_model, open_model
 from letta_kernel.records import AgentState, Block, Tool
+from letta_kernel.service.tapes import Tapes
 from letta_kernel.service.toolbox import Toolbox
 from letta_kernel.store import blocks, messages, passages, runs
 from letta_kernel.store.database import Tx
@@ -35,7 +36,7 @@ class Loaded:
     spent: float
 
 
-class Loading(Toolbox):
+class Loading(Toolbox, Tapes):
     """The part of the service that gets agents ready to run."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -46,9 +47,13 @@ class Loading(Toolbox):
     def _open_model(
         self, state: AgentState, settings: AgentSettings, override: str | None = None
     ) -> ChatModel:
-        chat = open_model(
-            choose_model(override or state.model), fallbacks=tuple(settings.fallbacks)
-        )
+        chosen = override or state.model
+        if self.stand_in is not None:
+            chat = self.stand_in(chosen)
+        else:
+            chat = open_model(choose_model(chosen), fallbacks=tuple(settings.fallbacks))
+            if self.wrap_model is not None:
+                chat = self.wrap_model(chat)
         if settings.context_window:
             chat.context_window = min(chat.context_window, settings.context_window)
         return chat if chat.supports_tools else PromptedTools(chat)

@@ -24,7 +24,6 @@ from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Usage
 from letta_kernel.models.base import Cancel, ChatModel
-from letta_kernel.models.registry import choose_model
 from letta_kernel.records import AgentState, Run, Step
 from letta_kernel.service.loading import Loaded, Loading
 from letta_kernel.store import agents, messages, runs
@@ -291,7 +290,7 @@ class Turns(Loading):
 
     def model_of(self, ref: str) -> str:
         """Return the name of the model that would answer now."""
-        return choose_model(self.agent(ref).model)
+        return self._model_name(self.agent(ref).model)
 
     def history(self, ref: str, limit: int = 50, before: int | None = None) -> list[Message]:
         """Return the newest *limit* messages (before seq *before*), oldest first."""

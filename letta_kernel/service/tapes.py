@@ -1,0 +1,89 @@
+"""Recording what models answer, and answering from a recording: for every run of one service."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.models.base import ChatModel, ModelError
+from letta_kernel.models.record import RecordingModel, ReplayModel, Tape
+from letta_kernel.models.registry import choose_model
+from letta_kernel.service.base import ServiceBase
+
+
+class Tapes(ServiceBase):
+    """The part of the service that stands between agents and their models.
+
+    Attributes
+    ----------
+    wrap_model
+        Is given every model that is opened, and returns the one to use in its place.
+    stand_in
+        Answers instead of any model: is given the name the agent or the person chose (None: none was
+        chosen) and returns what to use. No model is looked for then.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.wrap_model: Callable[[ChatModel], ChatModel] | None = None
+        self.stand_in: Callable[[str | None], ChatModel] | None = None
+
+    def record(self, file: str | os.PathLike[str]) -> Path | None:
+        """Write down all model calls from now on, in a recording that begins anew.
+
+        Returns
+        -------
+        Path or None
+            Where an older recording of this name was put, if there was one.
+
+        Raises
+        ------
+        InvalidInputError
+            The file is something else than a recording, or cannot be written. Nothing is changed.
+        """
+        path = Path(file).expanduser().resolve()
+        aside = None
+        if path.is_dir():
+            raise InvalidInputError(f"{path} is a folder; name a file to record into.")
+        if path.exists() and path.stat().st_size:
+            try:
+                Tape(path)
+            except ModelError as error:
+                raise InvalidInputError(
+                    f"{path.name} exists and is no recording; choose another name. ({error})"
+                ) from None
+            aside = path.with_name(f"{path.name}~")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if aside is not None:
+                path.replace(aside)
+            path.touch()
+        except OSError as problem:
+            raise InvalidInputError(f"{path} cannot be written: {problem.strerror}.") from None
+        self.stand_in = None
+        self.wrap_model = lambda model: RecordingModel(model, path)
+        return aside
+
+    def replay(self, file: str | os.PathLike[str]) -> Tape:
+        """Answer from a recording from now on: no model, key or network is needed.
+
+        Raises
+        ------
+        ModelError
+            The file cannot be read or is no recording. Nothing is changed.
+        """
+        tape = Tape(Path(file).expanduser().resolve())
+        self.wrap_model = None
+        self.stand_in = lambda name: ReplayModel(tape, name or tape.next_model())
+        return tape
+
+    def end_tape(self) -> None:
+        """Record and replay no more."""
+        self.wrap_model = self.stand_in = None
+
+    def _model_name(self, chosen: str | None) -> str:
+        """Return the name of the model that would answer, *chosen* or None being what was asked for."""
+        return self.stand_in(chosen).name if self.stand_in else choose_model(chosen)

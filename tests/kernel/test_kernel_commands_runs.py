@@ -1,0 +1,143 @@
+"""`%agent cost`, `compact`, `context --text`, `record` and `replay`, and settings nobody may see."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kernel_notebook import Notebook
+from scripted_server import ScriptedServer
+
+STORY = [
+    "%agent new ada --human Kim",
+    '''
+def boiling(tea: str, cups: int = 1) -> str:
+    """How hot the water has to be.
+
+    Args:
+        tea: The kind of tea.
+        cups: How many cups.
+    """
+    return f"{tea}: {70 + cups} degrees"
+''',
+    "%%agent\nHow hot for sencha, two cups? And my name is Kim.",
+    "%%agent\nThank you.",
+]
+
+
+def tell(notebook: Notebook, story: list[str]) -> list[dict[str, object]]:
+    """Run the cells and return what the agent said and did."""
+    said = []
+    for code in story:
+        ran = notebook.run(code)
+        assert ran.status == "ok", ran
+        if code.startswith("%%agent"):
+            calls = [(i["name"], i["arguments"], i["result"]) for i in ran.items("tool_call")]
+            said.append({"answer": ran.answer, "calls": calls, "model": ran.run["model"]})
+    return said
+
+
+def test_recorded_and_replayed_without_the_model(
+    notebook: Notebook, server: ScriptedServer, tmp_path: Path
+) -> None:
+    tape = tmp_path / "tea.jsonl"
+    notebook.run("import os; os.environ['OPENAI_API_KEY'] = 'sk-very-secret-key-0123456789'")
+    assert "Recording into" in notebook.run(f"%agent record {tape}").text
+    server.calls([("boiling", {"tea": "sencha", "cups": 2})])
+    server.say("72 degrees, Kim.")
+    server.say("Enjoy it.")
+    first = tell(notebook, STORY)
+    assert "Recording into" in notebook.run("%agent record").text
+    assert "answer for themselves" in notebook.run("%agent record --stop").text
+    server.say("Not on the tape.")
+    notebook.run("%%agent\nStill there?")
+    assert "very-secret" not in tape.read_text()
+    assert first[0]["calls"] == [("boiling", {"tea": "sencha", "cups": 2}, "sencha: 72 degrees")]
+
+    replaying = Notebook(tmp_path / ".letta")  # no server, key or model
+    try:
+        refused = replaying.run(f"%agent replay {tmp_path / 'none.jsonl'}")
+        assert refused.ename == "AgentError"
+        assert "cannot be read" in refused.evalue
+        assert "3 calls" in replaying.run(f"%agent replay {tape}").text
+        assert tell(replaying, STORY) == first
+        replaying.run(f"%agent replay {tape}")
+        replaying.run("%agent new bob --human Kim")
+        missed = replaying.run("%%agent\nHow hot for gyokuro?")
+        assert missed.ename == "AgentError"
+        assert "holds no answer" in missed.text
+        assert "How hot for gyokuro?" in missed.text
+        assert "answer for themselves" in replaying.run("%agent replay --stop").text
+    finally:
+        replaying.close()
+
+
+def test_a_recording_never_overwrites_another_file(notebook: Notebook, tmp_path: Path) -> None:
+    precious = tmp_path / "thesis.txt"
+    precious.write_text("Years of work\n")
+    ran = notebook.run(f"%agent record {precious}")
+    assert ran.ename == "AgentError"
+    assert "no recording" in ran.evalue
+    assert precious.read_text() == "Years of work\n"
+    assert "Nothing is recorded" in notebook.run("%agent record").text
+
+
+def test_cost_of_runs_and_what_budgets_leave(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new saver")
+    server.say("One.")
+    notebook.run("%%agent\nCount.")
+    server.say("Two.")
+    notebook.run("%%agent\nGo on.")
+    shown = notebook.run("%agent cost").text
+    lines = {line[:20].strip(): line.split() for line in shown.splitlines()}
+    assert lines["saver"][1] == "2"
+    assert lines["the last run"][3] == "1"
+    assert int(lines["saver"][3].replace(",", "")) > int(lines["the last run"][5].replace(",", ""))
+    assert "budget" not in shown
+    notebook.run("%agent set budget_tokens 50")
+    assert "50 tokens" in notebook.run("%agent cost").text
+    server.calls([("memory_insert", {"label": "human", "new_string": "Counts."})])
+    ran = notebook.run("%%agent\nRemember that I count.")
+    assert "budget of 50 tokens" in ran.text
+
+
+def test_runs_know_their_notebook(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new clerk")
+    assert "this notebook" not in notebook.run("%agent cost").text  # nothing names it yet
+    notebook.run("os.environ['JPY_SESSION_NAME'] = 'tea.ipynb'")
+    server.say("Yes.")
+    notebook.run("%%agent clerk\nHello?")
+    shown = notebook.run("%agent cost --agent clerk").text
+    notebook.run("del os.environ['JPY_SESSION_NAME']")
+    row = next(line for line in shown.splitlines() if line.startswith("this notebook"))
+    assert row.split()[2] == "1"
+
+
+def test_compacting_by_hand_and_the_exact_text(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new terse --human Kim likes sencha")
+    assert "too short" in notebook.run("%agent compact").text
+    for number in range(6):
+        server.say(f"Answer {number}. " + "word " * 200)
+        notebook.run(f"%%agent\nQuestion {number}: " + "why " * 200)
+    server.say("They asked questions 0 to 5.")
+    assert "They asked questions" in notebook.run("%agent compact").text
+    exact = notebook.run("%agent context --text").stdout
+    assert "=== memory blocks (" in exact
+    assert "Kim likes sencha" in exact
+    assert "They asked questions 0 to 5." in exact
+
+
+def test_environment_variables_are_never_shown(notebook: Notebook) -> None:
+    notebook.run("%agent new keeper")
+    said = notebook.run('%agent set environment {"TEA_KEY": "hunter2"}').text
+    said += notebook.run("%agent set").text + notebook.run("%agent show").text
+    assert "TEA_KEY" in said
+    assert "hunter2" not in said
+
+
+def test_files_are_completed(notebook: Notebook, tmp_path: Path) -> None:
+    (tmp_path / "one tape.jsonl").touch()
+    (tmp_path / "two.jsonl").touch()
+    found = notebook.complete(f"%agent replay {tmp_path}{os.sep}")
+    assert f'"{tmp_path / "one tape.jsonl"}"' in found
+    assert str(tmp_path / "two.jsonl") in found
