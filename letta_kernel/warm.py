@@ -75,6 +75,12 @@ def busy() -> bool:
     return any(thread.is_alive() for thread in list(_imports.values()))
 
 
+def ready(name: str) -> bool:
+    """Is *name* imported, so that `load` returns at once?"""
+    thread = _imports.get(name)
+    return thread is not None and thread.done.is_set()
+
+
 def load(name: str) -> ModuleType:
     """Return the module *name*, waiting interruptibly until the background thread has imported it.
 

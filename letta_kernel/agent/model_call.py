@@ -113,6 +113,8 @@ class ModelCaller:
             tool_choice=self.calls.tool_choice(),
             params=self.params or {},
         )
+        if getattr(self.model, "loading", False):  # only models of providers have something to load
+            yield Notice(text="Loading the model library, once per kernel.")
         with closing(self.model.stream(request, cancel)) as pieces:
             for piece in pieces:
                 if isinstance(piece, Reply):

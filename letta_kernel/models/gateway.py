@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 
+from letta_kernel import warm
 from letta_kernel.models.base import (
     Cancel,
     ChatRequest,
@@ -45,6 +46,11 @@ class Gateway:
         self._extra = facts.params
         self._fallbacks = tuple(fallbacks)
         self._scale = facts.token_scale
+
+    @property
+    def loading(self) -> bool:
+        """Whether the next call waits for the provider library to be imported."""
+        return not warm.ready("litellm")
 
     def count_tokens(self, text: str) -> int:
         """Return about how many tokens *text* takes."""
