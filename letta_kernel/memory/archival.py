@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -17,12 +18,13 @@ from letta_kernel.memory.vectors import Vectors
 from letta_kernel.models.embedding import Embedder
 from letta_kernel.records import Passage
 from letta_kernel.store import passages
-from letta_kernel.store.database import Database
+from letta_kernel.store.database import Database, Tx
 
 MOST_HITS = 1000
 """A search returns at most so many passages, however many are asked for."""
 _RELEVANT = 0.5  # from here on a passage is worth being shown unasked
 _CANDIDATES = 12
+_KEPT = 1000  # passages found lately that are kept at hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ class Archive:
         vectors = Vectors(embedder)
         self._index = Index(database, Path(home), vectors, "passages")
         self._engine = Engine(database, vectors, "passages", self._index)
+        self._lock = threading.Lock()
+        self._kept: dict[str, Passage] = {}
+        self._kept_stamp: tuple[int, ...] | None = None
 
     def insert(
         self,
@@ -144,7 +149,7 @@ class Archive:
             return self._newest(agent_id, tags, match, first, last, top_k, page)
         allow = Filter(tuple(tags or ()), match, first, last)
         found = self._engine.search(agent_id, query, allow, limit=top_k, offset=page * top_k)
-        stored = self.database.run(lambda tx: passages.get_many(tx, [hit.id for hit in found]))
+        stored = self.database.run(lambda tx: self._passages(tx, [hit.id for hit in found]))
         relevance = {hit.id: hit.relevance for hit in found}
         return [Hit(passage, relevance[passage.id]) for passage in stored]
 
@@ -196,6 +201,22 @@ class Archive:
     def close(self) -> None:
         """End the background work after the batch it is at."""
         self._index.close()
+
+    def _passages(self, tx: Tx, ids: list[str]) -> list[Passage]:
+        """Return the passages that still exist, without reading again what nobody has changed."""
+        stamp = tx.stamp("passages")
+        with self._lock:
+            if stamp is None or stamp != self._kept_stamp or len(self._kept) > _KEPT:
+                self._kept.clear()
+                self._kept_stamp = stamp
+            kept = dict(self._kept)
+        wanted = [item for item in ids if item not in kept]
+        missing = passages.get_many(tx, wanted) if wanted else []
+        kept.update((passage.id, passage) for passage in missing)
+        with self._lock:
+            if stamp is not None and stamp == self._kept_stamp:
+                self._kept.update((passage.id, passage) for passage in missing)
+        return [kept[item].model_copy() for item in ids if item in kept]
 
     def _newest(
         self,

@@ -25,6 +25,12 @@ from letta_kernel.store.vectors import IndexBrokenError, condition
 
 log = logging.getLogger(__name__)
 
+Stamp = tuple[str, tuple[int, ...]] | None
+_TABLES: dict[Kind, tuple[str, ...]] = {
+    "passages": ("passages", "index_marks", "outbox", "counters"),
+    "messages": ("messages", "index_marks", "outbox", "counters"),
+}
+
 LARGE = 4000
 """So many lines of an agent are scored one and all; reading them takes half a second, once."""
 _WAITING = 500  # edits the index may be behind by
@@ -62,6 +68,16 @@ class Found:
     relevance: float
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the store says about a large archive and its index."""
+
+    mark: int
+    entries: list[OutboxEntry]  # edits and deletes the index has not repeated
+    new: list[Line]  # lines it does not have
+    edited: list[Line]  # lines it has in an older form
+
+
 class _Known:
     """What this process has in memory of one agent's lines."""
 
@@ -70,6 +86,9 @@ class _Known:
         self.corpus = Corpus()
         self.kinship: Kinship | None = None
         self.seq = 0  # up to which the store has been read
+        self.stamp: Stamp = None  # of the store when the corpus was last brought up to date
+        self.state: _State | None = None  # what was last read for the shelf
+        self.state_stamp: Stamp = None  # and of the store then
         self.changes = -1  # the store's count of edits and deletes when it was last compared
         self.blind: list[str] = []  # lines whose vectors could not be had yet
         self.shelf: Shelf | None = None  # instead of the corpus, once there are many lines
@@ -137,20 +156,19 @@ class Engine:
         table = self._index.table
         if table.name() is None:
             return None
-        state = self.database.run(lambda tx: self._read_large(tx, agent_id))
+        state = known.state = self.database.run(lambda tx: self._read_large(tx, agent_id, known))
         if state is None:
             return None
-        mark, entries, new, edited = state
-        waiting = {entry.id for entry in entries}
+        waiting = {entry.id for entry in state.entries}
         if known.shelf is None or not known.waiting <= waiting:
             known.shelf = Shelf()  # what the index repeated meanwhile stands in the shelf as it was
             known.corpus, known.kinship, known.seq = Corpus(), None, 0
         known.waiting = waiting
-        known.shelf.follow(table, agent_id, mark)
+        known.shelf.follow(table, agent_id, state.mark)
         where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
         named = candidates(table, where, asked, hits)
-        replaced = {entry.item_id for entry in entries if entry.item_id is not None}
-        corpus = known.shelf.selection(named, [*new, *edited], replaced, asked)
+        replaced = {entry.item_id for entry in state.entries if entry.item_id is not None}
+        corpus = known.shelf.selection(named, [*state.new, *state.edited], replaced, asked)
         recent = [row for row, line in enumerate(corpus.lines) if line.text]
         found = self.vectors.if_possible([corpus.lines[row].text for row in recent])
         if found is not None and recent:
@@ -159,13 +177,15 @@ class Engine:
         background = known.shelf.background(table, agent_id)
         return corpus, scoring.score(asked, corpus, allowed, None, background), allowed
 
-    def _read_large(
-        self, tx: Tx, agent_id: str
-    ) -> tuple[int, list[OutboxEntry], list[Line], list[Line]] | None:
+    def _read_large(self, tx: Tx, agent_id: str, known: _Known) -> _State | None:
+        stamp = tx.stamp(*_TABLES[self.kind])
+        name = self._index.name()
+        if known.state is not None and stamp is not None and known.state_stamp == (name, stamp):
+            return known.state
+        known.state_stamp = None
         newest = lines.newest(tx, self.kind, agent_id)
         if newest <= LARGE:
             return None
-        name = self._index.name()
         mark = indexes.mark(tx, name, agent_id, self.kind)
         if newest - mark > LARGE:
             return None
@@ -176,7 +196,8 @@ class Engine:
         ids = [entry.item_id for entry in entries if entry.item_id is not None]
         fresh = {line.id for line in new}
         edited = lines.of_ids(tx, self.kind, agent_id, [i for i in ids if i not in fresh])
-        return mark, entries, new, edited
+        known.state_stamp = (name, stamp) if stamp is not None else None
+        return _State(mark, entries, new, edited)
 
     def forget(self, agent_id: str) -> None:
         """Drop what is kept in memory of an agent."""
@@ -196,36 +217,43 @@ class Engine:
     def _refresh(self, agent_id: str, known: _Known) -> None:
         """Bring the lines in memory up to date with the store, other processes' writes included."""
         while True:
-            changes, digests, new, last = self.database.run(
-                lambda tx: self._read(tx, agent_id, known)
-            )
+            found = self.database.run(lambda tx: self._read(tx, agent_id, known))
+            if found is None:
+                break
+            changes, digests, new, last, stamp = found
             if digests is not None:
                 self._correct(agent_id, known, digests)
                 known.changes = changes
             self._add(known, new)
             if last == known.seq:
+                known.stamp = stamp
                 break
             known.seq = last
         if known.blind:
             rows = [
                 known.corpus.row_of[item] for item in known.blind if item in known.corpus.row_of
             ]
-            found = self.vectors.if_possible([known.corpus.lines[row].text for row in rows])
-            if found is not None:
-                known.corpus.set_vectors(rows, found)
+            vectors = self.vectors.if_possible([known.corpus.lines[row].text for row in rows])
+            if vectors is not None:
+                known.corpus.set_vectors(rows, vectors)
                 known.blind = []
 
     def _read(
         self, tx: Tx, agent_id: str, known: _Known
-    ) -> tuple[int, dict[str, str] | None, list[Line], int]:
+    ) -> tuple[int, dict[str, str] | None, list[Line], int, Stamp] | None:
+        """Return what is new in the store; None if nobody has written to it since the last time."""
+        stamp = tx.stamp(*_TABLES[self.kind])
+        name = self._index.name()
+        if stamp is not None and known.stamp == (name, stamp):
+            return None
         # Asking for the mark makes the store announce edits and deletes of this agent from now on.
-        indexes.mark(tx, self._index.name(), agent_id, self.kind)
+        indexes.mark(tx, name, agent_id, self.kind)
         changes = lines.changes(tx)
         digests = None
         if changes != known.changes:
             digests = lines.digests(tx, self.kind, agent_id) if known.seq else {}
         new, last = lines.after(tx, self.kind, agent_id, known.seq, _AT_ONCE)
-        return changes, digests, new, last
+        return changes, digests, new, last, None if stamp is None else (name, stamp)
 
     def _correct(self, agent_id: str, known: _Known, digests: dict[str, str]) -> None:
         """Take out what was deleted, and read again what was edited, since the last comparison."""
