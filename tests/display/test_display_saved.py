@@ -11,11 +11,9 @@ from sample_run import events
 from letta_kernel.display.diff import diff_lines
 from letta_kernel.display.html import to_html
 from letta_kernel.display.markdown import markdown_html
-from letta_kernel.display.oneline import RunInterrupted, error_line, show_errors_as_one_line
 from letta_kernel.display.text import WIDTH, to_text
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.display.words import money, seconds
-from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import RunEnded, StepStarted, TextDelta, Usage
 
 
@@ -125,13 +123,3 @@ def test_durations_and_money() -> None:
         "",
     ]
     assert [money(v) for v in (0, 0.00001, 0.0024, 1.5)] == ["$0", "<$0.0001", "$0.0024", "$1.50"]
-
-
-def test_errors_and_interrupts_are_one_line() -> None:
-    assert isinstance(RunInterrupted(), KeyboardInterrupt)
-    assert len(RunInterrupted()._render_traceback_()) == 1
-    show_errors_as_one_line()
-    shown = NotFoundError("No agent 'adda'.\nDid you mean 'ada'?")._render_traceback_()  # type: ignore[attr-defined]
-    assert len(shown) == 1
-    assert "No agent 'adda'. Did you mean 'ada'?" in shown[0]
-    assert error_line(ValueError("a\nb")) == "ValueError: a b"
