@@ -134,6 +134,29 @@ class Tool(Record):
     created_by: str = LOCAL_USER
 
 
+class McpServer(Record):
+    """A Model Context Protocol server: a command (stdio) or a URL (streamable HTTP), never both.
+
+    ``${NAME}`` in ``command``, ``url``, ``environment`` and ``headers`` stands for an environment variable
+    that is read when the server is connected, so that secrets are not kept here. The limits (seconds,
+    characters) and ``requires_approval`` are those its tools begin with.
+    """
+
+    id: str = Field(default_factory=lambda: new_id("mcp_server"))
+    name: str
+    command: list[str] = []  # the program and its arguments
+    url: str = ""
+    environment: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    start_limit: float = 60.0
+    time_limit: float = 60.0
+    return_limit: int = 50_000
+    requires_approval: bool = False
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
 class Run(Record):
     """One turn: from a user message or event until the agent ends it."""
 

@@ -213,6 +213,23 @@ MIGRATIONS: list[str] = [
         value text NOT NULL
     );
     """,
+    """
+    CREATE TABLE mcp_servers (
+        id text PRIMARY KEY,
+        name text NOT NULL,
+        command text[] NOT NULL,
+        url text NOT NULL,
+        environment json NOT NULL,
+        headers json NOT NULL,
+        start_limit double precision NOT NULL,
+        time_limit double precision NOT NULL,
+        return_limit integer NOT NULL,
+        requires_approval boolean NOT NULL,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 

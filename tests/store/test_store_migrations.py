@@ -21,6 +21,7 @@ TABLES = [
     "counters",
     "index_marks",
     "leases",
+    "mcp_servers",
     "messages",
     "outbox",
     "passages",
