@@ -30,6 +30,7 @@ from letta_kernel.tools.options import options_of
 from letta_kernel.tools.schema import schema_from_source
 
 _services: dict[Path, AgentService] = {}
+_MOST_EVENTS = 20  # that tools may post in a chain
 
 
 def service_for(home: Path | str | None = None) -> AgentService:
@@ -90,12 +91,33 @@ class Agent:
 
     def send(self, text: str, **options: Any) -> Run:
         """Send *text*, wait for the end of the turn, and return the run, which displays itself."""
+        run = self._send(text, **options)
+        # What its tools posted meanwhile; each event may post more, so there is an end to it.
+        options = {"role": "event", "host": options.get("host", self._host)}
+        for _ in range(_MOST_EVENTS):
+            posted = self.service.next_event(self.id)
+            if posted is None:
+                break
+            self._send(posted, **options)
+        return run
+
+    def _send(self, text: str, **options: Any) -> Run:
         transcript = Transcript(prompt=text)
         events = []
         for event in self.stream(text, **options):
             transcript.handle(event)
             events.append(event)
         return Run(events, transcript)
+
+    def event(self, text: str, **options: Any) -> Run | None:
+        """Tell the agent of a system event, which steps it without a user message.
+
+        While the agent runs, the event waits until that run has ended, and None is returned: so a tool can
+        post one for its own agent.
+        """
+        if self.service.post_event(self.id, text):
+            return None
+        return self.send(text, role="event", **options)
 
     # -- what it is and knows ------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from letta_kernel.display.live import LiveView
 from letta_kernel.messages import ApprovalRequested, Event, RunEnded, ToolCall
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Start = Callable[..., Iterator[Event]]
 
+_MOST_EVENTS = 20  # that tools may post in a chain before somebody has to look
 # A run that ends like this has not done what it was asked to; the cell fails, so that Run All stops.
 _FAILURES = frozenset(
     {
@@ -30,14 +31,28 @@ _FAILURES = frozenset(
 
 
 def send(
-    session: Session, agent_id: str, text: str, *, max_steps: int | None, model: str | None
+    session: Session,
+    agent_id: str,
+    text: str,
+    *,
+    role: Literal["user", "event"] = "user",
+    max_steps: int | None = None,
+    model: str | None = None,
+    ask_person: bool = True,
 ) -> None:
-    """Send *text* to an agent and show the run in the cell until it has ended."""
+    """Send *text* to an agent and show the run in the cell until it has ended.
+
+    Events that its tools posted meanwhile (`letta_kernel.Agent.event`) follow, each with a run of its own.
+    With *ask_person* False, calls that need a person's word are left waiting for it.
+    """
 
     def start(**given: Any) -> Iterator[Event]:
-        return session.service.send(agent_id, text, max_steps=max_steps, model=model, **given)
+        return session.service.send(
+            agent_id, text, role=role, max_steps=max_steps, model=model, **given
+        )
 
-    _follow(session, agent_id, start, text)
+    _follow(session, agent_id, start, text, ask_person)
+    _follow_events(session, agent_id, ask_person)
 
 
 def decide(session: Session, agent_id: str, decisions: Sequence[Decision]) -> None:
@@ -47,9 +62,25 @@ def decide(session: Session, agent_id: str, decisions: Sequence[Decision]) -> No
         return session.service.approve(agent_id, decisions, **given)
 
     _follow(session, agent_id, start, "")
+    _follow_events(session, agent_id)
 
 
-def _follow(session: Session, agent_id: str, start: Start, prompt: str) -> None:
+def _follow_events(session: Session, agent_id: str, ask_person: bool = True) -> None:
+    for _ in range(_MOST_EVENTS):
+        text = session.service.next_event(agent_id)
+        if text is None:
+            return
+
+        def start(text: str = text, **given: Any) -> Iterator[Event]:
+            return session.service.send(agent_id, text, role="event", **given)
+
+        _follow(session, agent_id, start, text, ask_person)
+    say(session.shell, f"{_MOST_EVENTS} events in a row; more wait for the next run.", "warning")
+
+
+def _follow(
+    session: Session, agent_id: str, start: Start, prompt: str, ask_person: bool = True
+) -> None:
     view = LiveView(prompt, shell=session.shell)  # stays unseen until the first event
     events = start(host=session.host, live=view.handle)
     ended: RunEnded | None = None
@@ -65,7 +96,7 @@ def _follow(session: Session, agent_id: str, start: Start, prompt: str) -> None:
             if not waiting:
                 break
             stopped = "The run waits for your word: %agent approve, or %agent deny REASON."
-            decisions = ask(waiting, view)
+            decisions = ask(waiting, view) if ask_person else None
             if decisions is None:
                 say(session.shell, stopped)
                 break

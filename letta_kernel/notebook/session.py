@@ -10,18 +10,27 @@ from typing import Any
 
 from letta_kernel.api import service_for
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, nearest
-from letta_kernel.notebook import commands, memory_commands, registry, run, run_commands
+from letta_kernel.notebook import (
+    commands,
+    event_commands,
+    memory_commands,
+    registry,
+    run,
+    run_commands,
+)
 from letta_kernel.notebook.completion import complete
 from letta_kernel.notebook.fill import fill
 from letta_kernel.notebook.functions import Functions
 from letta_kernel.notebook.host import NotebookHost
 from letta_kernel.notebook.line import Argument, Option, parse
 from letta_kernel.notebook.quiet import AgentError, Stopped, details, say, show
+from letta_kernel.notebook.timers import Timers
 from letta_kernel.records import AgentState
 from letta_kernel.service import AgentService
 from letta_kernel.service.base import project_folder
 
-__all__ = ["Session", "commands", "memory_commands", "run_commands"]  # they register themselves
+# The modules of commands register themselves.
+__all__ = ["Session", "commands", "event_commands", "memory_commands", "run_commands"]
 
 CELL_ARGUMENTS = (Argument("name", required=False, values="agent"),)
 CELL_OPTIONS = (
@@ -52,6 +61,7 @@ class Session:
         self.last_error = ""  # the traceback of the last thing that went wrong inside
         self.functions = Functions(self, cells_without)
         self.host = NotebookHost(self.functions)
+        self.timers = Timers(self)
         self._home: Path | None = None
         self._agent_id: str | None = None
         self._known = False  # the store has been asked for this notebook's last agent

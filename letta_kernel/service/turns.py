@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
@@ -41,6 +42,8 @@ class Turns(Loading):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._running: dict[str, Cancel] = {}
+        self._stepping: set[str] = set()  # agents that run in this process
+        self._events: dict[str, deque[str]] = {}  # what they are told once they have ended
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -82,6 +85,34 @@ class Turns(Loading):
         state = self.agent(ref)
         incoming = Message(agent_id=state.id, role=role, content=text)
         return self._run(state, incoming, None, max_steps, model, host, live, cancel)
+
+    def post_event(self, ref: str, text: str) -> bool:
+        """Keep an event for an agent that is running in this process; False if it is not.
+
+        Whoever shows the run sends it on when the run has ended: see `next_event`.
+        """
+        state = self.agent(ref)
+        if not text.strip():
+            raise InvalidInputError("There is nothing to send: the event is empty.")
+        with self._lock:
+            if state.id not in self._stepping:
+                return False
+            self._events.setdefault(state.id, deque()).append(text)
+        return True
+
+    def next_event(self, ref: str) -> str | None:
+        """Take the oldest event that was kept; None if there is none or it cannot be sent yet."""
+        if not self._events:
+            return None
+        state, waiting = self.do(lambda tx: self._standing(tx, ref))
+        with self._lock:
+            kept = self._events.get(state.id)
+            if not kept or waiting or state.id in self._stepping:
+                return None
+            text = kept.popleft()
+            if not kept:
+                del self._events[state.id]
+        return text
 
     def approve(
         self,
@@ -154,7 +185,9 @@ class Turns(Loading):
             lambda tx, waiting: self._read_for(tx, state, settings, chat, incoming, waiting),
         )
         loaded.window.add(written)
-        self._running[journal.run.id] = switch
+        with self._lock:
+            self._running[journal.run.id] = switch
+            self._stepping.add(state.id)
         try:
             agent = self._load(state, settings, chat, journal, host, written, loaded)
             steps = agent.step(
@@ -170,7 +203,9 @@ class Turns(Loading):
                         self._after_run(state)
                     yield event
         finally:
-            self._running.pop(journal.run.id, None)
+            with self._lock:
+                self._running.pop(journal.run.id, None)
+                self._stepping.discard(state.id)
             journal.finish(0, Usage(), "error", "The run could not be started.")
 
     def _read_for(

@@ -1,0 +1,214 @@
+"""Events that step an agent later, or again and again: on the main thread, between cells.
+
+A timer lives as long as its kernel. Its runs are shown under the cell that set it.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from letta_kernel.display import words
+from letta_kernel.display.clean import one_line
+from letta_kernel.display.tables import note, when
+from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
+from letta_kernel.ids import new_id
+from letta_kernel.notebook import run
+from letta_kernel.notebook.quiet import AgentError, details, say, show
+
+if TYPE_CHECKING:
+    from letta_kernel.notebook.session import Session
+    from letta_kernel.records import AgentState
+
+_AGAIN = 0.2  # seconds until it is looked again whether the cell that is running has ended
+_LONGEST = 366 * 86_400.0  # seconds
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)[a-z]*\s*", re.IGNORECASE)
+
+
+def seconds_of(text: str) -> float:
+    """Return a length of time such as ``90s``, ``10m``, ``1h30m`` or ``2d`` in seconds.
+
+    Raises
+    ------
+    InvalidInputError
+        It is none, or less than a second, or more than a year.
+    """
+    parts = _PART.findall(text)
+    if not parts or _PART.sub("", text).strip():
+        raise InvalidInputError(f"{text!r} is no length of time; write 90s, 10m, 1h30m or 2d.")
+    total = sum(float(number) * _UNITS[unit.lower()] for number, unit in parts)
+    if not 1 <= total <= _LONGEST:
+        raise InvalidInputError("A timer takes from one second to a year.")
+    return total
+
+
+@dataclass(slots=True, eq=False)
+class Timer:
+    """An event that is to come; ``every`` is in seconds, None for one that comes once."""
+
+    agent_id: str
+    agent_name: str
+    text: str
+    due: datetime
+    every: float | None
+    parent: Any  # the message of the cell that set it
+    display_id: str
+    fired: int = 0
+
+    @property
+    def status(self) -> str:
+        """How it stands, in a sentence."""
+        often = f", every {words.seconds(self.every)}" if self.every is not None else ""
+        so_far = f"; {words.count(self.fired, 'time')} so far" if self.fired else ""
+        return (
+            f"{self.agent_name}: event at {self.due.astimezone():%H:%M:%S}{often}{so_far}: "
+            f"{one_line(self.text, 200)}"
+        )
+
+
+class Timers:
+    """The timers of one notebook."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._timers: list[Timer] = []
+        self._in_cell = True  # a timer is set from a cell
+        self._hooked = False
+
+    @property
+    def waiting(self) -> list[Timer]:
+        """The timers that will still come, in the order of their next time."""
+        return sorted(self._timers, key=lambda timer: timer.due)
+
+    def add(self, agent: AgentState, text: str, seconds: float, every: float | None) -> Timer:
+        """Send *agent* an event in so many *seconds*, and then *every* so many."""
+        shell = self._session.shell
+        if self._loop is None:
+            raise InvalidInputError("There is no event loop here for timers; send it without --in.")
+        if not self._hooked:
+            self._hooked = True
+            shell.events.register("pre_execute", self._begin)
+            shell.events.register("post_execute", self._end)
+        timer = Timer(
+            agent.id,
+            agent.name,
+            text,
+            _now() + timedelta(seconds=seconds),
+            every,
+            shell.get_parent() if hasattr(shell, "get_parent") else None,
+            new_id("view"),
+        )
+        self._timers.append(timer)
+        self._show(timer, timer.status, update=False)
+        self._later(timer, seconds)
+        return timer
+
+    def stop(self, agent_id: str | None = None) -> int:
+        """Stop the timers of an agent, or all; return how many there were."""
+        gone = [one for one in self._timers if agent_id in (None, one.agent_id)]
+        for timer in gone:
+            self._timers.remove(timer)
+            self._show(timer, f"{timer.agent_name}: the timer was stopped.")
+        return len(gone)
+
+    @property
+    def _loop(self) -> Any:
+        """The loop that runs on the main thread between cells: the kernel's, or the terminal's."""
+        shell = self._session.shell
+        kernel = getattr(shell, "kernel", None)
+        return getattr(kernel, "io_loop", None) or getattr(shell, "pt_loop", None)
+
+    def _later(self, timer: Timer, seconds: float) -> None:
+        self._loop.call_later(seconds, self._fire, timer)
+
+    def _begin(self) -> None:
+        self._in_cell = True
+
+    def _end(self) -> None:
+        self._in_cell = False
+
+    def _fire(self, timer: Timer) -> None:
+        if timer not in self._timers:
+            return
+        if self._in_cell:  # one that awaits something lets the loop go on
+            self._later(timer, _AGAIN)
+            return
+        began = time.monotonic()
+        with _under_cell(self._session.shell, timer.parent), _stoppable():
+            alive = self._run(timer)
+        timer.fired += 1
+        if timer not in self._timers:  # the run itself stopped it
+            return
+        if timer.every is None or not alive:
+            self._timers.remove(timer)
+            self._show(timer, f"{timer.agent_name}: event of {when(_now())}.")
+            return
+        left = max(timer.every - (time.monotonic() - began), 0.0)
+        timer.due = _now() + timedelta(seconds=left)
+        self._show(timer, timer.status)
+        self._later(timer, left)
+
+    def _run(self, timer: Timer) -> bool:
+        """Run the agent; whatever goes wrong is one line under the cell. False: no use to go on."""
+        session = self._session
+        try:
+            run.send(session, timer.agent_id, timer.text, role="event", ask_person=False)
+        except NotFoundError as error:
+            say(session.shell, str(error), "warning")
+            return False
+        except (LettaError, AgentError) as error:
+            say(session.shell, str(error), "warning")
+        except KeyboardInterrupt:
+            say(session.shell, "Stopped; %agent event --stop ends the timer.", "warning")
+        except Exception as error:  # there is no cell that could fail
+            session.last_error = details(error)
+            say(session.shell, f"{type(error).__name__}. %agent traceback shows where.", "error")
+        return True
+
+    def _show(self, timer: Timer, text: str, update: bool = True) -> None:
+        shell = self._session.shell
+        if getattr(shell, "kernel", None) is None:
+            if not update:
+                show(shell, note(text))
+            return
+        with _under_cell(shell, timer.parent):
+            shell.display_pub.publish(
+                note(text)._repr_mimebundle_(),
+                transient={"display_id": timer.display_id},
+                update=update,
+            )
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+@contextmanager
+def _under_cell(shell: Any, parent: Any) -> Iterator[None]:
+    """Let output appear under the cell whose message is *parent*."""
+    before = shell.get_parent() if parent is not None else None
+    if parent is not None:
+        shell.set_parent(parent)
+    try:
+        yield
+    finally:
+        if before is not None:
+            shell.set_parent(before)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let the stop button through, which between cells is not listened to."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
