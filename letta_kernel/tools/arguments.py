@@ -72,11 +72,14 @@ def parse_arguments(
         given = read_object(raw)
     except ToolArgumentError as error:
         raise ToolArgumentError(f"{tool.name}: {error}") from None
-    if function is None:
-        checked, plain = _from_schema(tool.parameters), True
-    else:
-        checked, plain = checks_of(function), False
-    return _apply(tool.name, given, checked, plain)
+    if function is not None:
+        return _apply(tool.name, given, checks_of(function), plain=False)
+    checked = _from_schema(tool.parameters)
+    free: dict[str, Any] = {}
+    if tool.parameters.get("additionalProperties", False) is not False:
+        # Only schemas from elsewhere allow arguments they do not name.
+        free = {name: given.pop(name) for name in list(given) if name not in checked}
+    return {**_apply(tool.name, given, checked, plain=True), **free}
 
 
 def check_call(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:

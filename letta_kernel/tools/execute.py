@@ -29,7 +29,7 @@ from letta_kernel.tools.results import present, shorten
 if TYPE_CHECKING:
     from letta_kernel.tools.sandbox import Sandbox
 
-Place = Literal["notebook", "sandbox"]
+Place = Literal["notebook", "sandbox", "mcp"]
 
 _HERE = str(Path(__file__).parent)
 _ERROR = 300  # characters of an error's one line
@@ -63,6 +63,21 @@ class Outcome:
     note: str | None = None
 
 
+class ToolServers(Protocol):
+    """Whoever reaches the servers on which tools of kind ``mcp`` run."""
+
+    def call(
+        self,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        *,
+        on_output: OutputFunction,
+        cancel: Cancel,
+    ) -> Outcome:
+        """Call *tool* on its server with checked JSON values and return how it ended."""
+        ...
+
+
 @dataclass(slots=True)
 class Executor:
     """Runs tools.
@@ -77,21 +92,26 @@ class Executor:
         The environment variables a sandboxed tool is given (the agent's own), and no others.
     agent_state
         What a tool that asks for ``agent_state`` gets; in the sandbox a copy.
+    servers
+        Where tools of MCP servers run; None: they cannot.
     """
 
     host: ToolHost | None = None
     sandbox: Sandbox | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     agent_state: Any = None
+    servers: ToolServers | None = None
 
     def function(self, tool: Tool) -> Callable[..., Any] | None:
-        """Return the live function a call of *tool* would run, or None if it runs in the sandbox."""
+        """Return the live function a call of *tool* would run, or None if it runs elsewhere."""
         if tool.runs_in != "notebook" or self.host is None:
             return None
         return self.host.lookup(tool)
 
     def place(self, tool: Tool) -> Place:
         """Return where a call of *tool* would run now."""
+        if tool.runs_in == "mcp":
+            return "mcp"
         return "notebook" if self.function(tool) is not None else "sandbox"
 
     def run(
@@ -136,6 +156,8 @@ class Executor:
                 cancel=cancel,
                 agent_state=self.agent_state,
             )
+        elif tool.runs_in == "mcp" and self.servers is not None:
+            outcome = self.servers.call(tool, kwargs, on_output=on_output, cancel=cancel)
         else:
             outcome = self._in_sandbox(tool, kwargs, on_output, cancel)
         outcome.seconds = perf_counter() - started
@@ -147,7 +169,10 @@ class Executor:
         from letta_kernel.tools.sandbox import default_sandbox
 
         if not tool.source:
-            text = f"{tool.name} has no source to run: run the cell that defines it"
+            mend = "its MCP server cannot be reached from here"
+            if tool.runs_in != "mcp":
+                mend = "run the cell that defines it"
+            text = f"{tool.name} has no source to run: {mend}"
             return Outcome("error", text, error=text)
         sandbox = self.sandbox or default_sandbox()
         try:

@@ -75,7 +75,9 @@ def _annotation(schema: Mapping[str, Any], definitions: Mapping[str, Any], level
         return _either(annotation_of({**schema, "type": one}, definitions, level) for one in kind)
     match kind:
         case "string":
-            return _bounded(_FORMATS.get(schema.get("format", ""), str), schema, _LENGTHS)
+            # A date has no length; what it must look like its type checks already.
+            kind = _FORMATS.get(schema.get("format", ""))
+            return kind if kind is not None else _bounded(str, schema, _LENGTHS)
         case "integer":
             return _bounded(int, schema, _BOUNDS)
         case "number":

@@ -1,0 +1,307 @@
+"""MCP servers of a project: added, listed, asked for their tools, removed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
+from letta_kernel.records import AgentState, McpServer, Tool
+from letta_kernel.service.toolbox import Toolbox
+from letta_kernel.store import mcp, tools
+from letta_kernel.store.database import Tx
+from letta_kernel.tools import core
+from letta_kernel.tools.execute import Executor, ToolHost
+from letta_kernel.tools.mcp import CALL_LIMIT, Connections
+from letta_kernel.tools.mcp_connection import REFERENCE, Listing, fingerprint
+from letta_kernel.tools.mcp_schema import tool_name
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+# The last word of a name whose value is a secret: API_KEY, X-Api-Key, GITHUB_TOKEN, Authorization.
+_SECRETS = {
+    *("key", "apikey", "token", "secret", "password", "passwd", "passphrase", "pat"),
+    *("credential", "credentials", "authorization", "cookie"),
+}
+
+
+@dataclass(slots=True)
+class McpTools:
+    """What a server offers now: tools, those that cannot be used (with the reason), those that are gone."""
+
+    server: McpServer
+    tools: list[Tool]
+    skipped: list[tuple[str, str]]
+    gone: list[str]
+
+
+@dataclass(slots=True)
+class McpStatus:
+    """A server, its tools as last heard of, and how it does in this process.
+
+    ``state`` is ``connected``, what went wrong last, or empty for a server that is not in use.
+    """
+
+    server: McpServer
+    tools: list[Tool]
+    state: str
+
+
+class McpServers(Toolbox):
+    """The part of the service that deals with MCP servers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Servers run beside the project folder, wherever the process that starts them happens to be.
+        self._connections = Connections(
+            lambda server_id: self.do(lambda tx: mcp.get(tx, server_id)), self.home.parent
+        )
+
+    def close(self) -> None:
+        """End the servers that were started here, then let go of everything else."""
+        self._connections.close()
+        super().close()
+
+    def add_mcp_server(
+        self,
+        name: str,
+        command: Sequence[str] = (),
+        *,
+        url: str = "",
+        environment: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        agent: str | None = None,
+        requires_approval: bool = False,
+        time_limit: float = CALL_LIMIT,
+        start_limit: float = 60.0,
+        return_limit: int = 50_000,
+    ) -> McpTools:
+        """Connect an MCP server, keep it, and give its tools to an agent.
+
+        One of the same name is replaced; its tools keep their ids and names.
+
+        Parameters
+        ----------
+        name : letters, digits, ``_`` and ``-``.
+        command : the program and its arguments, for a server that speaks over stdin and stdout.
+        url : for a server that speaks over streamable HTTP.
+        environment : variables the program gets beside a few harmless ones (PATH, HOME and the like).
+        headers : sent with each request to *url*.
+        agent : who gets the tools; nobody if None.
+        requires_approval, time_limit, return_limit : what its tools begin with (seconds, characters).
+        start_limit : seconds the server may take until it answers.
+
+        ``${NAME}`` in any of the texts stands for an environment variable of this process.
+
+        Raises
+        ------
+        InvalidInputError
+            A value cannot be used, or a secret would be stored. Nothing is changed.
+        ToolError
+            The server cannot be started or reached, or does not answer. Nothing is changed.
+        """
+        made = McpServer(
+            name=name,
+            command=list(command),
+            url=url,
+            environment=dict(environment or {}),
+            headers=dict(headers or {}),
+            start_limit=start_limit,
+            time_limit=time_limit,
+            return_limit=return_limit,
+            requires_approval=requires_approval,
+        )
+        check_server(made)
+        state = self.agent(agent) if agent is not None else None
+        known = self.do(lambda tx: mcp.find(tx, name))
+        if known is not None:
+            made = made.model_copy(update={"id": known.id, "created_at": known.created_at})
+
+        def work(tx: Tx) -> McpTools:
+            other = mcp.find(tx, name)
+            if other is not None and other.id != made.id:
+                raise InvalidInputError(f"Another notebook added {name!r} meanwhile: try again.")
+            server = mcp.save(tx, made)
+            found = self._keep_tools(tx, server, listing, anew=True)
+            if state is not None:
+                for tool in found.tools:
+                    tools.attach(tx, state.id, tool.id)
+            return found
+
+        try:
+            listing = self._connections.listing(made)
+            return self.do(work)
+        except BaseException:
+            self._connections.stop(made.id)  # what is stored is connected again when it is used
+            raise
+
+    def mcp_servers(self) -> list[McpStatus]:
+        """Return the MCP servers of the project; asks none of them."""
+
+        def work(tx: Tx) -> list[tuple[McpServer, list[Tool]]]:
+            return [(server, mcp.tools_of(tx, server.id)) for server in mcp.list_all(tx)]
+
+        return [
+            McpStatus(server, own, self._connections.state(server.id))
+            for server, own in self.do(work)
+        ]
+
+    def mcp_server(self, name: str) -> McpServer:
+        """Return the server of that name or id.
+
+        Raises
+        ------
+        NotFoundError
+            There is none; the text names the nearest one.
+        """
+        return self.do(lambda tx: self._mcp_server(tx, name))
+
+    def mcp_tools(self, name: str) -> McpTools:
+        """Ask a server for its tools and bring ours up to date; new ones are given to no agent.
+
+        Raises
+        ------
+        ToolError
+            The server cannot be started or reached, or does not answer. Nothing is changed.
+        """
+        server = self.mcp_server(name)
+        listing = self._connections.listing(server)
+        return self.do(lambda tx: self._keep_tools(tx, self._mcp_server(tx, server.id), listing))
+
+    def remove_mcp_server(self, name: str) -> tuple[McpServer, list[str]]:
+        """Forget a server and its tools; return it and the names of the agents that had some of them."""
+
+        def work(tx: Tx) -> tuple[McpServer, list[str]]:
+            server = self._mcp_server(tx, name)
+            had: set[str] = set()
+            for tool in mcp.tools_of(tx, server.id):
+                had.update(tools.agents_with(tx, tool.id))
+                tools.delete(tx, tool.id)
+            mcp.delete(tx, server.id)
+            return server, sorted(self._agent(tx, agent_id).name for agent_id in had)
+
+        server, names = self.do(work)
+        self._connections.stop(server.id)
+        return server, names
+
+    def _executor(self, host: ToolHost | None, state: AgentState) -> Executor:
+        executor = super()._executor(host, state)
+        executor.servers = self._connections
+        return executor
+
+    def _mcp_server(self, tx: Tx, name: str) -> McpServer:
+        found = mcp.find(tx, name) or mcp.get(tx, name)
+        if found is None:
+            names = [server.name for server in mcp.list_all(tx)]
+            hint = nearest(name, names) or (
+                f" There is: {', '.join(names)}." if names else " %agent mcp add makes one known."
+            )
+            raise NotFoundError(f"There is no MCP server {name!r}.{hint}")
+        return found
+
+    def _keep_tools(
+        self, tx: Tx, server: McpServer, listing: Listing, *, anew: bool = False
+    ) -> McpTools:
+        """Store what a server offers; *anew* also brings limits and approval back to the server's."""
+        own = {str(tool.metadata.get("tool")): tool for tool in mcp.tools_of(tx, server.id)}
+        taken = {tool.name for tool in tools.list_all(tx)} | set(core.FUNCTIONS)
+        kept: list[Tool] = []
+        for offered in listing.tools:
+            known = own.pop(offered.name, None)
+            name = known.name if known else tool_name(server.name, offered.name, taken)
+            taken.add(name)
+            tool = known or Tool(name=name)
+            changes: dict[str, Any] = {
+                "description": offered.description,
+                "parameters": offered.parameters,
+                "kind": "mcp",
+                "runs_in": "mcp",
+                "metadata": {
+                    "server": server.name,
+                    "server_id": server.id,
+                    "tool": offered.name,
+                    "fingerprint": fingerprint(server),
+                },
+            }
+            if known is None or anew:
+                changes |= {
+                    "requires_approval": server.requires_approval,
+                    "time_limit": server.time_limit,
+                    "return_limit": server.return_limit,
+                    "parallel_safe": offered.read_only,
+                    "tags": ["mcp", server.name],
+                }
+            kept.append(tools.save(tx, tool.model_copy(update=changes)))
+        for tool in own.values():
+            tools.delete(tx, tool.id)
+        return McpTools(server, kept, listing.skipped, [tool.name for tool in own.values()])
+
+
+def check_server(server: McpServer) -> None:
+    """Refuse a server that cannot work, or with which a secret would be stored.
+
+    Raises
+    ------
+    InvalidInputError
+        One line that says how to mend it.
+    """
+    if not _NAME.fullmatch(server.name):
+        raise InvalidInputError(
+            f"An MCP server's name has at most 40 letters, digits, _ and -, and begins with a letter, "
+            f"not {server.name!r}."
+        )
+    if bool(server.command) == bool(server.url):
+        raise InvalidInputError("An MCP server has either a command or a URL.")
+    if server.url:
+        _check_url(server)
+    elif not server.command[0].strip():
+        raise InvalidInputError("The command of an MCP server cannot be empty.")
+    for name, text in server.environment.items():
+        if not _VARIABLE.fullmatch(name):
+            raise InvalidInputError(f"{name!r} cannot be the name of an environment variable.")
+        if _is_secret(name, text):
+            raise InvalidInputError(
+                f"{name} would be stored as it is written. Set it in the notebook's environment "
+                f"(os.environ[{name!r}] = …) and write --env {name} (or --env {name}=${{OTHER_NAME}})."
+            )
+    for part in server.command:
+        if _PASSWORD.search(REFERENCE.sub("", part)):
+            raise InvalidInputError(
+                "A password in the command would be stored: write ${NAME} for an environment variable."
+            )
+    for limit in (server.time_limit, server.start_limit, server.return_limit):
+        if not limit > 0:
+            raise InvalidInputError(f"A limit is a number above 0, not {limit}.")
+
+
+def _check_url(server: McpServer) -> None:
+    if not re.match(r"https?://[^\s/]", server.url) or re.search(r"\s", server.url):
+        raise InvalidInputError(f"{server.url!r} is no URL of an MCP server (http:// or https://).")
+    if _PASSWORD.search(REFERENCE.sub("", server.url)):
+        raise InvalidInputError(
+            "A password in the URL would be stored: use --header or --token, which name an "
+            "environment variable."
+        )
+    if server.environment:
+        raise InvalidInputError("--env is for a server with a command; a URL takes --header.")
+    for name, text in server.headers.items():
+        if not _HEADER.fullmatch(name) or not text.isprintable() or not text.isascii():
+            raise InvalidInputError(f"{name!r} is no header that can be sent.")
+        if _is_secret(name, text):
+            raise InvalidInputError(
+                f"The header {name} would be stored as it is written. Put the secret into an environment "
+                f'variable and write --header "{name}: ${{NAME}}".'
+            )
+
+
+def _is_secret(name: str, text: str) -> bool:
+    """Return whether *text* under *name* is a secret, or holds one."""
+    bare = REFERENCE.sub("", text)
+    words = re.split(r"[^A-Za-z0-9]+", name.lower().strip("_-"))
+    if words[-1] in _SECRETS and bare == text and text:
+        return True
+    return _PASSWORD.search(bare) is not None

@@ -1,0 +1,384 @@
+"""The connection to one MCP server: opened, asked, found dead, ended. All of it runs on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from letta_kernel.errors import ToolError
+from letta_kernel.records import McpServer
+from letta_kernel.tools.execute import shorten_line
+from letta_kernel.tools.mcp_http import HttpServer, innermost
+from letta_kernel.tools.mcp_schema import DESCRIPTION, clean_schema, plain_text
+from letta_kernel.tools.mcp_stdio import StdioServer
+
+if TYPE_CHECKING:
+    import mcp_types
+    from mcp import ClientSession
+
+T = TypeVar("T")
+
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""``${NAME}``: an environment variable, read when the server is connected."""
+
+MOST_TOOLS = 200
+"""Tools taken from one server; more would fill the context window with their schemas."""
+
+_LIST_LIMIT = 30.0  # seconds a server may take to tell its tools
+_PROBE_LIMIT = 3.0  # seconds a server that left a call unanswered has to show that it lives
+_LEAVE_LIMIT = 3.0  # seconds the end of a connection may take
+_PAGES = 50
+_GENERIC = ("Server returned an error response", "Session terminated", "Connection closed")
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A tool as a server offers it, cleaned."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    read_only: bool
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a server offers, and what of it cannot be used, with the reason."""
+
+    tools: list[Offered] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def fingerprint(server: McpServer) -> str:
+    """Return a short text that changes when the server must be connected anew."""
+    parts = [server.command, server.url, server.environment, server.headers]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Connection:
+    """A server and the session with it.
+
+    Parameters
+    ----------
+    server
+        Which one.
+    folder
+        Where a server of ours runs.
+
+    Raises
+    ------
+    ToolError
+        An environment variable it refers to is missing.
+    """
+
+    def __init__(self, server: McpServer, folder: Path) -> None:
+        self.server = server
+        self.fingerprint = fingerprint(server)
+        self.doubtful = False  # it left a call unanswered
+        self._secrets: dict[str, str] = {}
+        self._transport = self._made(folder)
+        self._session: ClientSession | None = None
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._leave = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._scope: Any = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was opened and nothing is known to have ended it."""
+        return (
+            self._session is not None
+            and self._task is not None
+            and not self._task.done()
+            and self._transport.alive
+        )
+
+    async def open(self) -> None:
+        """Start or reach the server and agree with it on a version.
+
+        Raises
+        ------
+        ToolError
+            It cannot be started or reached, or does not answer in time.
+        """
+        self._task = asyncio.create_task(self._live())
+        limit = self.server.start_limit
+        try:
+            await asyncio.wait_for(asyncio.shield(self._ready), limit)
+        except TimeoutError:
+            written = getattr(self._transport, "written", None)
+            said = f"; it wrote: {written.last}" if written is not None and written.last else ""
+            raise self.error(f"was not ready within {limit:g} seconds{said}") from None
+
+    async def _live(self) -> None:
+        """Hold the session; entered and left in one task, as its cancel scopes demand."""
+        import anyio
+        from mcp import ClientSession
+
+        self._scope = anyio.CancelScope()
+        try:
+            with self._scope:
+                async with (
+                    self._transport.streams() as (read, write),
+                    ClientSession(read, write) as session,
+                ):
+                    await _agree(session)
+                    self._session = session
+                    if not self._ready.done():
+                        self._ready.set_result(None)
+                    await self._leave.wait()
+        except BaseException as error:
+            if not self._ready.done():
+                self._ready.set_exception(await self._opening_error(error))
+            if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
+                raise
+        finally:
+            if not self._ready.done():
+                self._ready.set_exception(self.error("was stopped while it was being started"))
+            self._ready.exception()  # nobody may be waiting any more
+
+    async def _opening_error(self, error: BaseException) -> ToolError:
+        first = innermost(error)
+        if isinstance(first, ToolError):
+            return self.error(str(first))
+        await self._transport.settle()
+        said = _said(first) if first is not None else ""
+        unsaid = not said or said in _GENERIC
+        if unsaid or not self._transport.alive or (self._broken and not _is_refusal(first)):
+            return self.error(self._transport.why())
+        return self.error(f"cannot be used: {said}")
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether the server no longer knows the session, so that it did nothing of what was asked."""
+        return isinstance(self._transport, HttpServer) and self._transport.status == 404
+
+    @property
+    def _broken(self) -> bool:
+        return isinstance(self._transport, HttpServer) and self._transport.failed
+
+    async def call(
+        self, name: str, arguments: dict[str, Any], limit: float, say: Progress
+    ) -> mcp_types.CallToolResult:
+        """Call a tool and return the server's answer.
+
+        Raises
+        ------
+        TimeoutError
+            There was none within *limit* seconds; the server is told and the connection is in doubt.
+        ToolError
+            The server refused the call, ended, or answered what is no answer.
+        """
+        import mcp_types
+
+        async def report(
+            progress: float, total: float | None = None, message: str | None = None
+        ) -> None:
+            share = f"{progress:g} of {total:g}" if total else f"{progress:g}"
+            say(plain_text(f"{message} ({share})" if message else share, 2_000))
+
+        assert self._session is not None
+        request = mcp_types.CallToolRequest(
+            params=mcp_types.CallToolRequestParams(name=name, arguments=arguments)
+        )
+        # Not the session's own call_tool: that runs the server's patterns over its answer, and a
+        # pattern can be made to take for ever.
+        answer = self._session.send_request(
+            request, mcp_types.CallToolResult, progress_callback=report
+        )
+        return await self._asked(answer, limit)
+
+    async def listing(self) -> Listing:
+        """Return the tools the server offers.
+
+        Raises
+        ------
+        ToolError
+            It does not tell them.
+        """
+        import mcp_types
+
+        assert self._session is not None
+        found: list[mcp_types.Tool] = []
+        cursor: str | None = None
+        for _ in range(_PAGES):
+            params = mcp_types.PaginatedRequestParams(cursor=cursor) if cursor else None
+            try:
+                page = await self._asked(self._session.list_tools(params=params), _LIST_LIMIT)
+            except TimeoutError:
+                raise self.error(f"did not tell its tools in {_LIST_LIMIT:g} seconds") from None
+            found += page.tools
+            cursor = page.next_cursor
+            if not cursor or len(found) > MOST_TOOLS:
+                break
+        listing = Listing()
+        for tool in found[:MOST_TOOLS]:
+            name = plain_text(tool.name, 100)
+            try:
+                if name != tool.name or not name:
+                    raise ToolError("its name cannot be used")
+                listing.tools.append(_offered(tool))
+            except ToolError as error:
+                listing.skipped.append((name, str(error)))
+        if len(found) > MOST_TOOLS:
+            more = f"{len(found) - MOST_TOOLS}{' or more' if cursor else ''} others"
+            listing.skipped.append((more, f"only {MOST_TOOLS} tools of a server are taken"))
+        return listing
+
+    async def answers(self) -> bool:
+        """Return whether it can still be used, asking it if there is doubt."""
+        if self.doubtful and self._session is not None:
+            try:
+                await self._asked(self._session.list_tools(), _PROBE_LIMIT)
+            except (TimeoutError, ToolError):
+                return False
+            self.doubtful = False
+        return self.alive
+
+    async def leave(self, *, at_once: bool = False) -> None:
+        """End the session and a server of ours."""
+        if at_once:
+            self._transport.kill()
+        self._leave.set()
+        if self._task is None:
+            return
+        if not self._ready.done() and self._scope is not None:
+            self._scope.cancel()
+        await asyncio.wait({self._task}, timeout=_LEAVE_LIMIT)
+        if not self._task.done() and self._scope is not None:
+            self._scope.cancel()
+            await asyncio.wait({self._task}, timeout=_LEAVE_LIMIT)
+        self._transport.kill()
+
+    def kill(self) -> None:
+        """End a server of ours at once; may be called from any thread."""
+        self._transport.kill()
+
+    def error(self, what: str) -> ToolError:
+        """Return an error about this server, one line without secrets."""
+        text = f"The MCP server {self.server.name!r} {what}"
+        for secret, reference in self._secrets.items():
+            text = text.replace(secret, reference)
+        return ToolError(shorten_line(plain_text(text, 2_000)))
+
+    async def _asked(self, answer: Awaitable[T], limit: float) -> T:
+        """Wait for an answer, and turn what goes wrong into one line."""
+        import mcp
+        from pydantic import ValidationError
+
+        task = asyncio.ensure_future(answer)
+        try:
+            # Not wait_for: a server that does not read would hold up the end of the request too.
+            await asyncio.wait({task}, timeout=limit)
+            if not task.done():
+                self.doubtful = True
+                raise TimeoutError
+            return task.result()
+        except mcp.MCPError as error:
+            raise await self._refusal(error) from None
+        except ValidationError:
+            raise self.error("sent an answer that is no MCP answer") from None
+        except (RuntimeError, ValueError) as error:
+            raise self.error(f"cannot be asked: {error}") from None
+        finally:
+            if not task.done():
+                task.cancel()
+                task.add_done_callback(_forget)
+
+    async def _refusal(self, error: Any) -> ToolError:
+        message = plain_text(error.message, 2_000)
+        if message in _GENERIC or not self.alive:
+            if self._task is not None and isinstance(self._transport, HttpServer):
+                await asyncio.wait({self._task}, timeout=0.5)  # the reason comes with its end
+            await self._transport.settle()
+            return self.error(self._transport.why())
+        if message.startswith("SSE stream"):
+            self.doubtful = True
+            return self.error(f"broke off its answer: {message}")
+        return self.error(f"refused: {message}")
+
+    def _made(self, folder: Path) -> StdioServer | HttpServer:
+        server = self.server
+        if server.url:
+            headers = {name: self._filled(text) for name, text in server.headers.items()}
+            return HttpServer(self._filled(server.url), headers)
+        from mcp.client.stdio import get_default_environment
+
+        given = {name: self._filled(text) for name, text in server.environment.items()}
+        command = [self._filled(part) for part in server.command]
+        return StdioServer(command, {**get_default_environment(), **given}, folder)
+
+    def _filled(self, text: str) -> str:
+        """Return *text* with what its references stand for."""
+
+        def value(found: re.Match[str]) -> str:
+            known = os.environ.get(found[1])
+            if known is None:
+                raise self.error(
+                    f"needs the environment variable {found[1]}: set it before it is connected "
+                    f"(import os; os.environ[{found[1]!r}] = …)"
+                )
+            if len(known) > 3:  # shorter ones would be found everywhere
+                self._secrets[known] = found[0]
+            return known
+
+        return REFERENCE.sub(value, text)
+
+
+async def _agree(session: ClientSession) -> None:
+    """Agree on a version: the handshake every server knows, or what followed it.
+
+    The newer question first would be quicker with newer servers, but there are older ones that end at
+    whatever is not the handshake.
+    """
+    import mcp
+
+    try:
+        await session.initialize()
+    except mcp.MCPError as refusal:
+        try:
+            await session.discover()
+            await session.list_tools()  # such a session takes some headers from the schemas
+        except (mcp.MCPError, RuntimeError, ValueError):
+            raise refusal from None
+
+
+def _offered(tool: mcp_types.Tool) -> Offered:
+    hints = tool.annotations
+    about = tool.description or tool.title or (hints.title if hints else None) or ""
+    return Offered(
+        name=tool.name,
+        description=plain_text(about, DESCRIPTION),
+        parameters=clean_schema(tool.input_schema),
+        read_only=bool(hints and hints.read_only_hint),
+    )
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    import mcp
+
+    return isinstance(error, mcp.MCPError)
+
+
+def _said(error: BaseException) -> str:
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        return "its answer is no MCP answer"
+    return getattr(error, "message", None) or str(error) or type(error).__name__
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    """Take the result of a request nobody waits for, so that nothing is logged about it."""
+    with contextlib.suppress(asyncio.CancelledError):
+        task.exception()
