@@ -136,7 +136,8 @@ class Index:
         # What was announced before there was a table concerns nobody: its lines are all new.
         stale = self.database.run(lambda tx: indexes.outbox(tx, self._nameless))
         self._done([entry.id for entry in stale])
-        self.table.tidy()
+        if added or stale:
+            self.table.tidy()
         return added
 
     def _begin(self) -> str:

@@ -1,0 +1,288 @@
+"""What a long life costs: turns, searches, opening and memory with thousands to millions of memories.
+
+    python benchmarks/scale.py [--sizes 0,1000,10000,100000] [--rounds N] [--json] [--plot FILE.svg]
+
+For each size a project is filled with so many messages and as many passages of one agent and indexed;
+then a process of its own opens it, searches, and sends messages to an instant scripted model on loopback.
+The conversation was compacted: 20 messages are still in the context window. Figures are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+SIZES = "0,1000,10000,100000"
+IN_WINDOW = 20
+BATCH = 2000
+WORDS = 20_000
+
+
+def vocabulary() -> tuple[list[str], list[float]]:
+    """Return made-up words and how often they are used: as Zipf has it, like those of a language."""
+    dice = random.Random(7)
+    syllables = [a + b for a in "bdfgklmnprstv" for b in "aeiou"]
+    words = list({"".join(dice.choices(syllables, k=dice.randint(2, 4))) for _ in range(WORDS)})
+    words.sort()
+    dice.shuffle(words)
+    return words, [1 / (rank + 5) for rank in range(len(words))]
+
+
+def sentences(seed: int) -> Iterator[str]:
+    words, often = vocabulary()
+    dice = random.Random(seed)
+    while True:
+        yield " ".join(dice.choices(words, often, k=dice.randint(8, 30)))
+
+
+def fill(home: Path, size: int) -> dict[str, float]:
+    """Make agent ``ada`` with *size* messages and *size* passages, indexed; return the seconds."""
+    from letta_kernel.memory.archival import Archive
+    from letta_kernel.memory.recall import Recall
+    from letta_kernel.messages import Message
+    from letta_kernel.models.embedding import embedder
+    from letta_kernel.records import Passage
+    from letta_kernel.service import AgentService
+    from letta_kernel.store import messages
+
+    service = AgentService(home)
+    agent = service.create_agent("ada")
+    archive = Archive(service.database, home, embedder("wordllama"))
+    recall = Recall(service.database, home, embedder("wordllama"))
+    archive.close()  # no background work: what is measured is done when told
+    recall.close()
+    start = datetime.now(UTC) - timedelta(minutes=size + 1)
+    texts = sentences(1)
+    began = time.perf_counter()
+    for first in range(0, size, BATCH):
+        count = min(BATCH, size - first)
+        archive.insert_many(
+            [
+                Passage(
+                    agent_id=agent.id,
+                    content=next(texts),
+                    source=f"text-{n // 40}",
+                    position=n % 40,
+                    tags=["even"] if n % 2 else [],
+                    created_at=start + timedelta(minutes=n),
+                )
+                for n in range(first, first + count)
+            ]
+        )
+        said = [
+            Message(
+                agent_id=agent.id,
+                role="assistant" if n % 2 else "user",
+                content=next(texts),
+                created_at=start + timedelta(minutes=n),
+            )
+            for n in range(first, first + count)
+        ]
+        service.do(lambda tx, said=said: messages.append(tx, agent.id, said))
+    written = time.perf_counter()
+    archive.catch_up()
+    recall.catch_up()
+    indexed = time.perf_counter()
+    if size > IN_WINDOW:
+        service.do(
+            lambda tx: tx.execute(
+                "UPDATE agents SET window_start = $2 WHERE id = $1", (agent.id, size - IN_WINDOW)
+            )
+        )
+    service.close()
+    return {"write_s": written - began, "index_s": indexed - written}
+
+
+def measure(home: Path, rounds: int) -> dict[str, float]:
+    """Open the project in this fresh process and return the figures."""
+    import psutil
+
+    from letta_kernel import warm
+
+    warm.load("litellm")  # as the kernel does once it is idle
+    warm.load("lancedb")
+    from letta_kernel.service import AgentService
+
+    memory = psutil.Process().memory_info
+    before = memory().rss
+    began = time.perf_counter()
+    service = AgentService(home)
+    service.agent("ada")
+    opened = time.perf_counter() - began
+    texts = sentences(2)
+    figures = {"open_ms": 1000 * opened}
+
+    def timed(work: Callable[[], object], times: int) -> list[float]:
+        found = []
+        for _ in range(times):
+            start = time.perf_counter()
+            work()
+            found.append(1000 * (time.perf_counter() - start))
+        return found
+
+    def question() -> str:
+        return " ".join(next(texts).split()[:6])
+
+    def turn() -> None:
+        for _ in service.send("ada", question()):
+            pass
+
+    for name, work in (
+        ("archival", lambda: service.search_passages("ada", question())),
+        ("recall", lambda: service.search_messages("ada", question())),
+        ("turn", turn),
+    ):
+        figures[f"first_{name}_ms"] = timed(work, 1)[0]
+        timed(work, 3)
+        taken = timed(work, rounds)
+        figures[f"{name}_ms"] = statistics.median(taken)
+        figures[f"{name}_p95_ms"] = sorted(taken)[int(0.95 * (len(taken) - 1))]
+    figures["memory_mb"] = memory().rss / 1e6
+    figures["of_which_libraries_mb"] = before / 1e6
+    service.close()
+    return figures
+
+
+def in_process(arguments: list[str], environment: dict[str, str]) -> dict[str, float]:
+    """Run a part of this benchmark in a process of its own and return what it measured."""
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        sys.exit(done.stderr)
+    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
+
+
+def run(sizes: list[int], rounds: int) -> dict[str, dict[str, float]]:
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "scripted_server.py"), "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    report: dict[str, dict[str, float]] = {}
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        environment = {
+            "LETTA_MODEL": "openai/scripted",
+            "OPENAI_BASE_URL": url,
+            "OPENAI_API_KEY": "test",
+            "LETTA_EMBEDDING": "wordllama",
+        }
+        for size in sizes:
+            with tempfile.TemporaryDirectory() as home:
+                figures = in_process(["--fill", home, str(size)], environment)
+                figures |= in_process(["--measure", home, str(rounds)], environment)
+                figures["disk_mb"] = sum(f.stat().st_size for f in Path(home).rglob("*")) / 1e6
+                report[str(size)] = {name: round(value, 2) for name, value in figures.items()}
+                print(f"{size:,}: done", file=sys.stderr)
+    finally:
+        server.terminate()
+        server.wait()
+    return report
+
+
+ROWS = (
+    ("open_ms", "open the agent, ms"),
+    ("turn_ms", "a turn beside the model, ms"),
+    ("archival_ms", "archival search, ms"),
+    ("archival_p95_ms", "  95th percentile"),
+    ("recall_ms", "conversation search, ms"),
+    ("recall_p95_ms", "  95th percentile"),
+    ("first_archival_ms", "first archival search, ms"),
+    ("first_recall_ms", "first conversation search, ms"),
+    ("first_turn_ms", "first turn, ms"),
+    ("memory_mb", "memory of the process, MB"),
+    ("of_which_libraries_mb", "  of which libraries"),
+    ("disk_mb", "disk, MB"),
+    ("write_s", "writing it all, s"),
+    ("index_s", "indexing it all, s"),
+)
+
+
+def plot(report: dict[str, dict[str, float]], file: Path) -> None:
+    """Draw turns and searches against the number of memories as a small SVG without any library."""
+    lines = (("turn_ms", "turn", "#7c3aed"), ("archival_ms", "archival search", "#0d9488"))
+    lines += (("recall_ms", "conversation search", "#d97706"),)
+    sizes = list(report)
+    top = max(report[size][key] for size in sizes for key, _, _ in lines) * 1.15
+    width, height, left, bottom = 640, 320, 60, 40
+
+    def x(place: int) -> float:
+        return left + 20 + place * (width - left - 40) / max(1, len(sizes) - 1)
+
+    def y(value: float) -> float:
+        return height - bottom - value / top * (height - bottom - 20)
+
+    parts: list[Any] = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+        ' font-family="sans-serif" font-size="12">',
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+    ]
+    for step in range(5):
+        value = top * step / 4
+        parts.append(
+            f'<line x1="{left}" x2="{width - 10}" y1="{y(value):.0f}" y2="{y(value):.0f}"'
+            f' stroke="#e5e7eb"/><text x="{left - 8}" y="{y(value) + 4:.0f}" text-anchor="end"'
+            f' fill="#374151">{value:.0f} ms</text>'
+        )
+    for place, size in enumerate(sizes):
+        parts.append(
+            f'<text x="{x(place):.0f}" y="{height - 16}" text-anchor="middle" fill="#374151">'
+            f"{int(size):,}</text>"
+        )
+    for number, (key, name, colour) in enumerate(lines):
+        points = " ".join(f"{x(p):.0f},{y(report[s][key]):.0f}" for p, s in enumerate(sizes))
+        parts.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>'
+            f'<text x="{left + 14 + 170 * number}" y="16" fill="{colour}">{name}</text>'
+        )
+    parts.append("</svg>")
+    file.write_text("\n".join(parts), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--sizes", default=SIZES, help="how many messages and passages, by commas")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--fill", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.fill:
+        print(json.dumps(fill(Path(options.fill[0]), int(options.fill[1]))))
+        return
+    if options.measure:
+        print(json.dumps(measure(Path(options.measure[0]), int(options.measure[1]))))
+        return
+    report = run([int(size) for size in options.sizes.split(",")], options.rounds)
+    if options.plot:
+        plot(report, options.plot)
+    if options.json:
+        print(json.dumps(report))
+        return
+    print(f"{'messages and as many passages':34}" + "".join(f"{int(s):>12,}" for s in report))
+    for key, label in ROWS:
+        print(f"{label:34}" + "".join(f"{report[size][key]:>12,.1f}" for size in report))
+
+
+if __name__ == "__main__":
+    main()
