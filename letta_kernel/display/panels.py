@@ -75,15 +75,14 @@ def tools_table(
     tools
         The agent's tools.
     stats
-        For a tool's name its ``calls``, ``failures``, ``seconds`` (of all) and ``last_error``.
+        For a tool's name its ``calls``, ``failures``, ``seconds`` (of all), ``last_error`` and the
+        ``place`` where it would run now.
     """
     rows = []
     for tool in tools:
         used = (stats or {}).get(tool.name, {})
         calls, spent = used.get("calls") or 0, used.get("seconds")
-        properties = tool.parameters.get("properties")
-        names = ", ".join(properties) if isinstance(properties, dict) else ""
-        label = f"{one_line(tool.name, 80)}({one_line(names, 100)})"
+        label = f"{one_line(tool.name, 80)}({one_line(_signature(tool), 120)})"
         kind = "" if tool.kind == "notebook" else tool.kind
         asks = "asks first" if tool.requires_approval else ""
         rows.append(
@@ -91,6 +90,8 @@ def tools_table(
                 Cell(label, el("span", esc(label), look=style.MONO)),
                 one_line(tool.description.strip().split("\n")[0], 200),
                 " ".join(part for part in (kind, asks) if part),
+                "" if used.get("place") == "core" else used.get("place") or "",
+                _cell_of(tool),
                 number(calls or None),
                 number(used.get("failures") or None),
                 number(None, words.seconds(spent / calls) if spent and calls else ""),
@@ -98,10 +99,49 @@ def tools_table(
             ]
         )
     return table(
-        ["tool", "what it does", "kind", "calls", "failed", "each", "last error"],
+        [
+            "tool",
+            "what it does",
+            "kind",
+            "runs in",
+            "cell",
+            "calls",
+            "failed",
+            "each",
+            "last error",
+        ],
         rows,
         empty="No tools yet: run a cell that defines a function with a docstring.",
     )
+
+
+_TYPES = {
+    "string": "str",
+    "integer": "int",
+    "number": "float",
+    "boolean": "bool",
+    "array": "list",
+    "object": "dict",
+}
+
+
+def _signature(tool: Tool) -> str:
+    """Return the parameters with their types; those that may be left out end in ``=…``."""
+    properties, required = tool.parameters.get("properties"), tool.parameters.get("required") or ()
+    if not isinstance(properties, Mapping):
+        return ""
+    parts = []
+    for name, schema in properties.items():
+        kind = schema.get("type") if isinstance(schema, Mapping) else None
+        typed = f"{name}: {_TYPES[kind]}" if isinstance(kind, str) and kind in _TYPES else name
+        parts.append(typed if name in required else f"{typed} = …")
+    return ", ".join(parts)
+
+
+def _cell_of(tool: Tool) -> str:
+    """Return where a tool was defined: its notebook, and the beginning of the cell's id."""
+    parts = (one_line(tool.notebook or "", 60), (tool.cell_id or "")[:8])
+    return " · ".join(part for part in parts if part)
 
 
 _WHO = {"user": style.BLUE, "assistant": style.VIOLET, "tool": style.GREEN}

@@ -10,6 +10,7 @@ from letta_kernel.agent.settings import AgentSettings, shown
 from letta_kernel.display import panels
 from letta_kernel.display.tables import Panel, table
 from letta_kernel.errors import InvalidInputError, nearest
+from letta_kernel.messages import ToolCall
 from letta_kernel.notebook.line import Argument, Arguments, Option
 from letta_kernel.notebook.registry import (
     AGENT,
@@ -24,6 +25,7 @@ from letta_kernel.notebook.registry import (
 from letta_kernel.notebook.run import decide
 from letta_kernel.records import AgentState
 from letta_kernel.service import Decision
+from letta_kernel.tools.rules import needs_approval
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
@@ -165,12 +167,30 @@ def delete(session: Session, given: Arguments) -> str:
     return f"Deleted {agent.name}."
 
 
-@command("approve", options=(AGENT,), summary="let the calls run that wait for your word")
+@command(
+    "approve",
+    Argument("call", required=False, values="call"),
+    options=(Option("--args", "text", "other arguments for the call, as JSON"), AGENT),
+    summary="let the calls run that wait for your word, or one of them",
+)
 def approve(session: Session, given: Arguments) -> None:
-    """Approve every call that waits."""
+    """Approve every call that waits, or one; the others that need a word are denied then."""
     agent = session.agent(given.option("agent"))
-    calls = session.service.pending(agent.id)
-    decide(session, agent.id, [Decision(call.id, approve=True) for call in calls])
+    calls = _waiting(session, agent, given.get("call"))
+    edited = given.option("args")
+    if edited is not None and len(calls) != 1:
+        raise InvalidInputError(
+            f"--args is for one call: {', '.join(f'{call.id} ({call.name})' for call in calls)}."
+        )
+    arguments = None if edited is None else _json_object(edited)
+    decisions = [Decision(call.id, approve=True, arguments=arguments) for call in calls]
+    asks = {tool.name for tool in session.service.tools(agent.id) if tool.requires_approval}
+    for call in session.service.pending(agent.id):
+        if call not in calls and not (
+            call.name in asks or needs_approval(agent.tool_rules, call.name)
+        ):
+            decisions.append(Decision(call.id, approve=True))  # it only waits for the others
+    decide(session, agent.id, decisions)
 
 
 @command(
@@ -183,8 +203,30 @@ def deny(session: Session, given: Arguments) -> None:
     """Deny every call that waits."""
     agent = session.agent(given.option("agent"))
     reason = given.get("reason") or ""
-    calls = session.service.pending(agent.id)
+    calls = _waiting(session, agent, None)
     decide(session, agent.id, [Decision(call.id, approve=False, reason=reason) for call in calls])
+
+
+def _waiting(session: Session, agent: AgentState, name: str | None) -> list[ToolCall]:
+    """Return the calls that wait: all, or those of this id or tool."""
+    calls = session.service.pending(agent.id)
+    if not calls:
+        raise InvalidInputError(f"{agent.name} waits for no approval.")
+    found = [call for call in calls if name is None or name in (call.id, call.name)]
+    if not found:
+        known = ", ".join(f"{call.id} ({call.name})" for call in calls)
+        raise InvalidInputError(f"{agent.name} does not wait for {name!r}; it waits for: {known}.")
+    return found
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        read = json.loads(text)
+    except ValueError as error:
+        raise InvalidInputError(f"--args is no JSON: {error}.") from None
+    if not isinstance(read, dict):
+        raise InvalidInputError('--args is a JSON object: {"name": value}.')
+    return read
 
 
 @command("runs", options=(LIMIT, AGENT), summary="the last runs: steps, time, tokens, cost")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.notebook import registry
 from letta_kernel.notebook.line import Argument, Option, split
+from letta_kernel.records import ToolRule
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
@@ -87,6 +88,10 @@ def _values(session: Session, kind: str) -> list[str]:
     """Return the words of a kind, as far as they can be known without making anything."""
     if kind == "command":
         return list(registry.COMMANDS)
+    if kind == "switch":
+        return ["on", "off"]
+    if kind == "rule":
+        return list(get_args(ToolRule.model_fields["type"].annotation))
     if kind == "style":
         return ["native", "heartbeat"]
     if kind == "setting":
@@ -108,6 +113,8 @@ def _values(session: Session, kind: str) -> list[str]:
         return [tool.name for tool in session.service.tools(agent.id)]
     if kind == "any_tool":
         return sorted({tool.name for tool in session.service.all_tools()})
+    if kind == "call":
+        return [call.id for call in session.service.pending(agent.id)]
     if kind == "passage":
         return [passage.id for passage in session.service.passages(agent.id)]
     return []

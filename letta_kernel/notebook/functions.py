@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from letta_kernel import warm
+from letta_kernel.errors import ToolError
 from letta_kernel.notebook.quiet import say
 from letta_kernel.records import Tool
 from letta_kernel.tools import core
 from letta_kernel.tools.discovery import Found, definitions, discover
+from letta_kernel.tools.sandbox import default_sandbox
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
 
 _NOT_PYTHON = re.compile(r"\s*%%agent\b")
+
+
+@cache
+def _warm_sandbox() -> None:
+    """Start the sandbox in the background, once, after the imports that everybody waits for."""
+
+    def start() -> None:
+        while warm.busy():
+            time.sleep(0.1)
+        with suppress(ToolError):  # the call that needs it will say why
+            default_sandbox().warm()
+
+    threading.Thread(target=start, name="warm-sandbox", daemon=True).start()
 
 
 @dataclass(slots=True)
@@ -98,6 +118,8 @@ class Functions:
         ]
         if said := self._remove(dict.fromkeys(gone)):
             say(self._session.shell, " · ".join(said))
+        if any(name not in self._live for name in self._stored):
+            _warm_sandbox()  # they run there until their cell has run
 
     def give_to(self, agent_id: str) -> list[str]:
         """Give a new agent the functions that wait for one; return their names."""
@@ -131,14 +153,30 @@ class Functions:
                 self._shared[tool.name] = tool
             else:
                 tool = self._session.service.save_tool(tool)
+                said += self._changed_for(tool, agent.id)
                 self._session.service.attach_tool(agent.id, tool.id)
                 self._remember(tool)
             self._live[tool.name] = _Live(one.name, tool)
+            if tool.runs_in == "sandbox":
+                _warm_sandbox()
             named.append(f"{tool.name}({', '.join(tool.parameters.get('properties', {}))})")
         if named:
             owner = f"{agent.name} can call" if agent else "tools for the next agent"
             said.insert(0, f"{owner}: {', '.join(named)}")
         return said
+
+    def _changed_for(self, tool: Tool, agent_id: str) -> list[str]:
+        """Say which other agents have a tool that is another one now."""
+        known = (self._stored or {}).get(tool.name)
+        if known is None or known.source == tool.source:
+            return []
+        service = self._session.service
+        others = [
+            service.agent(owner).name
+            for owner in service.agents_with_tool(tool.id)
+            if owner != agent_id
+        ]
+        return [f"{tool.name} has changed for {', '.join(others)} too"] if others else []
 
     def _remove(self, names: dict[str, None]) -> list[str]:
         """Take the named tools off every agent that has them."""

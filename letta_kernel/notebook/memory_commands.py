@@ -1,8 +1,7 @@
-"""``%agent memory``, ``archival``, ``history``, ``search``, ``context`` and ``tools``: what an agent has."""
+"""``%agent memory``, ``archival``, ``history``, ``search`` and ``context``: what an agent has in mind."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from letta_kernel.display import panels
@@ -39,40 +38,6 @@ def memory(session: Session, given: Arguments) -> Panel:
         for version in service.block_versions(agent.id, label)
     ]
     return panels.block_panel(service.block(agent.id, label), versions)
-
-
-@command("tools", options=(AGENT,), summary="what it can call, and how that went")
-def tools(session: Session, given: Arguments) -> Panel:
-    """Show the tools with their figures."""
-    agent = session.agent(given.option("agent"))
-    stats = {name: asdict(used) for name, used in session.service.tool_stats(agent.id).items()}
-    return panels.tools_table(session.service.tools(agent.id), stats)
-
-
-@command(
-    "tools attach",
-    Argument("tool", values="any_tool"),
-    options=(AGENT,),
-    summary="give it a tool of this project",
-)
-def attach(session: Session, given: Arguments) -> str:
-    """Attach a tool by name or id."""
-    agent = session.agent(given.option("agent"))
-    tool = session.service.attach_tool(agent.id, given["tool"])
-    return f"{agent.name} can call {tool.name} now."
-
-
-@command(
-    "tools detach",
-    Argument("tool", values="tool"),
-    options=(AGENT,),
-    summary="take a tool off it",
-)
-def detach(session: Session, given: Arguments) -> str:
-    """Detach a tool by name or id."""
-    agent = session.agent(given.option("agent"))
-    tool = session.service.detach_tool(agent.id, given["tool"])
-    return f"{agent.name} no longer has {tool.name}."
 
 
 @command("history", options=(LIMIT, AGENT), summary="the conversation so far")

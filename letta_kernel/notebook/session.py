@@ -15,8 +15,10 @@ from letta_kernel.notebook import (
     event_commands,
     memory_commands,
     registry,
+    rule_commands,
     run,
     run_commands,
+    tool_commands,
 )
 from letta_kernel.notebook.completion import complete
 from letta_kernel.notebook.fill import fill
@@ -30,7 +32,15 @@ from letta_kernel.service import AgentService
 from letta_kernel.service.base import project_folder
 
 # The modules of commands register themselves.
-__all__ = ["Session", "commands", "event_commands", "memory_commands", "run_commands"]
+__all__ = [
+    "Session",
+    "commands",
+    "event_commands",
+    "memory_commands",
+    "rule_commands",
+    "run_commands",
+    "tool_commands",
+]
 
 CELL_ARGUMENTS = (Argument("name", required=False, values="agent"),)
 CELL_OPTIONS = (

@@ -72,7 +72,7 @@ def test_tools_history_and_runs() -> None:
     )
     stats = {"forecast": {"calls": 4, "failures": 1, "seconds": 2.0, "last_error": "ValueError: x"}}
     text = tools_table([tool], stats).text
-    for said in ("forecast(city)", "The weather.", "asks first", "0.5 s", "ValueError: x"):
+    for said in ("forecast(city: str = …)", "The weather.", "asks first", "0.5 s", "ValueError: x"):
         assert said in text
     call = ToolCall(id="c", name="forecast", arguments='{"city": "Rome"}')
     messages = [
