@@ -31,8 +31,8 @@ _SILENT_RUNS = 3  # so many runs without an answer: no more widgets in this kern
 
 # Updates of the widget: quick at first, rarer in a long stream, since each costs some 500 bytes of
 # envelope and the page lays the letters out over the time between two of them.
-_PACE = ((25, 0.04), (60, 0.1), (120, 0.16))  # messages sent so far, seconds between two
-_SLOWEST = 0.4
+_PACE = ((25, 0.04), (60, 0.1), (100, 0.16), (150, 0.4))  # messages so far, seconds between two
+_SLOWEST = 0.8
 _PAUSE_IN_STREAM = 0.12  # no event for so long: what is there is sent at once
 # Updates that publish the whole, where there is no widget.
 _WHOLE_SECONDS = 0.25

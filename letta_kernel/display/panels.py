@@ -7,6 +7,7 @@ from typing import Any
 
 from letta_kernel.display import style, words
 from letta_kernel.display.clean import clean_text, esc, one_line
+from letta_kernel.display.diff import diff_lines
 from letta_kernel.display.html import diff_html
 from letta_kernel.display.style import el, fold
 from letta_kernel.display.tables import Cell, Panel, marked, number, stack, table, when
@@ -284,6 +285,33 @@ def block_panel(block: Block, versions: Sequence[BlockVersion] = ()) -> Panel:
     lines += [f"  {line}" for line in value.split("\n")]
     lines += [f"  v{version.version} {_who(version)}" for version in versions]
     return Panel(el("div", *html, look="margin:0 0 12px 0"), "\n".join(lines))
+
+
+def versions_panel(
+    label: str, versions: Sequence[BlockVersion], before: BlockVersion | None = None
+) -> Panel:
+    """Return what each of *versions* (oldest first) changed, the first one against *before*."""
+    html, lines = [], [f"Versions of {one_line(label, 80)}"]
+    value = before.value if before else ""
+    for version in versions:
+        since = f" since v{before.version}" if before and version is versions[0] else ""
+        head = f"v{version.version}{since}"
+        who = _who(version)
+        title = el("b", esc(head)) + el("span", f" {esc(who)}", look=style.MUTED)
+        html.append(
+            el(
+                "div",
+                el("span", title, look=style.SMALL),
+                diff_html(value, version.value),
+                look="margin:6px 0",
+            )
+        )
+        lines.append(f"{head}  {who}".rstrip())
+        lines += [
+            f"  {line.sign} {clean_text(line.text)}" for line in diff_lines(value, version.value)
+        ]
+        value = version.value
+    return Panel("".join(html), "\n".join(lines))
 
 
 def _who(version: BlockVersion) -> str:
