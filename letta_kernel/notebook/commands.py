@@ -160,7 +160,7 @@ def reset(session: Session, given: Arguments) -> str:
 def delete(session: Session, given: Arguments) -> str:
     """Delete an agent, asking first."""
     agent = session.agent(given["name"])
-    if not given.option("yes") and not _confirmed(f"Delete {agent.name} with all it knows? [y/N] "):
+    if not given.option("yes") and not confirmed(f"Delete {agent.name} with all it knows? [y/N] "):
         return f"{agent.name} is still there."
     session.service.delete_agent(agent.id)
     session.forget(agent)
@@ -304,7 +304,8 @@ def _typed(value: str) -> Any:
         return [part.strip() for part in value.split(",")] if "," in value else value
 
 
-def _confirmed(question: str) -> bool:
+def confirmed(question: str) -> bool:
+    """Ask the person; `InvalidInputError` where nobody can be asked."""
     try:
         return input(question).strip().lower() in ("y", "yes")
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""``%agent memory``, ``archival``, ``history``, ``search`` and ``context``: what an agent has in mind."""
+"""``%agent archival``, ``history``, ``search`` and ``context``: what an agent has in mind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from letta_kernel.display import panels
 from letta_kernel.display.tables import Panel
-from letta_kernel.ids import LOCAL_USER
 from letta_kernel.notebook.line import Argument, Arguments, Option
 from letta_kernel.notebook.registry import AGENT, LIMIT, command
 
@@ -15,29 +14,6 @@ if TYPE_CHECKING:
 
 TAGS = Option("--tags", "list", "only those with one of these tags")
 QUERY = Argument("query", rest=True)
-
-
-@command(
-    "memory",
-    Argument("label", required=False, values="label"),
-    Argument("value", required=False, rest=True),
-    options=(AGENT,),
-    summary="the memory blocks; one of them with its history; write one",
-)
-def memory(session: Session, given: Arguments) -> Panel:
-    """Show all blocks, one block, or write one (making it where there is none)."""
-    agent, service = session.agent(given.option("agent")), session.service
-    label, value = given.get("label"), given.get("value")
-    if label is None:
-        return panels.memory_panel(service.blocks(agent.id))
-    if value is not None:
-        service.write_block(agent.id, label, value, reason="%agent memory")
-    names = {LOCAL_USER: "you", agent.id: agent.name}
-    versions = [
-        version.model_copy(update={"actor": names.get(version.actor, version.actor)})
-        for version in service.block_versions(agent.id, label)
-    ]
-    return panels.block_panel(service.block(agent.id, label), versions)
 
 
 @command("history", options=(LIMIT, AGENT), summary="the conversation so far")
@@ -65,20 +41,6 @@ def archival(session: Session, given: Arguments) -> Panel:
 
 
 command("archival list", options=(LIMIT, AGENT), summary="the same")(archival)
-
-
-@command(
-    "archival add",
-    Argument("text", rest=True),
-    options=(Option("--tags", "list", "words to find it by"), AGENT),
-    summary="put a text into its archive",
-)
-def archival_add(session: Session, given: Arguments) -> str:
-    """Add a text to the archive."""
-    agent = session.agent(given.option("agent"))
-    made = session.service.add_passage(agent.id, given["text"], given.option("tags") or ())
-    parts = "" if len(made) == 1 else f" in {len(made)} passages"
-    return f"{agent.name} has it in its archive{parts} ({made[0].id})."
 
 
 @command("archival search", QUERY, options=(TAGS, LIMIT, AGENT), summary="search its archive")

@@ -11,8 +11,11 @@ from typing import Any
 from letta_kernel.api import service_for
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, nearest
 from letta_kernel.notebook import (
+    block_commands,
     commands,
     event_commands,
+    file_commands,
+    mcp_commands,
     memory_commands,
     registry,
     rule_commands,
@@ -34,8 +37,11 @@ from letta_kernel.service.base import project_folder
 # The modules of commands register themselves.
 __all__ = [
     "Session",
+    "block_commands",
     "commands",
     "event_commands",
+    "file_commands",
+    "mcp_commands",
     "memory_commands",
     "rule_commands",
     "run_commands",

@@ -5,15 +5,22 @@ from __future__ import annotations
 from letta_kernel.agent.agent import Decision
 from letta_kernel.agent.context import ContextPart, ContextReport
 from letta_kernel.service.agents import Agents
+from letta_kernel.service.files import FileAdded, FileProgress, Files
 from letta_kernel.service.mcp import McpServers
-from letta_kernel.service.memory import Memory
 from letta_kernel.service.toolbox import Toolbox
 from letta_kernel.service.turns import Turns
 
-__all__ = ["AgentService", "ContextPart", "ContextReport", "Decision"]
+__all__ = [
+    "AgentService",
+    "ContextPart",
+    "ContextReport",
+    "Decision",
+    "FileAdded",
+    "FileProgress",
+]
 
 
-class AgentService(McpServers, Turns, Toolbox, Memory, Agents):
+class AgentService(McpServers, Turns, Toolbox, Files, Agents):
     """All agents of one project folder: make, find, talk to, inspect and change them.
 
     Parameters

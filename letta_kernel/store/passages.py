@@ -150,6 +150,14 @@ def neighbours(tx: Tx, passage: Passage, before: int = 2, after: int = 2) -> lis
     return found
 
 
+def last_position(tx: Tx, agent_id: str, source: str) -> int | None:
+    """Return the highest position an agent's passages of one source have; None if there are none."""
+    row = tx.one(
+        "SELECT max(position) FROM passages WHERE agent_id = $1 AND source = $2", (agent_id, source)
+    )
+    return None if row is None or row[0] is None else int(row[0])
+
+
 def tags(tx: Tx, agent_id: str) -> dict[str, int]:
     """Return the tags of an agent's passages and how many passages have each, most used first."""
     rows = tx.query(

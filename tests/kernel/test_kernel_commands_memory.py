@@ -1,0 +1,109 @@
+"""`%agent memory LABEL --…`: versions, properties, sharing; and files into the archive."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from kernel_notebook import Notebook, Ran
+from scripted_server import ScriptedServer
+
+
+def refused(ran: Ran, said: str) -> None:
+    assert (ran.status, ran.ename) == ("error", "AgentError"), ran
+    assert said in ran.evalue
+
+
+def test_versions_of_a_block(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new ada --human Kim")
+    notebook.run("%agent memory human Kim drinks tea")
+    server.call("memory_replace", {"label": "human", "old_string": "tea", "new_string": "sencha"})
+    server.say("Noted.")
+    notebook.run("%%agent\nIt is sencha, really.")
+    history = notebook.run("%agent memory human --history").text
+    assert "v3  " in history
+    assert "ada" in history
+    assert "you" in history
+    compared = notebook.run("%agent memory human --diff 1 3").text
+    assert "- Kim" in compared
+    assert "+ Kim drinks sencha" in compared
+    assert "tea" not in compared
+    assert "Kim drinks tea" in notebook.run("%agent memory human --undo").text
+    assert "Kim drinks sencha" in notebook.run("%agent memory human --redo").text
+    refused(notebook.run("%agent memory human --redo"), "redo")
+    refused(notebook.run("%agent memory human --diff 1"), "Two versions")
+    refused(notebook.run("%agent memory human --diff 1 9"), "no version 9")
+    refused(notebook.run("%agent memory --undo"), "Which block?")
+
+
+def test_an_option_amid_a_text_never_changes_the_block(notebook: Notebook) -> None:
+    notebook.run("%agent new careful --human Kim")
+    refused(notebook.run("%agent memory human Take it back with --undo"), "One thing at a time")
+    assert "Kim" in notebook.run("%agent memory human").text
+    notebook.run("%agent memory human -- Take it back with --undo")
+    assert "Take it back with --undo" in notebook.run("%agent memory human").text
+
+
+def test_limits_descriptions_and_read_only(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new strict --human Kim")
+    shown = notebook.run("%agent memory human --limit 40 --description Who drinks what").text
+    assert "3 of 40 characters" in shown
+    refused(notebook.run("%agent memory human --limit 2"), "may hold 2 characters")
+    refused(notebook.run(f"%agent memory human {'tea ' * 20}"), "may hold 40 characters")
+    assert "read only" in notebook.run("%agent memory human --read-only on").text
+    server.call("memory_insert", {"label": "human", "new_string": "Tea."})
+    server.say("I may not.")
+    ran = notebook.run("%%agent\nWrite that down.")
+    assert "read" in ran.items("tool_call")[0]["result"]
+    assert "Who drinks what" in str(server.requests[-1]["messages"][0])
+    assert "read only" not in notebook.run("%agent memory human --read-only off").text
+    refused(notebook.run("%agent memory human --read-only maybe"), "Say on or off")
+
+
+def test_sharing_and_deleting(notebook: Notebook) -> None:
+    notebook.run("%agent new one")
+    notebook.run("%agent memory project Brew tea")
+    notebook.run("%agent new two")
+    notebook.run("%agent use one")
+    assert "together now" in notebook.run("%agent memory project --share two").text
+    notebook.run("%agent memory project Brew good tea --agent two")
+    assert "Brew good tea" in notebook.run("%agent memory project").text
+    refused(notebook.run("%agent memory project --share two"), "of its own already")
+    refused(notebook.run("%agent memory project --delete"), "--yes")
+    assert "no longer has" in notebook.run("%agent memory project --delete --yes").text
+    refused(notebook.run("%agent memory project"), "no memory block 'project'")
+    assert "Brew good tea" in notebook.run("%agent memory project --agent two").text
+    assert "--share" in notebook.complete("%agent memory project --")
+    assert notebook.complete("%agent memory human --read-only o") == ["on", "off"]
+
+
+def test_files_into_the_archive(notebook: Notebook, tmp_path: Path) -> None:
+    (tmp_path / "tea.md").write_text("# Tea\n\nSencha wants water of 70 degrees.\n")
+    (tmp_path / "bike.txt").write_text("The bicycle is in the cellar.")
+    page = (
+        "<html><head><style>p {}</style></head><body><p>Gyokuro is shaded &amp; sweet.</p></body>"
+    )
+    (tmp_path / "page.html").write_text(page)
+    cells = [{"cell_type": "markdown", "source": ["The kettle ", "boils at 96."]}]
+    (tmp_path / "lab.ipynb").write_text(json.dumps({"cells": cells, "nbformat": 4}))
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
+    notebook.run("%agent new archivist")
+    notebook.run(f"import os; os.chdir({str(tmp_path)!r})")
+    added = notebook.run("%agent archival add *.md bike.txt page.html lab.ipynb --tags shelf").text
+    assert "4 files" in added
+    for asked, said in {
+        "how hot for sencha?": "70 degrees",
+        "where is the bicycle": "cellar",
+        "gyokuro": "shaded & sweet",
+        "kettle": "boils at 96",
+    }.items():
+        assert said in notebook.run(f"%agent archival search {asked} --tags shelf").text
+    again = notebook.run("%agent archival add tea.md bike.txt").text
+    assert "2 known already" in again
+    assert notebook.run("%agent archival").text.count("bicycle") == 1
+    refused(notebook.run("%agent archival add picture.png"), "picture.png")
+    refused(notebook.run("%agent archival add missing.pdf"), "There is no file 'missing.pdf'")
+    refused(notebook.run("%agent archival add tea.md missing.md"), "'missing.md'")
+    notebook.run("%agent archival add Notes about tea are in tea.md")  # a sentence
+    assert "Notes about tea are in" in notebook.run("%agent archival").text
+    assert "tea.md" in notebook.complete("%agent archival add te")
