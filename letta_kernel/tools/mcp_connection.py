@@ -33,10 +33,14 @@ MOST_TOOLS = 200
 """Tools taken from one server; more would fill the context window with their schemas."""
 
 _LIST_LIMIT = 30.0  # seconds a server may take to tell its tools
-_PROBE_LIMIT = 3.0  # seconds a server that left a call unanswered has to show that it lives
+_PROBE_LIMIT = 2.0  # seconds a server that left a call unanswered has to show that it lives
 _LEAVE_LIMIT = 3.0  # seconds the end of a connection may take
 _PAGES = 50
-_GENERIC = ("Server returned an error response", "Session terminated", "Connection closed")
+# What the SDK says where the transport knows more.
+_GENERIC = (
+    *("Connection closed", "Session terminated", "Not Found"),
+    "Server returned an error response",
+)
 
 Progress = Callable[[str], None]
 
@@ -134,6 +138,7 @@ class Connection:
                 ):
                     await _agree(session)
                     self._session = session
+                    self._transport.started()
                     if not self._ready.done():
                         self._ready.set_result(None)
                     await self._leave.wait()
@@ -151,12 +156,11 @@ class Connection:
         first = innermost(error)
         if isinstance(first, ToolError):
             return self.error(str(first))
+        said = _said(first)
+        if said and said not in _GENERIC:
+            return self.error(f"cannot be used: {said}")
         await self._transport.settle()
-        said = _said(first) if first is not None else ""
-        unsaid = not said or said in _GENERIC
-        if unsaid or not self._transport.alive or (self._broken and not _is_refusal(first)):
-            return self.error(self._transport.why())
-        return self.error(f"cannot be used: {said}")
+        return self.error(self._transport.why())
 
     @property
     def forgotten(self) -> bool:
@@ -364,18 +368,16 @@ def _offered(tool: mcp_types.Tool) -> Offered:
     )
 
 
-def _is_refusal(error: BaseException | None) -> bool:
+def _said(error: BaseException | None) -> str:
+    """Return what the server, or the SDK about its words, said; nothing for a connection that failed."""
     import mcp
-
-    return isinstance(error, mcp.MCPError)
-
-
-def _said(error: BaseException) -> str:
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError):
         return "its answer is no MCP answer"
-    return getattr(error, "message", None) or str(error) or type(error).__name__
+    if isinstance(error, mcp.MCPError):
+        return plain_text(error.message, 2_000)
+    return str(error) if isinstance(error, RuntimeError) else ""
 
 
 def _forget(task: asyncio.Future[Any]) -> None:

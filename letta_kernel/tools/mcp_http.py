@@ -70,6 +70,9 @@ class HttpServer:
                 self._failure = error
                 raise
 
+    def started(self) -> None:
+        """Nothing to note: failures are looked at one by one."""
+
     async def settle(self) -> None:
         """Nothing to wait for: whatever went wrong is known at once."""
 

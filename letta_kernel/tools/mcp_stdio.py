@@ -105,6 +105,10 @@ class StdioServer:
                     await self._ended(process)
                 tasks.cancel_scope.cancel()
 
+    def started(self) -> None:
+        """Take note that it works: what it wrote so far is not why it will end."""
+        self.written.text = ""
+
     async def settle(self) -> None:
         """Wait a moment for a process that closed its stdout to be gone, so that `why` knows more."""
         if self._process is not None:

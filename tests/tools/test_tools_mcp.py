@@ -1,0 +1,490 @@
+"""Tools of real MCP servers in processes of their own, over stdin and stdout and over HTTP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from scripted_server import ScriptedServer
+
+from letta_kernel.errors import InvalidInputError, NotFoundError, ToolError
+from letta_kernel.messages import ToolProgress, ToolReturned, ToolStarted
+from letta_kernel.models.base import Cancel
+from letta_kernel.service import AgentService, Decision
+from letta_kernel.tools.execute import Executor, Outcome
+
+SERVER = Path(__file__).with_name("mcp_server.py")
+COMMAND = [sys.executable, str(SERVER)]
+LATER = 20.0  # seconds something that comes soon may take on a busy machine
+
+
+class Bench:
+    """A service with an agent named ada."""
+
+    def __init__(self, home: Path) -> None:
+        self.service = AgentService(home)
+        self.service.create_agent("ada")
+
+    def run(self, tool: str, **arguments: Any) -> Outcome:
+        return self.service.run_tool("ada", tool, arguments)
+
+    def limit(self, tool: str, **changes: Any) -> None:
+        known = next(one for one in self.service.tools("ada") if one.name == tool)
+        self.service.save_tool(known.model_copy(update=changes))
+
+    def state(self, name: str = "test") -> str:
+        return next(one.state for one in self.service.mcp_servers() if one.server.name == name)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Ada with the tools of a server that stays for the whole module, unless a test ends it."""
+    made = Bench(tmp_path_factory.mktemp("project") / ".letta")
+    environment = {"GREETING": "hello", "TOKEN": "${MY_TOKEN}"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MY_TOKEN", "s3cr3t-value")
+        patch.setenv("ANOTHER_SECRET", "x")
+        made.service.add_mcp_server("test", COMMAND, environment=environment, agent="ada")
+        yield made
+        made.service.close()
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / ".letta")
+    yield made
+    made.service.close()
+
+
+def gone(pid: int) -> bool:
+    """Wait until a process is gone."""
+    end = time.monotonic() + LATER
+    while time.monotonic() < end:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+# -- what a server offers ------------------------------------------------------------------------------
+
+
+def test_its_tools_are_tools_of_the_agent(bench: Bench) -> None:
+    tools = {tool.name: tool for tool in bench.service.tools("ada") if tool.kind == "mcp"}
+    assert {"add", "search", "die", "a_tool_oddly_named"} <= set(tools)
+    add = tools["add"]
+    assert add.description == "Add two numbers."
+    assert add.runs_in == "mcp"
+    assert add.parallel_safe  # it says that it only reads
+    assert not tools["search"].parallel_safe
+    assert add.parameters == {
+        "type": "object",
+        "properties": {
+            "a": {"type": "integer"},
+            "b": {
+                "type": "integer",
+                "description": "what is added",
+                "default": 1,
+                "minimum": 0,
+            },
+        },
+        "required": ["a"],
+    }
+    assert add.metadata["tool"] == "add"
+    assert tools["a_tool_oddly_named"].metadata["tool"] == "a tool, oddly named"
+    assert bench.run("a_tool_oddly_named").text == "odd"
+
+
+def test_results(bench: Bench) -> None:
+    assert bench.run("add", a=2, b=3) == Outcome("ok", "5", seconds=pytest.approx(0, abs=60))  # type: ignore[arg-type]
+    found = bench.run("search", point={"x": 1})
+    assert '"x": 1.0' in found.text
+    assert '"m"' in found.text
+    drawn = bench.run("picture")
+    assert "one pixel\n[image/png, 70 bytes; shown to the user]" in drawn.text
+    assert drawn.display is not None
+    assert drawn.display["image/png"].startswith("iVBOR")
+    failed = bench.run("fail", reason="the moon is\nin the way")
+    assert failed.status == "error"
+    assert "the moon is\nin the way" in failed.text
+    assert "\n" not in (failed.error or "\n")
+
+
+def test_a_long_result_is_cut(bench: Bench) -> None:
+    bench.limit("long", return_limit=1000)
+    text = bench.run("long", characters=100_000).text
+    assert len(text) <= 1000
+    assert "100,000 characters in all" in text
+    assert bench.run("long", characters=3_000_000).status == "ok"
+
+
+def test_arguments_are_checked_before_they_are_sent(bench: Bench) -> None:
+    refused = bench.run("add", a="two", b=-1, c=3)
+    assert refused.status == "error"
+    for field in ("'a'", "'b'", "'c'"):
+        assert field in refused.text
+    assert "unit" in bench.run("search", point={"x": 1}, unit="miles").text
+
+
+def test_prints_to_stdout_do_no_harm(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    assert bench.run("noise").text == "quiet again"
+    assert bench.run("add", a=1).text == "2"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_is_passed_on(bench: Bench) -> None:
+    heard: list[tuple[str, str, threading.Thread]] = []
+    bench.service.run_tool(
+        "ada",
+        "slow",
+        {"seconds": 0.1},
+        on_output=lambda kind, text: heard.append((kind, text, threading.current_thread())),
+    )
+    assert heard == [("progress", "a quarter (1 of 4)", threading.main_thread())]
+
+
+def test_only_harmless_variables_are_handed_down(bench: Bench) -> None:
+    assert os.environ["ANOTHER_SECRET"] == "x"
+    assert bench.run("variable", name="GREETING").text == "hello"
+    assert bench.run("variable", name="TOKEN").text == "s3cr3t-value"
+    assert bench.run("variable", name="ANOTHER_SECRET").text == "(not set)"
+    bench.service.database.close()  # writes everything; it opens again when it is needed
+    stored = bench.service.database.path.read_bytes()
+    assert b"s3cr3t" not in stored
+    assert b"MY_TOKEN" in stored
+
+
+# -- servers that die and hang -------------------------------------------------------------------------
+
+
+def test_a_server_that_dies_in_a_call(bench: Bench) -> None:
+    before = int(bench.run("process").text)
+    died = bench.run("die", code=3)
+    assert died.status == "error"
+    assert died.error == (
+        "The MCP server 'test' ended with exit code 3: Traceback: the disk is on fire"
+    )
+    assert bench.state() == died.error
+    after = int(bench.run("process").text)  # it is there again
+    assert after != before
+    assert bench.state() == "connected"
+
+
+def test_a_server_that_was_killed_between_calls(bench: Bench) -> None:
+    before = int(bench.run("process").text)
+    os.kill(before, signal.SIGKILL)
+    assert gone(before)
+    end = time.monotonic() + LATER
+    while bench.state() == "connected" and time.monotonic() < end:
+        time.sleep(0.01)
+    assert int(bench.run("process").text) != before
+
+
+def test_a_server_that_hangs(bench: Bench) -> None:
+    before = int(bench.run("process").text)
+    bench.limit("freeze", time_limit=0.3)
+    hung = bench.run("freeze", seconds=100)
+    assert hung.status == "error"
+    assert "longer than its limit of 0.3 seconds" in hung.text
+    assert bench.run("add", a=1).text == "2"  # by another process
+    assert gone(before)
+
+
+def test_a_call_that_takes_too_long_leaves_the_server_alone(bench: Bench) -> None:
+    before = bench.run("process").text
+    bench.limit("slow", time_limit=0.3)
+    assert bench.run("slow", seconds=100).status == "error"
+    assert bench.run("process").text == before
+    bench.limit("slow", time_limit=60)
+
+
+def test_cancelling(bench: Bench) -> None:
+    cancel = Cancel()
+    heard = threading.Event()
+
+    def stop() -> None:
+        heard.wait(LATER)
+        cancel.cancel()
+
+    threading.Thread(target=stop).start()
+    ended = bench.service.run_tool(
+        "ada", "slow", {"seconds": 100}, on_output=lambda *_: heard.set(), cancel=cancel
+    )
+    assert ended.status == "interrupted"
+    assert bench.run("add", a=1).text == "2"
+
+
+def test_the_stop_button(bench: Bench) -> None:
+    def stop(kind: str, text: str) -> None:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.service.run_tool("ada", "slow", {"seconds": 100}, on_output=stop)
+    assert bench.run("add", a=1).text == "2"
+
+
+def test_calls_at_the_same_time(bench: Bench) -> None:
+    results: list[str] = []
+    threads = [
+        threading.Thread(target=lambda n=n: results.append(bench.run("add", a=n).text))
+        for n in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LATER)
+    assert sorted(map(int, results)) == list(range(1, 13))
+
+
+# -- servers that cannot be used -----------------------------------------------------------------------
+
+SILENT = "import time; time.sleep(100)"
+BROKEN = "raise SystemExit('no licence found')"
+FLOOD = "import os\nwhile True: os.write(1, b'x' * 65536)"
+CHATTER = "import os\nwhile True: os.write(1, b'Hello there!\\n' * 5000)"
+ECHO = 'import sys\nfor line in sys.stdin: print(\'{"jsonrpc": "2.0", "id": 1, "result": {}}\', flush=True)'
+
+
+@pytest.mark.parametrize(
+    ("command", "limit", "said"),
+    [
+        ([sys.executable, "-c", SILENT], 0.5, "was not ready within 0.5 seconds"),
+        ([sys.executable, "-c", BROKEN], LATER, "ended with exit code 1: no licence found"),
+        ([sys.executable, "-c", FLOOD], LATER, "sent a message of more than 32 MB"),
+        ([sys.executable, "-c", CHATTER], LATER, "prints to its stdout what is no MCP message"),
+        ([sys.executable, "-c", ECHO], LATER, "cannot be used: its answer is no MCP answer"),
+        (["no-such-program"], LATER, "cannot be started: there is no program 'no-such-program'"),
+    ],
+    ids=["silent", "broken", "flood", "chatter", "no answer", "missing"],
+)
+def test_a_server_that_cannot_be_used(
+    empty: Bench, command: list[str], limit: float, said: str
+) -> None:
+    with pytest.raises(ToolError, match=said) as raised:
+        empty.service.add_mcp_server("bad", command, agent="ada", start_limit=limit)
+    assert "\n" not in str(raised.value)
+    assert "'bad'" in str(raised.value)
+    assert empty.service.mcp_servers() == []
+    assert not [tool for tool in empty.service.tools("ada") if tool.kind == "mcp"]
+    left = [one for one in psutil.Process().children() if command[-1] in one.cmdline()]
+    assert all(gone(one.pid) for one in left)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("9lives", {"command": ["x"]}, "begins with a letter"),
+        ("a b", {"command": ["x"]}, "begins with a letter"),
+        ("x", {}, "either a command or a URL"),
+        ("x", {"command": ["x"], "url": "http://h/mcp"}, "either a command or a URL"),
+        ("x", {"url": "ftp://h/mcp"}, "no URL"),
+        ("x", {"url": "http://me:secret@h/mcp"}, "password in the URL"),
+        ("x", {"command": ["x", "postgres://me:secret@h/db"]}, "password in the command"),
+        ("x", {"command": ["x"], "environment": {"API_KEY": "abc"}}, "--env API_KEY"),
+        ("x", {"command": ["x"], "environment": {"A B": "abc"}}, "environment variable"),
+        ("x", {"url": "http://h", "headers": {"Authorization": "Bearer abc"}}, r"\${NAME}"),
+        ("x", {"url": "http://h", "headers": {"X-Api-Key": "abc"}}, "X-Api-Key"),
+        ("x", {"url": "http://h", "headers": {"X-A": "b\nc"}}, "no header"),
+        ("x", {"url": "http://h", "environment": {"A": "b"}}, "--env is for"),
+        ("x", {"command": ["x"], "time_limit": 0.0}, "above 0"),
+        ("x", {"command": ["x"], "agent": "nobody"}, "no agent 'nobody'"),
+    ],
+)
+def test_what_is_refused(bench: Bench, name: str, given: dict[str, Any], said: str) -> None:
+    with pytest.raises((InvalidInputError, NotFoundError), match=said):
+        bench.service.add_mcp_server(name, **given)
+    assert [one.server.name for one in bench.service.mcp_servers()] == ["test"]
+
+
+def test_a_variable_that_is_missing(empty: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_THERE", raising=False)
+    with pytest.raises(ToolError, match="needs the environment variable NOT_THERE"):
+        empty.service.add_mcp_server("x", [*COMMAND, "${NOT_THERE}"])
+
+
+def test_secrets_are_not_in_errors(empty: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "s3cr3t-value")
+    script = "import sys; sys.exit('cannot log in with ' + sys.argv[1])"
+    with pytest.raises(ToolError, match=r"cannot log in with \${MY_TOKEN}$"):
+        empty.service.add_mcp_server("x", [sys.executable, "-c", script, "${MY_TOKEN}"])
+
+
+# -- the life of servers -------------------------------------------------------------------------------
+
+
+def test_adding_again_removing_and_names(empty: Bench) -> None:
+    service = empty.service
+    first = service.add_mcp_server("test", COMMAND, agent="ada", requires_approval=True)
+    again = service.add_mcp_server("test", COMMAND, agent="ada")  # as Run All does
+    assert [tool.id for tool in again.tools] == [tool.id for tool in first.tools]
+    assert first.tools[0].requires_approval
+    assert not again.tools[0].requires_approval
+    service.detach_tool("ada", "add")
+    assert "add" in [tool.name for tool in service.mcp_tools("test").tools]
+    assert "add" not in [tool.name for tool in service.tools("ada")]  # asking attaches nothing
+    other = service.add_mcp_server("other", COMMAND, agent="ada")
+    assert "other__add" in [tool.name for tool in other.tools]
+    assert empty.run("other__add", a=1).text == "2"
+    pid = int(empty.run("process").text)
+    removed, agents = service.remove_mcp_server("test")
+    assert (removed.name, agents) == ("test", ["ada"])
+    assert gone(pid)
+    assert [one.server.name for one in service.mcp_servers()] == ["other"]
+    assert "process" not in [tool.name for tool in service.all_tools()]
+    with pytest.raises(NotFoundError, match="no MCP server 'test'"):
+        service.remove_mcp_server("test")
+    other_pid = int(empty.run("other__process").text)
+    service.close()
+    assert gone(other_pid)
+
+
+def test_a_server_of_another_process_is_started_here_too(bench: Bench) -> None:
+    with AgentService(bench.service.home) as second:
+        here = second.run_tool("ada", "process", {})
+        assert here.status == "ok"
+        assert here.text != bench.run("process").text
+        assert [one.state for one in second.mcp_servers()] == ["connected"]
+    assert gone(int(here.text))
+
+
+def test_servers_end_with_the_process(tmp_path: Path) -> None:
+    script = (
+        "import sys; from letta_kernel.service import AgentService\n"
+        "service = AgentService(sys.argv[1]); service.create_agent('ada')\n"
+        "service.add_mcp_server('test', [sys.executable, sys.argv[2]], agent='ada')\n"
+        "print(service.run_tool('ada', 'process', {}).text)"
+    )
+    arguments = [sys.executable, "-c", script, str(tmp_path / "home"), str(SERVER)]
+    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stderr == ""
+    assert gone(int(ran.stdout))
+
+
+def test_without_servers_a_tool_says_so(bench: Bench) -> None:
+    tool = next(one for one in bench.service.tools("ada") if one.name == "add")
+    alone = Executor().run(tool, {"a": 1})
+    assert alone.status == "error"
+    assert "MCP server cannot be reached from here" in alone.text
+
+
+# -- over HTTP -----------------------------------------------------------------------------------------
+
+
+class HttpServer:
+    """The same server behind a URL, in a process of its own; it can be stopped and started again."""
+
+    def __init__(self, token: str = "") -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/mcp"
+        self._token = ["--token", token] if token else []
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        arguments = [*COMMAND, "--http", str(self.port), *self._token]
+        self.process = subprocess.Popen(arguments)
+        end = time.monotonic() + LATER
+        while time.monotonic() < end:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise AssertionError("the HTTP server did not come up")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+def test_over_http(empty: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, server = empty.service, HttpServer(token="s3cr3t-value")
+    headers = {"Authorization": "Bearer ${WEB_TOKEN}"}
+    with pytest.raises(ToolError, match="needs the environment variable WEB_TOKEN"):
+        service.add_mcp_server("web", url=server.url, headers=headers)
+    monkeypatch.setenv("WEB_TOKEN", "wrong-value")
+    with pytest.raises(ToolError, match="'web' cannot be reached"):
+        service.add_mcp_server("web", url=server.url, headers=headers)
+    server.start()
+    try:
+        with pytest.raises(ToolError, match=r"answered 401 Unauthorized \(is its token right\?\)"):
+            service.add_mcp_server("web", url=server.url, headers=headers)
+        monkeypatch.setenv("WEB_TOKEN", "s3cr3t-value")
+        with pytest.raises(ToolError, match="answered 404 Not Found"):
+            service.add_mcp_server("web", url=server.url + "/nowhere", headers=headers)
+        assert service.mcp_servers() == []
+        service.add_mcp_server("web", url=server.url, headers=headers, agent="ada")
+        assert empty.run("add", a=2, b=3).text == "5"
+        assert len(empty.run("long", characters=2_000_000).text) == 50_000  # one large event
+        heard: list[str] = []
+        service.run_tool(
+            "ada", "slow", {"seconds": 0.1}, on_output=lambda _, text: heard.append(text)
+        )
+        assert heard == ["a quarter (1 of 4)"]
+        before = empty.run("process").text
+        server.stop()
+        server.start()
+        assert empty.run("process").text != before  # the new one knows no session: asked once more
+        died = empty.run("die")
+        assert died.status == "error"
+        assert died.text.startswith("The MCP server 'web' ")
+        assert "\n" not in died.text
+        down = empty.run("add", a=1)
+        assert "cannot be reached" in down.text
+        assert empty.state("web") == down.text
+        server.stop()
+        server.start()
+        assert empty.run("add", a=1).text == "2"
+        empty.limit("freeze", time_limit=0.3)
+        assert "longer than its limit" in empty.run("freeze", seconds=4).text
+    finally:
+        server.stop()
+    stored = service.database.path
+    service.close()
+    assert b"s3cr3t" not in stored.read_bytes()
+
+
+# -- an agent calls them -------------------------------------------------------------------------------
+
+
+def test_a_run_with_approval(bench: Bench, scripted: ScriptedServer) -> None:
+    service = bench.service
+    service.detach_tool("ada", "a_tool_oddly_named")
+    bench.limit("search", requires_approval=True)
+    scripted.calls([("add", {"a": 20, "b": 22}), ("add", {"a": "x"}), ("slow", {"seconds": 0.1})])
+    scripted.call("search", {"point": {"x": 1}})
+    events = list(service.send("ada", "Add and look around."))
+    offered = [tool["function"]["name"] for tool in scripted.requests[0]["tools"]]
+    assert {"add", "search"} <= set(offered)
+    assert "a_tool_oddly_named" not in offered
+    started = [event for event in events if isinstance(event, ToolStarted)]
+    assert {event.runs_in for event in started} == {"mcp"}
+    returned = [event for event in events if isinstance(event, ToolReturned)]
+    assert [(event.name, event.status) for event in returned] == [
+        ("add", "ok"),
+        ("add", "error"),
+        ("slow", "ok"),
+    ]
+    assert returned[0].text == "42"
+    assert [event.text for event in events if isinstance(event, ToolProgress)]
+    [waiting] = service.pending("ada")
+    assert waiting.name == "search"
+    scripted.call("die", {})
+    scripted.say("The server died, sorry.")
+    after = list(service.approve("ada", [Decision(waiting.id, approve=True)]))
+    told = [event for event in after if isinstance(event, ToolReturned)]
+    assert told[0].status == "ok"
+    assert "ended with exit code 3" in told[1].text
+    assert "ended with exit code 3" in str(scripted.requests[-1]["messages"][-1]["content"])
+    stats = service.tool_stats("ada")
+    assert (stats["die"].calls, stats["die"].failures) == (1, 1)
