@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from letta_kernel.service import AgentService
 
 _SESSION = "letta_kernel.notebook.session"
-_HEAVY = ("litellm", "lancedb")
+_HEAVY = ("wordllama", "litellm", "lancedb")  # the quickest first: the demo model waits for it
 _LINE = re.compile(r"(\s*)%agent(?=[\s?]|$)")
 _TRIPLE = re.compile(r"\"\"\"|'''")
 
@@ -52,17 +52,27 @@ class AgentMagics(Magics):
         %agent list                     all agents of this project
         %agent show [NAME]              all about one agent
         %agent memory [LABEL [VALUE]]   its memory blocks; show one; write one
+            LABEL --undo | --redo | --history | --diff 1 3 | --limit N | --read-only on|off
+                  | --description TEXT | --share AGENT | --delete
         %agent tools                    its tools, and how they have been doing
+            tools attach | detach | schema NAME,  tools run NAME key=value,  tools approve NAME on|off
+        %agent rules                    which tools it may, or must, call when: rules add | remove
+        %agent mcp                      MCP servers, whose tools it can call
+        %agent approve [CALL]           let calls run that wait for your word; %agent deny REASON
+        %agent event TEXT               tell it of an event: now, --in 10m, --every 1h, --stop
         %agent history [--limit N]      the conversation so far
         %agent search QUERY             find what was said
-        %agent archival [add TEXT | search QUERY | list | delete ID]
-        %agent context                  what the model sees, and how full its window is
+        %agent archival                 its archive: add TEXT or FILES | search QUERY | list | delete ID
+        %agent context [--text]         what the model sees, and how full its window is
+        %agent compact                  summarise the older conversation now
         %agent runs                     the last runs: steps, time, tokens, cost
+        %agent cost                     tokens and cost of runs, agent, notebook and project; budgets
         %agent model [NAME]             which model answers; choose another
         %agent set KEY VALUE            change a setting
-        %agent approve                  let calls run that wait for your word; %agent deny REASON
+        %agent record FILE              write down what models answer; %agent replay FILE needs no model
         %agent reset                    forget the conversation; memory stays
         %agent delete NAME [--yes]      delete an agent
+        %agent traceback                where the last error came from
         %agent help [COMMAND]           more on each of them
 
         %%agent [NAME] [options] sends a cell: see %%agent? for that.

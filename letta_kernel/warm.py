@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 import os
 import sys
 import threading
@@ -33,7 +34,7 @@ class _Import(threading.Thread):
         try:
             for variable, value in _ENVIRONMENT.items():
                 os.environ.setdefault(variable, value)
-            with _one_at_a_time, _collector_paused():
+            with _one_at_a_time, _collector_paused(), _logging_kept():
                 importlib.import_module(self.module_name)
         except BaseException as error:  # handed to whoever waits
             self.error = error
@@ -58,6 +59,17 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Leave the application's logging as it was: wordllama configures the root logger when imported."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:], root.level = handlers, level
 
 
 def start(*names: str) -> None:
