@@ -141,3 +141,13 @@ def test_files_are_completed(notebook: Notebook, tmp_path: Path) -> None:
     found = notebook.complete(f"%agent replay {tmp_path}{os.sep}")
     assert f'"{tmp_path / "one tape.jsonl"}"' in found
     assert str(tmp_path / "two.jsonl") in found
+
+
+def test_the_help_of_the_magic_names_every_command() -> None:
+    from letta_kernel.magics import AgentMagics
+    from letta_kernel.notebook.registry import top_level
+    from letta_kernel.notebook.session import Session
+
+    assert Session is not None  # its module brings the commands
+    told = AgentMagics.line.__doc__ or ""
+    assert [name for name in top_level() if name not in told] == []
