@@ -129,3 +129,37 @@ def test_mistakes_with_events(notebook: Notebook) -> None:
         assert ran.ename == "AgentError", line
         assert said in ran.evalue
     assert "No timers" in notebook.run("%agent event").text
+
+
+def test_the_stop_button_ends_what_a_timer_began(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    notebook.run("%agent new patient")
+    server.hang(30)
+    request = notebook.send("%agent event Wake up --in 1s")
+    notebook.finish(request)
+    count = len(server.requests)
+    deadline = time.monotonic() + 20
+    while len(server.requests) == count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    began = time.monotonic()
+    notebook.interrupt()
+    later(notebook, request, "Stopped; %agent event --stop")
+    assert time.monotonic() - began < 15  # the hanging answer itself takes 30
+    server.say("Good morning.")
+    assert "Good morning." in notebook.run("%%agent\nAwake?").text
+
+
+def test_a_call_that_needs_a_word_waits_when_a_timer_made_it(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    notebook.run("%agent new humble")
+    notebook.run("%agent tools approve memory_insert on")
+    server.call("memory_insert", {"label": "human", "new_string": "Sleeps."})
+    request = notebook.send("%agent event It is late --in 1s", stdin=True)
+    notebook.finish(request)
+    later(notebook, request, "%agent approve, or %agent deny REASON")
+    server.say("Written.")
+    assert "Written." in notebook.run("%agent approve").text
+    assert "Sleeps." in notebook.run("%agent memory human").text
