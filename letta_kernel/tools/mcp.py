@@ -374,7 +374,7 @@ def _load() -> None:
         found = False
     if not found:
         raise ToolError(
-            "MCP servers need the package mcp, 2.2 or newer: %pip install 'letta-kernel[mcp]'"
+            "MCP servers need the package mcp, 2.3 or newer: %pip install 'letta-kernel[mcp]'"
         )
     for name in ("mcp", "client"):  # where nothing is set up, Python prints warnings to the cell
         logger = logging.getLogger(name)

@@ -369,15 +369,19 @@ def _offered(tool: mcp_types.Tool) -> Offered:
 
 
 def _said(error: BaseException | None) -> str:
-    """Return what the server, or the SDK about its words, said; nothing for a connection that failed."""
+    """Return what the server said, or what is wrong with it; nothing where the transport knows better."""
+    import anyio
+    import httpx2
     import mcp
     from pydantic import ValidationError
 
+    if error is None or isinstance(error, OSError | httpx2.HTTPError | anyio.BrokenResourceError):
+        return ""
     if isinstance(error, ValidationError):
         return "its answer is no MCP answer"
     if isinstance(error, mcp.MCPError):
         return plain_text(error.message, 2_000)
-    return str(error) if isinstance(error, RuntimeError) else ""
+    return f"{type(error).__name__}: {error}"
 
 
 def _forget(task: asyncio.Future[Any]) -> None:

@@ -319,6 +319,20 @@ def test_secrets_are_not_in_errors(empty: Bench, monkeypatch: pytest.MonkeyPatch
         empty.service.add_mcp_server("x", [sys.executable, "-c", script, "${MY_TOKEN}"])
 
 
+def test_without_the_sdk() -> None:
+    script = (
+        "import sys; sys.modules['mcp'] = None\n"
+        "from pathlib import Path\n"
+        "from letta_kernel.records import McpServer\n"
+        "from letta_kernel.tools.mcp import Connections\n"
+        "server = McpServer(name='x', command=['x'])\n"
+        "Connections(lambda server_id: server, Path('.')).listing(server)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert "ToolError: MCP servers need the package mcp" in ran.stderr.splitlines()[-1]
+    assert "pip install 'letta-kernel[mcp]'" in ran.stderr.splitlines()[-1]
+
+
 # -- the life of servers -------------------------------------------------------------------------------
 
 
