@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -28,17 +30,25 @@ class Corpus:
     """
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
+        self.ids: list[str] = []
         self.row_of: dict[str, int] = {}
-        self.speakers: list[str] = []
+        self.tags: list[tuple[str, ...]] = []
+        self.digests: list[str] = []
         self.surfaces: dict[str, str] = {}  # each stem and a word that has it
-        self._words: Postings = {}
-        self._dates: Postings = {}
+        self._seqs = array("q")
+        self._positions = array("q")
+        self._sources: dict[str, int] = {}
+        self._source_of = array("q")  # -1: of no source
+        self._created = array("d")  # seconds since 1970
+        self._speakers: dict[str, int] = {}
+        self._speaker_of = array("q")
         self._lengths = array("f")
-        self._date_lengths = array("f")
         self._asks = array("b")
         self._alive = array("b")
-        self._created = array("d")
+        self._words: Postings = {}
+        self._dates: Postings = {}
+        self._loaded: Loaded | None = None
+        self._vector_rows = array("q")
         self._vectors = np.zeros((0, 0), dtype=np.float32)
         self._derived: Derived | None = None
 
@@ -50,7 +60,7 @@ class Corpus:
 
         Without vectors the lines are found by their words alone, until `set_vectors`.
         """
-        base = len(self.lines)
+        base = len(self.ids)
         for line in lines:
             words = terms.words(line.text)
             for surface, stem in words:
@@ -79,7 +89,7 @@ class Corpus:
         """
         if line.id in self.row_of:
             self.remove([line.id])
-        row = len(self.lines)
+        row = len(self.ids)
         length = len(stems)
         if wanted is not None:
             stems = [stem for stem in stems if stem in wanted]
@@ -88,35 +98,73 @@ class Corpus:
             _post(self._dates, row, dates if wanted is None else [d for d in dates if d in wanted])
         if stems:
             _post(self._words, row, stems)
-        self.lines.append(line)
+        self.ids.append(line.id)
         self.row_of[line.id] = row
-        self.speakers.append(speaker)
-        self._lengths.append(length)
-        self._date_lengths.append(terms.DATE_LENGTH)
-        self._asks.append(asks)
+        self.tags.append(line.tags)
+        self.digests.append(line.digest)
+        self._seqs.append(line.seq)
+        self._positions.append(line.position)
+        source = line.source
+        self._source_of.append(
+            -1 if source is None else self._sources.setdefault(source, len(self._sources))
+        )
         self._created.append(line.created_at.timestamp())
+        self._speaker_of.append(self._speakers.setdefault(speaker, len(self._speakers)))
+        self._lengths.append(length)
+        self._asks.append(asks)
         self._alive.append(1)
         self._derived = None
 
-    def set_vectors(self, rows: Sequence[int], vectors: np.ndarray) -> None:
-        """Give these rows their unit vectors."""
-        needed = (len(self.lines), vectors.shape[1])
-        have = self._vectors.shape
-        if have[0] < needed[0] or have[1] != needed[1]:
-            more = np.zeros((max(needed[0], 2 * have[0]), needed[1]), dtype=np.float32)
-            if have[1] == needed[1]:
-                more[: have[0]] = self._vectors
-            self._vectors = more
-        self._vectors[list(rows)] = vectors
+    def load(self, table: Any) -> None:
+        """Take in the lines an index keeps (`VectorTable.lines_of`), without vectors; do so first.
+
+        A hundred thousand lines take about a second and some 60 MB.
+        """
+        self.ids = table["id"].to_pylist()
+        self.row_of = {item: row for row, item in enumerate(self.ids)}
+        none: tuple[str, ...] = ()
+        self.tags = [tuple(tags) if tags else none for tags in table["tags"].to_pylist()]
+        self.digests = table["digest"].to_pylist()
+        created = table["created_at"].cast("int64").to_numpy() / 1e6
+        source_of, sources = _coded(table["source"])
+        speaker_of, speakers = _coded(table["speaker"])
+        self._sources = {source: code for code, source in enumerate(sources)}
+        self._speakers = {speaker: code for code, speaker in enumerate(speakers)}
+        for column, values in (
+            (self._seqs, table["seq"].to_numpy()),
+            (self._positions, table["position"].to_numpy()),
+            (self._source_of, source_of),
+            (self._speaker_of, speaker_of),
+        ):
+            column.frombytes(np.ascontiguousarray(values, dtype=np.int64).tobytes())
+        self._created.frombytes(np.ascontiguousarray(created, dtype=np.float64).tobytes())
+        self._asks.frombytes(np.array(table["asks"].to_pylist(), dtype=np.int8).tobytes())
+        alive = np.zeros(len(self.ids), dtype=np.int8)
+        alive[list(self.row_of.values())] = 1  # of two rows of one id the later counts
+        self._alive.frombytes(alive.tobytes())
+        self._loaded = Loaded(table["words"])
+        self._lengths.frombytes(self._loaded.lengths.tobytes())
+        days = (created // 86_400).astype(np.int64)
+        for day in np.unique(days).tolist():
+            rows = np.flatnonzero(days == day).astype(np.int32)
+            for stem in terms.date_terms(datetime.fromtimestamp(day * 86_400, UTC)):
+                entry = self._dates.setdefault(stem, (array("i"), array("f")))
+                entry[0].frombytes(rows.tobytes())
+                entry[1].frombytes(np.ones(len(rows), dtype=np.float32).tobytes())
         self._derived = None
 
-    def living(self) -> Corpus:
-        """Return a corpus of what is left, without the rows of lines that were removed."""
-        fresh = Corpus()
-        rows = list(self.row_of.values())
-        vectors = self.derived().vectors
-        fresh.add([self.lines[row] for row in rows], vectors[rows] if vectors.size else None)
-        return fresh
+    def set_vectors(self, rows: Sequence[int], vectors: np.ndarray) -> None:
+        """Give these rows, which have none yet, their unit vectors."""
+        needed = len(self._vector_rows) + len(rows)
+        have = self._vectors.shape
+        if have[0] < needed or have[1] != vectors.shape[1]:
+            more = np.zeros((max(needed, 2 * have[0]), vectors.shape[1]), dtype=np.float32)
+            if have[1] == vectors.shape[1]:
+                more[: have[0]] = self._vectors
+            self._vectors = more
+        self._vectors[len(self._vector_rows) : needed] = vectors
+        self._vector_rows.extend(rows)
+        self._derived = None
 
     def remove(self, ids: Sequence[str]) -> None:
         """Take the lines of these ids out."""
@@ -129,21 +177,64 @@ class Corpus:
     def words(self, word: str) -> np.ndarray:
         """Return how often *word* stands in each row, its date's words included apart from context.
 
-        Words of neighbouring rows count as `WEIGHTS` says; one more entry than rows.
+        Words of neighbouring rows count as `WEIGHTS` says, and the words of a question belong to the
+        answer that follows as much as its own do. One more entry than rows.
         """
         derived = self.derived()
-        total = np.zeros(len(self.lines) + 1, dtype=np.float32)
-        if word in self._words:
-            rows, counts = self._words[word]
-            own = np.zeros_like(total)
-            own[np.array(rows, dtype=np.int64)] = np.array(counts, dtype=np.float32)
-            own *= derived.alive
-            total += derived.in_context(own)
+        number = len(self.ids)
+        total = np.zeros(number + 1, dtype=np.float32)
+        for rows, counts in self._postings(word):
+            counts = counts * derived.alive[rows]
+            total[rows] += WEIGHTS[0] * counts
+            for distance in range(1, REACH + 1):
+                before, after = derived.beside[2 * distance - 2 : 2 * distance]
+                total[before[rows]] += WEIGHTS[distance] * counts
+                total[after[rows]] += WEIGHTS[distance] * counts
+            asked = derived.asks[rows] * (WEIGHTS[0] - WEIGHTS[1])
+            total[derived.beside[1][rows]] += asked * counts
         if word in self._dates:
-            rows, counts = self._dates[word]
-            total[np.array(rows, dtype=np.int64)] += np.array(counts, dtype=np.float32)
+            dated, times = self._dates[word]
+            total[np.array(dated, dtype=np.int64)] += np.array(times, dtype=np.float32)
         total *= derived.alive
         return total
+
+    def _postings(self, word: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        found = []
+        if self._loaded is not None and word in self._loaded.codes:
+            found.append(self._loaded.postings(word))
+        if word in self._words:
+            rows, counts = self._words[word]
+            found.append((np.array(rows, dtype=np.int64), np.array(counts, dtype=np.float32)))
+        return found
+
+    def matching(
+        self, tags: tuple[str, ...], match: str, start: datetime | None, end: datetime | None
+    ) -> np.ndarray:
+        """Return which rows pass a filter; *start* is part of the span of time, *end* is not."""
+        derived = self.derived()
+        allowed = derived.alive[:-1] > 0
+        # Compared in whole microseconds: as seconds a float's last digits would decide.
+        if start is not None:
+            allowed &= derived.created >= round(start.timestamp() * 1e6)
+        if end is not None:
+            allowed &= derived.created < round(end.timestamp() * 1e6)
+        if tags:
+            wanted = set(tags)
+            whole = match == "all"
+            allowed &= np.array(
+                [wanted.issubset(t) if whole else not wanted.isdisjoint(t) for t in self.tags],
+                dtype=bool,
+            )
+        return allowed
+
+    def said_by(self, wanted: Sequence[str]) -> np.ndarray:
+        """Return 1 for each row that one of these speakers says."""
+        codes = [self._speakers[who] for who in wanted]
+        return np.isin(self.derived().speakers, codes).astype(np.float32)
+
+    def speakers(self) -> list[str]:
+        """Return everybody who says something, in lower case."""
+        return [who for who in self._speakers if who]
 
     def derived(self) -> Derived:
         """Return the arrays that follow from all lines together, made anew after a change."""
@@ -152,83 +243,99 @@ class Corpus:
         return self._derived
 
     def _derive(self) -> Derived:
-        number = len(self.lines)
-        alive = np.ones(number + 1, dtype=np.float32)
+        number = len(self.ids)
+        alive = np.zeros(number + 1, dtype=np.float32)
         alive[:number] = np.array(self._alive, dtype=np.float32)
-        alive[number] = 0.0
-        created = np.array(self._created)
-        order, cut = self._order(alive, created)
-        beside = _beside(order, cut, number)
-        lengths = np.zeros(number + 1, dtype=np.float32)
-        lengths[:number] = np.array(self._lengths, dtype=np.float32)
         asks = np.zeros(number + 1, dtype=np.float32)
         asks[:number] = np.array(self._asks, dtype=np.float32)
-        derived = Derived(alive, beside, created, asks * alive, lengths)
+        lengths = np.zeros(number + 1, dtype=np.float32)
+        lengths[:number] = np.array(self._lengths, dtype=np.float32)
+        created = np.array(self._created, dtype=np.float64)
+        order, cut = self._order(alive, created)
+        derived = Derived(alive, _beside(order, cut, number), asks * alive)
+        derived.created = np.round(created * 1e6).astype(np.int64)
+        derived.speakers = np.array(self._speaker_of, dtype=np.int64)
         derived.lengths = derived.in_context(lengths * alive)
-        derived.lengths[:number] += np.array(self._date_lengths, dtype=np.float32)
+        derived.lengths[:number] += terms.DATE_LENGTH
         living = max(1.0, float(alive.sum()))
         derived.mean_length = max(1.0, float((derived.lengths * alive).sum()) / living)
-        if self._vectors.shape[0] < number:  # the last lines have none
-            more = np.zeros((number, self._vectors.shape[1]), dtype=np.float32)
-            more[: len(self._vectors)] = self._vectors
-            self._vectors = more
-        derived.vectors = self._vectors[:number]
+        derived.vector_rows = np.array(self._vector_rows, dtype=np.int64)
+        derived.vectors = self._vectors[: len(self._vector_rows)]
         return derived
 
     def _order(self, alive: np.ndarray, created: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the living rows of all sources in reading order, and where a context ends."""
-        sources: dict[str, int] = {}
-        keys = [
-            (sources.setdefault(line.source, len(sources)), line.position, line.seq, row)
-            for row, line in enumerate(self.lines)
-            if line.source is not None and alive[row]
-        ]
-        keys.sort()
-        if not keys:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=bool)
-        table = np.array(keys, dtype=np.int64)
-        order = table[:, 3]
-        steps = np.diff(table, axis=0)
-        cut = (steps[:, 0] != 0) | (steps[:, 1] > _FAR)
+        sources = np.array(self._source_of, dtype=np.int64)
+        positions = np.array(self._positions, dtype=np.int64)
+        rows = np.flatnonzero((sources >= 0) & (alive[:-1] > 0))
+        seqs = np.array(self._seqs, dtype=np.int64)
+        order = rows[np.lexsort((seqs[rows], positions[rows], sources[rows]))]
+        cut = np.diff(sources[order]) != 0
+        cut |= np.diff(positions[order]) > _FAR
         cut |= np.abs(np.diff(created[order])) > _EPISODE
         return order, cut
 
 
+class Loaded:
+    """The words of many lines as numbers: which rows have a word, and how often."""
+
+    def __init__(self, column: Any) -> None:
+        import pyarrow.compute as pc
+
+        split = pc.split_pattern(column.combine_chunks(), " ")
+        coded = split.flatten().dictionary_encode()
+        codes = coded.indices.to_numpy().astype(np.int64)
+        counts = np.diff(split.offsets.to_numpy())
+        number = len(counts)
+        keys, times = np.unique(
+            codes * number + np.repeat(np.arange(number), counts), return_counts=True
+        )
+        stems = coded.dictionary.to_pylist()
+        self.codes = {stem: code for code, stem in enumerate(stems) if stem}
+        self.lengths = np.where(np.array(pc.utf8_length(column).to_numpy()) > 0, counts, 0)
+        self.lengths = self.lengths.astype(np.float32)
+        self._rows = (keys % max(1, number)).astype(np.int32)
+        self._times = times.astype(np.float32)
+        self._starts = np.searchsorted(keys // max(1, number), np.arange(len(stems) + 1))
+
+    def postings(self, word: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that have *word*, and how often."""
+        code = self.codes[word]
+        part = slice(self._starts[code], self._starts[code + 1])
+        return self._rows[part], self._times[part]
+
+
 class Derived:
-    """Arrays over the rows of a corpus, with one extra entry at the end that stands for "no row"."""
+    """Arrays over the rows of a corpus; most have one more entry at the end, for "no row"."""
 
-    vectors: np.ndarray
+    created: np.ndarray  # microseconds since 1970
+    speakers: np.ndarray
+    lengths: np.ndarray
     mean_length: float
+    vector_rows: np.ndarray  # rows whose vectors are known
+    vectors: np.ndarray
 
-    def __init__(
-        self,
-        alive: np.ndarray,
-        beside: list[np.ndarray],
-        created: np.ndarray,
-        asks: np.ndarray,
-        lengths: np.ndarray,
-    ) -> None:
+    def __init__(self, alive: np.ndarray, beside: list[np.ndarray], asks: np.ndarray) -> None:
         self.alive = alive
         self.beside = beside
-        self.created = created
         self.asks = asks
-        self.lengths = lengths
         self._around: np.ndarray | None = None
 
-    def spread(self, own: np.ndarray) -> np.ndarray:
+    def in_context(self, own: np.ndarray) -> np.ndarray:
         """Return the weighted sum of *own* over each row and its neighbours; *own* ends with 0."""
         total = WEIGHTS[0] * own
         for distance in range(1, REACH + 1):
-            before, after = self.beside[2 * distance - 2], self.beside[2 * distance - 1]
+            before, after = self.beside[2 * distance - 2 : 2 * distance]
             total += WEIGHTS[distance] * (own[before] + own[after])
-        return total
+        return total + (WEIGHTS[0] - WEIGHTS[1]) * (own * self.asks)[self.beside[0]]
 
     def around(self) -> np.ndarray:
         """Return a unit vector of each row's context: what a short line means, its neighbours say."""
         if self._around is None:
-            number, dimension = self.vectors.shape
-            own = np.zeros((number + 1, dimension), dtype=np.float32)
-            own[:number] = self.vectors * self.alive[:number, None]
+            number = len(self.alive) - 1
+            own = np.zeros((number + 1, self.vectors.shape[1]), dtype=np.float32)
+            own[self.vector_rows] = self.vectors
+            own *= self.alive[:, None]
             total = WEIGHTS[0] * own
             for distance in range(1, REACH + 1):
                 for beside in self.beside[2 * distance - 2 : 2 * distance]:
@@ -236,11 +343,6 @@ class Derived:
             lengths = np.linalg.norm(total, axis=1, keepdims=True)
             self._around = (total / np.maximum(lengths, 1e-9))[:number]
         return self._around
-
-    def in_context(self, own: np.ndarray) -> np.ndarray:
-        """Return counts of words as `spread` does, where a question lends its words to the answer."""
-        before = self.beside[0]
-        return self.spread(own) + (WEIGHTS[0] - WEIGHTS[1]) * (own * self.asks)[before]
 
 
 def _beside(order: np.ndarray, cut: np.ndarray, number: int) -> list[np.ndarray]:
@@ -257,6 +359,13 @@ def _beside(order: np.ndarray, cut: np.ndarray, number: int) -> list[np.ndarray]
         found += [before, after]
         before, after = last[before], following[after]
     return found
+
+
+def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
+    """Return texts as numbers, -1 for none, and the list the numbers point into."""
+    encoded = column.combine_chunks().dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes, encoded.dictionary.to_pylist()
 
 
 def _post(postings: Postings, row: int, words: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,8 @@ from letta_kernel.store.vectors import IndexBrokenError, IndexRow, VectorTable
 log = logging.getLogger(__name__)
 
 _BATCH = 500  # lines embedded and added at once
-_SETTLE = 0.5  # seconds the background thread waits for more before it begins
+_SETTLE = 1.0  # seconds without anything new before the background thread begins
+_LONGEST = 30.0  # seconds it lets itself be put off by new lines
 # Each add makes files, and the lines of a conversation come a few at a time: searches scan the rest.
 _LEAST: dict[Kind, int] = {"passages": 1, "messages": 32}
 _PATIENCE = 0.1  # seconds it waits for another process that writes: that one does the work then
@@ -108,9 +110,13 @@ class Index:
 
     def _work(self) -> None:
         while self._wake.wait(30.0):
-            if self._stop.wait(_SETTLE):
+            latest = time.monotonic() + _LONGEST
+            while not self._stop.is_set():  # work that shares the interpreter waits for a pause
+                self._wake.clear()
+                if not self._wake.wait(_SETTLE) or time.monotonic() > latest:
+                    break
+            if self._stop.is_set():
                 return
-            self._wake.clear()
             try:
                 self.catch_up(_PATIENCE, _LEAST[self.kind], self._stop)
             except LettaError as error:  # searches read what is not indexed from the store
@@ -189,6 +195,7 @@ class Index:
                 " ".join(terms.terms(line.text)),
                 terms.speaker(line.text),
                 terms.asks(line.text),
+                line.digest,
                 vector,
             )
             for line, vector in zip(new, vectors, strict=True)

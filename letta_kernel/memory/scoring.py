@@ -75,12 +75,22 @@ class Background:
     living: int
 
 
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How alike to a query some rows are in meaning, where the vectors of all rows are not at hand."""
+
+    rows: list[int]
+    similarity: np.ndarray
+    usual: np.ndarray  # the similarity of lines as they come
+
+
 def score(
     asked: Query,
     corpus: Corpus,
     allowed: np.ndarray,
     kinship: Kinship | None = None,
     background: Background | None = None,
+    likeness: Likeness | None = None,
 ) -> Scores:
     """Score every row of *corpus*.
 
@@ -92,19 +102,30 @@ def score(
         Knows which words mean something alike; without it only the words themselves count.
     background
         Says how rare words and likeness are, if *corpus* cannot: it has all lines if not given.
+    likeness
+        Stands for the vectors the corpus lacks.
     """
     derived = corpus.derived()
-    number = len(corpus.lines)
+    number = len(corpus.ids)
     words = _words(asked, corpus, kinship, background)
     # A best row that has few of the words is no full match: then meaning decides more.
     top = max(float(words.points[allowed].max(initial=0.0)), _PARTIAL * words.most)
     rank = words.points / top if top > 0 else np.zeros(number, dtype=np.float32)
-    similarity, around = _likeness(asked, corpus)
-    usual = around if background is None else _likeness(asked, background.sample)[1]
-    rank = rank + asked.meaning * _standard(around, usual[usual != 0])
-    named = _named(asked.text, set(corpus.speakers))
+    if likeness is None:
+        similarity, around = _likeness(asked, corpus)
+        usual = around if background is None else _likeness(asked, background.sample)[1]
+        rank = rank + asked.meaning * _standard(around, usual[usual != 0])
+    else:
+        similarity = np.zeros(number, dtype=np.float32)
+        rows = [*derived.vector_rows, *likeness.rows]
+        similarity[derived.vector_rows] = _own_likeness(asked, corpus)
+        similarity[likeness.rows] = likeness.similarity
+        # What is not among the most alike counts as usual.
+        standing = _standard(similarity[rows], likeness.usual)
+        rank[rows] = rank[rows] + asked.meaning * np.maximum(0.0, standing)
+    named = _named(asked.text, corpus.speakers())
     if named:
-        rank += _SPEAKER * np.array([who in named for who in corpus.speakers], dtype=np.float32)
+        rank += _SPEAKER * corpus.said_by(named)
     rank -= _ASKS * derived.asks[:number]
     like = np.clip(similarity, 0, 1)
     relevance = words.covered + like - words.covered * like  # as if either could make it relevant
@@ -114,10 +135,18 @@ def score(
 def _likeness(asked: Query, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
     """Return how alike in meaning each row is, and its context; 0 where no vector is known."""
     derived = corpus.derived()
+    similarity = np.zeros(len(corpus.ids), dtype=np.float32)
     if asked.vector is None or derived.vectors.shape[1] != len(asked.vector):
-        nothing = np.zeros(len(corpus.lines), dtype=np.float32)
-        return nothing, nothing
-    return alike(derived.vectors, asked.vector), alike(derived.around(), asked.vector)
+        return similarity, similarity
+    similarity[derived.vector_rows] = _own_likeness(asked, corpus)
+    return similarity, alike(derived.around(), asked.vector)
+
+
+def _own_likeness(asked: Query, corpus: Corpus) -> np.ndarray:
+    derived = corpus.derived()
+    if asked.vector is None or derived.vectors.shape[1] != len(asked.vector):
+        return np.zeros(len(derived.vector_rows), dtype=np.float32)
+    return alike(derived.vectors, asked.vector)
 
 
 @dataclass(slots=True)
@@ -132,7 +161,7 @@ class _Words:
 def _words(
     asked: Query, corpus: Corpus, kinship: Kinship | None, background: Background | None
 ) -> _Words:
-    number = len(corpus.lines)
+    number = len(corpus.ids)
     living = len(corpus) if background is None else background.living
     rarest = _rarity(0.0, living)
     found = _Words(np.zeros(number, np.float32), 0.0, np.zeros(number, np.float32))
@@ -184,7 +213,7 @@ def _standard(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
     return (values - usual.mean()) / max(float(usual.std()), 1e-6)
 
 
-def _named(text: str, speakers: set[str]) -> set[str]:
+def _named(text: str, speakers: list[str]) -> list[str]:
     """Return the speakers all of whose names' words stand in *text*."""
     said = set(terms.names(text))
-    return {who for who in speakers if who and said.issuperset(terms.names(who))}
+    return [who for who in speakers if said.issuperset(terms.names(who))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -16,12 +17,12 @@ from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.index import Index
 from letta_kernel.memory.kinship import Kinship
 from letta_kernel.memory.shelf import FURTHEST, Shelf, candidates
-from letta_kernel.memory.vectors import Vectors
+from letta_kernel.memory.vectors import Vectors, alike
 from letta_kernel.store import indexes, lines
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.indexes import Kind, OutboxEntry
 from letta_kernel.store.lines import Line
-from letta_kernel.store.vectors import IndexBrokenError, condition
+from letta_kernel.store.vectors import Candidate, IndexBrokenError, condition
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,16 @@ _TABLES: dict[Kind, tuple[str, ...]] = {
 }
 
 LARGE = 4000
-"""So many lines of an agent are scored one and all; reading them takes half a second, once."""
-_WAITING = 500  # edits the index may be behind by
+"""So many lines of an agent are read from the store, embedded and scored one and all; beyond that
+their words come from LanceDB's table and LanceDB says which are alike in meaning."""
+HUGE = 200_000
+"""Beyond so many lines LanceDB's indexes name candidates, and only these are scored."""
+_EMBEDDED = 20_000  # lines that are embedded for a search while there is no index, at most
+_ALIKE = 60  # lines LanceDB names as most alike in meaning
+_USUAL = 600  # lines whose likeness to a query counts as usual
+_WAITING = 500  # edits the index may be behind by, for candidates
 _AT_ONCE = 2000  # lines read in one transaction
-_KEPT = 60_000  # lines of all agents together kept in memory
+_KEPT = 300_000  # lines of all agents together kept in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +53,6 @@ class Filter:
     match: Literal["any", "all"] = "any"
     start: datetime | None = None
     end: datetime | None = None
-
-    def allows(self, line: Line) -> bool:
-        """Return whether *line* passes."""
-        if self.start is not None and line.created_at < self.start:
-            return False
-        if self.end is not None and line.created_at >= self.end:
-            return False
-        if not self.tags:
-            return True
-        found = [tag in line.tags for tag in self.tags]
-        return all(found) if self.match == "all" else any(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +66,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What the store says about a large archive and its index."""
+    """What the store says about a huge archive and its index."""
 
     mark: int
     entries: list[OutboxEntry]  # edits and deletes the index has not repeated
-    new: list[Line]  # lines it does not have
-    edited: list[Line]  # lines it has in an older form
+    new: list[Line]  # lines it does not have, or has in an older form
 
 
 class _Known:
@@ -83,27 +78,28 @@ class _Known:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget everything, and find out anew how many lines there are."""
+        self.way: Literal["", "read", "loaded", "shelf"] = ""
         self.corpus = Corpus()
         self.kinship: Kinship | None = None
+        self.usual = np.zeros((0, 0), dtype=np.float32)  # vectors of some lines, as they come
         self.seq = 0  # up to which the store has been read
-        self.stamp: Stamp = None  # of the store when the corpus was last brought up to date
-        self.state: _State | None = None  # what was last read for the shelf
-        self.state_stamp: Stamp = None  # and of the store then
+        self.stamp: Stamp = None  # of the store then
         self.changes = -1  # the store's count of edits and deletes when it was last compared
-        self.blind: list[str] = []  # lines whose vectors could not be had yet
-        self.shelf: Shelf | None = None  # instead of the corpus, once there are many lines
+        self.blind: list[Line] = []  # lines whose vectors could not be had yet
+        self.shelf = Shelf()
+        self.state: _State | None = None  # what was last read for the shelf
         self.waiting: set[int] = set()  # edits the index had not repeated when the shelf was read
 
     def __len__(self) -> int:
-        return len(self.corpus.lines) + (len(self.shelf) // 10 if self.shelf else 0)
+        return len(self.corpus.ids) + len(self.shelf) // 5
 
 
 class Engine:
-    """Searches one kind of lines of every agent in one project with one embedder; thread-safe.
-
-    Up to `LARGE` lines all of an agent's lines are in memory and scored. Beyond that LanceDB names
-    candidates, and these, their neighbours and what LanceDB lacks are scored the same way.
-    """
+    """Searches one kind of lines of every agent in one project with one embedder; thread-safe."""
 
     def __init__(self, database: Database, vectors: Vectors, kind: Kind, index: Index) -> None:
         self.database = database
@@ -129,75 +125,19 @@ class Engine:
         asked = scoring.query(text, None if vector is None else vector[0], self.vectors.quick)
         known = self._of(agent_id)
         with known.lock:
-            if not 0 < known.seq <= LARGE and offset + limit <= FURTHEST:
-                try:
-                    found = self._search_large(agent_id, known, asked, allow, offset + limit)
+            try:
+                if not known.way or (known.way == "read" and known.seq > 2 * LARGE):
+                    self._choose(agent_id, known)
+                if known.way == "shelf" and offset + limit <= FURTHEST:
+                    found = self._among_candidates(agent_id, known, asked, allow, offset + limit)
                     if found is not None:
                         return _best(*found, limit, offset)
-                except IndexBrokenError as error:
-                    log.warning("Searching without the vector index for now: %s", error)
-                    self._index.follow()
-            known.shelf = None
-            self._refresh(agent_id, known)
-            corpus = known.corpus
-            if not len(corpus):
-                return []
-            if self.vectors.quick and len(corpus) <= LARGE:
-                known.kinship = known.kinship or Kinship(self.vectors.embedder.embed)
-                known.kinship.learn(corpus.surfaces)
-            allowed = _allowed(corpus, allow)
-            scores = scoring.score(asked, corpus, allowed, known.kinship)
-            return _best(corpus, scores, allowed, limit, offset)
-
-    def _search_large(
-        self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter, hits: int
-    ) -> tuple[Corpus, scoring.Scores, np.ndarray] | None:
-        """Score a selection of many lines; None if there are not many, or the index is far behind."""
-        table = self._index.table
-        if table.name() is None:
-            return None
-        state = known.state = self.database.run(lambda tx: self._read_large(tx, agent_id, known))
-        if state is None:
-            return None
-        waiting = {entry.id for entry in state.entries}
-        if known.shelf is None or not known.waiting <= waiting:
-            known.shelf = Shelf()  # what the index repeated meanwhile stands in the shelf as it was
-            known.corpus, known.kinship, known.seq = Corpus(), None, 0
-        known.waiting = waiting
-        known.shelf.follow(table, agent_id, state.mark)
-        where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
-        named = candidates(table, where, asked, hits)
-        replaced = {entry.item_id for entry in state.entries if entry.item_id is not None}
-        corpus = known.shelf.selection(named, [*state.new, *state.edited], replaced, asked)
-        recent = [row for row, line in enumerate(corpus.lines) if line.text]
-        found = self.vectors.if_possible([corpus.lines[row].text for row in recent])
-        if found is not None and recent:
-            corpus.set_vectors(recent, found)
-        allowed = _allowed(corpus, allow)
-        background = known.shelf.background(table, agent_id)
-        return corpus, scoring.score(asked, corpus, allowed, None, background), allowed
-
-    def _read_large(self, tx: Tx, agent_id: str, known: _Known) -> _State | None:
-        stamp = tx.stamp(*_TABLES[self.kind])
-        name = self._index.name()
-        if known.state is not None and stamp is not None and known.state_stamp == (name, stamp):
-            return known.state
-        known.state_stamp = None
-        newest = lines.newest(tx, self.kind, agent_id)
-        if newest <= LARGE:
-            return None
-        mark = indexes.mark(tx, name, agent_id, self.kind)
-        if newest - mark > LARGE:
-            return None
-        entries = [e for e in indexes.outbox(tx, name, _WAITING) if e.agent_id == agent_id]
-        if len(entries) == _WAITING or any(entry.item_id is None for entry in entries):
-            return None
-        new, _ = lines.after(tx, self.kind, agent_id, mark, LARGE)
-        ids = [entry.item_id for entry in entries if entry.item_id is not None]
-        fresh = {line.id for line in new}
-        edited = lines.of_ids(tx, self.kind, agent_id, [i for i in ids if i not in fresh])
-        known.state_stamp = (name, stamp) if stamp is not None else None
-        return _State(mark, entries, new, edited)
+                    known.begin()
+            except IndexBrokenError as error:
+                log.warning("Searching without the vector index for now: %s", error)
+                self._index.follow()
+                known.begin()
+            return _best(*self._among_all(agent_id, known, asked, allow), limit, offset)
 
     def forget(self, agent_id: str) -> None:
         """Drop what is kept in memory of an agent."""
@@ -213,6 +153,73 @@ class Engine:
                 _, oldest = self._agents.popitem(last=False)
                 total -= len(oldest)
             return known
+
+    def _choose(self, agent_id: str, known: _Known) -> None:
+        """Decide by the number of lines how an agent is searched, and load what that needs."""
+        name = self._index.name()
+        newest, mark = self.database.run(
+            lambda tx: (
+                lines.newest(tx, self.kind, agent_id),
+                indexes.mark(tx, name, agent_id, self.kind),
+            )
+        )
+        indexed = self._index.table.name() is not None and newest - mark <= LARGE
+        if newest <= LARGE or not indexed:
+            known.way = "read"
+            return
+        known.begin()
+        if newest > HUGE:
+            known.way = "shelf"
+            return
+        known.corpus.load(self._index.table.lines_of(agent_id, 0))
+        step = max(1, mark // _USUAL)
+        some = self._index.table.vectors_of(agent_id, range(1, mark + 1, step))
+        if some:
+            known.usual = np.stack(list(some.values()))
+        known.seq = mark
+        known.way = "loaded"
+
+    # -- everything is scored --------------------------------------------------------------------------
+
+    def _among_all(
+        self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter
+    ) -> tuple[Corpus, scoring.Scores, np.ndarray]:
+        near = self._near(agent_id, known, asked, allow)
+        self._refresh(agent_id, known)
+        corpus = known.corpus
+        if known.way != "loaded" and self.vectors.quick and len(corpus) <= 2 * LARGE:
+            known.kinship = known.kinship or Kinship(self.vectors.embedder.embed)
+            known.kinship.learn(corpus.surfaces)
+        allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end)
+        likeness = near() if near is not None else None
+        scores = scoring.score(asked, corpus, allowed, known.kinship, likeness=likeness)
+        return corpus, scores, allowed
+
+    def _near(
+        self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter
+    ) -> Callable[[], scoring.Likeness | None] | None:
+        """Begin to ask LanceDB what is alike in meaning, if vectors are not in memory."""
+        vector = asked.vector
+        if known.way != "loaded" or vector is None:
+            return None
+        where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
+        answer = self._index.table.soon(where, (), 0, vector, _ALIKE, vectors=False)
+
+        def likeness() -> scoring.Likeness | None:
+            try:
+                found: list[Candidate] = answer()
+            except IndexBrokenError as error:
+                log.warning("Searching by words alone: %s", error)
+                self._index.follow()
+                return None
+            row_of = known.corpus.row_of
+            there = {row_of[c.id]: c.likeness for c in found if c.id in row_of}
+            if not there or known.usual.shape[1] != len(vector):
+                return None
+            similarity = np.array(list(there.values()), dtype=np.float32)
+            return scoring.Likeness(list(there), similarity, alike(known.usual, vector))
+
+        return likeness
 
     def _refresh(self, agent_id: str, known: _Known) -> None:
         """Bring the lines in memory up to date with the store, other processes' writes included."""
@@ -230,12 +237,10 @@ class Engine:
                 break
             known.seq = last
         if known.blind:
-            rows = [
-                known.corpus.row_of[item] for item in known.blind if item in known.corpus.row_of
-            ]
-            vectors = self.vectors.if_possible([known.corpus.lines[row].text for row in rows])
+            blind = [line for line in known.blind if line.id in known.corpus.row_of]
+            vectors = self.vectors.if_possible([line.text for line in blind])
             if vectors is not None:
-                known.corpus.set_vectors(rows, vectors)
+                known.corpus.set_vectors([known.corpus.row_of[line.id] for line in blind], vectors)
                 known.blind = []
 
     def _read(
@@ -259,40 +264,77 @@ class Engine:
         """Take out what was deleted, and read again what was edited, since the last comparison."""
         corpus = known.corpus
         corpus.remove([item for item in corpus.row_of if item not in digests])
-        edited = [
-            item
-            for item, row in corpus.row_of.items()
-            if lines.digest(self.kind, corpus.lines[row]) != digests[item]
-        ]
+        edited = [i for i, row in corpus.row_of.items() if corpus.digests[row] != digests[i]]
         if edited:
             again = self.database.run(lambda tx: lines.of_ids(tx, self.kind, agent_id, edited))
             corpus.remove(edited)
             self._add(known, again)
-        if len(corpus.lines) > 2 * len(corpus) + 100:
-            known.corpus = corpus.living()
 
     def _add(self, known: _Known, new: list[Line]) -> None:
         if not new:
             return
-        found = self.vectors.if_possible([line.text for line in new])
+        found = None
+        if known.way == "loaded" or len(known.corpus) <= _EMBEDDED:
+            found = self.vectors.if_possible([line.text for line in new])
+            known.blind += new if found is None else []
         known.corpus.add(new, found)
-        if found is None:
-            known.blind += [line.id for line in new]
 
+    # -- candidates are scored -------------------------------------------------------------------------
 
-def _allowed(corpus: Corpus, allow: Filter) -> np.ndarray:
-    allowed = corpus.derived().alive[: len(corpus.lines)] > 0
-    if allow != Filter():
-        allowed &= np.array([allow.allows(line) for line in corpus.lines], dtype=bool)
-    return allowed
+    def _among_candidates(
+        self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter, hits: int
+    ) -> tuple[Corpus, scoring.Scores, np.ndarray] | None:
+        """Score what LanceDB names; None if the index is far behind."""
+        table = self._index.table
+        state = known.state = self.database.run(lambda tx: self._read_state(tx, agent_id, known))
+        if state is None:
+            return None
+        waiting = {entry.id for entry in state.entries}
+        if not known.waiting <= waiting:
+            known.shelf = Shelf()  # what the index repeated meanwhile stands in it as it was
+        known.waiting = waiting
+        known.shelf.follow(table, agent_id, state.mark)
+        where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
+        named = candidates(table, where, asked, hits)
+        replaced = {entry.item_id for entry in state.entries if entry.item_id is not None}
+        corpus = known.shelf.selection(named, state.new, replaced, asked)
+        vectors = self.vectors.if_possible([line.text for line in state.new])
+        if vectors is not None and state.new:
+            corpus.set_vectors([corpus.row_of[line.id] for line in state.new], vectors)
+        allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end)
+        background = known.shelf.background(table, agent_id)
+        return corpus, scoring.score(asked, corpus, allowed, None, background), allowed
+
+    def _read_state(self, tx: Tx, agent_id: str, known: _Known) -> _State | None:
+        stamp = tx.stamp(*_TABLES[self.kind])
+        name = self._index.name()
+        if known.state is not None and stamp is not None and known.stamp == (name, stamp):
+            return known.state
+        mark = indexes.mark(tx, name, agent_id, self.kind)
+        if self._index.table.name() is None or mark + LARGE < lines.newest(tx, self.kind, agent_id):
+            return None
+        entries = [e for e in indexes.outbox(tx, name, _WAITING) if e.agent_id == agent_id]
+        if len(entries) == _WAITING or any(entry.item_id is None for entry in entries):
+            return None
+        new, _ = lines.after(tx, self.kind, agent_id, mark, LARGE)
+        fresh = {line.id for line in new}
+        ids = [e.item_id for e in entries if e.item_id is not None and e.item_id not in fresh]
+        known.stamp = (name, stamp) if stamp is not None else None
+        return _State(mark, entries, [*new, *lines.of_ids(tx, self.kind, agent_id, ids)])
 
 
 def _best(
     corpus: Corpus, scores: scoring.Scores, allowed: np.ndarray, limit: int, offset: int
 ) -> list[Found]:
     rows = np.flatnonzero(allowed)
-    order = rows[np.argsort(-scores.rank[rows], kind="stable")]
+    last = offset + limit
+    # Equal ranks are told apart by the row, or pages would overlap.
+    rank = scores.rank[rows].astype(np.float64) - 1e-10 * rows
+    if len(rows) > 4 * last:  # sorting a hundred thousand would take longer than scoring them
+        best = np.argpartition(-rank, last)[:last]
+        rows, rank = rows[best], rank[best]
+    order = rows[np.argsort(-rank)]
     return [
-        Found(corpus.lines[row].id, float(scores.rank[row]), float(scores.relevance[row]))
-        for row in order[offset : offset + limit]
+        Found(corpus.ids[row], float(scores.rank[row]), float(scores.relevance[row]))
+        for row in order[offset:last]
     ]

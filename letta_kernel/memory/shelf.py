@@ -64,7 +64,7 @@ class Shelf:
             rows = self._order[np.unique(places[places < number])]
             sample = Corpus()
             self._put(sample, rows, None)
-            some = [line.seq for at, line in enumerate(sample.lines) if at % width < _RUN]
+            some = [seq for at, seq in enumerate(self._seq[rows].tolist()) if at % width < _RUN]
             vectors = table.vectors_of(agent_id, some)
             known = [item for item in vectors if item in sample.row_of]
             if known:
@@ -96,9 +96,13 @@ class Shelf:
         rows = self._beside([candidate.seq for candidate in found.values()])
         self._put(corpus, rows, frozenset(asked.words))
         corpus.remove(sorted(replaced))
-        known = [(corpus.row_of[i], c.vector) for i, c in found.items() if i in corpus.row_of]
-        if known:
-            corpus.set_vectors([row for row, _ in known], np.stack([v for _, v in known]))
+        vectors = {
+            corpus.row_of[item]: candidate.vector
+            for item, candidate in found.items()
+            if candidate.vector is not None and item in corpus.row_of
+        }
+        if vectors:
+            corpus.set_vectors(list(vectors), np.stack(list(vectors.values())))
         corpus.add(new, None)
         return corpus
 
@@ -147,6 +151,7 @@ class Shelf:
                 tuple(tags or ()),
                 sources[number],
                 positions[number],
+                "",
             )
             corpus.append(line, words.split(), speaker, asks, wanted)
 

@@ -30,6 +30,7 @@ class Line:
     tags: tuple[str, ...]
     source: str | None
     position: int
+    digest: str  # of what can be edited; messages never are, theirs is empty
 
 
 def after(tx: Tx, kind: Kind, agent_id: str, seq: int, limit: int) -> tuple[list[Line], int]:
@@ -83,19 +84,16 @@ def marked(tx: Tx, kind: Kind, index_name: str) -> int:
 
 
 def digests(tx: Tx, kind: Kind, agent_id: str) -> dict[str, str]:
-    """Return the `digest` of each of an agent's lines, by id."""
+    """Return the digest of each of an agent's passages or messages, by id."""
     text = "content || '|' || array_to_string(tags, '|')"
     digest = f"md5({text})" if kind == "passages" else "''"
     rows = tx.query(f"SELECT id, {digest} FROM {kind} WHERE agent_id = $1", (agent_id,))
     return {str(item): str(found) for item, found in rows}
 
 
-def digest(kind: Kind, line: Line) -> str:
-    """Return a fingerprint of what can be edited of a line; messages never are."""
-    if kind == "messages":
-        return ""
-    text = line.text + "|" + "|".join(line.tags)
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+def _digest(text: str, tags: Sequence[str]) -> str:
+    whole = text + "|" + "|".join(tags)
+    return hashlib.md5(whole.encode(), usedforsecurity=False).hexdigest()
 
 
 def changes(tx: Tx) -> int:
@@ -111,7 +109,16 @@ def _select(tx: Tx, kind: Kind, tail: str, params: tuple[Any, ...]) -> list[Line
 def _lines(kind: Kind, rows: list[tuple[Any, ...]]) -> list[Line]:
     if kind == "passages":
         return [
-            Line(id_, seq, content, utc(created), tuple(tags or ()), source, position)
+            Line(
+                id_,
+                seq,
+                content,
+                utc(created),
+                tuple(tags or ()),
+                source,
+                position,
+                _digest(content, tags or ()),
+            )
             for id_, seq, content, created, tags, source, position in rows
         ]
     return [line for row in rows if (line := _message(*row)) is not None]
@@ -129,7 +136,7 @@ def _message(
         if call["name"] == "send_message":  # heartbeat-style answers are in their call
             said.append(_argument(call["arguments"], "message"))
     text = "\n".join(part for part in said if part)
-    return Line(id_, seq, text, utc(created), (role,), "history", seq) if text else None
+    return Line(id_, seq, text, utc(created), (role,), "history", seq, "") if text else None
 
 
 def _argument(arguments: str, name: str) -> str:

@@ -17,7 +17,8 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -45,6 +46,7 @@ _LINE_COLUMNS = (
     "words",
     "speaker",
     "asks",
+    "digest",
 )
 _KEEP_VERSIONS = timedelta(minutes=10)  # old versions go after so long: a search takes milliseconds
 
@@ -68,6 +70,7 @@ class IndexRow:
     words: str  # stems with spaces between
     speaker: str
     asks: bool
+    digest: str
     vector: np.ndarray
 
 
@@ -77,7 +80,8 @@ class Candidate:
 
     id: str
     seq: int
-    vector: np.ndarray
+    likeness: float  # cosine to the vector that was asked for; 0 for a row found by words
+    vector: np.ndarray | None  # if it was asked for
 
 
 class VectorTable:
@@ -144,6 +148,7 @@ class VectorTable:
                 ("words", pa.string()),
                 ("speaker", pa.string()),
                 ("asks", pa.bool_()),
+                ("digest", pa.string()),
                 ("vector", pa.list_(pa.float32(), dimension)),
             ]
         )
@@ -255,9 +260,30 @@ class VectorTable:
         vector
             Of unit length; None if there is none to be had.
         """
+        return self.soon(where, words, by_words, vector, by_meaning, vectors=True)()
+
+    def soon(
+        self,
+        where: str,
+        words: Sequence[str],
+        by_words: int,
+        vector: np.ndarray | None,
+        by_meaning: int,
+        *,
+        vectors: bool,
+    ) -> Callable[[], list[Candidate]]:
+        """Ask as `candidates` does, at once; return what waits for the answer.
+
+        Without *vectors* only their likeness is known; that takes less time.
+        """
         with self._broken():
-            found = _ask(self._candidates(where, words, by_words, vector, by_meaning))
-            return [candidate for part in found for candidate in _read(part)]
+            asked = _ask(self._candidates(where, words, by_words, vector, by_meaning, vectors))
+
+        def answer() -> list[Candidate]:
+            with self._broken():
+                return [candidate for part in _wait(asked) for candidate in _read(part)]
+
+        return answer
 
     def tidy(self, force: bool = False) -> bool:
         """Merge small pieces and bring indexes up to date if it is time; True if that was done.
@@ -297,11 +323,12 @@ class VectorTable:
         by_words: int,
         vector: np.ndarray | None,
         by_meaning: int,
+        vectors: bool,
     ) -> list[Any]:
         # LanceDB's asynchronous door: the other one asks for the schema again and again on the way.
         table = await self._reading()
         queries = []
-        columns = ["id", "seq", "vector"]  # and the score, or LanceDB prints a warning
+        columns = ["id", "seq"] + ["vector"] * vectors  # and the score, or LanceDB prints a warning
         if words:
             text = warm.load("lancedb").query.MatchQuery(" ".join(words), "words")
             query = table.query().nearest_to_text(text).where(where).limit(by_words)
@@ -372,25 +399,33 @@ def condition(
 
 def _read(found: Any) -> list[Candidate]:
     ids, seqs = found["id"].to_pylist(), found["seq"].to_pylist()
-    return [Candidate(*row) for row in zip(ids, seqs, _matrix(found), strict=True)]
+    likeness = [0.0] * len(ids)
+    if "_distance" in found.column_names:
+        likeness = [1.0 - distance for distance in found["_distance"].to_pylist()]
+    vectors = _matrix(found) if "vector" in found.column_names else [None] * len(ids)
+    return [Candidate(*row) for row in zip(ids, seqs, likeness, vectors, strict=True)]
 
 
 _loop: asyncio.AbstractEventLoop | None = None
 _loop_guard = threading.Lock()
 
 
-def _ask(question: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine in this module's own event loop and wait, interruptibly, for what it returns."""
+def _ask(question: Coroutine[Any, Any, Any]) -> Future[Any]:
+    """Begin to run a coroutine in this module's own event loop."""
     global _loop
     with _loop_guard:
         if _loop is None:
             _loop = asyncio.new_event_loop()
             threading.Thread(target=_loop.run_forever, name="vectors", daemon=True).start()
-    future = asyncio.run_coroutine_threadsafe(question, _loop)
+    return asyncio.run_coroutine_threadsafe(question, _loop)
+
+
+def _wait(asked: Future[Any]) -> Any:
+    """Wait, interruptibly, for an answer."""
     try:
-        return future.result()
+        return asked.result()
     except KeyboardInterrupt:
-        future.cancel()
+        asked.cancel()
         raise
 
 

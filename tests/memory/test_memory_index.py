@@ -191,25 +191,28 @@ def test_two_processes_insert_search_and_index_at_once(project):
     assert len(archive.search(ADA, "process wrote item", top_k=100)) == 40
 
 
-# -- many lines: LanceDB names the candidates ----------------------------------------------------------
+# -- many lines: they come from LanceDB, or it names candidates
 
 
-@pytest.fixture
-def large(project, monkeypatch):
-    """An archive that counts as large with 200 passages, and looks up LanceDB from there on."""
+@pytest.fixture(params=["loaded", "shelf"])
+def large(project, monkeypatch, request):
+    """An archive that counts as large, or as huge, with 200 passages."""
     monkeypatch.setattr(search, "LARGE", 60)
+    if request.param == "shelf":
+        monkeypatch.setattr(search, "HUGE", 100)
     archive = project.archive()
     fill(archive, 200)
+    archive.insert(ADA, "my dog ran after the postman")
     archive.insert(ADA, "the walrus sings at noon", tags=["zoo"])
     archive.catch_up()
-    monkeypatch.setattr(archive._engine, "_refresh", None)  # scoring every line would fail
-    return archive
+    yield archive
+    assert archive._engine._agents[ADA].way == request.param
 
 
-def test_a_large_archive_is_searched_through_candidates(large):
+def test_a_large_archive_is_searched_by_words_meaning_tags_and_pages(large):
     assert contents(large.search(ADA, "walrus"))[0] == "the walrus sings at noon"
     assert contents(large.search(ADA, "subject 77", top_k=1)) == ["item 77 speaks of subject 77"]
-    assert contents(large.search(ADA, "animals making music"))[0] == "the walrus sings at noon"
+    assert contents(large.search(ADA, "puppies and cats"))[0] == "my dog ran after the postman"
     assert contents(large.search(ADA, "subject", tags=["zoo"])) == ["the walrus sings at noon"]
     assert large.search(ADA, "subject", tags=["it's"]) == []
     assert large.search(ADA, "subject", start="2031-01-01") == []
