@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from mcp_bench import COMMAND, LATER, SERVER, Bench, gone
 from scripted_server import ScriptedServer
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, ToolError
@@ -22,28 +22,6 @@ from letta_kernel.messages import ToolProgress, ToolReturned, ToolStarted
 from letta_kernel.models.base import Cancel
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.tools.execute import Executor, Outcome
-
-SERVER = Path(__file__).with_name("mcp_server.py")
-COMMAND = [sys.executable, str(SERVER)]
-LATER = 20.0  # seconds something that comes soon may take on a busy machine
-
-
-class Bench:
-    """A service with an agent named ada."""
-
-    def __init__(self, home: Path) -> None:
-        self.service = AgentService(home)
-        self.service.create_agent("ada")
-
-    def run(self, tool: str, **arguments: Any) -> Outcome:
-        return self.service.run_tool("ada", tool, arguments)
-
-    def limit(self, tool: str, **changes: Any) -> None:
-        known = next(one for one in self.service.tools("ada") if one.name == tool)
-        self.service.save_tool(known.model_copy(update=changes))
-
-    def state(self, name: str = "test") -> str:
-        return next(one.state for one in self.service.mcp_servers() if one.server.name == name)
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +42,6 @@ def empty(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path / ".letta")
     yield made
     made.service.close()
-
-
-def gone(pid: int) -> bool:
-    """Wait until a process is gone."""
-    end = time.monotonic() + LATER
-    while time.monotonic() < end:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 # -- what a server offers ------------------------------------------------------------------------------
@@ -389,83 +357,6 @@ def test_without_servers_a_tool_says_so(bench: Bench) -> None:
     alone = Executor().run(tool, {"a": 1})
     assert alone.status == "error"
     assert "MCP server cannot be reached from here" in alone.text
-
-
-# -- over HTTP -----------------------------------------------------------------------------------------
-
-
-class HttpServer:
-    """The same server behind a URL, in a process of its own; it can be stopped and started again."""
-
-    def __init__(self, token: str = "") -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/mcp"
-        self._token = ["--token", token] if token else []
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        arguments = [*COMMAND, "--http", str(self.port), *self._token]
-        self.process = subprocess.Popen(arguments)
-        end = time.monotonic() + LATER
-        while time.monotonic() < end:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise AssertionError("the HTTP server did not come up")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-
-def test_over_http(empty: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    service, server = empty.service, HttpServer(token="s3cr3t-value")
-    headers = {"Authorization": "Bearer ${WEB_TOKEN}"}
-    with pytest.raises(ToolError, match="needs the environment variable WEB_TOKEN"):
-        service.add_mcp_server("web", url=server.url, headers=headers)
-    monkeypatch.setenv("WEB_TOKEN", "wrong-value")
-    with pytest.raises(ToolError, match="'web' cannot be reached"):
-        service.add_mcp_server("web", url=server.url, headers=headers)
-    server.start()
-    try:
-        with pytest.raises(ToolError, match=r"answered 401 Unauthorized \(is its token right\?\)"):
-            service.add_mcp_server("web", url=server.url, headers=headers)
-        monkeypatch.setenv("WEB_TOKEN", "s3cr3t-value")
-        with pytest.raises(ToolError, match="answered 404 Not Found"):
-            service.add_mcp_server("web", url=server.url + "/nowhere", headers=headers)
-        assert service.mcp_servers() == []
-        service.add_mcp_server("web", url=server.url, headers=headers, agent="ada")
-        assert empty.run("add", a=2, b=3).text == "5"
-        assert len(empty.run("long", characters=2_000_000).text) == 50_000  # one large event
-        heard: list[str] = []
-        service.run_tool(
-            "ada", "slow", {"seconds": 0.1}, on_output=lambda _, text: heard.append(text)
-        )
-        assert heard == ["a quarter (1 of 4)"]
-        before = empty.run("process").text
-        server.stop()
-        server.start()
-        assert empty.run("process").text != before  # the new one knows no session: asked once more
-        died = empty.run("die")
-        assert died.status == "error"
-        assert died.text.startswith("The MCP server 'web' ")
-        assert "\n" not in died.text
-        down = empty.run("add", a=1)
-        assert "cannot be reached" in down.text
-        assert empty.state("web") == down.text
-        server.stop()
-        server.start()
-        assert empty.run("add", a=1).text == "2"
-        empty.limit("freeze", time_limit=0.3)
-        assert "longer than its limit" in empty.run("freeze", seconds=4).text
-    finally:
-        server.stop()
-    stored = service.database.path
-    service.close()
-    assert b"s3cr3t" not in stored.read_bytes()
 
 
 # -- an agent calls them -------------------------------------------------------------------------------
