@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from letta_kernel.models.base import Cancel, ChatRequest, ModelError, Piece, Rep
 from letta_kernel.models.local_engine import DEFAULT_CONTEXT, Engine, engine
 from letta_kernel.models.local_format import ToolFormat
 from letta_kernel.models.local_gguf import read_facts
+from letta_kernel.models.local_probe import holdable
 from letta_kernel.models.local_reading import ReplyReader
 
 PREFIX = "local/"
@@ -83,11 +83,7 @@ class LocalModel:
         self.context_window = min(facts.context, _wanted_context())
         self._template = template
         self._form: ToolFormat | None = None
-
-    @property
-    def supports_reasoning(self) -> bool:
-        """Whether it thinks by itself; known once it is loaded."""
-        return self._form is not None and self._form.thinks
+        self.supports_reasoning = local_format.thinks(template or facts.template)
 
     def stream(self, request: ChatRequest, cancel: Cancel) -> Iterator[Piece]:
         """Yield pieces and at last one `Reply`; see `ChatModel.stream`."""
@@ -100,13 +96,17 @@ class LocalModel:
         tools = _offered(request)
         prompt = _prompt(loaded, form, request, tools)
         body: dict[str, Any] = {"prompt": prompt, "cache_prompt": True, **_sampling(request.params)}
+        known: int | None = None
         if tools:
-            body["grammar"] = _grammar(form, request, tools)
+            held, known = holdable(loaded, form, tools, prompt, cancel)
+            body["grammar"] = _grammar(form, request, held)
         reader = ReplyReader(form if tools else None, form.thinks, form.thinking_opened, reply)
-        for piece in _generate(loaded, form, request, tools, body, reader, reply, cancel):
+        for piece in _generate(loaded, body, reader, reply, cancel):
             if reply.first_token is None:
                 reply.first_token = time.perf_counter() - started
             yield piece
+        if known is not None:  # the probe has read the prompt just before
+            reply.usage = reply.usage.model_copy(update={"cached_tokens": known})
         yield reply
 
     def count_tokens(self, text: str) -> int:
@@ -121,40 +121,21 @@ def _wanted_context() -> int:
 
 
 def _generate(
-    loaded: Engine,
-    form: ToolFormat,
-    request: ChatRequest,
-    tools: list[dict[str, Any]],
-    body: dict[str, Any],
-    reader: ReplyReader,
-    reply: Reply,
-    cancel: Cancel,
+    loaded: Engine, body: dict[str, Any], reader: ReplyReader, reply: Reply, cancel: Cancel
 ) -> Iterator[Piece]:
-    """Yield the pieces of one completion; a schema the engine refuses is tried once more, loosened."""
-    chunks = loaded.complete(body, cancel)
-    try:
-        first = next(chunks, None)
-    except ModelError as error:
-        refused = error.kind == "bad_request" and re.search("sampler|grammar", str(error))
-        if "grammar" not in body or not refused:
-            raise
-        body = {**body, "grammar": _grammar(form, request, local_format.loosened(tools))}
-        chunks = loaded.complete(body, cancel)
-        first = next(chunks, None)
     reason = ""
-    while first is not None:
-        choice = (first.get("choices") or [{}])[0]
+    for chunk in loaded.complete(body, cancel):
+        choice = (chunk.get("choices") or [{}])[0]
         if text := choice.get("text"):
             yield from reader.take(text)
         reason = choice.get("finish_reason") or reason
-        if usage := first.get("usage"):
+        if usage := chunk.get("usage"):
             details = usage.get("prompt_tokens_details") or {}
             reply.usage = Usage(
                 prompt_tokens=usage.get("prompt_tokens", 0),
                 completion_tokens=usage.get("completion_tokens", 0),
                 cached_tokens=details.get("cached_tokens", 0),
             )
-        first = next(chunks, None)
     reader.finish(reason)
     if not reason:
         raise ModelError(

