@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.display import words
@@ -80,7 +83,7 @@ class Timers:
         self._session = session
         self._timers: list[Timer] = []
         self._in_cell = True  # a timer is set from a cell
-        self._hooked = False
+        self._loop: Any = None  # what calls on the main thread between cells
 
     @property
     def waiting(self) -> list[Timer]:
@@ -91,11 +94,10 @@ class Timers:
         """Send *agent* an event in so many *seconds*, and then *every* so many."""
         shell = self._session.shell
         if self._loop is None:
-            raise InvalidInputError("There is no event loop here for timers; send it without --in.")
-        if not self._hooked:
-            self._hooked = True
             shell.events.register("pre_execute", self._begin)
             shell.events.register("post_execute", self._end)
+            kernel = getattr(shell, "kernel", None)
+            self._loop = _TerminalLoop(shell) if kernel is None else kernel.io_loop
         timer = Timer(
             agent.id,
             agent.name,
@@ -117,13 +119,6 @@ class Timers:
             self._timers.remove(timer)
             self._show(timer, f"{timer.agent_name}: the timer was stopped.")
         return len(gone)
-
-    @property
-    def _loop(self) -> Any:
-        """The loop that runs on the main thread between cells: the kernel's, or the terminal's."""
-        shell = self._session.shell
-        kernel = getattr(shell, "kernel", None)
-        return getattr(kernel, "io_loop", None) or getattr(shell, "pt_loop", None)
 
     def _later(self, timer: Timer, seconds: float) -> None:
         self._loop.call_later(seconds, self._fire, timer)
@@ -184,6 +179,37 @@ class Timers:
                 transient={"display_id": timer.display_id},
                 update=update,
             )
+
+
+class _TerminalLoop:
+    """Calls on the main thread of a terminal: while it waits for input, else after the next cell."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._due: deque[Callable[[], None]] = deque()
+        shell.events.register("post_execute", self._call)
+
+    def call_later(self, seconds: float, function: Callable[..., None], *given: Any) -> None:
+        """Call *function* on the main thread once so many *seconds* have gone by."""
+        ring = threading.Timer(seconds, self._ring, (partial(function, *given),))
+        ring.daemon = True
+        ring.start()
+
+    def _ring(self, call: Callable[[], None]) -> None:
+        self._due.append(call)
+        app = getattr(getattr(self._shell, "pt_app", None), "app", None)
+        loop = app.loop if app is not None and app.is_running else None
+        if loop is not None:
+            loop.call_soon_threadsafe(self._above_the_prompt)
+
+    def _above_the_prompt(self) -> None:
+        from prompt_toolkit.application import run_in_terminal
+
+        run_in_terminal(self._call)
+
+    def _call(self) -> None:
+        while self._due:
+            self._due.popleft()()
 
 
 def _now() -> datetime:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from queue import Empty
 
 from kernel_notebook import Notebook, Ran
@@ -163,3 +167,23 @@ def test_a_call_that_needs_a_word_waits_when_a_timer_made_it(
     server.say("Written.")
     assert "Written." in notebook.run("%agent approve").text
     assert "Sleeps." in notebook.run("%agent memory human").text
+
+
+def test_a_timer_in_a_terminal(tmp_path: Path) -> None:
+    typed = """%load_ext letta_kernel
+%agent new ada
+%agent event "Remember that the tea is ready" --in 1s
+import time; time.sleep(1.5)
+"said " + "next"
+"""
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--colors=nocolor"],
+        input=typed,
+        env={**os.environ, "LETTA_HOME": str(tmp_path / ".letta"), "LETTA_MODEL": "demo"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    shown = done.stdout
+    assert "ada: event at" in shown
+    assert shown.index("ada · demo") < shown.index("said next")
