@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class LocalModel:
         self._form: ToolFormat | None = None
         self.supports_reasoning = local_format.thinks(template or facts.template)
 
-    def stream(self, request: ChatRequest, cancel: Cancel) -> Iterator[Piece]:
+    def stream(self, request: ChatRequest, cancel: Cancel) -> Generator[Piece, None, None]:
         """Yield pieces and at last one `Reply`; see `ChatModel.stream`."""
         started = time.perf_counter()
         loaded = engine(self.path, self.context_window, self._template)
