@@ -166,6 +166,7 @@ class Session:
         """Take note of an agent that ``Agent(...)`` opened in this notebook."""
         if service.home != self.home:
             return
+        service.notebook = self.notebook or None
         if made:
             self.functions.give_to(agent.id)
         if self.current() is None:

@@ -32,6 +32,7 @@ class ServiceBase:
     def __init__(self, home: Path | str | None = None) -> None:
         self.home = project_folder(home)
         self.database = Database(self.home)
+        self.notebook: str | None = None  # whose runs these are where nothing else says
         self._memories: dict[str, tuple[Archive, Recall]] = {}
         self._lock = threading.Lock()
         self._reads: dict[Hashable, tuple[tuple[int, ...], Any]] = {}

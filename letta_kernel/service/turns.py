@@ -175,7 +175,11 @@ class Turns(Loading):
         journal = Journal(
             self.database,
             state,
-            Run(agent_id=state.id, model=chat.name, notebook=getattr(host, "notebook", None)),
+            Run(
+                agent_id=state.id,
+                model=chat.name,
+                notebook=getattr(host, "notebook", None) or self.notebook,
+            ),
         )
         switch = cancel or Cancel()
         if incoming is not None:

@@ -107,10 +107,12 @@ def test_runs_know_their_notebook(notebook: Notebook, server: ScriptedServer) ->
     notebook.run("os.environ['JPY_SESSION_NAME'] = 'tea.ipynb'")
     server.say("Yes.")
     notebook.run("%%agent clerk\nHello?")
+    server.say("Yes again.")
+    notebook.run("from letta_kernel import Agent; Agent('clerk').send('Hello?')")
     shown = notebook.run("%agent cost --agent clerk").text
     notebook.run("del os.environ['JPY_SESSION_NAME']")
     row = next(line for line in shown.splitlines() if line.startswith("this notebook"))
-    assert row.split()[2] == "1"
+    assert row.split()[2] == "2"
 
 
 def test_compacting_by_hand_and_the_exact_text(notebook: Notebook, server: ScriptedServer) -> None:
