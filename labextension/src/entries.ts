@@ -15,14 +15,12 @@ import {
   type Trans
 } from './words';
 
-/** What is drawn by JupyterLab's own renderers, always as untrusted content. */
+/** Draws what is more than text, always as untrusted content. */
 export interface IHosts {
   /** Draw Markdown into an element; drawing into the same element again replaces it. */
   markdown(host: HTMLElement, text: string): void;
-  /** Draw a MIME bundle into an element; false if nothing here can. */
+  /** Draw a MIME bundle into an element; false if nothing in it can be shown. */
   bundle(host: HTMLElement, bundle: Bundle): boolean;
-  /** Let go of everything drawn inside an element that is about to be removed. */
-  release(element: HTMLElement): void;
 }
 
 /** Lines of a diff that are shown without opening a fold. */

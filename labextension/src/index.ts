@@ -1,12 +1,14 @@
 // The plugins of the extension.
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { KernelWidgets } from './live';
+import type { Highlight } from './markdown';
 import { RunRenderer, type IRunRendererOptions } from './renderer';
 import { RUN_MIME_TYPE } from './snapshot';
 
@@ -29,19 +31,24 @@ const runRenderer: JupyterFrontEndPlugin<void> = {
   description: "Shows the runs of letta-kernel's agents.",
   autoStart: true,
   requires: [IRenderMimeRegistry],
-  optional: [INotebookTracker, ITranslator],
+  optional: [INotebookTracker, ITranslator, IEditorLanguageRegistry],
   activate: (
     _app: JupyterFrontEnd,
     rendermime: IRenderMimeRegistry,
     notebooks: INotebookTracker | null,
-    translator: ITranslator | null
+    translator: ITranslator | null,
+    languages: IEditorLanguageRegistry | null
   ) => {
     const trans = (translator ?? nullTranslator).load('letta-kernel');
-    rendermime.addFactory(factory({ rendermime, trans }), RANK);
+    const highlight: Highlight | undefined =
+      languages === null
+        ? undefined
+        : (code, name, into) => languages.highlight(code, languages.findBest(name), into);
+    rendermime.addFactory(factory({ rendermime, trans, highlight }), RANK);
     const addToNotebook = (panel: NotebookPanel) => {
       const own = panel.content.rendermime;
       const live = new KernelWidgets(panel.sessionContext);
-      own.addFactory(factory({ rendermime: own, trans, live }), RANK_IN_NOTEBOOK);
+      own.addFactory(factory({ rendermime: own, trans, live, highlight }), RANK_IN_NOTEBOOK);
     };
     notebooks?.forEach(addToNotebook);
     notebooks?.widgetAdded.connect((_, panel) => addToNotebook(panel));

@@ -7,16 +7,16 @@ import type { Message } from '@lumino/messaging';
 import type { ISignal } from '@lumino/signaling';
 import { Panel, Widget } from '@lumino/widgets';
 
+import { drawDisplay } from './display';
 import { h } from './dom';
 import type { IHosts } from './entries';
 import { HostedRenderers } from './hosted';
-import { withoutRemoteLoads } from './quiet';
-import { isRecord, readSnapshot, RUN_MIME_TYPE, type Bundle } from './snapshot';
+import { drawMarkdown, hasFormulas, highlightCode, type Highlight } from './markdown';
+import { isRecord, readSnapshot, RUN_MIME_TYPE, type ISnapshot } from './snapshot';
 import { RunView } from './view';
 import type { Trans } from './words';
 
 const WIDGET_VIEW_MIME_TYPE = 'application/vnd.jupyter.widget-view+json';
-const MARKDOWN_MIME_TYPE = 'text/markdown';
 
 /** Knows which widget models live in the kernel that an output belongs to. */
 export interface ILiveWidgets {
@@ -31,10 +31,13 @@ export interface IRunRendererOptions {
   trans: Trans;
   /** Without it a widget view beside the snapshot is never shown. */
   live?: ILiveWidgets;
+  /** Without it code has one colour. */
+  highlight?: Highlight;
 }
 
 /**
- * Shows a run.
+ * Shows a run. What is in it is drawn here and never handed to another renderer: all of it may be
+ * written by a model, by a tool, or by whoever made the file.
  *
  * While a run goes on, its output also holds the view of a widget. The snapshot stands until that view
  * is really there and again as soon as it is gone, so that a page that was reloaded, or a kernel that
@@ -47,10 +50,11 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
     this._rendermime = options.rendermime;
     this._trans = options.trans;
     this._live = options.live ?? null;
+    this._highlight = options.highlight ?? null;
+    const markdown = (host: HTMLElement, text: string) => this._drawMarkdown(host, text);
     const hosts: IHosts = {
-      markdown: (host, text) => this._drawAnswer(host, text),
-      bundle: (host, bundle) => this._drawBundle(host, bundle),
-      release: element => this._hosted.release(element)
+      markdown,
+      bundle: (host, bundle) => drawDisplay(host, bundle, markdown)
     };
     this._view = new RunView(hosts, options.trans);
     this._widgetHost.hidden = true;
@@ -61,8 +65,9 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
   /** Show the newest state of an output. */
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const snapshot = readSnapshot(model.data[RUN_MIME_TYPE]);
+    this._snapshot = snapshot;
     if (snapshot) {
-      this._view.update(snapshot);
+      this._drawSnapshot();
       this._notReadable.remove();
     } else {
       this._notReadable.textContent =
@@ -73,7 +78,6 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
     }
     const view = model.trusted ? model.data[WIDGET_VIEW_MIME_TYPE] : null;
     this._widgetView = isRecord(view) ? (view as ReadonlyPartialJSONObject) : null;
-    this._attachHosted();
     await this._chooseView();
     await this._hosted.drawn();
   }
@@ -83,6 +87,7 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
       return;
     }
     this._live?.changed.disconnect(this._onLiveChanged, this);
+    this._snapshot = null;
     this._dropWidget();
     this._hosted.release(this.node);
     super.dispose();
@@ -91,6 +96,7 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
   protected override onAfterAttach(message: Message): void {
     super.onAfterAttach(message);
     this._hosted.attach();
+    this._finishMarkdown();
   }
 
   protected override onBeforeDetach(message: Message): void {
@@ -122,8 +128,11 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
     // A copy: the widget renderer empties the model id when the widget closes.
     const data = { [WIDGET_VIEW_MIME_TYPE]: { ...this._widgetView } };
     const renderer = this._rendermime.createRenderer(WIDGET_VIEW_MIME_TYPE);
-    this._hosted.draw(this._widgetHost, this._createModel(data, true), () => renderer);
-    this._attachHosted();
+    const model = this._rendermime.createModel({ data, trusted: true });
+    this._hosted.draw(this._widgetHost, model, () => renderer);
+    if (this.isAttached) {
+      this._hosted.attach();
+    }
     // After a reload the renderer may have to wait for the kernel, and draws when that has answered.
     this._widgetDrawn = new MutationObserver(() => this._revealWidget(renderer));
     this._widgetDrawn.observe(renderer.node, { childList: true });
@@ -148,58 +157,54 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
   private _dropWidget(): void {
     this._widgetDrawn?.disconnect();
     this._shownModel = null;
-    this._view.node.hidden = false;
     this._widgetHost.hidden = true;
     this._hosted.release(this._widgetHost);
-  }
-
-  private _drawAnswer(host: HTMLElement, text: string): void {
-    const model = this._createModel({ [MARKDOWN_MIME_TYPE]: text }, false);
-    this._hosted.draw(host, model, () =>
-      quietMarkdown(this._rendermime).createRenderer(MARKDOWN_MIME_TYPE)
-    );
-  }
-
-  /** Draw a bundle as untrusted, whatever the output is: a model or a tool wrote it. */
-  private _drawBundle(host: HTMLElement, bundle: Bundle): boolean {
-    const data = bundle as ReadonlyPartialJSONObject;
-    const mimeType = this._rendermime.preferredMimeType(data, 'ensure');
-    if (mimeType === undefined) {
-      return false;
+    if (this._view.node.hidden) {
+      this._view.node.hidden = false;
+      this._drawSnapshot();
     }
-    this._hosted.draw(host, this._createModel(data, false), () =>
-      this._rendermime.createRenderer(mimeType)
-    );
-    return true;
   }
 
-  private _createModel(data: ReadonlyPartialJSONObject, trusted: boolean): IRenderMime.IMimeModel {
-    return this._rendermime.createModel({ data, trusted });
-  }
-
-  private _attachHosted(): void {
-    if (this.isAttached) {
-      this._hosted.attach();
+  /** Draw the run as far as it is known, unless a widget stands in front of it. */
+  private _drawSnapshot(): void {
+    if (this._snapshot && !this._view.node.hidden) {
+      this._view.update(this._snapshot);
+      this._finishMarkdown();
     }
+  }
+
+  private _drawMarkdown(host: HTMLElement, text: string): void {
+    drawMarkdown(host, text);
+    this._unfinished.add(host);
+  }
+
+  /** Colour the code and typeset the mathematics of what is on the page. */
+  private _finishMarkdown(): void {
+    if (!this.isAttached) {
+      return;
+    }
+    for (const host of this._unfinished) {
+      if (this._highlight) {
+        void highlightCode(host, this._highlight);
+      }
+      if (hasFormulas(host)) {
+        void this._rendermime.latexTypesetter?.typeset(host);
+      }
+    }
+    this._unfinished.clear();
   }
 
   private _rendermime: IRenderMimeRegistry;
   private _trans: Trans;
   private _live: ILiveWidgets | null;
+  private _highlight: Highlight | null;
   private _view: RunView;
+  private _snapshot: ISnapshot | null = null;
+  private _unfinished = new Set<HTMLElement>();
   private _hosted = new HostedRenderers();
   private _notReadable = h('pre', 'lk-Text');
   private _widgetHost = h('div', 'lk-Widget');
   private _widgetView: ReadonlyPartialJSONObject | null = null;
   private _widgetDrawn: MutationObserver | null = null;
   private _shownModel: string | null = null;
-}
-
-/** The registry with a Markdown parser whose HTML loads nothing from elsewhere. */
-function quietMarkdown(rendermime: IRenderMimeRegistry): IRenderMimeRegistry {
-  const parser = rendermime.markdownParser;
-  const markdownParser = parser && {
-    render: async (source: string) => withoutRemoteLoads(await parser.render(source))
-  };
-  return rendermime.clone({ markdownParser: markdownParser ?? undefined });
 }

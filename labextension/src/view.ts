@@ -31,7 +31,6 @@ export class RunView {
       this._drawItem(index, item, startsOpen(item, index === last, snapshot));
     });
     for (const entry of this._entries.splice(snapshot.items.length)) {
-      this._hosts.release(entry.node);
       entry.node.remove();
     }
     this._drawFooter(snapshot);
@@ -71,7 +70,6 @@ export class RunView {
     });
     if (entry) {
       keepFolds(entry.node, node);
-      this._hosts.release(entry.node);
       entry.node.replaceWith(node);
     } else {
       this._body.append(node);

@@ -125,8 +125,8 @@ describe('a saved run', () => {
     await renderer.renderModel(output(data));
     expect(count('script')).toBe(0);
     expect(count('[onerror]')).toBe(0);
-    // JupyterLab's sanitiser leaves an image in what it renders; nothing else makes elements of text.
-    expect(count('img')).toBe(count('.jp-RenderedHTMLCommon img'));
+    expect(count('img')).toBe(0);
+    expect(seen('.lk-Answer')).toContain(evil);
     expect(seen('.lk-Header b')).toContain('<img');
     expect(seen('.lk-Diff')).toContain('<script>');
     expect(seen('.lk-Footer-error')).toContain('<script>');
@@ -247,6 +247,16 @@ describe('a run whose output also holds a widget', () => {
     await new Promise(resolve => setTimeout(resolve));
     expect(find('.lk-Run').hidden).toBe(true);
     expect(seen('.lk-Widget')).toBe('live m1');
+  });
+
+  it('draws nothing behind the widget, and the newest state once that is gone', async () => {
+    models.ids.add('m1');
+    const said = (text: string) => run({ state: 'running', items: [{ kind: 'answer', text }] });
+    await renderer.renderModel(output(said('early'), 'm1'));
+    await renderer.renderModel(output(said('later'), 'm1'));
+    expect(seen('.lk-Answer')).toBe('early');
+    WidgetView.shown[0].dispose();
+    expect(seen('.lk-Answer')).toBe('later');
   });
 
   it('shows the snapshot until the widget is drawn', async () => {

@@ -134,6 +134,7 @@ def set_theme(page: Page, theme: str) -> None:
         "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme
     )
     page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
+    page.wait_for_selector("#jupyterlab-splash", state="detached")  # it covers the page meanwhile
 
 
 def run_all(page: Page) -> None:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from browser_lab import ARTIFACTS, Lab, interrupt, run_all, set_theme
 from nbformat.v4 import new_code_cell, new_output
 from playwright.sync_api import Page, expect
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "display"))
+from hostile_run import hostile_run
+from hostile_strings import HOSTILE
 
 RUN = "application/vnd.letta.run.v1+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -166,3 +174,75 @@ def test_a_reload_in_mid_run_shows_what_was_known(lab: Lab, page: Page) -> None:
     interrupt(page)
     # Now the kernel can say that the widget is still there.
     expect(page.locator(".the-live-view")).to_be_visible()
+
+
+# Where JupyterLab's own code, settings, themes and notebooks come from; not /files/, where a relative
+# address in an output leads.
+OWN_PATHS = re.compile(
+    r"/(?:lab/?(?:$|workspaces/|tree/|extensions/|api/)|static/|api/|kernelspecs/|favicon\.ico$|"
+    r"custom/custom\.css$|voila/|lsp/)"
+)
+HARMFUL = """root => [...root.querySelectorAll('*')].filter(node =>
+    ['SCRIPT', 'IFRAME', 'OBJECT', 'EMBED', 'STYLE', 'LINK', 'META', 'BASE', 'FORM', 'INPUT', 'BUTTON']
+        .includes(node.tagName)
+    || [...node.attributes].some(a => /^on|commandlinker/.test(a.name) || /url\\(/i.test(a.value))
+    || (node.hasAttribute('href') && !/^(https?|mailto):/.test(node.getAttribute('href')))
+    || (node.hasAttribute('src') && !node.getAttribute('src').startsWith('data:image/'))
+).map(node => node.outerHTML.slice(0, 200))"""
+
+
+def test_a_hostile_saved_notebook_asks_for_nothing_and_runs_nothing(lab: Lab, page: Page) -> None:
+    cells = []
+    for name, whole in HOSTILE.items():
+        text = whole[:10_000].encode(errors="replace").decode()  # a file holds no half characters
+        snapshot = hostile_run(text).snapshot()
+        # A file can hold what the kernel would never have written.
+        bare = {"text/html": text, "text/plain": name}
+        call = {**SNAPSHOT["items"][2], "name": "by_hand", "display": bare}
+        snapshot["items"] += [call, {"kind": "answer", "text": f"{name}: end\n\n{text}"}]
+        cell = new_code_cell("%%agent")
+        cell.outputs = [new_output("display_data", data={RUN: snapshot, "text/plain": "plain"})]
+        cells.append(cell)
+    mermaid = 'flowchart\n  A@{ img: "https://evil.example/mermaid.png" }'
+    costs = (
+        "```mermaid\n" + mermaid + "\n```\n\nIt costs $5 or $10, and $x_1$ is said. The end of it."
+    )
+    last = saved_cell()
+    last.outputs[0]["data"][RUN] = {**SNAPSHOT, "items": [{"kind": "answer", "text": costs}]}
+    address = lab.write("hostile-saved.ipynb", *cells, last)
+    asked: list[str] = []
+    opened: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: (opened.append(dialog.message), dialog.dismiss()))
+    page.on("popup", lambda popup: opened.append(popup.url))
+    page.goto(address)
+    runs = page.locator(".lk-Run")
+    for index in range(len(cells) + 1):  # cells are drawn when they come into sight
+        page.evaluate(
+            "i => window.jupyterapp.shell.currentWidget?.content.scrollToItem(i)"
+            if index
+            else "() => window.jupyterapp.restored",
+            index,
+        )
+        expect(
+            page.locator(f".jp-Cell[data-windowed-list-index='{index}'] .lk-Run")
+        ).to_be_attached()
+        page.evaluate(
+            "() => document.querySelectorAll('.lk-Run details').forEach(d => (d.open = true))"
+        )
+        for run in runs.all():
+            assert run.evaluate(HARMFUL) == []
+    ending = page.locator(".lk-Answer", has_text="The end of it.")
+    expect(ending).to_contain_text("It costs $5 or $10, and")
+    expect(ending.locator("mjx-container")).to_have_count(1)
+    expect(ending.locator("code")).to_contain_text("evil.example/mermaid.png")
+    base = urlsplit(lab.url)
+    elsewhere = [
+        url
+        for url in asked
+        if not url.startswith(("data:", "blob:"))
+        and (urlsplit(url).netloc != base.netloc or not OWN_PATHS.match(urlsplit(url).path))
+    ]
+    assert elsewhere == []
+    assert opened == []
+    assert page.evaluate("window.hacked") is None

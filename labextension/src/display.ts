@@ -1,0 +1,127 @@
+// Draws what a tool gave to be looked at: a picture, a table, Markdown or text. It comes from a file
+// that anyone may have written, so it is rebuilt from what is listed here and fetches nothing.
+
+import { h, type Child } from './dom';
+import { drawLink } from './links';
+import { NO_MATH_CLASSES } from './mathematics';
+import type { Bundle } from './snapshot';
+
+const PICTURES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
+const SVG = 'image/svg+xml';
+const BASE64 = /^[\w+/=\s]+$/;
+const DATA_PICTURE = /^data:image\/(?:png|jpeg|gif|webp);base64,[\w+/=\s]+$/;
+
+const LONGEST_HTML = 500_000;
+const DEEPEST = 40;
+const PLAIN = new Set(
+  (
+    'b i em strong code pre kbd samp var span div p ul ol li dl dt dd h1 h2 h3 h4 h5 h6 sub sup small ' +
+    'u s blockquote caption thead tbody tfoot tr th td table mark figure figcaption details summary br hr'
+  ).split(' ')
+);
+/** Elements that go with all that is in them; others that are not known leave what is in them. */
+const DROPPED = new Set(
+  (
+    'script style title template noscript iframe object svg math textarea select head noembed noframes ' +
+    'xmp plaintext audio video canvas'
+  ).split(' ')
+);
+
+/** Draw a bundle into an element; false if there is nothing in it to be shown. */
+export function drawDisplay(
+  host: HTMLElement,
+  bundle: Bundle,
+  markdown: (host: HTMLElement, text: string) => void
+): boolean {
+  const given = (mimeType: string) => joined(bundle[mimeType]);
+  const picture = PICTURES.find(mimeType => BASE64.test(given(mimeType)));
+  if (picture) {
+    host.append(drawPicture(`data:${picture};base64,${given(picture)}`, given('text/plain')));
+  } else if (given(SVG)) {
+    // In an <img> it can neither run nor fetch anything.
+    const source = given(SVG).replace(/[\ud800-\udfff]/gu, '\ufffd');
+    const address = `data:${SVG},${encodeURIComponent(source)}`;
+    host.append(drawPicture(address, given('text/plain')));
+  } else if (given('text/html')) {
+    host.append(drawHtml(given('text/html')));
+  } else if (given('text/markdown')) {
+    markdown(host, given('text/markdown'));
+  } else if (given('text/plain')) {
+    host.append(h('pre', 'lk-Text', given('text/plain')));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+function drawPicture(address: string, name: string): HTMLElement {
+  const picture = h('img', '');
+  picture.alt = name.slice(0, 80) || 'figure';
+  picture.src = address;
+  return picture;
+}
+
+function drawHtml(html: string): HTMLElement {
+  const className = `jp-RenderedHTMLCommon jp-RenderedHTML ${NO_MATH_CLASSES}`;
+  const source = html.slice(0, LONGEST_HTML);
+  try {
+    // A document made by the parser runs and loads nothing; from here on it is only read.
+    const parsed = new DOMParser().parseFromString(source, 'text/html');
+    return h('div', className, ...rebuiltChildren(parsed.body, 0));
+  } catch {
+    return h('pre', 'lk-Text', source); // nested too deep for the parser
+  }
+}
+
+function rebuiltChildren(element: Element, depth: number): Child[] {
+  return depth > DEEPEST
+    ? []
+    : Array.from(element.childNodes).flatMap(node => rebuilt(node, depth + 1));
+}
+
+function rebuilt(node: Node, depth: number): Child[] {
+  if (node.nodeType === Node.TEXT_NODE) {
+    return [node.nodeValue];
+  }
+  if (!(node instanceof Element) || DROPPED.has(node.localName)) {
+    return [];
+  }
+  if (node.localName === 'img') {
+    return [rebuiltPicture(node)];
+  }
+  const inside = rebuiltChildren(node, depth);
+  if (node.localName === 'a') {
+    return [drawLink(node.getAttribute('href')?.trim() ?? '', ...inside)];
+  }
+  if (!PLAIN.has(node.localName)) {
+    return inside;
+  }
+  const element = h(node.localName as keyof HTMLElementTagNameMap, '', ...inside);
+  copyNumbers(node, element, ['colspan', 'rowspan', 'start']);
+  return [element];
+}
+
+function rebuiltPicture(node: Element): HTMLElement | null {
+  const address = node.getAttribute('src') ?? '';
+  if (!DATA_PICTURE.test(address)) {
+    return null;
+  }
+  const picture = drawPicture(address, node.getAttribute('alt') ?? '');
+  copyNumbers(node, picture, ['width', 'height']);
+  return picture;
+}
+
+function copyNumbers(from: Element, to: Element, names: string[]): void {
+  for (const name of names) {
+    const value = from.getAttribute(name) ?? '';
+    if (/^\d{1,4}$/.test(value)) {
+      to.setAttribute(name, value);
+    }
+  }
+}
+
+/** A text as notebooks keep it: whole, or a list of its lines. */
+function joined(data: unknown): string {
+  const parts = Array.isArray(data) ? data : [data];
+  return parts.filter(part => typeof part === 'string').join('');
+}

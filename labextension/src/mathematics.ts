@@ -1,0 +1,79 @@
+// What in a Markdown text is mathematics. The rule is that of the saved HTML, which the kernel writes.
+
+import type { Tokens, TokenizerAndRendererExtension } from 'marked';
+
+import { h } from './dom';
+
+/** What `typeset` looks into; everything around it is left alone, so that money stays money. */
+export const MATH_CLASSES = 'tex2jax_process mathjax_process';
+export const NO_MATH_CLASSES = 'tex2jax_ignore mathjax_ignore';
+
+const DELIMITERS = [
+  ['$$', '$$'],
+  ['\\[', '\\]'],
+  ['\\(', '\\)'],
+  ['$', '$']
+] as const;
+const LONGEST_SEARCHED = 3000;
+const LONGEST_TYPESET = 2000;
+
+/** Commands that make a typesetter load, link, restyle or redefine things, or loop. */
+const UNSAFE = new RegExp(
+  '\\\\(?:href|url|style|class|cssId|html(?:Class|Id|Style|Data)|data|includegraphics|require|unicode|' +
+    '[gex]?def|let|futurelet|(?:re|provide)?newcommand|newenvironment|DeclareMathOperator|' +
+    'begingroup|input|include|special|write|openout|catcode|csname|texttip|mathtip|toggle|action|' +
+    'bbox|mmlToken|rule|[hvm]?kern|[hv]space|[hv]skip|raise|lower|move\\w*|label|ref|eqref|' +
+    '[f]?color(?:box)?|definecolor)(?![a-z])',
+  'i'
+);
+
+interface IFormula {
+  raw: string;
+  tex: string;
+  opening: string;
+}
+
+/** The formula that a text begins with, if it does; a lone dollar stays a dollar. */
+export function formulaAt(text: string): IFormula | null {
+  for (const [opening, closing] of DELIMITERS) {
+    if (!text.startsWith(opening)) {
+      continue;
+    }
+    const begin = opening.length;
+    const end = text.slice(0, begin + LONGEST_SEARCHED).indexOf(closing, begin);
+    const tex = text.slice(begin, end);
+    if (end < 0 || !tex.trim() || tex.includes('\n\n')) {
+      continue;
+    }
+    const after = text.charAt(end + closing.length);
+    if (opening === '$' && (/^\s|\s$|\n/.test(tex) || /\d/.test(after))) {
+      continue;
+    }
+    return { raw: text.slice(0, end + closing.length), tex, opening };
+  }
+  return null;
+}
+
+/** Mathematics as a kind of token of the Markdown parser. */
+export const MATH_TOKENS: TokenizerAndRendererExtension = {
+  name: 'math',
+  level: 'inline',
+  start: source => {
+    const found = source.search(/\$|\\[[(]/);
+    return found < 0 ? undefined : found;
+  },
+  tokenizer: source => {
+    const formula = formulaAt(source);
+    return formula ? { type: 'math', ...formula } : undefined;
+  }
+};
+
+/** A formula as the typesetter wants it, or as code where it would do more than show something. */
+export function drawFormula(token: Tokens.Generic): HTMLElement {
+  const { raw, tex, opening } = token as Tokens.Generic & IFormula;
+  if (tex.length > LONGEST_TYPESET || UNSAFE.test(tex)) {
+    return h('code', '', raw);
+  }
+  const display = opening === '$$' || opening === '\\[';
+  return h('span', MATH_CLASSES, display ? `\\[${tex}\\]` : `\\(${tex}\\)`);
+}
