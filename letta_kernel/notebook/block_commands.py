@@ -81,7 +81,7 @@ def _act(session: Session, agent: AgentState, label: str, action: str, given: Ar
         return _diff(session, agent, label, given.option("diff"))
     elif action == "share":
         other = service.agent(given.option("share"))
-        service.share_block(agent.id, label, other.id)
+        service.share_block(agent.id, label, other.name)
         return f"{agent.name} and {other.name} have the block {label} together now."
     else:
         service.block(agent.id, label)

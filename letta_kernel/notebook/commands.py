@@ -141,7 +141,11 @@ def set_value(session: Session, given: Arguments) -> Any:
         raise InvalidInputError(f"There is no setting {key!r}.{nearest(key, known)}")
     if value is None:
         raise InvalidInputError(f"{key} needs a value: %agent set {key} VALUE (or 'default').")
-    changes = {key: _field(key, value)} if key in FIELDS else {"settings": {key: _typed(value)}}
+    if key in FIELDS:
+        changes = {key: _field(key, value)}
+    else:
+        environment = _environment(value, agent) if key == "environment" else None
+        changes = {"settings": {key: environment or _typed(value)}}
     changed = session.service.update_agent(agent.id, **changes)
     if key in FIELDS:
         return f"{changed.name}: {key} is {getattr(changed, key)!r} now."
@@ -292,6 +296,14 @@ def _field(key: str, value: str) -> Any:
     if key == "tags":
         return [tag.strip() for tag in value.split(",") if tag.strip()]
     return "" if value.lower() == "default" and key != "name" else value
+
+
+def _environment(text: str, agent: AgentState) -> dict[str, str] | None:
+    """Read ``NAME=value``, which is added to the variables there are; None if it is not that."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        return None
+    return {**agent.settings.get("environment", {}), name: value}
 
 
 def _typed(value: str) -> Any:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     "event",
     Argument("text", required=False, rest=True),
     options=(
-        Option("--in", "word", "after a while: 90s, 10m, 1h30m"),
-        Option("--every", "word", "again and again, until --stop or the kernel's end"),
+        Option("--in", "word", "after a while: 90s, 10m, 1h30m", "time"),
+        Option("--every", "word", "again and again, until --stop or the kernel's end", "time"),
         Option("--stop", "flag", "stop the agent's timers"),
         AGENT,
     ),

@@ -25,22 +25,33 @@ STOP = Option("--stop", "flag", "no more of it")
 )
 def cost(session: Session, given: Arguments) -> Panel:
     """Show what runs took, and how much of each budget is left."""
+    if given.option("agent") is None and session.current() is None:
+        return table(_COLUMNS, _together(session) if session.has_project else [], empty="No runs.")
     agent, service = session.agent(given.option("agent")), session.service
     last = service.runs(agent.id, 1)
     spent = service.cost(agent.id)
-    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     rows = [_figures("the last run", last[0], 1)] if last else []
     rows.append(_figures(agent.name, spent, spent.runs))
+    title = f"What {agent.name} and this project took"
+    figures = table(_COLUMNS, rows + _together(session), title=title)
+    budgets = _budgets(AgentSettings.model_validate(agent.settings), last, spent)
+    return stack(figures, budgets) if budgets is not None else figures
+
+
+_COLUMNS = ("", "runs", "steps", "tokens in", "of them cached", "tokens out", "cost")
+
+
+def _together(session: Session) -> list[list[object]]:
+    """Return the figures of all agents: in this notebook, today, and ever."""
+    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     scopes: list[tuple[str, dict[str, Any]]] = [("this project today", {"since": midnight})]
     if session.notebook:
         scopes.insert(0, ("this notebook", {"notebook": session.notebook}))
+    rows = []
     for name, scope in [*scopes, ("this project", {})]:
-        found = service.cost(**scope)
+        found = session.service.cost(**scope)
         rows.append(_figures(name, found, found.runs))
-    columns = ["", "runs", "steps", "tokens in", "of them cached", "tokens out", "cost"]
-    figures = table(columns, rows, title=f"What {agent.name} and this project took")
-    budgets = _budgets(AgentSettings.model_validate(agent.settings), last, spent)
-    return stack(figures, budgets) if budgets is not None else figures
+    return rows
 
 
 def _figures(name: str, took: Cost | Run, runs: int) -> list[object]:
@@ -51,7 +62,7 @@ def _figures(name: str, took: Cost | Run, runs: int) -> list[object]:
         number(took.prompt_tokens),
         number(took.cached_tokens or None),
         number(took.completion_tokens),
-        number(None, words.money(took.cost) or "unknown"),
+        number(None, words.money(took.cost) or ("unknown" if runs else "$0")),
     ]
 
 

@@ -132,8 +132,14 @@ def test_compacting_by_hand_and_the_exact_text(notebook: Notebook, server: Scrip
 def test_environment_variables_are_never_shown(notebook: Notebook) -> None:
     notebook.run("%agent new keeper")
     said = notebook.run('%agent set environment {"TEA_KEY": "hunter2"}').text
+    said += notebook.run("%agent set environment POT_KEY=hunter23=").text
     said += notebook.run("%agent set").text + notebook.run("%agent show").text
     assert "TEA_KEY" in said
+    assert "TEA_KEY=…, POT_KEY=…" in said
+    code = (
+        "from letta_kernel import Agent; Agent('keeper').state.settings['environment']['POT_KEY']"
+    )
+    assert "hunter23=" in notebook.run(code).text  # it is kept
     assert "hunter2" not in said
 
 
