@@ -190,6 +190,10 @@ class Archive:
             self._index.follow()
         return changed
 
+    def prepare(self, agent_id: str) -> None:
+        """Load in the background what the first search of an agent needs; returns at once."""
+        self._index.also(lambda: self._engine.prepare(agent_id))
+
     def follow(self, agent_id: str | None = None) -> None:
         """Let the vector index follow the store in the background; returns at once."""
         self._index.follow()

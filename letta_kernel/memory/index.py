@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from letta_kernel.errors import LettaError
@@ -62,6 +62,18 @@ class Index:
                     target=self._work, name=f"index-{self.kind}", daemon=True
                 )
                 self._thread.start()
+
+    def also(self, work: Callable[[], object]) -> None:
+        """Do *work* once in the background; a failure is only noted, whoever needs it meets it too."""
+
+        def attempt() -> None:
+            try:
+                work()
+            except (LettaError, IndexBrokenError) as error:
+                log.info("Nothing could be prepared: %s", error)
+
+        if not self._stop.is_set():
+            threading.Thread(target=attempt, name=f"prepare-{self.kind}", daemon=True).start()
 
     def catch_up(
         self, patience: float = 60.0, least: int = 1, stop: threading.Event | None = None

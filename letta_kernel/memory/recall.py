@@ -94,6 +94,10 @@ class Recall:
         relevance = {hit.id: hit.relevance for hit in hits}
         return [MessageHit(message, relevance[message.id]) for message in stored]
 
+    def prepare(self, agent_id: str) -> None:
+        """Load in the background what the first search of an agent needs; returns at once."""
+        self._index.also(lambda: self._engine.prepare(agent_id))
+
     def follow(self, agent_id: str | None = None) -> None:
         """Let the vector index follow the conversation in the background; returns at once."""
         self._index.follow()

@@ -23,6 +23,7 @@ _ASKS = 0.2  # against a line that only asks
 _KIN = 0.25  # what a word that means something alike counts, times how alike it is
 _MEANING = 0.07  # per standard deviation of similarity above the mean, for static vectors
 _MEANING_OF_MODELS = 0.12  # and for those of a language model, which deserve more trust
+_AROUND = 3.0  # the weights of a line's context, of which seldom all are alike to a query
 _FULL = 1.6  # times the share that a line gets which has a word once is a full match
 _PARTIAL = 0.3  # of all the query's words: what counts as a full match at the least
 
@@ -121,8 +122,9 @@ def score(
         similarity[derived.vector_rows] = _own_likeness(asked, corpus)
         similarity[likeness.rows] = likeness.similarity
         # What is not among the most alike counts as usual.
-        standing = _standard(similarity[rows], likeness.usual)
-        rank[rows] = rank[rows] + asked.meaning * np.maximum(0.0, standing)
+        standing = np.zeros(number + 1, dtype=np.float32)
+        standing[rows] = np.maximum(0.0, _standard(similarity[rows], likeness.usual))
+        rank = rank + asked.meaning * derived.in_context(standing)[:-1] / _AROUND
     named = _named(asked.text, corpus.speakers())
     if named:
         rank += _SPEAKER * corpus.said_by(named)

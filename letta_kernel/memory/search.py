@@ -139,6 +139,16 @@ class Engine:
                 known.begin()
             return _best(*self._among_all(agent_id, known, asked, allow), limit, offset)
 
+    def prepare(self, agent_id: str) -> None:
+        """Load what the first search of an agent needs, which takes seconds where there is much."""
+        known = self._of(agent_id)
+        with known.lock:
+            if not known.way:
+                self._choose(agent_id, known)
+            if known.way != "shelf":
+                self._refresh(agent_id, known)
+                known.corpus.derived()
+
     def forget(self, agent_id: str) -> None:
         """Drop what is kept in memory of an agent."""
         with self._lock:

@@ -276,6 +276,22 @@ def test_a_large_archive_without_its_index_is_scored_line_by_line(project, monke
     assert contents(fresh.search(ADA, "subject 78", top_k=1)) == ["item 78 speaks of subject 78"]
 
 
+def test_what_the_first_search_needs_can_be_loaded_beforehand(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "LARGE", 20)
+    database = Database(tmp_path / "home")
+    archive = Archive(database, tmp_path / "home", embedder("wordllama"))
+    fill(archive, 50)
+    archive.catch_up()
+    archive.prepare(ADA)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and len(archive._engine._of(ADA)) < 50:
+        time.sleep(0.05)
+    assert len(archive._engine._of(ADA)) == 50
+    assert contents(archive.search(ADA, "subject 7", top_k=1)) == ["item 7 speaks of subject 7"]
+    archive.close()
+    database.close()
+
+
 def test_deleting_an_agent_tells_the_index(tmp_path):
     database = Database(tmp_path / "home")
     archive = Archive(database, tmp_path / "home", embedder("wordllama"))
