@@ -11,6 +11,8 @@ import { drawFormula, MATH_CLASSES, MATH_TOKENS, NO_MATH_CLASSES } from './mathe
 const LONGEST = 60_000;
 const LONGEST_HIGHLIGHTED = 20_000;
 const DEEPEST = 20;
+/** Emphasis marks in one paragraph; the parser's time grows with their square. */
+const MOST_MARKS = 500;
 
 const HEADINGS = ['h1', 'h2', 'h3', 'h4', 'h5', 'h6'] as const;
 
@@ -31,6 +33,9 @@ export function drawMarkdown(host: HTMLElement, source: string): void {
 }
 
 function parsed(source: string): Child[] {
+  if (source.split(/\n\s*\n/).some(part => part.split(/[*_~]+/).length > MOST_MARKS)) {
+    return [h('pre', '', source)];
+  }
   let tokens: Token[];
   try {
     tokens = marked.lexer(source);

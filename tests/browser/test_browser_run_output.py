@@ -185,7 +185,7 @@ OWN_PATHS = re.compile(
 HARMFUL = """root => [...root.querySelectorAll('*')].filter(node =>
     ['SCRIPT', 'IFRAME', 'OBJECT', 'EMBED', 'STYLE', 'LINK', 'META', 'BASE', 'FORM', 'INPUT', 'BUTTON']
         .includes(node.tagName)
-    || [...node.attributes].some(a => /^on|commandlinker/.test(a.name) || /url\\(/i.test(a.value))
+    || [...node.attributes].some(a => /^on|commandlinker/.test(a.name) || (a.name === 'style' && /url/i.test(a.value)))
     || (node.hasAttribute('href') && !/^(https?|mailto):/.test(node.getAttribute('href')))
     || (node.hasAttribute('src') && !node.getAttribute('src').startsWith('data:image/'))
 ).map(node => node.outerHTML.slice(0, 200))"""
