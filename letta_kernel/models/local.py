@@ -159,7 +159,8 @@ def _offered(request: ChatRequest) -> list[dict[str, Any]]:
 def _grammar(form: ToolFormat, request: ChatRequest, tools: list[dict[str, Any]]) -> str:
     must = request.tool_choice == "required" or isinstance(request.tool_choice, dict)
     stuck = not form.native and not must and _repeats(request.messages) >= _SAME_CALL
-    return local_format.grammar(form, tools, must_call=must, may_call=not stuck)
+    budget = _sampling(request.params)["max_tokens"]
+    return local_format.grammar(form, tools, must_call=must, may_call=not stuck, budget=budget)
 
 
 def _repeats(messages: list[dict[str, Any]]) -> int:

@@ -135,9 +135,18 @@ def _end(rest: str, ending: str) -> int:
 
 
 def grammar(
-    form: ToolFormat, tools: list[dict[str, Any]], *, must_call: bool, may_call: bool = True
+    form: ToolFormat,
+    tools: list[dict[str, Any]],
+    *,
+    must_call: bool,
+    may_call: bool = True,
+    budget: int = 1_024,
 ) -> str:
-    """Return the grammar of a reply: calls of *tools* with valid arguments, or (unless *must_call*) text."""
+    """Return the grammar of a reply: calls of *tools* with valid arguments, or (unless *must_call*) text.
+
+    A model that was not trained on tools rambles: what it writes is bounded to fit into *budget* tokens, so
+    that it comes to its end. A trained one is told when it is cut off.
+    """
     lines = ["%llguidance {}"]
     body = "answer" if not may_call else "calls" if must_call else "calls | answer"
     if form.thinks and form.thinking_opened:
@@ -150,11 +159,14 @@ def grammar(
     else:
         lines.append(f"start: {body}")
     if may_call:
+        schema = call_schema(form, tools)
+        if not form.native:
+            schema = _bounded(schema, max(40, budget // (2 * _most_texts(tools))))
         one = " ".join(
             part
             for part in (
                 _quoted(form.opening) if form.opening else "",
-                f"%json {json.dumps(call_schema(form, tools), ensure_ascii=False)}",
+                f"%json {json.dumps(schema, ensure_ascii=False)}",
                 _quoted(form.closing) if form.closing else "",
             )
             if part
@@ -165,15 +177,25 @@ def grammar(
             f"calls: one (/\\s{{0,2}}/ one){{0,{MOST_CALLS - 1}}}" if several else "calls: one"
         )
     if not must_call:
-        lines.append(f"answer: {_answer(form)}")
+        lines.append(f"answer: {_answer(form, budget)}")
     return "\n".join(lines)
 
 
-def _answer(form: ToolFormat) -> str:
+def _most_texts(tools: list[dict[str, Any]]) -> int:
+    """Return how many texts the call with the most of them has."""
+    counts = [
+        len((tool["function"].get("parameters") or {}).get("properties") or {}) for tool in tools
+    ]
+    return max([1, *counts])
+
+
+def _answer(form: ToolFormat, budget: int) -> str:
     if not form.native:
         schema = {
             "type": "object",
-            "properties": {ANSWER: {"type": "string", "minLength": 1}},
+            "properties": {
+                ANSWER: {"type": "string", "minLength": 1, "maxLength": max(40, budget)}
+            },
             "required": [ANSWER],
             "additionalProperties": False,
             **_COMPACT,
@@ -183,6 +205,28 @@ def _answer(form: ToolFormat) -> str:
     return f"/[^{re.escape(first)}\\s](.|\\n)*/"
 
 
+def _bounded(schema: Any, most: int) -> Any:
+    """Give texts and lists that may be of any length a bound, so that a call is whole within its tokens."""
+    if isinstance(schema, list):
+        return [_bounded(item, most) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {
+        key: value if key in ("enum", "const", "required") else _bounded(value, most)
+        for key, value in schema.items()
+    }
+    kinds = made.get("type")
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if "string" in kinds:
+        made.setdefault("maxLength", max(most, made.get("minLength", 0)))
+    if "array" in kinds:
+        if "items" in schema:
+            made["items"] = _bounded(schema["items"], max(8, most // _MOST_ITEMS))
+        made.setdefault("maxItems", max(_MOST_ITEMS, made.get("minItems", 0)))
+    return made
+
+
+_MOST_ITEMS = 8
 _COMPACT = {
     "x-guidance": {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 }

@@ -210,7 +210,7 @@ def test_a_prompt_that_does_not_fit_says_so(
 
 def test_cancelling_ends_the_call_and_the_model_stays_usable(model: LocalModel) -> None:
     cancel = Cancel()
-    request = ChatRequest([user("word " * 2000)], params={"max_tokens": 400})
+    request = ChatRequest([user("word " * 800)], params={"max_tokens": 400})
     stream = model.stream(request, cancel)
     threading.Timer(0.2, cancel.cancel).start()
     with pytest.raises(ModelError) as caught:
