@@ -94,7 +94,8 @@ class _Known:
         self.state: _State | None = None  # what was last read for the shelf
         self.waiting: set[int] = set()  # edits the index had not repeated when the shelf was read
 
-    def __len__(self) -> int:
+    def size(self) -> int:
+        """Return about how many lines' worth of memory this takes."""
         return len(self.corpus.ids) + len(self.shelf) // 5
 
 
@@ -156,12 +157,14 @@ class Engine:
 
     def _of(self, agent_id: str) -> _Known:
         with self._lock:
-            known = self._agents.pop(agent_id, None) or _Known()
+            known = self._agents.pop(agent_id, None)
+            if known is None:
+                known = _Known()
             self._agents[agent_id] = known  # the newest stands last
-            total = sum(len(other) for other in self._agents.values())
+            total = sum(other.size() for other in self._agents.values())
             while total > _KEPT and len(self._agents) > 1:
                 _, oldest = self._agents.popitem(last=False)
-                total -= len(oldest)
+                total -= oldest.size()
             return known
 
     def _choose(self, agent_id: str, known: _Known) -> None:

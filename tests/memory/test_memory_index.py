@@ -284,9 +284,9 @@ def test_what_the_first_search_needs_can_be_loaded_beforehand(tmp_path, monkeypa
     archive.catch_up()
     archive.prepare(ADA)
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and len(archive._engine._of(ADA)) < 50:
+    while time.monotonic() < deadline and archive._engine._of(ADA).size() < 50:
         time.sleep(0.05)
-    assert len(archive._engine._of(ADA)) == 50
+    assert archive._engine._of(ADA).size() == 50
     assert contents(archive.search(ADA, "subject 7", top_k=1)) == ["item 7 speaks of subject 7"]
     archive.close()
     database.close()
