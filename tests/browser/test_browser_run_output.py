@@ -217,13 +217,9 @@ def test_a_hostile_saved_notebook_asks_for_nothing_and_runs_nothing(lab: Lab, pa
     page.on("dialog", lambda dialog: (opened.append(dialog.message), dialog.dismiss()))
     page.on("popup", lambda popup: opened.append(popup.url))
     page.goto(address)
+    expect(page.locator(".lk-Run").first).to_be_attached()
     for index in range(len(cells) + 1):  # cells are drawn when they come into sight
-        page.evaluate(
-            "i => window.jupyterapp.shell.currentWidget?.content.scrollToItem(i)"
-            if index
-            else "() => window.jupyterapp.restored",
-            index,
-        )
+        page.evaluate("i => window.jupyterapp.shell.currentWidget.content.scrollToItem(i)", index)
         run = page.locator(f".jp-Cell[data-windowed-list-index='{index}'] .lk-Run")
         expect(run).to_be_attached()
         run.evaluate("run => run.querySelectorAll('details').forEach(d => (d.open = true))")
