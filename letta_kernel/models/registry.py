@@ -83,6 +83,9 @@ def _ready(provider: Provider) -> str | None:
 
 def available() -> list[ModelInfo]:
     """Return what this machine can use, the chosen one first, then how to get the rest."""
+    from letta_kernel.models.demo_say import OFFER as DEMO_OFFER
+    from letta_kernel.models.local_files import downloaded
+
     chosen = choose_model(None)
     found: dict[str, str] = {}
     if named := os.environ.get("LETTA_MODEL", "").strip():
@@ -98,13 +101,17 @@ def available() -> list[ModelInfo]:
     pulled = ollama_models()
     for model in pulled or ():
         found.setdefault(f"ollama/{model}", f"Ollama at {_shown(ollama_base())}")
-    found.setdefault(DEMO, "no language model at all: a stand-in that needs nothing")
+    found.setdefault(DEMO, DEMO_OFFER)
+    for file in downloaded():
+        found.setdefault(f"local/{file.name}", f"in this process: {file.about}")
     usable = [ModelInfo(name, True, how, name == chosen) for name, how in found.items()]
     usable.sort(key=lambda info: not info.chosen)
     return usable + _obtainable(found, pulled is not None)
 
 
 def _obtainable(found: dict[str, str], ollama_runs: bool) -> list[ModelInfo]:
+    from letta_kernel.models.local_files import offers
+
     rest = [
         ModelInfo(p.model, False, f"set {p.variable}: %env {p.variables[0][0]}=…")
         for p in PROVIDERS.values()
@@ -123,6 +130,9 @@ def _obtainable(found: dict[str, str], ollama_runs: bool) -> list[ModelInfo]:
             "any OpenAI-compatible server (vLLM, llama.cpp, LM Studio): set OPENAI_BASE_URL",
         )
     )
+    for offer in offers()[:2]:
+        how = f"%agent model get {offer.name} ({offer.size}, {offer.licence}; runs in this process)"
+        rest.append(ModelInfo(f"local/{offer.name}", False, how))
     rest.append(ModelInfo("local//PATH.gguf", False, "a model in this process: a GGUF file"))
     return rest
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from letta_kernel.display import panels, style, words
-from letta_kernel.display.clean import esc, one_line
-from letta_kernel.display.style import el
-from letta_kernel.display.tables import Panel
-from letta_kernel.ids import new_id
+from letta_kernel.display import words
+from letta_kernel.display.clean import one_line
 from letta_kernel.memory import files
+from letta_kernel.notebook.bar import Bar
 from letta_kernel.notebook.line import Argument, Arguments, Option, split
 from letta_kernel.notebook.quiet import AgentError, Stopped
 from letta_kernel.notebook.registry import AGENT, command
@@ -38,9 +36,9 @@ def archival_add(session: Session, given: Arguments) -> str:
     tags = [*(given.option("tags") or ()), *(given.option("tag") or ())]
     paths = _paths(text)
     if paths:
-        bar = _Bar(session)
+        bar = Bar(session.shell)
         try:
-            added = session.service.add_files(agent.id, paths, tags, bar.show)
+            added = session.service.add_files(agent.id, paths, tags, partial(_draw, bar))
         except KeyboardInterrupt:
             raise Stopped("Stopped; the same line goes on where it was.") from None
         return bar.end(_report(agent.name, added))
@@ -74,35 +72,7 @@ def _report(agent: str, added: list[FileAdded]) -> str:
     return " · ".join(said) + ("" if failed else ".")
 
 
-class _Bar:
-    """How far the files have come, as one display that is drawn again."""
-
-    def __init__(self, session: Session) -> None:
-        self._shell = session.shell
-        self._display = {"display_id": new_id("view")}
-        self._drawn = 0.0  # time.monotonic()
-        self._shown = False
-
-    def show(self, step: FileProgress) -> None:
-        """Draw the bar, if it was not drawn just now."""
-        if time.monotonic() - self._drawn < _PAUSE or getattr(self._shell, "kernel", None) is None:
-            return
-        self._drawn = time.monotonic()
-        inside = step.done / step.passages if step.passages else 0.0
-        share = (step.file - 1 + inside) / step.files
-        name = one_line(step.path.name, 80)
-        text = f"{name} ({step.file} of {step.files}) {share:.0%}"
-        line = el("div", esc(text), look=style.QUIET, dir="auto")
-        self._publish(Panel(panels.bar([(share, style.VIOLET, text)]) + line, text))
-
-    def end(self, said: str) -> str:
-        """Take the bar away; return what there is to say."""
-        if self._shown:
-            self._publish(Panel("", ""))
-        return said
-
-    def _publish(self, panel: Panel) -> None:
-        self._shell.display_pub.publish(
-            panel._repr_mimebundle_(), transient=self._display, update=self._shown
-        )
-        self._shown = True
+def _draw(bar: Bar, step: FileProgress) -> None:
+    inside = step.done / step.passages if step.passages else 0.0
+    share = (step.file - 1 + inside) / step.files
+    bar.draw(share, f"{one_line(step.path.name, 80)} ({step.file} of {step.files}) {share:.0%}")
