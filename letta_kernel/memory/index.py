@@ -17,7 +17,8 @@ from letta_kernel.store import indexes, lines
 from letta_kernel.store.database import Database
 from letta_kernel.store.indexes import Kind, OutboxEntry
 from letta_kernel.store.lines import Line
-from letta_kernel.store.vectors import IndexBrokenError, IndexRow, VectorTable
+from letta_kernel.store.vector_queries import IndexRow
+from letta_kernel.store.vectors import IndexBrokenError, VectorTable
 
 log = logging.getLogger(__name__)
 

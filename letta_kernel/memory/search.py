@@ -22,7 +22,8 @@ from letta_kernel.store import indexes, lines
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.indexes import Kind, OutboxEntry
 from letta_kernel.store.lines import Line
-from letta_kernel.store.vectors import Candidate, IndexBrokenError, condition
+from letta_kernel.store.vector_queries import Candidate, condition
+from letta_kernel.store.vectors import IndexBrokenError
 
 log = logging.getLogger(__name__)
 

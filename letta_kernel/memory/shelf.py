@@ -11,7 +11,8 @@ import numpy as np
 from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.scoring import Background, Query
 from letta_kernel.store.lines import Line
-from letta_kernel.store.vectors import Candidate, VectorTable
+from letta_kernel.store.vector_queries import Candidate
+from letta_kernel.store.vectors import VectorTable
 
 # How many candidates LanceDB's two indexes name, by words and by meaning, for so many hits.
 _TIERS = ((20, 40, 20), (200, 400, 400), (1000, 2000, 2000))

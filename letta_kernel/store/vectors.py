@@ -17,10 +17,8 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +27,19 @@ from filelock import FileLock, Timeout
 
 from letta_kernel import warm
 from letta_kernel.store.indexes import Kind
+from letta_kernel.store.vector_queries import (
+    Candidate,
+    IndexRow,
+    ask,
+    candidates_in,
+    listed,
+    matrix,
+    quoted,
+    wait,
+)
 
 _FRAGMENTS = 100  # pieces a table may be in before it is tidied up; each add makes one
-_ANN_ROWS = 50_000  # from here on vectors get an index; below, comparing all is as quick
+_ANN_ROWS = 5_000  # from here on vectors get an index: comparing all takes over 5 ms then
 _UNINDEXED = (
     5_000  # rows an index may lack before it is brought up to date: they are compared one by one
 )
@@ -55,35 +63,6 @@ class IndexBrokenError(Exception):
     """The table cannot be read or written; searches do without it until it has been rebuilt."""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexRow:
-    """A line as the index keeps it. ``stamp`` tells a newer form of an edited line from an older."""
-
-    id: str
-    agent_id: str
-    seq: int
-    stamp: int
-    created_at: datetime
-    tags: tuple[str, ...]
-    source: str | None
-    position: int
-    words: str  # stems with spaces between
-    speaker: str
-    asks: bool
-    digest: str
-    vector: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A line one of the table's indexes thinks of."""
-
-    id: str
-    seq: int
-    likeness: float  # cosine to the vector that was asked for; 0 for a row found by words
-    vector: np.ndarray | None  # if it was asked for
-
-
 class VectorTable:
     """The table of one kind of lines and one embedder under ``<home>/vectors``."""
 
@@ -101,9 +80,9 @@ class VectorTable:
     def name(self) -> str | None:
         """Return the table's name with its dimension and generation; None if there is no table."""
         try:
-            pointer = json.loads(self._pointer.read_text(encoding="utf-8"))
+            pointer = self._read_pointer()
             name = f"{self.stem}-{int(pointer['dimension'])}-{pointer['generation']}"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
         return name if (self.folder / f"{name}.lance").is_dir() else None
 
@@ -158,9 +137,7 @@ class VectorTable:
         with self._broken():
             table = self._connect().create_table(name, schema=schema)
             _index_words(table)
-        draft = self._pointer.with_suffix(".new")
-        draft.write_text(json.dumps({"dimension": dimension, "generation": generation}))
-        os.replace(draft, self._pointer)
+        self._write_pointer({"dimension": dimension, "generation": generation, "trained": 0})
         for path in old:
             shutil.rmtree(path, ignore_errors=True)
         return name
@@ -203,16 +180,16 @@ class VectorTable:
         with self._broken():
             table = self._table()
             for start in range(0, len(ids), 500):
-                table.delete(f"id IN ({_list(ids[start : start + 500])}){older}")
+                table.delete(f"id IN ({listed(ids[start : start + 500])}){older}")
 
     def remove_agent(self, agent_id: str, up_to: int) -> None:
         """Delete an agent's rows up to a seq. The right to write must be held, as for `add`."""
         with self._broken():
-            self._table().delete(f"agent_id = {_quoted(agent_id)} AND seq <= {int(up_to)}")
+            self._table().delete(f"agent_id = {quoted(agent_id)} AND seq <= {int(up_to)}")
 
     def known_ids(self, agent_id: str, after_seq: int) -> set[str]:
         """Return the ids of an agent's rows after a seq: what was added before a crash."""
-        where = f"agent_id = {_quoted(agent_id)} AND seq > {int(after_seq)}"
+        where = f"agent_id = {quoted(agent_id)} AND seq > {int(after_seq)}"
         with self._broken():
             found = self._table().search().where(where).select(["id"]).limit(10_000_000).to_arrow()
             return set(found["id"].to_pylist())
@@ -220,7 +197,7 @@ class VectorTable:
     def count(self, agent_id: str | None = None) -> int:
         """Return how many rows there are, of an agent or in all."""
         with self._broken():
-            where = None if agent_id is None else f"agent_id = {_quoted(agent_id)}"
+            where = None if agent_id is None else f"agent_id = {quoted(agent_id)}"
             return int(self._table().count_rows(where))
 
     def vectors_of(self, agent_id: str, seqs: Sequence[int]) -> dict[str, np.ndarray]:
@@ -228,15 +205,15 @@ class VectorTable:
         if not seqs:
             return {}
         numbers = ", ".join(str(int(seq)) for seq in seqs)
-        where = f"agent_id = {_quoted(agent_id)} AND seq IN ({numbers})"
+        where = f"agent_id = {quoted(agent_id)} AND seq IN ({numbers})"
         with self._broken():
             query = self._table().search().where(where).select(["id", "vector"])
             found = query.limit(10_000_000).to_arrow()
-            return dict(zip(found["id"].to_pylist(), _matrix(found), strict=True))
+            return dict(zip(found["id"].to_pylist(), matrix(found), strict=True))
 
     def lines_of(self, agent_id: str, after_seq: int) -> Any:
         """Return an agent's rows after a seq as an Arrow table of all but agents and vectors."""
-        where = f"agent_id = {_quoted(agent_id)} AND seq > {int(after_seq)}"
+        where = f"agent_id = {quoted(agent_id)} AND seq > {int(after_seq)}"
         with self._broken():
             query = self._table().search().where(where).select(list(_LINE_COLUMNS))
             return query.limit(10_000_000).to_arrow()
@@ -277,11 +254,11 @@ class VectorTable:
         Without *vectors* only their likeness is known; that takes less time.
         """
         with self._broken():
-            asked = _ask(self._candidates(where, words, by_words, vector, by_meaning, vectors))
+            asked = ask(self._candidates(where, words, by_words, vector, by_meaning, vectors))
 
         def answer() -> list[Candidate]:
             with self._broken():
-                return [candidate for part in _wait(asked) for candidate in _read(part)]
+                return [candidate for part in wait(asked) for candidate in candidates_in(part)]
 
         return answer
 
@@ -295,7 +272,9 @@ class VectorTable:
             stats = table.stats()
             rows, pieces = stats["num_rows"], stats["fragment_stats"]["num_fragments"]
             have = {column for index in table.list_indices() for column in index.columns}
-            wants_ann = rows >= _ANN_ROWS and "vector" not in have
+            pointer = self._read_pointer()
+            # Its parts are laid out for the rows there were: with many more they become too large.
+            wants_ann = rows >= max(_ANN_ROWS, 4 * int(pointer.get("trained", 0)))
             lacking = table.index_stats("words_idx")
             unindexed = lacking.num_unindexed_rows if lacking is not None else rows
             timely = pieces >= _FRAGMENTS or unindexed >= _UNINDEXED or wants_ann
@@ -309,6 +288,7 @@ class VectorTable:
                     table.create_index("tags", config=index.LabelList())
                 if wants_ann:
                     table.create_index("vector", config=index.IvfFlat(distance_type="cosine"))
+                    self._write_pointer(pointer | {"trained": rows})
                 table.optimize(cleanup_older_than=_KEEP_VERSIONS)
             except Exception as error:
                 if "conflict" not in str(error).lower():
@@ -355,6 +335,18 @@ class VectorTable:
             raise IndexBrokenError("there is no table")
         return name
 
+    def _read_pointer(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self._pointer.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _write_pointer(self, pointer: dict[str, Any]) -> None:
+        draft = self._pointer.with_suffix(".new")
+        draft.write_text(json.dumps(pointer), encoding="utf-8")
+        os.replace(draft, self._pointer)
+
     def _table(self) -> Any:
         name = self._known_name()
         with self._guard:
@@ -379,56 +371,6 @@ class VectorTable:
             raise IndexBrokenError(" ".join(str(error).split())[:300]) from error
 
 
-def condition(
-    agent_id: str,
-    tags: Sequence[str] = (),
-    match: str = "any",
-    start: datetime | None = None,
-    end: datetime | None = None,
-) -> str:
-    """Return a filter for searches; *start* is part of the span of time, *end* is not."""
-    parts = [f"agent_id = {_quoted(agent_id)}"]
-    if tags:
-        parts.append(f"array_has_{'all' if match == 'all' else 'any'}(tags, [{_list(tags)}])")
-    if start is not None:
-        parts.append(f"created_at >= {_timestamp(start)}")
-    if end is not None:
-        parts.append(f"created_at < {_timestamp(end)}")
-    return " AND ".join(parts)
-
-
-def _read(found: Any) -> list[Candidate]:
-    ids, seqs = found["id"].to_pylist(), found["seq"].to_pylist()
-    likeness = [0.0] * len(ids)
-    if "_distance" in found.column_names:
-        likeness = [1.0 - distance for distance in found["_distance"].to_pylist()]
-    vectors = _matrix(found) if "vector" in found.column_names else [None] * len(ids)
-    return [Candidate(*row) for row in zip(ids, seqs, likeness, vectors, strict=True)]
-
-
-_loop: asyncio.AbstractEventLoop | None = None
-_loop_guard = threading.Lock()
-
-
-def _ask(question: Coroutine[Any, Any, Any]) -> Future[Any]:
-    """Begin to run a coroutine in this module's own event loop."""
-    global _loop
-    with _loop_guard:
-        if _loop is None:
-            _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="vectors", daemon=True).start()
-    return asyncio.run_coroutine_threadsafe(question, _loop)
-
-
-def _wait(asked: Future[Any]) -> Any:
-    """Wait, interruptibly, for an answer."""
-    try:
-        return asked.result()
-    except KeyboardInterrupt:
-        asked.cancel()
-        raise
-
-
 def _index_words(table: Any) -> None:
     # The words are stems already: nothing is to be folded, stemmed or left out again.
     config = warm.load("lancedb").index.FTS(
@@ -441,21 +383,3 @@ def _index_words(table: Any) -> None:
         max_token_length=None,
     )
     table.create_index("words", config=config)
-
-
-def _matrix(found: Any) -> np.ndarray:
-    width = found.schema.field("vector").type.list_size
-    flat = found["vector"].combine_chunks().flatten()
-    return np.asarray(flat, dtype=np.float32).reshape(-1, width)
-
-
-def _timestamp(moment: datetime) -> str:
-    return f"timestamp '{moment:%Y-%m-%dT%H:%M:%S.%f}+00:00'"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _list(texts: Sequence[str]) -> str:
-    return ", ".join(_quoted(text) for text in texts)

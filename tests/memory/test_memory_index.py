@@ -14,7 +14,8 @@ from letta_kernel.models.embedding import embedder
 from letta_kernel.records import Passage
 from letta_kernel.store import agents, indexes, passages
 from letta_kernel.store.database import Database
-from letta_kernel.store.vectors import IndexBrokenError, condition
+from letta_kernel.store.vector_queries import condition
+from letta_kernel.store.vectors import IndexBrokenError
 
 ADA = "agent-ada"
 CHILD = Path(__file__).with_name("memory_child.py")
@@ -166,6 +167,27 @@ def test_many_small_adds_are_tidied_up(project):
     table = table_of(archive)._table()
     assert table.stats()["fragment_stats"]["num_fragments"] < 20
     assert ids_in(archive) == stored_ids(project)
+
+
+def test_a_table_of_many_rows_gets_a_vector_index_and_finds_the_same(project, monkeypatch):
+    from letta_kernel.store import vectors
+
+    monkeypatch.setattr(vectors, "_ANN_ROWS", 300)
+    archive = project.archive()
+    fill(archive, 400)
+    archive.insert(ADA, "the walrus sings at noon")
+    archive.catch_up()
+    table = table_of(archive)
+    columns = {column for index in table._table().list_indices() for column in index.columns}
+    assert {"vector", "words"} <= columns
+    vector = embedder("wordllama").embed(["walruses are singing at midday"])[0]
+    (found,) = table.candidates(condition(ADA), [], 0, vector, 1)
+    assert found.likeness > 0.4
+    assert found.id == archive.search(ADA, "walrus")[0].passage.id
+    assert not table.tidy()
+    fill(archive, 1300, first=1000)
+    archive.catch_up()
+    assert table._read_pointer()["trained"] == 1701
 
 
 def test_two_processes_insert_search_and_index_at_once(project):
