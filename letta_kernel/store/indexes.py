@@ -50,17 +50,6 @@ def move_mark(tx: Tx, index_name: str, agent_id: str, seq: int) -> None:
     )
 
 
-def behind(tx: Tx, index_name: str, kind: Kind = "passages") -> list[tuple[str, int, int]]:
-    """Return (agent id, mark, newest seq) of every agent with rows this index lacks."""
-    rows = tx.query(
-        "SELECT c.owner_id, coalesce(m.seq, 0), c.value FROM counters c LEFT JOIN index_marks m"
-        " ON m.agent_id = c.owner_id AND m.index_name = $1"
-        " WHERE c.kind = $2 AND c.value > coalesce(m.seq, 0) ORDER BY c.owner_id",
-        (index_name, kind),
-    )
-    return [(str(agent), int(seq), int(newest)) for agent, seq, newest in rows]
-
-
 def forget_index(tx: Tx, index_name: str) -> None:
     """Forget an index that is no longer used: its marks and what waits for it."""
     tx.execute("DELETE FROM index_marks WHERE index_name = $1", (index_name,))

@@ -11,7 +11,6 @@ from letta_kernel.store import counters, indexes
 from letta_kernel.store.database import Tx
 from letta_kernel.store.indexes import (
     OutboxEntry,
-    behind,
     forget_index,
     mark,
     move_mark,
@@ -23,7 +22,6 @@ from letta_kernel.store.rows import Table, Where
 __all__ = [
     "OutboxEntry",
     "append",
-    "behind",
     "clear",
     "count",
     "delete",
