@@ -7,8 +7,11 @@ import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import bridge from './bridge';
+import cells from './cells';
 import { KernelWidgets } from './live';
 import type { Highlight } from './markdown';
+import panel from './panel';
 import { RunRenderer, type IRunRendererOptions } from './renderer';
 import { RUN_MIME_TYPE } from './snapshot';
 
@@ -55,4 +58,4 @@ const runRenderer: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default [runRenderer];
+export default [runRenderer, ...bridge, ...panel, ...cells];

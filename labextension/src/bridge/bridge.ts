@@ -1,0 +1,74 @@
+// What panels and cells know of the kernel behind the notebook in front, and how they ask it.
+
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import { Token } from '@lumino/coreutils';
+import type { ISignal } from '@lumino/signaling';
+
+/**
+ * How the kernel of the notebook in front stands.
+ *
+ * none: no notebook, or one without a kernel. connecting: it starts, restarts or has not answered yet.
+ * ready: requests are answered. plain-python: a Python kernel without letta-kernel, which
+ * `insertLoadExt` adds. old: its letta-kernel is of a version without a desk. lost: it died or the
+ * connection to it is gone.
+ */
+export type BridgeState = 'none' | 'connecting' | 'ready' | 'plain-python' | 'old' | 'lost';
+
+/** Something a run of this kernel did (`event` is one of letta_kernel.messages, in JSON). */
+export interface IDeskEvent {
+  readonly agent_id: string;
+  readonly run_id: string;
+  /** Counts up within a run; a gap means that something was missed. */
+  readonly seq: number;
+  readonly event: { readonly type: string; readonly [field: string]: unknown };
+}
+
+/** Something in the project has changed, by whatever process. */
+export interface IChanged {
+  readonly what: readonly string[];
+  /** The agents it is about; null: it may be any. */
+  readonly agents: readonly string[] | null;
+}
+
+/** The kernel refused a request: `kind` names its error, the message is one line for people. */
+export class DeskError extends Error {
+  constructor(
+    readonly kind: string,
+    message: string
+  ) {
+    super(message);
+    this.name = 'DeskError';
+  }
+}
+
+/** The kernel of the notebook in front, as the rest of the extension sees it. */
+export interface IBridge {
+  readonly state: BridgeState;
+  readonly stateChanged: ISignal<IBridge, BridgeState>;
+  /** The notebook in front, or the one that was last. */
+  readonly panel: NotebookPanel | null;
+  /** The name of the project's folder; empty while nothing is connected. */
+  readonly project: string;
+  /** The version of letta-kernel in the kernel; empty while nothing is connected. */
+  readonly version: string;
+  /** Ask the kernel something; rejects with a `DeskError`. */
+  request<T>(method: string, params?: object): Promise<T>;
+  readonly events: ISignal<IBridge, IDeskEvent>;
+  readonly changed: ISignal<IBridge, IChanged>;
+  /** Another notebook came to the front, or none is left. */
+  readonly notebookChanged: ISignal<IBridge, NotebookPanel | null>;
+  /**
+   * Send a message to an agent without a cell; resolves when the run has ended.
+   *
+   * It runs `%%agent NAME` in the kernel, after the cells that wait, so that the notebook's functions
+   * and the stop button work as in a cell. What happens comes as `events`.
+   */
+  talk(agent: string, text: string): Promise<void>;
+  /** Insert a cell with `%load_ext letta_kernel` at the top of the notebook in front and run it. */
+  insertLoadExt(): Promise<void>;
+}
+
+export const IBridge = new Token<IBridge>(
+  'letta-kernel:bridge',
+  'The kernel of the notebook in front, its agents and what they do.'
+);
