@@ -1,0 +1,74 @@
+"""The server: routes under ``/v1`` over one `AgentService`, for any program that speaks Letta's REST API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from letta_kernel import __version__
+from letta_kernel.server import errors
+from letta_kernel.server.guard import Guard, Limits
+from letta_kernel.server.live import LiveRuns
+from letta_kernel.server.routes import ROUTERS
+from letta_kernel.service import AgentService
+
+DESCRIPTION = """\
+Stateful agents over REST, in the shapes of Letta's own API: the `letta-client` SDK works unchanged.
+Every path but `/v1/health` needs `Authorization: Bearer TOKEN`, where the server was started with a token.
+"""
+
+
+def create_app(
+    service: AgentService,
+    *,
+    token: str | None,
+    prefix: str = "",
+    origins: Sequence[str] = (),
+    limits: Limits | None = None,
+) -> FastAPI:
+    """Return the application that serves *service*.
+
+    Parameters
+    ----------
+    token : what requests must carry; None lets programs on this machine in, and no web page.
+    prefix : is put before ``/v1``.
+    origins : web origins that may call (CORS); none unless asked for.
+    limits : bounds on requests.
+    """
+    live = LiveRuns(service)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        live.close()
+
+    app = FastAPI(
+        title="letta-kernel",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        openapi_url=f"{prefix}/openapi.json",
+        docs_url=None,  # the pages would load their scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.state.live = live
+    errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router, prefix=f"{prefix}/v1")
+    app.add_middleware(
+        Guard,
+        token=token,
+        open_paths=[f"{prefix}/v1/health"],
+        origins=origins,
+        limits=limits,
+    )
+    if origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"]
+        )
+    return app

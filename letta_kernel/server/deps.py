@@ -1,0 +1,67 @@
+"""What handlers ask for: the service, the runs that go on, the page."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Query
+from starlette.requests import HTTPConnection
+
+from letta_kernel.server.live import LiveRuns
+from letta_kernel.server.paging import MAX_LIMIT, Cursor, Order
+from letta_kernel.service import AgentService
+
+
+async def _service(connection: HTTPConnection) -> AgentService:
+    return cast(AgentService, connection.app.state.service)
+
+
+async def _live(connection: HTTPConnection) -> LiveRuns:
+    return cast(LiveRuns, connection.app.state.live)
+
+
+async def _page(
+    before: Annotated[
+        str | None, Query(description="Id of an item: only what comes before it in the order.")
+    ] = None,
+    after: Annotated[
+        str | None, Query(description="Id of an item: only what comes after it in the order.")
+    ] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, le=MAX_LIMIT, description="At most so many items.")
+    ] = 50,
+    order: Annotated[
+        Order | None, Query(description="By time of making: `desc` is newest first.")
+    ] = "desc",
+) -> Cursor:
+    return Cursor(before, after, limit or 50, order or "desc")
+
+
+async def _page_oldest_first(
+    before: Annotated[
+        str | None, Query(description="Id of an item: only what comes before it in the order.")
+    ] = None,
+    after: Annotated[
+        str | None, Query(description="Id of an item: only what comes after it in the order.")
+    ] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, le=MAX_LIMIT, description="At most so many items.")
+    ] = 50,
+    order: Annotated[
+        Order | None, Query(description="By time of making: `asc` is oldest first.")
+    ] = "asc",
+) -> Cursor:
+    return Cursor(before, after, limit or 50, order or "asc")
+
+
+Service = Annotated[AgentService, Depends(_service)]
+"""The one door to agents. A handler that uses it is a plain ``def``: it runs on a thread."""
+
+Live = Annotated[LiveRuns, Depends(_live)]
+"""The runs this server has started."""
+
+Page = Annotated[Cursor, Depends(_page)]
+"""``before``, ``after``, ``limit``, ``order`` of a list, newest first unless asked otherwise."""
+
+PageOldestFirst = Annotated[Cursor, Depends(_page_oldest_first)]
+"""The same, oldest first unless asked otherwise."""

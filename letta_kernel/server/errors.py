@@ -1,0 +1,99 @@
+"""What went wrong, as HTTP says it: 404, 409, 422, 501 with ``{"detail": …}``, and never a stack trace."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from letta_kernel.errors import (
+    AgentBusyError,
+    ConflictError,
+    InvalidInputError,
+    LettaError,
+    NotFoundError,
+    StoreError,
+    ToolError,
+)
+from letta_kernel.models.base import ModelError
+
+log = logging.getLogger("letta_kernel")
+
+_STATUS: tuple[tuple[type[LettaError], int], ...] = (
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (AgentBusyError, 409),
+    (InvalidInputError, 422),
+    (ToolError, 422),
+    (StoreError, 503),
+    (ModelError, 502),
+)
+
+
+class FieldError(InvalidInputError):
+    """A value of the request was refused: *field* says which one, *where* is body, query or path."""
+
+    def __init__(self, field: str, message: str, where: str = "body") -> None:
+        super().__init__(message)
+        self.loc = [where, *field.split(".")]
+
+
+class LeftOutError(LettaError):
+    """Something of Letta's API that this server does not do; the text says what to do instead."""
+
+
+def status_of(error: LettaError) -> int:
+    """Return the HTTP status of an error of ours."""
+    if isinstance(error, LeftOutError):
+        return 501
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
+
+
+def problem(loc: list[Any], message: str, kind: str = "value_error") -> dict[str, Any]:
+    """Return one entry of a 422's ``detail``, in the form FastAPI gives its own."""
+    return {"type": kind, "loc": [str(part) for part in loc], "msg": message}
+
+
+def answer(error: LettaError) -> JSONResponse:
+    """Return the response for an error of ours."""
+    status = status_of(error)
+    text = str(error).encode("utf-8", "replace").decode()
+    detail: Any = [problem(error.loc, text)] if isinstance(error, FieldError) else text
+    # The SDK tries 5xx again; what is left out will not be there a second later.
+    headers = {"x-should-retry": "false"} if status == 501 else None
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make *app* answer errors as this module says."""
+
+    @app.exception_handler(LettaError)
+    async def ours(request: Request, error: LettaError) -> JSONResponse:
+        return answer(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        # Without the input: it may hold what JSON cannot, and need not be said back.
+        found = [
+            problem(list(e["loc"]), _clean(str(e["msg"])), str(e["type"])) for e in error.errors()
+        ]
+        return JSONResponse({"detail": found}, 422)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return JSONResponse(
+            {"detail": "The server met a defect of its own; its log says more."}, 500
+        )
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,148 @@
+"""What every request passes first: the token, whose page it comes from, how large it is, how many there are.
+
+Written as plain ASGI so that streams pass through untouched.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on requests: bytes of a body, bytes of an uploading form, requests at the same time."""
+
+    body: int = 16 * 1024 * 1024
+    upload: int = 64 * 1024 * 1024
+    requests: int = 1000
+
+
+class Guard:
+    """Lets requests through to *app* that may be; the others get 401, 403, 413 or 503.
+
+    Parameters
+    ----------
+    token : what ``Authorization: Bearer`` must say; None lets everyone in who is on this machine.
+    open_paths : paths that need no token.
+    origins : pages of these origins may ask without a token (those asked for by CORS).
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str | None,
+        open_paths: Collection[str] = (),
+        origins: Collection[str] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        self.app = app
+        self.token = token.encode() if token else None
+        self.open_paths = frozenset(open_paths)
+        self.origins = frozenset(origins)
+        self.limits = limits or Limits()
+        self._now = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check one connection and pass it on."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if len(path) > 1 and path.endswith("/"):  # the SDK ends some paths with a slash
+            scope = {**scope, "path": path.rstrip("/") or "/"}
+        refused = self._refusal(scope)
+        if refused is None and self._now >= self.limits.requests:
+            refused = JSONResponse(
+                {"detail": f"{self._now} requests are being answered, as many as may: try later."},
+                503,
+                {"Retry-After": "1"},
+            )
+        if refused is not None:
+            await self._refuse(scope, receive, send, refused)
+            return
+        self._now += 1
+        try:
+            bounded = self._bounded(scope, receive) if scope["type"] == "http" else receive
+            await self.app(scope, bounded, send)
+        finally:
+            self._now -= 1
+
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        headers = Headers(scope=scope)
+        if scope["type"] == "http":
+            length = headers.get("content-length", "0")
+            if not (length.isascii() and length.isdigit()) or int(length[:18]) > self._most(
+                headers
+            ):
+                return self._too_large(headers)
+        if scope["path"] in self.open_paths or scope.get("method") == "OPTIONS":
+            return None
+        if self.token is None:
+            return self._from_elsewhere(headers)
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self.token)
+        if kind.lower() != "bearer" or not right:
+            return JSONResponse(
+                {"detail": "Send the server's token: Authorization: Bearer TOKEN."},
+                401,
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return None
+
+    def _from_elsewhere(self, headers: Headers) -> JSONResponse | None:
+        """Without a token, web pages and foreign host names that lead here are kept out."""
+        host = urlsplit("//" + headers.get("host", "")).hostname
+        origin = headers.get("origin")
+        if host not in LOOPBACK or (
+            origin is not None
+            and origin not in self.origins
+            and urlsplit(origin).hostname not in LOOPBACK
+        ):
+            return JSONResponse(
+                {"detail": "Without a token only programs on this machine may ask."}, 403
+            )
+        return None
+
+    def _most(self, headers: Headers) -> int:
+        form = headers.get("content-type", "").lower().startswith("multipart/")
+        return self.limits.upload if form else self.limits.body
+
+    def _too_large(self, headers: Headers) -> JSONResponse:
+        return JSONResponse(
+            {"detail": f"A request may have {self._most(headers):,} bytes."},
+            413,
+            {"Connection": "close"},
+        )
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        most = self._most(Headers(scope=scope))
+        seen = 0
+
+        async def bounded() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > most:
+                raise HTTPException(413, f"A request may have {most:,} bytes.")
+            return message
+
+        return bounded
+
+    @staticmethod
+    async def _refuse(scope: Scope, receive: Receive, send: Send, answer: JSONResponse) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 4401})
+        else:
+            await answer(scope, receive, send)

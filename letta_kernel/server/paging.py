@@ -1,0 +1,57 @@
+"""Cursor pagination as the SDK's pages expect it.
+
+``after`` and ``before`` are ids of items; both count in the order asked for. A page *after* X begins with what
+follows X; a page *before* X ends with what precedes it, so that turning pages either way misses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from letta_kernel.server.errors import FieldError
+
+T = TypeVar("T")
+
+MAX_LIMIT = 1000
+
+Order = Literal["asc", "desc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Which part of a list is asked for."""
+
+    before: str | None = None
+    after: str | None = None
+    limit: int = 50
+    order: Order = "desc"
+
+    @property
+    def newest_first(self) -> bool:
+        """True for ``desc``."""
+        return self.order == "desc"
+
+
+def _id_of(item: Any) -> str:
+    return str(item.id)
+
+
+def page(items: Sequence[T], cursor: Cursor, key: Callable[[T], str] = _id_of) -> list[T]:
+    """Return the part of *items*, which are in the order asked for, that *cursor* names."""
+    begin, end = 0, len(items)
+    if cursor.after is not None:
+        begin = _place(items, cursor.after, key, "after") + 1
+    if cursor.before is not None:
+        end = _place(items, cursor.before, key, "before")
+    if cursor.before is not None and cursor.after is None:
+        begin = max(begin, end - cursor.limit)
+    return list(items[begin:end][: cursor.limit])
+
+
+def _place(items: Sequence[T], wanted: str, key: Callable[[T], str], name: str) -> int:
+    for number, item in enumerate(items):
+        if key(item) == wanted:
+            return number
+    raise FieldError(name, f"There is no item {wanted!r} in this list to page from.", where="query")

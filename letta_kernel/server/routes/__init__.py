@@ -1,0 +1,16 @@
+"""The routes under ``/v1``, one module per resource.
+
+A module has ``router = APIRouter(tags=["…"])`` with paths that begin with ``/`` and end without one (the
+server takes a slash at the end for the same path). A path with a fixed word comes before one with a
+parameter in its place.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from letta_kernel.server.routes import health
+
+ROUTERS: list[APIRouter] = [
+    health.router,
+]

@@ -1,0 +1,65 @@
+"""A real server on a loopback port, for tests that speak HTTP with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from letta_client import AsyncLetta, Letta
+from scripted_server import ScriptedServer
+
+from letta_kernel.server.app import create_app
+from letta_kernel.service import AgentService
+
+TOKEN = "a-token-of-the-tests"
+
+
+@dataclass
+class Server:
+    """What a test needs of the server: ``url`` ends before ``/v1``."""
+
+    url: str
+    token: str
+    service: AgentService
+    scripted: ScriptedServer
+
+    def client(self, **options: Any) -> Letta:
+        """The SDK as anybody would use it."""
+        return Letta(base_url=self.url, api_key=self.token, **{"max_retries": 0, **options})
+
+    def async_client(self, **options: Any) -> AsyncLetta:
+        return AsyncLetta(base_url=self.url, api_key=self.token, **{"max_retries": 0, **options})
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """For requests without the SDK."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@contextmanager
+def serving(
+    service: AgentService, scripted: ScriptedServer, token: str | None = TOKEN, **options: Any
+) -> Iterator[Server]:
+    """Serve *service* until the block ends; *options* are those of `create_app`."""
+    config = uvicorn.Config(
+        create_app(service, token=token, **options),
+        host="127.0.0.1",
+        port=0,
+        log_level="warning",
+        timeout_graceful_shutdown=2,
+    )
+    running = uvicorn.Server(config)
+    socket = config.bind_socket()
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [socket]}, daemon=True)
+    thread.start()
+    try:
+        port = socket.getsockname()[1]
+        yield Server(f"http://127.0.0.1:{port}", token or "", service, scripted)
+    finally:
+        running.should_exit = True
+        thread.join(10)
+        socket.close()
