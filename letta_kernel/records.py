@@ -109,6 +109,35 @@ class Passage(Record):
     created_by: str = LOCAL_USER
 
 
+class SharedArchive(Record):
+    """An archive of its own that any number of agents can be attached to.
+
+    Its passages have its id as their ``agent_id``.
+    """
+
+    id: str = Field(default_factory=lambda: new_id("archive"))
+    name: str
+    description: str = ""
+    embedding: str | None = None
+    metadata: dict[str, Any] = {}
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
+class Identity(Record):
+    """Someone or something agents and blocks belong to, known by a key of the caller's own."""
+
+    id: str = Field(default_factory=lambda: new_id("identity"))
+    identifier_key: str
+    name: str
+    identity_type: Literal["org", "user", "other"] = "user"
+    properties: list[dict[str, Any]] = []  # each: key, value, type (string, number, boolean, json)
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
 class Tool(Record):
     """A function agents can call. ``parameters`` is the JSON schema the model sees."""
 

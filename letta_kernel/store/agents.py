@@ -16,7 +16,10 @@ from letta_kernel.store.problems import Conflict
 from letta_kernel.store.rows import Table, Where
 
 _AGENTS = Table("agents", AgentState, json=("settings", "metadata"), parts={"tool_rules": ToolRule})
-_OWNED = ("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases")
+_OWNED = (
+    *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
+    *("agent_archives", "agent_identities"),
+)
 
 
 def add(tx: Tx, agent: AgentState) -> AgentState:

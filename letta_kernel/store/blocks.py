@@ -205,6 +205,7 @@ def delete(tx: Tx, block_id: str) -> bool:
     """Delete a block with its versions, taking it from every agent; False if there is none."""
     tx.execute("DELETE FROM agent_blocks WHERE block_id = $1", (block_id,))
     tx.execute("DELETE FROM block_versions WHERE block_id = $1", (block_id,))
+    tx.execute("DELETE FROM block_identities WHERE block_id = $1", (block_id,))
     return tx.one("DELETE FROM blocks WHERE id = $1 RETURNING id", (block_id,)) is not None
 
 

@@ -230,6 +230,44 @@ MIGRATIONS: list[str] = [
         created_by text NOT NULL
     );
     """,
+    """
+    CREATE TABLE archives (
+        id text PRIMARY KEY,
+        name text NOT NULL,
+        description text NOT NULL,
+        embedding text,
+        metadata json NOT NULL,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE agent_archives (
+        agent_id text NOT NULL,
+        archive_id text NOT NULL,
+        position bigint NOT NULL,
+        PRIMARY KEY (agent_id, archive_id)
+    );
+    CREATE TABLE identities (
+        id text PRIMARY KEY,
+        identifier_key text NOT NULL,
+        name text NOT NULL,
+        identity_type text NOT NULL,
+        properties json NOT NULL,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE agent_identities (
+        agent_id text NOT NULL,
+        identity_id text NOT NULL,
+        PRIMARY KEY (agent_id, identity_id)
+    );
+    CREATE TABLE block_identities (
+        block_id text NOT NULL,
+        identity_id text NOT NULL,
+        PRIMARY KEY (block_id, identity_id)
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 

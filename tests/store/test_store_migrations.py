@@ -13,12 +13,17 @@ from letta_kernel.store import agents, migrations
 from letta_kernel.store.database import Database
 
 TABLES = [
+    "agent_archives",
     "agent_blocks",
+    "agent_identities",
     "agent_tools",
     "agents",
+    "archives",
+    "block_identities",
     "block_versions",
     "blocks",
     "counters",
+    "identities",
     "index_marks",
     "leases",
     "mcp_servers",

@@ -1,0 +1,117 @@
+"""Archives that stand by themselves, and which agents are attached to them.
+
+An archive owns passages as an agent does: they carry its id where an agent's carry the agent's. An agent's
+archival memory is its own passages and those of the archives it is attached to. Once it is attached, what it
+keeps goes into the archive it was attached to first.
+"""
+
+from __future__ import annotations
+
+from letta_kernel.errors import NotFoundError
+from letta_kernel.ids import now
+from letta_kernel.records import SharedArchive
+from letta_kernel.store import counters, indexes
+from letta_kernel.store.database import Tx
+from letta_kernel.store.rows import Table, Where
+
+_ARCHIVES = Table("archives", SharedArchive, json=("metadata",))
+
+
+def add(tx: Tx, archive: SharedArchive) -> SharedArchive:
+    """Insert a new archive."""
+    _ARCHIVES.insert(tx, [archive])
+    return archive
+
+
+def get(tx: Tx, archive_id: str) -> SharedArchive | None:
+    """Return the archive of this id, or None."""
+    return _ARCHIVES.get(tx, archive_id)
+
+
+def save(tx: Tx, archive: SharedArchive) -> SharedArchive:
+    """Write a changed archive; its ``updated_at`` is set.
+
+    Raises
+    ------
+    NotFoundError
+        It has been deleted.
+    """
+    archive.updated_at = now()
+    if not _ARCHIVES.update(tx, archive, keep=("created_at", "created_by")):
+        raise NotFoundError(f"The archive {archive.name!r} has been deleted.")
+    return archive
+
+
+def list_all(
+    tx: Tx, *, agent_id: str | None = None, name: str | None = None
+) -> list[SharedArchive]:
+    """Return archives, oldest first: all, those an agent is attached to, those of one name."""
+    where = Where()
+    if agent_id is not None:
+        where.add("id IN (SELECT archive_id FROM agent_archives WHERE agent_id = {})", agent_id)
+    if name is not None:
+        where.add("name = {}", name)
+    return _ARCHIVES.select(tx, f"{where} ORDER BY created_at, id", where.params)
+
+
+def attach(tx: Tx, agent_id: str, archive_id: str) -> None:
+    """Let an agent have an archive; doing so twice changes nothing.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such archive or agent.
+    """
+    if get(tx, archive_id) is None:
+        raise NotFoundError(f"There is no archive {archive_id}.")
+    if tx.one("SELECT 1 FROM agents WHERE id = $1", (agent_id,)) is None:
+        raise NotFoundError(f"There is no agent {agent_id}.")
+    tx.execute(
+        "INSERT INTO agent_archives SELECT $1, $2, coalesce(max(position), 0) + 1"
+        " FROM agent_archives WHERE agent_id = $1 ON CONFLICT DO NOTHING",
+        (agent_id, archive_id),
+    )
+
+
+def detach(tx: Tx, agent_id: str, archive_id: str) -> None:
+    """Take an archive from an agent; the archive and its passages stay."""
+    tx.execute(
+        "DELETE FROM agent_archives WHERE agent_id = $1 AND archive_id = $2", (agent_id, archive_id)
+    )
+
+
+def of_agent(tx: Tx, agent_id: str) -> list[str]:
+    """Return the ids of the archives an agent is attached to, the first attached first."""
+    rows = tx.query(
+        "SELECT archive_id FROM agent_archives WHERE agent_id = $1 ORDER BY position", (agent_id,)
+    )
+    return [str(row[0]) for row in rows]
+
+
+def agents_with(tx: Tx, archive_id: str) -> list[str]:
+    """Return the ids of the agents attached to an archive."""
+    rows = tx.query(
+        "SELECT agent_id FROM agent_archives WHERE archive_id = $1 ORDER BY agent_id", (archive_id,)
+    )
+    return [str(row[0]) for row in rows]
+
+
+def passage_count(tx: Tx, agent_id: str) -> int:
+    """Return how many passages an agent can find: its own and those of its archives."""
+    row = tx.one(
+        "SELECT count(*) FROM passages WHERE agent_id = $1 OR agent_id IN"
+        " (SELECT archive_id FROM agent_archives WHERE agent_id = $1)",
+        (agent_id,),
+    )
+    return int(row[0]) if row else 0
+
+
+def delete(tx: Tx, archive_id: str) -> bool:
+    """Delete an archive with its passages, taking it from every agent; False if there is none."""
+    if tx.one("DELETE FROM archives WHERE id = $1 RETURNING id", (archive_id,)) is None:
+        return False
+    tx.execute("DELETE FROM agent_archives WHERE archive_id = $1", (archive_id,))
+    indexes.drop_agent(tx, archive_id)
+    tx.execute("DELETE FROM passages WHERE agent_id = $1", (archive_id,))
+    counters.forget(tx, archive_id)
+    return True
