@@ -12,14 +12,14 @@ import atexit
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from letta_kernel.display.live import bundle
 from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript
-from letta_kernel.errors import NotFoundError
+from letta_kernel.errors import InvalidInputError, NotFoundError, Stopped, nearest
 from letta_kernel.listeners import agent_opened
 from letta_kernel.messages import Event, Message, RunEnded, StepEnded
 from letta_kernel.records import AgentState, Block, Passage, Tool
@@ -75,8 +75,14 @@ class Agent:
                 self.service.write_block(state.id, label, value)
             made = False
         except NotFoundError:
-            state = self.service.create_agent(name, **settings)
             made = True
+        if made:
+            known = list(inspect.signature(self.service.create_agent).parameters)
+            for key in settings:
+                if key not in known:
+                    hint = nearest(key, known)
+                    raise InvalidInputError(f"An agent has no setting {key!r}.{hint}")
+            state = self.service.create_agent(name, **settings)
         self.id = state.id
         self._host = _Functions()
         for tell in agent_opened:  # a notebook gives it its functions
@@ -104,9 +110,16 @@ class Agent:
     def _send(self, text: str, **options: Any) -> Run:
         transcript = Transcript(prompt=text)
         events = []
-        for event in self.stream(text, **options):
-            transcript.handle(event)
-            events.append(event)
+        stream = self.stream(text, **options)
+        try:
+            for event in stream:
+                transcript.handle(event)
+                events.append(event)
+        except KeyboardInterrupt:
+            raise Stopped("Stopped; what was said and done so far is kept.") from None
+        finally:
+            if isinstance(stream, Generator):
+                stream.close()
         return Run(events, transcript)
 
     def event(self, text: str, **options: Any) -> Run | None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 
 class LettaError(Exception):
-    """Base of every error this package raises on purpose; its text is one helpful line."""
+    """Base of every error this package raises on purpose; its text is one helpful line.
+
+    IPython shows that line and where in the cell it came from, not a traceback through our insides; with
+    ``LETTA_DEBUG`` set it shows the whole traceback.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return render(self, "31")
 
 
 class NotFoundError(LettaError):
@@ -29,6 +36,33 @@ class StoreError(LettaError):
 
 class ToolError(LettaError):
     """A tool could not be made, found or called."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The stop button, in one line."""
+
+    def __init__(self, text: str = "Stopped.") -> None:
+        super().__init__(text)
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"\x1b[33m{self}\x1b[0m"]
+
+
+def render(error: BaseException, colour: str) -> list[str]:
+    """Return what a notebook shows of *error*: its kind, the line of the cell, and its text."""
+    import os
+    import traceback
+
+    if os.environ.get("LETTA_DEBUG"):
+        return traceback.format_exception(error)
+    # The innermost line that is the person's own: IPython keeps the text of cells in linecache.
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "ipykernel_" in frame.filename or frame.filename.startswith("<ipython-input")
+    ]
+    where = f" (line {lines[-1]})" if lines else ""
+    return [f"\x1b[{colour}m{type(error).__name__}\x1b[0m{where}: {error}"]
 
 
 def nearest(word: str, known: list[str]) -> str:

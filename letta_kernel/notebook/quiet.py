@@ -6,6 +6,9 @@ import traceback
 from typing import Any
 
 from letta_kernel.display.tables import note
+from letta_kernel.errors import Stopped
+
+__all__ = ["AgentError", "Stopped", "details", "say", "show"]
 
 
 class AgentError(Exception):
@@ -25,16 +28,6 @@ class AgentError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         return [f"\x1b[31m{self._shown}\x1b[0m"]
-
-
-class Stopped(KeyboardInterrupt):
-    """The stop button, in one line."""
-
-    def __init__(self, text: str = "Stopped.") -> None:
-        super().__init__(text)
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"\x1b[33m{self}\x1b[0m"]
 
 
 def say(shell: Any, text: str, level: str = "info") -> None:
