@@ -1,0 +1,86 @@
+"""What a panel may ask a kernel: each question's name, the parameters it takes, what answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+if TYPE_CHECKING:
+    from letta_kernel.notebook.floor import Floor
+    from letta_kernel.service import AgentService
+    from letta_kernel.tools.execute import ToolHost
+
+MOST = 500  # entries one answer may have
+
+Text = Annotated[str, StringConstraints(max_length=5_000_000)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Limit = Annotated[int, Field(ge=1, le=MOST)]
+
+
+class Params(BaseModel):
+    """Parameters of a question; unknown ones and values of another type are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class OfAgent(Params):
+    """A question about one agent, by name or id."""
+
+    agent: Word
+
+
+class OfBlock(OfAgent):
+    """A question about one memory block of an agent."""
+
+    label: Word
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where a question is answered: the project, and in a kernel its notebook.
+
+    ``host`` finds the notebook's functions, ``floor`` knows what runs in this kernel; both are None
+    outside of one.
+    """
+
+    service: AgentService
+    notebook: str = ""
+    host: ToolHost | None = None
+    floor: Floor | None = None
+    current: Callable[[], str | None] = lambda: None  # the id of the agent the notebook talks to
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One question; ``empty`` is its answer in a folder that holds no project yet, if it has one."""
+
+    params: type[Params]
+    handler: Callable[[Room, Any], Any]
+    empty: Any = None
+
+
+METHODS: dict[str, Method] = {}
+
+P = TypeVar("P", bound=Params)
+Handler = Callable[[Room, P], Any]
+
+
+def method(
+    name: str,
+    params: type[P] = Params,
+    *,
+    empty: Any = None,  # type: ignore[assignment]
+) -> Callable[[Handler[P]], Handler[P]]:
+    """Register the decorated function as what answers *name*.
+
+    It gets the room and the validated parameters, and returns JSON-ready values, records or lists of them.
+    """
+
+    def register(handler: Handler[P]) -> Handler[P]:
+        METHODS[name] = Method(params, handler, empty)
+        return handler
+
+    return register
