@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -13,11 +14,11 @@ from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import LOCAL_USER, new_id, now
 from letta_kernel.memory import chunking, dates, terms
 from letta_kernel.memory.index import Index
-from letta_kernel.memory.search import Engine, Filter
+from letta_kernel.memory.search import Engine, Filter, Found
 from letta_kernel.memory.vectors import Vectors
 from letta_kernel.models.embedding import Embedder
 from letta_kernel.records import Passage
-from letta_kernel.store import passages
+from letta_kernel.store import archives, passages
 from letta_kernel.store.database import Database, Tx
 
 MOST_HITS = 1000
@@ -36,7 +37,11 @@ class Hit:
 
 
 class Archive:
-    """The archival memory of every agent of one project, with one embedder. Thread- and process-safe."""
+    """The archival memory of every agent of one project, with one embedder. Thread- and process-safe.
+
+    Where a method takes *agent_id*, the id of a shared archive (`letta_kernel.store.archives`) does as well:
+    then it is about that archive alone.
+    """
 
     def __init__(self, database: Database, home: Path | str, embedder: Embedder) -> None:
         self.database = database
@@ -46,6 +51,8 @@ class Archive:
         self._lock = threading.Lock()
         self._kept: dict[str, Passage] = {}
         self._kept_stamp: tuple[int, ...] | None = None
+        self._attached: dict[str, list[str]] = {}
+        self._attached_stamp: tuple[int, ...] | None = None
 
     def insert(
         self,
@@ -60,6 +67,8 @@ class Archive:
         created_by: str = LOCAL_USER,
     ) -> list[Passage]:
         """Keep a text of any size; return the passages it became, in order.
+
+        It goes into the archive the agent was attached to first, or else among its own passages.
 
         Parameters
         ----------
@@ -84,9 +93,10 @@ class Archive:
         if source is None and len(pieces) > 1:
             source = new_id("source")
         moment = created_at or now()
+        owner = self.writes_to(agent_id)
         made = [
             Passage(
-                agent_id=agent_id,
+                agent_id=owner,
                 content=piece,
                 tags=list(dict.fromkeys(tags)),
                 source=source,
@@ -124,6 +134,8 @@ class Archive:
     ) -> list[Hit]:
         """Return the passages that answer *query* best, best first; an empty query: the newest.
 
+        Archives the agent is attached to are searched with its own passages.
+
         Parameters
         ----------
         tags, match
@@ -145,10 +157,16 @@ class Archive:
             raise InvalidInputError("A page and a number of results cannot be negative.")
         first, last = dates.span(start, end, timezone)
         top_k = min(top_k, MOST_HITS)
+        owners = [agent_id, *self.attached(agent_id)]
         if not query.strip():
-            return self._newest(agent_id, tags, match, first, last, top_k, page)
+            return self._newest(owners, tags, match, first, last, top_k, page)
         allow = Filter(tuple(tags or ()), match, first, last)
-        found = self._engine.search(agent_id, query, allow, limit=top_k, offset=page * top_k)
+        if len(owners) == 1:
+            found = self._engine.search(agent_id, query, allow, limit=top_k, offset=page * top_k)
+        else:
+            most = top_k * (page + 1)
+            each = [self._engine.search(one, query, allow, limit=most) for one in owners]
+            found = _merged(each, most)[page * top_k :]
         stored = self.database.run(lambda tx: self._passages(tx, [hit.id for hit in found]))
         relevance = {hit.id: hit.relevance for hit in found}
         return [Hit(passage, relevance[passage.id]) for passage in stored]
@@ -169,6 +187,28 @@ class Archive:
                 hits.append(hit)
                 room -= size
         return hits
+
+    def attached(self, agent_id: str) -> list[str]:
+        """Return the ids of the archives an agent is attached to, the first attached first."""
+
+        def work(tx: Tx) -> list[str]:
+            stamp = tx.stamp("agent_archives")
+            with self._lock:
+                if stamp is None or stamp != self._attached_stamp:
+                    self._attached, self._attached_stamp = {}, stamp
+                kept = self._attached.get(agent_id)
+            if kept is None:
+                kept = archives.of_agent(tx, agent_id)
+                with self._lock:
+                    if stamp is not None and stamp == self._attached_stamp:
+                        self._attached[agent_id] = kept
+            return kept
+
+        return self.database.run(work)
+
+    def writes_to(self, agent_id: str) -> str:
+        """Return whose passages what an agent keeps becomes: its first archive's, or its own."""
+        return next(iter(self.attached(agent_id)), agent_id)
 
     def delete(self, passage_id: str) -> bool:
         """Delete a passage; False if there is none."""
@@ -224,7 +264,7 @@ class Archive:
 
     def _newest(
         self,
-        agent_id: str,
+        owners: Sequence[str],
         tags: Sequence[str] | None,
         match: Literal["any", "all"],
         start: datetime | None,
@@ -232,10 +272,11 @@ class Archive:
         top_k: int,
         page: int,
     ) -> list[Hit]:
+        whose = owners[0] if len(owners) == 1 else owners
         found = self.database.run(
             lambda tx: passages.page(
                 tx,
-                agent_id,
+                whose,
                 limit=top_k * (page + 1),
                 tags=tags,
                 match=match,
@@ -244,3 +285,17 @@ class Archive:
             )
         )
         return [Hit(passage, 0.0) for passage in found[page * top_k :]]
+
+
+def _merged(each: list[list[Found]], most: int) -> list[Found]:
+    """Merge what was found in several archives: always the more relevant of the next ones.
+
+    Within an archive the order stays, for ranks of different archives cannot be compared.
+    """
+    waiting = [deque(found) for found in each if found]
+    merged: list[Found] = []
+    while waiting and len(merged) < most:
+        best = max(waiting, key=lambda found: found[0].relevance)
+        merged.append(best.popleft())
+        waiting = [found for found in waiting if found]
+    return merged

@@ -94,14 +94,15 @@ class Files(Memory):
         """Keep the passages of one file that are not there yet; return how many those were."""
         pieces = chunking.chunks(content.text)
         source = f"file-{content.digest[:32]}"
-        last = self.do(lambda tx: passages.last_position(tx, agent_id, source))
-        begin = 0 if last is None else last + 1
         archive = self._memory_of(self.agent(agent_id))[0]
+        owner = archive.writes_to(agent_id)
+        last = self.do(lambda tx: passages.last_position(tx, owner, source))
+        begin = 0 if last is None else last + 1
         moment = now()
         for at in range(begin, len(pieces), _BATCH):
             batch = [
                 Passage(
-                    agent_id=agent_id,
+                    agent_id=owner,
                     content=piece,
                     tags=list(dict.fromkeys(tags)),
                     source=source,

@@ -12,7 +12,7 @@ from letta_kernel.memory.blocks import check_label
 from letta_kernel.memory.recall import MessageHit
 from letta_kernel.records import Block, BlockVersion, Passage
 from letta_kernel.service.base import ServiceBase
-from letta_kernel.store import blocks, passages
+from letta_kernel.store import archives, blocks, passages
 from letta_kernel.store.database import Tx
 
 
@@ -136,17 +136,37 @@ class Memory(ServiceBase):
         state = self.agent(ref)
         return self._memory_of(state)[0].search(state.id, query, **filters)
 
-    def passages(self, ref: str, limit: int = 50) -> list[Passage]:
-        """Return the newest passages of an agent's archive, newest first."""
-        return self.do(lambda tx: passages.page(tx, self._agent(tx, ref).id, limit=limit))
+    def passages(self, ref: str, limit: int = 50, **filters: Any) -> list[Passage]:
+        """Return passages of an agent's archival memory, newest first; its archives' are among them.
+
+        Filters are before, after (ids of passages), text, tags, match, start, end, newest_first.
+        """
+        return self.do(
+            lambda tx: passages.page(
+                tx, self._owners(tx, self._agent(tx, ref).id), limit=limit, **filters
+            )
+        )
 
     def delete_passage(self, ref: str, passage_id: str) -> None:
-        """Delete a passage from archival memory."""
+        """Delete a passage from archival memory, also from an archive the agent is attached to."""
         state = self.agent(ref)
-        found = self.do(lambda tx: passages.get(tx, passage_id))
-        if found is None or found.agent_id != state.id:
+
+        def owned(tx: Tx) -> bool:
+            found = passages.get(tx, passage_id)
+            return found is not None and found.agent_id in [
+                state.id,
+                *archives.of_agent(tx, state.id),
+            ]
+
+        if not self.do(owned):
             raise NotFoundError(f"{state.name} has no passage {passage_id!r} in archival memory.")
         self._memory_of(state)[0].delete(passage_id)
+
+    @staticmethod
+    def _owners(tx: Tx, agent_id: str) -> str | list[str]:
+        """Return whose passages an agent can find, as `passages.page` takes it."""
+        attached = archives.of_agent(tx, agent_id)
+        return [agent_id, *attached] if attached else agent_id
 
     def search_messages(self, ref: str, query: str, **filters: Any) -> list[MessageHit]:
         """Search the whole conversation; filters are roles, limit, start, end, timezone."""

@@ -75,7 +75,7 @@ def get_many(tx: Tx, passage_ids: Sequence[str]) -> list[Passage]:
 
 def page(
     tx: Tx,
-    agent_id: str,
+    agent_id: str | Sequence[str],
     *,
     limit: int = 50,
     before: int | str | None = None,
@@ -85,12 +85,15 @@ def page(
     source: str | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
+    text: str | None = None,
     newest_first: bool = True,
 ) -> list[Passage]:
     """Return part of an agent's passages.
 
     Parameters
     ----------
+    agent_id
+        Whose; of several, *before* and *after* must be ids, and order is by time.
     limit
         At most so many, counted from the newest or, without *newest_first*, from the oldest.
     before, after
@@ -101,14 +104,21 @@ def page(
         Only passages of this source.
     start, end
         Only passages made at *start* or later, and before *end*.
+    text
+        Only passages that contain this, in any case.
     """
     where = Where()
-    where.add("agent_id = {}", agent_id)
+    if isinstance(agent_id, str):
+        order = ["seq"]
+        where.add("agent_id = {}", agent_id)
+    else:
+        order = ["created_at", "id"]
+        where.add("agent_id = ANY({}::text[])", list(agent_id))
     for other, sign in ((before, "<"), (after, ">")):
         if isinstance(other, int):
             where.add(f"seq {sign} {{}}", other)
         elif other is not None:
-            where.add(f"seq {sign} (SELECT seq FROM passages WHERE id = {{}})", other)
+            where.beyond("passages", order[0], sign, other)
     if tags:
         where.add("tags && {}::text[]" if match == "any" else "tags @> {}::text[]", list(tags))
     if source is not None:
@@ -117,8 +127,11 @@ def page(
         where.add("created_at >= {}", start)
     if end is not None:
         where.add("created_at < {}", end)
+    if text:
+        where.add("position({} IN lower(content)) > 0", text.lower())
     way = "DESC" if newest_first else "ASC"
-    tail = f"{where} ORDER BY seq {way} LIMIT {where.place(limit)}"
+    keys = ", ".join(f"{key} {way}" for key in order)
+    tail = f"{where} ORDER BY {keys} LIMIT {where.place(limit)}"
     return _PASSAGES.select(tx, tail, where.params)
 
 

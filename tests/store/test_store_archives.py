@@ -17,7 +17,9 @@ def test_an_archive_comes_back_as_it_was_kept(database: Database) -> None:
     changed = made.model_copy(update={"name": "books"})
     database.run(lambda tx: archives.save(tx, changed))
     found = database.run(lambda tx: archives.get(tx, made.id))
-    assert found is not None and found.name == "books" and found.updated_at > made.updated_at
+    assert found is not None
+    assert found.name == "books"
+    assert found.updated_at > made.updated_at
 
 
 def test_archives_are_attached_in_order_and_counted(database: Database, ada: AgentState) -> None:
