@@ -18,7 +18,7 @@ from letta_kernel.models.registry import choose_model, open_model
 from letta_kernel.records import AgentState, Block, Tool
 from letta_kernel.service.tapes import Tapes
 from letta_kernel.service.toolbox import Toolbox
-from letta_kernel.store import blocks, messages, passages, runs
+from letta_kernel.store import archives, blocks, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 
@@ -70,7 +70,10 @@ class Loading(Toolbox, Tapes):
             tools=self._tools(tx, state),
             window=self._window(tx, state, chat),
             passages=self._kept(
-                tx, ("passages", state.id), ("passages",), lambda: passages.count(tx, state.id)
+                tx,
+                ("passages", state.id),
+                ("passages", "agent_archives"),
+                lambda: archives.passage_count(tx, state.id),
             ),
             spent=spent or 0.0,
         )
