@@ -63,7 +63,8 @@ Turn = Generator[Event, None, None]
 class Decision:
     """A person's word on one call that waits for approval.
 
-    ``arguments`` replaces the model's (an edit); ``result`` answers the call instead of running it.
+    ``arguments`` replaces the model's (an edit); ``result`` answers the call instead of running it, as a
+    failure if ``failed``.
     """
 
     call_id: str
@@ -71,6 +72,7 @@ class Decision:
     reason: str = ""
     arguments: dict[str, Any] | None = None
     result: str | None = None
+    failed: bool = False
 
 
 class LettaAgent:
@@ -243,6 +245,7 @@ class LettaAgent:
             self._first_token = work.started - self._started + reply.first_token
         work.assistant = self._message(
             work,
+            id=spoken_id(work.step.id),
             role="assistant",
             content=reply.text,
             reasoning=reply.reasoning or work.draft.reasoning,
@@ -377,7 +380,11 @@ class LettaAgent:
     def _unfinished(self, work: Work) -> list[Message]:
         if work.assistant is None and work.draft.text:
             work.assistant = self._message(
-                work, role="assistant", content=work.draft.text, reasoning=work.draft.reasoning
+                work,
+                id=spoken_id(work.step.id),
+                role="assistant",
+                content=work.draft.text,
+                reasoning=work.draft.reasoning,
             )
             work.assistant.interrupted = True
         calls = work.assistant.tool_calls if work.assistant else pending_calls(self.window.messages)
@@ -419,6 +426,11 @@ class LettaAgent:
     def _event(self, name: str, text: str) -> Message:
         assert self._work is not None
         return self._message(self._work, role="event", name=name, content=text)
+
+
+def spoken_id(step_id: str) -> str:
+    """Return the id of what the model says in a step, known before it is said: streams need one."""
+    return "message-" + step_id.removeprefix("step-")
 
 
 def pending_calls(messages: Sequence[Message]) -> list[Any]:

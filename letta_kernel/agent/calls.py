@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.draft import HEARTBEAT, SEND, THINKING
@@ -46,6 +46,7 @@ class DecisionLike(Protocol):
     reason: str
     arguments: dict[str, Any] | None
     result: str | None
+    failed: bool
 
 
 @dataclass(slots=True)
@@ -230,7 +231,8 @@ class CallRunner:
             said = f": {decision.reason}" if decision.reason else "."
             return Outcome(status="denied", text=f"The user denied this call{said}")
         if decision is not None and decision.result is not None:
-            return Outcome(status="ok", text=decision.result)
+            status: Literal["ok", "error"] = "error" if decision.failed else "ok"
+            return Outcome(status=status, text=decision.result)
         tool = self.tools.get(call.name) or self._answer_tool(call.name)
         if tool is None:
             known = [name for name in self.tools if name != SEND]
