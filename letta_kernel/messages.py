@@ -74,7 +74,8 @@ class ToolCall(Frozen):
 class Message(BaseModel):
     """One entry of an agent's history (a row of the ``messages`` table).
 
-    ``seq`` orders messages within one agent and is given by the store. A ``tool`` message answers the
+    ``seq`` orders messages within one agent and is given by the store. ``conversation_id`` is None in the
+    agent's own thread. A ``tool`` message answers the
     call named by ``tool_call_id``; ``content`` is then the bare result text. ``thinking`` keeps a
     provider's signed reasoning blocks, which must be passed back unchanged.
     """
@@ -83,6 +84,7 @@ class Message(BaseModel):
 
     id: str = Field(default_factory=lambda: new_id("message"))
     agent_id: str
+    conversation_id: str | None = None
     seq: int = 0
     run_id: str | None = None
     step_id: str | None = None

@@ -186,6 +186,42 @@ class McpServer(Record):
     created_by: str = LOCAL_USER
 
 
+class Inherited(Record):
+    """Part of another thread's history: the messages from *first* to *last*, both included.
+
+    ``thread`` is a conversation's id, or the agent's for its own thread.
+    """
+
+    thread: str
+    first: int
+    last: int
+
+
+class Conversation(Record):
+    """A further thread with an agent: a history of its own over the agent's memory, tools and archive.
+
+    ``model`` and ``settings`` win over the agent's. ``inherits`` is the history a fork shares with the
+    threads it comes from. A deleted conversation stays for as long as a fork shares its history.
+    """
+
+    id: str = Field(default_factory=lambda: new_id("conv"))
+    agent_id: str
+    summary: str | None = None  # what it is about, in words of whoever made it
+    description: str | None = None
+    model: str | None = None
+    settings: dict[str, Any] = {}
+    hidden: bool = False
+    inherits: list[Inherited] = []
+    window_start: int = 0  # as the agent's, for this thread
+    summary_id: str | None = None
+    last_message_at: datetime | None = None
+    archived_at: datetime | None = None
+    deleted_at: datetime | None = None
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
 class Run(Record):
     """One turn: from a user message or event until the agent ends it."""
 
@@ -204,6 +240,7 @@ class Run(Record):
     first_token: float | None = None  # seconds
     seconds: float | None = None
     notebook: str | None = None  # where it was started, for counting costs
+    conversation_id: str | None = None  # None: the agent's own thread
     created_at: datetime = Field(default_factory=now)
     ended_at: datetime | None = None
     created_by: str = LOCAL_USER

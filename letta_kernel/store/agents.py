@@ -18,7 +18,7 @@ from letta_kernel.store.rows import Table, Where
 _AGENTS = Table("agents", AgentState, json=("settings", "metadata"), parts={"tool_rules": ToolRule})
 _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
-    *("agent_archives", "agent_identities"),
+    *("agent_archives", "agent_identities", "conversations"),
 )
 
 
@@ -130,6 +130,10 @@ def delete(tx: Tx, agent_id: str) -> bool:
     ):
         blocks.delete(tx, block_id)
     indexes.drop_agent(tx, agent_id)
+    tx.execute(
+        "DELETE FROM leases WHERE agent_id IN (SELECT id FROM conversations WHERE agent_id = $1)",
+        (agent_id,),
+    )
     for table in _OWNED:
         tx.execute(f"DELETE FROM {table} WHERE agent_id = $1", (agent_id,))
     counters.forget(tx, agent_id)
@@ -141,6 +145,8 @@ def acquire(tx: Tx, agent_id: str, owner: str, seconds: float) -> int:
 
     Parameters
     ----------
+    agent_id
+        The agent's id, which stands for its own thread, or a conversation's.
     owner
         `lease.process_owner()`, with a suffix after ``/`` if one process has several.
     seconds
@@ -163,9 +169,9 @@ def acquire(tx: Tx, agent_id: str, owner: str, seconds: float) -> int:
         where = lease.describe(holder)
         if holder.partition("/")[0] == owner.partition("/")[0]:
             where = "this process"
+        who = f"agent {name[0]!r}" if name else f"conversation {agent_id}"
         raise AgentBusyError(
-            f"The agent {name[0] if name else agent_id!r} is in the middle of a run in {where}:"
-            " wait for it to end, or stop it there."
+            f"The {who} is in the middle of a run in {where}: wait for it to end, or stop it there."
         )
     new = int(fence) if holder == owner else int(fence) + 1
     changed = tx.one(

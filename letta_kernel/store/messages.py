@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import Message, ToolCall
+from letta_kernel.records import Conversation
 from letta_kernel.store import indexes
 from letta_kernel.store.database import Tx
 from letta_kernel.store.rows import Table, Where
+
+Thread = Conversation | Literal["own"]
+"""A conversation, or the agent's own thread."""
 
 _MESSAGES = Table("messages", Message, json=("thinking",), parts={"tool_calls": ToolCall})
 
@@ -59,11 +64,34 @@ def get_many(tx: Tx, message_ids: Sequence[str]) -> list[Message]:
     return [by_id[message_id] for message_id in message_ids if message_id in by_id]
 
 
-def window(tx: Tx, agent_id: str, from_seq: int) -> list[Message]:
-    """Return an agent's messages from *from_seq* on, oldest first."""
-    return _MESSAGES.select(
-        tx, "WHERE agent_id = $1 AND seq >= $2 ORDER BY seq", (agent_id, from_seq)
-    )
+def window(tx: Tx, agent_id: str, from_seq: int, thread: Thread = "own") -> list[Message]:
+    """Return the messages of a thread of an agent from *from_seq* on, oldest first."""
+    if thread == "own":
+        return _MESSAGES.select(
+            tx,
+            "WHERE agent_id = $1 AND seq >= $2 AND conversation_id IS NULL ORDER BY seq",
+            (agent_id, from_seq),
+        )
+    where = Where()
+    where.add("agent_id = {}", agent_id)
+    where.add("seq >= {}", from_seq)
+    _of_thread(where, thread)
+    return _MESSAGES.select(tx, f"{where} ORDER BY seq", where.params)
+
+
+def _of_thread(where: Where, thread: Thread) -> None:
+    """Keep the messages of *thread*, those it inherits among them."""
+    if thread == "own":
+        where.add("conversation_id IS NULL")
+        return
+    parts, values = ["conversation_id = {}"], [thread.id]
+    for part in thread.inherits:
+        own = part.thread == thread.agent_id
+        parts.append(
+            f"(conversation_id {'IS NULL' if own else '= {}'} AND seq >= {{}} AND seq <= {{}})"
+        )
+        values += [*([] if own else [part.thread]), part.first, part.last]  # type: ignore[list-item]
+    where.add(f"({' OR '.join(parts)})", *values)
 
 
 def since(tx: Tx, agent_id: str, seq: int, limit: int) -> list[Message]:
@@ -86,6 +114,7 @@ def page(
     end: datetime | None = None,
     run_id: str | None = None,
     step_id: str | None = None,
+    thread: Thread | None = None,
 ) -> list[Message]:
     """Return part of a history.
 
@@ -104,6 +133,8 @@ def page(
         Only messages made at *start* or later, and before *end*.
     run_id, step_id
         Only messages of that run or step.
+    thread
+        Only messages of that thread, with those it inherits; None for all threads.
     """
     key = "seq" if agent_id is not None else "created_at"
     where = Where()
@@ -124,6 +155,8 @@ def page(
         where.add("run_id = {}", run_id)
     if step_id is not None:
         where.add("step_id = {}", step_id)
+    if thread is not None:
+        _of_thread(where, thread)
     way = "DESC" if newest_first else "ASC"
     tail = f"{where} ORDER BY {key} {way}, id {way} LIMIT {where.place(limit)}"
     return _MESSAGES.select(tx, tail, where.params)

@@ -268,6 +268,28 @@ MIGRATIONS: list[str] = [
         PRIMARY KEY (block_id, identity_id)
     );
     """,
+    """
+    CREATE TABLE conversations (
+        id text PRIMARY KEY,
+        agent_id text NOT NULL,
+        summary text,
+        description text,
+        model text,
+        settings json NOT NULL,
+        hidden boolean NOT NULL,
+        inherits json NOT NULL,
+        window_start bigint NOT NULL,
+        summary_id text,
+        last_message_at timestamptz,
+        archived_at timestamptz,
+        deleted_at timestamptz,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    ALTER TABLE messages ADD COLUMN conversation_id text;
+    ALTER TABLE runs ADD COLUMN conversation_id text;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 

@@ -49,11 +49,22 @@ def get(tx: Tx, run_id: str) -> Run | None:
     return _RUNS.get(tx, run_id)
 
 
-def page(tx: Tx, agent_id: str | None, limit: int = 50, before: str | None = None) -> list[Run]:
-    """Return runs, newest first: of one agent or (None) of all, older than the run *before*."""
+def page(
+    tx: Tx,
+    agent_id: str | None,
+    limit: int = 50,
+    before: str | None = None,
+    conversation_id: str | None = None,
+) -> list[Run]:
+    """Return runs, newest first: of one agent or (None) of all, older than the run *before*.
+
+    With *conversation_id* only the runs of that conversation.
+    """
     where = Where()
     if agent_id is not None:
         where.add("agent_id = {}", agent_id)
+    if conversation_id is not None:
+        where.add("conversation_id = {}", conversation_id)
     if before is not None:
         where.beyond("runs", "created_at", "<", before)
     tail = f"{where} ORDER BY created_at DESC, id DESC LIMIT {where.place(limit)}"
@@ -102,21 +113,31 @@ def tool_stats(tx: Tx, agent_id: str) -> dict[str, ToolStats]:
     return dict(sorted(found.items(), key=lambda item: (-item[1].calls, item[0])))
 
 
-def recover(tx: Tx, agent_id: str) -> list[str]:
-    """Mark as failed the runs of an agent that nobody runs any more, and return their ids.
+def recover(tx: Tx, agent_id: str, conversation_id: str | None = None) -> list[str]:
+    """Mark as failed the runs of a thread that nobody runs any more, and return their ids.
 
-    A run belongs to whoever held the agent's lease when it started. If somebody alive holds it
+    A run belongs to whoever held the thread's lease when it started. If somebody alive holds it
     still, only older runs are dead.
     """
-    row = tx.one("SELECT owner, fence, expires_at FROM leases WHERE agent_id = $1", (agent_id,))
+    row = tx.one(
+        "SELECT owner, fence, expires_at FROM leases WHERE agent_id = $1",
+        (conversation_id or agent_id,),
+    )
     if row is None:
         return []
     owner, fence, expires_at = row
     alive = owner is not None and expires_at > now() and not lease.is_dead(owner)
     rows = tx.query(
         "UPDATE runs SET status = 'failed', stop_reason = 'error', ended_at = $3, error = $4"
-        " WHERE agent_id = $1 AND status IN ('created', 'running') AND fence < $2 RETURNING id",
-        (agent_id, fence if alive else fence + 1, now(), "The process that ran it ended."),
+        " WHERE agent_id = $1 AND status IN ('created', 'running') AND fence < $2"
+        " AND conversation_id IS NOT DISTINCT FROM $5::text RETURNING id",
+        (
+            agent_id,
+            fence if alive else fence + 1,
+            now(),
+            "The process that ran it ended.",
+            conversation_id,
+        ),
     )
     return [row[0] for row in rows]
 

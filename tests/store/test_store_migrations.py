@@ -22,6 +22,7 @@ TABLES = [
     "block_identities",
     "block_versions",
     "blocks",
+    "conversations",
     "counters",
     "identities",
     "index_marks",
