@@ -15,6 +15,7 @@ from letta_kernel.ids import now
 from letta_kernel.messages import Message, StopReason, Usage
 from letta_kernel.records import AgentState, Run, Step
 from letta_kernel.store import agents, messages, runs
+from letta_kernel.store.agents import Head
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lease import process_owner
 from letta_kernel.store.lock import Uninterrupted
@@ -36,12 +37,12 @@ class Journal:
         self._closed = threading.Event()
 
     def open(
-        self, incoming: Sequence[Message], read: Callable[[Tx, bool], T]
+        self, incoming: Sequence[Message], read: Callable[[Tx, Head], T]
     ) -> tuple[list[Message], T]:
         """Take the agent's lease, write the run and its *incoming* messages, and *read*: one commit.
 
-        *read* is called before anything is written, with whether the agent waits for an approval; what
-        it raises undoes it all. Returns the messages with their seq, and what *read* returned.
+        *read* is called before anything is written, with the head of the history; what it raises undoes
+        it all. Returns the messages with their seq, and what *read* returned.
 
         Raises
         ------
@@ -55,7 +56,7 @@ class Journal:
             self._fence = head.fence
             if not head.clean:
                 runs.recover(tx, state.id)
-            found = read(tx, head.waiting)
+            found = read(tx, head)
             runs.start(tx, self.run, head.fence)
             return messages.append(tx, state.id, incoming, head.seq), found
 

@@ -30,6 +30,7 @@ class Window:
     ) -> None:
         self.messages = list(messages)
         self.summary = summary
+        self.newest = max((m.seq for m in messages), default=0)  # number of the newest, in sight or not
         self.most: int | None = None  # tokens one message may take; longer ones are shown shortened
         self._count = count
         self._sizes: dict[str, int] = {}
@@ -37,6 +38,7 @@ class Window:
     def add(self, messages: Sequence[Message]) -> None:
         """Append *messages*, which are in the store already."""
         self.messages.extend(m for m in messages if m.role != "summary")
+        self.newest = max(self.newest, *(m.seq for m in messages)) if messages else self.newest
 
     def chat(self, beside: dict[str, str] | None = None) -> list[dict[str, Any]]:
         """Return what the model reads after the system prompt."""

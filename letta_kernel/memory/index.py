@@ -26,7 +26,7 @@ _BATCH = 500  # lines embedded and added at once
 _SETTLE = 1.0  # seconds without anything new before the background thread begins
 _LONGEST = 30.0  # seconds it lets itself be put off by new lines
 # Each add makes files, and the lines of a conversation come a few at a time: searches scan the rest.
-_LEAST: dict[Kind, int] = {"passages": 1, "messages": 32}
+_LEAST: dict[Kind, int] = {"passages": 1, "messages": 256}
 _PATIENCE = 0.1  # seconds it waits for another process that writes: that one does the work then
 
 _everyone: weakref.WeakSet[Index] = weakref.WeakSet()
@@ -139,6 +139,8 @@ class Index:
         # Nothing for a while: the thread ends, and the next `follow` starts another.
 
     def _catch_up(self, least: int, stop: threading.Event) -> int:
+        if not self._wanted(least):
+            return 0  # before LanceDB is so much as imported
         name = self.table.name() or self._begin()
         if self._checked != name:
             self._compare(name)
@@ -158,6 +160,16 @@ class Index:
         if added or stale:
             self.table.tidy()
         return added
+
+    def _wanted(self, least: int) -> bool:
+        """Whether there is anything to do that is worth its while."""
+        name = self.table.name() or self._nameless
+        if name != self._checked and name != self._nameless:
+            return True  # it might be another than the one we left
+        behind, entries = self.database.run(
+            lambda tx: (lines.behind(tx, self.kind, name), indexes.outbox(tx, name, 1))
+        )
+        return bool(entries) or any(newest - mark >= least for _, mark, newest in behind)
 
     def _begin(self) -> str:
         return self.table.create(self._vectors.embedder.dimension)

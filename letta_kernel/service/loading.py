@@ -58,7 +58,15 @@ class Loading(Toolbox, Tapes):
             chat.context_window = min(chat.context_window, settings.context_window)
         return chat if chat.supports_tools else PromptedTools(chat)
 
-    def _read(self, tx: Tx, state: AgentState, settings: AgentSettings, chat: ChatModel) -> Loaded:
+    def _read(
+        self,
+        tx: Tx,
+        state: AgentState,
+        settings: AgentSettings,
+        chat: ChatModel,
+        head: int | None = None,
+    ) -> Loaded:
+        """Read what a run needs; *head* is the number the next message gets, if that is known."""
         spent = runs.cost(tx, agent_id=state.id).cost if settings.budget_total else None
         return Loaded(
             blocks=self._kept(
@@ -68,7 +76,7 @@ class Loading(Toolbox, Tapes):
                 lambda: blocks.of_agent(tx, state.id),
             ),
             tools=self._tools(tx, state),
-            window=self._window(tx, state, chat),
+            window=self._window(tx, state, chat, head),
             passages=self._kept(
                 tx,
                 ("passages", state.id),
@@ -78,7 +86,7 @@ class Loading(Toolbox, Tapes):
             spent=spent or 0.0,
         )
 
-    def _window(self, tx: Tx, state: AgentState, chat: ChatModel) -> Window:
+    def _window(self, tx: Tx, state: AgentState, chat: ChatModel, head: int | None) -> Window:
         """Return the history in sight; what is in memory from the last turn is only added to.
 
         Messages never change and the window's beginning moves when any go, so a window that begins at the
@@ -89,7 +97,8 @@ class Loading(Toolbox, Tapes):
             kept = self._windows.pop(state.id, None)
         if kept is not None and kept[0] == key and kept[1].messages:
             window = kept[1]
-            window.add(messages.window(tx, state.id, window.messages[-1].seq + 1))
+            if head is None or head > window.newest + 1:
+                window.add(messages.window(tx, state.id, window.newest + 1))
             return window
         summary = messages.get(tx, state.summary_id) if state.summary_id else None
         window = Window([], summary, chat.count_tokens)

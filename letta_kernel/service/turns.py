@@ -186,7 +186,7 @@ class Turns(Loading):
             incoming.run_id = journal.run.id
         written, loaded = journal.open(
             [incoming] if incoming else [],
-            lambda tx, waiting: self._read_for(tx, state, settings, chat, incoming, waiting),
+            lambda tx, head: self._read_for(tx, state, settings, chat, incoming, head),
         )
         loaded.window.add(written)
         with self._lock:
@@ -219,10 +219,10 @@ class Turns(Loading):
         settings: AgentSettings,
         chat: ChatModel,
         incoming: Message | None,
-        waiting: bool,
+        head: agents.Head,
     ) -> Loaded:
-        loaded = self._read(tx, state, settings, chat)
-        if waiting and incoming is not None:
+        loaded = self._read(tx, state, settings, chat, head.seq)
+        if head.waiting and incoming is not None:
             names = ", ".join(call.name for call in pending_calls(loaded.window.messages))
             raise InvalidInputError(
                 f"{state.name} waits for your word on {names}: approve or deny it first "
