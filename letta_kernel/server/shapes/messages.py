@@ -1,0 +1,402 @@
+"""The message types of the REST API, and how a message of the history becomes them.
+
+One message of ours may be several of the API's: a thought, an answer and a call of one reply are three, and
+share its id, as Letta's do; ``otid`` tells them apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
+
+from letta_kernel.messages import Message, StopReason, ToolCall, Usage
+from letta_kernel.server.shapes.base import Shape
+
+MessageType = Literal[
+    "system_message",
+    "user_message",
+    "assistant_message",
+    "reasoning_message",
+    "hidden_reasoning_message",
+    "tool_call_message",
+    "tool_return_message",
+    "approval_request_message",
+    "approval_response_message",
+    "summary_message",
+    "event_message",
+]
+MESSAGE_TYPES: tuple[str, ...] = get_args(MessageType)
+
+
+class _Base(Shape):
+    id: str
+    date: datetime
+    name: str | None = None
+    otid: str | None = None
+    sender_id: str | None = None
+    step_id: str | None = None
+    is_err: bool | None = None
+    seq_id: int | None = None
+    run_id: str | None = None
+
+
+class SystemMessage(_Base):
+    """A system event or instruction."""
+
+    message_type: Literal["system_message"] = "system_message"
+    content: str
+
+
+class UserMessage(_Base):
+    """What a person said."""
+
+    message_type: Literal["user_message"] = "user_message"
+    content: str
+
+
+class ReasoningMessage(_Base):
+    """The agent's inner thoughts."""
+
+    message_type: Literal["reasoning_message"] = "reasoning_message"
+    source: Literal["reasoner_model", "non_reasoner_model"] = "reasoner_model"
+    reasoning: str
+    signature: str | None = None
+
+
+class AssistantMessage(_Base):
+    """What the agent said."""
+
+    message_type: Literal["assistant_message"] = "assistant_message"
+    content: str
+
+
+class CalledTool(Shape):
+    """A call of a tool; ``arguments`` is JSON text."""
+
+    name: str
+    arguments: str
+    tool_call_id: str
+
+
+class CalledToolDelta(Shape):
+    """A piece of a call, as it streams."""
+
+    name: str | None = None
+    arguments: str | None = None
+    tool_call_id: str | None = None
+
+
+class ToolCallMessage(_Base):
+    """The agent called tools, which run."""
+
+    message_type: Literal["tool_call_message"] = "tool_call_message"
+    tool_call: CalledTool | CalledToolDelta
+    tool_calls: list[CalledTool] | CalledToolDelta | None = None
+
+
+class ToolReturn(Shape):
+    """What one call returned."""
+
+    type: Literal["tool"] = "tool"
+    tool_return: str
+    status: Literal["success", "error"]
+    tool_call_id: str
+    stdout: list[str] | None = None
+    stderr: list[str] | None = None
+
+
+class ToolReturnMessage(_Base):
+    """What a call returned, as the model sees it."""
+
+    message_type: Literal["tool_return_message"] = "tool_return_message"
+    tool_return: str
+    status: Literal["success", "error"]
+    tool_call_id: str
+    stdout: list[str] | None = None
+    stderr: list[str] | None = None
+    tool_returns: list[ToolReturn] | None = None
+
+
+class ApprovalRequestMessage(_Base):
+    """The run waits: somebody must approve these calls, or run them and send what they return."""
+
+    message_type: Literal["approval_request_message"] = "approval_request_message"
+    tool_call: CalledTool
+    tool_calls: list[CalledTool] | None = None
+
+
+class ApprovalReturn(Shape):
+    """A person's word on one call."""
+
+    type: Literal["approval"] = "approval"
+    tool_call_id: str
+    approve: bool
+    reason: str | None = None
+
+
+class ApprovalResponseMessage(_Base):
+    """What became of calls that waited for approval."""
+
+    message_type: Literal["approval_response_message"] = "approval_response_message"
+    approvals: list[ApprovalReturn | ToolReturn] | None = None
+    approve: bool | None = None
+    approval_request_id: str | None = None
+    reason: str | None = None
+
+
+class SummaryMessage(_Base):
+    """What stands in the context for the older part of the conversation."""
+
+    message_type: Literal["summary_message"] = "summary_message"
+    summary: str
+
+
+class Ping(_Base):
+    """Keeps a quiet stream open."""
+
+    message_type: Literal["ping"] = "ping"
+
+
+class ErrorMessage(Shape):
+    """The run ended in an error."""
+
+    message_type: Literal["error_message"] = "error_message"
+    run_id: str
+    error_type: str
+    message: str
+    detail: str | None = None
+    seq_id: int | None = None
+
+
+class StopReasonMessage(Shape):
+    """Why the run ended."""
+
+    message_type: Literal["stop_reason"] = "stop_reason"
+    stop_reason: StopReason
+
+
+class UsageStatistics(Shape):
+    """What the run took."""
+
+    message_type: Literal["usage_statistics"] = "usage_statistics"
+    completion_tokens: int = 0
+    prompt_tokens: int = 0
+    total_tokens: int = 0
+    step_count: int = 0
+    run_ids: list[str] | None = None
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+LettaMessage = Annotated[
+    SystemMessage
+    | UserMessage
+    | ReasoningMessage
+    | AssistantMessage
+    | ToolCallMessage
+    | ToolReturnMessage
+    | ApprovalRequestMessage
+    | ApprovalResponseMessage
+    | SummaryMessage,
+    Field(discriminator="message_type"),
+]
+
+Streamed = LettaMessage | Ping | ErrorMessage | StopReasonMessage | UsageStatistics
+
+
+class LettaResponse(Shape):
+    """What a run said and did."""
+
+    messages: list[LettaMessage]
+    stop_reason: StopReasonMessage
+    usage: UsageStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How messages are to be shown.
+
+    Parameters
+    ----------
+    types : only these message types; None for all.
+    speaking_tool, speaking_argument : calls of this tool are shown as what the agent said, and their
+        results left out; None shows them as calls.
+    """
+
+    types: Collection[str] | None = None
+    speaking_tool: str | None = "send_message"
+    speaking_argument: str = "message"
+
+    def wants(self, message_type: str) -> bool:
+        """Whether messages of this type are shown."""
+        return self.types is None or message_type in self.types
+
+
+def otid_of(message_id: str, number: int) -> str:
+    """Return the id of the part *number* of a message."""
+    base = message_id.removeprefix("message-")
+    return f"{base[:-2]}{number:02x}"
+
+
+def called(call: ToolCall) -> CalledTool:
+    """Return a call in the API's shape."""
+    return CalledTool(name=call.name, arguments=call.arguments, tool_call_id=call.id)
+
+
+def approval_request(message_id: str, calls: Sequence[ToolCall], **shared: Any) -> Any:
+    """Return the request for approval of *calls*."""
+    shapes = [called(call) for call in calls]
+    return ApprovalRequestMessage(
+        id=message_id,
+        otid=otid_of(message_id, 0xA0),
+        tool_call=shapes[0],
+        tool_calls=shapes,
+        **shared,
+    )
+
+
+def spoken(call: ToolCall, view: View) -> str | None:
+    """Return what a call of the speaking tool says; None for any other call."""
+    if call.name != view.speaking_tool:
+        return None
+    try:
+        said = json.loads(call.arguments)[view.speaking_argument]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return said if isinstance(said, str) else None
+
+
+def to_messages(
+    messages: Iterable[Message],
+    view: View,
+    *,
+    waiting: Mapping[str, str] | None = None,
+) -> list[Any]:
+    """Return *messages*, oldest first, in the API's shapes.
+
+    Parameters
+    ----------
+    waiting : calls that were held for approval: their ids, and that of the message that made them.
+    """
+    waiting = waiting or {}
+    speaking: set[str] = set()
+    answered: set[str] = set()
+    shown: list[Any] = []
+    for message in messages:
+        if message.role == "assistant":
+            speaking |= {c.id for c in message.tool_calls if spoken(c, view) is not None}
+        for shape in _shapes(message, view, waiting, speaking, answered):
+            if view.wants(shape.message_type):
+                shown.append(shape)
+    return shown
+
+
+def _shapes(
+    message: Message,
+    view: View,
+    waiting: Mapping[str, str],
+    speaking: set[str],
+    answered: set[str],
+) -> Iterator[Any]:
+    shared: dict[str, Any] = {
+        "id": message.id,
+        "date": message.created_at,
+        "run_id": message.run_id,
+        "step_id": message.step_id,
+    }
+    otid = otid_of(message.id, 0)
+    match message.role:
+        case "user":
+            yield UserMessage(content=message.content, name=message.name, otid=otid, **shared)
+        case "system" | "event":
+            yield SystemMessage(content=message.content, name=message.name, otid=otid, **shared)
+        case "summary":
+            yield SummaryMessage(summary=message.content, otid=otid, **shared)
+        case "assistant":
+            yield from _said(message, view, waiting, shared)
+        case "tool":
+            call_id = message.tool_call_id or ""
+            if call_id in speaking:
+                return
+            if (request := waiting.get(call_id)) is not None and call_id not in answered:
+                answered.add(call_id)
+                yield _response(message, request, shared)
+            yield _returned(message, shared)
+
+
+def _said(
+    message: Message, view: View, waiting: Mapping[str, str], shared: dict[str, Any]
+) -> Iterator[Any]:
+    if message.reasoning:
+        yield ReasoningMessage(reasoning=message.reasoning, otid=otid_of(message.id, 0), **shared)
+    if message.content:
+        yield AssistantMessage(content=message.content, otid=otid_of(message.id, 1), **shared)
+    held = [call for call in message.tool_calls if call.id in waiting]
+    if held:
+        yield approval_request(message.id, message.tool_calls, **_without_id(shared))
+        return
+    rest = []
+    for number, call in enumerate(message.tool_calls):
+        said = spoken(call, view)
+        if said is None:
+            rest.append(called(call))
+        else:
+            yield AssistantMessage(content=said, otid=otid_of(message.id, 0x40 + number), **shared)
+    if rest:
+        yield ToolCallMessage(
+            tool_call=rest[0], tool_calls=rest, otid=otid_of(message.id, 2), **shared
+        )
+
+
+def _returned(message: Message, shared: dict[str, Any]) -> ToolReturnMessage:
+    part = ToolReturn(
+        tool_return=message.content,
+        status="success" if message.status in ("ok", None) else "error",
+        tool_call_id=message.tool_call_id or "",
+    )
+    return ToolReturnMessage(
+        name=message.name,
+        tool_return=part.tool_return,
+        status=part.status,
+        tool_call_id=part.tool_call_id,
+        tool_returns=[part],
+        otid=otid_of(message.id, 0),
+        **shared,
+    )
+
+
+def _response(message: Message, request: str, shared: dict[str, Any]) -> ApprovalResponseMessage:
+    approved = message.status != "denied"
+    reason = None if approved else message.content
+    return ApprovalResponseMessage(
+        approvals=[
+            ApprovalReturn(tool_call_id=message.tool_call_id or "", approve=approved, reason=reason)
+        ],
+        approve=approved,
+        reason=reason,
+        approval_request_id=request,
+        otid=otid_of(message.id, 0xB0),
+        **shared,
+    )
+
+
+def _without_id(shared: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in shared.items() if key != "id"}
+
+
+def usage_of(usage: Usage, steps: int, run_id: str) -> UsageStatistics:
+    """Return what a run took in the API's shape."""
+    return UsageStatistics(
+        completion_tokens=usage.completion_tokens,
+        prompt_tokens=usage.prompt_tokens,
+        total_tokens=usage.total_tokens,
+        step_count=steps,
+        run_ids=[run_id],
+        cached_input_tokens=usage.cached_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+    )
