@@ -43,10 +43,13 @@ class LiveView:
         What the person said.
     shell
         The IPython shell to show things in; None takes the running one, if any.
+    streaming
+        Without it only the saved form is shown, at the end, unless there is something to ask.
     """
 
-    def __init__(self, prompt: str = "", *, shell: Any = None) -> None:
+    def __init__(self, prompt: str = "", *, shell: Any = None, streaming: bool = True) -> None:
         self.transcript = Transcript(prompt)
+        self._streaming = streaming
         self._shell = shell if shell is not None else _running_shell()
         self._channel: Channel | None = None
         self._opened = False
@@ -68,8 +71,8 @@ class LiveView:
         self.transcript.handle(event)
         if not self._opened:
             self._opened = True
-            if self._somebody_looks():
-                self._channel = Channel(self._shell.display_pub, self.transcript)
+            if self._streaming:
+                self._open_channel()
         if self._channel is not None:
             self._channel.wake()
 
@@ -85,6 +88,7 @@ class LiveView:
         list of Choice, or None
             None where no front end answers, so that the caller has to ask in another way.
         """
+        self._open_channel()
         if self._channel is None:
             return None
         shown = [{"id": c.id, "name": c.name, "arguments": _indented(c.arguments)} for c in calls]
@@ -93,6 +97,7 @@ class LiveView:
 
     def ask(self, question: str) -> str | None:
         """Ask the person something and wait for the answer; None where no front end answers."""
+        self._open_channel()
         if self._channel is None:
             return None
         answer = self._channel.ask({"kind": "question", "text": question[:_LONGEST_QUESTION]})
@@ -111,6 +116,10 @@ class LiveView:
                 self._shell.display_pub.publish(bundle(self.snapshot()))
             else:
                 print(to_text(self.snapshot()))
+
+    def _open_channel(self) -> None:
+        if self._channel is None and self._somebody_looks():
+            self._channel = Channel(self._shell.display_pub, self.transcript)
 
     def _somebody_looks(self) -> bool:
         """A front end that takes no input is a program, which wants the end only."""

@@ -14,6 +14,8 @@ from letta_kernel.models.providers import PROVIDERS, Provider, ollama_base
 DEMO = "demo"
 LOCAL = "local/"
 
+_preferred = ""  # what the person chose in a front end's settings, for this process
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
@@ -52,15 +54,26 @@ def open_model(name: str, *, fallbacks: Sequence[str] = ()) -> ChatModel:
     return Gateway(name, fallbacks)
 
 
+def prefer(name: str) -> None:
+    """Take *name*, in this process, where neither the agent nor LETTA_MODEL names a model; "" ends that."""
+    global _preferred
+    _preferred = name.strip()
+
+
+def preferred() -> str:
+    """Return what was preferred, "" if nothing was."""
+    return _preferred
+
+
 def choose_model(agent_model: str | None) -> str:
     """Return the model that would answer now.
 
-    What the agent has; else LETTA_MODEL; else the first provider whose key (or address) is set; else a
-    running Ollama; else the demo model.
+    What the agent has; else LETTA_MODEL; else what was preferred (`prefer`); else the first provider whose
+    key (or address) is set; else a running Ollama; else the demo model.
     """
     if agent_model and agent_model.strip():
         return agent_model.strip()
-    if named := os.environ.get("LETTA_MODEL", "").strip():
+    if named := os.environ.get("LETTA_MODEL", "").strip() or _preferred:
         return named
     for provider in PROVIDERS.values():
         if found := _ready(provider):
@@ -90,6 +103,8 @@ def available() -> list[ModelInfo]:
     found: dict[str, str] = {}
     if named := os.environ.get("LETTA_MODEL", "").strip():
         found[named] = "LETTA_MODEL"
+    if _preferred:
+        found.setdefault(_preferred, "the default model of JupyterLab's settings")
     for provider in PROVIDERS.values():
         variable = provider.key_variable()
         if provider.name == "openai" and provider.is_elsewhere():

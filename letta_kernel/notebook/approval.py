@@ -10,6 +10,7 @@ from letta_kernel.agent.agent import Decision
 from letta_kernel.display.live import LiveView
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
+from letta_kernel.notebook.preferences import PREFERENCES
 
 POLICY = "LETTA_APPROVAL"
 """Environment variable: what happens where nobody can be asked (``deny``, ``approve``, ``wait``)."""
@@ -22,13 +23,16 @@ def ask(calls: Sequence[ToolCall], view: LiveView) -> list[Decision] | None:
 
     Buttons in the view where the front end shows it, else a line to type in. Where it takes no input (a
     notebook run without a person), the policy decides, which is to deny unless ``LETTA_APPROVAL``
-    says otherwise.
+    says otherwise. Nobody is asked where JupyterLab's settings say what to do.
 
     Raises
     ------
     KeyboardInterrupt
         The stop button; the calls go on waiting.
     """
+    if PREFERENCES.approval != "ask":
+        why = "the approval policy of JupyterLab's settings is to deny"
+        return _decided(calls, PREFERENCES.approval, why)
     choices = view.ask_approval(calls)
     if choices is not None:
         return [Decision(one.call_id, one.approve, one.reason, one.arguments) for one in choices]
@@ -62,12 +66,13 @@ def describe(call: ToolCall) -> str:
 
 def _by_policy(calls: Sequence[ToolCall]) -> list[Decision] | None:
     policy = os.environ.get(POLICY, "deny").lower()
+    if policy not in ("deny", "approve", "wait"):
+        raise InvalidInputError(f"{POLICY} is deny, approve or wait, not {policy!r}.")
+    return _decided(calls, policy, "nobody was there to approve it")
+
+
+def _decided(calls: Sequence[ToolCall], policy: str, why_not: str) -> list[Decision] | None:
     if policy == "wait":
         return None
-    if policy not in ("deny", "approve"):
-        raise InvalidInputError(f"{POLICY} is deny, approve or wait, not {policy!r}.")
-    reason = "nobody was there to approve it"
-    return [
-        Decision(call.id, approve=policy == "approve", reason="" if policy == "approve" else reason)
-        for call in calls
-    ]
+    approve = policy == "approve"
+    return [Decision(call.id, approve=approve, reason="" if approve else why_not) for call in calls]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from letta_kernel.display.live import LiveView
 from letta_kernel.messages import ApprovalRequested, Event, RunEnded, ToolCall
 from letta_kernel.notebook.approval import ask
+from letta_kernel.notebook.preferences import PREFERENCES
 from letta_kernel.notebook.quiet import AgentError, Stopped, say
 from letta_kernel.service import Decision
 from letta_kernel.store.lock import Uninterrupted
@@ -81,7 +82,8 @@ def _follow_events(session: Session, agent_id: str, ask_person: bool = True) -> 
 def _follow(
     session: Session, agent_id: str, start: Start, prompt: str, ask_person: bool = True
 ) -> None:
-    view = LiveView(prompt, shell=session.shell)  # stays unseen until the first event
+    streaming = PREFERENCES.streaming
+    view = LiveView(prompt, shell=session.shell, streaming=streaming)  # stays unseen until the first event
     events = start(host=session.host, live=view.handle)
     ended: RunEnded | None = None
     stopped = "Stopped; what was said and done so far is kept."

@@ -1,0 +1,128 @@
+"""The saved form of a run from what the store kept of it, for cells that missed how it went on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from letta_kernel.display.transcript import Transcript
+from letta_kernel.messages import (
+    MemoryChanged,
+    Message,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    StopReason,
+    ToolReturned,
+    ToolStarted,
+    Usage,
+)
+from letta_kernel.records import Run, Step
+
+_STOPPED: dict[str, StopReason] = {"completed": "end_turn", "cancelled": "cancelled"}
+
+
+def replay(
+    run: Run,
+    agent_name: str,
+    steps: Sequence[Step],
+    messages: Sequence[Message],
+    changes: Sequence[tuple[str, MemoryChanged]] = (),
+) -> dict[str, Any]:
+    """Return the snapshot of a run that has ended, or as far as it has come.
+
+    Parameters
+    ----------
+    run, agent_name
+        The run, and what its agent is called now.
+    steps, messages
+        All of the run, in order.
+    changes
+        What it wrote into memory, each with the id of the step that did.
+
+    Notes
+    -----
+    What tools printed and displayed is not kept by the store: the text the model saw stands for it.
+    """
+    prompt = next((m.content for m in messages if m.role in ("user", "event")), "")
+    transcript = Transcript(prompt)
+    transcript.handle(
+        RunStarted(
+            run_id=run.id,
+            agent_id=run.agent_id,
+            agent_name=agent_name,
+            model=run.model,
+        )
+    )
+    for step in steps:
+        own = [message for message in messages if message.step_id == step.id]
+        transcript.handle(
+            StepStarted(step_id=step.id, number=step.number, retrieved=step.retrieved)
+        )
+        transcript.handle(_ended(step, [m for m in own if m.role == "assistant"]))
+        written = [change for step_id, change in changes if step_id == step.id]
+        for answer in (m for m in own if m.role == "tool"):
+            _tool(transcript, step, own, answer)
+        for change in written:
+            transcript.handle(change)
+    if run.status in ("created", "running"):
+        return transcript.snapshot()
+    transcript.handle(
+        RunEnded(
+            run_id=run.id,
+            stop_reason=run.stop_reason or _STOPPED.get(run.status, "error"),
+            error=run.error,
+            steps=run.steps,
+            usage=_usage(run),
+            seconds=run.seconds or 0.0,
+            first_token=run.first_token,
+            model=run.model,
+        )
+    )
+    return transcript.snapshot()
+
+
+def _tool(transcript: Transcript, step: Step, own: Sequence[Message], answer: Message) -> None:
+    call_id, name = answer.tool_call_id or "", answer.name or "tool"
+    calls = {call.id: call for message in own for call in message.tool_calls}
+    timed = [stats for stats in step.tool_stats if stats.get("name") == name]
+    given = _arguments(calls[call_id].arguments) if call_id in calls else None
+    if given is not None:
+        transcript.handle(ToolStarted(call_id=call_id, name=name, arguments=given, runs_in=""))
+    status = answer.status or "ok"
+    transcript.handle(
+        ToolReturned(
+            call_id=call_id,
+            name=name,
+            status=status,
+            text=answer.content,
+            seconds=float((timed[0].get("seconds") if timed else 0.0) or 0.0),
+            error=answer.content if status == "error" else None,
+        )
+    )
+
+
+def _arguments(text: str) -> dict[str, Any] | None:
+    try:
+        read = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return None
+    return read if isinstance(read, dict) else None
+
+
+def _ended(step: Step, messages: list[Message]) -> StepEnded:
+    return StepEnded(
+        step_id=step.id,
+        number=step.number,
+        messages=messages,
+        usage=_usage(step),
+        seconds=step.seconds or 0.0,
+        first_token=step.first_token,
+        model=step.model,
+    )
+
+
+def _usage(record: Run | Step) -> Usage:
+    return Usage(**{name: getattr(record, name) for name in Usage.model_fields})
