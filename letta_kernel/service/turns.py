@@ -25,7 +25,7 @@ from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Usage
 from letta_kernel.models.base import Cancel, ChatModel
-from letta_kernel.records import AgentState, Run, Step
+from letta_kernel.records import AgentState, Run, Step, Tool
 from letta_kernel.service.loading import Loaded, Loading
 from letta_kernel.store import agents, messages, runs
 from letta_kernel.store.database import Tx
@@ -58,6 +58,8 @@ class Turns(Loading):
         host: ToolHost | None = None,
         live: Live | None = None,
         cancel: Cancel | None = None,
+        earlier: Sequence[Message] = (),
+        client_tools: Sequence[Tool] = (),
     ) -> Iterator[Event]:
         """Send a message (or a system event) to an agent and yield what happens until its turn ends.
 
@@ -67,6 +69,9 @@ class Turns(Loading):
         host : where functions of a notebook live; without one they run from source in the sandbox.
         live : is called with every event at once, also while a tool holds this thread.
         cancel : ends the run from another thread.
+        earlier : messages to put into the history before this one, unanswered.
+        client_tools : tools for this run alone, which whoever sends runs: their calls wait as for
+            approval, and `approve` brings the results.
 
         Raises
         ------
@@ -84,7 +89,17 @@ class Turns(Loading):
             )
         state = self.agent(ref)
         incoming = Message(agent_id=state.id, role=role, content=text)
-        return self._run(state, incoming, None, max_steps, model, host, live, cancel)
+        return self._run(
+            state,
+            [*earlier, incoming],
+            None,
+            max_steps,
+            model,
+            host,
+            live,
+            cancel,
+            client_tools,
+        )
 
     def post_event(self, ref: str, text: str) -> bool:
         """Keep an event for an agent that is running in this process; False if it is not.
@@ -124,6 +139,7 @@ class Turns(Loading):
         host: ToolHost | None = None,
         live: Live | None = None,
         cancel: Cancel | None = None,
+        client_tools: Sequence[Tool] = (),
     ) -> Iterator[Event]:
         """Go on where a run stopped for approval; calls without a decision count as denied."""
         state, waiting = self.do(lambda tx: self._standing(tx, ref))
@@ -138,7 +154,7 @@ class Turns(Loading):
                 )
         decided = {d.call_id for d in decisions}
         complete = [*decisions, *(Decision(c, approve=False) for c in known - decided)]
-        return self._run(state, None, complete, max_steps, model, host, live, cancel)
+        return self._run(state, [], complete, max_steps, model, host, live, cancel, client_tools)
 
     def pending(self, ref: str) -> list[ToolCall]:
         """Return the calls that wait for a person's approval; empty if none do."""
@@ -162,13 +178,14 @@ class Turns(Loading):
     def _run(
         self,
         state: AgentState,
-        incoming: Message | None,
+        incoming: Sequence[Message],
         decisions: Sequence[Decision] | None,
         max_steps: int | None,
         model: str | None,
         host: ToolHost | None,
         live: Live | None,
         cancel: Cancel | None,
+        client_tools: Sequence[Tool] = (),
     ) -> Iterator[Event]:
         settings = AgentSettings.model_validate(state.settings)
         chat = self._open_model(state, settings, model)
@@ -182,13 +199,14 @@ class Turns(Loading):
             ),
         )
         switch = cancel or Cancel()
-        if incoming is not None:
-            incoming.run_id = journal.run.id
+        for message in incoming:
+            message.run_id = journal.run.id
         written, loaded = journal.open(
-            [incoming] if incoming else [],
+            incoming,
             lambda tx, head: self._read_for(tx, state, settings, chat, incoming, head),
         )
         loaded.window.add(written)
+        loaded.tools = [*loaded.tools, *client_tools]
         with self._lock:
             self._running[journal.run.id] = switch
             self._stepping.add(state.id)
@@ -218,11 +236,11 @@ class Turns(Loading):
         state: AgentState,
         settings: AgentSettings,
         chat: ChatModel,
-        incoming: Message | None,
+        incoming: Sequence[Message],
         head: agents.Head,
     ) -> Loaded:
         loaded = self._read(tx, state, settings, chat, head.seq)
-        if head.waiting and incoming is not None:
+        if head.waiting and incoming:
             names = ", ".join(call.name for call in pending_calls(loaded.window.messages))
             raise InvalidInputError(
                 f"{state.name} waits for your word on {names}: approve or deny it first "
