@@ -254,6 +254,20 @@ def is_waiting(tx: Tx, agent_id: str) -> bool:
     return bool(row and row[0])
 
 
+def standing(tx: Tx, agent_id: str | None = None) -> dict[str, str]:
+    """Return per agent id, of one agent or all, whether it is ``idle``, ``running`` or ``waiting``."""
+    moment = now()
+    found = {}
+    for key, owner, expires_at, waiting in tx.query(
+        "SELECT agent_id, owner, expires_at, waiting FROM leases"
+        " WHERE $1::text IS NULL OR agent_id = $1",
+        (agent_id,),
+    ):
+        runs = owner and expires_at and expires_at > moment and not lease.is_dead(owner)
+        found[str(key)] = "running" if runs else "waiting" if waiting else "idle"
+    return found
+
+
 def renew(tx: Tx, agent_id: str, owner: str, fence: int, seconds: float) -> None:
     """Prolong a lease to *seconds* from now.
 

@@ -71,6 +71,17 @@ def page(
     return _RUNS.select(tx, tail, where.params)
 
 
+def newest(tx: Tx, agent_id: str | None = None) -> dict[str, Run]:
+    """Return the last run of one agent or of each, by agent id."""
+    found = _RUNS.select(
+        tx,
+        "WHERE id IN (SELECT DISTINCT ON (agent_id) id FROM runs"
+        " WHERE $1::text IS NULL OR agent_id = $1 ORDER BY agent_id, created_at DESC, id DESC)",
+        (agent_id,),
+    )
+    return {run.agent_id: run for run in found}
+
+
 def add_step(tx: Tx, step: Step) -> Step:
     """Insert a step."""
     _STEPS.insert(tx, [step])

@@ -1,0 +1,160 @@
+"""Agents at the desk: who there is and how they stand; making, changing, copying and deleting them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from pydantic import Field
+
+from letta_kernel.errors import InvalidInputError, LettaError
+from letta_kernel.models.registry import open_model
+from letta_kernel.notebook.desk_registry import OfAgent, Params, Room, Text, Word, method
+from letta_kernel.records import AgentState, Run
+from letta_kernel.store import agents as agent_rows
+from letta_kernel.store import runs as run_rows
+from letta_kernel.store.database import Tx
+
+
+class New(Params):
+    """An agent to be made; without a model the best the machine has answers, chosen at each run."""
+
+    name: Word
+    model: Word | None = None
+    persona: Text | None = None
+    human: Text | None = None
+
+
+class Named(OfAgent):
+    """A new name for an agent, or the name of its copy."""
+
+    name: Word
+
+
+class Answering(OfAgent):
+    """The model that is to answer; None lets each run choose."""
+
+    model: Word | None
+
+
+class Import(Params):
+    """An agent file's JSON, and the name the agent gets if not its own."""
+
+    data: dict[str, Any]
+    name: Word | None = Field(None)
+
+
+@method("agents", empty=[])
+def agents(room: Room, asked: Params) -> list[dict[str, Any]]:
+    """Return the project's agents, oldest first, each with its state and last run."""
+
+    def work(tx: Tx) -> tuple[list[AgentState], dict[str, str], dict[str, Run]]:
+        return agent_rows.list_all(tx), agent_rows.standing(tx), run_rows.newest(tx)
+
+    states, standing, newest = room.service.do(work)
+    unnamed = next((state.id for state in states if not state.model), None)
+    chosen = room.service.model_of(unnamed) if unnamed else ""
+    return [
+        _shown(state, state.model or chosen, standing.get(state.id, "idle"), newest.get(state.id))
+        for state in states
+    ]
+
+
+@method("agent.create", New)
+def create(room: Room, asked: New) -> dict[str, Any]:
+    """Make an agent."""
+    made = room.service.create_agent(
+        asked.name, model=asked.model, persona=asked.persona, human=asked.human
+    )
+    return _one(room, made)
+
+
+@method("agent.duplicate", Named)
+def duplicate(room: Room, asked: Named) -> dict[str, Any]:
+    """Make an agent like another: its settings, rules and tools, and blocks of its own.
+
+    What it has said and archived stays with the first one.
+    """
+    service = room.service
+    state = service.agent(asked.agent)
+    copies = [
+        block.model_copy(update={"id": fresh.id, "version": 1, "created_at": fresh.created_at})
+        for block in service.blocks(state.id)
+        for fresh in (type(block)(label=block.label),)
+    ]
+    settled = {"description", "model", "embedding", "style", "instructions", "max_steps", "settings"}
+    made = service.create_agent(
+        asked.name,
+        blocks=copies,
+        tags=state.tags,
+        **{name: getattr(state, name) for name in settled},
+    )
+    try:
+        for label in {"persona", "human"} - {block.label for block in copies}:
+            service.delete_block(made.id, label)
+        wanted = {tool.id for tool in service.tools(state.id)}
+        for tool in service.tools(made.id):
+            if tool.id not in wanted:
+                service.detach_tool(made.id, tool.id)
+        for tool in service.tools(state.id):
+            service.attach_tool(made.id, tool.id)
+        made = service.update_agent(made.id, tool_rules=state.tool_rules, metadata=state.metadata)
+    except LettaError:
+        service.delete_agent(made.id)  # half a copy would pass for a whole one
+        raise
+    return _one(room, made)
+
+
+@method("agent.rename", Named)
+def rename(room: Room, asked: Named) -> dict[str, Any]:
+    """Give an agent another name."""
+    state = room.service.agent(asked.agent)
+    taken = any(o.name == asked.name and o.id != state.id for o in room.service.agents())
+    if taken:
+        raise InvalidInputError(f"There is an agent {asked.name!r} already: choose another name.")
+    return _one(room, room.service.update_agent(state.id, name=asked.name))
+
+
+@method("agent.model", Answering)
+def model(room: Room, asked: Answering) -> dict[str, Any]:
+    """Let another model answer from now on."""
+    return _one(room, room.service.update_agent(asked.agent, model=asked.model))
+
+
+@method("agent.delete", OfAgent)
+def delete(room: Room, asked: OfAgent) -> None:
+    """Delete an agent with its conversation, archive and the blocks nobody else has."""
+    room.service.delete_agent(asked.agent)
+
+
+def _one(room: Room, state: AgentState) -> dict[str, Any]:
+    def work(tx: Tx) -> tuple[dict[str, str], dict[str, Run]]:
+        return agent_rows.standing(tx, state.id), run_rows.newest(tx, state.id)
+
+    standing, newest = room.service.do(work)
+    name = state.model or room.service.model_of(state.id)
+    return _shown(state, name, standing.get(state.id, "idle"), newest.get(state.id))
+
+
+def _shown(state: AgentState, name: str, standing: str, last: Run | None) -> dict[str, Any]:
+    return {
+        "id": state.id,
+        "name": state.name,
+        "description": state.description,
+        "model": state.model,
+        "answers": name,
+        "label": _label(name),
+        "state": standing,
+        "tags": state.tags,
+        "created_at": state.created_at,
+        "last_run": last,
+    }
+
+
+@lru_cache(maxsize=256)
+def _label(name: str) -> str:
+    """Return what is shown beside the answers of the model *name*."""
+    try:
+        return open_model(name).label or name
+    except LettaError:  # a local model that is not there; the run will say so
+        return name

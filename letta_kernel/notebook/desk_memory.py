@@ -1,0 +1,97 @@
+"""Archival memory and the conversation at the desk: paging, searching, keeping and forgetting."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from letta_kernel.messages import Message
+from letta_kernel.notebook.desk_registry import Limit, OfAgent, Room, Text, Word, method
+from letta_kernel.records import Passage
+from letta_kernel.store import messages as message_rows
+
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Query = Annotated[str, StringConstraints(max_length=10_000)]
+
+
+class Passages(OfAgent):
+    """A page of an archive: so many, older than the passage ``before``, with any of these tags."""
+
+    limit: Limit = 50
+    before: Word | None = None
+    tags: list[Tag] = []
+
+
+class Search(OfAgent):
+    """Words to look for."""
+
+    query: Query
+    limit: Limit = 20
+
+
+class NewPassage(OfAgent):
+    """A text to keep."""
+
+    text: Text
+    tags: list[Tag] = []
+
+
+class OnePassage(OfAgent):
+    """A passage by its id."""
+
+    id: Word
+
+
+class Messages(OfAgent):
+    """A page of the conversation: so many, older than the message of seq ``before``."""
+
+    limit: Limit = 50
+    before: int | None = Field(None, ge=0)
+    roles: list[Literal["system", "user", "assistant", "tool", "summary", "event"]] | None = None
+
+
+@method("passages", Passages)
+def passages(room: Room, asked: Passages) -> list[Passage]:
+    """Return passages, newest first."""
+    return room.service.passages(
+        asked.agent, asked.limit, before=asked.before, tags=asked.tags or None
+    )
+
+
+@method("passages.search", Search)
+def search_passages(room: Room, asked: Search) -> list[dict[str, Any]]:
+    """Return the passages that match best, each with its ``score`` from 0 to 1."""
+    hits = room.service.search_passages(asked.agent, asked.query, top_k=asked.limit)
+    return [{**hit.passage.model_dump(mode="json"), "score": hit.score} for hit in hits]
+
+
+@method("passage.add", NewPassage)
+def add_passage(room: Room, asked: NewPassage) -> list[Passage]:
+    """Keep a text; return the passages it became."""
+    return room.service.add_passage(asked.agent, asked.text, asked.tags)
+
+
+@method("passage.delete", OnePassage)
+def delete_passage(room: Room, asked: OnePassage) -> None:
+    """Forget a passage."""
+    room.service.delete_passage(asked.agent, asked.id)
+
+
+@method("messages", Messages)
+def messages(room: Room, asked: Messages) -> list[Message]:
+    """Return a page of the conversation, oldest first; the last is the newest before ``before``."""
+    agent_id = room.service.agent(asked.agent).id
+    newest = room.service.do(
+        lambda tx: message_rows.page(
+            tx, agent_id, before=asked.before, limit=asked.limit, roles=asked.roles
+        )
+    )
+    return newest[::-1]
+
+
+@method("messages.search", Search)
+def search_messages(room: Room, asked: Search) -> list[dict[str, Any]]:
+    """Return the messages that match best, each with its ``score``."""
+    hits = room.service.search_messages(asked.agent, asked.query, limit=asked.limit)
+    return [{**hit.message.model_dump(mode="json"), "score": hit.score} for hit in hits]
