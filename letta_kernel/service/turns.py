@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any, Literal
@@ -44,6 +44,8 @@ class Turns(Loading):
         self._running: dict[str, Cancel] = {}
         self._stepping: set[str] = set()  # agents that run in this process
         self._events: dict[str, deque[str]] = {}  # what they are told once they have ended
+        # Are told of every event of every run in this process: agent id, run id, event. They may not fail.
+        self.followers: list[Callable[[str, str, Event], None]] = []
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -214,7 +216,7 @@ class Turns(Loading):
             agent = self._load(state, settings, chat, journal, host, written, loaded)
             steps = agent.step(
                 max_steps=max_steps or state.max_steps,
-                live=live,
+                live=self._followed(state.id, journal.run.id, live),
                 cancel=switch,
                 decisions=decisions,
             )
@@ -229,6 +231,15 @@ class Turns(Loading):
                 self._running.pop(journal.run.id, None)
                 self._stepping.discard(state.id)
             journal.finish(0, Usage(), "error", "The run could not be started.")
+
+    def _followed(self, agent_id: str, run_id: str, live: Live | None) -> Live:
+        def tell(event: Event) -> None:
+            for follower in self.followers:  # read anew: one may come while the run is on its way
+                follower(agent_id, run_id, event)
+            if live is not None:
+                live(event)
+
+        return tell
 
     def _read_for(
         self,
