@@ -14,7 +14,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from typing import IO, Any, Literal
 
 import anyio.to_thread
@@ -83,6 +83,15 @@ class LiveRun:
 
     async def events(self, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
         """Yield the events that follow number *after*, first those there are, then those that come."""
+        async with contextlib.aclosing(self.follow(after)) as found:
+            async for item in found:
+                if item is not None:
+                    yield item
+
+    async def follow(
+        self, after: int = 0, idle: float | None = None
+    ) -> AsyncGenerator[tuple[int, Event] | None, None]:
+        """Do what `events` does, and yield None whenever nothing has come for *idle* seconds."""
         loop = asyncio.get_running_loop()
         bell = asyncio.Event()
         waiter = (loop, bell)
@@ -99,7 +108,10 @@ class LiveRun:
                 if not found:
                     if over:
                         return
-                    await bell.wait()
+                    try:
+                        await asyncio.wait_for(bell.wait(), idle)
+                    except TimeoutError:
+                        yield None
         finally:
             with self._lock:
                 self._waiting.discard(waiter)

@@ -283,26 +283,15 @@ def to_messages(
     ----------
     waiting : calls that were held for approval: their ids, and that of the message that made them.
     """
-    waiting = waiting or {}
-    speaking: set[str] = set()
-    answered: set[str] = set()
-    shown: list[Any] = []
-    for message in messages:
-        if message.role == "assistant":
-            speaking |= {c.id for c in message.tool_calls if spoken(c, view) is not None}
-        for shape in _shapes(message, view, waiting, speaking, answered):
-            if view.wants(shape.message_type):
-                shown.append(shape)
-    return shown
+    return [
+        shape
+        for message in messages
+        for shape in _shapes(message, view, waiting or {})
+        if view.wants(shape.message_type)
+    ]
 
 
-def _shapes(
-    message: Message,
-    view: View,
-    waiting: Mapping[str, str],
-    speaking: set[str],
-    answered: set[str],
-) -> Iterator[Any]:
+def _shapes(message: Message, view: View, waiting: Mapping[str, str]) -> Iterator[Any]:
     shared: dict[str, Any] = {
         "id": message.id,
         "date": message.created_at,
@@ -320,11 +309,9 @@ def _shapes(
         case "assistant":
             yield from _said(message, view, waiting, shared)
         case "tool":
-            call_id = message.tool_call_id or ""
-            if call_id in speaking:
-                return
-            if (request := waiting.get(call_id)) is not None and call_id not in answered:
-                answered.add(call_id)
+            if message.name == view.speaking_tool and message.status == "ok":
+                return  # its call is shown as what the agent said
+            if (request := waiting.get(message.tool_call_id or "")) is not None:
                 yield _response(message, request, shared)
             yield _returned(message, shared)
 

@@ -1,0 +1,153 @@
+"""What a client sends to talk with an agent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, Tag
+
+from letta_kernel.server.shapes.base import Asked
+from letta_kernel.server.shapes.messages import MessageType
+
+MAX_MESSAGES = 1000
+MAX_CLIENT_TOOLS = 128
+
+
+class ContentPart(Asked):
+    """A part of a message; only text is understood."""
+
+    type: str = "text"
+    text: str | None = None
+
+
+class MessageIn(Asked):
+    """A message to the agent."""
+
+    type: Literal["message"] | None = "message"
+    role: Literal["user", "system", "assistant"]
+    content: str | list[ContentPart]
+    name: str | None = None
+    otid: str | None = None
+
+
+class ToolReturnIn(Asked):
+    """What a call returned that the client ran itself."""
+
+    type: Literal["tool"] = "tool"
+    tool_call_id: str
+    tool_return: str | list[ContentPart]
+    status: Literal["success", "error"] = "success"
+    stdout: list[str] | None = None
+    stderr: list[str] | None = None
+
+
+class ApprovalReturnIn(Asked):
+    """A person's word on one call."""
+
+    type: Literal["approval"] = "approval"
+    tool_call_id: str
+    approve: bool
+    reason: str | None = None
+
+
+def _kind_of_approval(value: Any) -> str:
+    given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    return "tool" if given.get("type") == "tool" or "tool_return" in given else "approval"
+
+
+ApprovalPart = Annotated[
+    Annotated[ToolReturnIn, Tag("tool")] | Annotated[ApprovalReturnIn, Tag("approval")],
+    Discriminator(_kind_of_approval),
+]
+
+
+class ApprovalIn(Asked):
+    """Words on calls that wait: one each, or ``approve`` for all."""
+
+    type: Literal["approval"] = "approval"
+    approvals: list[ApprovalPart] | None = None
+    approve: bool | None = None
+    approval_request_id: str | None = None
+    reason: str | None = None
+    otid: str | None = None
+
+
+class ToolReturnsIn(Asked):
+    """What calls returned that the client ran itself."""
+
+    type: Literal["tool_return"] = "tool_return"
+    tool_returns: list[ToolReturnIn]
+    otid: str | None = None
+
+
+def _kind_of_message(value: Any) -> str:
+    given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    kind = given.get("type")
+    return kind if kind in ("approval", "tool_return") else "message"
+
+
+AnyMessageIn = Annotated[
+    Annotated[MessageIn, Tag("message")]
+    | Annotated[ApprovalIn, Tag("approval")]
+    | Annotated[ToolReturnsIn, Tag("tool_return")],
+    Discriminator(_kind_of_message),
+]
+
+
+class ClientTool(Asked):
+    """A tool that the client runs: a call of it waits until its return is sent."""
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class MessageRequest(Asked):
+    """One or more messages to an agent, and how its answer is wanted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"input": "What do you know about me?"},
+                {
+                    "messages": [{"role": "user", "content": "Hello!"}],
+                    "stream_tokens": True,
+                    "include_pings": True,
+                },
+                {
+                    "messages": [
+                        {
+                            "type": "approval",
+                            "approvals": [
+                                {"type": "approval", "tool_call_id": "call_1", "approve": True}
+                            ],
+                        }
+                    ]
+                },
+            ]
+        }
+    )
+
+    messages: list[AnyMessageIn] | None = Field(None, max_length=MAX_MESSAGES)
+    input: str | list[ContentPart] | None = Field(None, description="Short for one user message.")
+    max_steps: int | None = Field(None, ge=1, le=1000)
+    use_assistant_message: bool = True
+    assistant_message_tool_name: str = "send_message"
+    assistant_message_tool_kwarg: str = "message"
+    include_return_message_types: list[MessageType] | None = None
+    client_tools: list[ClientTool] | None = Field(None, max_length=MAX_CLIENT_TOOLS)
+    override_model: str | None = Field(None, max_length=200)
+    override_system: str | None = None
+    client_skills: list[dict[str, Any]] | None = None
+    return_logprobs: bool = False
+    return_token_ids: bool = False
+    callback_url: str | None = None
+
+
+class StreamedRequest(MessageRequest):
+    """The same, answered as a stream of server-sent events if asked for."""
+
+    streaming: bool = False
+    stream_tokens: bool = False
+    include_pings: bool = True
+    background: bool = False

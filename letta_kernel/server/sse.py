@@ -1,0 +1,66 @@
+"""Server-sent events: one line of ASCII JSON each, so that nothing said can end an event or begin another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from letta_kernel.ids import new_id, now
+from letta_kernel.server.live import LiveRun
+from letta_kernel.server.shapes.messages import Ping
+from letta_kernel.server.telling import Teller
+
+PING_SECONDS = 15.0
+DONE = b"data: [DONE]\n\n"
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer; a stream of server-sent events if that is asked for.",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": 'data: {"message_type": "assistant_message", "content": "Hello"}\n\n'
+                "data: [DONE]\n\n",
+            }
+        },
+    }
+}
+
+
+def event(data: BaseModel | dict[str, Any]) -> bytes:
+    """Return one event that carries *data*."""
+    plain = data.model_dump(mode="json") if isinstance(data, BaseModel) else data
+    return b"data: " + json.dumps(plain).encode("ascii") + b"\n\n"
+
+
+def stream(
+    run: LiveRun, teller: Teller, *, after: int = 0, pings: bool = False, idle: float = PING_SECONDS
+) -> StreamingResponse:
+    """Return the response that tells *run* from message number *after* on until it ends.
+
+    A client that goes away does not end the run.
+    """
+    return StreamingResponse(
+        _told(run, teller, after, idle if pings else None),
+        media_type="text/event-stream",
+        headers=HEADERS,
+    )
+
+
+async def _told(
+    run: LiveRun, teller: Teller, after: int, idle: float | None
+) -> AsyncIterator[bytes]:
+    async with aclosing(run.follow(idle=idle)) as events:
+        async for item in events:
+            if item is None:
+                yield event(Ping(id=new_id("message"), date=now(), run_id=run.id))
+                continue
+            said = b"".join(event(shape) for shape in teller.tell(item[1]) if teller.count > after)
+            if said:
+                yield said
+    yield DONE

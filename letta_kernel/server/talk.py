@@ -1,0 +1,293 @@
+"""Talking with an agent over HTTP: what a request asks for, started as a run and told as it is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from letta_kernel.errors import ConflictError
+from letta_kernel.messages import Message, RunEnded, ToolCall
+from letta_kernel.records import Tool
+from letta_kernel.server import sse
+from letta_kernel.server.errors import FieldError, LeftOutError
+from letta_kernel.server.handles import model_name
+from letta_kernel.server.live import LiveRun, LiveRuns
+from letta_kernel.server.shapes.asked import (
+    ApprovalIn,
+    ContentPart,
+    MessageIn,
+    MessageRequest,
+    StreamedRequest,
+    ToolReturnIn,
+    ToolReturnsIn,
+)
+from letta_kernel.server.shapes.messages import (
+    LettaResponse,
+    StopReasonMessage,
+    View,
+    usage_of,
+)
+from letta_kernel.server.telling import FAILED, Teller
+from letta_kernel.service import AgentService, Decision
+
+NOT_DONE = {
+    "override_system": "a system prompt for one request",
+    "client_skills": "client-side skills",
+    "return_logprobs": "log probabilities",
+    "return_token_ids": "token ids",
+    "callback_url": "calling back when a run has ended",
+}
+"""Fields of a request that are answered with 501, and what they ask for."""
+
+
+def view_of(request: MessageRequest) -> View:
+    """Return how the request wants its messages."""
+    return View(
+        types=request.include_return_message_types,
+        speaking_tool=request.assistant_message_tool_name
+        if request.use_assistant_message
+        else None,
+        speaking_argument=request.assistant_message_tool_kwarg,
+    )
+
+
+def begin(
+    service: AgentService,
+    live: LiveRuns,
+    ref: str,
+    request: MessageRequest,
+    *,
+    tokens: bool = False,
+    background: bool = False,
+    **options: Any,
+) -> LiveRun:
+    """Start the run that *request* asks for; its teller's arguments are in ``run.extra``.
+
+    Parameters
+    ----------
+    options : more for `AgentService.send` and `approve`.
+
+    Raises
+    ------
+    LettaError
+        It cannot be started; nothing has changed.
+    """
+    for field, what in NOT_DONE.items():
+        if getattr(request, field):
+            raise LeftOutError(f"{what.capitalize()} ({field}) are not offered by this server.")
+    options["max_steps"] = request.max_steps
+    options["model"] = model_name(request.override_model, "override_model")
+    tools = _client_tools(request)
+    options["client_tools"] = tools
+    message, earlier = _read(request)
+    pending = service.pending(ref)
+    settled: dict[str, str] = {}
+    decisions: list[Decision] = []
+    if isinstance(message, Message):
+        if pending:
+            names = ", ".join(call.name for call in pending)
+            raise ConflictError(
+                f"The agent waits for approval of {names}: approve or deny it, or send its return."
+            )
+        options["earlier"] = earlier
+        run = live.start(ref, message.content, role=_role(message), **options)
+    else:
+        if not pending:
+            raise ConflictError("The agent waits for no approval.")
+        decisions = _complete(service, ref, pending, _decisions(message, pending))
+        settled = _settled(service, ref, pending)
+        run = live.start(ref, decisions, **options)
+    state = service.agent(ref)
+    waits = {tool.name for tool in service.tools(ref) if tool.requires_approval}
+    waits |= {rule.tool_name for rule in state.tool_rules if rule.type == "requires_approval"}
+    waits |= {tool.name for tool in tools}
+    run.extra.update(
+        view=view_of(request), tokens=tokens, waits=waits, settled=settled, background=background
+    )
+    return run
+
+
+def teller_of(run: LiveRun) -> Teller:
+    """Return a teller that tells *run* as the one who started it wants it."""
+    extra = run.extra
+    return Teller(
+        extra.get("view", View()),
+        tokens=extra.get("tokens", False),
+        waits=extra.get("waits", ()),
+        settled=extra.get("settled"),
+    )
+
+
+async def respond(run: LiveRun) -> LettaResponse | JSONResponse:
+    """Wait for the run's end and return all it said."""
+    teller = teller_of(run)
+    teller.tokens = False
+    said: list[Any] = []
+    ended: RunEnded | None = None
+    async for _, event in run.events():
+        said += teller.tell(event)
+        if isinstance(event, RunEnded):
+            ended = event
+    if ended is None:
+        return JSONResponse({"detail": "The run was lost."}, 500)
+    if ended.stop_reason in FAILED:
+        # Not to be tried again by itself: what was sent is in the history already.
+        return JSONResponse(
+            {"detail": ended.error or ended.stop_reason, "run_id": ended.run_id},
+            502,
+            {"x-should-retry": "false"},
+        )
+    return LettaResponse(
+        messages=[shape for shape in said if hasattr(shape, "date")],
+        stop_reason=StopReasonMessage(stop_reason=ended.stop_reason),
+        usage=usage_of(ended.usage, ended.steps, ended.run_id),
+    )
+
+
+def as_stream(run: LiveRun, request: StreamedRequest) -> StreamingResponse:
+    """Return the run as a stream of events."""
+    return sse.stream(run, teller_of(run), pings=request.include_pings)
+
+
+# -- reading a request -----------------------------------------------------------------------------
+
+
+def _read(
+    request: MessageRequest,
+) -> tuple[Message | Sequence[ApprovalIn | ToolReturnsIn], list[Message]]:
+    """Return the message to send and those before it, or the words on calls that wait."""
+    if request.input is not None and request.messages:
+        raise FieldError("input", "Send either input or messages.")
+    if request.input is not None:
+        return _message("user", _text(request.input, "input")), []
+    given = request.messages or []
+    if not given:
+        raise FieldError("messages", "There is nothing to send: no message, no input.")
+    answers = [m for m in given if not isinstance(m, MessageIn)]
+    if answers:
+        if len(answers) < len(given):
+            raise FieldError("messages", "Answer the calls that wait first; then send messages.")
+        return answers, []
+    read = []
+    for number, item in enumerate(given):
+        assert isinstance(item, MessageIn)
+        field = f"messages.{number}.content"
+        text = _text(item.content, field)
+        if not text.strip():
+            raise FieldError(field, "The message is empty.")
+        read.append(_message(item.role, text, item.name))
+    if read[-1].role == "assistant":
+        raise FieldError(
+            f"messages.{len(read) - 1}.role", "The last message is the user's or the system's."
+        )
+    return read[-1], read[:-1]
+
+
+def _message(role: str, text: str, name: str | None = None) -> Message:
+    ours: dict[str, Literal["user", "event", "assistant"]] = {"system": "event"}
+    return Message(
+        agent_id="",
+        role=ours.get(role, "assistant" if role == "assistant" else "user"),
+        content=text,
+        name=name,
+    )
+
+
+def _role(message: Message) -> Literal["user", "event"]:
+    return "event" if message.role == "event" else "user"
+
+
+def _text(content: str | list[ContentPart], field: str) -> str:
+    if isinstance(content, str):
+        return content
+    parts = []
+    for number, part in enumerate(content):
+        if part.type != "text" or part.text is None:
+            raise FieldError(f"{field}.{number}", f"Only text can be sent, not {part.type[:40]!r}.")
+        parts.append(part.text)
+    return "\n".join(parts)
+
+
+def _client_tools(request: MessageRequest) -> list[Tool]:
+    tools = []
+    for given in request.client_tools or ():
+        parameters = {"type": "object", "properties": {}, **(given.parameters or {})}
+        tools.append(
+            Tool(
+                name=given.name,
+                description=given.description or "",
+                parameters=parameters,
+                kind="source",
+                runs_in="sandbox",
+                requires_approval=True,
+            )
+        )
+    return tools
+
+
+# -- answers to calls that wait --------------------------------------------------------------------
+
+
+def _decisions(
+    answers: Sequence[ApprovalIn | ToolReturnsIn], pending: Sequence[ToolCall]
+) -> list[Decision]:
+    decisions: dict[str, Decision] = {}
+    for number, answer in enumerate(answers):
+        if isinstance(answer, ToolReturnsIn):
+            parts: Sequence[Any] = answer.tool_returns
+        elif answer.approvals:
+            parts = answer.approvals
+        elif answer.approve is not None:
+            for call in pending:
+                decisions[call.id] = Decision(call.id, answer.approve, answer.reason or "")
+            continue
+        else:
+            raise FieldError(f"messages.{number}.approvals", "Say which calls, or approve for all.")
+        for place, part in enumerate(parts):
+            decision = _decision(part, f"messages.{number}.{place}")
+            decisions[decision.call_id] = decision
+    known = {call.id for call in pending}
+    for call_id in decisions:
+        if call_id not in known:
+            raise FieldError(
+                "messages",
+                f"No call {call_id[:100]!r} waits; there is: {', '.join(sorted(known))}.",
+            )
+    return list(decisions.values())
+
+
+def _decision(part: Any, field: str) -> Decision:
+    if isinstance(part, ToolReturnIn):
+        text = _text(part.tool_return, f"{field}.tool_return")
+        return Decision(part.tool_call_id, approve=True, result=text, failed=part.status == "error")
+    return Decision(part.tool_call_id, part.approve, part.reason or "")
+
+
+def _complete(
+    service: AgentService, ref: str, pending: Sequence[ToolCall], decisions: list[Decision]
+) -> list[Decision]:
+    """Add a yes for calls that only waited because others of the same reply did."""
+    state = service.agent(ref)
+    ruled = {rule.tool_name for rule in state.tool_rules if rule.type == "requires_approval"}
+    free = {
+        tool.name
+        for tool in service.tools(ref)
+        if not tool.requires_approval and tool.name not in ruled
+    }
+    decided = {decision.call_id for decision in decisions}
+    return decisions + [
+        Decision(call.id, approve=True)
+        for call in pending
+        if call.id not in decided and call.name in free
+    ]
+
+
+def _settled(service: AgentService, ref: str, pending: Sequence[ToolCall]) -> dict[str, str]:
+    """Return the ids of the calls that wait, and that of the message that made them."""
+    wanted = {call.id for call in pending}
+    for message in reversed(service.history(ref, limit=20)):
+        if wanted & {call.id for call in message.tool_calls}:
+            return dict.fromkeys(wanted, message.id)
+    return {}

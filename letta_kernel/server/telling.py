@@ -1,0 +1,153 @@
+"""A run's events as the messages of the REST API: step by step, or piece by piece as they stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from letta_kernel.agent.agent import spoken_id
+from letta_kernel.ids import now
+from letta_kernel.messages import (
+    Event,
+    Message,
+    ReasoningDelta,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    StreamReset,
+    TextDelta,
+    ToolCallDelta,
+)
+from letta_kernel.server.shapes.messages import (
+    AssistantMessage,
+    CalledToolDelta,
+    ErrorMessage,
+    ReasoningMessage,
+    StopReasonMessage,
+    ToolCallMessage,
+    View,
+    otid_of,
+    to_messages,
+    usage_of,
+)
+
+FAILED = (
+    "error",
+    "llm_api_error",
+    "invalid_llm_response",
+    "context_window_overflow_in_system_prompt",
+)
+"""Stop reasons of a run that did not do what was asked."""
+
+
+class Teller:
+    """Tells one run. The same events make the same messages with the same numbers, however often told.
+
+    Parameters
+    ----------
+    view : which messages are shown, and how.
+    tokens : pieces as they stream, instead of whole messages as each step ends.
+    waits : names of tools whose calls wait for approval or for the client; they are told whole.
+    settled : calls the run begins by settling: their ids, and that of the message that made them.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        *,
+        tokens: bool = False,
+        waits: Iterable[str] = (),
+        settled: dict[str, str] | None = None,
+    ) -> None:
+        self.view = view
+        self.tokens = tokens
+        self.waits = frozenset(waits)
+        self.settled = settled or {}
+        self.run_id = ""
+        self.count = 0  # messages told so far
+        self._step_id = ""
+        self._attempt = 0
+        self._told: set[str] = set()  # message types that have streamed in this step
+        self._calls: dict[int, str] = {}  # name of the call at each place
+
+    def tell(self, event: Event) -> Iterator[Any]:
+        """Yield what *event* says to a client, numbered."""
+        for shape in self._tell(event):
+            self.count += 1
+            if hasattr(shape, "seq_id"):
+                shape.seq_id = self.count
+            yield shape
+
+    def _tell(self, event: Event) -> Iterator[Any]:
+        match event:
+            case RunStarted():
+                self.run_id = event.run_id
+            case StepStarted():
+                self._step_id, self._attempt = event.step_id, 0
+                self._told, self._calls = set(), {}
+            case StreamReset():
+                self._attempt, self._calls = self._attempt + 1, {}
+            case ReasoningDelta() if self.tokens:
+                yield from self._piece(ReasoningMessage, 0, reasoning=event.text)
+            case TextDelta() if self.tokens:
+                yield from self._piece(AssistantMessage, 1, content=event.text)
+            case ToolCallDelta() if self.tokens:
+                yield from self._call_piece(event)
+            case StepEnded():
+                yield from self._step(event.messages)
+            case RunEnded():
+                yield from self._end(event)
+
+    def _piece(self, shape: type[Any], part: int, **content: Any) -> Iterator[Any]:
+        message_id = spoken_id(self._step_id)
+        piece = shape(
+            id=message_id,
+            date=now(),
+            # After a failed attempt the pieces begin anew: another otid says so.
+            otid=otid_of(message_id, part + 16 * (self._attempt % 8)),
+            run_id=self.run_id,
+            step_id=self._step_id,
+            **content,
+        )
+        self._told.add(piece.message_type)
+        if self.view.wants(piece.message_type):
+            yield piece
+
+    def _call_piece(self, event: ToolCallDelta) -> Iterator[Any]:
+        name = self._calls[event.index] = event.name or self._calls.get(event.index, "")
+        if name in self.waits or not name or name == self.view.speaking_tool:
+            return
+        delta = CalledToolDelta(
+            name=event.name or None,
+            arguments=event.arguments or None,
+            tool_call_id=event.id or None,
+        )
+        yield from self._piece(
+            ToolCallMessage, 2 + event.index % 8, tool_call=delta, tool_calls=delta
+        )
+
+    def _step(self, messages: list[Message]) -> Iterator[Any]:
+        waiting = {**self.settled, **held(messages)}
+        for shape in to_messages(messages, self.view, waiting=waiting):
+            if shape.message_type not in self._told or shape.message_type == "tool_return_message":
+                yield shape
+
+    def _end(self, event: RunEnded) -> Iterator[Any]:
+        if event.error and event.stop_reason in FAILED:
+            yield ErrorMessage(
+                run_id=event.run_id, error_type=event.stop_reason, message=event.error
+            )
+        yield StopReasonMessage(stop_reason=event.stop_reason)
+        yield usage_of(event.usage, event.steps, event.run_id)
+
+
+def held(messages: Iterable[Message]) -> dict[str, str]:
+    """Return the calls in *messages* (of whole steps) that were not run: their ids, and their message's."""
+    calls: dict[str, str] = {}
+    for message in messages:
+        if message.role == "assistant":
+            calls.update({call.id: message.id for call in message.tool_calls})
+        elif message.role == "tool":
+            calls.pop(message.tool_call_id or "", None)
+    return calls
