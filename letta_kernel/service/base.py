@@ -99,7 +99,10 @@ class ServiceBase:
 
     def _memory_of(self, state: AgentState) -> tuple[Archive, Recall]:
         """Return archival memory and recall for the agent's embedder, one pair per embedder."""
-        chosen = embedder(state.embedding)
+        return self._memories_with(state.embedding)
+
+    def _memories_with(self, embedding: str | None) -> tuple[Archive, Recall]:
+        chosen = embedder(embedding)
         with self._lock:
             pair = self._memories.get(chosen.name)
             if pair is None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import math
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from letta_kernel.store.rows import clean_text
+
+_DEEPEST = 100  # levels of lists and objects in a request
 
 
 class Shape(BaseModel):
@@ -15,3 +22,23 @@ class Asked(BaseModel):
     """Something a client sends; fields that are not known here are left alone."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def made_plain(cls, given: Any) -> Any:
+        """Drop from texts what no database keeps; refuse numbers that JSON has no word for."""
+        return _plain(given, 0)
+
+
+def _plain(given: Any, depth: int) -> Any:
+    if isinstance(given, str):
+        return clean_text(given)
+    if depth > _DEEPEST:
+        raise ValueError(f"lists and objects may be nested {_DEEPEST} levels deep")
+    if isinstance(given, dict):
+        return {_plain(key, depth + 1): _plain(item, depth + 1) for key, item in given.items()}
+    if isinstance(given, list):
+        return [_plain(item, depth + 1) for item in given]
+    if isinstance(given, float) and not math.isfinite(given):
+        raise ValueError("NaN and infinities are no JSON")
+    return given
