@@ -64,6 +64,16 @@ class AgentState(Record):
     updated_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER
 
+    @property
+    def thread(self) -> Conversation | Literal["own"]:
+        """Whose history it is that goes on: the agent's own, or a conversation's (`ThreadState`)."""
+        return "own"
+
+    @property
+    def thread_id(self) -> str:
+        """What the lease of that history goes by."""
+        return self.id
+
 
 class Block(Record):
     """A labelled piece of core memory, always in the prompt; ``limit`` is in characters."""
@@ -220,6 +230,34 @@ class Conversation(Record):
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER
+
+
+class ThreadState(AgentState):
+    """An agent as it is in one conversation: with that one's window, model and settings."""
+
+    conversation: Conversation
+
+    @property
+    def thread(self) -> Conversation | Literal["own"]:
+        """The conversation."""
+        return self.conversation
+
+    @property
+    def thread_id(self) -> str:
+        """The conversation's id."""
+        return self.conversation.id
+
+    @classmethod
+    def of(cls, state: AgentState, conversation: Conversation) -> ThreadState:
+        """Return the agent *state* as it is in *conversation*."""
+        own = {
+            "window_start": conversation.window_start,
+            "summary_id": conversation.summary_id,
+            "model": conversation.model or state.model,
+            "settings": {**state.settings, **conversation.settings},
+            "conversation": conversation,
+        }
+        return cls.model_construct(**{**dict(state), **own})
 
 
 class Run(Record):

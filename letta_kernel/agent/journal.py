@@ -14,7 +14,7 @@ from letta_kernel.errors import AgentBusyError, ConflictError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message, StopReason, Usage
 from letta_kernel.records import AgentState, Run, Step
-from letta_kernel.store import agents, messages, runs
+from letta_kernel.store import agents, conversations, messages, runs
 from letta_kernel.store.agents import Head
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lease import process_owner
@@ -26,7 +26,7 @@ LEASE_SECONDS = 60.0
 
 
 class Journal:
-    """The written record of one run of one agent."""
+    """The written record of one run of one agent, in its own thread or in a conversation."""
 
     def __init__(self, database: Database, state: AgentState, run: Run) -> None:
         self.database = database
@@ -52,13 +52,15 @@ class Journal:
         state = self.state
 
         def work(tx: Tx) -> tuple[list[Message], T]:
-            head = agents.begin(tx, state.id, self._owner, LEASE_SECONDS, len(incoming))
+            head = agents.begin(tx, state.thread_id, self._owner, LEASE_SECONDS, len(incoming))
             self._fence = head.fence
             if not head.clean:
-                runs.recover(tx, state.id)
+                runs.recover(tx, state.id, self.run.conversation_id)
             found = read(tx, head)
             runs.start(tx, self.run, head.fence)
-            return messages.append(tx, state.id, incoming, head.seq), found
+            if incoming and self.run.conversation_id is not None:
+                conversations.touch(tx, self.run.conversation_id, self.run.created_at)
+            return self._append(tx, incoming, head.seq), found
 
         with Uninterrupted():
             written, found = self.database.run(work)
@@ -79,7 +81,7 @@ class Journal:
 
         def work(tx: Tx) -> list[Message]:
             first = self._advance(tx, len(added), end, waiting)
-            written = messages.append(tx, self.state.id, added, first)
+            written = self._append(tx, added, first)
             runs.add_step(tx, step)
             self._progress(tx, step.number, usage, end, error)
             return written
@@ -92,12 +94,11 @@ class Journal:
 
     def compact(self, summary: Message) -> list[Message]:
         """Write a *summary* and where the window begins now (as the state says), in one commit."""
-        state = self.state
 
         def work(tx: Tx) -> list[Message]:
             first = self._advance(tx, 1, None)
-            agents.set_window(tx, state.id, state.window_start, state.summary_id)
-            return messages.append(tx, state.id, [summary], first)
+            conversations.move_window(tx, self.state)
+            return self._append(tx, [summary], first)
 
         with Uninterrupted():
             return self.database.run(work)
@@ -115,12 +116,18 @@ class Journal:
             self.database.run(work)
         self._closed.set()
 
+    def _append(self, tx: Tx, added: Sequence[Message], first: int) -> list[Message]:
+        state, conversation_id = self.state, self.run.conversation_id
+        # Whatever the thread, messages are numbered by the agent; the numbers of its own lease are these.
+        own = first if conversation_id is None else None
+        return messages.append(tx, state.id, added, own, conversation_id)
+
     def _advance(
         self, tx: Tx, count: int, end: StopReason | None, waiting: bool | None = None
     ) -> int:
         return agents.advance(
             tx,
-            self.state.id,
+            self.state.thread_id,
             self._fence,
             LEASE_SECONDS,
             count,
@@ -153,7 +160,7 @@ class Journal:
             try:
                 self.database.run(
                     lambda tx: agents.renew(
-                        tx, self.state.id, self._owner, self._fence, LEASE_SECONDS
+                        tx, self.state.thread_id, self._owner, self._fence, LEASE_SECONDS
                     )
                 )
             except (ConflictError, AgentBusyError):

@@ -12,7 +12,7 @@ from letta_kernel.ids import now
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.records import AgentState, Block
 from letta_kernel.service.base import ServiceBase
-from letta_kernel.store import agents, blocks, messages, tools
+from letta_kernel.store import agents, blocks, conversations, messages, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 
@@ -132,25 +132,29 @@ class Agents(ServiceBase):
         return self.do(work)
 
     def reset_agent(self, ref: str) -> AgentState:
-        """Forget the conversation of an agent; its memory blocks, archive and tools stay."""
+        """Forget what was said to an agent in every thread; its memory blocks, archive and tools stay."""
 
         def work(tx: Tx) -> AgentState:
             state = self._agent(tx, ref)
             agents.check_idle(tx, state.id)
+            conversations.check_idle(tx, state.id)
             last = messages.last(tx, state.id)
             messages.clear(tx, state.id)
             # The window begins anew after the last message ever, so that nobody takes it for the old one.
-            agents.set_window(tx, state.id, last.seq + 1 if last else 0, None)
+            begin = last.seq + 1 if last else 0
+            agents.set_window(tx, state.id, begin, None)
+            conversations.forget_history(tx, state.id, begin)
             return self._agent(tx, state.id)
 
         return self.do(work)
 
     def delete_agent(self, ref: str) -> None:
-        """Delete an agent with its conversation, archive and the blocks nobody else has."""
+        """Delete an agent with its conversations, archive and the blocks nobody else has."""
 
         def work(tx: Tx) -> None:
             state = self._agent(tx, ref)
             agents.check_idle(tx, state.id)
+            conversations.check_idle(tx, state.id)
             agents.delete(tx, state.id)
 
         self.do(work)

@@ -94,20 +94,21 @@ class Loading(Toolbox, Tapes):
         """
         key = (state.window_start, state.summary_id, chat.name)
         with self._lock:
-            kept = self._windows.pop(state.id, None)
+            kept = self._windows.pop(state.thread_id, None)
         if kept is not None and kept[0] == key and kept[1].messages:
             window = kept[1]
             if head is None or head > window.newest + 1:
-                window.add(messages.window(tx, state.id, window.newest + 1))
+                window.add(messages.window(tx, state.id, window.newest + 1, state.thread))
             return window
         summary = messages.get(tx, state.summary_id) if state.summary_id else None
         window = Window([], summary, chat.count_tokens)
-        window.add(messages.window(tx, state.id, state.window_start))
+        window.add(messages.window(tx, state.id, state.window_start, state.thread))
         return window
 
     def _keep_window(self, state: AgentState, chat: ChatModel, window: Window) -> None:
         with self._lock:
-            self._windows[state.id] = ((state.window_start, state.summary_id, chat.name), window)
+            key = (state.window_start, state.summary_id, chat.name)
+            self._windows[state.thread_id] = (key, window)
             while len(self._windows) > KEPT:
                 self._windows.popitem(last=False)
 
@@ -131,7 +132,7 @@ class Loading(Toolbox, Tapes):
             state.summary_id,
         )
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-        known = self._prompts.get(state.id)
+        known = self._prompts.get(state.thread_id)
         if known is None or known[0] != key:
             prompt = compile_prompt(
                 state,
@@ -139,7 +140,7 @@ class Loading(Toolbox, Tapes):
                 messages=messages_so_far(loaded.window),
                 passages=loaded.passages,
             )
-            known = self._prompts[state.id] = (key, prompt)
+            known = self._prompts[state.thread_id] = (key, prompt)
         return known[1]
 
 

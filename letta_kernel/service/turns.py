@@ -26,8 +26,9 @@ from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Usage
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Run, Step, Tool
+from letta_kernel.service.conversations import Conversations
 from letta_kernel.service.loading import Loaded, Loading
-from letta_kernel.store import agents, messages, runs
+from letta_kernel.store import agents, conversations, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.runs import Cost
 from letta_kernel.tools import core
@@ -36,13 +37,13 @@ from letta_kernel.tools.execute import ToolHost
 MAX_MESSAGE = 1_000_000  # characters
 
 
-class Turns(Loading):
+class Turns(Conversations, Loading):
     """The part of the service that runs agents and tells about runs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._running: dict[str, Cancel] = {}
-        self._stepping: set[str] = set()  # agents that run in this process
+        self._stepping: set[str] = set()  # threads of agents that run in this process
         self._events: dict[str, deque[str]] = {}  # what they are told once they have ended
         # Are told of every event of every run in this process: agent id, run id, event. They may not fail.
         self.followers: list[Callable[[str, str, Event], None]] = []
@@ -55,6 +56,7 @@ class Turns(Loading):
         text: str,
         *,
         role: Literal["user", "event"] = "user",
+        conversation: str | None = None,
         max_steps: int | None = None,
         model: str | None = None,
         host: ToolHost | None = None,
@@ -67,6 +69,7 @@ class Turns(Loading):
 
         Parameters
         ----------
+        conversation : the id of the conversation it belongs to; None for the agent's own thread.
         max_steps, model : for this run only.
         host : where functions of a notebook live; without one they run from source in the sandbox.
         live : is called with every event at once, also while a tool holds this thread.
@@ -80,7 +83,7 @@ class Turns(Loading):
         InvalidInputError
             The message is empty or far too long, or the agent waits for an approval. Nothing is changed.
         AgentBusyError
-            Another run of this agent is going on.
+            Another run of this agent is going on in this thread.
         """
         if not text.strip():
             raise InvalidInputError("There is nothing to send: the message is empty.")
@@ -89,7 +92,7 @@ class Turns(Loading):
                 f"A message may have {MAX_MESSAGE:,} characters; this has {len(text):,}. Put long texts "
                 "into archival memory."
             )
-        state = self.agent(ref)
+        state = self.do(lambda tx: self._thread(tx, ref, conversation))
         incoming = Message(agent_id=state.id, role=role, content=text)
         return self._run(
             state,
@@ -136,6 +139,7 @@ class Turns(Loading):
         ref: str,
         decisions: Sequence[Decision],
         *,
+        conversation: str | None = None,
         max_steps: int | None = None,
         model: str | None = None,
         host: ToolHost | None = None,
@@ -144,7 +148,7 @@ class Turns(Loading):
         client_tools: Sequence[Tool] = (),
     ) -> Iterator[Event]:
         """Go on where a run stopped for approval; calls without a decision count as denied."""
-        state, waiting = self.do(lambda tx: self._standing(tx, ref))
+        state, waiting = self.do(lambda tx: self._standing(tx, ref, conversation))
         if not waiting:
             raise InvalidInputError(f"{state.name} waits for no approval.")
         known = {call.id for call in waiting}
@@ -158,16 +162,18 @@ class Turns(Loading):
         complete = [*decisions, *(Decision(c, approve=False) for c in known - decided)]
         return self._run(state, [], complete, max_steps, model, host, live, cancel, client_tools)
 
-    def pending(self, ref: str) -> list[ToolCall]:
+    def pending(self, ref: str, conversation: str | None = None) -> list[ToolCall]:
         """Return the calls that wait for a person's approval; empty if none do."""
+        return self.do(lambda tx: self._standing(tx, ref, conversation))[1]
 
-        return self.do(lambda tx: self._standing(tx, ref))[1]
-
-    def _standing(self, tx: Tx, ref: str) -> tuple[AgentState, list[ToolCall]]:
-        state = self._agent(tx, ref)
-        if not agents.is_waiting(tx, state.id):
+    def _standing(
+        self, tx: Tx, ref: str, conversation: str | None = None
+    ) -> tuple[AgentState, list[ToolCall]]:
+        state = self._thread(tx, ref, conversation)
+        if not agents.is_waiting(tx, state.thread_id):
             return state, []
-        return state, pending_calls(messages.window(tx, state.id, state.window_start))
+        seen = messages.window(tx, state.id, state.window_start, state.thread)
+        return state, pending_calls(seen)
 
     def cancel(self, run_id: str) -> bool:
         """End a run of this process at once; False if it is not running here."""
@@ -197,6 +203,7 @@ class Turns(Loading):
             Run(
                 agent_id=state.id,
                 model=chat.name,
+                conversation_id=None if state.thread == "own" else state.thread_id,
                 notebook=getattr(host, "notebook", None) or self.notebook,
             ),
         )
@@ -211,7 +218,7 @@ class Turns(Loading):
         loaded.tools = [*loaded.tools, *client_tools]
         with self._lock:
             self._running[journal.run.id] = switch
-            self._stepping.add(state.id)
+            self._stepping.add(state.thread_id)
         try:
             agent = self._load(state, settings, chat, journal, host, written, loaded)
             steps = agent.step(
@@ -229,7 +236,7 @@ class Turns(Loading):
         finally:
             with self._lock:
                 self._running.pop(journal.run.id, None)
-                self._stepping.discard(state.id)
+                self._stepping.discard(state.thread_id)
             journal.finish(0, Usage(), "error", "The run could not be started.")
 
     def _followed(self, agent_id: str, run_id: str, live: Live | None) -> Live:
@@ -250,7 +257,8 @@ class Turns(Loading):
         incoming: Sequence[Message],
         head: agents.Head,
     ) -> Loaded:
-        loaded = self._read(tx, state, settings, chat, head.seq)
+        known = head.seq if state.thread == "own" else None
+        loaded = self._read(tx, state, settings, chat, known)
         if head.waiting and incoming:
             names = ", ".join(call.name for call in pending_calls(loaded.window.messages))
             raise InvalidInputError(
@@ -328,7 +336,7 @@ class Turns(Loading):
         archive.follow(state.id)
         recall.follow(state.id)
 
-    def compact(self, ref: str) -> Message | None:
+    def compact(self, ref: str, conversation: str | None = None) -> Message | None:
         """Summarise the conversation now instead of when the window is full; None if it is too short.
 
         Raises
@@ -336,7 +344,7 @@ class Turns(Loading):
         AgentBusyError
             A run of the agent is going on.
         """
-        state = self.agent(ref)
+        state = self.do(lambda tx: self._thread(tx, ref, conversation))
         settings = AgentSettings.model_validate(state.settings)
         chat = self._open_model(state, settings)
         loaded = self.do(lambda tx: self._read(tx, state, settings, chat))
@@ -345,12 +353,13 @@ class Turns(Loading):
         summary = compactor.compact(loaded.window, room, Cancel(), agent_id=state.id, run_id=None)
         if summary is None:
             return None
-        begin = loaded.window.messages[0].seq
+        state.window_start, state.summary_id = loaded.window.messages[0].seq, summary.id
+        own = None if state.thread == "own" else state.thread_id
 
         def work(tx: Tx) -> Message:
-            agents.check_idle(tx, state.id)
-            agents.set_window(tx, state.id, begin, summary.id)
-            return messages.append(tx, state.id, [summary])[0]
+            agents.check_idle(tx, state.thread_id)
+            conversations.move_window(tx, state)
+            return messages.append(tx, state.id, [summary], conversation_id=own)[0]
 
         return self.do(work)
 
@@ -360,12 +369,20 @@ class Turns(Loading):
         """Return the name of the model that would answer now."""
         return self._model_name(self.agent(ref).model)
 
-    def history(self, ref: str, limit: int = 50, before: int | None = None) -> list[Message]:
-        """Return the newest *limit* messages (before seq *before*), oldest first."""
-        newest = self.do(
-            lambda tx: messages.page(tx, self._agent(tx, ref).id, before=before, limit=limit)
-        )
-        return newest[::-1]
+    def history(
+        self,
+        ref: str,
+        limit: int = 50,
+        before: int | None = None,
+        conversation: str | None = None,
+    ) -> list[Message]:
+        """Return the newest *limit* messages of a thread (before seq *before*), oldest first."""
+
+        def work(tx: Tx) -> list[Message]:
+            state = self._thread(tx, ref, conversation)
+            return messages.page(tx, state.id, before=before, limit=limit, thread=state.thread)
+
+        return self.do(work)[::-1]
 
     def runs(self, ref: str, limit: int = 50) -> list[Run]:
         """Return the newest runs, newest first."""
@@ -382,9 +399,9 @@ class Turns(Loading):
         """Return the steps of a run in order."""
         return self.do(lambda tx: runs.steps_of(tx, run_id))
 
-    def context(self, ref: str) -> ContextReport:
+    def context(self, ref: str, conversation: str | None = None) -> ContextReport:
         """Return what the model would see now, part by part, with the tokens each part takes."""
-        state = self.agent(ref)
+        state = self.do(lambda tx: self._thread(tx, ref, conversation))
         settings = AgentSettings.model_validate(state.settings)
         chat = self._open_model(state, settings)
         loaded = self.do(lambda tx: self._read(tx, state, settings, chat))

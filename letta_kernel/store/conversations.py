@@ -11,7 +11,7 @@ from typing import Literal
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
-from letta_kernel.records import Conversation, Inherited
+from letta_kernel.records import AgentState, Conversation, Inherited
 from letta_kernel.store import agents, indexes
 from letta_kernel.store.database import Tx
 from letta_kernel.store.rows import Table, Where
@@ -110,6 +110,12 @@ def set_window(tx: Tx, conversation_id: str, window_start: int, summary_id: str 
         "UPDATE conversations SET window_start = $2, summary_id = $3 WHERE id = $1",
         (conversation_id, window_start, summary_id),
     )
+
+
+def move_window(tx: Tx, state: AgentState) -> None:
+    """Write where the window of an agent, in the thread it is in, begins now."""
+    move = agents.set_window if state.thread == "own" else set_window
+    move(tx, state.thread_id, state.window_start, state.summary_id)
 
 
 def touch(tx: Tx, conversation_id: str, moment: datetime) -> None:

@@ -20,7 +20,11 @@ _MESSAGES = Table("messages", Message, json=("thinking",), parts={"tool_calls": 
 
 
 def append(
-    tx: Tx, agent_id: str, messages: Sequence[Message], first: int | None = None
+    tx: Tx,
+    agent_id: str,
+    messages: Sequence[Message],
+    first: int | None = None,
+    conversation_id: str | None = None,
 ) -> list[Message]:
     """Add *messages* to an agent's history, in this order.
 
@@ -28,6 +32,8 @@ def append(
     ----------
     first
         The number of the first one, where the writer has taken numbers already (`agents.begin`).
+    conversation_id
+        The conversation they belong to; None leaves it to what each of them says.
 
     Returns
     -------
@@ -44,8 +50,11 @@ def append(
         if row is None:
             raise NotFoundError(f"There is no agent {agent_id}.")
         first = int(row[0]) - len(messages)
+    given: dict[str, object] = {"agent_id": agent_id}
+    if conversation_id is not None:
+        given["conversation_id"] = conversation_id
     stored = [
-        _MESSAGES.as_stored(message.model_copy(update={"agent_id": agent_id, "seq": seq}))
+        _MESSAGES.as_stored(message.model_copy(update={**given, "seq": seq}))
         for seq, message in enumerate(messages, start=first)
     ]
     _MESSAGES.insert(tx, stored)
