@@ -12,16 +12,19 @@ import atexit
 import inspect
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from letta_kernel.display.live import bundle
+from letta_kernel.display.panels import memory_panel
 from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.errors import InvalidInputError, NotFoundError, Stopped, nearest
-from letta_kernel.listeners import agent_opened
+from letta_kernel.listeners import agent_opened, memory_shown
 from letta_kernel.messages import Event, Message, RunEnded, StepEnded
+from letta_kernel.models.tokens import count
 from letta_kernel.records import AgentState, Block, Passage, Tool
 from letta_kernel.records import Run as RunRecord
 from letta_kernel.service import AgentService, ContextReport
@@ -146,7 +149,7 @@ class Agent:
 
     @property
     def memory(self) -> MemoryView:
-        """Core memory: a mapping from label to block."""
+        """Core memory: a mapping from label to block; as a cell's result, the panel to edit it in."""
         return MemoryView(self)
 
     @property
@@ -265,6 +268,27 @@ class MemoryView:
     def __repr__(self) -> str:
         blocks = self._agent.service.blocks(self._agent.id)
         return "\n".join(f"{b.label} ({len(b.value):,}/{b.limit:,}): {b.value}" for b in blocks)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the blocks as they are now."""
+        blocks = self._agent.service.blocks(self._agent.id)
+        tokens = {block.label: count(block.value) for block in blocks}
+        return memory_panel(blocks, tokens)._repr_mimebundle_()
+
+    def _ipython_display_(self) -> None:
+        """Show the panel in which blocks are edited, where a notebook can."""
+        shell = _shell()
+        if shell is None or threading.current_thread() is not threading.main_thread():
+            print(repr(self))
+            return
+        if not any(show(self._agent.service, self._agent.state) for show in memory_shown):
+            shell.display_pub.publish(self._repr_mimebundle_())
+
+
+def _shell() -> Any:
+    """Return the running IPython shell, None outside of one; this room does not import IPython."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
 
 
 class _Functions:

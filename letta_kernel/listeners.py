@@ -14,3 +14,6 @@ if TYPE_CHECKING:
 
 agent_opened: list[Callable[[AgentService, AgentState, bool], None]] = []
 """Called when ``Agent(...)`` opened an agent, with True if it was made just now."""
+
+memory_shown: list[Callable[[AgentService, AgentState], bool]] = []
+"""Called when ``ada.memory`` is to be shown; True from one that has shown it."""

@@ -9,7 +9,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from letta_kernel import warm
-from letta_kernel.listeners import agent_opened
+from letta_kernel.listeners import agent_opened, memory_shown
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
@@ -121,6 +121,10 @@ class AgentMagics(Magics):
         """Take note of an agent that the Python interface opened."""
         self.session.opened(service, agent, made)
 
+    def show_memory(self, service: AgentService, agent: AgentState) -> bool:
+        """Show an agent's memory as a live panel in the cell that runs."""
+        return self.session.show_memory(service, agent)
+
     def complete(self, context: Any) -> dict[str, Any]:
         """Offer words for an ``%agent`` line (a completion matcher of IPython)."""
         before = context.text_until_cursor
@@ -145,6 +149,7 @@ def install(shell: Any) -> None:
     magics = shell._letta_magics = AgentMagics(shell)
     shell.register_magics(magics)
     agent_opened.append(magics.opened)
+    memory_shown.append(magics.show_memory)
     shell.events.register("post_run_cell", magics.after_cell)
     shell.input_transformers_cleanup.append(protect_lines)
     if shell.Completer is not None:

@@ -11,6 +11,7 @@ import queue
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from letta_kernel.display.deltas import Deltas
@@ -44,7 +45,7 @@ def bundle(snapshot: dict[str, Any]) -> dict[str, Any]:
     return {MIME: snapshot, "text/html": to_html(snapshot), "text/plain": to_text(snapshot)}
 
 
-class _FrontEnds:
+class FrontEnds:
     """What this kernel has learned about its front ends, over all its runs."""
 
     answered = False
@@ -52,10 +53,12 @@ class _FrontEnds:
 
     @classmethod
     def worth_a_widget(cls) -> bool:
+        """Is there a chance that one shows a widget?"""
         return cls.answered or cls.silent_runs < _SILENT_RUNS
 
     @classmethod
     def patience(cls) -> float:
+        """Return how many seconds to wait for one to say so."""
         if cls.answered:
             return _READY_KNOWN
         return _READY_SILENT if cls.silent_runs else _READY_FIRST
@@ -105,10 +108,15 @@ class Channel:
         self._last_wake = time.monotonic()
         self._wake.set()
 
-    def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
-        """Show *question* and wait for the answer, interruptibly; None where no front end answers."""
+    def ask(
+        self, question: dict[str, Any], over: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any] | None:
+        """Show *question* and wait for the answer, interruptibly.
+
+        None where no front end answers, and when *over* says that there is nothing to answer any more.
+        """
         while not self._settled.wait(0.05):
-            if not self._thread.is_alive():
+            if not self._thread.is_alive() or over():
                 return None
         if not self._ready:
             return None
@@ -121,7 +129,8 @@ class Channel:
                 try:
                     return self._answers.get(timeout=0.1)  # short: the stop button gets through
                 except queue.Empty:
-                    continue
+                    if over():
+                        return None
         finally:
             self._asked = None
             self.wake()
@@ -136,7 +145,7 @@ class Channel:
 
     def _show(self) -> None:
         try:
-            if _FrontEnds.worth_a_widget():
+            if FrontEnds.worth_a_widget():
                 self._open_widget()
             self._pub.publish({**self._view, **self._saved()}, metadata={}, transient=self._display)
             self._stream()
@@ -166,7 +175,7 @@ class Channel:
         self._pub.publish(data, metadata={}, transient=self._display, update=True)
 
     def _stream(self) -> None:
-        deadline = time.monotonic() + _FrontEnds.patience()
+        deadline = time.monotonic() + FrontEnds.patience()
         while not self._over:
             waits = self._by_widget and not self._ready
             self._wake.wait(max(deadline - time.monotonic(), 0.0) if waits else None)
@@ -176,7 +185,7 @@ class Channel:
                 return
             if self._by_widget and not self._ready and time.monotonic() >= deadline:
                 self._by_widget = False
-                _FrontEnds.silent_runs += 1
+                FrontEnds.silent_runs += 1
             if not self._by_widget:
                 self._settled.set()
                 data = self._saved()
@@ -224,7 +233,7 @@ class Channel:
             self._publish({**self._view, **self._saved()})
         self._send_changes()  # for the others, who would miss this number
         self._widget.send(self._deltas.whole())
-        self._ready = _FrontEnds.answered = True
+        self._ready = FrontEnds.answered = True
         self._settled.set()
 
     def _interrupt(self) -> None:

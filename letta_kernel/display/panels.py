@@ -35,9 +35,12 @@ def agents_table(agents: Sequence[AgentState], current: str | None = None) -> Pa
 
 
 def agent_card(
-    agent: AgentState, blocks: Sequence[Block] = (), facts: Mapping[str, object] | None = None
+    agent: AgentState,
+    blocks: Sequence[Block] = (),
+    facts: Mapping[str, object] | None = None,
+    tokens: Mapping[str, int] | None = None,
 ) -> Panel:
-    """Return one agent: its settings, more *facts* (label: value), and its memory blocks."""
+    """Return one agent: its settings, more *facts* (label: value), its memory blocks and their tokens."""
     lines: dict[str, object] = {
         "model": agent.model or "chosen each run",
         "description": agent.description,
@@ -63,7 +66,7 @@ def agent_card(
     html += el("table", el("tbody", *rows), look=style.TABLE)
     text = name + "".join(f"\n  {label}: {value}" for label, value in shown.items())
     card = Panel(html, text)
-    return stack(card, memory_panel(blocks)) if blocks else card
+    return stack(card, memory_panel(blocks, tokens)) if blocks else card
 
 
 def tools_table(
@@ -251,20 +254,23 @@ def messages_found(hits: Sequence[Any]) -> Panel:
     return table(["score", "when", "who", "what"], rows, empty="No messages found.")
 
 
-def memory_panel(blocks: Sequence[Block]) -> Panel:
-    """Return memory blocks with their fill bars."""
+def memory_panel(blocks: Sequence[Block], tokens: Mapping[str, int] | None = None) -> Panel:
+    """Return memory blocks with their fill bars; *tokens* says how many each label's text takes."""
     if not blocks:
         return table([], [], empty="No memory blocks.")
-    return stack(*(block_panel(block) for block in blocks))
+    return stack(*(block_panel(b, tokens=(tokens or {}).get(b.label)) for b in blocks))
 
 
-def block_panel(block: Block, versions: Sequence[BlockVersion] = ()) -> Panel:
+def block_panel(
+    block: Block, versions: Sequence[BlockVersion] = (), *, tokens: int | None = None
+) -> Panel:
     """Return one block: label, fill bar, value, and the diffs of *versions* (oldest first)."""
     share = min(len(block.value) / max(block.limit, 1), 1.0)
     colour = style.RED if share > 0.95 else style.AMBER if share > 0.8 else style.VIOLET
     label, description = one_line(block.label, 80), one_line(block.description, 300)
-    parts = [f"{len(block.value):,} of {block.limit:,} characters", f"v{block.version}"]
-    figures = " · ".join(parts + ["read only"] * block.read_only)
+    parts = [f"{len(block.value):,} of {block.limit:,} characters"]
+    parts += [words.count(tokens, "token")] if tokens is not None else []
+    figures = " · ".join([*parts, f"v{block.version}"] + ["read only"] * block.read_only)
     html = [
         el(
             "div",

@@ -10,6 +10,10 @@ from letta_kernel.display import style, words
 from letta_kernel.display.clean import ROOT_CLASSES, esc, one_line
 from letta_kernel.display.style import el
 
+PANEL_MIME = "application/vnd.letta.panel.v1+json"
+"""Says to the JupyterLab extension what the HTML beside it is: a table filters and sorts there, a memory
+panel is shown live while its widget lives."""
+
 _LONGEST_CELL = 300
 _MOST_ROWS = 500
 _WIDEST_COLUMN = 60  # characters, in text
@@ -21,14 +25,16 @@ class Panel:
     def __init__(self, html: str, text: str) -> None:
         self.inner = html
         self.text = text
+        self.mime: dict[str, Any] | None = None  # what it is, for the JupyterLab extension
 
     @property
     def html(self) -> str:
         """The whole panel, ready to be shown."""
         return el("div", self.inner, look=style.ROOT, **{"class": f"letta-panel {ROOT_CLASSES}"})
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": self.text}
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        known = {PANEL_MIME: self.mime} if self.mime is not None else {}
+        return {**known, "text/html": self.html, "text/plain": self.text}
 
     def __str__(self) -> str:
         return self.text
@@ -39,7 +45,9 @@ class Panel:
 
 def stack(*panels: Panel) -> Panel:
     """Return several panels as one, below each other."""
-    return Panel("".join(p.inner for p in panels), "\n\n".join(p.text for p in panels))
+    made = Panel("".join(p.inner for p in panels), "\n\n".join(p.text for p in panels))
+    made.mime = next((p.mime for p in panels if p.mime is not None), None)
+    return made
 
 
 def note(text: str, level: str = "info") -> Panel:
@@ -105,7 +113,9 @@ def table(
     html = el("div", grid, look="overflow-x:auto")
     html += el("div", more, look=style.QUIET) if more else ""
     text = _text_table(columns, made, right) + (f"\n{more}" if more else "")
-    return _with_title(title, Panel(html, text))
+    panel = _with_title(title, Panel(html, text))
+    panel.mime = {"version": 1, "kind": "table"}
+    return panel
 
 
 def _look(right: bool) -> str:

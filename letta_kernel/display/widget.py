@@ -1,4 +1,4 @@
-"""The widget of a live view: one comm to every open front end, in both directions."""
+"""The widgets of live views: one comm to every open front end, in both directions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ VIEW_MIME = "application/vnd.jupyter.widget-view+json"
 class LiveWidget:
     """A widget that shows what it is sent; what front ends say is handed to *receive*.
 
-    *receive* is called on whichever thread the kernel reads messages, so it may only note what came.
+    Parameters
+    ----------
+    receive
+        Called on whichever thread the kernel reads messages, so it may only note what came.
+    kind
+        Which of the ES modules beside this one draws it: ``run`` or ``memory``.
 
     Raises
     ------
@@ -22,10 +27,10 @@ class LiveWidget:
         The widget packages are not installed.
     """
 
-    def __init__(self, receive: Callable[[dict[str, Any]], None]) -> None:
-        self._widget = _widget_class()()
+    def __init__(self, receive: Callable[[dict[str, Any]], None], kind: str = "run") -> None:
+        self._widget = _widget_class(kind)()
         self._widget.on_msg(lambda _widget, content, _buffers: receive(content))
-        _answer_while_busy(self._widget.comm)
+        answer_while_busy(self._widget.comm)
 
     @property
     def bundle(self) -> dict[str, Any]:
@@ -45,23 +50,23 @@ class LiveWidget:
             layout.close()
 
 
-@lru_cache(maxsize=1)
-def _widget_class() -> type[Any]:
+@lru_cache(maxsize=2)
+def _widget_class(kind: str) -> type[Any]:
     import anywidget
 
     static = files("letta_kernel.display") / "static"
     return type(
-        "RunWidget",
+        f"{kind.capitalize()}Widget",
         (anywidget.AnyWidget,),
         {
             "__module__": __name__,
-            "_esm": (static / "run.js").read_text(encoding="utf-8"),
-            "_css": (static / "run.css").read_text(encoding="utf-8"),
+            "_esm": (static / f"{kind}.js").read_text(encoding="utf-8"),
+            "_css": (static / f"{kind}.css").read_text(encoding="utf-8"),
         },
     )
 
 
-def _answer_while_busy(comm: Any) -> None:
+def answer_while_busy(comm: Any) -> None:
     """Let clicks reach the kernel while the cell runs.
 
     Front ends send them on a subshell, but ipykernel 7.4 hands messages of a comm to the shell that

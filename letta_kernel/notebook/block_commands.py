@@ -1,4 +1,4 @@
-"""``%agent memory``: the blocks, their versions, and what may be done with one."""
+"""``%agent memory``: the panel of all blocks, one block, its versions, and what may be done with one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from letta_kernel.display import panels
 from letta_kernel.display.tables import Panel
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import LOCAL_USER
+from letta_kernel.models.tokens import count
 from letta_kernel.notebook.commands import YES, confirmed
 from letta_kernel.notebook.line import Argument, Arguments, Option
+from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.registry import AGENT, command
 from letta_kernel.notebook.tool_commands import is_on
 from letta_kernel.records import AgentState, BlockVersion
@@ -42,8 +44,8 @@ _PROPERTIES = ("limit", "read_only", "description")
     ),
     summary="the memory blocks; show one, write it, undo, compare, share, delete",
 )
-def memory(session: Session, given: Arguments) -> Panel | str:
-    """Show all blocks, or do something with one."""
+def memory(session: Session, given: Arguments) -> Panel | str | None:
+    """Show all blocks live, or do something with one."""
     agent = session.agent(given.option("agent"))
     label, value = given.get("label"), given.get("value")
     actions = [name for name in _ACTIONS if given.option(name)]
@@ -53,7 +55,8 @@ def memory(session: Session, given: Arguments) -> Panel | str:
     if label is None:
         if actions or changes:
             raise InvalidInputError("Which block? %agent memory LABEL and the option.")
-        return panels.memory_panel(session.service.blocks(agent.id))
+        show_memory(session.shell, session.service, agent)
+        return None
     if len(actions) + bool(changes) + (value is not None) > 1:
         raise InvalidInputError(
             "One thing at a time. (A text that holds such options is written after -- .)"
@@ -94,9 +97,9 @@ def _act(session: Session, agent: AgentState, label: str, action: str, given: Ar
 
 
 def _block(session: Session, agent: AgentState, label: str) -> Panel:
-    return panels.block_panel(
-        session.service.block(agent.id, label), _versions(session, agent, label)
-    )
+    block = session.service.block(agent.id, label)
+    versions = _versions(session, agent, label)
+    return panels.block_panel(block, versions, tokens=count(block.value))
 
 
 def _versions(session: Session, agent: AgentState, label: str) -> list[BlockVersion]:

@@ -11,6 +11,7 @@ from letta_kernel.display import panels
 from letta_kernel.display.tables import Panel, table
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.messages import ToolCall
+from letta_kernel.models.tokens import count
 from letta_kernel.notebook.line import Argument, Arguments, Option
 from letta_kernel.notebook.registry import (
     AGENT,
@@ -95,7 +96,9 @@ def show(session: Session, given: Arguments) -> Any:
         "settings": ", ".join(f"{key}={value}" for key, value in shown(agent.settings).items()),
         "project": str(session.home),
     }
-    return panels.agent_card(agent, service.blocks(agent.id), facts)
+    blocks = service.blocks(agent.id)
+    tokens = {block.label: count(block.value) for block in blocks}
+    return panels.agent_card(agent, blocks, facts, tokens)
 
 
 @command(

@@ -29,6 +29,7 @@ from letta_kernel.notebook.fill import fill
 from letta_kernel.notebook.functions import Functions
 from letta_kernel.notebook.host import NotebookHost
 from letta_kernel.notebook.line import Argument, Option, parse
+from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.quiet import AgentError, Stopped, details, say, show
 from letta_kernel.notebook.timers import Timers
 from letta_kernel.records import AgentState
@@ -173,6 +174,11 @@ class Session:
             self.functions.give_to(agent.id)
         if self.current() is None:
             self.choose(agent)
+
+    def show_memory(self, service: AgentService, agent: AgentState) -> bool:
+        """Show an agent's memory where this shell shows things; always True."""
+        show_memory(self.shell, service, agent)
+        return True
 
     def forget(self, agent: AgentState) -> None:
         """Talk to nobody if *agent* was the current one."""

@@ -1,0 +1,59 @@
+"""Shows an agent's memory in a cell: the live panel where a page can show it, else its saved form."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+from letta_kernel.display.memory import MemoryPanel, refresh_all, static_panel
+from letta_kernel.display.tables import Panel
+from letta_kernel.messages import Event, MemoryChanged
+from letta_kernel.notebook import desk
+from letta_kernel.notebook.quiet import show
+from letta_kernel.records import AgentState
+from letta_kernel.service import AgentService
+
+_VSCODE = "__vsc_ipynb_file__"  # in the namespace of its kernels
+
+
+def show_memory(shell: Any, service: AgentService, agent: AgentState) -> None:
+    """Put the memory panel of *agent* into the cell that runs.
+
+    A program that runs the notebook, a terminal and VS Code, which does not keep the saved form of a
+    widget, get the blocks as they are now.
+    """
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None or not getattr(kernel, "_allow_stdin", True) or _VSCODE in shell.user_ns:
+        show(shell, memory_now(service, agent))
+        return
+    if _follow not in service.followers:
+        service.followers.append(_follow)
+    ask = functools.partial(desk.answer, service)
+    stamp = functools.partial(_stamp, service.database.path)
+    MemoryPanel(shell, agent.id, agent.name, ask, stamp).show()
+
+
+def memory_now(service: AgentService, agent: AgentState) -> Panel:
+    """Return the blocks of *agent* as they are now, with their tokens."""
+    return static_panel(desk.answer(service, "blocks", {"agent": agent.id}), agent.name)
+
+
+def _follow(agent_id: str, run_id: str, event: Event) -> None:
+    """Let the open panels show at once what a run of this process has just written."""
+    if isinstance(event, MemoryChanged):
+        refresh_all()
+
+
+def _stamp(database: Path) -> tuple[object, ...]:
+    """Return what differs once any process has written: each commit grows one of the two files."""
+    found: list[object] = []
+    for path in (database, database.with_name(database.name + ".wal")):
+        try:
+            stat = os.stat(path)
+        except OSError:  # the log is not there between two openings
+            found.append(None)
+        else:
+            found.append((stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
