@@ -18,13 +18,17 @@ _STEPS = Table("steps", Step, json=("retrieved", "tool_stats"))
 
 @dataclass(frozen=True, slots=True)
 class ToolStats:
-    """How an agent's calls of one tool went; ``seconds`` is the sum over all calls."""
+    """How an agent's calls of one tool went; ``seconds`` is the sum over all calls.
+
+    ``failing`` says that the newest call ended with an error.
+    """
 
     name: str
     calls: int
     failures: int
     seconds: float
     last_error: str | None
+    failing: bool = False
 
 
 def start(tx: Tx, run: Run, fence: int | None = None) -> Run:
@@ -120,6 +124,7 @@ def tool_stats(tx: Tx, agent_id: str) -> dict[str, ToolStats]:
                 old.failures + failed,
                 old.seconds + (call.get("seconds") or 0.0),
                 (call.get("error") or call["status"]) if failed else old.last_error,
+                call.get("status") == "error",
             )
     return dict(sorted(found.items(), key=lambda item: (-item[1].calls, item[0])))
 

@@ -82,6 +82,8 @@ def test_statistics_of_tools(database: Database, ada: AgentState) -> None:
     for number, stats in enumerate(calls):
         step = Step(run_id=run.id, agent_id=ada.id, number=number, tool_stats=stats)
         database.run(lambda tx, step=step: runs.add_step(tx, step))  # type: ignore[misc]
+        if number == 2:
+            assert database.run(lambda tx: runs.tool_stats(tx, ada.id))["f"].failing
     stats = database.run(lambda tx: runs.tool_stats(tx, ada.id))
     assert list(stats) == ["f", "g"]
     assert stats["f"] == runs.ToolStats("f", 3, 1, 1.75, "ValueError: bad")
