@@ -151,18 +151,45 @@ class Archive:
         InvalidInputError
             A date, zone, page or match that makes no sense.
         """
+        return self.search_owners(
+            [agent_id, *self.attached(agent_id)],
+            query,
+            tags=tags,
+            match=match,
+            top_k=top_k,
+            page=page,
+            start=start,
+            end=end,
+            timezone=timezone,
+        )
+
+    def search_owners(
+        self,
+        owners: Sequence[str],
+        query: str,
+        *,
+        tags: Sequence[str] | None = None,
+        match: Literal["any", "all"] = "any",
+        top_k: int = 10,
+        page: int = 0,
+        start: dates.Moment = None,
+        end: dates.Moment = None,
+        timezone: str | tzinfo | None = None,
+    ) -> list[Hit]:
+        """Do what `search` does with the passages of exactly these agents and archives."""
         if match not in ("any", "all"):
             raise InvalidInputError(f"Tags match 'any' or 'all', not {match!r}.")
         if page < 0 or top_k < 0:
             raise InvalidInputError("A page and a number of results cannot be negative.")
         first, last = dates.span(start, end, timezone)
         top_k = min(top_k, MOST_HITS)
-        owners = [agent_id, *self.attached(agent_id)]
+        if not owners:
+            return []
         if not query.strip():
             return self._newest(owners, tags, match, first, last, top_k, page)
         allow = Filter(tuple(tags or ()), match, first, last)
         if len(owners) == 1:
-            found = self._engine.search(agent_id, query, allow, limit=top_k, offset=page * top_k)
+            found = self._engine.search(owners[0], query, allow, limit=top_k, offset=page * top_k)
         else:
             most = top_k * (page + 1)
             each = [self._engine.search(one, query, allow, limit=most) for one in owners]

@@ -1,0 +1,153 @@
+"""Identities: who agents and blocks belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
+from letta_kernel.records import Identity
+from letta_kernel.service.base import ServiceBase
+from letta_kernel.store import identities
+from letta_kernel.store.database import Tx
+from letta_kernel.store.identities import Kind
+
+_KINDS: tuple[Kind, ...] = ("agent", "block")
+
+
+class Identities(ServiceBase):
+    """The part of the service that deals with identities; each is named by its id or key."""
+
+    def save_identity(
+        self,
+        key: str,
+        name: str,
+        *,
+        identity_type: str = "user",
+        properties: Sequence[dict[str, Any]] = (),
+        agents: Sequence[str] = (),
+        blocks: Sequence[str] = (),
+        replace: bool = False,
+    ) -> Identity:
+        """Make an identity with a key of the caller's own, attached to *agents* and *blocks*.
+
+        Raises
+        ------
+        ConflictError
+            The key is taken, and *replace* was not asked for.
+        """
+
+        def work(tx: Tx) -> Identity:
+            known = identities.find(tx, key)
+            if known is not None and not replace:
+                raise ConflictError(
+                    f"There is an identity with the identifier_key {key!r} already: update that one,"
+                    " or choose another key."
+                )
+            made = Identity(
+                identifier_key=_filled("identifier_key", key),
+                name=_filled("name", name),
+                identity_type=identity_type,  # type: ignore[arg-type]
+                properties=list(properties),
+            )
+            if known is not None:
+                made = made.model_copy(update={"id": known.id, "created_at": known.created_at})
+            identities.save(tx, made)
+            self._connect(tx, made.id, agents, blocks)
+            return made
+
+        return self.do(work)
+
+    def identities(self, **filters: Any) -> list[Identity]:
+        """Return identities, oldest first; filters are name, key, identity_type, owned."""
+        return self.do(lambda tx: identities.list_all(tx, **filters))
+
+    def identity(self, ref: str) -> Identity:
+        """Return one identity; `NotFoundError` if there is none."""
+        return self.do(lambda tx: self._identity(tx, ref))
+
+    def update_identity(
+        self,
+        ref: str,
+        *,
+        agents: Sequence[str] | None = None,
+        blocks: Sequence[str] | None = None,
+        **changes: Any,
+    ) -> Identity:
+        """Change identifier_key, name, identity_type or properties; *agents* and *blocks* replace."""
+
+        def work(tx: Tx) -> Identity:
+            found = self._identity(tx, ref)
+            for field in ("identifier_key", "name"):
+                if field in changes:
+                    _filled(field, changes[field])
+            changed = Identity.model_validate({**found.model_dump(), **changes})
+            identities.save(tx, changed)
+            for kind, wanted in zip(_KINDS, (agents, blocks), strict=True):
+                if wanted is not None:
+                    for owner in identities.owned(tx, kind, found.id):
+                        identities.detach(tx, kind, owner, found.id)
+            self._connect(tx, found.id, agents or (), blocks or ())
+            return changed
+
+        return self.do(work)
+
+    def set_identity_properties(self, ref: str, properties: Sequence[dict[str, Any]]) -> Identity:
+        """Set properties by their keys; those with other keys stay."""
+
+        def work(tx: Tx) -> Identity:
+            found = self._identity(tx, ref)
+            merged = {one["key"]: one for one in [*found.properties, *properties]}
+            changed = found.model_copy(update={"properties": list(merged.values())})
+            return identities.save(tx, changed)
+
+        return self.do(work)
+
+    def delete_identity(self, ref: str) -> None:
+        """Delete an identity; the agents and blocks stay."""
+        self.do(lambda tx: identities.delete(tx, self._identity(tx, ref).id))
+
+    def identity_owns(self, ref: str, kind: Kind) -> list[str]:
+        """Return the ids of the agents or blocks of an identity."""
+        return self.do(lambda tx: identities.owned(tx, kind, self._identity(tx, ref).id))
+
+    def attach_identity(self, kind: Kind, owner: str, ref: str) -> None:
+        """Say that an agent or block belongs to an identity."""
+
+        def work(tx: Tx) -> None:
+            found = self._identity(tx, ref)
+            owner_id = self._agent(tx, owner).id if kind == "agent" else owner
+            identities.attach(tx, kind, owner_id, found.id)
+
+        self.do(work)
+
+    def detach_identity(self, kind: Kind, owner: str, ref: str) -> None:
+        """Say that an agent or block does not belong to an identity any more."""
+
+        def work(tx: Tx) -> None:
+            found = self._identity(tx, ref)
+            owner_id = self._agent(tx, owner).id if kind == "agent" else owner
+            if owner_id not in identities.owned(tx, kind, found.id):
+                raise NotFoundError(f"The identity {found.name!r} has no {kind} {owner!r}.")
+            identities.detach(tx, kind, owner_id, found.id)
+
+        self.do(work)
+
+    @staticmethod
+    def _connect(tx: Tx, identity_id: str, agents: Sequence[str], blocks: Sequence[str]) -> None:
+        for kind, owners in zip(_KINDS, (agents, blocks), strict=True):
+            for owner in owners:
+                identities.attach(tx, kind, owner, identity_id)
+
+    @staticmethod
+    def _identity(tx: Tx, ref: str) -> Identity:
+        found = identities.get(tx, ref) or identities.find(tx, ref)
+        if found is None:
+            raise NotFoundError(f"There is no identity {ref!r}.")
+        return found
+
+
+def _filled(field: str, text: str) -> str:
+    if not isinstance(text, str) or not text.strip() or len(text) > 500:
+        raise InvalidInputError(f"{field}: an identity needs one, of at most 500 characters.")
+    return text
