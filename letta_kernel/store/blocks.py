@@ -7,12 +7,15 @@ the strength of a version number notices it. ``shown`` says which version's text
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import Block, BlockVersion
 from letta_kernel.store.database import Tx
 from letta_kernel.store.problems import Conflict
-from letta_kernel.store.rows import Table, clean_text
+from letta_kernel.store.rows import Table, Where, clean_text
 
 _BLOCKS = Table("blocks", Block, json=("metadata",))
 _VERSIONS = Table("block_versions", BlockVersion)
@@ -57,6 +60,78 @@ def list_all(tx: Tx, *, label: str | None = None, limit: int | None = None) -> l
         "WHERE ($1::text IS NULL OR label = $1) ORDER BY created_at, id LIMIT $2::bigint",
         (label, limit),
     )
+
+
+def get_many(tx: Tx, block_ids: Sequence[str]) -> list[Block]:
+    """Return the blocks of these ids that exist, in the order of *block_ids*."""
+    found = _BLOCKS.select(tx, "WHERE id = ANY($1::text[])", (list(block_ids),))
+    by_id = {block.id: block for block in found}
+    return [by_id[block_id] for block_id in block_ids if block_id in by_id]
+
+
+def ids(
+    tx: Tx,
+    *,
+    label: str | None = None,
+    label_text: str | None = None,
+    description_text: str | None = None,
+    value_text: str | None = None,
+    tags: Sequence[str] | None = None,
+    match: Literal["any", "all"] = "any",
+    identity_id: str | None = None,
+    identity_keys: Sequence[str] | None = None,
+    agents_equal: Sequence[int] | None = None,
+    agents_over: int | None = None,
+    agents_under: int | None = None,
+    newest_first: bool = False,
+) -> list[str]:
+    """Return the ids of blocks in the order in which they were made.
+
+    Parameters
+    ----------
+    label
+        Only blocks of this label.
+    label_text, description_text, value_text
+        Only blocks in whose label, description or text this occurs, in any case.
+    tags, match
+        Only blocks with any, or all, of these tags.
+    identity_id, identity_keys
+        Only blocks of this identity, or of identities with any of these keys.
+    agents_equal, agents_over, agents_under
+        Only blocks that so many agents have: one of these numbers, more than, fewer than.
+    newest_first
+        The other way round.
+    """
+    where = Where()
+    if label is not None:
+        where.add("label = {}", label)
+    for column, text in (
+        ("label", label_text),
+        ("description", description_text),
+        ("value", value_text),
+    ):
+        if text:
+            where.add(f"position({{}} IN lower({column})) > 0", text.lower())
+    if tags:
+        where.add("tags && {}::text[]" if match == "any" else "tags @> {}::text[]", list(tags))
+    of_identity = "id IN (SELECT block_id FROM block_identities b JOIN identities i"
+    if identity_id is not None:
+        where.add(f"{of_identity} ON i.id = b.identity_id WHERE i.id = {{}})", identity_id)
+    if identity_keys is not None:
+        where.add(
+            f"{of_identity} ON i.id = b.identity_id WHERE i.identifier_key = ANY({{}}::text[]))",
+            list(identity_keys),
+        )
+    agents = "(SELECT count(*) FROM agent_blocks a WHERE a.block_id = blocks.id)"
+    if agents_equal is not None:
+        where.add(f"{agents} = ANY({{}}::bigint[])", list(agents_equal))
+    if agents_over is not None:
+        where.add(f"{agents} > {{}}", agents_over)
+    if agents_under is not None:
+        where.add(f"{agents} < {{}}", agents_under)
+    way = "DESC" if newest_first else "ASC"
+    sql = f"SELECT id FROM blocks {where} ORDER BY created_at {way}, id {way}"
+    return [str(row[0]) for row in tx.query(sql, where.params)]
 
 
 def find(tx: Tx, agent_id: str, label: str) -> Block | None:

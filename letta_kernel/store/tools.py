@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import Tool
@@ -62,6 +64,44 @@ def list_all(
         where.beyond("tools", "name", ">", after)
     tail = f"{where} ORDER BY name, id LIMIT {where.place(limit)}::bigint"
     return _TOOLS.select(tx, tail, where.params)
+
+
+def get_many(tx: Tx, tool_ids: Sequence[str]) -> list[Tool]:
+    """Return the tools of these ids that exist, in the order of *tool_ids*."""
+    found = _TOOLS.select(tx, "WHERE id = ANY($1::text[])", (list(tool_ids),))
+    by_id = {tool.id: tool for tool in found}
+    return [by_id[tool_id] for tool_id in tool_ids if tool_id in by_id]
+
+
+def ids(
+    tx: Tx,
+    *,
+    names: Sequence[str] | None = None,
+    among: Sequence[str] | None = None,
+    text: str | None = None,
+    newest_first: bool = False,
+) -> list[tuple[str, str, str]]:
+    """Return the id, kind and name of tools in the order in which they were made.
+
+    Parameters
+    ----------
+    names, among
+        Only tools with one of these names, or one of these ids.
+    text
+        Only tools in whose name this occurs, in any case.
+    newest_first
+        The other way round.
+    """
+    where = Where()
+    if names is not None:
+        where.add("name = ANY({}::text[])", list(names))
+    if among is not None:
+        where.add("id = ANY({}::text[])", list(among))
+    if text:
+        where.add("position({} IN lower(name)) > 0", text.lower())
+    way = "DESC" if newest_first else "ASC"
+    sql = f"SELECT id, kind, name FROM tools {where} ORDER BY created_at {way}, id {way}"
+    return [(str(row[0]), str(row[1]), str(row[2])) for row in tx.query(sql, where.params)]
 
 
 def of_agent(tx: Tx, agent_id: str) -> list[Tool]:
