@@ -104,7 +104,7 @@ function grouped(value: number): string {
 }
 
 /** Arguments as one short line: `city="Paris", days=3`. */
-export function argumentsLine(call: IToolCall, limit = 88): string {
+export function argumentsLine(call: Pick<IToolCall, 'arguments'>, limit = 88): string {
   const line =
     typeof call.arguments === 'string'
       ? call.arguments

@@ -1,7 +1,197 @@
 // The plugins of the side panel "Agents".
 
-import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import {
+  ILayoutRestorer,
+  type JupyterFrontEnd,
+  type JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
+import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
+import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { IStateDB } from '@jupyterlab/statedb';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import type { CommandRegistry } from '@lumino/commands';
+import type { PartialJSONObject } from '@lumino/coreutils';
+import { Menu } from '@lumino/widgets';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [];
+import { IBridge } from '../bridge';
+import type { Trans } from '../words';
+import { Actions } from './actions';
+import { hostsOf } from './drawing';
+import { agentIcon } from './icon';
+import type { IRemembered } from './model/panel';
+import { PanelModel } from './model/panel';
+import type { IAgent } from './model/records';
+import { AgentsPanel, PANEL_ID } from './panel';
+
+const STATE_KEY = 'letta-kernel:agents-panel';
+const CATEGORY = 'Agents';
+const RANK = 600;
+
+/** Ids of the panel's commands; those about an agent take its id as `agent`, else the chosen one. */
+export const COMMANDS = {
+  open: 'letta-kernel:open-agents-panel',
+  create: 'letta-kernel:new-agent',
+  import: 'letta-kernel:import-agent',
+  duplicate: 'letta-kernel:duplicate-agent',
+  rename: 'letta-kernel:rename-agent',
+  model: 'letta-kernel:change-agent-model',
+  export: 'letta-kernel:export-agent',
+  remove: 'letta-kernel:delete-agent',
+  showCell: 'letta-kernel:show-cell'
+} as const;
+
+const agentsPanel: JupyterFrontEndPlugin<void> = {
+  id: 'letta-kernel:agents-panel',
+  description: 'A side panel with the agents of the project behind the notebook in front.',
+  autoStart: true,
+  requires: [IBridge, IRenderMimeRegistry],
+  optional: [
+    INotebookTracker,
+    ILayoutRestorer,
+    IStateDB,
+    ICommandPalette,
+    ITranslator,
+    IEditorLanguageRegistry
+  ],
+  activate: (
+    app: JupyterFrontEnd,
+    bridge: IBridge,
+    rendermime: IRenderMimeRegistry,
+    notebooks: INotebookTracker | null,
+    restorer: ILayoutRestorer | null,
+    state: IStateDB | null,
+    palette: ICommandPalette | null,
+    translator: ITranslator | null,
+    languages: IEditorLanguageRegistry | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load('letta-kernel');
+    const model = new PanelModel(bridge);
+    const actions = new Actions(model, app.commands, trans);
+    addCommands(app, model, actions, notebooks, trans);
+    const menu = agentMenu(app.commands);
+    const panel = new AgentsPanel({
+      model,
+      actions,
+      trans,
+      hosts: hostsOf(rendermime, languages),
+      onMenu: (_, below) => {
+        const { left, bottom } = below.getBoundingClientRect();
+        menu.open(left, bottom);
+      }
+    });
+    app.shell.add(panel, 'right', { rank: RANK, type: 'Agents' });
+    restorer?.add(panel, PANEL_ID);
+    for (const command of Object.values(COMMANDS)) {
+      if (command !== COMMANDS.showCell) {
+        palette?.addItem({ command, category: trans.__(CATEGORY) });
+      }
+    }
+    if (state) {
+      void remember(model, state);
+    }
+  }
+};
+
+/** Take up where the last session ended, and keep what is chosen from then on. */
+async function remember(model: PanelModel, state: IStateDB): Promise<void> {
+  const kept = await state.fetch(STATE_KEY).catch(() => undefined);
+  if (typeof kept === 'object' && kept !== null) {
+    model.restore(kept as Partial<IRemembered>);
+  }
+  let saved = JSON.stringify(model.remembered);
+  model.changed.connect(() => {
+    const now = JSON.stringify(model.remembered);
+    if (now !== saved) {
+      saved = now;
+      void state.save(STATE_KEY, JSON.parse(now) as PartialJSONObject);
+    }
+  });
+}
+
+function addCommands(
+  app: JupyterFrontEnd,
+  model: PanelModel,
+  actions: Actions,
+  notebooks: INotebookTracker | null,
+  trans: Trans
+): void {
+  const { commands, shell } = app;
+  const ready = () => model.bridge.state === 'ready';
+  const meant = (id: unknown): IAgent | null =>
+    typeof id === 'string'
+      ? (model.agents.find(agent => agent.id === id || agent.name === id) ?? null)
+      : model.agent;
+  const about = (id: string, label: string, act: (agent: IAgent) => Promise<void>) =>
+    commands.addCommand(id, {
+      label,
+      isEnabled: args => ready() && meant(args.agent) !== null,
+      execute: async args => {
+        const agent = meant(args.agent);
+        if (agent) {
+          await act(agent);
+        }
+      }
+    });
+  commands.addCommand(COMMANDS.open, {
+    label: trans.__('Show the Agents Panel'),
+    icon: agentIcon,
+    execute: () => shell.activateById(PANEL_ID)
+  });
+  commands.addCommand(COMMANDS.create, {
+    label: trans.__('New Agent…'),
+    isEnabled: ready,
+    execute: () => actions.create()
+  });
+  commands.addCommand(COMMANDS.import, {
+    label: trans.__('Import an Agent…'),
+    isEnabled: ready,
+    execute: () => actions.import()
+  });
+  about(COMMANDS.duplicate, trans.__('Duplicate Agent…'), agent => actions.duplicate(agent));
+  about(COMMANDS.rename, trans.__('Rename Agent…'), agent => actions.rename(agent));
+  about(COMMANDS.model, trans.__('Change the Model of the Agent…'), a => actions.changeModel(a));
+  about(COMMANDS.export, trans.__('Export Agent'), agent => actions.export(agent));
+  about(COMMANDS.remove, trans.__('Delete Agent…'), agent => actions.remove(agent));
+  commands.addCommand(COMMANDS.showCell, {
+    label: trans.__('Show a Cell'),
+    execute: async ({ path, cell }) => {
+      let panel = notebooks?.find(({ context }) => context.path === path) ?? null;
+      if (!panel && typeof path === 'string' && path) {
+        panel = (await commands.execute('docmanager:open', { path })) as NotebookPanel | null;
+        await panel?.revealed;
+      }
+      return showCell(app, panel ?? model.bridge.panel, cell);
+    }
+  });
+}
+
+/** Bring a cell onto the screen; false if it is not there. */
+async function showCell(app: JupyterFrontEnd, panel: NotebookPanel | null, cell: unknown) {
+  const notebook = panel?.content;
+  const index = notebook?.widgets.findIndex(({ model }) => model.id === cell) ?? -1;
+  if (!panel || !notebook || index < 0) {
+    return false;
+  }
+  app.shell.activateById(panel.id);
+  notebook.deselectAll();
+  notebook.activeCellIndex = index;
+  notebook.mode = 'command';
+  await notebook.scrollToItem(index, 'smart');
+  return true;
+}
+
+function agentMenu(commands: CommandRegistry): Menu {
+  const menu = new Menu({ commands });
+  for (const command of [COMMANDS.rename, COMMANDS.model, COMMANDS.duplicate, COMMANDS.export]) {
+    menu.addItem({ command });
+  }
+  menu.addItem({ type: 'separator' });
+  menu.addItem({ command: COMMANDS.remove });
+  return menu;
+}
+
+const plugins: JupyterFrontEndPlugin<unknown>[] = [agentsPanel];
 
 export default plugins;

@@ -1,0 +1,207 @@
+// The agents of the project, and the parts of the chosen one.
+
+import { caretDownIcon, caretRightIcon, ellipsesIcon } from '@jupyterlab/ui-components';
+import * as React from 'react';
+
+import type { Trans } from '../words';
+import { ArchiveSection } from './archive';
+import { ChatSection } from './chat';
+import { ContextSection } from './context';
+import { MemorySection } from './memory';
+import { MessagesSection } from './messages';
+import type { AgentModel, PanelModel, Section } from './model/panel';
+import { SECTIONS } from './model/panel';
+import type { AgentStatus, IAgent } from './model/records';
+import { RunsSection } from './runs';
+import { ToolsSection } from './tools';
+import { Guard, IconButton, usePanel } from './ui';
+
+const SIGNS: Record<AgentStatus, string> = { idle: '○', running: '◐', waiting: '◇' };
+
+function stateWord(state: AgentStatus, trans: Trans): string {
+  switch (state) {
+    case 'running':
+      return trans.__('running');
+    case 'waiting':
+      return trans.__('waits for approval');
+    default:
+      return trans.__('idle');
+  }
+}
+
+function sectionTitle(section: Section, trans: Trans): string {
+  switch (section) {
+    case 'chat':
+      return trans.__('Chat');
+    case 'memory':
+      return trans.__('Memory');
+    case 'context':
+      return trans.__('Context window');
+    case 'tools':
+      return trans.__('Tools');
+    case 'archive':
+      return trans.__('Archive');
+    case 'messages':
+      return trans.__('Messages');
+    case 'runs':
+      return trans.__('Runs');
+  }
+}
+
+/** One of the agents can be chosen, with the arrow keys too. */
+export function AgentList({ model }: { model: PanelModel }): JSX.Element {
+  const { trans } = usePanel();
+  const list = React.useRef<HTMLDivElement>(null);
+  const chosen = model.chosen?.id;
+  const move = (event: React.KeyboardEvent) => {
+    const last = model.agents.length - 1;
+    const now = model.agents.findIndex(({ id }) => id === chosen);
+    const places: Record<string, number | undefined> = {
+      ArrowDown: Math.min(now + 1, last),
+      ArrowUp: Math.max(now - 1, 0),
+      Home: 0,
+      End: last
+    };
+    const next = places[event.key];
+    if (next !== undefined) {
+      event.preventDefault();
+      model.choose(model.agents[next].id);
+      (list.current?.children[next] as HTMLElement | undefined)?.focus();
+    }
+  };
+  return (
+    <div
+      ref={list}
+      className="lk-Agents"
+      role="listbox"
+      aria-label={trans.__('Agents')}
+      onKeyDown={move}
+    >
+      {model.agents.map(agent => (
+        <div
+          key={agent.id}
+          role="option"
+          aria-selected={agent.id === chosen}
+          tabIndex={agent.id === chosen ? 0 : -1}
+          className={`lk-Agent lk-mod-${agent.state}`}
+          title={agent.description || undefined}
+          onClick={() => model.choose(agent.id)}
+        >
+          <span className="lk-Agent-sign" aria-hidden="true">
+            {SIGNS[agent.state]}
+          </span>
+          <span className="lk-Agent-name" dir="auto">
+            {agent.name}
+          </span>
+          <span className={agent.state === 'idle' ? 'lk-spoken' : 'lk-Agent-state lk-Small'}>
+            {stateWord(agent.state, trans)}
+          </span>
+          <span className="lk-Agent-model lk-muted lk-Small">{agent.answers}</span>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+interface IChosenProps {
+  model: PanelModel;
+  agent: IAgent;
+  /** Open a menu of what can be done with the agent, below an element. */
+  onMenu: (below: HTMLElement) => void;
+}
+
+export function Chosen({ model, agent, onMenu }: IChosenProps): JSX.Element | null {
+  const { trans, actions } = usePanel();
+  const { chosen } = model;
+  if (!chosen) {
+    return null;
+  }
+  return (
+    <section className="lk-Chosen" aria-label={agent.name}>
+      <header className="lk-Chosen-head">
+        <h3 dir="auto">{agent.name}</h3>
+        <IconButton
+          icon={ellipsesIcon}
+          label={trans.__('What can be done with %1', agent.name)}
+          aria-haspopup="menu"
+          onClick={event => onMenu(event.currentTarget)}
+        />
+        <button
+          type="button"
+          className="lk-Link lk-Small"
+          title={trans.__('Change the model')}
+          onClick={() => void actions.changeModel(agent)}
+        >
+          {agent.answers || trans.__('no model')}
+        </button>
+        {agent.label && agent.label !== agent.answers && <span className="lk-Tag">{agent.label}</span>}
+      </header>
+      {SECTIONS.map(section => (
+        <SectionView key={section} section={section} model={model}>
+          <Parts key={chosen.id} section={section} agent={chosen} state={agent} />
+        </SectionView>
+      ))}
+    </section>
+  );
+}
+
+interface ISectionProps {
+  section: Section;
+  model: PanelModel;
+  children: React.ReactNode;
+}
+
+function SectionView({ section, model, children }: ISectionProps): JSX.Element {
+  const { trans } = usePanel();
+  const open = model.open.has(section);
+  const Caret = open ? caretDownIcon : caretRightIcon;
+  const title = sectionTitle(section, trans);
+  const id = `lk-section-${section}`;
+  return (
+    <section className="lk-Section" data-section={section}>
+      <h4 className="lk-Section-title">
+        <button
+          type="button"
+          aria-expanded={open}
+          aria-controls={id}
+          onClick={() => model.toggle(section)}
+        >
+          <Caret.react tag="span" width="16px" height="16px" />
+          {title}
+        </button>
+      </h4>
+      <div id={id} role="region" aria-label={title} className="lk-Section-body" hidden={!open}>
+        {open && (
+          <Guard message={trans.__('This could not be shown. Close and open it to try again.')}>
+            {children}
+          </Guard>
+        )}
+      </div>
+    </section>
+  );
+}
+
+interface IPartsProps {
+  section: Section;
+  agent: AgentModel;
+  state: IAgent;
+}
+
+function Parts({ section, agent, state }: IPartsProps): JSX.Element {
+  switch (section) {
+    case 'chat':
+      return <ChatSection agent={agent} state={state} />;
+    case 'memory':
+      return <MemorySection agent={agent} />;
+    case 'context':
+      return <ContextSection agent={agent} />;
+    case 'tools':
+      return <ToolsSection agent={agent} />;
+    case 'archive':
+      return <ArchiveSection agent={agent} />;
+    case 'messages':
+      return <MessagesSection agent={agent} />;
+    case 'runs':
+      return <RunsSection agent={agent} />;
+  }
+}

@@ -1,0 +1,138 @@
+// An agent's archival memory: searching it, adding to it, deleting from it.
+
+import { deleteIcon } from '@jupyterlab/ui-components';
+import * as React from 'react';
+
+import type { AgentModel } from './model/panel';
+import type { ArchiveModel } from './model/parts';
+import type { IPassage } from './model/records';
+import { oneLine } from '../words';
+import { Hint, IconButton, LongText, Moment, PartBody, Search, usePanel } from './ui';
+
+export function ArchiveSection({ agent }: { agent: AgentModel }): JSX.Element {
+  const { trans } = usePanel();
+  const { archive } = agent;
+  return (
+    <PartBody part={archive}>
+      {() => (
+        <>
+          <Search
+            label={trans.__('Search the archive')}
+            query={archive.query}
+            onSearch={query => void archive.search(query)}
+          />
+          <Insert archive={archive} />
+          {archive.tag && (
+            <button type="button" className="lk-Tag lk-Link" onClick={() => void archive.filter('')}>
+              {trans.__('only #%1', archive.tag)} ✕
+            </button>
+          )}
+          <ul className="lk-List" aria-label={trans.__('Passages')}>
+            {archive.items.map(passage => (
+              <PassageView key={passage.id} passage={passage} archive={archive} />
+            ))}
+          </ul>
+          {!archive.items.length && (
+            <Hint>
+              {archive.query || archive.tag
+                ? trans.__('Nothing found.')
+                : trans.__('The archive is empty.')}
+            </Hint>
+          )}
+          {archive.more && (
+            <button type="button" className="lk-Link" onClick={() => void archive.loadOlder()}>
+              {trans.__('Show older')}
+            </button>
+          )}
+        </>
+      )}
+    </PartBody>
+  );
+}
+
+function PassageView({ passage, archive }: { passage: IPassage; archive: ArchiveModel }) {
+  const { trans, actions } = usePanel();
+  const remove = async () => {
+    const sure = await actions.confirm(
+      trans.__('Delete this passage?'),
+      oneLine(passage.content, 200),
+      trans.__('Delete')
+    );
+    if (sure) {
+      await archive.remove(passage.id);
+    }
+  };
+  return (
+    <li className="lk-Card">
+      <LongText text={passage.content} />
+      <div className="lk-Row">
+        <Moment iso={passage.created_at} />
+        {passage.tags.map(tag => (
+          <button
+            key={tag}
+            type="button"
+            className="lk-Tag lk-Link"
+            title={trans.__('Show only what has this tag')}
+            onClick={() => void archive.filter(tag)}
+          >
+            #{tag}
+          </button>
+        ))}
+        <span className="lk-Spring" />
+        <IconButton
+          icon={deleteIcon}
+          label={trans.__('Delete the passage %1', oneLine(passage.content, 30))}
+          onClick={() => void remove()}
+        />
+      </div>
+    </li>
+  );
+}
+
+function Insert({ archive }: { archive: ArchiveModel }): JSX.Element {
+  const { trans } = usePanel();
+  const [text, setText] = React.useState('');
+  const [tags, setTags] = React.useState('');
+  const add = async () => {
+    const named = tags.split(/[\s,]+/).map(tag => tag.replace(/^#/, ''));
+    if (await archive.add(text.trim(), named.filter(Boolean))) {
+      setText('');
+      setTags('');
+    }
+  };
+  return (
+    <form
+      className="lk-Form"
+      aria-label={trans.__('Add to the archive')}
+      onSubmit={event => {
+        event.preventDefault();
+        void add();
+      }}
+    >
+      <textarea
+        className="jp-mod-styled lk-Input"
+        rows={text ? 3 : 1}
+        dir="auto"
+        aria-label={trans.__('Text to add')}
+        placeholder={trans.__('Add something…')}
+        value={text}
+        onChange={event => setText(event.target.value)}
+      />
+      {text.trim() && (
+        <div className="lk-Row">
+          <input
+            className="jp-mod-styled lk-Input"
+            dir="auto"
+            aria-label={trans.__('Tags, separated by commas')}
+            placeholder={trans.__('Tags')}
+            value={tags}
+            onChange={event => setTags(event.target.value)}
+          />
+          <button type="submit" className="jp-mod-styled jp-mod-accept lk-TextButton">
+            {trans.__('Add')}
+          </button>
+        </div>
+      )}
+    </form>
+  );
+}

@@ -1,0 +1,70 @@
+// What fills an agent's context window, part by part.
+
+import * as React from 'react';
+
+import type { AgentModel } from './model/panel';
+import type { IContext } from './model/records';
+import { LongText, PartBody, usePanel } from './ui';
+
+const COLOURS = 8;
+
+export function ContextSection({ agent }: { agent: AgentModel }): JSX.Element {
+  return (
+    <PartBody part={agent.context}>
+      {() => agent.context.context && <ContextView context={agent.context.context} />}
+    </PartBody>
+  );
+}
+
+function ContextView({ context }: { context: IContext }): JSX.Element {
+  const { trans } = usePanel();
+  const used = context.parts.reduce((sum, part) => sum + part.tokens, 0);
+  const whole = Math.max(context.window, used, 1);
+  const percent = (tokens: number) => `${((tokens / whole) * 100).toFixed(1)}%`;
+  return (
+    <>
+      <p className="lk-muted lk-Small">
+        {trans.__(
+          '%1 of %2 tokens (%3)',
+          used.toLocaleString(),
+          context.window.toLocaleString(),
+          percent(used)
+        )}
+      </p>
+      <div
+        className="lk-Stack"
+        role="img"
+        aria-label={trans.__('The context window is filled to %1', percent(used))}
+      >
+        {context.parts.map((part, index) => (
+          <div
+            key={index}
+            className={`lk-colour-${index % COLOURS}`}
+            style={{ width: `${(part.tokens / whole) * 100}%` }}
+            title={`${part.name}: ${part.tokens.toLocaleString()}`}
+          />
+        ))}
+      </div>
+      <ul className="lk-Legend">
+        {context.parts.map((part, index) => (
+          <li key={index}>
+            <details>
+              <summary>
+                <span className={`lk-Swatch lk-colour-${index % COLOURS}`} aria-hidden="true" />
+                <span className="lk-Legend-name" dir="auto">
+                  {part.name}
+                </span>
+                <span className="lk-muted lk-Small">
+                  {trans._n('%1 token', '%1 tokens', part.tokens)}
+                </span>
+              </summary>
+              <div className="lk-Text" tabIndex={0} role="group" aria-label={part.name}>
+                <LongText text={part.text} limit={4000} />
+              </div>
+            </details>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}

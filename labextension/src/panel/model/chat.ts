@@ -1,0 +1,168 @@
+// Talking to an agent: what was said before, the runs as they happen, questions that wait for an answer.
+
+import type { IDeskEvent } from '../../bridge';
+import { messageOf, Part } from './part';
+import type { Ask, IDecision, IMessage, IToolCall } from './records';
+import { Transcript } from './transcript';
+
+/** Messages of the past that are shown above what is new. */
+const PAST = 12;
+
+/** Runs that are kept to look at; all of them are in the history. */
+const MOST_RUNS = 30;
+
+/** Something said to the agent and what came of it. */
+export interface IExchange {
+  key: number;
+  /** What was said; null: it was not said here, and is not known yet. */
+  prompt: string | null;
+  runId: string;
+  /** Null while it waits for the kernel. */
+  transcript: Transcript | null;
+  error: string;
+}
+
+export class ChatModel extends Part {
+  constructor(
+    ask: Ask,
+    agent: string,
+    private talk: (agent: string, text: string) => Promise<void>
+  ) {
+    super(ask, agent);
+  }
+
+  past: IMessage[] = [];
+  exchanges: IExchange[] = [];
+  /** What is being written; it stays when another agent is looked at. */
+  draft = '';
+  /** What waits for a decision. */
+  waiting: IToolCall[] = [];
+  readonly decisions = new Map<string, IDecision>();
+  deciding = false;
+
+  /** The run that goes on, if there is one. */
+  get running(): IExchange | null {
+    return this.exchanges.find(({ transcript }) => transcript?.state === 'running') ?? null;
+  }
+
+  write(text: string): void {
+    this.draft = text;
+    this.emit();
+  }
+
+  /** Say something to the agent. */
+  async send(name: string): Promise<void> {
+    const prompt = this.draft.trim();
+    if (!prompt) {
+      return;
+    }
+    this.draft = '';
+    const exchange = this._add(prompt, '');
+    this.emit();
+    try {
+      await this.talk(name, prompt);
+    } catch (error) {
+      exchange.error = messageOf(error);
+      exchange.transcript?.close();
+    }
+    if (!exchange.transcript && !exchange.error) {
+      // It ran and nothing was heard of it; the history has it.
+      this.exchanges = this.exchanges.filter(other => other !== exchange);
+      this.invalidate();
+    }
+    this.emit();
+  }
+
+  /** Stop what is running. */
+  async stop(): Promise<void> {
+    const run = this.running?.runId;
+    if (run) {
+      await this.act(() => this.ask('cancel', { run }));
+    }
+  }
+
+  /** Decide on one call; when all are decided, the agent is told. */
+  async decide(decision: IDecision): Promise<void> {
+    this.decisions.set(decision.call_id, decision);
+    const decisions = this.waiting.map(call => this.decisions.get(call.id));
+    this.emit();
+    if (this.deciding || decisions.some(made => made === undefined)) {
+      return;
+    }
+    this.deciding = true;
+    const told = await this.act(() => this.ask('approve', { agent: this.agent, decisions }));
+    this.deciding = false;
+    this.decisions.clear();
+    if (told) {
+      this.waiting = [];
+    }
+    this.emit();
+  }
+
+  handle({ run_id, event }: IDeskEvent): void {
+    let exchange = this.exchanges.find(({ runId }) => runId === run_id);
+    if (!exchange) {
+      if (event.type !== 'run_started') {
+        if (event.type === 'step_ended' || event.type === 'approval_requested') {
+          this.invalidate(); // it began before anybody listened; the history has it
+        }
+        return;
+      }
+      exchange = this._add(null, run_id);
+      exchange.transcript = new Transcript();
+      void this._findPrompt(exchange);
+    }
+    exchange.transcript?.handle(event);
+    if (event.type === 'approval_requested' && exchange.transcript) {
+      this.waiting = exchange.transcript.waiting;
+      this.decisions.clear();
+    } else if (event.type === 'tool_started' || event.type === 'run_ended') {
+      this.waiting = exchange.transcript?.waiting ?? [];
+    }
+    this.emit();
+  }
+
+  /** The kernel is gone: nothing more will be heard of what was going on. */
+  lost(): void {
+    for (const { transcript } of this.exchanges) {
+      transcript?.close();
+    }
+    this.waiting = [];
+    this.invalidate();
+    this.emit();
+  }
+
+  protected async read(): Promise<void> {
+    const params = { agent: this.agent, limit: PAST, roles: ['user', 'assistant', 'event'] };
+    const messages = await this.ask<IMessage[]>('messages', params);
+    const seen = new Set(this.exchanges.map(({ runId }) => runId));
+    this.past = messages.filter(({ run_id }) => !seen.has(run_id ?? ''));
+    if (!this.running) {
+      this.waiting = await this.ask<IToolCall[]>('pending', { agent: this.agent });
+    }
+  }
+
+  private _add(prompt: string | null, runId: string): IExchange {
+    const exchange = { key: this._made++, prompt, runId, transcript: null, error: '' };
+    this.exchanges = [...this.exchanges, exchange].slice(-MOST_RUNS);
+    return exchange;
+  }
+
+  /** A run began: it answers what was said here, or something said in a cell. */
+  private async _findPrompt(exchange: IExchange): Promise<void> {
+    const params = { agent: this.agent, limit: 4, roles: ['user', 'event'] };
+    const messages = await this.ask<IMessage[]>('messages', params).catch(() => []);
+    exchange.prompt = messages.find(m => m.run_id === exchange.runId)?.content ?? '';
+    const said = this.exchanges.find(
+      other => !other.transcript && !other.error && other.prompt === exchange.prompt
+    );
+    if (said) {
+      said.runId = exchange.runId;
+      said.transcript = exchange.transcript;
+      this.exchanges = this.exchanges.filter(other => other !== exchange);
+    }
+    this.emit();
+  }
+
+  private _made = 0;
+}

@@ -1,0 +1,277 @@
+// The panel's model: the agents of the project behind the notebook in front, and the chosen one.
+
+import type { IBridge, IChanged, IDeskEvent } from '../../bridge';
+import { ChatModel } from './chat';
+import { MemoryModel } from './memory';
+import { messageOf, Observable, type Part } from './part';
+import { ArchiveModel, ContextModel, MessagesModel, RunsModel, ToolsModel } from './parts';
+import type { AgentStatus, IAgent } from './records';
+
+export const SECTIONS = [
+  'chat',
+  'memory',
+  'context',
+  'tools',
+  'archive',
+  'messages',
+  'runs'
+] as const;
+export type Section = (typeof SECTIONS)[number];
+
+/** What the panel remembers after a reload. */
+export interface IRemembered {
+  /** Ids of the agents that were chosen, the last one first: one for each project, in the end. */
+  recent: string[];
+  open: Section[];
+}
+
+const MOST_RECENT = 20;
+
+/** Everything about one agent, each part read when it is looked at. */
+export class AgentModel {
+  constructor(
+    readonly id: string,
+    bridge: IBridge
+  ) {
+    const ask: IBridge['request'] = (method, params) => bridge.request(method, params);
+    this.chat = new ChatModel(ask, id, (name, text) => bridge.talk(name, text));
+    this.memory = new MemoryModel(ask, id);
+    this.context = new ContextModel(ask, id);
+    this.tools = new ToolsModel(ask, id);
+    this.archive = new ArchiveModel(ask, id);
+    this.messages = new MessagesModel(ask, id);
+    this.runs = new RunsModel(ask, id);
+  }
+
+  readonly chat: ChatModel;
+  readonly memory: MemoryModel;
+  readonly context: ContextModel;
+  readonly tools: ToolsModel;
+  readonly archive: ArchiveModel;
+  readonly messages: MessagesModel;
+  readonly runs: RunsModel;
+
+  invalidate(what: readonly string[]): void {
+    for (const [kind, parts] of Object.entries(AFFECTED)) {
+      if (what.includes(kind)) {
+        parts.forEach(part => (this[part] as Part).invalidate());
+      }
+    }
+  }
+}
+
+/** Which parts show what a change is about. */
+const AFFECTED: Record<string, Section[]> = {
+  agents: ['context'],
+  blocks: ['memory', 'context'],
+  messages: ['messages', 'context'],
+  runs: ['runs', 'tools'],
+  passages: ['archive'],
+  tools: ['tools', 'context']
+};
+
+export class PanelModel extends Observable {
+  constructor(readonly bridge: IBridge) {
+    super();
+    bridge.stateChanged.connect(this._onState, this);
+    bridge.notebookChanged.connect(this._onState, this);
+    bridge.changed.connect(this._onChanged, this);
+    bridge.events.connect(this._onEvent, this);
+  }
+
+  agents: IAgent[] = [];
+  chosen: AgentModel | null = null;
+  /** Whether the agents have been read since the kernel was connected. */
+  loaded = false;
+  error = '';
+  readonly open = new Set<Section>(['chat', 'memory']);
+
+  /** Emits, through `changed`, before anything is read that depends on it. */
+  get remembered(): IRemembered {
+    return { recent: this._recent, open: Array.from(this.open) };
+  }
+
+  /** Take up where the last session ended. */
+  restore(remembered: Partial<IRemembered>): void {
+    const { recent, open } = remembered;
+    if (Array.isArray(recent)) {
+      this._recent = recent.filter(id => typeof id === 'string').slice(0, MOST_RECENT);
+    }
+    if (Array.isArray(open)) {
+      this.open.clear();
+      SECTIONS.filter(name => open.includes(name)).forEach(name => this.open.add(name));
+    }
+    this._choose();
+    this.emit();
+  }
+
+  /** Say whether the panel is on the screen. */
+  show(shown: boolean): void {
+    this._shown = shown;
+    this.refresh();
+    this._showParts();
+  }
+
+  get agent(): IAgent | null {
+    return this.agents.find(({ id }) => id === this.chosen?.id) ?? null;
+  }
+
+  choose(id: string): void {
+    this._recent = [id, ...this._recent.filter(other => other !== id)].slice(0, MOST_RECENT);
+    this._choose();
+    this.emit();
+  }
+
+  toggle(section: Section, open = !this.open.has(section)): void {
+    if (open) {
+      this.open.add(section);
+    } else {
+      this.open.delete(section);
+    }
+    this._showParts();
+    this.emit();
+  }
+
+  /** Read the agents again. */
+  refresh(): void {
+    this._stale = true;
+    void this._load();
+  }
+
+  /** Read everything that is shown again. */
+  refreshAll(): void {
+    this._models.forEach(model => {
+      model.invalidate(Object.keys(AFFECTED));
+      model.chat.invalidate();
+    });
+    this.refresh();
+  }
+
+  dismiss(): void {
+    this.error = '';
+    this.emit();
+  }
+
+  /** Do something with an agent; throws what went wrong. The answer is the agent it was about. */
+  async change(method: string, params: { agent?: string }): Promise<unknown> {
+    const result = await this.bridge.request<unknown>(method, params);
+    this._stale = true;
+    await this._load();
+    return result;
+  }
+
+  dispose(): void {
+    this.bridge.stateChanged.disconnect(this._onState, this);
+    this.bridge.notebookChanged.disconnect(this._onState, this);
+    this.bridge.changed.disconnect(this._onChanged, this);
+    this.bridge.events.disconnect(this._onEvent, this);
+  }
+
+  private _onState(): void {
+    if (this.bridge.state !== 'ready') {
+      this.loaded = false;
+      if (this.bridge.state === 'lost' || this.bridge.state === 'connecting') {
+        this._models.forEach(model => model.chat.lost());
+      }
+    } else {
+      this.refreshAll();
+    }
+    this._showParts();
+    this.emit();
+  }
+
+  private _onChanged(_: IBridge, { what, agents }: IChanged): void {
+    for (const [id, model] of this._models) {
+      if (agents === null || agents.includes(id)) {
+        model.invalidate(what);
+      }
+    }
+    if (what.includes('agents') || what.includes('runs')) {
+      this.refresh();
+    }
+  }
+
+  private _onEvent(_: IBridge, happened: IDeskEvent): void {
+    const { agent_id, event } = happened;
+    const model = this._model(agent_id);
+    model.chat.handle(happened);
+    if (event.type === 'memory_changed') {
+      const { label, after, version } = event as unknown as Record<string, never>;
+      model.memory.written(label, after, version);
+    }
+    const now = STATES[event.type];
+    const ended = event.type === 'run_ended';
+    if (now && this.agents.some(({ id, state }) => id === agent_id && state !== now)) {
+      this._setState(agent_id, now);
+    } else if (ended) {
+      const waits = event.stop_reason === 'requires_approval';
+      this._setState(agent_id, waits ? 'waiting' : 'idle');
+    }
+    if (ended || event.type === 'step_ended') {
+      model.invalidate(['runs', 'messages']);
+    }
+  }
+
+  private _setState(id: string, state: AgentStatus): void {
+    this.agents = this.agents.map(agent => (agent.id === id ? { ...agent, state } : agent));
+    this.emit();
+  }
+
+  private async _load(): Promise<void> {
+    if (this._loading) {
+      return; // it looks again when it is done
+    }
+    this._loading = true;
+    while (this._stale && this._shown && this.bridge.state === 'ready') {
+      this._stale = false;
+      try {
+        this.agents = await this.bridge.request<IAgent[]>('agents');
+        this.loaded = true;
+        this.error = '';
+        this._choose();
+      } catch (error) {
+        this.error = messageOf(error);
+      }
+      this.emit();
+    }
+    this._loading = false;
+  }
+
+  /** Look at the agent that was last chosen of those there are, or at the first that does something. */
+  private _choose(): void {
+    const ids = this.agents.map(({ id }) => id);
+    const id =
+      this._recent.find(recent => ids.includes(recent)) ??
+      this.agents.find(({ state }) => state !== 'idle')?.id ??
+      ids[0];
+    this.chosen = id === undefined ? null : this._model(id);
+    this._showParts();
+  }
+
+  private _model(id: string): AgentModel {
+    const model = this._models.get(id) ?? new AgentModel(id, this.bridge);
+    this._models.set(id, model);
+    return model;
+  }
+
+  private _showParts(): void {
+    const visible = this._shown && this.bridge.state === 'ready';
+    for (const model of this._models.values()) {
+      for (const section of SECTIONS) {
+        model[section].show(visible && model === this.chosen && this.open.has(section));
+      }
+    }
+  }
+
+  private _recent: string[] = [];
+  private _models = new Map<string, AgentModel>();
+  private _shown = false;
+  private _stale = true;
+  private _loading = false;
+}
+
+const STATES: Record<string, AgentStatus | undefined> = {
+  run_started: 'running',
+  tool_started: 'running',
+  approval_requested: 'waiting'
+};

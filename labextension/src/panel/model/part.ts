@@ -1,0 +1,116 @@
+// What every part of the panel's model is: something to watch, read from the kernel when it is looked at.
+
+import { Signal, type ISignal } from '@lumino/signaling';
+
+import type { Ask } from './records';
+
+/** Something whose changes can be watched; `version` counts them. */
+export abstract class Observable {
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  get version(): number {
+    return this._version;
+  }
+
+  protected emit(): void {
+    this._version++;
+    this._changed.emit();
+  }
+
+  private _version = 0;
+  private _changed = new Signal<this, void>(this);
+}
+
+/** What an error says to a person, and its kind as the kernel names it. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+export function kindOf(error: unknown): string {
+  return String((error as { kind?: unknown } | null)?.kind ?? '');
+}
+
+/**
+ * Something the kernel knows of one agent. It is read when it is first shown, and again after it may
+ * have changed, but never twice at a time and never while nobody looks.
+ */
+export abstract class Part extends Observable {
+  constructor(
+    protected ask: Ask,
+    readonly agent: string
+  ) {
+    super();
+  }
+
+  /** Why it could not be read, or what an action was refused for; empty if all is well. */
+  error = '';
+
+  /** Whether it has been read at all. */
+  loaded = false;
+
+  /** Say whether somebody looks at it. */
+  show(shown: boolean): void {
+    this._shown = shown;
+    void this._load();
+  }
+
+  /** It may have changed. */
+  invalidate(): void {
+    this._stale = true;
+    void this._load();
+  }
+
+  /** Forget the last error. */
+  dismiss(): void {
+    this.error = '';
+    this.emit();
+  }
+
+  /** Read everything that is shown. */
+  protected abstract read(): Promise<void>;
+
+  /** Do something for the person; what went wrong is shown, and the answer is whether nothing did. */
+  protected async act(work: () => Promise<unknown>): Promise<boolean> {
+    this.error = '';
+    this.emit();
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      this.error = messageOf(error);
+      return false;
+    } finally {
+      this.emit();
+    }
+  }
+
+  private async _load(): Promise<void> {
+    if (this._loading) {
+      return; // it looks again when it is done
+    }
+    this._loading = true;
+    while (this._stale && this._shown) {
+      this._stale = false;
+      try {
+        await this.read();
+        if (this._failed) {
+          this.error = '';
+        }
+        this.loaded = true;
+        this._failed = false;
+      } catch (error) {
+        this.error = messageOf(error);
+        this._failed = true;
+      }
+      this.emit();
+    }
+    this._loading = false;
+  }
+
+  private _shown = false;
+  private _stale = true;
+  private _loading = false;
+  private _failed = false;
+}

@@ -1,0 +1,158 @@
+// What an agent's context window, tools, archive, messages and runs are, as the panel shows them.
+
+import { Part } from './part';
+import type { IContext, IMessage, IOutcome, IPassage, IRun, IStep, ITool } from './records';
+
+const PAGE = 30;
+
+/** What fills the context window. */
+export class ContextModel extends Part {
+  context: IContext | null = null;
+
+  protected async read(): Promise<void> {
+    this.context = await this.ask<IContext>('context', { agent: this.agent });
+  }
+}
+
+export class ToolsModel extends Part {
+  tools: ITool[] = [];
+
+  /** Run a tool by hand. */
+  run(name: string, given: Record<string, unknown>): Promise<IOutcome> {
+    return this.ask<IOutcome>('tool.run', { agent: this.agent, name, arguments: given });
+  }
+
+  detach(name: string): Promise<boolean> {
+    return this.act(async () => {
+      await this.ask('tool.detach', { agent: this.agent, name });
+      await this.read();
+    });
+  }
+
+  protected async read(): Promise<void> {
+    this.tools = await this.ask<ITool[]>('tools', { agent: this.agent });
+  }
+}
+
+/** A list that is read in pages from its newest end, or searched. */
+abstract class Pages<T extends { id: string }> extends Part {
+  /** Newest first, or best first if there is a query. */
+  items: T[] = [];
+  query = '';
+  more = false;
+
+  async search(query: string): Promise<void> {
+    this.query = query.trim();
+    await this.act(() => this.read());
+  }
+
+  async loadOlder(): Promise<void> {
+    await this.act(async () => {
+      const last = this.items[this.items.length - 1];
+      const older = await this.page(PAGE, last);
+      const known = new Set(this.items.map(item => item.id));
+      this.items = [...this.items, ...older.filter(item => !known.has(item.id))];
+      this.more = older.length === PAGE;
+    });
+  }
+
+  /** The newest, or the newest of those before `before`. */
+  protected abstract page(limit: number, before?: T): Promise<T[]>;
+  protected abstract find(query: string): Promise<T[]>;
+
+  protected async read(): Promise<void> {
+    const query = this.query;
+    // As many as were there, so that nobody loses their place.
+    const limit = query ? 0 : Math.min(Math.max(PAGE, this.items.length), 200);
+    const items = query ? await this.find(query) : await this.page(limit);
+    if (query === this.query) {
+      this.items = items;
+      this.more = !query && items.length === limit;
+    }
+  }
+}
+
+export class ArchiveModel extends Pages<IPassage> {
+  tag = '';
+
+  async filter(tag: string): Promise<void> {
+    this.tag = tag;
+    await this.act(() => this.read());
+  }
+
+  add(text: string, tags: string[]): Promise<boolean> {
+    return this.act(async () => {
+      await this.ask('passage.add', { agent: this.agent, text, tags });
+      await this.read();
+    });
+  }
+
+  remove(id: string): Promise<boolean> {
+    return this.act(async () => {
+      await this.ask('passage.delete', { agent: this.agent, id });
+      await this.read();
+    });
+  }
+
+  protected page(limit: number, before?: IPassage): Promise<IPassage[]> {
+    const tags = this.tag ? [this.tag] : [];
+    return this.ask('passages', { agent: this.agent, limit, before: before?.id, tags });
+  }
+
+  protected find(query: string): Promise<IPassage[]> {
+    return this.ask('passages.search', { agent: this.agent, query, limit: PAGE });
+  }
+}
+
+export class MessagesModel extends Pages<IMessage> {
+  role: IMessage['role'] | '' = '';
+
+  async filter(role: IMessage['role'] | ''): Promise<void> {
+    this.role = role;
+    this.items = [];
+    await this.act(() => this.read());
+  }
+
+  protected async page(limit: number, before?: IMessage): Promise<IMessage[]> {
+    const roles = this.role ? { roles: [this.role] } : {};
+    const params = { agent: this.agent, limit, before: before?.seq, ...roles };
+    return (await this.ask<IMessage[]>('messages', params)).reverse();
+  }
+
+  protected find(query: string): Promise<IMessage[]> {
+    return this.ask('messages.search', { agent: this.agent, query, limit: PAGE });
+  }
+}
+
+export class RunsModel extends Part {
+  runs: IRun[] = [];
+  /** The steps of the runs that are open. */
+  readonly steps = new Map<string, IStep[]>();
+  limit = 15;
+
+  get more(): boolean {
+    return this.runs.length === this.limit;
+  }
+
+  async loadOlder(): Promise<void> {
+    this.limit *= 2;
+    await this.act(() => this.read());
+  }
+
+  async toggle(run: string): Promise<void> {
+    if (this.steps.delete(run)) {
+      this.emit();
+      return;
+    }
+    await this.act(() => this._readSteps(run));
+  }
+
+  protected async read(): Promise<void> {
+    this.runs = await this.ask<IRun[]>('runs', { agent: this.agent, limit: this.limit });
+    await Promise.all(Array.from(this.steps.keys(), run => this._readSteps(run)));
+  }
+
+  private async _readSteps(run: string): Promise<void> {
+    this.steps.set(run, await this.ask<IStep[]>('steps', { run }));
+  }
+}

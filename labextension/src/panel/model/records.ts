@@ -1,0 +1,141 @@
+// What the kernel tells of agents, in the shapes it sends.
+
+export type AgentStatus = 'idle' | 'running' | 'waiting';
+
+export interface IAgent {
+  id: string;
+  name: string;
+  description: string;
+  /** The model it is set to; null: each run chooses. */
+  model: string | null;
+  /** The model that would answer now. */
+  answers: string;
+  /** What a person has to know of that model, such as that it is no language model. */
+  label: string;
+  state: AgentStatus;
+  tags: string[];
+}
+
+export interface IBlock {
+  id: string;
+  label: string;
+  value: string;
+  /** Characters it may hold. */
+  limit: number;
+  description: string;
+  read_only: boolean;
+  version: number;
+  tokens: number;
+  /** Other agents that have the same block. */
+  shared_with: string[];
+}
+
+export interface IBlockVersion {
+  version: number;
+  value: string;
+  /** The name of the agent that wrote it; empty: a person did. */
+  by: string;
+  reason: string;
+  created_at: string;
+}
+
+export interface IContextPart {
+  name: string;
+  tokens: number;
+  text: string;
+}
+
+export interface IContext {
+  model: string;
+  window: number;
+  parts: IContextPart[];
+}
+
+export interface ITool {
+  id: string;
+  name: string;
+  description: string;
+  parameters: Record<string, unknown>;
+  source: string;
+  runs_in: 'core' | 'notebook' | 'sandbox' | 'mcp';
+  requires_approval: boolean;
+  notebook: string | null;
+  cell_id: string | null;
+  calls: number;
+  failures: number;
+  last_error: string | null;
+  /** Of all calls together. */
+  seconds: number;
+}
+
+export interface IOutcome {
+  status: 'ok' | 'error' | 'interrupted' | 'denied';
+  text: string;
+  error: string | null;
+  seconds: number | null;
+}
+
+export interface IPassage {
+  id: string;
+  seq: number;
+  content: string;
+  tags: string[];
+  created_at: string;
+}
+
+export interface IToolCall {
+  id: string;
+  name: string;
+  /** JSON, just as the model wrote it. */
+  arguments: string;
+}
+
+export interface IMessage {
+  id: string;
+  seq: number;
+  run_id: string | null;
+  role: 'system' | 'user' | 'assistant' | 'tool' | 'summary' | 'event';
+  content: string;
+  reasoning: string;
+  tool_calls: IToolCall[];
+  name: string | null;
+  status: IOutcome['status'] | null;
+  interrupted: boolean;
+  created_at: string;
+}
+
+interface ICounts {
+  id: string;
+  model: string;
+  stop_reason: string | null;
+  error: string | null;
+  prompt_tokens: number;
+  completion_tokens: number;
+  cached_tokens: number;
+  reasoning_tokens: number;
+  /** In US dollars; null if unknown. */
+  cost: number | null;
+  first_token: number | null;
+  seconds: number | null;
+  created_at: string;
+}
+
+export interface IRun extends ICounts {
+  status: 'created' | 'running' | 'completed' | 'failed' | 'cancelled';
+  steps: number;
+}
+
+export interface IStep extends ICounts {
+  number: number;
+  tool_stats: { name?: string; status?: string; seconds?: number }[];
+}
+
+export interface IDecision {
+  call_id: string;
+  approve: boolean;
+  reason?: string;
+  arguments?: Record<string, unknown>;
+}
+
+/** Ask the kernel something; rejects with an error whose message is one line for people. */
+export type Ask = <T>(method: string, params?: object) => Promise<T>;

@@ -1,0 +1,169 @@
+// An agent's runs: how each ended, its steps, their tokens, what it cost.
+
+import * as React from 'react';
+
+import { duration, money } from '../words';
+import type { AgentModel } from './model/panel';
+import type { IRun, IStep } from './model/records';
+import { Hint, Moment, PartBody, usePanel } from './ui';
+
+export function RunsSection({ agent }: { agent: AgentModel }): JSX.Element {
+  const { trans } = usePanel();
+  const { runs } = agent;
+  return (
+    <PartBody part={runs}>
+      {() => (
+        <>
+          {!runs.runs.length && <Hint>{trans.__('No runs yet.')}</Hint>}
+          <ul className="lk-List" aria-label={trans.__('Runs, newest first')}>
+            {runs.runs.map(run => (
+              <RunRow
+                key={run.id}
+                run={run}
+                steps={runs.steps.get(run.id) ?? null}
+                onToggle={() => void runs.toggle(run.id)}
+              />
+            ))}
+          </ul>
+          {runs.more && (
+            <button type="button" className="lk-Link" onClick={() => void runs.loadOlder()}>
+              {trans.__('Show older')}
+            </button>
+          )}
+        </>
+      )}
+    </PartBody>
+  );
+}
+
+interface IRunProps {
+  run: IRun;
+  /** Null if they are not shown. */
+  steps: IStep[] | null;
+  onToggle: () => void;
+}
+
+function RunRow({ run, steps, onToggle }: IRunProps): JSX.Element {
+  const { trans } = usePanel();
+  const states: Record<IRun['status'], [string, string]> = {
+    created: ['◌', trans.__('created')],
+    running: ['◌', trans.__('running')],
+    completed: ['✓', trans.__('completed')],
+    failed: ['✗', trans.__('failed')],
+    cancelled: ['■', trans.__('cancelled')]
+  };
+  const [sign, word] = states[run.status] ?? ['·', run.status];
+  const waits = run.stop_reason === 'requires_approval';
+  const tokens = run.prompt_tokens + run.completion_tokens;
+  const facts = [
+    trans._n('%1 step', '%1 steps', run.steps),
+    trans._n('%1 token', '%1 tokens', tokens),
+    run.seconds !== null && duration(run.seconds),
+    run.cost !== null && money(run.cost)
+  ].filter(Boolean);
+  return (
+    <li className="lk-Card lk-RunRow">
+      <button
+        type="button"
+        className="lk-RunRow-head"
+        aria-expanded={steps !== null}
+        onClick={onToggle}
+      >
+        <span className={`lk-Sign lk-mod-${run.status}`} aria-hidden="true">
+          {sign}
+        </span>
+        <span>{waits ? trans.__('waits for approval') : word}</span>
+        <span className="lk-Spring" />
+        <Moment iso={run.created_at} />
+        <span className="lk-RunRow-facts lk-muted lk-Small">{facts.join(' · ')}</span>
+      </button>
+      {run.error && (
+        <p className="lk-Error lk-Small" dir="auto">
+          {run.error}
+        </p>
+      )}
+      {steps && <Steps steps={steps} />}
+    </li>
+  );
+}
+
+function Steps({ steps }: { steps: IStep[] }): JSX.Element {
+  const { trans } = usePanel();
+  if (!steps.length) {
+    return <Hint>{trans.__('No step was finished.')}</Hint>;
+  }
+  return (
+    <div className="lk-Steps">
+      <TokenPlot steps={steps} />
+      <div className="lk-Scroll" tabIndex={0} role="group" aria-label={trans.__('Steps')}>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">#</th>
+              <th scope="col">{trans.__('in')}</th>
+              <th scope="col">{trans.__('out')}</th>
+              <th scope="col">{trans.__('time')}</th>
+              <th scope="col">{trans.__('cost')}</th>
+              <th scope="col">{trans.__('tools')}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {steps.map(step => (
+              <tr key={step.id} title={step.error ?? step.model}>
+                <td>{step.number}</td>
+                <td>{step.prompt_tokens.toLocaleString()}</td>
+                <td>{step.completion_tokens.toLocaleString()}</td>
+                <td>{step.seconds === null ? '–' : duration(step.seconds)}</td>
+                <td>{step.cost === null ? '–' : money(step.cost)}</td>
+                <td className="lk-Code">
+                  {step.tool_stats.map(({ name }) => name).join(', ') || '–'}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </div>
+  );
+}
+
+const HEIGHT = 60;
+const MOST_BARS = 60;
+
+/** Tokens of each step: what went in, and on top of it what came out. */
+function TokenPlot({ steps }: { steps: IStep[] }): JSX.Element {
+  const { trans } = usePanel();
+  const shown = steps.slice(-MOST_BARS);
+  const totals = shown.map(step => step.prompt_tokens + step.completion_tokens);
+  const most = Math.max(1, ...totals);
+  const width = Math.min(28, 240 / shown.length);
+  const height = (tokens: number) => (tokens / most) * HEIGHT;
+  return (
+    <figure className="lk-Plot">
+      <svg
+        viewBox={`0 0 ${width * shown.length} ${HEIGHT}`}
+        height={HEIGHT}
+        role="img"
+        preserveAspectRatio="xMinYMax meet"
+        aria-label={trans.__('Tokens of each step, at most %1', most.toLocaleString())}
+      >
+        {shown.map((step, index) => {
+          const into = height(step.prompt_tokens);
+          const out = height(step.completion_tokens);
+          const bar = { x: index * width + width * 0.1, width: width * 0.8 };
+          return (
+            <g key={step.id}>
+              <rect {...bar} className="lk-Plot-in" y={HEIGHT - into} height={into} />
+              <rect {...bar} className="lk-Plot-out" y={HEIGHT - into - out} height={out} />
+              <title>{`${step.number}: ${step.prompt_tokens} + ${step.completion_tokens}`}</title>
+            </g>
+          );
+        })}
+      </svg>
+      <figcaption className="lk-muted lk-Small">
+        <span className="lk-Swatch lk-Plot-in" aria-hidden="true" /> {trans.__('tokens in')}{' '}
+        <span className="lk-Swatch lk-Plot-out" aria-hidden="true" /> {trans.__('tokens out')}
+      </figcaption>
+    </figure>
+  );
+}
