@@ -94,8 +94,12 @@ def look(home: Path, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> A
     return Answer(columns, rows[:limit] if limit else rows, bool(limit) and len(rows) > limit)
 
 
-def backup(home: Path, target: Path, *, replace: bool = False) -> int:
-    """Write a whole, consistent copy of the store to *target* and return its size in bytes.
+def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, int]:
+    """Write a whole, consistent copy of the store; return where it is and its size in bytes.
+
+    Parameters
+    ----------
+    target : the file to write, or a folder in which it gets a name with the date.
 
     Raises
     ------
@@ -124,7 +128,7 @@ def backup(home: Path, target: Path, *, replace: bool = False) -> int:
             _sealed_copy(draft)
             size = draft.stat().st_size
             os.replace(draft, target)
-        return size
+        return target, size
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror or error}.") from None
     finally:

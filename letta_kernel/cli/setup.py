@@ -1,4 +1,4 @@
-"""The command line, ``letta-kernel``."""
+"""``letta-kernel install``: the kernel for a Jupyter server in another environment."""
 
 from __future__ import annotations
 
@@ -7,36 +7,16 @@ from typing import Annotated
 
 import typer
 
-from letta_kernel import __version__
-from letta_kernel.errors import LettaError
-
-app = typer.Typer(
-    name="letta-kernel",
-    help="Stateful agents in a Jupyter kernel.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+from letta_kernel.cli.session import Session, command
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"letta-kernel {__version__}")
-        raise typer.Exit
+def add(app: typer.Typer) -> None:
+    """Add the command to *app*."""
+    command(app, "install")(install)
 
 
-@app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
-    ] = False,
-) -> None:
-    """Stateful agents in a Jupyter kernel."""
-
-
-@app.command()
 def install(
+    session: Session,
     user: Annotated[bool, typer.Option("--user", help="For this user (the default).")] = False,
     sys_prefix: Annotated[
         bool, typer.Option("--sys-prefix", help="Into the environment this runs in.")
@@ -71,17 +51,4 @@ def install(
         prefix=sys.prefix if sys_prefix else prefix,
         environment=environment,
     )
-    typer.echo(f"Installed the kernel {name!r} in {folder}")
-
-
-def main() -> None:
-    """Run the command line; what goes wrong on purpose is one line."""
-    try:
-        app()
-    except LettaError as error:
-        typer.echo(str(error), err=True)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+    session.done(f"Installed the kernel {name!r} in {folder}", {"name": name, "folder": folder})

@@ -1,0 +1,78 @@
+"""The command line, ``letta-kernel``: the same agents without a notebook.
+
+Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 something went wrong (one line on
+stderr says what), 2 wrong usage, 130 interrupted. In a pipe tables are tab-separated without a header and
+nothing is coloured; ``--json`` is for programs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any
+
+# What the service says about magics, in this place's words.
+_HERE = (
+    (re.compile(r"%agent new\b"), "letta-kernel agent new"),
+    (re.compile(r"%agent model get\b"), "letta-kernel model get"),
+    (re.compile(r" \(%agent approve, %agent deny REASON\)"), " (letta-kernel chat asks)"),
+    (re.compile(r"use it \(%agent use [^)]*\)"), "use it"),
+    (re.compile(r"%env (\w+=)"), r"export \1"),
+)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong on purpose is one line."""
+    import typer
+
+    from letta_kernel.cli.root import app
+    from letta_kernel.errors import LettaError
+
+    click_error: Any = typer.BadParameter.__mro__[2]  # typer may carry a click of its own
+    code: Any = 1
+    try:
+        code = app(standalone_mode=False)
+    except LettaError as error:
+        code = 1
+        _say(here(str(error)))
+    except KeyboardInterrupt:
+        code = 130
+    except typer.Abort:
+        code = 130
+    except BrokenPipeError:
+        _close_pipe()
+        code = 1
+    except click_error as error:
+        code = _usage(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def here(text: str) -> str:
+    """Return an error's text with the commands of this place instead of magics."""
+    for pattern, words in _HERE:
+        text = pattern.sub(words, text)
+    return text
+
+
+def _usage(error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        error.show()
+        return int(error.exit_code)
+    context = getattr(error, "ctx", None)
+    command = getattr(context, "command_path", "") or "letta-kernel"
+    _say(f"{command}: {' '.join(error.format_message().split())} (See {command} --help.)")
+    return int(error.exit_code)
+
+
+def _say(line: str) -> None:
+    try:
+        print(" ".join(line.split()), file=sys.stderr)
+    except BrokenPipeError:
+        _close_pipe()
+
+
+def _close_pipe() -> None:
+    """Let the interpreter flush into nothing when whoever read our output has gone."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())

@@ -1,0 +1,131 @@
+"""``letta-kernel agent``: make, list, look at, delete, export and import agents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from letta_kernel.cli import output
+from letta_kernel.cli.asking import Yes, confirmed
+from letta_kernel.cli.completion import Agent, models
+from letta_kernel.cli.session import Session, command, group
+
+if TYPE_CHECKING:
+    from letta_kernel.records import AgentState
+
+app = group("Make, list, look at, delete, export and import agents.")
+
+Name = Annotated[str, typer.Argument(help="Unique in the project.", show_default=False)]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Such as openai/gpt-5-mini; else what is there.",
+        autocompletion=models,
+    ),
+]
+
+
+@command(app, "new", makes=True)
+def new(
+    session: Session,
+    name: Name,
+    model: Model = None,
+    persona: Annotated[str | None, typer.Option(help="What it knows of itself.")] = None,
+    human: Annotated[str | None, typer.Option(help="What it knows of you.")] = None,
+    description: Annotated[str, typer.Option(help="For you and for lists.")] = "",
+    style: Annotated[str, typer.Option(help="native or heartbeat.")] = "native",
+    embedding: Annotated[str | None, typer.Option(help="The embedding model.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
+) -> None:
+    """Make an agent."""
+    state = session.service.create_agent(
+        name,
+        model=model,
+        persona=persona,
+        human=human,
+        description=description,
+        style=style,  # type: ignore[arg-type]  # the service says what may be said
+        embedding=embedding,
+        tags=tag or (),
+    )
+    session.done(f"Made {state.name}. Talk to it: letta-kernel chat {state.name}", state)
+
+
+@command(app, "list")
+def list_(session: Session) -> None:
+    """List the agents of the project."""
+    if not session.has_project:
+        found: list[AgentState] = []
+    else:
+        found = session.service.agents()
+
+    def render() -> None:
+        output.table(
+            ["name", "model", "made", "description", "tags", "id"],
+            (
+                (s.name, s.model, s.created_at, s.description, ", ".join(s.tags), s.id)
+                for s in found
+            ),
+            f"No agents in {session.home}. Make one: letta-kernel agent new NAME",
+        )
+
+    session.show(found, render)
+
+
+@command(app, "show")
+def show(session: Session, agent: Agent) -> None:
+    """Show an agent: its model, memory, tools and last runs."""
+    service = session.service
+    state = service.agent(agent)
+    blocks, tools = service.blocks(state.id), service.tools(state.id)
+    runs, waiting = service.runs(state.id, limit=5), service.pending(state.id)
+    answering = service.model_of(state.id)
+    data = {
+        **state.model_dump(mode="json"),
+        "answering_model": answering,
+        "blocks": blocks,
+        "tools": [tool.name for tool in tools],
+        "runs": runs,
+        "pending": waiting,
+    }
+
+    def render() -> None:
+        output.put(state.name, style="bold", end="")
+        output.put(f"  {state.id}" + (f"  {state.description}" if state.description else ""))
+        output.put(f"model   {answering}" + ("" if state.model else "  (chosen at each run)"))
+        output.put(f"made    {output.when(state.created_at)}")
+        if state.tags:
+            output.put(f"tags    {', '.join(state.tags)}")
+        output.put(f"tools   {', '.join(tool.name for tool in tools)}")
+        for call in waiting:
+            output.put(f"waits   for your word on {call.name}: letta-kernel chat {state.name}")
+        for block in blocks:
+            output.put(f"\n{block.label}  {len(block.value):,}/{block.limit:,}", style="bold")
+            output.put(block.value)
+        if runs:
+            output.put("\nruns", style="bold")
+            output.table(
+                ["started", "ended with", "steps", "seconds", "model", "error"],
+                (
+                    (r.created_at, r.stop_reason or r.status, r.steps, r.seconds, r.model, r.error)
+                    for r in runs
+                ),
+            )
+
+    session.show(data, render)
+
+
+@command(app, "delete")
+def delete(session: Session, agent: Agent, yes: Yes = False) -> int:
+    """Delete an agent with its conversation and archive."""
+    state = session.service.agent(agent)
+    question = f"Delete {state.name} with its conversation, memory and archive?"
+    if not confirmed(question, yes):
+        output.put(f"{state.name} is still there.", stderr=True)
+        return 1
+    session.service.delete_agent(state.id)
+    session.done(f"Deleted {state.name}.", {"deleted": state.id})
+    return 0

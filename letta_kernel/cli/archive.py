@@ -1,0 +1,119 @@
+"""``letta-kernel archive``: an agent's archival memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from letta_kernel.cli import output
+from letta_kernel.cli.asking import read_text
+from letta_kernel.cli.completion import Agent
+from letta_kernel.cli.session import Session, command, group
+from letta_kernel.errors import InvalidInputError
+
+app = group("Archival memory: add, search, list and delete.")
+
+Tags = Annotated[list[str] | None, typer.Option("--tag", "-t", help="May be repeated.")]
+
+
+@command(app, "add")
+def add(
+    session: Session,
+    agent: Agent,
+    text: Annotated[
+        str | None, typer.Argument(help="A text of any length; - reads it from the pipe.")
+    ] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file",
+            "-f",
+            help="A text, Markdown, notebook, web page or PDF, a folder or a pattern; may be repeated.",
+        ),
+    ] = None,
+    tag: Tags = None,
+) -> int:
+    """Put a text, or files, into an agent's archive."""
+    if (text is None) == (not file):
+        raise InvalidInputError("Give a text, or files with --file.")
+    if text is not None:
+        made = session.service.add_passage(agent, read_text(text), tag or ())
+        session.done(f"Kept as {len(made)} passage{'s' * (len(made) != 1)}.", made)
+        return 0
+    results = session.service.add_files(agent, file or (), tag or ())
+
+    def render() -> None:
+        output.table(
+            ["file", "", "passages", ""], ((r.path, r.status, r.passages, r.why) for r in results)
+        )
+
+    session.show(
+        [
+            {"path": r.path, "status": r.status, "passages": r.passages, "why": r.why}
+            for r in results
+        ],
+        render,
+    )
+    return 1 if any(r.status == "failed" for r in results) else 0
+
+
+@command(app, "search")
+def search(
+    session: Session,
+    agent: Agent,
+    query: Annotated[str, typer.Argument(help="Words, or a question.")],
+    tag: Tags = None,
+    top: Annotated[int, typer.Option("--top", "-n", min=1, max=1000, help="How many.")] = 10,
+) -> None:
+    """Search an agent's archive by words and meaning, best first."""
+    hits = session.service.search_passages(agent, query, tags=tag or None, top_k=top)
+
+    def render() -> None:
+        output.table(
+            ["score", "kept", "text", "tags", "id"],
+            (
+                (
+                    f"{h.score:.2f}",
+                    h.passage.created_at,
+                    h.passage.content,
+                    ", ".join(h.passage.tags),
+                    h.passage.id,
+                )
+                for h in hits
+            ),
+            "Nothing found.",
+        )
+
+    session.show([{"score": h.score, "passage": h.passage} for h in hits], render)
+
+
+@command(app, "list")
+def list_(
+    session: Session,
+    agent: Agent,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 50,
+) -> None:
+    """List the newest passages of an agent's archive."""
+    found = session.service.passages(agent, limit)
+
+    def render() -> None:
+        output.table(
+            ["kept", "text", "tags", "id"],
+            ((p.created_at, p.content, ", ".join(p.tags), p.id) for p in found),
+            "The archive is empty.",
+        )
+
+    session.show(found, render)
+
+
+@command(app, "delete")
+def delete(
+    session: Session,
+    agent: Agent,
+    passage: Annotated[str, typer.Argument(help="A passage's id.")],
+) -> None:
+    """Delete a passage."""
+    session.service.delete_passage(agent, passage)
+    session.done(f"Deleted {passage}.", {"deleted": passage})

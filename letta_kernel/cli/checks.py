@@ -1,0 +1,231 @@
+"""What `letta-kernel doctor` looks at, one finding after the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from letta_kernel.errors import LettaError
+
+OLDEST = (3, 11)
+_REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; ``todo`` says how to mend it or how to have more."""
+
+    what: str
+    state: Literal["ok", "note", "wrong"]
+    text: str
+    todo: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it for JSON."""
+        return asdict(self)
+
+
+def examine(home: Path, *, quick: bool) -> Iterator[Finding]:
+    """Yield what was found, in an order in which it makes sense to mend things."""
+    yield _python()
+    yield from _packages()
+    yield from _optional()
+    yield from _kernelspec()
+    yield _extension()
+    yield from _project(home)
+    yield from _models()
+    if not quick:
+        yield _sandbox()
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < OLDEST:
+        return Finding("python", "wrong", version, "letta-kernel needs Python 3.11 or later.")
+    return Finding("python", "ok", f"{version}  {sys.executable}")
+
+
+def _packages() -> Iterator[Finding]:
+    from packaging.requirements import Requirement
+
+    shown = []
+    for line in metadata.requires("letta-kernel") or ():
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        name = requirement.name
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield Finding("packages", "wrong", f"{name} is missing", f'pip install "{line}"')
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            yield Finding("packages", "wrong", f"{name} {version}", f'pip install "{requirement}"')
+            continue
+        shown.append(f"{name} {version}")
+    from letta_kernel import __version__
+
+    yield Finding("packages", "ok", f"letta-kernel {__version__}, {', '.join(shown)}")
+
+
+def _optional() -> Iterator[Finding]:
+    for extra, package, why in (
+        ("local", "xllamacpp", "language models in this process"),
+        ("mcp", "mcp", "tools of MCP servers"),
+        ("files", "pypdf", "the text of PDF files"),
+    ):
+        try:
+            yield Finding(extra, "ok", f"{package} {metadata.version(package)}: {why}")
+        except metadata.PackageNotFoundError:
+            todo = f'for {why}: pip install "letta-kernel[{extra}]"'
+            yield Finding(extra, "note", f"{package} is not installed", todo)
+
+
+def _kernelspec() -> Iterator[Finding]:
+    from letta_kernel.install import installed
+
+    folder = installed()
+    if folder is None:
+        yield Finding("kernel", "wrong", "Jupyter finds no kernel 'letta'", "letta-kernel install")
+        return
+    try:
+        argv = json.loads((folder / "kernel.json").read_text("utf-8"))["argv"]
+        program = str(argv[0])
+    except (OSError, ValueError, LookupError, TypeError):
+        yield Finding("kernel", "wrong", f"{folder} cannot be read", "letta-kernel install")
+        return
+    if Path(program).is_absolute() and not Path(program).exists():
+        yield Finding(
+            "kernel",
+            "wrong",
+            f"{folder} starts {program}, which is not there",
+            "letta-kernel install",
+        )
+        return
+    yield Finding("kernel", "ok", f"{folder}")
+
+
+def _extension() -> Finding:
+    from jupyter_core.paths import jupyter_path
+
+    for folder in jupyter_path("labextensions"):
+        manifest = Path(folder) / "letta-kernel" / "package.json"
+        if manifest.is_file():
+            return Finding("extension", "ok", str(manifest.parent))
+    return Finding(
+        "extension",
+        "note",
+        "JupyterLab finds no extension 'letta-kernel' here",
+        "pip install letta-kernel into the environment JupyterLab runs in.",
+    )
+
+
+def _project(home: Path) -> Iterator[Finding]:
+    path = home / "letta.duckdb"
+    if not path.exists():
+        yield Finding("project", "note", f"none in {home} yet", "letta-kernel agent new NAME")
+        yield _writable(home)
+        return
+    from letta_kernel.store import agents
+    from letta_kernel.store.database import Database
+    from letta_kernel.store.lock import HomeLock
+
+    database = Database(home, patience=5.0)
+    try:
+        count = len(database.run(agents.list_all))
+        size = path.stat().st_size / 1e6
+        agents_word = "1 agent" if count == 1 else f"{count} agents"
+        yield Finding("project", "ok", f"{home}: {agents_word}, {size:.1f} MB")
+    except LettaError as error:
+        holder = HomeLock(home).holder()
+        yield Finding("project", "wrong", f"{home} does not open: {error}", f"Look at {holder}.")
+    finally:
+        database.close()
+    yield _writable(home)
+
+
+def _writable(home: Path) -> Finding:
+    folder = home
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Finding(
+            "folder",
+            "wrong",
+            f"{folder} cannot be written",
+            "Make it writable, or set LETTA_HOME to a folder that is.",
+        )
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < 0.2:
+        return Finding("folder", "wrong", f"{folder}: {free:.2f} GB left", "Free some space.")
+    return Finding("folder", "ok", f"{folder} can be written, {free:.0f} GB left")
+
+
+def _models() -> Iterator[Finding]:
+    from letta_kernel.models.facts import ollama_models
+    from letta_kernel.models.local_files import downloaded
+    from letta_kernel.models.providers import PROVIDERS, missing_variable, ollama_base
+    from letta_kernel.models.registry import DEMO, choose_model
+
+    chosen = choose_model(None)
+    missing = missing_variable(chosen)
+    if missing:
+        yield Finding("model", "wrong", f"{chosen} would answer, without a key", f"Set {missing}.")
+    elif chosen == DEMO:
+        yield Finding(
+            "model",
+            "note",
+            "the demo model answers, which is no language model",
+            "Set a provider's key, start Ollama, or: letta-kernel model get",
+        )
+    else:
+        yield Finding("model", "ok", f"{chosen} answers where an agent names none")
+    keys = [name for p in PROVIDERS.values() if (name := p.key_variable())]
+    named = ", ".join(dict.fromkeys(keys))
+    yield Finding("keys", "ok" if keys else "note", named or "no provider's key is set")
+    pulled = ollama_models()
+    if pulled is None:
+        yield Finding("ollama", "note", f"does not run at {ollama_base()}")
+    elif not pulled:
+        yield Finding("ollama", "note", "runs, and has no model", "ollama pull qwen3")
+    else:
+        yield Finding("ollama", "ok", ", ".join(pulled))
+    here = [f"local/{one.name}" for one in downloaded()]
+    todo = "" if here else "To have one: letta-kernel model get"
+    yield Finding("local", "ok" if here else "note", ", ".join(here) or "no local model here", todo)
+
+
+def _sandbox() -> Finding:
+    from letta_kernel.records import Tool
+    from letta_kernel.tools.execute import Executor
+
+    tool = Tool(
+        name="probe",
+        description="Adds one.",
+        parameters={"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]},
+        source='def probe(n: int) -> int:\n    """Add one."""\n    return n + 1\n',
+        runs_in="sandbox",
+    )
+    said: list[Any] = []
+    try:
+        outcome = Executor().run(tool, {"n": 1}, call_id="probe", on_output=lambda *_: None)
+    except (LettaError, OSError) as error:
+        said.append(error)
+    else:
+        if outcome.status == "ok" and outcome.text.strip() == "2":
+            return Finding("sandbox", "ok", f"a tool ran in it in {outcome.seconds:.1f} s")
+        said.append(outcome.error or outcome.text)
+    return Finding(
+        "sandbox",
+        "wrong",
+        f"does not run: {said[0]}",
+        "Tools of closed notebooks cannot be called.",
+    )

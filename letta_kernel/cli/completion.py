@@ -1,0 +1,101 @@
+"""What the shell offers while somebody types: agents, block labels, tools, models.
+
+Only the database is read; nothing is imported that makes the shell wait, and nothing is ever said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def _names(context: typer.Context, read: Callable[[Any], list[str]], incomplete: str) -> list[str]:
+    from letta_kernel.service.base import project_folder
+    from letta_kernel.store.database import Database
+
+    with contextlib.suppress(Exception):  # a shell in the middle of a line is told nothing
+        home = project_folder(context.params.get("home"))
+        if not (home / "letta.duckdb").exists():
+            return []
+        database = Database(Path(home), patience=1.0)
+        try:
+            found = database.run(read)
+        finally:
+            database.close()
+        return [name for name in found if name.startswith(incomplete)]
+    return []
+
+
+def agents(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return agents' names."""
+    from letta_kernel.store import agents as room
+
+    return _names(ctx, lambda tx: [state.name for state in room.list_all(tx)], incomplete)
+
+
+def labels(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the labels of the memory blocks of the agent named before."""
+    from letta_kernel.store import agents as room
+    from letta_kernel.store import blocks
+
+    def read(tx: Any) -> list[str]:
+        state = room.find(tx, str(ctx.params.get("agent")))
+        return [block.label for block in blocks.of_agent(tx, state.id)] if state else []
+
+    return _names(ctx, read, incomplete)
+
+
+def own_tools(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the tools of the agent named before."""
+    from letta_kernel.store import agents as room
+    from letta_kernel.store import tools
+
+    def read(tx: Any) -> list[str]:
+        state = room.find(tx, str(ctx.params.get("agent")))
+        return [tool.name for tool in tools.of_agent(tx, state.id)] if state else []
+
+    return _names(ctx, read, incomplete)
+
+
+def all_tools(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return every tool of the project."""
+    from letta_kernel.store import tools
+
+    return _names(ctx, lambda tx: sorted({t.name for t in tools.list_all(tx)}), incomplete)
+
+
+def models(incomplete: str) -> list[str]:
+    """Return models worth naming, without asking any server."""
+    from letta_kernel.models.local_files import CATALOGUE
+    from letta_kernel.models.providers import PROVIDERS
+
+    known = ["demo", *(p.model for p in PROVIDERS.values()), *(f"local/{n}" for n in CATALOGUE)]
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def offers(incomplete: str) -> list[str]:
+    """Return the models that can be downloaded."""
+    from letta_kernel.models.local_files import CATALOGUE
+
+    return [name for name in CATALOGUE if name.startswith(incomplete)]
+
+
+Agent = Annotated[
+    str, typer.Argument(help="An agent's name or id.", autocompletion=agents, show_default=False)
+]
+OfAgent = Annotated[
+    str | None, typer.Option("--agent", "-a", help="An agent's name or id.", autocompletion=agents)
+]
+Label = Annotated[
+    str, typer.Argument(help="A memory block's label.", autocompletion=labels, show_default=False)
+]
+OwnTool = Annotated[
+    str, typer.Argument(help="A tool's name or id.", autocompletion=own_tools, show_default=False)
+]
+AnyTool = Annotated[
+    str, typer.Argument(help="A tool's name or id.", autocompletion=all_tools, show_default=False)
+]

@@ -1,0 +1,146 @@
+"""A conversation on the terminal: runs one after the other, each followed until it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from letta_kernel.cli import here, output
+from letta_kernel.cli.approving import decide
+from letta_kernel.cli.asking import Policy
+from letta_kernel.cli.session import Session
+from letta_kernel.cli.watch import FAILURES, Watcher
+from letta_kernel.errors import InvalidInputError, LettaError
+from letta_kernel.messages import Event, RunEnded, ToolCall
+
+HELP = """\
+/history [N]  what was said      /memory [LABEL]  what it remembers
+/tools        what it can call   /quit            leave (or Ctrl-D)
+Ctrl-C stops the answer. A line that ends with a backslash goes on."""
+
+
+class Talk:
+    """Runs of one agent, each followed until it has ended, approvals included."""
+
+    def __init__(
+        self,
+        session: Session,
+        agent_id: str,
+        approval: Policy | None,
+        *,
+        details: bool,
+        aside: bool = False,
+    ) -> None:
+        self._service, self._agent, self._approval = session.service, agent_id, approval
+        self._quiet = session.json
+        self._details, self._aside = details, aside
+        self.events = session.json and not aside  # a line of JSON for each event
+        self._watcher = self._watch()
+        self._run_id = ""
+
+    def say(self, text: str, model: str | None = None, **options: Any) -> bool:
+        """Send *text* and show the run; False if it failed."""
+        return self._follow(
+            lambda: self._service.send(self._agent, text, model=model, **options), model
+        )
+
+    def catch_up(self) -> None:
+        """Ask about calls that wait since an earlier run."""
+        if waiting := self._service.pending(self._agent):
+            self._answer(waiting, None)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what came of the last run, for ``--json``."""
+        watcher = self._watcher
+        ended = watcher.ended.model_dump(mode="json") if watcher.ended else {}
+        return {
+            "run_id": self._run_id,
+            "answer": "\n\n".join(watcher.answers),
+            "pending": [call.model_dump() for call in watcher.waiting],
+            **{key: value for key, value in ended.items() if key not in ("type", "run_id")},
+        }
+
+    def _watch(self) -> Watcher:
+        return Watcher(
+            stream=output.on_terminal(),
+            details=self._details and not self._quiet,
+            aside=self._aside,
+        )
+
+    def _follow(self, start: Callable[[], Iterator[Event]], model: str | None) -> bool:
+        self._watcher = watcher = self._watch()
+        while True:
+            stream = start()
+            try:
+                with contextlib.closing(stream):  # type: ignore[type-var]  # it is a generator
+                    for event in stream:
+                        self._show(event)
+            except KeyboardInterrupt:
+                watcher.end_line()
+                output.put("Stopped; what was said so far is kept.", style="dim", stderr=True)
+                raise
+            if not watcher.waiting:
+                return self._good(watcher.ended)
+            decisions = decide(watcher.waiting, self._approval)
+            if decisions is None:
+                output.put("The run waits for your word: letta-kernel chat asks.", stderr=True)
+                return True
+            watcher.waiting = []
+            start = lambda d=decisions: self._service.approve(self._agent, d, model=model)  # type: ignore[misc]  # noqa: E731
+
+    def _answer(self, waiting: list[ToolCall], model: str | None) -> None:
+        try:
+            decisions = decide(waiting, self._approval)
+            if decisions is not None:
+                self._follow(
+                    lambda: self._service.approve(self._agent, decisions, model=model), model
+                )
+        except KeyboardInterrupt:
+            output.put("\nThey go on waiting.", style="dim", stderr=True)
+
+    def _show(self, event: Event) -> None:
+        self._run_id = getattr(event, "run_id", None) or self._run_id
+        if self.events:
+            output.put_json_line(event)
+        if self.events or self._quiet:
+            self._watcher.note(event)
+        else:
+            self._watcher.handle(event)
+
+    def _good(self, ended: RunEnded | None) -> bool:
+        if ended is not None and ended.stop_reason in FAILURES:
+            said = ended.error or f"The run ended with {ended.stop_reason}."
+            print(" ".join(here(said).split()), file=sys.stderr)
+            return False
+        return True
+
+
+def slash(session: Session, agent_id: str, line: str) -> None:
+    """Do what a line that begins with a slash asks for."""
+    service = session.service
+    word, _, rest = line.partition(" ")
+    rest = rest.strip()
+    try:
+        if word == "/history":
+            if rest and not rest.isdigit():
+                raise InvalidInputError("/history takes a number of messages.")
+            for message in service.history(agent_id, limit=int(rest or 20)):
+                calls = "".join(f" → {call.name}" for call in message.tool_calls)
+                output.put(f"{message.role}: ", style="bold", end="")
+                output.put(message.content + calls)
+        elif word == "/memory":
+            blocks = [service.block(agent_id, rest)] if rest else service.blocks(agent_id)
+            for block in blocks:
+                output.put(block.label, style="bold")
+                output.put(block.value)
+        elif word == "/tools":
+            output.table(
+                ["tool", "what for"],
+                ((t.name, t.description.partition("\n")[0]) for t in service.tools(agent_id)),
+            )
+        else:
+            output.put(HELP, style="dim")
+    except LettaError as error:
+        print(here(str(error)), file=sys.stderr)

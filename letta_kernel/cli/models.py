@@ -1,0 +1,87 @@
+"""``letta-kernel model``: what can answer, which agent uses what, and models to download."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from letta_kernel.cli import here, output
+from letta_kernel.cli.asking import Yes, confirmed
+from letta_kernel.cli.completion import Agent, models, offers
+from letta_kernel.cli.session import Session, command, group
+
+app = group("Models: list them, choose one, download one.")
+
+
+@command(app, "list")
+def list_(
+    session: Session,
+    every: Annotated[
+        bool, typer.Option("--all", help="Those too that are not set up, and how to.")
+    ] = False,
+) -> None:
+    """List the models this machine can use, the one chosen by default first."""
+    from letta_kernel.models.registry import available
+
+    found = [info for info in available() if info.usable or every]
+
+    def render() -> None:
+        output.table(
+            ["model", "", "how"],
+            (
+                (i.name, "default" if i.chosen else "" if i.usable else "not set up", here(i.how))
+                for i in found
+            ),
+        )
+
+    session.show([asdict(info) for info in found], render)
+
+
+@command(app, "set")
+def set_(
+    session: Session,
+    agent: Agent,
+    model: Annotated[
+        str,
+        typer.Argument(help="Its name, or 'auto' to choose at each run.", autocompletion=models),
+    ],
+) -> None:
+    """Say which model an agent uses."""
+    state = session.service.update_agent(agent, model=None if model == "auto" else model)
+    answering = session.service.model_of(state.id)
+    session.done(f"{state.name} uses {answering}.", {"agent": state.id, "model": answering})
+
+
+@command(app, "get")
+def get(
+    session: Session,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="One of the list; without it, the list.", autocompletion=offers),
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Download a language model that runs in this process."""
+    from letta_kernel.models.local_files import CATALOGUE, download, downloaded, shown_size
+
+    if name is None:
+        got = {one.name for one in downloaded()}
+        session.show(
+            [{**asdict(one), "here": one.name in got} for one in CATALOGUE.values()],
+            lambda: output.table(
+                ["model", "size", "licence", "here", "about"],
+                ((o.name, o.size, o.licence, o.name in got, o.about) for o in CATALOGUE.values()),
+            ),
+        )
+        return
+    short = name.removeprefix("local/")
+
+    def progress(done: int, total: int) -> None:
+        if output.on_terminal():
+            line = f"\r{short}: {shown_size(done)} of {shown_size(total)}   "
+            print(line, end="" if done < total else "\n", flush=True)
+
+    path = download(short, confirm=lambda question: confirmed(question, yes), progress=progress)
+    session.done(f"local/{short} is here: {path}", {"model": f"local/{short}", "path": path})

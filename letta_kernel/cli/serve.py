@@ -1,0 +1,115 @@
+"""``letta-kernel serve``: the REST and WebSocket server."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from letta_kernel.cli import output
+from letta_kernel.cli.session import Session, command
+from letta_kernel.errors import InvalidInputError, StoreError
+
+PORT = 8283  # Letta's own, which its clients try first
+TOKEN = "LETTA_SERVER_TOKEN"
+MAX_FRAME = 4_200_000  # bytes of a WebSocket message: a million characters in UTF-8, and room
+_TRIES = 50  # ports after the first, where none was asked for
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command to *app*."""
+    command(app, "serve", makes=True)(serve)
+
+
+def serve(
+    session: Session,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help=f"The port, 0 for any; else {PORT} or the next free one.",
+            show_default=False,
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(help="What clients must send; else a new one, shown once.", envvar=TOKEN),
+    ] = None,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Let any program on this machine in.")
+    ] = False,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="A web origin whose pages may call; may be repeated."),
+    ] = None,
+) -> None:
+    """Serve the project's agents over HTTP: for Letta's SDK, OpenAI clients and WebSockets.
+
+    Only this machine is served unless --host says otherwise. The URL and the token are printed at the start.
+    """
+    if no_token and token:
+        raise typer.BadParameter("--token and --no-token exclude each other.")
+    if no_token and host not in _LOOPBACK:
+        raise InvalidInputError(f"Without a token only this machine is served, not {host}.")
+    if token is not None and (len(token) < 8 or not token.isascii() or not token.isprintable()):
+        raise InvalidInputError("A token has at least 8 printable ASCII characters.")
+    secret = None if no_token else token or secrets.token_urlsafe(24)
+    with _listener(host, port) as listener:
+        _say(session, host, listener.getsockname()[1], secret, shown=token is None)
+        _run(session, listener, secret, origin or ())
+
+
+def _run(
+    session: Session, listener: socket.socket, token: str | None, origins: list[str] | tuple[()]
+) -> None:
+    import uvicorn
+
+    from letta_kernel.server.app import create_app
+
+    app = create_app(session.service, token=token, origins=origins)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        ws_max_size=MAX_FRAME,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _say(session: Session, host: str, port: int, token: str | None, *, shown: bool) -> None:
+    name = f"[{host}]" if ":" in host else host
+    url = f"http://{'127.0.0.1' if host == '0.0.0.0' else name}:{port}"
+    if session.json:
+        output.put_json_line({"url": url, "token": token, "home": session.home, "pid": os.getpid()})
+        return
+    output.put(f"letta-kernel serves {session.home}\n\n    {url}")
+    if token is None:
+        output.put("    no token: any program on this machine may use it")
+    elif shown:
+        output.put(f"    token: {token}")
+    key = "" if token is None else f', api_key="{token if shown else "…"}"'
+    output.put(f'\nPython:  Letta(base_url="{url}"{key})\nCtrl-C ends it.', style="dim")
+    sys.stdout.flush()
+
+
+def _listener(host: str, port: int | None) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    ports = range(PORT, PORT + _TRIES) if port is None else [port]
+    problem: OSError | None = None
+    for number in ports:
+        try:
+            return socket.create_server((host, number), family=family, backlog=2048)
+        except OSError as error:
+            problem = error
+    asked = f"{host}:{port}" if port is not None else f"{host}, ports {PORT} to {ports[-1]}"
+    said = problem.strerror if problem and problem.strerror else problem
+    raise StoreError(f"Nothing can listen at {asked} ({said}): choose another --port or --host.")
