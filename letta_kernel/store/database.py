@@ -417,6 +417,7 @@ def _close_all() -> None:
                 database._shut()
             finally:
                 database._mutex.release()
+    _statements.clear()  # the driver complains of what outlives it
 
 
 if hasattr(os, "register_at_fork"):
