@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -45,12 +45,21 @@ class LiveView:
         The IPython shell to show things in; None takes the running one, if any.
     streaming
         Without it only the saved form is shown, at the end, unless there is something to ask.
+    shown
+        Without it nothing is, as without any IPython.
     """
 
-    def __init__(self, prompt: str = "", *, shell: Any = None, streaming: bool = True) -> None:
+    def __init__(
+        self,
+        prompt: str = "",
+        *,
+        shell: Any = None,
+        streaming: bool = True,
+        shown: bool = True,
+    ) -> None:
         self.transcript = Transcript(prompt)
         self._streaming = streaming
-        self._shell = shell if shell is not None else _running_shell()
+        self._shell = (shell if shell is not None else _running_shell()) if shown else None
         self._channel: Channel | None = None
         self._opened = False
         self._closed = False
@@ -80,8 +89,17 @@ class LiveView:
         """Return what there is to see so far, as JSON-ready values."""
         return self.transcript.snapshot()
 
-    def ask_approval(self, calls: Sequence[ToolCall]) -> list[Choice] | None:
+    def ask_approval(
+        self,
+        calls: Sequence[ToolCall],
+        elsewhere: Callable[[], list[Choice] | None] = lambda: None,
+    ) -> list[Choice] | None:
         """Ask for a word on each of *calls* by buttons, and wait for it; the stop button interrupts.
+
+        Parameters
+        ----------
+        elsewhere
+            Is asked now and then whether somebody has answered in another place; the question is over then.
 
         Returns
         -------
@@ -92,8 +110,10 @@ class LiveView:
         if self._channel is None:
             return None
         shown = [{"id": c.id, "name": c.name, "arguments": _indented(c.arguments)} for c in calls]
-        answer = self._channel.ask({"kind": "approval", "calls": shown})
-        return None if answer is None else _choices(calls, answer.get("decisions"))
+        answer = self._channel.ask({"kind": "approval", "calls": shown}, lambda: bool(elsewhere()))
+        if answer is None:
+            return elsewhere()
+        return _choices(calls, answer.get("decisions"))
 
     def ask(self, question: str) -> str | None:
         """Ask the person something and wait for the answer; None where no front end answers."""

@@ -7,9 +7,10 @@ import os
 from collections.abc import Sequence
 
 from letta_kernel.agent.agent import Decision
-from letta_kernel.display.live import LiveView
+from letta_kernel.display.live import Choice, LiveView
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
+from letta_kernel.notebook.floor import Floor, Question
 from letta_kernel.notebook.preferences import PREFERENCES
 
 POLICY = "LETTA_APPROVAL"
@@ -18,12 +19,13 @@ POLICY = "LETTA_APPROVAL"
 _LONGEST = 500  # characters of a call's arguments in the question
 
 
-def ask(calls: Sequence[ToolCall], view: LiveView) -> list[Decision] | None:
+def ask(question: Question, view: LiveView, floor: Floor) -> list[Decision] | None:
     """Ask about each call; None leaves them waiting.
 
-    Buttons in the view where the front end shows it, else a line to type in. Where it takes no input (a
-    notebook run without a person), the policy decides, which is to deny unless ``LETTA_APPROVAL``
-    says otherwise. Nobody is asked where JupyterLab's settings say what to do.
+    By buttons in the view where the front end shows it, and by those of a panel, whichever is pressed
+    first; where there is neither, by a line to type in. Where a front end takes no input (a notebook run
+    without a person), the policy decides, which is to deny unless ``LETTA_APPROVAL`` says otherwise.
+    Nobody is asked where JupyterLab's settings say what to do.
 
     Raises
     ------
@@ -32,15 +34,31 @@ def ask(calls: Sequence[ToolCall], view: LiveView) -> list[Decision] | None:
     """
     if PREFERENCES.approval != "ask":
         why = "the approval policy of JupyterLab's settings is to deny"
-        return _decided(calls, PREFERENCES.approval, why)
-    choices = view.ask_approval(calls)
-    if choices is not None:
-        return [Decision(one.call_id, one.approve, one.reason, one.arguments) for one in choices]
+        return _decided(question.calls, PREFERENCES.approval, why)
+
+    def elsewhere() -> list[Choice] | None:
+        given = question.decided()
+        if given is None:
+            return None
+        return [Choice(one.call_id, one.approve, one.reason, one.arguments) for one in given]
+
+    with floor.asking(question):
+        choices = view.ask_approval(question.calls, elsewhere)
+        if choices is not None:
+            return [
+                Decision(one.call_id, one.approve, one.reason, one.arguments) for one in choices
+            ]
+        if floor.desks:
+            return question.wait()
+    return _ask_in_words(question.calls)
+
+
+def _ask_in_words(calls: Sequence[ToolCall]) -> list[Decision] | None:
     decisions = []
     for call in calls:
-        question = f"Allow {describe(call)}?  [y]es, [n]o, or why not: "
+        text = f"Allow {describe(call)}?  [y]es, [n]o, or why not: "
         try:
-            answer = input(question).strip()
+            answer = input(text).strip()
         except KeyboardInterrupt:
             raise
         except Exception:  # EOF, or a front end without stdin, each with an error of its own

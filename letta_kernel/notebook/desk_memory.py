@@ -20,7 +20,7 @@ class Passages(OfAgent):
 
     limit: Limit = 50
     before: Word | None = None
-    tags: list[Tag] = []
+    tags: list[Tag] | None = None
 
 
 class Search(OfAgent):
@@ -34,7 +34,7 @@ class NewPassage(OfAgent):
     """A text to keep."""
 
     text: Text
-    tags: list[Tag] = []
+    tags: list[Tag] | None = None
 
 
 class OnePassage(OfAgent):
@@ -69,7 +69,7 @@ def search_passages(room: Room, asked: Search) -> list[dict[str, Any]]:
 @method("passage.add", NewPassage)
 def add_passage(room: Room, asked: NewPassage) -> list[Passage]:
     """Keep a text; return the passages it became."""
-    return room.service.add_passage(asked.agent, asked.text, asked.tags)
+    return room.service.add_passage(asked.agent, asked.text, asked.tags or ())
 
 
 @method("passage.delete", OnePassage)
@@ -84,7 +84,12 @@ def messages(room: Room, asked: Messages) -> list[Message]:
     agent_id = room.service.agent(asked.agent).id
     newest = room.service.do(
         lambda tx: message_rows.page(
-            tx, agent_id, before=asked.before, limit=asked.limit, roles=asked.roles
+            tx,
+            agent_id,
+            before=asked.before,
+            limit=asked.limit,
+            roles=asked.roles,
+            thread="own",
         )
     )
     return newest[::-1]

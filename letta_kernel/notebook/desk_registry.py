@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 if TYPE_CHECKING:
-    from letta_kernel.notebook.floor import Floor
+    from letta_kernel.notebook.session import Session
     from letta_kernel.service import AgentService
-    from letta_kernel.tools.execute import ToolHost
 
 MOST = 500  # entries one answer may have
 
@@ -40,17 +39,20 @@ class OfBlock(OfAgent):
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Where a question is answered: the project, and in a kernel its notebook.
-
-    ``host`` finds the notebook's functions, ``floor`` knows what runs in this kernel; both are None
-    outside of one.
-    """
+    """Where a question is answered: the project, and in a kernel the session of its notebook."""
 
     service: AgentService
-    notebook: str = ""
-    host: ToolHost | None = None
-    floor: Floor | None = None
-    current: Callable[[], str | None] = lambda: None  # the id of the agent the notebook talks to
+    session: Session | None = None
+
+    @property
+    def notebook(self) -> str:
+        """Which notebook this is; empty where there is none, or nothing says."""
+        return self.session.notebook if self.session is not None else ""
+
+    def current(self) -> str | None:
+        """Return the id of the agent the notebook talks to, if there is one."""
+        agent = self.session.current() if self.session is not None else None
+        return agent.id if agent is not None else None
 
 
 @dataclass(frozen=True, slots=True)

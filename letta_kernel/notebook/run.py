@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from letta_kernel.display.live import LiveView
 from letta_kernel.messages import ApprovalRequested, Event, RunEnded, ToolCall
 from letta_kernel.notebook.approval import ask
+from letta_kernel.notebook.floor import Question
 from letta_kernel.notebook.preferences import PREFERENCES
 from letta_kernel.notebook.quiet import AgentError, Stopped, say
 from letta_kernel.service import Decision
@@ -66,7 +67,32 @@ def decide(session: Session, agent_id: str, decisions: Sequence[Decision]) -> No
     _follow_events(session, agent_id)
 
 
-def _follow_events(session: Session, agent_id: str, ask_person: bool = True) -> None:
+def talk(session: Session, agent_id: str, text: str) -> None:
+    """Send *text* to an agent without a cell: what happens is seen by those who follow the service.
+
+    Calls that need a person's word are left waiting for it, so that the notebook is free meanwhile.
+    """
+
+    def start(**given: Any) -> Iterator[Event]:
+        return session.service.send(agent_id, text, **given)
+
+    _follow(session, agent_id, start, text, ask_person=False, shown=False)
+    _follow_events(session, agent_id, ask_person=False, shown=False)
+
+
+def resume(session: Session, agent_id: str, decisions: Sequence[Decision]) -> None:
+    """Go on, without a cell, with a run that waited for a person's word."""
+
+    def start(**given: Any) -> Iterator[Event]:
+        return session.service.approve(agent_id, decisions, **given)
+
+    _follow(session, agent_id, start, "", ask_person=False, shown=False)
+    _follow_events(session, agent_id, ask_person=False, shown=False)
+
+
+def _follow_events(
+    session: Session, agent_id: str, ask_person: bool = True, shown: bool = True
+) -> None:
     for _ in range(_MOST_EVENTS):
         text = session.service.next_event(agent_id)
         if text is None:
@@ -75,15 +101,20 @@ def _follow_events(session: Session, agent_id: str, ask_person: bool = True) -> 
         def start(text: str = text, **given: Any) -> Iterator[Event]:
             return session.service.send(agent_id, text, role="event", **given)
 
-        _follow(session, agent_id, start, text, ask_person)
+        _follow(session, agent_id, start, text, ask_person, shown)
     say(session.shell, f"{_MOST_EVENTS} events in a row; more wait for the next run.", "warning")
 
 
 def _follow(
-    session: Session, agent_id: str, start: Start, prompt: str, ask_person: bool = True
+    session: Session,
+    agent_id: str,
+    start: Start,
+    prompt: str,
+    ask_person: bool = True,
+    shown: bool = True,
 ) -> None:
-    streaming = PREFERENCES.streaming
-    view = LiveView(prompt, shell=session.shell, streaming=streaming)  # stays unseen until the first event
+    # Stays unseen until the first event.
+    view = LiveView(prompt, shell=session.shell, streaming=PREFERENCES.streaming, shown=shown)
     events = start(host=session.host, live=view.handle)
     ended: RunEnded | None = None
     stopped = "Stopped; what was said and done so far is kept."
@@ -98,9 +129,11 @@ def _follow(
             if not waiting:
                 break
             stopped = "The run waits for your word: %agent approve, or %agent deny REASON."
-            decisions = ask(waiting, view) if ask_person else None
+            question = Question(agent_id, waiting)
+            decisions = ask(question, view, session.floor) if ask_person else None
             if decisions is None:
-                say(session.shell, stopped)
+                if shown:
+                    say(session.shell, stopped)
                 break
             stopped = "Stopped; what was said and done so far is kept."
             events = session.service.approve(

@@ -26,6 +26,7 @@ from letta_kernel.notebook import (
 )
 from letta_kernel.notebook.completion import complete
 from letta_kernel.notebook.fill import fill
+from letta_kernel.notebook.floor import Floor
 from letta_kernel.notebook.functions import Functions
 from letta_kernel.notebook.host import NotebookHost
 from letta_kernel.notebook.line import Argument, Option, parse
@@ -81,6 +82,7 @@ class Session:
         self.functions = Functions(self, cells_without)
         self.host = NotebookHost(self.functions)
         self.timers = Timers(self)
+        self.floor = Floor()
         self._home: Path | None = None
         self._agent_id: str | None = None
         self._known = False  # the store has been asked for this notebook's last agent
