@@ -30,6 +30,8 @@ def replay(
     steps: Sequence[Step],
     messages: Sequence[Message],
     changes: Sequence[tuple[str, MemoryChanged]] = (),
+    *,
+    label: str = "",
 ) -> dict[str, Any]:
     """Return the snapshot of a run that has ended, or as far as it has come.
 
@@ -41,6 +43,8 @@ def replay(
         All of the run, in order.
     changes
         What it wrote into memory, each with the id of the step that did.
+    label
+        What is said beside every answer of its model.
 
     Notes
     -----
@@ -54,6 +58,7 @@ def replay(
             agent_id=run.agent_id,
             agent_name=agent_name,
             model=run.model,
+            model_label=label,
         )
     )
     for step in steps:

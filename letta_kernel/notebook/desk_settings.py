@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from letta_kernel.display.live import bundle
 from letta_kernel.display.replay import replay
 from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import MemoryChanged
@@ -28,9 +29,10 @@ class Chosen(Params):
 
 
 class OfRun(Params):
-    """A question about one run, by its id."""
+    """A question about one run, by its id; ``label`` is what was said beside its model's answers."""
 
     run: Word
+    label: str = Field("", max_length=500)
 
 
 @method("settings", Chosen)
@@ -57,7 +59,10 @@ def notebook(room: Room, asked: Params) -> dict[str, Any]:
 
 @method("run.view", OfRun)
 def view(room: Room, asked: OfRun) -> dict[str, Any]:
-    """Return a run as a cell would show it, from what is stored; dead runs count as failed then."""
+    """Return what a cell would show of a run (MIME types), from what is stored.
+
+    A run whose process is dead counts as failed from then on.
+    """
 
     def work(tx: Tx) -> dict[str, Any]:
         run = runs.get(tx, asked.run)
@@ -72,9 +77,10 @@ def view(room: Room, asked: OfRun) -> dict[str, Any]:
             tx, run.agent_id, run_id=run.id, limit=_MOST_MESSAGES, newest_first=False
         )
         name = agent.name if agent is not None else "agent"
-        return replay(run, name, steps, said, _changes(tx, run.agent_id, steps))
+        changes = _changes(tx, run.agent_id, steps)
+        return replay(run, name, steps, said, changes, label=asked.label)
 
-    return room.service.do(work)
+    return bundle(room.service.do(work))
 
 
 def _changes(tx: Tx, agent_id: str, steps: list[Step]) -> list[tuple[str, MemoryChanged]]:

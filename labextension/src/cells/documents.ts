@@ -1,0 +1,148 @@
+// Notebooks to begin with, and the documentation: the launcher's card and the entries of the help menu.
+
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import { MainAreaWidget, Notification, type ICommandPalette } from '@jupyterlab/apputils';
+import { PageConfig, URLExt } from '@jupyterlab/coreutils';
+import type { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
+import type { ILauncher } from '@jupyterlab/launcher';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import { MimeModel, type IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { ServerConnection } from '@jupyterlab/services';
+import { BoxPanel, Widget } from '@lumino/widgets';
+
+import { agentIcon } from '../panel/icon';
+import type { Trans } from '../words';
+import type { CellActions } from './actions';
+
+export const NEW_NOTEBOOK = 'letta-kernel:new-agent-notebook';
+export const QUICKSTART = 'letta-kernel:open-quickstart';
+export const DOCUMENTATION = 'letta-kernel:open-documentation';
+export const SETTINGS = 'letta-kernel:open-settings';
+
+const KERNEL = 'letta';
+const LOAD_EXT = '%load_ext letta_kernel';
+
+/** Parts of JupyterLab that may be missing. */
+export interface IPlaces {
+  readonly palette: ICommandPalette | null;
+  readonly launcher: ILauncher | null;
+  readonly browser: IDefaultFileBrowser | null;
+}
+
+/** Add the commands and the launcher's card. */
+export function addDocuments(
+  app: JupyterFrontEnd,
+  actions: CellActions,
+  rendermime: IRenderMimeRegistry,
+  { palette, launcher, browser }: IPlaces,
+  trans: Trans
+): void {
+  const { commands } = app;
+  const folder = (given: unknown) =>
+    typeof given === 'string' ? given : (browser?.model.path ?? '');
+
+  /** The kernel that has agents; where it is not installed, the usual one, which can load them. */
+  const hasKernel = async () => {
+    await app.serviceManager.kernelspecs.ready;
+    return app.serviceManager.kernelspecs.specs?.kernelspecs[KERNEL] !== undefined;
+  };
+
+  commands.addCommand(NEW_NOTEBOOK, {
+    label: args => (args.isPalette ? trans.__('New Agent Notebook') : trans.__('Agent notebook')),
+    caption: trans.__('Create a notebook whose first cell talks to an agent'),
+    icon: args => (args.isPalette ? undefined : agentIcon),
+    execute: async args => {
+      const there = await hasKernel();
+      const panel: NotebookPanel = await commands.execute('notebook:create-new', {
+        cwd: folder(args.cwd),
+        ...(there ? { kernelName: KERNEL } : {})
+      });
+      await panel.context.ready;
+      await panel.revealed;
+      if (!there) {
+        panel.content.model?.sharedModel.insertCell(0, { cell_type: 'code', source: LOAD_EXT });
+        panel.content.activeCellIndex = 1;
+      }
+      await actions.insert(panel);
+      return panel;
+    }
+  });
+
+  commands.addCommand(QUICKSTART, {
+    label: args => (args.isPalette ? trans.__('Open the Quickstart') : trans.__('Agents Quickstart')),
+    caption: trans.__('Open a copy of the notebook that shows what agents can do'),
+    execute: async args => {
+      const content = JSON.parse(await fetchText('quickstart.ipynb'));
+      const { contents } = app.serviceManager;
+      const made = await contents.newUntitled({ path: folder(args.cwd), type: 'notebook' });
+      await contents.save(made.path, { type: 'notebook', format: 'json', content });
+      return commands.execute('docmanager:open', { path: made.path, factory: 'Notebook' });
+    }
+  });
+
+  let shown: MainAreaWidget | null = null;
+  commands.addCommand(DOCUMENTATION, {
+    label: args =>
+      args.isPalette ? trans.__('Open the Documentation') : trans.__('Agents Documentation'),
+    caption: trans.__('Read what letta-kernel is and how it is used'),
+    execute: async () => {
+      if (shown === null || shown.isDisposed) {
+        shown = documentation(await fetchText('README.md'), rendermime, trans);
+        app.shell.add(shown, 'main');
+      }
+      app.shell.activateById(shown.id);
+    }
+  });
+
+  commands.addCommand(SETTINGS, {
+    label: trans.__('Settings of Agents…'),
+    caption: trans.__('Default model, approval policy, streaming, what folds'),
+    isEnabled: () => commands.hasCommand('settingeditor:open'),
+    execute: () => commands.execute('settingeditor:open', { query: 'letta-kernel' })
+  });
+
+  launcher?.add({ command: NEW_NOTEBOOK, category: trans.__('Notebook'), rank: 100 });
+  const category = trans.__('Agents');
+  palette?.addItem({ command: NEW_NOTEBOOK, category, args: { isPalette: true } });
+  palette?.addItem({ command: QUICKSTART, category, args: { isPalette: true } });
+  palette?.addItem({ command: DOCUMENTATION, category, args: { isPalette: true } });
+  palette?.addItem({ command: SETTINGS, category });
+
+  /** Read a file that came with the extension. */
+  async function fetchText(name: string): Promise<string> {
+    const settings = app.serviceManager.serverSettings;
+    const url = URLExt.join(
+      PageConfig.getOption('fullLabextensionsUrl'),
+      'letta-kernel',
+      'documents',
+      name
+    );
+    const answer = await ServerConnection.makeRequest(url, {}, settings);
+    if (!answer.ok) {
+      const text = trans.__('%1 is not part of this installation of letta-kernel.', name);
+      Notification.error(text, { autoClose: 10_000 });
+      throw new Error(text);
+    }
+    return answer.text();
+  }
+}
+
+function documentation(
+  text: string,
+  rendermime: IRenderMimeRegistry,
+  trans: Trans
+): MainAreaWidget {
+  const renderer = rendermime.createRenderer('text/markdown');
+  const page = new BoxPanel({ direction: 'top-to-bottom' });
+  page.addClass('lk-Documentation');
+  page.addWidget(renderer as Widget);
+  const widget = new MainAreaWidget({ content: page });
+  widget.id = 'letta-kernel-documentation';
+  widget.title.label = trans.__('Agents Documentation');
+  widget.title.icon = agentIcon;
+  widget.title.closable = true;
+  // Pictures stand beside the text in its repository and not here.
+  const data = { 'text/markdown': text.replace(/^!\[[^\]]*\]\([^)]*\)$/gm, '') };
+  void renderer.renderModel(new MimeModel({ data, trusted: false }));
+  return widget;
+}

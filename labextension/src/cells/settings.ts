@@ -1,0 +1,62 @@
+// The settings of the extension: what the kernel is told of them, and what finished runs do with them.
+
+import type { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { Signal, type ISignal } from '@lumino/signaling';
+
+import type { IBridge } from '../bridge/bridge';
+
+export type Policy = 'ask' | 'approve' | 'deny' | 'wait';
+
+/** Which parts of a finished run start open. */
+export interface IFolds {
+  readonly thoughts: boolean;
+  readonly calls: boolean;
+  readonly passages: boolean;
+}
+
+export const ALL_FOLDED: IFolds = { thoughts: true, calls: true, passages: true };
+
+/** What was chosen; before the settings are read, and without any, the defaults. */
+export class Choices {
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  /** What is folded in a finished run. */
+  get folds(): IFolds {
+    return this._folds;
+  }
+
+  /** Follow JupyterLab's settings, and tell every kernel that answers. */
+  follow(settings: ISettingRegistry.ISettings, bridge: IBridge): void {
+    const read = () => {
+      const composite = settings.composite;
+      const folds = composite.folds as Partial<IFolds> | undefined;
+      this._folds = { ...ALL_FOLDED, ...folds };
+      this._told = {
+        default_model: String(composite.defaultModel ?? ''),
+        approval: composite.approvalPolicy ?? 'ask',
+        streaming: composite.streaming !== false
+      };
+      this._changed.emit();
+    };
+    read();
+    const tell = () => {
+      if (bridge.state === 'ready') {
+        // A kernel that goes away meanwhile is told when it is there again.
+        bridge.request('settings', this._told).catch(() => undefined);
+      }
+    };
+    settings.changed.connect(() => {
+      read();
+      tell();
+    });
+    bridge.stateChanged.connect(tell);
+    bridge.notebookChanged.connect(tell);
+    tell();
+  }
+
+  private _folds = ALL_FOLDED;
+  private _told: Record<string, unknown> = {};
+  private _changed = new Signal<this, void>(this);
+}

@@ -1,0 +1,167 @@
+// Follows the code cells of one notebook: sets how they are edited and keeps a strip above each.
+
+import type { CodeCell } from '@jupyterlab/cells';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import type { IDisposable } from '@lumino/disposable';
+import { Signal } from '@lumino/signaling';
+
+import type { Trans } from '../words';
+import { isAgentCell } from './firstline';
+import { AGENT_CELL_MIME } from './prose';
+import type { Roster } from './roster';
+import { CellStrip, type IStripActions } from './strip';
+
+/** What a strip's buttons do, for the cell they stand above. */
+export type ActionsFor = (panel: NotebookPanel, cell: CodeCell) => IStripActions;
+
+/** One code cell that is watched. */
+class WatchedCell implements IDisposable {
+  constructor(
+    readonly cell: CodeCell,
+    private readonly _panel: NotebookPanel,
+    private readonly _roster: Roster,
+    actions: IStripActions,
+    trans: Trans
+  ) {
+    this.strip = new CellStrip(actions, trans);
+    this._code = cell.model.mimeType === AGENT_CELL_MIME ? '' : cell.model.mimeType;
+    cell.model.sharedModel.changed.connect(this._onChange, this);
+    cell.model.mimeTypeChanged.connect(this._onMimeType, this);
+    cell.disposed.connect(this.dispose, this);
+    void cell.ready.then(() => this._attach());
+    this._setMimeType();
+    this.update();
+  }
+
+  readonly strip: CellStrip;
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  dispose(): void {
+    if (this._isDisposed) {
+      return;
+    }
+    this._isDisposed = true;
+    Signal.clearData(this);
+    this.strip.node.remove();
+  }
+
+  update(): void {
+    if (!this._isDisposed) {
+      const facts = this._roster.facts(this._panel);
+      this.strip.update(this.cell.model.sharedModel.source, this.cell.model.id, facts);
+    }
+  }
+
+  /** The header of a cell is there once the cell has been drawn. */
+  private _attach(): void {
+    if (!this._isDisposed) {
+      this.cell.node.querySelector('.jp-Cell-header')?.append(this.strip.node);
+    }
+  }
+
+  private _onChange(_: unknown, change: { sourceChange?: unknown }): void {
+    if (change.sourceChange) {
+      this._setMimeType();
+      this.update();
+    }
+  }
+
+  /** The notebook gives every cell the kernel's language, now and then anew. */
+  private _onMimeType(): void {
+    if (this.cell.model.mimeType !== AGENT_CELL_MIME) {
+      this._code = this.cell.model.mimeType;
+      this._setMimeType();
+    }
+  }
+
+  private _setMimeType(): void {
+    const wanted = isAgentCell(this.cell.model.sharedModel.source) ? AGENT_CELL_MIME : this._code;
+    if (wanted && this.cell.model.mimeType !== wanted) {
+      this.cell.model.mimeType = wanted;
+    }
+  }
+
+  private _code: string;
+  private _isDisposed = false;
+}
+
+/** The code cells of one notebook. */
+export class CellWatcher implements IDisposable {
+  constructor(
+    private readonly _panel: NotebookPanel,
+    private readonly _roster: Roster,
+    private readonly _actions: ActionsFor,
+    private readonly _trans: Trans
+  ) {
+    _panel.content.modelContentChanged.connect(this._scheduleSync, this);
+    _panel.content.modelChanged.connect(this._scheduleSync, this);
+    _roster.changed.connect(this._onRoster, this);
+    _panel.disposed.connect(this.dispose, this);
+    void _panel.context.ready.then(() => this._sync());
+  }
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  dispose(): void {
+    if (this._isDisposed) {
+      return;
+    }
+    this._isDisposed = true;
+    Signal.clearData(this);
+    this._cells.forEach(watched => watched.dispose());
+    this._cells.clear();
+  }
+
+  /** The strip above a cell. */
+  strip(cell: CodeCell): CellStrip | null {
+    return this._cells.get(cell)?.strip ?? null;
+  }
+
+  /** Many changes of a notebook come at once. */
+  private _scheduleSync(): void {
+    if (!this._scheduled) {
+      this._scheduled = true;
+      void Promise.resolve().then(() => {
+        this._scheduled = false;
+        this._sync();
+      });
+    }
+  }
+
+  private _sync(): void {
+    if (this._isDisposed || this._panel.content.isDisposed) {
+      return;
+    }
+    for (const [cell, watched] of this._cells) {
+      if (cell.isDisposed) {
+        watched.dispose();
+        this._cells.delete(cell);
+      }
+    }
+    for (const widget of this._panel.content.widgets) {
+      const cell = widget as CodeCell;
+      if (widget.model.type === 'code' && !this._cells.has(cell)) {
+        const actions = this._actions(this._panel, cell);
+        this._cells.set(
+          cell,
+          new WatchedCell(cell, this._panel, this._roster, actions, this._trans)
+        );
+      }
+    }
+  }
+
+  private _onRoster(_: Roster, panel: NotebookPanel): void {
+    if (panel === this._panel) {
+      this._cells.forEach(watched => watched.update());
+    }
+  }
+
+  private _cells = new Map<CodeCell, WatchedCell>();
+  private _scheduled = false;
+  private _isDisposed = false;
+}
