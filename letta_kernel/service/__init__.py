@@ -5,8 +5,13 @@ from __future__ import annotations
 from letta_kernel.agent.agent import Decision
 from letta_kernel.agent.context import ContextPart, ContextReport
 from letta_kernel.service.agents import Agents
+from letta_kernel.service.archives import Archives
+from letta_kernel.service.everyone import Everyone
 from letta_kernel.service.files import FileAdded, FileProgress, Files
+from letta_kernel.service.identities import Identities
 from letta_kernel.service.mcp import McpServers
+from letta_kernel.service.shared_blocks import SharedBlocks
+from letta_kernel.service.sources import Sources
 from letta_kernel.service.toolbox import Toolbox
 from letta_kernel.service.turns import Turns
 
@@ -20,7 +25,18 @@ __all__ = [
 ]
 
 
-class AgentService(McpServers, Turns, Toolbox, Files, Agents):
+class AgentService(
+    McpServers,
+    Turns,
+    Sources,
+    Toolbox,
+    Archives,
+    SharedBlocks,
+    Everyone,
+    Files,
+    Identities,
+    Agents,
+):
     """All agents of one project folder: make, find, talk to, inspect and change them.
 
     Parameters

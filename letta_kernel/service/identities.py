@@ -53,7 +53,7 @@ class Identities(ServiceBase):
             if known is not None:
                 made = made.model_copy(update={"id": known.id, "created_at": known.created_at})
             identities.save(tx, made)
-            self._connect(tx, made.id, agents, blocks)
+            self._belong(tx, made.id, agents, blocks)
             return made
 
         return self.do(work)
@@ -87,7 +87,7 @@ class Identities(ServiceBase):
                 if wanted is not None:
                     for owner in identities.owned(tx, kind, found.id):
                         identities.detach(tx, kind, owner, found.id)
-            self._connect(tx, found.id, agents or (), blocks or ())
+            self._belong(tx, found.id, agents or (), blocks or ())
             return changed
 
         return self.do(work)
@@ -134,7 +134,7 @@ class Identities(ServiceBase):
         self.do(work)
 
     @staticmethod
-    def _connect(tx: Tx, identity_id: str, agents: Sequence[str], blocks: Sequence[str]) -> None:
+    def _belong(tx: Tx, identity_id: str, agents: Sequence[str], blocks: Sequence[str]) -> None:
         for kind, owners in zip(_KINDS, (agents, blocks), strict=True):
             for owner in owners:
                 identities.attach(tx, kind, owner, identity_id)

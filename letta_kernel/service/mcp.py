@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
+from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError, nearest
+from letta_kernel.ids import new_id
 from letta_kernel.records import AgentState, McpServer, Tool
 from letta_kernel.service.toolbox import Toolbox
 from letta_kernel.store import mcp, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
-from letta_kernel.tools.execute import Executor, ToolHost
+from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
+from letta_kernel.tools.execute import Executor, Outcome, ToolHost
 from letta_kernel.tools.mcp import CALL_LIMIT, Connections
 from letta_kernel.tools.mcp_connection import REFERENCE, Listing, fingerprint
 from letta_kernel.tools.mcp_schema import tool_name
@@ -120,11 +123,60 @@ class McpServers(Toolbox):
         known = self.do(lambda tx: mcp.find(tx, name))
         if known is not None:
             made = made.model_copy(update={"id": known.id, "created_at": known.created_at})
+        return self._connect(made, state)
+
+    def change_mcp_server(self, ref: str, **changes: Any) -> McpTools:
+        """Change a server's name, command, url, environment, headers or limits, and connect it anew.
+
+        Its tools keep their ids and names. Raises as `add_mcp_server` does; nothing is changed then.
+        """
+        made = McpServer.model_validate({**self.mcp_server(ref).model_dump(), **changes})
+        check_server(made)
+        return self._connect(made, None)
+
+    def run_mcp_tool(
+        self,
+        ref: str,
+        tool: str,
+        arguments: dict[str, Any],
+        *,
+        on_output: Callable[[str, str], None] = lambda stream, text: None,
+    ) -> Outcome:
+        """Call a tool of a server by hand, for no agent."""
+        found = self.mcp_tool(ref, tool)
+        try:
+            kwargs = parse_arguments(found, json.dumps(arguments))
+        except ToolArgumentError as error:
+            return Outcome("error", str(error), error=str(error))
+        executor = Executor(servers=self._connections)
+        return executor.run(found, kwargs, call_id=new_id("call"), on_output=on_output)
+
+    def mcp_tool(self, ref: str, tool: str) -> Tool:
+        """Return one tool of a server, by our id or name or by the server's own name for it."""
+
+        def work(tx: Tx) -> Tool:
+            server = self._mcp_server(tx, ref)
+            own = mcp.tools_of(tx, server.id)
+            for one in own:
+                if tool in (one.id, one.name, one.metadata.get("tool")):
+                    return one
+            names = [one.name for one in own]
+            raise NotFoundError(
+                f"The MCP server {server.name!r} has no tool {tool!r}.{nearest(tool, names)}"
+            )
+
+        return self.do(work)
+
+    def _connect(self, made: McpServer, state: AgentState | None) -> McpTools:
+        """Connect a server and keep it and its tools; whatever goes wrong, nothing is changed."""
 
         def work(tx: Tx) -> McpTools:
-            other = mcp.find(tx, name)
+            other = mcp.find(tx, made.name)
             if other is not None and other.id != made.id:
-                raise InvalidInputError(f"Another notebook added {name!r} meanwhile: try again.")
+                raise ConflictError(
+                    f"There is another MCP server {made.name!r}: choose another name, or try again if "
+                    "it was added just now."
+                )
             server = mcp.save(tx, made)
             found = self._keep_tools(tx, server, listing, anew=True)
             if state is not None:
