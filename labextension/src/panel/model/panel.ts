@@ -86,7 +86,7 @@ export class PanelModel extends Observable {
   error = '';
   readonly open = new Set<Section>(['chat', 'memory']);
 
-  /** Emits, through `changed`, before anything is read that depends on it. */
+  /** What a later session takes up. */
   get remembered(): IRemembered {
     return { recent: this._recent, open: Array.from(this.open) };
   }
@@ -168,6 +168,7 @@ export class PanelModel extends Observable {
   }
 
   private _onState(): void {
+    this._showParts();
     if (this.bridge.state !== 'ready') {
       this.loaded = false;
       if (this.bridge.state === 'lost' || this.bridge.state === 'connecting') {
@@ -176,7 +177,6 @@ export class PanelModel extends Observable {
     } else {
       this.refreshAll();
     }
-    this._showParts();
     this.emit();
   }
 

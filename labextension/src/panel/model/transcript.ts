@@ -121,17 +121,17 @@ export class Transcript {
   /** What was committed but not streamed is shown all the same. */
   private _commit(messages: Fields[]): void {
     for (const message of messages.filter(({ role }) => role === 'assistant')) {
-      const mine = this._entries.filter(({ step }) => step === this._step);
+      const mine = () => this._entries.filter(({ step }) => step === this._step);
       for (const [kind, text] of [
         ['reasoning', message.reasoning],
         ['answer', message.content]
       ] as [string, unknown][]) {
-        if (text && !mine.some(({ data }) => data.kind === kind)) {
+        if (text && !mine().some(({ data }) => data.kind === kind)) {
           this._add({ kind, text });
         }
       }
       if (message.interrupted) {
-        mine.forEach(({ data }) => (data.interrupted = data.kind === 'answer'));
+        mine().forEach(({ data }) => (data.interrupted = data.kind === 'answer'));
       }
     }
     this._entries.forEach(entry => (entry.provisional = false));

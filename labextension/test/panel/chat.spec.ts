@@ -1,0 +1,210 @@
+import { ChatModel } from '../../src/panel/model/chat';
+import { Transcript } from '../../src/panel/model/transcript';
+import { Desk, message, settle } from './desk';
+
+const STARTED = { type: 'run_started', agent_name: 'ada', model: 'demo', model_label: 'demo model' };
+const CALL = { id: 'c1', name: 'pay', arguments: '{"euros": 4}' };
+
+function followed(...events: { type: string; [field: string]: unknown }[]) {
+  const transcript = new Transcript();
+  events.forEach(event => transcript.handle(event));
+  return transcript.snapshot();
+}
+
+describe('Transcript', () => {
+  it('puts pieces together', () => {
+    const run = followed(
+      STARTED,
+      { type: 'step_started', number: 1, retrieved: [{ content: 'from the archive' }] },
+      { type: 'reasoning_delta', text: 'I ' },
+      { type: 'reasoning_delta', text: 'think' },
+      { type: 'tool_call_delta', index: 0, id: 'a', name: 'add', arguments: '{"x"' },
+      { type: 'tool_call_delta', index: 1, id: 'b', name: 'sub', arguments: '{}' },
+      { type: 'tool_call_delta', index: 0, arguments: ': 1}' },
+      { type: 'step_ended', messages: [] },
+      { type: 'tool_started', call_id: 'a', name: 'add', arguments: { x: 1 }, runs_in: 'sandbox' },
+      { type: 'tool_progress', call_id: 'a', text: 'half\n', stream: 'stdout' },
+      { type: 'tool_returned', call_id: 'a', name: 'add', status: 'ok', text: '2', seconds: 0.1 },
+      { type: 'memory_changed', label: 'human', before: '', after: 'Lin', version: 2 },
+      { type: 'step_started', number: 2, retrieved: [] },
+      { type: 'text_delta', text: 'It is ' },
+      { type: 'text_delta', text: '2.' },
+      { type: 'run_ended', stop_reason: 'end_turn', steps: 2, seconds: 1, usage: { cost: 0.5 } }
+    );
+    expect(run).toMatchObject({ agent: 'ada', label: 'demo model', state: 'ended' });
+    expect(run.items).toMatchObject([
+      { kind: 'retrieved', passages: ['from the archive'] },
+      { kind: 'reasoning', text: 'I think' },
+      { arguments: { x: 1 }, state: 'ok', result: '2', output: 'half\n', runsIn: 'sandbox' },
+      { name: 'sub', arguments: '{}', state: 'interrupted' },
+      { kind: 'memory', label: 'human', after: 'Lin' },
+      { kind: 'answer', text: 'It is 2.' }
+    ]);
+    expect(run.footer).toMatchObject({ stopReason: 'end_turn', steps: 2, cost: 0.5 });
+  });
+
+  it('drops what a failed call had streamed, and nothing else', () => {
+    const run = followed(
+      STARTED,
+      { type: 'step_started', number: 1 },
+      { type: 'text_delta', text: 'kept' },
+      { type: 'step_ended', messages: [] },
+      { type: 'step_started', number: 2 },
+      { type: 'text_delta', text: 'void' },
+      { type: 'notice', level: 'warning', text: 'trying again' },
+      { type: 'stream_reset' },
+      { type: 'text_delta', text: 'new' }
+    );
+    expect(run.items.map(item => ('text' in item ? item.text : ''))).toEqual([
+      'kept',
+      'trying again',
+      'new'
+    ]);
+  });
+
+  it('shows what was committed and not streamed', () => {
+    const run = followed(
+      STARTED,
+      { type: 'step_started', number: 1 },
+      {
+        type: 'step_ended',
+        messages: [{ role: 'assistant', content: 'Hello', reasoning: '', interrupted: true }]
+      }
+    );
+    expect(run.items).toEqual([{ kind: 'answer', text: 'Hello', interrupted: true }]);
+  });
+
+  it('waits, and goes on when the call is approved', () => {
+    const transcript = new Transcript();
+    transcript.handle(STARTED);
+    transcript.handle({ type: 'approval_requested', calls: [CALL] });
+    expect(transcript.state).toBe('waiting');
+    expect(transcript.snapshot().items).toMatchObject([
+      { state: 'waiting', arguments: { euros: 4 } }
+    ]);
+    transcript.handle({ type: 'tool_started', call_id: 'c1', name: 'pay', arguments: {} });
+    expect(transcript.state).toBe('running');
+  });
+
+  it('takes events of later versions and without their fields', () => {
+    const run = followed(
+      { type: 'from_the_future' },
+      { type: 'tool_returned' },
+      { type: 'approval_requested', calls: 'none' },
+      { type: 'step_started', retrieved: 7 },
+      { type: 'step_ended' },
+      { type: 'run_ended' }
+    );
+    expect(run.state).toBe('ended');
+  });
+});
+
+describe('ChatModel', () => {
+  let desk: Desk;
+  let chat: ChatModel;
+
+  beforeEach(async () => {
+    desk = new Desk({ approve: () => null, cancel: () => null });
+    chat = new ChatModel(
+      (method, params) => desk.request(method, params),
+      'agent-ada',
+      (name, text) => desk.talk(name, text)
+    );
+    chat.show(true);
+    await settle();
+  });
+
+  it('says something and hears the answer', async () => {
+    chat.write('  Hello  ');
+    const sent = chat.send('ada');
+    expect(desk.said).toEqual([['ada', 'Hello']]);
+    expect(chat.draft).toBe('');
+    expect(chat.exchanges).toMatchObject([{ prompt: 'Hello', transcript: null }]);
+    desk.answers.messages = () => [message(1, { run_id: 'run-1', content: 'Hello' })];
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 0, event: STARTED });
+    await settle();
+    expect(chat.exchanges).toHaveLength(1);
+    expect(chat.running?.runId).toBe('run-1');
+    const ended = { type: 'run_ended', stop_reason: 'end_turn' };
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 1, event: ended });
+    desk.endTalk();
+    await sent;
+    expect(chat.running).toBeNull();
+    expect(chat.exchanges[0].transcript?.state).toBe('ended');
+  });
+
+  it('sends nothing when there is nothing to say', async () => {
+    chat.write('  ');
+    await chat.send('ada');
+    expect(desk.said).toEqual([]);
+  });
+
+  it('does not take a run of a cell for its own', async () => {
+    chat.write('Hello');
+    void chat.send('ada');
+    desk.answers.messages = () => [message(1, { run_id: 'run-1', content: 'from a cell' })];
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 0, event: STARTED });
+    await settle();
+    expect(chat.exchanges.map(({ prompt, runId }) => [prompt, runId])).toEqual([
+      ['Hello', ''],
+      ['from a cell', 'run-1']
+    ]);
+  });
+
+  it('says why something could not be said', async () => {
+    chat.write('Hello');
+    const sent = chat.send('ada');
+    desk.endTalk(new Error('The kernel died.'));
+    await sent;
+    expect(chat.exchanges[0].error).toBe('The kernel died.');
+  });
+
+  it('shows what was said before, without what it has heard itself', async () => {
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-2', seq: 0, event: STARTED });
+    await settle();
+    desk.answers.messages = () => [message(1), message(2, { run_id: 'run-2' })];
+    chat.invalidate();
+    await settle();
+    expect(chat.past.map(({ seq }) => seq)).toEqual([1]);
+  });
+
+  it('tells the agent when all its calls are decided', async () => {
+    const other = { ...CALL, id: 'c2' };
+    const ask = { type: 'approval_requested', calls: [CALL, other] };
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 0, event: STARTED });
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 1, event: ask });
+    expect(chat.waiting).toHaveLength(2);
+    await chat.decide({ call_id: 'c1', approve: true });
+    expect(desk.count('approve')).toBe(0);
+    await chat.decide({ call_id: 'c2', approve: false, reason: 'no' });
+    expect(desk.asked.filter(([method]) => method === 'approve').map(([, p]) => p)).toEqual([
+      {
+        agent: 'agent-ada',
+        decisions: [
+          { call_id: 'c1', approve: true },
+          { call_id: 'c2', approve: false, reason: 'no' }
+        ]
+      }
+    ]);
+    expect(chat.waiting).toEqual([]);
+  });
+
+  it('asks again when the agent could not be told', async () => {
+    desk.answers.approve = () => {
+      throw new Error('Nobody waits.');
+    };
+    desk.answers.pending = () => [CALL];
+    chat.invalidate();
+    await settle();
+    await chat.decide({ call_id: 'c1', approve: true });
+    expect(chat.error).toBe('Nobody waits.');
+    expect(chat.waiting).toEqual([CALL]);
+    expect(chat.decisions.size).toBe(0);
+  });
+
+  it('stops what is running', async () => {
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-9', seq: 0, event: STARTED });
+    await chat.stop();
+    expect(desk.asked).toContainEqual(['cancel', { run: 'run-9' }]);
+  });
+});

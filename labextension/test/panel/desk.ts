@@ -1,0 +1,98 @@
+// A kernel's desk that answers from what a test puts into it.
+
+import { Signal } from '@lumino/signaling';
+
+import type { BridgeState, IBridge, IChanged, IDeskEvent } from '../../src/bridge';
+import { DeskError } from '../../src/bridge';
+import type { IAgent, IBlock, IMessage } from '../../src/panel/model/records';
+
+type Answer = (params: any) => unknown;
+
+export class Desk implements IBridge {
+  state: BridgeState = 'ready';
+  readonly stateChanged: Signal<IBridge, BridgeState> = new Signal<IBridge, BridgeState>(this);
+  readonly notebookChanged: Signal<IBridge, null> = new Signal<IBridge, null>(this);
+  readonly events: Signal<IBridge, IDeskEvent> = new Signal<IBridge, IDeskEvent>(this);
+  readonly changed: Signal<IBridge, IChanged> = new Signal<IBridge, IChanged>(this);
+  readonly panel = null;
+  readonly project = 'study';
+  readonly version = '0.1.0';
+  /** What was asked, in order. */
+  readonly asked: [string, any][] = [];
+  readonly said: [string, string][] = [];
+  endTalk: (error?: Error) => void = () => undefined;
+
+  constructor(readonly answers: Record<string, Answer> = {}) {
+    answers.agents ??= () => [agent('ada'), agent('bob')];
+    answers.blocks ??= () => [block('human', 'Lin')];
+    answers.messages ??= () => [];
+    answers.pending ??= () => [];
+  }
+
+  async request<T>(method: string, params: object = {}): Promise<T> {
+    this.asked.push([method, params]);
+    const answer = this.answers[method];
+    if (!answer) {
+      throw new DeskError('NotFoundError', `This kernel cannot be asked for ${method}.`);
+    }
+    return (await answer(params)) as T;
+  }
+
+  talk(name: string, text: string): Promise<void> {
+    this.said.push([name, text]);
+    return new Promise((resolve, reject) => {
+      this.endTalk = error => (error ? reject(error) : resolve());
+    });
+  }
+
+  async insertLoadExt(): Promise<void> {
+    this.asked.push(['insertLoadExt', {}]);
+  }
+
+  become(state: BridgeState): void {
+    this.state = state;
+    this.stateChanged.emit(state);
+  }
+
+  happen(agentId: string, runId: string, ...events: IDeskEvent['event'][]): void {
+    events.forEach((event, seq) =>
+      this.events.emit({ agent_id: agentId, run_id: runId, seq, event })
+    );
+  }
+
+  count(method: string): number {
+    return this.asked.filter(([name]) => name === method).length;
+  }
+}
+
+export function agent(name: string, changes: Partial<IAgent> = {}): IAgent {
+  const id = `agent-${name}`;
+  return {
+    ...{ id, name, description: '', model: 'demo', answers: 'demo', label: '', state: 'idle' },
+    tags: [],
+    ...changes
+  };
+}
+
+export function block(label: string, value: string, version = 1): IBlock {
+  return {
+    ...{ id: `block-${label}`, label, value, limit: 100, description: '', read_only: false },
+    ...{ version, tokens: 3, shared_with: [] }
+  };
+}
+
+export function message(seq: number, changes: Partial<IMessage> = {}): IMessage {
+  return {
+    ...{ id: `message-${seq}`, seq, run_id: null, role: 'user', content: `said ${seq}` },
+    ...{ reasoning: '', tool_calls: [], name: null, status: null, interrupted: false },
+    created_at: '2026-01-02T03:04:05Z',
+    ...changes
+  };
+}
+
+/** Let everything that was asked be answered. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 30; i++) {
+    await Promise.resolve();
+  }
+}

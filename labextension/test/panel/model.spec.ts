@@ -1,0 +1,318 @@
+import { DeskError } from '../../src/bridge';
+import { fieldsOf, fill } from '../../src/panel/model/form';
+import { MemoryModel } from '../../src/panel/model/memory';
+import { PanelModel } from '../../src/panel/model/panel';
+import { ArchiveModel, MessagesModel } from '../../src/panel/model/parts';
+import type { Ask } from '../../src/panel/model/records';
+import { agent, block, Desk, message, settle } from './desk';
+
+const ask = (desk: Desk): Ask => (method, params) => desk.request(method, params);
+
+describe('the parts of an agent', () => {
+  it('are read when they are looked at, and not before', async () => {
+    const desk = new Desk();
+    const memory = new MemoryModel(ask(desk), 'agent-ada');
+    memory.invalidate();
+    await settle();
+    expect(desk.asked).toEqual([]);
+    memory.show(true);
+    await settle();
+    expect(memory.blocks[0].value).toBe('Lin');
+    memory.show(false);
+    memory.invalidate();
+    await settle();
+    expect(desk.count('blocks')).toBe(1);
+    memory.show(true);
+    await settle();
+    expect(desk.count('blocks')).toBe(2);
+  });
+
+  it('are read once more after many changes while they were being read', async () => {
+    let answer: (blocks: unknown) => void = () => undefined;
+    const desk = new Desk({ blocks: () => new Promise(resolve => (answer = resolve)) });
+    const memory = new MemoryModel(ask(desk), 'agent-ada');
+    memory.show(true);
+    await settle();
+    for (let i = 0; i < 5; i++) {
+      memory.invalidate();
+    }
+    answer([]);
+    await settle();
+    answer([block('human', 'new')]);
+    await settle();
+    expect(desk.count('blocks')).toBe(2);
+    expect(memory.blocks[0].value).toBe('new');
+  });
+
+  it('say why they could not be read, until they can', async () => {
+    const desk = new Desk({
+      blocks: () => {
+        throw new DeskError('NotFoundError', 'There is no agent.');
+      }
+    });
+    const memory = new MemoryModel(ask(desk), 'agent-ada');
+    memory.show(true);
+    await settle();
+    expect([memory.loaded, memory.error]).toEqual([false, 'There is no agent.']);
+    desk.answers.blocks = () => [];
+    memory.invalidate();
+    await settle();
+    expect([memory.loaded, memory.error]).toEqual([true, '']);
+  });
+});
+
+describe('editing memory', () => {
+  let desk: Desk;
+  let memory: MemoryModel;
+
+  beforeEach(async () => {
+    let kept = block('human', 'Lin');
+    desk = new Desk({
+      blocks: () => [kept],
+      'block.write': ({ value, expected_version }) => {
+        if (expected_version !== kept.version) {
+          throw new DeskError('ConflictError', 'It was changed meanwhile.');
+        }
+        kept = block('human', value, kept.version + 1);
+      },
+      elsewhere: ({ value }) => (kept = block('human', value, kept.version + 1)),
+      'block.versions': () => [{ version: kept.version, value: kept.value }]
+    });
+    memory = new MemoryModel(ask(desk), 'agent-ada');
+    memory.show(true);
+    await settle();
+    memory.edit('human');
+    memory.change('human', 'Lin likes tea');
+  });
+
+  it('writes a draft', async () => {
+    await memory.save('human');
+    expect(memory.blocks[0]).toMatchObject({ value: 'Lin likes tea', version: 2 });
+    expect(memory.drafts.size).toBe(0);
+  });
+
+  it('writes nothing if nothing was changed', async () => {
+    memory.change('human', 'Lin');
+    await memory.save('human');
+    expect(desk.count('block.write')).toBe(0);
+    expect(memory.drafts.size).toBe(0);
+  });
+
+  it('finds out at once that a run has written meanwhile', async () => {
+    memory.written('human', 'Lin is 30', 2);
+    expect(memory.conflict('human')?.value).toBe('Lin is 30');
+    await memory.save('human');
+    expect(desk.count('block.write')).toBe(0);
+  });
+
+  it('finds out on saving that another process has written, and can keep either', async () => {
+    await desk.request('elsewhere', { value: 'Lin is 30' });
+    await memory.save('human');
+    expect(memory.error).toBe('');
+    expect(memory.conflict('human')?.value).toBe('Lin is 30');
+    expect(memory.drafts.get('human')?.value).toBe('Lin likes tea');
+    await memory.keepMine('human');
+    expect(memory.blocks[0]).toMatchObject({ value: 'Lin likes tea', version: 3 });
+
+    memory.edit('human');
+    memory.change('human', 'mine');
+    await desk.request('elsewhere', { value: 'theirs' });
+    await memory.save('human');
+    memory.cancel('human');
+    expect(memory.blocks[0].value).toBe('theirs');
+  });
+
+  it('keeps the draft when writing is refused', async () => {
+    desk.answers['block.write'] = () => {
+      throw new DeskError('InvalidInputError', 'Too long.');
+    };
+    await memory.save('human');
+    expect(memory.error).toBe('Too long.');
+    expect(memory.drafts.get('human')).toMatchObject({ value: 'Lin likes tea', saving: false });
+  });
+
+  it('reads open histories anew after a change', async () => {
+    await memory.toggleHistory('human');
+    await memory.save('human');
+    expect(memory.histories.get('human')?.[0].value).toBe('Lin likes tea');
+    await memory.toggleHistory('human');
+    expect(memory.histories.size).toBe(0);
+  });
+
+  it('does not edit what is read only', async () => {
+    memory.blocks = [{ ...block('law', 'is law'), read_only: true }];
+    memory.edit('law');
+    expect(memory.drafts.has('law')).toBe(false);
+  });
+});
+
+describe('pages', () => {
+  const all = Array.from({ length: 70 }, (_, i) => message(i));
+  const page = ({ limit, before = 70 }: { limit: number; before?: number }) =>
+    all.filter(({ seq }) => seq < before).slice(-limit);
+
+  it('come newest first, older ones on demand, and stay when something new comes', async () => {
+    const desk = new Desk({ messages: page });
+    const messages = new MessagesModel(ask(desk), 'agent-ada');
+    messages.show(true);
+    await settle();
+    expect(messages.items.map(({ seq }) => seq).slice(0, 2)).toEqual([69, 68]);
+    await messages.loadOlder();
+    expect(messages.items).toHaveLength(60);
+    expect(messages.more).toBe(true);
+    messages.invalidate();
+    await settle();
+    expect(messages.items).toHaveLength(60);
+    await messages.loadOlder();
+    expect(messages.items.map(({ seq }) => seq)).toEqual(all.map(({ seq }) => seq).reverse());
+    expect(messages.more).toBe(false);
+  });
+
+  it('are searched, and shown again when the search is emptied', async () => {
+    const desk = new Desk({ messages: page, 'messages.search': () => [message(3)] });
+    const messages = new MessagesModel(ask(desk), 'agent-ada');
+    messages.show(true);
+    await messages.search(' tea ');
+    expect(messages.items.map(({ seq }) => seq)).toEqual([3]);
+    expect(messages.more).toBe(false);
+    expect(desk.asked[desk.asked.length - 1][1]).toMatchObject({ query: 'tea' });
+    await messages.search('');
+    expect(messages.items).toHaveLength(30);
+  });
+
+  it('of the archive are asked for by the last passage and tag', async () => {
+    const passages = Array.from({ length: 30 }, (_, i) => ({ id: `p${i}` }));
+    const desk = new Desk({ passages: ({ before }) => (before ? [] : passages) });
+    const archive = new ArchiveModel(ask(desk), 'agent-ada');
+    await archive.filter('tea');
+    await archive.loadOlder();
+    const [, params] = desk.asked[desk.asked.length - 1];
+    expect(params).toMatchObject({ before: 'p29', tags: ['tea'] });
+    expect(archive.more).toBe(false);
+  });
+});
+
+describe('PanelModel', () => {
+  it('reads the agents when it is shown, and looks at one that does something', async () => {
+    const desk = new Desk({ agents: () => [agent('ada'), agent('bob', { state: 'waiting' })] });
+    const panel = new PanelModel(desk);
+    await settle();
+    expect(desk.asked).toEqual([]);
+    panel.show(true);
+    await settle();
+    expect(panel.agent?.name).toBe('bob');
+  });
+
+  it('looks at the agent last chosen of those there are', async () => {
+    const panel = new PanelModel(new Desk());
+    panel.restore({ recent: ['agent-of-another-project', 'agent-bob'], open: ['runs'] });
+    panel.show(true);
+    await settle();
+    expect(panel.agent?.name).toBe('bob');
+    panel.choose('agent-ada');
+    expect(panel.remembered).toEqual({
+      recent: ['agent-ada', 'agent-of-another-project', 'agent-bob'],
+      open: ['runs']
+    });
+  });
+
+  it('takes up nothing that makes no sense', () => {
+    const panel = new PanelModel(new Desk());
+    panel.restore({ recent: [7, 'x'] as never, open: ['nonsense', 'tools'] as never });
+    expect(panel.remembered).toEqual({ recent: ['x'], open: ['tools'] });
+  });
+
+  it('follows what happens in runs and elsewhere', async () => {
+    const desk = new Desk();
+    const panel = new PanelModel(desk);
+    panel.show(true);
+    await settle();
+    const states = () => panel.agents.map(({ state }) => state);
+    desk.happen('agent-bob', 'run-1', { type: 'run_started', agent_name: 'bob' });
+    expect(states()).toEqual(['idle', 'running']);
+    desk.happen('agent-bob', 'run-1', { type: 'approval_requested', calls: [] });
+    expect(states()).toEqual(['idle', 'waiting']);
+    desk.happen('agent-bob', 'run-1', { type: 'run_ended', stop_reason: 'end_turn' });
+    expect(states()).toEqual(['idle', 'idle']);
+    desk.happen('agent-ada', 'run-2', {
+      ...{ type: 'memory_changed', label: 'human', before: 'Lin', after: 'Lin, 30', version: 2 }
+    });
+    expect(panel.chosen?.memory.blocks[0].value).toBe('Lin, 30');
+    const read = desk.count('blocks');
+    desk.changed.emit({ what: ['blocks'], agents: ['agent-bob'] });
+    await settle();
+    expect(desk.count('blocks')).toBe(read);
+    desk.changed.emit({ what: ['blocks'], agents: null });
+    await settle();
+    expect(desk.count('blocks')).toBe(read + 1);
+  });
+
+  it('reads nothing while the kernel is away and everything when it is back', async () => {
+    const desk = new Desk();
+    const panel = new PanelModel(desk);
+    panel.show(true);
+    await settle();
+    desk.happen('agent-ada', 'run-1', { type: 'run_started', agent_name: 'ada' });
+    desk.become('lost');
+    expect(panel.loaded).toBe(false);
+    expect(panel.chosen?.chat.running).toBeNull();
+    const asked = desk.asked.length;
+    panel.refresh();
+    await settle();
+    expect(desk.asked).toHaveLength(asked);
+    desk.become('ready');
+    await settle();
+    expect(panel.loaded).toBe(true);
+    expect(desk.asked.length).toBeGreaterThan(asked);
+  });
+
+  it('looks at another agent when the chosen one is deleted', async () => {
+    const desk = new Desk({ 'agent.delete': () => null });
+    const panel = new PanelModel(desk);
+    panel.show(true);
+    await settle();
+    desk.answers.agents = () => [agent('bob')];
+    await panel.change('agent.delete', { agent: 'agent-ada' });
+    expect(panel.agent?.name).toBe('bob');
+  });
+});
+
+describe('a form for arguments', () => {
+  const schema = {
+    properties: {
+      city: { type: 'string', description: 'Where' },
+      days: { type: 'integer', default: 3 },
+      unit: { enum: ['C', 'F'], default: 'F' },
+      deep: { anyOf: [{ type: 'boolean' }, { type: 'null' }], default: null },
+      points: { type: 'array' },
+      either: { anyOf: [{ type: 'string' }, { type: 'integer' }] }
+    },
+    required: ['city', 'points']
+  };
+
+  it('has a field of the right kind for each', () => {
+    expect(fieldsOf(schema).map(({ name, kind, initial }) => [name, kind, initial])).toEqual([
+      ['city', 'text', ''],
+      ['days', 'number', '3'],
+      ['unit', 'choice', '1'],
+      ['deep', 'switch', ''],
+      ['points', 'json', ''],
+      ['either', 'json', '']
+    ]);
+    expect(fieldsOf({})).toEqual([]);
+  });
+
+  it('makes arguments, leaving out what is optional and empty', () => {
+    const values = { city: 'Paris', points: '[1, 2]', unit: '0', deep: 'true' };
+    expect(fill(fieldsOf(schema), values)).toEqual({
+      arguments: { city: 'Paris', days: 3, unit: 'C', deep: true, points: [1, 2] },
+      wrong: []
+    });
+  });
+
+  it('names what is wrong', () => {
+    const values = { days: '2.5', points: '[1', either: 'text' };
+    expect(fill(fieldsOf(schema), values).wrong).toEqual(['days', 'points', 'either']);
+    expect(fill(fieldsOf(schema), {}).wrong).toEqual(['points']);
+  });
+});

@@ -1,0 +1,235 @@
+import { RenderMimeRegistry, standardRendererFactories } from '@jupyterlab/rendermime';
+import { nullTranslator } from '@jupyterlab/translation';
+import { CommandRegistry } from '@lumino/commands';
+import { MessageLoop } from '@lumino/messaging';
+import { Widget } from '@lumino/widgets';
+
+import { Actions } from '../../src/panel/actions';
+import { hostsOf } from '../../src/panel/drawing';
+import { PanelModel, SECTIONS } from '../../src/panel/model/panel';
+import { AgentsPanel } from '../../src/panel/panel';
+import { hostileStrings } from '../hostile';
+import { agent, block, Desk, message } from './desk';
+
+const trans = nullTranslator.load('letta-kernel');
+const WHEN = '2026-01-02T03:04:05Z';
+
+let panel: AgentsPanel;
+let model: PanelModel;
+
+function open(desk: Desk): void {
+  model = new PanelModel(desk);
+  const rendermime = new RenderMimeRegistry({ initialFactories: standardRendererFactories });
+  panel = new AgentsPanel({
+    model,
+    trans,
+    actions: new Actions(model, new CommandRegistry(), trans),
+    hosts: hostsOf(rendermime, null),
+    onMenu: () => undefined
+  });
+  Widget.attach(panel, document.body);
+  MessageLoop.sendMessage(panel, Widget.Msg.AfterShow);
+}
+
+/** Wait until the panel shows something that meets a condition. */
+async function until<T>(look: () => T | null | undefined | false): Promise<T> {
+  for (let i = 0; i < 200; i++) {
+    const found = look();
+    if (found) {
+      return found;
+    }
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
+  throw new Error(`not there: ${look}\n${panel.node.innerHTML}`);
+}
+
+const find = (selector: string) => () => panel.node.querySelector<HTMLElement>(selector);
+const says = (text: string) => () => panel.node.textContent?.includes(text);
+
+function type(field: Element, text: string): void {
+  const kind = field instanceof HTMLTextAreaElement ? HTMLTextAreaElement : HTMLInputElement;
+  Object.getOwnPropertyDescriptor(kind.prototype, 'value')?.set?.call(field, text);
+  field.dispatchEvent(new Event('input', { bubbles: true }));
+}
+
+function press(element: Element, key: string, options: KeyboardEventInit = {}): void {
+  element.dispatchEvent(
+    new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true, ...options })
+  );
+}
+
+afterEach(() => panel.dispose());
+
+describe('AgentsPanel', () => {
+  it('lists the agents, and goes through them with the arrow keys', async () => {
+    open(new Desk());
+    const chosen = await until(find('[role=option][aria-selected=true]'));
+    expect(chosen.textContent).toContain('ada');
+    press(chosen, 'ArrowDown');
+    await until(() => find('[aria-selected=true]')()?.textContent?.includes('bob'));
+    expect(document.activeElement?.textContent).toContain('bob');
+    expect(panel.node.querySelectorAll('[role=option][tabindex="0"]')).toHaveLength(1);
+  });
+
+  it.each([
+    ['none', 'Open a notebook'],
+    ['connecting', 'The kernel is starting'],
+    ['plain-python', 'plain Python'],
+    ['old', 'Upgrade it'],
+    ['lost', 'is lost']
+  ] as const)('says what to do when the kernel is: %s', async (state, text) => {
+    const desk = new Desk();
+    desk.state = state;
+    open(desk);
+    await until(says(text));
+    expect(find('[role=listbox]')()).toBeNull();
+    desk.become('ready');
+    await until(find('[role=listbox]'));
+  });
+
+  it('offers to load the extension into plain Python', async () => {
+    const desk = new Desk();
+    desk.state = 'plain-python';
+    open(desk);
+    const button = await until(find('.lk-Welcome button'));
+    expect(button.textContent).toBe('Add %load_ext letta_kernel');
+    button.click();
+    expect(desk.count('insertLoadExt')).toBe(1);
+  });
+
+  it('says when there is no agent, and why they could not be read', async () => {
+    const desk = new Desk({ agents: () => [] });
+    open(desk);
+    await until(says('no agents yet'));
+    desk.answers.agents = () => {
+      throw new Error('The disk is full.');
+    };
+    model.refresh();
+    await until(says('The disk is full.'));
+    find('.lk-Problem button')()?.click();
+    await until(() => !says('The disk is full.')());
+  });
+
+  it('edits a block and shows what others wrote meanwhile', async () => {
+    const desk = new Desk({ 'block.write': () => null });
+    open(desk);
+    (await until(find('[aria-label="Edit human"]'))).click();
+    const field = await until(find('.lk-Editor textarea'));
+    expect(document.activeElement).toBe(field);
+    type(field, 'Lin likes tea');
+    model.chosen?.memory.written('human', 'Lin is 30', 2);
+    const conflict = await until(find('.lk-Conflict'));
+    expect(conflict.textContent).toContain('human was changed while you were editing it');
+    expect(conflict.querySelector('.lk-Diff-come')?.textContent).toContain('Lin is 30');
+    const [theirs, mine] = conflict.querySelectorAll('button');
+    expect([theirs.textContent, mine.textContent]).toEqual(['Take theirs', 'Keep mine']);
+    desk.answers.blocks = () => [block('human', 'Lin likes tea', 3)];
+    mine.click();
+    await until(() => !find('.lk-Editor')() && says('Lin likes tea')());
+    expect(desk.asked).toContainEqual([
+      'block.write',
+      { agent: 'agent-ada', label: 'human', value: 'Lin likes tea', expected_version: 2 }
+    ]);
+  });
+
+  it('sends on Enter, not on Shift+Enter and not while a character is composed', async () => {
+    const desk = new Desk();
+    open(desk);
+    const field = await until(find('.lk-Box textarea'));
+    type(field, 'Hello');
+    press(field, 'Enter', { shiftKey: true });
+    press(field, 'Enter', { isComposing: true });
+    expect(desk.said).toEqual([]);
+    press(field, 'Enter');
+    expect(desk.said).toEqual([['ada', 'Hello']]);
+    await until(says('Waits for the kernel to be free'));
+    desk.endTalk(new Error('The kernel died.'));
+    await until(says('The kernel died.'));
+  });
+
+  it('shows a run as it happens, and asks', async () => {
+    const desk = new Desk({ approve: () => null });
+    open(desk);
+    await until(find('.lk-Box'));
+    desk.happen(
+      ...(['agent-ada', 'run-1'] as const),
+      { type: 'run_started', agent_name: 'ada', model: 'demo' },
+      { type: 'step_started', number: 1 },
+      { type: 'text_delta', text: 'I am **going** to pay.' },
+      {
+        type: 'approval_requested',
+        calls: [{ id: 'c1', name: 'pay', arguments: '{"euros": 4}' }]
+      }
+    );
+    await until(() => find('.lk-Chat strong')()?.textContent === 'going');
+    const ask = await until(find('.lk-Approval'));
+    expect(ask.textContent).toContain('pay(euros=4)');
+    const button = (name: string) =>
+      Array.from(panel.node.querySelectorAll<HTMLElement>('.lk-Approval button')).find(
+        ({ textContent }) => textContent === name
+      );
+    button('Edit')?.click();
+    const field = await until(find('.lk-Approval textarea'));
+    type(field, '[1]');
+    await until(() => (field as HTMLTextAreaElement).value === '[1]');
+    button('Approve')?.click();
+    await until(says('JSON object'));
+    type(field, '{"euros": 3}');
+    await new Promise(resolve => setTimeout(resolve, 20));
+    button('Approve')?.click();
+    await until(() => desk.count('approve'));
+    expect(desk.asked[desk.asked.length - 1][1]).toEqual({
+      agent: 'agent-ada',
+      decisions: [{ call_id: 'c1', approve: true, arguments: { euros: 3 } }]
+    });
+  });
+
+  it('shows whatever anybody wrote as text', async () => {
+    const all = hostileStrings()
+      .map(([, text]) => text.slice(0, 1000))
+      .join('\n\n');
+    const tool = {
+      ...{ id: 't', name: all, description: all, parameters: { properties: {} }, source: all },
+      ...{ runs_in: 'notebook', requires_approval: true, notebook: all, cell_id: all, calls: 2 },
+      ...{ failures: 1, last_error: all, seconds: 1 }
+    };
+    const counts = { prompt_tokens: 1, completion_tokens: 1, seconds: 1, cost: 1, created_at: WHEN };
+    const desk = new Desk({
+      agents: () => [agent('ada', { name: all, description: all, answers: all, label: all })],
+      blocks: () => [{ ...block(all, all), description: all, shared_with: [all] }],
+      context: () => ({ model: all, window: 10, parts: [{ name: all, tokens: 4, text: all }] }),
+      tools: () => [tool],
+      passages: () => [{ id: 'p', content: all, tags: [all], created_at: all }],
+      messages: () => [
+        message(1, { role: 'assistant', content: all, reasoning: all, name: all }),
+        message(2, { content: all, tool_calls: [{ id: 'c', name: all, arguments: all }] })
+      ],
+      pending: () => [{ id: 'c', name: all, arguments: all }],
+      runs: () => [{ id: 'r', status: 'failed', error: all, steps: 1, ...counts }]
+    });
+    open(desk);
+    SECTIONS.forEach(section => model.toggle(section, true));
+    await until(() => SECTIONS.every(section => model.chosen?.[section].loaded));
+    await until(find('.lk-RunRow'));
+    const harmful = Array.from(panel.node.querySelectorAll('*')).filter(
+      node =>
+        ['SCRIPT', 'IFRAME', 'OBJECT', 'EMBED', 'STYLE', 'LINK', 'META', 'IMG', 'BASE'].includes(
+          node.tagName
+        ) ||
+        Array.from(node.attributes).some(
+          ({ name, value }) => /^on/.test(name) || /^\s*javascript:/i.test(value)
+        )
+    );
+    expect(harmful.map(node => node.outerHTML.slice(0, 200))).toEqual([]);
+    expect(panel.node.querySelector('.lk-Guard, .lk-Section-body > .lk-Problem')).toBeNull();
+  });
+
+  it('loses only the section that cannot be drawn', async () => {
+    const desk = new Desk({ blocks: () => [{ label: 'broken' }] });
+    const error = jest.spyOn(console, 'error').mockImplementation(() => undefined);
+    open(desk);
+    await until(says('could not be shown'));
+    expect(find('.lk-Box')()).not.toBeNull();
+    error.mockRestore();
+  });
+});
