@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from letta_kernel.agent.agent import Decision
 from letta_kernel.agent.context import ContextPart, ContextReport
+from letta_kernel.service.agent_files import AgentFiles, Imported
 from letta_kernel.service.agents import Agents
 from letta_kernel.service.archives import Archives
 from letta_kernel.service.everyone import Everyone
 from letta_kernel.service.files import FileAdded, FileProgress, Files
 from letta_kernel.service.identities import Identities
 from letta_kernel.service.mcp import McpServers
+from letta_kernel.service.overview import AgentView, Overview
 from letta_kernel.service.shared_blocks import SharedBlocks
 from letta_kernel.service.sources import Sources
 from letta_kernel.service.toolbox import Toolbox
-from letta_kernel.service.turns import Turns
 
 __all__ = [
     "AgentService",
+    "AgentView",
     "ContextPart",
     "ContextReport",
     "Decision",
     "FileAdded",
     "FileProgress",
+    "Imported",
 ]
 
 
 class AgentService(
     McpServers,
-    Turns,
+    AgentFiles,
+    Overview,
     Sources,
     Toolbox,
     Archives,

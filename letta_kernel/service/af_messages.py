@@ -1,0 +1,242 @@
+"""The messages of agent files: ours as Letta writes them, Letta's as we keep them.
+
+Letta packs what is no plain text (events, summaries, results) as JSON in the text; we keep it bare. What it has
+no word for, such as a call that was interrupted, goes under a key of our own, which it passes over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from letta_kernel.agent.context import package_event, package_result
+from letta_kernel.ids import now
+from letta_kernel.messages import Message, ReturnStatus, ToolCall
+from letta_kernel.service.af_parse import OURS, FileMessage
+
+_STATUSES: tuple[ReturnStatus, ...] = ("ok", "error", "interrupted", "denied")
+MAX_NAME = 200  # characters of a call's id or name
+
+
+def to_file(message: Message, message_id: str, agent_id: str, model: str | None) -> dict[str, Any]:
+    """Return *message* as an entry of a file."""
+    entry: dict[str, Any] = {
+        "type": "message",
+        "id": message_id,
+        "agent_id": agent_id,
+        "role": message.role,
+        "content": [],
+        "name": message.name,
+        "model": model,
+        "group_id": None,
+        "tool_calls": None,
+        "tool_call_id": None,
+        "tool_returns": [],
+        "created_at": message.created_at.isoformat(),
+    }
+    ours: dict[str, Any] = {"interrupted": True} if message.interrupted else {}
+    text = message.content
+    match message.role:
+        case "assistant":
+            entry["content"] = _thoughts(message)
+            entry["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in message.tool_calls
+            ] or None
+        case "tool":
+            text = package_result(message)
+            entry["tool_call_id"] = message.tool_call_id
+            entry["tool_returns"] = [
+                {
+                    "tool_call_id": message.tool_call_id,
+                    "status": "success" if message.status == "ok" else "error",
+                    "func_response": text,
+                    "stdout": None,
+                    "stderr": None,
+                }
+            ]
+            if message.status not in ("ok", "error"):
+                ours["status"] = message.status
+        case "event" | "summary":
+            entry["role"], entry["name"] = "user", None
+            named = message.model_copy(update={"name": "system_alert"})
+            text = package_event(named if message.role == "summary" else message)
+            ours["role"] = message.role
+        case "user" if text.startswith("{"):
+            ours["role"] = "user"  # a person's own JSON is not taken for something packed
+    if text or not entry["content"]:
+        entry["content"].append({"type": "text", "text": text, "signature": None})
+    if ours:
+        entry[OURS] = ours
+    return entry
+
+
+def _thoughts(message: Message) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    for block in message.thinking:
+        if block.get("type") == "redacted_thinking":
+            parts.append({"type": "redacted_reasoning", "data": str(block.get("data", ""))})
+        elif block.get("thinking"):
+            parts.append(_reasoning(str(block["thinking"]), block.get("signature")))
+    if message.reasoning and not any(part["type"] == "reasoning" for part in parts):
+        parts.insert(0, _reasoning(message.reasoning, None))
+    return parts
+
+
+def _reasoning(text: str, signature: str | None) -> dict[str, Any]:
+    return {"type": "reasoning", "is_native": True, "reasoning": text, "signature": signature}
+
+
+def from_file(entry: FileMessage, *, summary: bool = False) -> list[Message]:
+    """Return the messages a file's *entry* stands for: one, none, or one per result it carries.
+
+    *summary*: it stands where the summary of what went before does.
+    """
+    shared: dict[str, Any] = {"agent_id": "", "created_at": entry.created_at or now()}
+    ours = entry.ours or {}
+    text, reasoning, thinking, calls = _read_parts(entry)
+    interrupted = ours.get("interrupted") is True
+    match entry.role:
+        case "assistant" | "approval":
+            if entry.role == "approval" and not calls:
+                return []  # an answer to a request; what came of it is in the results
+            return [
+                Message(
+                    role="assistant",
+                    content=text,
+                    reasoning=reasoning,
+                    thinking=thinking,
+                    tool_calls=calls,
+                    interrupted=interrupted,
+                    **shared,
+                )
+            ]
+        case "tool" | "function":
+            return _results(entry, text, ours, shared)
+        case "system":
+            return [Message(role="system", content=text, **shared)]
+        case "summary":
+            return [Message(role="summary", content=_unpacked(text)[1], **shared)]
+    kind, bare = (None, text) if ours.get("role") == "user" else _unpacked(text)
+    if ours.get("role") == "summary" or (summary and kind == "system_alert"):
+        return [Message(role="summary", content=bare, **shared)]
+    if kind in (None, "user_message"):
+        return [Message(role="user", content=bare, name=_short(entry.name), **shared)]
+    name = None if kind == "system_event" else _short(kind)
+    return [Message(role="event", content=bare, name=name, **shared)]
+
+
+def _results(
+    entry: FileMessage, text: str, ours: dict[str, Any], shared: dict[str, Any]
+) -> list[Message]:
+    returns = entry.tool_returns or []
+    if len(returns) <= 1:
+        one = returns[0] if returns else {}
+        returns = [{"tool_call_id": entry.tool_call_id, **one, "func_response": text}]
+    made = []
+    for one in returns:
+        status, content = _unpacked_result(_text(one.get("func_response")))
+        if one.get("status") in ("success", "error"):
+            status = "ok" if one["status"] == "success" else "error"
+        if ours.get("status") in _STATUSES:
+            status = ours["status"]
+        made.append(
+            Message(
+                role="tool",
+                content=content,
+                name=_short(entry.name),
+                tool_call_id=_short(_text(one.get("tool_call_id") or entry.tool_call_id)),
+                status=status,
+                **shared,
+            )
+        )
+    return made
+
+
+def _read_parts(entry: FileMessage) -> tuple[str, str, list[dict[str, Any]], list[ToolCall]]:
+    """Return text, reasoning, signed thoughts and calls."""
+    texts, thoughts, signed = [], [], []
+    calls = [_call(call.get("id"), call.get("function")) for call in entry.tool_calls or ()]
+    parts: Sequence[dict[str, Any]] = (
+        [{"type": "text", "text": entry.content}]
+        if isinstance(entry.content, str)
+        else entry.content or ()
+    )
+    for part in parts:
+        match part.get("type"):
+            case "text":
+                texts.append(_text(part.get("text")))
+            case "reasoning" | "summarized_reasoning":
+                thought = _text(part.get("reasoning") or _joined(part.get("summary")))
+                thoughts.append(thought)
+                if part.get("signature"):
+                    signature = _text(part["signature"])
+                    signed.append({"type": "thinking", "thinking": thought, "signature": signature})
+            case "redacted_reasoning":
+                signed.append({"type": "redacted_thinking", "data": _text(part.get("data"))})
+            case "tool_call" if not entry.tool_calls:
+                arguments = part.get("input")
+                function = {"name": part.get("name"), "arguments": json.dumps(arguments or {})}
+                calls.append(_call(part.get("id"), function))
+            case "tool_return":
+                texts.append(_text(part.get("content")))
+            case "image":
+                texts.append("[an image that the agent file does not hold]")
+    return "\n".join(texts), "\n".join(thoughts), signed, calls
+
+
+def _call(call_id: Any, function: Any) -> ToolCall:
+    given = function if isinstance(function, dict) else {}
+    arguments = given.get("arguments")
+    return ToolCall(
+        id=_short(_text(call_id)) or "call",
+        name=_short(_text(given.get("name"))) or "unnamed",
+        arguments=arguments if isinstance(arguments, str) else json.dumps(arguments or {}),
+    )
+
+
+def _unpacked(text: str) -> tuple[str | None, str]:
+    """Return kind and message of what Letta packed as JSON; (None, *text*) for anything else."""
+    read = _object(text)
+    if isinstance(read.get("type"), str) and isinstance(read.get("message"), str):
+        return read["type"], read["message"]
+    if isinstance(read.get("type"), str) and isinstance(read.get("reason"), str):
+        return read["type"], read["reason"]  # a heartbeat
+    return None, text
+
+
+def _unpacked_result(text: str) -> tuple[ReturnStatus, str]:
+    read = _object(text)
+    if read.get("status") in ("OK", "Failed") and "message" in read:
+        status: ReturnStatus = "ok" if read["status"] == "OK" else "error"
+        return status, _text(read["message"])
+    return "ok", text
+
+
+def _object(text: str) -> dict[str, Any]:
+    if not text.startswith("{"):
+        return {}
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _joined(value: Any) -> str:
+    return "\n".join(map(str, value)) if isinstance(value, list) else _text(value)
+
+
+def _short(text: str | None) -> str | None:
+    return text[:MAX_NAME] if text else None

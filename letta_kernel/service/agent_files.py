@@ -1,0 +1,237 @@
+"""Agent files: an agent as one JSON document in Letta's format (``.af``), to keep, share or move.
+
+No secret goes out: environment variables lose their values, MCP servers their headers and environment. What
+comes in is untrusted: core tools are ours, every other tool stays detached until a person has looked at its
+source, servers and models of this machine are never taken from a file, and a bad file changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from letta_kernel.agent import prompts
+from letta_kernel.agent.settings import check_settings
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.ids import now
+from letta_kernel.messages import Message
+from letta_kernel.records import AgentState, Passage, Tool
+from letta_kernel.service import af_messages, af_parse, af_write
+from letta_kernel.service.af_parse import OURS
+from letta_kernel.service.af_read import Draft, block_of, draft_of, foreign_tools, left_out
+from letta_kernel.service.agents import check_name
+from letta_kernel.service.conversations import Conversations
+from letta_kernel.store import agents, blocks, mcp, messages, passages, tools
+from letta_kernel.store.database import Tx
+from letta_kernel.tools import core
+
+FORM = "1"  # of what we keep under `OURS`
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Imported:
+    """What a file gave: its agents, the tools that wait for a person, and what was left out and why."""
+
+    agents: list[AgentState] = field(default_factory=list)
+    detached: list[Tool] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def agent(self) -> AgentState:
+        """The first agent, the only one in most files."""
+        return self.agents[0]
+
+
+class AgentFiles(Conversations):
+    """The part of the service that writes and reads agent files."""
+
+    def export_agent(
+        self,
+        ref: str,
+        *,
+        form: Literal["new", "legacy"] = "new",
+        history: bool = True,
+        conversation: str | None = None,
+    ) -> dict[str, Any]:
+        """Return an agent as a JSON-ready agent file, without secrets.
+
+        Parameters
+        ----------
+        form : ``legacy`` is Letta's older form, one flat agent.
+        history : False leaves out all messages and passages, to share what the agent is.
+        conversation : export the messages of that conversation instead of the agent's own thread.
+        """
+        data = self.do(lambda tx: self._exported(tx, ref, history, conversation))
+        return data if form == "new" else af_parse.to_legacy(data, data["metadata"][OURS])
+
+    def import_agent(
+        self,
+        data: Any,
+        *,
+        name: str | None = None,
+        copy: bool = False,
+        model: str | None = None,
+        embedding: str | None = None,
+        environment: dict[str, str] | None = None,
+        history: bool = True,
+    ) -> Imported:
+        """Make the agents of an agent file, in either form, in one transaction.
+
+        Parameters
+        ----------
+        data : the file's bytes or text, or its JSON value.
+        name, model, embedding : instead of the file's. A name that is taken gets ``_copy`` at its end.
+        copy : put ``_copy`` at the end of the name in any case.
+        environment : the variables of the agent's sandboxed tools, whose values no file holds.
+        history : False leaves out all messages and passages.
+
+        Raises
+        ------
+        InvalidInputError
+            The file is wrong or too large; nothing was changed.
+        """
+        file = af_parse.parse(data)
+        if name is not None and len(file.agents) > 1:
+            raise InvalidInputError(
+                f"The file holds {len(file.agents)} agents: they cannot all have one name."
+            )
+        result = Imported()
+        shared = {one.id: block_of(one) for one in file.blocks}
+        drafts = []
+        for agent in file.agents:
+            draft = draft_of(agent, file, shared, history, result.notes)
+            state = draft.state
+            state.name = check_name(name or agent.name) + ("_copy" if copy else "")
+            state.model, state.embedding = model or state.model, embedding or state.embedding
+            if environment:
+                state.settings = check_settings({**state.settings, "environment": environment})
+            drafts.append(draft)
+        foreign = foreign_tools(file, result.notes)
+        result.notes += left_out(file)
+
+        def work(tx: Tx) -> Imported:
+            result.agents.clear()
+            result.detached.clear()
+            made: set[str] = set()
+            for draft in drafts:
+                draft.state.name = check_name(_free_name(tx, draft.state.name))
+                result.agents.append(self._write(tx, draft, made))
+            result.detached.extend(_keep(tx, tool) for tool in foreign)
+            return result
+
+        return self.do(work)
+
+    def _write(self, tx: Tx, draft: Draft, made: set[str]) -> AgentState:
+        state = draft.state.model_copy()
+        agents.add(tx, state)
+        for block in draft.blocks:
+            if block.id in made:
+                blocks.attach(tx, state.id, block.id)
+            else:
+                blocks.add(tx, block, state.id)
+                made.add(block.id)
+        for tool_name in draft.core:
+            record = core.record(tool_name)
+            if tools.get(tx, record.id) is None:
+                tools.save(tx, record)
+            tools.attach(tx, state.id, record.id)
+        messages.append(tx, state.id, draft.before)
+        summary = messages.append(tx, state.id, draft.summary)
+        seen = messages.append(tx, state.id, draft.seen)
+        newest = max((m.seq for m in (*summary, *seen)), default=len(draft.before))
+        state.window_start = seen[0].seq if seen else newest + 1
+        state.summary_id = summary[0].id if summary else None
+        agents.set_window(tx, state.id, state.window_start, state.summary_id)
+        passages.append(
+            tx, [one.model_copy(update={"agent_id": state.id}) for one in draft.passages]
+        )
+        return state
+
+    # -- the way out -----------------------------------------------------------------------------
+
+    def _exported(
+        self, tx: Tx, ref: str, history: bool, conversation: str | None
+    ) -> dict[str, Any]:
+        state = self._thread(tx, ref, conversation)
+        own = blocks.of_agent(tx, state.id)
+        attached = tools.of_agent(tx, state.id)
+        stored: list[Message] = []
+        kept: list[Passage] = []
+        if history:
+            stored = messages.page(
+                tx,
+                state.id,
+                thread=state.thread,
+                limit=af_parse.MAX_MESSAGES,
+            )[::-1]
+            kept = passages.page(tx, state.id, limit=af_parse.MAX_PASSAGES)[::-1]
+        system = state.instructions or prompts.INSTRUCTIONS[state.style]
+        first = Message(agent_id=state.id, role="system", content=system)
+        first.created_at = stored[0].created_at if stored else state.created_at
+        model = None if af_parse.stays_here(state.model) else state.model
+        said = [
+            af_messages.to_file(message, f"message-{number}", "agent-0", model)
+            for number, message in enumerate([first, *stored])
+        ]
+        ids = {message.id: entry["id"] for message, entry in zip(stored, said[1:], strict=True)}
+        seen = [
+            ids[message.id]
+            for message in stored
+            if message.seq >= state.window_start and message.role != "summary"
+        ]
+        summary = [ids[state.summary_id]] if state.summary_id in ids else []
+        servers = {
+            server.id: server
+            for tool in attached
+            if tool.kind == "mcp" and (server := mcp.get(tx, str(tool.metadata.get("server_id"))))
+        }
+        agent = {
+            **af_write.agent(state, system),
+            "tool_ids": [f"tool-{n}" for n in range(len(attached))],
+            "block_ids": [f"block-{n}" for n in range(len(own))],
+            "messages": said,
+            "in_context_message_ids": [said[0]["id"], *summary, *seen],
+            "passages": [
+                one.model_dump(
+                    mode="json",
+                    include={"content", "tags", "source", "position", "metadata", "created_at"},
+                )
+                for one in kept
+            ],
+        }
+        return {
+            "agents": [agent],
+            "groups": [],
+            "blocks": [af_write.block(block, f"block-{n}") for n, block in enumerate(own)],
+            "files": [],
+            "sources": [],
+            "tools": [af_write.tool(tool, f"tool-{n}", servers) for n, tool in enumerate(attached)],
+            "mcp_servers": [
+                af_write.server(server, f"mcp_server-{n}")
+                for n, server in enumerate(servers.values())
+            ],
+            "metadata": {OURS: FORM},
+            "created_at": now().isoformat(),
+        }
+
+
+def _free_name(tx: Tx, name: str) -> str:
+    """Return *name*, or with ``_copy`` and a number at its end if an agent has it already."""
+    free, number = name, 1
+    while agents.find(tx, free) is not None:
+        free = f"{name}_copy{number if number > 1 else ''}"
+        number += 1
+    return free
+
+
+def _keep(tx: Tx, tool: Tool) -> Tool:
+    """Keep a foreign tool; one with the same source is not kept twice."""
+    namesakes = [one for one in tools.list_all(tx) if one.name == tool.name]
+    for one in namesakes:
+        if (one.source, one.parameters) == (tool.source, tool.parameters):
+            return one
+    if namesakes:  # of several the one changed last goes by the name: that must not be a stranger
+        tool = tool.model_copy(update={"updated_at": _LONG_AGO})
+    return tools.save(tx, tool)
