@@ -82,7 +82,8 @@ def begin(
     tools = _client_tools(request)
     options["client_tools"] = tools
     message, earlier = _read(request)
-    pending = service.pending(ref)
+    conversation: str | None = options.get("conversation")
+    pending = service.pending(ref, conversation)
     settled: dict[str, str] = {}
     decisions: list[Decision] = []
     if isinstance(message, Message):
@@ -97,7 +98,7 @@ def begin(
         if not pending:
             raise ConflictError("The agent waits for no approval.")
         decisions = _complete(service, ref, pending, _decisions(message, pending))
-        settled = _settled(service, ref, pending)
+        settled = _settled(service, ref, pending, conversation)
         run = live.start(ref, decisions, **options)
     state = service.agent(ref)
     waits = {tool.name for tool in service.tools(ref) if tool.requires_approval}
@@ -284,10 +285,12 @@ def _complete(
     ]
 
 
-def _settled(service: AgentService, ref: str, pending: Sequence[ToolCall]) -> dict[str, str]:
+def _settled(
+    service: AgentService, ref: str, pending: Sequence[ToolCall], conversation: str | None
+) -> dict[str, str]:
     """Return the ids of the calls that wait, and that of the message that made them."""
     wanted = {call.id for call in pending}
-    for message in reversed(service.history(ref, limit=20)):
+    for message in reversed(service.history(ref, limit=20, conversation=conversation)):
         if wanted & {call.id for call in message.tool_calls}:
             return dict.fromkeys(wanted, message.id)
     return {}

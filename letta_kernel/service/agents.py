@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.settings import check_settings
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.ids import now
 from letta_kernel.memory.blocks import check_label
-from letta_kernel.records import AgentState, Block
+from letta_kernel.records import AgentState, Block, ToolRule
 from letta_kernel.service.base import ServiceBase
-from letta_kernel.store import agents, blocks, conversations, messages, tools
+from letta_kernel.store import agents, blocks, conversations, identities, messages, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 
@@ -50,6 +50,13 @@ class Agents(ServiceBase):
         max_steps: int = 50,
         settings: dict[str, Any] | None = None,
         tags: Sequence[str] = (),
+        metadata: dict[str, Any] | None = None,
+        tool_rules: Sequence[ToolRule] = (),
+        block_ids: Sequence[str] = (),
+        tool_refs: Sequence[str] = (),
+        identity_ids: Sequence[str] = (),
+        own_blocks: bool = True,
+        core_tools: bool = True,
     ) -> AgentState:
         """Make an agent with the blocks ``persona`` and ``human``, any others, and the memory tools.
 
@@ -59,6 +66,8 @@ class Agents(ServiceBase):
         model : a litellm name such as ``openai/gpt-5-mini``; None chooses what the machine has at each run.
         blocks : further blocks, as label to value or as whole records.
         instructions : replaces the style's own instructions; memory blocks are added to them.
+        block_ids, tool_refs, identity_ids : what there is already and the agent gets too; tools by id or name.
+        own_blocks, core_tools : False leaves out persona and human, or the memory tools.
 
         Raises
         ------
@@ -75,8 +84,10 @@ class Agents(ServiceBase):
             max_steps=check_max_steps(max_steps),
             settings=check_settings(settings or {}),
             tags=list(tags),
+            metadata=dict(metadata or {}),
+            tool_rules=list(tool_rules),
         )
-        made = _blocks(persona, human, blocks)
+        made = _blocks(persona, human, blocks, own_blocks)
 
         def work(tx: Tx) -> AgentState:
             if agents.find(tx, state.name) is not None:
@@ -88,8 +99,9 @@ class Agents(ServiceBase):
             for block in made:
                 self_written = block.model_copy(update={"created_by": state.created_by})
                 self._add_block(tx, self_written, state.id)
-            for tool_name in core.DEFAULT:
+            for tool_name in core.DEFAULT if core_tools else ():
                 self._attach_core(tx, state.id, tool_name)
+            self._give(tx, state.id, block_ids, tool_refs, identity_ids)
             return state
 
         return self.do(work)
@@ -98,10 +110,19 @@ class Agents(ServiceBase):
         """Return all agents of the project, oldest first."""
         return self.do(agents.list_all)
 
-    def update_agent(self, ref: str, **changes: Any) -> AgentState:
+    def update_agent(
+        self,
+        ref: str,
+        *,
+        block_ids: Sequence[str] | None = None,
+        tool_refs: Sequence[str] | None = None,
+        identity_ids: Sequence[str] | None = None,
+        **changes: Any,
+    ) -> AgentState:
         """Change fields of an agent: name, model, description, style, settings and so on.
 
-        ``settings`` are merged into those it has; a value of None removes one.
+        ``settings`` are merged into those it has; a value of None removes one. *block_ids*, *tool_refs* and
+        *identity_ids*, where given, replace all it has of these.
         """
         for field in changes:
             if field not in CHANGEABLE:
@@ -127,6 +148,16 @@ class Agents(ServiceBase):
                 {**state.model_dump(), **fresh, "updated_at": now()}
             )
             agents.save(tx, changed)
+            if block_ids is not None:
+                for block in blocks.of_agent(tx, state.id):
+                    blocks.detach(tx, state.id, block.id)
+            if tool_refs is not None:
+                for tool in tools.of_agent(tx, state.id):
+                    tools.detach(tx, state.id, tool.id)
+            if identity_ids is not None:
+                for identity in identities.list_all(tx, owned=("agent", state.id)):
+                    identities.detach(tx, "agent", state.id, identity.id)
+            self._give(tx, state.id, block_ids or (), tool_refs or (), identity_ids or ())
             return changed
 
         return self.do(work)
@@ -163,6 +194,31 @@ class Agents(ServiceBase):
     def _add_block(tx: Tx, block: Block, agent_id: str) -> None:
         blocks.add(tx, block, agent_id)
 
+    def _give(
+        self,
+        tx: Tx,
+        agent_id: str,
+        block_ids: Sequence[str],
+        tool_refs: Sequence[str],
+        identity_ids: Sequence[str],
+    ) -> None:
+        for block_id in block_ids:
+            if blocks.get(tx, block_id) is None:
+                raise InvalidInputError(f"block_ids: there is no block {block_id!r}.")
+            blocks.attach(tx, agent_id, block_id)
+        for ref in tool_refs:
+            known = tools.get(tx, ref) or tools.find(tx, ref)
+            if known is not None:
+                tools.attach(tx, agent_id, known.id)
+            elif ref in core.FUNCTIONS:
+                self._attach_core(tx, agent_id, ref)
+            else:
+                raise InvalidInputError(
+                    f"tools: there is no tool {ref!r}.{nearest(ref, list(core.FUNCTIONS))}"
+                )
+        for identity_id in identity_ids:
+            identities.attach(tx, "agent", agent_id, identity_id)
+
     @staticmethod
     def _attach_core(tx: Tx, agent_id: str, name: str) -> None:
         record = core.record(name)
@@ -172,12 +228,15 @@ class Agents(ServiceBase):
 
 
 def _blocks(
-    persona: str | None, human: str | None, more: dict[str, str] | Sequence[Block] | None
+    persona: str | None,
+    human: str | None,
+    more: dict[str, str] | Sequence[Block] | None,
+    own: bool = True,
 ) -> list[Block]:
-    values: dict[str, str | Block] = {
-        "persona": prompts.PERSONA if persona is None else persona,
-        "human": prompts.HUMAN if human is None else human,
-    }
+    values: dict[str, str | Block] = {}
+    if own:
+        values["persona"] = prompts.PERSONA if persona is None else persona
+        values["human"] = prompts.HUMAN if human is None else human
     if isinstance(more, dict):
         values.update(more)
     else:

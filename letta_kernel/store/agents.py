@@ -18,7 +18,7 @@ from letta_kernel.store.rows import Table, Where
 _AGENTS = Table("agents", AgentState, json=("settings", "metadata"), parts={"tool_rules": ToolRule})
 _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
-    *("agent_archives", "agent_identities", "conversations"),
+    *("agent_archives", "agent_identities", "conversations", "feedback"),
 )
 
 

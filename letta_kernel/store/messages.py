@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -169,6 +169,23 @@ def page(
     way = "DESC" if newest_first else "ASC"
     tail = f"{where} ORDER BY {key} {way}, id {way} LIMIT {where.place(limit)}"
     return _MESSAGES.select(tx, tail, where.params)
+
+
+def before_steps(tx: Tx, step_ids: Collection[str]) -> list[Message]:
+    """Return, for those of these steps in which nothing was said, what was last said before them."""
+    found = []
+    for agent_id, seq, conversation_id in tx.query(
+        "SELECT agent_id, min(seq), max(conversation_id) FROM messages WHERE step_id = ANY($1::text[])"
+        " GROUP BY agent_id, step_id HAVING count(*) FILTER (WHERE role = 'assistant') = 0",
+        (list(step_ids),),
+    ):
+        found += _MESSAGES.select(
+            tx,
+            "WHERE agent_id = $1 AND seq < $2 AND role = 'assistant'"
+            " AND conversation_id IS NOT DISTINCT FROM $3::text ORDER BY seq DESC LIMIT 1",
+            (agent_id, seq, conversation_id),
+        )
+    return found
 
 
 def count(tx: Tx, agent_id: str) -> int:

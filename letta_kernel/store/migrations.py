@@ -290,6 +290,14 @@ MIGRATIONS: list[str] = [
     ALTER TABLE messages ADD COLUMN conversation_id text;
     ALTER TABLE runs ADD COLUMN conversation_id text;
     """,
+    """
+    CREATE TABLE feedback (
+        step_id text PRIMARY KEY,
+        agent_id text NOT NULL,
+        opinion text,
+        tags text[] NOT NULL
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from letta_kernel.ids import now
 from letta_kernel.records import Run, Step
 from letta_kernel.store import lease
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import Table, Where, load
+from letta_kernel.store.rows import R, Table, Where, load
 
 _RUNS = Table("runs", Run)
 _STEPS = Table("steps", Step, json=("retrieved", "tool_stats"))
@@ -84,6 +85,98 @@ def newest(tx: Tx, agent_id: str | None = None) -> dict[str, Run]:
         (agent_id,),
     )
     return {run.agent_id: run for run in found}
+
+
+def find(
+    tx: Tx,
+    *,
+    agent_ids: Collection[str] = (),
+    statuses: Collection[str] = (),
+    stop_reason: str | None = None,
+    conversation_id: str | None = None,
+    before: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
+    newest_first: bool = True,
+) -> list[Run]:
+    """Return runs that are all of what is asked for, in order of their beginning.
+
+    *before* and *after* are ids of runs, in the order asked for; before one, the nearest are wanted.
+    """
+    where = Where()
+    if agent_ids:
+        where.add("agent_id = ANY({}::text[])", list(agent_ids))
+    if statuses:
+        where.add("status = ANY({}::text[])", list(statuses))
+    if stop_reason is not None:
+        where.add("stop_reason = {}", stop_reason)
+    if conversation_id is not None:
+        where.add("conversation_id = {}", conversation_id)
+    return _part(tx, _RUNS, where, before, after, limit, newest_first)
+
+
+def find_steps(
+    tx: Tx,
+    *,
+    agent_id: str | None = None,
+    run_id: str | None = None,
+    model: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    opinion: str | None = None,
+    has_opinion: bool | None = None,
+    tags: Collection[str] = (),
+    before: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
+    newest_first: bool = True,
+) -> list[Step]:
+    """Return steps that are all of what is asked for, as `find` does for runs."""
+    where = Where()
+    for column, value in (("agent_id", agent_id), ("run_id", run_id), ("model", model)):
+        if value is not None:
+            where.add(f"{column} = {{}}", value)
+    if start is not None:
+        where.add("created_at >= {}", start)
+    if end is not None:
+        where.add("created_at < {}", end)
+    thought = "id IN (SELECT step_id FROM feedback WHERE "
+    if opinion is not None:
+        where.add(f"{thought}opinion = {{}})", opinion)
+    if tags:
+        where.add(f"{thought}tags && {{}}::text[])", list(tags))
+    if has_opinion is not None:
+        where.add(f"{'' if has_opinion else 'NOT '}{thought}opinion IS NOT NULL)")
+    return _part(tx, _STEPS, where, before, after, limit, newest_first)
+
+
+def _part(
+    tx: Tx,
+    table: Table[R],
+    where: Where,
+    before: str | None,
+    after: str | None,
+    limit: int,
+    newest_first: bool,
+) -> list[R]:
+    backwards = before is not None and after is None
+    earlier, later = (">", "<") if newest_first else ("<", ">")
+    for other, sign in ((before, earlier), (after, later)):
+        if other is not None:
+            where.beyond(table.name, "created_at", sign, other)
+    way = "DESC" if newest_first != backwards else "ASC"
+    tail = f"{where} ORDER BY created_at {way}, id {way} LIMIT {where.place(limit)}"
+    found = table.select(tx, tail, where.params)
+    return found[::-1] if backwards else found
+
+
+def asking(tx: Tx, step_ids: Collection[str]) -> set[str]:
+    """Return those of these steps that ended by asking for approval."""
+    rows = tx.query(
+        "SELECT id FROM steps WHERE id = ANY($1::text[]) AND stop_reason = 'requires_approval'",
+        (list(step_ids),),
+    )
+    return {row[0] for row in rows}
 
 
 def add_step(tx: Tx, step: Step) -> Step:
