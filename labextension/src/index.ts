@@ -8,9 +8,10 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import bridge from './bridge';
-import cells from './cells';
+import cells, { IChoices, type Choices } from './cells';
 import { KernelWidgets } from './live';
 import type { Highlight } from './markdown';
+import outputs from './outputs';
 import panel from './panel';
 import { RunRenderer, type IRunRendererOptions } from './renderer';
 import { RUN_MIME_TYPE } from './snapshot';
@@ -34,28 +35,31 @@ const runRenderer: JupyterFrontEndPlugin<void> = {
   description: "Shows the runs of letta-kernel's agents.",
   autoStart: true,
   requires: [IRenderMimeRegistry],
-  optional: [INotebookTracker, ITranslator, IEditorLanguageRegistry],
+  optional: [INotebookTracker, ITranslator, IEditorLanguageRegistry, IChoices],
   activate: (
     _app: JupyterFrontEnd,
     rendermime: IRenderMimeRegistry,
     notebooks: INotebookTracker | null,
     translator: ITranslator | null,
-    languages: IEditorLanguageRegistry | null
+    languages: IEditorLanguageRegistry | null,
+    chosen: Choices | null
   ) => {
+    const choices = chosen ?? undefined;
     const trans = (translator ?? nullTranslator).load('letta-kernel');
     const highlight: Highlight | undefined =
       languages === null
         ? undefined
         : (code, name, into) => languages.highlight(code, languages.findBest(name), into);
-    rendermime.addFactory(factory({ rendermime, trans, highlight }), RANK);
+    rendermime.addFactory(factory({ rendermime, trans, highlight, choices }), RANK);
     const addToNotebook = (panel: NotebookPanel) => {
       const own = panel.content.rendermime;
       const live = new KernelWidgets(panel.sessionContext);
-      own.addFactory(factory({ rendermime: own, trans, live, highlight }), RANK_IN_NOTEBOOK);
+      const options = { rendermime: own, trans, live, highlight, choices };
+      own.addFactory(factory(options), RANK_IN_NOTEBOOK);
     };
     notebooks?.forEach(addToNotebook);
     notebooks?.widgetAdded.connect((_, panel) => addToNotebook(panel));
   }
 };
 
-export default [runRenderer, ...bridge, ...panel, ...cells];
+export default [runRenderer, ...outputs, ...bridge, ...panel, ...cells];

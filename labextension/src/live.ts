@@ -3,7 +3,7 @@
 import type { ISessionContext } from '@jupyterlab/apputils';
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import type { ILiveWidgets } from './renderer';
+import type { ILiveWidgets } from './widgethost';
 
 /** A widget's model lives as long as the comm of the same id is open on the kernel's connection. */
 export class KernelWidgets implements ILiveWidgets {

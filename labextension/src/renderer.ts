@@ -2,28 +2,19 @@
 
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
-import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import type { Message } from '@lumino/messaging';
-import type { ISignal } from '@lumino/signaling';
-import { Panel, Widget } from '@lumino/widgets';
+import { Widget } from '@lumino/widgets';
 
+import { ALL_FOLDED, type Choices } from './cells/settings';
 import { drawDisplay } from './display';
 import { h } from './dom';
 import type { IHosts } from './entries';
 import { HostedRenderers } from './hosted';
 import { drawMarkdown, hasFormulas, highlightCode, type Highlight } from './markdown';
-import { isRecord, readSnapshot, RUN_MIME_TYPE, type ISnapshot } from './snapshot';
+import { readSnapshot, RUN_MIME_TYPE, type ISnapshot } from './snapshot';
 import { RunView } from './view';
+import { WidgetHost, type ILiveWidgets } from './widgethost';
 import type { Trans } from './words';
-
-const WIDGET_VIEW_MIME_TYPE = 'application/vnd.jupyter.widget-view+json';
-
-/** Knows which widget models live in the kernel that an output belongs to. */
-export interface ILiveWidgets {
-  has(modelId: string): boolean;
-  /** Emitted when the answers may have changed. */
-  readonly changed: ISignal<unknown, void>;
-}
 
 export interface IRunRendererOptions {
   /** The registry of the document that the output is in. */
@@ -33,6 +24,8 @@ export interface IRunRendererOptions {
   live?: ILiveWidgets;
   /** Without it code has one colour. */
   highlight?: Highlight;
+  /** What of a run starts folded; without it, all that can be. */
+  choices?: Choices;
 }
 
 /**
@@ -49,17 +42,26 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
     this.addClass('lk-RunRenderer');
     this._rendermime = options.rendermime;
     this._trans = options.trans;
-    this._live = options.live ?? null;
     this._highlight = options.highlight ?? null;
     const markdown = (host: HTMLElement, text: string) => this._drawMarkdown(host, text);
     const hosts: IHosts = {
       markdown,
       bundle: (host, bundle) => drawDisplay(host, bundle, markdown)
     };
-    this._view = new RunView(hosts, options.trans);
-    this._widgetHost.hidden = true;
-    this.node.append(this._view.node, this._widgetHost);
-    this._live?.changed.connect(this._onLiveChanged, this);
+    this._view = new RunView(hosts, options.trans, () => options.choices?.folds ?? ALL_FOLDED);
+    this._choices = options.choices ?? null;
+    this._choices?.changed.connect(this._drawSnapshot, this);
+    this._widget = new WidgetHost({
+      owner: this,
+      rendermime: options.rendermime,
+      hosted: this._hosted,
+      live: options.live ?? null,
+      onShown: shown => {
+        this._view.node.hidden = shown;
+        this._drawSnapshot();
+      }
+    });
+    this.node.append(this._view.node, this._widget.node);
   }
 
   /** Show the newest state of an output. */
@@ -76,19 +78,17 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
           : this._trans.__('This run was saved by a later version of letta-kernel.');
       this._view.node.before(this._notReadable);
     }
-    const view = model.trusted ? model.data[WIDGET_VIEW_MIME_TYPE] : null;
-    this._widgetView = isRecord(view) ? (view as ReadonlyPartialJSONObject) : null;
-    await this._chooseView();
-    await this._hosted.drawn();
+    await this._widget.renderModel(model);
   }
 
   override dispose(): void {
     if (this.isDisposed) {
       return;
     }
-    this._live?.changed.disconnect(this._onLiveChanged, this);
     this._snapshot = null;
-    this._dropWidget();
+    this._choices?.changed.disconnect(this._drawSnapshot, this);
+    this._view.dispose();
+    this._widget.dispose();
     this._hosted.release(this.node);
     super.dispose();
   }
@@ -102,67 +102,6 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
   protected override onBeforeDetach(message: Message): void {
     this._hosted.detach();
     super.onBeforeDetach(message);
-  }
-
-  private _onLiveChanged(): void {
-    void this._chooseView();
-  }
-
-  /** Show the widget if its model lives, the snapshot otherwise. */
-  private async _chooseView(): Promise<void> {
-    const modelId = this._widgetView?.model_id;
-    const lives =
-      typeof modelId === 'string' &&
-      this._live?.has(modelId) === true &&
-      this._rendermime.getFactory(WIDGET_VIEW_MIME_TYPE) !== undefined;
-    if (!lives) {
-      this._dropWidget();
-    } else if (this._shownModel !== modelId) {
-      this._dropWidget();
-      await this._drawWidget(modelId);
-    }
-  }
-
-  private async _drawWidget(modelId: string): Promise<void> {
-    this._shownModel = modelId;
-    // A copy: the widget renderer empties the model id when the widget closes.
-    const data = { [WIDGET_VIEW_MIME_TYPE]: { ...this._widgetView } };
-    const renderer = this._rendermime.createRenderer(WIDGET_VIEW_MIME_TYPE);
-    const model = this._rendermime.createModel({ data, trusted: true });
-    this._hosted.draw(this._widgetHost, model, () => renderer);
-    if (this.isAttached) {
-      this._hosted.attach();
-    }
-    // After a reload the renderer may have to wait for the kernel, and draws when that has answered.
-    this._widgetDrawn = new MutationObserver(() => this._revealWidget(renderer));
-    this._widgetDrawn.observe(renderer.node, { childList: true });
-    await this._hosted.drawn();
-    this._revealWidget(renderer);
-  }
-
-  private _revealWidget(renderer: IRenderMime.IRenderer): void {
-    const widget = renderer instanceof Panel ? renderer.widgets[0] : undefined;
-    if (!widget || this._hosted.get(this._widgetHost) !== renderer || !this._widgetHost.hidden) {
-      return;
-    }
-    widget.disposed.connect(() => {
-      if (this._hosted.get(this._widgetHost) === renderer) {
-        this._dropWidget();
-      }
-    });
-    this._view.node.hidden = true;
-    this._widgetHost.hidden = false;
-  }
-
-  private _dropWidget(): void {
-    this._widgetDrawn?.disconnect();
-    this._shownModel = null;
-    this._widgetHost.hidden = true;
-    this._hosted.release(this._widgetHost);
-    if (this._view.node.hidden) {
-      this._view.node.hidden = false;
-      this._drawSnapshot();
-    }
   }
 
   /** Draw the run as far as it is known, unless a widget stands in front of it. */
@@ -196,15 +135,12 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
 
   private _rendermime: IRenderMimeRegistry;
   private _trans: Trans;
-  private _live: ILiveWidgets | null;
   private _highlight: Highlight | null;
   private _view: RunView;
+  private _choices: Choices | null;
   private _snapshot: ISnapshot | null = null;
   private _unfinished = new Set<HTMLElement>();
   private _hosted = new HostedRenderers();
   private _notReadable = h('pre', 'lk-Text');
-  private _widgetHost = h('div', 'lk-Widget');
-  private _widgetView: ReadonlyPartialJSONObject | null = null;
-  private _widgetDrawn: MutationObserver | null = null;
-  private _shownModel: string | null = null;
+  private _widget: WidgetHost;
 }

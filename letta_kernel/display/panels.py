@@ -98,7 +98,7 @@ def tools_table(
                 _cell_of(tool),
                 number(calls or None),
                 number(used.get("failures") or None),
-                number(None, words.seconds(spent / calls) if spent and calls else ""),
+                _seconds(spent / calls if spent and calls else None),
                 used.get("last_error") or "",
             ]
         )
@@ -195,11 +195,11 @@ def runs_table(runs: Sequence[Run]) -> Panel:
                 Cell(reason, el("span", esc(reason), look=look)),
                 one_line(run.model, 60),
                 number(run.steps or None),
-                number(None, words.seconds(run.seconds)),
-                number(None, words.seconds(run.first_token)),
+                _seconds(run.seconds),
+                _seconds(run.first_token),
                 number(run.prompt_tokens or None),
                 number(run.completion_tokens or None),
-                number(None, words.money(run.cost)),
+                number(run.cost, words.money(run.cost)),
                 run.error or "",
             ]
         )
@@ -401,7 +401,11 @@ def context_panel(parts: Sequence[Any], window: int, model: str = "") -> Panel:
 
 def _score(hit: Any) -> Cell:
     score = _field(hit, "score")
-    return number(None, f"{score:.2f}" if isinstance(score, float) else "")
+    return number(score, f"{score:.2f}") if isinstance(score, float) else number(None)
+
+
+def _seconds(value: float | None) -> Cell:
+    return number(value, words.seconds(value))
 
 
 def _foldable(text: str) -> Cell:

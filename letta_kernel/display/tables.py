@@ -46,7 +46,10 @@ class Panel:
 def stack(*panels: Panel) -> Panel:
     """Return several panels as one, below each other."""
     made = Panel("".join(p.inner for p in panels), "\n\n".join(p.text for p in panels))
-    made.mime = next((p.mime for p in panels if p.mime is not None), None)
+    known = [p.mime for p in panels if p.mime is not None]
+    if known:
+        tables = [keys for mime in known for keys in mime.get("tables", ())]
+        made.mime = {**known[0], "tables": tables}
     return made
 
 
@@ -59,17 +62,26 @@ def note(text: str, level: str = "info") -> Panel:
 
 
 class Cell:
-    """A table cell whose HTML is more than its text."""
+    """A table cell whose HTML is more than its text, or that sorts by a number its text does not show."""
 
-    def __init__(self, text: object, html: str | None = None, right: bool = False) -> None:
+    def __init__(
+        self,
+        text: object,
+        html: str | None = None,
+        right: bool = False,
+        key: float | None = None,
+    ) -> None:
         self.text = one_line(text, _LONGEST_CELL)
         self.html = esc(self.text) if html is None else html
         self.right = right
+        self.key = key
 
 
 def number(value: float | int | None, text: str = "") -> Cell:
-    """Return a right-aligned cell; empty for None."""
-    return Cell(text or ("" if value is None else f"{value:,}"), right=True)
+    """Return a right-aligned cell that shows *text*, or else the value itself; empty for None."""
+    if value is None:
+        return Cell(text, right=True)
+    return Cell(text or f"{value:,}", right=True, key=float(value))
 
 
 def marked(name: str, current: bool) -> Cell:
@@ -114,8 +126,17 @@ def table(
     html += el("div", more, look=style.QUIET) if more else ""
     text = _text_table(columns, made, right) + (f"\n{more}" if more else "")
     panel = _with_title(title, Panel(html, text))
-    panel.mime = {"version": 1, "kind": "table"}
+    panel.mime = {"version": 1, "kind": "table", "tables": [_keys(made)]}
     return panel
+
+
+def _keys(rows: Sequence[Sequence[Cell]]) -> dict[str, list[float | None]]:
+    """Return by column what its rows sort by, where every row that says anything has a number."""
+    keys = {}
+    for place, column in enumerate(zip(*rows, strict=True)):
+        if all(cell.key is not None for cell in column if cell.text):
+            keys[str(place)] = [cell.key if cell.text else None for cell in column]
+    return keys
 
 
 def _look(right: bool) -> str:
@@ -124,7 +145,7 @@ def _look(right: bool) -> str:
 
 def _cell(value: object) -> Cell:
     if isinstance(value, datetime):
-        return Cell(when(value))
+        return Cell(when(value), key=value.timestamp())
     if isinstance(value, bool):
         return Cell("yes" if value else "")
     if isinstance(value, int | float):

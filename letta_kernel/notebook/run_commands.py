@@ -62,7 +62,7 @@ def _figures(name: str, took: Cost | Run, runs: int) -> list[object]:
         number(took.prompt_tokens),
         number(took.cached_tokens or None),
         number(took.completion_tokens),
-        number(None, words.money(took.cost) or ("unknown" if runs else "$0")),
+        number(took.cost, words.money(took.cost) or ("unknown" if runs else "$0")),
     ]
 
 

@@ -433,7 +433,7 @@ class View {
 
   /** Say that the panel is on a page, and whether that page shows the saved form once the kernel is gone. */
   ready() {
-    const hosted = this.root.isConnected ? this.root.closest(".lk-Panel") !== null : null;
+    const hosted = this.root.isConnected ? this.root.closest(".lk-SavedPanel") !== null : null;
     this.model.send({ kind: "ready", hosted });
     return hosted !== null;
   }
