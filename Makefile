@@ -11,9 +11,10 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-FRONT_END := $(wildcard labextension/src/*.ts labextension/style/* labextension/*.js*) \
+FRONT_END := $(shell find labextension/src labextension/schema labextension/style -type f) $(wildcard labextension/*.js*) \
 	labextension/yarn.lock labextension/.yarnrc.yml
-PACKAGED := pyproject.toml hatch_build.py install.json $(wildcard letta_kernel/kernelspec/*) $(FRONT_END)
+PACKAGED := pyproject.toml hatch_build.py install.json README.md notebooks/quickstart.ipynb \
+	$(wildcard letta_kernel/kernelspec/*) $(FRONT_END)
 
 help:
 	@echo 'make demo    run the quickstart notebook in the letta kernel and print the conversation'

@@ -43,7 +43,7 @@ export function drawEntry(
     case 'notice':
       return notice(item, trans);
     case 'retrieved':
-      return retrieved(item, trans);
+      return retrieved(item, open, trans);
   }
 }
 
@@ -185,7 +185,7 @@ function notice(item: INotice, trans: Trans): HTMLElement {
   );
 }
 
-function retrieved(item: IRetrieved, trans: Trans): HTMLElement {
+function retrieved(item: IRetrieved, open: boolean, trans: Trans): HTMLElement {
   const summary = trans._n(
     '%1 passage from archival memory',
     '%1 passages from archival memory',
@@ -195,7 +195,8 @@ function retrieved(item: IRetrieved, trans: Trans): HTMLElement {
     'passages',
     'lk-muted lk-small',
     [summary],
-    item.passages.map(passage => prose('lk-Passage', passage))
+    item.passages.map(passage => prose('lk-Passage', passage)),
+    open
   );
 }
 

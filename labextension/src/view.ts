@@ -1,7 +1,9 @@
 // Draws a snapshot of a run, and redraws only what changed when the next one comes.
 
+import { ALL_FOLDED, type IFolds } from './cells/settings';
 import { h } from './dom';
 import { drawEntry, type IHosts } from './entries';
+import { Finder } from './find';
 import type { IAnswer, ISnapshot, Item } from './snapshot';
 import { footerParts, oneLine, type Trans } from './words';
 
@@ -13,10 +15,13 @@ interface IEntry {
 
 /** A run as DOM nodes: a header, its entries in order, a footer. */
 export class RunView {
-  constructor(hosts: IHosts, trans: Trans) {
+  /** `folds` says what starts folded, each time it is drawn anew. */
+  constructor(hosts: IHosts, trans: Trans, folds: () => IFolds = () => ALL_FOLDED) {
     this._hosts = hosts;
     this._trans = trans;
-    this.node.append(this._header, this._body, this._footer);
+    this._folds = folds;
+    this._finder = new Finder(this._body, trans);
+    this.node.append(this._finder.node, this._header, this._body, this._footer);
   }
 
   readonly node = h('article', 'lk-Run');
@@ -28,12 +33,17 @@ export class RunView {
     this._drawHeader(snapshot);
     const last = snapshot.items.length - 1;
     snapshot.items.forEach((item, index) => {
-      this._drawItem(index, item, startsOpen(item, index === last, snapshot));
+      this._drawItem(index, item, startsOpen(item, index === last, snapshot, this._folds()));
     });
     for (const entry of this._entries.splice(snapshot.items.length)) {
       entry.node.remove();
     }
     this._drawFooter(snapshot);
+    this._finder.refresh();
+  }
+
+  dispose(): void {
+    this._finder.dispose();
   }
 
   private _drawHeader(snapshot: ISnapshot): void {
@@ -108,18 +118,29 @@ export class RunView {
 
   private _hosts: IHosts;
   private _trans: Trans;
+  private _folds: () => IFolds;
+  private _finder: Finder;
   private _header = h('header', 'lk-Header');
   private _body = h('div', 'lk-Body');
   private _footer = h('footer', 'lk-Footer');
   private _entries: IEntry[] = [];
 }
 
-/** The thought being thought is open, and so is a call that a person has to decide on. */
-function startsOpen(item: Item, isLast: boolean, snapshot: ISnapshot): boolean {
-  if (item.kind === 'reasoning') {
-    return isLast && snapshot.state === 'running';
+/**
+ * The thought being thought is open, and so is a call that a person has to decide on; of the rest, what
+ * the person does not want folded.
+ */
+function startsOpen(item: Item, isLast: boolean, snapshot: ISnapshot, folds: IFolds): boolean {
+  switch (item.kind) {
+    case 'reasoning':
+      return !folds.thoughts || (isLast && snapshot.state === 'running');
+    case 'tool_call':
+      return !folds.calls || item.state === 'waiting';
+    case 'retrieved':
+      return !folds.passages;
+    default:
+      return false;
   }
-  return item.kind === 'tool_call' && item.state === 'waiting';
 }
 
 /** Carry over to a redrawn entry which folds a person had opened or closed. */

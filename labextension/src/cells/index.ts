@@ -24,6 +24,8 @@ import { addShowCell } from './showcell';
 import { ToolCard } from './tools';
 import { CellWatcher } from './watcher';
 
+export { Choices };
+
 export const IChoices = new Token<Choices>(
   'letta-kernel:choices',
   'What was chosen in the settings of letta-kernel.'
@@ -34,10 +36,13 @@ const settings: JupyterFrontEndPlugin<Choices> = {
   id: 'letta-kernel:plugin',
   description: 'The settings of letta-kernel, as its kernels and its runs follow them.',
   autoStart: true,
-  requires: [IBridge],
-  optional: [ISettingRegistry],
+  optional: [IBridge, ISettingRegistry],
   provides: IChoices,
-  activate: (_app: JupyterFrontEnd, bridge: IBridge, registry: ISettingRegistry | null) => {
+  activate: (
+    _app: JupyterFrontEnd,
+    bridge: IBridge | null,
+    registry: ISettingRegistry | null
+  ) => {
     const choices = new Choices();
     registry
       ?.load('letta-kernel:plugin')

@@ -28,7 +28,7 @@ export class Choices {
   }
 
   /** Follow JupyterLab's settings, and tell every kernel that answers. */
-  follow(settings: ISettingRegistry.ISettings, bridge: IBridge): void {
+  follow(settings: ISettingRegistry.ISettings, bridge: IBridge | null): void {
     const read = () => {
       const composite = settings.composite;
       const folds = composite.folds as Partial<IFolds> | undefined;
@@ -42,7 +42,7 @@ export class Choices {
     };
     read();
     const tell = () => {
-      if (bridge.state === 'ready') {
+      if (bridge?.state === 'ready') {
         // A kernel that goes away meanwhile is told when it is there again.
         bridge.request('settings', this._told).catch(() => undefined);
       }
@@ -51,8 +51,8 @@ export class Choices {
       read();
       tell();
     });
-    bridge.stateChanged.connect(tell);
-    bridge.notebookChanged.connect(tell);
+    bridge?.stateChanged.connect(tell);
+    bridge?.notebookChanged.connect(tell);
     tell();
   }
 
