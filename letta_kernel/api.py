@@ -88,6 +88,8 @@ class Agent:
             state = self.service.create_agent(name, **settings)
         self.id = state.id
         self._host = _Functions()
+        if not made:
+            self.service.prepare(self.id)
         for tell in agent_opened:  # a notebook gives it its functions
             tell(self.service, state, made)
 

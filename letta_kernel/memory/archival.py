@@ -259,7 +259,12 @@ class Archive:
 
     def prepare(self, agent_id: str) -> None:
         """Load in the background what the first search of an agent needs; returns at once."""
-        self._index.also(lambda: self._engine.prepare(agent_id))
+
+        def work() -> None:
+            for owner in (agent_id, *self.attached(agent_id)):
+                self._engine.prepare(owner)
+
+        self._index.also(work)
 
     def follow(self, agent_id: str | None = None) -> None:
         """Let the vector index follow the store in the background; returns at once."""

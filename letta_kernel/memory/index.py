@@ -69,7 +69,8 @@ class Index:
 
         def attempt() -> None:
             try:
-                work()
+                if not self._stop.is_set():
+                    work()
             except (LettaError, IndexBrokenError) as error:
                 log.info("Nothing could be prepared: %s", error)
 

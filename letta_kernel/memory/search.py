@@ -40,6 +40,7 @@ HUGE = 200_000
 """Beyond so many lines LanceDB's indexes name candidates, and only these are scored."""
 _EMBEDDED = 20_000  # lines that are embedded for a search while there is no index, at most
 _ALIKE = 60  # lines LanceDB names as most alike in meaning
+_MANY = 1000  # lines from which on loading them ahead of the first search pays
 _USUAL = 600  # lines whose likeness to a query counts as usual
 _WAITING = 500  # edits the index may be behind by, for candidates
 _AT_ONCE = 2000  # lines read in one transaction
@@ -142,7 +143,9 @@ class Engine:
             return _best(*self._among_all(agent_id, known, asked, allow), limit, offset)
 
     def prepare(self, agent_id: str) -> None:
-        """Load what the first search of an agent needs, which takes seconds where there is much."""
+        """Load what the first search of an agent needs, if there is so much that it takes a while."""
+        if self.database.run(lambda tx: lines.newest(tx, self.kind, agent_id)) < _MANY:
+            return
         known = self._of(agent_id)
         with known.lock:
             if not known.way:

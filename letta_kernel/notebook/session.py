@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from letta_kernel.api import service_for
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, nearest
 from letta_kernel.notebook import (
+    agent_file_commands,
     block_commands,
     commands,
     event_commands,
@@ -40,6 +42,7 @@ from letta_kernel.service.base import project_folder
 # The modules of commands register themselves.
 __all__ = [
     "Session",
+    "agent_file_commands",
     "block_commands",
     "commands",
     "event_commands",
@@ -126,6 +129,9 @@ class Session:
             stored = json.loads(self.service.setting(self._key) or "{}")
             self._agent_id = self._agent_id or stored.get("agent")
             self.shared_tools += stored.get("tools", [])
+            with suppress(LettaError):
+                if self._agent_id is not None:
+                    self.service.prepare(self._agent_id)
         if self._agent_id is None:
             return None
         try:
@@ -158,6 +164,7 @@ class Session:
         self.current()
         self._agent_id = agent.id
         self._keep()
+        self.service.prepare(agent.id)
 
     def make(self, name: str, **options: Any) -> tuple[AgentState, list[str]]:
         """Make an agent with the functions that wait for one, and talk to it; return their names."""

@@ -168,6 +168,12 @@ class Memory(ServiceBase):
         attached = archives.of_agent(tx, agent_id)
         return [agent_id, *attached] if attached else agent_id
 
+    def prepare(self, ref: str) -> None:
+        """Load in the background what the agent's first search needs, as it is opened; returns at once."""
+        state = self.agent(ref)
+        for memory in self._memory_of(state):
+            memory.prepare(state.id)
+
     def search_messages(self, ref: str, query: str, **filters: Any) -> list[MessageHit]:
         """Search the whole conversation; filters are roles, limit, start, end, timezone."""
         state = self.agent(ref)

@@ -300,6 +300,7 @@ def test_a_large_archive_without_its_index_is_scored_line_by_line(project, monke
 
 def test_what_the_first_search_needs_can_be_loaded_beforehand(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "LARGE", 20)
+    monkeypatch.setattr(search, "_MANY", 20)
     database = Database(tmp_path / "home")
     archive = Archive(database, tmp_path / "home", embedder("wordllama"))
     fill(archive, 50)
