@@ -7,8 +7,11 @@ source, servers and models of this machine are never taken from a file, and a ba
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from letta_kernel.agent import prompts
@@ -122,6 +125,31 @@ class AgentFiles(Conversations):
             return result
 
         return self.do(work)
+
+    def export_file(self, ref: str, path: Path, *, overwrite: bool = False, **options: Any) -> Path:
+        """Write an agent to a file, whole or not at all; *options* as `export_agent` takes them."""
+        data = self.export_agent(ref, **options)
+        if path.exists() and (not overwrite or path.is_dir()):
+            raise InvalidInputError(
+                f"{path} is there already: choose another name, or overwrite it."
+            )
+        draft = path.with_name(f"{path.name}.part")
+        try:
+            draft.write_text(json.dumps(data, indent=2, ensure_ascii=False), encoding="utf-8")
+            os.replace(draft, path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise InvalidInputError(f"{path} cannot be written: {error.strerror}.") from None
+        return path
+
+    def import_file(self, path: Path, **options: Any) -> Imported:
+        """Make the agents of a file; *options* as `import_agent` takes them."""
+        try:
+            with path.open("rb") as opened:
+                data = opened.read(af_parse.MAX_BYTES + 1)
+        except OSError as error:
+            raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from None
+        return self.import_agent(data, **options)
 
     def _write(self, tx: Tx, draft: Draft, made: set[str]) -> AgentState:
         state = draft.state.model_copy()

@@ -1,0 +1,98 @@
+"""``%agent export`` and ``import``: agents as files, and a look at what strangers' tools would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from letta_kernel.display.clean import one_line
+from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
+from letta_kernel.notebook.line import Argument, Arguments, Option
+from letta_kernel.notebook.registry import AGENT, MODEL, command
+
+if TYPE_CHECKING:
+    from letta_kernel.notebook.session import Session
+
+
+@command(
+    "export",
+    Argument("file", required=False, values="file"),
+    options=(
+        Option("--legacy", "flag", "in Letta's older form, one flat agent"),
+        Option("--no-history", "flag", "without messages and archive, to share what it is"),
+        Option("--force", "flag", "write over a file that is there"),
+        AGENT,
+    ),
+    summary="write an agent to a file in Letta's format (.af), without secrets",
+)
+def export(session: Session, given: Arguments) -> str:
+    """Write an agent to a file, by default ``NAME.af``."""
+    agent = session.agent(given.option("agent"))
+    path = Path(given.get("file") or _file_name(agent.name)).expanduser()
+    overwrite = bool(given.option("force"))
+    if path.exists() and not overwrite:
+        raise InvalidInputError(f"{path} is there already: add --force to write over it.")
+    session.service.export_file(
+        agent.id,
+        path,
+        overwrite=overwrite,
+        form="legacy" if given.option("legacy") else "new",
+        history=not given.option("no_history"),
+    )
+    size = path.stat().st_size
+    return f"{agent.name} is in {path} ({size:,} bytes); environment variables and MCP secrets are not."
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).lstrip(".") + ".af"
+
+
+@command(
+    "import",
+    Argument("file", values="file"),
+    options=(
+        Option("--name", "word", "what to call it here"),
+        MODEL,
+        Option("--no-history", "flag", "without its messages and archive"),
+    ),
+    summary="make an agent from a file in Letta's format (.af); its tools wait for your look",
+)
+def import_(session: Session, given: Arguments) -> str:
+    """Make the agents of a file and say what was left out."""
+    came = session.service.import_file(
+        Path(given["file"]).expanduser(),
+        name=given.option("name"),
+        model=given.option("model"),
+        history=not given.option("no_history"),
+    )
+    names = ", ".join(agent.name for agent in came.agents)
+    lines = [f"Made {names}; %agent use {came.agent.name} talks to it."]
+    if came.detached:
+        # By its id where the name is another tool's too.
+        every = [tool.name for tool in session.service.all_tools()]
+        listed = [
+            tool.name if every.count(tool.name) == 1 else f"{tool.name} ({tool.id})"
+            for tool in came.detached
+        ]
+        lines.append(
+            f"Not attached until you have looked: {', '.join(listed)}. "
+            "%agent tools source TOOL shows one, %agent tools attach TOOL gives it."
+        )
+    return "\n".join(one_line(line, 2000) for line in [*lines, *came.notes])
+
+
+@command(
+    "tools source",
+    Argument("tool", values="any_tool"),
+    summary="the code of a tool of this project, as it would run",
+)
+def source(session: Session, given: Arguments) -> None:
+    """Print the source of a tool by name or id."""
+    wanted, every = given["tool"], session.service.all_tools()
+    found = [tool for tool in every if wanted in (tool.id, tool.name)]
+    if not found:
+        names = sorted({tool.name for tool in every})
+        raise NotFoundError(f"There is no tool {wanted!r}.{nearest(wanted, names)}")
+    for tool in found:
+        print(f"# {tool.name} ({tool.id}), runs in: {tool.runs_in}")
+        print(tool.source or "# It has no source: it is built in, or a server has it.")
