@@ -24,6 +24,7 @@ TABLES = [
     "blocks",
     "conversations",
     "counters",
+    "feedback",
     "identities",
     "index_marks",
     "leases",
