@@ -1,0 +1,61 @@
+"""The command line as a process of its own, over one project folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pexpect
+
+PROGRAM = [sys.executable, "-m", "letta_kernel.cli"]
+
+
+class Cli:
+    """Runs ``letta-kernel`` in *folder*; ``home`` is the project in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / ".letta"
+
+    def __call__(
+        self, *words: str, code: int = 0, given: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*PROGRAM, *words],
+            cwd=self.folder,
+            input=given if given is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, **environment},
+        )
+        assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+        return done
+
+    def out(self, *words: str, **options: Any) -> str:
+        return self(*words, **options).stdout
+
+    def json(self, *words: str, **options: Any) -> Any:
+        return json.loads(self(*words, "--json", **options).stdout)
+
+    def fails(self, *words: str, code: int = 1, **options: Any) -> str:
+        """Run what must go wrong with one line on stderr; return the line."""
+        done = self(*words, code=code, **options)
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    def terminal(self, *words: str, **environment: str) -> pexpect.spawn:
+        return pexpect.spawn(
+            PROGRAM[0],
+            [*PROGRAM[1:], *words],
+            cwd=str(self.folder),
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "120", **environment},
+            encoding="utf-8",
+            timeout=30,
+            dimensions=(40, 200),
+        )

@@ -1,0 +1,285 @@
+"""Each group of commands, as processes: what they print, for people and for programs, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from cli_bench import PROGRAM, Cli
+
+from letta_kernel.service import AgentService
+
+TOOLS = '''\
+import math
+
+
+def area(radius: float) -> float:
+    """Return the area of a circle.
+
+    Args:
+        radius: In metres.
+    """
+    return round(math.pi * radius**2, 2)
+
+
+def whisper(text):
+    """Has no types."""
+    return text
+'''
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys; sys.argv = ['letta-kernel', '--help']\n"
+        "from letta_kernel.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "print([n for n in ('pydantic', 'duckdb', 'numpy', 'rich', 'httpx') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for word in ("agent", "chat", "send", "memory", "archive", "tool", "model", "sql", "doctor"):
+        assert f"\n  {word} " in done.stdout
+
+
+def test_agents_from_made_to_deleted(cli: Cli) -> None:
+    assert "letta-kernel agent new NAME" in cli.fails("agent", "show", "ada")
+    assert cli.json("agent", "list") == []
+    assert not cli.home.exists(), "looking makes no project"
+    made = cli.json("agent", "new", "ada", "--human", "Looks after puffins.", "--tag", "sea")
+    cli("agent", "new", "bob", "--model", "openai/gpt-5-mini")
+    assert "letta-kernel chat" not in cli.fails("agent", "new", "ada")
+    lines = cli.out("agent", "list").splitlines()
+    assert [line.split("\t")[:2] for line in lines] == [["ada", ""], ["bob", "openai/gpt-5-mini"]]
+    shown = cli.json("agent", "show", "ada")
+    assert shown["id"] == made["id"]
+    assert shown["tags"] == ["sea"]
+    assert shown["answering_model"] == "demo"
+    assert shown["blocks"][1]["value"] == "Looks after puffins."
+    assert "Looks after puffins." in cli.out("agent", "show", "ada")
+    assert "'ada'" in cli.fails("agent", "show", "adda")
+    assert "add --yes" in cli.fails("agent", "delete", "bob")
+    cli("agent", "delete", "bob", "--yes")
+    assert [a["name"] for a in cli.json("agent", "list")] == ["ada"]
+
+
+def test_home_by_option_and_variable(cli: Cli) -> None:
+    cli("agent", "new", "ada", "--home", "elsewhere")
+    assert (cli.folder / "elsewhere" / "letta.duckdb").exists()
+    assert cli.json("agent", "list") == []
+    assert len(cli.json("agent", "list", LETTA_HOME=str(cli.folder / "elsewhere"))) == 1
+
+
+def test_wrong_usage_is_two(cli: Cli) -> None:
+    assert "agent" in cli.fails("agent", "show", code=2)
+    assert "Did you mean 'show'?" in cli.fails("agent", "shw", code=2)
+    assert "--top" in cli.fails("archive", "search", "ada", "x", "--top", "0", code=2)
+    assert "Commands:" in cli(code=2).stderr
+
+
+def test_memory(cli: Cli) -> None:
+    cli("agent", "new", "ada", "--human", "Kim.")
+    cli("memory", "set", "ada", "human", "-", given="Kim,\nof the puffins.\n")
+    assert cli.out("memory", "show", "ada", "human") == "Kim,\nof the puffins.\n"
+    cli.fails("memory", "set", "ada", "human", "x", "--version", "1")
+    assert cli.out("memory", "show", "ada", "human") == "Kim,\nof the puffins.\n"
+    assert cli.out("memory", "diff", "ada", "human") == "- Kim.\n+ Kim,\n+ of the puffins.\n"
+    assert cli.json("memory", "undo", "ada", "human")["value"] == "Kim."
+    assert cli.json("memory", "redo", "ada", "human")["value"].startswith("Kim,\n")
+    versions = cli.json("memory", "history", "ada", "human")
+    assert [v["version"] for v in versions] == [1, 2, 3, 4]
+    assert "it has: 1 to 4" in cli.fails("memory", "diff", "ada", "human", "1", "9")
+    assert "persona" in cli.fails("memory", "show", "ada", "nothing")
+    assert {b["label"] for b in cli.json("memory", "list", "ada")} == {"persona", "human"}
+
+
+def test_archive(cli: Cli) -> None:
+    cli("agent", "new", "ada")
+    (cli.folder / "gulls.md").write_text("# Gulls\n\nGulls follow the ferry at noon.\n")
+    cli("archive", "add", "ada", "Puffins dive sixty metres deep.", "--tag", "birds")
+    added = cli.json("archive", "add", "ada", "--file", "gulls.md")
+    assert added[0]["status"] == "added"
+    assert cli.json("archive", "add", "ada", "--file", "gulls.md")[0]["status"] == "known"
+    best = cli.json("archive", "search", "ada", "how deep do puffins dive", "--top", "1")[0]
+    assert best["passage"]["tags"] == ["birds"]
+    assert len(cli.out("archive", "list", "ada").splitlines()) == 2
+    cli("archive", "delete", "ada", best["passage"]["id"])
+    assert len(cli.json("archive", "list", "ada")) == 1
+    assert "no passage" in cli.fails("archive", "delete", "ada", best["passage"]["id"])
+    assert "--file" in cli.fails("archive", "add", "ada")
+
+
+def test_tools_of_a_file_run_in_the_sandbox(cli: Cli) -> None:
+    cli("agent", "new", "ada")
+    (cli.folder / "shapes.py").write_text(TOOLS)
+    done = cli("tool", "add", "shapes.py", "--agent", "ada")
+    assert "ada can call area" in done.stdout
+    assert "not a tool: whisper" in done.stderr
+    assert cli.out("tool", "run", "ada", "area", "radius=2") == "12.57\n"
+    assert cli.json("tool", "run", "ada", "area", '{"radius": 1}')["result"] == "3.14"
+    assert "radius" in cli.fails("tool", "run", "ada", "area", "radius=wide")
+    assert cli.json("tool", "show", "area")["runs_in"] == "sandbox"
+    cli("tool", "detach", "ada", "area")
+    assert "area" not in cli.out("tool", "list", "--agent", "ada")
+    cli("tool", "attach", "ada", "area")
+    assert "area" in cli.out("tool", "list", "--agent", "ada")
+    assert "docstring" in cli.fails("tool", "add", "shapes.py", "--only", "missing")
+    (cli.folder / "broken.py").write_text("def (")
+    assert "no Python" in cli.fails("tool", "add", "broken.py")
+
+
+def test_models(cli: Cli) -> None:
+    cli("agent", "new", "ada")
+    assert cli.json("model", "list")[0]["name"] == "demo"
+    assert any(not m["usable"] for m in cli.json("model", "list", "--all"))
+    assert cli.json("model", "set", "ada", "openai/gpt-5-mini")["model"] == "openai/gpt-5-mini"
+    assert cli.json("model", "set", "ada", "auto")["model"] == "demo"
+    assert {"name", "licence", "here"} <= cli.json("model", "get")[0].keys()
+    assert "not on the list" in cli.fails("model", "get", "nothing", "--yes")
+
+
+def test_sql_reads_and_nothing_else(cli: Cli) -> None:
+    cli("agent", "new", "ada")
+    (cli.folder / "secret.csv").write_text("a\n1\n")
+    assert cli.json("sql", "SELECT name, tags FROM agents") == [{"name": "ada", "tags": []}]
+    assert cli.out("sql", "-", given="SELECT 1, NULL") == "1\t\n"
+    more = cli("sql", "SELECT * FROM range(10)", "--limit", "3")
+    assert more.stdout == "0\n1\n2\n"
+    assert "more than 3" in more.stderr
+    for statement in (
+        "DELETE FROM agents",
+        "DROP TABLE agents",
+        "COPY agents TO 'out.csv'",
+        "SELECT * FROM read_csv('secret.csv')",
+        "ATTACH 'other.duckdb'",
+        "SET enable_external_access = true",
+        "SELECT 1; SELECT 2",
+        "SELEC",
+    ):
+        cli.fails("sql", statement)
+    assert "0.2 seconds" in cli.fails(
+        "sql",
+        "SELECT count(*) FROM range(100000000) a, range(100000000) b",
+        "--seconds",
+        "0.2",
+    )
+    assert len(cli.json("agent", "list")) == 1
+    assert sorted(p.name for p in cli.folder.iterdir()) == [".letta", "secret.csv"]
+
+
+def test_backup_while_another_process_writes(cli: Cli) -> None:
+    cli("agent", "new", "ada")
+    stop = threading.Event()
+    written = []
+
+    def write() -> None:
+        with AgentService(cli.home) as service:
+            while not stop.is_set():
+                written.append(service.write_block("ada", "human", f"number {len(written)}"))
+                service.add_passage("ada", f"passage {len(written)}")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        made = cli.json("backup", "copy.duckdb")
+    finally:
+        stop.set()
+        writer.join()
+    copy = cli.folder / "copy.duckdb"
+    assert made["bytes"] == copy.stat().st_size
+    assert copy.stat().st_mode & 0o077 == 0
+    assert "--force" in cli.fails("backup", "copy.duckdb")
+    assert not list(cli.folder.glob(".*part*"))
+    last = cli.out("memory", "show", "ada", "human")
+    assert cli.json("restore", "copy.duckdb", "--yes")["kept"]
+    passages = cli.json("archive", "list", "ada", "--limit", "10000")
+    restored = cli.out("memory", "show", "ada", "human")
+    assert restored != last or len(written) == 0
+    number = 0 if restored.startswith("The") else int(restored.split()[1]) + 1
+    assert number - len(passages) in (0, 1), "block and passage of one moment"
+    if passages:
+        found = cli.json("archive", "search", "ada", passages[0]["content"])
+        assert passages[0]["id"] in {hit["passage"]["id"] for hit in found}
+
+
+def test_restore_refuses_what_is_no_copy(cli: Cli) -> None:
+    cli("agent", "new", "ada")
+    (cli.folder / "junk.duckdb").write_bytes(b"junk" * 5000)
+    assert "no copy" in cli.fails("restore", "junk.duckdb", "--yes")
+    assert "no file" in cli.fails("restore", "missing.duckdb", "--yes")
+    assert len(cli.json("agent", "list")) == 1
+    assert not list(cli.home.glob(".*part*"))
+
+
+def test_doctor_says_what_to_do_and_no_secret(cli: Cli) -> None:
+    cli("agent", "new", "ada")
+    key = "sk-not-to-be-seen"
+    found = cli("doctor", "--json", LETTA_MODEL="anthropic/claude-sonnet-5", ANTHROPIC_API_KEY=key)
+    assert key not in found.stdout + found.stderr
+    by = {one["what"]: one for one in json.loads(found.stdout)}
+    assert "ANTHROPIC_API_KEY" in by["keys"]["text"]
+    assert by["project"]["text"].endswith("MB")
+    assert by["sandbox"]["state"] == "ok"
+    assert {"python", "packages", "kernel", "extension", "folder", "ollama"} <= by.keys()
+    bad = cli(
+        "doctor", "--quick", "--json", code=1, LETTA_MODEL="anthropic/claude", ANTHROPIC_API_KEY=""
+    )
+    wrong = [one for one in json.loads(bad.stdout) if one["state"] == "wrong"]
+    assert [one["todo"] for one in wrong] == ["Set ANTHROPIC_API_KEY."]
+
+
+def test_a_closed_pipe_is_no_matter(cli: Cli) -> None:
+    cli("agent", "new", "ada")
+    command = f"{' '.join(PROGRAM)} sql --limit 0 'SELECT * FROM range(300000)' | head -1"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=cli.folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "0\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("letta-kernel agent show a", {"ada", "amos"}),
+        ("letta-kernel memory show ada ", {"persona", "human"}),
+        ("letta-kernel memory show ada p", {"persona"}),
+        ("letta-kernel tool detach ada archival_memory_s", {"archival_memory_search"}),
+        ("letta-kernel model set ada dem", {"demo"}),
+    ],
+)
+def test_completion(cli: Cli, line: str, offered: set[str]) -> None:
+    with AgentService(cli.home) as service:
+        for name in ("ada", "amos", "bob"):
+            service.create_agent(name)
+    code = "from letta_kernel.cli import main; import sys; sys.argv[0] = 'letta-kernel'; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cli.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={
+            **os.environ,
+            "_LETTA_KERNEL_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split(" ")) - 1),
+        },
+    )
+    assert set(done.stdout.split()) == offered
+    assert done.stderr == ""
+
+
+def test_what_a_model_wrote_cannot_command_the_terminal(cli: Cli, tmp_path: Path) -> None:
+    cli("agent", "new", "ada")
+    cli("memory", "set", "ada", "human", "red \x1b[31m \x1b]0;title\x07 end")
+    terminal = cli.terminal("memory", "show", "ada", "human")
+    shown = terminal.read()
+    assert "red   end" in shown
+    assert "\x1b[31m" not in shown
+    assert "title" not in shown

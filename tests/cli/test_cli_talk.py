@@ -1,0 +1,222 @@
+"""Talking to an agent in a pipe and on a terminal: answers, approvals, Ctrl-C, how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+
+from cli_bench import PROGRAM, Cli
+from scripted_server import ScriptedServer
+
+from letta_kernel.records import Tool
+from letta_kernel.service import AgentService
+
+SOURCE = '''\
+def ring(times: int) -> str:
+    """Ring the bell.
+
+    Args:
+        times: How often.
+    """
+    return "ding " * times
+'''
+
+
+def with_bell(cli: Cli) -> None:
+    """Make ada, who may ring the bell if a person agrees."""
+    with AgentService(cli.home) as service:
+        service.create_agent("ada", model="openai/scripted")
+        tool = Tool(
+            name="ring",
+            description="Ring the bell.",
+            parameters={
+                "type": "object",
+                "properties": {"times": {"type": "integer", "description": "How often."}},
+                "required": ["times"],
+            },
+            source=SOURCE,
+            kind="source",
+            runs_in="sandbox",
+            requires_approval=True,
+        )
+        service.attach_tool("ada", service.save_tool(tool).id)
+
+
+def test_send_prints_the_answer_alone(scripted: ScriptedServer, cli: Cli) -> None:
+    with_bell(cli)
+    scripted.reason("They greet me.", "Good morning.")
+    done = cli("send", "ada", "-", given="Hello\nthere")
+    assert done.stdout == "Good morning.\n"
+    assert done.stderr == ""
+    assert scripted.requests[0]["messages"][-1]["content"].endswith("Hello\nthere")
+    scripted.reason("Again.", "Hello again.")
+    done = cli("send", "ada", "Hello", "--verbose")
+    assert done.stdout == "Hello again.\n"
+    assert "Again." in done.stderr
+    assert "1 step" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_send_for_programs(scripted: ScriptedServer, cli: Cli) -> None:
+    with_bell(cli)
+    scripted.say("Forty-two.")
+    answer = cli.json("send", "ada", "How many?")
+    assert answer["answer"] == "Forty-two."
+    assert answer["stop_reason"] == "end_turn"
+    assert answer["usage"]["prompt_tokens"] > 0
+    assert answer["run_id"].startswith("run-")
+    scripted.say("Forty-three.")
+    lines = cli.out("send", "ada", "And now?", "--events").splitlines()
+    kinds = [json.loads(line)["type"] for line in lines]
+    assert kinds[0] == "run_started"
+    assert kinds[-1] == "run_ended"
+    assert "text_delta" in kinds
+
+
+def test_what_the_model_took_back_is_not_in_the_pipe(scripted: ScriptedServer, cli: Cli) -> None:
+    with_bell(cli)
+    scripted.truncate("Half an ans", how="abort")
+    scripted.say("A whole answer.")
+    assert cli.out("send", "ada", "Hello") == "A whole answer.\n"
+
+
+def test_a_failed_run_is_one(scripted: ScriptedServer, cli: Cli) -> None:
+    with_bell(cli)
+    scripted.fault(401, message="bad key", times=5)
+    cli.fails("send", "ada", "Hello")
+    cli.fails("send", "nobody", "Hello")
+    cli.fails("send", "ada", " ")
+
+
+def test_nobody_there_to_approve(scripted: ScriptedServer, cli: Cli) -> None:
+    with_bell(cli)
+    scripted.call("ring", {"times": 1})
+    assert cli.out("send", "ada", "Ring!") == "Done.\n"
+    assert "nobody was there" in str(scripted.requests[-1]["messages"][-1]["content"])
+    scripted.call("ring", {"times": 2})
+    waiting = cli.json("send", "ada", "Ring!", "--approval", "wait")
+    assert waiting["stop_reason"] == "requires_approval"
+    assert waiting["pending"][0]["name"] == "ring"
+    assert "%agent" not in cli.fails("send", "ada", "And?")
+    terminal = cli.terminal("chat", "ada")  # asks about what waits
+    terminal.expect("Allow ring.times=2.")
+    terminal.expect("why not: ")
+    terminal.sendline("y")
+    terminal.expect("ding ding")
+    terminal.expect("ada> ")
+    terminal.sendeof()
+    terminal.wait()
+    scripted.call("ring", {"times": 3})
+    cli("send", "ada", "Ring!", LETTA_APPROVAL="approve")
+    assert "ding ding ding" in str(scripted.requests[-1]["messages"][-1]["content"])
+
+
+def test_a_chat_in_a_pipe(scripted: ScriptedServer, cli: Cli) -> None:
+    with_bell(cli)
+    scripted.say("One.")
+    scripted.say("Two.")
+    assert cli.out("chat", "ada", given="first\n\nsecond\n") == "One.\nTwo.\n"
+    scripted.say("Three.")
+    events = [
+        json.loads(line) for line in cli.out("chat", "ada", "--json", given="third\n").splitlines()
+    ]
+    assert events[-1]["type"] == "run_ended"
+
+
+def test_a_chat_on_a_terminal(scripted: ScriptedServer, cli: Cli) -> None:
+    with_bell(cli)
+    scripted.reason("A bell, I think.", "Shall I?")
+    terminal = cli.terminal("chat", "ada")
+    terminal.expect("ada> ")
+    terminal.sendline("There is a bell.")
+    terminal.expect("\x1b\\[2mA bell")  # thoughts are dimmed
+    terminal.expect("Shall I")
+    terminal.expect("ada> ")
+    # no, with a reason
+    scripted.call("ring", {"times": 1})
+    terminal.sendline("Ring it.")
+    terminal.expect("why not: ")
+    terminal.sendline("the neighbours sleep")
+    terminal.expect("Done.")
+    terminal.expect("ada> ")
+    assert "the neighbours sleep" in str(scripted.requests[-1]["messages"][-1]["content"])
+    # other arguments
+    scripted.call("ring", {"times": 50})
+    terminal.sendline("Ring it.")
+    terminal.expect("why not: ")
+    terminal.sendline("e")
+    terminal.expect("times")
+    terminal.send("\x01\x0b")  # to the beginning, and all away
+    terminal.sendline("[1]")
+    terminal.expect("JSON object")
+    terminal.send("\x01\x0b")
+    terminal.sendline('{"times": 4}')
+    terminal.expect("ding ding ding ding")
+    terminal.expect("ada> ")
+    terminal.sendline("/memory persona")
+    terminal.expect("persona")
+    terminal.expect("ada> ")
+    terminal.sendline("/history 2")
+    terminal.expect("assistant")
+    terminal.expect("ada> ")
+    terminal.sendeof()
+    terminal.wait()
+    assert terminal.exitstatus == 0
+    history = cli.home / "chat_history"
+    assert history.stat().st_mode & 0o077 == 0
+    said = history.read_text()
+    assert "There is a bell." in said
+    assert "neighbours" not in said
+
+
+def test_no_colour_when_asked(scripted: ScriptedServer, cli: Cli) -> None:
+    with_bell(cli)
+    scripted.reason("A thought.", "Words.")
+    terminal = cli.terminal("send", "ada", "Hello", "-v", NO_COLOR="1")
+    said = terminal.read()
+    assert "A thought." in said
+    assert "\x1b[2m" not in said
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_chat(scripted: ScriptedServer, cli: Cli) -> None:
+    with_bell(cli)
+    terminal = cli.terminal("chat", "ada")
+    terminal.expect("ada> ")
+    scripted.hang_mid_stream(30, "Once upon a time")
+    terminal.sendline("Tell me a story.")
+    terminal.expect("Once upon a time")
+    terminal.sendintr()
+    terminal.expect("Stopped")
+    terminal.expect("ada> ")
+    terminal.sendintr()
+    terminal.expect("Ctrl-D leaves")
+    scripted.say("At your service.")
+    terminal.sendline("Are you there?")
+    terminal.expect("At your service")
+    terminal.expect("ada> ")
+    terminal.sendline("/quit")
+    terminal.wait()
+    assert terminal.exitstatus == 0
+    with AgentService(cli.home) as service:
+        kept = [m.content for m in service.history("ada")]
+    assert any(text.startswith("Once upon a time") for text in kept)
+
+
+def test_ctrl_c_ends_send_with_130(scripted: ScriptedServer, cli: Cli) -> None:
+    with_bell(cli)
+    scripted.hang(30)
+    process = subprocess.Popen(
+        [*PROGRAM, "send", "ada", "Hello"],
+        cwd=cli.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    scripted.wait_for(1, 30)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
