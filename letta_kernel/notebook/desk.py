@@ -12,12 +12,30 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
-from letta_kernel.notebook import desk_blocks
+from letta_kernel.notebook import (
+    desk_agents,
+    desk_blocks,
+    desk_memory,
+    desk_runs,
+    desk_settings,
+    desk_tools,
+)
 from letta_kernel.notebook.desk_registry import METHODS, Method, Room
 from letta_kernel.service import AgentService
 
 # The modules of questions register themselves.
-__all__ = ["METHODS", "Room", "answer", "desk_blocks", "read"]
+__all__ = [
+    "METHODS",
+    "Room",
+    "answer",
+    "desk_agents",
+    "desk_blocks",
+    "desk_memory",
+    "desk_runs",
+    "desk_settings",
+    "desk_tools",
+    "read",
+]
 
 
 def answer(service: AgentService | Room, method: str, params: dict[str, Any] | None = None) -> Any:

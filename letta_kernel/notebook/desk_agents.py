@@ -82,7 +82,15 @@ def duplicate(room: Room, asked: Named) -> dict[str, Any]:
         for block in service.blocks(state.id)
         for fresh in (type(block)(label=block.label),)
     ]
-    settled = {"description", "model", "embedding", "style", "instructions", "max_steps", "settings"}
+    settled = {
+        "description",
+        "model",
+        "embedding",
+        "style",
+        "instructions",
+        "max_steps",
+        "settings",
+    }
     made = service.create_agent(
         asked.name,
         blocks=copies,
@@ -119,6 +127,27 @@ def rename(room: Room, asked: Named) -> dict[str, Any]:
 def model(room: Room, asked: Answering) -> dict[str, Any]:
     """Let another model answer from now on."""
     return _one(room, room.service.update_agent(asked.agent, model=asked.model))
+
+
+@method("agent.export", OfAgent)
+def export(room: Room, asked: OfAgent) -> dict[str, Any]:
+    """Return an agent as an agent file (``.af``), without secrets."""
+    return room.service.export_agent(asked.agent)
+
+
+@method("agent.import", Import)
+def import_(room: Room, asked: Import) -> dict[str, Any]:
+    """Make the agents of an agent file; return the first, what was left out and which tools wait.
+
+    Tools with code from elsewhere are not attached until a person has looked at them (``detached``).
+    """
+    made = room.service.import_agent(asked.data, name=asked.name)
+    return {
+        **_one(room, made.agent),
+        "agents": [state.name for state in made.agents],
+        "detached": [tool.name for tool in made.detached],
+        "notes": made.notes,
+    }
 
 
 @method("agent.delete", OfAgent)

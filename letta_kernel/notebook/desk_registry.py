@@ -72,9 +72,9 @@ Handler = Callable[[Room, P], Any]
 
 def method(
     name: str,
-    params: type[P] = Params,
+    params: type[P] = Params,  # type: ignore[assignment]
     *,
-    empty: Any = None,  # type: ignore[assignment]
+    empty: Any = None,
 ) -> Callable[[Handler[P]], Handler[P]]:
     """Register the decorated function as what answers *name*.
 

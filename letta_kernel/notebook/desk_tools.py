@@ -1,0 +1,108 @@
+"""Tools at the desk: what an agent can call, how that went, trying one by hand."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from letta_kernel.errors import NotFoundError, nearest
+from letta_kernel.notebook.desk_registry import OfAgent, Params, Room, Word, method
+from letta_kernel.records import Tool
+from letta_kernel.store import runs as run_rows
+
+if TYPE_CHECKING:
+    from letta_kernel.tools.execute import ToolHost
+
+_NEVER = {"calls": 0, "failures": 0, "last_error": None, "seconds": 0.0, "failing": False}
+
+
+class Tools(Params):
+    """Whose tools; without an agent those that this notebook's cells define."""
+
+    agent: Word | None = None
+
+
+class OneTool(OfAgent):
+    """A tool of an agent, by name or id."""
+
+    name: Word
+
+
+class Call(OneTool):
+    """A call by hand; the arguments are checked as a model's are."""
+
+    arguments: dict[str, Any]
+
+
+@method("tools", Tools, empty=[])
+def tools(room: Room, asked: Tools) -> list[dict[str, Any]]:
+    """Return tools with how their calls went and where each runs now (``place``)."""
+    service = room.service
+    if asked.agent is None:
+        found = [
+            tool
+            for tool in service.all_tools()
+            if tool.kind == "notebook" and tool.notebook == room.notebook
+        ]
+        agents = [room.current()]
+        always: set[str] = set()
+    else:
+        state = service.agent(asked.agent)
+        found, agents = service.tools(state.id), [state.id]
+        always = {rule.tool_name for rule in state.tool_rules if rule.type == "requires_approval"}
+    stats = [service.tool_stats(agent) for agent in agents if agent is not None]
+    return [_shown(room, tool, stats, always) for tool in found]
+
+
+@method("tool.run", Call)
+def run(room: Room, asked: Call) -> Any:
+    """Call a tool by hand; return its outcome and what it printed.
+
+    A function of the notebook runs on the main thread, in its turn among the cells: then the answer is a
+    ticket (see `letta_kernel.notebook.floor.Floor.later`).
+    """
+    tool = _own(room, asked)
+    session = room.session
+
+    def work() -> dict[str, Any]:
+        printed: list[str] = []
+        outcome = room.service.run_tool(
+            asked.agent,
+            tool.id,
+            asked.arguments,
+            host=session.host if session is not None else None,
+            on_output=lambda stream, text: printed.append(text),
+        )
+        return {**asdict(outcome), "output": "".join(printed)}
+
+    if session is not None and session.host.lookup(tool) is not None:
+        return session.floor.later(work)
+    return work()
+
+
+@method("tool.detach", OneTool)
+def detach(room: Room, asked: OneTool) -> None:
+    """Take a tool off an agent."""
+    room.service.detach_tool(asked.agent, asked.name)
+
+
+def _own(room: Room, asked: OneTool) -> Tool:
+    own = room.service.tools(asked.agent)
+    for tool in own:
+        if asked.name in (tool.name, tool.id):
+            return tool
+    hint = nearest(asked.name, [tool.name for tool in own])
+    raise NotFoundError(f"{asked.agent} has no tool {asked.name!r}.{hint}")
+
+
+def _shown(
+    room: Room, tool: Tool, stats: list[dict[str, run_rows.ToolStats]], always: set[str]
+) -> dict[str, Any]:
+    used = next((asdict(one[tool.name]) for one in stats if tool.name in one), _NEVER)
+    shown = tool.model_dump(mode="json")
+    shown["requires_approval"] = tool.requires_approval or tool.name in always
+    host: ToolHost | None = room.session.host if room.session is not None else None
+    place = tool.runs_in
+    if place == "notebook" and (host is None or host.lookup(tool) is None):
+        place = "sandbox"  # from its source, until its cell has run
+    return {**shown, **used, "name": tool.name, "place": place}
