@@ -50,6 +50,24 @@ def page(items: Sequence[T], cursor: Cursor, key: Callable[[T], str] = _id_of) -
     return list(items[begin:end][: cursor.limit])
 
 
+def seek(cursor: Cursor, read: Callable[[str | None, str | None, bool], list[T]]) -> list[T]:
+    """Return the part of a list that *cursor* names, where the store itself can begin at an id.
+
+    Parameters
+    ----------
+    read : takes the ids the items are older than and newer than, and whether the newest come first; reads
+        ``cursor.limit`` items.
+    """
+    older, newer = cursor.before, cursor.after
+    if cursor.newest_first:
+        older, newer = newer, older
+    if (
+        cursor.before is not None and cursor.after is None
+    ):  # what ends there: read backwards from it
+        return read(older, newer, not cursor.newest_first)[::-1]
+    return read(older, newer, cursor.newest_first)
+
+
 def _place(items: Sequence[T], wanted: str, key: Callable[[T], str], name: str) -> int:
     for number, item in enumerate(items):
         if key(item) == wanted:

@@ -158,6 +158,10 @@ class Archives(Memory):
         memory = self._memories_with(None)[0]
         return memory.search_owners(self.do(work), query, top_k=top_k, **filters)
 
+    def has_passage(self, passage_id: str) -> bool:
+        """Return whether there is a passage of this id, whosever it is."""
+        return self.do(lambda tx: passages.get(tx, passage_id)) is not None
+
     def _check_passage(self, archive: SharedArchive, passage_id: str) -> None:
         found = self.do(lambda tx: passages.get(tx, passage_id))
         if found is None or found.agent_id != archive.id:

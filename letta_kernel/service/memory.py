@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
@@ -124,12 +125,25 @@ class Memory(ServiceBase):
 
     # -- archival memory and recall ------------------------------------------------------------------
 
-    def add_passage(self, ref: str, text: str, tags: Sequence[str] = ()) -> list[Passage]:
-        """Put a text of any length into archival memory; return the passages it became."""
+    def add_passage(
+        self,
+        ref: str,
+        text: str,
+        tags: Sequence[str] = (),
+        *,
+        created_at: datetime | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> list[Passage]:
+        """Put a text of any length into archival memory; return the passages it became.
+
+        They go into the archive the agent was attached to first, if there is one.
+        """
         if not text.strip():
             raise InvalidInputError("There is no text to keep.")
         state = self.agent(ref)
-        return self._memory_of(state)[0].insert(state.id, text, tags=list(tags))
+        return self._memory_of(state)[0].insert(
+            state.id, text, tags=list(tags), created_at=created_at, metadata=metadata
+        )
 
     def search_passages(self, ref: str, query: str, **filters: Any) -> list[Hit]:
         """Search archival memory; filters are tags, match, top_k, page, start, end, timezone."""

@@ -9,8 +9,26 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from letta_kernel.server.routes import health
+from letta_kernel.server.routes import (
+    archives,
+    blocks,
+    health,
+    identities,
+    mcp_servers,
+    messages_all,
+    passages,
+    tags,
+    tools,
+)
 
 ROUTERS: list[APIRouter] = [
     health.router,
+    archives.router,
+    blocks.router,
+    identities.router,
+    mcp_servers.router,
+    messages_all.router,
+    passages.router,
+    tags.router,
+    tools.router,
 ]

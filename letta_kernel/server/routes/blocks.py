@@ -1,0 +1,149 @@
+"""Memory blocks: by themselves, and as the core memory of an agent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from letta_kernel.records import Block
+from letta_kernel.server.deps import PageOldestFirst, Service
+from letta_kernel.server.errors import FieldError
+from letta_kernel.server.paging import page
+from letta_kernel.server.shapes import blocks as shapes
+from letta_kernel.server.shapes.blocks import BlockCreate, BlockResponse, BlockUpdate, to_block
+from letta_kernel.service import AgentService
+
+router = APIRouter(tags=["blocks"])
+
+Text = Annotated[str | None, Query(max_length=10_000)]
+Count = Annotated[int | None, Query(ge=0, le=2**31)]
+By = Literal["created_at"]
+
+
+@router.get("/blocks", operation_id="list_blocks")
+def list_blocks(
+    service: Service,
+    cursor: PageOldestFirst,
+    label: Text = None,
+    label_search: Text = None,
+    description_search: Text = None,
+    value_search: Text = None,
+    tags: Annotated[list[str] | None, Query(max_length=1000)] = None,
+    match_all_tags: bool = False,
+    identity_id: Text = None,
+    identifier_keys: Annotated[list[str] | None, Query(max_length=1000)] = None,
+    connected_to_agents_count_eq: Annotated[
+        list[Annotated[int, Query(ge=0, le=2**31)]] | None, Query(max_length=1000)
+    ] = None,
+    connected_to_agents_count_gt: Count = None,
+    connected_to_agents_count_lt: Count = None,
+    name: Text = None,
+    templates_only: bool = False,
+    order_by: By | None = None,
+) -> list[BlockResponse]:
+    """List memory blocks. There are no templates here, so asking for some gives none."""
+    if templates_only or name is not None:
+        return []
+    ids = service.block_ids(
+        label=label,
+        label_text=label_search,
+        description_text=description_search,
+        value_text=value_search,
+        tags=tags,
+        match="all" if match_all_tags else "any",
+        identity_id=identity_id,
+        identity_keys=identifier_keys,
+        agents_equal=connected_to_agents_count_eq,
+        agents_over=connected_to_agents_count_gt,
+        agents_under=connected_to_agents_count_lt,
+        newest_first=cursor.newest_first,
+    )
+    return [to_block(one) for one in service.blocks_by_id(page(ids, cursor, key=str))]
+
+
+@router.post("/blocks", operation_id="create_block")
+def create_block(service: Service, asked: BlockCreate) -> BlockResponse:
+    """Make a memory block that no agent has yet; its limit is 100,000 characters unless given."""
+    _check_length(asked.value, asked.limit)
+    return to_block(service.make_block(shapes.from_create(asked)))
+
+
+@router.get("/blocks/count", operation_id="count_blocks")
+def count_blocks(service: Service) -> int:
+    """Count the memory blocks."""
+    return len(service.block_ids())
+
+
+@router.get("/blocks/{block_id}", operation_id="retrieve_block")
+def retrieve_block(service: Service, block_id: str) -> BlockResponse:
+    """Return one memory block."""
+    return to_block(service.block_by_id(block_id))
+
+
+@router.patch("/blocks/{block_id}", operation_id="update_block")
+def update_block(service: Service, block_id: str, asked: BlockUpdate) -> BlockResponse:
+    """Change a memory block in what is given; every agent that has it sees the change."""
+    changed = _change(service, service.block_by_id(block_id), asked)
+    return to_block(changed)
+
+
+@router.delete("/blocks/{block_id}", operation_id="delete_block")
+def delete_block(service: Service, block_id: str) -> None:
+    """Delete a memory block, taking it from every agent."""
+    service.remove_block(block_id)
+
+
+@router.patch("/blocks/{block_id}/identities/attach/{identity_id}", operation_id="attach_block_id")
+def attach_identity(service: Service, block_id: str, identity_id: str) -> BlockResponse:
+    """Say that a block belongs to an identity."""
+    service.attach_identity("block", block_id, identity_id)
+    return to_block(service.block_by_id(block_id))
+
+
+@router.patch("/blocks/{block_id}/identities/detach/{identity_id}", operation_id="detach_block_id")
+def detach_identity(service: Service, block_id: str, identity_id: str) -> BlockResponse:
+    """Say that a block does not belong to an identity any more."""
+    service.detach_identity("block", block_id, identity_id)
+    return to_block(service.block_by_id(block_id))
+
+
+@router.get("/agents/{agent_id}/core-memory/blocks", operation_id="list_core_memory_blocks")
+def list_of_agent(
+    service: Service, agent_id: str, cursor: PageOldestFirst, order_by: By | None = None
+) -> list[BlockResponse]:
+    """List the blocks an agent always sees."""
+    own = service.blocks(agent_id)
+    return [to_block(one) for one in page(own[::-1] if cursor.newest_first else own, cursor)]
+
+
+@router.get(
+    "/agents/{agent_id}/core-memory/blocks/{block_label}", operation_id="retrieve_core_memory_block"
+)
+def retrieve_of_agent(service: Service, agent_id: str, block_label: str) -> BlockResponse:
+    """Return an agent's block of that label."""
+    return to_block(service.block(agent_id, block_label))
+
+
+@router.patch(
+    "/agents/{agent_id}/core-memory/blocks/{block_label}", operation_id="update_core_memory_block"
+)
+def update_of_agent(
+    service: Service, agent_id: str, block_label: str, asked: BlockUpdate
+) -> BlockResponse:
+    """Change an agent's block of that label in what is given."""
+    return to_block(_change(service, service.block(agent_id, block_label), asked))
+
+
+def _change(service: AgentService, block: Block, asked: BlockUpdate) -> Block:
+    changes: dict[str, Any] = asked.changes()
+    value, limit = changes.get("value", block.value), changes.get("limit", block.limit)
+    _check_length(value, limit, "value" if "value" in changes else "limit")
+    return service.change_block_by_id(block.id, "changed through REST", **changes)
+
+
+def _check_length(value: str, limit: int, field: str = "value") -> None:
+    if len(value) > limit:
+        raise FieldError(
+            field, f"The block may hold {limit:,} characters; the text has {len(value):,}."
+        )

@@ -1,0 +1,123 @@
+"""Messages of all agents: listed, found, looked up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
+
+from letta_kernel.errors import NotFoundError
+from letta_kernel.memory.recall import MessageHit
+from letta_kernel.server.deps import Page, Service
+from letta_kernel.server.errors import FieldError
+from letta_kernel.server.paging import seek
+from letta_kernel.server.shapes.base import Asked, Shape
+from letta_kernel.server.shapes.messages import LettaMessage, MessageType, View, to_messages
+from letta_kernel.service import AgentService
+
+router = APIRouter(tags=["messages"])
+
+_TYPES = {"user": "user_message", "assistant": "assistant_message"}
+
+
+class MessageSearch(Asked):
+    """What to look for in conversations, and whose; without an agent: everybody's."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"query": "the boat house", "limit": 5}]}
+    )
+
+    query: Annotated[str, Field(max_length=100_000)]
+    agent_id: str | None = None
+    conversation_id: str | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    search_mode: Literal["vector", "fts", "hybrid"] = "hybrid"
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+
+
+class MessageFound(Shape):
+    """A message that was found."""
+
+    message_id: str
+    message_type: Literal["user_message", "assistant_message", "system_message"]
+    content: str
+    created_at: datetime
+    agent_id: str | None = None
+    conversation_id: str | None = None
+
+
+@router.get("/messages", operation_id="list_all_messages")
+def list_messages(
+    service: Service,
+    cursor: Page,
+    conversation_id: Annotated[str | None, Query(max_length=1000)] = None,
+    include_return_message_types: Annotated[list[MessageType] | None, Query()] = None,
+) -> list[LettaMessage]:
+    """List messages of all agents, or of one conversation, by time."""
+    for name, message_id in (("before", cursor.before), ("after", cursor.after)):
+        if message_id is not None:
+            _check_cursor(service, message_id, name)
+    found = seek(
+        cursor,
+        lambda older, newer, newest_first: service.all_messages(
+            conversation=conversation_id,
+            limit=cursor.limit,
+            before=older,
+            after=newer,
+            newest_first=newest_first,
+        ),
+    )
+    oldest_first = found[::-1] if cursor.newest_first else found
+    shown = to_messages(oldest_first, View(types=include_return_message_types))
+    return shown[::-1] if cursor.newest_first else shown
+
+
+@router.post("/messages/search", operation_id="search_all_messages")
+def search_messages(service: Service, asked: MessageSearch) -> list[MessageFound]:
+    """Search conversations by words and meaning together, whichever ``search_mode`` is asked for."""
+    hits = service.search_all_messages(
+        asked.query,
+        agent=asked.agent_id,
+        conversation=asked.conversation_id,
+        limit=asked.limit,
+        start=asked.start_date,
+        end=asked.end_date,
+        timezone="UTC",
+    )
+    return [_found(hit) for hit in hits]
+
+
+@router.get("/messages/{message_id}", operation_id="retrieve_message")
+def retrieve_message(service: Service, message_id: str) -> list[LettaMessage]:
+    """Return one message: a thought, an answer and a call of one reply are several and share its id."""
+    return to_messages([service.message(message_id)], View())
+
+
+def _found(hit: MessageHit) -> MessageFound:
+    message = hit.message
+    kind: Any = _TYPES.get(message.role, "system_message")
+    return MessageFound(
+        message_id=message.id,
+        message_type=kind,
+        content=_text(hit),
+        created_at=message.created_at,
+        agent_id=message.agent_id,
+        conversation_id=message.conversation_id,
+    )
+
+
+def _text(hit: MessageHit) -> str:
+    if hit.message.content:
+        return hit.message.content
+    said = to_messages([hit.message], View(types=("assistant_message",)))
+    return "\n".join(shape.content for shape in said)
+
+
+def _check_cursor(service: AgentService, message_id: str, field: str) -> None:
+    try:
+        service.message(message_id)
+    except NotFoundError as error:
+        raise FieldError(field, str(error), where="query") from None

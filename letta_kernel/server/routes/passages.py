@@ -1,0 +1,147 @@
+"""Archival memory: what an agent keeps, and searches over agents and archives."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.server.deps import Service
+from letta_kernel.server.errors import FieldError
+from letta_kernel.server.paging import MAX_LIMIT, Cursor, seek
+from letta_kernel.server.shapes.passages import (
+    ArchivalHit,
+    ArchivalHits,
+    Match,
+    PassageCreate,
+    PassageFound,
+    PassageSearch,
+    PassageShape,
+    TopK,
+    in_utc,
+    to_found,
+    to_passage,
+)
+from letta_kernel.service import AgentService
+from letta_kernel.tools.core import local_time
+
+router = APIRouter(tags=["passages"])
+
+Id = Annotated[str | None, Query(max_length=1000)]
+
+
+@router.get("/agents/{agent_id}/archival-memory", operation_id="list_passages")
+def list_passages(
+    service: Service,
+    agent_id: str,
+    after: Id = None,
+    before: Id = None,
+    limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT)] = 100,
+    search: Annotated[str | None, Query(max_length=10_000)] = None,
+    ascending: bool | None = True,
+) -> list[PassageShape]:
+    """List what an agent has in archival memory, its archives' passages among it."""
+    cursor = Cursor(before, after, limit or 100, "desc" if ascending is False else "asc")
+    check_passages(service, cursor)
+    found = seek(
+        cursor,
+        lambda older, newer, newest_first: service.passages(
+            agent_id,
+            cursor.limit,
+            before=older,
+            after=newer,
+            text=search,
+            newest_first=newest_first,
+        ),
+    )
+    return [to_passage(one) for one in found]
+
+
+@router.post("/agents/{agent_id}/archival-memory", operation_id="create_passage")
+def create_passage(service: Service, agent_id: str, asked: PassageCreate) -> list[PassageShape]:
+    """Put a text of any length into archival memory; a long one becomes several passages."""
+    if not asked.text.strip():
+        raise FieldError("text", "There is no text to keep.")
+    made = service.add_passage(
+        agent_id,
+        asked.text,
+        asked.tags or (),
+        created_at=in_utc(asked.created_at) if asked.created_at else None,
+        metadata=asked.metadata,
+    )
+    return [to_passage(one) for one in made]
+
+
+@router.get("/agents/{agent_id}/archival-memory/search", operation_id="search_archival_memory")
+def search_archival_memory(
+    service: Service,
+    agent_id: str,
+    query: Annotated[str, Query(max_length=100_000)],
+    tags: Annotated[list[str] | None, Query(max_length=1000)] = None,
+    tag_match_mode: Match = "any",
+    top_k: TopK | None = 10,
+    start_datetime: datetime | str | None = None,
+    end_datetime: datetime | str | None = None,
+) -> ArchivalHits:
+    """Search an agent's archival memory by words, meaning, tags and time; filters come before the limit."""
+    zone = AgentSettings.model_validate(service.agent(agent_id).settings).timezone
+    hits = service.search_passages(
+        agent_id,
+        query,
+        tags=tags,
+        match=tag_match_mode,
+        top_k=top_k or 10,
+        start=start_datetime,
+        end=end_datetime,
+        timezone=zone,
+    )
+    results = [
+        ArchivalHit(
+            id=hit.passage.id,
+            timestamp=local_time(hit.passage.created_at, zone),
+            content=hit.passage.content,
+            tags=hit.passage.tags,
+            relevance=round(hit.score, 4),
+        )
+        for hit in hits
+    ]
+    return ArchivalHits(results=results, count=len(results))
+
+
+@router.delete("/agents/{agent_id}/archival-memory/{memory_id}", operation_id="delete_passage")
+def delete_passage(service: Service, agent_id: str, memory_id: str) -> None:
+    """Delete a passage of archival memory."""
+    service.delete_passage(agent_id, memory_id)
+
+
+@router.post("/passages/search", operation_id="search_passages")
+def search_passages(service: Service, asked: PassageSearch) -> list[PassageFound]:
+    """Search one agent's archival memory, one archive, or everything; without a query: the newest."""
+    if asked.agent_id is not None and asked.archive_id is not None:
+        raise InvalidInputError("Give agent_id or archive_id, not both.")
+    filters: dict[str, Any] = {
+        "tags": asked.tags,
+        "match": asked.tag_match_mode,
+        "top_k": asked.limit,
+        "start": asked.start_date,
+        "end": asked.end_date,
+        "timezone": "UTC",
+    }
+    query = asked.query or ""
+    if asked.agent_id is not None:
+        hits = service.search_passages(asked.agent_id, query, **filters)
+    elif asked.archive_id is not None:
+        hits = service.search_archive(asked.archive_id, query, **filters)
+    else:
+        hits = service.search_all_passages(query, **filters)
+    return [to_found(hit) for hit in hits]
+
+
+def check_passages(service: AgentService, cursor: Cursor) -> None:
+    """Refuse a cursor that names no passage."""
+    for field, passage_id in (("before", cursor.before), ("after", cursor.after)):
+        if passage_id is not None and not service.has_passage(passage_id):
+            raise FieldError(field, f"There is no passage {passage_id!r}.", where="query")

@@ -1,0 +1,246 @@
+"""Tools: by themselves, and as an agent has them. What comes as source runs in the sandbox."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from letta_kernel.errors import ConflictError, LettaError, NotFoundError
+from letta_kernel.ids import new_id, now
+from letta_kernel.records import Tool
+from letta_kernel.server.deps import Page, PageOldestFirst, Service
+from letta_kernel.server.errors import FieldError, LeftOutError
+from letta_kernel.server.paging import page
+from letta_kernel.server.shapes.messages import ToolReturnMessage
+from letta_kernel.server.shapes.tools import (
+    TOOL_TYPES,
+    ToolCreate,
+    ToolExecutionResult,
+    ToolFound,
+    ToolRun,
+    ToolSearch,
+    ToolShape,
+    ToolTrial,
+    ToolUpdate,
+    to_result,
+    to_tool,
+    type_of,
+)
+from letta_kernel.service import AgentService
+from letta_kernel.service.sources import text_of
+
+router = APIRouter(tags=["tools"])
+
+By = Literal["created_at"]
+Names = Annotated[list[str] | None, Query(max_length=1000)]
+
+
+class Said:
+    """Collects what a tool prints, by stream."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
+
+    def __call__(self, stream: str, text: str) -> None:
+        """Take a piece."""
+        kept = self.lines.setdefault(stream, [""])
+        kept[:] = ["".join([*kept, text])]
+
+
+@router.get("/tools", operation_id="list_tools")
+def list_tools(
+    service: Service,
+    cursor: Page,
+    name: Annotated[str | None, Query(max_length=1000)] = None,
+    names: Names = None,
+    tool_ids: Names = None,
+    search: Annotated[str | None, Query(max_length=1000)] = None,
+    tool_types: Names = None,
+    exclude_tool_types: Names = None,
+    return_only_letta_tools: bool | None = None,
+    order_by: By | None = None,
+) -> list[ToolShape]:
+    """List the tools of the project, the built-in ones among them."""
+    wanted = _types(tool_types, "tool_types")
+    unwanted = _types(exclude_tool_types, "exclude_tool_types") or set()
+    found = service.tool_ids(
+        names=[name] if name is not None else names,
+        among=tool_ids,
+        text=search,
+        newest_first=cursor.newest_first,
+    )
+    ids = [
+        tool_id
+        for tool_id, kind, its_name in found
+        if (wanted is None or type_of(kind, its_name) in wanted)
+        and type_of(kind, its_name) not in unwanted
+        and not (return_only_letta_tools and kind != "core")
+    ]
+    return [to_tool(tool) for tool in service.tools_by_id(page(ids, cursor, key=str))]
+
+
+@router.post("/tools", operation_id="create_tool")
+def create_tool(service: Service, asked: ToolCreate) -> ToolShape:
+    """Make a tool from source; the schema comes from its annotations and docstring unless given."""
+    return to_tool(service.add_source_tool(_made(service, asked)))
+
+
+@router.put("/tools", operation_id="upsert_tool")
+def upsert_tool(service: Service, asked: ToolCreate) -> ToolShape:
+    """Make a tool from source, in place of the one of its name that was made from source, if any."""
+    return to_tool(service.add_source_tool(_made(service, asked), replace=True))
+
+
+@router.get("/tools/count", operation_id="count_tools")
+def count_tools(service: Service, include_base_tools: bool | None = False) -> int:
+    """Count the tools."""
+    found = service.tool_ids()
+    return sum(1 for _, kind, _ in found if include_base_tools or kind != "core")
+
+
+@router.post("/tools/add-base-tools", operation_id="add_base_tools")
+def add_base_tools(service: Service) -> list[ToolShape]:
+    """Return the built-in tools, which are there without being added."""
+    ids = [tool_id for tool_id, kind, _ in service.tool_ids() if kind == "core"]
+    return [to_tool(tool) for tool in service.tools_by_id(ids)]
+
+
+@router.post("/tools/search", operation_id="search_tools")
+def search_tools(service: Service, asked: ToolSearch) -> list[ToolFound]:
+    """Find tools by words and meaning together, whichever ``search_mode`` is asked for."""
+    wanted = _types(asked.tool_types, "tool_types")
+    found = [
+        (tool, score)
+        for tool, score in service.search_tools(
+            asked.query or "", tags=asked.tags or (), limit=10_000
+        )
+        if wanted is None or type_of(tool.kind, tool.name) in wanted
+    ]
+    return [
+        ToolFound(tool=to_tool(tool), combined_score=round(score, 6), embedded_text=text_of(tool))
+        for tool, score in found[: asked.limit]
+    ]
+
+
+@router.post("/tools/run", operation_id="run_tool_from_source")
+def run_from_source(service: Service, asked: ToolTrial) -> ToolReturnMessage:
+    """Make a tool from source and run it once in the sandbox, without keeping it."""
+    _check_language(asked.source_type)
+    tool = service.tool_from_source(
+        asked.source_code,
+        schema=asked.json_schema or ({"name": asked.name} if asked.name else None),
+        parameters=asked.args_json_schema,
+    )
+    said = Said()
+    outcome = service.try_tool(tool, asked.args, environment=asked.env_vars, on_output=said)
+    result = to_result(outcome, said.lines)
+    return ToolReturnMessage(
+        id=new_id("message"),
+        date=now(),
+        name=tool.name,
+        tool_return=outcome.text,
+        status=result.status,
+        tool_call_id=new_id("call"),
+        stdout=result.stdout,
+        stderr=result.stderr,
+    )
+
+
+@router.get("/tools/{tool_id}", operation_id="retrieve_tool")
+def retrieve_tool(service: Service, tool_id: str) -> ToolShape:
+    """Return one tool."""
+    return to_tool(service.tool(tool_id))
+
+
+@router.patch("/tools/{tool_id}", operation_id="update_tool")
+def update_tool(service: Service, tool_id: str, asked: ToolUpdate) -> ToolShape:
+    """Change a tool in what is given; a new source gives a new schema."""
+    _check_language(asked.source_type)
+    known = service.tool(tool_id)
+    metadata = asked.metadata
+    if asked.pip_requirements is not None or "pip_requirements" in known.metadata:
+        wanted = _requirements(asked) or known.metadata.get("pip_requirements")
+        metadata = {
+            **(known.metadata if metadata is None else metadata),
+            "pip_requirements": wanted,
+        }
+    changed = service.change_tool(
+        tool_id,
+        source=asked.source_code,
+        schema=asked.json_schema,
+        parameters=asked.args_json_schema,
+        description=asked.description,
+        tags=asked.tags,
+        return_limit=asked.return_char_limit,
+        requires_approval=asked.default_requires_approval,
+        parallel_safe=asked.enable_parallel_execution,
+        metadata=metadata,
+    )
+    return to_tool(changed)
+
+
+@router.delete("/tools/{tool_id}", operation_id="delete_tool")
+def delete_tool(service: Service, tool_id: str) -> None:
+    """Delete a tool, taking it from every agent."""
+    service.delete_tool(tool_id)
+
+
+@router.get("/agents/{agent_id}/tools", operation_id="list_tools_for_agent")
+def list_of_agent(
+    service: Service, agent_id: str, cursor: PageOldestFirst, order_by: By | None = None
+) -> list[ToolShape]:
+    """List the tools of an agent."""
+    own = service.tools(agent_id)
+    return [to_tool(one) for one in page(own[::-1] if cursor.newest_first else own, cursor)]
+
+
+@router.post("/agents/{agent_id}/tools/{tool_name}/run", operation_id="run_tool_for_agent")
+def run_for_agent(
+    service: Service, agent_id: str, tool_name: str, asked: ToolRun
+) -> ToolExecutionResult:
+    """Call one of an agent's tools by hand, checked just as a model's call is."""
+    said = Said()
+    outcome = service.run_tool(agent_id, tool_name, asked.args, on_output=said)
+    return to_result(outcome, said.lines)
+
+
+def _made(service: AgentService, asked: ToolCreate) -> Tool:
+    _check_language(asked.source_type)
+    if asked.npm_requirements:
+        raise LeftOutError("Tools in TypeScript are not run here, so npm packages are of no use.")
+    wanted = _requirements(asked)
+    try:
+        return service.tool_from_source(
+            asked.source_code,
+            schema=asked.json_schema,
+            parameters=asked.args_json_schema,
+            description=asked.description,
+            tags=asked.tags,
+            return_limit=asked.return_char_limit,
+            requires_approval=asked.default_requires_approval,
+            parallel_safe=asked.enable_parallel_execution,
+            metadata={"pip_requirements": wanted} if wanted else None,
+        )
+    except (ConflictError, NotFoundError, FieldError):
+        raise
+    except LettaError as error:
+        raise FieldError("source_code", str(error)) from None
+
+
+def _requirements(asked: ToolCreate | ToolUpdate) -> list[dict[str, Any]] | None:
+    if not asked.pip_requirements:
+        return None
+    return [one.model_dump() for one in asked.pip_requirements]
+
+
+def _check_language(source_type: str | None) -> None:
+    if source_type not in (None, "python"):
+        raise LeftOutError(f"Tools are written in Python here, not in {source_type[:40]!r}.")
+
+
+def _types(given: list[str] | None, field: str) -> set[str] | None:
+    for one in given or ():
+        if one not in TOOL_TYPES:
+            raise FieldError(field, f"{one[:40]!r} is none of: {', '.join(TOOL_TYPES)}.")
+    return set(given) if given is not None else None

@@ -1,0 +1,122 @@
+"""Memory blocks in the API's shapes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from letta_kernel.records import Block
+from letta_kernel.server.shapes.base import Asked, Shape
+
+BLOCK_LIMIT = 100_000
+"""Characters a block made through REST may hold unless it says otherwise."""
+
+Limit = Annotated[int, Field(ge=1, description="Characters the block may hold.")]
+Texts = Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=1000)]
+
+
+class BlockResponse(Shape):
+    """A memory block."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "block-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
+                    "label": "human",
+                    "value": "Ada likes short answers.",
+                    "limit": 100000,
+                    "description": "What is known about the person.",
+                    "read_only": False,
+                    "metadata": {},
+                    "tags": [],
+                    "created_by_id": "user-00000000-0000-4000-8000-000000000000",
+                }
+            ]
+        }
+    )
+
+    id: str
+    label: str
+    value: str
+    limit: int
+    description: str | None = None
+    read_only: bool = False
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    tags: list[str] = Field(default_factory=list)
+    created_by_id: str | None = None
+    last_updated_by_id: str | None = None
+    project_id: str | None = None
+    template_id: str | None = None
+    template_name: str | None = None
+    base_template_id: str | None = None
+    deployment_id: str | None = None
+    entity_id: str | None = None
+    is_template: bool = False
+    preserve_on_migration: bool = False
+    hidden: bool = False
+
+
+class BlockCreate(Asked):
+    """A block to make."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"label": "human", "value": "Ada likes short answers."}]}
+    )
+
+    label: str
+    value: str
+    limit: Limit = BLOCK_LIMIT
+    description: str | None = None
+    read_only: bool | None = False
+    metadata: dict[str, Any] | None = None
+    tags: Texts | None = None
+
+
+class BlockUpdate(Asked):
+    """What to change of a block; what is not given, or null, stays."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"value": "Ada likes long answers after all."}]}
+    )
+
+    label: str | None = None
+    value: str | None = None
+    limit: Limit | None = None
+    description: str | None = None
+    read_only: bool | None = None
+    metadata: dict[str, Any] | None = None
+    tags: Texts | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return what was given, by our names."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+def to_block(block: Block) -> BlockResponse:
+    """Return *block* in the API's shape."""
+    return BlockResponse(
+        id=block.id,
+        label=block.label,
+        value=block.value,
+        limit=block.limit,
+        description=block.description or None,
+        read_only=block.read_only,
+        metadata=block.metadata,
+        tags=block.tags,
+        created_by_id=block.created_by,
+    )
+
+
+def from_create(asked: BlockCreate) -> Block:
+    """Return the block that was asked for, not kept yet."""
+    return Block(
+        label=asked.label,
+        value=asked.value,
+        limit=asked.limit,
+        description=asked.description or "",
+        read_only=bool(asked.read_only),
+        metadata=asked.metadata or {},
+        tags=asked.tags or [],
+    )

@@ -1,0 +1,176 @@
+"""MCP servers in the API's shapes."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, Tag
+
+from letta_kernel.records import McpServer
+from letta_kernel.server.errors import FieldError, LeftOutError
+from letta_kernel.server.shapes.base import Asked, Shape
+
+_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+AUTHORIZATION = "Authorization"
+
+
+class StdioMcpServer(Shape):
+    """A server that is a program here."""
+
+    id: str
+    server_name: str
+    mcp_server_type: Literal["stdio"] = "stdio"
+    command: str
+    args: list[str]
+    env: dict[str, str] | None = None
+
+
+class StreamableHttpMcpServer(Shape):
+    """A server with a URL."""
+
+    id: str
+    server_name: str
+    mcp_server_type: Literal["streamable_http"] = "streamable_http"
+    server_url: str
+    auth_header: str | None = None
+    auth_token: str | None = None
+    custom_headers: dict[str, str] | None = None
+
+
+McpServerShape = StdioMcpServer | StreamableHttpMcpServer
+
+
+class StdioConfig(Asked):
+    """A program that speaks MCP over its stdin and stdout; it is started by the server."""
+
+    mcp_server_type: Literal["stdio"] = "stdio"
+    command: str | None = None
+    args: list[str] | None = None
+    env: dict[str, str] | None = None
+
+
+class HttpConfig(Asked):
+    """A URL that speaks MCP; secrets are given as ``${NAME}`` of an environment variable."""
+
+    mcp_server_type: Literal["streamable_http", "sse"] = "streamable_http"
+    server_url: str | None = None
+    auth_header: str | None = None
+    auth_token: str | None = None
+    custom_headers: dict[str, str] | None = None
+
+
+def _kind(given: Any) -> str:
+    if not isinstance(given, dict):
+        return "http" if isinstance(given, HttpConfig) else "stdio"
+    kind = given.get("mcp_server_type")
+    if kind in ("streamable_http", "sse"):
+        return "http"
+    return "http" if kind is None and "server_url" in given else "stdio"
+
+
+Config = Annotated[
+    Annotated[StdioConfig, Tag("stdio")] | Annotated[HttpConfig, Tag("http")],
+    Discriminator(_kind),
+]
+
+
+class McpServerCreate(Asked):
+    """An MCP server to connect and keep."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "server_name": "files",
+                    "config": {
+                        "mcp_server_type": "streamable_http",
+                        "server_url": "http://127.0.0.1:8000/mcp",
+                        "auth_token": "${FILES_TOKEN}",
+                    },
+                }
+            ]
+        }
+    )
+
+    server_name: str
+    config: Config
+
+
+class McpServerUpdate(Asked):
+    """What to change of an MCP server; what is not given, or null, stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"server_name": "papers"}]})
+
+    server_name: str | None = None
+    config: Config | None = None
+
+
+class McpRefresh(Shape):
+    """What changed when a server was asked for its tools again: their names."""
+
+    added: list[str]
+    updated: list[str]
+    deleted: list[str]
+    skipped: dict[str, Annotated[str, Field(description="why it cannot be used")]] = Field(
+        default_factory=dict
+    )
+
+
+def fields_of(config: StdioConfig | HttpConfig, known: McpServer | None) -> dict[str, Any]:
+    """Return what *config* says in our words; what it leaves out is as *known* has it.
+
+    Raises
+    ------
+    FieldError
+        A needed field is missing, or a secret would be stored.
+    LeftOutError
+        The server speaks a protocol that is not spoken here.
+    """
+    if isinstance(config, StdioConfig):
+        command = config.command or (known.command[0] if known and known.command else None)
+        if not command:
+            raise FieldError("config.command", "A stdio server needs the program to start.")
+        args = known.command[1:] if known and config.args is None else config.args or []
+        env = known.environment if known and config.env is None else config.env or {}
+        return {"command": [command, *args], "url": "", "environment": env, "headers": {}}
+    if config.mcp_server_type == "sse":
+        raise LeftOutError(
+            "MCP over SSE, which MCP has given up, is not spoken here: use streamable_http."
+        )
+    url = config.server_url or (known.url if known else None)
+    if not url:
+        raise FieldError("config.server_url", "A streamable_http server needs its URL.")
+    plain = config.custom_headers is None and config.auth_token is None
+    headers = dict(known.headers) if known and plain else dict(config.custom_headers or {})
+    if config.auth_token is not None:
+        if not _REFERENCE.search(config.auth_token):
+            raise FieldError(
+                "config.auth_token",
+                "A token would be stored as it is written: put it into an environment variable of the "
+                "server and give ${NAME} here.",
+            )
+        headers[config.auth_header or AUTHORIZATION] = config.auth_token
+    return {"command": [], "url": url, "environment": {}, "headers": headers}
+
+
+def to_server(server: McpServer) -> McpServerShape:
+    """Return *server* in the API's shape; what it holds of secrets are names only."""
+    if server.command:
+        return StdioMcpServer(
+            id=server.id,
+            server_name=server.name,
+            command=server.command[0],
+            args=server.command[1:],
+            env=server.environment or None,
+        )
+    headers = dict(server.headers)
+    token = headers.pop(AUTHORIZATION, None)
+    return StreamableHttpMcpServer(
+        id=server.id,
+        server_name=server.name,
+        server_url=server.url,
+        auth_header=AUTHORIZATION if token else None,
+        auth_token=token,
+        custom_headers=headers or None,
+    )

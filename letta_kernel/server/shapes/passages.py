@@ -1,0 +1,242 @@
+"""Passages and archives in the API's shapes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from letta_kernel.memory.archival import Hit
+from letta_kernel.models.embedding import OFFLINE
+from letta_kernel.records import Passage, SharedArchive
+from letta_kernel.server.shapes.base import Asked, Shape
+from letta_kernel.server.shapes.blocks import Texts
+
+Match = Literal["any", "all"]
+TopK = Annotated[int, Field(ge=1, le=1000)]
+_PASSAGE: dict[str, Any] = {
+    "text": "The boat house key hangs behind the kitchen door.",
+    "tags": ["house"],
+}
+
+
+class EmbeddingConfig(Shape):
+    """Which embedding model makes things findable."""
+
+    embedding_model: str
+    embedding_endpoint_type: str
+    embedding_dim: int
+    embedding_chunk_size: int | None = None
+    handle: str | None = None
+
+
+class PassageShape(Shape):
+    """A piece of archival memory; ``archive_id`` is null for an agent's own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {**_PASSAGE, "id": "passage-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f", "metadata": {}}
+            ]
+        }
+    )
+
+    id: str
+    text: str
+    tags: list[str] = Field(default_factory=list)
+    archive_id: str | None = None
+    source_id: str | None = None
+    file_id: str | None = None
+    file_name: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    embedding: list[float] | None = None
+    embedding_config: EmbeddingConfig | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    created_by_id: str | None = None
+    last_updated_by_id: str | None = None
+    is_deleted: bool = False
+
+
+class PassageCreate(Asked):
+    """A text to keep."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_PASSAGE]})
+
+    text: str
+    tags: Texts | None = None
+    created_at: datetime | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class PassagesCreate(Asked):
+    """Texts to keep, all or none."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"passages": [_PASSAGE]}]})
+
+    passages: Annotated[list[PassageCreate], Field(max_length=10_000)]
+
+
+class PassageUpdate(Asked):
+    """What to change of a passage; what is not given, or null, stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tags": ["house", "keys"]}]})
+
+    text: str | None = None
+    tags: Texts | None = None
+
+
+class PassageSearch(Asked):
+    """What to look for in archival memory, and whose; without either id: everybody's."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"query": "where is the key", "limit": 5}]}
+    )
+
+    query: Annotated[str, Field(max_length=100_000)] | None = None
+    agent_id: str | None = None
+    archive_id: str | None = None
+    limit: TopK = 50
+    tags: list[str] | None = None
+    tag_match_mode: Match = "any"
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+
+
+class PassageFound(Shape):
+    """A passage that was found; ``score`` says from 0 to 1 how much of the query it answers."""
+
+    passage: PassageShape
+    score: float
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class ArchivalHit(Shape):
+    """A passage an agent's search found."""
+
+    id: str
+    timestamp: str
+    content: str
+    tags: list[str] = Field(default_factory=list)
+    relevance: float
+
+
+class ArchivalHits(Shape):
+    """What an agent's search found, best first."""
+
+    results: list[ArchivalHit]
+    count: int
+
+
+class ArchiveShape(Shape):
+    """An archive agents can be attached to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "archive-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
+                    "name": "house rules",
+                    "created_at": "2026-01-31T09:00:00Z",
+                }
+            ]
+        }
+    )
+
+    id: str
+    name: str
+    description: str | None = None
+    embedding_config: EmbeddingConfig | None = None
+    vector_db_provider: Literal["native"] = "native"
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    created_at: datetime
+    updated_at: datetime | None = None
+    created_by_id: str | None = None
+    last_updated_by_id: str | None = None
+
+
+class EmbeddingAsked(Asked):
+    """The part of an embedding configuration that is looked at."""
+
+    embedding_model: str | None = None
+    handle: str | None = None
+
+
+class ArchiveCreate(Asked):
+    """An archive to make; ``embedding`` is ``wordllama`` (offline) or an embedding model's name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "house rules"}]})
+
+    name: str
+    description: str | None = None
+    embedding: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    embedding_config: EmbeddingAsked | None = None
+
+
+class ArchiveUpdate(Asked):
+    """What to change of an archive; what is not given, or null, stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "who does what"}]})
+
+    name: str | None = None
+    description: str | None = None
+
+
+def to_passage(passage: Passage) -> PassageShape:
+    """Return *passage* in the API's shape."""
+    owner = passage.agent_id
+    return PassageShape(
+        id=passage.id,
+        text=passage.content,
+        tags=passage.tags,
+        archive_id=owner if owner.startswith("archive-") else None,
+        source_id=passage.source,
+        file_name=passage.metadata.get("file"),
+        metadata=passage.metadata,
+        created_at=passage.created_at,
+        created_by_id=passage.created_by,
+    )
+
+
+def to_found(hit: Hit) -> PassageFound:
+    """Return what a search found in the API's shape."""
+    return PassageFound(passage=to_passage(hit.passage), score=round(hit.score, 6))
+
+
+def from_create(asked: PassageCreate) -> Passage:
+    """Return the passage that was asked for, of nobody yet."""
+    passage = Passage(
+        agent_id="",
+        content=asked.text,
+        tags=list(dict.fromkeys(asked.tags or [])),
+        metadata=asked.metadata or {},
+    )
+    if asked.created_at is not None:
+        passage.created_at = in_utc(asked.created_at)
+    return passage
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return *moment* with its zone; one without a zone is meant in UTC."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def to_archive(archive: SharedArchive) -> ArchiveShape:
+    """Return *archive* in the API's shape."""
+    name = archive.embedding or OFFLINE
+    return ArchiveShape(
+        id=archive.id,
+        name=archive.name,
+        description=archive.description or None,
+        embedding_config=EmbeddingConfig(
+            embedding_model=name.partition("/")[2] or name,
+            embedding_endpoint_type=name.partition("/")[0] if "/" in name else "hugging-face",
+            embedding_dim=256 if name == OFFLINE else 0,
+            handle=name,
+        ),
+        metadata=archive.metadata,
+        created_at=archive.created_at,
+        updated_at=archive.updated_at,
+        created_by_id=archive.created_by,
+    )

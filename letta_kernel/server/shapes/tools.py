@@ -1,0 +1,224 @@
+"""Tools in the API's shapes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import ConfigDict, Field
+
+from letta_kernel.records import Tool
+from letta_kernel.server.shapes.base import Asked, Shape
+from letta_kernel.server.shapes.blocks import Texts
+from letta_kernel.tools.execute import Outcome
+
+ToolType = Literal[
+    "custom",
+    "letta_core",
+    "letta_memory_core",
+    "letta_multi_agent_core",
+    "letta_sleeptime_core",
+    "letta_voice_sleeptime_core",
+    "letta_builtin",
+    "letta_files_core",
+    "external_langchain",
+    "external_composio",
+    "external_mcp",
+]
+TOOL_TYPES: tuple[str, ...] = get_args(ToolType)
+_CORE = ("send_message", "conversation_search", "archival_memory_insert", "archival_memory_search")
+_EXAMPLE: dict[str, Any] = {
+    "source_code": 'def roll(sides: int) -> int:\n    """Roll a die.\n\n    Args:\n'
+    '        sides: How many sides it has.\n    """\n    import random\n\n'
+    "    return random.randint(1, sides)\n"
+}
+
+ReturnLimit = Annotated[
+    int, Field(ge=1, le=1_000_000, description="Characters of a result the model is shown.")
+]
+
+
+class PipRequirement(Asked):
+    """A package a tool needs."""
+
+    name: Annotated[str, Field(max_length=200)]
+    version: Annotated[str, Field(max_length=100)] | None = None
+
+    def text(self) -> str:
+        """Return it as pip takes it."""
+        version = (self.version or "").strip()
+        bare = bool(version) and version[0].isdigit()
+        return f"{self.name.strip()}{'==' if bare else ''}{version}"
+
+
+class NpmRequirement(Asked):
+    """A package of another language; tools in that language cannot be run here."""
+
+    name: str
+    version: str | None = None
+
+
+class ToolShape(Shape):
+    """A function agents can call."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: str
+    name: str
+    description: str | None = None
+    tool_type: ToolType = "custom"
+    source_type: str | None = "python"
+    source_code: str | None = None
+    json_schema: dict[str, Any] | None = None
+    args_json_schema: dict[str, Any] | None = None
+    tags: list[str] = Field(default_factory=list)
+    return_char_limit: int | None = None
+    default_requires_approval: bool | None = None
+    enable_parallel_execution: bool | None = None
+    pip_requirements: list[dict[str, Any]] | None = None
+    npm_requirements: list[dict[str, Any]] | None = None
+    metadata: Annotated[dict[str, Any], Field(serialization_alias="metadata_")] = Field(
+        default_factory=dict
+    )
+    created_by_id: str | None = None
+    last_updated_by_id: str | None = None
+    project_id: str | None = None
+
+
+class ToolCreate(Asked):
+    """A tool as source: its last top-level function, with a docstring that describes the arguments."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    source_code: str
+    source_type: str = "python"
+    description: str | None = None
+    json_schema: dict[str, Any] | None = None
+    args_json_schema: dict[str, Any] | None = None
+    tags: Texts | None = None
+    return_char_limit: ReturnLimit | None = None
+    default_requires_approval: bool | None = None
+    enable_parallel_execution: bool | None = None
+    pip_requirements: Annotated[list[PipRequirement], Field(max_length=100)] | None = None
+    npm_requirements: Annotated[list[NpmRequirement], Field(max_length=100)] | None = None
+
+
+class ToolUpdate(Asked):
+    """What to change of a tool; what is not given, or null, stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tags": ["games"]}]})
+
+    source_code: str | None = None
+    source_type: str | None = None
+    description: str | None = None
+    json_schema: dict[str, Any] | None = None
+    args_json_schema: dict[str, Any] | None = None
+    tags: Texts | None = None
+    return_char_limit: ReturnLimit | None = None
+    default_requires_approval: bool | None = None
+    enable_parallel_execution: bool | None = None
+    pip_requirements: Annotated[list[PipRequirement], Field(max_length=100)] | None = None
+    npm_requirements: Annotated[list[NpmRequirement], Field(max_length=100)] | None = None
+    metadata: Annotated[dict[str, Any] | None, Field(validation_alias="metadata_")] = None
+
+
+class ToolSearch(Asked):
+    """What to look for among the tools."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"query": "roll dice", "limit": 5}]})
+
+    query: Annotated[str, Field(max_length=10_000)] | None = None
+    search_mode: Literal["vector", "fts", "hybrid"] = "hybrid"
+    tool_types: list[str] | None = None
+    tags: list[str] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+
+
+class ToolFound(Shape):
+    """A tool that was found; ``combined_score`` says from 0 to 1 how well it fits."""
+
+    tool: ToolShape
+    combined_score: float
+    embedded_text: str | None = None
+    fts_rank: int | None = None
+    vector_rank: int | None = None
+
+
+class ToolTrial(Asked):
+    """Source to try with arguments, without keeping it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE, "args": {"sides": 6}}]})
+
+    source_code: str
+    args: dict[str, Any] = Field(default_factory=dict)
+    env_vars: dict[str, str] | None = None
+    name: str | None = None
+    source_type: str | None = "python"
+    json_schema: dict[str, Any] | None = None
+    args_json_schema: dict[str, Any] | None = None
+    pip_requirements: list[PipRequirement] | None = None
+
+
+class ToolRun(Asked):
+    """The arguments of a call."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"args": {"sides": 6}}]})
+
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class ToolExecutionResult(Shape):
+    """How a call ended."""
+
+    status: Literal["success", "error"]
+    func_return: Any = None
+    agent_state: Any = None
+    stdout: list[str] | None = None
+    stderr: list[str] | None = None
+    sandbox_config_fingerprint: str | None = None
+
+
+def type_of(kind: str, name: str) -> ToolType:
+    """Return the API's word for a tool of this kind of ours."""
+    if kind == "core":
+        return "letta_core" if name in _CORE else "letta_memory_core"
+    return "external_mcp" if kind == "mcp" else "custom"
+
+
+def to_tool(tool: Tool) -> ToolShape:
+    """Return *tool* in the API's shape."""
+    metadata = dict(tool.metadata)
+    wanted = metadata.pop("pip_requirements", None)
+    return ToolShape(
+        id=tool.id,
+        name=tool.name,
+        description=tool.description,
+        tool_type=type_of(tool.kind, tool.name),
+        source_type="python" if tool.kind in ("source", "notebook", "core") else "json",
+        source_code=tool.source or None,
+        json_schema={
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.parameters,
+        },
+        args_json_schema=tool.parameters if tool.kind != "core" else None,
+        tags=tool.tags,
+        return_char_limit=tool.return_limit,
+        default_requires_approval=tool.requires_approval,
+        enable_parallel_execution=tool.parallel_safe,
+        pip_requirements=wanted,
+        metadata=metadata,
+        created_by_id=tool.created_by,
+    )
+
+
+def to_result(outcome: Outcome, said: dict[str, list[str]]) -> ToolExecutionResult:
+    """Return how a call ended in the API's shape; *said* has what it printed, by stream."""
+    stderr = list(said.get("stderr", ()))
+    if outcome.status != "ok" and (told := outcome.traceback or outcome.error):
+        stderr.append(told)
+    return ToolExecutionResult(
+        status="success" if outcome.status == "ok" else "error",
+        func_return=outcome.text,
+        stdout=said.get("stdout", []),
+        stderr=stderr,
+    )
