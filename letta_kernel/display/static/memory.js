@@ -26,6 +26,17 @@ const count = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s
 // As Python counts: an emoji is one character, not two.
 const length = (text) => [...text].length;
 
+/** JupyterLab takes new lines out of every field in a cell, since Shift+Enter runs it; not out of these. */
+function keepNewLines(root) {
+  root.addEventListener(
+    "beforeinput",
+    (event) => {
+      if (event.inputType === "insertLineBreak") event.stopPropagation();
+    },
+    true,
+  );
+}
+
 /** A field as high as its text, up to a limit. */
 function field(label, value) {
   const node = el("textarea", "lkm-field");
@@ -352,6 +363,7 @@ class View {
     this.root = root;
     root.classList.add("lkm");
     root.dataset.lmSuppressShortcuts = "true";
+    keepNewLines(root);
     root.setAttribute("role", "group");
     const top = el("div", "lkm-top", el("div", "lkm-head", this.title, this.sum), el("div", "lkm-tools", this.add));
     root.append(top, this.made, this.list, this.said);

@@ -20,6 +20,17 @@ function button(text, name, act) {
   return node;
 }
 
+/** JupyterLab takes new lines out of every field in a cell, since Shift+Enter runs it; not out of these. */
+function keepNewLines(root) {
+  root.addEventListener(
+    "beforeinput",
+    (event) => {
+      if (event.inputType === "insertLineBreak") event.stopPropagation();
+    },
+    true,
+  );
+}
+
 /** Keeps a scrolling box at its end unless the reader has scrolled up. */
 function follow(box) {
   let atEnd = true;
@@ -365,6 +376,7 @@ class View {
     this.said = el("div", "lkw-said");
     this.said.setAttribute("role", "status");
     root.classList.add("lkw");
+    keepNewLines(root);
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", "Run of an agent");
     root.append(el("div", "lkw-top", this.head, this.stop), this.list, this.asked, this.foot, this.said);
