@@ -46,9 +46,9 @@ def embedder(name: str | None = None) -> Embedder:
     Parameters
     ----------
     name
-        ``"wordllama"`` (offline) or any litellm embedding model such as
-        ``"openai/text-embedding-3-small"``. None means LETTA_EMBEDDING, or else ``"wordllama"``.
-        Nothing is loaded or requested before the first text.
+        ``"wordllama"`` (offline), any litellm embedding model such as
+        ``"openai/text-embedding-3-small"``, or ``"local/PATH"`` of a GGUF or ONNX file. None means
+        LETTA_EMBEDDING, or else ``"wordllama"``. Nothing is loaded or requested before the first text.
     """
     wanted = (name or os.environ.get("LETTA_EMBEDDING") or OFFLINE).strip()
     if not wanted:
@@ -64,6 +64,10 @@ def _make(name: str) -> Embedder:
         from letta_kernel.models.embedding_static import StaticEmbedder
 
         return StaticEmbedder()
+    if name.startswith("local/"):
+        from letta_kernel.models.embedding_local import LocalEmbedder
+
+        return LocalEmbedder(name)
     from letta_kernel.models.embedding_remote import RemoteEmbedder
 
     return RemoteEmbedder(name)
