@@ -6,15 +6,11 @@ import type { CommandRegistry } from '@lumino/commands';
 import { oneLine, type Trans } from '../words';
 import type { PanelModel } from './model/panel';
 import { messageOf } from './model/part';
-import type { IAgent, ITool } from './model/records';
+import type { IAgent, IModelInfo, ITool } from './model/records';
 import { NewAgent } from './newagent';
 
 /** The largest agent file that is read. */
 const LARGEST_FILE = 100_000_000;
-
-export interface IModelInfo {
-  name: string;
-}
 
 export class Actions {
   constructor(
@@ -163,19 +159,35 @@ export class Actions {
       await this._tell(failed, trans.__('%1 is no agent file.', oneLine(file.name, 60)));
       return;
     }
-    await this._change('agent.import', { data }, failed);
+    const made = await this._change('agent.import', { data }, failed);
+    const { detached, notes } = (made ?? {}) as { detached?: string[]; notes?: string[] };
+    const lines = [
+      ...(notes ?? []),
+      detached?.length
+        ? trans.__('Look at these tools before you give them to it: %1', detached.join(', '))
+        : ''
+    ].filter(Boolean);
+    if (lines.length) {
+      await showDialog({
+        title: trans.__('The agent was imported'),
+        body: lines.join('\n'),
+        buttons: [Dialog.okButton({ label: trans.__('OK') })]
+      });
+    }
   }
 
   /** Ask the kernel for a change, and look at the agent that came of it. */
-  private async _change(method: string, params: object, failed: string): Promise<void> {
+  private async _change(method: string, params: object, failed: string): Promise<unknown> {
     try {
       const result = await this.model.change(method, params);
       const id = (result as { id?: unknown } | null)?.id;
       if (typeof id === 'string') {
         this.model.choose(id);
       }
+      return result;
     } catch (error) {
       await this._tell(failed, error);
+      return null;
     }
   }
 
@@ -197,7 +209,7 @@ export class Actions {
   private async _models(): Promise<string[]> {
     try {
       const models = await this.model.bridge.request<IModelInfo[]>('models');
-      return models.map(({ name }) => name);
+      return models.filter(({ usable }) => usable).map(({ name }) => name);
     } catch {
       return []; // any name can be written
     }

@@ -140,7 +140,7 @@ function Approval({ chat }: { chat: ChatModel }): JSX.Element {
         <CallToDecide key={call.id} call={call} chat={chat} />
       ))}
       {chat.waiting.length > 1 && (
-        <TextButton accept disabled={chat.deciding} onClick={approveAll}>
+        <TextButton accept onClick={approveAll}>
           {trans.__('Approve all')}
         </TextButton>
       )}
@@ -213,7 +213,7 @@ function CallToDecide({ call, chat }: { call: IToolCall; chat: ChatModel }): JSX
       )}
       <div className="lk-Row">
         {mode !== 'deny' && (
-          <TextButton accept disabled={chat.deciding} onClick={approve}>
+          <TextButton accept onClick={approve}>
             {trans.__('Approve')}
           </TextButton>
         )}
@@ -221,7 +221,7 @@ function CallToDecide({ call, chat }: { call: IToolCall; chat: ChatModel }): JSX
           <TextButton onClick={() => begin('edit')}>{trans.__('Edit')}</TextButton>
         )}
         {mode !== 'edit' && (
-          <TextButton disabled={chat.deciding} onClick={mode === 'deny' ? deny : () => begin('deny')}>
+          <TextButton onClick={mode === 'deny' ? deny : () => begin('deny')}>
             {trans.__('Deny')}
           </TextButton>
         )}

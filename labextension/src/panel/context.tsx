@@ -4,7 +4,7 @@ import * as React from 'react';
 
 import type { AgentModel } from './model/panel';
 import type { IContext } from './model/records';
-import { LongText, PartBody, usePanel } from './ui';
+import { LongText, PartBody, tokensWord, usePanel } from './ui';
 
 const COLOURS = 8;
 
@@ -55,7 +55,7 @@ function ContextView({ context }: { context: IContext }): JSX.Element {
                   {part.name}
                 </span>
                 <span className="lk-muted lk-Small">
-                  {trans._n('%1 token', '%1 tokens', part.tokens)}
+                  {tokensWord(part.tokens, trans)}
                 </span>
               </summary>
               <div className="lk-Text" tabIndex={0} role="group" aria-label={part.name}>

@@ -6,7 +6,7 @@ import * as React from 'react';
 import type { AgentModel } from './model/panel';
 import type { MemoryModel } from './model/memory';
 import type { IBlock, IBlockVersion } from './model/records';
-import { Diff, Hint, IconButton, LongText, Moment, PartBody, TextButton, usePanel } from './ui';
+import { Diff, Hint, IconButton, LongText, Moment, PartBody, TextButton, tokensWord, usePanel } from './ui';
 
 export function MemorySection({ agent }: { agent: AgentModel }): JSX.Element {
   const { trans } = usePanel();
@@ -133,7 +133,7 @@ function Fill({ block, length }: { block: IBlock; length: number }): JSX.Element
       <span className="lk-muted lk-Small">
         {trans.__('%1 of %2 characters', length.toLocaleString(), block.limit.toLocaleString())}
         {' · '}
-        {trans._n('%1 token', '%1 tokens', block.tokens)}
+        {tokensWord(block.tokens, trans)}
         {' · '}
         {trans.__('v%1', block.version)}
       </span>

@@ -2,10 +2,10 @@
 
 import * as React from 'react';
 
-import { duration, money } from '../words';
+import { duration, money, type Trans } from '../words';
 import type { AgentModel } from './model/panel';
-import type { IRun, IStep } from './model/records';
-import { Hint, Moment, PartBody, usePanel } from './ui';
+import type { ICost, IRun, IStep } from './model/records';
+import { Hint, Moment, PartBody, tokensWord, usePanel } from './ui';
 
 export function RunsSection({ agent }: { agent: AgentModel }): JSX.Element {
   const { trans } = usePanel();
@@ -14,9 +14,12 @@ export function RunsSection({ agent }: { agent: AgentModel }): JSX.Element {
     <PartBody part={runs}>
       {() => (
         <>
-          {!runs.runs.length && <Hint>{trans.__('No runs yet.')}</Hint>}
+          {runs.today !== null && runs.today.runs > 0 && (
+            <p className="lk-muted lk-Small">{costWord(runs.today, trans)}</p>
+          )}
+          {!runs.items.length && <Hint>{trans.__('No runs yet.')}</Hint>}
           <ul className="lk-List" aria-label={trans.__('Runs, newest first')}>
-            {runs.runs.map(run => (
+            {runs.items.map(run => (
               <RunRow
                 key={run.id}
                 run={run}
@@ -34,6 +37,15 @@ export function RunsSection({ agent }: { agent: AgentModel }): JSX.Element {
       )}
     </PartBody>
   );
+}
+
+function costWord(cost: ICost, trans: Trans): string {
+  const parts = [
+    trans._n('Today: %1 run', 'Today: %1 runs', cost.runs),
+    tokensWord(cost.prompt_tokens + cost.completion_tokens, trans),
+    cost.cost !== null && money(cost.cost)
+  ];
+  return parts.filter(Boolean).join(' · ');
 }
 
 interface IRunProps {
@@ -57,7 +69,7 @@ function RunRow({ run, steps, onToggle }: IRunProps): JSX.Element {
   const tokens = run.prompt_tokens + run.completion_tokens;
   const facts = [
     trans._n('%1 step', '%1 steps', run.steps),
-    trans._n('%1 token', '%1 tokens', tokens),
+    tokensWord(tokens, trans),
     run.seconds !== null && duration(run.seconds),
     run.cost !== null && money(run.cost)
   ].filter(Boolean);

@@ -54,8 +54,6 @@ function ToolView({ tool, tools }: IToolProps): JSX.Element {
     <article className="lk-Card" aria-label={trans.__('Tool %1', tool.name)}>
       <header className="lk-Row">
         <h4 className="lk-Card-title lk-Code">{tool.name}</h4>
-        <span className="lk-Tag">{places[tool.runs_in] ?? tool.runs_in}</span>
-        {tool.requires_approval && <span className="lk-Tag">{trans.__('asks first')}</span>}
         <span className="lk-Spring" />
         {tool.cell_id && (
           <IconButton
@@ -64,7 +62,7 @@ function ToolView({ tool, tools }: IToolProps): JSX.Element {
             onClick={() => void actions.showCell(tool)}
           />
         )}
-        {tool.runs_in !== 'core' && (
+        {tool.place !== 'core' && (
           <IconButton
             icon={deleteIcon}
             label={trans.__('Remove %1', tool.name)}
@@ -73,6 +71,8 @@ function ToolView({ tool, tools }: IToolProps): JSX.Element {
         )}
       </header>
       <p className="lk-muted lk-Small">
+        <span className="lk-Tag">{places[tool.place] ?? tool.place}</span>{' '}
+        {tool.requires_approval && <span className="lk-Tag">{trans.__('asks first')}</span>}{' '}
         {tool.calls ? trans._n('%1 call', '%1 calls', tool.calls) : trans.__('never called')}
         {tool.failures > 0 && ` · ${trans._n('%1 failed', '%1 failed', tool.failures)}`}
         {tool.calls > 0 && ` · ${duration(tool.seconds / tool.calls)}`}
@@ -256,7 +256,14 @@ function Wrong({ field, wrong }: { field: IField; wrong: boolean }): JSX.Element
 }
 
 function OutcomeView({ outcome }: { outcome: IOutcome }): JSX.Element {
-  const { trans } = usePanel();
+  const { trans, hosts } = usePanel();
+  const shown = React.useRef<HTMLDivElement>(null);
+  const [drawn, setDrawn] = React.useState(false);
+  React.useEffect(() => {
+    const host = shown.current;
+    host?.replaceChildren();
+    setDrawn(host !== null && outcome.display !== null && hosts.bundle(host, outcome.display));
+  }, [hosts, outcome]);
   const words = {
     ok: trans.__('Done'),
     error: trans.__('Failed'),
@@ -267,11 +274,20 @@ function OutcomeView({ outcome }: { outcome: IOutcome }): JSX.Element {
     <>
       <p className={`lk-Small ${outcome.status === 'ok' ? 'lk-muted' : 'lk-Error'}`}>
         {words[outcome.status] ?? outcome.status}
-        {typeof outcome.seconds === 'number' && ` · ${duration(outcome.seconds)}`}
+        {` · ${duration(outcome.seconds)}`}
+        {outcome.note && ` · ${outcome.note}`}
       </p>
-      <pre className="lk-Text" dir="auto" tabIndex={0}>
-        {prettyResult(outcome.error || outcome.text)}
-      </pre>
+      {outcome.output && (
+        <pre className="lk-Text" dir="auto" tabIndex={0}>
+          {outcome.output}
+        </pre>
+      )}
+      <div ref={shown} className="lk-Display" />
+      {!drawn && (
+        <pre className="lk-Text" dir="auto" tabIndex={0}>
+          {prettyResult(outcome.error || outcome.text)}
+        </pre>
+      )}
     </>
   );
 }

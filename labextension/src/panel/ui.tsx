@@ -126,6 +126,11 @@ export function Hint({ children }: { children: React.ReactNode }): JSX.Element {
   return <p className="lk-Hint">{children}</p>;
 }
 
+/** A number of tokens, in words. */
+export function tokensWord(count: number, trans: Trans): string {
+  return trans._n('%2 token', '%2 tokens', count, count.toLocaleString());
+}
+
 /** A moment, short; the whole of it is in its tooltip. */
 export function Moment({ iso }: { iso: string }): JSX.Element | null {
   const date = new Date(iso);

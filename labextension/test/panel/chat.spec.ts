@@ -202,6 +202,21 @@ describe('ChatModel', () => {
     expect(chat.decisions.size).toBe(0);
   });
 
+  it('forgets a question that somebody answered elsewhere', () => {
+    const happen = (event: { type: string; [field: string]: unknown }, run = 'run-1') =>
+      chat.handle({ agent_id: 'agent-ada', run_id: run, seq: 0, event });
+    happen(STARTED);
+    happen({ type: 'approval_requested', calls: [CALL] });
+    happen({ type: 'tool_returned', call_id: 'c1', name: 'pay', status: 'denied', text: 'no' });
+    expect(chat.waiting).toEqual([]);
+    happen({ type: 'approval_requested', calls: [{ ...CALL, id: 'c2' }] });
+    happen({ type: 'run_ended', stop_reason: 'requires_approval' });
+    expect(chat.waiting).toHaveLength(1);
+    happen(STARTED, 'run-2');
+    expect(chat.waiting).toEqual([]);
+    expect(chat.exchanges.map(({ transcript }) => transcript?.state)).toEqual(['ended', 'running']);
+  });
+
   it('stops what is running', async () => {
     chat.handle({ agent_id: 'agent-ada', run_id: 'run-9', seq: 0, event: STARTED });
     await chat.stop();

@@ -190,7 +190,7 @@ describe('AgentsPanel', () => {
       .join('\n\n');
     const tool = {
       ...{ id: 't', name: all, description: all, parameters: { properties: {} }, source: all },
-      ...{ runs_in: 'notebook', requires_approval: true, notebook: all, cell_id: all, calls: 2 },
+      ...{ place: 'notebook', requires_approval: true, notebook: all, cell_id: all, calls: 2 },
       ...{ failures: 1, last_error: all, seconds: 1 }
     };
     const counts = { prompt_tokens: 1, completion_tokens: 1, seconds: 1, cost: 1, created_at: WHEN };
@@ -205,6 +205,7 @@ describe('AgentsPanel', () => {
         message(2, { content: all, tool_calls: [{ id: 'c', name: all, arguments: all }] })
       ],
       pending: () => [{ id: 'c', name: all, arguments: all }],
+      cost: () => ({ runs: 0 }),
       runs: () => [{ id: 'r', status: 'failed', error: all, steps: 1, ...counts }]
     });
     open(desk);

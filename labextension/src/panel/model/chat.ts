@@ -11,6 +11,15 @@ const PAST = 12;
 /** Runs that are kept to look at; all of them are in the history. */
 const MOST_RUNS = 30;
 
+/** Events after which other calls wait than before. */
+const ABOUT_WAITING = [
+  'run_started',
+  'approval_requested',
+  'tool_started',
+  'tool_returned',
+  'run_ended'
+];
+
 /** Something said to the agent and what came of it. */
 export interface IExchange {
   key: number;
@@ -38,7 +47,6 @@ export class ChatModel extends Part {
   /** What waits for a decision. */
   waiting: IToolCall[] = [];
   readonly decisions = new Map<string, IDecision>();
-  deciding = false;
 
   /** The run that goes on, if there is one. */
   get running(): IExchange | null {
@@ -84,17 +92,16 @@ export class ChatModel extends Part {
   /** Decide on one call; when all are decided, the agent is told. */
   async decide(decision: IDecision): Promise<void> {
     this.decisions.set(decision.call_id, decision);
-    const decisions = this.waiting.map(call => this.decisions.get(call.id));
-    this.emit();
-    if (this.deciding || decisions.some(made => made === undefined)) {
-      return;
-    }
-    this.deciding = true;
-    const told = await this.act(() => this.ask('approve', { agent: this.agent, decisions }));
-    this.deciding = false;
-    this.decisions.clear();
-    if (told) {
+    const calls = this.waiting;
+    const decisions = calls.map(call => this.decisions.get(call.id));
+    if (calls.length && decisions.every(made => made !== undefined)) {
+      // The answer may come as late as the end of the run, which may have more questions.
       this.waiting = [];
+      this.decisions.clear();
+      const params = { agent: this.agent, decisions };
+      if (!(await this.act(() => this.ask('approve', params))) && !this.waiting.length) {
+        this.waiting = calls;
+      }
     }
     this.emit();
   }
@@ -113,11 +120,13 @@ export class ChatModel extends Part {
       void this._findPrompt(exchange);
     }
     exchange.transcript?.handle(event);
-    if (event.type === 'approval_requested' && exchange.transcript) {
-      this.waiting = exchange.transcript.waiting;
-      this.decisions.clear();
-    } else if (event.type === 'tool_started' || event.type === 'run_ended') {
+    if (event.type === 'run_started') {
+      // Another run goes on from where one waited.
+      this.exchanges.forEach(other => other !== exchange && other.transcript?.leaveWaiting());
+    }
+    if (ABOUT_WAITING.includes(event.type)) {
       this.waiting = exchange.transcript?.waiting ?? [];
+      this.decisions.clear();
     }
     this.emit();
   }

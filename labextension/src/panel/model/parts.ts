@@ -1,9 +1,19 @@
 // What an agent's context window, tools, archive, messages and runs are, as the panel shows them.
 
 import { Part } from './part';
-import type { IContext, IMessage, IOutcome, IPassage, IRun, IStep, ITool } from './records';
+import type {
+  IContext,
+  ICost,
+  IMessage,
+  IOutcome,
+  IPassage,
+  IRun,
+  IStep,
+  ITool
+} from './records';
 
 const PAGE = 30;
+const MOST = 200;
 
 /** What fills the context window. */
 export class ContextModel extends Part {
@@ -34,22 +44,16 @@ export class ToolsModel extends Part {
   }
 }
 
-/** A list that is read in pages from its newest end, or searched. */
+/** A list that is read in pages from its newest end. */
 abstract class Pages<T extends { id: string }> extends Part {
-  /** Newest first, or best first if there is a query. */
+  /** Newest first. */
   items: T[] = [];
-  query = '';
+  /** Whether there are older ones. */
   more = false;
-
-  async search(query: string): Promise<void> {
-    this.query = query.trim();
-    await this.act(() => this.read());
-  }
 
   async loadOlder(): Promise<void> {
     await this.act(async () => {
-      const last = this.items[this.items.length - 1];
-      const older = await this.page(PAGE, last);
+      const older = await this.page(PAGE, this.items[this.items.length - 1]);
       const known = new Set(this.items.map(item => item.id));
       this.items = [...this.items, ...older.filter(item => !known.has(item.id))];
       this.more = older.length === PAGE;
@@ -58,21 +62,43 @@ abstract class Pages<T extends { id: string }> extends Part {
 
   /** The newest, or the newest of those before `before`. */
   protected abstract page(limit: number, before?: T): Promise<T[]>;
-  protected abstract find(query: string): Promise<T[]>;
 
   protected async read(): Promise<void> {
-    const query = this.query;
     // As many as were there, so that nobody loses their place.
-    const limit = query ? 0 : Math.min(Math.max(PAGE, this.items.length), 200);
-    const items = query ? await this.find(query) : await this.page(limit);
-    if (query === this.query) {
+    const limit = Math.min(Math.max(PAGE, this.items.length), MOST);
+    await this.take(this.page(limit), limit);
+  }
+
+  /** Show what comes, unless something else was asked for meanwhile. */
+  protected async take(coming: Promise<T[]>, limit: number): Promise<void> {
+    const turn = ++this._turn;
+    const items = await coming;
+    if (turn === this._turn) {
       this.items = items;
-      this.more = !query && items.length === limit;
+      this.more = items.length === limit;
     }
+  }
+
+  private _turn = 0;
+}
+
+/** Pages that can be searched. While there is a query, the items are what it found, best first. */
+abstract class Searched<T extends { id: string }> extends Pages<T> {
+  query = '';
+
+  async search(query: string): Promise<void> {
+    this.query = query.trim();
+    await this.act(() => this.read());
+  }
+
+  protected abstract find(query: string): Promise<T[]>;
+
+  protected override async read(): Promise<void> {
+    await (this.query ? this.take(this.find(this.query), Infinity) : super.read());
   }
 }
 
-export class ArchiveModel extends Pages<IPassage> {
+export class ArchiveModel extends Searched<IPassage> {
   tag = '';
 
   async filter(tag: string): Promise<void> {
@@ -104,7 +130,7 @@ export class ArchiveModel extends Pages<IPassage> {
   }
 }
 
-export class MessagesModel extends Pages<IMessage> {
+export class MessagesModel extends Searched<IMessage> {
   role: IMessage['role'] | '' = '';
 
   async filter(role: IMessage['role'] | ''): Promise<void> {
@@ -124,20 +150,11 @@ export class MessagesModel extends Pages<IMessage> {
   }
 }
 
-export class RunsModel extends Part {
-  runs: IRun[] = [];
+export class RunsModel extends Pages<IRun> {
   /** The steps of the runs that are open. */
   readonly steps = new Map<string, IStep[]>();
-  limit = 15;
-
-  get more(): boolean {
-    return this.runs.length === this.limit;
-  }
-
-  async loadOlder(): Promise<void> {
-    this.limit *= 2;
-    await this.act(() => this.read());
-  }
+  /** What today's runs took. */
+  today: ICost | null = null;
 
   async toggle(run: string): Promise<void> {
     if (this.steps.delete(run)) {
@@ -147,8 +164,13 @@ export class RunsModel extends Part {
     await this.act(() => this._readSteps(run));
   }
 
-  protected async read(): Promise<void> {
-    this.runs = await this.ask<IRun[]>('runs', { agent: this.agent, limit: this.limit });
+  protected page(limit: number, before?: IRun): Promise<IRun[]> {
+    return this.ask('runs', { agent: this.agent, limit, before: before?.id });
+  }
+
+  protected override async read(): Promise<void> {
+    await super.read();
+    this.today = await this.ask<ICost>('cost', { agent: this.agent, since: 'today' });
     await Promise.all(Array.from(this.steps.keys(), run => this._readSteps(run)));
   }
 

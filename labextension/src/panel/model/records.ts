@@ -57,7 +57,8 @@ export interface ITool {
   description: string;
   parameters: Record<string, unknown>;
   source: string;
-  runs_in: 'core' | 'notebook' | 'sandbox' | 'mcp';
+  /** Where it runs now. */
+  place: 'core' | 'notebook' | 'sandbox' | 'mcp';
   requires_approval: boolean;
   notebook: string | null;
   cell_id: string | null;
@@ -72,7 +73,12 @@ export interface IOutcome {
   status: 'ok' | 'error' | 'interrupted' | 'denied';
   text: string;
   error: string | null;
-  seconds: number | null;
+  seconds: number;
+  /** A MIME bundle for people. */
+  display: Record<string, unknown> | null;
+  /** What it printed. */
+  output: string;
+  note: string | null;
 }
 
 export interface IPassage {
@@ -128,6 +134,19 @@ export interface IRun extends ICounts {
 export interface IStep extends ICounts {
   number: number;
   tool_stats: { name?: string; status?: string; seconds?: number }[];
+}
+
+/** What runs took together. */
+export interface ICost {
+  runs: number;
+  prompt_tokens: number;
+  completion_tokens: number;
+  cost: number | null;
+}
+
+export interface IModelInfo {
+  name: string;
+  usable: boolean;
 }
 
 export interface IDecision {

@@ -58,6 +58,7 @@ export class Transcript {
         this._entries = this._entries.filter(e => e.step !== this._step || !e.provisional);
         break;
       case 'tool_started':
+        this._decided(event.call_id);
         this._settle(event, {
           state: 'running',
           arguments: event.arguments,
@@ -68,7 +69,7 @@ export class Transcript {
         this._progress(event);
         break;
       case 'tool_returned':
-        this.waiting = this.waiting.filter(call => call.id !== event.call_id);
+        this._decided(event.call_id);
         this._settle(event, {
           state: event.status,
           result: event.text,
@@ -99,8 +100,13 @@ export class Transcript {
         this._end(event);
         break;
     }
-    if (this.state === 'waiting' && event.type === 'tool_started') {
-      this.state = 'running';
+  }
+
+  /** What it waited for was decided, and another run tells how it went on. */
+  leaveWaiting(): void {
+    if (this.state === 'waiting') {
+      this.state = 'ended';
+      this.waiting = [];
     }
   }
 
@@ -135,6 +141,13 @@ export class Transcript {
       }
     }
     this._entries.forEach(entry => (entry.provisional = false));
+  }
+
+  private _decided(callId: unknown): void {
+    if (this.state === 'waiting') {
+      this.waiting = this.waiting.filter(({ id }) => id !== callId);
+      this.state = 'running';
+    }
   }
 
   private _end(event: Fields): void {
