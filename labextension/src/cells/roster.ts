@@ -10,7 +10,7 @@ export interface IAgentEntry {
   readonly id: string;
   readonly name: string;
   /** The model that would answer now. */
-  readonly model: string;
+  readonly answers: string;
 }
 
 /** A tool that a cell of the notebook defines. */
@@ -20,7 +20,8 @@ export interface IToolEntry {
   readonly description: string;
   /** The JSON schema of its arguments. */
   readonly parameters: IToolParameters;
-  readonly runs_in: string;
+  /** Where it would run now: "notebook", "sandbox" or "mcp". */
+  readonly place: string;
   readonly requires_approval: boolean;
   readonly cell_id: string | null;
   readonly calls: number;

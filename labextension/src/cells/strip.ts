@@ -79,7 +79,7 @@ export class CellStrip {
     if (unknown) {
       agent.title = this._trans.__('There is no agent of this name yet');
     }
-    const modelName = line.model || named?.model || this._trans.__('model');
+    const modelName = line.model || named?.answers || this._trans.__('model');
     const model = this._button('lk-ModelBadge', modelName, anchor =>
       this._actions.chooseModel(anchor)
     );

@@ -22,7 +22,7 @@ export function toolState(tool: IToolEntry): ToolState {
   if (tool.requires_approval) {
     return 'approval';
   }
-  return tool.runs_in === 'sandbox' ? 'sandbox' : 'ok';
+  return tool.place === 'sandbox' ? 'sandbox' : 'ok';
 }
 
 /** The same in words. */
