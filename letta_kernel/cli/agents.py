@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +13,7 @@ from letta_kernel.cli import output
 from letta_kernel.cli.asking import Yes, confirmed
 from letta_kernel.cli.completion import Agent, models
 from letta_kernel.cli.session import Session, command, group
+from letta_kernel.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from letta_kernel.records import AgentState
@@ -129,3 +133,75 @@ def delete(session: Session, agent: Agent, yes: Yes = False) -> int:
     session.service.delete_agent(state.id)
     session.done(f"Deleted {state.name}.", {"deleted": state.id})
     return 0
+
+
+@command(app, "export")
+def export(
+    session: Session,
+    agent: Agent,
+    file: Annotated[
+        Path | None, typer.Argument(help="The file to write, NAME.af if not given; - prints it.")
+    ] = None,
+    legacy: Annotated[bool, typer.Option("--legacy", help="In Letta's older form.")] = False,
+    history: Annotated[
+        bool, typer.Option(help="With its messages and archive, or only what it is.")
+    ] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write an agent file in Letta's format, without secrets."""
+    service = session.service
+    state = service.agent(agent)
+    data = service.export_agent(state.id, form="legacy" if legacy else "new", history=history)
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    if str(file) == "-":
+        print(text)
+        return
+    target = file or Path(f"{_as_file_name(state.name)}.af")
+    try:
+        with target.open("w" if force else "x", encoding="utf-8") as out:
+            out.write(text + "\n")
+    except FileExistsError:
+        raise InvalidInputError(
+            f"{target} is there already: name another file, or add --force."
+        ) from None
+    except OSError as error:
+        raise InvalidInputError(f"{target} cannot be written: {error.strerror}.") from None
+    session.done(f"{state.name} is in {target}.", {"agent": state.id, "file": target})
+
+
+@command(app, "import", makes=True)
+def import_(
+    session: Session,
+    file: Annotated[Path, typer.Argument(help="An agent file (.af); - reads it from the pipe.")],
+    name: Annotated[str | None, typer.Option(help="Another name than the file's.")] = None,
+    model: Model = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Put _copy behind the name.")] = False,
+    history: Annotated[
+        bool, typer.Option(help="With its messages and archive, or only what it is.")
+    ] = True,
+) -> None:
+    """Make the agents of an agent file; its tools stay detached until you have looked at them."""
+    try:
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"{file} cannot be read: {error.strerror}.") from None
+    made = session.service.import_agent(data, name=name, model=model, copy=copy, history=history)
+
+    def render() -> None:
+        for state in made.agents:
+            output.put(f"Made {state.name}. Talk to it: letta-kernel chat {state.name}")
+        for tool in made.detached:
+            output.put(
+                f"{tool.name} stays off until you attach it: look at it with letta-kernel tool show "
+                f"{tool.id}, then letta-kernel tool attach {made.agent.name} {tool.id}",
+                stderr=True,
+            )
+        for note in made.notes:
+            output.put(note, stderr=True)
+
+    session.show({"agents": made.agents, "detached": made.detached, "notes": made.notes}, render)
+
+
+def _as_file_name(name: str) -> str:
+    kept = "".join(c if c.isalnum() or c in "-_ ." else "_" for c in name)
+    return kept.lstrip(".") or "agent"

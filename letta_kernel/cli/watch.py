@@ -98,7 +98,8 @@ class Watcher:
                 if self._details:
                     put_diff(event.before, event.after, stderr=self._aside)
             case Notice():
-                self._line(f"{words.LEVELS.get(event.level, '·')} {event.text}", stderr=True)
+                if self._details or event.level != "info":
+                    self._line(f"{words.LEVELS.get(event.level, '·')} {event.text}", stderr=True)
             case StepEnded():
                 self.end_line()
                 if not self._stream:

@@ -68,6 +68,27 @@ def test_agents_from_made_to_deleted(cli: Cli) -> None:
     assert [a["name"] for a in cli.json("agent", "list")] == ["ada"]
 
 
+def test_agents_go_out_and_come_in(cli: Cli) -> None:
+    cli("agent", "new", "ada", "--human", "Looks after puffins.")
+    (cli.folder / "shapes.py").write_text(TOOLS)
+    cli("tool", "add", "shapes.py", "--agent", "ada")
+    cli("archive", "add", "ada", "Puffins dive deep.")
+    cli("agent", "export", "ada")
+    assert "--force" in cli.fails("agent", "export", "ada")
+    other = ("--home", "other")
+    done = cli("agent", "import", "ada.af", *other)
+    assert "Made ada" in done.stdout
+    assert "area stays off" in done.stderr
+    assert cli.out("memory", "show", "ada", "human", *other) == "Looks after puffins.\n"
+    assert "area" not in cli.out("tool", "list", "--agent", "ada", *other)
+    piped = cli.out("agent", "export", "ada", "-", "--legacy")
+    again = cli.json("agent", "import", "-", "--name", "eve", *other, given=piped)
+    assert [a["name"] for a in again["agents"]] == ["eve"]
+    cli.fails("agent", "import", "shapes.py", *other)
+    cli.fails("agent", "import", "missing.af", *other)
+    assert len(cli.json("agent", "list", *other)) == 2
+
+
 def test_home_by_option_and_variable(cli: Cli) -> None:
     cli("agent", "new", "ada", "--home", "elsewhere")
     assert (cli.folder / "elsewhere" / "letta.duckdb").exists()
