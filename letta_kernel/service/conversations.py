@@ -14,7 +14,7 @@ from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
-from letta_kernel.records import AgentState, Conversation, Inherited, ThreadState
+from letta_kernel.records import AgentState, Conversation, Inherited, Run, ThreadState
 from letta_kernel.service.base import ServiceBase
 from letta_kernel.store import agents, conversations, messages, runs
 from letta_kernel.store.database import Tx
@@ -170,19 +170,20 @@ class Conversations(ServiceBase):
 
         return self.do(work)
 
-    def running(self, ref: str, conversation: str | None = None) -> list[str]:
-        """Return the ids of the runs that go on in a thread, newest first."""
+    def thread_runs(self, ref: str, conversation: str | None = None) -> list[Run]:
+        """Return the newest runs of a thread, newest first."""
 
-        def work(tx: Tx) -> list[str]:
+        def work(tx: Tx) -> list[Run]:
             state = self._thread(tx, ref, conversation)
             found = runs.page(tx, state.id, limit=1000, conversation_id=conversation)
-            return [
-                run.id
-                for run in found
-                if run.status in ("created", "running") and run.conversation_id == conversation
-            ]
+            return [run for run in found if run.conversation_id == conversation]
 
         return self.do(work)
+
+    def running(self, ref: str, conversation: str | None = None) -> list[str]:
+        """Return the ids of the runs that go on in a thread, newest first."""
+        found = self.thread_runs(ref, conversation)
+        return [run.id for run in found if run.status in ("created", "running")]
 
     def _thread(self, tx: Tx, ref: str, conversation: str | None) -> AgentState:
         """Return an agent as it is in a conversation, or in its own thread."""

@@ -1,45 +1,37 @@
-"""Talking to agents: a run from its first word to its end, and what is left of it afterwards."""
+"""Talking to agents: a run from its first word to its end."""
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from datetime import datetime
 from typing import Any, Literal
 
 from letta_kernel.agent.agent import Decision, LettaAgent, Live, pending_calls
 from letta_kernel.agent.budget import Budget
 from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.compaction import Compactor
-from letta_kernel.agent.context import (
-    ContextPart,
-    ContextReport,
-    compile_blocks,
-    describe_retrieved,
-)
+from letta_kernel.agent.context import describe_retrieved
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Usage
 from letta_kernel.models.base import Cancel, ChatModel
-from letta_kernel.records import AgentState, Run, Step, Tool
-from letta_kernel.service.conversations import Conversations
-from letta_kernel.service.loading import Loaded, Loading
+from letta_kernel.records import AgentState, Run, Tool
+from letta_kernel.service.loading import Loaded
+from letta_kernel.service.looking import Looking
 from letta_kernel.service.retrieval import Retrieval, retrieve
-from letta_kernel.store import agents, conversations, messages, runs
+from letta_kernel.store import agents, conversations, messages
 from letta_kernel.store.database import Tx
-from letta_kernel.store.runs import Cost
 from letta_kernel.tools import core
 from letta_kernel.tools.execute import ToolHost
 
 MAX_MESSAGE = 1_000_000  # characters
 
 
-class Turns(Conversations, Loading):
-    """The part of the service that runs agents and tells about runs."""
+class Turns(Looking):
+    """The part of the service that runs agents."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -366,73 +358,3 @@ class Turns(Conversations, Loading):
             return messages.append(tx, state.id, [summary], conversation_id=own)[0]
 
         return self.do(work)
-
-    # -- looking back --------------------------------------------------------------------------------
-
-    def model_of(self, ref: str) -> str:
-        """Return the name of the model that would answer now."""
-        return self._model_name(self.agent(ref).model)
-
-    def history(
-        self,
-        ref: str,
-        limit: int = 50,
-        before: int | None = None,
-        conversation: str | None = None,
-    ) -> list[Message]:
-        """Return the newest *limit* messages of a thread (before seq *before*), oldest first."""
-
-        def work(tx: Tx) -> list[Message]:
-            state = self._thread(tx, ref, conversation)
-            return messages.page(tx, state.id, before=before, limit=limit, thread=state.thread)
-
-        return self.do(work)[::-1]
-
-    def runs(self, ref: str, limit: int = 50) -> list[Run]:
-        """Return the newest runs, newest first."""
-        return self.do(lambda tx: runs.page(tx, self._agent(tx, ref).id, limit=limit))
-
-    def cost(
-        self, ref: str | None = None, *, notebook: str | None = None, since: datetime | None = None
-    ) -> Cost:
-        """Return what runs took: of one agent or all, in one notebook or all, since a moment or ever."""
-        agent_id = self.agent(ref).id if ref else None
-        return self.do(lambda tx: runs.cost(tx, agent_id, notebook, since))
-
-    def steps(self, run_id: str) -> list[Step]:
-        """Return the steps of a run in order."""
-        return self.do(lambda tx: runs.steps_of(tx, run_id))
-
-    def context(self, ref: str, conversation: str | None = None) -> ContextReport:
-        """Return what the model would see now, part by part, with the tokens each part takes."""
-        state = self.do(lambda tx: self._thread(tx, ref, conversation))
-        settings = AgentSettings.model_validate(state.settings)
-        chat = self._open_model(state, settings)
-        loaded = self.do(lambda tx: self._read(tx, state, settings, chat))
-        window = loaded.window
-        prompt = self._prompt(state, loaded)
-        memory = compile_blocks(loaded.blocks)
-        schemas = json.dumps(
-            [
-                {"name": t.name, "description": t.description, "parameters": t.parameters}
-                for t in self._offered(state, loaded.tools).values()
-            ],
-            indent=1,
-            ensure_ascii=False,
-        )
-        texts = {
-            "instructions": prompt.replace(memory, "").strip(),
-            "memory blocks": memory,
-            "tools": schemas,
-            "summary": window.summary.content if window.summary else "",
-        }
-        parts = [
-            ContextPart(name, chat.count_tokens(text) if text else 0, text)
-            for name, text in texts.items()
-        ]
-        history = "\n".join(
-            f"{m.role}: {m.content}" + "".join(f" [{c.name}({c.arguments})]" for c in m.tool_calls)
-            for m in window.messages
-        )
-        parts.append(ContextPart("history", sum(map(window.size, window.messages)), history))
-        return ContextReport(chat.name, chat.context_window, parts)

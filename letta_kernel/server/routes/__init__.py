@@ -10,8 +10,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from letta_kernel.server.routes import (
+    agent_files,
     archives,
     blocks,
+    conversations,
     health,
     identities,
     mcp_servers,
@@ -23,8 +25,10 @@ from letta_kernel.server.routes import (
 
 ROUTERS: list[APIRouter] = [
     health.router,
+    agent_files.router,  # before the agents': its path of a fixed word
     archives.router,
     blocks.router,
+    conversations.router,
     identities.router,
     mcp_servers.router,
     messages_all.router,

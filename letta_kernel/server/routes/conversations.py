@@ -1,0 +1,242 @@
+"""Several threads with one agent, each with a history of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import anyio.to_thread
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from letta_kernel.errors import ConflictError
+from letta_kernel.server import sse, talk, threads
+from letta_kernel.server.deps import Live, Page, Service
+from letta_kernel.server.errors import FieldError, LeftOutError
+from letta_kernel.server.live import LiveRun
+from letta_kernel.server.paging import MAX_LIMIT, Order
+from letta_kernel.server.shapes.conversations import (
+    CompactionShape,
+    CompactRequest,
+    ConversationChange,
+    ConversationIn,
+    ConversationRequest,
+    ConversationShape,
+    ResumeRequest,
+    changes_of,
+    to_conversation,
+)
+from letta_kernel.server.shapes.messages import LettaMessage, LettaResponse, MessageType, View
+from letta_kernel.server.threads import Place
+from letta_kernel.service import AgentService
+
+router = APIRouter(tags=["conversations"])
+
+AgentId = Annotated[
+    str | None, Query(description="Whose, where the conversation is `default`: its own thread.")
+]
+
+
+@router.post("/conversations", operation_id="create_conversation")
+def create(
+    service: Service,
+    agent_id: Annotated[str, Query(description="The agent to talk to.")],
+    asked: ConversationIn | None = None,
+) -> ConversationShape:
+    """Begin a further thread with an agent, which shares its memory, tools and archive."""
+    changes = changes_of(asked or ConversationIn(), {})
+    return to_conversation(service.create_conversation(agent_id, **changes), [])
+
+
+@router.get("/conversations", operation_id="list_conversations")
+def list_all(
+    service: Service,
+    agent_id: Annotated[str | None, Query(description="Only this agent's.")] = None,
+    after: Annotated[str | None, Query(description="Only those after this one.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+    order: Order = "desc",
+    order_by: Literal["created_at", "last_run_completion", "last_message_at"] = "created_at",
+    archive_status: Literal["unarchived", "archived", "all"] = "unarchived",
+    summary_search: Annotated[
+        str | None, Query(max_length=1000, description="Only those whose summary has this in it.")
+    ] = None,
+) -> list[ConversationShape]:
+    """List conversations, hidden ones not."""
+    found = service.conversations(
+        agent_id,
+        archived={"archived": True, "unarchived": False}.get(archive_status),
+        text=summary_search,
+        after=after,
+        limit=limit,
+        order_by=order_by,
+        newest_first=order == "desc",
+    )
+    return [to_conversation(one) for one in found]
+
+
+@router.get("/conversations/{conversation_id}", operation_id="retrieve_conversation")
+def retrieve(conversation_id: str, service: Service) -> ConversationShape:
+    """Return a conversation with the ids of the messages in sight."""
+    found = service.conversation(conversation_id)
+    seen = service.in_sight(found.agent_id, found.id)
+    return to_conversation(found, [message.id for message in seen])
+
+
+@router.patch("/conversations/{conversation_id}", operation_id="update_conversation")
+def update(conversation_id: str, asked: ConversationChange, service: Service) -> ConversationShape:
+    """Change what a conversation is called, archive it, or give it a model of its own."""
+    changes = changes_of(asked, service.conversation(conversation_id).settings)
+    return to_conversation(service.update_conversation(conversation_id, **changes))
+
+
+@router.delete("/conversations/{conversation_id}", operation_id="delete_conversation")
+def delete(conversation_id: str, service: Service) -> None:
+    """Delete a conversation and its messages; what a fork shares stays for as long as the fork."""
+    service.delete_conversation(conversation_id)
+
+
+@router.post("/conversations/{conversation_id}/fork", operation_id="fork_conversation")
+def fork(
+    conversation_id: str,
+    service: Service,
+    agent_id: AgentId = None,
+    hidden: bool = False,
+    message_id: Annotated[
+        str | None, Query(description="The last message the fork shares; all in sight if left out.")
+    ] = None,
+) -> ConversationShape:
+    """Begin a conversation that shares what is in sight of another."""
+    place = threads.place_of(service, conversation_id, agent_id)
+    made = service.fork_conversation(
+        place.agent_id, place.conversation, message_id=message_id, hidden=hidden
+    )
+    seen = service.in_sight(made.agent_id, made.id)
+    return to_conversation(made, [message.id for message in seen])
+
+
+@router.post("/conversations/{conversation_id}/cancel", operation_id="cancel_conversation")
+def cancel(
+    conversation_id: str, service: Service, live: Live, agent_id: AgentId = None
+) -> dict[str, str]:
+    """End the runs of a conversation: per run id, whether that could be done from here."""
+    place = threads.place_of(service, conversation_id, agent_id)
+    return {
+        run_id: "cancelled" if _end(service, live.get(run_id), run_id) else "failed"
+        for run_id in service.running(place.agent_id, place.conversation)
+    }
+
+
+def _end(service: AgentService, run: LiveRun | None, run_id: str) -> bool:
+    if run is None:
+        return service.cancel(run_id)
+    run.cancel()
+    return True
+
+
+@router.post("/conversations/{conversation_id}/recompile", operation_id="recompile_conversation")
+def recompile(
+    conversation_id: str,
+    service: Service,
+    asked: CompactRequest | None = None,
+    dry_run: bool = False,
+    agent_id: AgentId = None,
+) -> str:
+    """Return the system prompt as it is now; it is compiled anew whenever memory has changed."""
+    whose = agent_id or (asked.agent_id if asked else None)
+    place = threads.place_of(service, conversation_id, whose)
+    return service.system_prompt(place.agent_id, place.conversation)
+
+
+@router.post("/conversations/{conversation_id}/compact", operation_id="compact_conversation")
+def compact(
+    conversation_id: str, service: Service, asked: CompactRequest | None = None
+) -> CompactionShape:
+    """Summarise the older part of a conversation now."""
+    if asked and asked.compaction_settings:
+        raise LeftOutError(
+            "How to compact is a setting of the agent here: set its compaction instead."
+        )
+    place = threads.place_of(service, conversation_id, asked.agent_id if asked else None)
+    before = service.in_sight(place.agent_id, place.conversation)
+    summary = service.compact(place.agent_id, place.conversation)
+    if summary is None:
+        raise ConflictError("There is too little in sight to be summarised.")
+    after = service.in_sight(place.agent_id, place.conversation)
+    return CompactionShape(
+        num_messages_before=len(before), num_messages_after=len(after), summary=summary.content
+    )
+
+
+@router.get("/conversations/{conversation_id}/messages", operation_id="list_conversation_messages")
+def list_messages(
+    conversation_id: str,
+    service: Service,
+    page: Page,
+    agent_id: AgentId = None,
+    include_return_message_types: Annotated[
+        list[MessageType] | None, Query(description="Only these.")
+    ] = None,
+) -> list[LettaMessage]:
+    """List the messages of a conversation; a message of several parts comes as several."""
+    place = threads.place_of(service, conversation_id, agent_id)
+    view = View(types=include_return_message_types)
+    return threads.history(service, place, page, view)  # type: ignore[return-value]
+
+
+@router.post(
+    "/conversations/{conversation_id}/messages",
+    operation_id="create_conversation_message",
+    response_model=LettaResponse,
+    responses=sse.RESPONSES,
+)
+async def create_message(
+    conversation_id: str, asked: ConversationRequest, service: Service, live: Live
+) -> LettaResponse | JSONResponse | StreamingResponse:
+    """Send messages to a conversation, or words on calls that wait in it."""
+
+    def begin() -> LiveRun:
+        place = threads.place_of(service, conversation_id, asked.agent_id)
+        return talk.begin(
+            service,
+            live,
+            place.agent_id,
+            asked,
+            tokens=asked.streaming and asked.stream_tokens,
+            background=asked.background,
+            conversation=place.conversation,
+        )
+
+    run = await anyio.to_thread.run_sync(begin)
+    if asked.streaming:
+        return talk.as_stream(run, asked)
+    return await talk.respond(run)
+
+
+@router.post(
+    "/conversations/{conversation_id}/stream",
+    operation_id="resume_conversation_stream",
+    response_class=StreamingResponse,
+    responses=sse.RESPONSES,
+)
+def resume(
+    conversation_id: str, service: Service, live: Live, asked: ResumeRequest | None = None
+) -> StreamingResponse:
+    """Follow the newest run of a conversation, from a message's number on."""
+    asked = asked or ResumeRequest()
+    if asked.otid is not None:
+        raise LeftOutError("A run is found by its conversation or run_id here, not by an otid.")
+    place = threads.place_of(service, conversation_id, asked.agent_id)
+    run = _newest(service, live, place, asked.run_id)
+    return sse.stream(
+        run, talk.teller_of(run), after=asked.starting_after, pings=bool(asked.include_pings)
+    )
+
+
+def _newest(service: AgentService, live: Live, place: Place, run_id: str | None) -> LiveRun:
+    known = [run.id for run in service.thread_runs(place.agent_id, place.conversation)]
+    if run_id is not None and run_id not in known:
+        raise FieldError("run_id", f"The conversation has no run {run_id[:100]!r}.")
+    wanted = run_id or (known[0] if known else None)
+    run = live.get(wanted) if wanted else None
+    if run is None:
+        raise ConflictError("No run of this conversation goes on in this server.")
+    return run

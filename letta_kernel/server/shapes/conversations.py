@@ -1,0 +1,193 @@
+"""Conversations as the REST API has them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from letta_kernel.records import Conversation
+from letta_kernel.server.handles import model_handle, model_name, provider_type
+from letta_kernel.server.shapes.asked import StreamedRequest
+from letta_kernel.server.shapes.base import Asked, Shape
+
+MAX_TEXT = 100_000  # characters
+
+_EXAMPLE: dict[str, Any] = {
+    "id": "conv-5b1f8a52-7f0e-4f0e-9d57-0d8a3f1c2b4e",
+    "agent_id": "agent-0c5c3a0e-54c5-4e0f-a6a5-8b1a2d3c4e5f",
+    "summary": "The trip to Lisbon",
+    "archived": False,
+}
+
+
+class ConversationShape(Shape):
+    """A thread with an agent, with a history of its own."""
+
+    model_config = ConfigDict(
+        title="Conversation", extra="forbid", json_schema_extra={"examples": [_EXAMPLE]}
+    )
+
+    id: str
+    agent_id: str
+    summary: str | None = None
+    description: str | None = None
+    archived: bool = False
+    archived_at: datetime | None = None
+    model: str | None = None
+    model_settings: dict[str, Any] | None = None
+    context_window_limit: int | None = None
+    in_context_message_ids: list[str] | None = Field(
+        default=None, description="The messages in sight; null in lists."
+    )
+    last_message_at: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    created_by_id: str | None = None
+    last_updated_by_id: str | None = None
+
+
+class Reasoning(Asked):
+    """How much a reasoning model thinks."""
+
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
+
+
+class ModelSettingsIn(Asked):
+    """Settings of the model in this conversation; what is left out is the agent's."""
+
+    provider_type: str | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_output_tokens: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    reasoning: Reasoning | None = None
+
+
+class ConversationIn(Asked):
+    """What a conversation may be made with."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"summary": "The trip to Lisbon"}]})
+
+    summary: str | None = Field(default=None, max_length=MAX_TEXT)
+    description: str | None = Field(default=None, max_length=MAX_TEXT)
+    model: str | None = Field(default=None, max_length=200)
+    model_settings: ModelSettingsIn | None = None
+    context_window_limit: int | None = Field(default=None, ge=512, le=2**31 - 1)
+    hidden: bool = False
+
+
+class ConversationChange(Asked):
+    """What is to change; what is not named stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"archived": True}]})
+
+    summary: str | None = Field(default=None, max_length=MAX_TEXT)
+    description: str | None = Field(default=None, max_length=MAX_TEXT)
+    model: str | None = Field(default=None, max_length=200)
+    model_settings: ModelSettingsIn | None = None
+    context_window_limit: int | None = Field(default=None, ge=512, le=2**31 - 1)
+    archived: bool | None = None
+    last_message_at: datetime | None = None
+
+
+class ConversationRequest(StreamedRequest):
+    """Messages to a conversation; the answer streams unless ``streaming`` is false."""
+
+    streaming: bool = True
+    agent_id: str | None = Field(
+        default=None, description="Whose, with the conversation `default`."
+    )
+
+
+class ResumeRequest(Asked):
+    """From where a stream is to go on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"starting_after": 12}]})
+
+    agent_id: str | None = None
+    run_id: str | None = None
+    otid: str | None = None
+    starting_after: int = Field(default=0, ge=0, le=2**62)
+    include_pings: bool | None = True
+    batch_size: int | None = Field(default=None, ge=1)
+    poll_interval: float | None = Field(default=None, ge=0)
+
+
+class CompactRequest(Asked):
+    """How to summarise; the agent's own setting says so if nothing else does."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
+    agent_id: str | None = None
+    compaction_settings: dict[str, Any] | None = None
+
+
+class CompactionShape(Shape):
+    """What became of the messages in sight."""
+
+    model_config = ConfigDict(title="CompactionResponse", extra="forbid")
+
+    num_messages_before: int
+    num_messages_after: int
+    summary: str
+
+
+def to_conversation(found: Conversation, in_sight: list[str] | None = None) -> ConversationShape:
+    """Return a conversation in the API's shape."""
+    settings = found.settings
+    return ConversationShape(
+        id=found.id,
+        agent_id=found.agent_id,
+        summary=found.summary,
+        description=found.description,
+        archived=found.archived_at is not None,
+        archived_at=found.archived_at,
+        model=model_handle(found.model) if found.model else None,
+        model_settings=_model_settings(found),
+        context_window_limit=settings.get("context_window"),
+        in_context_message_ids=in_sight,
+        last_message_at=found.last_message_at,
+        created_at=found.created_at,
+        updated_at=found.updated_at,
+        created_by_id=found.created_by,
+        last_updated_by_id=found.created_by,
+    )
+
+
+def _model_settings(found: Conversation) -> dict[str, Any] | None:
+    settings = found.settings
+    known = {
+        "temperature": settings.get("temperature"),
+        "max_output_tokens": settings.get("max_tokens"),
+    }
+    given = {key: value for key, value in known.items() if value is not None}
+    if "reasoning_effort" in settings:
+        given["reasoning"] = {"reasoning_effort": settings["reasoning_effort"]}
+    if not given:
+        return None
+    return {"provider_type": provider_type(model_handle(found.model or "openai/any")), **given}
+
+
+def changes_of(asked: ConversationIn | ConversationChange, old: dict[str, Any]) -> dict[str, Any]:
+    """Return what *asked* names as changes of a conversation whose settings are *old*."""
+    named = asked.model_fields_set
+    plain = ("summary", "description", "last_message_at", "hidden")
+    changes = {field: getattr(asked, field) for field in plain if field in named}
+    if "model" in named:
+        changes["model"] = model_name(asked.model)
+    if isinstance(asked, ConversationChange) and asked.archived is not None:
+        changes["archived"] = asked.archived
+    settings = dict(old)
+    if "model_settings" in named:
+        given = asked.model_settings or ModelSettingsIn()
+        effort = given.reasoning.reasoning_effort if given.reasoning else None
+        settings |= {
+            "temperature": given.temperature,
+            "max_tokens": given.max_output_tokens,
+            "reasoning_effort": effort,
+        }
+    if "context_window_limit" in named:
+        settings["context_window"] = asked.context_window_limit
+    if settings != old:
+        changes["settings"] = {key: value for key, value in settings.items() if value is not None}
+    return changes

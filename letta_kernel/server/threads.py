@@ -1,0 +1,78 @@
+"""Threads of agents over HTTP: which one a path means, and a page of its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from letta_kernel.errors import NotFoundError
+from letta_kernel.messages import Message
+from letta_kernel.server.errors import FieldError
+from letta_kernel.server.paging import Cursor
+from letta_kernel.server.shapes.messages import View, to_messages
+from letta_kernel.service import AgentService
+
+DEFAULT = "default"
+"""What stands for an agent's own thread where a conversation's id is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A thread: the agent's id, and the conversation's or None for the agent's own."""
+
+    agent_id: str
+    conversation: str | None = None
+
+
+def place_of(service: AgentService, conversation_id: str, agent_id: str | None = None) -> Place:
+    """Return the thread that a path means.
+
+    Parameters
+    ----------
+    conversation_id : a conversation's id, an agent's (its own thread), or ``default`` with *agent_id*.
+    """
+    if conversation_id == DEFAULT:
+        if agent_id is None:
+            raise FieldError("agent_id", "Say whose default conversation: agent_id.", where="query")
+        return Place(service.agent(agent_id).id)
+    if conversation_id.startswith("agent-"):
+        return Place(service.agent(conversation_id).id)
+    found = service.conversation(conversation_id)
+    if agent_id is not None and service.agent(agent_id).id != found.agent_id:
+        raise NotFoundError(f"The agent has no conversation {conversation_id!r}.")
+    return Place(found.agent_id, found.id)
+
+
+def history(service: AgentService, place: Place, cursor: Cursor, view: View) -> list[object]:
+    """Return a page of a thread's messages in the API's shapes, in the order asked for.
+
+    A page counts messages of ours, each of which may be several of the API's.
+    """
+    found = _page(service, place, cursor)
+    pending = {call.id for call in service.pending(place.agent_id, place.conversation)}
+    waiting = {
+        call.id: message.id
+        for message in found
+        for call in message.tool_calls
+        if call.id in pending
+    }
+    shapes = to_messages(found, view, waiting=waiting)
+    return shapes[::-1] if cursor.newest_first else shapes
+
+
+def _page(service: AgentService, place: Place, cursor: Cursor) -> list[Message]:
+    """Return the messages of a page, oldest first."""
+    older, newer = cursor.after, cursor.before
+    if not cursor.newest_first:
+        older, newer = newer, older
+    nearest = cursor.before is not None and cursor.after is None  # what is next to the cursor
+    newest_first = cursor.newest_first != nearest
+
+    found = service.page(
+        place.agent_id,
+        place.conversation,
+        before=older,
+        after=newer,
+        limit=cursor.limit,
+        newest_first=newest_first,
+    )
+    return found[::-1] if newest_first else found

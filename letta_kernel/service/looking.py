@@ -1,0 +1,105 @@
+"""Looking back at what agents said, did and cost, and at what they would see now."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from letta_kernel.agent.context import ContextPart, ContextReport, compile_blocks
+from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.messages import Message
+from letta_kernel.records import Run, Step
+from letta_kernel.service.conversations import Conversations
+from letta_kernel.service.loading import Loading
+from letta_kernel.store import messages, runs
+from letta_kernel.store.database import Tx
+from letta_kernel.store.runs import Cost
+
+
+class Looking(Conversations, Loading):
+    """The part of the service that tells about runs."""
+
+    def model_of(self, ref: str) -> str:
+        """Return the name of the model that would answer now."""
+        return self._model_name(self.agent(ref).model)
+
+    def history(
+        self,
+        ref: str,
+        limit: int = 50,
+        before: int | None = None,
+        conversation: str | None = None,
+    ) -> list[Message]:
+        """Return the newest *limit* messages of a thread (before seq *before*), oldest first."""
+
+        def work(tx: Tx) -> list[Message]:
+            state = self._thread(tx, ref, conversation)
+            return messages.page(tx, state.id, before=before, limit=limit, thread=state.thread)
+
+        return self.do(work)[::-1]
+
+    def page(self, ref: str, conversation: str | None = None, **wanted: Any) -> list[Message]:
+        """Return part of a thread's history; *wanted* is as `store.messages.page` takes it."""
+
+        def work(tx: Tx) -> list[Message]:
+            state = self._thread(tx, ref, conversation)
+            return messages.page(tx, state.id, thread=state.thread, **wanted)
+
+        return self.do(work)
+
+    def runs(self, ref: str, limit: int = 50) -> list[Run]:
+        """Return the newest runs, newest first."""
+        return self.do(lambda tx: runs.page(tx, self._agent(tx, ref).id, limit=limit))
+
+    def cost(
+        self, ref: str | None = None, *, notebook: str | None = None, since: datetime | None = None
+    ) -> Cost:
+        """Return what runs took: of one agent or all, in one notebook or all, since a moment or ever."""
+        agent_id = self.agent(ref).id if ref else None
+        return self.do(lambda tx: runs.cost(tx, agent_id, notebook, since))
+
+    def steps(self, run_id: str) -> list[Step]:
+        """Return the steps of a run in order."""
+        return self.do(lambda tx: runs.steps_of(tx, run_id))
+
+    def system_prompt(self, ref: str, conversation: str | None = None) -> str:
+        """Return the system prompt a run would begin with now."""
+        state = self.do(lambda tx: self._thread(tx, ref, conversation))
+        settings = AgentSettings.model_validate(state.settings)
+        chat = self._open_model(state, settings)
+        return self._prompt(state, self.do(lambda tx: self._read(tx, state, settings, chat)))
+
+    def context(self, ref: str, conversation: str | None = None) -> ContextReport:
+        """Return what the model would see now, part by part, with the tokens each part takes."""
+        state = self.do(lambda tx: self._thread(tx, ref, conversation))
+        settings = AgentSettings.model_validate(state.settings)
+        chat = self._open_model(state, settings)
+        loaded = self.do(lambda tx: self._read(tx, state, settings, chat))
+        window = loaded.window
+        prompt = self._prompt(state, loaded)
+        memory = compile_blocks(loaded.blocks)
+        schemas = json.dumps(
+            [
+                {"name": t.name, "description": t.description, "parameters": t.parameters}
+                for t in self._offered(state, loaded.tools).values()
+            ],
+            indent=1,
+            ensure_ascii=False,
+        )
+        texts = {
+            "instructions": prompt.replace(memory, "").strip(),
+            "memory blocks": memory,
+            "tools": schemas,
+            "summary": window.summary.content if window.summary else "",
+        }
+        parts = [
+            ContextPart(name, chat.count_tokens(text) if text else 0, text)
+            for name, text in texts.items()
+        ]
+        history = "\n".join(
+            f"{m.role}: {m.content}" + "".join(f" [{c.name}({c.arguments})]" for c in m.tool_calls)
+            for m in window.messages
+        )
+        parts.append(ContextPart("history", sum(map(window.size, window.messages)), history))
+        return ContextReport(chat.name, chat.context_window, parts)

@@ -1,0 +1,88 @@
+"""Agents as files through the official SDK."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import httpx
+import pytest
+from letta_client import APIStatusError, NotFoundError, UnprocessableEntityError
+from server_bench import Server
+
+from letta_kernel.records import Tool
+
+
+@pytest.fixture
+def ada(server: Server) -> str:
+    """The id of an agent that has said something and can add."""
+    service = server.service
+    state = service.create_agent(
+        "ada", human="Kim", settings={"environment": {"API_KEY": "s3cret"}}, tags=["maths"]
+    )
+    tool = service.save_tool(Tool(name="add", source="def add(): return 1", kind="source"))
+    service.attach_tool(state.id, tool.id)
+    server.scripted.say("Hello Kim")
+    list(service.send("ada", "Hi"))
+    return state.id
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_an_agent_goes_out_and_comes_back(server: Server, ada: str, legacy: bool) -> None:
+    client = server.client()
+    text = client.agents.export_file(ada, use_legacy_format=legacy)
+    data = json.loads(text)
+    assert ("core_memory" in data) is legacy
+    assert "s3cret" not in text
+    came = client.agents.import_file(
+        file=("ada.af", text.encode()),
+        name="eve",
+        model="google_ai/gemini-2.5-pro",
+        secrets=json.dumps({"API_KEY": "mine"}),
+    )
+    (eve_id,) = came.agent_ids
+    eve = server.service.agent(eve_id)
+    assert (eve.name, eve.model, eve.tags) == ("eve", "gemini/gemini-2.5-pro", ["maths"])
+    assert eve.settings["environment"] == {"API_KEY": "mine"}
+    assert [m.content for m in server.service.history(eve_id)] == ["Hi", "Hello Kim"]
+    assert [tool["name"] for tool in came.to_dict()["detached_tools"]] == ["add"]  # type: ignore[index,union-attr]
+    assert "add" not in [tool.name for tool in server.service.tools(eve_id)]
+    assert "Kim" in server.service.block(eve_id, "human").value
+
+
+def test_without_messages_and_of_a_conversation(server: Server, ada: str) -> None:
+    client = server.client()
+    bare = json.loads(client.agents.export_file(ada, scrub_messages=True))
+    assert [m["role"] for m in bare["agents"][0]["messages"]] == ["system"]
+    one = server.service.create_conversation(ada).id
+    server.scripted.say("There")
+    list(server.service.send(ada, "Here", conversation=one))
+    text = client.agents.export_file(ada, conversation_id=one)
+    came = client.agents.import_file(file=io.BytesIO(text.encode()), append_copy_suffix=True)
+    copy = server.service.agent(came.agent_ids[0])
+    assert copy.name == "ada_copy"
+    assert [m.content for m in server.service.history(copy.id)] == ["Here", "There"]
+    stripped = client.agents.import_file(file=io.BytesIO(text.encode()), strip_messages=True)
+    assert server.service.history(stripped.agent_ids[0]) == []
+
+
+def test_what_cannot_be_read_changes_nothing(server: Server, ada: str) -> None:
+    client = server.client()
+    with pytest.raises(NotFoundError):
+        client.agents.export_file("agent-x")
+    files: list[Any] = [b"", b"{}", b"[" * 100_000, b"\xff", json.dumps({"agents": [{}]}).encode()]
+    for data in files:
+        with pytest.raises(UnprocessableEntityError):
+            client.agents.import_file(file=("x.af", data))
+    good = client.agents.export_file(ada).encode()
+    with pytest.raises(UnprocessableEntityError):
+        client.agents.import_file(file=("x.af", good), secrets="[1]")
+    with pytest.raises(UnprocessableEntityError):
+        client.agents.import_file(file=("x.af", good), model="nothing")
+    with pytest.raises(APIStatusError) as error:
+        client.agents.import_file(file=("x.af", good), override_existing_tools=True)
+    assert error.value.status_code == 501
+    reply = httpx.post(f"{server.url}/v1/agents/import", headers=server.headers, json={})
+    assert reply.status_code == 422
+    assert len(server.service.agents()) == 1
