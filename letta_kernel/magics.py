@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
@@ -12,11 +13,15 @@ from letta_kernel import warm
 from letta_kernel.listeners import agent_opened, memory_shown
 
 if TYPE_CHECKING:
+    from letta_kernel.notebook.desk_comm import Desks
     from letta_kernel.notebook.session import Session
     from letta_kernel.records import AgentState
     from letta_kernel.service import AgentService
 
+DESK = "letta-kernel.desk"
+"""The comm target of panels; `letta_kernel.notebook.desk_comm` says what is said."""
 _SESSION = "letta_kernel.notebook.session"
+_DESKS = "letta_kernel.notebook.desk_comm"
 _HEAVY = ("wordllama", "litellm", "lancedb")  # the quickest first: the demo model waits for it
 _LINE = re.compile(r"(\s*)%agent(?=[\s?]|$)")
 _TRIPLE = re.compile(r"\"\"\"|'''")
@@ -29,6 +34,8 @@ class AgentMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._session: Session | None = None
+        self._desks: Desks | None = None
+        self._making = threading.Lock()  # desks open on threads of their own
         self._cells_without: set[str] = set()  # ids of cells that ran without a function
 
     @property
@@ -36,7 +43,9 @@ class AgentMagics(Magics):
         """This notebook's session, made on first use (interruptible)."""
         if self._session is None:
             session_module = warm.load(_SESSION)
-            self._session = session_module.Session(self.shell, self._cells_without)
+            with self._making:
+                if self._session is None:
+                    self._session = session_module.Session(self.shell, self._cells_without)
         return self._session
 
     @line_magic("agent")  # type: ignore[arg-type]
@@ -67,6 +76,7 @@ class AgentMagics(Magics):
         %agent compact                  summarise the older conversation now
         %agent runs                     the last runs: steps, time, tokens, cost
         %agent cost                     tokens and cost of runs, agent, notebook and project; budgets
+        %agent plot [tokens|memory|cost]  a picture of the last runs, or of memory over time
         %agent model [NAME]             which model answers; choose another
         %agent set KEY VALUE            change a setting
         %agent record FILE              write down what models answer; %agent replay FILE needs no model
@@ -125,6 +135,23 @@ class AgentMagics(Magics):
         """Show an agent's memory as a live panel in the cell that runs."""
         return self.session.show_memory(service, agent)
 
+    def desk_opened(self, comm: Any, _message: Any) -> None:
+        """Let a panel ask about agents (a comm target); the first one imports what answers."""
+        threading.Thread(
+            target=self._open_desk, args=(comm,), name="letta-desk", daemon=True
+        ).start()
+
+    def _open_desk(self, comm: Any) -> None:
+        module = warm.load(_DESKS)
+        session = self.session
+        with self._making:
+            self._desks = self._desks or module.Desks(session)
+        self._desks.add(comm)
+
+    def do(self, ticket: str) -> None:
+        """Do what a panel has asked for and the main thread has to do."""
+        self.session.floor.do(ticket)
+
     def complete(self, context: Any) -> dict[str, Any]:
         """Offer words for an ``%agent`` line (a completion matcher of IPython)."""
         before = context.text_until_cursor
@@ -152,6 +179,7 @@ def install(shell: Any) -> None:
     memory_shown.append(magics.show_memory)
     shell.events.register("post_run_cell", magics.after_cell)
     shell.input_transformers_cleanup.append(protect_lines)
+    _receive_desks(shell, magics)
     if shell.Completer is not None:
 
         @context_matcher(priority=100, identifier="letta_kernel.agent")
@@ -161,9 +189,24 @@ def install(shell: Any) -> None:
         shell.Completer.custom_matchers.append(agent_matcher)
 
 
+def _receive_desks(shell: Any, magics: AgentMagics) -> None:
+    """Let front ends open desks, and let them see that they can.
+
+    A comm that nobody has opened stands in the kernel's list of comms, which a front end can read without
+    the kernel logging an error where there are no desks.
+    """
+    manager = getattr(getattr(shell, "kernel", None), "comm_manager", None)
+    if manager is None:  # a terminal
+        return
+    manager.register_target(DESK, magics.desk_opened)
+    from comm import create_comm
+
+    manager.register_comm(create_comm(target_name=DESK, comm_id=f"{DESK}.sign", primary=False))
+
+
 def warm_up() -> None:
     """Begin importing, in the background, what a first message needs; returns at once."""
-    warm.start(_SESSION, *_HEAVY)
+    warm.start(_SESSION, _DESKS, *_HEAVY)
 
 
 def protect_lines(lines: list[str]) -> list[str]:

@@ -1,0 +1,86 @@
+"""Noticing that something in the project has changed, by whatever process, at little cost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from letta_kernel.service import AgentService
+from letta_kernel.store.database import Tx
+
+_FILES = ("letta.duckdb", "letta.duckdb.wal")
+# What a front end may show, and the rows that say whether it is still so: an agent's id (or none, if
+# it may be anybody's) and values that change with every write. Each is one pass over a small table.
+_QUERIES = {
+    "agents": ("SELECT id, updated_at, name FROM agents",),
+    "blocks": (
+        "SELECT a.agent_id, count(*), sum(b.version), max(b.updated_at)"
+        " FROM agent_blocks a JOIN blocks b ON b.id = a.block_id GROUP BY a.agent_id",
+    ),
+    "messages": ("SELECT agent_id, next_seq FROM leases",),
+    "runs": ("SELECT agent_id, fence, owner IS NULL, waiting FROM leases",),
+    "passages": ("SELECT agent_id, count(*), max(seq) FROM passages GROUP BY agent_id",),
+    "tools": (
+        "SELECT NULL, count(*), max(updated_at) FROM tools",
+        "SELECT agent_id, count(*), max(tool_id), min(tool_id) FROM agent_tools GROUP BY agent_id",
+    ),
+}
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+Digest = dict[tuple[str, str | None], tuple[Hashable, ...]]
+
+
+class Watch:
+    """Compares a project with what it was when one last looked."""
+
+    def __init__(self) -> None:
+        self._stamp: Stamp | None = None
+        self._digest: Digest = {}
+
+    def changed(self, service: AgentService) -> dict[str, Any] | None:
+        """Return ``what`` has changed and for which ``agents`` (None: it may be any); None if nothing has.
+
+        Looking costs two calls of the operating system while nobody writes, and a short transaction if
+        somebody has.
+        """
+        stamp = _stamp(service.home)
+        if stamp == self._stamp:
+            return None
+        # Of before the transaction: what is written meanwhile is seen the next time.
+        first, self._stamp = self._stamp is None, stamp
+        digest = service.do(_read) if stamp[0] is not None else {}
+        before, self._digest = self._digest, digest
+        if first:
+            return None
+        moved = [key for key in {**before, **digest} if before.get(key) != digest.get(key)]
+        if not moved:
+            return None
+        known = {agent_id for what, agent_id in {**before, **digest} if what == "agents"}
+        agents = {agent_id for _, agent_id in moved}
+        return {
+            "what": [what for what in _QUERIES if any(key[0] == what for key in moved)],
+            "agents": sorted(agents) if agents <= known else None,
+        }
+
+
+def _stamp(home: Path) -> Stamp:
+    found: list[tuple[int, int, int] | None] = []
+    for name in _FILES:
+        entry = None
+        with suppress(OSError):
+            status = os.stat(home / name)
+            entry = (status.st_mtime_ns, status.st_size, status.st_ino)
+        found.append(entry)
+    return tuple(found)
+
+
+def _read(tx: Tx) -> Digest:
+    return {
+        (what, row[0]): row[1:]
+        for what, queries in _QUERIES.items()
+        for query in queries
+        for row in tx.query(query)
+    }

@@ -1,0 +1,253 @@
+"""What a panel can ask a kernel over a comm, also while a cell runs, and what it is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kernel_desk import TARGET, DeskFailure, Panel
+from kernel_notebook import PLAIN, Notebook
+from scripted_server import ScriptedServer
+
+
+@pytest.fixture
+def panel(notebook: Notebook) -> Iterator[Panel]:
+    opened = Panel(notebook).open()
+    yield opened
+    opened.close()
+
+
+def test_a_desk_says_hello_with_what_it_can_be_asked(panel: Panel) -> None:
+    assert panel.hello["project"].startswith("project")
+    assert {"agents", "blocks", "talk", "approve"} <= set(panel.hello["methods"])
+    assert panel.hello["protocol"] == 1
+    assert panel.hello["asking"] == []
+
+
+def test_looking_makes_no_project(server: ScriptedServer, tmp_path: Path) -> None:
+    notebook = Notebook(tmp_path / ".letta", LETTA_MODEL="demo")
+    try:
+        panel = Panel(notebook).open()
+        assert panel.ask("agents") == []
+        assert panel.ask("cost", since="today")["runs"] == 0
+        assert panel.ask("models")[0]["name"] == "demo"
+        with pytest.raises(DeskFailure, match="NotFoundError: There is no agent 'ada'"):
+            panel.ask("blocks", agent="ada")
+        assert not (tmp_path / ".letta").exists()
+        assert panel.ask("agent.create", name="ada")["state"] == "idle"
+        panel.until(lambda: panel.of("changed"))
+        assert [agent["name"] for agent in panel.ask("agents")] == ["ada"]
+        panel.close()
+    finally:
+        notebook.close()
+
+
+def test_what_is_wrong_is_said_in_one_line(panel: Panel) -> None:
+    for method, params, said in (
+        (
+            "blok",
+            {},
+            "NotFoundError: This kernel cannot be asked for 'blok'. Did you mean 'blocks'?",
+        ),
+        ("blocks", {}, "InvalidInputError: blocks: agent: Field required."),
+        (
+            "blocks",
+            {"agent": 3},
+            "InvalidInputError: blocks: agent: Input should be a valid string.",
+        ),
+        ("agents", {"x": 1}, "InvalidInputError: agents: x: Extra inputs are not permitted."),
+    ):
+        with pytest.raises(DeskFailure) as failure:
+            panel.ask(method, **params)
+        assert str(failure.value) == said
+    panel.send({"type": "request", "id": None, "method": None, "params": "no"})
+    panel.post("comm_msg", data="no object")
+    assert isinstance(panel.ask("agents"), list)
+
+
+def test_a_busy_cell_does_not_hold_up_answers(notebook: Notebook, panel: Panel) -> None:
+    panel.ask("agent.create", name="busy")
+    request = notebook.send(
+        "import time\nuntil = time.time() + 60\nwhile time.time() < until: time.sleep(0.05)"
+    )
+    block = panel.ask("blocks", agent="busy")[1]
+    written = panel.ask(
+        "block.write", agent="busy", label="human", value="Kim", expected_version=block["version"]
+    )
+    assert written["value"] == "Kim"
+    with pytest.raises(DeskFailure, match="ConflictError"):
+        panel.ask("block.write", agent="busy", label="human", value="Lee", expected_version=1)
+    notebook.interrupt()
+    assert notebook.finish(request).ename == "KeyboardInterrupt"
+
+
+def test_a_run_in_a_cell_is_told_as_it_happens(
+    notebook: Notebook, panel: Panel, server: ScriptedServer
+) -> None:
+    panel.ask("agent.create", name="told")
+    server.say("One answer in several pieces, which come as few messages.")
+    assert notebook.run("%%agent told\nHello").status == "ok"
+    panel.until(lambda: panel.events("run_ended"))
+    told = [m for m in panel.of("event")]
+    assert [m["seq"] for m in told] == list(range(1, len(told) + 1))
+    assert {m["run_id"] for m in told} == {told[0]["event"]["run_id"]}
+    text = "".join(event["text"] for event in panel.events("text_delta"))
+    assert text == "One answer in several pieces, which come as few messages."
+
+
+SEATS = '''
+def seats(row: int) -> str:
+    """Count seats.
+
+    Args:
+        row: which row
+    """
+    return f"{row * 7} seats in {hall}"
+'''
+
+
+def test_talking_without_a_cell(notebook: Notebook, panel: Panel, server: ScriptedServer) -> None:
+    notebook.run("hall = 'the hall'\n%agent new host")
+    notebook.run(SEATS)
+    server.call("seats", {"row": 2})
+    server.say("Fourteen.")
+    assert panel.ask("talk", agent="host", text="How many {seats}?") is None
+    assert server.requests[-2]["messages"][-1]["content"].startswith("How many {seats}?")
+    returned = panel.until(lambda: panel.events("tool_returned"))[0]
+    assert returned["text"] == "14 seats in the hall"
+    roles = [m["role"] for m in panel.ask("messages", agent="host")]
+    assert roles == ["user", "assistant", "tool", "assistant"]
+    assert notebook.run("print(In[-2:])").stdout.count("do(") == 0  # not in the history
+
+
+def test_tools_are_tried_by_hand_where_the_variables_are(notebook: Notebook, panel: Panel) -> None:
+    notebook.run("hall = 'the yard'")
+    own = panel.ask("tools")
+    assert [(tool["name"], tool["place"]) for tool in own] == [("seats", "notebook")]
+    outcome = panel.ask("tool.run", agent="host", name="seats", arguments={"row": 1})
+    assert (outcome["status"], outcome["text"]) == ("ok", "7 seats in the yard")
+    outcome = panel.ask("tool.run", agent="host", name="seats", arguments={})
+    assert outcome["status"] == "error" and "row" in outcome["text"]
+    names = [tool["name"] for tool in panel.ask("tools", agent="host")]
+    assert "seats" in names and "core_memory_append" in names
+    panel.ask("tool.detach", agent="host", name="seats")
+    assert "seats" not in [tool["name"] for tool in panel.ask("tools", agent="host")]
+
+
+def test_work_that_was_not_done_says_so(panel: Panel) -> None:
+    panel.ask("agent.create", name="later")
+    ticket = panel.plain("talk", agent="later", text="Hi")
+    with pytest.raises(DeskFailure, match="This was not done"):
+        panel.ask("job", ticket=ticket["ticket"])
+
+
+APPROVED = '''
+from letta_kernel import tool
+
+@tool(requires_approval=True)
+def shout(word: str) -> str:
+    """Say a word loudly.
+
+    Args:
+        word: the word
+    """
+    return word.upper()
+'''
+
+
+def test_a_call_that_waits_in_a_busy_cell_is_answered_at_the_desk(
+    notebook: Notebook, panel: Panel, server: ScriptedServer
+) -> None:
+    notebook.run("%agent new asker\n" + APPROVED)
+    notebook.run(APPROVED)
+    server.call("shout", {"word": "tea"})
+    server.say("TEA it is.")
+    request = notebook.send("%%agent asker\nShout")
+    agent = panel.until(lambda: [a for m in panel.of("asking") for a in m["agents"]])[0]
+    [call] = panel.ask("pending", agent=agent)
+    with pytest.raises(DeskFailure, match="No call 'other' waits"):
+        panel.ask("approve", agent=agent, decisions=[{"call_id": "other", "approve": True}])
+    late = Panel(notebook).open()
+    assert late.hello["asking"] == [agent]
+    decision = {"call_id": call["id"], "approve": True, "arguments": {"word": "milk"}}
+    assert late.plain("approve", agent=agent, decisions=[decision]) is None
+    late.close()
+    ran = notebook.finish(request)
+    assert ran.status == "ok", ran.text
+    assert panel.until(lambda: panel.events("tool_returned"))[0]["text"] == "MILK"
+    assert panel.until(lambda: panel.of("asking")[-1:])[0]["agents"] == []
+
+
+def test_a_run_that_stopped_waiting_is_gone_on_with(
+    notebook: Notebook, panel: Panel, server: ScriptedServer
+) -> None:
+    server.call("shout", {"word": "tea"})
+    panel.ask("talk", agent="asker", text="Shout")  # does not hold the notebook up
+    [call] = panel.ask("pending", agent="asker")
+    [state] = [a["state"] for a in panel.ask("agents") if a["name"] == "asker"]
+    assert state == "waiting"
+    server.say("Then not.")
+    no = {"call_id": call["id"], "approve": False, "reason": "too loud"}
+    assert panel.ask("approve", agent="asker", decisions=[no]) is None
+    assert server.requests[-1]["messages"][-1]["role"] == "tool"
+    assert "too loud" in server.requests[-1]["messages"][-1]["content"]
+    assert panel.ask("pending", agent="asker") == []
+    with pytest.raises(DeskFailure, match="waits for no approval"):
+        panel.ask("approve", agent="asker", decisions=[no])
+
+
+def test_changes_by_other_processes_are_noticed(notebook: Notebook, panel: Panel) -> None:
+    agent = panel.ask("agent.create", name="watched")["id"]
+    panel.until(lambda: [m for m in panel.of("changed") if "agents" in m["what"]])
+    other = Notebook(notebook.home, LETTA_MODEL="demo")
+    try:
+        before = len(panel.heard)
+        other.run("%agent use watched\n%agent memory human 'Kim, from afar'")
+        changed = panel.until(lambda: [m for m in panel.of("changed") if m in panel.heard[before:]])
+        assert "blocks" in changed[0]["what"] and changed[0]["agents"] in ([agent], None)
+    finally:
+        other.close()
+    end = time.monotonic() + 3  # looking is no change: nothing more is said
+    panel.listen(1.0)
+    quiet = len(panel.of("changed"))
+    while time.monotonic() < end:
+        panel.listen(0.2)
+    assert len(panel.of("changed")) == quiet
+
+
+def test_a_desk_that_closes_is_forgotten(notebook: Notebook, panel: Panel) -> None:
+    count = "print(get_ipython()._letta_magics.session.floor.desks)"
+    before = int(notebook.run(count).stdout)
+    other = Panel(notebook).open()
+    assert int(notebook.run(count).stdout) == before + 1
+    other.close()
+    panel.until(lambda: int(notebook.run(count).stdout) == before)
+
+
+def test_a_desk_that_says_nothing_for_long_is_closed(notebook: Notebook, panel: Panel) -> None:
+    silent = Panel(notebook).open()
+    notebook.run("from letta_kernel.notebook import desk_comm\ndesk_comm.SILENCE = 2.0")
+    panel.until(lambda: (panel.send({"type": "ping"}), silent.listen(0.1), silent.closed)[-1])
+    assert not panel.closed
+    notebook.run("desk_comm.SILENCE = 200.0")
+
+
+def test_a_plain_kernel_has_a_desk_once_the_extension_is_loaded(tmp_path: Path) -> None:
+    notebook = Notebook(tmp_path / ".letta", PLAIN, LETTA_MODEL="demo")
+    try:
+        assert not signs(notebook)
+        notebook.run("%load_ext letta_kernel")
+        assert signs(notebook)
+        panel = Panel(notebook).open()
+        assert panel.ask("agents") == []
+        panel.close()
+    finally:
+        notebook.close()
+
+
+def signs(notebook: Notebook) -> list[str]:
+    """What a front end sees without opening a desk."""
+    reply = notebook.client.comm_info(TARGET, reply=True, timeout=30)
+    return list(reply["content"]["comms"])
