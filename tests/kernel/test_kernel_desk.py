@@ -90,7 +90,7 @@ def test_a_run_in_a_cell_is_told_as_it_happens(
     server.say("One answer in several pieces, which come as few messages.")
     assert notebook.run("%%agent told\nHello").status == "ok"
     panel.until(lambda: panel.events("run_ended"))
-    told = [m for m in panel.of("event")]
+    told = list(panel.of("event"))
     assert [m["seq"] for m in told] == list(range(1, len(told) + 1))
     assert {m["run_id"] for m in told} == {told[0]["event"]["run_id"]}
     text = "".join(event["text"] for event in panel.events("text_delta"))
@@ -129,9 +129,11 @@ def test_tools_are_tried_by_hand_where_the_variables_are(notebook: Notebook, pan
     outcome = panel.ask("tool.run", agent="host", name="seats", arguments={"row": 1})
     assert (outcome["status"], outcome["text"]) == ("ok", "7 seats in the yard")
     outcome = panel.ask("tool.run", agent="host", name="seats", arguments={})
-    assert outcome["status"] == "error" and "row" in outcome["text"]
+    assert outcome["status"] == "error"
+    assert "row" in outcome["text"]
     names = [tool["name"] for tool in panel.ask("tools", agent="host")]
-    assert "seats" in names and "core_memory_append" in names
+    assert "seats" in names
+    assert "core_memory_append" in names
     panel.ask("tool.detach", agent="host", name="seats")
     assert "seats" not in [tool["name"] for tool in panel.ask("tools", agent="host")]
 
@@ -206,7 +208,8 @@ def test_changes_by_other_processes_are_noticed(notebook: Notebook, panel: Panel
         before = len(panel.heard)
         other.run("%agent use watched\n%agent memory human 'Kim, from afar'")
         changed = panel.until(lambda: [m for m in panel.of("changed") if m in panel.heard[before:]])
-        assert "blocks" in changed[0]["what"] and changed[0]["agents"] in ([agent], None)
+        assert "blocks" in changed[0]["what"]
+        assert changed[0]["agents"] in ([agent], None)
     finally:
         other.close()
     end = time.monotonic() + 3  # looking is no change: nothing more is said
