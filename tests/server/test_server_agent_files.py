@@ -46,7 +46,7 @@ def test_an_agent_goes_out_and_comes_back(server: Server, ada: str, legacy: bool
     assert (eve.name, eve.model, eve.tags) == ("eve", "gemini/gemini-2.5-pro", ["maths"])
     assert eve.settings["environment"] == {"API_KEY": "mine"}
     assert [m.content for m in server.service.history(eve_id)] == ["Hi", "Hello Kim"]
-    assert [tool["name"] for tool in came.to_dict()["detached_tools"]] == ["add"]  # type: ignore[index,union-attr]
+    assert [tool["name"] for tool in came.to_dict()["detached_tools"]] == ["add"]
     assert "add" not in [tool.name for tool in server.service.tools(eve_id)]
     assert "Kim" in server.service.block(eve_id, "human").value
 

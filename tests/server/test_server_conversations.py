@@ -92,7 +92,7 @@ def test_messages_are_sent_streamed_and_listed(server: Server, ada: str) -> None
     newest = client.conversations.messages.list(one, limit=1)
     assert newest.items[0].message_type == "assistant_message"
     users = client.conversations.messages.list(one, include_return_message_types=["user_message"])
-    assert [m.content for m in users.items] == ["And now?", "Really?", "I like tea"]  # type: ignore[union-attr]
+    assert [m.content for m in users.items] == ["And now?", "Really?", "I like tea"]
     page = client.conversations.messages.list(one, before=listed[-1].id, order="asc", limit=1)
     assert page.items[-1].id == listed[-2].id
     assert client.conversations.messages.list("default", agent_id=ada).items == []
@@ -118,7 +118,7 @@ def test_a_fork_shares_and_goes_its_own_way(server: Server, ada: str) -> None:
     scripted.say("Three it is")
     list(client.conversations.messages.create(fork.id, input="Three"))
     again = client.conversations.fork(fork.id, hidden=True)
-    assert [m.content for m in client.conversations.messages.list(again.id, order="asc").items] == [  # type: ignore[union-attr]
+    assert [m.content for m in client.conversations.messages.list(again.id, order="asc").items] == [
         *("One", "One it is", "Three", "Three it is")
     ]
     assert [c.id for c in client.conversations.list(agent_id=ada)] == [fork.id]
@@ -203,7 +203,7 @@ def test_calls_that_wait_belong_to_their_conversation(server: Server, ada: str) 
         "approvals": [
             {
                 "type": "tool",
-                "tool_call_id": request.tool_call.tool_call_id,  # type: ignore[union-attr]
+                "tool_call_id": request.tool_call.tool_call_id,
                 "tool_return": "cat",
                 "status": "success",
             }
