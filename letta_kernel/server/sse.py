@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from typing import Any
 
@@ -64,3 +64,14 @@ async def _told(
             if said:
                 yield said
     yield DONE
+
+
+def finished(shapes: Iterable[BaseModel]) -> StreamingResponse:
+    """Return a stream of what is all there already."""
+
+    async def told() -> AsyncIterator[bytes]:
+        for shape in shapes:
+            yield event(shape)
+        yield DONE
+
+    return StreamingResponse(told(), media_type="text/event-stream", headers=HEADERS)

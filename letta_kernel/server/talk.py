@@ -174,16 +174,20 @@ def _read(
     read = []
     for number, item in enumerate(given):
         assert isinstance(item, MessageIn)
-        field = f"messages.{number}.content"
-        text = _text(item.content, field)
-        if not text.strip():
-            raise FieldError(field, "The message is empty.")
-        read.append(_message(item.role, text, item.name))
+        read.append(message_of(item, f"messages.{number}"))
     if read[-1].role == "assistant":
         raise FieldError(
             f"messages.{len(read) - 1}.role", "The last message is the user's or the system's."
         )
     return read[-1], read[:-1]
+
+
+def message_of(given: MessageIn, field: str) -> Message:
+    """Return a message that a client sent, as one of ours; *field* says where it stood."""
+    text = _text(given.content, f"{field}.content")
+    if not text.strip():
+        raise FieldError(f"{field}.content", "The message is empty.")
+    return _message(given.role, text, given.name)
 
 
 def _message(role: str, text: str, name: str | None = None) -> Message:

@@ -18,7 +18,9 @@ from letta_kernel.messages import (
     StreamReset,
     TextDelta,
     ToolCallDelta,
+    Usage,
 )
+from letta_kernel.records import Run
 from letta_kernel.server.shapes.messages import (
     AssistantMessage,
     CalledToolDelta,
@@ -151,3 +153,21 @@ def held(messages: Iterable[Message]) -> dict[str, str]:
         elif message.role == "tool":
             calls.pop(message.tool_call_id or "", None)
     return calls
+
+
+def stored(run: Run, messages: Iterable[Message], waiting: dict[str, str]) -> Iterator[Any]:
+    """Tell a run that has ended from what the history keeps of it."""
+    said = [message for message in messages if message.role not in ("user", "system")]
+    for number, shape in enumerate(to_messages(said, View(), waiting=waiting), start=1):
+        shape.seq_id = number
+        yield shape
+    if run.error and run.stop_reason in FAILED:
+        yield ErrorMessage(run_id=run.id, error_type=run.stop_reason, message=run.error)
+    yield StopReasonMessage(stop_reason=run.stop_reason or "error")
+    took = Usage(
+        prompt_tokens=run.prompt_tokens,
+        completion_tokens=run.completion_tokens,
+        cached_tokens=run.cached_tokens,
+        reasoning_tokens=run.reasoning_tokens,
+    )
+    yield usage_of(took, run.steps, run.id)

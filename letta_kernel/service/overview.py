@@ -14,7 +14,6 @@ from letta_kernel.service.turns import Turns
 from letta_kernel.store import agents, blocks, feedback, identities, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.feedback import Feedback
-from letta_kernel.store.messages import Thread
 
 
 @dataclass(slots=True)
@@ -227,7 +226,6 @@ class Overview(Turns):
         *,
         run_id: str | None = None,
         step_id: str | None = None,
-        thread: Thread | None = None,
         before: str | None = None,
         after: str | None = None,
         limit: int = 50,
@@ -249,10 +247,23 @@ class Overview(Turns):
                 limit=limit,
                 run_id=run_id,
                 step_id=step_id,
-                thread=thread,
                 newest_first=newest_first != backwards,
             )
             return (found[::-1] if backwards else found), _held(tx, found)
+
+        return self.do(work)
+
+    def held(self, found: Sequence[Message]) -> dict[str, str]:
+        """Return which calls in *found* were held for approval, and the message that made each."""
+        return self.do(lambda tx: _held(tx, found))
+
+    def put_messages(self, ref: str, new: Sequence[Message]) -> list[Message]:
+        """Put messages into an agent's history that nobody answers; it must not be running."""
+
+        def work(tx: Tx) -> list[Message]:
+            state = self._agent(tx, ref)
+            agents.check_idle(tx, state.id)
+            return messages.append(tx, state.id, new)
 
         return self.do(work)
 

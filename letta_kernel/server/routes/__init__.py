@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from letta_kernel.server import left_out
 from letta_kernel.server.routes import (
     agent_files,
+    agent_messages,
+    agents,
     archives,
     blocks,
     conversations,
@@ -18,7 +21,10 @@ from letta_kernel.server.routes import (
     identities,
     mcp_servers,
     messages_all,
+    models,
     passages,
+    runs,
+    steps,
     tags,
     tools,
 )
@@ -26,13 +32,19 @@ from letta_kernel.server.routes import (
 ROUTERS: list[APIRouter] = [
     health.router,
     agent_files.router,  # before the agents': its path of a fixed word
+    agents.router,
+    agent_messages.router,
     archives.router,
     blocks.router,
     conversations.router,
     identities.router,
     mcp_servers.router,
     messages_all.router,
+    models.router,
     passages.router,
+    runs.router,
+    steps.router,
     tags.router,
     tools.router,
+    left_out.router,  # last: what others serve is not left out
 ]

@@ -151,3 +151,17 @@ class StreamedRequest(MessageRequest):
     stream_tokens: bool = False
     include_pings: bool = True
     background: bool = False
+
+
+class CompactionIn(Asked):
+    """How a conversation that is too long is summarised."""
+
+    mode: (
+        Literal["all", "sliding_window", "self_compact_all", "self_compact_sliding_window"] | None
+    ) = None
+
+
+class CompactIn(Asked):
+    """How to summarise now; the agent's own settings say the rest."""
+
+    compaction_settings: CompactionIn | None = None

@@ -1,0 +1,68 @@
+"""What of Letta's API this server does not do: one table, from which its routes are made; each answers 501."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+
+from letta_kernel.server.errors import LeftOutError
+
+LEFT_OUT: dict[str, tuple[str, dict[str, str]]] = {
+    "access-tokens": (
+        "This server has one token, given when it is started.",
+        {"/client-side-access-tokens": "GET POST", "/client-side-access-tokens/{token}": "DELETE"},
+    ),
+    "environments": (
+        "Agents do not run on other machines from here.",
+        {
+            "/environments": "GET",
+            "/environments/{device_id}": "GET",
+            "/environments/{connection_id}/messages": "POST",
+        },
+    ),
+    "schedule": (
+        "Messages cannot be scheduled here: use a timer of the notebook, or your system's.",
+        {
+            "/agents/{agent_id}/schedule": "GET POST",
+            "/agents/{agent_id}/schedule/{scheduled_message_id}": "GET DELETE",
+        },
+    ),
+    "templates": (
+        "There are no templates here: export an agent and import it as often as you like.",
+        {
+            "/templates": "POST",
+            "/templates/{template_name}": "PATCH DELETE",
+            "/templates/{template_name}/rollback": "POST",
+            "/templates/{template_name}/save": "POST",
+            "/templates/{template_version}/agents": "POST",
+        },
+    ),
+}
+"""By subject: the sentence people get, and the paths with their methods."""
+
+router = APIRouter()
+
+
+def _add(subject: str, sentence: str, path: str, method: str) -> None:
+    def refuse() -> None:
+        raise LeftOutError(sentence)
+
+    endpoint: Callable[..., Any] = refuse
+    router.add_api_route(
+        path,
+        endpoint,
+        methods=[method],
+        tags=["left out"],
+        summary=f"Not offered: {subject}",
+        description=sentence,
+        operation_id=f"left_out_{method}_{path}".lower().replace("/", "_").replace("-", "_"),
+        status_code=501,
+    )
+
+
+for _subject, (_sentence, _paths) in LEFT_OUT.items():
+    for _path, _methods in _paths.items():
+        for _method in _methods.split():
+            _add(_subject, _sentence, _path, _method)

@@ -1,0 +1,135 @@
+"""Talking with an agent: messages sent, streamed, listed; runs cancelled."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import ConfigDict, Field
+
+from letta_kernel.server import sse, talk, threads
+from letta_kernel.server.deps import Live, Page, Service
+from letta_kernel.server.live import LiveRun
+from letta_kernel.server.routes.agents import agent_of
+from letta_kernel.server.shapes.asked import MessageRequest, StreamedRequest
+from letta_kernel.server.shapes.base import Asked
+from letta_kernel.server.shapes.messages import LettaMessage, LettaResponse, MessageType, View
+from letta_kernel.server.shapes.runs import RunShape, to_run
+from letta_kernel.server.threads import Place
+
+router = APIRouter(tags=["agents"])
+
+_WAIT = 5.0  # seconds that cancelling waits for a run to have ended
+
+
+class CancelIn(Asked):
+    """Which runs to end; all of the agent's if none are named."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
+    run_ids: list[str] | None = Field(None, max_length=1000)
+
+
+@router.get("/agents/{agent_id}/messages", operation_id="list_messages")
+def list_messages(
+    service: Service,
+    agent_id: str,
+    cursor: Page,
+    conversation_id: Annotated[
+        str | None, Query(description="One of the agent's conversations, not its own thread.")
+    ] = None,
+    include_return_message_types: Annotated[
+        list[MessageType] | None, Query(description="Only these; all if none are named.")
+    ] = None,
+    use_assistant_message: bool = True,
+    assistant_message_tool_name: str = "send_message",
+    assistant_message_tool_kwarg: str = "message",
+) -> list[LettaMessage]:
+    """List the messages of an agent; one of several parts comes as several, and counts once."""
+    place = Place(agent_of(service, agent_id))
+    if conversation_id is not None:
+        place = threads.place_of(service, conversation_id, place.agent_id)
+    view = View(
+        types=include_return_message_types,
+        speaking_tool=assistant_message_tool_name if use_assistant_message else None,
+        speaking_argument=assistant_message_tool_kwarg,
+    )
+    return threads.history(service, place, cursor, view)  # type: ignore[return-value]
+
+
+@router.post(
+    "/agents/{agent_id}/messages",
+    operation_id="create_message",
+    response_model=LettaResponse,
+    responses=sse.RESPONSES,
+)
+async def create_message(
+    service: Service, live: Live, agent_id: str, asked: StreamedRequest
+) -> LettaResponse | JSONResponse | StreamingResponse:
+    """Send messages, or words on calls that wait; answer with all the agent says and does."""
+    tokens = asked.streaming and asked.stream_tokens
+    run = await _begin(service, live, agent_id, asked, tokens, asked.background)
+    return talk.as_stream(run, asked) if asked.streaming else await talk.respond(run)
+
+
+@router.post(
+    "/agents/{agent_id}/messages/stream",
+    operation_id="create_message_stream",
+    response_class=StreamingResponse,
+    responses=sse.RESPONSES,
+)
+async def create_message_stream(
+    service: Service, live: Live, agent_id: str, asked: StreamedRequest
+) -> StreamingResponse:
+    """Do the same, answered as a stream: each step as it ends or, with stream_tokens, each piece."""
+    run = await _begin(service, live, agent_id, asked, asked.stream_tokens, asked.background)
+    return talk.as_stream(run, asked)
+
+
+@router.post("/agents/{agent_id}/messages/async", operation_id="create_message_async")
+async def create_message_async(
+    service: Service, live: Live, agent_id: str, asked: MessageRequest
+) -> RunShape:
+    """Send messages and return at once; the run can be followed, looked up or cancelled."""
+    run = await _begin(service, live, agent_id, asked, False, True)
+    return to_run(await anyio.to_thread.run_sync(service.run, run.id), background=True)
+
+
+@router.post("/agents/{agent_id}/messages/cancel", operation_id="cancel_messages")
+def cancel_messages(
+    service: Service, live: Live, agent_id: str, asked: CancelIn | None = None
+) -> dict[str, str]:
+    """End runs of an agent; per run: cancelled, or failed where that cannot be done from here."""
+    owner = agent_of(service, agent_id)
+    going = [run.id for run in service.find_runs(agent_ids=[owner], statuses=["running"])]
+    wanted = asked.run_ids if asked and asked.run_ids else going
+    return {
+        run_id: "cancelled" if run_id in going and _end(service, live, run_id) else "failed"
+        for run_id in wanted
+    }
+
+
+def _end(service: Service, live: Live, run_id: str) -> bool:
+    run = live.get(run_id)
+    if run is None:
+        return service.cancel(run_id)
+    run.cancel()
+    run.over.wait(_WAIT)  # so that the next message finds the agent free
+    return True
+
+
+async def _begin(
+    service: Service,
+    live: Live,
+    agent_id: str,
+    asked: MessageRequest,
+    tokens: bool,
+    background: bool,
+) -> LiveRun:
+    def begin() -> LiveRun:
+        owner = agent_of(service, agent_id)
+        return talk.begin(service, live, owner, asked, tokens=tokens, background=background)
+
+    return await anyio.to_thread.run_sync(begin)

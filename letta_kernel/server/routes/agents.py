@@ -1,0 +1,230 @@
+"""Agents: made, found, changed, deleted."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from letta_kernel.errors import ConflictError, NotFoundError
+from letta_kernel.messages import StopReason
+from letta_kernel.server.deps import Page, Service
+from letta_kernel.server.paging import Cursor, page
+from letta_kernel.server.shapes.agents import AgentShape, Include, to_agent
+from letta_kernel.server.shapes.agents_asked import REST, AgentCreate, AgentUpdate
+from letta_kernel.server.shapes.asked import CompactIn, MessageIn
+from letta_kernel.server.shapes.base import Asked, Shape
+from letta_kernel.server.shapes.blocks import from_create
+from letta_kernel.server.talk import message_of
+from letta_kernel.service import AgentService
+
+router = APIRouter(tags=["agents"])
+
+Includes = Annotated[
+    list[Include] | None, Query(description="Only these relations; all if none are named.")
+]
+
+
+class ResetIn(Asked):
+    """How the conversation is to begin anew."""
+
+    add_default_initial_messages: bool | None = None
+
+
+class Compacted(Shape):
+    """What became of a conversation that was summarised."""
+
+    summary: str
+    num_messages_before: int
+    num_messages_after: int
+
+
+class Deleted(Shape):
+    """It is gone."""
+
+    message: str = Field(examples=["The agent was deleted."])
+
+
+class ContextPartShape(Shape):
+    """A part of what the model sees."""
+
+    name: str
+    tokens: int
+    text: str
+
+
+class ContextOverview(Shape):
+    """What the model would see now."""
+
+    model: str
+    context_window_size_max: int
+    context_window_size_current: int
+    parts: list[ContextPartShape]
+
+
+@router.get("/agents", operation_id="list_agents")
+def list_agents(
+    service: Service,
+    cursor: Page,
+    name: str | None = None,
+    tags: Annotated[list[str] | None, Query()] = None,
+    match_all_tags: bool = False,
+    query_text: Annotated[str | None, Query(description="A part of the name.")] = None,
+    identity_id: str | None = None,
+    identifier_keys: Annotated[list[str] | None, Query()] = None,
+    last_stop_reason: StopReason | None = None,
+    created_by_id: str | None = None,
+    project_id: str | None = None,
+    template_id: str | None = None,
+    base_template_id: str | None = None,
+    include: Includes = None,
+    ascending: Annotated[bool | None, Query(description="The older word for order.")] = None,
+    order_by: Literal["created_at", "updated_at", "last_run_completion"] = "created_at",
+    sort_by: Annotated[str | None, Query(description="The older word for order_by.")] = None,
+) -> list[AgentShape]:
+    """Return agents that are all of what is asked for."""
+    if ascending is not None:
+        cursor = Cursor(cursor.before, cursor.after, cursor.limit, "asc" if ascending else "desc")
+    if template_id or base_template_id:
+        return []  # there are no templates here
+    found = service.find_agents(
+        name=name,
+        text=query_text,
+        tags=tags,
+        match="all" if match_all_tags else "any",
+        identity_id=identity_id,
+        identity_keys=identifier_keys,
+        last_stop_reason=last_stop_reason,
+        order_by="last_run_completion" if sort_by == "last_run_completion" else order_by,
+        newest_first=cursor.newest_first,
+    )
+    if created_by_id is not None:
+        found = [state for state in found if state.created_by == created_by_id]
+    return [to_agent(view, include) for view in service.view_agents(page(found, cursor))]
+
+
+@router.get("/agents/count", operation_id="count_agents")
+def count_agents(service: Service) -> int:
+    """Return how many agents there are."""
+    return len(service.agents())
+
+
+@router.post("/agents", operation_id="create_agent")
+def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
+    """Make an agent, with the memory tools and blocks every agent begins with unless told otherwise."""
+    kept: dict[str, Any] = {"agent_type": asked.agent_type}
+    style = asked.style()
+    fields = asked.common(kept)
+    name = asked.name if asked.name is not None else f"agent-{uuid.uuid4().hex[:8]}"
+    _check_free(service, name)
+    first = [message_of(m, f"initial_message_sequence.{n}") for n, m in _messages(asked)]
+    state = service.create_agent(
+        name,
+        style=style,
+        blocks=[from_create(block) for block in asked.memory_blocks or ()],
+        own_blocks=asked.memory_blocks is None and asked.block_ids is None,
+        core_tools=asked.include_base_tools,
+        tool_refs=[*(asked.tools or ()), *(asked.tool_ids or ())],
+        metadata={**(asked.metadata or {}), REST: kept},
+        **fields,
+    )
+    if first:
+        service.put_messages(state.id, first)
+    return to_agent(service.view_agent(state.id))
+
+
+def _messages(asked: AgentCreate) -> list[tuple[int, MessageIn]]:
+    return list(enumerate(asked.initial_message_sequence or ()))
+
+
+def _check_free(service: AgentService, name: str, own: str | None = None) -> None:
+    if any(state.name == name and state.id != own for state in service.find_agents(name=name)):
+        raise ConflictError(f"There is an agent {name!r} already: choose another name.")
+
+
+@router.get("/agents/{agent_id}", operation_id="retrieve_agent")
+def retrieve_agent(service: Service, agent_id: str, include: Includes = None) -> AgentShape:
+    """Return an agent and what it has."""
+    return to_agent(service.view_agent(agent_of(service, agent_id)), include)
+
+
+@router.patch("/agents/{agent_id}", operation_id="update_agent")
+def update_agent(service: Service, agent_id: str, asked: AgentUpdate) -> AgentShape:
+    """Change an agent; what is not given stays."""
+    state = service.agent(agent_of(service, agent_id))
+    kept = dict(state.metadata.get(REST) or {})
+    fields = asked.common(kept)
+    if asked.name is not None:
+        _check_free(service, asked.name, state.id)
+        fields["name"] = asked.name
+    if asked.tool_ids is not None:
+        fields["tool_refs"] = asked.tool_ids
+    rest = asked.metadata
+    if rest is None:
+        rest = {key: value for key, value in state.metadata.items() if key != REST}
+    fields["metadata"] = {**rest, REST: kept}
+    service.update_agent(state.id, **fields)
+    return to_agent(service.view_agent(state.id))
+
+
+@router.delete("/agents/{agent_id}", operation_id="delete_agent")
+def delete_agent(service: Service, agent_id: str) -> Deleted:
+    """Delete an agent with its conversation, archive and the blocks nobody else has."""
+    service.delete_agent(agent_of(service, agent_id))
+    return Deleted(message="The agent was deleted.")
+
+
+@router.post("/agents/{agent_id}/recompile", operation_id="recompile_agent")
+def recompile_agent(
+    service: Service,
+    agent_id: str,
+    dry_run: bool = False,
+    update_timestamp: bool = False,
+) -> str:
+    """Return the system prompt as the model sees it; it is always up to date here."""
+    return service.system_prompt(agent_of(service, agent_id))
+
+
+@router.patch("/agents/{agent_id}/reset-messages", operation_id="reset_messages")
+def reset_messages(service: Service, agent_id: str, asked: ResetIn | None = None) -> AgentShape:
+    """Forget the conversation; memory blocks, archive and tools stay."""
+    state = service.reset_agent(agent_of(service, agent_id))
+    return to_agent(service.view_agent(state.id))
+
+
+@router.post("/agents/{agent_id}/summarize", operation_id="summarize_agent")
+def summarize_agent(service: Service, agent_id: str, asked: CompactIn | None = None) -> Compacted:
+    """Summarise the older part of the conversation now."""
+    ref = agent_of(service, agent_id)
+    before = len(service.in_sight(ref))
+    summary = service.compact(ref)
+    after = len(service.in_sight(ref))
+    return Compacted(
+        summary=summary.content if summary else "",
+        num_messages_before=before,
+        num_messages_after=after,
+    )
+
+
+@router.get("/agents/{agent_id}/context", operation_id="retrieve_context")
+def retrieve_context(service: Service, agent_id: str) -> ContextOverview:
+    """Return what the model would see now, part by part, in tokens."""
+    report = service.context(agent_of(service, agent_id))
+    return ContextOverview(
+        model=report.model,
+        context_window_size_max=report.window,
+        context_window_size_current=sum(part.tokens for part in report.parts),
+        parts=[
+            ContextPartShape(name=part.name, tokens=part.tokens, text=part.text)
+            for part in report.parts
+        ],
+    )
+
+
+def agent_of(service: AgentService, agent_id: str) -> str:
+    """Return *agent_id* if there is such an agent: paths name agents by id, never by name."""
+    if not agent_id.startswith("agent-"):
+        raise NotFoundError(f"There is no agent {agent_id!r}.")
+    return service.agent(agent_id).id

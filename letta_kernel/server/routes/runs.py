@@ -1,0 +1,203 @@
+"""Runs: looked up, followed, what they took."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from letta_kernel.errors import ConflictError
+from letta_kernel.messages import StopReason
+from letta_kernel.records import Step
+from letta_kernel.server import sse, talk
+from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
+from letta_kernel.server.paging import Cursor
+from letta_kernel.server.shapes.messages import LettaMessage, View, to_messages
+from letta_kernel.server.shapes.runs import (
+    RunShape,
+    RunStatus,
+    RunUsage,
+    StepShape,
+    StreamIn,
+    to_run,
+    to_step,
+    to_usage,
+)
+from letta_kernel.server.telling import stored
+from letta_kernel.service import AgentService
+
+router = APIRouter(tags=["runs"])
+
+GOING: tuple[RunStatus, ...] = ("created", "running")
+
+
+@router.get("/runs", operation_id="list_runs")
+def list_runs(
+    service: Service,
+    live: Live,
+    cursor: Page,
+    agent_id: str | None = None,
+    agent_ids: Annotated[list[str] | None, Query()] = None,
+    statuses: Annotated[list[RunStatus] | None, Query()] = None,
+    active: Annotated[bool, Query(description="Only those that go on.")] = False,
+    background: bool | None = None,
+    stop_reason: StopReason | None = None,
+    conversation_id: str | None = None,
+    ascending: Annotated[bool | None, Query(description="The older word for order.")] = None,
+    order_by: Literal["created_at"] = "created_at",
+) -> list[RunShape]:
+    """Return runs that are all of what is asked for."""
+    newest_first = cursor.newest_first if ascending is None else not ascending
+    found = service.find_runs(
+        agent_ids=[*(agent_ids or ()), *([agent_id] if agent_id is not None else ())],
+        statuses=GOING if active else statuses or (),
+        stop_reason=stop_reason,
+        conversation_id=conversation_id,
+        before=cursor.before,
+        after=cursor.after,
+        limit=cursor.limit,
+        newest_first=newest_first,
+    )
+    shapes = [to_run(run, _background(live, run.id)) for run in found]
+    if background is None:
+        return shapes
+    return [shape for shape in shapes if bool(shape.background) == background]
+
+
+@router.get("/runs/{run_id}", operation_id="retrieve_run")
+def retrieve_run(service: Service, live: Live, run_id: str) -> RunShape:
+    """Return a run as it stands."""
+    return to_run(service.run(run_id), _background(live, run_id))
+
+
+@router.get("/runs/{run_id}/usage", operation_id="retrieve_run_usage")
+def retrieve_run_usage(service: Service, run_id: str) -> RunUsage:
+    """Return the tokens a run took; while it goes on, those of the steps that have ended."""
+    run = service.run(run_id)
+    if run.ended_at is None:
+        for step in service.steps(run_id):
+            run.prompt_tokens += step.prompt_tokens
+            run.completion_tokens += step.completion_tokens
+            run.cached_tokens += step.cached_tokens
+            run.reasoning_tokens += step.reasoning_tokens
+    return to_usage(run)
+
+
+@router.get("/runs/{run_id}/messages", operation_id="list_run_messages")
+def list_run_messages(service: Service, run_id: str, cursor: PageOldestFirst) -> list[LettaMessage]:
+    """Return the messages of a run, the one it began with among them."""
+    run = service.run(run_id)
+    return messages_page(service, cursor, agent_id=run.agent_id, run_id=run_id)
+
+
+def messages_page(service: AgentService, cursor: Cursor, **which: Any) -> list[Any]:
+    """Return a page of the messages of a run or step, in the API's shapes and the order asked for."""
+    found, held = service.find_messages(
+        before=cursor.before,
+        after=cursor.after,
+        limit=cursor.limit,
+        newest_first=cursor.newest_first,
+        **which,
+    )
+    in_order = found[::-1] if cursor.newest_first else found
+    shapes = to_messages(in_order, View(), waiting=held)
+    return shapes[::-1] if cursor.newest_first else shapes
+
+
+@router.get("/runs/{run_id}/steps", operation_id="list_run_steps")
+def list_run_steps(service: Service, run_id: str, cursor: PageOldestFirst) -> list[StepShape]:
+    """Return the steps of a run."""
+    service.run(run_id)
+    found = service.find_steps(
+        run_id=run_id,
+        before=cursor.before,
+        after=cursor.after,
+        limit=cursor.limit,
+        newest_first=cursor.newest_first,
+    )
+    return [to_step(step, thought) for step, thought in found]
+
+
+@router.get("/runs/{run_id}/trace", operation_id="retrieve_run_trace")
+def retrieve_run_trace(
+    service: Service, run_id: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
+) -> list[dict[str, Any]]:
+    """Return what took how long: a span for the run, each step and each tool call."""
+    run = service.run(run_id)
+    root = {
+        "span_id": run.id,
+        "parent_span_id": None,
+        "name": "agent_run",
+        "start_time": run.created_at.isoformat(),
+        "duration_ns": int((run.seconds or 0.0) * 1e9),
+        "attributes": {"agent_id": run.agent_id, "model": run.model, "status": run.status},
+    }
+    spans = [root, *(span for step in service.steps(run_id) for span in _spans(step))]
+    return spans[:limit]
+
+
+def _spans(step: Step) -> list[dict[str, Any]]:
+    start = step.created_at.isoformat()
+    spans: list[dict[str, Any]] = [
+        {
+            "span_id": step.id,
+            "parent_span_id": step.run_id,
+            "name": "agent_step",
+            "start_time": start,
+            "duration_ns": int((step.seconds or 0.0) * 1e9),
+            "attributes": {
+                "model": step.model,
+                "prompt_tokens": step.prompt_tokens,
+                "completion_tokens": step.completion_tokens,
+            },
+        }
+    ]
+    for number, call in enumerate(step.tool_stats):
+        spans.append(
+            {
+                "span_id": f"{step.id}-{number}",
+                "parent_span_id": step.id,
+                "name": "tool_execution",
+                "start_time": start,
+                "duration_ns": int((call.get("seconds") or 0.0) * 1e9),
+                "attributes": {"tool": call.get("name"), "status": call.get("status")},
+            }
+        )
+    return spans
+
+
+@router.post(
+    "/runs/{run_id}/stream",
+    operation_id="stream_run",
+    response_class=StreamingResponse,
+    responses=sse.RESPONSES,
+)
+def stream_run(
+    service: Service, live: Live, run_id: str, asked: StreamIn | None = None
+) -> StreamingResponse:
+    """Tell a run from a message on and, if it still goes on, to its end.
+
+    A run this server remembers is told just as it was the first time. One that ended long ago is told
+    from the history, step by step, whole.
+    """
+    asked = asked or StreamIn()
+    run = live.get(run_id)
+    if run is not None:
+        return sse.stream(
+            run, talk.teller_of(run), after=asked.starting_after, pings=asked.include_pings is True
+        )
+    record = service.run(run_id)
+    if record.status in GOING:
+        raise ConflictError(
+            "This run goes on in another process: look at its messages, or follow it there."
+        )
+    found, held = service.find_messages(
+        record.agent_id, run_id=run_id, limit=100_000, newest_first=False
+    )
+    return sse.finished(stored(record, found, held))
+
+
+def _background(live: Live, run_id: str) -> bool | None:
+    run = live.get(run_id)
+    return run.extra.get("background") if run is not None else None

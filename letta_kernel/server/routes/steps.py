@@ -1,0 +1,118 @@
+"""Steps: looked up, what they took, what somebody thinks of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from letta_kernel.server.deps import Page, PageOldestFirst, Service
+from letta_kernel.server.handles import model_name
+from letta_kernel.server.routes.runs import messages_page
+from letta_kernel.server.shapes.messages import LettaMessage
+from letta_kernel.server.shapes.runs import (
+    FeedbackIn,
+    Opinion,
+    ProviderTrace,
+    StepMetrics,
+    StepShape,
+    to_metrics,
+    to_step,
+)
+
+router = APIRouter(tags=["steps"])
+
+
+@router.get("/steps", operation_id="list_steps")
+def list_steps(
+    service: Service,
+    cursor: Page,
+    agent_id: str | None = None,
+    model: Annotated[str | None, Query(description="A handle, or the name after it.")] = None,
+    start_date: datetime | None = None,
+    end_date: datetime | None = None,
+    feedback: Opinion | None = None,
+    has_feedback: bool | None = None,
+    tags: Annotated[list[str] | None, Query()] = None,
+    trace_ids: Annotated[list[str] | None, Query()] = None,
+    project_id: str | None = None,
+    order_by: Literal["created_at"] = "created_at",
+) -> list[StepShape]:
+    """Return steps that are all of what is asked for."""
+    if trace_ids:
+        return []  # steps have no traces of that kind here
+    found = service.find_steps(
+        agent_id=agent_id,
+        model=model_name(model) if model and "/" in model else model,
+        start=start_date,
+        end=end_date,
+        opinion=feedback,
+        has_opinion=has_feedback,
+        tags=tags or (),
+        before=cursor.before,
+        after=cursor.after,
+        limit=cursor.limit,
+        newest_first=cursor.newest_first,
+    )
+    return [to_step(step, thought) for step, thought in found]
+
+
+@router.get("/steps/{step_id}", operation_id="retrieve_step")
+def retrieve_step(service: Service, step_id: str) -> StepShape:
+    """Return a step."""
+    return to_step(*service.step(step_id))
+
+
+@router.get("/steps/{step_id}/messages", operation_id="list_step_messages")
+def list_step_messages(
+    service: Service, step_id: str, cursor: PageOldestFirst
+) -> list[LettaMessage]:
+    """Return the messages of a step."""
+    step, _ = service.step(step_id)
+    return messages_page(service, cursor, agent_id=step.agent_id, step_id=step_id)
+
+
+@router.get("/steps/{step_id}/metrics", operation_id="retrieve_step_metrics")
+def retrieve_step_metrics(service: Service, step_id: str) -> StepMetrics:
+    """Return what a step took."""
+    return to_metrics(service.step(step_id)[0])
+
+
+@router.get("/steps/{step_id}/trace", operation_id="retrieve_step_trace")
+def retrieve_step_trace(service: Service, step_id: str) -> ProviderTrace:
+    """Return what is kept of a model call: the answer and what it took, not the prompt as it was sent."""
+    step, _ = service.step(step_id)
+    found, _held = service.find_messages(step.agent_id, step_id=step_id, newest_first=False)
+    said: dict[str, Any] = {}
+    for message in found:
+        if message.role == "assistant":
+            said = {
+                "role": "assistant",
+                "content": message.content,
+                "reasoning_content": message.reasoning or None,
+                "tool_calls": [call.model_dump() for call in message.tool_calls],
+            }
+    return ProviderTrace(
+        id=f"provider_trace-{step.id.removeprefix('step-')}",
+        step_id=step.id,
+        agent_id=step.agent_id,
+        run_id=step.run_id,
+        request_json={"model": step.model},
+        response_json={
+            "model": step.model,
+            "choices": [{"message": said}] if said else [],
+            "usage": {
+                "prompt_tokens": step.prompt_tokens,
+                "completion_tokens": step.completion_tokens,
+            },
+        },
+        latency_ms=int(step.seconds * 1000) if step.seconds is not None else None,
+        created_at=step.created_at,
+    )
+
+
+@router.patch("/steps/{step_id}/feedback", operation_id="rate_step")
+def rate_step(service: Service, step_id: str, asked: FeedbackIn) -> StepShape:
+    """Keep what somebody thinks of a step."""
+    return to_step(*service.rate_step(step_id, asked.feedback, asked.tags))

@@ -1,0 +1,220 @@
+"""What a client sends to make or change an agent, and what that means for us."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from letta_kernel.server.errors import FieldError, LeftOutError
+from letta_kernel.server.handles import embedding_name, model_name
+from letta_kernel.server.shapes.asked import CompactionIn, MessageIn
+from letta_kernel.server.shapes.base import Asked
+from letta_kernel.server.shapes.blocks import BlockCreate, Texts
+from letta_kernel.server.shapes.model_settings import ModelSettingsIn, settings_from
+from letta_kernel.server.shapes.tool_rules import ToolRuleIn, from_rule
+
+REST = "letta_rest"
+"""The key in an agent's metadata under which what only REST speaks of is kept."""
+
+HEARTBEATS = ("memgpt_agent", "memgpt_v2_agent")
+NATIVE = ("letta_v1_agent", "react_agent")
+AgentType = Literal[
+    "memgpt_agent",
+    "memgpt_v2_agent",
+    "letta_v1_agent",
+    "react_agent",
+    "workflow_agent",
+    "split_thread_agent",
+    "sleeptime_agent",
+    "voice_convo_agent",
+    "voice_sleeptime_agent",
+]
+_MODES = {
+    "all": "all",
+    "sliding_window": "sliding_window",
+    "self_compact_all": "self",
+    "self_compact_sliding_window": "self",
+}
+_NOT_DONE = {
+    "enable_sleeptime": "Memory managed by another agent in the background",
+    "message_buffer_autoclear": "Agents that forget each message",
+    "from_template": "Templates",
+    "template": "Templates",
+    "source_ids": "Sources given with the agent (attach folders to it instead)",
+    "folder_ids": "Folders given with the agent (attach them to it instead)",
+}
+
+Ids = Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=1000)]
+
+
+class LlmConfigIn(Asked):
+    """The older form of model and settings."""
+
+    model: str | None = None
+    handle: str | None = None
+    context_window: int | None = Field(None, ge=512)
+
+
+class EmbeddingConfigIn(Asked):
+    """The older form of the embedding model."""
+
+    embedding_model: str | None = None
+    handle: str | None = None
+
+
+class AgentFields(Asked):
+    """What can be given when an agent is made and changed later."""
+
+    name: str | None = None
+    description: str | None = None
+    system: str | None = Field(
+        None, description="The instructions; memory blocks are added to them."
+    )
+    model: str | None = Field(None, max_length=300, description="A handle: provider/model.")
+    model_settings: ModelSettingsIn | None = None
+    embedding: str | None = Field(None, max_length=300)
+    llm_config: LlmConfigIn | None = None
+    embedding_config: EmbeddingConfigIn | None = None
+    context_window_limit: int | None = Field(None, ge=512, le=100_000_000)
+    max_tokens: int | None = Field(None, ge=1, le=10_000_000)
+    parallel_tool_calls: bool | None = None
+    compaction_settings: CompactionIn | None = None
+    tags: Texts | None = None
+    metadata: dict[str, Any] | None = None
+    secrets: dict[str, str] | None = None
+    tool_exec_environment_variables: dict[str, str] | None = None
+    timezone: str | None = Field(None, max_length=100)
+    tool_ids: Ids | None = None
+    block_ids: Ids | None = None
+    identity_ids: Ids | None = None
+    folder_ids: Ids | None = None
+    source_ids: Ids | None = None
+    tool_rules: list[ToolRuleIn] | None = Field(None, max_length=1000)
+    enable_sleeptime: bool | None = None
+    message_buffer_autoclear: bool | None = None
+    hidden: bool | None = None
+
+    def common(self, kept: dict[str, Any]) -> dict[str, Any]:
+        """Return what is given, by the names `AgentService` has for it.
+
+        Parameters
+        ----------
+        kept : what is kept in the metadata under `REST`; it is added to.
+
+        Raises
+        ------
+        FieldError, LeftOutError
+            A value cannot be, or asks for what is not done here.
+        """
+        for field, what in _NOT_DONE.items():
+            if getattr(self, field, None):
+                raise LeftOutError(f"{what} ({field}) are not offered by this server.")
+        ours: dict[str, Any] = {}
+        if self.description is not None:
+            ours["description"] = self.description
+        if self.system is not None:
+            ours["instructions"] = self.system
+        if self.tags is not None:
+            ours["tags"] = self.tags
+        if self.tool_rules is not None:
+            ours["tool_rules"] = [from_rule(rule) for rule in self.tool_rules]
+        if (handle := self._model()) is not None:
+            ours["model"] = model_name(handle)
+        if (embedding := self._embedding()) is not None:
+            ours["embedding"] = embedding_name(embedding)
+        ours["settings"] = self._settings(kept)
+        for name in ("block_ids", "identity_ids"):
+            if getattr(self, name) is not None:
+                ours[name] = getattr(self, name)
+        if self.hidden is not None:
+            kept["hidden"] = self.hidden
+        return ours
+
+    def _model(self) -> str | None:
+        if self.model is not None or self.llm_config is None:
+            return self.model
+        return self.llm_config.handle or self.llm_config.model
+
+    def _embedding(self) -> str | None:
+        if self.embedding is not None or self.embedding_config is None:
+            return self.embedding
+        return self.embedding_config.handle
+
+    def _settings(self, kept: dict[str, Any]) -> dict[str, Any]:
+        ours: dict[str, Any] = {}
+        if self.model_settings is not None:
+            ours, shown = settings_from(self.model_settings)
+            kept["model_settings"] = {**kept.get("model_settings", {}), **shown}
+        if self.max_tokens is not None:
+            ours.setdefault("max_tokens", self.max_tokens)
+        if self.parallel_tool_calls is not None:
+            kept.setdefault("model_settings", {})["parallel_tool_calls"] = self.parallel_tool_calls
+        window = self.context_window_limit
+        if window is None and self.llm_config is not None:
+            window = self.llm_config.context_window
+        if window is not None:
+            ours["context_window"] = window
+        if self.timezone is not None:
+            ours["timezone"] = self.timezone
+        secrets = self.secrets if self.secrets is not None else self.tool_exec_environment_variables
+        if secrets is not None:
+            for name in secrets:
+                if not name.isidentifier():
+                    raise FieldError("secrets", f"{name[:100]!r} is no name of a variable.")
+            ours["environment"] = secrets
+        if self.compaction_settings is not None and self.compaction_settings.mode:
+            ours["compaction"] = _MODES[self.compaction_settings.mode]
+            kept["compaction_mode"] = self.compaction_settings.mode
+        return ours
+
+
+class AgentCreate(AgentFields):
+    """An agent to make; everything has a default."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "ada",
+                    "model": "openai/gpt-5-mini",
+                    "memory_blocks": [
+                        {"label": "human", "value": "The user is Grace."},
+                        {"label": "persona", "value": "I am a patient teacher."},
+                    ],
+                },
+                {},
+            ]
+        }
+    )
+
+    agent_type: AgentType = "letta_v1_agent"
+    memory_blocks: list[BlockCreate] | None = Field(
+        None, max_length=100, description="Without any, and no block_ids: persona and human."
+    )
+    tools: Ids | None = Field(None, description="Names of tools there are.")
+    include_base_tools: bool = True
+    include_base_tool_rules: bool | None = None
+    initial_message_sequence: list[MessageIn] | None = Field(None, max_length=1000)
+    from_template: str | None = None
+    template: bool = False
+
+    def style(self) -> Literal["native", "heartbeat"]:
+        """Return our style for the agent type."""
+        if self.agent_type in HEARTBEATS:
+            return "heartbeat"
+        if self.agent_type in NATIVE:
+            return "native"
+        raise FieldError(
+            "agent_type",
+            f"Agents of type {self.agent_type} are not offered: use letta_v1_agent, or memgpt_agent "
+            "for heartbeats.",
+        )
+
+
+class AgentUpdate(AgentFields):
+    """What to change of an agent; what is not given, or null, stays. Lists replace what there is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "grace", "tags": ["teacher"]}]}
+    )
