@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from letta_kernel import __version__
 from letta_kernel.server import errors
+from letta_kernel.server.feed import Feeds
 from letta_kernel.server.guard import Guard, Limits
 from letta_kernel.server.live import LiveRuns
 from letta_kernel.server.routes import ROUTERS
@@ -39,11 +40,13 @@ def create_app(
     limits : bounds on requests.
     """
     live = LiveRuns(service)
+    feeds = Feeds(service)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         live.close()
+        feeds.close()
 
     app = FastAPI(
         title="letta-kernel",
@@ -57,6 +60,9 @@ def create_app(
     )
     app.state.service = service
     app.state.live = live
+    app.state.feeds = feeds
+    app.state.token = token or None
+    app.state.origins = frozenset(origins)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=f"{prefix}/v1")

@@ -27,6 +27,7 @@ from letta_kernel.server.routes import (
     steps,
     tags,
     tools,
+    websocket,
 )
 
 ROUTERS: list[APIRouter] = [

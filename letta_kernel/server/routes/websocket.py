@@ -1,0 +1,346 @@
+"""Talking with an agent over one WebSocket: ``/v1/agents/{agent_id}/ws``, by id or name.
+
+Every message is one JSON object in a text frame with a ``type``.
+
+**The token** comes as ``Authorization: Bearer TOKEN``, as ``?token=TOKEN``, or as the first message,
+``{"type": "auth", "token": "TOKEN"}``, within ten seconds. A page may connect if it is of this server, or of an
+origin the server was told to allow.
+
+**The server begins** with::
+
+    {"type": "hello", "protocol": 1, "agent_id": "agent-…", "agent_name": "ada", "feed": "feed-…",
+     "seq": 17, "resumed": false, "running": ["run-…"], "pending": [{"id", "name", "arguments"}]}
+
+and goes on with what happens to the agent, whoever began it (this socket, REST, another client)::
+
+    {"type": "event", "seq": 18, "run_id": "run-…", "event": {"type": "text_delta", "text": "Hel"}}
+
+``event`` is one of `letta_kernel.messages`: run_started, step_started, reasoning_delta, text_delta,
+tool_call_delta, stream_reset, tool_started, tool_progress, tool_returned, memory_changed, approval_requested,
+notice, step_ended, run_ended. Pieces (``…_delta``) are provisional; ``step_ended`` carries the whole messages.
+
+**After a lost connection** connect with ``?feed=feed-…&after=18``, the last number that arrived: what follows
+comes, nothing twice. Numbers may have holes where pieces of steps that are over were forgotten; if more is
+missing, ``{"type": "gap", "after": 18, "until": 400}`` says so and the history has it
+(``GET /v1/agents/{agent_id}/messages``). ``resumed`` is false if the server was started anew meanwhile.
+Without ``after`` a socket begins with the run that goes on, or with what comes next.
+
+**The client says** one of these; ``id`` is its own, and comes back in the answer::
+
+    {"type": "send", "id": "1", "text": "Hello", "role": "user", "max_steps": 10, "model": null}
+    {"type": "approve", "id": "2", "decisions": [{"call_id": "…", "approve": true, "reason": "",
+                                                  "arguments": null}]}
+    {"type": "cancel", "id": "3", "run_id": "run-…"}        without run_id: whatever runs
+    {"type": "ping", "id": "4"}
+
+and is answered by ``{"type": "ack", "id": "1", "run_id": "run-…"}`` once it is committed, ``{"type": "pong",
+"id": "4"}``, or ``{"type": "error", "id": "1", "kind": "AgentBusyError", "message": "…"}``. A ``send`` or
+``approve`` whose ``id`` was answered before is not done again: after a lost connection it may be repeated.
+
+**Close codes**: 4401 no or a wrong token, 4404 no such agent, 1009 a message of more than 4,200,000 bytes,
+1008 too many messages that are none. A refusal before the connection is made is HTTP 403.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing, suppress
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import anyio.to_thread
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
+from letta_kernel.records import AgentState
+from letta_kernel.server.feed import Feed, Feeds, Gap
+from letta_kernel.server.guard import LOOPBACK, is_right
+from letta_kernel.server.live import LiveRuns
+from letta_kernel.service import AgentService, Decision
+
+router = APIRouter(tags=["websocket"])
+
+MAX_FRAME = 4_200_000
+"""Bytes of a message: a million characters in UTF-8, and room."""
+
+AUTH_SECONDS = 10.0
+_PROTOCOL = 1
+_PATIENCE = 20  # messages that are none, until the connection is closed
+_NO_TOKEN, _NO_AGENT, _TOO_MUCH, _NONSENSE = 4401, 4404, 1009, 1008
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    id: str | None = Field(default=None, max_length=200)
+
+
+class Send(_Asked):
+    """A message for the agent."""
+
+    type: Literal["send"]
+    text: str
+    role: Literal["user", "event"] = "user"
+    max_steps: int | None = Field(default=None, ge=1, le=1000)
+    model: str | None = Field(default=None, max_length=300)
+    conversation: str | None = Field(default=None, max_length=100)
+
+
+class Word(BaseModel):
+    """A person's word on one call."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    call_id: str
+    approve: bool
+    reason: str = ""
+    arguments: dict[str, Any] | None = None
+
+
+class Approve(_Asked):
+    """Words on the calls that wait; those not named count as denied."""
+
+    type: Literal["approve"]
+    decisions: list[Word]
+    conversation: str | None = Field(default=None, max_length=100)
+
+
+class Stop(_Asked):
+    """End a run."""
+
+    type: Literal["cancel"]
+    run_id: str | None = None
+
+
+class Ping(_Asked):
+    """Is anybody there?"""
+
+    type: Literal["ping"]
+
+
+_ASKED: TypeAdapter[Send | Approve | Stop | Ping] = TypeAdapter(
+    Annotated[Send | Approve | Stop | Ping, Field(discriminator="type")]
+)
+
+
+@router.websocket("/agents/{agent_id}/ws")
+async def agent_socket(websocket: WebSocket, agent_id: str) -> None:
+    """Follow an agent and talk with it; this module's text describes the protocol."""
+    if not await _let_in(websocket):
+        return
+    state = websocket.app.state
+    service: AgentService = state.service
+    try:
+        agent = await anyio.to_thread.run_sync(service.agent, agent_id)
+        pending = await anyio.to_thread.run_sync(service.pending, agent.id)
+    except LettaError as error:
+        code = _NO_AGENT if isinstance(error, NotFoundError) else 1011
+        await websocket.close(code, _reason(str(error)))
+        return
+    feeds: Feeds = state.feeds
+    feed = feeds.of(agent.id)
+    after, resumed = _place(websocket, feed)
+    socket = _Socket(websocket, agent, service, state.live, feed)
+    await socket.say(
+        type="hello",
+        protocol=_PROTOCOL,
+        agent_id=agent.id,
+        agent_name=agent.name,
+        feed=feed.id,
+        seq=after,
+        resumed=resumed,
+        running=sorted(feed.running),
+        pending=[call.model_dump() for call in pending],
+    )
+    await socket.serve(after)
+
+
+class _Socket:
+    """One connection: what the agent does goes out, what the client asks comes in."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        agent: AgentState,
+        service: AgentService,
+        live: LiveRuns,
+        feed: Feed,
+    ) -> None:
+        self._websocket, self._agent, self._service = websocket, agent, service
+        self._live, self._feed = live, feed
+        self._sending = asyncio.Lock()
+
+    async def say(self, **message: Any) -> None:
+        """Send one message."""
+        text = json.dumps(message, ensure_ascii=False)
+        async with self._sending:
+            await self._websocket.send_text(text.encode("utf-8", "replace").decode())
+
+    async def serve(self, after: int) -> None:
+        """Go on until either side closes."""
+        telling = asyncio.create_task(self._tell(after))
+        try:
+            await self._listen()
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # it is closed
+        finally:
+            telling.cancel()
+            with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
+                await telling
+
+    async def _tell(self, after: int) -> None:
+        async with aclosing(self._feed.follow(after)) as events:
+            async for one in events:
+                if isinstance(one, Gap):
+                    await self.say(type="gap", after=one.after, until=one.until)
+                    continue
+                event = one.event.model_dump(mode="json")
+                await self.say(type="event", seq=one.seq, run_id=one.run_id, event=event)
+
+    async def _listen(self) -> None:
+        nonsense = 0
+        while True:
+            raw = await _receive(self._websocket)
+            if raw is None:
+                return
+            try:
+                asked = _ASKED.validate_json(raw)
+            except ValidationError as error:
+                nonsense += 1
+                if nonsense > _PATIENCE:
+                    await self._websocket.close(_NONSENSE, "too many messages that are none")
+                    return
+                await self.say(type="error", id=_id_in(raw), kind="Invalid", message=_first(error))
+                continue
+            try:
+                await self._do(asked)
+            except LettaError as problem:
+                kind = type(problem).__name__
+                await self.say(type="error", id=asked.id, kind=kind, message=str(problem))
+
+    async def _do(self, asked: Send | Approve | Stop | Ping) -> None:
+        if isinstance(asked, Ping):
+            await self.say(type="pong", id=asked.id)
+        elif isinstance(asked, Stop):
+            await self._stop(asked)
+        else:
+            run_id = self._feed.answered(asked.id) if asked.id else None
+            if run_id is None:
+                run_id = await self._start(asked)
+                if asked.id:
+                    self._feed.answer(asked.id, run_id)
+            await self.say(type="ack", id=asked.id, run_id=run_id)
+
+    async def _start(self, asked: Send | Approve) -> str:
+        options: dict[str, Any] = {}
+        if asked.conversation is not None:
+            options["conversation"] = asked.conversation
+        if isinstance(asked, Send):
+            options.update(role=asked.role, max_steps=asked.max_steps, model=asked.model)
+            run = await self._live.start_async(self._agent.id, asked.text, **options)
+        else:
+            words = [Decision(w.call_id, w.approve, w.reason, w.arguments) for w in asked.decisions]
+            run = await self._live.start_async(self._agent.id, words, **options)
+        return run.id
+
+    async def _stop(self, asked: Stop) -> None:
+        runs = [asked.run_id] if asked.run_id else sorted(self._feed.running)
+        stopped = [run for run in runs if run in self._feed.running and self._service.cancel(run)]
+        if not stopped:
+            raise InvalidInputError("There is no run of this agent to end here.")
+        await self.say(type="ack", id=asked.id, run_id=stopped[0])
+
+
+def _may_come(websocket: WebSocket) -> bool:
+    """Whether the page that connects, if it is one, is of this server or of an origin that may."""
+    origin = websocket.headers.get("origin")
+    if origin is None or origin in websocket.app.state.origins:
+        return True
+    parts = urlsplit(origin)
+    here = websocket.headers.get("host", "")
+    return parts.netloc == here and (
+        websocket.app.state.token is not None or parts.hostname in LOOPBACK
+    )
+
+
+async def _let_in(websocket: WebSocket) -> bool:
+    """Accept the connection if it brings the token, now or with its first message."""
+    token: str | None = websocket.app.state.token
+    if not _may_come(websocket):
+        await websocket.close(_NO_TOKEN)
+        return False
+    given = _given(websocket)
+    if token is not None and given is not None and not is_right(given, token):
+        await websocket.close(_NO_TOKEN)
+        return False
+    await websocket.accept()
+    if token is None or given is not None:
+        return True
+    try:
+        raw = await asyncio.wait_for(_receive(websocket), AUTH_SECONDS)
+        first = json.loads(raw) if raw is not None and len(raw) < 10_000 else None
+    except (TimeoutError, ValueError, RecursionError):
+        first = None
+    except (WebSocketDisconnect, RuntimeError):
+        return False
+    if (
+        isinstance(first, dict)
+        and first.get("type") == "auth"
+        and is_right(str(first.get("token")), token)
+    ):
+        return True
+    with suppress(RuntimeError):
+        await websocket.close(_NO_TOKEN, "send the server's token first")
+    return False
+
+
+def _given(websocket: WebSocket) -> str | None:
+    kind, _, given = websocket.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return given.strip()
+    return websocket.query_params.get("token")
+
+
+async def _receive(websocket: WebSocket) -> str | None:
+    """Return the next text; None when the client has gone or said too much at once."""
+    message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        return None
+    text = message.get("text")
+    if text is None:
+        return "binary"  # which is no JSON, and answered as such
+    if len(text) > MAX_FRAME or len(text.encode("utf-8", "replace")) > MAX_FRAME:
+        await websocket.close(_TOO_MUCH, f"a message may have {MAX_FRAME:,} bytes")
+        return None
+    return str(text)
+
+
+def _place(websocket: WebSocket, feed: Feed) -> tuple[int, bool]:
+    """Return the number to go on after, and whether that is where the client left off."""
+    after = websocket.query_params.get("after", "")
+    named = websocket.query_params.get("feed")
+    if after.isascii() and after.isdigit() and len(after) < 18 and named in (None, feed.id):
+        number = int(after)
+        if number <= feed.last:
+            return number, True
+    return feed.now(), False
+
+
+def _id_in(raw: str) -> str | None:
+    with suppress(ValueError, RecursionError, AttributeError):
+        found = json.loads(raw).get("id")
+        return found[:200] if isinstance(found, str) else None
+    return None
+
+
+def _first(error: ValidationError) -> str:
+    found = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in found["loc"])
+    return f"{where}: {found['msg']}" if where else str(found["msg"])
+
+
+def _reason(text: str) -> str:
+    """Return what fits into a close frame."""
+    return text.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
