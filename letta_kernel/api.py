@@ -15,7 +15,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letta_kernel.display.live import bundle
 from letta_kernel.display.panels import memory_panel
@@ -32,8 +32,12 @@ from letta_kernel.service.base import project_folder
 from letta_kernel.tools.options import options_of
 from letta_kernel.tools.schema import schema_from_source
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _services: dict[Path, AgentService] = {}
 _MOST_EVENTS = 20  # that tools may post in a chain
+_RUNS_PLOTTED = 50
 
 
 def service_for(home: Path | str | None = None) -> AgentService:
@@ -174,6 +178,16 @@ class Agent:
         """What the model would see now."""
         return self.service.context(self.id)
 
+    def plot(self, what: str = "tokens", *, limit: int | None = None) -> Figure:
+        """Return a matplotlib figure, to be shown or changed.
+
+        Parameters
+        ----------
+        what : ``tokens`` of each step, ``memory`` (characters of each block over time) or ``cost``.
+        limit : how many of the last runs (50).
+        """
+        return figure_of(self.service, self.id, what, limit)
+
     def remember(self, text: str, tags: Sequence[str] = ()) -> list[Passage]:
         """Put *text* into archival memory."""
         return self.service.add_passage(self.id, text, tags)
@@ -285,6 +299,33 @@ class MemoryView:
             return
         if not any(show(self._agent.service, self._agent.state) for show in memory_shown):
             shell.display_pub.publish(self._repr_mimebundle_())
+
+
+def figure_of(service: AgentService, ref: str, what: str, limit: int | None = None) -> Figure:
+    """Return the plot *what* of an agent over its last *limit* runs; see `Agent.plot`.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such plot, nothing to show, or no matplotlib.
+    """
+    from letta_kernel.display import plots
+
+    if what not in plots.KINDS:
+        hint = nearest(what, list(plots.KINDS)) or f" There is: {', '.join(plots.KINDS)}."
+        raise InvalidInputError(f"There is no plot of {what!r}.{hint}")
+    if limit is not None and limit < 1:
+        raise InvalidInputError("A plot shows at least one run.")
+    state = service.agent(ref)
+    if what == "memory":
+        labels = [block.label for block in service.blocks(ref)]
+        return plots.memory_plot(
+            state.name, {label: service.block_versions(ref, label) for label in labels}
+        )
+    runs = service.runs(ref, limit or _RUNS_PLOTTED)[::-1]
+    if what == "cost":
+        return plots.cost_plot(state.name, runs)
+    return plots.tokens_plot(state.name, [service.steps(run.id) for run in runs])
 
 
 def _shell() -> Any:

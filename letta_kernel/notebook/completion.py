@@ -90,6 +90,8 @@ def _values(session: Session, kind: str) -> list[str]:
         return list(registry.COMMANDS)
     if kind == "switch":
         return ["on", "off"]
+    if kind == "plot":
+        return ["tokens", "memory", "cost"]
     if kind == "rule":
         return list(get_args(ToolRule.model_fields["type"].annotation))
     if kind == "style":

@@ -159,3 +159,18 @@ def test_the_help_of_the_magic_names_every_command() -> None:
     assert Session is not None  # its module brings the commands
     told = AgentMagics.line.__doc__ or ""
     assert [name for name in top_level() if name not in told] == []
+
+
+def test_plots_are_pictures_that_say_what_they_show(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    notebook.run("%agent new plotted")
+    assert "has made no step yet" in notebook.run("%agent plot").text
+    server.say("Hello.")
+    notebook.run("%%agent plotted\nHi!")
+    for code in ("%agent plot", "from letta_kernel import Agent\nAgent('plotted').plot()"):
+        ran = notebook.run(code)
+        assert set(ran.displays[-1]) == {"image/png", "text/plain"}
+        assert "Tokens of each step of plotted" in ran.text
+    assert "Memory of plotted" in notebook.run("%agent plot memory").text
+    assert "Did you mean 'tokens'?" in notebook.run("%agent plot token").text

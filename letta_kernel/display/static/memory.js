@@ -216,8 +216,9 @@ class BlockView {
     this.editor = { text, save: keep, version: block.version, base: null };
     this.compared = true;
     text.addEventListener("input", () => {
-      keep.disabled = length(text.value) > block.limit;
+      keep.disabled = !this.measure(length(text.value));
     });
+    keep.disabled = !this.measure(length(mine));
     text.addEventListener("keydown", (event) => this.key(event, keep));
     const left = el("div", "lkm-side", el("div", "lkm-title", `Now in memory (v${block.version})`), theirs);
     const right = el("div", "lkm-side", el("div", "lkm-title", "Yours (put together here what should stay)"), text);
