@@ -45,6 +45,7 @@ class Archive:
 
     def __init__(self, database: Database, home: Path | str, embedder: Embedder) -> None:
         self.database = database
+        self.embedder_name = embedder.name
         vectors = Vectors(embedder)
         self._index = Index(database, Path(home), vectors, "passages")
         self._engine = Engine(database, vectors, "passages", self._index)
@@ -265,6 +266,10 @@ class Archive:
                 self._engine.prepare(owner)
 
         self._index.also(work)
+
+    def progress(self, agent_id: str) -> tuple[int, int]:
+        """Return up to which passage the vector index has followed, and the newest one's number."""
+        return self._index.progress(agent_id)
 
     def follow(self, agent_id: str | None = None) -> None:
         """Let the vector index follow the store in the background; returns at once."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from letta_kernel.errors import LettaError
 from letta_kernel.memory import terms
 from letta_kernel.memory.vectors import Vectors
+from letta_kernel.models.embedding import default_name
 from letta_kernel.store import indexes, lines
-from letta_kernel.store.database import Database
+from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.indexes import Kind, OutboxEntry
 from letta_kernel.store.lines import Line
 from letta_kernel.store.vector_queries import IndexRow
@@ -76,6 +77,16 @@ class Index:
 
         if not self._stop.is_set():
             threading.Thread(target=attempt, name=f"prepare-{self.kind}", daemon=True).start()
+
+    def progress(self, owner: str) -> tuple[int, int]:
+        """Return up to which line an owner's lines are in the table, and the newest line's number."""
+        name = self.name()
+        return self.database.run(
+            lambda tx: (
+                indexes.mark(tx, name, owner, self.kind),
+                lines.newest(tx, self.kind, owner),
+            )
+        )
 
     def catch_up(
         self, patience: float = 60.0, least: int = 1, stop: threading.Event | None = None
@@ -147,7 +158,7 @@ class Index:
             self._compare(name)
             self._checked = name
         added = 0
-        behind = self.database.run(lambda tx: lines.behind(tx, self.kind, name))
+        behind = self.database.run(lambda tx: self._behind(tx, name))
         for agent_id, mark, newest in behind:
             if newest - mark < least:
                 continue
@@ -168,9 +179,12 @@ class Index:
         if name != self._checked and name != self._nameless:
             return True  # it might be another than the one we left
         behind, entries = self.database.run(
-            lambda tx: (lines.behind(tx, self.kind, name), indexes.outbox(tx, name, 1))
+            lambda tx: (self._behind(tx, name), indexes.outbox(tx, name, 1))
         )
         return bool(entries) or any(newest - mark >= least for _, mark, newest in behind)
+
+    def _behind(self, tx: Tx, name: str) -> list[tuple[str, int, int]]:
+        return lines.behind(tx, self.kind, name, self._vectors.embedder.name, default_name())
 
     def _begin(self) -> str:
         return self.table.create(self._vectors.embedder.dimension)

@@ -50,13 +50,18 @@ def embedder(name: str | None = None) -> Embedder:
         ``"openai/text-embedding-3-small"``, or ``"local/PATH"`` of a GGUF or ONNX file. None means
         LETTA_EMBEDDING, or else ``"wordllama"``. Nothing is loaded or requested before the first text.
     """
-    wanted = (name or os.environ.get("LETTA_EMBEDDING") or OFFLINE).strip()
+    wanted = (name or default_name()).strip()
     if not wanted:
         raise ModelError("unknown_model", "The name of the embedding model is empty.")
     with _lock:
         if wanted not in _instances:
             _instances[wanted] = _make(wanted)
         return _instances[wanted]
+
+
+def default_name() -> str:
+    """Return the name of the embedder of those who name none."""
+    return (os.environ.get("LETTA_EMBEDDING") or OFFLINE).strip()
 
 
 def _make(name: str) -> Embedder:

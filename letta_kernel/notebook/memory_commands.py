@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from letta_kernel.display import panels
 from letta_kernel.display.tables import Panel
 from letta_kernel.notebook.line import Argument, Arguments, Option
+from letta_kernel.notebook.quiet import say
 from letta_kernel.notebook.registry import AGENT, LIMIT, command
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 TAGS = Option("--tags", "list", "only those with one of these tags")
 QUERY = Argument("query", rest=True)
+_WORTH_SAYING = 100  # passages the index lacks; fewer it has before anybody could read of it
 
 
 @command("history", options=(LIMIT, AGENT), summary="the conversation so far")
@@ -37,6 +39,13 @@ def search(session: Session, given: Arguments) -> Panel:
 def archival(session: Session, given: Arguments) -> Panel:
     """List the newest passages."""
     agent = session.agent(given.option("agent"))
+    embedder, done, newest = session.service.indexed(agent.id)
+    if newest - done >= _WORTH_SAYING:
+        say(
+            session.shell,
+            f"Indexed for {embedder} up to passage {done:,} of {newest:,}, more in the background; "
+            "searches read the rest.",
+        )
     return panels.passages_table(session.service.passages(agent.id, given.option("limit") or 20))
 
 

@@ -160,7 +160,11 @@ class Agents(ServiceBase):
             self._give(tx, state.id, block_ids or (), tool_refs or (), identity_ids or ())
             return changed
 
-        return self.do(work)
+        changed = self.do(work)
+        if "embedding" in changes:
+            for memory in self._memory_of(changed):
+                memory.follow(changed.id)  # everything anew, in the background
+        return changed
 
     def reset_agent(self, ref: str) -> AgentState:
         """Forget what was said to an agent in every thread; its memory blocks, archive and tools stay."""

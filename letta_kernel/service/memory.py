@@ -182,6 +182,15 @@ class Memory(ServiceBase):
         attached = archives.of_agent(tx, agent_id)
         return [agent_id, *attached] if attached else agent_id
 
+    def indexed(self, ref: str) -> tuple[str, int, int]:
+        """Return the agent's embedder, how far its index has come, and how many passages there were.
+
+        Searches find what is not indexed yet too; after a change of the embedder everything is indexed anew.
+        """
+        state = self.agent(ref)
+        archive = self._memory_of(state)[0]
+        return archive.embedder_name, *archive.progress(state.id)
+
     def prepare(self, ref: str) -> None:
         """Load in the background what the agent's first search needs, as it is opened; returns at once."""
         state = self.agent(ref)

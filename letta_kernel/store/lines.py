@@ -58,13 +58,26 @@ def newest(tx: Tx, kind: Kind, agent_id: str) -> int:
     return int(row[0] or 0) if row else 0
 
 
-def behind(tx: Tx, kind: Kind, index_name: str) -> list[tuple[str, int, int]]:
-    """Return (agent id, mark, newest seq) of every agent with rows an index lacks."""
+def behind(
+    tx: Tx, kind: Kind, index_name: str, embedding: str, default: str
+) -> list[tuple[str, int, int]]:
+    """Return (owner, mark, newest seq) of all whose rows an index lacks that should have them.
+
+    Those of agents and archives that use another embedder are none of its business: they may not even be
+    sent to this one's provider. *default* is the embedder of those that name none.
+    """
     rows = tx.query(
-        f"SELECT t.agent_id, coalesce(m.seq, 0), t.newest FROM (SELECT agent_id, max(seq) AS newest"
+        "WITH mine AS (SELECT id FROM agents WHERE coalesce(embedding, $3) = $2"
+        " UNION SELECT id FROM archives WHERE coalesce(embedding, $3) = $2"
+        " UNION SELECT l.archive_id FROM agent_archives l JOIN agents a ON a.id = l.agent_id"
+        " WHERE coalesce(a.embedding, $3) = $2),"
+        " others AS (SELECT id FROM agents WHERE id NOT IN (SELECT id FROM mine)"
+        " UNION SELECT id FROM archives WHERE id NOT IN (SELECT id FROM mine))"
+        " SELECT t.agent_id, coalesce(m.seq, 0), t.newest FROM (SELECT agent_id, max(seq) AS newest"
         f" FROM {kind} GROUP BY agent_id) t LEFT JOIN index_marks m ON m.agent_id = t.agent_id"
-        " AND m.index_name = $1 WHERE t.newest > coalesce(m.seq, 0) ORDER BY t.agent_id",
-        (index_name,),
+        " AND m.index_name = $1 WHERE t.newest > coalesce(m.seq, 0)"
+        " AND t.agent_id NOT IN (SELECT id FROM others) ORDER BY t.agent_id",
+        (index_name, embedding, default),
     )
     return [(str(agent), int(mark), int(last)) for agent, mark, last in rows]
 

@@ -226,7 +226,8 @@ class Failing:
         return np.tile(np.float32([1, 0, 0, 0]), (len(texts), 1))
 
 
-def test_words_still_find_things_while_the_embedding_model_is_down(project):
+def test_words_still_find_things_while_the_embedding_model_is_down(project, monkeypatch):
+    monkeypatch.setenv("LETTA_EMBEDDING", Failing.name)
     archive = project.archive(Failing())
     keep(archive, "the boiler was repaired in May", "the roof leaks")
     assert contents(archive.search(ADA, "boiler"))[0] == "the boiler was repaired in May"
