@@ -149,6 +149,7 @@ class Sources(Toolbox):
         """
         known = self.tool(ref)
         _own(known, "changed")
+        fields = {name: value for name, value in fields.items() if value is not None}
         if source is None and schema is None and parameters is None:
             changed = _changed(known, fields)
         elif known.kind != "source":

@@ -130,8 +130,8 @@ class Toolbox(ServiceBase):
 
     def _find_tool(self, tx: Tx, name: str) -> Tool:
         found = tools.get(tx, name) or tools.find(tx, name)
-        if found is None and name in core.FUNCTIONS:
-            found = tools.save(tx, core.record(name))
+        if found is None and (core_name := name.removeprefix("tool-core-")) in core.FUNCTIONS:
+            found = tools.save(tx, core.record(core_name))
         if found is None:
             names = sorted({tool.name for tool in tools.list_all(tx)} | set(core.FUNCTIONS))
             raise NotFoundError(f"There is no tool {name!r}.{nearest(name, names)}")

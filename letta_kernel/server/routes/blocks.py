@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
 from letta_kernel.records import Block
-from letta_kernel.server.deps import PageOldestFirst, Service
+from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.errors import FieldError
-from letta_kernel.server.paging import page
+from letta_kernel.server.paging import Cursor, page
 from letta_kernel.server.shapes import blocks as shapes
+from letta_kernel.server.shapes.agents import AgentShape, Include, to_agent
 from letta_kernel.server.shapes.blocks import BlockCreate, BlockResponse, BlockUpdate, to_block
 from letta_kernel.service import AgentService
 
@@ -19,6 +21,9 @@ router = APIRouter(tags=["blocks"])
 Text = Annotated[str | None, Query(max_length=10_000)]
 Count = Annotated[int | None, Query(ge=0, le=2**31)]
 By = Literal["created_at"]
+Includes = Annotated[
+    list[Include] | None, Query(description="Only these relations; all if none are named.")
+]
 
 
 @router.get("/blocks", operation_id="list_blocks")
@@ -94,6 +99,18 @@ def delete_block(service: Service, block_id: str) -> None:
     service.remove_block(block_id)
 
 
+@router.get("/blocks/{block_id}/agents", operation_id="list_agents_for_block")
+def list_agents(
+    service: Service,
+    block_id: str,
+    cursor: Page,
+    include: Includes = None,
+    order_by: By | None = None,
+) -> list[AgentShape]:
+    """List the agents that have a memory block."""
+    return agents_page(service, service.agents_with_block(block_id), cursor, include)
+
+
 @router.patch("/blocks/{block_id}/identities/attach/{identity_id}", operation_id="attach_block_id")
 def attach_identity(service: Service, block_id: str, identity_id: str) -> BlockResponse:
     """Say that a block belongs to an identity."""
@@ -133,6 +150,36 @@ def update_of_agent(
 ) -> BlockResponse:
     """Change an agent's block of that label in what is given."""
     return to_block(_change(service, service.block(agent_id, block_label), asked))
+
+
+@router.patch(
+    "/agents/{agent_id}/core-memory/blocks/attach/{block_id}",
+    operation_id="attach_core_memory_block",
+)
+def attach(service: Service, agent_id: str, block_id: str) -> AgentShape:
+    """Let an agent have a block; it may be shared with others."""
+    service.attach_block(agent_id, block_id)
+    return to_agent(service.view_agent(agent_id))
+
+
+@router.patch(
+    "/agents/{agent_id}/core-memory/blocks/detach/{block_id}",
+    operation_id="detach_core_memory_block",
+)
+def detach(service: Service, agent_id: str, block_id: str) -> AgentShape:
+    """Take a block from an agent; the block stays."""
+    service.detach_block(agent_id, block_id)
+    return to_agent(service.view_agent(agent_id))
+
+
+def agents_page(
+    service: AgentService, agent_ids: Sequence[str], cursor: Cursor, include: Any
+) -> list[AgentShape]:
+    """Return the part of these agents, by their age, that *cursor* names."""
+    among = set(agent_ids)
+    found = [state for state in service.agents() if state.id in among]
+    wanted = page(found[::-1] if cursor.newest_first else found, cursor)
+    return [to_agent(view, include) for view in service.view_agents(wanted)]
 
 
 def _change(service: AgentService, block: Block, asked: BlockUpdate) -> Block:

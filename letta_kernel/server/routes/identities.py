@@ -9,6 +9,8 @@ from fastapi import APIRouter, Body, Query
 from letta_kernel.records import Identity
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.paging import page
+from letta_kernel.server.routes.blocks import Includes, agents_page
+from letta_kernel.server.shapes.agents import AgentShape
 from letta_kernel.server.shapes.blocks import BlockResponse, to_block
 from letta_kernel.server.shapes.identities import (
     IdentityCreate,
@@ -90,6 +92,14 @@ def upsert_properties(
 def delete_identity(service: Service, identity_id: str) -> None:
     """Delete an identity; its agents and blocks stay."""
     service.delete_identity(identity_id)
+
+
+@router.get("/identities/{identity_id}/agents", operation_id="list_agents_for_identity")
+def list_agents(
+    service: Service, identity_id: str, cursor: Page, include: Includes = None
+) -> list[AgentShape]:
+    """List the agents of an identity."""
+    return agents_page(service, service.identity_owns(identity_id, "agent"), cursor, include)
 
 
 @router.get("/identities/{identity_id}/blocks", operation_id="list_blocks_for_identity")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
+from pydantic import ConfigDict
 
 from letta_kernel.errors import ConflictError, LettaError, NotFoundError
 from letta_kernel.ids import new_id, now
@@ -12,6 +13,8 @@ from letta_kernel.records import Tool
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.paging import page
+from letta_kernel.server.shapes.agents import AgentShape, to_agent
+from letta_kernel.server.shapes.base import Asked
 from letta_kernel.server.shapes.messages import ToolReturnMessage
 from letta_kernel.server.shapes.tools import (
     TOOL_TYPES,
@@ -34,6 +37,14 @@ router = APIRouter(tags=["tools"])
 
 By = Literal["created_at"]
 Names = Annotated[list[str] | None, Query(max_length=1000)]
+
+
+class ApprovalIn(Asked):
+    """Whether a person must approve."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"requires_approval": True}]})
+
+    requires_approval: bool
 
 
 class Said:
@@ -193,6 +204,33 @@ def list_of_agent(
     """List the tools of an agent."""
     own = service.tools(agent_id)
     return [to_tool(one) for one in page(own[::-1] if cursor.newest_first else own, cursor)]
+
+
+@router.patch("/agents/{agent_id}/tools/attach/{tool_id}", operation_id="attach_tool_to_agent")
+def attach(service: Service, agent_id: str, tool_id: str) -> AgentShape:
+    """Give an agent a tool; it takes the place of one of the same name."""
+    service.attach_tool(agent_id, tool_id)
+    return to_agent(service.view_agent(agent_id))
+
+
+@router.patch("/agents/{agent_id}/tools/detach/{tool_id}", operation_id="detach_tool_from_agent")
+def detach(service: Service, agent_id: str, tool_id: str) -> AgentShape:
+    """Take a tool from an agent; the tool stays."""
+    service.detach_tool(agent_id, tool_id)
+    return to_agent(service.view_agent(agent_id))
+
+
+@router.patch("/agents/{agent_id}/tools/approval/{tool_name}", operation_id="modify_tool_approval")
+def approval(
+    service: Service,
+    agent_id: str,
+    tool_name: str,
+    asked: ApprovalIn,
+    requires_approval: Annotated[bool | None, Query(description="The body's word wins.")] = None,
+) -> AgentShape:
+    """Say whether a person must approve this agent's calls of a tool."""
+    service.require_approval(agent_id, tool_name, asked.requires_approval)
+    return to_agent(service.view_agent(agent_id))
 
 
 @router.post("/agents/{agent_id}/tools/{tool_name}/run", operation_id="run_tool_for_agent")

@@ -1,0 +1,103 @@
+"""MCP servers through the SDK, over a real one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from letta_client import APIStatusError, Letta, NotFoundError, UnprocessableEntityError
+from server_bench import Server
+
+PROGRAM = str(Path(__file__).parent.parent / "tools" / "mcp_server.py")
+STDIO: Any = {"mcp_server_type": "stdio", "command": sys.executable, "args": [PROGRAM]}
+
+
+@pytest.fixture
+def client(server: Server) -> Letta:
+    return server.client(timeout=120)
+
+
+def test_a_server_is_connected_used_changed_and_forgotten(server: Server, client: Letta) -> None:
+    made = client.mcp_servers.create(server_name="test", config=STDIO)
+    assert (made.server_name, made.mcp_server_type) == ("test", "stdio")
+    assert client.mcp_servers.retrieve(str(made.id)) == made
+    assert client.mcp_servers.list() == [made]
+
+    tools = client.mcp_servers.tools.list(str(made.id))
+    add = next(tool for tool in tools if (tool.name or "").endswith("add"))
+    assert add.tool_type == "external_mcp"
+    assert client.mcp_servers.tools.retrieve(add.id, mcp_server_id=str(made.id)) == add
+    ran = client.mcp_servers.tools.run(add.id, mcp_server_id=str(made.id), args={"a": 2, "b": 3})
+    assert (ran.status, ran.func_return) == ("success", "5")
+    ran = client.mcp_servers.tools.run(add.id, mcp_server_id=str(made.id), args={"a": "two"})
+    assert ran.status == "error"
+
+    agent = server.service.create_agent("ada")
+    client.agents.tools.attach(add.id, agent_id=agent.id)
+    ran = client.agents.tools.run(str(add.name), agent_id=agent.id, args={"a": 2, "b": 5})
+    assert (ran.status, ran.func_return) == ("success", "7")
+
+    told: Any = client.mcp_servers.refresh(str(made.id), agent_id=agent.id)
+    assert told["added"] == []
+    assert add.name in told["updated"]
+    changed = client.mcp_servers.update(
+        str(made.id), server_name="sums", config={**STDIO, "env": {"A": "b"}}
+    )
+    assert (changed.id, changed.server_name) == (made.id, "sums")
+    assert changed.env == {"A": "b"}  # type: ignore[union-attr]
+    assert client.mcp_servers.tools.list(str(made.id))[0].id in {tool.id for tool in tools}
+
+    client.mcp_servers.delete(str(made.id))
+    assert client.mcp_servers.list() == []
+    assert add.name not in [tool.name for tool in client.agents.tools.list(agent.id)]
+    for missing in (
+        lambda: client.mcp_servers.retrieve(str(made.id)),
+        lambda: client.mcp_servers.refresh(str(made.id)),
+        lambda: client.mcp_servers.delete(str(made.id)),
+        lambda: client.mcp_servers.tools.list(str(made.id)),
+        lambda: client.mcp_servers.tools.run("x", mcp_server_id=str(made.id)),
+    ):
+        with pytest.raises(NotFoundError):
+            missing()
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "told"),
+    [
+        ("bad name", STDIO, "name"),
+        ("x", {"mcp_server_type": "stdio", "command": "", "args": []}, "command"),
+        (
+            "x",
+            {"mcp_server_type": "stdio", "command": "no-such-program", "args": []},
+            "no-such-program",
+        ),
+        ("x", {"mcp_server_type": "streamable_http", "server_url": "ftp://x"}, "http"),
+        ("x", {**STDIO, "env": {"API_KEY": "secret"}}, "API_KEY"),
+        (
+            "x",
+            {
+                "mcp_server_type": "streamable_http",
+                "server_url": "http://h/",
+                "auth_token": "s3cret",
+            },
+            "environment variable",
+        ),
+    ],
+)
+def test_what_cannot_be_connected_is_not_kept(
+    client: Letta, name: str, config: Any, told: str
+) -> None:
+    with pytest.raises(UnprocessableEntityError, match=told):
+        client.mcp_servers.create(server_name=name, config=config)
+    assert client.mcp_servers.list() == []
+
+
+def test_sse_is_left_out(client: Letta) -> None:
+    with pytest.raises(APIStatusError) as caught:
+        client.mcp_servers.create(
+            server_name="old",
+            config={"mcp_server_type": "sse", "server_url": "http://127.0.0.1:1/"},
+        )
+    assert caught.value.status_code == 501
