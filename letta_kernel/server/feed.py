@@ -1,4 +1,4 @@
-"""What happens to an agent, numbered, for readers that come and go: all runs of this process, whoever began them.
+"""What happens to an agent, numbered, for readers that come and go: all runs of this process.
 
 A run never waits for a reader. Old pieces of answers are forgotten first, for the step's end says all of it
 again; a reader that was away for longer than the rest is kept is told of the gap.

@@ -48,4 +48,5 @@ ROUTERS: list[APIRouter] = [
     tags.router,
     tools.router,
     left_out.router,  # last: what others serve is not left out
+    websocket.router,
 ]
