@@ -1,6 +1,7 @@
 """Draws the figures of README from the benchmarks' own output.
 
 python benchmarks/step.py --json | python benchmarks/plot.py step notebooks/pictures/step.png
+python benchmarks/scale.py --json | python benchmarks/plot.py scale notebooks/pictures/scale.png
 """
 
 from __future__ import annotations
@@ -36,7 +37,31 @@ def step(report: dict[str, Any], path: str) -> None:
     figure.savefig(path, dpi=150, facecolor="white")
 
 
-FIGURES = {"step": step}
+def scale(report: dict[str, dict[str, float]], path: str) -> None:
+    """Lines of ms against the number of memories, for turns and searches."""
+    sizes = list(report)
+    lines = (
+        ("turn_ms", "a turn beside the model", "#2e7d32"),
+        ("archival_ms", "archival search", "#1565c0"),
+        ("recall_ms", "conversation search", "#ef6c00"),
+    )
+    figure, axis = plt.subplots(figsize=(7, 3.2), constrained_layout=True)
+    for key, label, colour in lines:
+        values = [report[size][key] for size in sizes]
+        axis.plot(range(len(sizes)), values, marker="o", label=label, color=colour)
+        axis.annotate(
+            f"{values[-1]:.0f}", (len(sizes) - 1, values[-1]), (6, -3), textcoords="offset points"
+        )
+    axis.set_xticks(range(len(sizes)), [f"{int(size):,}" for size in sizes])
+    axis.set_xlabel("messages, and as many passages")
+    axis.set_ylabel("ms, median")
+    axis.set_ylim(bottom=0)
+    axis.legend(frameon=False, fontsize=8, loc="upper left")
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150, facecolor="white")
+
+
+FIGURES = {"step": step, "scale": scale}
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """What a long life costs: turns, searches, opening and memory with thousands to millions of memories.
 
-    python benchmarks/scale.py [--sizes 0,1000,10000,100000] [--rounds N] [--json] [--plot FILE.svg]
+    python benchmarks/scale.py [--sizes 0,1000,10000,100000] [--rounds N] [--json] [--passages-alone]
 
-For each size a project is filled with so many messages and as many passages of one agent and indexed;
+For each size a project is filled with so many messages and as many passages of one agent and indexed
+(``--passages-alone``: with no messages; a million of both takes an hour and 10 GB);
 then a process of its own opens it, searches, and sends messages to an instant scripted model on loopback.
 The conversation was compacted: 20 messages are still in the context window. Figures are medians.
 """
@@ -21,7 +22,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parent.parent
 SIZES = "0,1000,10000,100000"
@@ -47,7 +47,7 @@ def sentences(seed: int) -> Iterator[str]:
         yield " ".join(dice.choices(words, often, k=dice.randint(8, 30)))
 
 
-def fill(home: Path, size: int) -> dict[str, float]:
+def fill(home: Path, size: int, alone: bool) -> dict[str, float]:
     """Make agent ``ada`` with *size* messages and *size* passages, indexed; return the seconds."""
     from letta_kernel.memory.archival import Archive
     from letta_kernel.memory.recall import Recall
@@ -81,21 +81,25 @@ def fill(home: Path, size: int) -> dict[str, float]:
                 for n in range(first, first + count)
             ]
         )
-        said = [
-            Message(
-                agent_id=agent.id,
-                role="assistant" if n % 2 else "user",
-                content=next(texts),
-                created_at=start + timedelta(minutes=n),
-            )
-            for n in range(first, first + count)
-        ]
+        said = (
+            []
+            if alone
+            else [
+                Message(
+                    agent_id=agent.id,
+                    role="assistant" if n % 2 else "user",
+                    content=next(texts),
+                    created_at=start + timedelta(minutes=n),
+                )
+                for n in range(first, first + count)
+            ]
+        )
         service.do(lambda tx, said=said: messages.append(tx, agent.id, said))
     written = time.perf_counter()
     archive.catch_up()
     recall.catch_up()
     indexed = time.perf_counter()
-    if size > IN_WINDOW:
+    if size > IN_WINDOW and not alone:
         service.do(
             lambda tx: tx.execute(
                 "UPDATE agents SET window_start = $2 WHERE id = $1", (agent.id, size - IN_WINDOW)
@@ -170,7 +174,7 @@ def in_process(arguments: list[str], environment: dict[str, str]) -> dict[str, f
     return figures
 
 
-def run(sizes: list[int], rounds: int) -> dict[str, dict[str, float]]:
+def run(sizes: list[int], rounds: int, alone: bool) -> dict[str, dict[str, float]]:
     server = subprocess.Popen(
         [sys.executable, str(ROOT / "tests" / "scripted_server.py"), "--port", "0"],
         stdout=subprocess.PIPE,
@@ -188,7 +192,10 @@ def run(sizes: list[int], rounds: int) -> dict[str, dict[str, float]]:
         }
         for size in sizes:
             with tempfile.TemporaryDirectory() as home:
-                figures = in_process(["--fill", home, str(size)], environment)
+                figures = in_process(
+                    ["--fill", home, str(size), *(["--passages-alone"] if alone else [])],
+                    environment,
+                )
                 figures |= in_process(["--measure", home, str(rounds)], environment)
                 figures["disk_mb"] = sum(f.stat().st_size for f in Path(home).rglob("*")) / 1e6
                 report[str(size)] = {name: round(value, 2) for name, value in figures.items()}
@@ -217,65 +224,24 @@ ROWS = (
 )
 
 
-def plot(report: dict[str, dict[str, float]], file: Path) -> None:
-    """Draw turns and searches against the number of memories as a small SVG without any library."""
-    lines = (("turn_ms", "turn", "#7c3aed"), ("archival_ms", "archival search", "#0d9488"))
-    lines += (("recall_ms", "conversation search", "#d97706"),)
-    sizes = list(report)
-    top = max(report[size][key] for size in sizes for key, _, _ in lines) * 1.15
-    width, height, left, bottom = 640, 320, 60, 40
-
-    def x(place: int) -> float:
-        return left + 20 + place * (width - left - 40) / max(1, len(sizes) - 1)
-
-    def y(value: float) -> float:
-        return height - bottom - value / top * (height - bottom - 20)
-
-    parts: list[Any] = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
-        ' font-family="sans-serif" font-size="12">',
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-    ]
-    for step in range(5):
-        value = top * step / 4
-        parts.append(
-            f'<line x1="{left}" x2="{width - 10}" y1="{y(value):.0f}" y2="{y(value):.0f}"'
-            f' stroke="#e5e7eb"/><text x="{left - 8}" y="{y(value) + 4:.0f}" text-anchor="end"'
-            f' fill="#374151">{value:.0f} ms</text>'
-        )
-    for place, size in enumerate(sizes):
-        parts.append(
-            f'<text x="{x(place):.0f}" y="{height - 16}" text-anchor="middle" fill="#374151">'
-            f"{int(size):,}</text>"
-        )
-    for number, (key, name, colour) in enumerate(lines):
-        points = " ".join(f"{x(p):.0f},{y(report[s][key]):.0f}" for p, s in enumerate(sizes))
-        parts.append(
-            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>'
-            f'<text x="{left + 14 + 170 * number}" y="16" fill="{colour}">{name}</text>'
-        )
-    parts.append("</svg>")
-    file.write_text("\n".join(parts), encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--sizes", default=SIZES, help="how many messages and passages, by commas")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--passages-alone", action="store_true", help="no messages")
     parser.add_argument("--fill", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.fill:
-        print(json.dumps(fill(Path(options.fill[0]), int(options.fill[1]))))
+        print(json.dumps(fill(Path(options.fill[0]), int(options.fill[1]), options.passages_alone)))
         return
     if options.measure:
         print(json.dumps(measure(Path(options.measure[0]), int(options.measure[1]))))
         return
-    report = run([int(size) for size in options.sizes.split(",")], options.rounds)
-    if options.plot:
-        plot(report, options.plot)
+    report = run(
+        [int(size) for size in options.sizes.split(",")], options.rounds, options.passages_alone
+    )
     if options.json:
         print(json.dumps(report))
         return
