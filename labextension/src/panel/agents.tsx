@@ -134,7 +134,9 @@ export function Chosen({ model, agent, onMenu }: IChosenProps): JSX.Element | nu
         >
           {agent.answers || trans.__('no model')}
         </button>
-        {agent.label && agent.label !== agent.answers && <span className="lk-Tag">{agent.label}</span>}
+        {agent.label && agent.label !== agent.answers && (
+          <span className="lk-Tag">{agent.label}</span>
+        )}
       </header>
       {SECTIONS.map(section => (
         <SectionView key={section} section={section} model={model}>

@@ -23,7 +23,11 @@ export function ArchiveSection({ agent }: { agent: AgentModel }): JSX.Element {
           />
           <Insert archive={archive} />
           {archive.tag && (
-            <button type="button" className="lk-Tag lk-Link" onClick={() => void archive.filter('')}>
+            <button
+              type="button"
+              className="lk-Tag lk-Link"
+              onClick={() => void archive.filter('')}
+            >
               {trans.__('only #%1', archive.tag)} ✕
             </button>
           )}

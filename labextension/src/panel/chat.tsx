@@ -1,4 +1,4 @@
-// Talking to an agent without a cell: what was said, the run as it happens, its questions, a box to write in.
+// Talking to an agent without a cell: what was said, the run as it happens, its questions.
 
 import { runIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
@@ -124,15 +124,31 @@ function RunDrawing({ exchange }: { exchange: IExchange }): JSX.Element {
       view.current?.update(exchange.transcript.snapshot());
     }
   });
-  return <div ref={host} className="lk-Bubble lk-mod-agent" />;
+  const begins = exchange.transcript?.state === 'running' && exchange.transcript.empty;
+  return (
+    <>
+      <div ref={host} className="lk-Bubble lk-mod-agent" />
+      {begins && <Hint>{trans.__('thinks…')}</Hint>}
+    </>
+  );
 }
 
 function Approval({ chat }: { chat: ChatModel }): JSX.Element {
   const { trans } = usePanel();
   const approveAll = () =>
     chat.waiting.forEach(call => void chat.decide({ call_id: call.id, approve: true }));
+  const node = React.useRef<HTMLDivElement>(null);
+  React.useLayoutEffect(() => {
+    const asked = node.current;
+    return () => {
+      // Whoever decided with the keyboard goes on in the box below.
+      if (asked?.contains(document.activeElement)) {
+        asked.parentElement?.querySelector<HTMLElement>('.lk-Box textarea')?.focus();
+      }
+    };
+  }, []);
   return (
-    <div className="lk-Approval" role="group" aria-label={trans.__('Waits for your approval')}>
+    <div ref={node} className="lk-Approval" role="group" aria-label={trans.__('Waits for your approval')}>
       <p role="alert">
         {trans._n('One call waits for you.', '%1 calls wait for you.', chat.waiting.length)}
       </p>

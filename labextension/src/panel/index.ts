@@ -29,7 +29,7 @@ const STATE_KEY = 'letta-kernel:agents-panel';
 const CATEGORY = 'Agents';
 const RANK = 600;
 
-/** Ids of the panel's commands; those about an agent take its id as `agent`, else the chosen one. */
+/** Ids of the panel's commands. Those about an agent take it as `agent`, else the chosen one. */
 export const COMMANDS = {
   open: 'letta-kernel:open-agents-panel',
   create: 'letta-kernel:new-agent',

@@ -1,12 +1,29 @@
 // An agent's memory blocks: how full each is, editing, history, undo and redo.
 
-import { addIcon, deleteIcon, editIcon, historyIcon, redoIcon, undoIcon } from '@jupyterlab/ui-components';
+import {
+  addIcon,
+  deleteIcon,
+  editIcon,
+  historyIcon,
+  redoIcon,
+  undoIcon
+} from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import type { AgentModel } from './model/panel';
 import type { MemoryModel } from './model/memory';
 import type { IBlock, IBlockVersion } from './model/records';
-import { Diff, Hint, IconButton, LongText, Moment, PartBody, TextButton, tokensWord, usePanel } from './ui';
+import {
+  Diff,
+  Hint,
+  IconButton,
+  LongText,
+  Moment,
+  PartBody,
+  TextButton,
+  tokensWord,
+  usePanel
+} from './ui';
 
 export function MemorySection({ agent }: { agent: AgentModel }): JSX.Element {
   const { trans } = usePanel();
@@ -43,6 +60,14 @@ function BlockView({ block, memory }: IBlockProps): JSX.Element {
   const { label } = block;
   const drafted = memory.drafts.has(label);
   const history = memory.histories.get(label);
+  const node = React.useRef<HTMLElement>(null);
+  const wasDrafted = React.useRef(drafted);
+  React.useEffect(() => {
+    if (wasDrafted.current && !drafted && document.activeElement === document.body) {
+      node.current?.querySelector<HTMLElement>('button')?.focus();
+    }
+    wasDrafted.current = drafted;
+  }, [drafted]);
   const remove = async () => {
     const sure = await actions.confirm(
       trans.__('Remove %1?', label),
@@ -54,11 +79,11 @@ function BlockView({ block, memory }: IBlockProps): JSX.Element {
     }
   };
   return (
-    <article className="lk-Card" aria-label={trans.__('Memory block %1', label)}>
+    <article ref={node} className="lk-Card" aria-label={trans.__('Memory block %1', label)}>
       <header className="lk-Row">
-        <h4 className="lk-Card-title" dir="auto" title={block.description}>
+        <h5 className="lk-Card-title" dir="auto" title={block.description}>
           {label}
-        </h4>
+        </h5>
         {block.read_only && <span className="lk-Tag">{trans.__('read only')}</span>}
         <span className="lk-Spring" />
         {!block.read_only && (

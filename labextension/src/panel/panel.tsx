@@ -1,4 +1,4 @@
-// The side panel: the agents of the project behind the notebook in front, or why there are none to show.
+// The side panel: the agents behind the notebook in front, or why there are none to show.
 
 import { addIcon, fileUploadIcon, ReactWidget, refreshIcon } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
@@ -138,7 +138,7 @@ function NotReady(): JSX.Element {
         return trans.__('This notebook runs plain Python. Agents come with one line at its top.');
       case 'old':
         return trans.__(
-          'The kernel has an older letta-kernel. Upgrade it there with pip, then restart the kernel.'
+          'The kernel has an older letta-kernel. Upgrade it there, then restart the kernel.'
         );
       default:
         return trans.__('The connection to the kernel is lost. Restart it from the Kernel menu.');

@@ -53,7 +53,7 @@ function ToolView({ tool, tools }: IToolProps): JSX.Element {
   return (
     <article className="lk-Card" aria-label={trans.__('Tool %1', tool.name)}>
       <header className="lk-Row">
-        <h4 className="lk-Card-title lk-Code">{tool.name}</h4>
+        <h5 className="lk-Card-title lk-Code">{tool.name}</h5>
         <span className="lk-Spring" />
         {tool.cell_id && (
           <IconButton

@@ -2,7 +2,10 @@ import { ChatModel } from '../../src/panel/model/chat';
 import { Transcript } from '../../src/panel/model/transcript';
 import { Desk, message, settle } from './desk';
 
-const STARTED = { type: 'run_started', agent_name: 'ada', model: 'demo', model_label: 'demo model' };
+const STARTED = {
+  ...{ type: 'run_started', agent_name: 'ada' },
+  ...{ model: 'demo', model_label: 'demo model' }
+};
 const CALL = { id: 'c1', name: 'pay', arguments: '{"euros": 4}' };
 
 function followed(...events: { type: string; [field: string]: unknown }[]) {

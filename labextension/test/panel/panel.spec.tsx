@@ -193,7 +193,7 @@ describe('AgentsPanel', () => {
       ...{ place: 'notebook', requires_approval: true, notebook: all, cell_id: all, calls: 2 },
       ...{ failures: 1, last_error: all, seconds: 1 }
     };
-    const counts = { prompt_tokens: 1, completion_tokens: 1, seconds: 1, cost: 1, created_at: WHEN };
+    const counts = { ...{ prompt_tokens: 1, completion_tokens: 1, seconds: 1, cost: 1 }, created_at: WHEN };
     const desk = new Desk({
       agents: () => [agent('ada', { name: all, description: all, answers: all, label: all })],
       blocks: () => [{ ...block(all, all), description: all, shared_with: [all] }],

@@ -1,4 +1,4 @@
-// Talking to an agent: what was said before, the runs as they happen, questions that wait for an answer.
+// Talking to an agent: what was said before, the runs as they happen, questions that wait.
 
 import type { IDeskEvent } from '../../bridge';
 import { messageOf, Part } from './part';

@@ -237,7 +237,7 @@ export class PanelModel extends Observable {
     this._loading = false;
   }
 
-  /** Look at the agent that was last chosen of those there are, or at the first that does something. */
+  /** Look at the agent last chosen of those there are, or at the first that does something. */
   private _choose(): void {
     const ids = this.agents.map(({ id }) => id);
     const id =

@@ -1,4 +1,4 @@
-// What every part of the panel's model is: something to watch, read from the kernel when it is looked at.
+// What every part of the panel's model is: something to watch, read when it is looked at.
 
 import { Signal, type ISignal } from '@lumino/signaling';
 
@@ -33,8 +33,8 @@ export function kindOf(error: unknown): string {
 }
 
 /**
- * Something the kernel knows of one agent. It is read when it is first shown, and again after it may
- * have changed, but never twice at a time and never while nobody looks.
+ * Something the kernel knows of one agent. It is read when it is first shown, and again after it
+ * may have changed, but never twice at a time and never while nobody looks.
  */
 export abstract class Part extends Observable {
   constructor(
@@ -71,7 +71,7 @@ export abstract class Part extends Observable {
   /** Read everything that is shown. */
   protected abstract read(): Promise<void>;
 
-  /** Do something for the person; what went wrong is shown, and the answer is whether nothing did. */
+  /** Do something for the person; false if it failed, and then `error` says why. */
   protected async act(work: () => Promise<unknown>): Promise<boolean> {
     this.error = '';
     this.emit();

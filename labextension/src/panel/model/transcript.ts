@@ -1,4 +1,4 @@
-// Follows a run by its events, and gives what is known of it as a snapshot that the run's view draws.
+// Follows a run by its events, and gives what is known of it as a snapshot for the run's view.
 
 import { isRecord, readSnapshot, type ISnapshot } from '../../snapshot';
 import type { IToolCall } from './records';
@@ -102,6 +102,11 @@ export class Transcript {
     }
   }
 
+  /** Whether nothing was said or done yet. */
+  get empty(): boolean {
+    return !this._entries.length;
+  }
+
   /** What it waited for was decided, and another run tells how it went on. */
   leaveWaiting(): void {
     if (this.state === 'waiting') {
@@ -165,7 +170,8 @@ export class Transcript {
   private _interruptOpen(): void {
     for (const { data } of this._entries) {
       const open = ['writing', 'running'].includes(String(data.state));
-      if (data.kind === 'tool_call' && (open || (data.state === 'waiting' && !this.waiting.length))) {
+      const undecided = data.state === 'waiting' && !this.waiting.length;
+      if (data.kind === 'tool_call' && (open || undecided)) {
         data.state = 'interrupted';
       }
     }

@@ -1,0 +1,400 @@
+"""The side panel in JupyterLab: agents, memory, tools, archive, messages, runs, talking without a cell."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from browser_lab import ARTIFACTS, Lab, run_all, running_lab, set_theme
+from nbformat.v4 import new_code_cell
+from playwright.sync_api import Locator, Page, expect
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from scripted_server import ScriptedServer
+
+COUNT_BIRDS = '''
+def count_birds(species: str) -> int:
+    """How many birds of a species were seen this week.
+
+    Args:
+        species: The English name, in the singular.
+    """
+    return {"puffin": 31, "gannet": 128}[species]
+'''
+PAY = '''
+from letta_kernel import tool
+
+@tool(requires_approval=True)
+def send_money(to: str, euros: float) -> str:
+    """Send money to somebody."""
+    return f"{to} has {euros} euros more"
+'''
+
+
+def agents(*names: str, model: str = "demo") -> str:
+    """Code that makes agents; the first is the notebook's."""
+    lines = ["from letta_kernel import Agent"]
+    lines += [
+        f"Agent({name!r}, model={model!r}, persona='I am {name}.', human='Name: Mara')"
+        for name in names
+    ]
+    return "\n".join([*lines, f"get_ipython().run_line_magic('agent', 'use {names[0]}')"])
+
+
+@dataclass
+class Desk:
+    """A server whose notebooks have a project of their own in each folder, and a scripted model."""
+
+    lab: Lab
+    model: ScriptedServer
+
+    def open(self, page: Page, project: str, *cells: str, kernel: str = "letta") -> Locator:
+        """Open a notebook of *cells* in a project, run it, and show the panel."""
+        page.goto(self.write(project, *cells, kernel=kernel))
+        panel = show_panel(page)
+        run_all(page)
+        return panel
+
+    def write(self, project: str, *cells: str, kernel: str = "letta") -> str:
+        (self.lab.folder / project).mkdir(exist_ok=True)
+        name = f"{project}/{project}.ipynb"
+        return self.lab.write(name, *map(new_code_cell, cells), kernel=kernel)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    home = tmp_path_factory.mktemp("panel")
+    with ScriptedServer() as model:
+        environment = {
+            "LETTA_HOME": "",
+            "OPENAI_BASE_URL": model.url,
+            "OPENAI_API_KEY": "test",
+        }
+        with running_lab(home / "notebooks", home, **environment) as lab:
+            yield Desk(lab, model)
+
+
+def show_panel(page: Page) -> Locator:
+    page.wait_for_function(
+        "window.jupyterapp?.commands.hasCommand('letta-kernel:open-agents-panel')"
+    )
+    page.wait_for_function("window.jupyterapp.shell.currentWidget?.sessionContext")
+    page.evaluate("() => window.jupyterapp.commands.execute('letta-kernel:open-agents-panel')")
+    panel = page.locator("#letta-kernel-agents")
+    expect(panel).to_be_visible()
+    return panel
+
+
+def section(panel: Locator, name: str) -> Locator:
+    """The body of a section, opened."""
+    title = panel.get_by_role("button", name=name, exact=True)
+    if title.get_attribute("aria-expanded") == "false":
+        title.click()
+    return panel.get_by_role("region", name=name, exact=True)
+
+
+def block(panel: Locator, label: str) -> Locator:
+    return panel.get_by_role("article", name=f"Memory block {label}")
+
+
+def option(panel: Locator, name: str) -> Locator:
+    return panel.get_by_role("option").filter(has_text=name)
+
+
+def in_kernel(page: Page, code: str) -> None:
+    """Run code in the notebook's kernel, outside of its cells."""
+    page.evaluate(
+        "code => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+        ".requestExecute({ code, store_history: false }).done.then(() => null)",
+        code,
+    )
+
+
+def choose(page: Page, panel: Locator, item: str) -> None:
+    """Choose something from the chosen agent's menu."""
+    panel.get_by_role("button", name="What can be done with").click()
+    page.locator(".lm-Menu-item", has_text=item).click()
+
+
+def test_the_agents_follow_the_notebook(desk: Desk, page: Page) -> None:
+    panel = desk.open(page, "north", agents("ada", "bob"))
+    expect(panel.get_by_role("option")).to_have_count(2)
+    expect(panel.locator(".lk-Panel-project")).to_have_text("north")
+    option(panel, "ada").focus()
+    page.keyboard.press("ArrowDown")
+    expect(option(panel, "bob")).to_be_focused()
+    expect(option(panel, "bob")).to_have_attribute("aria-selected", "true")
+    expect(block(panel, "persona")).to_contain_text("I am bob.")
+
+    desk.write("south", agents("carol"))
+    page.evaluate(
+        "() => window.jupyterapp.commands.execute('docmanager:open', {path: 'south/south.ipynb'})"
+    )
+    page.wait_for_function(
+        "window.jupyterapp.shell.currentWidget?.context?.path === 'south/south.ipynb'"
+    )
+    expect(panel).to_contain_text("This project has no agents yet.")
+    run_all(page)
+    expect(panel.get_by_role("option")).to_have_count(1)
+    expect(block(panel, "persona")).to_contain_text("I am carol.")
+
+    page.evaluate(
+        "() => window.jupyterapp.commands.execute('docmanager:open', {path: 'north/north.ipynb'})"
+    )
+    expect(panel.get_by_role("option")).to_have_count(2)
+    expect(block(panel, "persona")).to_contain_text("I am bob.")
+
+
+def test_what_was_chosen_and_opened_is_there_after_a_reload(desk: Desk, page: Page) -> None:
+    panel = desk.open(page, "reload", agents("ada", "bob"))
+    option(panel, "bob").click()
+    section(panel, "Runs")
+    panel.get_by_role("button", name="Chat", exact=True).click()
+    expect(panel).to_contain_text("No runs yet.")
+    page.wait_for_timeout(1500)  # the workspace and the state are written after a pause
+    page.reload()
+    expect(option(panel, "bob")).to_have_attribute("aria-selected", "true")
+    expect(panel).to_contain_text("No runs yet.")
+    expect(panel.get_by_role("button", name="Chat", exact=True)).to_have_attribute(
+        "aria-expanded", "false"
+    )
+
+
+def test_a_block_is_edited_taken_back_and_has_a_history(desk: Desk, page: Page) -> None:
+    panel = desk.open(page, "memory", agents("ada"))
+    human = block(panel, "human")
+    expect(human.get_by_role("meter")).to_have_attribute("aria-valuenow", "10")
+    human.get_by_role("button", name="Edit human").click()
+    field = human.get_by_role("textbox")
+    expect(field).to_be_focused()
+    field.fill("Name: Mara\nLives in Lyon")
+    page.keyboard.press("Control+Enter")
+    expect(field).to_have_count(0)
+    expect(human).to_contain_text("Lives in Lyon")
+    human.get_by_role("button", name="History of human").click()
+    versions = human.get_by_role("list")
+    versions.locator("summary").first.click()
+    expect(versions.locator(".lk-Diff-come")).to_contain_text("Lives in Lyon")
+    human.get_by_role("button", name="Undo").click()
+    expect(human.locator(".lk-LongText")).to_have_text("Name: Mara")
+    human.get_by_role("button", name="Redo").click()
+    expect(human.locator(".lk-LongText")).to_contain_text("Lives in Lyon")
+    panel.get_by_role("button", name="New block").click()
+    form = panel.get_by_role("form", name="New block")
+    form.get_by_label("Label").fill("plans")
+    form.get_by_label("Text", exact=True).fill("لقاء في باريس")
+    form.get_by_role("button", name="Create block").click()
+    expect(block(panel, "plans")).to_contain_text("لقاء")
+    expect(block(panel, "plans").locator(".lk-LongText")).to_have_css("direction", "rtl")
+    block(panel, "plans").get_by_role("button", name="Remove plans").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(block(panel, "plans")).to_have_count(0)
+
+
+def test_two_writers_of_one_block_lose_nothing(desk: Desk, page: Page) -> None:
+    panel = desk.open(page, "conflict", agents("ada"))
+    human = block(panel, "human")
+    human.get_by_role("button", name="Edit human").click()
+    human.get_by_role("textbox").fill("Name: Mara, 30")
+    in_kernel(page, "Agent('ada').memory['human'] = 'Name: Mara, from Lyon'")
+    expect(human.get_by_role("alert")).to_contain_text("was changed while you were editing")
+    expect(human.locator(".lk-Diff-come")).to_contain_text("from Lyon")
+    expect(human.get_by_role("textbox")).to_have_value("Name: Mara, 30")
+    human.get_by_role("button", name="Keep mine").click()
+    expect(human.get_by_role("textbox")).to_have_count(0)
+    expect(human).to_contain_text("Name: Mara, 30")
+    human.get_by_role("button", name="Edit human").click()
+    human.get_by_role("textbox").fill("mine")
+    in_kernel(page, "Agent('ada').memory['human'] = 'theirs'")
+    human.get_by_role("button", name="Take theirs").click()
+    expect(human.locator(".lk-LongText")).to_have_text("theirs")
+
+
+def test_the_archive_is_filled_searched_and_emptied(desk: Desk, page: Page) -> None:
+    panel = desk.open(page, "archive", agents("ada"))
+    archive = section(panel, "Archive")
+    for text, tags in (("Mara plays the viola", "music, mara"), ("The mill is closed", "")):
+        archive.get_by_label("Text to add").fill(text)
+        archive.get_by_label("Tags").fill(tags)
+        archive.get_by_role("button", name="Add", exact=True).click()
+        expect(archive.get_by_role("listitem").filter(has_text=text)).to_be_visible()
+    search = archive.get_by_role("searchbox")
+    search.fill("which instrument is played: viola?")
+    search.press("Enter")
+    expect(archive.get_by_role("listitem").first).to_contain_text("viola")
+    search.press("Escape")
+    expect(archive.get_by_role("listitem").first).to_contain_text("mill")
+    archive.get_by_role("button", name="#music").click()
+    expect(archive.get_by_role("listitem")).to_have_count(1)
+    archive.get_by_role("button", name="Delete the passage").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(archive).to_contain_text("Nothing found.")
+    archive.get_by_role("button", name="only #music").click()
+    expect(archive.get_by_role("listitem")).to_have_count(1)
+
+
+def test_talking_in_the_panel_calls_a_function_of_the_notebook(desk: Desk, page: Page) -> None:
+    panel = desk.open(page, "talk", agents("ada"), COUNT_BIRDS)
+    box = panel.get_by_role("textbox", name="Message to ada")
+    box.fill("How many birds of the species 'puffin' were seen this week?")
+    box.press("Enter")
+    expect(box).to_have_value("")
+    said = panel.get_by_role("log")
+    expect(said.locator(".lk-mod-user")).to_contain_text("puffin")
+    expect(said.locator(".lk-Answer")).to_contain_text("31")
+    expect(said.locator(".lk-Call-name")).to_have_text("count_birds")
+    expect(page.locator(".jp-CodeCell")).to_have_count(2)  # no cell was made of it
+
+    messages = section(panel, "Messages")
+    expect(messages.get_by_role("listitem").first).to_contain_text("31")
+    messages.get_by_role("combobox").select_option("user")
+    expect(messages.get_by_role("listitem")).to_have_count(1)
+    messages.get_by_role("combobox").select_option("")
+    search = messages.get_by_role("searchbox")
+    search.fill("puffin")
+    search.press("Enter")
+    expect(messages.get_by_role("listitem").first).to_contain_text("puffin")
+
+    runs = section(panel, "Runs")
+    expect(runs).to_contain_text("Today: 1 run")
+    runs.get_by_role("button", name="completed").click()
+    expect(runs.get_by_role("img", name="Tokens of each step").locator("rect")).to_have_count(4)
+    expect(runs.get_by_role("table")).to_contain_text("count_birds")
+
+    context = section(panel, "Context window")
+    expect(context.get_by_role("img")).to_be_visible()
+    for theme in ("Light", "Dark"):
+        set_theme(page, f"JupyterLab {theme}")
+        panel.screenshot(path=ARTIFACTS / f"panel-{theme.lower()}.png")
+
+
+def test_tools_are_shown_run_by_hand_and_lead_to_their_cells(desk: Desk, page: Page) -> None:
+    filler = ["'a cell'\n" * 30] * 3
+    panel = desk.open(page, "tools", agents("ada"), COUNT_BIRDS, *filler)
+    tools = section(panel, "Tools")
+    birds = tools.get_by_role("article", name="Tool count_birds")
+    expect(birds).to_contain_text("notebook")
+    expect(birds).to_contain_text("never called")
+    birds.get_by_text("Schema").click()
+    expect(birds.locator("pre")).to_contain_text('"species"')
+    birds.get_by_text("Run by hand").click()
+    birds.get_by_label("species").fill("gannet")
+    birds.get_by_role("button", name="Run", exact=True).click()
+    expect(birds.get_by_role("status")).to_contain_text("128")
+    birds.get_by_label("species").fill("dodo")
+    birds.get_by_role("button", name="Run", exact=True).click()
+    expect(birds.get_by_role("status")).to_contain_text("KeyError")
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex = 4")
+    birds.get_by_role("button", name="Show the cell of count_birds").click()
+    page.wait_for_function("window.jupyterapp.shell.currentWidget.content.activeCellIndex === 1")
+    expect(page.locator(".jp-CodeCell").nth(1)).to_be_in_viewport()
+
+
+def test_the_panel_is_live_while_a_cell_runs(desk: Desk, page: Page) -> None:
+    desk.model.call("core_memory_append", {"label": "human", "content": "Plays the viola."})
+    desk.model.call("wait_for", {"seconds": 20})
+    wait_for = "import time\ndef wait_for(seconds: int) -> str:\n" + (
+        '    """Wait."""\n    time.sleep(seconds)\n    return "waited"\n'
+    )
+    panel = desk.open(
+        page,
+        "live",
+        agents("ada", model="openai/scripted"),
+        wait_for,
+        "%%agent ada\nI play the viola",
+    )
+    expect(option(panel, "ada")).to_contain_text("running")
+    expect(block(panel, "human")).to_contain_text("Plays the viola.")
+    said = panel.get_by_role("log")
+    expect(said).to_contain_text("I play the viola")
+    expect(said).to_contain_text("wait_for")
+    archive = section(panel, "Archive")  # read while the cell is busy
+    expect(archive).to_contain_text("The archive is empty.")
+    panel.get_by_role("button", name="Stop ada").click()
+    expect(panel.get_by_role("button", name="Send")).to_be_visible()
+    expect(option(panel, "ada")).not_to_contain_text("running")
+
+
+def test_a_call_is_approved_in_the_panel(desk: Desk, page: Page) -> None:
+    panel = desk.open(page, "approve", agents("ada", model="openai/scripted"), PAY)
+    desk.model.call("send_money", {"to": "Mara", "euros": 12.5})
+    desk.model.say("It is done.")
+    box = panel.get_by_role("textbox", name="Message to ada")
+    box.fill("Pay Mara")
+    box.press("Enter")
+    ask = panel.get_by_role("group", name="Waits for your approval")
+    expect(ask).to_contain_text('send_money(to="Mara", euros=12.5)')
+    expect(option(panel, "ada")).to_contain_text("waits for approval")
+    ask.get_by_role("button", name="Edit").click()
+    ask.get_by_role("textbox").fill('{"to": "Mara", "euros": 4}')
+    ask.get_by_role("button", name="Approve").click()
+    expect(panel.get_by_role("log")).to_contain_text("It is done.")
+    expect(panel.get_by_role("log")).to_contain_text("Mara has 4.0 euros more")
+    expect(ask).to_have_count(0)
+    expect(option(panel, "ada")).not_to_contain_text("waits")
+
+
+def test_agents_are_made_copied_renamed_saved_and_deleted(desk: Desk, page: Page) -> None:
+    panel = desk.open(page, "agents", "'nothing yet'")
+    panel.get_by_role("button", name="Create an agent").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("ada")
+    dialog.get_by_label("Model (optional)").fill("demo")
+    dialog.get_by_label("Who it is").fill("I am a tutor of statistics.")
+    dialog.get_by_role("button", name="Create").click()
+    expect(option(panel, "ada")).to_have_attribute("aria-selected", "true")
+    expect(block(panel, "persona")).to_contain_text("tutor of statistics")
+
+    choose(page, panel, "Duplicate")
+    dialog.get_by_role("button", name="Duplicate").click()
+    expect(option(panel, "ada-2")).to_have_attribute("aria-selected", "true")
+    expect(block(panel, "persona")).to_contain_text("tutor of statistics")
+    choose(page, panel, "Rename")
+    dialog.get_by_role("textbox").fill("bob")
+    dialog.get_by_role("button", name="Rename").click()
+    expect(option(panel, "bob")).to_have_attribute("aria-selected", "true")
+    choose(page, panel, "Rename")
+    dialog.get_by_role("textbox").fill("ada")
+    dialog.get_by_role("button", name="Rename").click()
+    expect(dialog).to_contain_text("There is an agent 'ada' already")
+    dialog.get_by_role("button", name="OK").click()
+
+    with page.expect_download() as download:
+        choose(page, panel, "Export")
+    assert download.value.suggested_filename == "bob.af"
+    saved = Path(download.value.path())
+    assert json.loads(saved.read_text())
+    choose(page, panel, "Delete")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(panel.get_by_role("option")).to_have_count(1)
+    with page.expect_file_chooser() as chooser:
+        panel.get_by_role("button", name="Import an agent").click()
+    chooser.value.set_files(saved)
+    expect(panel.get_by_role("option")).to_have_count(2)
+
+
+def test_plain_python_is_offered_the_extension(desk: Desk, page: Page) -> None:
+    panel = desk.open(page, "plain", "x = 1", kernel="python3")
+    expect(panel).to_contain_text("This notebook runs plain Python.")
+    panel.get_by_role("button", name="Add %load_ext letta_kernel").click()
+    expect(panel).to_contain_text("This project has no agents yet.")
+    expect(page.locator(".jp-CodeCell").first).to_contain_text("%load_ext letta_kernel")
+
+
+def test_a_dead_kernel_and_its_return(desk: Desk, page: Page) -> None:
+    panel = desk.open(page, "dead", agents("ada"))
+    expect(panel.get_by_role("option")).to_have_count(1)
+    page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown().then(() => null)"
+    )
+    expect(panel.get_by_role("option")).to_have_count(0)
+    expect(panel.locator(".lk-Welcome")).to_be_visible()
+    page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext"
+        ".changeKernel({ name: 'letta' }).then(() => null)"
+    )
+    expect(panel.get_by_role("option")).to_have_count(1)
