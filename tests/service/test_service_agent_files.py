@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -405,3 +406,45 @@ def test_odd_but_harmless_parts_are_passed_over(bench: Bench) -> None:
     list(service.send(came.agent.id, "Hi"))
     valid(bench.server.requests[-1]["messages"])
     assert service.do(lambda tx: messages.count(tx, came.agent.id)) == 7
+
+
+ODD: list[Any] = [None, True, -1, 2**70, 1.5, "", "\0\ud800", "x" * 3000, [], {}, [None], {"a": []}]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of everything in a JSON value."""
+    yield path
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from places(item, (*path, key))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_broken_file_is_refused_or_read_but_breaks_nothing(bench: Bench, seed: int) -> None:
+    service, chance = bench.service, random.Random(seed)
+    lived(bench)
+    good = [foreign(), service.export_agent("ada"), service.export_agent("ada", form="legacy")]
+    refused: list[str] = []
+    read = 0
+    for _ in range(40):
+        data = json.loads(json.dumps(chance.choice(good)))
+        for _ in range(chance.randint(1, 3)):
+            path = chance.choice([one for one in places(data) if one])
+            spot = data
+            for key in path[:-1]:
+                spot = spot[key]
+            spot[path[-1]] = chance.choice(ODD)
+        try:
+            came = service.import_agent(data)
+        except InvalidInputError as error:
+            refused.append(str(error))
+            continue
+        read += 1
+        for agent in came.agents:
+            service.export_agent(agent.id)
+            service.in_sight(agent.id)
+            service.delete_agent(agent.id)
+    assert refused
+    assert not any("\n" in line for line in refused)
+    assert read
