@@ -54,6 +54,7 @@ def serving(
     )
     running = uvicorn.Server(config)
     socket = config.bind_socket()
+    socket.listen(128)  # so that nobody is refused while the server starts
     thread = threading.Thread(target=running.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
     try:

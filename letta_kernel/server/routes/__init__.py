@@ -47,6 +47,6 @@ ROUTERS: list[APIRouter] = [
     steps.router,
     tags.router,
     tools.router,
-    left_out.router,  # last: what others serve is not left out
     websocket.router,
+    left_out.router,  # last: what others serve is not left out
 ]
