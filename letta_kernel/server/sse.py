@@ -39,14 +39,14 @@ def event(data: BaseModel | dict[str, Any]) -> bytes:
 
 
 def stream(
-    run: LiveRun, teller: Teller, *, after: int = 0, pings: bool = False, idle: float = PING_SECONDS
+    run: LiveRun, teller: Teller, *, after: int = 0, pings: bool = False
 ) -> StreamingResponse:
     """Return the response that tells *run* from message number *after* on until it ends.
 
     A client that goes away does not end the run.
     """
     return StreamingResponse(
-        _told(run, teller, after, idle if pings else None),
+        _told(run, teller, after, PING_SECONDS if pings else None),
         media_type="text/event-stream",
         headers=HEADERS,
     )

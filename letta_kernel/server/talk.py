@@ -100,14 +100,20 @@ def begin(
         decisions = _complete(service, ref, pending, _decisions(message, pending))
         settled = _settled(service, ref, pending, conversation)
         run = live.start(ref, decisions, **options)
-    state = service.agent(ref)
-    waits = {tool.name for tool in service.tools(ref) if tool.requires_approval}
-    waits |= {rule.tool_name for rule in state.tool_rules if rule.type == "requires_approval"}
-    waits |= {tool.name for tool in tools}
+    waits = _waits(service, ref, tools) if tokens else set()
     run.extra.update(
         view=view_of(request), tokens=tokens, waits=waits, settled=settled, background=background
     )
     return run
+
+
+def _waits(service: AgentService, ref: str, client_tools: Sequence[Tool]) -> set[str]:
+    """Return the names of the tools whose calls wait."""
+    ruled = {
+        rule.tool_name for rule in service.agent(ref).tool_rules if rule.type == "requires_approval"
+    }
+    own = {tool.name for tool in service.tools(ref) if tool.requires_approval}
+    return ruled | own | {tool.name for tool in client_tools}
 
 
 def teller_of(run: LiveRun) -> Teller:
@@ -274,13 +280,8 @@ def _complete(
     service: AgentService, ref: str, pending: Sequence[ToolCall], decisions: list[Decision]
 ) -> list[Decision]:
     """Add a yes for calls that only waited because others of the same reply did."""
-    state = service.agent(ref)
-    ruled = {rule.tool_name for rule in state.tool_rules if rule.type == "requires_approval"}
-    free = {
-        tool.name
-        for tool in service.tools(ref)
-        if not tool.requires_approval and tool.name not in ruled
-    }
+    waits = _waits(service, ref, ())
+    free = {tool.name for tool in service.tools(ref)} - waits
     decided = {decision.call_id for decision in decisions}
     return decisions + [
         Decision(call.id, approve=True)

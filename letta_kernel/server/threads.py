@@ -48,14 +48,7 @@ def history(service: AgentService, place: Place, cursor: Cursor, view: View) -> 
     A page counts messages of ours, each of which may be several of the API's.
     """
     found = _page(service, place, cursor)
-    pending = {call.id for call in service.pending(place.agent_id, place.conversation)}
-    waiting = {
-        call.id: message.id
-        for message in found
-        for call in message.tool_calls
-        if call.id in pending
-    }
-    shapes = to_messages(found, view, waiting=waiting)
+    shapes = to_messages(found, view, waiting=service.held(found))
     return shapes[::-1] if cursor.newest_first else shapes
 
 

@@ -17,6 +17,15 @@ DEFAULTS = {
     "response_format": None,
 }
 
+SHOUT = '''def shout(text: str) -> str:
+    """Shout.
+
+    Args:
+        text: what to shout
+    """
+    return text.upper()
+'''
+
 
 def settings_of(agent: object) -> object:
     settings = agent.api_model_settings  # type: ignore[attr-defined]
@@ -40,9 +49,7 @@ def test_an_agent_made_without_anything_is_like_agent_new(server: Server) -> Non
 def test_an_agent_made_with_everything(server: Server) -> None:
     client = server.client()
     shared = client.blocks.create(label="project", value="Build a boat.")
-    tool = client.tools.create(
-        source_code='def shout(text: str) -> str:\n    """Shout.\n\n    Args:\n        text: what\n    """\n    return text.upper()\n'
-    )
+    tool = client.tools.create(source_code=SHOUT)
     who = client.post(
         "/v1/identities/",
         body={"identifier_key": "g1", "name": "Grace", "identity_type": "user"},

@@ -1,0 +1,506 @@
+"""Talking with an agent through the SDK: whole, step by step, piece by piece; approvals and client tools."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from letta_client import APIStatusError, ConflictError, UnprocessableEntityError
+from server_bench import Server
+
+SHOUT = '''def shout(text: str) -> str:
+    """Shout.
+
+    Args:
+        text: what to shout
+    """
+    return text.upper() + "!"
+'''
+
+
+def kinds(messages: Iterable[Any]) -> list[str]:
+    return [message.message_type for message in messages]
+
+
+def agent_with_shout(server: Server, *, approval: bool = False, **fields: Any) -> str:
+    client = server.client()
+    tool = client.tools.create(source_code=SHOUT, default_requires_approval=approval)
+    return client.agents.create(name="ada", tool_ids=[tool.id], **fields).id
+
+
+def test_an_answer_with_thought_call_and_usage(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server)
+    server.scripted.call("shout", {"text": "hi"}, reasoning="I should shout.")
+    server.scripted.say("I shouted.")
+    answer = client.agents.messages.create(
+        agent, messages=[{"role": "user", "content": [{"type": "text", "text": "Shout hi"}]}]
+    )
+    assert kinds(answer.messages) == [
+        "reasoning_message",
+        "tool_call_message",
+        "tool_return_message",
+        "assistant_message",
+    ]
+    thought, call, result, said = answer.messages
+    assert thought.reasoning == "I should shout."
+    assert call.tool_call.name == "shout"
+    assert call.tool_calls[0].arguments == '{"text": "hi"}'
+    assert thought.id == call.id
+    assert thought.otid != call.otid
+    assert (result.tool_return, result.status) == ("HI!", "success")
+    assert result.tool_call_id == call.tool_call.tool_call_id
+    assert said.content == "I shouted."
+    assert answer.stop_reason.stop_reason == "end_turn"
+    assert answer.usage.step_count == 2
+    assert answer.usage.total_tokens == (
+        answer.usage.prompt_tokens + answer.usage.completion_tokens
+    )
+    listed = client.agents.messages.list(agent, order="asc").items
+    assert kinds(listed) == ["user_message", *kinds(answer.messages)]
+    assert [m.id for m in listed[1:]] == [m.id for m in answer.messages]
+    assert kinds(client.agents.messages.list(agent).items) == kinds(listed)[::-1]
+    paged = list(client.agents.messages.list(agent, limit=1))
+    assert kinds(paged)[-1] == "user_message"
+    assert {m.id for m in paged} == {m.id for m in listed}
+
+
+def test_only_the_types_asked_for(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server)
+    server.scripted.call("shout", {"text": "hi"})
+    server.scripted.say("Done so.")
+    answer = client.agents.messages.create(
+        agent, input="go", include_return_message_types=["assistant_message"]
+    )
+    assert kinds(answer.messages) == ["assistant_message"]
+    server.scripted.say("Again.")
+    streamed = client.agents.messages.create(
+        agent,
+        input="go",
+        streaming=True,
+        stream_tokens=True,
+        include_return_message_types=["tool_call_message"],
+    )
+    assert kinds(streamed) == ["stop_reason", "usage_statistics"]
+    listed = client.agents.messages.list(agent, include_return_message_types=["user_message"])
+    assert kinds(listed.items) == ["user_message", "user_message"]
+
+
+def test_a_stream_by_step(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server)
+    server.scripted.call("shout", {"text": "hi"})
+    server.scripted.say("Ready.")
+    told = list(client.agents.messages.create(agent, input="go", streaming=True))
+    assert kinds(told) == [
+        "tool_call_message",
+        "tool_return_message",
+        "assistant_message",
+        "stop_reason",
+        "usage_statistics",
+    ]
+    assert told[2].content == "Ready."
+    assert [m.seq_id for m in told[:3]] == [1, 2, 3]
+
+
+def test_a_stream_by_token(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server)
+    server.scripted.call("shout", {"text": "hi there"}, reasoning="Let me think about that.")
+    server.scripted.say("I am ready now, you know.")
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        told = list(client.agents.messages.stream(agent, input="go", stream_tokens=True))
+    thoughts = [m for m in told if m.message_type == "reasoning_message"]
+    calls = [m for m in told if m.message_type == "tool_call_message"]
+    said = [m for m in told if m.message_type == "assistant_message"]
+    assert len(thoughts) > 1
+    assert "".join(m.reasoning for m in thoughts) == "Let me think about that."
+    assert len({m.otid for m in thoughts}) == 1
+    assert calls[0].tool_call.name == "shout"
+    assert "".join(m.tool_call.arguments or "" for m in calls) == '{"text": "hi there"}'
+    assert len(said) > 1
+    assert "".join(m.content for m in said) == "I am ready now, you know."
+    assert [m.tool_return for m in told if m.message_type == "tool_return_message"] == ["HI THERE!"]
+    assert kinds(told)[-2:] == ["stop_reason", "usage_statistics"]
+    listed = client.agents.messages.list(agent).items
+    assert {m.id for m in said} <= {m.id for m in listed}  # ids of pieces are those that stay
+
+
+def test_heartbeat_style_answers_through_send_message(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create(agent_type="memgpt_agent").id
+    arguments = {"thinking": "They greet me.", "message": "Hello, you."}
+    server.scripted.call("send_message", arguments)
+    answer = client.agents.messages.create(agent, input="Hi")
+    assert "Hello, you." in [getattr(m, "content", "") for m in answer.messages]
+    assert "tool_return_message" not in kinds(answer.messages)
+    server.scripted.call("send_message", arguments)
+    raw = client.agents.messages.create(agent, input="Hi", use_assistant_message=False)
+    assert "tool_call_message" in kinds(raw.messages)
+    assert "tool_return_message" in kinds(raw.messages)
+    server.scripted.call("send_message", arguments)
+    told = list(
+        client.agents.messages.create(agent, input="Hi", streaming=True, stream_tokens=True)
+    )
+    said = [m.content for m in told if m.message_type == "assistant_message"]
+    assert "".join(said) == "Hello, you."
+
+
+def test_a_quiet_stream_is_kept_open_by_pings(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("letta_kernel.server.sse.PING_SECONDS", 0.1)
+    client = server.client()
+    agent = client.agents.create().id
+    server.scripted.hang(0.6, text="At last.")
+    told = list(client.agents.messages.create(agent, input="hi", streaming=True))
+    assert "ping" in kinds(told)
+    assert kinds(told)[-3:] == ["assistant_message", "stop_reason", "usage_statistics"]
+    server.scripted.hang(0.6, text="At last.")
+    told = list(
+        client.agents.messages.create(agent, input="hi", streaming=True, include_pings=False)
+    )
+    assert "ping" not in kinds(told)
+
+
+def test_several_messages_in_one_request(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create().id
+    client.agents.messages.create(
+        agent,
+        messages=[
+            {"role": "system", "content": "It is noon."},
+            {"role": "assistant", "content": "I see."},
+            {"role": "user", "content": "So?"},
+        ],
+    )
+    listed = client.agents.messages.list(agent, order="asc").items
+    assert [m.content for m in listed] == ["It is noon.", "I see.", "So?", "Done."]
+    assert len(server.scripted.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"input": "a", "messages": [{"role": "user", "content": "b"}]}, "input"),
+        ({"messages": [{"role": "user", "content": " "}]}, "content"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "role"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "role"),
+        ({"input": [{"type": "image", "source": {"type": "url", "url": "x"}}]}, "input"),
+        ({"input": "x", "max_steps": 0}, "max_steps"),
+        ({"input": "x", "override_model": "nothing"}, "override_model"),
+        ({"input": "x", "client_tools": [{"name": "a b"}]}, "client_tools"),
+    ],
+)
+def test_a_request_that_cannot_be(server: Server, body: dict[str, Any], named: str) -> None:
+    client = server.client()
+    agent = client.agents.create().id
+    with pytest.raises(UnprocessableEntityError) as refused:
+        client.agents.messages.create(agent, **body)
+    assert named in str(refused.value)
+    assert client.agents.messages.list(agent).items == []
+
+
+def test_what_is_not_done_says_so(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create().id
+    for field, value in (("override_system", "x"), ("return_logprobs", True)):
+        with pytest.raises(APIStatusError) as refused:
+            client.agents.messages.create(agent, input="x", **{field: value})
+        assert refused.value.status_code == 501
+        assert field in str(refused.value)
+
+
+def test_approval_and_denial(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server, approval=True)
+    server.scripted.call("shout", {"text": "hi"})
+    asked = client.agents.messages.create(agent, input="Shout hi")
+    assert kinds(asked.messages) == ["approval_request_message"]
+    assert asked.stop_reason.stop_reason == "requires_approval"
+    request = asked.messages[0]
+    state = client.agents.retrieve(agent)
+    assert state.pending_approval is not None
+    assert state.pending_approval.id == request.id
+    assert kinds(client.agents.messages.list(agent, order="asc").items)[-1] == (
+        "approval_request_message"
+    )
+    with pytest.raises(ConflictError):
+        client.agents.messages.create(agent, input="Never mind")
+    call_id = request.tool_calls[0].tool_call_id
+    with pytest.raises(UnprocessableEntityError):
+        client.agents.messages.create(agent, messages=[_word("call-of-nobody", True)])
+    server.scripted.say("Shouted.")
+    answer = client.agents.messages.create(agent, messages=[_word(call_id, True)])
+    assert kinds(answer.messages) == [
+        "approval_response_message",
+        "tool_return_message",
+        "assistant_message",
+    ]
+    assert answer.messages[0].approval_request_id == request.id
+    assert answer.messages[1].tool_return == "HI!"
+    assert kinds(client.agents.messages.list(agent, order="asc").items) == [
+        "user_message",
+        "approval_request_message",
+        *kinds(answer.messages),
+    ]
+    with pytest.raises(ConflictError):
+        client.agents.messages.create(agent, messages=[_word(call_id, True)])
+    server.scripted.call("shout", {"text": "again"})
+    told = list(
+        client.agents.messages.create(agent, input="Again", streaming=True, stream_tokens=True)
+    )
+    assert kinds(told) == ["approval_request_message", "stop_reason", "usage_statistics"]
+    server.scripted.say("As you wish.")
+    denied = client.agents.messages.create(
+        agent, messages=[{"type": "approval", "approve": False, "reason": "too loud"}]
+    )
+    assert denied.messages[0].approve is False
+    assert denied.messages[1].status == "error"
+    assert "too loud" in denied.messages[1].tool_return
+
+
+def _word(call_id: str, approve: bool) -> Any:
+    part = {"type": "approval", "tool_call_id": call_id, "approve": approve}
+    return {"type": "approval", "approvals": [part]}
+
+
+CLIENT_TOOL = {
+    "name": "read_screen",
+    "description": "Read the user's screen",
+    "parameters": {"type": "object", "properties": {"part": {"type": "string"}}},
+}
+
+
+def test_client_side_tools(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server)
+    server.scripted.calls([("read_screen", {"part": "top"}), ("shout", {"text": "hi"})])
+    asked = client.agents.messages.create(agent, input="Look", client_tools=[CLIENT_TOOL])
+    assert kinds(asked.messages) == ["approval_request_message"]
+    offered = [t["function"]["name"] for t in server.scripted.requests[0]["tools"]]
+    assert "read_screen" in offered
+    call = next(c for c in asked.messages[0].tool_calls if c.name == "read_screen")
+    server.scripted.say("I see a cat.")
+    answer = client.agents.messages.create(
+        agent,
+        client_tools=[CLIENT_TOOL],
+        messages=[
+            {
+                "type": "tool_return",
+                "tool_returns": [
+                    {
+                        "type": "tool",
+                        "tool_call_id": call.tool_call_id,
+                        "tool_return": "a cat",
+                        "status": "success",
+                    }
+                ],
+            }
+        ],
+    )
+    returned = [m for m in answer.messages if m.message_type == "tool_return_message"]
+    # The agent's own tool, which only waited because the client's did, has run.
+    assert [(m.tool_return, m.status) for m in returned] == [
+        ("a cat", "success"),
+        ("HI!", "success"),
+    ]
+    shown = server.scripted.requests[-1]["messages"]
+    assert any(m["role"] == "tool" and "a cat" in str(m["content"]) for m in shown)
+    assert "read_screen" not in [t.name for t in client.agents.retrieve(agent).tools]
+    server.scripted.call("read_screen", {})
+    asked = client.agents.messages.create(agent, input="Look again", client_tools=[CLIENT_TOOL])
+    server.scripted.say("It is dark.")
+    failed = client.agents.messages.create(
+        agent,
+        messages=[
+            {
+                "type": "approval",
+                "approvals": [
+                    {
+                        "type": "tool",
+                        "tool_call_id": asked.messages[0].tool_call.tool_call_id,
+                        "tool_return": [{"type": "text", "text": "no screen"}],
+                        "status": "error",
+                    }
+                ],
+            }
+        ],
+    )
+    assert [m.status for m in failed.messages if m.message_type == "tool_return_message"] == [
+        "error"
+    ]
+
+
+def test_a_model_that_fails(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create().id
+    server.scripted.fault(400, message="no such thing")
+    with pytest.raises(APIStatusError) as failed:
+        client.agents.messages.create(agent, input="hi")
+    assert failed.value.status_code == 502
+    assert failed.value.response.headers["x-should-retry"] == "false"
+    server.scripted.fault(400, message="no such thing")
+    told = list(client.agents.messages.create(agent, input="hi", streaming=True))
+    assert kinds(told) == ["error_message", "stop_reason", "usage_statistics"]
+    assert told[1].stop_reason == "llm_api_error"
+
+
+def test_background_async_cancel_and_busy(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create().id
+    server.scripted.hang_mid_stream(30, text="A very long story begins here and goes on")
+    run = client.agents.messages.create_async(agent, input="Tell me a story")
+    assert run.status == "running"
+    assert run.background is True
+    with pytest.raises(ConflictError):
+        client.agents.messages.create(agent, input="hello?")
+    with pytest.raises(ConflictError):
+        client.agents.delete(agent)
+    assert [r.id for r in client.runs.list(active=True)] == [run.id]
+    assert client.agents.messages.cancel(agent) == {run.id: "cancelled"}
+    ended = client.runs.retrieve(run.id)
+    assert ended.status == "cancelled"
+    assert ended.stop_reason == "cancelled"
+    assert client.agents.messages.cancel(agent) == {}
+    assert client.agents.messages.cancel(agent, run_ids=["run-x"]) == {"run-x": "failed"}
+    server.scripted.say("Hello!")
+    assert client.agents.messages.create(agent, input="hello?").messages
+
+
+def test_a_stream_is_taken_up_where_it_was_left(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create().id
+    server.scripted.say("one two three four five six seven", pieces=7)
+    stream = client.agents.messages.create(
+        agent, input="count", streaming=True, stream_tokens=True, background=True
+    )
+    first = [next(stream) for _ in range(2)]
+    stream.close()
+    run_id = first[0].run_id
+    rest = list(client.runs.messages.stream(run_id, starting_after=first[-1].seq_id))
+    said = [m for m in [*first, *rest] if m.message_type == "assistant_message"]
+    assert "".join(m.content for m in said) == "one two three four five six seven"
+    assert [m.seq_id for m in said] == list(range(1, len(said) + 1))
+    assert kinds(rest)[-2:] == ["stop_reason", "usage_statistics"]
+    again = list(client.runs.messages.stream(run_id))
+    assert [m.seq_id for m in again[: len(said)]] == [m.seq_id for m in said]
+
+
+def test_a_client_that_goes_away_does_not_end_the_run(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create().id
+    server.scripted.say("one two three four five six seven", pieces=7, delay=0.05)
+    stream = client.agents.messages.create(agent, input="go", streaming=True, stream_tokens=True)
+    next(stream)
+    stream.close()
+    deadline = time.monotonic() + 20
+    while client.runs.list(agent_id=agent).items[0].status == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    said = client.agents.messages.list(agent).items[0]
+    assert said.content == "one two three four five six seven"
+
+
+def test_runs_and_steps(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server)
+    server.scripted.call("shout", {"text": "hi"})
+    server.scripted.say("Ready.")
+    answer = client.agents.messages.create(agent, input="go")
+    run_id = (answer.usage.run_ids or [""])[0]
+    client.agents.messages.create(agent, input="more")
+    assert [r.agent_id for r in client.runs.list()] == [agent, agent]
+    assert next(iter(client.runs.list(agent_id=agent, order="asc", limit=1))).id == run_id
+    assert client.runs.list(agent_id="agent-none").items == []
+    assert client.runs.list(statuses=["failed"]).items == []
+    assert len(client.runs.list(stop_reason="end_turn").items) == 2
+    run = client.runs.retrieve(run_id)
+    assert (run.status, run.stop_reason) == ("completed", "end_turn")
+    assert run.total_duration_ns is not None
+    assert run.total_duration_ns > 0
+    usage = client.runs.usage.retrieve(run_id)
+    assert usage.total_tokens == answer.usage.total_tokens
+    assert kinds(client.runs.messages.list(run_id)) == ["user_message", *kinds(answer.messages)]
+    steps = list(client.runs.steps.list(run_id))
+    assert len(steps) == 2
+    assert steps[0].api_model_handle == "openai/scripted"
+    assert [s.id for s in client.runs.steps.list(run_id, order="desc")] == [
+        s.id for s in steps[::-1]
+    ]
+    names = [span["name"] for span in client.runs.trace.retrieve(run_id)]
+    assert names == ["agent_run", "agent_step", "tool_execution", "agent_step"]
+    assert len(client.steps.list(agent_id=agent).items) == 3
+    assert len(client.steps.list(model="openai/scripted").items) == 3
+    assert client.steps.list(model="other").items == []
+    step = client.steps.retrieve(steps[0].id)
+    assert (step.run_id, step.status) == (run_id, "success")
+    assert kinds(client.steps.messages.list(step.id)) == [
+        "tool_call_message",
+        "tool_return_message",
+    ]
+    metrics = client.steps.metrics.retrieve(step.id)
+    assert (metrics.step_ns or 0) >= (metrics.tool_execution_ns or 0) > 0
+    trace = client.steps.trace.retrieve(step.id)
+    assert trace is not None
+    assert trace.response_json["model"] == "openai/scripted"
+    rated = client.steps.feedback.create(step.id, feedback="positive", tags=["nice"])
+    assert (rated.feedback, rated.tags) == ("positive", ["nice"])
+    assert [s.id for s in client.steps.list(feedback="positive")] == [step.id]
+    assert [s.id for s in client.steps.list(tags=["nice"])] == [step.id]
+    assert len(client.steps.list(has_feedback=False).items) == 2
+    assert client.steps.feedback.create(step.id, feedback=None).feedback is None
+
+
+def test_a_run_of_long_ago_is_told_from_the_history(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server)
+    server.service.update_agent(agent, name="grace")
+    server.scripted.call("shout", {"text": "hi"})
+    server.scripted.say("Ready.")
+    for _ in server.service.send(agent, "go"):
+        pass  # not through the server, which therefore remembers nothing of it
+    run_id = client.runs.list().items[0].id
+    assert kinds(client.runs.messages.stream(run_id)) == [
+        "tool_call_message",
+        "tool_return_message",
+        "assistant_message",
+        "stop_reason",
+        "usage_statistics",
+    ]
+
+
+def test_models(server: Server) -> None:
+    client = server.client()
+    models = {model.handle: model for model in client.models.list()}
+    assert next(iter(models)) == "openai/scripted"
+    assert models["letta/demo"].max_context_window > 0
+    assert [m.provider_name for m in client.models.list(provider_name="letta")] == ["letta"]
+    assert client.models.list(provider_category=["byok"]) == []
+    embedding = client.models.embeddings.list()
+    assert [m.handle for m in embedding] == ["letta/wordllama"]
+    assert embedding[0].embedding_dim > 0
+
+
+def test_the_asynchronous_sdk(server: Server) -> None:
+    async def talk() -> None:
+        async with server.async_client() as client:
+            agent = await client.agents.create(name="ada")
+            server.scripted.say("Hello.")
+            answer = await client.agents.messages.create(agent.id, input="hi")
+            assert answer.messages[-1].content == "Hello."
+            server.scripted.say("Streaming now.")
+            stream = await client.agents.messages.create(
+                agent.id, input="hi", streaming=True, stream_tokens=True
+            )
+            pieces = [m async for m in stream if m.message_type == "assistant_message"]
+            assert "".join(m.content for m in pieces) == "Streaming now."
+            listed = [m.id async for m in client.agents.messages.list(agent.id, limit=1)]
+            assert len(listed) == 4
+            assert [r.agent_id async for r in client.runs.list()] == [agent.id, agent.id]
+            agents = [client.agents.create(name=f"n{n}") for n in range(5)]
+            made = await asyncio.gather(*agents)
+            answers = await asyncio.gather(
+                *(client.agents.messages.create(a.id, input="hi") for a in made)
+            )
+            assert [a.messages[-1].content for a in answers] == ["Done."] * 5
+
+    asyncio.run(talk())
