@@ -13,7 +13,7 @@ from letta_kernel.server import errors
 from letta_kernel.server.feed import Feeds
 from letta_kernel.server.guard import Guard, Limits
 from letta_kernel.server.live import LiveRuns
-from letta_kernel.server.routes import ROUTERS
+from letta_kernel.server.routes import ROUTERS, openai
 from letta_kernel.service import AgentService
 
 DESCRIPTION = """\
@@ -66,6 +66,11 @@ def create_app(
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=f"{prefix}/v1")
+    for router in (openai.router, openai.models):
+        # The same operations at a second address are not described twice.
+        app.include_router(
+            router, prefix=f"{prefix}/openai/v1", include_in_schema=router is openai.models
+        )
     app.add_middleware(
         Guard,
         token=token,
