@@ -15,7 +15,7 @@ from letta_kernel.store.rows import load, utc
 _SELECT = {
     "passages": "SELECT id, seq, content, created_at, tags, source, position FROM passages",
     "messages": "SELECT id, seq, CASE WHEN role = 'tool' THEN '' ELSE content END, created_at, role,"
-    " tool_calls FROM messages",
+    " tool_calls, conversation_id FROM messages",
 }
 
 
@@ -67,12 +67,13 @@ def behind(
     sent to this one's provider. *default* is the embedder of those that name none.
     """
     rows = tx.query(
-        "WITH mine AS (SELECT id FROM agents WHERE coalesce(embedding, $3) = $2"
-        " UNION SELECT id FROM archives WHERE coalesce(embedding, $3) = $2"
-        " UNION SELECT l.archive_id FROM agent_archives l JOIN agents a ON a.id = l.agent_id"
-        " WHERE coalesce(a.embedding, $3) = $2),"
+        "WITH mine AS (SELECT id FROM agents WHERE coalesce(embedding, $3) = $2),"
+        " named AS (SELECT id, embedding FROM archives UNION SELECT id, embedding FROM folders),"
+        " links AS (SELECT agent_id, archive_id AS id FROM agent_archives"
+        " UNION SELECT agent_id, folder_id FROM agent_folders),"
         " others AS (SELECT id FROM agents WHERE id NOT IN (SELECT id FROM mine)"
-        " UNION SELECT id FROM archives WHERE id NOT IN (SELECT id FROM mine))"
+        " UNION SELECT id FROM named WHERE coalesce(embedding, $3) <> $2 AND id NOT IN"
+        " (SELECT id FROM links WHERE agent_id IN (SELECT id FROM mine)))"
         " SELECT t.agent_id, coalesce(m.seq, 0), t.newest FROM (SELECT agent_id, max(seq) AS newest"
         f" FROM {kind} GROUP BY agent_id) t LEFT JOIN index_marks m ON m.agent_id = t.agent_id"
         " AND m.index_name = $1 WHERE t.newest > coalesce(m.seq, 0)"
@@ -138,7 +139,13 @@ def _lines(kind: Kind, rows: list[tuple[Any, ...]]) -> list[Line]:
 
 
 def _message(
-    id_: str, seq: int, content: str, created: datetime, role: str, tool_calls: str
+    id_: str,
+    seq: int,
+    content: str,
+    created: datetime,
+    role: str,
+    tool_calls: str,
+    conversation_id: str | None,
 ) -> Line | None:
     """Return a message as a line; None for tool results, searches and empty replies."""
     calls = load(tool_calls) if tool_calls != "[]" else []
@@ -149,7 +156,11 @@ def _message(
         if call["name"] == "send_message":  # heartbeat-style answers are in their call
             said.append(_argument(call["arguments"], "message"))
     text = "\n".join(part for part in said if part)
-    return Line(id_, seq, text, utc(created), (role,), "history", seq, "") if text else None
+    if not text:
+        return None
+    # What stands beside a message is what was said before and after it in its own thread.
+    source = conversation_id or "history"
+    return Line(id_, seq, text, utc(created), (role,), source, seq, "")
 
 
 def _argument(arguments: str, name: str) -> str:

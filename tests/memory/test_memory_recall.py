@@ -105,3 +105,18 @@ def test_pages_and_an_empty_query(project):
     assert [len(page) for page in pages] == [5, 5, 2]
     assert len({text for page in pages for text in page}) == 12
     assert said(recall.search(ADA, "", limit=2, page=1)) == ["apple number 9", "apple number 8"]
+
+
+def test_only_what_stands_beside_a_message_in_its_own_thread_is_its_context(project):
+    other = "conv-other"
+    say(
+        project,
+        {"role": "user", "content": "Which colour has the bicycle?"},
+        {"role": "user", "content": "Is there soup tonight?", "conversation_id": other},
+        {"role": "assistant", "content": "It is green."},
+        {"role": "assistant", "content": "There is not.", "conversation_id": other},
+    )
+    found = said(project.recall().search(ADA, "bicycle colour", limit=2))
+    assert set(found) == {"Which colour has the bicycle?", "It is green."}
+    found = said(project.recall().search(ADA, "soup", limit=2))
+    assert set(found) == {"Is there soup tonight?", "There is not."}
