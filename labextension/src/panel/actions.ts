@@ -3,6 +3,7 @@
 import { Dialog, InputDialog, showDialog, showErrorMessage } from '@jupyterlab/apputils';
 import type { CommandRegistry } from '@lumino/commands';
 
+import { SHOW_CELL } from '../cells/showcell';
 import { oneLine, type Trans } from '../words';
 import type { PanelModel } from './model/panel';
 import { messageOf } from './model/part';
@@ -118,7 +119,7 @@ export class Actions {
     const { trans } = this;
     const panel = this.model.bridge.panel;
     const shown = await this.commands
-      .execute('letta-kernel:show-cell', { path: tool.notebook, cell: tool.cell_id })
+      .execute(SHOW_CELL, { path: tool.notebook, cell: tool.cell_id })
       .catch(() => false);
     if (!shown) {
       await this._tell(

@@ -7,7 +7,6 @@ import {
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
-import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -38,8 +37,7 @@ export const COMMANDS = {
   rename: 'letta-kernel:rename-agent',
   model: 'letta-kernel:change-agent-model',
   export: 'letta-kernel:export-agent',
-  remove: 'letta-kernel:delete-agent',
-  showCell: 'letta-kernel:show-cell'
+  remove: 'letta-kernel:delete-agent'
 } as const;
 
 const agentsPanel: JupyterFrontEndPlugin<void> = {
@@ -47,19 +45,11 @@ const agentsPanel: JupyterFrontEndPlugin<void> = {
   description: 'A side panel with the agents of the project behind the notebook in front.',
   autoStart: true,
   requires: [IBridge, IRenderMimeRegistry],
-  optional: [
-    INotebookTracker,
-    ILayoutRestorer,
-    IStateDB,
-    ICommandPalette,
-    ITranslator,
-    IEditorLanguageRegistry
-  ],
+  optional: [ILayoutRestorer, IStateDB, ICommandPalette, ITranslator, IEditorLanguageRegistry],
   activate: (
     app: JupyterFrontEnd,
     bridge: IBridge,
     rendermime: IRenderMimeRegistry,
-    notebooks: INotebookTracker | null,
     restorer: ILayoutRestorer | null,
     state: IStateDB | null,
     palette: ICommandPalette | null,
@@ -69,7 +59,7 @@ const agentsPanel: JupyterFrontEndPlugin<void> = {
     const trans = (translator ?? nullTranslator).load('letta-kernel');
     const model = new PanelModel(bridge);
     const actions = new Actions(model, app.commands, trans);
-    addCommands(app, model, actions, notebooks, trans);
+    addCommands(app, model, actions, trans);
     const menu = agentMenu(app.commands);
     const panel = new AgentsPanel({
       model,
@@ -84,9 +74,7 @@ const agentsPanel: JupyterFrontEndPlugin<void> = {
     app.shell.add(panel, 'right', { rank: RANK, type: 'Agents' });
     restorer?.add(panel, PANEL_ID);
     for (const command of Object.values(COMMANDS)) {
-      if (command !== COMMANDS.showCell) {
-        palette?.addItem({ command, category: trans.__(CATEGORY) });
-      }
+      palette?.addItem({ command, category: trans.__(CATEGORY) });
     }
     if (state) {
       void remember(model, state);
@@ -114,7 +102,6 @@ function addCommands(
   app: JupyterFrontEnd,
   model: PanelModel,
   actions: Actions,
-  notebooks: INotebookTracker | null,
   trans: Trans
 ): void {
   const { commands, shell } = app;
@@ -154,32 +141,6 @@ function addCommands(
   about(COMMANDS.model, trans.__('Change the Model of the Agent…'), a => actions.changeModel(a));
   about(COMMANDS.export, trans.__('Export Agent'), agent => actions.export(agent));
   about(COMMANDS.remove, trans.__('Delete Agent…'), agent => actions.remove(agent));
-  commands.addCommand(COMMANDS.showCell, {
-    label: trans.__('Show a Cell'),
-    execute: async ({ path, cell }) => {
-      let panel = notebooks?.find(({ context }) => context.path === path) ?? null;
-      if (!panel && typeof path === 'string' && path) {
-        panel = (await commands.execute('docmanager:open', { path })) as NotebookPanel | null;
-        await panel?.revealed;
-      }
-      return showCell(app, panel ?? model.bridge.panel, cell);
-    }
-  });
-}
-
-/** Bring a cell onto the screen; false if it is not there. */
-async function showCell(app: JupyterFrontEnd, panel: NotebookPanel | null, cell: unknown) {
-  const notebook = panel?.content;
-  const index = notebook?.widgets.findIndex(({ model }) => model.id === cell) ?? -1;
-  if (!panel || !notebook || index < 0) {
-    return false;
-  }
-  app.shell.activateById(panel.id);
-  notebook.deselectAll();
-  notebook.activeCellIndex = index;
-  notebook.mode = 'command';
-  await notebook.scrollToItem(index, 'smart');
-  return true;
 }
 
 function agentMenu(commands: CommandRegistry): Menu {

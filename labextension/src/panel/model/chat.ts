@@ -70,8 +70,11 @@ export class ChatModel extends Part {
     try {
       await this.talk(name, prompt);
     } catch (error) {
-      exchange.error = messageOf(error);
-      exchange.transcript?.close();
+      const heard = exchange.transcript;
+      if (!heard || heard.state === 'running') {
+        exchange.error = messageOf(error); // else the run itself says how it ended
+      }
+      heard?.close();
     }
     if (!exchange.transcript && !exchange.error) {
       // It ran and nothing was heard of it; the history has it.
@@ -163,9 +166,10 @@ export class ChatModel extends Part {
     const messages = await this.ask<IMessage[]>('messages', params).catch(() => []);
     exchange.prompt = messages.find(m => m.run_id === exchange.runId)?.content ?? '';
     const said = this.exchanges.find(
-      other => !other.transcript && !other.error && other.prompt === exchange.prompt
+      other => !other.transcript && !other.runId && other.prompt === exchange.prompt
     );
     if (said) {
+      said.error = '';
       said.runId = exchange.runId;
       said.transcript = exchange.transcript;
       this.exchanges = this.exchanges.filter(other => other !== exchange);
