@@ -1,3 +1,5 @@
 import './run.css';
+import './bridge.css';
 import './panel.css';
 import './outputs.css';
+import './cells.css';
