@@ -27,6 +27,7 @@ class LettaKernel(IPythonKernel):
     implementation_version = __version__
 
     def __init__(self, **kwargs: Any) -> None:
+        self._quiet: set[str] = set()  # ids of messages whose begin and end are not told
         super().__init__(**kwargs)
         self._last_busy = time.monotonic()
         magics.install(self.shell)
@@ -43,6 +44,24 @@ class LettaKernel(IPythonKernel):
         """Start the kernel, and the background imports once it is idle."""
         super().start()
         self.io_loop.call_later(_IDLE_SECONDS, self._warm_up)
+
+    def _publish_status(self, status: str, channel: str, parent: Any = None) -> None:
+        """Say nothing of the messages of panels, which would show a kernel in a cell as idle.
+
+        Private to ipykernel: in a version without it, panels make the kernel's sign flicker.
+        """
+        message = parent or self.get_parent(channel)
+        header, content = message.get("header") or {}, message.get("content") or {}
+        if str(header.get("msg_type", "")).startswith("comm_"):
+            known = self.comm_manager.comms.get(content.get("comm_id"))
+            target = content.get("target_name") or getattr(known, "target_name", "")
+            if target == magics.DESK:
+                self._quiet.add(header["msg_id"])
+            if header["msg_id"] in self._quiet:  # one that closes is not known any more at its end
+                if status == "idle":
+                    self._quiet.discard(header["msg_id"])
+                return
+        super()._publish_status(status, channel, parent)
 
     def _busy(self) -> None:
         self._last_busy = time.monotonic()

@@ -29,6 +29,7 @@ class Panel:
         self.comm = uuid.uuid4().hex
         self.heard: list[dict[str, Any]] = []
         self.closed = False
+        self.statuses: list[str] = []  # the kernel's, as others see them
         self._subshell = self._make_subshell() if subshell else None
         self._wait_for_iopub()
         self.hello: dict[str, Any] = {}
@@ -99,6 +100,8 @@ class Panel:
         try:
             message = self.client.get_iopub_msg(timeout=seconds)
             content = message["content"]
+            if message["msg_type"] == "status":
+                self.statuses.append(content["execution_state"])
             if content.get("comm_id") == self.comm:
                 if message["msg_type"] == "comm_msg":
                     self.heard.append(content["data"])

@@ -83,6 +83,18 @@ def test_a_busy_cell_does_not_hold_up_answers(notebook: Notebook, panel: Panel) 
     assert notebook.finish(request).ename == "KeyboardInterrupt"
 
 
+def test_panels_do_not_make_the_kernel_look_busy_or_idle(notebook: Notebook) -> None:
+    panel = Panel(notebook)
+    panel.statuses.clear()
+    panel.open()
+    panel.ask("agents")
+    panel.post("comm_close", data={})
+    notebook.run("1")
+    panel.until(lambda: "idle" in panel.statuses)
+    assert panel.statuses == ["busy", "idle"]  # of the cell
+    panel.client.stop_channels()
+
+
 def test_a_run_in_a_cell_is_told_as_it_happens(
     notebook: Notebook, panel: Panel, server: ScriptedServer
 ) -> None:

@@ -1,9 +1,54 @@
-// The plugins that connect JupyterLab to the kernel of the notebook in front.
+// The plugins that connect JupyterLab to the kernels of its notebooks.
 
-import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { INotebookTracker } from '@jupyterlab/notebook';
+import { IStatusBar } from '@jupyterlab/statusbar';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { Approvals } from './approvals';
+import { IBridge } from './bridge';
+import { Bridge } from './follow';
+import { AgentsStatus } from './status';
 
 export * from './bridge';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [];
+const OPEN_PANEL = 'letta-kernel:open-agents-panel';
+
+const bridge: JupyterFrontEndPlugin<IBridge> = {
+  id: 'letta-kernel:bridge',
+  description: 'Connects to the agents of the notebook in front; asks for a word where one waits.',
+  autoStart: true,
+  provides: IBridge,
+  requires: [INotebookTracker],
+  optional: [ITranslator, IStatusBar],
+  activate: (
+    app: JupyterFrontEnd,
+    notebooks: INotebookTracker,
+    translator: ITranslator | null,
+    statusBar: IStatusBar | null
+  ): IBridge => {
+    const trans = (translator ?? nullTranslator).load('letta-kernel');
+    const made = new Bridge(notebooks, trans);
+    const open = () => {
+      if (app.commands.hasCommand(OPEN_PANEL)) {
+        void app.commands.execute(OPEN_PANEL);
+      }
+    };
+    new Approvals(made, trans, open);
+    if (statusBar) {
+      const item = new AgentsStatus(made, trans, open);
+      statusBar.registerStatusItem('letta-kernel:status', {
+        item,
+        align: 'right',
+        rank: 10,
+        isActive: () => item.isActive(),
+        activeStateChanged: item.activeChanged
+      });
+    }
+    return made;
+  }
+};
+
+const plugins: JupyterFrontEndPlugin<unknown>[] = [bridge];
 
 export default plugins;
