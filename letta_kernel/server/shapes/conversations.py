@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict, Field
 
 from letta_kernel.records import Conversation
-from letta_kernel.server.handles import model_handle, model_name, provider_type
+from letta_kernel.server.handles import model_handle, model_name
 from letta_kernel.server.shapes.asked import StreamedRequest
 from letta_kernel.server.shapes.base import Asked, Shape
+from letta_kernel.server.shapes.model_settings import (
+    ModelSettings,
+    ModelSettingsIn,
+    settings_from,
+    to_settings,
+)
 
 MAX_TEXT = 100_000  # characters
+_ASKED = ("temperature", "max_tokens", "reasoning_effort")  # settings that are the model's
 
 _EXAMPLE: dict[str, Any] = {
     "id": "conv-5b1f8a52-7f0e-4f0e-9d57-0d8a3f1c2b4e",
@@ -36,7 +43,7 @@ class ConversationShape(Shape):
     archived: bool = False
     archived_at: datetime | None = None
     model: str | None = None
-    model_settings: dict[str, Any] | None = None
+    model_settings: ModelSettings | None = None
     context_window_limit: int | None = None
     in_context_message_ids: list[str] | None = Field(
         default=None, description="The messages in sight; null in lists."
@@ -46,21 +53,6 @@ class ConversationShape(Shape):
     updated_at: datetime | None = None
     created_by_id: str | None = None
     last_updated_by_id: str | None = None
-
-
-class Reasoning(Asked):
-    """How much a reasoning model thinks."""
-
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
-
-
-class ModelSettingsIn(Asked):
-    """Settings of the model in this conversation; what is left out is the agent's."""
-
-    provider_type: str | None = None
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    max_output_tokens: int | None = Field(default=None, ge=1, le=2**31 - 1)
-    reasoning: Reasoning | None = None
 
 
 class ConversationIn(Asked):
@@ -154,18 +146,9 @@ def to_conversation(found: Conversation, in_sight: list[str] | None = None) -> C
     )
 
 
-def _model_settings(found: Conversation) -> dict[str, Any] | None:
-    settings = found.settings
-    known = {
-        "temperature": settings.get("temperature"),
-        "max_output_tokens": settings.get("max_tokens"),
-    }
-    given = {key: value for key, value in known.items() if value is not None}
-    if "reasoning_effort" in settings:
-        given["reasoning"] = {"reasoning_effort": settings["reasoning_effort"]}
-    if not given:
-        return None
-    return {"provider_type": provider_type(model_handle(found.model or "openai/any")), **given}
+def _model_settings(found: Conversation) -> ModelSettings | None:
+    own = {name: found.settings[name] for name in _ASKED if name in found.settings}
+    return to_settings(model_handle(found.model or "openai/any"), own, {}) if own else None
 
 
 def changes_of(asked: ConversationIn | ConversationChange, old: dict[str, Any]) -> dict[str, Any]:
@@ -179,13 +162,9 @@ def changes_of(asked: ConversationIn | ConversationChange, old: dict[str, Any]) 
         changes["archived"] = asked.archived
     settings = dict(old)
     if "model_settings" in named:
-        given = asked.model_settings or ModelSettingsIn()
-        effort = given.reasoning.reasoning_effort if given.reasoning else None
-        settings |= {
-            "temperature": given.temperature,
-            "max_tokens": given.max_output_tokens,
-            "reasoning_effort": effort,
-        }
+        settings |= dict.fromkeys(_ASKED)
+        if asked.model_settings is not None:
+            settings |= settings_from(asked.model_settings)[0]
     if "context_window_limit" in named:
         settings["context_window"] = asked.context_window_limit
     if settings != old:
