@@ -131,7 +131,11 @@ def check_limit(block: Block, value: str) -> None:
 
 def check_label(label: str) -> str:
     """Return *label* if it can name a block, else raise `InvalidInputError`."""
-    if not label or len(label) > 100 or any(c.isspace() or c in "/<>\"'`" for c in label):
+    if (
+        not 0 < len(label) <= 100
+        or not label.isprintable()
+        or any(c.isspace() or c in "/<>\"'`" for c in label)
+    ):
         raise InvalidInputError(
             f"A block's label is one word without spaces, slashes or quotes, not {label!r}."
         )

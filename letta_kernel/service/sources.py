@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from letta_kernel.errors import ConflictError, InvalidInputError, ToolError
 from letta_kernel.ids import new_id
@@ -23,7 +23,7 @@ from letta_kernel.store.lines import Line
 from letta_kernel.tools import core
 from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
 from letta_kernel.tools.execute import Executor, Outcome
-from letta_kernel.tools.fromschema import annotation_of
+from letta_kernel.tools.mcp_schema import clean_schema
 from letta_kernel.tools.options import options_from_ast
 from letta_kernel.tools.schema import find_function, parse_source, schema_from_source
 
@@ -63,7 +63,10 @@ class Sources(Toolbox):
         if len(source) > LONGEST_SOURCE:
             raise ToolError(f"the source has more than {LONGEST_SOURCE:,} characters")
         given = dict(schema or {})
-        wanted = given.get("name")
+        for field in ("name", "description"):
+            if not isinstance(given.get(field, ""), str | None):
+                raise ToolError(f"the schema's {field} is a text, not {given[field]!r:.40}")
+        wanted = given.get("name") or None
         node = find_function(parse_source(source), wanted)
         options = options_from_ast(node)
         told = given.get("parameters") if parameters is None else parameters
@@ -72,7 +75,7 @@ class Sources(Toolbox):
         else:
             made = {
                 "name": wanted or options.name or node.name,
-                "description": given.get("description", ""),
+                "description": ast.get_docstring(node) or "",
                 "parameters": _checked_parameters(told),
             }
         name = str(made["name"])
@@ -291,12 +294,12 @@ def _changed(tool: Tool, fields: Mapping[str, Any]) -> Tool:
 
 
 def _checked_parameters(told: Any) -> dict[str, Any]:
+    """Return a schema from elsewhere as models and our own check of arguments can use it."""
     properties = told.get("properties", {}) if isinstance(told, Mapping) else None
     required = told.get("required", []) if isinstance(told, Mapping) else None
     if (
-        not isinstance(told, Mapping)
+        not isinstance(properties, Mapping)
         or told.get("type", "object") != "object"
-        or not isinstance(properties, Mapping)
         or not all(isinstance(one, Mapping) for one in properties.values())
         or not isinstance(required, list)
         or not all(isinstance(one, str) and one in properties for one in required)
@@ -305,13 +308,4 @@ def _checked_parameters(told: Any) -> dict[str, Any]:
             "the parameters must be a JSON schema of type object, with properties and a list of the "
             "required ones"
         )
-    definitions = told.get("$defs", {})
-    for name, schema in properties.items():
-        try:
-            TypeAdapter(annotation_of(dict(schema), definitions))
-        except Exception as error:  # whatever is in there came from elsewhere
-            line = str(error).partition("\n")[0]
-            raise ToolError(
-                f"parameter {name!r} has a schema that cannot be used: {line}"
-            ) from None
-    return {**told, "type": "object", "properties": dict(properties), "required": required}
+    return clean_schema(told)

@@ -15,6 +15,7 @@ from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import seek
 from letta_kernel.server.shapes.base import Asked, Shape
 from letta_kernel.server.shapes.messages import LettaMessage, MessageType, View, to_messages
+from letta_kernel.server.shapes.passages import Moment
 from letta_kernel.service import AgentService
 
 router = APIRouter(tags=["messages"])
@@ -34,8 +35,8 @@ class MessageSearch(Asked):
     conversation_id: str | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     search_mode: Literal["vector", "fts", "hybrid"] = "hybrid"
-    start_date: datetime | None = None
-    end_date: datetime | None = None
+    start_date: Moment | None = None
+    end_date: Moment | None = None
 
 
 class MessageFound(Shape):

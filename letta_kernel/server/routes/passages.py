@@ -21,7 +21,6 @@ from letta_kernel.server.shapes.passages import (
     PassageSearch,
     PassageShape,
     TopK,
-    in_utc,
     to_found,
     to_passage,
 )
@@ -69,7 +68,7 @@ def create_passage(service: Service, agent_id: str, asked: PassageCreate) -> lis
         agent_id,
         asked.text,
         asked.tags or (),
-        created_at=in_utc(asked.created_at) if asked.created_at else None,
+        created_at=asked.created_at,
         metadata=asked.metadata,
     )
     return [to_passage(one) for one in made]

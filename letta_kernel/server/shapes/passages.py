@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from letta_kernel.memory.archival import Hit
 from letta_kernel.models.embedding import OFFLINE
@@ -13,6 +13,16 @@ from letta_kernel.records import Passage, SharedArchive
 from letta_kernel.server.shapes.base import Asked, Shape
 from letta_kernel.server.shapes.blocks import Texts
 
+
+def in_utc(moment: datetime) -> datetime:
+    """Return *moment* in UTC; one without a zone is meant in UTC."""
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("there is no such moment in UTC") from None
+
+
+Moment = Annotated[datetime, AfterValidator(in_utc)]
 Match = Literal["any", "all"]
 TopK = Annotated[int, Field(ge=1, le=1000)]
 _PASSAGE: dict[str, Any] = {
@@ -66,7 +76,7 @@ class PassageCreate(Asked):
 
     text: str
     tags: Texts | None = None
-    created_at: datetime | None = None
+    created_at: Moment | None = None
     metadata: dict[str, Any] | None = None
 
 
@@ -100,8 +110,8 @@ class PassageSearch(Asked):
     limit: TopK = 50
     tags: list[str] | None = None
     tag_match_mode: Match = "any"
-    start_date: datetime | None = None
-    end_date: datetime | None = None
+    start_date: Moment | None = None
+    end_date: Moment | None = None
 
 
 class PassageFound(Shape):
@@ -213,28 +223,28 @@ def from_create(asked: PassageCreate) -> Passage:
         metadata=asked.metadata or {},
     )
     if asked.created_at is not None:
-        passage.created_at = in_utc(asked.created_at)
+        passage.created_at = asked.created_at
     return passage
 
 
-def in_utc(moment: datetime) -> datetime:
-    """Return *moment* with its zone; one without a zone is meant in UTC."""
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+def to_embedding_config(embedding: str | None) -> EmbeddingConfig:
+    """Return an embedder in the API's shape; None is the offline one."""
+    name = embedding or OFFLINE
+    return EmbeddingConfig(
+        embedding_model=name.partition("/")[2] or name,
+        embedding_endpoint_type=name.partition("/")[0] if "/" in name else "hugging-face",
+        embedding_dim=256 if name == OFFLINE else 0,
+        handle=name,
+    )
 
 
 def to_archive(archive: SharedArchive) -> ArchiveShape:
     """Return *archive* in the API's shape."""
-    name = archive.embedding or OFFLINE
     return ArchiveShape(
         id=archive.id,
         name=archive.name,
         description=archive.description or None,
-        embedding_config=EmbeddingConfig(
-            embedding_model=name.partition("/")[2] or name,
-            embedding_endpoint_type=name.partition("/")[0] if "/" in name else "hugging-face",
-            embedding_dim=256 if name == OFFLINE else 0,
-            handle=name,
-        ),
+        embedding_config=to_embedding_config(archive.embedding),
         metadata=archive.metadata,
         created_at=archive.created_at,
         updated_at=archive.updated_at,
