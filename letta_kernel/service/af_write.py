@@ -10,6 +10,14 @@ from urllib.parse import urlsplit, urlunsplit
 from letta_kernel.records import AgentState, Block, McpServer, Tool, ToolRule
 from letta_kernel.service.af_parse import OURS, PROVIDERS, stays_here
 
+_ENDPOINTS = frozenset(
+    [
+        *("openai", "anthropic", "google_ai", "google_vertex", "azure", "groq", "ollama", "vllm"),
+        *("mistral", "together", "bedrock", "deepseek", "xai", "zai", "moonshot", "minimax"),
+        *("baseten", "fireworks", "openrouter"),
+    ]
+)
+"""The kinds of endpoints Letta knows; what it does not know speaks OpenAI's way, mostly."""
 _SECRET = re.compile(r"key|token|secret|passw|auth|credential", re.IGNORECASE)
 
 
@@ -65,7 +73,7 @@ def _llm_config(model: str | None, settings: dict[str, Any]) -> dict[str, Any] |
     theirs = {ours: theirs for theirs, ours in PROVIDERS.items()}.get(provider, provider)
     return {
         "model": name,
-        "model_endpoint_type": theirs,
+        "model_endpoint_type": theirs if theirs in _ENDPOINTS else "openai",
         "model_endpoint": None,
         "context_window": settings.get("context_window") or 32_768,
         "handle": f"{theirs}/{name}",

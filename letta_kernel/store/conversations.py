@@ -131,7 +131,11 @@ def delete(tx: Tx, conversation: Conversation) -> None:
     The indexes are told. Its runs stay, as what they cost does.
     """
     tx.execute("UPDATE conversations SET deleted_at = $2 WHERE id = $1", (conversation.id, now()))
-    agent_id = conversation.agent_id
+    _purge(tx, conversation.agent_id)
+
+
+def _purge(tx: Tx, agent_id: str) -> None:
+    """Remove the deleted conversations of an agent whose history no fork shares any more."""
     while True:
         every = _CONVERSATIONS.select(tx, "WHERE agent_id = $1", (agent_id,))
         shared = {part.thread for one in every for part in one.inherits}
@@ -174,3 +178,4 @@ def forget_history(tx: Tx, agent_id: str, window_start: int) -> None:
         " (SELECT id FROM conversations WHERE agent_id = $1)",
         (agent_id,),
     )
+    _purge(tx, agent_id)
