@@ -1,0 +1,267 @@
+// One kernel's desk: how it opens, asks, and gets over whatever becomes of the kernel.
+
+import { nullTranslator } from '@jupyterlab/translation';
+
+import type { DeskError } from '../../src/bridge';
+import { Desk, PATIENCE } from '../../src/bridge/desk';
+import { PlayedKernel, settle } from './kernel';
+import type { IPlayed } from './kernel';
+
+const trans = nullTranslator.load('letta-kernel');
+
+async function opened(played: IPlayed = {}): Promise<[Desk, PlayedKernel]> {
+  const kernel = new PlayedKernel(played);
+  const desk = new Desk(kernel.as(), trans);
+  await settle();
+  return [desk, kernel];
+}
+
+async function ready(played: IPlayed = {}): Promise<[Desk, PlayedKernel]> {
+  const [desk, kernel] = await opened(played);
+  kernel.hello();
+  expect(desk.state).toBe('ready');
+  return [desk, kernel];
+}
+
+function failure(promise: Promise<unknown>): Promise<DeskError> {
+  return promise.then(
+    () => {
+      throw new Error('it did not fail');
+    },
+    (error: DeskError) => error
+  );
+}
+
+describe('opening', () => {
+  it('opens on a subshell of its own and is ready with the hello', async () => {
+    const [desk, kernel] = await opened();
+    expect(desk.state).toBe('connecting');
+    expect(kernel.sent).toHaveLength(1);
+    expect(kernel.sent[0]).toMatchObject({ type: 'comm_open', subshell: 'shell-1' });
+    kernel.hello({ asking: ['agent-1'] });
+    expect(desk.state).toBe('ready');
+    expect([desk.project, desk.home, desk.version]).toEqual(['work', '/w', '0.1.0']);
+    expect(desk.asking).toEqual(['agent-1']);
+    desk.dispose();
+    expect(kernel.sent[1].type).toBe('comm_close');
+  });
+
+  it('does not disturb a Python kernel without letta-kernel', async () => {
+    const [desk, kernel] = await opened({ name: 'python3', implementation: 'ipython' });
+    expect(desk.state).toBe('plain-python');
+    expect(kernel.sent).toEqual([]);
+  });
+
+  it('notices that the extension was loaded', async () => {
+    const [desk, kernel] = await opened({ name: 'python3', implementation: 'ipython' });
+    kernel.ranCell('1 + 1');
+    expect(desk.state).toBe('plain-python');
+    kernel.played.sign = true;
+    kernel.ranCell('%load_ext letta_kernel');
+    expect(desk.state).toBe('connecting');
+    await settle();
+    kernel.hello();
+    expect(desk.state).toBe('ready');
+  });
+
+  it('has nothing to do with other languages', async () => {
+    const [desk, kernel] = await opened({ name: 'ir', implementation: 'IRkernel' });
+    expect(desk.state).toBe('none');
+    expect(kernel.sent).toEqual([]);
+  });
+
+  it('knows an old version by its refusal', async () => {
+    const [desk, kernel] = await opened();
+    kernel.closeComm();
+    expect(desk.state).toBe('old');
+  });
+
+  it('knows an old version by its hello', async () => {
+    const [desk, kernel] = await opened();
+    kernel.hello({ protocol: 0 });
+    expect(desk.state).toBe('old');
+  });
+
+  it('tries again, and gives up in the end', async () => {
+    jest.useFakeTimers();
+    try {
+      const [desk, kernel] = await opened();
+      for (let i = 0; i < 3; i++) {
+        expect(desk.state).toBe('connecting');
+        jest.advanceTimersByTime(PATIENCE.hello);
+      }
+      expect(desk.state).toBe('lost');
+      expect(kernel.sent.map(({ type }) => type)).toEqual(Array(3).fill('comm_open'));
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  it('does without subshells, and waits for the cell to end then', async () => {
+    jest.useFakeTimers();
+    try {
+      const [desk, kernel] = await opened({ subshells: false });
+      expect(kernel.sent).toEqual([]);
+      jest.advanceTimersByTime(PATIENCE.subshell);
+      await settle();
+      expect(kernel.sent[0]).toMatchObject({ type: 'comm_open', subshell: null });
+      kernel.become('busy');
+      jest.advanceTimersByTime(20 * PATIENCE.hello);
+      expect(desk.state).toBe('connecting');
+      kernel.hello();
+      expect(desk.state).toBe('ready');
+      desk.dispose();
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+});
+
+describe('asking', () => {
+  it('answers with what the kernel answered', async () => {
+    const [desk, kernel] = await ready();
+    const answer = desk.request('blocks', { agent: 'ada' });
+    expect(kernel.asked).toMatchObject({ method: 'blocks', params: { agent: 'ada' } });
+    kernel.answer([{ label: 'human' }]);
+    expect(await answer).toEqual([{ label: 'human' }]);
+    desk.dispose();
+  });
+
+  it('fails with the one line of the kernel', async () => {
+    const [desk, kernel] = await ready();
+    const failed = failure(desk.request('blocks', { agent: 'ad' }));
+    kernel.refuse('NotFoundError', "There is no agent 'ad'. Did you mean 'ada'?");
+    const { kind, message } = await failed;
+    expect([kind, message]).toEqual(['NotFoundError', "There is no agent 'ad'. Did you mean 'ada'?"]);
+    desk.dispose();
+  });
+
+  it('keeps answers apart', async () => {
+    const [desk, kernel] = await ready();
+    const first = desk.request('agents');
+    const one = kernel.asked.id as number;
+    const second = desk.request('models');
+    kernel.answer('second');
+    kernel.say({ type: 'reply', id: one, result: 'first' });
+    kernel.say({ type: 'reply', id: 999, result: 'nobody asked' });
+    expect(await Promise.all([first, second])).toEqual(['first', 'second']);
+    desk.dispose();
+  });
+
+  it('does not wait for ever', async () => {
+    jest.useFakeTimers();
+    try {
+      const [desk] = await ready();
+      const failed = failure(desk.request('agents'));
+      jest.advanceTimersByTime(PATIENCE.reply);
+      expect((await failed).kind).toBe('Timeout');
+      desk.dispose();
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  it('puts work on the main thread and asks what came of it', async () => {
+    const [desk, kernel] = await ready();
+    kernel.endings.push('aborted'); // a cell before it has failed
+    const told = desk.request('tool.run', { agent: 'ada', name: 'f', arguments: {} });
+    kernel.answer({ execute: 'do("t")', ticket: 't' });
+    await settle();
+    expect(kernel.executed).toEqual(['do("t")', 'do("t")']);
+    expect(kernel.asked).toMatchObject({ method: 'job', params: { ticket: 't' } });
+    kernel.answer({ status: 'ok', text: '7' });
+    expect(await told).toEqual({ status: 'ok', text: '7' });
+    desk.dispose();
+  });
+
+  it('is refused while nothing is connected', async () => {
+    const [desk] = await opened();
+    expect((await failure(desk.request('agents'))).kind).toBe('NotConnected');
+    desk.dispose();
+  });
+
+  it('says each minute that it is still there', async () => {
+    jest.useFakeTimers();
+    try {
+      const [desk, kernel] = await ready();
+      jest.advanceTimersByTime(2 * PATIENCE.ping);
+      const pings = kernel.sent.filter(({ content }) => (content.data as { type?: string }).type === 'ping');
+      expect(pings).toHaveLength(2);
+      desk.dispose();
+      jest.advanceTimersByTime(2 * PATIENCE.ping);
+      expect(kernel.sent.filter(({ type }) => type === 'comm_msg')).toHaveLength(2);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+});
+
+describe('what may become of a kernel', () => {
+  it('is opened again after a restart', async () => {
+    const [desk, kernel] = await ready();
+    const failed = failure(desk.request('agents'));
+    const states: string[] = [];
+    desk.stateChanged.connect((_, state) => states.push(state));
+    kernel.become('restarting');
+    expect((await failed).kind).toBe('Lost');
+    kernel.become('starting');
+    kernel.become('idle');
+    await settle();
+    kernel.hello();
+    expect(states).toEqual(['connecting', 'ready']);
+    desk.dispose();
+  });
+
+  it('is lost when it dies, and back when it was restarted', async () => {
+    const [desk, kernel] = await ready();
+    kernel.become('dead');
+    expect(desk.state).toBe('lost');
+    kernel.become('restarting');
+    kernel.become('idle');
+    await settle();
+    kernel.hello();
+    expect(desk.state).toBe('ready');
+    desk.dispose();
+  });
+
+  it('is asked anew when the connection was cut', async () => {
+    const [desk, kernel] = await ready();
+    kernel.connection('connecting');
+    expect(desk.state).toBe('ready'); // it may be back in a moment
+    kernel.connection('connected');
+    expect(desk.state).toBe('connecting');
+    await settle();
+    kernel.hello();
+    expect(desk.state).toBe('ready');
+    kernel.connection('disconnected');
+    expect(desk.state).toBe('lost');
+    desk.dispose();
+  });
+
+  it('opens another desk when the kernel took this one for gone', async () => {
+    const [desk, kernel] = await ready();
+    const first = kernel.comm;
+    kernel.closeComm();
+    expect(desk.state).toBe('connecting');
+    await settle();
+    expect(kernel.comm).not.toBe(first);
+    kernel.hello();
+    expect(desk.state).toBe('ready');
+    desk.dispose();
+  });
+
+  it('passes on what happens, and who asks', async () => {
+    const [desk, kernel] = await ready();
+    const heard: unknown[] = [];
+    desk.events.connect((_, event) => heard.push(event.event.type));
+    desk.changed.connect((_, change) => heard.push(change.what));
+    desk.askingChanged.connect(() => heard.push(desk.asking));
+    kernel.say({ type: 'event', agent_id: 'a', run_id: 'r', seq: 1, event: { type: 'run_started' } });
+    kernel.say({ type: 'changed', what: ['runs'], agents: null });
+    kernel.say({ type: 'asking', agents: ['a'] });
+    kernel.say({ type: 'of a later version' });
+    kernel.become('dead');
+    expect(heard).toEqual(['run_started', ['runs'], ['a'], []]);
+    desk.dispose();
+  });
+});

@@ -1,0 +1,136 @@
+// A kernel connection as far as a desk needs one, whose other end the tests play.
+
+import type { Kernel, KernelMessage } from '@jupyterlab/services';
+import type { JSONObject, JSONValue } from '@lumino/coreutils';
+import { PromiseDelegate } from '@lumino/coreutils';
+import { Signal } from '@lumino/signaling';
+
+interface ISent {
+  type: string;
+  subshell: string | null;
+  content: JSONObject;
+}
+
+export interface IPlayed {
+  name?: string;
+  implementation?: string;
+  /** Is there a sign that letta-kernel is loaded? */
+  sign?: boolean;
+  subshells?: boolean;
+}
+
+export class PlayedKernel {
+  constructor(readonly played: IPlayed = {}) {
+    this.name = played.name ?? 'letta';
+    const implementation = played.implementation ?? 'letta-kernel';
+    const language = { name: this.name === 'ir' ? 'R' : 'python' };
+    this.info = Promise.resolve({ implementation, language_info: language });
+  }
+
+  readonly name: string;
+  readonly info: Promise<unknown>;
+  readonly username = '';
+  readonly clientId = 'client';
+  status: Kernel.Status = 'idle';
+  connectionStatus: Kernel.ConnectionStatus = 'connected';
+  isDisposed = false;
+  readonly statusChanged = new Signal<this, Kernel.Status>(this);
+  readonly connectionStatusChanged = new Signal<this, Kernel.ConnectionStatus>(this);
+  readonly iopubMessage = new Signal<this, KernelMessage.IIOPubMessage>(this);
+  readonly disposed = new Signal<this, void>(this);
+  /** What was sent on the shell channel. */
+  readonly sent: ISent[] = [];
+  readonly executed: string[] = [];
+  /** How executions end, one by one; `ok` after that. */
+  readonly endings: string[] = [];
+
+  as(): Kernel.IKernelConnection {
+    return this as unknown as Kernel.IKernelConnection;
+  }
+
+  requestCommInfo(): Promise<unknown> {
+    const comms = this.played.sign ? { 'letta-kernel.desk.sign': {} } : {};
+    return Promise.resolve({ content: { status: 'ok', comms } });
+  }
+
+  sendControlMessage(): unknown {
+    const made = new PromiseDelegate<unknown>();
+    if (this.played.subshells !== false) {
+      made.resolve({ content: { status: 'ok', subshell_id: 'shell-1' } });
+    }
+    return { done: made.promise, dispose: () => made.reject(new Error('Canceled')) };
+  }
+
+  sendShellMessage(message: KernelMessage.IShellMessage): { dispose: () => void } {
+    const { msg_type, subshell_id } = message.header as { msg_type: string; subshell_id?: string };
+    const content = message.content as JSONObject;
+    this.sent.push({ type: msg_type, subshell: subshell_id ?? null, content });
+    return { dispose: () => undefined };
+  }
+
+  requestExecute({ code }: { code: string }): unknown {
+    this.executed.push(code);
+    const status = this.endings.shift() ?? 'ok';
+    return { done: Promise.resolve({ content: { status } }) };
+  }
+
+  /** The comm that was opened last. */
+  get comm(): string {
+    const opened = this.sent.filter(({ type }) => type === 'comm_open');
+    return opened[opened.length - 1].content.comm_id as string;
+  }
+
+  /** The last request that was sent. */
+  get asked(): JSONObject {
+    const requests = this.sent.filter(({ content }) => 'type' in ((content.data ?? {}) as object));
+    return requests[requests.length - 1].content.data as JSONObject;
+  }
+
+  say(data: JSONObject): void {
+    this._iopub('comm_msg', { comm_id: this.comm, data });
+  }
+
+  hello(more: JSONObject = {}): void {
+    const said = { type: 'hello', protocol: 1, version: '0.1.0', project: 'work', home: '/w' };
+    this.say({ ...said, asking: [], ...more });
+  }
+
+  answer(result: JSONValue): void {
+    this.say({ type: 'reply', id: this.asked.id as number, result });
+  }
+
+  refuse(kind: string, message: string): void {
+    this.say({ type: 'reply', id: this.asked.id as number, error: { kind, message } });
+  }
+
+  closeComm(): void {
+    this._iopub('comm_close', { comm_id: this.comm, data: {} });
+  }
+
+  ranCell(code: string): void {
+    this._iopub('execute_input', { code, execution_count: 1 });
+    this.become('idle');
+  }
+
+  become(status: Kernel.Status): void {
+    this.status = status;
+    this.statusChanged.emit(status);
+  }
+
+  connection(status: Kernel.ConnectionStatus): void {
+    this.connectionStatus = status;
+    this.connectionStatusChanged.emit(status);
+  }
+
+  private _iopub(type: string, content: JSONObject): void {
+    const header = { msg_type: type };
+    this.iopubMessage.emit({ channel: 'iopub', header, content } as never);
+  }
+}
+
+/** Let everything that waits for promises go on. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) {
+    await Promise.resolve();
+  }
+}
