@@ -65,7 +65,7 @@ def create_app(
     app.state.origins = frozenset(origins)
     errors.install(app)
     for router in ROUTERS:
-        app.include_router(router, prefix=f"{prefix}/v1")
+        app.include_router(router, prefix=f"{prefix}/v1", responses=errors.RESPONSES)
     for router in (openai.router, openai.models):
         # The same operations at a second address are not described twice.
         app.include_router(

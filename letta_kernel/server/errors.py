@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from letta_kernel.errors import (
@@ -32,6 +33,35 @@ _STATUS: tuple[tuple[type[LettaError], int], ...] = (
     (StoreError, 503),
     (ModelError, 502),
 )
+
+
+class Refusal(BaseModel):
+    """Why a request was not done; a 422's list names the fields."""
+
+    detail: str | list[dict[str, Any]]
+    run_id: str | None = None
+
+
+def _response(description: str, detail: Any) -> dict[str, Any]:
+    content = {"application/json": {"example": {"detail": detail}}}
+    return {"model": Refusal, "description": description, "content": content}
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    400: _response("The body cannot be read.", "There was an error parsing the body"),
+    401: _response("The token is missing or wrong.", "Send the server's token."),
+    404: _response("There is no such thing.", "There is no agent 'agent-1'."),
+    409: _response("Somebody else is at it.", "The agent is in the middle of a run."),
+    413: _response("The body is too large.", "A request may have 16,777,216 bytes."),
+    422: _response(
+        "A value was refused; nothing was changed.",
+        [{"type": "missing", "loc": ["body", "label"], "msg": "Field required"}],
+    ),
+    501: _response("Not offered by this server.", "Messages cannot be scheduled here."),
+    502: _response("The model failed.", "The provider refused the key."),
+    503: _response("Too much at once, or the store is not to be had.", "Try again later."),
+}
+"""How every path may answer beside its own way."""
 
 
 class FieldError(InvalidInputError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from inspect import Parameter, Signature
 from typing import Any
 
 from fastapi import APIRouter
@@ -46,10 +48,16 @@ router = APIRouter()
 
 
 def _add(subject: str, sentence: str, path: str, method: str) -> None:
-    def refuse() -> None:
+    async def refuse(**given: str) -> None:
         raise LeftOutError(sentence)
 
     endpoint: Callable[..., Any] = refuse
+    endpoint.__signature__ = Signature(  # type: ignore[attr-defined]
+        [
+            Parameter(name, Parameter.KEYWORD_ONLY, annotation=str)
+            for name in re.findall(r"{(\w+)}", path)
+        ]
+    )
     router.add_api_route(
         path,
         endpoint,
