@@ -276,10 +276,10 @@ class MemoryView:
         return iter([block.label for block in self._agent.service.blocks(self._agent.id)])
 
     def __contains__(self, label: object) -> bool:
-        return label in list(self)
+        return any(label == known for known in self)
 
     def __len__(self) -> int:
-        return len(list(self))
+        return len(self._agent.service.blocks(self._agent.id))
 
     def __repr__(self) -> str:
         blocks = self._agent.service.blocks(self._agent.id)

@@ -28,6 +28,7 @@ MIME = "application/vnd.letta.run.v1+json"
 _READY_FIRST = 2.5  # nothing is known yet: it may have to load the widget manager first
 _READY_KNOWN = 4.0  # one has answered before in this kernel
 _READY_SILENT = 1.0  # none has answered in earlier runs
+_SEEN_SECONDS = 6.0  # for a page to say that it shows a question, before it is asked in another way
 _SILENT_RUNS = 3  # so many runs without an answer: no more widgets in this kernel
 
 # Updates of the widget: quick at first, rarer in a long stream, since each costs some 500 bytes of
@@ -91,6 +92,7 @@ class Channel:
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._asked: dict[str, Any] | None = None
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._heard = threading.Event()  # has a page said anything about what is asked?
         self._runner = threading.current_thread()
         # The copied context carries which cell's output this is.
         self._thread = threading.Thread(
@@ -113,7 +115,8 @@ class Channel:
     ) -> dict[str, Any] | None:
         """Show *question* and wait for the answer, interruptibly.
 
-        None where no front end answers, and when *over* says that there is nothing to answer any more.
+        None where no front end answers, where it cannot because its clicks are held back until the cell is
+        over, and when *over* says that there is nothing to answer any more.
         """
         while not self._settled.wait(0.05):
             if not self._thread.is_alive() or over():
@@ -123,13 +126,16 @@ class Channel:
         while not self._answers.empty():  # of an earlier question
             self._answers.get_nowait()
         self._asked = {**question, "id": new_id("ask")}
+        self._heard.clear()
+        deadline = time.monotonic() + _SEEN_SECONDS
         self.wake()
         try:
             while True:
                 try:
                     return self._answers.get(timeout=0.1)  # short: the stop button gets through
                 except queue.Empty:
-                    if over():
+                    deaf = not self._heard.is_set() and time.monotonic() > deadline
+                    if deaf or over():
                         return None
         finally:
             self._asked = None
@@ -217,6 +223,8 @@ class Channel:
         while not self._inbox.empty():
             content = self._inbox.get_nowait()
             kind, asked = content.get("kind"), self._asked
+            if asked is not None and content.get("ask") == asked["id"]:
+                self._heard.set()
             if kind == "ready":
                 self._welcome()
             elif kind == "answer" and asked is not None and content.get("ask") == asked["id"]:

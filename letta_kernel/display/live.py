@@ -9,14 +9,19 @@ from types import TracebackType
 from typing import Any
 
 from letta_kernel.display.channel import MIME, Channel, bundle
+from letta_kernel.display.terminal import TerminalView
 from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript
-from letta_kernel.messages import Event, ToolCall
+from letta_kernel.messages import Event, Notice, ToolCall
 
 __all__ = ["MIME", "Choice", "LiveView", "bundle"]
 
 _LONGEST_QUESTION = 4_000  # characters
 _LONGEST_REASON = 2_000
+_DEAF = (
+    "Buttons do not work here while a cell runs: this front end, or this version of ipykernel, holds clicks "
+    "back until the cell is over. You are asked in another way."
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class LiveView:
 
     Use it as a context manager, or call `close` in a ``finally``: that publishes the saved form under
     the same display id. Nothing is shown before the first event. A program that runs the notebook from
-    end to end gets the saved form only; a terminal IPython prints the transcript at the end; without
+    end to end gets the saved form only; in a terminal IPython lines are printed as they come; without
     any IPython nothing is shown and only `snapshot` is of use.
 
     Parameters
@@ -59,8 +64,10 @@ class LiveView:
     ) -> None:
         self.transcript = Transcript(prompt)
         self._streaming = streaming
-        self._shell = (shell if shell is not None else _running_shell()) if shown else None
+        own: Any = shell if shell is not None else _running_shell()
+        self._shell: Any = own if shown else None
         self._channel: Channel | None = None
+        self._terminal: TerminalView | None = None
         self._opened = False
         self._closed = False
 
@@ -82,8 +89,12 @@ class LiveView:
             self._opened = True
             if self._streaming:
                 self._open_channel()
+                if self._shell is not None and getattr(self._shell, "kernel", None) is None:
+                    self._terminal = TerminalView(self.transcript)
         if self._channel is not None:
             self._channel.wake()
+        if self._terminal is not None:
+            self._terminal.handle(event)
 
     def snapshot(self) -> dict[str, Any]:
         """Return what there is to see so far, as JSON-ready values."""
@@ -111,9 +122,12 @@ class LiveView:
             return None
         shown = [{"id": c.id, "name": c.name, "arguments": _indented(c.arguments)} for c in calls]
         answer = self._channel.ask({"kind": "approval", "calls": shown}, lambda: bool(elsewhere()))
-        if answer is None:
-            return elsewhere()
-        return _choices(calls, answer.get("decisions"))
+        if answer is not None:
+            return _choices(calls, answer.get("decisions"))
+        decided = elsewhere()
+        if decided is None:
+            self._say_deaf()
+        return decided
 
     def ask(self, question: str) -> str | None:
         """Ask the person something and wait for the answer; None where no front end answers."""
@@ -121,7 +135,10 @@ class LiveView:
         if self._channel is None:
             return None
         answer = self._channel.ask({"kind": "question", "text": question[:_LONGEST_QUESTION]})
-        return None if answer is None else str(answer.get("text") or "")
+        if answer is None:
+            self._say_deaf()
+            return None
+        return str(answer.get("text") or "")
 
     def close(self) -> None:
         """Publish the saved form; may be called more than once."""
@@ -131,11 +148,17 @@ class LiveView:
         self.transcript.close()
         if self._channel is not None:
             self._channel.finish()
+        elif self._terminal is not None:
+            self._terminal.close()
         elif self._opened and self._shell is not None:
             if getattr(self._shell, "kernel", None) is not None:
                 self._shell.display_pub.publish(bundle(self.snapshot()))
             else:
                 print(to_text(self.snapshot()))
+
+    def _say_deaf(self) -> None:
+        """Say in the view why there are no buttons."""
+        self.handle(Notice(level="warning", text=_DEAF))
 
     def _open_channel(self) -> None:
         if self._channel is None and self._somebody_looks():

@@ -59,7 +59,7 @@ def static_panel(found: Sequence[Mapping[str, Any]], agent: str) -> Panel:
     title = one_line(f"Memory of {agent}", 120)
     head = Panel(el("div", el("b", esc(title), dir="auto"), look="margin:0 0 6px 0"), title)
     panel = stack(head, memory_panel(blocks, tokens))
-    panel.mime = {"version": 1, "kind": "memory", "agent": agent}
+    panel.mime = {"version": 1, "kind": "memory"}
     return panel
 
 

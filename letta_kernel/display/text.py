@@ -15,7 +15,7 @@ _LONGEST_RESULT = 1_500
 
 def to_text(snapshot: dict[str, Any]) -> str:
     """Return a transcript *snapshot* as plain text; all but answers is wrapped at `WIDTH`."""
-    blocks = [_header(snapshot)]
+    blocks = [header_text(snapshot)]
     aside: list[str] = []
     for item in snapshot.get("items") or ():
         if item.get("kind") == "answer":
@@ -26,19 +26,21 @@ def to_text(snapshot: dict[str, Any]) -> str:
             if item.get("interrupted"):
                 aside.append("  ■ interrupted here")
         else:
-            aside.extend(_lines(item))
+            aside.extend(item_lines(item))
     if aside:
         blocks.append("\n".join(aside))
-    blocks.append(_footer(snapshot))
+    blocks.append(footer_text(snapshot))
     return "\n\n".join(block for block in blocks if block)
 
 
-def _header(snapshot: dict[str, Any]) -> str:
+def header_text(snapshot: dict[str, Any]) -> str:
+    """Return the first line: who answers, with which model."""
     parts = [snapshot.get("agent") or "agent", snapshot.get("model"), snapshot.get("label")]
     return " · ".join(one_line(part, 160) for part in parts if part)
 
 
-def _footer(snapshot: dict[str, Any]) -> str:
+def footer_text(snapshot: dict[str, Any]) -> str:
+    """Return the last lines: the error if there was one, and the figures."""
     footer = snapshot.get("footer") or {}
     lines = []
     if footer.get("error"):
@@ -53,7 +55,8 @@ def _footer(snapshot: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _lines(item: dict[str, Any]) -> list[str]:
+def item_lines(item: dict[str, Any]) -> list[str]:
+    """Return an entry that is no answer, as lines."""
     kind = item.get("kind")
     if kind == "reasoning":
         return _wrapped(clean_text(item.get("text") or "").strip(), "  ~ ")

@@ -169,3 +169,16 @@ class FrontEnd:
         while cell.reply.get("parent_header", {}).get("msg_id") != request:
             cell.reply = self.client.get_shell_msg(timeout=_TIMEOUT)
         return cell
+
+    def listen(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """Read what is sent after a cell is over, until a message that is *wanted*."""
+        heard = []
+        end = time.monotonic() + _TIMEOUT
+        while time.monotonic() < end:
+            try:
+                heard.append(self.client.get_iopub_msg(timeout=1))
+            except Empty:
+                continue
+            if wanted(heard[-1]):
+                return heard
+        raise TimeoutError([message["msg_type"] for message in heard])

@@ -14,6 +14,7 @@ from letta_kernel.display.clean import clean_bundle, clean_html, clean_text, one
 from letta_kernel.display.html import to_html
 from letta_kernel.display.live import MIME, bundle
 from letta_kernel.display.markdown import markdown_html
+from letta_kernel.display.memory import static_panel
 from letta_kernel.display.panels import (
     agent_card,
     agents_table,
@@ -26,7 +27,7 @@ from letta_kernel.display.panels import (
     runs_table,
     tools_table,
 )
-from letta_kernel.display.tables import Panel, note
+from letta_kernel.display.tables import PANEL_MIME, Panel, note
 from letta_kernel.messages import Message, ToolCall
 from letta_kernel.records import AgentState, Block, BlockVersion, Passage, Run, Tool
 
@@ -121,11 +122,16 @@ def test_hostile_panels_are_harmless(hostile: str) -> None:
         runs_table([run]),
         passages_table([passage]),
         models_table([{"name": text, "provider": text, "note": text}], text),
+        static_panel([{**block.model_dump(mode="json"), "tokens": 5, "shared_with": []}], text),
         context_panel([{"name": text, "tokens": 5, "text": text}], 10, text),
         note(text),
     ]
     for panel in panels:
         shown = panel._repr_mimebundle_()
+        told = shown.pop(PANEL_MIME, {})
+        assert set(told) <= {"version", "kind", "tables"}
+        for column in (c for table in told.get("tables", ()) for c in table.values()):
+            assert all(key is None or isinstance(key, float) for key in column)
         assert set(shown) == {"text/html", "text/plain"}
         check_html(shown["text/html"])
         check_text(shown["text/plain"])

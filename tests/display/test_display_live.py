@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,90 @@ def test_without_a_front_end_the_transcript_is_printed_once(tmp_path: Path) -> N
     )
     assert terminal.stdout.count("three warmest days") == 1
     assert "\x1b" not in terminal.stdout
+
+
+def test_a_terminal_shows_a_run_while_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    from sample_run import events
+
+    from letta_kernel.display.live import LiveView
+
+    grown: list[str] = []
+    shown = ""
+    with LiveView("hello", shell=object()) as view:
+        for event in events():
+            view.handle(event)
+            shown += capsys.readouterr().out
+            grown.append(shown)
+    assert len(set(grown)) > 10  # not all at once
+    lines = shown.splitlines()
+    assert lines[0].startswith("ada · ")
+    assert any(line.startswith("  ~ The user wants") for line in lines)
+    for sign in ("  ◌ ", "  ✓ "):  # a tool begins and ends
+        assert any(line.startswith(f"{sign}forecast(") for line in lines), shown
+    assert any(line.startswith("  ✎ memory") for line in lines)
+    assert ANSWER.strip() in shown
+    assert "end_turn]" in lines[-1]
+    assert "\x1b" not in shown
+
+
+def test_a_run_cut_short_in_a_terminal_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    from letta_kernel.display.live import LiveView
+    from letta_kernel.messages import TextDelta, ToolProgress, ToolStarted
+
+    with LiveView("hello", shell=object()) as view:
+        view.handle(TextDelta(text="I am\nabout to"))
+        view.handle(ToolStarted(call_id="c", name="look", arguments={"at": "\x1b[31mred\n"}))
+        view.handle(ToolProgress(call_id="c", text="one\ntwo\n"))
+        view.handle(TextDelta(text="\x1b]0;title\x07say"))
+    out = capsys.readouterr().out.split("\n")
+    assert out[:3] == ["", "I am", "about to"]
+    assert out[4:9] == ["      | one", "      | two", "", "say", "  ■ interrupted here"]
+    assert "\x1b" not in "".join(out)
+
+
+def test_what_a_tool_prints_reaches_a_terminal_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from letta_kernel.display.live import LiveView
+    from letta_kernel.messages import ToolProgress
+    from letta_kernel.tools.output import captured
+
+    with LiveView("hello", shell=object()) as view:
+
+        def tell(stream: str, text: str) -> None:
+            view.handle(ToolProgress(call_id="c", text=text))
+
+        with captured(tell):
+            print("from within")
+    assert capsys.readouterr().out.count("from within") == 1
+
+
+def test_where_clicks_are_held_back_the_view_says_so(front_end: FrontEnd) -> None:
+    """The page shows the question, but nothing it says about it arrives while the cell is busy."""
+    code = (
+        "import letta_kernel.display.channel as channel\n"
+        "channel._SEEN_SECONDS = 0.5\n" + START + CALLS + "print(view.ask_approval(calls))\n"
+        "view.close()\nchannel._SEEN_SECONDS = 6.0"
+    )
+    cell = front_end.run(code)
+    assert cell.stdout == "None\n"
+    notices = [i["text"] for i in final_bundle(cell)[MIME]["items"] if i["kind"] == "notice"]
+    assert len(notices) == 1
+    assert "Buttons do not work here while a cell runs" in notices[0]
+
+
+def test_a_page_that_shows_the_question_is_given_time(front_end: FrontEnd) -> None:
+    def react(message: dict[str, Any], say: Say) -> None:
+        if ask := message.get("ask"):
+            say({"kind": "shown", "ask": ask["id"]})
+            time.sleep(1.5)
+            say({"kind": "answer", "ask": ask["id"], "decisions": [{"id": "c1", "approve": True}]})
+
+    code = (
+        "import letta_kernel.display.channel as channel\n"
+        "channel._SEEN_SECONDS = 0.7\n" + START + CALLS + "print(view.ask_approval(calls))\n"
+        "view.close()\nchannel._SEEN_SECONDS = 6.0"
+    )
+    cell = front_end.run(code, react=react)
+    assert "Choice(call_id='c1', approve=True" in cell.stdout
 
 
 def test_the_saved_form_grows_with_what_was_said() -> None:

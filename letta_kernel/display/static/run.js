@@ -448,6 +448,8 @@ class View {
     this.asking = ask?.id;
     this.asked.replaceChildren(...(ask ? [new Ask(ask, (content) => this.send(content)).node] : []));
     this.asked.scrollIntoView?.({ block: "nearest" });
+    // The kernel asks in another way if it does not hear this: then clicks would not arrive either.
+    if (ask) this.send({ kind: "shown", ask: ask.id });
   }
   close() {
     clearInterval(this.timer);

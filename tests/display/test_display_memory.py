@@ -1,0 +1,181 @@
+"""The memory panel in a real kernel: what a page is sent, what it may ask, what is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from display_checks import check_html
+from front_end import VIEW, Cell, FrontEnd
+from hostile_strings import HOSTILE
+
+from letta_kernel.display.tables import PANEL_MIME
+
+SAVED = {PANEL_MIME, "text/html", "text/plain"}
+
+
+@pytest.fixture(scope="module")
+def front_end(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontEnd]:
+    opened = FrontEnd()
+    home = str(tmp_path_factory.mktemp("memory") / ".letta")
+    cell = opened.run(
+        f"import os; os.environ['LETTA_HOME'] = {home!r}\n"
+        "from letta_kernel import Agent\n"
+        "%load_ext letta_kernel"
+    )
+    assert cell.reply["content"]["status"] == "ok"
+    yield opened
+    opened.close()
+
+
+class Page:
+    """A page that shows the panel of one agent."""
+
+    def __init__(self, front_end: FrontEnd, name: str, **ready: Any) -> None:
+        self.front_end = front_end
+        made = f"ada = Agent({name!r}, model='demo', human='Name: Mara', persona='Short.')\n"
+        self.cell = front_end.run(made + "ada.memory", ready=False)
+        self.shown = self.cell.of("display_data")[0]["data"]
+        self.model = self.shown[VIEW]["model_id"]
+        self.say({"kind": "ready", "hosted": True, **ready})
+
+    def say(self, content: dict[str, Any]) -> None:
+        self.front_end.say(self.model, content)
+
+    def told(self, key: str) -> dict[str, Any]:
+        """The next thing the panel is told that has *key*."""
+
+        def wanted(message: dict[str, Any]) -> bool:
+            data = message["content"].get("data", {})
+            return (
+                message["msg_type"] == "comm_msg"
+                and data.get("method") == "custom"
+                and key in data["content"]
+            )
+
+        content: dict[str, Any] = self.front_end.listen(wanted)[-1]["content"]["data"]["content"]
+        return content
+
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        self.say({"kind": "ask", "id": "q", "method": method, "params": params})
+        return self.told("reply")
+
+    def saved(self) -> dict[str, Any]:
+        """The next saved form, with or without the view beside it."""
+        heard = self.front_end.listen(lambda m: m["msg_type"] == "update_display_data")
+        data: dict[str, Any] = heard[-1]["content"]["data"]
+        return data
+
+
+def test_the_panel_has_its_saved_form_beside_it(front_end: FrontEnd) -> None:
+    page = Page(front_end, "ada")
+    assert set(page.shown) == SAVED | {VIEW}
+    text = check_html(page.shown["text/html"])
+    for said in ("Memory of ada", "human", "Name: Mara", "10 of 20,000 characters", "3 tokens"):
+        assert said in text
+    whole = page.told("whole")
+    assert whole["agent"] == "ada"
+    human = next(b for b in whole["blocks"] if b["label"] == "human")
+    assert (human["value"], human["tokens"], human["shared_with"]) == ("Name: Mara", 3, [])
+    assert whole["order"] == [block["id"] for block in whole["blocks"]]
+
+
+def test_an_edit_is_a_numbered_change_and_then_in_the_saved_form(front_end: FrontEnd) -> None:
+    page = Page(front_end, "bea")
+    before = page.told("whole")
+    page.say(
+        {
+            "kind": "ask",
+            "id": "w",
+            "method": "block.write",
+            "params": {"label": "human", "value": "Name: Bea", "expected_version": 1},
+        }
+    )
+    change = page.told("blocks")
+    assert change["n"] == before["n"] + 1
+    assert [(b["label"], b["value"], b["version"]) for b in change["blocks"]] == [
+        ("human", "Name: Bea", 2)
+    ]
+    assert page.told("reply")["result"]["version"] == 2
+    saved = page.saved()
+    assert set(saved) == SAVED | {VIEW}
+    assert "Name: Bea" in saved["text/html"]
+    assert "Name: Bea" in saved["text/plain"]
+    conflict = page.ask("block.write", label="human", value="mine", expected_version=1)["error"]
+    assert conflict["kind"] == "ConflictError"
+    versions = page.ask("versions", label="human")["result"]
+    assert [(v["version"], v["by"]) for v in versions] == [(2, "you"), (1, "you")]
+    diff = page.ask("diff", label="human", **{"from": 1, "to": 2})["result"]
+    assert "Bea" in check_html(diff)
+
+
+def test_what_cannot_be_asked_is_refused_in_one_line(front_end: FrontEnd) -> None:
+    page = Page(front_end, "cleo")
+    for method, params, kind in (
+        ("agent.delete", {}, "NotFoundError"),
+        ("block.write", {"label": "human"}, "InvalidInputError"),
+        ("block.write", {"label": "human", "value": 5, "expected_version": 1}, "InvalidInputError"),
+        ("block.undo", {"label": "nothing"}, "NotFoundError"),
+        ("versions", {}, "InvalidInputError"),
+        ("block.create", {"label": "human", "value": ""}, "InvalidInputError"),
+    ):
+        error = page.ask(method, **params)["error"]
+        assert error["kind"] == kind, (method, error)
+        assert "\n" not in error["message"]
+    page.say({"kind": "ask", "id": "q", "method": ["x"], "params": 7})
+    assert page.told("reply")["error"]["kind"] == "NotFoundError"
+    # Another agent's blocks cannot be named: the panel adds its own agent.
+    page.ask("block.create", label="plans", value="", agent="ada")
+    cell = front_end.run("print('plans' in Agent('ada').memory, 'plans' in Agent('cleo').memory)")
+    assert cell.stdout == "False True\n"
+
+
+def test_hostile_values_are_harmless_in_diffs_and_saved_form(front_end: FrontEnd) -> None:
+    page = Page(front_end, "dora")
+    block = next(b for b in page.told("whole")["blocks"] if b["label"] == "human")
+    value = "\n".join(text[:300] for text in HOSTILE.values())
+    value = value.encode("utf-8", "replace").decode()  # no page can send half a character
+    given = {"label": "human", "value": value, "expected_version": block["version"]}
+    reply = page.ask("block.write", **given)
+    assert "result" in reply, reply
+    check_html(page.ask("diff", label="human", **{"from": 1, "to": 2})["result"])
+    check_html(page.ask("diff", before="<b>", after=value)["result"])
+    check_html(page.saved()["text/html"])
+
+
+def test_where_the_saved_form_would_not_be_shown_only_that_is_left(front_end: FrontEnd) -> None:
+    """A page without the JupyterLab extension would say "model not found" later."""
+    page = Page(front_end, "eve", hosted=False)
+    heard = front_end.listen(lambda message: message["msg_type"] == "comm_close")
+    (update,) = [m for m in heard if m["msg_type"] == "update_display_data"]
+    assert set(update["content"]["data"]) == SAVED
+    assert page.shown["text/html"] == update["content"]["data"]["text/html"]
+
+
+def test_the_agent_is_deleted_under_an_open_panel(front_end: FrontEnd) -> None:
+    page = Page(front_end, "fay")
+    page.told("whole")
+    front_end.run("Agent('fay').delete()", ready=False)
+    page.say({"kind": "here"})
+    assert set(page.saved()) == SAVED
+
+
+def test_a_program_that_runs_the_notebook_gets_the_saved_form(front_end: FrontEnd) -> None:
+    cell: Cell = front_end.run("Agent('ada').memory", allow_stdin=False)
+    (shown,) = cell.of("display_data")
+    assert set(shown["data"]) == SAVED
+    assert not cell.of("comm_open")
+
+
+def test_outside_of_ipython_it_is_text(tmp_path: Path) -> None:
+    from letta_kernel import Agent
+
+    agent = Agent("gus", home=tmp_path / ".letta", human="Name: Mara")
+    bundle = agent.memory._repr_mimebundle_()
+    assert "10 of 20,000 characters · 3 tokens · v1" in bundle["text/plain"]
+    assert "Name: Mara" in repr(agent.memory)
+    assert list(agent.memory) == ["persona", "human"]
+    assert len(agent.memory) == 2
+    assert "plans" not in agent.memory
