@@ -105,7 +105,7 @@ export class Finder {
   constructor(body: HTMLElement, trans: Trans) {
     this._body = body;
     this._trans = trans;
-    this._field.type = 'search';
+    this._field.type = 'text';
     this._field.placeholder = trans.__('Search this run');
     this._field.setAttribute('aria-label', trans.__('Search this run'));
     this._count.setAttribute('role', 'status');

@@ -3,8 +3,9 @@
 import { InputDialog, Notification, showErrorMessage } from '@jupyterlab/apputils';
 import { isCodeCellModel, type CodeCell } from '@jupyterlab/cells';
 import type { Notebook, NotebookPanel } from '@jupyterlab/notebook';
+import { MenuSvg } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
-import { Menu } from '@lumino/widgets';
+import type { Menu } from '@lumino/widgets';
 
 import type { IBridge } from '../bridge/bridge';
 import { oneLine, type Trans } from '../words';
@@ -131,7 +132,7 @@ export class CellActions {
   }
 
   private _menu(label: string): Menu {
-    const menu = new Menu({ commands: this._commands });
+    const menu = new MenuSvg({ commands: this._commands });
     menu.addClass('lk-CellMenu');
     menu.node.setAttribute('aria-label', label);
     // After the item that was chosen has run.

@@ -20,6 +20,7 @@ import { Healer } from './heal';
 import { agentCellLanguage, AGENT_CELL_MIME, proseExtension } from './prose';
 import { Roster } from './roster';
 import { Choices } from './settings';
+import { addShowCell } from './showcell';
 import { ToolCard } from './tools';
 import { CellWatcher } from './watcher';
 
@@ -102,6 +103,7 @@ const agentCells: JupyterFrontEndPlugin<void> = {
     const stripOf = (panel: NotebookPanel, cell: CodeCell) =>
       watchers.get(panel)?.strip(cell) ?? null;
     addCommands(app, notebooks, actions, stripOf, palette, trans);
+    addShowCell(app, notebooks, trans);
     addDocuments(app, actions, rendermime, { palette, launcher, browser }, trans);
     new Healer(bridge);
   }
