@@ -72,7 +72,8 @@ def list_messages(
         ),
     )
     oldest_first = found[::-1] if cursor.newest_first else found
-    shown = to_messages(oldest_first, View(types=include_return_message_types))
+    view = View(types=include_return_message_types)
+    shown = to_messages(oldest_first, view, waiting=service.held(oldest_first))
     return shown[::-1] if cursor.newest_first else shown
 
 
@@ -94,7 +95,8 @@ def search_messages(service: Service, asked: MessageSearch) -> list[MessageFound
 @router.get("/messages/{message_id}", operation_id="retrieve_message")
 def retrieve_message(service: Service, message_id: str) -> list[LettaMessage]:
     """Return one message: a thought, an answer and a call of one reply are several and share its id."""
-    return to_messages([service.message(message_id)], View())
+    found = [service.message(message_id)]
+    return to_messages(found, View(), waiting=service.held(found))
 
 
 def _found(hit: MessageHit) -> MessageFound:
