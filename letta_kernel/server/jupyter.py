@@ -1,7 +1,7 @@
 """The REST API and the WebSocket inside a Jupyter server, at ``/letta/``, under its authentication.
 
 Nothing new listens anywhere: the Jupyter server's token, login, XSRF checks, origins and authoriser decide who
-comes in (resource ``letta``: ``read`` for GET, ``write`` for the rest, ``execute`` for WebSockets). With the SDK::
+comes in (resource ``letta``: ``read`` for GET, ``write`` for the rest, ``execute`` for WebSockets)::
 
     Letta(base_url="http://127.0.0.1:8888/letta", api_key=TOKEN_OF_THE_JUPYTER_SERVER)
 

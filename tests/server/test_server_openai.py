@@ -136,7 +136,8 @@ def test_hanging_up_ends_the_run(ada: Server) -> None:
         if chunk.choices and "time" in (chunk.choices[0].delta.content or ""):
             break
     stream.close()
-    ada.scripted.received[0].over.wait(20)
+    assert ada.scripted.received[0].over.wait(20)
+    assert ada.scripted.received[0].disconnected
     ada.scripted.say("Here.")
     for _ in range(100):  # until the run has let go of the agent
         try:

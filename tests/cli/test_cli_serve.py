@@ -1,0 +1,89 @@
+"""``letta-kernel serve`` as a process: what it prints, who it lets in, how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from cli_bench import PROGRAM, Cli
+from letta_client import Letta
+from websockets.sync.client import connect
+
+
+@contextmanager
+def serving(cli: Cli, *words: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*PROGRAM, "serve", *words],
+        cwd=cli.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            _, said = process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert process.returncode in (0, 130)
+    assert "Traceback" not in said, said
+
+
+def test_serve_prints_what_a_client_needs(cli: Cli) -> None:
+    with serving(cli, "--port", "0") as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(6)]
+        said = "".join(lines)
+        url = re.search(r"http://127\.0\.0\.1:\d+", said)
+        token = re.search(r"token: (\S{20,})", said)
+        assert url is not None
+        assert token is not None
+        client = Letta(base_url=url[0], api_key=token[1], max_retries=0)
+        agent = client.agents.create(name="ada", model="letta/demo")
+        assert "tea" in str(client.agents.messages.create(agent.id, input="I like tea.").messages)
+        assert httpx.get(f"{url[0]}/v1/agents").status_code == 401
+        # Beside it, the command line works with the same agents.
+        assert [a["name"] for a in cli.json("agent", "list")] == ["ada"]
+
+
+def test_serve_for_programs_and_two_at_once(cli: Cli) -> None:
+    secret = "a-token-of-my-own"
+    with serving(cli, "--json", "--token", secret) as one, serving(cli, "--json") as two:
+        assert one.stdout is not None
+        assert two.stdout is not None
+        first, second = json.loads(one.stdout.readline()), json.loads(two.stdout.readline())
+        assert first["token"] == secret
+        assert Path(first["home"]) == cli.home
+        assert first["pid"] == one.pid
+        assert second["url"] != first["url"], "the next free port"
+        assert second["token"] != first["token"]
+        cli("agent", "new", "ada")
+        url = first["url"].replace("http", "ws", 1)
+        with connect(f"{url}/v1/agents/ada/ws?token={secret}") as talk:
+            assert json.loads(talk.recv(20))["agent_name"] == "ada"
+
+
+def test_a_token_of_one_s_own_is_not_printed(cli: Cli) -> None:
+    with serving(cli, "--port", "0", "--token", "a-token-of-my-own") as process:
+        assert process.stdout is not None
+        assert "a-token" not in "".join(process.stdout.readline() for _ in range(5))
+
+
+def test_serve_refuses(cli: Cli) -> None:
+    assert "this machine" in cli.fails("serve", "--no-token", "--host", "0.0.0.0")
+    assert "8 printable" in cli.fails("serve", "--token", "short")
+    cli.fails("serve", "--token", "long-enough", "--no-token", code=2)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert "another --port" in cli.fails("serve", "--port", port)
