@@ -81,6 +81,7 @@ class AgentMagics(Magics):
         %agent set KEY VALUE            change a setting
         %agent record FILE              write down what models answer; %agent replay FILE needs no model
         %agent reset                    forget the conversation; memory stays
+        %agent export [FILE]            write it to a file in Letta's format; %agent import FILE makes one
         %agent delete NAME [--yes]      delete an agent
         %agent traceback                where the last error came from
         %agent help [COMMAND]           more on each of them
