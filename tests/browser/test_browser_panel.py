@@ -30,8 +30,27 @@ from letta_kernel import tool
 
 @tool(requires_approval=True)
 def send_money(to: str, euros: float) -> str:
-    """Send money to somebody."""
+    """Send money to somebody.
+
+    Args:
+        to: Who gets it.
+        euros: How much.
+    """
     return f"{to} has {euros} euros more"
+'''
+
+
+WAIT_FOR = '''
+import time
+
+def wait_for(seconds: int) -> str:
+    """Wait a while.
+
+    Args:
+        seconds: How long.
+    """
+    time.sleep(seconds)
+    return "waited"
 '''
 
 
@@ -114,6 +133,16 @@ def in_kernel(page: Page, code: str) -> None:
     )
 
 
+def bring(page: Page, path: str) -> None:
+    """Bring a notebook to the front."""
+    page.evaluate(
+        "path => void window.jupyterapp.commands.execute('docmanager:open', { path })", path
+    )
+    page.wait_for_function(
+        "path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=path
+    )
+
+
 def choose(page: Page, panel: Locator, item: str) -> None:
     """Choose something from the chosen agent's menu."""
     panel.get_by_role("button", name="What can be done with").click()
@@ -131,20 +160,13 @@ def test_the_agents_follow_the_notebook(desk: Desk, page: Page) -> None:
     expect(block(panel, "persona")).to_contain_text("I am bob.")
 
     desk.write("south", agents("carol"))
-    page.evaluate(
-        "() => window.jupyterapp.commands.execute('docmanager:open', {path: 'south/south.ipynb'})"
-    )
-    page.wait_for_function(
-        "window.jupyterapp.shell.currentWidget?.context?.path === 'south/south.ipynb'"
-    )
+    bring(page, "south/south.ipynb")
     expect(panel).to_contain_text("This project has no agents yet.")
     run_all(page)
     expect(panel.get_by_role("option")).to_have_count(1)
     expect(block(panel, "persona")).to_contain_text("I am carol.")
 
-    page.evaluate(
-        "() => window.jupyterapp.commands.execute('docmanager:open', {path: 'north/north.ipynb'})"
-    )
+    bring(page, "north/north.ipynb")
     expect(panel.get_by_role("option")).to_have_count(2)
     expect(block(panel, "persona")).to_contain_text("I am bob.")
 
@@ -297,14 +319,11 @@ def test_tools_are_shown_run_by_hand_and_lead_to_their_cells(desk: Desk, page: P
 def test_the_panel_is_live_while_a_cell_runs(desk: Desk, page: Page) -> None:
     desk.model.call("core_memory_append", {"label": "human", "content": "Plays the viola."})
     desk.model.call("wait_for", {"seconds": 20})
-    wait_for = "import time\ndef wait_for(seconds: int) -> str:\n" + (
-        '    """Wait."""\n    time.sleep(seconds)\n    return "waited"\n'
-    )
     panel = desk.open(
         page,
         "live",
         agents("ada", model="openai/scripted"),
-        wait_for,
+        WAIT_FOR,
         "%%agent ada\nI play the viola",
     )
     expect(option(panel, "ada")).to_contain_text("running")
