@@ -5,7 +5,8 @@ have those, so also while a cell runs; they are only noted there and answered by
 
 Messages to the kernel: ``request`` (id, method, params) and ``ping``, without which a desk is forgotten after a
 while. Messages from it: ``hello``, ``reply`` (id, result or error), ``event`` (of a run of this kernel),
-``changed`` (in the project, by any process), ``asking`` (agents that cells of this kernel wait with).
+``changed`` (in the project, by any process), ``asking`` (agents that cells of this kernel wait with), ``bye``
+(it is forgotten).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import queue
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+
+from comm import get_comm_manager
 
 from letta_kernel import __version__
 from letta_kernel.api import service_for
@@ -120,7 +123,11 @@ class Desks:
             silent = [one for one in self._open.values() if one.heard < limit]
         for one in silent:
             self._forget(one.comm.comm_id)
-            one.comm.close()  # should it be there after all, it opens another
+            self._send(one, {"type": "bye"})  # should it be there after all, it opens another
+            # Not closed by a message: a page that does not know the comm would log an error.
+            manager = get_comm_manager()
+            if manager.comms.pop(one.comm.comm_id, None) is not None:
+                one.comm._closed = True
 
     # -- requests ------------------------------------------------------------------------------------
 

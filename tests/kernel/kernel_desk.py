@@ -105,8 +105,7 @@ class Panel:
             if content.get("comm_id") == self.comm:
                 if message["msg_type"] == "comm_msg":
                     self.heard.append(content["data"])
-                elif message["msg_type"] == "comm_close":
-                    self.closed = True
+                    self.closed = self.closed or content["data"]["type"] == "bye"
         except Empty:
             pass
         try:

@@ -181,34 +181,58 @@ export class Desk implements IDisposable {
 
   private async _open(turn: number): Promise<void> {
     const over = () => turn !== this._turn || this._isDisposed;
-    let known = this.kernel.name === SPEC;
-    if (!known) {
+    let ours = this.kernel.name === SPEC;
+    if (!ours) {
       const info = await this.kernel.info;
       if (over()) {
         return;
       }
-      known = info.implementation === IMPLEMENTATION;
-      if (!known && info.language_info.name !== 'python') {
+      ours = info.implementation === IMPLEMENTATION;
+      if (!ours && info.language_info.name !== 'python') {
         this._setState('none');
         return;
       }
-      if (!known) {
-        const found = await this.kernel.requestCommInfo({ target_name: TARGET });
-        if (over()) {
-          return;
-        }
-        if (found.content.status !== 'ok' || Object.keys(found.content.comms).length === 0) {
-          this._setState('plain-python');
-          return;
-        }
-      }
     }
-    const subshell = await this._makeSubshell();
+    // A kernel without a desk would log an error for being asked to open one, so we look for the sign.
+    if (!ours && !(await this._hasSign(null))) {
+      if (!over()) {
+        this._setState('plain-python');
+      }
+      return;
+    }
+    const subshell = over() ? null : await this._makeSubshell();
     if (over()) {
       return;
     }
     this._subshell = subshell;
-    this._knock(turn, 1);
+    const sign = !ours || (await this._hasSign(subshell));
+    if (over()) {
+      return;
+    }
+    if (sign) {
+      this._knock(turn, 1);
+    } else {
+      this._setState('old');
+    }
+  }
+
+  /** Does the kernel say that it has desks? */
+  private async _hasSign(subshellId: string | null): Promise<boolean> {
+    const { kernel } = this;
+    const message = KernelMessage.createMessage<KernelMessage.ICommInfoRequestMsg>({
+      msgType: 'comm_info_request',
+      channel: 'shell',
+      username: kernel.username,
+      session: kernel.clientId,
+      subshellId,
+      content: { target_name: TARGET }
+    });
+    const future = kernel.sendShellMessage(message, true, true) as Kernel.IShellFuture<
+      KernelMessage.ICommInfoRequestMsg,
+      KernelMessage.ICommInfoReplyMsg
+    >;
+    const { content } = await future.done;
+    return content.status === 'ok' && Object.keys(content.comms).length > 0;
   }
 
   private _knock(turn: number, count: number): void {
@@ -333,14 +357,6 @@ export class Desk implements IDisposable {
       if (message.content.comm_id === this._comm) {
         this._onData(message.content.data);
       }
-    } else if (KernelMessage.isCommCloseMsg(message) && message.content.comm_id === this._comm) {
-      this._comm = '';
-      window.clearTimeout(this._timer);
-      if (this._state === 'ready') {
-        this._begin(); // it took us for gone
-      } else {
-        this._setState('old'); // it has no such target
-      }
     }
   }
 
@@ -360,6 +376,10 @@ export class Desk implements IDisposable {
         break;
       case 'asking':
         this._setAsking(data.agents as string[]);
+        break;
+      case 'bye':
+        this._comm = '';
+        this._begin(); // it took us for gone
         break;
     }
   }

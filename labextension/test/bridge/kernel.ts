@@ -48,11 +48,6 @@ export class PlayedKernel {
     return this as unknown as Kernel.IKernelConnection;
   }
 
-  requestCommInfo(): Promise<unknown> {
-    const comms = this.played.sign ? { 'letta-kernel.desk.sign': {} } : {};
-    return Promise.resolve({ content: { status: 'ok', comms } });
-  }
-
   sendControlMessage(): unknown {
     const made = new PromiseDelegate<unknown>();
     if (this.played.subshells !== false) {
@@ -61,9 +56,14 @@ export class PlayedKernel {
     return { done: made.promise, dispose: () => made.reject(new Error('Canceled')) };
   }
 
-  sendShellMessage(message: KernelMessage.IShellMessage): { dispose: () => void } {
+  sendShellMessage(message: KernelMessage.IShellMessage): unknown {
     const { msg_type, subshell_id } = message.header as { msg_type: string; subshell_id?: string };
     const content = message.content as JSONObject;
+    if (msg_type === 'comm_info_request') {
+      const sign = this.played.sign ?? this.name === 'letta';
+      const comms = sign ? { 'letta-kernel.desk.sign': {} } : {};
+      return { done: Promise.resolve({ content: { status: 'ok', comms } }) };
+    }
     this.sent.push({ type: msg_type, subshell: subshell_id ?? null, content });
     return { dispose: () => undefined };
   }
@@ -101,10 +101,6 @@ export class PlayedKernel {
 
   refuse(kind: string, message: string): void {
     this.say({ type: 'reply', id: this.asked.id as number, error: { kind, message } });
-  }
-
-  closeComm(): void {
-    this._iopub('comm_close', { comm_id: this.comm, data: {} });
   }
 
   ranCell(code: string): void {
