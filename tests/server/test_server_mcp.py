@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +95,51 @@ def test_what_cannot_be_connected_is_not_kept(
     with pytest.raises(UnprocessableEntityError, match=told):
         client.mcp_servers.create(server_name=name, config=config)
     assert client.mcp_servers.list() == []
+
+
+def test_a_server_behind_a_url_with_a_token(client: Letta, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, PROGRAM, "--http", str(port), "--token", "s3cr3t-value"]
+    config: Any = {
+        "mcp_server_type": "streamable_http",
+        "server_url": f"http://127.0.0.1:{port}/mcp",
+        "auth_token": "Bearer ${WEB_TOKEN}",
+        "custom_headers": {"X-Team": "herons"},
+    }
+    monkeypatch.setenv("WEB_TOKEN", "s3cr3t-value")
+    with pytest.raises(UnprocessableEntityError, match="cannot be reached"):
+        client.mcp_servers.create(server_name="web", config=config)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(port)
+            made = client.mcp_servers.create(server_name="web", config=config)
+            assert made.mcp_server_type == "streamable_http"
+            assert made.auth_token == "Bearer ${WEB_TOKEN}"
+            assert made.custom_headers == {"X-Team": "herons"}
+            add = next(t for t in client.mcp_servers.tools.list(str(made.id)) if t.name == "add")
+            ran = client.mcp_servers.tools.run(
+                add.id, mcp_server_id=str(made.id), args={"a": 2, "b": 3}
+            )
+            assert ran.func_return == "5"
+            monkeypatch.setenv("WEB_TOKEN", "wrong")
+            with pytest.raises(UnprocessableEntityError, match="401"):
+                client.mcp_servers.update(str(made.id), config={**config, "custom_headers": {}})
+            assert client.mcp_servers.retrieve(str(made.id)) == made  # nothing was changed
+        finally:
+            process.terminate()
+
+
+def wait_for(port: int) -> None:
+    """Wait until something listens on the port."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail("the MCP server did not come up")
 
 
 def test_sse_is_left_out(client: Letta) -> None:

@@ -42,6 +42,19 @@ class MessageSearch(Asked):
 class MessageFound(Shape):
     """A message that was found."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "message_id": "message-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
+                    "message_type": "user_message",
+                    "content": "Where is the boat house key?",
+                    "created_at": "2026-01-31T09:00:00Z",
+                }
+            ]
+        }
+    )
+
     message_id: str
     message_type: Literal["user_message", "assistant_message", "system_message"]
     content: str

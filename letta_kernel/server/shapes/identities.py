@@ -28,6 +28,20 @@ class IdentityProperty(Asked):
 class IdentityShape(Shape):
     """Who agents and blocks belong to."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    **_EXAMPLE,
+                    "id": "identity-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
+                    "agent_ids": [],
+                    "block_ids": [],
+                    "properties": [],
+                }
+            ]
+        }
+    )
+
     id: str
     identifier_key: str
     name: str

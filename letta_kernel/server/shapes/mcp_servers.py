@@ -18,6 +18,20 @@ AUTHORIZATION = "Authorization"
 class StdioMcpServer(Shape):
     """A server that is a program here."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "mcp_server-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
+                    "server_name": "files",
+                    "mcp_server_type": "stdio",
+                    "command": "npx",
+                    "args": ["-y", "@modelcontextprotocol/server-filesystem", "."],
+                }
+            ]
+        }
+    )
+
     id: str
     server_name: str
     mcp_server_type: Literal["stdio"] = "stdio"
@@ -28,6 +42,19 @@ class StdioMcpServer(Shape):
 
 class StreamableHttpMcpServer(Shape):
     """A server with a URL."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "mcp_server-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
+                    "server_name": "files",
+                    "mcp_server_type": "streamable_http",
+                    "server_url": "http://127.0.0.1:8000/mcp",
+                }
+            ]
+        }
+    )
 
     id: str
     server_name: str
@@ -86,7 +113,7 @@ class McpServerCreate(Asked):
                     "config": {
                         "mcp_server_type": "streamable_http",
                         "server_url": "http://127.0.0.1:8000/mcp",
-                        "auth_token": "${FILES_TOKEN}",
+                        "auth_token": "Bearer ${FILES_TOKEN}",
                     },
                 }
             ]
@@ -108,6 +135,12 @@ class McpServerUpdate(Asked):
 
 class McpRefresh(Shape):
     """What changed when a server was asked for its tools again: their names."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"added": ["read_file"], "updated": [], "deleted": [], "skipped": {}}]
+        }
+    )
 
     added: list[str]
     updated: list[str]

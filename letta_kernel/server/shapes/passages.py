@@ -117,6 +117,17 @@ class PassageSearch(Asked):
 class PassageFound(Shape):
     """A passage that was found; ``score`` says from 0 to 1 how much of the query it answers."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "passage": {**_PASSAGE, "id": "passage-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f"},
+                    "score": 0.9,
+                }
+            ]
+        }
+    )
+
     passage: PassageShape
     score: float
     metadata: dict[str, Any] = Field(default_factory=dict)
@@ -134,6 +145,25 @@ class ArchivalHit(Shape):
 
 class ArchivalHits(Shape):
     """What an agent's search found, best first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "results": [
+                        {
+                            "id": "passage-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
+                            "timestamp": "2026-01-31T09:00:00+00:00",
+                            "content": _PASSAGE["text"],
+                            "tags": ["house"],
+                            "relevance": 0.9,
+                        }
+                    ],
+                    "count": 1,
+                }
+            ]
+        }
+    )
 
     results: list[ArchivalHit]
     count: int

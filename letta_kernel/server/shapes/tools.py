@@ -31,6 +31,14 @@ _EXAMPLE: dict[str, Any] = {
     '        sides: How many sides it has.\n    """\n    import random\n\n'
     "    return random.randint(1, sides)\n"
 }
+_TOOL: dict[str, Any] = {
+    **_EXAMPLE,
+    "id": "tool-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
+    "name": "roll",
+    "description": "Roll a die.",
+    "tool_type": "custom",
+    "tags": ["games"],
+}
 
 ReturnLimit = Annotated[
     int, Field(ge=1, le=1_000_000, description="Characters of a result the model is shown.")
@@ -60,7 +68,7 @@ class NpmRequirement(Asked):
 class ToolShape(Shape):
     """A function agents can call."""
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(json_schema_extra={"examples": [_TOOL]})
 
     id: str
     name: str
@@ -136,6 +144,10 @@ class ToolSearch(Asked):
 class ToolFound(Shape):
     """A tool that was found; ``combined_score`` says from 0 to 1 how well it fits."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"tool": _TOOL, "combined_score": 0.87}]}
+    )
+
     tool: ToolShape
     combined_score: float
     embedded_text: str | None = None
@@ -168,6 +180,12 @@ class ToolRun(Asked):
 
 class ToolExecutionResult(Shape):
     """How a call ended."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"status": "success", "func_return": "4", "stdout": [], "stderr": []}]
+        }
+    )
 
     status: Literal["success", "error"]
     func_return: Any = None
