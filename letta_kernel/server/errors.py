@@ -76,10 +76,16 @@ class LeftOutError(LettaError):
     """Something of Letta's API that this server does not do; the text says what to do instead."""
 
 
+class TooManyRunsError(LettaError):
+    """The server runs as many agents as it may; try again later."""
+
+
 def status_of(error: LettaError) -> int:
     """Return the HTTP status of an error of ours."""
     if isinstance(error, LeftOutError):
         return 501
+    if isinstance(error, TooManyRunsError):
+        return 503
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
 
 

@@ -15,6 +15,7 @@ import time
 from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from itertools import islice
 from typing import IO, Any, Literal
 
 import anyio.to_thread
@@ -23,25 +24,22 @@ from pydantic import TypeAdapter
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import Event, RunEnded, RunStarted
 from letta_kernel.models.base import Cancel
+from letta_kernel.server.errors import TooManyRunsError
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.tools.execute import ToolHost
 
 log = logging.getLogger("letta_kernel")
 
-KEPT_EVENTS = 2048
+KEPT_EVENTS = 1024
 """Events of a run held in memory; older ones are in its file."""
 
-KEPT_RUNS = 256
+KEPT_RUNS = 64
 """Runs that have ended and can still be followed event by event."""
 
 MAX_RUNS = 1000
 """Runs that may go on at the same time."""
 
 _EVENTS: TypeAdapter[list[Event]] = TypeAdapter(list[Event])
-
-
-class TooManyRunsError(LettaError):
-    """The server runs as many agents as it may; try again later."""
 
 
 class LiveRun:
@@ -119,7 +117,7 @@ class LiveRun:
     async def _from(self, number: int) -> list[Event]:
         with self._lock:
             if number >= self._first:
-                return [self._tail[i] for i in range(number - self._first, len(self._tail))]
+                return list(islice(self._tail, number - self._first, None))
         return await anyio.to_thread.run_sync(self._read_back, number)
 
     def _read_back(self, number: int) -> list[Event]:
@@ -139,9 +137,6 @@ class LiveRun:
                 self._spill(KEPT_EVENTS // 2)
         if isinstance(event, RunEnded):
             self.ended = event
-        if isinstance(event, RunStarted):
-            self.id, self.agent_id = event.run_id, event.agent_id
-            self._begun.set()
         self._ring()
 
     def _spill(self, count: int) -> None:
@@ -262,14 +257,20 @@ class LiveRuns:
         run = LiveRun(agent_ref)
         shared = {**options, "max_steps": max_steps, "model": model, "host": host}
 
+        def told(event: Event) -> None:
+            if isinstance(event, RunStarted):
+                run.id, run.agent_id = event.run_id, event.agent_id
+                self._remember(run)
+            run._add(event)
+            if isinstance(event, RunStarted):
+                run._begun.set()
+
         def begin() -> Iterator[Event]:
             if isinstance(message, str):
                 return self.service.send(
-                    agent_ref, message, role=role, live=run._add, cancel=run.switch, **shared
+                    agent_ref, message, role=role, live=told, cancel=run.switch, **shared
                 )
-            return self.service.approve(
-                agent_ref, message, live=run._add, cancel=run.switch, **shared
-            )
+            return self.service.approve(agent_ref, message, live=told, cancel=run.switch, **shared)
 
         thread = threading.Thread(
             target=self._run, args=(run, begin), name=f"run {agent_ref}", daemon=True
@@ -280,9 +281,8 @@ class LiveRuns:
     def _run(self, run: LiveRun, begin: Callable[[], Iterator[Event]]) -> None:
         error: BaseException | None = None
         try:
-            for event in begin():
-                if isinstance(event, RunStarted):
-                    self._remember(run)
+            for _ in begin():
+                pass  # every event has come through `told` already
         except LettaError as problem:
             error = problem
         except BaseException as problem:

@@ -23,7 +23,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The answer; a stream of server-sent events if that is asked for.",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
+                "schema": {"description": "Events whose data is a message, and at last [DONE]."},
                 "example": 'data: {"message_type": "assistant_message", "content": "Hello"}\n\n'
                 "data: [DONE]\n\n",
             }

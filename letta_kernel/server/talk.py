@@ -76,7 +76,7 @@ def begin(
     """
     for field, what in NOT_DONE.items():
         if getattr(request, field):
-            raise LeftOutError(f"{what.capitalize()} ({field}) are not offered by this server.")
+            raise LeftOutError(f"Not offered by this server: {what} ({field}).")
     options["max_steps"] = request.max_steps
     options["model"] = model_name(request.override_model, "override_model")
     tools = _client_tools(request)

@@ -13,9 +13,15 @@ from letta_kernel.service import AgentService
 
 
 @pytest.fixture
+def service(tmp_path: Path) -> Iterator[AgentService]:
+    with AgentService(tmp_path / "home") as service:
+        yield service
+
+
+@pytest.fixture
 def server(
-    tmp_path: Path, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+    service: AgentService, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Server]:
-    monkeypatch.setenv("LETTA_HOME", str(tmp_path / "home"))
-    with AgentService() as service, serving(service, scripted) as running:
+    monkeypatch.setenv("LETTA_HOME", str(service.home))
+    with serving(service, scripted) as running:
         yield running

@@ -37,12 +37,12 @@ _MODES = {
     "self_compact_sliding_window": "self",
 }
 _NOT_DONE = {
-    "enable_sleeptime": "Memory managed by another agent in the background",
-    "message_buffer_autoclear": "Agents that forget each message",
-    "from_template": "Templates",
-    "template": "Templates",
-    "source_ids": "Sources given with the agent (attach folders to it instead)",
-    "folder_ids": "Folders given with the agent (attach them to it instead)",
+    "enable_sleeptime": "memory managed by another agent in the background",
+    "message_buffer_autoclear": "agents that forget each message",
+    "from_template": "templates",
+    "template": "templates",
+    "source_ids": "sources given with the agent (attach folders to it instead)",
+    "folder_ids": "folders given with the agent (attach them to it instead)",
 }
 
 Ids = Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=1000)]
@@ -109,7 +109,7 @@ class AgentFields(Asked):
         """
         for field, what in _NOT_DONE.items():
             if getattr(self, field, None):
-                raise LeftOutError(f"{what} ({field}) are not offered by this server.")
+                raise LeftOutError(f"Not offered by this server: {what} ({field}).")
         ours: dict[str, Any] = {}
         if self.description is not None:
             ours["description"] = self.description
