@@ -260,6 +260,47 @@ class ThreadState(AgentState):
         return cls.model_construct(**{**dict(state), **own})
 
 
+class Folder(Record):
+    """Files that belong together; agents it is attached to can open and search them."""
+
+    id: str = Field(default_factory=lambda: new_id("folder"))
+    name: str
+    description: str = ""
+    instructions: str = ""  # how agents are to use it
+    embedding: str | None = None
+    metadata: dict[str, Any] = {}
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
+class StoredFile(Record):
+    """A file of a folder as text; ``size`` is that of the original, in bytes."""
+
+    id: str = Field(default_factory=lambda: new_id("file"))
+    folder_id: str
+    name: str
+    original_name: str
+    media_type: str = "text/plain"
+    size: int = 0
+    chunks: int = 0  # passages it is searched by
+    content: str = ""
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
+class OpenFile(Record):
+    """How an agent sees a file: open or closed, and which of its lines (counted from 1, both included)."""
+
+    agent_id: str
+    file_id: str
+    is_open: bool = False
+    start_line: int | None = None
+    end_line: int | None = None
+    used_at: datetime = Field(default_factory=now)
+
+
 class Run(Record):
     """One turn: from a user message or event until the agent ends it."""
 

@@ -30,11 +30,14 @@ def compile_prompt(
     *,
     messages: int,
     passages: int,
+    files: str = "",
     tags: Sequence[str] = (),
     compiled_at: datetime | None = None,
 ) -> str:
-    """Return the system prompt: instructions, memory blocks, tool rules, memory metadata."""
+    """Return the system prompt: instructions, memory blocks, files, tool rules, memory metadata."""
     parts = [state.instructions or prompts.INSTRUCTIONS[state.style], compile_blocks(blocks)]
+    if files:
+        parts.append(files)
     if state.tool_rules:
         lines = "\n".join(f"- {rules.describe(rule)}" for rule in state.tool_rules)
         parts.append(f"<tool_usage_rules>\n{lines}\n</tool_usage_rules>")

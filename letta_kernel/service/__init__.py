@@ -9,6 +9,7 @@ from letta_kernel.service.agents import Agents
 from letta_kernel.service.archives import Archives
 from letta_kernel.service.everyone import Everyone
 from letta_kernel.service.files import FileAdded, FileProgress, Files
+from letta_kernel.service.folders import Folders
 from letta_kernel.service.identities import Identities
 from letta_kernel.service.mcp import McpServers
 from letta_kernel.service.overview import AgentView, Overview
@@ -33,6 +34,7 @@ class AgentService(
     AgentFiles,
     Overview,
     Sources,
+    Folders,
     Toolbox,
     Archives,
     SharedBlocks,

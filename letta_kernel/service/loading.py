@@ -12,13 +12,14 @@ from typing import Any
 from letta_kernel.agent.context import compile_prompt
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.agent.window import Window
+from letta_kernel.memory.folders import describe
 from letta_kernel.models.base import ChatModel
 from letta_kernel.models.prompted import PromptedTools
 from letta_kernel.models.registry import choose_model, open_model
 from letta_kernel.records import AgentState, Block, Tool
 from letta_kernel.service.tapes import Tapes
 from letta_kernel.service.toolbox import Toolbox
-from letta_kernel.store import archives, blocks, messages, runs
+from letta_kernel.store import archives, blocks, folders, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 
@@ -33,6 +34,7 @@ class Loaded:
     tools: list[Tool]
     window: Window
     passages: int
+    files: str  # the section of the prompt on folders and open files, empty for most
     spent: float
 
 
@@ -83,6 +85,9 @@ class Loading(Toolbox, Tapes):
                 ("passages", "agent_archives"),
                 lambda: archives.passage_count(tx, state.id),
             ),
+            files=self._kept(
+                tx, ("files", state.id), folders.TABLES, lambda: _files(tx, state.id)
+            ),
             spent=spent or 0.0,
         )
 
@@ -130,6 +135,7 @@ class Loading(Toolbox, Tapes):
             ],
             state.window_start,
             state.summary_id,
+            loaded.files,
         )
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         known = self._prompts.get(state.thread_id)
@@ -139,9 +145,18 @@ class Loading(Toolbox, Tapes):
                 loaded.blocks,
                 messages=messages_so_far(loaded.window),
                 passages=loaded.passages,
+                files=loaded.files,
             )
             known = self._prompts[state.thread_id] = (key, prompt)
         return known[1]
+
+
+def _files(tx: Tx, agent_id: str) -> str:
+    attached = folders.list_all(tx, agent_id=agent_id)
+    if not attached:
+        return ""
+    files = folders.files_of(tx, [one.id for one in attached])
+    return describe(attached, files, folders.open_files(tx, agent_id))
 
 
 def messages_so_far(window: Window) -> int:

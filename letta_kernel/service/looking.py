@@ -88,8 +88,9 @@ class Looking(Conversations, Loading):
             ensure_ascii=False,
         )
         texts = {
-            "instructions": prompt.replace(memory, "").strip(),
+            "instructions": prompt.replace(memory, "").replace(loaded.files, "").strip(),
             "memory blocks": memory,
+            **({"files": loaded.files} if loaded.files else {}),
             "tools": schemas,
             "summary": window.summary.content if window.summary else "",
         }

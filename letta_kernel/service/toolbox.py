@@ -10,6 +10,7 @@ from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import NotFoundError, nearest
 from letta_kernel.ids import new_id, now
 from letta_kernel.memory.blocks import CoreMemory
+from letta_kernel.memory.folders import FileShelf
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import AgentState, Tool
 from letta_kernel.service.base import ServiceBase
@@ -17,6 +18,7 @@ from letta_kernel.store import runs, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
+from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.execute import Executor, Outcome, ToolHost
 
 
@@ -92,15 +94,24 @@ class Toolbox(ServiceBase):
         try:
             if tool.kind == "core":
                 kwargs = parse_arguments(tool, json.dumps(arguments), core.FUNCTIONS[tool.name])
-                archive, recall = self._memory_of(state)
-                memory = CoreMemory(self.database, state.id)
-                context = core.ToolContext(state.id, None, memory, archive, recall)
-                return core.run(tool, kwargs, context)
+                return core.run(tool, kwargs, self._context(state))
             kwargs = parse_arguments(tool, json.dumps(arguments), executor.function(tool))
         except ToolArgumentError as error:
             return Outcome(status="error", text=str(error), error=str(error))
         return executor.run(
             tool, kwargs, call_id=new_id("call"), on_output=on_output, cancel=cancel or Cancel()
+        )
+
+    def _context(self, state: AgentState, timezone: str = "UTC") -> ToolContext:
+        archive, recall = self._memory_of(state)
+        return ToolContext(
+            state.id,
+            None,
+            CoreMemory(self.database, state.id),
+            archive,
+            recall,
+            FileShelf(self.database, state.id, archive),
+            timezone,
         )
 
     def _executor(self, host: ToolHost | None, state: AgentState) -> Executor:

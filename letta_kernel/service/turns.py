@@ -15,7 +15,6 @@ from letta_kernel.agent.context import describe_retrieved
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError, LettaError
-from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Usage
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Run, Tool
@@ -24,7 +23,6 @@ from letta_kernel.service.looking import Looking
 from letta_kernel.service.retrieval import Retrieval, retrieve
 from letta_kernel.store import agents, conversations, messages
 from letta_kernel.store.database import Tx
-from letta_kernel.tools import core
 from letta_kernel.tools.execute import ToolHost
 
 MAX_MESSAGE = 1_000_000  # characters
@@ -294,18 +292,10 @@ class Turns(Looking):
                 retrieved = retrieval.found()
             except LettaError as error:  # an embedder that cannot be reached must not stop the turn
                 notices.append(Notice(level="warning", text=f"Nothing retrieved: {error}"))
-        archive, recall = self._memory_of(state)
         calls = CallRunner(
             tools=self._offered(state, loaded.tools),
             executor=self._executor(host, state),
-            context=core.ToolContext(
-                state.id,
-                None,
-                CoreMemory(self.database, state.id),
-                archive,
-                recall,
-                settings.timezone,
-            ),
+            context=self._context(state, settings.timezone),
             tool_rules=state.tool_rules,
             style=state.style,
             thinks=chat.supports_reasoning,

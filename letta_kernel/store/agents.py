@@ -19,6 +19,7 @@ _AGENTS = Table("agents", AgentState, json=("settings", "metadata"), parts={"too
 _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
     *("agent_archives", "agent_identities", "conversations", "feedback"),
+    *("agent_folders", "agent_files"),
 )
 
 

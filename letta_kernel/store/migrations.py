@@ -298,6 +298,47 @@ MIGRATIONS: list[str] = [
         tags text[] NOT NULL
     );
     """,
+    """
+    CREATE TABLE folders (
+        id text PRIMARY KEY,
+        name text NOT NULL,
+        description text NOT NULL,
+        instructions text NOT NULL,
+        embedding text,
+        metadata json NOT NULL,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE files (
+        id text PRIMARY KEY,
+        folder_id text NOT NULL,
+        name text NOT NULL,
+        original_name text NOT NULL,
+        media_type text NOT NULL,
+        size bigint NOT NULL,
+        chunks integer NOT NULL,
+        content text NOT NULL,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE agent_folders (
+        agent_id text NOT NULL,
+        folder_id text NOT NULL,
+        position bigint NOT NULL,
+        PRIMARY KEY (agent_id, folder_id)
+    );
+    CREATE TABLE agent_files (
+        agent_id text NOT NULL,
+        file_id text NOT NULL,
+        is_open boolean NOT NULL,
+        start_line integer,
+        end_line integer,
+        used_at timestamptz NOT NULL,
+        PRIMARY KEY (agent_id, file_id)
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from time import perf_counter
@@ -19,37 +18,12 @@ from zoneinfo import ZoneInfo
 from letta_kernel.errors import LettaError
 from letta_kernel.ids import now
 from letta_kernel.memory import edits
-from letta_kernel.memory.archival import Archive
-from letta_kernel.memory.blocks import Change, CoreMemory
-from letta_kernel.memory.recall import Recall
+from letta_kernel.memory.blocks import Change
 from letta_kernel.records import Tool
+from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.execute import Outcome
+from letta_kernel.tools.file_tools import FILE_TOOLS
 from letta_kernel.tools.schema import schema_from_source
-
-UPDATED = "The core memory block has been edited."
-
-
-@dataclass(slots=True)
-class ToolContext:
-    """What a core tool may reach: the memory of one agent, during one step."""
-
-    agent_id: str
-    step_id: str | None
-    core: CoreMemory
-    archive: Archive
-    recall: Recall
-    timezone: str = "UTC"
-    on_change: Callable[[Change], None] = lambda change: None
-
-    def edit(self, label: str, change: Callable[[str], str], reason: str) -> str:
-        """Edit a block, tell the run, and return what the model is told."""
-        done = self.core.edit(
-            label, change, actor=self.agent_id, step_id=self.step_id, reason=reason
-        )
-        if done.block.value == done.before:
-            return "Nothing changed: the block already reads so."
-        self.on_change(done)
-        return f"{UPDATED} {label}: {len(done.block.value):,} of {done.block.limit:,} characters."
 
 
 def send_message(agent_state: ToolContext, message: str) -> str:
@@ -338,6 +312,7 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
         archival_memory_insert,
         archival_memory_search,
         conversation_search,
+        *FILE_TOOLS,
     )
 }
 

@@ -15,6 +15,8 @@ from letta_kernel.store.database import Database
 TABLES = [
     "agent_archives",
     "agent_blocks",
+    "agent_files",
+    "agent_folders",
     "agent_identities",
     "agent_tools",
     "agents",
@@ -25,6 +27,8 @@ TABLES = [
     "conversations",
     "counters",
     "feedback",
+    "files",
+    "folders",
     "identities",
     "index_marks",
     "leases",

@@ -1,0 +1,199 @@
+"""Folders of files, and what agents do with them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, File, Query, UploadFile
+
+from letta_kernel.server.deps import Page, Service
+from letta_kernel.server.handles import embedding_name
+from letta_kernel.server.paging import page
+from letta_kernel.server.shapes.agents import AgentShape, to_agent
+from letta_kernel.server.shapes.base import Shape
+from letta_kernel.server.shapes.folders import (
+    AgentFileShape,
+    FileShape,
+    FolderCreate,
+    FolderShape,
+    FolderUpdate,
+    to_agent_file,
+    to_file,
+    to_folder,
+)
+
+router = APIRouter(tags=["folders"])
+
+Text = Annotated[str | None, Query(max_length=1000)]
+ByTime = Literal["created_at"] | None
+
+
+class AgentFilesShape(Shape):
+    """A page of an agent's files."""
+
+    files: list[AgentFileShape]
+    next_cursor: str | None = None
+    has_more: bool
+
+
+@router.get("/folders", operation_id="list_folders")
+def list_folders(
+    service: Service, cursor: Page, name: Text = None, order_by: ByTime = None
+) -> list[FolderShape]:
+    """List folders."""
+    found = service.folders(name=name)
+    return [to_folder(one) for one in page(found[::-1] if cursor.newest_first else found, cursor)]
+
+
+@router.post("/folders", operation_id="create_folder")
+def create_folder(service: Service, asked: FolderCreate) -> FolderShape:
+    """Make an empty folder."""
+    config = asked.embedding_config
+    named = config.handle or config.embedding_model if config is not None else None
+    made = service.create_folder(
+        asked.name,
+        description=asked.description or "",
+        instructions=asked.instructions or "",
+        embedding=embedding_name(asked.embedding or named),
+        metadata=asked.metadata,
+    )
+    return to_folder(made)
+
+
+@router.get("/folders/{folder_id}", operation_id="retrieve_folder")
+def retrieve_folder(service: Service, folder_id: str) -> FolderShape:
+    """Return one folder."""
+    return to_folder(service.folder(folder_id))
+
+
+@router.patch("/folders/{folder_id}", operation_id="update_folder")
+def update_folder(service: Service, folder_id: str, asked: FolderUpdate) -> FolderShape:
+    """Change a folder; its embedder stays."""
+    changes = asked.model_dump(exclude={"embedding_config"})
+    return to_folder(service.update_folder(folder_id, **changes))
+
+
+@router.delete("/folders/{folder_id}", operation_id="delete_folder")
+def delete_folder(service: Service, folder_id: str) -> None:
+    """Delete a folder with its files, taking it from every agent."""
+    service.delete_folder(folder_id)
+
+
+@router.get("/folders/{folder_id}/agents", operation_id="list_agents_of_folder")
+def list_agents(
+    service: Service, folder_id: str, cursor: Page, order_by: ByTime = None
+) -> list[str]:
+    """List the ids of the agents a folder is attached to."""
+    found = service.agents_with_folder(folder_id)
+    return page(found[::-1] if cursor.newest_first else found, cursor, key=str)
+
+
+@router.post("/folders/{folder_id}/upload", operation_id="upload_file_to_folder")
+def upload(
+    service: Service,
+    folder_id: str,
+    file: Annotated[UploadFile, File(description="Text, Markdown, PDF, a notebook, a web page.")],
+    duplicate_handling: Literal["skip", "error", "suffix", "replace"] = "suffix",
+    name: Annotated[str | None, Query(max_length=200)] = None,
+) -> FileShape:
+    """Put a file into a folder; it can be found as soon as this answers."""
+    kept = service.add_folder_file(
+        folder_id,
+        name or file.filename or "",
+        file.file.read(),
+        media_type=(file.content_type or "")[:100],
+        duplicates=duplicate_handling,
+    )
+    return to_file(kept)
+
+
+@router.get("/folders/{folder_id}/files", operation_id="list_files_of_folder")
+def list_files(
+    service: Service,
+    folder_id: str,
+    cursor: Page,
+    include_content: bool = False,
+    order_by: ByTime = None,
+) -> list[FileShape]:
+    """List the files of a folder."""
+    found = service.folder_files(folder_id)
+    part = page(found[::-1] if cursor.newest_first else found, cursor)
+    return [to_file(one, content=include_content) for one in part]
+
+
+@router.get("/folders/{folder_id}/files/{file_id}", operation_id="retrieve_file_of_folder")
+def retrieve_file(
+    service: Service, folder_id: str, file_id: str, include_content: bool = False
+) -> FileShape:
+    """Return one file of a folder."""
+    return to_file(service.folder_file(folder_id, file_id), content=include_content)
+
+
+@router.delete(
+    "/folders/{folder_id}/{file_id}", operation_id="delete_file_of_folder", status_code=204
+)
+def delete_file(service: Service, folder_id: str, file_id: str) -> None:
+    """Delete a file of a folder."""
+    service.delete_folder_file(folder_id, file_id)
+
+
+@router.get("/agents/{agent_id}/folders", operation_id="list_folders_of_agent")
+def list_agent_folders(
+    service: Service, agent_id: str, cursor: Page, order_by: ByTime = None
+) -> list[FolderShape]:
+    """List the folders an agent has."""
+    found = service.folders(agent=agent_id)
+    return [to_folder(one) for one in page(found[::-1] if cursor.newest_first else found, cursor)]
+
+
+@router.patch(
+    "/agents/{agent_id}/folders/attach/{folder_id}", operation_id="attach_folder_to_agent"
+)
+def attach(service: Service, agent_id: str, folder_id: str) -> AgentShape:
+    """Let an agent have a folder, and tools that open, grep and search files with its first one."""
+    return to_agent(service.view_agent(service.attach_folder(agent_id, folder_id).id))
+
+
+@router.patch(
+    "/agents/{agent_id}/folders/detach/{folder_id}", operation_id="detach_folder_from_agent"
+)
+def detach(service: Service, agent_id: str, folder_id: str) -> AgentShape:
+    """Take a folder from an agent; the folder stays."""
+    return to_agent(service.view_agent(service.detach_folder(agent_id, folder_id).id))
+
+
+@router.get("/agents/{agent_id}/files", operation_id="list_files_of_agent")
+def list_agent_files(
+    service: Service,
+    agent_id: str,
+    cursor: Page,
+    is_open: bool | None = None,
+    order_by: ByTime = None,
+) -> AgentFilesShape:
+    """List the files an agent can reach and which of them it has open."""
+    found = [
+        to_agent_file(*one)
+        for one in service.agent_files(agent_id)
+        if is_open is None or one[2].is_open == is_open
+    ]
+    part = page(found[::-1] if cursor.newest_first else found, cursor)
+    more = bool(part) and len(part) == cursor.limit and len(found) > len(part)
+    return AgentFilesShape(files=part, next_cursor=part[-1].id if more else None, has_more=more)
+
+
+@router.patch("/agents/{agent_id}/files/close-all", operation_id="close_all_files_of_agent")
+def close_all(service: Service, agent_id: str) -> list[str]:
+    """Close every file of an agent; return their ids."""
+    return service.close_all_files(agent_id)
+
+
+@router.patch("/agents/{agent_id}/files/{file_id}/open", operation_id="open_file_of_agent")
+def open_file(service: Service, agent_id: str, file_id: str) -> list[str]:
+    """Open a file for an agent; return the ids of files that were closed to make room."""
+    return service.open_file(agent_id, file_id)
+
+
+@router.patch("/agents/{agent_id}/files/{file_id}/close", operation_id="close_file_of_agent")
+def close_file(service: Service, agent_id: str, file_id: str) -> None:
+    """Close a file for an agent."""
+    service.close_file(agent_id, file_id)
