@@ -14,15 +14,26 @@ import { Hint, IconButton, LongText, PartBody, Problem, TextButton, usePanel } f
 export function ToolsSection({ agent }: { agent: AgentModel }): JSX.Element {
   const { trans } = usePanel();
   const { tools } = agent;
+  const draw = (tool: ITool) => <ToolView key={tool.id} tool={tool} tools={tools} />;
   return (
     <PartBody part={tools}>
-      {() =>
-        tools.tools.length ? (
-          tools.tools.map(tool => <ToolView key={tool.id} tool={tool} tools={tools} />)
-        ) : (
-          <Hint>{trans.__('No tools. A cell that defines a function makes one.')}</Hint>
-        )
-      }
+      {() => {
+        const builtIn = tools.tools.filter(({ place }) => place === 'core');
+        const own = tools.tools.filter(tool => !builtIn.includes(tool));
+        return (
+          <>
+            {own.map(draw)}
+            {!own.length && (
+              <Hint>{trans.__('A cell that defines a function makes a tool of it.')}</Hint>
+            )}
+            {builtIn.length > 0 && (
+              <Fold title={trans.__('Built in (%1)', builtIn.length)}>
+                <div className="lk-List">{builtIn.map(draw)}</div>
+              </Fold>
+            )}
+          </>
+        );
+      }}
     </PartBody>
   );
 }
