@@ -40,6 +40,7 @@ def examine(home: Path, *, quick: bool) -> Iterator[Finding]:
     yield from _optional()
     yield from _kernelspec()
     yield _extension()
+    yield _server_extension()
     yield from _project(home)
     yield from _models()
     if not quick:
@@ -125,6 +126,21 @@ def _extension() -> Finding:
         "note",
         "JupyterLab finds no extension 'letta-kernel' here",
         "pip install letta-kernel into the environment JupyterLab runs in.",
+    )
+
+
+def _server_extension() -> Finding:
+    from jupyter_core.paths import jupyter_config_path
+
+    for folder in jupyter_config_path():
+        path = Path(folder) / "jupyter_server_config.d" / "letta-kernel.json"
+        if path.is_file():
+            return Finding("server", "ok", f"{path}: REST at /letta/ of Jupyter servers")
+    return Finding(
+        "server",
+        "note",
+        "Jupyter servers do not offer REST at /letta/ here",
+        "jupyter server extension enable letta_kernel.server.jupyter",
     )
 
 

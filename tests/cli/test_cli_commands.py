@@ -246,7 +246,7 @@ def test_doctor_says_what_to_do_and_no_secret(cli: Cli) -> None:
     assert "ANTHROPIC_API_KEY" in by["keys"]["text"]
     assert by["project"]["text"].endswith("MB")
     assert by["sandbox"]["state"] == "ok"
-    assert {"python", "packages", "kernel", "extension", "folder", "ollama"} <= by.keys()
+    assert {"python", "packages", "kernel", "extension", "server", "folder", "ollama"} <= by.keys()
     bad = cli(
         "doctor", "--quick", "--json", code=1, LETTA_MODEL="anthropic/claude", ANTHROPIC_API_KEY=""
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import openai
 import pytest
 from server_bench import Server
@@ -94,6 +95,14 @@ def test_errors_are_those_the_client_knows(ada: Server) -> None:
     for messages in ([], [{"role": "system", "content": "x"}], said(" "), [*said("x"), {}]):
         with pytest.raises(openai.UnprocessableEntityError):
             complete(model="ada", messages=messages)  # type: ignore[arg-type]
+    odd = httpx.post(
+        f"{ada.url}/v1/chat/completions",
+        headers=ada.headers,
+        content=b'{"model": "ada\\ud800", "messages": [{"role": "user", "content": "\\ud800"}]}',
+        timeout=60,
+    )
+    assert odd.status_code in (200, 404, 422)
+    ada.scripted.received.clear()
     image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]
     with pytest.raises(openai.UnprocessableEntityError, match="Only text"):
         complete(model="ada", messages=image)  # type: ignore[arg-type]

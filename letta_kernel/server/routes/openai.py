@@ -199,7 +199,8 @@ class _Answer:
     """A run in OpenAI's shapes."""
 
     def __init__(self, run: LiveRun, model: str) -> None:
-        self._run, self._model = run, model
+        self._run = run
+        self._model = model.encode("utf-8", "replace").decode()  # the agent was found all the same
         self._created = int(time.time())
         self._said: list[str] = []
         self._thought: list[str] = []
