@@ -102,10 +102,9 @@ class Panel:
             content = message["content"]
             if message["msg_type"] == "status":
                 self.statuses.append(content["execution_state"])
-            if content.get("comm_id") == self.comm:
-                if message["msg_type"] == "comm_msg":
-                    self.heard.append(content["data"])
-                    self.closed = self.closed or content["data"]["type"] == "bye"
+            if content.get("comm_id") == self.comm and message["msg_type"] == "comm_msg":
+                self.heard.append(content["data"])
+                self.closed = self.closed or content["data"]["type"] == "bye"
         except Empty:
             pass
         try:

@@ -1,9 +1,6 @@
 // One kernel's desk: opens it, asks, and hears what happens there.
-//
-// The messages are made by hand instead of by `kernel.createComm`, whose comms learn of subshells only from
-// the kernel's info, which a kernel that was busy when the page was loaded gives when its cell has ended.
 
-import { Kernel, KernelMessage } from '@jupyterlab/services';
+import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import type { JSONObject } from '@lumino/coreutils';
 import { UUID } from '@lumino/coreutils';
 import type { IDisposable } from '@lumino/disposable';
@@ -13,8 +10,8 @@ import { Signal } from '@lumino/signaling';
 import type { Trans } from '../words';
 import { DeskError } from './bridge';
 import type { BridgeState, IChanged, IDeskEvent } from './bridge';
+import { hasSign, makeSubshell, sendComm, TARGET } from './line';
 
-export const TARGET = 'letta-kernel.desk';
 /** What the kernel's hello must say at least. */
 const PROTOCOL = 1;
 const IMPLEMENTATION = 'letta-kernel';
@@ -194,18 +191,18 @@ export class Desk implements IDisposable {
       }
     }
     // A kernel without a desk would log an error for being asked to open one, so we look for the sign.
-    if (!ours && !(await this._hasSign(null))) {
+    if (!ours && !(await hasSign(this.kernel, null))) {
       if (!over()) {
         this._setState('plain-python');
       }
       return;
     }
-    const subshell = over() ? null : await this._makeSubshell();
+    const subshell = over() ? null : await makeSubshell(this.kernel, PATIENCE.subshell);
     if (over()) {
       return;
     }
     this._subshell = subshell;
-    const sign = !ours || (await this._hasSign(subshell));
+    const sign = !ours || (await hasSign(this.kernel, subshell));
     if (over()) {
       return;
     }
@@ -214,25 +211,6 @@ export class Desk implements IDisposable {
     } else {
       this._setState('old');
     }
-  }
-
-  /** Does the kernel say that it has desks? */
-  private async _hasSign(subshellId: string | null): Promise<boolean> {
-    const { kernel } = this;
-    const message = KernelMessage.createMessage<KernelMessage.ICommInfoRequestMsg>({
-      msgType: 'comm_info_request',
-      channel: 'shell',
-      username: kernel.username,
-      session: kernel.clientId,
-      subshellId,
-      content: { target_name: TARGET }
-    });
-    const future = kernel.sendShellMessage(message, true, true) as Kernel.IShellFuture<
-      KernelMessage.ICommInfoRequestMsg,
-      KernelMessage.ICommInfoReplyMsg
-    >;
-    const { content } = await future.done;
-    return content.status === 'ok' && Object.keys(content.comms).length > 0;
   }
 
   private _knock(turn: number, count: number): void {
@@ -253,30 +231,6 @@ export class Desk implements IDisposable {
     }, PATIENCE.hello);
   }
 
-  /** Make a subshell, on which the kernel reads our messages while a cell runs; null if it cannot. */
-  private async _makeSubshell(): Promise<string | null> {
-    const { kernel } = this;
-    const message = KernelMessage.createMessage<KernelMessage.ICreateSubshellRequestMsg>({
-      msgType: 'create_subshell_request',
-      channel: 'control',
-      username: kernel.username,
-      session: kernel.clientId,
-      content: {}
-    });
-    const future = kernel.sendControlMessage(message, true, true) as Kernel.IControlFuture<
-      KernelMessage.ICreateSubshellRequestMsg,
-      KernelMessage.ICreateSubshellReplyMsg
-    >;
-    const timer = window.setTimeout(() => future.dispose(), PATIENCE.subshell);
-    try {
-      return (await future.done).content.subshell_id ?? null;
-    } catch {
-      return null;
-    } finally {
-      window.clearTimeout(timer);
-    }
-  }
-
   private _close(): void {
     window.clearTimeout(this._timer);
     window.clearInterval(this._pings);
@@ -293,18 +247,8 @@ export class Desk implements IDisposable {
     this._setAsking([]);
   }
 
-  private _send(msgType: 'comm_open' | 'comm_msg' | 'comm_close', content: JSONObject): void {
-    const { kernel } = this;
-    const message = KernelMessage.createMessage({
-      msgType,
-      channel: 'shell',
-      username: kernel.username,
-      session: kernel.clientId,
-      subshellId: this._subshell,
-      content: { comm_id: this._comm, ...content }
-    } as KernelMessage.IOptions<KernelMessage.ICommMsgMsg<'shell'>>);
-    // Nothing is answered on the shell channel, so nobody would ever be done with the future.
-    kernel.sendShellMessage(message, false, true).dispose();
+  private _send(type: 'comm_open' | 'comm_msg' | 'comm_close', content: JSONObject): void {
+    sendComm(this.kernel, this._subshell, type, { comm_id: this._comm, ...content });
   }
 
   // -- hearing -----------------------------------------------------------------------------------
