@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import nbformat
 import pytest
 from browser_lab import ARTIFACTS, Lab, run_all, set_theme
 from nbformat.v4 import new_code_cell
 from playwright.sync_api import Locator, Page, expect
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "display"))
+from hostile_strings import HOSTILE
+
+# What must not be in the panel, whatever a block holds.
+HARMFUL = """root => [...root.querySelectorAll('*')].filter(node =>
+    ['SCRIPT', 'IFRAME', 'IMG', 'OBJECT', 'EMBED', 'STYLE', 'LINK', 'A', 'FORM', 'SVG']
+        .includes(node.tagName.toUpperCase())
+    || [...node.attributes].some(a => /^on/.test(a.name) || /^\\s*javascript:/i.test(a.value))
+    || getComputedStyle(node).position === 'fixed'
+).map(node => node.outerHTML.slice(0, 200))"""
 
 PERSONA = "I am Ada. I keep notes short."
 HUMAN = "Name: Mara"
@@ -233,6 +246,25 @@ def test_the_panel_in_the_dark_and_in_a_narrow_window(lab: Lab, page: Page) -> N
     page.set_viewport_size({"width": 480, "height": 800})
     page.screenshot(path=ARTIFACTS / "memory-narrow.png")
     assert panel.evaluate("root => root.scrollWidth <= root.clientWidth + 1")
+
+
+def test_hostile_blocks_do_nothing_in_the_page(lab: Lab, page: Page) -> None:
+    panel = open_panel(lab, page, "hostile")
+    value = "\n".join(text[:200] for text in HOSTILE.values())
+    value = value.encode("utf-8", "replace").decode()
+    run_hidden(
+        page,
+        f"ada.memory['human'] = {value!r}\n"
+        f"ada.service.change_block(ada.id, 'human', description={value[:5000]!r})",
+    )
+    human = block(panel, "human")
+    expect(human.locator(".lkm-value")).to_contain_text("<script>")
+    human.get_by_role("button", name="History human").click()
+    expect(human.get_by_role("region", name="What changed")).to_contain_text("<script>")
+    assert panel.evaluate(HARMFUL) == []
+    human.get_by_role("button", name="Edit human").click()
+    expect(human.get_by_role("textbox")).to_be_focused()
+    assert page.evaluate("() => document.title").startswith("hostile")
 
 
 def test_tables_filter_and_sort_in_place(lab: Lab, page: Page) -> None:

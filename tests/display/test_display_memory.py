@@ -10,6 +10,8 @@ import pytest
 from display_checks import check_html
 from front_end import VIEW, Cell, FrontEnd
 from hostile_strings import HOSTILE
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from letta_kernel.display.tables import PANEL_MIME
 
@@ -167,6 +169,17 @@ def test_a_program_that_runs_the_notebook_gets_the_saved_form(front_end: FrontEn
     (shown,) = cell.of("display_data")
     assert set(shown["data"]) == SAVED
     assert not cell.of("comm_open")
+
+
+def test_a_notebook_saved_with_a_live_panel_is_converted_by_its_saved_form(
+    front_end: FrontEnd,
+) -> None:
+    page = Page(front_end, "hal")
+    output = new_output("display_data", data=page.shown)
+    notebook = new_notebook(cells=[new_code_cell("ada.memory", outputs=[output])])
+    html, _ = HTMLExporter().from_notebook_node(notebook)
+    assert "Name: Mara" in html
+    assert page.model not in html
 
 
 def test_outside_of_ipython_it_is_text(tmp_path: Path) -> None:
