@@ -111,12 +111,9 @@ export function addDocuments(
   /** Read a file that came with the extension. */
   async function fetchText(name: string): Promise<string> {
     const settings = app.serviceManager.serverSettings;
-    const url = URLExt.join(
-      PageConfig.getOption('fullLabextensionsUrl'),
-      'letta-kernel',
-      'documents',
-      name
-    );
+    const extensions = PageConfig.getOption('fullLabextensionsUrl');
+    const path = URLExt.join(extensions, 'letta-kernel', 'documents', name);
+    const url = new URL(path, settings.baseUrl).href;
     const answer = await ServerConnection.makeRequest(url, {}, settings);
     if (!answer.ok) {
       const text = trans.__('%1 is not part of this installation of letta-kernel.', name);

@@ -6,7 +6,7 @@ import type { CodeCell } from '@jupyterlab/cells';
 import { IEditorExtensionRegistry, IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { ILauncher } from '@jupyterlab/launcher';
-import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -83,6 +83,8 @@ const agentCells: JupyterFrontEndPlugin<void> = {
     void languages.getLanguage(AGENT_CELL_MIME).catch(console.warn);
 
     const roster = new Roster(bridge);
+    // A cell may have chosen another agent, or made a tool; the desk tells of the project only.
+    NotebookActions.executed.connect(() => void roster.refresh());
     const actions = new CellActions(bridge, roster, app.commands, trans);
     const card = new ToolCard(trans);
     const watchers = new Map<NotebookPanel, CellWatcher>();
