@@ -52,7 +52,7 @@ class LettaKernel(IPythonKernel):
         """
         message = parent or self.get_parent(channel)
         header, content = message.get("header") or {}, message.get("content") or {}
-        if str(header.get("msg_type", "")).startswith("comm_"):
+        if header.get("msg_type") in ("comm_open", "comm_msg", "comm_close"):
             known = self.comm_manager.comms.get(content.get("comm_id", ""))
             target = content.get("target_name") or getattr(known, "target_name", "")
             if target == magics.DESK:

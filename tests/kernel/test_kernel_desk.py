@@ -93,6 +93,8 @@ def test_panels_do_not_make_the_kernel_look_busy_or_idle(notebook: Notebook) -> 
     panel.until(lambda: "idle" in panel.statuses)
     panel.listen(0.2)
     assert panel.statuses == ["busy", "idle"]  # of the cell
+    assert signs(notebook)  # asking for the sign has an end that front ends wait for
+    panel.until(lambda: panel.statuses == ["busy", "idle"] * 2)
     panel.client.stop_channels()
 
 
