@@ -26,15 +26,17 @@ _CHARACTERS = 4 * _TOKENS
 _BATCH = 16  # texts at once
 
 
-class GgufEmbedder:
-    """A GGUF embedding model in this process; it is loaded at the first text."""
+class _Embedder:
+    """What both kinds share: a name, a file, and a length of vectors that only the model knows."""
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self._path = path
         self._lock = threading.Lock()
-        self._server: Any = None
         self._dimension = 0
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        raise NotImplementedError
 
     @property
     def dimension(self) -> int:
@@ -42,6 +44,14 @@ class GgufEmbedder:
         if not self._dimension:
             self._dimension = self.embed(["memory"]).shape[1]
         return self._dimension
+
+
+class GgufEmbedder(_Embedder):
+    """A GGUF embedding model in this process; it is loaded at the first text."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        super().__init__(name, path)
+        self._server: Any = None
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """Return one unit vector per text; of a long one only its beginning counts.
@@ -99,7 +109,7 @@ class GgufEmbedder:
             ) from error
 
 
-class OnnxEmbedder:
+class OnnxEmbedder(_Embedder):
     """An ONNX embedding model with its tokenizer, in this process; loaded at the first text.
 
     Takes the model's own sentence vector if it has such an output, else the mean of its tokens' vectors
@@ -107,18 +117,8 @@ class OnnxEmbedder:
     """
 
     def __init__(self, name: str, path: Path) -> None:
-        self.name = name
-        self._path = path
-        self._lock = threading.Lock()
+        super().__init__(name, path)
         self._loaded: tuple[Any, Any, bool] | None = None
-        self._dimension = 0
-
-    @property
-    def dimension(self) -> int:
-        """Length of this model's vectors, found by embedding one word the first time."""
-        if not self._dimension:
-            self._dimension = self.embed(["memory"]).shape[1]
-        return self._dimension
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """Return one unit vector per text; of a long one only its beginning counts.
