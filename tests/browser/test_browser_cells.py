@@ -36,12 +36,20 @@ from letta_kernel import tool
 
 @tool(requires_approval=True)
 def publish(text: str) -> str:
-    """Publish a text."""
+    """Publish a text.
+
+    Args:
+        text: What to publish.
+    """
     return f"published {text}"
 
 @tool(runs_in="sandbox")
 def add_up(numbers: list[int]) -> int:
-    """Add numbers up."""
+    """Add numbers up.
+
+    Args:
+        numbers: Which ones.
+    """
     return sum(numbers)
 '''
 SLOW = '''
@@ -221,9 +229,7 @@ def test_agent_cells_are_inserted_by_button_and_keys(lab: Lab, page: Page) -> No
 
 def test_names_and_options_are_completed(lab: Lab, page: Page) -> None:
     open_notebook(lab, page, "complete.ipynb", "%agent new completed-name", "%%agent comple\nHi")
-    run_all_first = "notebook:run-cell"
-    activate(page, 0)
-    command(page, run_all_first)
+    run_all(page)  # the second cell fails: there is no agent of that name
     expect(cell(page, 0).locator(".jp-OutputArea")).to_contain_text("Made completed-name")
     cell(page, 1).locator(".cm-line").first.click()
     page.keyboard.press("End")
@@ -363,7 +369,7 @@ def test_a_run_that_ended_while_the_page_was_away_is_made_good(lab: Lab, page: P
         "%%agent\nMeasure the depth of the lake 'Sils'",
     )
     run_all(page)
-    expect(page.locator(".lkw").get_by_text("measure_depth")).to_be_visible()
+    expect(page.locator(".lkw").get_by_text("measure_depth").first).to_be_visible()
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.reload()
     run = page.locator(".lk-Run")
@@ -388,7 +394,7 @@ def test_a_run_whose_kernel_died_says_so(lab: Lab, page: Page) -> None:
         "%%agent\nMeasure the depth of the lake 'Styx'",
     )
     run_all(page)
-    expect(page.locator(".lkw").get_by_text("measure_depth")).to_be_visible()
+    expect(page.locator(".lkw").get_by_text("measure_depth").first).to_be_visible()
     page.get_by_role("button", name="OK").click()  # the kernel appears to have died
     run = page.locator(".lk-Run")
     expect(run).to_be_visible()
