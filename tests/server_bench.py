@@ -13,6 +13,7 @@ from letta_client import AsyncLetta, Letta
 from scripted_server import ScriptedServer
 
 from letta_kernel.server.app import create_app
+from letta_kernel.server.listen import config_of
 from letta_kernel.service import AgentService
 
 TOKEN = "a-token-of-the-tests"
@@ -45,11 +46,10 @@ def serving(
     service: AgentService, scripted: ScriptedServer, token: str | None = TOKEN, **options: Any
 ) -> Iterator[Server]:
     """Serve *service* until the block ends; *options* are those of `create_app`."""
-    config = uvicorn.Config(
+    config = config_of(
         create_app(service, token=token, **options),
         host="127.0.0.1",
         port=0,
-        log_level="warning",
         timeout_graceful_shutdown=2,
     )
     running = uvicorn.Server(config)

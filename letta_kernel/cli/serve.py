@@ -16,7 +16,6 @@ from letta_kernel.errors import InvalidInputError, StoreError
 
 PORT = 8283  # Letta's own, which its clients try first
 TOKEN = "LETTA_SERVER_TOKEN"
-MAX_FRAME = 4_200_000  # bytes of a WebSocket message: a million characters in UTF-8, and room
 _TRIES = 50  # ports after the first, where none was asked for
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -72,17 +71,10 @@ def _run(
     import uvicorn
 
     from letta_kernel.server.app import create_app
+    from letta_kernel.server.listen import config_of
 
     app = create_app(session.service, token=token, origins=origins)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        ws_max_size=MAX_FRAME,
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(config_of(app)).run(sockets=[listener])
 
 
 def _say(session: Session, host: str, port: int, token: str | None, *, shown: bool) -> None:

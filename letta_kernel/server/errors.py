@@ -51,6 +51,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     400: _response("The body cannot be read.", "There was an error parsing the body"),
     401: _response("The token is missing or wrong.", "Send the server's token."),
     404: _response("There is no such thing.", "There is no agent 'agent-1'."),
+    408: _response("The body took too long.", "The request's body did not come."),
     409: _response("Somebody else is at it.", "The agent is in the middle of a run."),
     413: _response("The body is too large.", "A request may have 16,777,216 bytes."),
     422: _response(

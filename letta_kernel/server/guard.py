@@ -1,11 +1,13 @@
-"""What every request passes first: the token, whose page it comes from, how large it is, how many there are.
+"""What every request passes first: the token, what page it is from, how large and slow it is, how many go on.
 
 Written as plain ASGI so that streams pass through untouched.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -16,15 +18,22 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+CLOSE = {"Connection": "close"}
+"""Goes with an answer that came before the whole request: what is left of that is not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on requests: bytes of a body, bytes of an uploading form, requests at the same time."""
+    """Bounds on requests: bytes of a body, bytes of an uploading form, requests at the same time.
+
+    A body may take ``patience`` seconds, and a second more for every ``pace`` bytes that have come.
+    """
 
     body: int = 16 * 1024 * 1024
     upload: int = 64 * 1024 * 1024
     requests: int = 1000
+    patience: float = 30.0
+    pace: int = 16 * 1024
 
 
 def is_right(given: str, token: str) -> bool:
@@ -33,7 +42,7 @@ def is_right(given: str, token: str) -> bool:
 
 
 class Guard:
-    """Lets requests through to *app* that may be; the others get 401, 403, 413 or 503.
+    """Lets requests through to *app* that may be; the others get 401, 403, 408, 413 or 503.
 
     Parameters
     ----------
@@ -128,19 +137,28 @@ class Guard:
         return JSONResponse(
             {"detail": f"A request may have {self._most(headers):,} bytes."},
             413,
-            {"Connection": "close"},
+            CLOSE,
         )
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         most = self._most(Headers(scope=scope))
+        began = time.monotonic()
         seen = 0
+        whole = False
 
         async def bounded() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, whole
+            if whole:
+                return await receive()
+            late = began + self.limits.patience + seen / self.limits.pace
+            try:
+                message = await asyncio.wait_for(receive(), late - time.monotonic())
+            except TimeoutError:
+                raise HTTPException(408, "The request's body did not come.", CLOSE) from None
             seen += len(message.get("body", b""))
             if seen > most:
-                raise HTTPException(413, f"A request may have {most:,} bytes.")
+                raise HTTPException(413, f"A request may have {most:,} bytes.", CLOSE)
+            whole = not message.get("more_body", False)
             return message
 
         return bounded

@@ -1,0 +1,66 @@
+"""How the server listens: limits on what uvicorn itself would wait for or take in without end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from letta_kernel.server.routes.websocket import MAX_FRAME
+
+HEAD_BYTES = 64 * 1024
+"""Bytes of a request's first line and headers."""
+
+HEAD_SECONDS = 20.0
+"""Seconds in which they have to come, from the connection or their first byte on."""
+
+
+class Protocol(H11Protocol):
+    """HTTP/1.1 with a clock on the head of every request; uvicorn's own stops at a request's first byte."""
+
+    _clock: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self._clock = self.loop.call_later(HEAD_SECONDS, self._late)
+
+    def handle_events(self) -> None:
+        """Do what has come, and see whether half a head is left."""
+        super().handle_events()
+        if self.conn.their_state is not h11.IDLE:
+            self._stop()
+        elif self._clock is None and self.conn.trailing_data[0]:
+            self._clock = self.loop.call_later(HEAD_SECONDS, self._late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def _stop(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _late(self) -> None:
+        self._clock = None
+        self.transport.close()
+
+
+def config_of(app: ASGIApp, **options: Any) -> uvicorn.Config:
+    """Return uvicorn's configuration for *app*; *options* go before these."""
+    chosen: dict[str, Any] = {
+        "http": Protocol,
+        "h11_max_incomplete_event_size": HEAD_BYTES,
+        "ws_max_size": MAX_FRAME,
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": 5,
+    }
+    return uvicorn.Config(app, **{**chosen, **options})
