@@ -9,9 +9,9 @@ from typing import Literal
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import Message, StopReason, ToolCall
-from letta_kernel.records import AgentState, Block, Identity, Run, Step, Tool
+from letta_kernel.records import AgentState, Block, Folder, Identity, Run, Step, Tool
 from letta_kernel.service.turns import Turns
-from letta_kernel.store import agents, blocks, feedback, identities, messages, runs
+from letta_kernel.store import agents, blocks, feedback, folders, identities, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.feedback import Feedback
 
@@ -24,6 +24,7 @@ class AgentView:
     blocks: list[Block] = field(default_factory=list)
     tools: list[Tool] = field(default_factory=list)
     identities: list[tuple[Identity, list[str], list[str]]] = field(default_factory=list)
+    folders: list[Folder] = field(default_factory=list)
     pending: list[ToolCall] = field(default_factory=list)
     asked_in: str | None = None  # the message whose calls are pending
     last_run: Run | None = None
@@ -57,6 +58,7 @@ class Overview(Turns):
             state,
             blocks=blocks.of_agent(tx, state.id),
             tools=self._tools(tx, state),
+            folders=folders.list_all(tx, agent_id=state.id),
             identities=[
                 (
                     identity,

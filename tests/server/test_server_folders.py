@@ -114,6 +114,17 @@ def test_an_agent_gets_the_tools_with_its_first_folder_and_loses_them_with_its_l
         client.agents.folders.detach(folder.id, agent_id=agent.id)
 
 
+def test_folders_can_be_given_as_an_agent_is_made_or_changed(client, folder):
+    other = client.folders.create(name="other")
+    agent = client.agents.create(name="ada", folder_ids=[folder.id])
+    assert [one.id for one in client.agents.retrieve(agent.id).sources] == [folder.id]
+    client.agents.update(agent.id, folder_ids=[other.id])
+    assert [one.id for one in client.agents.folders.list(agent.id)] == [other.id]
+    with pytest.raises(NotFoundError):
+        client.agents.create(name="bob", folder_ids=["folder-none"])
+    assert [one.name for one in client.agents.list()] == ["ada"]
+
+
 def test_files_are_opened_and_closed_for_an_agent(client, folder):
     agent = client.agents.create(name="ada")
     client.agents.folders.attach(folder.id, agent_id=agent.id)

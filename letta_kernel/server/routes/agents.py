@@ -119,6 +119,7 @@ def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
     fields = asked.common(kept)
     name = asked.name if asked.name is not None else f"agent-{uuid.uuid4().hex[:8]}"
     _check_free(service, name)
+    folders = [service.folder(ref).id for ref in asked.folders()]  # none is missing
     first = [message_of(m, f"initial_message_sequence.{n}") for n, m in _messages(asked)]
     state = service.create_agent(
         name,
@@ -130,6 +131,8 @@ def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
         metadata={**(asked.metadata or {}), REST: kept},
         **fields,
     )
+    for folder_id in folders:
+        service.attach_folder(state.id, folder_id)
     if first:
         service.put_messages(state.id, first)
     return to_agent(service.view_agent(state.id))
@@ -161,11 +164,19 @@ def update_agent(service: Service, agent_id: str, asked: AgentUpdate) -> AgentSh
         fields["name"] = asked.name
     if asked.tool_ids is not None:
         fields["tool_refs"] = asked.tool_ids
+    given = asked.folder_ids is not None or asked.source_ids is not None
+    folders = [service.folder(ref).id for ref in asked.folders()]  # none is missing
     rest = asked.metadata
     if rest is None:
         rest = {key: value for key, value in state.metadata.items() if key != REST}
     fields["metadata"] = {**rest, REST: kept}
     service.update_agent(state.id, **fields)
+    if given:
+        for folder in service.folders(agent=state.id):
+            if folder.id not in folders:
+                service.detach_folder(state.id, folder.id)
+        for folder_id in folders:
+            service.attach_folder(state.id, folder_id)
     return to_agent(service.view_agent(state.id))
 
 

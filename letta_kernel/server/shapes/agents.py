@@ -17,6 +17,7 @@ from letta_kernel.server.handles import embedding_handle, endpoint_type, model_h
 from letta_kernel.server.shapes.agents_asked import REST
 from letta_kernel.server.shapes.base import Shape
 from letta_kernel.server.shapes.blocks import BlockResponse, to_block
+from letta_kernel.server.shapes.folders import FolderShape, to_folder
 from letta_kernel.server.shapes.identities import IdentityShape, to_identity
 from letta_kernel.server.shapes.messages import ApprovalRequestMessage, approval_request
 from letta_kernel.server.shapes.model_settings import ModelSettings, to_settings
@@ -91,7 +92,8 @@ class AgentShape(Shape):
     memory: Memory
     blocks: list[BlockResponse]
     tools: list[ToolShape]
-    sources: list[dict[str, Any]] = Field(default_factory=list)
+    sources: list[FolderShape] = Field(default_factory=list)
+    folders: list[FolderShape] = Field(default_factory=list)
     tags: list[str]
     tool_rules: list[ToolRuleShape]
     metadata: dict[str, Any]
@@ -127,6 +129,7 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
         "letta_v1_agent" if state.style == "native" else "memgpt_v2_agent"
     )
     identities = [to_identity(*one) for one in view.identities]
+    folders = [to_folder(one) for one in view.folders] if "agent.sources" in wanted else []
     run = view.last_run
     return AgentShape(
         id=state.id,
@@ -141,6 +144,8 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
         memory=Memory(blocks=blocks, agent_type=agent_type),
         blocks=blocks,
         tools=[to_tool(tool) for tool in view.tools] if "agent.tools" in wanted else [],
+        sources=folders,
+        folders=folders,
         tags=state.tags if "agent.tags" in wanted else [],
         tool_rules=[to_rule(rule) for rule in state.tool_rules],
         metadata={key: value for key, value in state.metadata.items() if key != REST},

@@ -41,8 +41,6 @@ _NOT_DONE = {
     "message_buffer_autoclear": "agents that forget each message",
     "from_template": "templates",
     "template": "templates",
-    "source_ids": "sources given with the agent (attach folders to it instead)",
-    "folder_ids": "folders given with the agent (attach them to it instead)",
 }
 
 Ids = Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=1000)]
@@ -130,6 +128,10 @@ class AgentFields(Asked):
         if self.hidden is not None:
             kept["hidden"] = self.hidden
         return ours
+
+    def folders(self) -> list[str]:
+        """Return the folders that are given, by either of the names they have had, each once."""
+        return list(dict.fromkeys([*(self.folder_ids or ()), *(self.source_ids or ())]))
 
     def _model(self) -> str | None:
         if self.model is not None or self.llm_config is None:
