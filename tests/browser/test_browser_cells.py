@@ -324,6 +324,8 @@ def test_the_settings_have_effect_in_kernel_and_page(lab: Lab, page: Page) -> No
         call = run.locator(".lk-Call details").first
         expect(call).to_have_attribute("open", "")
         accessible(page, ".lk-Run")
+        command(page, "docmanager:save")
+        page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
     with settings(lab, defaultModel="demo", streaming=False):
         page.reload()
         expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
