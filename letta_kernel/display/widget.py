@@ -10,6 +10,13 @@ from typing import Any
 
 VIEW_MIME = "application/vnd.jupyter.widget-view+json"
 
+_live: set[str] = set()
+
+
+def live_comms() -> list[str]:
+    """Return the ids of the comms of all live widgets, their layouts' too: a page may not know them yet."""
+    return sorted(_live.copy())
+
 
 class LiveWidget:
     """A widget that shows what it is sent; what front ends say is handed to *receive*.
@@ -31,6 +38,8 @@ class LiveWidget:
         self._widget = _widget_class(kind)()
         self._widget.on_msg(lambda _widget, content, _buffers: receive(content))
         answer_while_busy(self._widget.comm)
+        self._comms = {self._widget.model_id, self._widget.layout.model_id}
+        _live.update(self._comms)
 
     @property
     def bundle(self) -> dict[str, Any]:
@@ -48,6 +57,7 @@ class LiveWidget:
         self._widget.close()
         if layout is not None:
             layout.close()
+        _live.difference_update(self._comms)
 
 
 @lru_cache(maxsize=2)

@@ -16,6 +16,7 @@ from letta_kernel.notebook.preferences import PREFERENCES
 POLICY = "LETTA_APPROVAL"
 """Environment variable: what happens where nobody can be asked (``deny``, ``approve``, ``wait``)."""
 
+_ELSEWHERE = "Waiting for your word: in JupyterLab's notification, or in the Agents panel."
 _LONGEST = 500  # characters of a call's arguments in the question
 
 
@@ -49,6 +50,7 @@ def ask(question: Question, view: LiveView, floor: Floor) -> list[Decision] | No
                 Decision(one.call_id, one.approve, one.reason, one.arguments) for one in choices
             ]
         if floor.desks:
+            print(_ELSEWHERE, flush=True)
             return question.wait()
     return _ask_in_words(question.calls)
 

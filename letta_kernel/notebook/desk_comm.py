@@ -21,7 +21,7 @@ from comm import get_comm_manager
 
 from letta_kernel import __version__
 from letta_kernel.api import service_for
-from letta_kernel.display.widget import answer_while_busy
+from letta_kernel.display.widget import answer_while_busy, live_comms
 from letta_kernel.errors import LettaError, NotFoundError
 from letta_kernel.messages import Event, ReasoningDelta, TextDelta, ToolCallDelta, ToolProgress
 from letta_kernel.notebook import desk
@@ -94,6 +94,7 @@ class Desks:
                 "home": str(home),
                 "methods": sorted(METHODS),
                 "asking": self._session.floor.asking_now(),
+                "views": live_comms(),
             },
         )
 

@@ -11,6 +11,8 @@ import type { Trans } from '../words';
 import { DeskError } from './bridge';
 import type { BridgeState, IChanged, IDeskEvent } from './bridge';
 import { hasSign, makeSubshell, sendComm, TARGET } from './line';
+import { Requests } from './requests';
+import { Strangers } from './strangers';
 
 /** What the kernel's hello must say at least. */
 const PROTOCOL = 1;
@@ -32,12 +34,8 @@ interface IHello {
   project?: string;
   home?: string;
   asking?: string[];
-}
-
-interface IWaiting {
-  resolve: (value: unknown) => void;
-  reject: (error: Error) => void;
-  timer: number | undefined;
+  /** Comms of views that are live now. */
+  views?: string[];
 }
 
 interface ITicket {
@@ -52,6 +50,7 @@ export class Desk implements IDisposable {
     trans: Trans
   ) {
     this._trans = trans;
+    this._strangers = new Strangers(kernel);
     kernel.statusChanged.connect(this._onStatus, this);
     kernel.connectionStatusChanged.connect(this._onConnection, this);
     kernel.iopubMessage.connect(this._onMessage, this);
@@ -107,7 +106,7 @@ export class Desk implements IDisposable {
     }
     this._isDisposed = true;
     this._close();
-    this._fail(this._trans.__('The kernel is gone.'));
+    this._requests.fail(this._trans.__('The kernel is gone.'));
     Signal.clearData(this);
   }
 
@@ -126,17 +125,10 @@ export class Desk implements IDisposable {
     if (this._state !== 'ready') {
       return Promise.reject(new DeskError('NotConnected', trans.__('The kernel is not connected.')));
     }
-    const id = ++this._last;
-    return new Promise((resolve, reject) => {
-      const timer = ENDLESS.has(method)
-        ? undefined
-        : window.setTimeout(() => {
-            this._waiting.delete(id);
-            reject(new DeskError('Timeout', trans.__('The kernel did not answer in time.')));
-          }, PATIENCE.reply);
-      this._waiting.set(id, { resolve, reject, timer });
+    const send = (id: number) =>
       this._send('comm_msg', { data: { type: 'request', id, method, params } as JSONObject });
-    });
+    const patience = ENDLESS.has(method) ? null : PATIENCE.reply;
+    return this._requests.ask(send, patience, trans.__('The kernel did not answer in time.'));
   }
 
   private async _execute(code: string): Promise<void> {
@@ -167,7 +159,7 @@ export class Desk implements IDisposable {
   private _begin(): void {
     const turn = ++this._turn;
     this._close();
-    this._fail(this._trans.__('The kernel was restarted meanwhile.'));
+    this._requests.fail(this._trans.__('The kernel was restarted meanwhile.'));
     this._setState('connecting');
     this._open(turn).catch(() => {
       if (turn === this._turn && !this._isDisposed) {
@@ -261,13 +253,13 @@ export class Desk implements IDisposable {
       this._subshell = null;
       window.clearTimeout(this._timer);
       window.clearInterval(this._pings);
-      this._fail(this._trans.__('The kernel was restarted meanwhile.'));
+      this._requests.fail(this._trans.__('The kernel was restarted meanwhile.'));
       this._setAsking([]);
       this._setState('connecting');
     } else if (status === 'dead') {
       this._turn++;
       this._comm = '';
-      this._fail(this._trans.__('The kernel is gone.'));
+      this._requests.fail(this._trans.__('The kernel is gone.'));
       this._setAsking([]);
       this._setState('lost');
     } else if (this._restarting && (status === 'idle' || status === 'busy')) {
@@ -282,7 +274,7 @@ export class Desk implements IDisposable {
   private _onConnection(_: Kernel.IKernelConnection, status: Kernel.ConnectionStatus): void {
     if (status === 'disconnected') {
       this._turn++;
-      this._fail(this._trans.__('The connection to the kernel is lost.'));
+      this._requests.fail(this._trans.__('The connection to the kernel is lost.'));
       this._setState('lost');
     } else if (status === 'connecting') {
       this._cut = true;
@@ -310,7 +302,7 @@ export class Desk implements IDisposable {
         this._onHello(data as IHello);
         break;
       case 'reply':
-        this._onReply(data);
+        this._requests.answer(data);
         break;
       case 'event':
         this._events.emit(data as unknown as IDeskEvent);
@@ -331,6 +323,7 @@ export class Desk implements IDisposable {
   private _onHello(hello: IHello): void {
     window.clearTimeout(this._timer);
     this._hello = hello;
+    this._strangers.ids = new Set(hello.views ?? []);
     if ((hello.protocol ?? 0) < PROTOCOL) {
       this._setState('old');
       return;
@@ -347,34 +340,12 @@ export class Desk implements IDisposable {
     }
   }
 
-  private _onReply(data: JSONObject): void {
-    const id = data.id as number;
-    const waiting = this._waiting.get(id);
-    if (!waiting) {
-      return; // it was given up
-    }
-    this._waiting.delete(id);
-    window.clearTimeout(waiting.timer);
-    const error = data.error as { kind?: string; message?: string } | undefined;
-    if (error) {
-      waiting.reject(new DeskError(String(error.kind), String(error.message)));
-    } else {
-      waiting.resolve(data.result);
-    }
-  }
-
-  private _fail(text: string): void {
-    const waiting = [...this._waiting.values()];
-    this._waiting.clear();
-    for (const { reject, timer } of waiting) {
-      window.clearTimeout(timer);
-      reject(new DeskError('Lost', text));
-    }
-  }
-
   private _setState(state: BridgeState): void {
     if (state !== 'ready') {
       window.clearInterval(this._pings);
+    }
+    if (state === 'plain-python' || state === 'none') {
+      this._strangers.ids = new Set();
     }
     if (state !== this._state) {
       this._state = state;
@@ -401,8 +372,8 @@ export class Desk implements IDisposable {
   private _mayHaveLoaded = false; // a cell spoke of letta_kernel
   private _timer: number | undefined;
   private _pings: number | undefined;
-  private _last = 0;
-  private _waiting = new Map<number, IWaiting>();
+  private readonly _requests = new Requests();
+  private readonly _strangers: Strangers;
   private _isDisposed = false;
   private _stateChanged = new Signal<this, BridgeState>(this);
   private _events = new Signal<this, IDeskEvent>(this);

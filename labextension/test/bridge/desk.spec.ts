@@ -264,4 +264,25 @@ describe('what may become of a kernel', () => {
     expect(heard).toEqual(['run_started', ['runs'], ['a'], []]);
     desk.dispose();
   });
+
+  it('knows the live views of before the page, and no others, when they close', async () => {
+    const [, kernel] = await ready();
+    expect(kernel.closes('view')).toBe(false);
+    kernel.hello({ views: ['view', 'layout'] });
+    expect(kernel.closes('view')).toBe(true);
+    expect(kernel.closes('layout')).toBe(true);
+    expect(kernel.closes("somebody else's")).toBe(false);
+    kernel.comms.add('known');
+    expect(kernel.closes('known')).toBe(true);
+  });
+
+  it('takes what closes before the hello for a view of before the page', async () => {
+    const kernel = new PlayedKernel();
+    new Desk(kernel.as(), trans);
+    expect(kernel.closes('view')).toBe(true);
+    const plain = new PlayedKernel({ name: 'python3', implementation: 'ipython', sign: false });
+    new Desk(plain.as(), trans);
+    await settle();
+    expect(plain.closes('view')).toBe(false);
+  });
 });

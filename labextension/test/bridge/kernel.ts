@@ -37,7 +37,11 @@ export class PlayedKernel {
   readonly statusChanged = new Signal<this, Kernel.Status>(this);
   readonly connectionStatusChanged = new Signal<this, Kernel.ConnectionStatus>(this);
   readonly iopubMessage = new Signal<this, KernelMessage.IIOPubMessage>(this);
+  readonly anyMessage = new Signal<this, Kernel.IAnyMessageArgs>(this);
   readonly disposed = new Signal<this, void>(this);
+  readonly handleComms = true;
+  /** The comms that the page knows. */
+  readonly comms = new Set<string>();
   /** What was sent on the shell channel. */
   readonly sent: ISent[] = [];
   readonly executed: string[] = [];
@@ -72,6 +76,21 @@ export class PlayedKernel {
     this.executed.push(code);
     const status = this.endings.shift() ?? 'ok';
     return { done: Promise.resolve({ content: { status } }) };
+  }
+
+  hasComm(id: string): boolean {
+    return this.comms.has(id);
+  }
+
+  createComm(_: string, id: string): void {
+    this.comms.add(id);
+  }
+
+  /** The kernel closes a comm; tells whether the page knew it when JupyterLab came to handle that. */
+  closes(id: string): boolean {
+    const msg = { channel: 'iopub', header: { msg_type: 'comm_close' }, content: { comm_id: id } };
+    this.anyMessage.emit({ msg, direction: 'recv' } as never);
+    return this.comms.delete(id);
   }
 
   /** The comm that was opened last. */
