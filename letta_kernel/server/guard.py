@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_HERE = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 CLOSE = {"Connection": "close"}
 """Goes with an answer that came before the whole request: what is left of that is not read."""
 
@@ -39,6 +39,16 @@ class Limits:
 def is_right(given: str, token: str) -> bool:
     """Whether *given* is the token, in a time that tells nothing of it."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode("utf-8", "replace"))
+
+
+def is_here(host: str) -> bool:
+    """Whether *host*, with or without a port, is a name of this machine that nobody else can give away."""
+    return _HERE.fullmatch(host) is not None
+
+
+def host_of(origin: str) -> str:
+    """Return the host and port of an origin; nothing for one that is none, such as ``null``."""
+    return origin.partition("://")[2]
 
 
 class Guard:
@@ -117,12 +127,9 @@ class Guard:
 
     def _from_elsewhere(self, headers: Headers) -> JSONResponse | None:
         """Without a token, web pages and foreign host names that lead here are kept out."""
-        host = urlsplit("//" + headers.get("host", "")).hostname
         origin = headers.get("origin")
-        if host not in LOOPBACK or (
-            origin is not None
-            and origin not in self.origins
-            and urlsplit(origin).hostname not in LOOPBACK
+        if not is_here(headers.get("host", "")) or (
+            origin is not None and origin not in self.origins and not is_here(host_of(origin))
         ):
             return JSONResponse(
                 {"detail": "Without a token only programs on this machine may ask."}, 403

@@ -47,7 +47,6 @@ import asyncio
 import json
 from contextlib import aclosing, suppress
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import anyio.to_thread
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -56,7 +55,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.records import AgentState
 from letta_kernel.server.feed import Feed, Feeds, Gap
-from letta_kernel.server.guard import LOOPBACK, is_right
+from letta_kernel.server.guard import host_of, is_here, is_right
 from letta_kernel.server.live import LiveRuns
 from letta_kernel.service import AgentService, Decision
 
@@ -258,10 +257,9 @@ def _may_come(websocket: WebSocket) -> bool:
     origin = websocket.headers.get("origin")
     if origin is None or origin in websocket.app.state.origins:
         return True
-    parts = urlsplit(origin)
-    here = websocket.headers.get("host", "")
-    return parts.netloc == here and (
-        websocket.app.state.token is not None or parts.hostname in LOOPBACK
+    host = host_of(origin)
+    return host == websocket.headers.get("host") and (
+        websocket.app.state.token is not None or is_here(host)
     )
 
 
