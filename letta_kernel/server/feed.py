@@ -33,8 +33,11 @@ KEPT = 4096
 KEPT_REQUESTS = 256
 """Requests of an agent whose answers are kept, for clients that do not know if theirs arrived."""
 
-KEPT_FEEDS = 1000
+KEPT_FEEDS = 200
 """Agents whose events are kept though nobody reads them."""
+
+KEPT_UNREAD = 256
+"""Events that are kept of each of them, without the pieces, when nothing goes on."""
 
 _PIECES = (ReasoningDelta, TextDelta, ToolCallDelta, ToolProgress, StreamReset)
 
@@ -81,6 +84,8 @@ class Feed:
                 self.running.add(run_id)
             elif isinstance(event, RunEnded):
                 self.running.discard(run_id)
+                if not self.readers and not self.running:
+                    self._rest()
             waiting = list(self._waiting)
         for loop, bell in waiting:
             with contextlib.suppress(RuntimeError):  # that loop has been closed
@@ -132,6 +137,12 @@ class Feed:
             self._answers[request_id] = run_id
             while len(self._answers) > KEPT_REQUESTS:
                 self._answers.popitem(last=False)
+
+    def _rest(self) -> None:
+        whole = [one for one in self._kept if not isinstance(one.event, _PIECES)]
+        if len(whole) > KEPT_UNREAD:
+            self._lost = whole[-KEPT_UNREAD - 1].seq
+        self._kept = whole[-KEPT_UNREAD:]
 
     def _forget(self) -> None:
         half = len(self._kept) // 2
