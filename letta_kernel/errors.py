@@ -45,7 +45,7 @@ class Stopped(KeyboardInterrupt):
         super().__init__(text)
 
     def _render_traceback_(self) -> list[str]:
-        return [f"\x1b[33m{self}\x1b[0m"]
+        return [str(self)]  # no colour: yellow cannot be read on the ground that errors have
 
 
 def render(error: BaseException, colour: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.messages import (
+    ApprovalRequested,
     MemoryChanged,
     Message,
     RunEnded,
@@ -74,6 +75,11 @@ def replay(
             transcript.handle(change)
     if run.status in ("created", "running"):
         return transcript.snapshot()
+    if run.stop_reason == "requires_approval":
+        answered = {m.tool_call_id for m in messages if m.role == "tool"}
+        made = [call for m in messages if m.role == "assistant" for call in m.tool_calls]
+        waiting = [call for call in made if call.id not in answered]
+        transcript.handle(ApprovalRequested(calls=waiting))
     transcript.handle(
         RunEnded(
             run_id=run.id,

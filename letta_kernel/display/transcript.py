@@ -89,6 +89,7 @@ class Transcript:
             "reasoning_tokens": 0,
             "cost": None,
         }
+        self._before: dict[str, Any] = dict(self._footer)  # of runs this one goes on from
 
     @property
     def state(self) -> str:
@@ -108,6 +109,10 @@ class Transcript:
             if self._state == "running":
                 self._state = "interrupted"
                 self._footer["stop_reason"] = self._footer["stop_reason"] or "cancelled"
+            if self._state == "interrupted":
+                for item in self._items:
+                    if item.kind == "answer" and item.provisional:
+                        item.data["interrupted"] = True
             if self._state != "waiting":
                 for item in self._items:
                     if item.kind == "tool_call" and item.data["state"] in _OPEN_STATES:
@@ -142,6 +147,7 @@ class Transcript:
 
     def _on_run_started(self, event: RunStarted) -> None:
         self._state = "running"
+        self._before = dict(self._footer)  # it was approved: the same cell goes on
         self._head = {
             "run_id": event.run_id,
             "agent": event.agent_name,
@@ -191,7 +197,7 @@ class Transcript:
         item.data.pop("progress", None)
         item.data.update(
             state=event.status,
-            seconds=event.seconds,
+            seconds=None if event.status == "denied" else event.seconds,
             result=clean_text(event.text, RESULT_LIMIT),
             display=clean_bundle(event.display),
             error=one_line(event.error, 500) if event.error else None,
@@ -248,13 +254,13 @@ class Transcript:
         waiting = event.stop_reason == "requires_approval"
         cancelled = event.stop_reason == "cancelled"
         self._state = "waiting" if waiting else "interrupted" if cancelled else "ended"
+        figures = {"steps": event.steps, "seconds": event.seconds, **event.usage.model_dump()}
+        before = self._before
         self._footer.update(
+            {name: _sum(before.get(name), value) for name, value in figures.items()},
             stop_reason=event.stop_reason,
             error=one_line(event.error, 1_000) if event.error else None,
-            steps=event.steps,
-            seconds=event.seconds,
-            first_token=event.first_token,
-            **event.usage.model_dump(),
+            first_token=event.first_token if before["first_token"] is None else before["first_token"],
         )
         self._head["model"] = event.model or self._head["model"]
         self.close()
@@ -324,6 +330,10 @@ class Transcript:
                     item.data["interrupted"] = True
         for item in self._items:
             item.provisional = False
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one if other is None else one + other
 
 
 def _streamed(item: _Item) -> bool:

@@ -201,3 +201,36 @@ def test_numbers_json_cannot_hold_become_text() -> None:
     arguments = {"nan": float("nan"), "inf": float("inf"), "deep": [[[[[[[[1]]]]]]]]}
     snapshot = after(ToolStarted(call_id="c", name="f", arguments=arguments))
     json.dumps(snapshot, allow_nan=False)
+
+
+def test_an_approved_run_goes_on_in_the_same_figures() -> None:
+    begun = {"agent_id": "a", "agent_name": "ada", "model": "m"}
+    call = ToolCall(id="c", name="pay", arguments="{}")
+    usage = Usage(prompt_tokens=10, completion_tokens=5)
+    asked = after(
+        RunStarted(run_id="one", **begun),
+        StepStarted(step_id="s", number=1),
+        ApprovalRequested(calls=[call]),
+        RunEnded(
+            run_id="one",
+            stop_reason="requires_approval",
+            steps=1,
+            usage=usage,
+            seconds=1.0,
+            first_token=0.25,
+            model="m",
+        ),
+        RunStarted(run_id="two", **begun),
+        StepStarted(step_id="t", number=1),
+        ToolReturned(call_id="c", name="pay", status="denied", text="no", seconds=0.0),
+        TextDelta(text="So be"),
+        RunEnded(
+            run_id="two", stop_reason="cancelled", steps=2, usage=usage, seconds=2.0, model="m"
+        ),
+    )
+    figures = asked["footer"]
+    assert (figures["steps"], figures["seconds"], figures["first_token"]) == (3, 3.0, 0.25)
+    assert (figures["prompt_tokens"], figures["completion_tokens"]) == (20, 10)
+    assert figures["cost"] is None
+    assert asked["items"][0]["seconds"] is None  # of a call that was never made
+    assert asked["items"][1]["interrupted"] is True

@@ -86,8 +86,10 @@ function growing(text) {
   const made = [];
   let paragraph = null;
   let code = null;
+  let table = null;
   for (const line of text.split("\n")) {
     let m;
+    if (!/^\s*\|/.test(line)) table = null;
     if ((m = /^\s*(```+|~~~+)/.exec(line))) {
       if (code) code = null;
       else made.push(el("pre", "lkw-code", (code = document.createTextNode(""))));
@@ -105,7 +107,10 @@ function growing(text) {
       paragraph.style.marginLeft = 24 + Math.min(m[1].length, 12) * 8 + "px";
       made.push(paragraph);
     } else if (/^\s*\|/.test(line)) {
-      made.push(el("div", "lkw-row", line));
+      const row = line.trim().replace(/^\||\|$/g, "");
+      const cells = row.split(/(?<!\\)\|/).map((cell) => el("td", "", ...inline(cell.trim())));
+      if (!table) made.push((table = el("table", "lkw-table")));
+      if (/[^\s|:-]/.test(row)) table.append(el("tr", "", ...cells));
       paragraph = null;
     } else {
       const quote = /^> ?(.*)/.exec(line);
