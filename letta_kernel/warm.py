@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -21,6 +22,12 @@ _imports: dict[str, _Import] = {}
 
 # litellm reads these while it is imported: no cost map from the network, no .env file.
 _ENVIRONMENT = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+
+# What pydantic thinks of litellm's types, said in whatever cell happens to run meanwhile. Put here for good:
+# a filter of the importing thread's own would be undone, or left behind, by other threads' filters.
+warnings.filterwarnings(
+    "ignore", r"Items? '.* using the `ReadOnly` qualifier", UserWarning, r"pydantic\."
+)
 
 
 class _Import(threading.Thread):
