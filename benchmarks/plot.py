@@ -2,6 +2,7 @@
 
 python benchmarks/step.py --json | python benchmarks/plot.py step notebooks/pictures/step.png
 python benchmarks/scale.py --json | python benchmarks/plot.py scale notebooks/pictures/scale.png
+python benchmarks/server.py --json | python benchmarks/plot.py server notebooks/pictures/server.png
 """
 
 from __future__ import annotations
@@ -61,7 +62,35 @@ def scale(report: dict[str, dict[str, float]], path: str) -> None:
     figure.savefig(path, dpi=150, facecolor="white")
 
 
-FIGURES = {"step": step, "scale": scale}
+def server(report: dict[str, dict[str, dict[str, float]]], path: str) -> None:
+    """Bars of ms a turn with whiskers up to the 99th percentile, and of turns a second, by clients."""
+    counts = list(report)
+    ways = list(report[counts[0]])
+    colours = ["#2e7d32", "#1565c0", "#9aa5b1"]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), constrained_layout=True)
+    width = 0.8 / len(ways)
+    for number, (way, colour) in enumerate(zip(ways, colours, strict=True)):
+        places = [place + (number - (len(ways) - 1) / 2) * width for place in range(len(counts))]
+        rows = [report[count][way] for count in counts]
+        middle = [row["p50_ms"] for row in rows]
+        above = [row["p99_ms"] - row["p50_ms"] for row in rows]
+        none = [0.0] * len(rows)
+        axes[0].bar(places, middle, width, yerr=[none, above], color=colour, ecolor="#5f6b77")
+        rates = axes[1].bar(places, [row["turns_per_s"] for row in rows], width, color=colour)
+        axes[1].bar_label(rates, fmt="%.0f", fontsize=8)
+        rates.set_label(way)
+    for axis, label in zip(axes, ("ms a turn: median, to p99", "turns a second"), strict=True):
+        axis.set_xticks(range(len(counts)), counts)
+        axis.set_xlabel("clients at the same time")
+        axis.set_title(label, fontsize=10)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yscale("log")
+    axes[1].margins(y=0.2)
+    axes[1].legend(frameon=False, fontsize=8, ncols=len(ways), loc="upper left")
+    figure.savefig(path, dpi=150, facecolor="white")
+
+
+FIGURES = {"step": step, "scale": scale, "server": server}
 
 
 def main() -> None:

@@ -58,6 +58,9 @@ def config_of(app: ASGIApp, **options: Any) -> uvicorn.Config:
         "http": Protocol,
         "h11_max_incomplete_event_size": HEAD_BYTES,
         "ws_max_size": MAX_FRAME,
+        # Longer than clients keep theirs (httpx 5 s): who closes an idle connection first must not be us,
+        # just as a request is under way.
+        "timeout_keep_alive": 30,
         "log_level": "warning",
         "access_log": False,
         "server_header": False,

@@ -85,6 +85,21 @@ def test_the_wheel_carries_package_kernelspec_and_extension(wheel: Path) -> None
     assert not [name for name in carried if name.startswith("letta_kernel/labextension")]
 
 
+def test_the_wheel_carries_the_server_extension_and_the_settings(wheel: Path) -> None:
+    data = DATA.removesuffix("/share/jupyter")
+    with zipfile.ZipFile(wheel) as archive:
+        config = f"{data}/etc/jupyter/jupyter_server_config.d/letta-kernel.json"
+        asked = json.loads(archive.read(config))["ServerApp"]["jpserver_extensions"]
+        module = archive.read("letta_kernel/server/jupyter.py").decode()
+        schema = json.loads(archive.read(f"{EXTENSION}/schemas/letta-kernel/plugin.json"))
+        package = json.loads(archive.read(f"{EXTENSION}/package.json"))
+    assert asked == {"letta_kernel.server.jupyter": True}
+    assert "def _jupyter_server_extension_points()" in module
+    assert schema == json.loads((ROOT / "labextension/schema/plugin.json").read_text())
+    loads = package["jupyterlab"]["_build"]["load"]
+    assert f"{EXTENSION}/{loads}" in names(wheel)
+
+
 def test_the_extension_is_small(wheel: Path) -> None:
     files = zipfile.ZipFile(wheel).infolist()
     scripts = [f for f in files if f.filename.startswith(f"{EXTENSION}/static/")]
@@ -113,6 +128,11 @@ def test_installed_into_a_new_environment_jupyter_finds_both(wheel: Path, tmp_pa
     assert Path(spec["resource_dir"]).is_relative_to(home)
     extensions = run(python, "-m", "jupyterlab.labextensions", "list", env=env)
     assert re.search(r"letta-kernel v\S+ .*enabled.*OK", extensions)
+    configured = {k: v for k, v in env.items() if k != "JUPYTER_NO_CONFIG"}
+    command = (python, "-m", "jupyter_server.extension.serverextension", "list", "--sys-prefix")
+    servers = run(*command, env=configured)
+    assert re.search(r"letta_kernel.server.jupyter \S*enabled", servers), servers
+    assert re.search(r"letta_kernel.server.jupyter \S* ?\S*OK", servers), servers
     script = (
         "from jupyter_client.manager import start_new_kernel\n"
         "manager, client = start_new_kernel(kernel_name='letta')\n"
