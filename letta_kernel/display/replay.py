@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from letta_kernel.display.transcript import Transcript
@@ -16,6 +18,7 @@ from letta_kernel.messages import (
     StepEnded,
     StepStarted,
     StopReason,
+    ToolCall,
     ToolReturned,
     ToolStarted,
     Usage,
@@ -25,25 +28,54 @@ from letta_kernel.records import Run, Step
 _STOPPED: dict[str, StopReason] = {"completed": "end_turn", "cancelled": "cancelled"}
 
 
-def replay(
-    run: Run,
-    agent_name: str,
-    steps: Sequence[Step],
-    messages: Sequence[Message],
-    changes: Sequence[tuple[str, MemoryChanged]] = (),
-    *,
-    label: str = "",
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Kept:
+    """What the store kept of one run.
+
+    Parameters
+    ----------
+    run
+        The run.
+    steps, messages
+        All of it, in order.
+    changes
+        What it wrote into memory, each with the id of the step that did.
+    """
+
+    run: Run
+    steps: Sequence[Step]
+    messages: Sequence[Message]
+    changes: Sequence[tuple[str, MemoryChanged]] = ()
+
+    def waiting(self) -> list[ToolCall]:
+        """Return the calls it ended with that a person had to decide about."""
+        if self.run.stop_reason != "requires_approval":
+            return []
+        answered = {m.tool_call_id for m in self.messages if m.role == "tool"}
+        made = [call for m in self.messages if m.role == "assistant" for call in m.tool_calls]
+        return [call for call in made if call.id not in answered]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run with all its steps and messages, in order."""
+
+    run: Run
+    steps: Sequence[Step]
+    messages: Sequence[Message]
+    changes: Sequence[tuple[str, MemoryChanged]] = ()
+    """What it wrote into memory, each with the id of the step that did."""
+
+
+def replay(parts: Sequence[Part], agent_name: str, *, label: str = "") -> dict[str, Any]:
     """Return the snapshot of a run that has ended, or as far as it has come.
 
     Parameters
     ----------
-    run, agent_name
-        The run, and what its agent is called now.
-    steps, messages
-        All of the run, in order.
-    changes
-        What it wrote into memory, each with the id of the step that did.
+    parts
+        The run; if it stopped for a person's word, then the runs that went on from it.
+    agent_name
+        What its agent is called now.
     label
         What is said beside every answer of its model.
 
@@ -51,8 +83,19 @@ def replay(
     -----
     What tools printed and displayed is not kept by the store: the text the model saw stands for it.
     """
-    prompt = next((m.content for m in messages if m.role in ("user", "event")), "")
-    transcript = Transcript(prompt)
+    said = (m.content for m in parts[0].messages if m.role in ("user", "event"))
+    transcript = Transcript(next(said, ""))
+    before: list[Message] = []
+    for part in parts:
+        _play(transcript, part, before, agent_name, label)
+        before += part.messages
+    return transcript.snapshot()
+
+
+def _play(
+    transcript: Transcript, part: Part, before: list[Message], agent_name: str, label: str
+) -> None:
+    run, messages = part.run, part.messages
     transcript.handle(
         RunStarted(
             run_id=run.id,
@@ -62,19 +105,23 @@ def replay(
             model_label=label,
         )
     )
-    for step in steps:
+    approved = {call.id for message in before for call in message.tool_calls}
+    for answer in messages:
+        if answer.role == "tool" and answer.tool_call_id in approved:
+            _tool(transcript, [], before, answer)
+    for step in part.steps:
         own = [message for message in messages if message.step_id == step.id]
         transcript.handle(
             StepStarted(step_id=step.id, number=step.number, retrieved=step.retrieved)
         )
         transcript.handle(_ended(step, [m for m in own if m.role == "assistant"]))
-        written = [change for step_id, change in changes if step_id == step.id]
-        for answer in (m for m in own if m.role == "tool"):
-            _tool(transcript, step, own, answer)
+        written = [change for step_id, change in part.changes if step_id == step.id]
+        for answer in (m for m in own if m.role == "tool" and m.tool_call_id not in approved):
+            _tool(transcript, step.tool_stats, own, answer)
         for change in written:
             transcript.handle(change)
     if run.status in ("created", "running"):
-        return transcript.snapshot()
+        return
     if run.stop_reason == "requires_approval":
         answered = {m.tool_call_id for m in messages if m.role == "tool"}
         made = [call for m in messages if m.role == "assistant" for call in m.tool_calls]
@@ -92,13 +139,17 @@ def replay(
             model=run.model,
         )
     )
-    return transcript.snapshot()
 
 
-def _tool(transcript: Transcript, step: Step, own: Sequence[Message], answer: Message) -> None:
+def _tool(
+    transcript: Transcript,
+    stats: Sequence[dict[str, Any]],
+    own: Sequence[Message],
+    answer: Message,
+) -> None:
     call_id, name = answer.tool_call_id or "", answer.name or "tool"
     calls = {call.id: call for message in own for call in message.tool_calls}
-    timed = [stats for stats in step.tool_stats if stats.get("name") == name]
+    timed = [one for one in stats if one.get("name") == name]
     given = _arguments(calls[call_id].arguments) if call_id in calls else None
     if given is not None:
         transcript.handle(ToolStarted(call_id=call_id, name=name, arguments=given, runs_in=""))

@@ -7,17 +7,18 @@ from typing import Any
 from pydantic import Field
 
 from letta_kernel.display.live import bundle
-from letta_kernel.display.replay import replay
+from letta_kernel.display.replay import Kept, replay
 from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import MemoryChanged
 from letta_kernel.models import registry
 from letta_kernel.notebook.desk_registry import Params, Room, Word, method
 from letta_kernel.notebook.preferences import PREFERENCES, Policy
-from letta_kernel.records import Step
+from letta_kernel.records import Run, Step
 from letta_kernel.store import agents, blocks, messages, runs
 from letta_kernel.store.database import Tx
 
 _MOST_MESSAGES = 5_000
+_NEAREST = 20  # runs after one that waited, of all conversations of the agent
 
 
 class Chosen(Params):
@@ -72,15 +73,34 @@ def view(room: Room, asked: OfRun) -> dict[str, Any]:
             runs.recover(tx, run.agent_id, run.conversation_id)
             run = runs.get(tx, asked.run) or run
         agent = agents.get(tx, run.agent_id)
-        steps = runs.steps_of(tx, run.id)
-        said = messages.page(
-            tx, run.agent_id, run_id=run.id, limit=_MOST_MESSAGES, newest_first=False
-        )
         name = agent.name if agent is not None else "agent"
-        changes = _changes(tx, run.agent_id, steps)
-        return replay(run, name, steps, said, changes, label=asked.label)
+        return replay(_as_one(tx, run), name, label=asked.label)
 
     return bundle(room.service.do(work))
+
+
+def _as_one(tx: Tx, run: Run) -> list[Kept]:
+    """Return a run and those that went on with it, each time a person had decided about its calls."""
+    found = [_kept(tx, run)]
+    while waiting := {call.id for call in found[-1].waiting()}:
+        last = found[-1].run
+        later = runs.find(
+            tx, agent_ids=[run.agent_id], after=last.id, limit=_NEAREST, newest_first=False
+        )
+        own = [one for one in later if one.conversation_id == run.conversation_id]
+        if not own:
+            break
+        following = _kept(tx, own[0])
+        if not any(m.tool_call_id in waiting for m in following.messages):
+            break
+        found.append(following)
+    return found
+
+
+def _kept(tx: Tx, run: Run) -> Kept:
+    steps = runs.steps_of(tx, run.id)
+    said = messages.page(tx, run.agent_id, run_id=run.id, limit=_MOST_MESSAGES, newest_first=False)
+    return Kept(run, steps, said, _changes(tx, run.agent_id, steps))
 
 
 def _changes(tx: Tx, agent_id: str, steps: list[Step]) -> list[tuple[str, MemoryChanged]]:

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
+from browser_chromium import chromium
 from browser_lab import ARTIFACTS, Errors, Lab, running_lab
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-
-# Without a network, as root, without a graphics card; and no calls of its own to anywhere.
-_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+from playwright.sync_api import Browser, Page, expect
 
 # How long a page may take to show what is expected of it, on a machine that is busy with other things.
 expect.set_options(timeout=30_000)
@@ -36,14 +24,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The browser, for one module: while it is up, nothing else can run an event loop here."""
-    wanted = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser")
-    executable = next(filter(None, map(shutil.which, wanted)), None)
-    if executable is None:
-        pytest.fail("the browser tests need Chromium: make chromium, or CHROMIUM=…", pytrace=False)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=executable, args=list(_FLAGS))
-        yield started
-        started.close()
+    try:
+        with chromium() as started:
+            yield started
+    except FileNotFoundError as error:
+        pytest.fail(f"browser tests: {error}", pytrace=False)
 
 
 @pytest.fixture
