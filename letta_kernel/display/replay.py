@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import dataclass
 from typing import Any
 
 from letta_kernel.display.transcript import Transcript
@@ -56,18 +55,7 @@ class Kept:
         return [call for call in made if call.id not in answered]
 
 
-@dataclass(frozen=True)
-class Part:
-    """A run with all its steps and messages, in order."""
-
-    run: Run
-    steps: Sequence[Step]
-    messages: Sequence[Message]
-    changes: Sequence[tuple[str, MemoryChanged]] = ()
-    """What it wrote into memory, each with the id of the step that did."""
-
-
-def replay(parts: Sequence[Part], agent_name: str, *, label: str = "") -> dict[str, Any]:
+def replay(parts: Sequence[Kept], agent_name: str, *, label: str = "") -> dict[str, Any]:
     """Return the snapshot of a run that has ended, or as far as it has come.
 
     Parameters
@@ -93,7 +81,7 @@ def replay(parts: Sequence[Part], agent_name: str, *, label: str = "") -> dict[s
 
 
 def _play(
-    transcript: Transcript, part: Part, before: list[Message], agent_name: str, label: str
+    transcript: Transcript, part: Kept, before: list[Message], agent_name: str, label: str
 ) -> None:
     run, messages = part.run, part.messages
     transcript.handle(
@@ -122,10 +110,7 @@ def _play(
             transcript.handle(change)
     if run.status in ("created", "running"):
         return
-    if run.stop_reason == "requires_approval":
-        answered = {m.tool_call_id for m in messages if m.role == "tool"}
-        made = [call for m in messages if m.role == "assistant" for call in m.tool_calls]
-        waiting = [call for call in made if call.id not in answered]
+    if waiting := part.waiting():
         transcript.handle(ApprovalRequested(calls=waiting))
     transcript.handle(
         RunEnded(
