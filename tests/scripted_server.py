@@ -107,6 +107,11 @@ class ScriptedServer:
             self._queue.append(answer)
         return answer
 
+    def forget(self) -> None:
+        """Drop the answers that wait."""
+        with self._lock:
+            self._queue.clear()
+
     def say(self, text: str, **options: Any) -> Answer:
         """Answer *text*; options are fields of `Answer` (pieces, delay, usage …)."""
         return self.add(Answer(text=text, **options))
