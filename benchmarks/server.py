@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import itertools
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from typing import Any
 HERE = Path(__file__).parent
 TEXT = "How is the weather on the island today, and will the boat go?"
 TOKEN = "only-for-the-benchmark"
+IDLE = 5.0  # seconds after which a connection is not used again, as the SDK has it
 WAYS = ("in process", "http", "stream")
 Turn = Callable[[], None]
 
@@ -35,10 +38,10 @@ def in_process(url: str) -> Callable[[], Turn]:
     """Return what makes a client of an `AgentService` of this process."""
     from letta_kernel.service import AgentService
 
-    service = AgentService()
+    service, number = AgentService(), itertools.count()
 
     def client() -> Turn:
-        agent = service.create_agent().id
+        agent = service.create_agent(f"agent {next(number)}").id
 
         def turn() -> None:
             for _ in service.send(agent, TEXT):
@@ -55,13 +58,18 @@ def over_http(url: str, path: str, **asked: Any) -> Callable[[], Turn]:
 
     def client() -> Turn:
         connection = http.client.HTTPConnection(url.removeprefix("http://"))
+        used = 0.0
 
         def post(path: str, body: dict[str, Any]) -> bytes:
+            nonlocal used
+            if time.monotonic() - used > IDLE:
+                connection.close()  # it is opened anew
             connection.request("POST", path, json.dumps(body), headers)
             answer = connection.getresponse()
             said = answer.read()
             if answer.status != 200:
                 raise RuntimeError(f"{answer.status}: {said[:200]!r}")
+            used = time.monotonic()
             return said
 
         agent = json.loads(post("/v1/agents", {}))["id"]
@@ -102,13 +110,12 @@ def measure(clients: list[Turn], turns: int) -> dict[str, Any]:
             turn()
             taken.append(time.perf_counter() - began)
 
-    threads = [threading.Thread(target=go, args=(turn,)) for turn in clients]
-    for thread in threads:
-        thread.start()
-    start.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(clients)) as threads:
+        going = [threads.submit(go, turn) for turn in clients]
+        start.wait()
+        began = time.perf_counter()
+        for one in going:
+            one.result()
     return {"seconds": time.perf_counter() - began, "turns": taken}
 
 
