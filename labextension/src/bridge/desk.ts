@@ -10,7 +10,7 @@ import { Signal } from '@lumino/signaling';
 import type { Trans } from '../words';
 import { DeskError } from './bridge';
 import type { BridgeState, IChanged, IDeskEvent } from './bridge';
-import { hasSign, makeSubshell, sendComm, TARGET } from './line';
+import { hasSign, makeSubshell, sendComm, TARGET, within } from './line';
 import { Requests } from './requests';
 import { Strangers } from './strangers';
 
@@ -21,7 +21,7 @@ const IMPLEMENTATION = 'letta-kernel';
 const SPEC = 'letta';
 
 /** How long to wait for things, in milliseconds. */
-export const PATIENCE = { subshell: 5_000, hello: 30_000, reply: 60_000, ping: 60_000 };
+export const PATIENCE = { info: 2_000, subshell: 5_000, hello: 30_000, reply: 60_000, ping: 60_000 };
 const OPENINGS = 3;
 const ABORTED = 5;
 
@@ -170,39 +170,44 @@ export class Desk implements IDisposable {
 
   private async _open(turn: number): Promise<void> {
     const over = () => turn !== this._turn || this._isDisposed;
-    let ours = this.kernel.name === SPEC;
+    const { kernel } = this;
+    let ours = kernel.name === SPEC;
+    let subshells = true;
     if (!ours) {
-      const info = await this.kernel.info;
+      // Of a kernel in the middle of a cell only its kernelspec is known.
+      const info = await within(PATIENCE.info, kernel.info);
+      const language = info ? info.language_info.name : (await kernel.spec)?.language;
       if (over()) {
         return;
       }
-      ours = info.implementation === IMPLEMENTATION;
-      if (!ours && info.language_info.name !== 'python') {
+      ours = info?.implementation === IMPLEMENTATION;
+      subshells = !info || kernel.supportsSubshells;
+      if (!ours && language?.toLowerCase() !== 'python') {
         this._setState('none');
         return;
       }
     }
-    // A kernel without a desk would log an error for being asked to open one, so we look for the sign.
-    if (!ours && !(await hasSign(this.kernel, null))) {
-      if (!over()) {
-        this._setState('plain-python');
-      }
-      return;
-    }
-    const subshell = over() ? null : await makeSubshell(this.kernel, PATIENCE.subshell);
+    // A subshell, as cells may run or wait, and one of them may be waiting for a word given here.
+    const subshell = subshells ? await makeSubshell(kernel, PATIENCE.subshell) : null;
     if (over()) {
       return;
     }
     this._subshell = subshell;
-    const sign = !ours || (await hasSign(this.kernel, subshell));
+    // A kernel without a desk would log an error for being asked to open one, so we look for the sign.
+    const sign = await hasSign(kernel, subshell);
     if (over()) {
       return;
     }
     if (sign) {
       this._knock(turn, 1);
-    } else {
-      this._setState('old');
+      return;
     }
+    this._subshell = null;
+    if (subshell !== null) {
+      const { done } = kernel.requestDeleteSubshell({ subshell_id: subshell }, true);
+      done.catch(() => undefined); // it went with its kernel
+    }
+    this._setState(ours ? 'old' : 'plain-python');
   }
 
   private _knock(turn: number, count: number): void {

@@ -77,3 +77,14 @@ export function sendComm(
   // Nothing is answered on the shell channel, so nobody would ever be done with the future.
   kernel.sendShellMessage(message, false, true).dispose();
 }
+
+/** What a promise comes to, or null if that takes longer than so many milliseconds. */
+export async function within<T>(patience: number, promise: Promise<T>): Promise<T | null> {
+  let timer: number | undefined;
+  const late = new Promise<null>(resolve => (timer = window.setTimeout(() => resolve(null), patience)));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    window.clearTimeout(timer);
+  }
+}

@@ -50,6 +50,22 @@ describe('opening', () => {
     const [desk, kernel] = await opened({ name: 'python3', implementation: 'ipython' });
     expect(desk.state).toBe('plain-python');
     expect(kernel.sent).toEqual([]);
+    expect(kernel.deleted).toEqual(['shell-1']);
+  });
+
+  it('finds the desk of a Python kernel in the middle of a cell', async () => {
+    jest.useFakeTimers();
+    try {
+      const [desk, kernel] = await opened({ name: 'python3', silent: true, sign: true });
+      jest.advanceTimersByTime(PATIENCE.info);
+      await settle();
+      expect(kernel.sent[0]).toMatchObject({ type: 'comm_open', subshell: 'shell-1' });
+      kernel.hello();
+      expect(desk.state).toBe('ready');
+      desk.dispose();
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it('notices that the extension was loaded', async () => {

@@ -17,6 +17,8 @@ export interface IPlayed {
   /** Is there a sign that letta-kernel is loaded? */
   sign?: boolean;
   subshells?: boolean;
+  /** Is it in the middle of a cell, so that it does not say what it is? */
+  silent?: boolean;
 }
 
 export class PlayedKernel {
@@ -24,11 +26,14 @@ export class PlayedKernel {
     this.name = played.name ?? 'letta';
     const implementation = played.implementation ?? 'letta-kernel';
     const language = { name: this.name === 'ir' ? 'R' : 'python' };
-    this.info = Promise.resolve({ implementation, language_info: language });
+    const info = { implementation, language_info: language };
+    this.info = played.silent ? new Promise(() => undefined) : Promise.resolve(info);
+    this.spec = Promise.resolve({ language: language.name });
   }
 
   readonly name: string;
   readonly info: Promise<unknown>;
+  readonly spec: Promise<unknown>;
   readonly username = '';
   readonly clientId = 'client';
   status: Kernel.Status = 'idle';
@@ -45,6 +50,8 @@ export class PlayedKernel {
   /** What was sent on the shell channel. */
   readonly sent: ISent[] = [];
   readonly executed: string[] = [];
+  /** The subshells that were given back. */
+  readonly deleted: string[] = [];
   /** How executions end, one by one; `ok` after that. */
   readonly endings: string[] = [];
 
@@ -58,6 +65,15 @@ export class PlayedKernel {
       made.resolve({ content: { status: 'ok', subshell_id: 'shell-1' } });
     }
     return { done: made.promise, dispose: () => made.reject(new Error('Canceled')) };
+  }
+
+  get supportsSubshells(): boolean {
+    return this.played.subshells !== false;
+  }
+
+  requestDeleteSubshell({ subshell_id }: { subshell_id: string }): unknown {
+    this.deleted.push(subshell_id);
+    return { done: Promise.resolve() };
   }
 
   sendShellMessage(message: KernelMessage.IShellMessage): unknown {
