@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from pathlib import Path
@@ -13,6 +14,7 @@ from scripted_server import ScriptedServer
 from server_bench import Server, serving
 
 from letta_kernel.server.guard import Limits
+from letta_kernel.server.listen import Protocol
 from letta_kernel.service import AgentService
 
 
@@ -170,3 +172,17 @@ def test_what_is_left_out_says_so(server: Server) -> None:
         assert answer.status_code == 501
         assert answer.headers["x-should-retry"] == "false"
         assert answer.json()["detail"].endswith(".")
+
+
+def test_answers_are_not_held_back(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Protocol.connection_made
+    at_once = []
+
+    def connection_made(self: Protocol, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        given = transport.get_extra_info("socket")
+        at_once.append(given.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(Protocol, "connection_made", connection_made)
+    assert httpx.get(server.url + "/v1/health").status_code == 200
+    assert at_once == [1]
