@@ -145,7 +145,7 @@ def test_headers_cannot_be_injected(server: Server) -> None:
 
 
 def test_every_operation_is_described(server: Server) -> None:
-    document = httpx.get(server.url + "/openapi.json", headers=server.headers).json()
+    document = httpx.get(server.url + "/openapi.json", headers=server.headers, timeout=60).json()
     seen: set[str] = set()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -157,7 +157,7 @@ def test_every_operation_is_described(server: Server) -> None:
 
 
 def test_what_is_left_out_says_so(server: Server) -> None:
-    document = httpx.get(server.url + "/openapi.json", headers=server.headers).json()
+    document = httpx.get(server.url + "/openapi.json", headers=server.headers, timeout=60).json()
     left_out = [
         (path, method)
         for path, methods in document["paths"].items()
