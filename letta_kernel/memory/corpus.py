@@ -177,25 +177,17 @@ class Corpus:
     def words(self, word: str) -> np.ndarray:
         """Return how often *word* stands in each row, its date's words included apart from context.
 
-        Words of neighbouring rows count as `WEIGHTS` says, and the words of a question belong to the
-        answer that follows as much as its own do. One more entry than rows.
+        Words of neighbouring rows count as `Derived.spread` says. One more entry than rows.
         """
         derived = self.derived()
-        number = len(self.ids)
-        total = np.zeros(number + 1, dtype=np.float32)
+        total = np.zeros(len(self.ids) + 1, dtype=np.float32)
         for rows, counts in self._postings(word):
-            counts = counts * derived.alive[rows]
-            total[rows] += WEIGHTS[0] * counts
-            for distance in range(1, REACH + 1):
-                before, after = derived.beside[2 * distance - 2 : 2 * distance]
-                total[before[rows]] += WEIGHTS[distance] * counts
-                total[after[rows]] += WEIGHTS[distance] * counts
-            asked = derived.asks[rows] * (WEIGHTS[0] - WEIGHTS[1])
-            total[derived.beside[1][rows]] += asked * counts
+            derived.spread(total, rows, counts * derived.alive[rows])
         if word in self._dates:
             dated, times = self._dates[word]
-            total[np.array(dated, dtype=np.int64)] += np.array(times, dtype=np.float32)
-        total *= derived.alive
+            rows = np.array(dated, dtype=np.int64)
+            total[rows] += np.array(times, dtype=np.float32) * derived.alive[rows]
+        total[-1] = 0.0  # what "no row" got
         return total
 
     def _postings(self, word: str) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -321,13 +313,26 @@ class Derived:
         self.asks = asks
         self._around: np.ndarray | None = None
 
-    def in_context(self, own: np.ndarray) -> np.ndarray:
-        """Return the weighted sum of *own* over each row and its neighbours; *own* ends with 0."""
-        total = WEIGHTS[0] * own
+    def spread(self, total: np.ndarray, rows: np.ndarray, own: np.ndarray) -> None:
+        """Add to *total* what *rows* have of their *own*, and what their neighbours get of it.
+
+        Neighbours get as much as `WEIGHTS` says, and what a question has belongs to the answer that
+        follows as much as its own. Everything is done for *rows* alone: those without any cost nothing.
+        """
+        total[rows] += WEIGHTS[0] * own
         for distance in range(1, REACH + 1):
             before, after = self.beside[2 * distance - 2 : 2 * distance]
-            total += WEIGHTS[distance] * (own[before] + own[after])
-        return total + (WEIGHTS[0] - WEIGHTS[1]) * (own * self.asks)[self.beside[0]]
+            total[before[rows]] += WEIGHTS[distance] * own
+            total[after[rows]] += WEIGHTS[distance] * own
+        total[self.beside[1][rows]] += self.asks[rows] * (WEIGHTS[0] - WEIGHTS[1]) * own
+
+    def in_context(self, own: np.ndarray) -> np.ndarray:
+        """Return what each row has once *own*, one entry per row and a 0, is spread."""
+        total = np.zeros(len(own), dtype=np.float32)
+        rows = np.flatnonzero(own != 0)
+        self.spread(total, rows, own[rows])
+        total[-1] = 0.0  # what "no row" got
+        return total
 
     def around(self) -> np.ndarray:
         """Return a unit vector of each row's context: what a short line means, its neighbours say."""

@@ -170,28 +170,51 @@ def _words(
     worth_of_all = 0.0
     kin = kinship.of(asked.words) if kinship is not None else {}
     for word in asked.words:
-        shares, rarity = _word(word, corpus, background)
+        rows, shares, rarity = _word(word, corpus, background)
         points = rarity * shares
-        for other, likeness in kin.get(word, ()):
-            its_shares, its_rarity = _word(other, corpus, background)
-            points = np.maximum(points, _KIN * likeness * its_rarity * its_shares)
-            shares = np.maximum(shares, _KIN * likeness * its_shares)
+        relatives = kin.get(word)
+        if relatives:
+            rows, shares, points = _with_kin(rows, shares, points, relatives, corpus, background)
         # Where all lines speak of one thing its name tells none from another, yet they are relevant.
         worth = max(rarity / rarest, 0.0 if word in terms.COMMON else 0.5)
         worth_of_all += worth
-        found.points += points
+        found.points[rows] += points
         found.most += rarity
-        found.covered += worth * np.minimum(1.0, _FULL * shares)
+        found.covered[rows] += worth * np.minimum(1.0, _FULL * shares)
     # Common words alone say little, however completely they match.
     found.covered /= worth_of_all + 0.4
     return found
 
 
-def _word(word: str, corpus: Corpus, background: Background | None) -> tuple[np.ndarray, float]:
-    """Return how much of a word's worth each row gets, below 1, and how rare the word is."""
+def _with_kin(
+    rows: np.ndarray,
+    shares: np.ndarray,
+    points: np.ndarray,
+    relatives: list[tuple[str, float]],
+    corpus: Corpus,
+    background: Background | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows, shares and points of a word where its kin count in its place if they count more."""
+    all_shares = np.zeros(len(corpus.ids), np.float32)
+    all_points = np.zeros(len(corpus.ids), np.float32)
+    all_shares[rows], all_points[rows] = shares, points
+    for other, likeness in relatives:
+        places, its_shares, its_rarity = _word(other, corpus, background)
+        worth = _KIN * likeness * its_shares
+        all_points[places] = np.maximum(all_points[places], its_rarity * worth)
+        all_shares[places] = np.maximum(all_shares[places], worth)
+    rows = np.flatnonzero(all_shares != 0)
+    return rows, all_shares[rows], all_points[rows]
+
+
+def _word(
+    word: str, corpus: Corpus, background: Background | None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the rows that have a word, how much of its worth each gets, below 1, and how rare it is."""
     derived = corpus.derived()
     times = corpus.words(word)
-    having, living = float(np.count_nonzero(times)), len(corpus)
+    rows = np.flatnonzero(times != 0)  # of truths, which is quicker than of numbers
+    having, living = float(len(rows)), len(corpus)
     mean_length = derived.mean_length
     if background is not None:
         sample = background.sample
@@ -199,9 +222,9 @@ def _word(word: str, corpus: Corpus, background: Background | None) -> tuple[np.
         living = background.living
         having = min(living, max(having, share * living))
         mean_length = sample.derived().mean_length
-    norm = 1.0 - _LENGTH + _LENGTH * derived.lengths / mean_length
-    shares = times / (times + _SATURATION * norm)
-    return shares[:-1], _rarity(having, living)
+    times = times[rows]
+    norm = 1.0 - _LENGTH + _LENGTH * derived.lengths[rows] / mean_length
+    return rows, times / (times + _SATURATION * norm), _rarity(having, living)
 
 
 def _rarity(having: float, living: int) -> float:
