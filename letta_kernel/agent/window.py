@@ -30,7 +30,9 @@ class Window:
     ) -> None:
         self.messages = list(messages)
         self.summary = summary
-        self.newest = max((m.seq for m in messages), default=0)  # number of the newest, in sight or not
+        self.newest = max(
+            (m.seq for m in messages), default=0
+        )  # number of the newest, in sight or not
         self.most: int | None = None  # tokens one message may take; longer ones are shown shortened
         self._count = count
         self._sizes: dict[str, int] = {}

@@ -260,7 +260,9 @@ class Transcript:
             {name: _sum(before.get(name), value) for name, value in figures.items()},
             stop_reason=event.stop_reason,
             error=one_line(event.error, 1_000) if event.error else None,
-            first_token=event.first_token if before["first_token"] is None else before["first_token"],
+            first_token=event.first_token
+            if before["first_token"] is None
+            else before["first_token"],
         )
         self._head["model"] = event.model or self._head["model"]
         self.close()

@@ -85,9 +85,7 @@ class Loading(Toolbox, Tapes):
                 ("passages", "agent_archives"),
                 lambda: archives.passage_count(tx, state.id),
             ),
-            files=self._kept(
-                tx, ("files", state.id), folders.TABLES, lambda: _files(tx, state.id)
-            ),
+            files=self._kept(tx, ("files", state.id), folders.TABLES, lambda: _files(tx, state.id)),
             spent=spent or 0.0,
         )
 
