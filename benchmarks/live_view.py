@@ -174,6 +174,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    expect.set_options(timeout=60_000)
     result: dict[str, Any] = {"load": os.getloadavg()[0], "processors": os.cpu_count()}
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -41,6 +41,8 @@ SILENCE = (
 
 _WORKERS = 4
 _BATCH = 0.05  # seconds in which deltas are gathered
+# … and in a long run, once it has been told in so many messages: each costs some 900 bytes.
+_MANY, _LONGER_BATCH = 60, 0.25
 _LOOK = 0.7  # seconds between two looks at the store
 _REST = 20  # times as long as a look has taken, at least, until the next
 _LARGEST = 200_000  # characters of what is only shown
@@ -195,7 +197,8 @@ class Desks:
                 gathered = [self._events.get(timeout=1.0)]
             except queue.Empty:
                 continue
-            time.sleep(_BATCH)
+            _, run_id, _ = gathered[0]
+            time.sleep(_BATCH if self._numbers.get(run_id, 0) < _MANY else _LONGER_BATCH)
             while not self._events.empty():
                 _gather(gathered, self._events.get())
             for agent_id, run_id, event in gathered:

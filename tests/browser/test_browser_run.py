@@ -206,7 +206,9 @@ def test_narrow_windows_and_text_from_right_to_left(stage: Stage) -> None:
     stage.picture(live, "run-narrow")
     stage.go_on()
     run = stage.saved(cell)
-    assert run.locator(".lk-Answer p").first.evaluate("p => getComputedStyle(p).direction") == "rtl"
+    first = run.locator(".lk-Answer p").first
+    assert first.evaluate("p => getComputedStyle(p).direction") == "rtl"
+    assert first.evaluate("p => getComputedStyle(p).textAlign") == "start"
     assert run.evaluate(FITS)
     stage.picture(run, "run-narrow-saved")
     page.evaluate("() => window.jupyterapp.shell.expandLeft()")
