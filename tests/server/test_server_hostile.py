@@ -244,6 +244,8 @@ def test_a_head_that_does_not_come(
 ) -> None:
     monkeypatch.setattr(listen, "HEAD_SECONDS", 0.5)
     assert raw(server, said) == b""
+    if not said:
+        return  # an idle connection is kept
     whole = b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     answer = raw(server, whole + said)  # a second request on the same connection
     assert answer.startswith(b"HTTP/1.1 200")
