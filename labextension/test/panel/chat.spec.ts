@@ -220,6 +220,22 @@ describe('ChatModel', () => {
     expect(chat.exchanges.map(({ transcript }) => transcript?.state)).toEqual(['ended', 'running']);
   });
 
+  it('takes up a run that began before anybody listened, until the history has it', async () => {
+    desk.answers.messages = () => [message(1, { run_id: 'run-5', content: 'Go on' })];
+    const hear = (seq: number, event: { type: string; [field: string]: unknown }) =>
+      chat.handle({ agent_id: 'agent-ada', run_id: 'run-5', seq, event });
+    hear(7, { type: 'text_delta', text: 'and so' });
+    await settle();
+    expect(chat.running?.runId).toBe('run-5');
+    expect(chat.exchanges).toMatchObject([{ prompt: 'Go on', late: true }]);
+    hear(8, { type: 'run_ended', stop_reason: 'end_turn' });
+    await settle();
+    expect(chat.exchanges).toEqual([]);
+    expect(chat.past).toMatchObject([{ content: 'Go on' }]);
+    hear(9, { type: 'run_ended', stop_reason: 'end_turn' });
+    expect(chat.exchanges).toEqual([]);
+  });
+
   it('stops what is running', async () => {
     chat.handle({ agent_id: 'agent-ada', run_id: 'run-9', seq: 0, event: STARTED });
     await chat.stop();

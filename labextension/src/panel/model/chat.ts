@@ -29,6 +29,8 @@ export interface IExchange {
   /** Null while it waits for the kernel. */
   transcript: Transcript | null;
   error: string;
+  /** It was heard of when it had begun already: only what came since is known until it ends. */
+  late: boolean;
 }
 
 export class ChatModel extends Part {
@@ -112,14 +114,13 @@ export class ChatModel extends Part {
   handle({ run_id, event }: IDeskEvent): void {
     let exchange = this.exchanges.find(({ runId }) => runId === run_id);
     if (!exchange) {
-      if (event.type !== 'run_started') {
-        if (event.type === 'step_ended' || event.type === 'approval_requested') {
-          this.invalidate(); // it began before anybody listened; the history has it
-        }
+      if (event.type === 'run_ended') {
+        this.invalidate(); // it began before anybody listened; the history has it
         return;
       }
       exchange = this._add(null, run_id);
       exchange.transcript = new Transcript();
+      exchange.late = event.type !== 'run_started';
       void this._findPrompt(exchange);
     }
     exchange.transcript?.handle(event);
@@ -130,6 +131,10 @@ export class ChatModel extends Part {
     if (ABOUT_WAITING.includes(event.type)) {
       this.waiting = exchange.transcript?.waiting ?? [];
       this.decisions.clear();
+    }
+    if (exchange.late && event.type === 'run_ended') {
+      this.exchanges = this.exchanges.filter(other => other !== exchange);
+      this.invalidate(); // the history has all of it
     }
     this.emit();
   }
@@ -155,7 +160,7 @@ export class ChatModel extends Part {
   }
 
   private _add(prompt: string | null, runId: string): IExchange {
-    const exchange = { key: this._made++, prompt, runId, transcript: null, error: '' };
+    const exchange = { key: this._made++, prompt, runId, transcript: null, error: '', late: false };
     this.exchanges = [...this.exchanges, exchange].slice(-MOST_RUNS);
     return exchange;
   }
