@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from letta_kernel import __version__
-from letta_kernel.server import errors
+from letta_kernel.server import errors, examples
 from letta_kernel.server.feed import Feeds
 from letta_kernel.server.guard import Guard, Limits
 from letta_kernel.server.live import LiveRuns
@@ -71,6 +71,7 @@ def create_app(
         app.include_router(
             router, prefix=f"{prefix}/openai/v1", include_in_schema=router is openai.models
         )
+    examples.add_to(app)
     app.add_middleware(
         Guard,
         token=token,
