@@ -106,6 +106,12 @@ def _values(session: Session, kind: str) -> list[str]:
         from letta_kernel.models.registry import known_names
 
         return known_names()
+    if kind == "mcp":
+        return (
+            [one.server.name for one in session.service.mcp_servers()]
+            if session.has_project
+            else []
+        )
     agent = session.current() if kind else None
     if agent is None:
         return []

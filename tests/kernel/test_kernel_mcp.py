@@ -34,6 +34,7 @@ def test_a_server_from_its_adding_to_its_removal(
     listed = notebook.run("%agent mcp list").text
     assert "hello" not in listed
     assert "connected" in listed
+    assert notebook.complete("%agent mcp remove te") == ["test"]
     notebook.run("%agent tools detach slow")
     tools = notebook.run("%agent mcp tools test").text
     assert "%agent tools attach slow" in tools
