@@ -18,14 +18,15 @@ def count_birds(species: str) -> int:
 
 
 def test_a_run_is_shown_and_stays_in_the_saved_notebook(lab: Lab, page: Page) -> None:
-    ask = new_code_cell("%%agent ada\nHow many birds of the species 'puffin' were seen this week?")
+    # Of a name that none of the project's other agents comes near, or it would not be made unasked.
+    ask = new_code_cell("%%agent ornithologist\nHow many birds of the species 'puffin' were seen this week?")
     address = lab.write("first.ipynb", new_code_cell(FUNCTION), ask, kernel="letta")
     page.goto(address)
     run_all(page)
     run = page.locator(".lk-Run")
     expect(run.locator(".lk-Answer")).to_contain_text("31")
     expect(run.locator(".lk-Call-name")).to_have_text("count_birds")
-    expect(run.locator(".lk-Header")).to_contain_text("ada")
+    expect(run.locator(".lk-Header")).to_contain_text("ornithologist")
     expect(run.locator(".lk-Footer")).to_contain_text("end_turn")
     expect(page.locator(".lk-Widget")).to_be_hidden()
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
