@@ -182,13 +182,15 @@ OWN_PATHS = re.compile(
     r"/(?:lab/?(?:$|workspaces/|tree/|extensions/|api/)|static/|api/|kernelspecs/|favicon\.ico$|"
     r"custom/custom\.css$|voila/|lsp/)"
 )
+# The line to search a run with comes first and is our own.
 HARMFUL = """root => [...root.querySelectorAll('*')].filter(node =>
-    ['SCRIPT', 'IFRAME', 'OBJECT', 'EMBED', 'STYLE', 'LINK', 'META', 'BASE', 'FORM', 'INPUT', 'BUTTON']
+    !root.querySelector('.lk-Find').contains(node)
+    && (['SCRIPT', 'IFRAME', 'OBJECT', 'EMBED', 'STYLE', 'LINK', 'META', 'BASE', 'FORM', 'INPUT', 'BUTTON']
         .includes(node.tagName)
     || [...node.attributes].some(a => /^on|commandlinker/.test(a.name)
         || (a.name === 'style' && /url/i.test(a.value)))
     || (node.hasAttribute('href') && !/^(https?|mailto):/.test(node.getAttribute('href')))
-    || (node.hasAttribute('src') && !node.getAttribute('src').startsWith('data:image/'))
+    || (node.hasAttribute('src') && !node.getAttribute('src').startsWith('data:image/')))
 ).map(node => node.outerHTML.slice(0, 200))"""
 
 
