@@ -19,7 +19,9 @@ def count_birds(species: str) -> int:
 
 def test_a_run_is_shown_and_stays_in_the_saved_notebook(lab: Lab, page: Page) -> None:
     # Of a name that none of the project's other agents comes near, or it would not be made unasked.
-    ask = new_code_cell("%%agent ornithologist\nHow many birds of the species 'puffin' were seen this week?")
+    ask = new_code_cell(
+        "%%agent ornithologist\nHow many birds of the species 'puffin' were seen this week?"
+    )
     address = lab.write("first.ipynb", new_code_cell(FUNCTION), ask, kernel="letta")
     page.goto(address)
     run_all(page)
