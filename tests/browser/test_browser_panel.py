@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from browser_lab import ARTIFACTS, Lab, run_all, running_lab, set_theme
+from browser_stage import accessible
 from nbformat.v4 import new_code_cell
 from playwright.sync_api import Locator, Page, expect
 
@@ -417,3 +418,13 @@ def test_a_dead_kernel_and_its_return(desk: Desk, page: Page) -> None:
         ".changeKernel({ name: 'letta' }).then(() => null)"
     )
     expect(panel.get_by_role("option")).to_have_count(1)
+
+
+def test_the_panel_can_be_used_by_everybody(desk: Desk, page: Page) -> None:
+    panel = desk.open(page, "access", agents("ada"), COUNT_BIRDS, "%%agent ada\nMy name is Kim.")
+    for name in ("Memory", "Context window", "Tools", "Archive", "Messages", "Runs"):
+        expect(section(panel, name)).to_be_visible()
+    expect(section(panel, "Messages")).to_contain_text("Kim")
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        set_theme(page, theme)
+        accessible(page, "#letta-kernel-agents")

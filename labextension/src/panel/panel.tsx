@@ -76,7 +76,7 @@ function PanelView({ onMenu }: Pick<IOptions, 'onMenu'>): JSX.Element {
   const ready = bridge.state === 'ready';
   return (
     <>
-      <header className="lk-Panel-head">
+      <div className="lk-Panel-head">
         <h2>{trans.__('Agents')}</h2>
         <span className="lk-muted lk-Small lk-Panel-project" dir="auto" title={bridge.project}>
           {ready && bridge.project}
@@ -99,7 +99,7 @@ function PanelView({ onMenu }: Pick<IOptions, 'onMenu'>): JSX.Element {
           disabled={!ready}
           onClick={() => model.refreshAll()}
         />
-      </header>
+      </div>
       {ready ? (
         <>
           <Problem text={model.error} onDismiss={() => model.dismiss()} />

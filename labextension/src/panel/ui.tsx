@@ -221,6 +221,7 @@ export function Search({ label, query, onSearch }: ISearchProps): JSX.Element {
   return (
     <form
       role="search"
+      aria-label={label}
       className="lk-Row"
       onSubmit={event => {
         event.preventDefault();
