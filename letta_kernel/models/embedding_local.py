@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ _CHARACTERS = 4 * _TOKENS
 _BATCH = 16  # texts at once
 
 
-class _Embedder:
+class _Embedder(ABC):
     """What both kinds share: a name, a file, and a length of vectors that only the model knows."""
 
     def __init__(self, name: str, path: Path) -> None:
@@ -35,8 +36,9 @@ class _Embedder:
         self._lock = threading.Lock()
         self._dimension = 0
 
+    @abstractmethod
     def embed(self, texts: list[str]) -> np.ndarray:
-        raise NotImplementedError
+        """Return one unit vector per text."""
 
     @property
     def dimension(self) -> int:

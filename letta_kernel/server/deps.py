@@ -20,16 +20,19 @@ async def _live(connection: HTTPConnection) -> LiveRuns:
     return cast(LiveRuns, connection.app.state.live)
 
 
+_Before = Annotated[
+    str | None, Query(description="Id of an item: only what comes before it in the order.")
+]
+_After = Annotated[
+    str | None, Query(description="Id of an item: only what comes after it in the order.")
+]
+_Limit = Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="At most so many items.")]
+
+
 async def _page(
-    before: Annotated[
-        str | None, Query(description="Id of an item: only what comes before it in the order.")
-    ] = None,
-    after: Annotated[
-        str | None, Query(description="Id of an item: only what comes after it in the order.")
-    ] = None,
-    limit: Annotated[
-        int | None, Query(ge=1, le=MAX_LIMIT, description="At most so many items.")
-    ] = 50,
+    before: _Before = None,
+    after: _After = None,
+    limit: _Limit = 50,
     order: Annotated[
         Order | None, Query(description="By time of making: `desc` is newest first.")
     ] = "desc",
@@ -38,15 +41,9 @@ async def _page(
 
 
 async def _page_oldest_first(
-    before: Annotated[
-        str | None, Query(description="Id of an item: only what comes before it in the order.")
-    ] = None,
-    after: Annotated[
-        str | None, Query(description="Id of an item: only what comes after it in the order.")
-    ] = None,
-    limit: Annotated[
-        int | None, Query(ge=1, le=MAX_LIMIT, description="At most so many items.")
-    ] = 50,
+    before: _Before = None,
+    after: _After = None,
+    limit: _Limit = 50,
     order: Annotated[
         Order | None, Query(description="By time of making: `asc` is oldest first.")
     ] = "asc",

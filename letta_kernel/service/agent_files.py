@@ -161,10 +161,7 @@ class AgentFiles(Conversations):
                 blocks.add(tx, block, state.id)
                 made.add(block.id)
         for tool_name in draft.core:
-            record = core.record(tool_name)
-            if tools.get(tx, record.id) is None:
-                tools.save(tx, record)
-            tools.attach(tx, state.id, record.id)
+            tools.give(tx, state.id, core.record(tool_name))
         messages.append(tx, state.id, draft.before)
         summary = messages.append(tx, state.id, draft.summary)
         seen = messages.append(tx, state.id, draft.seen)

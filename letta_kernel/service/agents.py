@@ -100,7 +100,7 @@ class Agents(ServiceBase):
                 self_written = block.model_copy(update={"created_by": state.created_by})
                 self._add_block(tx, self_written, state.id)
             for tool_name in core.DEFAULT if core_tools else ():
-                self._attach_core(tx, state.id, tool_name)
+                tools.give(tx, state.id, core.record(tool_name))
             self._give(tx, state.id, block_ids, tool_refs, identity_ids)
             return state
 
@@ -215,20 +215,13 @@ class Agents(ServiceBase):
             if known is not None:
                 tools.attach(tx, agent_id, known.id)
             elif ref in core.FUNCTIONS:
-                self._attach_core(tx, agent_id, ref)
+                tools.give(tx, agent_id, core.record(ref))
             else:
                 raise InvalidInputError(
                     f"tools: there is no tool {ref!r}.{nearest(ref, list(core.FUNCTIONS))}"
                 )
         for identity_id in identity_ids:
             identities.attach(tx, "agent", agent_id, identity_id)
-
-    @staticmethod
-    def _attach_core(tx: Tx, agent_id: str, name: str) -> None:
-        record = core.record(name)
-        if tools.get(tx, record.id) is None:
-            tools.save(tx, record)
-        tools.attach(tx, agent_id, record.id)
 
 
 def _blocks(

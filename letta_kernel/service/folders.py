@@ -180,10 +180,7 @@ class Folders(Toolbox):
             has = {tool.name for tool in tools.of_agent(tx, state.id)}
             for function in FILE_TOOLS:
                 if function.__name__ not in has:
-                    record = core.record(function.__name__)
-                    if tools.get(tx, record.id) is None:
-                        tools.save(tx, record)
-                    tools.attach(tx, state.id, record.id)
+                    tools.give(tx, state.id, core.record(function.__name__))
             return state
 
         state = self.do(work)

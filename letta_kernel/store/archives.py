@@ -10,7 +10,7 @@ from __future__ import annotations
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import SharedArchive
-from letta_kernel.store import counters, indexes
+from letta_kernel.store import passages
 from letta_kernel.store.database import Tx
 from letta_kernel.store.rows import Table, Where
 
@@ -111,7 +111,5 @@ def delete(tx: Tx, archive_id: str) -> bool:
     if tx.one("DELETE FROM archives WHERE id = $1 RETURNING id", (archive_id,)) is None:
         return False
     tx.execute("DELETE FROM agent_archives WHERE archive_id = $1", (archive_id,))
-    indexes.drop_agent(tx, archive_id)
-    tx.execute("DELETE FROM passages WHERE agent_id = $1", (archive_id,))
-    counters.forget(tx, archive_id)
+    passages.drop_owner(tx, archive_id)
     return True

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import Folder, OpenFile, StoredFile
-from letta_kernel.store import counters, indexes, passages
+from letta_kernel.store import passages
 from letta_kernel.store.database import Tx
 from letta_kernel.store.rows import Table, Where
 
@@ -65,9 +65,7 @@ def delete(tx: Tx, folder_id: str) -> bool:
     ):
         detach(tx, agent_id, folder_id)
     tx.execute("DELETE FROM files WHERE folder_id = $1", (folder_id,))
-    indexes.drop_agent(tx, folder_id)
-    tx.execute("DELETE FROM passages WHERE agent_id = $1", (folder_id,))
-    counters.forget(tx, folder_id)
+    passages.drop_owner(tx, folder_id)
     return True
 
 

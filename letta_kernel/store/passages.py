@@ -228,3 +228,10 @@ def clear(tx: Tx, agent_id: str) -> int:
     """Delete all passages of an agent and return how many that was. Indexes are told."""
     indexes.announce(tx, agent_id, "passages", "delete", [None])
     return len(tx.query("DELETE FROM passages WHERE agent_id = $1 RETURNING seq", (agent_id,)))
+
+
+def drop_owner(tx: Tx, owner_id: str) -> None:
+    """Delete all that a shared archive or a folder which is no more owned: passages, marks, numbers."""
+    indexes.drop_agent(tx, owner_id)
+    tx.execute("DELETE FROM passages WHERE agent_id = $1", (owner_id,))
+    counters.forget(tx, owner_id)

@@ -134,6 +134,13 @@ def attach(tx: Tx, agent_id: str, tool_id: str) -> None:
     )
 
 
+def give(tx: Tx, agent_id: str, tool: Tool) -> None:
+    """Give an agent a tool that may not be stored yet, as built-in ones are not until somebody has them."""
+    if get(tx, tool.id) is None:
+        save(tx, tool)
+    attach(tx, agent_id, tool.id)
+
+
 def detach(tx: Tx, agent_id: str, tool_id: str) -> None:
     """Take a tool from an agent; the tool itself stays."""
     tx.execute("DELETE FROM agent_tools WHERE agent_id = $1 AND tool_id = $2", (agent_id, tool_id))

@@ -7,15 +7,14 @@ import re
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from browser_lab import ARTIFACTS, Lab, run_all, set_theme
+from browser_stage import accessible
 from nbformat.v4 import new_code_cell
 from playwright.sync_api import Locator, Page, expect
 
-AXE = Path(__file__).parents[2] / "labextension/node_modules/axe-core/axe.min.js"
 CODE = "window.jupyterapp.shell.currentWidget.content"
 KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext?.session?.kernel"
 SETTINGS = "letta-kernel:plugin"
@@ -126,18 +125,6 @@ def settings(lab: Lab, **chosen: Any) -> Iterator[None]:
         yield
     finally:
         put("{}")
-
-
-def accessible(page: Page, *parts: str) -> None:
-    """Look at parts of the page with axe-core."""
-    page.evaluate(AXE.read_text())
-    found = page.evaluate(
-        "parts => axe.run({ include: parts.map(part => [part]) }, { resultTypes: ['violations'] })",
-        list(parts),
-    )
-    assert [
-        (one["id"], [node["target"] for node in one["nodes"]]) for one in found["violations"]
-    ] == []
 
 
 def test_a_message_is_edited_as_prose_while_its_first_line_says_so(lab: Lab, page: Page) -> None:
