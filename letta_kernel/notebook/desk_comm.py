@@ -15,6 +15,7 @@ import json
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from comm import get_comm_manager
@@ -44,7 +45,7 @@ _BATCH = 0.05  # seconds in which deltas are gathered
 # … and in a long run, once it has been told in so many messages: each costs some 900 bytes.
 _MANY, _LONGER_BATCH = 60, 0.25
 _LOOK = 0.7  # seconds between two looks at the store
-_REST = 20  # times as long as a look has taken, at least, until the next
+_REST, _LONGEST_REST = 20, 3.0  # times as long as a look has taken, until the next; seconds at most
 _LARGEST = 200_000  # characters of what is only shown
 _DEFAULT_FOLDER = ".letta"
 
@@ -69,22 +70,26 @@ class Desks:
         self._followed: list[AgentService] = []
         self._events: queue.SimpleQueue[Followed] = queue.SimpleQueue()
         self._numbers: dict[str, int] = {}  # of the events told, by run
-        self._threads: list[threading.Thread] = []
+        self._running: set[str] = set()  # which of the two threads below there are
+        self._seen = Watch(session.home)
         session.floor.asking_changed = self._tell_asking
 
     def add(self, comm: Any) -> None:
         """Take up a desk: say hello, and answer from now on."""
         answer_while_busy(comm)
         one = _Desk(comm)
+        service = self._service()
         comm.on_msg(lambda message: self._received(one, message["content"]["data"]))
         comm.on_close(lambda message: self._forget(comm.comm_id))
         with self._lock:
             self._open[comm.comm_id] = one
             self._session.floor.desks = len(self._open)
-            self._threads = [thread for thread in self._threads if thread.is_alive()]
-            if not self._threads:
-                self._start(self._tell, self._watch)
-        service = self._service()
+            if (
+                "_watch" not in self._running
+            ):  # what is written from now on, the front end is told of
+                self._seen = Watch(service.home)
+            self._keep_running(self._tell)
+            self._keep_running(self._watch)
         home = service.home
         self._send(
             one,
@@ -100,11 +105,18 @@ class Desks:
             },
         )
 
-    def _start(self, *works: Any) -> None:
-        for work in works:
-            thread = threading.Thread(target=work, name="letta-desk", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+    def _keep_running(self, work: Callable[[], None]) -> None:
+        """Start a thread for *work* unless one is there; with the lock held."""
+        if work.__name__ not in self._running:
+            self._running.add(work.__name__)
+            threading.Thread(target=work, name="letta-desk", daemon=True).start()
+
+    def _goes_on(self, work: Callable[[], None]) -> bool:
+        """Whether *work* has anyone to work for. If not its thread ends, and a new desk starts another."""
+        with self._lock:
+            if not self._open:
+                self._running.discard(work.__name__)
+            return bool(self._open)
 
     def _service(self) -> AgentService:
         """Return the project's service, which makes no folder yet, and follow its runs."""
@@ -192,7 +204,7 @@ class Desks:
 
     def _tell(self) -> None:
         """Send events on, pieces of one text gathered; ends when the last desk has gone."""
-        while self._open:
+        while self._goes_on(self._tell):
             try:
                 gathered = [self._events.get(timeout=1.0)]
             except queue.Empty:
@@ -217,23 +229,20 @@ class Desks:
 
     def _watch(self) -> None:
         """Tell of changes; ends when the last desk has gone."""
-        watch, home, took = Watch(), None, 0.0
-        while self._open:
+        while self._goes_on(self._watch):
             service = self._service()
-            if (
-                service.home != home
-            ):  # the notebook went to another directory before its first agent
-                watch, home = Watch(), service.home
+            if service.home != self._seen.home:  # moved to another directory before its first agent
+                self._seen = Watch(service.home)
             began = time.monotonic()
             try:
-                change = watch.changed(service)
+                change = self._seen.changed(service)
             except LettaError:  # the folder is gone or locked for long: whoever asks is told why
                 change = None
             took = time.monotonic() - began
             if change is not None:
                 self._send_all({"type": "changed", **change})
             self._drop_silent()
-            time.sleep(max(_LOOK, _REST * took))
+            time.sleep(max(_LOOK, min(_REST * took, _LONGEST_REST)))
 
 
 def _gather(gathered: list[Followed], new: Followed) -> None:

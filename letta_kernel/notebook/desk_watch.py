@@ -34,11 +34,12 @@ Digest = dict[tuple[str, str | None], tuple[Hashable, ...]]
 
 
 class Watch:
-    """Compares a project with what it was when one last looked."""
+    """Compares a project with what it was when one last looked, or when this was made."""
 
-    def __init__(self) -> None:
-        self._stamp: Stamp | None = None
-        self._digest: Digest = {}
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._stamp = _stamp(home)
+        self._digest: Digest | None = None
 
     def changed(self, service: AgentService) -> dict[str, Any] | None:
         """Return ``what`` has changed and for which ``agents`` (None: it may be any); None if nothing has.
@@ -46,15 +47,15 @@ class Watch:
         Looking costs two calls of the operating system while nobody writes, and a short transaction if
         somebody has.
         """
-        stamp = _stamp(service.home)
-        if stamp == self._stamp:
+        stamp = _stamp(self.home)
+        same = stamp == self._stamp
+        if same and self._digest is not None:
             return None
-        # Of before the transaction: what is written meanwhile is seen the next time.
-        first, self._stamp = self._stamp is None, stamp
         digest = service.do(_read) if stamp[0] is not None else {}
-        before, self._digest = self._digest, digest
-        if first:
-            return None
+        # The stamp is of before the transaction: what is written meanwhile is seen the next time.
+        before, self._stamp, self._digest = self._digest, stamp, digest
+        if before is None:  # written to before the first look: it may be anything
+            return None if same else {"what": list(_QUERIES), "agents": None}
         moved = [key for key in {**before, **digest} if before.get(key) != digest.get(key)]
         if not moved:
             return None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import nbformat
 from playwright.sync_api import ConsoleMessage, Error, Page
 
@@ -51,6 +52,13 @@ class Lab:
     def address(self, name: str) -> str:
         """The address that opens a notebook, in a workspace of its own."""
         return f"{self.url}lab/workspaces/{Path(name).stem}/tree/{name}?token={self.token}"
+
+    def end_kernels(self) -> None:
+        """End every kernel: the next test has the machine, and no kernel left by a notebook of that name."""
+        headers = {"Authorization": f"token {self.token}"}
+        with httpx.Client(base_url=self.url, headers=headers, timeout=60) as client:
+            for kernel in client.get("api/kernels").raise_for_status().json():
+                client.delete(f"api/kernels/{kernel['id']}")
 
 
 @contextmanager

@@ -22,11 +22,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One server for all browser tests; each writes notebooks of its own names into it."""
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One server for all browser tests."""
     home = tmp_path_factory.mktemp("lab")
     with running_lab(home / "notebooks", home) as started:
         yield started
+
+
+@pytest.fixture
+def lab(shared_lab: Lab) -> Iterator[Lab]:
+    """The server, whose kernels end with the test."""
+    yield shared_lab
+    shared_lab.end_kernels()
 
 
 @pytest.fixture(scope="module")

@@ -135,8 +135,7 @@ def test_a_message_is_edited_as_prose_while_its_first_line_says_so(lab: Lab, pag
     expect(editor).to_have_class(re.compile("lk-Prose"))
     expect(editor).to_have_attribute("spellcheck", "true")
     expect(editor.locator(".cm-line").first).to_have_class(re.compile("lk-AgentLine"))
-    weight = "e => getComputedStyle(e).fontWeight"
-    assert editor.get_by_text("look", exact=True).evaluate(weight) == "700"
+    expect(editor.get_by_text("look", exact=True)).to_have_css("font-weight", "700")
     assert editor.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
     editor.click()
     page.keyboard.press("Control+End")

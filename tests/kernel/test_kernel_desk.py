@@ -244,6 +244,24 @@ def test_a_desk_that_closes_is_forgotten(notebook: Notebook, panel: Panel) -> No
     panel.until(lambda: int(notebook.run(count).stdout) == before)
 
 
+def test_a_desk_opened_soon_after_the_last_one_went_is_told_all(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    """As a page does that is loaded again: the threads that tell may be gone, or just going."""
+    for pause in (0.0, 0.4, 0.8, 1.1):
+        _is_told(Panel(notebook).open(), f"again-{pause}", server)
+        time.sleep(pause)
+
+
+def _is_told(panel: Panel, name: str, server: ScriptedServer) -> None:
+    panel.ask("agent.create", name=name)
+    panel.until(lambda: panel.of("changed"))
+    server.say("Here.")
+    panel.ask("talk", agent=name, text="Still there?")
+    panel.until(lambda: panel.events("run_ended"))
+    panel.close()
+
+
 def test_a_desk_that_says_nothing_for_long_is_closed(notebook: Notebook, panel: Panel) -> None:
     silent = Panel(notebook).open()
     notebook.run("from letta_kernel.notebook import desk_comm\ndesk_comm.SILENCE = 2.0")
