@@ -1,6 +1,8 @@
 # Everything from a fresh clone: needs Python 3.11 or later, make and git. Sets up .venv by itself.
 
 .DEFAULT_GOAL := help
+# Where it is set every process of the tests, some thousands, would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo lab test lint front-end-test bench clean chromium
 
 VENV := .venv
