@@ -24,6 +24,7 @@ from letta_kernel.store.database import Database, Tx
 MOST_HITS = 1000
 """A search returns at most so many passages, however many are asked for."""
 _RELEVANT = 0.5  # from here on a passage is worth being shown unasked
+_ASKED = 2000  # characters of a message that are searched for
 _CANDIDATES = 12
 _KEPT = 1000  # passages found lately that are kept at hand
 
@@ -189,14 +190,28 @@ class Archive:
         if not query.strip():
             return self._newest(owners, tags, match, first, last, top_k, page)
         allow = Filter(tuple(tags or ()), match, first, last)
+        return self._found(owners, query, allow, top_k, page)
+
+    def _found(
+        self,
+        owners: Sequence[str],
+        query: str,
+        allow: Filter,
+        top_k: int,
+        page: int,
+        least: float = 0.0,
+    ) -> list[Hit]:
+        """Return a page of what answers *query*, without what does so less than *least*."""
         if len(owners) == 1:
             found = self._engine.search(owners[0], query, allow, limit=top_k, offset=page * top_k)
         else:
             most = top_k * (page + 1)
             each = [self._engine.search(one, query, allow, limit=most) for one in owners]
             found = _merged(each, most)[page * top_k :]
-        stored = self.database.run(lambda tx: self._passages(tx, [hit.id for hit in found]))
-        relevance = {hit.id: hit.relevance for hit in found}
+        relevance = {hit.id: hit.relevance for hit in found if hit.relevance >= least}
+        if not relevance:
+            return []
+        stored = self.database.run(lambda tx: self._passages(tx, list(relevance)))
         return [Hit(passage, relevance[passage.id]) for passage in stored]
 
     def relevant(self, agent_id: str, text: str, budget_tokens: int = 1000) -> list[Hit]:
@@ -204,17 +219,25 @@ class Archive:
 
         Only passages that match well are returned, so often none. A token is counted as 4 characters.
         """
-        text = text[:2000]
-        if all(stem in terms.COMMON for stem in terms.terms(text)):
-            return []  # "thanks a lot", "go on": it asks for nothing
+        asked = _asked(text)
+        if asked is None:
+            return []
         hits = []
         room = budget_tokens * 4
-        for hit in self.search(agent_id, text, top_k=_CANDIDATES):
+        owners = [agent_id, *self.attached(agent_id)]
+        for hit in self._found(owners, asked, Filter(), _CANDIDATES, 0, _RELEVANT):
             size = len(hit.passage.content) + 40  # its timestamp
-            if hit.score >= _RELEVANT and size <= room:
+            if size <= room:
                 hits.append(hit)
                 room -= size
         return hits
+
+    def ahead(self, agent_id: str, text: str) -> None:
+        """Let the index begin with what `relevant` will ask for; returns at once."""
+        asked = _asked(text)
+        if asked is not None:
+            for owner in (agent_id, *self.attached(agent_id)):
+                self._engine.ahead(owner, asked)
 
     def attached(self, agent_id: str) -> list[str]:
         """Return the ids of the archives an agent is attached to, the first attached first."""
@@ -322,6 +345,12 @@ class Archive:
             )
         )
         return [Hit(passage, 0.0) for passage in found[page * top_k :]]
+
+
+def _asked(text: str) -> str | None:
+    """Return what a message asks of memory; None if nothing, as "thanks a lot" or "go on" do."""
+    asked = text[:_ASKED]
+    return None if all(stem in terms.COMMON for stem in terms.terms(asked)) else asked
 
 
 def _merged(each: list[list[Found]], most: int) -> list[Found]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ _EPISODE = 3600.0  # seconds; a longer silence between two lines of a source end
 _FAR = 12  # positions; lines further apart than this are no neighbours (some were left out between)
 
 Postings = dict[str, tuple["array[int]", "array[float]"]]
+Rows = np.ndarray | slice
 
 
 class Corpus:
@@ -311,14 +312,18 @@ class Derived:
         self.alive = alive
         self.beside = beside
         self.asks = asks
+        # Of words asked for lately: the rows that have it, what each gets, and the word's rarity.
+        self.weighed: OrderedDict[str, tuple[Rows, np.ndarray, float]] = OrderedDict()
         self._around: np.ndarray | None = None
 
-    def spread(self, total: np.ndarray, rows: np.ndarray, own: np.ndarray) -> None:
+    def spread(self, total: np.ndarray, rows: Rows, own: np.ndarray) -> None:
         """Add to *total* what *rows* have of their *own*, and what their neighbours get of it.
 
         Neighbours get as much as `WEIGHTS` says, and what a question has belongs to the answer that
         follows as much as its own. Everything is done for *rows* alone: those without any cost nothing.
         """
+        if not isinstance(rows, slice):
+            rows = rows.astype(np.intp, copy=False)  # once, or each use below would do it
         total[rows] += WEIGHTS[0] * own
         for distance in range(1, REACH + 1):
             before, after = self.beside[2 * distance - 2 : 2 * distance]

@@ -7,12 +7,13 @@ of a whole line blurs what a rare word says exactly.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from letta_kernel.memory import terms
-from letta_kernel.memory.corpus import Corpus
+from letta_kernel.memory.corpus import Corpus, Rows
 from letta_kernel.memory.kinship import Kinship
 from letta_kernel.memory.vectors import alike
 
@@ -25,6 +26,11 @@ _MEANING = 0.07  # per standard deviation of similarity above the mean, for stat
 _MEANING_OF_MODELS = 0.12  # and for those of a language model, which deserve more trust
 _AROUND = 3.0  # the weights of a line's context, of which seldom all are alike to a query
 _FULL = 1.6  # times the share that a line gets which has a word once is a full match
+_MANY = 8  # a word that one row in so many has is weighed in all of them
+_KEPT, _FEW_WORDS = (
+    4_000_000,
+    16,
+)  # rows' shares of words asked for lately that are kept; words at least
 _PARTIAL = 0.3  # of all the query's words: what counts as a full match at the least
 
 
@@ -91,7 +97,7 @@ def score(
     allowed: np.ndarray,
     kinship: Kinship | None = None,
     background: Background | None = None,
-    likeness: Likeness | None = None,
+    likeness: Callable[[], Likeness | None] | None = None,
 ) -> Scores:
     """Score every row of *corpus*.
 
@@ -104,33 +110,34 @@ def score(
     background
         Says how rare words and likeness are, if *corpus* cannot: it has all lines if not given.
     likeness
-        Stands for the vectors the corpus lacks.
+        Waits for what stands for the vectors the corpus lacks; it is called once the words are done.
     """
     derived = corpus.derived()
-    number = len(corpus.ids)
     words = _words(asked, corpus, kinship, background)
     # A best row that has few of the words is no full match: then meaning decides more.
-    top = max(float(words.points[allowed].max(initial=0.0)), _PARTIAL * words.most)
-    rank = words.points / top if top > 0 else np.zeros(number, dtype=np.float32)
-    if likeness is None:
+    top = max(float((words.points * allowed).max(initial=0.0)), _PARTIAL * words.most)
+    spread = -_ASKS * derived.asks  # with an entry for "no row" at the end
+    rank = spread[:-1]
+    if top > 0:
+        rank += words.points / top
+    nearest = likeness() if likeness is not None else None
+    if nearest is None:
         similarity, around = _likeness(asked, corpus)
         usual = around if background is None else _likeness(asked, background.sample)[1]
-        rank = rank + asked.meaning * _standard(around, usual[usual != 0])
+        rank += asked.meaning * _standard(around, usual[usual != 0])
+        rows: Rows = slice(None)
     else:
-        similarity = np.zeros(number, dtype=np.float32)
-        rows = [*derived.vector_rows, *likeness.rows]
-        similarity[derived.vector_rows] = _own_likeness(asked, corpus)
-        similarity[likeness.rows] = likeness.similarity
+        rows = np.concatenate([derived.vector_rows, np.array(nearest.rows, dtype=np.int64)])
+        similarity = np.concatenate([_own_likeness(asked, corpus), nearest.similarity])
         # What is not among the most alike counts as usual.
-        standing = np.zeros(number + 1, dtype=np.float32)
-        standing[rows] = np.maximum(0.0, _standard(similarity[rows], likeness.usual))
-        rank = rank + asked.meaning * derived.in_context(standing)[:-1] / _AROUND
+        standing = asked.meaning / _AROUND * _standard(similarity, nearest.usual)
+        derived.spread(spread, rows, np.maximum(0.0, standing))
     named = _named(asked.text, corpus.speakers())
     if named:
         rank += _SPEAKER * corpus.said_by(named)
-    rank -= _ASKS * derived.asks[:number]
-    like = np.clip(similarity, 0, 1)
-    relevance = words.covered + like - words.covered * like  # as if either could make it relevant
+    relevance = words.covered
+    covered, like = relevance[rows], np.clip(similarity, 0, 1)
+    relevance[rows] = covered + like - covered * like  # as if either could make it relevant
     return Scores(rank, relevance)
 
 
@@ -187,13 +194,13 @@ def _words(
 
 
 def _with_kin(
-    rows: np.ndarray,
+    rows: Rows,
     shares: np.ndarray,
     points: np.ndarray,
     relatives: list[tuple[str, float]],
     corpus: Corpus,
     background: Background | None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Rows, np.ndarray, np.ndarray]:
     """Return rows, shares and points of a word where its kin count in its place if they count more."""
     all_shares = np.zeros(len(corpus.ids), np.float32)
     all_points = np.zeros(len(corpus.ids), np.float32)
@@ -209,12 +216,27 @@ def _with_kin(
 
 def _word(
     word: str, corpus: Corpus, background: Background | None
-) -> tuple[np.ndarray, np.ndarray, float]:
+) -> tuple[Rows, np.ndarray, float]:
     """Return the rows that have a word, how much of its worth each gets, below 1, and how rare it is."""
+    if background is not None:
+        return _new_word(word, corpus, background)
+    kept = corpus.derived().weighed
+    if word in kept:
+        kept.move_to_end(word)
+    else:
+        kept[word] = _new_word(word, corpus, None)
+        while len(kept) > max(_FEW_WORDS, _KEPT // (len(corpus.ids) + 1)):
+            kept.popitem(last=False)
+    return kept[word]
+
+
+def _new_word(
+    word: str, corpus: Corpus, background: Background | None
+) -> tuple[Rows, np.ndarray, float]:
     derived = corpus.derived()
     times = corpus.words(word)
-    rows = np.flatnonzero(times != 0)  # of truths, which is quicker than of numbers
-    having, living = float(len(rows)), len(corpus)
+    having_it = np.flatnonzero(times != 0)  # of truths, which is quicker than of numbers
+    having, living = float(len(having_it)), len(corpus)
     mean_length = derived.mean_length
     if background is not None:
         sample = background.sample
@@ -222,6 +244,8 @@ def _word(
         living = background.living
         having = min(living, max(having, share * living))
         mean_length = sample.derived().mean_length
+    # Going over all rows is quicker than picking many.
+    rows: Rows = having_it if having * _MANY < len(times) else slice(0, len(corpus.ids))
     times = times[rows]
     norm = 1.0 - _LENGTH + _LENGTH * derived.lengths[rows] / mean_length
     return rows, times / (times + _SATURATION * norm), _rarity(having, living)

@@ -27,6 +27,7 @@ from letta_kernel.store.vectors import IndexBrokenError
 
 log = logging.getLogger(__name__)
 
+Answer = Callable[[], list[Candidate]]
 Stamp = tuple[str, tuple[int, ...]] | None
 _TABLES: dict[Kind, tuple[str, ...]] = {
     "passages": ("passages", "index_marks", "outbox", "counters"),
@@ -92,6 +93,7 @@ class _Known:
         self.stamp: Stamp = None  # of the store then
         self.changes = -1  # the store's count of edits and deletes when it was last compared
         self.blind: list[Line] = []  # lines whose vectors could not be had yet
+        self.ahead: tuple[str, Answer] | None = None  # what LanceDB was asked before the search
         self.shelf = Shelf()
         self.state: _State | None = None  # what was last read for the shelf
         self.waiting: set[int] = set()  # edits the index had not repeated when the shelf was read
@@ -141,6 +143,28 @@ class Engine:
                 self._index.follow()
                 known.begin()
             return _best(*self._among_all(agent_id, known, asked, allow), limit, offset)
+
+    def ahead(self, agent_id: str, text: str) -> None:
+        """Ask LanceDB now for what a search of *text*, without a filter, will want soon.
+
+        It is done only where that takes no time here: the lines are in memory and the embedder is quick.
+        """
+        known = self._of(agent_id)
+        if (
+            known.way != "loaded"
+            or not self.vectors.quick
+            or not known.lock.acquire(blocking=False)
+        ):
+            return
+        try:
+            vector = self.vectors.if_possible([text])
+            if vector is not None:
+                where = condition(agent_id)
+                known.ahead = (f"{where} {text}", self._alike(where, vector[0]))
+        except IndexBrokenError:
+            known.ahead = None  # the search itself says so
+        finally:
+            known.lock.release()
 
     def prepare(self, agent_id: str) -> None:
         """Load what the first search of an agent needs, if there is so much that it takes a while."""
@@ -208,8 +232,7 @@ class Engine:
             known.kinship = known.kinship or Kinship(self.vectors.embedder.embed)
             known.kinship.learn(corpus.surfaces)
         allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end)
-        likeness = near() if near is not None else None
-        scores = scoring.score(asked, corpus, allowed, known.kinship, likeness=likeness)
+        scores = scoring.score(asked, corpus, allowed, known.kinship, likeness=near)
         return corpus, scores, allowed
 
     def _near(
@@ -220,7 +243,11 @@ class Engine:
         if known.way != "loaded" or vector is None:
             return None
         where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
-        answer = self._index.table.soon(where, (), 0, vector, _ALIKE, vectors=False)
+        begun, known.ahead = known.ahead, None
+        if begun is not None and begun[0] == f"{where} {asked.text}":
+            answer = begun[1]
+        else:
+            answer = self._alike(where, vector)
 
         def likeness() -> scoring.Likeness | None:
             try:
@@ -237,6 +264,9 @@ class Engine:
             return scoring.Likeness(list(there), similarity, alike(known.usual, vector))
 
         return likeness
+
+    def _alike(self, where: str, vector: np.ndarray) -> Answer:
+        return self._index.table.soon(where, (), 0, vector, _ALIKE, vectors=False)
 
     def _refresh(self, agent_id: str, known: _Known) -> None:
         """Bring the lines in memory up to date with the store, other processes' writes included."""

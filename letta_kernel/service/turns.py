@@ -20,9 +20,9 @@ from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Run, Tool
 from letta_kernel.service.loading import Loaded
 from letta_kernel.service.looking import Looking
-from letta_kernel.service.retrieval import Retrieval, retrieve
 from letta_kernel.store import agents, conversations, messages
 from letta_kernel.store.database import Tx
+from letta_kernel.tools import core
 from letta_kernel.tools.execute import ToolHost
 
 MAX_MESSAGE = 1_000_000  # characters
@@ -35,7 +35,6 @@ class Turns(Looking):
         super().__init__(*args, **kwargs)
         self._running: dict[str, Cancel] = {}
         self._stepping: set[str] = set()  # threads of agents that run in this process
-        self._remembering: dict[str, bool] = {}  # whether an agent had passages when it last ran
         self._events: dict[str, deque[str]] = {}  # what they are told once they have ended
         # Are told of every event of every run in this process: agent id, run id, event. They may not fail.
         self.followers: list[Callable[[str, str, Event], None]] = []
@@ -202,7 +201,10 @@ class Turns(Looking):
         switch = cancel or Cancel()
         for message in incoming:
             message.run_id = journal.run.id
-        retrieval = self._retrieval(state, settings, incoming)
+        # What the message brings to mind; the index is asked while the message is written down.
+        recall = incoming[-1].content if settings.retrieval and incoming else None
+        if recall is not None:
+            self._memory_of(state)[0].ahead(state.id, recall)
         written, loaded = journal.open(
             incoming,
             lambda tx, head: self._read_for(tx, state, settings, chat, incoming, head),
@@ -213,7 +215,7 @@ class Turns(Looking):
             self._running[journal.run.id] = switch
             self._stepping.add(state.thread_id)
         try:
-            agent = self._load(state, settings, chat, journal, host, written, loaded, retrieval)
+            agent = self._load(state, settings, chat, journal, host, written, loaded, recall)
             steps = agent.step(
                 max_steps=max_steps or state.max_steps,
                 live=self._followed(state.id, journal.run.id, live),
@@ -231,19 +233,6 @@ class Turns(Looking):
                 self._running.pop(journal.run.id, None)
                 self._stepping.discard(state.thread_id)
             journal.finish(0, Usage(), "error", "The run could not be started.")
-
-    def _retrieval(
-        self, state: AgentState, settings: AgentSettings, incoming: Sequence[Message]
-    ) -> Retrieval | None:
-        """Return the search for what the last of *incoming* brings to mind, begun if it is worth it."""
-        if not settings.retrieval or not incoming:
-            return None
-        text = incoming[-1].content
-        archive = self._memory_of(state)[0]
-        retrieval = Retrieval(lambda: retrieve(archive, state, settings, text))
-        if self._remembering.get(state.id):
-            retrieval.begin()
-        return retrieval
 
     def _followed(self, agent_id: str, run_id: str, live: Live | None) -> Live:
         def tell(event: Event) -> None:
@@ -282,14 +271,13 @@ class Turns(Looking):
         host: ToolHost | None,
         written: Sequence[Message],
         loaded: Loaded,
-        retrieval: Retrieval | None,
+        recall: str | None,
     ) -> LettaAgent:
         notices: list[Notice] = []
         retrieved: list[dict[str, Any]] = []
-        self._remembering[state.id] = loaded.passages > 0
-        if retrieval is not None and loaded.passages:
+        if recall is not None and loaded.passages:
             try:
-                retrieved = retrieval.found()
+                retrieved = self._retrieve(state, settings, recall)
             except LettaError as error:  # an embedder that cannot be reached must not stop the turn
                 notices.append(Notice(level="warning", text=f"Nothing retrieved: {error}"))
         calls = CallRunner(
@@ -315,6 +303,21 @@ class Turns(Looking):
             budget=Budget.of(settings, loaded.spent),
             compaction=settings.compaction,
         )
+
+    def _retrieve(
+        self, state: AgentState, settings: AgentSettings, text: str
+    ) -> list[dict[str, Any]]:
+        """Return the passages that match *text*, within the agent's budget, as runs record them."""
+        archive = self._memory_of(state)[0]
+        return [
+            {
+                "id": hit.passage.id,
+                "timestamp": core.local_time(hit.passage.created_at, settings.timezone),
+                "content": hit.passage.content,
+                "score": round(hit.score, 4),
+            }
+            for hit in archive.relevant(state.id, text, settings.retrieval_budget)
+        ]
 
     def _after_run(self, state: AgentState) -> None:
         """Let the indexes follow, off the turn's path."""
