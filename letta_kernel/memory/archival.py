@@ -24,7 +24,6 @@ from letta_kernel.store.database import Database, Tx
 MOST_HITS = 1000
 """A search returns at most so many passages, however many are asked for."""
 _RELEVANT = 0.5  # from here on a passage is worth being shown unasked
-_ASKED = 2000  # characters of a message that are searched for
 _CANDIDATES = 12
 _KEPT = 1000  # passages found lately that are kept at hand
 
@@ -219,25 +218,18 @@ class Archive:
 
         Only passages that match well are returned, so often none. A token is counted as 4 characters.
         """
-        asked = _asked(text)
-        if asked is None:
-            return []
+        text = text[:2000]
+        if all(stem in terms.COMMON for stem in terms.terms(text)):
+            return []  # "thanks a lot", "go on": it asks for nothing
         hits = []
         room = budget_tokens * 4
         owners = [agent_id, *self.attached(agent_id)]
-        for hit in self._found(owners, asked, Filter(), _CANDIDATES, 0, _RELEVANT):
+        for hit in self._found(owners, text, Filter(), _CANDIDATES, 0, _RELEVANT):
             size = len(hit.passage.content) + 40  # its timestamp
             if size <= room:
                 hits.append(hit)
                 room -= size
         return hits
-
-    def ahead(self, agent_id: str, text: str) -> None:
-        """Let the index begin with what `relevant` will ask for; returns at once."""
-        asked = _asked(text)
-        if asked is not None:
-            for owner in (agent_id, *self.attached(agent_id)):
-                self._engine.ahead(owner, asked)
 
     def attached(self, agent_id: str) -> list[str]:
         """Return the ids of the archives an agent is attached to, the first attached first."""
@@ -345,12 +337,6 @@ class Archive:
             )
         )
         return [Hit(passage, 0.0) for passage in found[page * top_k :]]
-
-
-def _asked(text: str) -> str | None:
-    """Return what a message asks of memory; None if nothing, as "thanks a lot" or "go on" do."""
-    asked = text[:_ASKED]
-    return None if all(stem in terms.COMMON for stem in terms.terms(asked)) else asked
 
 
 def _merged(each: list[list[Found]], most: int) -> list[Found]:

@@ -86,7 +86,7 @@ class Background:
 class Likeness:
     """How alike to a query some rows are in meaning, where the vectors of all rows are not at hand."""
 
-    rows: list[int]
+    rows: np.ndarray
     similarity: np.ndarray
     usual: np.ndarray  # the similarity of lines as they come
 
@@ -127,7 +127,7 @@ def score(
         rank += asked.meaning * _standard(around, usual[usual != 0])
         rows: Rows = slice(None)
     else:
-        rows = np.concatenate([derived.vector_rows, np.array(nearest.rows, dtype=np.int64)])
+        rows = np.concatenate([derived.vector_rows, nearest.rows])
         similarity = np.concatenate([_own_likeness(asked, corpus), nearest.similarity])
         # What is not among the most alike counts as usual.
         standing = asked.meaning / _AROUND * _standard(similarity, nearest.usual)

@@ -17,6 +17,7 @@ from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.index import Index
 from letta_kernel.memory.kinship import Kinship
 from letta_kernel.memory.shelf import FURTHEST, Shelf, candidates
+from letta_kernel.memory.sketch import Sketch
 from letta_kernel.memory.vectors import Vectors, alike
 from letta_kernel.store import indexes, lines
 from letta_kernel.store.database import Database, Tx
@@ -27,7 +28,6 @@ from letta_kernel.store.vectors import IndexBrokenError
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[], list[Candidate]]
 Stamp = tuple[str, tuple[int, ...]] | None
 _TABLES: dict[Kind, tuple[str, ...]] = {
     "passages": ("passages", "index_marks", "outbox", "counters"),
@@ -36,10 +36,13 @@ _TABLES: dict[Kind, tuple[str, ...]] = {
 
 LARGE = 4000
 """So many lines of an agent are read from the store, embedded and scored one and all; beyond that
-their words come from LanceDB's table and LanceDB says which are alike in meaning."""
+their words come from LanceDB's table, and a sketch of its vectors says which are alike in meaning."""
 HUGE = 200_000
 """Beyond so many lines LanceDB's indexes name candidates, and only these are scored."""
 _EMBEDDED = 20_000  # lines that are embedded for a search while there is no index, at most
+_SKETCHED = (
+    64_000_000  # bytes of vectors up to which they stay in memory, instead of LanceDB's index
+)
 _ALIKE = 60  # lines LanceDB names as most alike in meaning
 _MANY = 1000  # lines from which on loading them ahead of the first search pays
 _USUAL = 600  # lines whose likeness to a query counts as usual
@@ -88,19 +91,20 @@ class _Known:
         self.way: Literal["", "read", "loaded", "shelf"] = ""
         self.corpus = Corpus()
         self.kinship: Kinship | None = None
-        self.usual = np.zeros((0, 0), dtype=np.float32)  # vectors of some lines, as they come
+        self.sketch: Sketch | None = None  # of the lines that were loaded
+        self.usual = np.zeros((0, 0), dtype=np.float32)  # without it: vectors of some, as they come
         self.seq = 0  # up to which the store has been read
         self.stamp: Stamp = None  # of the store then
         self.changes = -1  # the store's count of edits and deletes when it was last compared
         self.blind: list[Line] = []  # lines whose vectors could not be had yet
-        self.ahead: tuple[str, Answer] | None = None  # what LanceDB was asked before the search
         self.shelf = Shelf()
         self.state: _State | None = None  # what was last read for the shelf
         self.waiting: set[int] = set()  # edits the index had not repeated when the shelf was read
 
     def size(self) -> int:
         """Return about how many lines' worth of memory this takes."""
-        return len(self.corpus.ids) + len(self.shelf) // 5
+        sketched = 0 if self.sketch is None else self.sketch.bytes() // 500
+        return len(self.corpus.ids) + sketched + len(self.shelf) // 5
 
 
 class Engine:
@@ -143,28 +147,6 @@ class Engine:
                 self._index.follow()
                 known.begin()
             return _best(*self._among_all(agent_id, known, asked, allow), limit, offset)
-
-    def ahead(self, agent_id: str, text: str) -> None:
-        """Ask LanceDB now for what a search of *text*, without a filter, will want soon.
-
-        It is done only where that takes no time here: the lines are in memory and the embedder is quick.
-        """
-        known = self._of(agent_id)
-        if (
-            known.way != "loaded"
-            or not self.vectors.quick
-            or not known.lock.acquire(blocking=False)
-        ):
-            return
-        try:
-            vector = self.vectors.if_possible([text])
-            if vector is not None:
-                where = condition(agent_id)
-                known.ahead = (f"{where} {text}", self._alike(where, vector[0]))
-        except IndexBrokenError:
-            known.ahead = None  # the search itself says so
-        finally:
-            known.lock.release()
 
     def prepare(self, agent_id: str) -> None:
         """Load what the first search of an agent needs, if there is so much that it takes a while."""
@@ -212,11 +194,15 @@ class Engine:
         if newest > HUGE:
             known.way = "shelf"
             return
-        known.corpus.load(self._index.table.lines_of(agent_id, 0))
-        step = max(1, mark // _USUAL)
-        some = self._index.table.vectors_of(agent_id, range(1, mark + 1, step))
-        if some:
-            known.usual = np.stack(list(some.values()))
+        table = self._index.table
+        if newest * table.dimension() <= _SKETCHED:
+            known.sketch = Sketch()
+            known.corpus.load(table.lines_of(agent_id, 0, known.sketch.add))
+        else:
+            known.corpus.load(table.lines_of(agent_id, 0))
+            some = table.vectors_of(agent_id, range(1, mark + 1, max(1, mark // _USUAL)))
+            if some:
+                known.usual = np.stack(list(some.values()))
         known.seq = mark
         known.way = "loaded"
 
@@ -225,29 +211,32 @@ class Engine:
     def _among_all(
         self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter
     ) -> tuple[Corpus, scoring.Scores, np.ndarray]:
-        near = self._near(agent_id, known, asked, allow)
         self._refresh(agent_id, known)
         corpus = known.corpus
         if known.way != "loaded" and self.vectors.quick and len(corpus) <= 2 * LARGE:
             known.kinship = known.kinship or Kinship(self.vectors.embedder.embed)
             known.kinship.learn(corpus.surfaces)
         allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end)
+        near = self._near(agent_id, known, asked, allow, allowed)
         scores = scoring.score(asked, corpus, allowed, known.kinship, likeness=near)
         return corpus, scores, allowed
 
     def _near(
-        self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter
+        self,
+        agent_id: str,
+        known: _Known,
+        asked: scoring.Query,
+        allow: Filter,
+        allowed: np.ndarray,
     ) -> Callable[[], scoring.Likeness | None] | None:
-        """Begin to ask LanceDB what is alike in meaning, if vectors are not in memory."""
-        vector = asked.vector
+        """Return what says which loaded lines are alike in meaning; LanceDB begins with it at once."""
+        vector, sketch = asked.vector, known.sketch
         if known.way != "loaded" or vector is None:
             return None
+        if sketch is not None:
+            return lambda: _sketched(sketch, vector, allowed)
         where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
-        begun, known.ahead = known.ahead, None
-        if begun is not None and begun[0] == f"{where} {asked.text}":
-            answer = begun[1]
-        else:
-            answer = self._alike(where, vector)
+        answer = self._index.table.soon(where, (), 0, vector, _ALIKE, vectors=False)
 
         def likeness() -> scoring.Likeness | None:
             try:
@@ -261,12 +250,10 @@ class Engine:
             if not there or known.usual.shape[1] != len(vector):
                 return None
             similarity = np.array(list(there.values()), dtype=np.float32)
-            return scoring.Likeness(list(there), similarity, alike(known.usual, vector))
+            rows = np.array(list(there), dtype=np.int64)
+            return scoring.Likeness(rows, similarity, alike(known.usual, vector))
 
         return likeness
-
-    def _alike(self, where: str, vector: np.ndarray) -> Answer:
-        return self._index.table.soon(where, (), 0, vector, _ALIKE, vectors=False)
 
     def _refresh(self, agent_id: str, known: _Known) -> None:
         """Bring the lines in memory up to date with the store, other processes' writes included."""
@@ -368,6 +355,11 @@ class Engine:
         ids = [e.item_id for e in entries if e.item_id is not None and e.item_id not in fresh]
         known.stamp = (name, stamp) if stamp is not None else None
         return _State(mark, entries, [*new, *lines.of_ids(tx, self.kind, agent_id, ids)])
+
+
+def _sketched(sketch: Sketch, vector: np.ndarray, allowed: np.ndarray) -> scoring.Likeness | None:
+    found = sketch.nearest(vector, allowed[: len(sketch)], _ALIKE)
+    return scoring.Likeness(*found, sketch.usual(vector)) if len(found[0]) else None
 
 
 def _leading(rank: np.ndarray, allowed: np.ndarray, number: int) -> np.ndarray:

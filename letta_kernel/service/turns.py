@@ -201,10 +201,7 @@ class Turns(Looking):
         switch = cancel or Cancel()
         for message in incoming:
             message.run_id = journal.run.id
-        # What the message brings to mind; the index is asked while the message is written down.
         recall = incoming[-1].content if settings.retrieval and incoming else None
-        if recall is not None:
-            self._memory_of(state)[0].ahead(state.id, recall)
         written, loaded = journal.open(
             incoming,
             lambda tx, head: self._read_for(tx, state, settings, chat, incoming, head),

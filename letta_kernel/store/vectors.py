@@ -86,6 +86,10 @@ class VectorTable:
             return None
         return name if (self.folder / f"{name}.lance").is_dir() else None
 
+    def dimension(self) -> int:
+        """Return how many numbers a vector has; 0 if there is no table."""
+        return int(self._read_pointer().get("dimension", 0))
+
     @contextlib.contextmanager
     def writing(self, patience: float) -> Iterator[bool]:
         """Hold the right to write; yields False if another process or thread has it for *patience* s."""
@@ -211,12 +215,31 @@ class VectorTable:
             found = query.limit(10_000_000).to_arrow()
             return dict(zip(found["id"].to_pylist(), matrix(found), strict=True))
 
-    def lines_of(self, agent_id: str, after_seq: int) -> Any:
-        """Return an agent's rows after a seq as an Arrow table of all but agents and vectors."""
+    def lines_of(
+        self,
+        agent_id: str,
+        after_seq: int,
+        vectors: Callable[[np.ndarray], None] | None = None,
+    ) -> Any:
+        """Return an agent's rows after a seq as an Arrow table of all but agents and vectors.
+
+        *vectors*, if given, is called with those, some thousand rows at a time and in the same order.
+        """
+        import pyarrow as pa
+
         where = f"agent_id = {quoted(agent_id)} AND seq > {int(after_seq)}"
+        columns = [*_LINE_COLUMNS, *(["vector"] if vectors is not None else [])]
         with self._broken():
-            query = self._table().search().where(where).select(list(_LINE_COLUMNS))
-            return query.limit(10_000_000).to_arrow()
+            query = self._table().search().where(where).select(columns).limit(10_000_000)
+            if vectors is None:
+                return query.to_arrow()
+            found = query.to_batches()
+            parts = [found.schema.empty_table().select(_LINE_COLUMNS)]
+            for batch in found:
+                part = pa.Table.from_batches([batch])
+                vectors(matrix(part))
+                parts.append(part.select(_LINE_COLUMNS))
+            return pa.concat_tables(parts)
 
     def candidates(
         self,

@@ -216,19 +216,23 @@ def test_two_processes_insert_search_and_index_at_once(project):
 # -- many lines: they come from LanceDB, or it names candidates
 
 
-@pytest.fixture(params=["loaded", "shelf"])
+@pytest.fixture(params=["loaded", "loaded without vectors", "shelf"])
 def large(project, monkeypatch, request):
     """An archive that counts as large, or as huge, with 200 passages."""
     monkeypatch.setattr(search, "LARGE", 60)
     if request.param == "shelf":
         monkeypatch.setattr(search, "HUGE", 100)
+    if request.param == "loaded without vectors":  # there would be too many of them
+        monkeypatch.setattr(search, "_SKETCHED", 1000)
     archive = project.archive()
     fill(archive, 200)
     archive.insert(ADA, "my dog ran after the postman")
     archive.insert(ADA, "the walrus sings at noon", tags=["zoo"])
     archive.catch_up()
     yield archive
-    assert archive._engine._agents[ADA].way == request.param
+    known = archive._engine._agents[ADA]
+    assert known.way == request.param.partition(" ")[0]
+    assert (known.sketch is not None) == (request.param == "loaded")
 
 
 def test_a_large_archive_is_searched_by_words_meaning_tags_and_pages(large):
@@ -307,9 +311,9 @@ def test_what_the_first_search_needs_can_be_loaded_beforehand(tmp_path, monkeypa
     archive.catch_up()
     archive.prepare(ADA)
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and archive._engine._of(ADA).size() < 50:
+    while time.monotonic() < deadline and len(archive._engine._of(ADA).corpus) < 50:
         time.sleep(0.05)
-    assert archive._engine._of(ADA).size() == 50
+    assert len(archive._engine._of(ADA).corpus) == 50
     assert contents(archive.search(ADA, "subject 7", top_k=1)) == ["item 7 speaks of subject 7"]
     archive.close()
     database.close()

@@ -1,0 +1,67 @@
+"""Vectors in a quarter of their size: what is nearest, compared with the whole vectors."""
+
+import numpy as np
+import pytest
+
+from letta_kernel.memory.sketch import Sketch
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def lines(number, width, seed=0):
+    """Vectors in clusters about a common direction, as those of texts are."""
+    random = np.random.default_rng(seed)
+    topics = random.normal(size=(40, width))
+    own = random.normal(size=(number, width))
+    return unit(topics[random.integers(0, 40, number)] + 0.7 * own + 0.5)
+
+
+def sketch_of(vectors):
+    sketch = Sketch()
+    for start in range(0, len(vectors), 1000):
+        sketch.add(vectors[start : start + 1000])
+    return sketch
+
+
+@pytest.mark.parametrize("width", [256, 100])
+def test_the_nearest_are_found_and_measured(width):
+    vectors = lines(30_000, width)
+    sketch = sketch_of(vectors)
+    every = np.ones(len(vectors), dtype=bool)
+    shares = []
+    for query in lines(20, width, seed=0) + 0.01:
+        query = unit(query)
+        rows, similarity = sketch.nearest(query, every, 50)
+        exact = vectors @ query
+        assert np.abs(exact[rows] - similarity).max() < 0.01
+        shares.append(len(set(rows) & set(np.argsort(-exact)[:50])) / 50)
+        assert abs(sketch.usual(query).mean() - exact.mean()) < 0.05
+    assert np.mean(shares) > 0.9
+
+
+def test_only_what_is_allowed_is_found():
+    vectors = lines(5000, 64)
+    sketch = sketch_of(vectors)
+    allowed = np.zeros(5000, dtype=bool)
+    allowed[[3, 77, 4999]] = True
+    rows, similarity = sketch.nearest(vectors[77], allowed, 50)
+    assert sorted(rows) == [3, 77, 4999]
+    assert similarity[list(rows).index(77)] == pytest.approx(1, abs=0.01)
+    assert len(sketch.nearest(vectors[77], np.zeros(5000, dtype=bool), 50)[0]) == 0
+
+
+def test_what_is_added_later_is_found_too():
+    vectors = lines(300, 64)
+    sketch = sketch_of(vectors[:200])
+    assert sketch.nearest(vectors[250], np.ones(200, dtype=bool), 1)[0][0] != 250
+    sketch.add(vectors[200:])
+    assert len(sketch) == 300
+    assert sketch.nearest(vectors[250], np.ones(300, dtype=bool), 1)[0][0] == 250
+
+
+def test_a_vector_of_another_width_is_like_nothing():
+    sketch = sketch_of(lines(100, 64))
+    assert len(sketch.nearest(unit(np.ones(32)), np.ones(100, dtype=bool), 5)[0]) == 0
+    assert len(Sketch().nearest(unit(np.ones(32)), np.ones(0, dtype=bool), 5)[0]) == 0
