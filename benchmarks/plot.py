@@ -47,12 +47,14 @@ def scale(report: dict[str, dict[str, float]], path: str) -> None:
         ("recall_ms", "conversation search", "#ef6c00"),
     )
     figure, axis = plt.subplots(figsize=(7, 3.2), constrained_layout=True)
-    for key, label, colour in lines:
+    tallest = max(report[size][key] for size in sizes for key, _, _ in lines)
+    below = tallest * 2
+    for key, label, colour in sorted(lines, key=lambda line: -report[sizes[-1]][line[0]]):
         values = [report[size][key] for size in sizes]
         axis.plot(range(len(sizes)), values, marker="o", label=label, color=colour)
-        axis.annotate(
-            f"{values[-1]:.0f}", (len(sizes) - 1, values[-1]), (6, -3), textcoords="offset points"
-        )
+        below = min(values[-1], below - 0.08 * tallest)  # or one number would stand on another
+        place = (len(sizes) - 0.93, below)
+        axis.annotate(f"{values[-1]:.0f}", place, va="center", color=colour, annotation_clip=False)
     axis.set_xticks(range(len(sizes)), [f"{int(size):,}" for size in sizes])
     axis.set_xlabel("messages, and as many passages")
     axis.set_ylabel("ms, median")
