@@ -103,7 +103,7 @@ class _Known:
 
     def size(self) -> int:
         """Return about how many lines' worth of memory this takes."""
-        sketched = 0 if self.sketch is None else self.sketch.bytes() // 500
+        sketched = 0 if self.sketch is None else self.sketch.nbytes() // 500
         return len(self.corpus.ids) + sketched + len(self.shelf) // 5
 
 
@@ -358,8 +358,11 @@ class Engine:
 
 
 def _sketched(sketch: Sketch, vector: np.ndarray, allowed: np.ndarray) -> scoring.Likeness | None:
-    found = sketch.nearest(vector, allowed[: len(sketch)], _ALIKE)
-    return scoring.Likeness(*found, sketch.usual(vector)) if len(found[0]) else None
+    if not sketch.fits(vector):
+        return None
+    return scoring.Likeness(
+        *sketch.nearest(vector, allowed[: len(sketch)], _ALIKE), sketch.usual(vector)
+    )
 
 
 def _leading(rank: np.ndarray, allowed: np.ndarray, number: int) -> np.ndarray:

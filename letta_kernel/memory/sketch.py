@@ -26,9 +26,13 @@ class Sketch:
     def __len__(self) -> int:
         return sum(map(len, self._scales))
 
-    def bytes(self) -> int:
-        """Return how much memory it takes, about."""
+    def nbytes(self) -> int:
+        """Return how many bytes of memory it takes, about."""
         return sum(part.nbytes for part in self._bytes)
+
+    def fits(self, vector: np.ndarray) -> bool:
+        """Whether *vector* can be compared with what is here."""
+        return bool(self._bytes) and self._bytes[0].shape[1] == len(vector)
 
     def add(self, vectors: np.ndarray) -> None:
         """Append *vectors*, one per row."""
@@ -40,7 +44,7 @@ class Sketch:
     def nearest(
         self, vector: np.ndarray, allowed: np.ndarray, number: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the *allowed* rows most alike to a unit *vector*, and how alike each is.
+        """Return the *allowed* rows most alike to a unit *vector* that fits, and how alike each is.
 
         Parameters
         ----------
@@ -50,7 +54,7 @@ class Sketch:
             How many rows at most.
         """
         there = int(np.count_nonzero(allowed))
-        if not there or len(vector) != self._bytes[0].shape[1]:
+        if not there:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
         self._join()
         far = self._distances(vector)

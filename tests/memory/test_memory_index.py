@@ -242,6 +242,8 @@ def test_a_large_archive_is_searched_by_words_meaning_tags_and_pages(large):
     assert contents(large.search(ADA, "subject", tags=["zoo"])) == ["the walrus sings at noon"]
     assert large.search(ADA, "subject", tags=["it's"]) == []
     assert large.search(ADA, "subject", start="2031-01-01") == []
+    large.insert(ADA, "the gnu hums", tags=["plain"])
+    assert contents(large.search(ADA, "antelope music", tags=["plain"])) == ["the gnu hums"]
     pages = [contents(large.search(ADA, "speaks of subject", page=n)) for n in range(2)]
     assert len(pages[0]) == len(pages[1]) == 10
     assert not set(pages[0]) & set(pages[1])

@@ -61,7 +61,8 @@ def test_what_is_added_later_is_found_too():
     assert sketch.nearest(vectors[250], np.ones(300, dtype=bool), 1)[0][0] == 250
 
 
-def test_a_vector_of_another_width_is_like_nothing():
+def test_a_vector_of_another_width_does_not_fit():
     sketch = sketch_of(lines(100, 64))
-    assert len(sketch.nearest(unit(np.ones(32)), np.ones(100, dtype=bool), 5)[0]) == 0
-    assert len(Sketch().nearest(unit(np.ones(32)), np.ones(0, dtype=bool), 5)[0]) == 0
+    assert sketch.fits(np.ones(64))
+    assert not sketch.fits(np.ones(32))
+    assert not Sketch().fits(np.ones(64))
