@@ -134,7 +134,7 @@ class Index:
             thread.join(timeout=10)
 
     def _work(self) -> None:
-        while self._wake.wait(30.0):
+        while not self._over():
             latest = time.monotonic() + _LONGEST
             while not self._stop.is_set():  # work that shares the interpreter waits for a pause
                 self._wake.clear()
@@ -148,7 +148,16 @@ class Index:
                 log.info("The vector index of %s stays behind for now: %s", self.kind, error)
             except Exception:
                 log.exception("The vector index of %s could not follow", self.kind)
-        # Nothing for a while: the thread ends, and the next `follow` starts another.
+
+    def _over(self) -> bool:
+        """Wait for something to do; after a while without, the next `follow` starts another thread."""
+        if self._wake.wait(30.0):
+            return False
+        with self._lock:
+            if self._wake.is_set():
+                return False
+            self._thread = None
+            return True
 
     def _catch_up(self, least: int, stop: threading.Event) -> int:
         if not self._wanted(least):
