@@ -69,6 +69,7 @@ class ModelCaller:
     beside: dict[str, str] | None = None
     params: dict[str, Any] | None = None
     compaction: Mode = "sliding_window"
+    _beside_tokens: int | None = None
 
     def ask(self, work: Work, cancel: Cancel) -> Generator[Event, None, Reply]:
         """Call the model and stream its reply into ``work.draft``; compact on an overflow and try again.
@@ -132,13 +133,19 @@ class ModelCaller:
         )
 
     def _room(self) -> int:
-        """Return the tokens the history may take: the window less prompt and tools."""
+        """Return the tokens the history may take: the window less prompt, tools and what was retrieved."""
         fixed = self.model.count_tokens(self.system) + self.calls.schema_tokens(self.model)
-        return self.model.context_window - fixed - OVERHEAD
+        if self._beside_tokens is None:
+            self._beside_tokens = sum(map(self.model.count_tokens, (self.beside or {}).values()))
+        return self.model.context_window - fixed - OVERHEAD - self._beside_tokens
 
     def make_room(self, cancel: Cancel) -> Turn:
         """Compact the history if it fills the window, before the model is called."""
         room = self._room()
+        if self.beside and room < (self._beside_tokens or 0):
+            self.beside, self._beside_tokens = None, 0
+            yield Notice(text="What was retrieved is left out: it would leave no room to talk.")
+            room = self._room()
         if room <= 0:
             text = (
                 "The instructions, memory blocks and tools alone fill the model's window of "

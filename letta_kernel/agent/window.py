@@ -45,9 +45,9 @@ class Window:
     def chat(self, beside: dict[str, str] | None = None) -> list[dict[str, Any]]:
         """Return what the model reads after the system prompt."""
         head = [self.summary] if self.summary else []
-        return to_chat([self._shown(m) for m in (*head, *self.messages)], beside=beside)
+        return to_chat([self.shown(m) for m in (*head, *self.messages)], beside=beside)
 
-    def _shown(self, message: Message) -> Message:
+    def shown(self, message: Message) -> Message:
         """Return *message*, or a copy with its middle left out if it alone would fill the window."""
         if self.most is None or self._full_size(message) <= self.most:
             return message

@@ -92,15 +92,24 @@ class Looking(Conversations, Loading):
             "memory blocks": memory,
             **({"files": loaded.files} if loaded.files else {}),
             "tools": schemas,
-            "summary": window.summary.content if window.summary else "",
         }
         parts = [
             ContextPart(name, chat.count_tokens(text) if text else 0, text)
             for name, text in texts.items()
         ]
+        room = chat.context_window - sum(part.tokens for part in parts)
+        window.most = max(1, room // 2)  # as a run does: longer messages are shown shortened
+        summary = window.shown(window.summary) if window.summary else None
+        parts.append(
+            ContextPart(
+                "summary",
+                window.size(summary) if summary else 0,
+                summary.content if summary else "",
+            )
+        )
         history = "\n".join(
             f"{m.role}: {m.content}" + "".join(f" [{c.name}({c.arguments})]" for c in m.tool_calls)
-            for m in window.messages
+            for m in map(window.shown, window.messages)
         )
         parts.append(ContextPart("history", sum(map(window.size, window.messages)), history))
         return ContextReport(chat.name, chat.context_window, parts)

@@ -26,6 +26,7 @@ from letta_kernel.tools import core
 from letta_kernel.tools.execute import ToolHost
 
 MAX_MESSAGE = 1_000_000  # characters
+_SHARE_RETRIEVED = 16  # one part in so many of a model's window, at most, is for retrieved passages
 
 
 class Turns(Looking):
@@ -274,7 +275,8 @@ class Turns(Looking):
         retrieved: list[dict[str, Any]] = []
         if recall is not None and loaded.passages:
             try:
-                retrieved = self._retrieve(state, settings, recall)
+                budget = min(settings.retrieval_budget, chat.context_window // _SHARE_RETRIEVED)
+                retrieved = self._retrieve(state, settings, recall, budget)
             except LettaError as error:  # an embedder that cannot be reached must not stop the turn
                 notices.append(Notice(level="warning", text=f"Nothing retrieved: {error}"))
         calls = CallRunner(
@@ -302,9 +304,9 @@ class Turns(Looking):
         )
 
     def _retrieve(
-        self, state: AgentState, settings: AgentSettings, text: str
+        self, state: AgentState, settings: AgentSettings, text: str, budget: int
     ) -> list[dict[str, Any]]:
-        """Return the passages that match *text*, within the agent's budget, as runs record them."""
+        """Return the passages that match *text*, in at most *budget* tokens, as runs record them."""
         archive = self._memory_of(state)[0]
         return [
             {
@@ -313,7 +315,7 @@ class Turns(Looking):
                 "content": hit.passage.content,
                 "score": round(hit.score, 4),
             }
-            for hit in archive.relevant(state.id, text, settings.retrieval_budget)
+            for hit in archive.relevant(state.id, text, budget)
         ]
 
     def _after_run(self, state: AgentState) -> None:

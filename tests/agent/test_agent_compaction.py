@@ -137,3 +137,38 @@ def test_one_result_larger_than_the_window_is_shown_shortened(bench: Bench) -> N
     assert len(shown) < 12_000
     kept = next(m for m in bench.history("ada") if m.role == "tool")
     assert len(kept.content) > 40_000  # recall keeps it whole
+
+
+def test_a_tiny_window_goes_on_for_as_long_as_one_likes(bench: Bench) -> None:
+    bench.service.update_agent("ada", settings={"context_window": 2048})
+    for turn in range(8):
+        bench.server.say(f"Answer {turn}. " + "word " * 100)
+        end = ended(bench.send("ada", f"Question {turn}. " + "blah " * 100))
+        assert end.stop_reason == "end_turn", end.error
+        valid(bench.server.requests[-1]["messages"])
+    questions = [m for m in bench.history("ada") if m.content.startswith("Question")]
+    assert len(questions) == 8
+
+
+def test_a_summariser_that_fails_leaves_a_usable_agent(bench: Bench) -> None:
+    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.server.say("word " * 700)
+    bench.send("ada", "blah " * 700)
+    bench.server.say("word " * 700)
+    bench.send("ada", "blah " * 300)
+    bench.server.fault(400)
+    bench.server.say("Still here.")
+    end = ended(bench.send("ada", "Next"))
+    assert end.stop_reason == "end_turn", end.error
+    assert any(m.role == "summary" for m in bench.history("ada"))
+    assert bench.history("ada")[-1].content == "Still here."
+
+
+def test_the_context_view_counts_what_is_sent(bench: Bench) -> None:
+    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.server.say("Long indeed.")
+    assert ended(bench.send("ada", "blah " * 5000)).stop_reason == "end_turn"
+    report = bench.service.context("ada")
+    assert report.used <= report.window
+    [history] = [part for part in report.parts if part.name == "history"]
+    assert "left out: too long for the context window" in history.text

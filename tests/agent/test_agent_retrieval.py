@@ -1,0 +1,52 @@
+"""What a message brings to mind is placed beside it: within limits, recorded, and only where it is wanted."""
+
+from __future__ import annotations
+
+from agent_bench import Bench, ended
+
+from letta_kernel.messages import StepStarted
+
+
+def _asked(bench: Bench, question: str = "Where does the walrus live?") -> str:
+    """Ask, and return the question as the model read it."""
+    bench.server.say("In the bathtub.")
+    assert ended(bench.send("ada", question)).stop_reason == "end_turn"
+    return str(bench.server.requests[-1]["messages"][-1]["content"])
+
+
+def test_matching_passages_stand_beside_the_message_and_in_the_record(bench: Bench) -> None:
+    bench.service.add_passage("ada", "The walrus lives in the bathtub.")
+    bench.service.add_passage("ada", "Taxes are due in May.")
+    read = _asked(bench)
+    assert "<retrieved_memory>" in read
+    assert "lives in the bathtub" in read
+    assert "Taxes" not in read
+    assert read.endswith("Where does the walrus live?")
+    [run] = bench.service.runs("ada")
+    [step] = bench.service.steps(run.id)
+    assert [passage["content"] for passage in step.retrieved] == [
+        "The walrus lives in the bathtub."
+    ]
+    assert bench.history("ada")[0].content == "Where does the walrus live?"  # as it was said
+    bench.server.say("Yes.")
+    events = bench.send("ada", "The walrus again")
+    assert next(e for e in events if isinstance(e, StepStarted)).retrieved
+
+
+def test_it_is_off_where_the_agent_is_set_so_and_nothing_matches_chatter(bench: Bench) -> None:
+    bench.service.add_passage("ada", "The walrus lives in the bathtub.")
+    assert "<retrieved_memory>" not in _asked(bench, "Thanks a lot")
+    bench.service.update_agent("ada", settings={"retrieval": False})
+    assert _asked(bench) == "Where does the walrus live?"
+
+
+def test_a_budget_and_a_small_window_limit_it(bench: Bench) -> None:
+    for number in range(8):
+        bench.service.add_passage("ada", f"The walrus lives in bathtub {number}. " + "soap " * 60)
+    everything = _asked(bench).count("The walrus lives")
+    bench.service.update_agent("ada", settings={"retrieval_budget": 200})
+    assert 1 <= _asked(bench).count("The walrus lives") < everything
+    bench.service.update_agent("ada", settings={"retrieval_budget": 1000, "context_window": 4096})
+    read = _asked(bench)
+    assert read.count("The walrus lives") < everything
+    assert len(read) < 4096 // 16 * 4 + 300
