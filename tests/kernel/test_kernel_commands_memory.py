@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kernel_notebook import Notebook, Ran
 from scripted_server import ScriptedServer
+
+from letta_kernel.service import AgentService
 
 
 def refused(ran: Ran, said: str) -> None:
@@ -107,3 +110,60 @@ def test_files_into_the_archive(notebook: Notebook, tmp_path: Path) -> None:
     notebook.run("%agent archival add Notes about tea are in tea.md")  # a sentence
     assert "Notes about tea are in" in notebook.run("%agent archival").text
     assert "tea.md" in notebook.complete("%agent archival add te")
+
+
+def test_a_search_is_narrowed_by_tags_and_time(notebook: Notebook) -> None:
+    notebook.run("%agent new keeper")
+    notebook.run("%agent set timezone Asia/Tokyo")
+    kept = {  # the first one is said on the 10th in Tokyo, the second on the 9th
+        "Sencha before midnight": (["tea", "green"], datetime(2024, 5, 10, 14, 59, tzinfo=UTC)),
+        "Sencha the day before": (["tea"], datetime(2024, 5, 9, 14, 59, tzinfo=UTC)),
+        "Sencha after midnight": (["green"], datetime(2024, 5, 10, 15, 1, tzinfo=UTC)),
+    }
+    with AgentService(notebook.home) as service:
+        for text, (tags, moment) in kept.items():
+            service.add_passage("keeper", text, tags, created_at=moment)
+
+    def found(options: str) -> set[str]:
+        shown = notebook.run(f"%agent archival search sencha {options}")
+        assert shown.status == "ok", shown
+        return {text.removeprefix("Sencha ") for text in kept if text in shown.text}
+
+    assert found("--tags tea,green") == {"before midnight", "the day before", "after midnight"}
+    assert found("--tags tea,green --match all") == {"before midnight"}
+    assert found("--from 2024-05-10 --to 2024-05-10") == {"before midnight"}
+    assert found("--to 2024-05-10") == {"before midnight", "the day before"}
+    assert found("--from 2024-05-11T00:01") == {"after midnight"}
+    pages = [found(f"--limit 1 --page {page}") for page in (1, 2, 3)]
+    assert sorted(len(page) for page in pages) == [1, 1, 1]
+    assert len(set.union(*pages)) == 3
+    assert found("--limit 1 --page 4") == set()
+    asked = "%agent archival search sencha"
+    refused(notebook.run(f"{asked} --tags tea --match some"), "'any' or 'all'")
+    refused(notebook.run(f"{asked} --from yesterday"), "'yesterday' is no date")
+    refused(notebook.run(f"{asked} --from 2024-05-11 --to 2024-05-10"), "before the start")
+    refused(notebook.run(f"{asked} --page 0"), "above 0")
+    offered = notebook.complete(f"{asked} --")
+    assert {"--tags", "--match", "--from", "--to", "--page"} <= set(offered)
+    explained = notebook.run("%agent help archival search").text
+    assert "--match MATCH" in explained
+    assert "--from TIME" in explained
+
+
+def test_what_was_said_is_found_by_role_and_time(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    notebook.run("%agent new talker")
+    server.say("Sencha is green, says the answer.")
+    notebook.run("%%agent\nWhat is sencha, asks the person?")
+    both = notebook.run("%agent search sencha").text
+    assert "says the answer" in both
+    assert "asks the person" in both
+    one = notebook.run("%agent search sencha --role user").text
+    assert "asks the person" in one
+    assert "says the answer" not in one
+    assert "asks the person" in notebook.run("%agent search sencha --from 2020-01-01").text
+    assert "asks the person" not in notebook.run("%agent search sencha --to 2020-01-01").text
+    refused(notebook.run("%agent search sencha --role usr"), "Did you mean 'user'?")
+    refused(notebook.run("%agent search sencha --to never"), "'never' is no date")
+    assert {"--role", "--from", "--to"} <= set(notebook.complete("%agent search sencha --"))
