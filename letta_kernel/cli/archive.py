@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from letta_kernel.cli.asking import read_text
 from letta_kernel.cli.completion import Agent
 from letta_kernel.cli.session import Session, command, group
 from letta_kernel.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from letta_kernel.memory.archival import Hit
 
 app = group("Archival memory: add, search, list and delete.")
 
@@ -65,28 +68,63 @@ def search(
     agent: Agent,
     query: Annotated[str, typer.Argument(help="Words, or a question.")],
     tag: Tags = None,
+    match: Annotated[
+        str, typer.Option("--match", metavar="any|all", help="Any or all of the tags.")
+    ] = "any",
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="From this day or moment on.")
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option("--to", metavar="DATE", help="Up to this day or moment, all of it."),
+    ] = None,
     top: Annotated[int, typer.Option("--top", "-n", min=1, max=1000, help="How many.")] = 10,
+    page: Annotated[int, typer.Option("--page", min=1, help="Which so many; 2: the next.")] = 1,
 ) -> None:
-    """Search an agent's archive by words and meaning, best first."""
-    hits = session.service.search_passages(agent, query, tags=tag or None, top_k=top)
+    """Search an agent's archive by words and meaning, best first; dates are in its time zone."""
+    from letta_kernel.agent.settings import AgentSettings
 
-    def render() -> None:
-        output.table(
-            ["score", "kept", "text", "tags", "id"],
-            (
-                (
-                    f"{h.score:.2f}",
-                    h.passage.created_at,
-                    h.passage.content,
-                    ", ".join(h.passage.tags),
-                    h.passage.id,
-                )
-                for h in hits
-            ),
-            "Nothing found.",
-        )
+    hits = session.service.search_passages(
+        agent,
+        query,
+        tags=tag or None,
+        match=match,
+        top_k=top,
+        page=page - 1,
+        start=start,
+        end=end,
+        timezone=AgentSettings.model_validate(session.service.agent(agent).settings).timezone,
+    )
+    session.show(
+        [{"score": h.score, "passage": h.passage} for h in hits], lambda: _print_hits(hits)
+    )
 
-    session.show([{"score": h.score, "passage": h.passage} for h in hits], render)
+
+def _print_hits(hits: list[Hit]) -> None:
+    from letta_kernel.display.panels import source_of
+
+    columns = ["score", "kept", "text", "tags", "id"]
+    rows = [
+        [
+            f"{hit.score:.2f}",
+            hit.passage.created_at,
+            hit.passage.content,
+            ", ".join(hit.passage.tags),
+            hit.passage.id,
+        ]
+        for hit in hits
+    ]
+    _print_with_source(columns, rows, [source_of(hit.passage) for hit in hits], "Nothing found.")
+
+
+def _print_with_source(
+    columns: list[str], rows: list[list[object]], sources: list[str], empty: str
+) -> None:
+    """Print rows, with what their passages belong to where any belongs to something."""
+    if any(sources):  # last, so that the other columns keep their places in a pipe
+        columns = [*columns, "source"]
+        rows = [[*row, source] for row, source in zip(rows, sources, strict=True)]
+    output.table(columns, rows, empty)
 
 
 @command(app, "list")
@@ -99,9 +137,12 @@ def list_(
     found = session.service.passages(agent, limit)
 
     def render() -> None:
-        output.table(
+        from letta_kernel.display.panels import source_of
+
+        _print_with_source(
             ["kept", "text", "tags", "id"],
-            ((p.created_at, p.content, ", ".join(p.tags), p.id) for p in found),
+            [[p.created_at, p.content, ", ".join(p.tags), p.id] for p in found],
+            [source_of(p) for p in found],
             "The archive is empty.",
         )
 

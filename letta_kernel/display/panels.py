@@ -237,11 +237,22 @@ def passages_table(hits: Sequence[Any]) -> Panel:
                 _score(hit),
                 _foldable(str(_field(passage, "content") or "")),
                 ", ".join(_field(passage, "tags") or ()),
+                source_of(passage),
                 _field(passage, "created_at"),
                 _field(passage, "id"),
             ]
         )
-    return table(["score", "passage", "tags", "when", "id"], rows, empty="No passages found.")
+    columns = ["score", "passage", "tags", "source", "when", "id"]
+    return table(columns, rows, empty="No passages found.")
+
+
+def source_of(passage: Any) -> str:
+    """Return what a passage belongs to: its file's name, else its source's id; empty if nothing."""
+    metadata = _field(passage, "metadata")
+    file = metadata.get("file") if isinstance(metadata, Mapping) else None
+    # Metadata is anybody's to write: only a text is a name.
+    name = file if isinstance(file, str) and file.strip() else _field(passage, "source") or ""
+    return one_line(name, 60)
 
 
 def messages_found(hits: Sequence[Any]) -> Panel:
@@ -393,6 +404,16 @@ def context_panel(parts: Sequence[Any], window: int, model: str = "") -> Panel:
         row = fold(summary, el("pre", text, look=style.PRE, dir="auto")) if text else summary
         rows.append(el("div", row, look="font-size:13px"))
         lines.append(f"  {name:<24} {tokens:>9,} tokens  {tokens / whole:6.1%}")
+    if window > used:
+        free = window - used
+        figures = f" {free:,} tokens · {free / whole:.1%}"
+        room = (
+            el("span", "□ ", look=style.MUTED)
+            + el("b", "free")
+            + el("span", figures, look=style.MUTED)
+        )
+        rows.append(el("div", room, look="font-size:13px"))
+        lines.append(f"  {'free':<24} {free:>9,} tokens  {free / whole:6.1%}")
     head = f"{used:,} tokens" + (f" of {window:,} ({used / whole:.0%})" if window else "")
     head += f" · {one_line(model, 80)}" if model else ""
     html = el("div", el("b", "Context"), " ", esc(head), look="font-size:13px")

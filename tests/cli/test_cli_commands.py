@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,36 @@ def test_archive(cli: Cli) -> None:
     assert len(cli.json("archive", "list", "ada")) == 1
     assert "no passage" in cli.fails("archive", "delete", "ada", best["passage"]["id"])
     assert "--file" in cli.fails("archive", "add", "ada")
+
+
+def test_an_archive_is_searched_by_tags_and_time(cli: Cli) -> None:
+    (cli.folder / "gulls.md").write_text("Gulls follow the ferry at noon.\n")
+    with AgentService(cli.home) as service:
+        service.create_agent("ada", settings={"timezone": "Asia/Tokyo"})
+        for text, tags, hour in (("Puffin one", ["a", "b"], 14), ("Puffin two", ["a"], 15)):
+            moment = datetime(2024, 5, 10, hour, 30, tzinfo=UTC)  # 15:00 is midnight in Tokyo
+            service.add_passage("ada", text, tags, created_at=moment)
+    asked = ("archive", "search", "ada", "puffin")
+
+    def found(*options: str) -> list[str]:
+        return [hit["passage"]["content"] for hit in cli.json(*asked, *options)]
+
+    assert set(found("--tag", "a", "--tag", "b")) == {"Puffin one", "Puffin two"}
+    assert found("--tag", "a", "--tag", "b", "--match", "all") == ["Puffin one"]
+    assert found("--from", "2024-05-10", "--to", "2024-05-10") == ["Puffin one"]
+    assert found("--from", "2024-05-11") == ["Puffin two"]
+    pages = [found("--top", "1", "--page", page) for page in ("1", "2", "3")]
+    assert sorted(pages[:2]) == [["Puffin one"], ["Puffin two"]]
+    assert pages[2] == []
+    assert "'any' or 'all'" in cli.fails(*asked, "--match", "some")
+    assert "no date" in cli.fails(*asked, "--to", "soon")
+    assert "--page" in cli.fails(*asked, "--page", "0", code=2)
+    assert len(cli.out("archive", "list", "ada").splitlines()[0].split("\t")) == 4
+    cli("archive", "add", "ada", "--file", "gulls.md")
+    newest = cli.out("archive", "list", "ada").splitlines()[0]
+    assert newest.endswith("\tgulls.md")
+    best = cli.out("archive", "search", "ada", "gulls ferry", "--top", "1").splitlines()[0]
+    assert best.endswith("\tgulls.md")
 
 
 def test_tools_of_a_file_run_in_the_sandbox(cli: Cli) -> None:

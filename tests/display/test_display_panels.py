@@ -116,6 +116,26 @@ def test_search_results_and_models() -> None:
     assert "128,000" in panel.text
 
 
+def test_passages_show_what_they_belong_to_where_any_does() -> None:
+    alone = Passage(agent_id="a", content="Mara lives in Freiburg.")
+    of_file = Passage(
+        agent_id="a",
+        content="Gulls.",
+        source="file-0123",
+        metadata={"file": "<b>gulls</b>\x1b[31m.md"},
+    )
+    of_text = Passage(agent_id="a", content="Part two.", source="source-4567", position=1)
+    odd = Passage(agent_id="a", content="Odd.", source="source-89", metadata={"file": {"a": 1}})
+    assert "source" not in passages_table([alone]).text
+    panel = passages_table([alone, of_file, {"passage": of_text, "score": 0.5}, odd])
+    for shown in ("source", "<b>gulls</b>.md", "source-4567", "source-89"):
+        assert shown in panel.text
+    assert "file-0123" not in panel.text
+    assert "\x1b" not in panel.text + panel.html
+    assert "&lt;b&gt;gulls&lt;/b&gt;.md" in panel.html
+    assert "<b>gulls" not in panel.html
+
+
 def test_a_block_shows_how_full_it_is_and_its_history() -> None:
     versions = [
         BlockVersion(block_id="b", version=1, value="Name: Mara", actor="user-1"),
@@ -153,6 +173,8 @@ def test_the_context_is_a_bar_with_text_on_demand() -> None:
     assert "You are ada." in text
     assert "width:30.00%" in panel.html
     assert "30.0%" in panel.text
+    assert "free 600 tokens · 60.0%" in text
+    assert "600 tokens   60.0%" in panel.text
     check_html(context_panel(parts, 0).html)
 
 
