@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from letta_kernel.api import Agent as Agent
+    from letta_kernel.tools.options import ToolOptions as ToolOptions
     from letta_kernel.tools.options import tool as tool
 
 __version__ = "0.1.0"
-__all__ = ["Agent", "__version__", "load_ipython_extension", "tool"]
+__all__ = ["Agent", "ToolOptions", "__version__", "load_ipython_extension", "tool"]
 
-_PUBLIC = {"Agent": "letta_kernel.api", "tool": "letta_kernel.tools.options"}
+_PUBLIC = {
+    "Agent": "letta_kernel.api",
+    "ToolOptions": "letta_kernel.tools.options",
+    "tool": "letta_kernel.tools.options",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -30,13 +30,14 @@ class ToolOptions:
     runs_in
         ``notebook``: in the user's namespace; ``sandbox``: in a process of its own.
     parallel_safe
-        Calls in one response may run at the same time.
+        Calls in one response may run at the same time, in threads; else one after the other.
     return_limit
         Characters of a result kept for the model.
     time_limit
         Seconds a call may take; None: no limit of its own (the sandbox has one).
     dependencies
-        Packages the tool needs (requirement strings), checked before it runs.
+        Packages the tool needs (requirement strings), looked for before it runs in the sandbox;
+        nothing is installed.
     tags
         Words to find the tool by.
     """

@@ -27,15 +27,18 @@ Without ``after`` a socket begins with the run that goes on, or with what comes 
 
 **The client says** one of these; ``id`` is its own, and comes back in the answer::
 
-    {"type": "send", "id": "1", "text": "Hello", "role": "user", "max_steps": 10, "model": null}
+    {"type": "send", "id": "1", "text": "Hello", "role": "user", "max_steps": 10, "model": null,
+     "conversation": null}
     {"type": "approve", "id": "2", "decisions": [{"call_id": "…", "approve": true, "reason": "",
-                                                  "arguments": null}]}
+                                                  "arguments": null}], "conversation": null}
     {"type": "cancel", "id": "3", "run_id": "run-…"}        without run_id: whatever runs
     {"type": "ping", "id": "4"}
 
 and is answered by ``{"type": "ack", "id": "1", "run_id": "run-…"}`` once it is committed, ``{"type": "pong",
 "id": "4"}``, or ``{"type": "error", "id": "1", "kind": "AgentBusyError", "message": "…"}``. A ``send`` or
 ``approve`` whose ``id`` was answered before is not done again: after a lost connection it may be repeated.
+``conversation`` is the id of the agent's conversation that a ``send`` belongs to, or in which the calls of an
+``approve`` wait; null or left out, it is the agent's own thread.
 
 **Close codes**: 4401 no or a wrong token, 4404 no such agent, 1009 a message of more than 4,200,000 bytes,
 1008 too many messages that are none. A refusal before the connection is made is HTTP 403.
