@@ -14,9 +14,11 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from datetime import tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.display.live import bundle
 from letta_kernel.display.panels import memory_panel
 from letta_kernel.display.text import to_text
@@ -34,6 +36,8 @@ from letta_kernel.tools.schema import schema_from_source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from letta_kernel.memory.dates import Moment
 
 _services: dict[Path, AgentService] = {}
 _MOST_EVENTS = 20  # that tools may post in a chain
@@ -192,9 +196,45 @@ class Agent:
         """Put *text* into archival memory."""
         return self.service.add_passage(self.id, text, tags)
 
-    def search(self, query: str, **filters: Any) -> list[Passage]:
-        """Search archival memory by meaning and words; best first."""
-        return [hit.passage for hit in self.service.search_passages(self.id, query, **filters)]
+    def search(
+        self,
+        query: str,
+        *,
+        tags: Sequence[str] | None = None,
+        match: Literal["any", "all"] = "any",
+        top_k: int = 10,
+        page: int = 0,
+        start: Moment = None,
+        end: Moment = None,
+        timezone: str | tzinfo | None = None,
+    ) -> list[Passage]:
+        """Search archival memory by meaning and words; best first.
+
+        Parameters
+        ----------
+        query : words or a question; empty for the newest passages.
+        tags, match : only passages with any, or all, of these tags.
+        top_k, page : how many at most, and which page of so many; the first page is 0.
+        start, end : only passages from *start* on and up to *end*; a day as *end* is meant as a whole.
+        timezone : where moments without a zone are meant; the agent's own if not given.
+
+        Raises
+        ------
+        InvalidInputError
+            A date, zone, page or match that makes no sense.
+        """
+        hits = self.service.search_passages(
+            self.id,
+            query,
+            tags=tags,
+            match=match,
+            top_k=top_k,
+            page=page,
+            start=start,
+            end=end,
+            timezone=timezone or AgentSettings.model_validate(self.state.settings).timezone,
+        )
+        return [hit.passage for hit in hits]
 
     def add_tool(self, function: Callable[..., Any]) -> Tool:
         """Give the agent a Python function as a tool; its docstring and type hints make the schema.

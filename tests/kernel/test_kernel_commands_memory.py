@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pytest
 from kernel_notebook import Notebook, Ran
 from scripted_server import ScriptedServer
 
+from letta_kernel import Agent
+from letta_kernel.errors import InvalidInputError
 from letta_kernel.service import AgentService
 
 
@@ -167,3 +171,23 @@ def test_what_was_said_is_found_by_role_and_time(
     refused(notebook.run("%agent search sencha --role usr"), "Did you mean 'user'?")
     refused(notebook.run("%agent search sencha --to never"), "'never' is no date")
     assert {"--role", "--from", "--to"} <= set(notebook.complete("%agent search sencha --"))
+
+
+def test_a_plain_call_searches_where_the_agent_is(tmp_path: Path) -> None:
+    agent = Agent("far", home=tmp_path / ".letta", settings={"timezone": "Asia/Tokyo"})
+    for text, tags, hour in (("Sencha one", ["a", "b"], 14), ("Sencha two", ["a"], 15)):
+        moment = datetime(2024, 5, 10, hour, 30, tzinfo=UTC)  # 15:00 is midnight in Tokyo
+        agent.service.add_passage(agent.id, text, tags, created_at=moment)
+
+    def found(**filters: Any) -> list[str]:
+        return sorted(passage.content for passage in agent.search("sencha", **filters))
+
+    assert found(start="2024-05-10", end="2024-05-10") == ["Sencha one"]
+    assert found(start="2024-05-10", end="2024-05-10", timezone="UTC") == [
+        "Sencha one",
+        "Sencha two",
+    ]
+    assert found(tags=["a", "b"], match="all") == ["Sencha one"]
+    assert sorted(found(top_k=1) + found(top_k=1, page=1)) == ["Sencha one", "Sencha two"]
+    with pytest.raises(InvalidInputError, match="no date"):
+        found(end="soon")
