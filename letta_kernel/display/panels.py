@@ -281,7 +281,9 @@ def block_panel(
     label, description = one_line(block.label, 80), one_line(block.description, 300)
     parts = [f"{len(block.value):,} of {block.limit:,} characters"]
     parts += [words.count(tokens, "token")] if tokens is not None else []
-    figures = " · ".join([*parts, f"v{block.version}"] + ["read only"] * block.read_only)
+    parts += [f"v{block.version}"] + ["read only"] * block.read_only
+    parts += [f"tags: {one_line(', '.join(block.tags), 120)}"] if block.tags else []
+    figures = " · ".join(parts)
     html = [
         el(
             "div",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # What is done with a block, one thing at a time; the properties may be changed together.
 _ACTIONS = ("undo", "redo", "history", "diff", "share", "delete")
-_PROPERTIES = ("limit", "read_only", "description")
+_PROPERTIES = ("limit", "read_only", "description", "tags")
 
 
 @command(
@@ -37,6 +37,7 @@ _PROPERTIES = ("limit", "read_only", "description")
         Option("--limit", "int", "characters it may hold"),
         Option("--read-only", "word", "on: the agent cannot change it", values="switch"),
         Option("--description", "text", "what the agent is told it is for"),
+        Option("--tags", "list", "words to find it by; --tags= takes them off"),
         Option("--share", "word", "let another agent have the same block", values="agent"),
         Option("--delete", "flag", "take it off the agent"),
         YES,
@@ -66,6 +67,8 @@ def memory(session: Session, given: Arguments) -> Panel | str | None:
     if changes:
         if "read_only" in changes:
             changes["read_only"] = is_on(changes["read_only"])
+        if "tags" in changes:
+            changes["tags"] = list(dict.fromkeys(changes["tags"]))
         session.service.change_block(agent.id, label, **changes)
     elif value is not None:
         session.service.write_block(agent.id, label, value, reason="%agent memory")

@@ -116,6 +116,14 @@ def test_search_results_and_models() -> None:
     assert "128,000" in panel.text
 
 
+def test_a_blocks_tags_are_shown_as_text() -> None:
+    panel = block_panel(Block(label="human", tags=["home", "<i>tea</i>\x1b[31m"]))
+    assert "tags: home, <i>tea</i>" in panel.text
+    assert "tags: home, &lt;i&gt;tea&lt;/i&gt;" in panel.html
+    assert "<i>" not in panel.html
+    assert "\x1b" not in panel.text + panel.html
+
+
 def test_passages_show_what_they_belong_to_where_any_does() -> None:
     alone = Passage(agent_id="a", content="Mara lives in Freiburg.")
     of_file = Passage(

@@ -67,6 +67,20 @@ def test_limits_descriptions_and_read_only(notebook: Notebook, server: ScriptedS
     refused(notebook.run("%agent memory human --read-only maybe"), "Say on or off")
 
 
+def test_tags_of_a_block(notebook: Notebook) -> None:
+    notebook.run("%agent new tagged --human Kim")
+    assert "tags:" not in notebook.run("%agent memory human").text
+    assert "tags: home, tea" in notebook.run("%agent memory human --tags home,tea,home").text
+    assert "tags: home, tea" in notebook.run("%agent memory human").text
+    refused(notebook.run("%agent memory human Lee --tags late"), "One thing at a time")
+    both = notebook.run("%agent memory human --limit 40 --tags late").text
+    assert "3 of 40 characters" in both
+    assert "tags: late" in both
+    assert "tags:" not in notebook.run("%agent memory human --tags=").text
+    refused(notebook.run("%agent memory --tags a"), "Which block?")
+    assert "--tags" in notebook.complete("%agent memory human --")
+
+
 def test_sharing_and_deleting(notebook: Notebook) -> None:
     notebook.run("%agent new one")
     notebook.run("%agent memory project Brew tea")
