@@ -52,6 +52,7 @@ from letta_kernel.models.base import (
     Reply,
 )
 from letta_kernel.records import AgentState, Step
+from letta_kernel.store.lock import Uninterrupted
 
 log = logging.getLogger("letta_kernel")
 
@@ -355,9 +356,12 @@ class LettaAgent:
         self._usage += usage
         self._steps = step.number
         self.journal.run.first_token = self._first_token
-        written = self.journal.commit_step(step, added, usage=self._usage, end=reason, error=error)
-        self._work = None
-        self.window.add(written)
+        with Uninterrupted():  # or what was written would be written once more
+            written = self.journal.commit_step(
+                step, added, usage=self._usage, end=reason, error=error
+            )
+            self._work = None
+            self.window.add(written)
         return written
 
     # -- endings -----------------------------------------------------------------------------------

@@ -62,10 +62,16 @@ class Journal:
                 conversations.touch(tx, self.run.conversation_id, self.run.created_at)
             return self._append(tx, incoming, head.seq), found
 
-        with Uninterrupted():
-            written, found = self.database.run(work)
-        threading.Thread(target=self._keep_lease, name="agent-lease", daemon=True).start()
-        return written, found
+        opened: tuple[list[Message], T] | None = None
+        try:
+            with Uninterrupted():
+                opened = self.database.run(work)
+            threading.Thread(target=self._keep_lease, name="agent-lease", daemon=True).start()
+        except BaseException:
+            if opened is not None:  # stopped just as it was written: nobody else would end the run
+                self.finish(0, Usage(), "cancelled", None)
+            raise
+        return opened
 
     def commit_step(
         self,
@@ -88,8 +94,8 @@ class Journal:
 
         with Uninterrupted():
             written = self.database.run(work)
-        if end is not None:
-            self._closed.set()
+            if end is not None:
+                self._closed.set()
         return written
 
     def compact(self, summary: Message) -> list[Message]:
@@ -114,7 +120,7 @@ class Journal:
 
         with Uninterrupted():
             self.database.run(work)
-        self._closed.set()
+            self._closed.set()
 
     def _append(self, tx: Tx, added: Sequence[Message], first: int) -> list[Message]:
         state, conversation_id = self.state, self.run.conversation_id

@@ -42,6 +42,11 @@ class AgentSettings(BaseModel):
     )
     fallbacks: list[str] = Field([], description="models to try, in order, if the first fails")
 
+    @field_validator("fallbacks", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:

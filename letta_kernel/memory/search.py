@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -101,6 +102,15 @@ class _Known:
         self.state: _State | None = None  # what was last read for the shelf
         self.waiting: set[int] = set()  # edits the index had not repeated when the shelf was read
 
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[None]:
+        """Begin anew after a stop, or a fault, that may have struck half-way through a change."""
+        try:
+            yield
+        except BaseException:
+            self.begin()
+            raise
+
     def size(self) -> int:
         """Return about how many lines' worth of memory this takes."""
         sketched = 0 if self.sketch is None else self.sketch.nbytes() // 500
@@ -133,7 +143,7 @@ class Engine:
         vector = self.vectors.if_possible([text])
         asked = scoring.query(text, None if vector is None else vector[0], self.vectors.quick)
         known = self._of(agent_id)
-        with known.lock:
+        with known.lock, known.whole():
             try:
                 if not known.way or (known.way == "read" and known.seq > 2 * LARGE):
                     self._choose(agent_id, known)
@@ -153,7 +163,7 @@ class Engine:
         if self.database.run(lambda tx: lines.newest(tx, self.kind, agent_id)) < _MANY:
             return
         known = self._of(agent_id)
-        with known.lock:
+        with known.lock, known.whole():
             if not known.way:
                 self._choose(agent_id, known)
             if known.way != "shelf":
@@ -347,8 +357,9 @@ class Engine:
         mark = indexes.mark(tx, name, agent_id, self.kind)
         if self._index.table.name() is None or mark + LARGE < lines.newest(tx, self.kind, agent_id):
             return None
-        entries = [e for e in indexes.outbox(tx, name, _WAITING) if e.agent_id == agent_id]
-        if len(entries) == _WAITING or any(entry.item_id is None for entry in entries):
+        found = indexes.outbox(tx, name, _WAITING)
+        entries = [entry for entry in found if entry.agent_id == agent_id]
+        if len(found) == _WAITING or any(entry.item_id is None for entry in entries):
             return None
         new, _ = lines.after(tx, self.kind, agent_id, mark, LARGE)
         fresh = {line.id for line in new}

@@ -23,7 +23,7 @@ import httpx
 _here = threading.local()
 
 KEEP_SECONDS = 55.0  # an idle connection is kept this long; routers forget them after a minute
-CONNECTIONS = 64
+CONNECTIONS, KEPT = 1024, 64  # at a time; of these, idle ones that are kept
 
 
 class Line:
@@ -246,7 +246,7 @@ class Transport(httpx.BaseTransport):
         common: dict[str, Any] = {
             "ssl_context": context,
             "max_connections": CONNECTIONS,
-            "max_keepalive_connections": CONNECTIONS,
+            "max_keepalive_connections": KEPT,
             "keepalive_expiry": KEEP_SECONDS,
             "network_backend": _Backend(),
         }

@@ -11,11 +11,12 @@ while. Messages from it: ``hello``, ``reply`` (id, result or error), ``event`` (
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from comm import get_comm_manager
@@ -159,7 +160,8 @@ class Desks:
     def _work(self) -> None:
         while True:
             one, data = self._requests.get()
-            self._send(one, {"type": "reply", "id": data.get("id"), **self._answer(data)})
+            with self._noted():
+                self._send(one, {"type": "reply", "id": data.get("id"), **self._answer(data)})
 
     def _answer(self, data: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -183,6 +185,14 @@ class Desks:
                 "%agent traceback shows where."
             )
         return {"error": {"kind": kind, "message": text}}
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Keep a fault for ``%agent traceback`` instead of letting it end a thread all desks share."""
+        try:
+            yield
+        except Exception as error:
+            self._session.last_error = details(error)
 
     def _send(self, one: _Desk, data: dict[str, Any]) -> None:
         one.comm.send(data)
@@ -217,32 +227,33 @@ class Desks:
                 number = self._numbers[run_id] = self._numbers.get(run_id, 0) + 1
                 if event.type == "run_ended":
                     del self._numbers[run_id]
-                self._send_all(
-                    {
-                        "type": "event",
-                        "agent_id": agent_id,
-                        "run_id": run_id,
-                        "seq": number,
-                        "event": _shown(event),
-                    }
-                )
+                told = {"type": "event", "agent_id": agent_id, "run_id": run_id, "seq": number}
+                with self._noted():
+                    self._send_all({**told, "event": _shown(event)})
 
     def _watch(self) -> None:
         """Tell of changes; ends when the last desk has gone."""
         while self._goes_on(self._watch):
-            service = self._service()
-            if service.home != self._seen.home:  # moved to another directory before its first agent
-                self._seen = Watch(service.home)
-            began = time.monotonic()
-            try:
-                change = self._seen.changed(service)
-            except LettaError:  # the folder is gone or locked for long: whoever asks is told why
-                change = None
-            took = time.monotonic() - began
-            if change is not None:
-                self._send_all({"type": "changed", **change})
-            self._drop_silent()
+            took = 0.0
+            with self._noted():
+                took = self._look()
             time.sleep(max(_LOOK, min(_REST * took, _LONGEST_REST)))
+
+    def _look(self) -> float:
+        """Tell of what has changed since the last look; return how many seconds looking took."""
+        service = self._service()
+        if service.home != self._seen.home:  # moved to another directory before its first agent
+            self._seen = Watch(service.home)
+        began = time.monotonic()
+        try:
+            change = self._seen.changed(service)
+        except LettaError:  # the folder is gone or locked for long: whoever asks is told why
+            change = None
+        took = time.monotonic() - began
+        if change is not None:
+            self._send_all({"type": "changed", **change})
+        self._drop_silent()
+        return took
 
 
 def _gather(gathered: list[Followed], new: Followed) -> None:
@@ -270,8 +281,16 @@ def _gather(gathered: list[Followed], new: Followed) -> None:
 
 def _shown(event: Event) -> dict[str, Any]:
     """Return an event in JSON, without what is too large to be shown beside a notebook."""
-    shown = event.model_dump(mode="json")
+    try:
+        shown = event.model_dump(mode="json")
+    except ValueError:  # a display of a tool's own that is not JSON
+        shown = event.model_copy(update={"display": None}).model_dump(mode="json")
     for field in ("display", "messages", "retrieved"):
         if shown.get(field) and len(json.dumps(shown[field])) > _LARGEST:
             shown[field] = [] if isinstance(shown[field], list) else None
+    text = json.dumps(shown, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, which a cut-off text may end with
+        shown = json.loads(text.encode("utf-8", "replace"))
     return shown

@@ -22,10 +22,14 @@ _QUERIES = {
     ),
     "messages": ("SELECT agent_id, next_seq FROM leases",),
     "runs": ("SELECT agent_id, fence, owner IS NULL, waiting FROM leases",),
-    "passages": ("SELECT agent_id, count(*), max(seq) FROM passages GROUP BY agent_id",),
+    "passages": (
+        "SELECT agent_id, count(*), max(seq) FROM passages GROUP BY agent_id",
+        # Edits, of those an index was told of.
+        "SELECT NULL, value FROM counters WHERE owner_id = 'outbox' AND kind = 'entries'",
+    ),
     "tools": (
         "SELECT NULL, count(*), max(updated_at) FROM tools",
-        "SELECT agent_id, count(*), max(tool_id), min(tool_id) FROM agent_tools GROUP BY agent_id",
+        "SELECT agent_id, string_agg(tool_id, ' ' ORDER BY tool_id) FROM agent_tools GROUP BY agent_id",
     ),
 }
 

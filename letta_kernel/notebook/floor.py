@@ -82,10 +82,10 @@ class Floor:
     @contextmanager
     def asking(self, question: Question) -> Iterator[None]:
         """Let desks answer *question* meanwhile."""
-        with self._lock:
-            self._questions[question.agent_id] = question
-        self.asking_changed()
         try:
+            with self._lock:
+                self._questions[question.agent_id] = question
+            self.asking_changed()
             yield
         finally:
             with self._lock:

@@ -244,6 +244,38 @@ def test_a_desk_that_closes_is_forgotten(notebook: Notebook, panel: Panel) -> No
     panel.until(lambda: int(notebook.run(count).stdout) == before)
 
 
+HALF = '''
+def half(word: str) -> str:
+    """Say half a character.
+
+    Args:
+        word: which word
+    """
+    print(word + "\\ud83d")
+
+    class Odd:
+        def _repr_mimebundle_(self, **more):
+            return {"text/plain": object(), "application/x-odd": b"\\xff"}
+
+    display(Odd())
+    return word
+'''
+
+
+def test_what_cannot_be_told_does_not_end_the_telling(
+    notebook: Notebook, panel: Panel, server: ScriptedServer
+) -> None:
+    notebook.run("%agent new odd")
+    notebook.run("from IPython.display import display\n" + HALF)
+    server.call("half", {"word": "moon"})
+    server.say("Half a moon.")
+    notebook.run("%%agent odd\nSay it")
+    panel.until(lambda: panel.events("run_ended"))
+    server.say("Here.")
+    notebook.run("%%agent odd\nStill there?")
+    panel.until(lambda: len(panel.events("run_ended")) == 2)
+
+
 def test_a_desk_opened_soon_after_the_last_one_went_is_told_all(
     notebook: Notebook, server: ScriptedServer
 ) -> None:

@@ -147,7 +147,7 @@ def test_mistakes_get_one_line(notebook: Notebook, line: str, said: str) -> None
 
 def test_run_all_stops_at_refused_input(notebook: Notebook) -> None:
     before = notebook.send("import time\ntime.sleep(1)")  # until both others have arrived
-    first = notebook.send("%%agent nobody-like-this\nHello?")
+    first = notebook.send("%%agent nobody --max-setps 3\nHello?")
     second = notebook.send("print('must not run')")
     notebook.finish(before)
     notebook.finish(first)

@@ -335,3 +335,24 @@ def test_deleting_an_agent_tells_the_index(tmp_path):
     archive.catch_up()
     assert ids_in(archive, state.id) == []
     database.close()
+
+
+def test_a_search_that_was_stopped_loses_no_edited_line(project, monkeypatch):
+    archive = project.archive()
+    (old,) = archive.insert(ADA, "the walrus sings at noon")
+    archive.catch_up()
+    assert contents(archive.search(ADA, "walrus")) == ["the walrus sings at noon"]
+    archive.update(old.id, content="the ostrich sings at noon")
+    vectors = archive._engine.vectors
+    embed = type(vectors).if_possible
+
+    def stopped(self, texts):
+        if "the ostrich sings at noon" in texts:
+            raise KeyboardInterrupt
+        return embed(self, texts)
+
+    monkeypatch.setattr(type(vectors), "if_possible", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        archive.search(ADA, "ostrich")
+    monkeypatch.setattr(type(vectors), "if_possible", embed)
+    assert contents(archive.search(ADA, "ostrich")) == ["the ostrich sings at noon"]
