@@ -96,7 +96,7 @@ const agentCells: JupyterFrontEndPlugin<void> = {
       hideTool: card.hide.bind(card)
     });
     const watch = (panel: NotebookPanel) => {
-      watchers.set(panel, new CellWatcher(panel, roster, actionsFor, trans));
+      watchers.set(panel, new CellWatcher(panel, roster, languages, actionsFor, trans));
       panel.disposed.connect(() => watchers.delete(panel));
     };
     notebooks.forEach(watch);

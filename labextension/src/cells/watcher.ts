@@ -1,6 +1,7 @@
 // Follows the code cells of one notebook: sets how they are edited and keeps a strip above each.
 
 import type { CodeCell } from '@jupyterlab/cells';
+import type { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { IDisposable } from '@lumino/disposable';
 import { Signal } from '@lumino/signaling';
@@ -20,6 +21,7 @@ class WatchedCell implements IDisposable {
     readonly cell: CodeCell,
     private readonly _panel: NotebookPanel,
     private readonly _roster: Roster,
+    private readonly _languages: IEditorLanguageRegistry,
     actions: IStripActions,
     trans: Trans
   ) {
@@ -79,8 +81,23 @@ class WatchedCell implements IDisposable {
 
   private _setMimeType(): void {
     const wanted = isAgentCell(this.cell.model.sharedModel.source) ? AGENT_CELL_MIME : this._code;
-    if (wanted && this.cell.model.mimeType !== wanted) {
+    const before = this.cell.model.mimeType;
+    if (wanted && before !== wanted) {
       this.cell.model.mimeType = wanted;
+      void this._outlast(before);
+    }
+  }
+
+  /** An editor shows the language that was loaded last, not the one asked for last: ask once more. */
+  private async _outlast(before: string): Promise<void> {
+    const other = this._languages.findByMIME(before);
+    if (!other || other.support) {
+      return;
+    }
+    await this._languages.getLanguage(before).catch(() => null);
+    await new Promise(resolve => setTimeout(resolve)); // the editor waits for it too
+    if (other.support && !this._isDisposed && this.cell.model.mimeType === AGENT_CELL_MIME) {
+      this.cell.model.mimeType = before; // which sets ours again
     }
   }
 
@@ -93,6 +110,7 @@ export class CellWatcher implements IDisposable {
   constructor(
     private readonly _panel: NotebookPanel,
     private readonly _roster: Roster,
+    private readonly _languages: IEditorLanguageRegistry,
     private readonly _actions: ActionsFor,
     private readonly _trans: Trans
   ) {
@@ -149,7 +167,7 @@ export class CellWatcher implements IDisposable {
         const actions = this._actions(this._panel, cell);
         this._cells.set(
           cell,
-          new WatchedCell(cell, this._panel, this._roster, actions, this._trans)
+          new WatchedCell(cell, this._panel, this._roster, this._languages, actions, this._trans)
         );
       }
     }
