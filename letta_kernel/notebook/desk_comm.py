@@ -85,9 +85,7 @@ class Desks:
         with self._lock:
             self._open[comm.comm_id] = one
             self._session.floor.desks = len(self._open)
-            if (
-                "_watch" not in self._running
-            ):  # what is written from now on, the front end is told of
+            if "_watch" not in self._running:  # what is written from now on is to be told
                 self._seen = Watch(service.home)
             self._keep_running(self._tell)
             self._keep_running(self._watch)
