@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from letta_kernel.errors import AgentBusyError, ConflictError, InvalidInputError, NotFoundError
 from letta_kernel.ids import now
@@ -236,12 +236,19 @@ def advance(
     ConflictError
         Somebody has taken the agent over since *fence* was given out, or it was deleted.
     """
+    values: list[Any] = [agent_id, fence, count]
+    if end:
+        changes = "owner = NULL, expires_at = NULL"
+    else:
+        values.append(now() + timedelta(seconds=seconds))
+        changes = "expires_at = $4"
+    if waiting is not None:
+        values.append(waiting)
+        changes += f", waiting = ${len(values)}"
     row = tx.one(
-        "UPDATE leases SET next_seq = next_seq + $3, waiting = coalesce($6::boolean, waiting),"
-        " owner = CASE WHEN $5::boolean THEN NULL ELSE owner END,"
-        " expires_at = CASE WHEN $5::boolean THEN NULL ELSE $4::timestamptz END"
+        f"UPDATE leases SET next_seq = next_seq + $3, {changes}"
         " WHERE agent_id = $1 AND fence = $2 AND owner IS NOT NULL RETURNING next_seq",
-        (agent_id, fence, count, now() + timedelta(seconds=seconds), end, waiting),
+        values,
     )
     if row is None:
         check_fence(tx, agent_id, fence)

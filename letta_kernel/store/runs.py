@@ -14,6 +14,20 @@ from letta_kernel.store.database import Tx
 from letta_kernel.store.rows import R, Table, Where, load
 
 _RUNS = Table("runs", Run)
+_OUTCOME = (  # what is known of a run at its end only; None is never what a value changes to
+    "status",
+    "stop_reason",
+    "error",
+    "steps",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "cost",
+    "first_token",
+    "seconds",
+    "ended_at",
+)
 _STEPS = Table("steps", Step, json=("retrieved", "tool_stats"))
 
 
@@ -44,8 +58,8 @@ def start(tx: Tx, run: Run, fence: int | None = None) -> Run:
 
 
 def finish(tx: Tx, run: Run) -> Run:
-    """Write how a run stands or ended."""
-    _RUNS.update(tx, run, keep=("agent_id", "created_at", "created_by"))
+    """Write how a run that `start` wrote stands or ended."""
+    _RUNS.change(tx, run, [field for field in _OUTCOME if getattr(run, field) is not None])
     return run
 
 
