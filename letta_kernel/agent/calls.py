@@ -34,7 +34,8 @@ from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import Tool, ToolRule
 from letta_kernel.tools import core, rules
 from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
-from letta_kernel.tools.execute import Executor, Outcome
+from letta_kernel.tools.execute import Executor
+from letta_kernel.tools.outcome import Outcome
 
 REPEATS = 3  # the same call this often in a row gets a word of warning with its result
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from letta_kernel import warm
 from letta_kernel.models.base import (
     Cancel,
+    ChatModel,
     ChatRequest,
     ErrorKind,
     ModelError,
@@ -33,10 +34,13 @@ class Gateway:
     """A model of any provider litellm knows; see `base.ChatModel`.
 
     Sampling parameters it understands beside the provider's own: ``api_base`` (an address) and
-    ``patience`` (a dict of `Patience`'s fields, in seconds).
+    ``patience`` (a dict of `Patience`'s fields, in seconds). The models named by *fallbacks* are opened
+    with *opened* when they are needed.
     """
 
-    def __init__(self, name: str, fallbacks: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, fallbacks: Sequence[str], opened: Callable[[str], ChatModel]
+    ) -> None:
         facts = facts_of(name)
         self.name = name
         self.label = ""
@@ -45,6 +49,7 @@ class Gateway:
         self.supports_reasoning = facts.supports_reasoning
         self._extra = facts.params
         self._fallbacks = tuple(fallbacks)
+        self._opened = opened
         self._scale = facts.token_scale
 
     @property
@@ -58,14 +63,12 @@ class Gateway:
 
     def stream(self, request: ChatRequest, cancel: Cancel) -> Generator[Piece, None, None]:
         """Yield pieces and at last one `Reply`; see `base.ChatModel.stream`."""
-        from letta_kernel.models.registry import open_model
-
         error = yield from self._guarded(self._own(request, cancel))
         for number, name in enumerate(self._fallbacks, 1):
             if error is None or error.kind in _FINAL or cancel.cancelled:
                 break
             yield Retrying(f"{error} Asking {name} instead.", 0.0, number)
-            error = yield from self._guarded(open_model(name).stream(request, cancel))
+            error = yield from self._guarded(self._opened(name).stream(request, cancel))
         if error is None:
             return
         if error.kind == "empty" and error.partial is not None:

@@ -51,7 +51,7 @@ def open_model(name: str, *, fallbacks: Sequence[str] = ()) -> ChatModel:
         return local
     from letta_kernel.models.gateway import Gateway
 
-    return Gateway(name, fallbacks)
+    return Gateway(name, fallbacks, open_model)
 
 
 def prefer(name: str) -> None:

@@ -31,9 +31,7 @@ def complete(session: Session, before: str) -> tuple[str, list[str]]:
         fragment = typed[last.start :]
     done = [word.text for word in words]
     if is_cell:
-        from letta_kernel.notebook.session import CELL_ARGUMENTS, CELL_OPTIONS
-
-        offered = _words(session, done, CELL_ARGUMENTS, CELL_OPTIONS, fragment)
+        offered = _words(session, done, registry.CELL_ARGUMENTS, registry.CELL_OPTIONS, fragment)
     elif not done:
         offered = registry.top_level()
     else:

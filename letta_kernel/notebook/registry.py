@@ -1,4 +1,4 @@
-"""The subcommands of ``%agent``: what each takes, what it says about itself, the function behind it."""
+"""What ``%%agent`` takes, and the subcommands of ``%agent``: words, help, the function behind each."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ AGENT = Option("--agent", "word", "an agent other than the current one", values=
 LIMIT = Option("--limit", "int", "how many to show")
 MODEL = Option("--model", "word", "the model that answers", values="model")
 MAX_STEPS = Option("--max-steps", "int", "model calls a run may take")
+
+# Of the first line of an ``%%agent`` cell.
+CELL_ARGUMENTS = (Argument("name", required=False, values="agent"),)
+CELL_OPTIONS = (MODEL, MAX_STEPS, Option("--raw", "flag", "send the cell as it is"))
+CELL_USAGE = "%%agent [NAME] [--model MODEL] [--max-steps N] [--raw], the message below it"
 
 
 @dataclass(frozen=True, slots=True)

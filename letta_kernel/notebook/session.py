@@ -32,7 +32,7 @@ from letta_kernel.notebook.fill import fill
 from letta_kernel.notebook.floor import Floor
 from letta_kernel.notebook.functions import Functions
 from letta_kernel.notebook.host import NotebookHost
-from letta_kernel.notebook.line import Argument, Option, parse
+from letta_kernel.notebook.line import parse
 from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.quiet import AgentError, Stopped, details, say, show
 from letta_kernel.notebook.timers import Timers
@@ -57,13 +57,6 @@ __all__ = [
     "tool_commands",
 ]
 
-CELL_ARGUMENTS = (Argument("name", required=False, values="agent"),)
-CELL_OPTIONS = (
-    registry.MODEL,
-    registry.MAX_STEPS,
-    Option("--raw", "flag", "send the cell as it is"),
-)
-CELL_USAGE = "%%agent [NAME] [--model MODEL] [--max-steps N] [--raw], the message below it"
 FIRST_NAME = "agent"
 _DATABASE = "letta.duckdb"
 
@@ -268,7 +261,9 @@ class Session:
             show(self.shell, answer)
 
     def _cell(self, line: str, cell: str) -> None:
-        given = parse(line, CELL_ARGUMENTS, CELL_OPTIONS, usage=CELL_USAGE)
+        given = parse(
+            line, registry.CELL_ARGUMENTS, registry.CELL_OPTIONS, usage=registry.CELL_USAGE
+        )
         text = cell.strip("\n") if given.option("raw") else self.fill(cell.strip("\n"))
         if not text.strip():
             raise InvalidInputError("There is nothing to send: the cell is empty.")

@@ -16,10 +16,11 @@ from letta_kernel.store import mcp, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
-from letta_kernel.tools.execute import Executor, Outcome, ToolHost
+from letta_kernel.tools.execute import Executor, ToolHost
 from letta_kernel.tools.mcp import CALL_LIMIT, Connections
 from letta_kernel.tools.mcp_connection import REFERENCE, Listing, fingerprint
 from letta_kernel.tools.mcp_schema import tool_name
+from letta_kernel.tools.outcome import Outcome
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -22,10 +22,12 @@ from letta_kernel.store.database import Tx
 from letta_kernel.store.lines import Line
 from letta_kernel.tools import core
 from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
-from letta_kernel.tools.execute import Executor, Outcome
+from letta_kernel.tools.execute import Executor
 from letta_kernel.tools.mcp_schema import clean_schema
 from letta_kernel.tools.options import options_from_ast
-from letta_kernel.tools.schema import find_function, parse_source, schema_from_source
+from letta_kernel.tools.outcome import Outcome
+from letta_kernel.tools.schema import schema_from_source
+from letta_kernel.tools.signature import find_function, parse_source
 
 LONGEST_SOURCE = 1_000_000
 """Characters of a tool's source."""

@@ -19,7 +19,8 @@ from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
 from letta_kernel.tools.context import ToolContext
-from letta_kernel.tools.execute import Executor, Outcome, ToolHost
+from letta_kernel.tools.execute import Executor, ToolHost
+from letta_kernel.tools.outcome import Outcome
 
 
 class Toolbox(ServiceBase):

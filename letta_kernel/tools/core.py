@@ -21,8 +21,8 @@ from letta_kernel.memory import edits
 from letta_kernel.memory.blocks import Change
 from letta_kernel.records import Tool
 from letta_kernel.tools.context import ToolContext
-from letta_kernel.tools.execute import Outcome
 from letta_kernel.tools.file_tools import FILE_TOOLS
+from letta_kernel.tools.outcome import Outcome
 from letta_kernel.tools.schema import schema_from_source
 
 

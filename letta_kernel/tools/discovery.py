@@ -12,7 +12,8 @@ from typing import Any
 from letta_kernel.errors import ToolError
 from letta_kernel.tools.cells import parse, python_of
 from letta_kernel.tools.options import ToolOptions, live_options, options_from_ast
-from letta_kernel.tools.schema import FunctionNode, schema_from_source
+from letta_kernel.tools.schema import schema_from_source
+from letta_kernel.tools.signature import FunctionNode
 
 _NO_TOOL = re.compile(r"#\s*no[ -]?tool\b", re.IGNORECASE)
 

@@ -25,10 +25,10 @@ from letta_kernel import warm
 from letta_kernel.errors import ToolError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import McpServer, Tool
-from letta_kernel.tools.execute import Outcome
 from letta_kernel.tools.interrupt import CancelledCallError
 from letta_kernel.tools.mcp_connection import Connection, Listing, Progress, fingerprint
 from letta_kernel.tools.mcp_results import outcome_of
+from letta_kernel.tools.outcome import Outcome
 from letta_kernel.tools.output import OutputFunction, Sink
 
 T = TypeVar("T")

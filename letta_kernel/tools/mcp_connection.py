@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from letta_kernel.errors import ToolError
 from letta_kernel.records import McpServer
-from letta_kernel.tools.execute import shorten_line
 from letta_kernel.tools.mcp_http import HttpServer, innermost
 from letta_kernel.tools.mcp_schema import DESCRIPTION, clean_schema, plain_text
 from letta_kernel.tools.mcp_stdio import StdioServer
+from letta_kernel.tools.outcome import shorten_line
 
 if TYPE_CHECKING:
     import mcp_types

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from letta_kernel.tools.execute import Outcome, shorten_line
+from letta_kernel.tools.outcome import Outcome, shorten_line
 from letta_kernel.tools.results import IMAGE_TYPES, checked_display, present, shorten
 
 if TYPE_CHECKING:

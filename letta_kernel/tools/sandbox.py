@@ -33,7 +33,7 @@ from letta_kernel.errors import ToolError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.tools import dependencies
-from letta_kernel.tools.execute import Outcome, shorten_line
+from letta_kernel.tools.outcome import Outcome, shorten_line
 from letta_kernel.tools.output import OutputFunction, Sink
 from letta_kernel.tools.results import checked_display, shorten
 from letta_kernel.tools.sandbox_talk import Ended, Talk

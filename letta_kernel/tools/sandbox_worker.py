@@ -286,7 +286,7 @@ def _answer(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
     except MemoryError:
         return {"problem": "MemoryError: the tool used up its memory"}
     except BaseException as error:
-        from letta_kernel.tools.execute import failure
+        from letta_kernel.tools.outcome import failure
 
         outcome = failure(error)
         return {
@@ -309,7 +309,7 @@ def _load(source: str) -> dict[str, Any]:
 
 
 def _schema(message: dict[str, Any]) -> dict[str, Any]:
-    from letta_kernel.tools.schema import schema_here
+    from letta_kernel.tools.signature import schema_here
 
     source, name = message["source"], message["name"]
     return {"schema": schema_here(source, name, _load(source), message["strict"])}
@@ -317,9 +317,9 @@ def _schema(message: dict[str, Any]) -> dict[str, Any]:
 
 def _call(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
     from letta_kernel.tools.arguments import ToolArgumentError, check_call
-    from letta_kernel.tools.execute import run_function
+    from letta_kernel.tools.live import run_function
     from letta_kernel.tools.options import options_from_ast
-    from letta_kernel.tools.schema import FunctionNode, find_function, parse_source
+    from letta_kernel.tools.signature import FunctionNode, find_function, parse_source
 
     source, tool = message["source"], message["tool"]
     tree = parse_source(source)

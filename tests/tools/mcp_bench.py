@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from letta_kernel.service import AgentService
-from letta_kernel.tools.execute import Outcome
+from letta_kernel.tools.outcome import Outcome
 
 SERVER = Path(__file__).with_name("mcp_server.py")
 COMMAND = [sys.executable, str(SERVER)]

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from letta_kernel.records import Tool
 from letta_kernel.tools.arguments import ToolArgumentError, check_call, parse_arguments, read_object
-from letta_kernel.tools.execute import bind
+from letta_kernel.tools.live import bind
 from letta_kernel.tools.schema import schema_from_source
 
 

@@ -20,7 +20,9 @@ import pytest
 
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
-from letta_kernel.tools.execute import Executor, Outcome, run_function
+from letta_kernel.tools.execute import Executor
+from letta_kernel.tools.live import run_function
+from letta_kernel.tools.outcome import Outcome
 
 
 class Host:
@@ -370,7 +372,7 @@ def test_the_stop_button_passes_through(function: str, tmp_path: Path) -> None:
         import sys
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from test_tools_execute import {function}
-        from letta_kernel.tools.execute import run_function
+        from letta_kernel.tools.live import run_function
         print("ready", flush=True)
         before = sys.stdout
         try:

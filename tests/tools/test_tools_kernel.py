@@ -42,7 +42,7 @@ gathered: list[dict[str, Any]] = []
 
 SETUP = """
 import asyncio, sys, threading, time
-from letta_kernel.tools.execute import run_function
+from letta_kernel.tools.live import run_function
 
 def noise():
     for number in range(40):

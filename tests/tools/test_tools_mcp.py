@@ -21,7 +21,8 @@ from letta_kernel.errors import InvalidInputError, NotFoundError, ToolError
 from letta_kernel.messages import ToolProgress, ToolReturned, ToolStarted
 from letta_kernel.models.base import Cancel
 from letta_kernel.service import AgentService, Decision
-from letta_kernel.tools.execute import Executor, Outcome
+from letta_kernel.tools.execute import Executor
+from letta_kernel.tools.outcome import Outcome
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from letta_kernel.errors import ToolError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.tools import dependencies
-from letta_kernel.tools.execute import Outcome
+from letta_kernel.tools.outcome import Outcome
 from letta_kernel.tools.sandbox import Limits, Sandbox
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the sandbox needs fork")

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from letta_kernel.records import Tool
 from letta_kernel.server.shapes.base import Asked, Shape
 from letta_kernel.server.shapes.blocks import Texts
-from letta_kernel.tools.execute import Outcome
+from letta_kernel.tools.outcome import Outcome
 
 ToolType = Literal[
     "custom",

@@ -1,0 +1,83 @@
+"""How a call ended: what the model sees of it, what a person sees, and the author's own traceback."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from letta_kernel.messages import ReturnStatus
+from letta_kernel.tools.results import shorten
+
+_HERE = str(Path(__file__).parent)
+_ERROR = 300  # characters of an error's one line
+_FRAMES = 60  # of a traceback that are shown
+_ERROR_TEXT = 4_000  # characters of an error's text the model sees
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a call ended.
+
+    ``text`` is what the model sees, ``display`` a MIME bundle for the person, ``error`` one line with type
+    and message, ``traceback`` starts at the author's function, ``seconds`` is the time it took, ``note``
+    something the person should know (where a stored tool ran, say).
+    """
+
+    status: ReturnStatus
+    text: str
+    display: dict[str, Any] | None = None
+    error: str | None = None
+    traceback: str | None = None
+    seconds: float = 0.0
+    note: str | None = None
+
+
+def interrupted() -> Outcome:
+    """Return the outcome of a call that the stop button or a cancel ended."""
+    text = "The call was interrupted before it was done."
+    return Outcome("interrupted", text, error=text)
+
+
+def failure(error: BaseException, limit: int = 50_000) -> Outcome:
+    """Return the outcome of a call that raised: one line, the text for the model, the author's frames."""
+    try:
+        message = str(error)
+    except Exception:  # an exception's __str__ is the author's too
+        message = "(its message cannot be shown)"
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return Outcome(
+        "error",
+        shorten(text, min(limit, _ERROR_TEXT)),
+        error=shorten_line(text),
+        traceback=traceback_of(error),
+    )
+
+
+def shorten_line(text: str) -> str:
+    """Return *text* as one line of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= _ERROR else f"{line[: _ERROR - 1]}…"
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of *error* from the author's function on; none of our frames."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_HERE):
+        frames = frames.tb_next
+    start = frames
+    # The loop thread's own frames stand between ours and an async tool's.
+    while start is not None and "asyncio" in Path(start.tb_frame.f_code.co_filename).parts:
+        start = start.tb_next
+    start = start or frames
+    depth, frame = 0, start
+    while frame is not None and depth <= _FRAMES:
+        depth, frame = depth + 1, frame.tb_next
+    try:
+        # Of a recursion without end the last frames say enough, and all of them would take minutes.
+        limit = -_FRAMES if depth > _FRAMES else None
+        lines = traceback.format_exception(type(error), error, start, limit=limit)
+        return shorten("".join(lines), 20_000)
+    except Exception:  # formatting calls the author's __str__ and reads source files
+        return type(error).__name__
