@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from browser_chromium import chromium
@@ -12,13 +11,6 @@ from playwright.sync_api import Browser, Page, expect
 
 # How long a page may take to show what is expected of it, on a machine that is busy with other things.
 expect.set_options(timeout=30_000)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a browser test try once more: on a crowded machine a page or a new kernel can be starved for long."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")
