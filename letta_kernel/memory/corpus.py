@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from letta_kernel.memory import terms
+from letta_kernel.memory import answers, terms
 from letta_kernel.store.lines import Line
 
 REACH = 3
@@ -45,6 +45,7 @@ class Corpus:
         self._speaker_of = array("q")
         self._lengths = array("f")
         self._asks = array("b")
+        self._offers = array("f")  # three to a row; none where the text was not looked at
         self._alive = array("b")
         self._words: Postings = {}
         self._dates: Postings = {}
@@ -67,7 +68,13 @@ class Corpus:
             for surface, stem in words:
                 self.surfaces.setdefault(stem, surface)
             stems = [stem for _, stem in words]
-            self.append(line, stems, terms.speaker(line.text), terms.asks(line.text))
+            self.append(
+                line,
+                stems,
+                terms.speaker(line.text),
+                terms.asks(line.text),
+                offers=answers.offered(line.text),
+            )
         if vectors is not None:
             self.set_vectors(range(base, base + len(lines)), vectors)
 
@@ -78,6 +85,7 @@ class Corpus:
         speaker: str,
         asks: bool,
         wanted: frozenset[str] | None = None,
+        offers: answers.Kinds = answers.NOTHING,
     ) -> None:
         """Add one line whose text has been looked at before; its vector is not known yet.
 
@@ -87,6 +95,8 @@ class Corpus:
             What `terms` says of its text.
         wanted
             The only stems anybody will ask for; all of them if not given.
+        offers
+            What `answers` says of its text.
         """
         if line.id in self.row_of:
             self.remove([line.id])
@@ -113,6 +123,7 @@ class Corpus:
         self._speaker_of.append(self._speakers.setdefault(speaker, len(self._speakers)))
         self._lengths.append(length)
         self._asks.append(asks)
+        self._offers.extend(offers)
         self._alive.append(1)
         self._derived = None
 
@@ -140,6 +151,7 @@ class Corpus:
             column.frombytes(np.ascontiguousarray(values, dtype=np.int64).tobytes())
         self._created.frombytes(np.ascontiguousarray(created, dtype=np.float64).tobytes())
         self._asks.frombytes(np.array(table["asks"].to_pylist(), dtype=np.int8).tobytes())
+        self._offers.frombytes(bytes(self._offers.itemsize * 3 * len(self.ids)))
         alive = np.zeros(len(self.ids), dtype=np.int8)
         alive[list(self.row_of.values())] = 1  # of two rows of one id the later counts
         self._alive.frombytes(alive.tobytes())
@@ -248,6 +260,7 @@ class Corpus:
         derived = Derived(alive, _beside(order, cut, number), asks * alive)
         derived.created = np.round(created * 1e6).astype(np.int64)
         derived.speakers = np.array(self._speaker_of, dtype=np.int64)
+        derived.offers = np.array(self._offers, dtype=np.float32).reshape(number, 3)
         derived.lengths = derived.in_context(lengths * alive)
         derived.lengths[:number] += terms.DATE_LENGTH
         living = max(1.0, float(alive.sum()))
@@ -303,6 +316,7 @@ class Derived:
 
     created: np.ndarray  # microseconds since 1970
     speakers: np.ndarray
+    offers: np.ndarray  # three columns, as `answers` has them
     lengths: np.ndarray
     mean_length: float
     vector_rows: np.ndarray  # rows whose vectors are known

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from letta_kernel.memory import terms
+from letta_kernel.memory import answers, terms
 from letta_kernel.memory.corpus import Corpus, Rows
 from letta_kernel.memory.kinship import Kinship
 from letta_kernel.memory.vectors import alike
@@ -21,6 +21,7 @@ _SATURATION = 1.2  # k1 of BM25: how soon a repeated word stops to count
 _LENGTH = 0.3  # b of BM25: how much a long context is held against a line
 _SPEAKER = 0.4  # for a line said by someone the query names
 _ASKS = 0.2  # against a line that only asks
+_ANSWERS = 0.3  # for a line that has what is asked for (a time, say), if its words match in full
 _KIN = 0.25  # what a word that means something alike counts, times how alike it is
 _MEANING = 0.07  # per standard deviation of similarity above the mean, for static vectors
 _MEANING_OF_MODELS = 0.12  # and for those of a language model, which deserve more trust
@@ -42,6 +43,7 @@ class Query:
     words: dict[str, str]  # each stem, and the word as it was written
     vector: np.ndarray | None
     meaning: float  # weight of a standard deviation of likeness
+    wants: answers.Kinds  # the kind of thing it asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def query(text: str, vector: np.ndarray | None, static: bool = True) -> Query:
         Whether vectors are mere means of words' vectors, which know no word order.
     """
     words = {stem: word for word, stem in terms.words(text)}
-    return Query(text, words, vector, _MEANING if static else _MEANING_OF_MODELS)
+    meaning = _MEANING if static else _MEANING_OF_MODELS
+    return Query(text, words, vector, meaning, answers.asked_for(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,9 @@ def score(
     named = _named(asked.text, corpus.speakers())
     if named:
         rank += _SPEAKER * corpus.said_by(named)
+    if any(asked.wants):
+        wanted = derived.offers @ np.array(asked.wants, dtype=np.float32)
+        rank += _ANSWERS * wanted * np.clip(rank, 0.0, 1.0)
     relevance = words.covered
     covered, like = relevance[rows], np.clip(similarity, 0, 1)
     relevance[rows] = covered + like - covered * like  # as if either could make it relevant
