@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from browser_chromium import chromium
 from browser_lab import ARTIFACTS, Errors, Lab, running_lab
+from browser_office import Office, running_office
 from playwright.sync_api import Browser, Page, expect
 
 # How long a page may take to show what is expected of it, on a machine that is busy with other things.
@@ -26,6 +27,20 @@ def lab(shared_lab: Lab) -> Iterator[Lab]:
     """The server, whose kernels end with the test."""
     yield shared_lab
     shared_lab.end_kernels()
+
+
+@pytest.fixture(scope="module")
+def module_office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """A server of projects for one module."""
+    with running_office(tmp_path_factory.mktemp("office")) as started:
+        yield started
+
+
+@pytest.fixture
+def office(module_office: Office) -> Iterator[Office]:
+    """The server of projects, whose kernels end with the test."""
+    yield module_office
+    module_office.lab.end_kernels()
 
 
 @pytest.fixture(scope="module")

@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from browser_lab import Errors, Lab, interrupt, run_all, running_lab
-from nbformat.v4 import new_code_cell
+from browser_lab import Errors, interrupt, run_all
+from browser_office import PAY, WAIT_FOR, Office
 from playwright.sync_api import Browser, Locator, Page, expect
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from scripted_server import ScriptedServer
 
 MODEL = "openai/gpt-4o-mini"  # its price is known
 PRICED = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}  # $0.15
-
-TOOLS = '''
-import time
-from letta_kernel import tool
-
-@tool(requires_approval=True)
-def send_money(to: str, euros: float) -> str:
-    """Send money to somebody.
-
-    Args:
-        to: Who gets it.
-        euros: How much.
-    """
-    return f"{to} has {euros} euros more"
-
-def wait_for(seconds: int) -> str:
-    """Wait a while.
-
-    Args:
-        seconds: How long.
-    """
-    time.sleep(seconds)
-    return "waited"
-'''
 
 OLD_KERNEL = """
 # letta_kernel, as it was when it had desks of another kind
@@ -63,35 +33,11 @@ def agent(name: str) -> str:
     )
 
 
-@dataclass
-class Office:
-    """A server whose notebooks have a project of their own in each folder, and a scripted model."""
-
-    lab: Lab
-    model: ScriptedServer
-
-    def write(self, path: str, *cells: str, kernel: str = "letta") -> str:
-        (self.lab.folder / path).parent.mkdir(exist_ok=True)
-        return self.lab.write(path, *map(new_code_cell, cells), kernel=kernel)
-
-    def open(self, page: Page, path: str, *cells: str, kernel: str = "letta") -> None:
-        """Open a notebook of *cells* and run them all."""
-        page.goto(self.write(path, *cells, kernel=kernel))
-        page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext")
-        run_all(page)
-
-
-@pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    home = tmp_path_factory.mktemp("bridge")
-    with ScriptedServer() as model:
-        environment = {
-            "LETTA_HOME": "",
-            "OPENAI_BASE_URL": model.url,
-            "OPENAI_API_KEY": "test",
-        }
-        with running_lab(home / "notebooks", home, **environment) as lab:
-            yield Office(lab, model)
+def show(office: Office, page: Page, path: str, *cells: str, kernel: str = "letta") -> None:
+    """Open a notebook of *cells* and run them all."""
+    page.goto(office.write(path, *cells, kernel=kernel))
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext")
+    run_all(page)
 
 
 # What JupyterLab says by itself of a kernel that is busy when its connection goes: it had asked what it is.
@@ -193,7 +139,7 @@ def test_a_word_is_asked_for_wherever_one_is(office: Office, page: Page) -> None
     model.say("Lea has it not.")
     model.call("send_money", {"to": "Tom", "euros": 2})
     asks = [f"%%agent ada\nPay {name}" for name in ("Mara", "Lea", "Tom")]
-    page.goto(office.write("ask/ask.ipynb", agent("ada"), TOOLS, *asks[:2]))
+    page.goto(office.write("ask/ask.ipynb", agent("ada"), PAY + WAIT_FOR, *asks[:2]))
     (office.lab.folder / "ask" / "notes.md").write_text("# Notes\n")
     run_all(page)
     to_front(page, "ask/notes.md")
@@ -235,9 +181,11 @@ def test_a_word_is_asked_for_wherever_one_is(office: Office, page: Page) -> None
 def test_two_notebooks_of_a_project_are_seen_together(office: Office, page: Page) -> None:
     for _ in range(2):
         office.model.call("wait_for", {"seconds": 120})
-    office.write("pair/second.ipynb", agent("bob"), TOOLS, "%%agent bob\nWait in the second")
+    office.write(
+        "pair/second.ipynb", agent("bob"), PAY + WAIT_FOR, "%%agent bob\nWait in the second"
+    )
     address = office.write(
-        "pair/first.ipynb", agent("ada"), TOOLS, "%%agent ada\nWait in the first"
+        "pair/first.ipynb", agent("ada"), PAY + WAIT_FOR, "%%agent ada\nWait in the first"
     )
     page.goto(address)
     show_panel(page)
@@ -266,8 +214,8 @@ def test_two_notebooks_of_a_project_are_seen_together(office: Office, page: Page
 
 def test_a_kernel_restarted_shut_down_and_cut_off_in_mid_run(office: Office, page: Page) -> None:
     office.model.call("wait_for", {"seconds": 120})
-    cells = (agent("ada"), TOOLS, "%%agent ada\nWait for me")
-    office.open(page, "turns/turns.ipynb", *cells)
+    cells = (agent("ada"), PAY + WAIT_FOR, "%%agent ada\nWait for me")
+    show(office, page, "turns/turns.ipynb", *cells)
     expect(output(page, 2)).to_contain_text("wait_for")
     expect(status(page)).to_contain_text("1 agent running")
     status(page).click()
@@ -298,8 +246,8 @@ def test_a_kernel_restarted_shut_down_and_cut_off_in_mid_run(office: Office, pag
 def test_a_page_reloaded_in_mid_run(office: Office, page: Page) -> None:
     office.model.call("send_money", {"to": "Mara", "euros": 4})
     office.model.say("Mara has it.")
-    cells = (agent("ada"), TOOLS, "%%agent ada\nPay Mara")
-    office.open(page, "reload/reload.ipynb", *cells)
+    cells = (agent("ada"), PAY + WAIT_FOR, "%%agent ada\nPay Mara")
+    show(office, page, "reload/reload.ipynb", *cells)
     expect(page.get_by_role("group", name="Approval")).to_be_visible()
     expect(toast(page)).to_be_visible()
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
@@ -314,8 +262,8 @@ def test_a_page_reloaded_in_mid_run(office: Office, page: Page) -> None:
 def test_a_plain_kernel_that_loaded_the_extension_is_as_good(office: Office, page: Page) -> None:
     office.model.call("send_money", {"to": "Mara", "euros": 5})
     office.model.say("Mara has it.")
-    cells = ("%load_ext letta_kernel", agent("ada"), TOOLS, "%%agent ada\nPay Mara")
-    office.open(page, "plain/plain.ipynb", *cells, kernel="python3")
+    cells = ("%load_ext letta_kernel", agent("ada"), PAY + WAIT_FOR, "%%agent ada\nPay Mara")
+    show(office, page, "plain/plain.ipynb", *cells, kernel="python3")
     toast(page).get_by_role("button", name="Approve").click()
     expect(output(page, 3)).to_contain_text("Mara has it.")
     is_at_rest(page, 3)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from browser_lab import ARTIFACTS, Lab, run_all, running_lab, set_theme
+from browser_lab import ARTIFACTS, run_all, set_theme
+from browser_office import PAY, WAIT_FOR, Office
 from browser_stage import accessible
-from nbformat.v4 import new_code_cell
 from playwright.sync_api import Locator, Page, expect
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from scripted_server import ScriptedServer
 
 COUNT_BIRDS = '''
 def count_birds(species: str) -> int:
@@ -25,33 +19,6 @@ def count_birds(species: str) -> int:
         species: The English name, in the singular.
     """
     return {"puffin": 31, "gannet": 128}[species]
-'''
-PAY = '''
-from letta_kernel import tool
-
-@tool(requires_approval=True)
-def send_money(to: str, euros: float) -> str:
-    """Send money to somebody.
-
-    Args:
-        to: Who gets it.
-        euros: How much.
-    """
-    return f"{to} has {euros} euros more"
-'''
-
-
-WAIT_FOR = '''
-import time
-
-def wait_for(seconds: int) -> str:
-    """Wait a while.
-
-    Args:
-        seconds: How long.
-    """
-    time.sleep(seconds)
-    return "waited"
 '''
 
 
@@ -65,37 +32,20 @@ def agents(*names: str, model: str = "demo") -> str:
     return "\n".join([*lines, f"get_ipython().run_line_magic('agent', 'use {names[0]}')"])
 
 
-@dataclass
-class Desk:
-    """A server whose notebooks have a project of their own in each folder, and a scripted model."""
-
-    lab: Lab
-    model: ScriptedServer
+class Desk(Office):
+    """A server of projects whose notebooks are opened with the panel beside them."""
 
     def open(self, page: Page, project: str, *cells: str, kernel: str = "letta") -> Locator:
         """Open a notebook of *cells* in a project, run it, and show the panel."""
-        page.goto(self.write(project, *cells, kernel=kernel))
+        page.goto(self.write(f"{project}/{project}.ipynb", *cells, kernel=kernel))
         panel = show_panel(page)
         run_all(page)
         return panel
 
-    def write(self, project: str, *cells: str, kernel: str = "letta") -> str:
-        (self.lab.folder / project).mkdir(exist_ok=True)
-        name = f"{project}/{project}.ipynb"
-        return self.lab.write(name, *map(new_code_cell, cells), kernel=kernel)
 
-
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    home = tmp_path_factory.mktemp("panel")
-    with ScriptedServer() as model:
-        environment = {
-            "LETTA_HOME": "",
-            "OPENAI_BASE_URL": model.url,
-            "OPENAI_API_KEY": "test",
-        }
-        with running_lab(home / "notebooks", home, **environment) as lab:
-            yield Desk(lab, model)
+@pytest.fixture
+def desk(office: Office) -> Desk:
+    return Desk(office.lab, office.model)
 
 
 def show_panel(page: Page) -> Locator:
@@ -160,7 +110,7 @@ def test_the_agents_follow_the_notebook(desk: Desk, page: Page) -> None:
     expect(option(panel, "bob")).to_have_attribute("aria-selected", "true")
     expect(block(panel, "persona")).to_contain_text("I am bob.")
 
-    desk.write("south", agents("carol"))
+    desk.write("south/south.ipynb", agents("carol"))
     bring(page, "south/south.ipynb")
     expect(panel).to_contain_text("This project has no agents yet.")
     run_all(page)
