@@ -111,7 +111,7 @@ class Place:
         if status == 429:
             return Fault(
                 "rate_limit",
-                f"{self.model}: {self.provider} limits the rate of requests{number}{said}",
+                f"{self.model}: {self._who()} limits the rate of requests{number}{_asked(wait)}{said}",
                 retry_after=wait,
             )
         if status in (401, 403) or (status in (400, None) and _BAD_KEY.search(whole)):
@@ -129,7 +129,7 @@ class Place:
             )
         return Fault(
             "bad_request",
-            f"{self.model}: {self.provider} refused the request{number}{said}",
+            f"{self.model}: {self._who()} refused the request{number}{said}",
             lasting=True,
         )
 
@@ -233,6 +233,11 @@ def retry_after(headers: Any) -> float | None:
     return max(0.0, seconds)
 
 
+def _asked(wait: float | None) -> str:
+    """Return how long a provider asks to wait, where that is worth saying."""
+    return f" and asks to wait {wait:,.0f} s" if wait and wait >= 0.5 else ""
+
+
 def _number(value: str) -> float | None:
     try:
         found = float(value.strip().removesuffix("s"))
@@ -275,6 +280,11 @@ def _said(body: bytes, content_type: str) -> tuple[str, str]:
 def _one_line(text: str) -> str:
     line = scrub(" ".join(text.split()))
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def sentence(text: str) -> str:
+    """Return *text* so that another sentence may follow."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def scrub(text: str) -> str:
