@@ -221,7 +221,8 @@ class StepEnded(Frozen):
     usage: Usage
     seconds: float
     first_token: float | None = None  # seconds from the request to the first streamed piece
-    model: str
+    model: str  # the one that answered, which may be a fallback
+    model_label: str = ""
 
 
 class RunEnded(Frozen):

@@ -93,7 +93,7 @@ export function footerParts(footer: IFooter, trans: Trans): string[] {
         (extras.length ? ` (${extras.join(', ')})` : '')
     );
   }
-  if (footer.cost !== null) {
+  if (footer.cost) {
     parts.push(money(footer.cost));
   }
   return parts;

@@ -205,6 +205,9 @@ class LettaAgent:
                 after, reason, error = yield from self._settle(work, decisions, live, cancel)
                 decisions = None
             else:
+                if number == 1 and (spent := self.budget.used_up(self._usage)):
+                    yield self._abort("max_tokens_exceeded", spent)
+                    return
                 yield from self.caller.make_room(cancel)
                 work = self._begin(number)
                 yield StepStarted(
@@ -212,6 +215,12 @@ class LettaAgent:
                 )
                 reply = yield from self.caller.ask(work, cancel)
                 self._take_reply(work, reply)
+                if number == 1 and self.budget.blind(reply.usage):
+                    text = (
+                        f"The budget in dollars is not kept: what {work.step.model} costs is not "
+                        "known. budget_tokens limits a run all the same."
+                    )
+                    yield Notice(level="warning", text=text)
                 if reply.tool_calls:
                     after, reason, error = yield from self._act(work, live, cancel)
                 else:
@@ -242,6 +251,9 @@ class LettaAgent:
     def _take_reply(self, work: Work, reply: Reply) -> None:
         work.usage = reply.usage
         work.first_token = reply.first_token
+        if reply.model:  # a fallback may have answered
+            work.step.model = self.journal.run.model = reply.model
+            work.label = reply.label
         if self._first_token is None and reply.first_token is not None:
             self._first_token = work.started - self._started + reply.first_token
         work.assistant = self._message(
@@ -336,7 +348,8 @@ class LettaAgent:
             usage=work.usage,
             seconds=work.step.seconds or 0.0,
             first_token=work.first_token,
-            model=self.model.name,
+            model=work.step.model,
+            model_label=work.label,
         )
         if reason == "requires_approval" and work.assistant is not None:
             yield ApprovalRequested(calls=work.assistant.tool_calls)
@@ -416,7 +429,7 @@ class LettaAgent:
             usage=self._usage,
             seconds=perf_counter() - self._started,
             first_token=self._first_token,
-            model=self.model.name,
+            model=self.journal.run.model or self.model.name,
         )
         return self._ended
 

@@ -25,6 +25,11 @@ class Budget:
         """Return the budget that *settings* grant, *spent* dollars being gone already."""
         return cls(settings.budget, settings.budget_tokens, settings.budget_total, spent)
 
+    def blind(self, usage: Usage) -> bool:
+        """Return whether a limit in dollars cannot be kept, because nobody knows what *usage* cost."""
+        in_dollars = self.cost is not None or self.total is not None
+        return in_dollars and usage.cost is None and usage.total_tokens > 0
+
     def used_up(self, usage: Usage) -> str | None:
         """Return a sentence saying which limit *usage* has reached, or None."""
         cost = usage.cost or 0.0
@@ -35,12 +40,17 @@ class Budget:
             )
         if self.cost is not None and cost >= self.cost:
             return (
-                f"The budget of ${self.cost:.2f} a run is used up (${cost:.4f}); "
+                f"The budget of {_money(self.cost)} a run is used up ({_money(cost)}); "
                 "raise it with %agent set budget DOLLARS."
             )
         if self.total is not None and self.spent + cost >= self.total:
             return (
-                f"The budget of ${self.total:.2f} for this agent is used up "
-                f"(${self.spent + cost:.4f}); raise it with %agent set budget_total DOLLARS."
+                f"The budget of {_money(self.total)} for this agent is used up "
+                f"({_money(self.spent + cost)}); raise it with %agent set budget_total DOLLARS."
             )
         return None
+
+
+def _money(dollars: float) -> str:
+    """Return *dollars* with as many digits as it takes to see something."""
+    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.4g}"

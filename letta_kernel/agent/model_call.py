@@ -54,6 +54,7 @@ class Work:
     results: list[Message] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     first_token: float | None = None
+    label: str = ""  # of the model that answered
 
 
 @dataclass(slots=True)

@@ -44,8 +44,11 @@ class AgentSettings(BaseModel):
 
     @field_validator("fallbacks", mode="before")
     @classmethod
-    def _one_is_a_list(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+    def _names_in_order(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list):
+            return value
+        return [one.strip() if isinstance(one, str) else one for one in names if one != ""]
 
     @field_validator("timezone")
     @classmethod

@@ -248,7 +248,8 @@ class Transcript:
             footer[name] += getattr(usage, name)
         if usage.cost is not None:
             footer["cost"] = (footer["cost"] or 0.0) + usage.cost
-        self._head["model"] = event.model or self._head["model"]
+        if event.model and event.model != self._head["model"]:  # a fallback answered
+            self._head.update(model=event.model, label=event.model_label)
 
     def _on_run_ended(self, event: RunEnded) -> None:
         waiting = event.stop_reason == "requires_approval"

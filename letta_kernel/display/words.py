@@ -77,7 +77,7 @@ def footer_parts(footer: dict[str, Any]) -> list[str]:
         ]
         tokens = f"{prompt:,} + {completion:,} tokens"
         parts.append(tokens + (f" ({', '.join(extras)})" if extras else ""))
-    parts.append(money(figures.get("cost")))
+    parts.append(money(figures.get("cost") or None))  # models that cost nothing do not say so
     return [part for part in parts if part]
 
 

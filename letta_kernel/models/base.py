@@ -64,7 +64,8 @@ class Reply:
     tool_calls: list[ToolCall] = field(default_factory=list)
     finish_reason: str = "stop"  # stop, tool_calls, length, content_filter
     usage: Usage = field(default_factory=Usage)
-    model: str = ""
+    model: str = ""  # the one that answered: a fallback, perhaps
+    label: str = ""  # its label
     first_token: float | None = None  # seconds from request to the first piece
 
 

@@ -45,7 +45,7 @@ class DemoModel:
         """Yield the answer word by word, or a tool call, and at last the reply."""
         started = time.perf_counter()
         scene = read(request)
-        reply = Reply(model=self.name)
+        reply = Reply(model=self.name, label=self.label)
         for piece in _pieces(_decide(request, scene), scene, reply):
             if cancel.cancelled:
                 raise ModelError("cancelled", "The model call was cancelled.", partial=reply)
@@ -58,7 +58,9 @@ class DemoModel:
         said = (
             reply.text + reply.reasoning + "".join(c.name + c.arguments for c in reply.tool_calls)
         )
-        reply.usage = Usage(prompt_tokens=prompt, completion_tokens=self.count_tokens(said))
+        reply.usage = Usage(
+            prompt_tokens=prompt, completion_tokens=self.count_tokens(said), cost=0.0
+        )
         yield reply
 
     def count_tokens(self, text: str) -> int:

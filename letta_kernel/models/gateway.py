@@ -1,16 +1,14 @@
-"""Any provider's model as a `ChatModel`: tried again, with fallbacks, within limits, stoppable at once."""
+"""Any provider's model as a `ChatModel`: tried again, within limits, stoppable at once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 
 from letta_kernel import warm
 from letta_kernel.models.base import (
     Cancel,
-    ChatModel,
     ChatRequest,
-    ErrorKind,
     ModelError,
     Piece,
     Retrying,
@@ -24,23 +22,15 @@ from letta_kernel.models.streaming import Try
 from letta_kernel.models.tokens import count
 from letta_kernel.models.transport import Line
 
-# What another model would not mend, or must not be asked instead for.
-_FINAL: frozenset[ErrorKind] = frozenset(
-    {"bad_request", "context_overflow", "content_filter", "budget", "cancelled", "replay_miss"}
-)
-
 
 class Gateway:
     """A model of any provider litellm knows; see `base.ChatModel`.
 
     Sampling parameters it understands beside the provider's own: ``api_base`` (an address) and
-    ``patience`` (a dict of `Patience`'s fields, in seconds). The models named by *fallbacks* are opened
-    with *opened* when they are needed.
+    ``patience`` (a dict of `Patience`'s fields, in seconds).
     """
 
-    def __init__(
-        self, name: str, fallbacks: Sequence[str], opened: Callable[[str], ChatModel]
-    ) -> None:
+    def __init__(self, name: str) -> None:
         facts = facts_of(name)
         self.name = name
         self.label = ""
@@ -48,8 +38,6 @@ class Gateway:
         self.supports_tools = facts.supports_tools
         self.supports_reasoning = facts.supports_reasoning
         self._extra = facts.params
-        self._fallbacks = tuple(fallbacks)
-        self._opened = opened
         self._scale = facts.token_scale
 
     @property
@@ -63,28 +51,14 @@ class Gateway:
 
     def stream(self, request: ChatRequest, cancel: Cancel) -> Generator[Piece, None, None]:
         """Yield pieces and at last one `Reply`; see `base.ChatModel.stream`."""
-        error = yield from self._guarded(self._own(request, cancel))
-        for number, name in enumerate(self._fallbacks, 1):
-            if error is None or error.kind in _FINAL or cancel.cancelled:
-                break
-            yield Retrying(f"{error} Asking {name} instead.", 0.0, number)
-            error = yield from self._guarded(self._opened(name).stream(request, cancel))
-        if error is None:
-            return
-        if error.kind == "empty" and error.partial is not None:
-            yield error.partial  # the agent knows what to do about an answer that says nothing
-            return
-        raise error
-
-    def _guarded(self, pieces: Iterator[Piece]) -> Generator[Piece, None, ModelError | None]:
-        """Yield *pieces*; return the error they ended with."""
         try:
-            yield from pieces
+            yield from self._persistently(request, cancel)
         except ModelError as error:
-            return error
-        return None
+            if error.kind != "empty" or error.partial is None:
+                raise
+            yield error.partial  # the agent knows what to do about an answer that says nothing
 
-    def _own(self, request: ChatRequest, cancel: Cancel) -> Iterator[Piece]:
+    def _persistently(self, request: ChatRequest, cancel: Cancel) -> Iterator[Piece]:
         params = {**self._extra, **request.params}
         patience = Patience.of(params.pop("patience", None))
         ends_at = time.monotonic() + patience.total
@@ -104,8 +78,9 @@ class Gateway:
             try:
                 yield from Try(route, request, params, line, cancel).pieces()
             except Fault as fault:
-                if fault.kind == "rate_limit" and fault.retry_after:
-                    limit.close_for(min(fault.retry_after, patience.longest_wait))
+                wait = fault.retry_after or 0.0
+                if fault.kind == "rate_limit" and 0 < wait <= patience.longest_wait:
+                    limit.close_for(wait)  # longer ones nobody waits for: each call is told anew
                 raise
 
         yield from persistently(

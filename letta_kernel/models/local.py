@@ -135,6 +135,7 @@ def _generate(
                 prompt_tokens=usage.get("prompt_tokens", 0),
                 completion_tokens=usage.get("completion_tokens", 0),
                 cached_tokens=details.get("cached_tokens", 0),
+                cost=0.0,
             )
     reader.finish(reason)
     if not reason:

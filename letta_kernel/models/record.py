@@ -230,6 +230,7 @@ _REPLY = (
     "thinking",
     "finish_reason",
     "model",
+    "label",
     "first_token",
 )
 

@@ -33,13 +33,17 @@ def open_model(name: str, *, fallbacks: Sequence[str] = ()) -> ChatModel:
     Parameters
     ----------
     name : ``demo``, ``local/…`` (a model in this process), or ``provider/model`` as litellm names them.
-    fallbacks : models asked in order when this one fails for good.
+    fallbacks : models asked in order when this one fails for good, or cannot be opened.
 
     Raises
     ------
     ModelError
         For a local model that is not there.
     """
+    if fallbacks:
+        from letta_kernel.models.fallbacks import WithFallbacks
+
+        return WithFallbacks((name, *fallbacks), open_model)
     if name == DEMO:
         from letta_kernel.models.demo import DemoModel
 
@@ -51,7 +55,7 @@ def open_model(name: str, *, fallbacks: Sequence[str] = ()) -> ChatModel:
         return local
     from letta_kernel.models.gateway import Gateway
 
-    return Gateway(name, fallbacks, open_model)
+    return Gateway(name)
 
 
 def prefer(name: str) -> None:

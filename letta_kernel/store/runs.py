@@ -16,6 +16,7 @@ from letta_kernel.store.rows import R, Table, Where, load
 _RUNS = Table("runs", Run)
 _OUTCOME = (  # what is known of a run at its end only; None is never what a value changes to
     "status",
+    "model",
     "stop_reason",
     "error",
     "steps",

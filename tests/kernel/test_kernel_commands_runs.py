@@ -101,6 +101,29 @@ def test_cost_of_runs_and_what_budgets_leave(notebook: Notebook, server: Scripte
     assert "budget of 50 tokens" in ran.text
 
 
+def test_a_spent_budget_asks_no_model(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new spender --model openai/gpt-5-mini")
+    server.say("Dear.", usage={"prompt_tokens": 100, "completion_tokens": 2_000})
+    notebook.run("%%agent\nSpend.")
+    notebook.run("%agent set budget_total 0.002")
+    asked = len(server.requests)
+    ran = notebook.run("%%agent\nSpend more.")
+    assert ran.run["footer"]["stop_reason"] == "max_tokens_exceeded"
+    assert "budget of $0.002 for this agent is used up ($0.004" in ran.text
+    assert len(server.requests) == asked
+
+
+def test_a_budget_in_dollars_needs_a_price(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new blind")
+    notebook.run("%agent set budget 0.01")
+    server.say("One.")
+    (notice,) = notebook.run("%%agent\nCount.").items("notice")
+    assert "what openai/scripted costs is not known" in notice["text"]
+    notebook.run("%agent model demo")
+    assert notebook.run("%%agent\nWhat can you do?").items("notice") == []
+    assert "$0" in notebook.run("%agent cost").text
+
+
 def test_runs_know_their_notebook(notebook: Notebook, server: ScriptedServer) -> None:
     notebook.run("%agent new clerk")
     assert "this notebook" not in notebook.run("%agent cost").text  # nothing names it yet

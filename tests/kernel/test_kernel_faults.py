@@ -113,6 +113,15 @@ def test_an_endless_loop_ends_at_max_steps(notebook: Notebook, server: ScriptedS
     assert ran.run["footer"]["steps"] == 4
 
 
+def test_the_fallback_that_answers_is_named(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent set fallbacks local/nowhere, demo")
+    server.fault(401)
+    ran = notebook.run("%%agent\nWhat can you do?")
+    assert (ran.run["model"], ran.run["label"]) == ("demo", "demo model: no language model")
+    assert "Asking demo instead." in ran.text
+    assert " demo " in notebook.run("%agent runs").text
+
+
 def test_a_refused_key_names_the_variable(notebook: Notebook, server: ScriptedServer) -> None:
     server.fault(401)
     ran = notebook.run("%%agent\nHello?")

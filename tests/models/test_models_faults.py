@@ -450,6 +450,40 @@ def test_the_demo_model_can_be_the_last_resort(scripted: ScriptedServer, ask) ->
     assert isinstance(ask(fallbacks=("demo",))[-1], Reply)
 
 
+def test_a_fallback_that_is_not_there_is_passed_over(scripted: ScriptedServer, ask) -> None:
+    scripted.fault(401)
+    pieces = ask(fallbacks=("local/nowhere", "openai/third"))
+    assert "no local model 'nowhere'" in retries(pieces)[1].reason
+    assert pieces[-1].model == "openai/third"
+
+
+def test_a_local_model_has_fallbacks_too(scripted: ScriptedServer, ask) -> None:
+    pieces = ask(model="local//no/such.gguf", fallbacks=("openai/second",))
+    assert "/no/such.gguf" in retries(pieces)[0].reason
+    assert (pieces[-1].text, pieces[-1].model) == ("Done.", "openai/second")
+    error = error_of(ask, model="local/nowhere", fallbacks=("local//no/such.gguf",))
+    assert "nowhere" in str(error)
+
+
+def test_a_fallback_without_tool_calling_is_told_how_to_write_one(
+    scripted: ScriptedServer, ask
+) -> None:
+    scripted.fault(401)
+    scripted.say('<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>')
+    reply = ask(tools=True, fallbacks=("openai/gpt-3.5-turbo-16k",))[-1]
+    assert "tools" not in scripted.requests[1]
+    assert [(c.name, c.arguments) for c in reply.tool_calls] == [("add", '{"a": 1}')]
+
+
+def test_an_empty_answer_is_one_only_where_nobody_else_can_be_asked(
+    scripted: ScriptedServer, ask
+) -> None:
+    for _ in range(2):
+        scripted.empty()
+    scripted.say("second")
+    assert ask(fallbacks=("openai/second",))[-1].text == "second"
+
+
 def test_no_fallback_for_what_another_model_would_not_mend(scripted: ScriptedServer, ask) -> None:
     scripted.overflow()
     assert error_of(ask, fallbacks=("openai/second",)).kind == "context_overflow"
@@ -478,6 +512,17 @@ def test_a_429_closes_the_door_for_the_others(scripted: ScriptedServer, ask) -> 
     error_of(ask, patience={"tries": 1})
     assert limits.limit_of("openai").ask() > 0
     assert limits.limit_of("groq").ask() == 0
+
+
+def test_what_nobody_waits_for_closes_no_door(scripted: ScriptedServer, ask) -> None:
+    scripted.fault(429, headers={"Retry-After": "500"}, message="come back later")
+    assert "asks to wait 500 s: come back later" in str(error_of(ask))
+    assert limits.limit_of("openai").ask() == 0
+
+
+def test_a_retry_is_told_in_whole_sentences(scripted: ScriptedServer, ask) -> None:
+    scripted.fault(500, message="no full stop")
+    assert retries(ask())[0].reason.endswith("no full stop. Trying again.")
 
 
 def test_nothing_remaining_closes_the_door(scripted: ScriptedServer, ask) -> None:
