@@ -121,6 +121,10 @@ def model(session: Session, given: Arguments) -> Any:
         return panels.models_table(found, now)
     agent = session.agent(given.option("agent"))
     chosen = None if name.lower() in _NONE else name
+    if chosen and chosen.startswith("local/"):
+        from letta_kernel.models.registry import open_model
+
+        open_model(chosen)  # a file that is not there is said now
     session.service.update_agent(agent.id, model=chosen)
     return f"{agent.name} answers with {session.service.model_of(agent.id)} from now on."
 
@@ -151,8 +155,15 @@ def set_value(session: Session, given: Arguments) -> Any:
         changes = {"settings": {key: environment or _typed(value)}}
     changed = session.service.update_agent(agent.id, **changes)
     if key in FIELDS:
-        return f"{changed.name}: {key} is {getattr(changed, key)!r} now."
-    return f"{changed.name}: {key} is {shown(changed.settings).get(key, 'default')!r} now."
+        return f"{changed.name}: {key} is {_in_words(getattr(changed, key))} now."
+    values = shown(changed.settings)
+    if key not in values:
+        return f"{changed.name}: {key} is back at its default."
+    return f"{changed.name}: {key} is {_in_words(values[key])} now."
+
+
+def _in_words(value: Any) -> str:
+    return (", ".join(map(str, value)) or "empty") if isinstance(value, list) else repr(value)
 
 
 @command("reset", OTHER, summary="forget the conversation; memory, archive and tools stay")
@@ -284,7 +295,10 @@ def _settings(agent: AgentState) -> Panel:
         )
     values = shown(agent.settings)
     for name, field in AgentSettings.model_fields.items():
-        rows.append([name, values.get(name, ""), field.description or ""])
+        value = values.get(name, "")
+        if isinstance(value, list):
+            value = _in_words(value)
+        rows.append([name, value, field.description or ""])
     return table(["setting", "value", "what it is"], rows, title=f"Settings of {agent.name}")
 
 
