@@ -7,14 +7,18 @@ everything it carries has been committed.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from letta_kernel.ids import LOCAL_USER, new_id, now
 
 Role = Literal["system", "user", "assistant", "tool", "summary", "event"]
+ANSWER_TOOL = "send_message"
+"""The tool with which agents of heartbeat style answer."""
 ReturnStatus = Literal["ok", "error", "interrupted", "denied"]
 StopReason = Literal[
     "end_turn",
@@ -99,6 +103,11 @@ class Message(BaseModel):
     interrupted: bool = False
     created_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER
+
+    @property
+    def said(self) -> str:
+        """What a person reads of it: the text and, in heartbeat style, what its calls answer."""
+        return spoken(self.content, ((call.name, call.arguments) for call in self.tool_calls))
 
 
 class RunStarted(Frozen):
@@ -256,3 +265,24 @@ Event = Annotated[
     | RunEnded,
     Field(discriminator="type"),
 ]
+
+
+def spoken(content: str, calls: Iterable[tuple[str, str]]) -> str:
+    """Return what is said by a text and by *calls* (name and arguments), those of `ANSWER_TOOL`."""
+    parts = [content, *(_answer(arguments) for name, arguments in calls if name == ANSWER_TOOL)]
+    return "\n".join(part for part in parts if part)
+
+
+def _answer(arguments: str) -> str:
+    try:
+        text = json.loads(arguments).get("message")
+    except (ValueError, AttributeError, RecursionError):  # the model's JSON was broken: it failed
+        return ""
+    return text if isinstance(text, str) else ""
+
+
+def is_answering(event: Event) -> TypeGuard[ToolStarted | ToolReturned]:
+    """Return whether *event* is only the call by which an answer was given, which is shown as text."""
+    if isinstance(event, ToolReturned):
+        return event.name == ANSWER_TOOL and event.status == "ok"
+    return isinstance(event, ToolStarted) and event.name == ANSWER_TOOL

@@ -232,6 +232,7 @@ class CallRunner:
             said = f": {decision.reason}" if decision.reason else "."
             return Outcome(status="denied", text=f"The user denied this call{said}")
         if decision is not None and decision.result is not None:
+            self._take_loop_arguments(call.arguments)
             status: Literal["ok", "error"] = "error" if decision.failed else "ok"
             return Outcome(status=status, text=decision.result)
         tool = self.tools.get(call.name) or self._answer_tool(call.name)
@@ -250,10 +251,9 @@ class CallRunner:
     def _validated(
         self, call: ToolCall, tool: Tool, decision: DecisionLike | None
     ) -> _Ready | Outcome:
-        raw = call.arguments
+        raw = self._take_loop_arguments(call.arguments)
         if decision is not None and decision.arguments is not None:
-            raw = json.dumps(decision.arguments)
-        raw = self._take_loop_arguments(raw)
+            raw = self._take_loop_arguments(json.dumps(decision.arguments))
         prefilled = rules.prefilled(self.tool_rules, tool.name, self._done)
         if prefilled:
             raw = _merge(raw, prefilled)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.window import Window
-from letta_kernel.messages import Message
+from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.models.base import Cancel, ChatModel, ChatRequest, ModelError, Reply
 
 Mode = Literal["sliding_window", "all", "self"]
@@ -100,8 +100,9 @@ def _transcript(
     lines: list[str] = []
     used = 0
     for message in reversed(evicted):
-        calls = "".join(f" [calls {call.name}({call.arguments})]" for call in message.tool_calls)
-        line = f"{message.role}: {(message.content + calls)[:_CLIP]}"
+        others = (call for call in message.tool_calls if call.name != ANSWER_TOOL)
+        calls = "".join(f" [calls {call.name}({call.arguments})]" for call in others)
+        line = f"{message.role}: {(message.said + calls)[:_CLIP]}"
         used += model.count_tokens(line)
         if used > budget:
             break

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from pydantic_core import from_json
 
-from letta_kernel.messages import Event, ReasoningDelta, TextDelta, ToolCallDelta
+from letta_kernel.messages import ANSWER_TOOL, Event, ReasoningDelta, TextDelta, ToolCallDelta
 from letta_kernel.models.base import CallPiece, Piece, ReasoningPiece, TextPiece
 
 THINKING = "thinking"
 """The argument in which a model without reasoning of its own writes its inner thoughts."""
 HEARTBEAT = "request_heartbeat"
-SEND = "send_message"
+SEND = ANSWER_TOOL
 
 
 class Draft:
@@ -48,9 +48,14 @@ class Draft:
             if self._heartbeat:
                 yield from self._unwrap(call)
             if not (self._heartbeat and call.name == SEND):
-                yield ToolCallDelta(
-                    index=piece.index, id=piece.id, name=piece.name, arguments=piece.arguments
+                call.held.append(
+                    ToolCallDelta(
+                        index=piece.index, id=piece.id, name=piece.name, arguments=piece.arguments
+                    )
                 )
+            if call.acts or not self._heartbeat:
+                yield from call.held
+                call.held.clear()
 
     def _unwrap(self, call: _CallDraft) -> Iterator[Event]:
         try:
@@ -59,10 +64,13 @@ class Draft:
             return
         if not isinstance(seen, dict):
             return
+        call.acts = any(name != THINKING for name in seen)
         thought = seen.get(THINKING)
         if isinstance(thought, str) and len(thought) > call.thought:
-            fresh, call.thought = thought[call.thought :], len(thought)
-            self.reasoning += fresh
+            fresh = thought[call.thought :]
+            apart = "\n" if self.reasoning and not call.thought else ""  # another call's thought
+            call.thought = len(thought)
+            self.reasoning += apart + fresh
             yield ReasoningDelta(text=fresh)
         said = seen.get("message") if call.name == SEND else None
         if isinstance(said, str) and len(said) > call.said:
@@ -72,10 +80,12 @@ class Draft:
 
 
 class _CallDraft:
-    __slots__ = ("arguments", "name", "said", "thought")
+    __slots__ = ("acts", "arguments", "held", "name", "said", "thought")
 
     def __init__(self) -> None:
         self.name = ""
         self.arguments = ""
         self.thought = 0  # characters already shown
         self.said = 0
+        self.held: list[Event] = []  # what is shown only after the thought that leads to it
+        self.acts = False

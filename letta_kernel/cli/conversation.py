@@ -13,7 +13,7 @@ from letta_kernel.cli.asking import Policy
 from letta_kernel.cli.session import Session
 from letta_kernel.cli.watch import FAILURES, Watcher
 from letta_kernel.errors import InvalidInputError, LettaError
-from letta_kernel.messages import Event, RunEnded, ToolCall
+from letta_kernel.messages import ANSWER_TOOL, Event, RunEnded, ToolCall
 
 HELP = """\
 /history [N]  what was said      /memory [LABEL]  what it remembers
@@ -127,9 +127,10 @@ def slash(session: Session, agent_id: str, line: str) -> None:
             if rest and not rest.isdigit():
                 raise InvalidInputError("/history takes a number of messages.")
             for message in service.history(agent_id, limit=int(rest or 20)):
-                calls = "".join(f" → {call.name}" for call in message.tool_calls)
+                others = (c.name for c in message.tool_calls if c.name != ANSWER_TOOL)
+                calls = "".join(f" → {name}" for name in others)
                 output.put(f"{message.role}: ", style="bold", end="")
-                output.put(message.content + calls)
+                output.put(message.said + calls)
         elif word == "/memory":
             blocks = [service.block(agent_id, rest)] if rest else service.blocks(agent_id)
             for block in blocks:

@@ -23,6 +23,7 @@ from letta_kernel.messages import (
     ToolProgress,
     ToolReturned,
     ToolStarted,
+    is_answering,
 )
 
 FAILURES = frozenset(
@@ -72,6 +73,8 @@ class Watcher:
     def handle(self, event: Event) -> None:
         """Take in one event and show it."""
         self.note(event)
+        if is_answering(event):
+            return
         match event:
             case RunStarted():
                 label = f" · {event.model_label}" if event.model_label else ""
@@ -147,7 +150,7 @@ class Watcher:
 
 
 def _said(event: StepEnded) -> list[str]:
-    return [m.content for m in event.messages if m.role == "assistant" and m.content.strip()]
+    return [m.said for m in event.messages if m.role == "assistant" and m.said.strip()]
 
 
 def put_diff(before: str, after: str, *, stderr: bool = False) -> None:

@@ -11,7 +11,7 @@ from letta_kernel.display.diff import diff_lines
 from letta_kernel.display.html import diff_html
 from letta_kernel.display.style import el, fold
 from letta_kernel.display.tables import Cell, Panel, marked, number, stack, table, when
-from letta_kernel.messages import Message
+from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.records import AgentState, Block, BlockVersion, Run, Tool
 
 _PREVIEW = 160  # characters of a text shown in a table; the rest on demand
@@ -169,9 +169,11 @@ def history_table(messages: Sequence[Message]) -> Panel:
 
 
 def _said(message: Message) -> str:
-    text = message.content.strip()
-    if message.tool_calls:
-        calls = "; ".join(f"{c.name}({one_line(c.arguments, 80)})" for c in message.tool_calls)
+    text = message.said.strip()
+    others = [call for call in message.tool_calls if call.name != ANSWER_TOOL]
+    if others or (message.tool_calls and not text):
+        shown = others or message.tool_calls
+        calls = "; ".join(f"{c.name}({one_line(c.arguments, 80)})" for c in shown)
         text = f"{text} → {calls}" if text else f"→ {calls}"
     if message.role == "tool":
         text = f"{message.name or 'tool'}: {text}"
@@ -260,7 +262,7 @@ def messages_found(hits: Sequence[Any]) -> Panel:
     rows = []
     for hit in hits:
         message = _field(hit, "message") or hit
-        content = _foldable(str(_field(message, "content") or ""))
+        content = _foldable(str(_field(message, "said") or _field(message, "content") or ""))
         rows.append([_score(hit), _field(message, "created_at"), _field(message, "role"), content])
     return table(["score", "when", "who", "what"], rows, empty="No messages found.")
 

@@ -25,6 +25,7 @@ from letta_kernel.messages import (
     ToolProgress,
     ToolReturned,
     ToolStarted,
+    is_answering,
 )
 
 _THOUGHT = "  ~ "
@@ -64,6 +65,8 @@ class TerminalView:
                 self._line(f"{_OUTPUT}{one_line(event.text, WIDTH)}")
             else:
                 self._stream(event.text, _OUTPUT)
+        elif is_answering(event):
+            return
         elif isinstance(event, RunStarted):
             self._line(header_text(self._transcript.snapshot()), dim=False)
         elif isinstance(event, ToolStarted):

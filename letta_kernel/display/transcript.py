@@ -9,6 +9,7 @@ from typing import Any
 
 from letta_kernel.display.clean import clean_bundle, clean_text, one_line
 from letta_kernel.messages import (
+    ANSWER_TOOL,
     ApprovalRequested,
     Event,
     MemoryChanged,
@@ -25,6 +26,7 @@ from letta_kernel.messages import (
     ToolProgress,
     ToolReturned,
     ToolStarted,
+    is_answering,
 )
 
 VERSION = 1
@@ -99,6 +101,9 @@ class Transcript:
     def handle(self, event: Event) -> None:
         """Take one event in; events of kinds not known here are passed over."""
         with self._lock:
+            if is_answering(event):  # the answer is on screen
+                self._items = [i for i in self._items if i.data.get("id") != event.call_id]
+                return
             method = getattr(self, f"_on_{event.type}", None)
             if method is not None:
                 method(event)
@@ -320,10 +325,12 @@ class Transcript:
     def _settle(self, message: Message) -> None:
         """What was committed but not streamed is shown all the same."""
         mine = [item for item in self._items if item.step == self._step]
-        for kind, text in (("reasoning", message.reasoning), ("answer", message.content)):
+        for kind, text in (("reasoning", message.reasoning), ("answer", message.said)):
             if text and not any(item.kind == kind for item in mine):
                 self._add(kind, {}).pieces.append(text)
         for call in message.tool_calls:
+            if call.name == ANSWER_TOOL and not any(i.data.get("id") == call.id for i in mine):
+                continue
             item = self._find(call.id, call.name)
             if not item.pieces:
                 item.pieces.append(call.arguments)

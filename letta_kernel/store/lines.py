@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from letta_kernel.messages import spoken
 from letta_kernel.store.database import Tx
 from letta_kernel.store.indexes import Kind
 from letta_kernel.store.rows import load, utc
@@ -151,21 +152,9 @@ def _message(
     calls = load(tool_calls) if tool_calls != "[]" else []
     if role == "tool" or any(call["name"] == "conversation_search" for call in calls):
         return None  # a search must not find itself
-    said = [content] if content else []
-    for call in calls:
-        if call["name"] == "send_message":  # heartbeat-style answers are in their call
-            said.append(_argument(call["arguments"], "message"))
-    text = "\n".join(part for part in said if part)
+    text = spoken(content, ((call["name"], call["arguments"]) for call in calls))
     if not text:
         return None
     # What stands beside a message is what was said before and after it in its own thread.
     source = conversation_id or "history"
     return Line(id_, seq, text, utc(created), (role,), source, seq, "")
-
-
-def _argument(arguments: str, name: str) -> str:
-    try:
-        value = load(arguments).get(name)
-    except (ValueError, AttributeError):  # the model's JSON was broken; the call failed then
-        return ""
-    return value if isinstance(value, str) else ""

@@ -271,7 +271,7 @@ def conversation_search(
             "timestamp": local_time(hit.message.created_at, agent_state.timezone),
             "time_ago": time_ago(hit.message.created_at),
             "role": hit.message.role,
-            "content": hit.message.content,
+            "content": hit.message.said,
         }
         for hit in hits
     ]

@@ -6,7 +6,8 @@ import json
 
 from agent_bench import Bench, ended, valid
 
-from letta_kernel.messages import ReasoningDelta, TextDelta
+from letta_kernel.messages import ReasoningDelta, TextDelta, ToolCallDelta
+from letta_kernel.service import Decision
 
 ADD = '''
 def add(a: int, b: int) -> int:
@@ -80,3 +81,42 @@ def test_native_style_accepts_send_message(bench: Bench) -> None:
     assert ended(events).stop_reason == "end_turn"
     names = [t["function"]["name"] for t in bench.server.requests[0]["tools"]]
     assert "send_message" not in names
+
+
+def test_a_thought_comes_before_the_call_it_leads_to(bench: Bench) -> None:
+    heartbeat(bench).give("ada", ADD)
+    first = {"thinking": "First this.", "a": 1, "b": 2, "request_heartbeat": True}
+    second = {"a": 3, "b": 4, "thinking": "Then that.", "request_heartbeat": False}
+    bench.server.calls([("add", first), ("add", second)], interleave=False)
+    events = bench.send("ada", "Add twice")
+    kinds = [type(e) for e in events if isinstance(e, ReasoningDelta | ToolCallDelta)]
+    assert kinds[0] is ReasoningDelta
+    assert kinds.index(ToolCallDelta) > 0
+    written = "".join(e.arguments for e in events if isinstance(e, ToolCallDelta) and e.index == 0)
+    assert json.loads(written) == first
+    assistant = next(m for m in bench.history("ada") if m.role == "assistant")
+    assert assistant.reasoning == "First this.\nThen that."
+
+
+def test_a_result_given_from_outside_keeps_the_wish_to_go_on(bench: Bench) -> None:
+    heartbeat(bench).give("ada", ADD, requires_approval=True)
+    call = {"thinking": "Sum.", "a": 1, "b": 2, "request_heartbeat": True}
+    for decided in ({"result": "three"}, {"arguments": {"a": 1, "b": 3}}):
+        bench.server.call("add", call)
+        bench.server.call("send_message", {"thinking": "", "message": "There it is."})
+        bench.send("ada", "Add")
+        (asked,) = bench.history("ada")[-1].tool_calls
+        decision = Decision(asked.id, approve=True, **decided)
+        events = list(bench.service.approve("ada", [decision]))
+        assert ended(events).stop_reason == "end_turn"
+        assert bench.history("ada")[-2].said == "There it is."
+
+
+def test_what_was_answered_is_read_again(bench: Bench) -> None:
+    heartbeat(bench).server.call("send_message", {"thinking": "", "message": "It is in the attic."})
+    bench.send("ada", "Where is the kettle?")
+    look = {"thinking": "", "query": "attic", "request_heartbeat": True}
+    bench.server.call("conversation_search", look)
+    bench.send("ada", "Look it up.")
+    found = json.loads(bench.server.requests[-1]["messages"][-2]["content"])["message"]
+    assert "It is in the attic." in [hit["content"] for hit in json.loads(found)]

@@ -59,6 +59,16 @@ def test_send_prints_the_answer_alone(scripted: ScriptedServer, cli: Cli) -> Non
     assert "\x1b" not in done.stderr
 
 
+def test_an_answer_in_heartbeat_style_is_printed_too(scripted: ScriptedServer, cli: Cli) -> None:
+    cli("agent", "new", "hal", "--style", "heartbeat", "--model", "openai/scripted")
+    scripted.call("send_message", {"thinking": "A greeting.", "message": "Good morning."})
+    assert cli.out("send", "hal", "Hello") == "Good morning.\n"
+    scripted.call("send_message", {"thinking": "A greeting.", "message": "Good day."})
+    done = cli("send", "hal", "Hello", "--verbose")
+    assert done.stdout == "Good day.\n"
+    assert "send_message" not in done.stderr
+
+
 def test_send_for_programs(scripted: ScriptedServer, cli: Cli) -> None:
     with_bell(cli)
     scripted.say("Forty-two.")

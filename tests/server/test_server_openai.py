@@ -55,6 +55,13 @@ def test_an_answer(ada: Server, prefix: str) -> None:
     assert history.count("user") == 1
 
 
+def test_an_answer_in_heartbeat_style(ada: Server) -> None:
+    ada.service.update_agent("ada", style="heartbeat")
+    ada.scripted.call("send_message", {"thinking": "Hm.", "message": "Good morning."})
+    answer = client(ada).chat.completions.create(model="ada", messages=said("Hello"))
+    assert answer.choices[0].message.content == "Good morning."
+
+
 def test_a_stream(ada: Server) -> None:
     ada.scripted.call("core_memory_append", {"label": "human", "content": "x"}, text="First.")
     ada.scripted.reason("Hm.", "Then this.")

@@ -212,7 +212,7 @@ class _Answer:
         async for _, event in self._run.events():
             if isinstance(event, StepEnded):
                 spoken = [m for m in event.messages if m.role == "assistant"]
-                self._said += [m.content for m in spoken if m.content.strip()]
+                self._said += [m.said for m in spoken if m.said.strip()]
                 self._thought += [m.reasoning for m in spoken if m.reasoning.strip()]
             elif isinstance(event, ApprovalRequested):
                 self._wait(event)

@@ -1,0 +1,33 @@
+"""An agent of heartbeat style looks to a person as any other does: live, searched and kept."""
+
+from __future__ import annotations
+
+from kernel_notebook import Notebook
+from scripted_server import ScriptedServer
+
+
+def test_answers_are_text_wherever_they_are_read(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    notebook.run("%agent new hal --style heartbeat")
+    server.call("send_message", {"thinking": "A question.", "message": "It is in the attic."})
+    ran = notebook.run("%%agent\nWhere is the kettle?")
+    kinds = [item["kind"] for item in ran.run["items"] if item["kind"] != "notice"]
+    assert kinds == ["reasoning", "answer"]
+    assert ran.answer == "It is in the attic."
+    assert "It is in the attic." in notebook.run("%agent search attic").text
+    kept = notebook.run("%agent history").text
+    assert "It is in the attic." in kept
+    assert "→ send_message" not in kept
+
+
+def test_an_answer_that_could_not_be_given_is_shown_as_a_call(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    notebook.run("%agent new hal2 --style heartbeat")
+    server.call("send_message", {"thinking": "Hm."})
+    server.call("send_message", {"thinking": "", "message": "Now it is right."})
+    ran = notebook.run("%%agent\nHello?")
+    (call,) = ran.items("tool_call")
+    assert (call["name"], call["state"]) == ("send_message", "error")
+    assert ran.answer == "Now it is right."
