@@ -21,8 +21,9 @@ from letta_kernel.models.base import (
     ModelError,
     Reply,
     Retrying,
+    TextPiece,
 )
-from letta_kernel.models.written_calls import may_be_call, read_calls
+from letta_kernel.models.written_calls import has_tag, may_be_call, read_calls
 from letta_kernel.records import AgentState, Step
 
 Turn = Generator[Event, None, None]
@@ -95,16 +96,19 @@ class ModelCaller:
         return reply
 
     def _read_written_calls(self, work: Work, reply: Reply) -> Turn:
-        """Take a reply that is nothing but a call written as text for the call it was meant to be."""
-        if reply.tool_calls or not may_be_call(reply.text):
+        """Take a reply that is nothing but a call written as text, or has one between tags, for that call."""
+        tagged = has_tag(reply.text)
+        if reply.tool_calls or not (tagged or may_be_call(reply.text)):
             return
         names = [tool["function"]["name"] for tool in self.calls.offered()]
         rest, calls = read_calls(reply.text, names)
-        if not calls or rest:
+        if not calls or (rest and not tagged):
             return
-        reply.text, reply.tool_calls = "", calls
+        reply.text, reply.tool_calls = rest, calls
         yield StreamReset()
         work.draft = Draft(self.state.style == "heartbeat")
+        if rest:
+            yield from work.draft.take(TextPiece(rest))
         for index, call in enumerate(calls):
             yield from work.draft.take(CallPiece(index, call.id, call.name, call.arguments))
 

@@ -17,7 +17,7 @@ from letta_kernel.models.base import (
     Retrying,
     TextPiece,
 )
-from letta_kernel.models.written_calls import describe_tools, may_be_call, read_calls
+from letta_kernel.models.written_calls import describe_tools, read_calls, shown_length
 
 
 class PromptedTools:
@@ -46,24 +46,24 @@ class PromptedTools:
             messages=as_text(request.messages, describe_tools(request.tools)),
             params=request.params,
         )
-        text, held = "", ""
+        text, shown = "", 0
         with closing(self._inner.stream(plain, cancel)) as pieces:
             for piece in pieces:
                 if isinstance(piece, TextPiece):
-                    text, held = text + piece.text, held + piece.text
-                    if not may_be_call(text):
-                        yield TextPiece(held)
-                        held = ""
+                    text += piece.text
+                    if (safe := shown_length(text, names)) > shown:
+                        yield TextPiece(text[shown:safe])
+                        shown = safe
                 elif isinstance(piece, Reply):
-                    yield from _finish(piece, held, names)
+                    yield from _finish(piece, text[shown:], names)
                 else:
                     if isinstance(piece, Retrying):
-                        text, held = "", ""
+                        text, shown = "", 0
                     yield piece
 
 
 def _finish(reply: Reply, held: str, names: set[str]) -> Generator[Piece, None, None]:
-    rest, calls = read_calls(reply.text, names)
+    rest, calls = read_calls(reply.text, names, any_name=True)
     if not calls:
         if held:
             yield TextPiece(held)

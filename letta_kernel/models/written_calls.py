@@ -1,8 +1,9 @@
 """Tool calls that a model writes as text: how it is asked to, and how they are read.
 
 Small and local models often write a call into their answer instead of making one. The forms read here are
-the common ones: ``<tool_call>{...}</tool_call>``, a fenced or bare JSON object or list with a name and
-arguments, and Python's ``name(key=value)``. Only names of tools that were offered count.
+the common ones: ``<tool_call>{...}</tool_call>`` and what other families of models have for it, a fenced or
+bare JSON object or list with a name and arguments, and Python's ``name(key=value)``. Only names of tools
+that were offered count.
 """
 
 from __future__ import annotations
@@ -13,14 +14,23 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from pydantic_core import from_json
+
 from letta_kernel.ids import new_id
 from letta_kernel.messages import ToolCall
 
-_TAGGED = re.compile(r"<(tool_call|function_call)>\s*(.*?)\s*(?:</\1>|\Z)", re.DOTALL)
-_FENCED = re.compile(r"```(?:json|tool_call|tool_code|python)?\s*\n(.*?)\n?```", re.DOTALL)
+_TAGGED = re.compile(
+    r"<(tool_call|function_call)>\s*(?P<body>.*?)\s*(?P<end></\1>|\Z)"
+    r"|<function=(?P<name>[\w-]+)>\s*(?P<arguments>\{.*?\})\s*(?:</function>|\Z)"
+    r"|(?:<\|python_tag\|>|\[TOOL_CALLS\])\s*(?P<rest>.*)",
+    re.DOTALL,
+)
+_FENCED = re.compile(r"```(json|tool_call|tool_code|python)?[ \t]*\n(.*?)\n?```", re.DOTALL)
 _NAME_KEYS = ("name", "tool", "function", "tool_name")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
-_OPENINGS = ("<tool_call", "<function_call", "```", "{", "[")
+_TAGS = ("<tool_call", "<function_call", "<function=", "<|python_tag|>", "[TOOL_CALLS]")
+_OPENINGS = (*_TAGS, "```", "{", "[")
+_MARK = re.compile("|".join(re.escape(mark) for mark in (*_TAGS, "```")))
 
 
 def describe_tools(tools: list[dict[str, Any]]) -> str:
@@ -43,40 +53,93 @@ def may_be_call(text: str) -> bool:
     )
 
 
-def read_calls(text: str, names: Collection[str]) -> tuple[str, list[ToolCall]]:
-    """Find the calls written in *text*; return the text without them, and the calls in order."""
-    tagged = [(m, m[2]) for m in _TAGGED.finditer(text)]
-    fenced = [(m, m[1]) for m in _FENCED.finditer(text)] if not tagged else []
-    rest, calls = text, []
-    for match, body in tagged or fenced:
-        found = _read(body, names)
-        if found:
-            calls += found
-            rest = rest.replace(match[0], "", 1)
-    if not calls:
-        calls = _read(text, names)
-        rest = "" if calls else text
-    return rest.strip() if calls else text, calls
+def has_tag(text: str) -> bool:
+    """Return whether *text* holds a call between tags, which nothing but a call is meant by."""
+    return _TAGGED.search(text) is not None
 
 
-def _read(body: str, names: Collection[str]) -> list[ToolCall]:
+def shown_length(text: str, names: Collection[str]) -> int:
+    """Return how many characters of a reply that begins with *text* are no part of a written call."""
+    start = text.lstrip()
+    if not start or start[0] in "{[":
+        return 0
+    if any(name.startswith(start) or start.startswith(f"{name}(") for name in names):
+        return 0
+    at = 0
+    while mark := _MARK.search(text, at):
+        fence = _FENCED.match(text, mark.start())
+        if fence is None or _of_fence(fence, text, names):
+            return mark.start()
+        at = fence.end()
+    marks = (*_TAGS, "```")
+    longest = max(map(len, marks)) - 1
+    for size in range(min(longest, len(text) - at), 0, -1):
+        if any(mark.startswith(text[-size:]) for mark in marks):
+            return len(text) - size
+    return len(text)
+
+
+def read_calls(
+    text: str, names: Collection[str], *, any_name: bool = False
+) -> tuple[str, list[ToolCall]]:
+    """Find the calls written in *text*; return the text before them, and the calls in order.
+
+    What follows a call is left out: its result was not known yet. With *any_name* a call between tags
+    counts whatever it names, so that the model learns of its mistake.
+    """
+    for pattern in (_TAGGED, _FENCED):
+        calls: list[ToolCall] = []
+        first = len(text)
+        for match in pattern.finditer(text):
+            if pattern is _TAGGED:
+                found = _of_tag(match, None if any_name else names)
+            else:
+                found = _of_fence(match, text, names)
+            if found:
+                calls += found
+                first = min(first, match.start())
+        if calls:
+            return text[:first].strip(), calls
+    calls = _read(text, names)
+    return ("", calls) if calls else (text, [])
+
+
+def _of_tag(match: re.Match[str], names: Collection[str] | None) -> list[ToolCall]:
+    if name := match["name"]:
+        made = _from_entry({"name": name, "arguments": match["arguments"]}, names)
+        return [made] if made else []
+    body = match["body"] if match["rest"] is None else match["rest"]
+    return _read(body, names, whole=bool(match["end"]))
+
+
+def _of_fence(match: re.Match[str], text: str, names: Collection[str]) -> list[ToolCall]:
+    language, body = match[1], match[2]
+    alone = not text.replace(match[0], "", 1).strip()
+    if not alone and language not in ("tool_call", "tool_code") and body.lstrip()[:1] not in "{[":
+        return []  # Python in the middle of prose is an example
+    return _read(body, names)
+
+
+def _read(body: str, names: Collection[str] | None, *, whole: bool = False) -> list[ToolCall]:
+    """Return the calls *body* consists of; brackets left open are closed if it is *whole*."""
     body = body.strip()
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return _read_python(body, names)
+        value = from_json(body, allow_partial=whole)
+    except ValueError:
+        return _read_python(body, names or ())
     entries = value if isinstance(value, list) else [value]
     calls = [_from_entry(entry, names) for entry in entries]
     return [call for call in calls if call] if all(calls) else []
 
 
-def _from_entry(entry: Any, names: Collection[str]) -> ToolCall | None:
+def _from_entry(entry: Any, names: Collection[str] | None) -> ToolCall | None:
     if not isinstance(entry, dict):
         return None
     if isinstance(entry.get("function"), dict):  # OpenAI's own nesting
         entry = entry["function"]
-    name = next((entry[key] for key in _NAME_KEYS if entry.get(key) in names), None)
-    if name is None:
+    given = (entry[key] for key in _NAME_KEYS if isinstance(entry.get(key), str))
+    name = next((one for one in given if names is None or one in names), None)
+    if not name:
         return None
     arguments: Any = next((entry[key] for key in _ARGUMENT_KEYS if key in entry), {})
     if isinstance(arguments, str):

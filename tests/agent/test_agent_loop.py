@@ -16,6 +16,7 @@ from letta_kernel.messages import (
     RunEnded,
     RunStarted,
     StepEnded,
+    StreamReset,
     TextDelta,
     ToolReturned,
     ToolStarted,
@@ -249,3 +250,23 @@ def test_an_agent_outlives_its_service(bench: Bench) -> None:
     request = bench.server.requests[-1]
     assert "Name: Kim" in request["messages"][0]["content"]
     assert "add" in [tool["function"]["name"] for tool in request["tools"]]
+
+
+WRITTEN = 'I look it up.\n<tool_call>{"name": "conversation_search", "arguments": {"query": "tea"}}'
+
+
+@pytest.mark.parametrize("model", ["openai/scripted", "openai/gpt-3.5-turbo-16k"])
+def test_a_call_written_after_a_few_words_is_made_and_never_shown(bench: Bench, model: str) -> None:
+    bench.server.say(f"{WRITTEN}</tool_call>\nIt was green.", pieces=12)
+    bench.server.say("Nothing yet.")
+    events = bench.send("ada", "Which tea was it?", model=model)
+    (called,) = (m for m in bench.history("ada") if m.tool_calls)
+    assert called.content == "I look it up."
+    assert ended(events).steps == 2
+    shown = ""
+    for event in events:
+        if isinstance(event, StreamReset):
+            shown = ""
+        elif isinstance(event, TextDelta):
+            shown += event.text
+    assert shown.replace("\n", "") == "I look it up.Nothing yet."

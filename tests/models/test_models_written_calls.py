@@ -7,7 +7,7 @@ import json
 import pytest
 
 from letta_kernel.models.prompted import as_text
-from letta_kernel.models.written_calls import describe_tools, may_be_call, read_calls
+from letta_kernel.models.written_calls import describe_tools, may_be_call, read_calls, shown_length
 
 NAMES = {"add", "weather"}
 CALL = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
@@ -31,6 +31,15 @@ CALL = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
         ("add(a=1, b=2)", ""),
         ("[add(a=1, b=2)]", ""),
         ("```tool_code\nadd(a=1, b=2)\n```", ""),
+        ("```python\nadd(a=1, b=2)\n```", ""),
+        (f"<|python_tag|>{CALL}", ""),
+        (f"[TOOL_CALLS][{CALL}]", ""),
+        ('Adding.\n<function=add>{"a": 1, "b": 2}</function>', "Adding."),
+        (
+            f"Adding.\n<tool_call>{CALL}</tool_call>\n<tool_response>3</tool_response>\nIt is 3.",
+            "Adding.",
+        ),
+        (f"<tool_call>{CALL[:-1]}</tool_call>", ""),
     ],
 )
 def test_common_forms_are_read(text: str, rest: str) -> None:
@@ -47,6 +56,9 @@ def test_common_forms_are_read(text: str, rest: str) -> None:
         '```json\n{"a": 1}\n```',
         "print(add(1, 2))",
         "Use add(a=1, b=2) to add.",
+        "Write this:\n```python\nadd(a=1, b=2)\n```\nand it adds.",
+        '<tool_call>{"name": "nobody", "arguments": {}}</tool_call>',
+        '<tool_call>{"name": "add", "arguments": {"a": 1',
         '{"name": "remove_everything", "arguments": {}}',
         "[1, 2, 3]",
         "",
@@ -55,6 +67,32 @@ def test_common_forms_are_read(text: str, rest: str) -> None:
 )
 def test_what_is_no_call_stays_text(text: str) -> None:
     assert read_calls(text, NAMES) == (text, [])
+
+
+def test_a_wrong_name_between_tags_can_be_told_to_the_model() -> None:
+    text = '<tool_call>{"name": "nobody", "arguments": {"a": 1}}</tool_call>'
+    (call,) = read_calls(text, NAMES, any_name=True)[1]
+    assert (call.name, call.arguments) == ("nobody", '{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("It is 3", "It is 3"),
+        (f"Adding.\n<tool_call>{CALL}", "Adding.\n"),
+        ("Adding.\n<tool_", "Adding.\n"),
+        ("3 < 4", "3 < 4"),
+        ("See:\n```python\nx = 1", "See:\n"),
+        ("See:\n```python\nx = 1\n```\nThat", "See:\n```python\nx = 1\n```\nThat"),
+        (f"See:\n```json\n{CALL}\n```\nThat", "See:\n"),
+        ("ad", ""),
+        ("add(a=1", ""),
+        ("adding up", "adding up"),
+        (CALL, ""),
+    ],
+)
+def test_what_may_be_a_call_is_not_shown_while_it_streams(text: str, shown: str) -> None:
+    assert text[: shown_length(text, NAMES)] == shown
 
 
 def test_two_calls_come_in_order() -> None:
