@@ -253,7 +253,10 @@ def _threads() -> int:
     wanted = os.environ.get("LETTA_LOCAL_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    return psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    # Its threads wait for each other by spinning: with one more than there are free cores, a reply that
+    # takes seconds took many minutes.
+    return max(1, cores - int(psutil.getloadavg()[0]))
 
 
 _engines: dict[tuple[Path, str], Engine] = {}

@@ -317,3 +317,13 @@ def test_the_window_is_what_file_and_setting_allow(
     assert model.context_window == min(facts.context, local_engine.DEFAULT_CONTEXT)
     monkeypatch.setenv("LETTA_LOCAL_CONTEXT", "1024")
     assert open_local("local/smollm2").context_window == 1024
+
+
+@pytest.mark.parametrize(("load", "threads"), [(0.4, 4), (2.6, 2), (9.0, 1)])
+def test_a_busy_machine_lends_fewer_threads(
+    monkeypatch: pytest.MonkeyPatch, load: float, threads: int
+) -> None:
+    monkeypatch.delenv("LETTA_LOCAL_THREADS", raising=False)
+    monkeypatch.setattr("psutil.cpu_count", lambda logical: 4)
+    monkeypatch.setattr("psutil.getloadavg", lambda: (load, 0.0, 0.0))
+    assert local_engine._threads() == threads
