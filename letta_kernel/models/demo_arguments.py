@@ -176,6 +176,9 @@ def _suits(parameter: Parameter, span: Span, rank: int) -> float:
     base = _SUITS[span.kind].get(parameter.kind, 0.0)
     if parameter.kind == "currency" and span.kind != "currency":
         return 0.0
+    if span.kind == "currency" and span.lead and span.lead[-1][:1].isdigit():
+        # "100 dollars in pounds": what stands at the amount is what it is in
+        base += -2.0 if "to" in parameter.prepositions else 2.0
     if base <= 0.0:
         return 0.0
     cue = 0.0

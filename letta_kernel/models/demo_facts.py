@@ -13,6 +13,8 @@ I = re.IGNORECASE  # noqa: E741
 
 
 _CLOSING = 120
+_UNFINISHED = re.compile(r"(?:n't|\b(?:not|never|to|i|you|we|can|could|will|would))\s*$", I)
+"""What no statement ends with: the *remember that* after it is its own verb (``I don't remember that``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,22 @@ def asked_to_keep(text: str) -> tuple[str, Statement] | None:
     into_block = say.ADD.match(bare) if label else None
     if into_block and (facts := _facts(_payload(into_block["rest"]))):
         return "strong", Statement(facts, True, True, False, label)
-    if asked_after and asked_after.start() > 0 and (facts := _facts(text[: asked_after.start()])):
+    before = text[: asked_after.start()] if asked_after else ""
+    if before and not _UNFINISHED.search(before) and (facts := _facts(before)):
         return "strong", Statement(facts, True, True)
     return None
+
+
+def asks_to_keep_nothing(text: str) -> bool:
+    """Tell whether *text* asks to keep something and does not say what (``remember this``)."""
+    return bool(
+        re.fullmatch(
+            rf"{say.POLITE}(?:remember|note|save|keep|store|memori[sz]e|write)(?: down)?"
+            r"(?: (?:this|that|it|something|the following))?(?: for me)?(?: down)?[\s.!:]*",
+            strip_openers(text) or text,
+            I,
+        )
+    )
 
 
 def long_payload(text: str) -> str | None:
@@ -248,6 +263,8 @@ def _facts(text: str, split: bool = True) -> tuple[Fact, ...]:
 
 def _fact(clause: str) -> Fact:
     clause = clause.strip().rstrip(". ")
+    if re.match(r"to \w", clause, I):  # "remember to water the fern"
+        return Fact(sentence(f"to do: {to_user(clause[3:])}"), to_user(clause))
     clause = re.sub(
         r"^((?:my|our|the) [\w' ]+), (?:it's|it is|which is)\b", r"\1 is", clause, flags=I
     )

@@ -91,12 +91,21 @@ _REFUSAL = re.compile(
     r"let me forget|mind|hesitate|worry)\b)",
     I,
 )
+_PRIVATE = re.compile(
+    r"(?:^|[.!?,;:-]\s+|\b(?:but|and|so|please|just|you|really) )"
+    r"(?:do not|don't|dont|never|no need to|needn't|need not|should not|shouldn't|must not)\s+"
+    r"(?:save|remember|note|keep|store|record|memori[sz]e|write|put)\b"
+    r"(?: (?:it|this|that|any of (?:it|this|that)))?(?: down)?"
+    r"(?: (?:in|into|to) (?:your |the )?(?:memory|notes|archive))?(?:,? please)?[\s.!]*(?=$|[.!?\n]\s)"
+    r"|\boff the record\b|\bkeep (?:it|this|that) (?:secret|private|to yourself|between us)\b",
+    I,
+)
 _ABOUT_SELF: list[tuple[str, re.Pattern[str]]] = [
     ("skills", re.compile(
         r"\b(?:what (?:can|could) you (?:do|help)|what are you (?:able to|capable of|"
         r"good at)(?: (?:do\w*|help\w*))?(?: with)?|what do you do|how (?:can|could) you help|"
-        r"what (?:tools|functions|skills|abilities|features) (?:do|can|are)|which (?:tools|"
-        r"functions) (?:do|can|are)|"
+        r"(?:what|which) (?:tools|functions|skills|abilities|features) (?:do|can|are)"
+        r"(?: you| there)?(?: have| know| use| call| available)*|"
         r"what(?:'s| is| are) your (?:tools?|abilities|skills|capabilities|functions|features)|"
         r"list your (?:tools|functions)|what (?:else )?can i (?:ask|do)|"
         r"can you (?:help me|do anything|remember things|remember stuff|remember anything|"
@@ -112,7 +121,8 @@ _ABOUT_SELF: list[tuple[str, re.Pattern[str]]] = [
         r"what (?:are|r) you\W*$|who (?:made|built|created|trained|programmed|wrote) you|"
         r"what (?:kind|sort) of (?:ai|model|thing|bot) are you|are you there)", I)),
     ("who", re.compile(
-        r"^(?:(?:and|so|hi|hey|hello|ok)[\s,]+)*(?:who (?:are|r) you|what(?:'s| is) your name|"
+        r"^(?:(?:and|so|hi|hey|hello|ok|good (?:morning|afternoon|evening))[\s,.!]+)*"
+        r"(?:who (?:are|r) you|what(?:'s| is) your name|"
         r"what are you called|what should i call you|"
                        r"tell me about yourself|introduce yourself|(?:what|who) is your persona|"
                        r"do you have a name)\W*$", I)),
@@ -183,6 +193,11 @@ def begins_with_yes(text: str) -> bool:
 def is_refusal(text: str) -> bool:
     """Tell whether *text* asks not to do something."""
     return bool(_REFUSAL.match(text.strip()))
+
+
+def is_private(text: str) -> bool:
+    """Tell whether something in *text* is not to be written down, wherever it says so."""
+    return bool(_PRIVATE.search(text))
 
 
 def about_self(text: str) -> str | None:

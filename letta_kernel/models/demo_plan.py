@@ -43,8 +43,23 @@ def plan(scene: Scene) -> list[Step]:
     for part in demo_parts.requests(message, lambda piece: _stands_alone(scene, piece)):
         steps.extend(_respond(scene, part, steps))
     steps = _merged(steps)
+    if demo_parts.is_private(message):
+        steps = _unwritten(steps)
     told = [step for step in steps if step.text != demo_say.UNCLEAR] if len(steps) > 1 else steps
     return told or steps
+
+
+def _unwritten(steps: list[Step]) -> list[Step]:
+    """Leave out what would be kept of a message that says not to."""
+    listening = (demo_say.UNCLEAR, demo_say.LISTENING, demo_say.REFUSED)
+    left = [
+        step
+        for step in steps
+        if step.kind != "write"
+        and step.text not in listening
+        and not demo_say.asked_to_confirm(step.text)
+    ]
+    return [*left, Step("say", text=demo_say.REFUSED)]
 
 
 def _too_long(scene: Scene) -> list[Step]:
@@ -216,6 +231,8 @@ def _respond(scene: Scene, part: str, earlier: list[Step]) -> list[Step]:
     kept = demo_facts.asked_to_keep(part)
     if demo_parts.is_refusal(part) and not (kept and kept[0] == "strong"):
         return [Step("say", text=demo_say.REFUSED)]
+    if demo_facts.asks_to_keep_nothing(part):
+        return [Step("say", text=demo_say.KEEP_WHAT)]
     own = own_tools(scene)
     best = choose(part, own)
     about = demo_parts.about_self(part)
@@ -269,7 +286,9 @@ def _memory(
         return demo_notes.search(scene, *wanted, why="You ask me to look it up.")
     if re.search(
         r"\bwhat (?:do|have|did) you (?:know|remember(?:ed)?|learn(?:ed|t)?|got|stored?|saved?|"
-        r"noted?)\b",
+        r"noted?)\b|\bwhat(?:'s| is)(?: stored| kept)? in your memory\b"
+        r"|^(?:please )?(?:list|show|tell|give)\b(?: me)? (?:all|everything|what)\b.*"
+        r"\b(?:you (?:know|remember|have (?:stored|saved|noted|in))|your memory)\b",
         part,
         re.IGNORECASE,
     ) and not re.search(r"\babout (?!me\b|us\b|my\b)\w", part, re.IGNORECASE):

@@ -195,12 +195,15 @@ def _covers(segment: Segment, word: str) -> float:
             best = max(best, 0.95)
     if not best and word in ("job", "work", "living", "profession") and _TRADE.search(segment.text):
         best = 0.9
+    if word in ("old", "age") and _YEARS.search(segment.text):
+        best = 0.95
     if best:
         return best
     near = max((lore.kinship(word, other) for other in said if other not in lore.STOP), default=0.0)
     return 0.7 * near if near >= 0.5 else 0.0
 
 
+_YEARS = re.compile(r"\b(?:is|am|are|turned) \d{1,3}\b(?!\s*[%\w])", re.IGNORECASE)
 _TRADE = re.compile(
     r"\b(?:is|am|i'm|as) an? (?!vegan|vegetarian|night owl|fan\b|morning|mother|father|bit\b)\w+",
     re.IGNORECASE,

@@ -274,7 +274,7 @@ def test_it_streams_words_and_labels_itself() -> None:
     assert DEMO_HELP in reply.text
     assert model.label == DEMO_LABEL
     assert reply.usage.prompt_tokens > 0
-    assert reply.usage.cost is None
+    assert reply.usage.cost == 0
     assert reply.first_token is not None
 
 
@@ -374,3 +374,57 @@ def test_numbers_keep_every_digit() -> None:
     )
     call = Talk([order]).say("find order 12345678901234567891")
     assert arguments(call) == {"order_id": 12345678901234567891}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "My favourite student is Inês, but don't save that.",
+        "My favourite colour is red. Please don't remember that.",
+        "My name is Bo, please don't write it down.",
+        "Off the record: my name is Bo.",
+        "I don't remember that.",
+        "I want you to remember that.",
+        "Remember this.",
+    ],
+)
+def test_what_is_not_to_be_kept_or_is_nothing_is_not_written(message: str) -> None:
+    reply = Talk(MEMORY).say(message)
+    assert not reply.tool_calls, reply.tool_calls
+    assert reply.text
+
+
+def test_a_plan_is_kept_as_one() -> None:
+    talk = Talk(MEMORY)
+    reply = talk.say("Remember to water the fern.")
+    assert arguments(reply)["content"] == "To do: water the fern."
+    assert talk.result(reply, "Edited.").text == "I will remember to water the fern."
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("Hello! Who are you?", "My persona says"),
+        ("Which tools do you have?", "set_heating"),
+        ("List everything you have in memory.", "The user's daughter Ana is 7."),
+        ("What's in your memory?", "The user's daughter Ana is 7."),
+        ("How old is Ana?", "Your daughter Ana is 7."),
+    ],
+)
+def test_what_a_class_asks_first(message: str, said: str) -> None:
+    reply = Talk([*MEMORY, HEATING], human="The user's daughter Ana is 7.").say(message)
+    assert said in reply.text
+    assert not reply.tool_calls
+
+
+def test_money_is_converted_from_what_stands_at_the_amount() -> None:
+    money = {"type": "number", "description": "How much money."}
+    source = {"type": "string", "description": "The currency it is in."}
+    target = {"type": "string", "description": "The currency wanted."}
+    convert = tool(
+        "convert_currency",
+        "Convert an amount of money into another currency.",
+        {"amount": money, "from_currency": source, "to_currency": target},
+    )
+    given = arguments(Talk([*MEMORY, convert]).say("I need 100 dollars in pounds."))
+    assert given == {"amount": 100, "from_currency": "dollars", "to_currency": "pounds"}
