@@ -89,16 +89,16 @@ def _configured(provider: str) -> float | None:
     text = os.environ.get("LETTA_RATE_LIMITS")
     if not text:
         return None
-    for entry in text.split(","):
+    limits: dict[str, float] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
         name, _, number = entry.partition("=")
-        if name.strip() == provider:
-            try:
-                found = float(number)
-            except ValueError:
-                found = 0.0
-            if found <= 0:
-                raise InvalidInputError(
-                    f"LETTA_RATE_LIMITS: {entry.strip()!r} is no limit; write {provider}=60."
-                )
-            return found
-    return None
+        try:
+            limits[name.strip()] = found = float(number)
+        except ValueError:
+            found = 0.0
+        if not found > 0:
+            example = next(iter(name.split()), provider)
+            raise InvalidInputError(
+                f"LETTA_RATE_LIMITS: {entry!r} is no limit; write {example}=60."
+            )
+    return limits.get(provider)

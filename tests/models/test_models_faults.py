@@ -538,9 +538,10 @@ def test_a_limit_of_ones_own(scripted: ScriptedServer, monkeypatch: pytest.Monke
     assert [limit.ask(), limit.ask()] == [0, 0]
     assert 2 < limit.ask() <= 3
     assert limits.limit_of("mistral").ask() == 0
-    monkeypatch.setenv("LETTA_RATE_LIMITS", "openai=lots")
-    with pytest.raises(Exception, match="LETTA_RATE_LIMITS"):
-        limit.ask()
+    for wrong in ("openai=lots", "groq=5, openai 60", "groq=0", "groq=nan"):
+        monkeypatch.setenv("LETTA_RATE_LIMITS", wrong)
+        with pytest.raises(Exception, match="LETTA_RATE_LIMITS"):
+            limit.ask()
 
 
 @pytest.mark.parametrize(
