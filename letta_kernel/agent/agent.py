@@ -249,7 +249,7 @@ class LettaAgent:
         return self._work
 
     def _take_reply(self, work: Work, reply: Reply) -> None:
-        work.usage = reply.usage
+        work.usage, self.caller.spent = reply.usage + self.caller.spent, Usage()
         work.first_token = reply.first_token
         if reply.model:  # a fallback may have answered
             work.step.model = self.journal.run.model = reply.model

@@ -9,13 +9,26 @@ from typing import Literal
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.window import Window
-from letta_kernel.messages import ANSWER_TOOL, Message
+from letta_kernel.messages import ANSWER_TOOL, Message, Usage
 from letta_kernel.models.base import Cancel, ChatModel, ChatRequest, ModelError, Reply
 
 Mode = Literal["sliding_window", "all", "self"]
 
 SUMMARY_WORDS = 300
 _CLIP = 2_000  # characters of one message shown to the summariser
+_NOTICE = "are out of sight; find them with conversation_search."
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What became of the evicted part: a summary message, not yet stored, and what it took.
+
+    ``failure`` says why the summary is a mere notice, if it is one.
+    """
+
+    summary: Message
+    failure: str
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,38 +43,43 @@ class Compactor:
     mode: Mode = "sliding_window"
     system: str = ""  # the agent's prompt, for ``self``
 
-    def compact(
-        self, window: Window, room: int, cancel: Cancel, *, agent_id: str, run_id: str | None
-    ) -> Message | None:
-        """Evict enough of *window* to fit *room* tokens; return the summary message, not yet stored.
+    def cut(self, window: Window, room: int) -> int:
+        """Return how many messages to evict so that *room* tokens suffice; 0 where nothing can go.
 
-        Returns None where nothing can be evicted. A call is never parted from its result.
+        A call is never parted from its result.
         """
-        count = window.cut_all() if self.mode == "all" else window.cut(room)
-        if count == 0:
-            return None
-        evicted = window.messages[:count]
-        text = self._summary(window, evicted, cancel)
-        summary = Message(agent_id=agent_id, run_id=run_id, role="summary", content=text)
-        window.evict(count, summary)
-        return summary
+        newest = window.cut_all() if self.mode == "all" else 0
+        return newest or window.cut(room)  # a turn may outgrow the window by itself
 
-    def _summary(self, window: Window, evicted: Sequence[Message], cancel: Cancel) -> str:
-        request = (
-            self._ask_agent(evicted, window.summary)
-            if self.mode == "self"
-            else self._ask_summariser(evicted, window.summary)
+    def compact(
+        self, window: Window, count: int, cancel: Cancel, *, agent_id: str, run_id: str | None
+    ) -> Compacted:
+        """Evict the oldest *count* messages of *window* and put a summary in their place."""
+        evicted, earlier = window.messages[:count], window.summary
+        reply, failure = self._reply(evicted, earlier, cancel)
+        text = reply.text.strip() if reply is not None else ""
+        summary = Message(
+            agent_id=agent_id,
+            run_id=run_id,
+            role="summary",
+            content=text or fallback(evicted, earlier),
         )
+        window.evict(count, summary)
+        return Compacted(summary, "" if text else failure, reply.usage if reply else Usage())
+
+    def _reply(
+        self, evicted: Sequence[Message], earlier: Message | None, cancel: Cancel
+    ) -> tuple[Reply | None, str]:
+        """Return the summariser's reply, and what is wrong if it holds no summary."""
+        ask = self._ask_agent if self.mode == "self" else self._ask_summariser
         try:
-            with closing(self.model.stream(request, cancel)) as pieces:
-                for piece in pieces:
-                    if isinstance(piece, Reply) and piece.text.strip():
-                        return piece.text.strip()
+            with closing(self.model.stream(ask(evicted, earlier), cancel)) as pieces:
+                reply = next((piece for piece in pieces if isinstance(piece, Reply)), None)
+                return reply, f"{self.model.name} wrote none"
         except ModelError as error:
             if error.kind == "cancelled":
                 raise
-            # Otherwise the agent must stay usable without a summariser.
-        return fallback(evicted, window.summary)
+            return None, str(error).rstrip(".")  # the agent must stay usable without a summariser
 
     def _ask_summariser(self, evicted: Sequence[Message], earlier: Message | None) -> ChatRequest:
         transcript = _transcript(evicted, earlier, self.model.context_window // 2, self.model)
@@ -85,13 +103,14 @@ class Compactor:
 
 
 def fallback(evicted: Sequence[Message], earlier: Message | None) -> str:
-    """Return a summary that needs no model: what is out of sight and how to find it again."""
-    first, last = evicted[0].created_at, evicted[-1].created_at
-    text = (
-        f"{len(evicted)} messages from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC are out of "
-        "sight; find them with conversation_search."
-    )
-    return f"{earlier.content}\n{text}" if earlier else text
+    """Return a summary that needs no model: what is out of sight and how to find it again.
+
+    It comes after what an earlier summary said, in the place of an earlier notice.
+    """
+    said = earlier.content.splitlines() if earlier else []
+    kept = [line for line in said if not line.endswith(_NOTICE)]
+    until = f"{evicted[-1].created_at:%Y-%m-%d %H:%M} UTC"
+    return "\n".join([*kept, f"Messages up to {until} {_NOTICE}"])
 
 
 def _transcript(

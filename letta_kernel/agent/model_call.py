@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from letta_kernel.agent.calls import CallRunner
@@ -71,6 +72,7 @@ class ModelCaller:
     beside: dict[str, str] | None = None
     params: dict[str, Any] | None = None
     compaction: Mode = "sliding_window"
+    spent: Usage = field(default_factory=Usage)  # on summaries, not yet counted to a step
     _beside_tokens: int | None = None
 
     def ask(self, work: Work, cancel: Cancel) -> Generator[Event, None, Reply]:
@@ -90,7 +92,10 @@ class ModelCaller:
                     raise
                 yield Notice(text="The conversation outgrew the model's window; compacting it.")
                 room = int(self._room() * 0.5**attempt)
-                if not (yield from self._compact(room, cancel)):
+                before = self.window.tokens()
+                compacted = yield from self._compact(room, cancel)
+                self.window.squeeze(room)
+                if not compacted and self.window.tokens() >= before:
                     raise
         yield from self._read_written_calls(work, reply)
         return reply
@@ -160,18 +165,38 @@ class ModelCaller:
             yield Notice(level="error", text=text)
             raise SystemPromptTooLarge("context_overflow", text)
         self.window.most = room // 2
+        new = takewhile(lambda m: m.role != "assistant", reversed(self.window.messages))
+        long = next((m for m in new if self.window.shown(m) is not m), None)
+        if long is not None:
+            yield Notice(text=_too_long(long))
+        if self.window.tokens() > room * TRIGGER:
+            self.window.squeeze(int(room * TARGET), last_step=True)  # results of calls at once
         if self.window.tokens() > room * TRIGGER:
             yield from self._compact(int(room * TARGET), cancel)
+            self.window.squeeze(int(room * TRIGGER))
 
     def _compact(self, room: int, cancel: Cancel) -> Generator[Event, None, bool]:
-        yield Notice(text="Compacting: the oldest part of the conversation becomes a summary.")
         compactor = Compactor(self.model, self.compaction, self.system)
-        summary = compactor.compact(
-            self.window, room, cancel, agent_id=self.state.id, run_id=self.journal.run.id
-        )
-        if summary is None:
+        count = compactor.cut(self.window, room)
+        if count == 0:
             return False
+        yield Notice(text="Compacting: the oldest part of the conversation becomes a summary.")
+        made = compactor.compact(
+            self.window, count, cancel, agent_id=self.state.id, run_id=self.journal.run.id
+        )
+        self.spent += made.usage
+        if made.failure:
+            text = f"No summary of it: {made.failure}. It can be searched as before."
+            yield Notice(level="warning", text=text)
         self.state.window_start = self.window.messages[0].seq if self.window.messages else 0
-        self.state.summary_id = summary.id
-        self.journal.compact(summary)
+        self.state.summary_id = made.summary.id
+        self.journal.compact(made.summary)
         return True
+
+
+def _too_long(message: Message) -> str:
+    what = f"What {message.name} returned" if message.role == "tool" else "The message"
+    return (
+        f"{what} has {len(message.content):,} characters, more than fits into the model's window: "
+        "it sees the beginning and the end."
+    )

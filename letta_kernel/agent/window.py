@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from letta_kernel.agent.context import to_chat
-from letta_kernel.messages import Message
+from letta_kernel.messages import Message, ToolCall
 
 EVICT_FIRST = 0.4  # the share of the history that goes out of sight first
 EVICT_MORE = 0.1
 TRIGGER = 0.9  # of the model's window
 TARGET = 0.7
 OVERHEAD = 6  # tokens a provider adds around each message, about
+SHORTEST = 100  # tokens a message may take however full the window is
 
 
 class Window:
@@ -52,15 +54,22 @@ class Window:
         if self.most is None or self._full_size(message) <= self.most:
             return message
         share = self.most / self._full_size(message)
-        keep = max(50, int(len(message.content) * share) // 2 - 50)
-        left_out = len(message.content) - 2 * keep
-        if left_out <= 0:
-            return message
-        content = (
-            f"{message.content[:keep]}\n[… {left_out:,} characters left out: too long for the "
-            f"context window …]\n{message.content[-keep:]}"
+        return message.model_copy(
+            update={
+                "content": _shortened(message.content, share),
+                "tool_calls": [_shortened_call(call, share) for call in message.tool_calls],
+            }
         )
-        return message.model_copy(update={"content": content})
+
+    def squeeze(self, room: int, *, last_step: bool = False) -> None:
+        """Show the longest messages ever shorter until all take *room* tokens, as far as that goes.
+
+        With *last_step* it is enough that what can never go out of sight takes no more.
+        """
+        some = self.messages[max(self._starts(), default=0) :] if last_step else self.messages
+        most = self.most or room
+        while most > SHORTEST and self.tokens(some) > room:
+            self.most = most = max(SHORTEST, most * 2 // 3)
 
     def size(self, message: Message) -> int:
         """Return the tokens *message* takes as it is shown, about."""
@@ -74,10 +83,10 @@ class Window:
             size = self._sizes[message.id] = self._count(message.content + calls) + OVERHEAD
         return size
 
-    def tokens(self) -> int:
-        """Return the tokens of all messages in sight and the summary, about."""
+    def tokens(self, messages: Sequence[Message] | None = None) -> int:
+        """Return the tokens of *messages* (all in sight, if not given) and the summary, about."""
         summary = self.size(self.summary) if self.summary else 0
-        return summary + sum(map(self.size, self.messages))
+        return summary + sum(map(self.size, self.messages if messages is None else messages))
 
     def cut(self, room: int, *, keep: int = 1) -> int:
         """Return how many messages to evict so that the rest takes at most *room* tokens.
@@ -85,8 +94,7 @@ class Window:
         The cut is never between a call and its result, and the last *keep* messages stay. Returns 0 where
         nothing can go.
         """
-        starts = [i for i in range(1, len(self.messages)) if self._may_start(i)]
-        starts = [i for i in starts if i <= len(self.messages) - keep]
+        starts = [i for i in self._starts() if i <= len(self.messages) - keep]
         if not starts:
             return 0
         sizes = [self.size(m) for m in self.messages]
@@ -113,6 +121,33 @@ class Window:
         self.summary = summary
         return gone
 
-    def _may_start(self, index: int) -> bool:
+    def _starts(self) -> list[int]:
         # A window may begin with anything but a result, whose call would be missing.
-        return self.messages[index].role != "tool"
+        return [i for i in range(1, len(self.messages)) if self.messages[i].role != "tool"]
+
+
+def _shortened(text: str, share: float) -> str:
+    """Return *text* with its middle left out, so that about *share* of it is left."""
+    keep = max(50, int(len(text) * share) // 2 - 50)
+    left_out = len(text) - 2 * keep
+    if left_out <= 0:
+        return text
+    return (
+        f"{text[:keep]}\n[… {left_out:,} characters left out: too long for the context window …]"
+        f"\n{text[-keep:]}"
+    )
+
+
+def _shortened_call(call: ToolCall, share: float) -> ToolCall:
+    """Return *call* with its long arguments shortened, each by itself: the whole stays JSON."""
+    try:
+        given = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):  # malformed: little of it is shown anyway
+        return call
+    for name, value in given.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if (short := _shortened(text, share)) != text:
+            given[name] = short
+    return call.model_copy(update={"arguments": json.dumps(given, ensure_ascii=False)})

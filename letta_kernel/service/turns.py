@@ -337,16 +337,16 @@ class Turns(Looking):
         chat = self._open_model(state, settings)
         loaded = self.do(lambda tx: self._read(tx, state, settings, chat))
         compactor = Compactor(chat, settings.compaction, self._prompt(state, loaded))
-        room = loaded.window.tokens() // 2
-        summary = compactor.compact(loaded.window, room, Cancel(), agent_id=state.id, run_id=None)
-        if summary is None:
+        count = compactor.cut(loaded.window, loaded.window.tokens() // 2)
+        if count == 0:
             return None
-        state.window_start, state.summary_id = loaded.window.messages[0].seq, summary.id
+        made = compactor.compact(loaded.window, count, Cancel(), agent_id=state.id, run_id=None)
+        state.window_start, state.summary_id = loaded.window.messages[0].seq, made.summary.id
         own = None if state.thread == "own" else state.thread_id
 
         def work(tx: Tx) -> Message:
             agents.check_idle(tx, state.thread_id)
             conversations.move_window(tx, state)
-            return messages.append(tx, state.id, [summary], conversation_id=own)[0]
+            return messages.append(tx, state.id, [made.summary], conversation_id=own)[0]
 
         return self.do(work)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from agent_bench import Bench, ended, valid
+from scripted_wire import Answer, Call
 
+from letta_kernel.agent.compaction import fallback
 from letta_kernel.agent.window import Window
-from letta_kernel.messages import Message, ToolCall
+from letta_kernel.messages import Event, Message, Notice, ToolCall
+from letta_kernel.models.tokens import count
 
 
 def test_the_oldest_part_becomes_a_summary(bench: Bench) -> None:
@@ -172,3 +178,111 @@ def test_the_context_view_counts_what_is_sent(bench: Bench) -> None:
     assert report.used <= report.window
     [history] = [part for part in report.parts if part.name == "history"]
     assert "left out: too long for the context window" in history.text
+
+
+DUMP = '''\
+def dump(note: str = "", words: int = 4000) -> str:
+    """Dump it all.
+
+    Args:
+        note: Anything.
+        words: How many.
+    """
+    return "start " + "many words " * words + " end"
+'''
+
+
+def sent(bench: Bench) -> int:
+    """Tokens of the last request's messages, about."""
+    return count(json.dumps(bench.server.requests[-1]["messages"]))
+
+
+def notices(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Notice)]
+
+
+def test_results_that_only_together_outgrow_the_window_are_shown_shorter(bench: Bench) -> None:
+    bench.give("ada", DUMP)
+    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.server.calls([("dump", {"note": str(n)}) for n in range(5)])
+    bench.server.say("Long.")
+    events = bench.send("ada", "Dump five times")
+    assert ended(events).stop_reason == "end_turn"
+    shown = bench.server.requests[-1]["messages"]
+    valid(shown)
+    assert [m["role"] for m in shown] == ["system", "user", "assistant", *["tool"] * 5]
+    assert shown[1]["content"] == "Dump five times"
+    assert sent(bench) < 2600  # the tools' schemas take the rest
+    [said] = [text for text in notices(events) if "beginning and the end" in text]
+    assert said.startswith("What dump returned has ")
+
+
+def test_a_call_larger_than_the_window_is_shown_shortened(bench: Bench) -> None:
+    bench.give("ada", DUMP)
+    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.server.call("dump", {"note": "word " * 6000, "words": 2})
+    bench.server.say("Done.")
+    assert ended(bench.send("ada", "Dump")).stop_reason == "end_turn"
+    shown = bench.server.requests[-1]["messages"]
+    valid(shown)
+    given = json.loads(shown[-2]["tool_calls"][0]["function"]["arguments"])
+    assert "left out: too long for the context window" in given["note"]
+    assert given["words"] == 2
+    assert sent(bench) < 2600
+    [call] = next(m.tool_calls for m in bench.history("ada") if m.tool_calls)
+    assert len(call.arguments) > 30_000  # recall keeps it whole
+
+
+@pytest.mark.parametrize("mode", ["sliding_window", "all", "self"])
+def test_a_turn_that_outgrows_the_window_by_itself_goes_on(bench: Bench, mode: str) -> None:
+    bench.give("ada", DUMP)
+    bench.service.update_agent("ada", settings={"context_window": 4096, "compaction": mode})
+    steps: list[int] = []
+
+    def answer(body: dict[str, Any]) -> Answer:
+        if "tools" not in body:
+            return Answer(text="They dumped.")
+        steps.append(count(json.dumps(body["messages"])))
+        if len(steps) <= 10:
+            return Answer(calls=[Call(f"call-{len(steps)}", "dump", '{"words": 350}')])
+        return Answer(text="Enough.")
+
+    bench.server.default = answer
+    events = bench.send("ada", "Dump ten times")
+    assert ended(events).stop_reason == "end_turn"
+    assert max(steps) < 2600
+    summaries = [m for m in bench.history("ada") if m.role == "summary"]
+    compacting = [text for text in notices(events) if text.startswith("Compacting")]
+    assert len(summaries) == len(compacting) > 0
+
+
+def test_a_notice_in_place_of_a_summary_keeps_the_last_summary_and_does_not_grow() -> None:
+    gone = [_message("user"), _message("assistant")]
+    summary = _message("summary").model_copy(update={"content": "Kim likes tea."})
+    for _ in range(3):
+        summary = summary.model_copy(update={"content": fallback(gone, summary)})
+    assert summary.content.startswith("Kim likes tea.\nMessages up to ")
+    assert summary.content.count("conversation_search") == 1
+
+
+def test_who_reads_along_is_told_why_there_is_no_summary(bench: Bench) -> None:
+    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.server.say("word " * 700)
+    bench.send("ada", "blah " * 700)
+    bench.server.say("word " * 700)
+    bench.send("ada", "blah " * 300)
+    bench.server.fault(400, message="not today")
+    said = notices(bench.send("ada", "Next"))
+    assert any(text.startswith("No summary of it: ") and "not today" in text for text in said)
+
+
+def test_what_a_summary_took_is_counted_to_the_run(bench: Bench) -> None:
+    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.server.say("word " * 700)
+    bench.send("ada", "blah " * 700)
+    bench.server.say("word " * 700)
+    bench.send("ada", "blah " * 300)
+    bench.server.say("A summary.", usage={"prompt_tokens": 1000, "completion_tokens": 100})
+    bench.server.say("Still here.", usage={"prompt_tokens": 20, "completion_tokens": 3})
+    usage = ended(bench.send("ada", "Next")).usage
+    assert (usage.prompt_tokens, usage.completion_tokens) == (1020, 103)
