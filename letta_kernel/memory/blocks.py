@@ -92,12 +92,16 @@ class CoreMemory:
 
         return self.database.run(work)
 
-    def rename(self, label: str, new: str) -> Block:
-        """Give a block another label."""
+    def describe(self, label: str, *, new_label: str | None, description: str | None) -> Block:
+        """Give a block another label, another description, or both."""
 
         def work(tx: Tx) -> Block:
             block = self._editable(tx, label)
-            return store.update(tx, block.model_copy(update={"label": check_label(new)}))
+            if new_label is not None:
+                block.label = check_label(new_label)
+            if description is not None:
+                block.description = description
+            return store.update(tx, block)
 
         return self.database.run(work)
 

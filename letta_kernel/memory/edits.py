@@ -10,7 +10,10 @@ import re
 
 from letta_kernel.errors import ToolError
 
-_LINE_NUMBER = re.compile(r"^\s*(?:Line\s+)?\d+(?:→|: |\t|\| )", re.MULTILINE)
+# What can only be the numbers of lines, and what may as well be a year, a time or a list.
+_LINE_NUMBER = re.compile(r"^\s*(?:\d+→|Line \d+: )", re.MULTILINE)
+_PERHAPS_LINE_NUMBER = re.compile(r"^\s*\d+(?:: |\t|\| )", re.MULTILINE)
+_NUMBERED = "{} carries line numbers; they are only for show. Give the bare text without them."
 _SHOWN = 200  # characters of a text quoted back to the model
 
 
@@ -33,6 +36,8 @@ def replace_once(value: str, old: str, new: str) -> str:
     """Replace the only occurrence of *old*; several occurrences are an error that lists their lines."""
     for text, name in ((old, "old_string"), (new, "new_string")):
         _refuse_line_numbers(text, name)
+    if old not in value and _PERHAPS_LINE_NUMBER.search(old):
+        raise EditError(_NUMBERED.format("old_string"))
     _require_found(value, old)
     if value.count(old) > 1:
         starts = [match.start() for match in re.finditer(re.escape(old), value)]
@@ -131,9 +136,7 @@ def _require_found(value: str, old: str) -> None:
 
 def _refuse_line_numbers(text: str, name: str) -> None:
     if _LINE_NUMBER.search(text):
-        raise EditError(
-            f"{name} carries line numbers; they are only for show. Give the bare text without them."
-        )
+        raise EditError(_NUMBERED.format(name))
 
 
 def _quote(text: str) -> str:

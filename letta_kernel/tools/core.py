@@ -125,7 +125,7 @@ def memory(
 
     Args:
         command: What to do.
-        path: The block, as /memories/label.
+        path: The block, as /memories/label; for rename, the block whose description is new.
         file_text: For create: the text of the new block.
         description: For create or rename: what the block is for.
         old_string: For str_replace: the exact text to replace; it must match exactly once.
@@ -158,11 +158,13 @@ def memory(
         case "delete":
             return f"The memory block {here.remove(_label(path, 'path')).label} has been deleted."
         case "rename":
-            old_label, new_label = (
-                _label(old_path or path, "old_path"),
-                _label(new_path, "new_path"),
-            )
-            here.rename(old_label, new_label)
+            if new_path is None and description is None:
+                raise edits.EditError("This command needs new_path, or path and description.")
+            old_label = _label(old_path or path, "old_path")
+            new_label = None if new_path is None else _label(new_path, "new_path")
+            here.describe(old_label, new_label=new_label, description=description)
+            if new_label is None:
+                return f"The memory block {old_label} has a new description."
             return f"The memory block {old_label} is called {new_label} now."
 
 

@@ -25,8 +25,22 @@ def test_replace_once_wants_one_match_and_lists_the_lines() -> None:
     assert edits.replace_once("a\nb", "b", "c") == "a\nc"
     with pytest.raises(EditError, match="lines 1, 3"):
         edits.replace_once("tea\nmilk\ntea", "tea", "x")
-    with pytest.raises(EditError, match="line numbers"):
+    with pytest.raises(EditError, match="old_string carries line numbers"):
         edits.replace_once("tea", "1: tea", "x")
+
+
+@pytest.mark.parametrize("text", ["1→tea", "Line 1: tea"])
+def test_the_numbers_of_lines_are_refused(text: str) -> None:
+    with pytest.raises(EditError, match="new_string carries line numbers"):
+        edits.replace_once("tea", "tea", text)
+    with pytest.raises(EditError, match="new_string carries line numbers"):
+        edits.insert("tea", text)
+
+
+@pytest.mark.parametrize("text", ["2019: met Anna", "7: 30 up\n8: 15 train", "1\tone", "1| a |"])
+def test_years_times_and_lists_are_no_line_numbers(text: str) -> None:
+    assert edits.insert("tea", text) == f"tea\n{text}"
+    assert edits.replace_once(f"tea\n{text}", text, "milk") == "tea\nmilk"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,17 @@ def test_create_edit_rename_delete(service: AgentService) -> None:
     assert service.block("ada", "plans").value == "Row\nRest"
     call(service, command="rename", old_path="/memories/plans", new_path="/memories/trips")
     assert service.block("ada", "trips").value == "Row\nRest"
-    call(service, command="delete", path="/memories/trips")
+    call(service, command="rename", path="/memories/trips", description="where we go")
+    assert service.block("ada", "trips").description == "where we go"
+    call(
+        service,
+        command="rename",
+        old_path="/memories/trips",
+        new_path="/memories/tours",
+        description="all of them",
+    )
+    assert service.block("ada", "tours").description == "all of them"
+    call(service, command="delete", path="/memories/tours")
     assert [b.label for b in service.blocks("ada")] == ["persona", "human"]
 
 
@@ -42,6 +52,8 @@ def test_create_edit_rename_delete(service: AgentService) -> None:
         ({"command": "delete", "path": "/memories/none"}, "no memory block"),
         ({"command": "str_replace", "path": "/memories/human"}, "needs old_string"),
         ({"command": "create", "path": "/memories/a/b"}, "/memories/<label>"),
+        ({"command": "rename", "path": "/memories/human"}, "needs new_path, or"),
+        ({"command": "rename", "path": "/memories/human", "new_path": ""}, "needs new_path"),
         ({"command": "explode", "path": "/memories/human"}, "command"),
     ],
 )
