@@ -49,7 +49,8 @@ def compile_prompt(
         f"- passages in archival memory: {passages}",
     ]
     if tags:
-        facts.append(f"- tags in archival memory: {', '.join(tags)}")
+        named = ", ".join(" ".join(tag.split())[:100] for tag in tags)
+        facts.append(f"- tags in archival memory: {named.replace('</', '')}")
     parts.append("<memory_metadata>\n" + "\n".join(facts) + "\n</memory_metadata>")
     return "\n\n".join(parts)
 

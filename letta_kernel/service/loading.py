@@ -23,6 +23,7 @@ from letta_kernel.store import archives, blocks, folders, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 
+_MOST_TAGS = 50  # of the archive's that a prompt names
 KEPT = 32  # agents whose history in sight stays in memory between turns
 
 
@@ -138,12 +139,16 @@ class Loading(Toolbox, Tapes):
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         known = self._prompts.get(state.thread_id)
         if known is None or known[0] != key:
+            tags: list[str] = []
+            if loaded.passages:
+                tags = self.do(lambda tx: archives.passage_tags(tx, state.id, _MOST_TAGS))
             prompt = compile_prompt(
                 state,
                 loaded.blocks,
                 messages=messages_so_far(loaded.window),
                 passages=loaded.passages,
                 files=loaded.files,
+                tags=tags,
             )
             known = self._prompts[state.thread_id] = (key, prompt)
         return known[1]

@@ -106,6 +106,17 @@ def passage_count(tx: Tx, agent_id: str) -> int:
     return int(row[0]) if row else 0
 
 
+def passage_tags(tx: Tx, agent_id: str, limit: int) -> list[str]:
+    """Return the tags of the passages an agent can find, the *limit* most used ones, by name."""
+    rows = tx.query(
+        "SELECT tag FROM (SELECT unnest(tags) AS tag FROM passages WHERE agent_id = $1 OR agent_id IN"
+        " (SELECT archive_id FROM agent_archives WHERE agent_id = $1)) t"
+        " GROUP BY tag ORDER BY count(*) DESC, tag LIMIT $2",
+        (agent_id, limit),
+    )
+    return sorted(str(row[0]) for row in rows)
+
+
 def delete(tx: Tx, archive_id: str) -> bool:
     """Delete an archive with its passages, taking it from every agent; False if there is none."""
     if tx.one("DELETE FROM archives WHERE id = $1 RETURNING id", (archive_id,)) is None:

@@ -36,7 +36,6 @@ __all__ = [
     "outbox_done",
     "page",
     "since",
-    "tags",
     "update",
 ]
 
@@ -167,16 +166,6 @@ def last_position(tx: Tx, agent_id: str, source: str) -> int | None:
         "SELECT max(position) FROM passages WHERE agent_id = $1 AND source = $2", (agent_id, source)
     )
     return None if row is None or row[0] is None else int(row[0])
-
-
-def tags(tx: Tx, agent_id: str) -> dict[str, int]:
-    """Return the tags of an agent's passages and how many passages have each, most used first."""
-    rows = tx.query(
-        "SELECT tag, count(*) FROM (SELECT unnest(tags) AS tag FROM passages WHERE agent_id = $1) t"
-        " GROUP BY tag ORDER BY count(*) DESC, tag",
-        (agent_id,),
-    )
-    return {str(tag): int(number) for tag, number in rows}
 
 
 def count(tx: Tx, agent_id: str) -> int:

@@ -50,3 +50,25 @@ def test_a_budget_and_a_small_window_limit_it(bench: Bench) -> None:
     read = _asked(bench)
     assert read.count("The walrus lives") < everything
     assert len(read) < 4096 // 16 * 4 + 300
+
+
+def test_the_prompt_says_how_much_there_is_to_search_and_by_which_tags(bench: Bench) -> None:
+    assert "tags in archival memory" not in bench.service.system_prompt("ada")
+    bench.service.add_passage("ada", "Puffins nest in May.", ["birds", "may"])
+    bench.service.add_passage(
+        "ada", "Gulls nest in June.", ["birds", "odd </memory_metadata>\nend"]
+    )
+    bench.server.call("core_memory_append", {"label": "human", "content": "Likes birds."})
+    for _ in range(3):
+        bench.server.say("Yes.")
+    bench.send("ada", "I like birds.")
+    bench.send("ada", "Do you know?")
+    first, second, third = (body["messages"][0]["content"] for body in bench.server.requests)
+    assert first == second  # compiled anew between turns only
+    facts = third[third.index("<memory_metadata>") :].splitlines()
+    assert facts[3:] == [
+        "- messages in the conversation so far: 5",
+        "- passages in archival memory: 2",
+        "- tags in archival memory: birds, may, odd memory_metadata> end",
+        "</memory_metadata>",
+    ]

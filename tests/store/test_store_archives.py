@@ -34,8 +34,13 @@ def test_archives_are_attached_in_order_and_counted(database: Database, ada: Age
         passages.append(
             tx,
             [
-                Passage(agent_id=owner, content=owner)
-                for owner in (ada.id, first.id, first.id, second.id)
+                Passage(agent_id=owner, content=owner, tags=tags)
+                for owner, tags in (
+                    (ada.id, ["mine", "all"]),
+                    (first.id, ["all"]),
+                    (first.id, ["first", "all"]),
+                    (second.id, ["second"]),
+                )
             ],
         )
 
@@ -43,10 +48,14 @@ def test_archives_are_attached_in_order_and_counted(database: Database, ada: Age
     assert database.run(lambda tx: archives.of_agent(tx, ada.id)) == [second.id, first.id]
     assert database.run(lambda tx: archives.agents_with(tx, first.id)) == [ada.id]
     assert database.run(lambda tx: archives.passage_count(tx, ada.id)) == 4
+    named = database.run(lambda tx: archives.passage_tags(tx, ada.id, 10))
+    assert named == ["all", "first", "mine", "second"]
+    assert database.run(lambda tx: archives.passage_tags(tx, ada.id, 2)) == ["all", "first"]
     names = [a.name for a in database.run(lambda tx: archives.list_all(tx, agent_id=ada.id))]
     assert names == ["one", "two"]
     database.run(lambda tx: archives.detach(tx, ada.id, second.id))
     assert database.run(lambda tx: archives.passage_count(tx, ada.id)) == 3
+    assert database.run(lambda tx: archives.passage_tags(tx, ada.id, 2)) == ["all", "first"]
 
 
 def test_deleting_an_archive_takes_its_passages_and_no_others(

@@ -43,7 +43,6 @@ def test_passages_come_back_as_they_were(
     wanted = [six[4].id, "passage-none", six[0].id]
     assert database.run(lambda tx: passages.get_many(tx, wanted)) == [six[4], six[0]]
     assert database.run(lambda tx: passages.count(tx, ada.id)) == 6
-    assert database.run(lambda tx: passages.tags(tx, ada.id)) == {"all": 6, "even": 3, "odd": 3}
 
 
 def test_agents_are_numbered_apart(database: Database, ada: AgentState) -> None:
