@@ -18,7 +18,6 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.display.live import bundle
 from letta_kernel.display.panels import memory_panel
 from letta_kernel.display.text import to_text
@@ -232,7 +231,7 @@ class Agent:
             page=page,
             start=start,
             end=end,
-            timezone=timezone or AgentSettings.model_validate(self.state.settings).timezone,
+            timezone=timezone,
         )
         return [hit.passage for hit in hits]
 

@@ -67,6 +67,11 @@ class AgentSettings(BaseModel):
         return {name: value for name, value in chosen if value is not None}
 
 
+def timezone_of(settings: dict[str, Any]) -> str:
+    """Return the time zone in which an agent with these settings means its dates."""
+    return AgentSettings.model_validate(settings).timezone
+
+
 def shown(settings: dict[str, Any]) -> dict[str, Any]:
     """Return *settings* as they may be shown: of environment variables only the names."""
     names = settings.get("environment")

@@ -82,8 +82,6 @@ def search(
     page: Annotated[int, typer.Option("--page", min=1, help="Which so many; 2: the next.")] = 1,
 ) -> None:
     """Search an agent's archive by words and meaning, best first; dates are in its time zone."""
-    from letta_kernel.agent.settings import AgentSettings
-
     hits = session.service.search_passages(
         agent,
         query,
@@ -93,7 +91,6 @@ def search(
         page=page - 1,
         start=start,
         end=end,
-        timezone=AgentSettings.model_validate(session.service.agent(agent).settings).timezone,
     )
     session.show(
         [{"score": h.score, "passage": h.passage} for h in hits], lambda: _print_hits(hits)

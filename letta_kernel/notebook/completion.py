@@ -88,6 +88,12 @@ def _values(session: Session, kind: str) -> list[str]:
         return list(registry.COMMANDS)
     if kind == "switch":
         return ["on", "off"]
+    if kind == "match":
+        return ["any", "all"]
+    if kind == "role":
+        from letta_kernel.memory.recall import ROLES
+
+        return list(ROLES)
     if kind == "plot":
         return ["tokens", "memory", "cost"]
     if kind == "rule":

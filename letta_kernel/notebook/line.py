@@ -36,7 +36,13 @@ class Option:
         if self.kind == "flag":
             return self.name
         shown = {"int": "N", "float": "N", "text": "TEXT", "list": "A,B"}
-        kinds = {"agent": "AGENT", "switch": "on|off", "time": "TIME", "tool": "TOOL"}
+        kinds = {
+            "agent": "AGENT",
+            "switch": "on|off",
+            "match": "any|all",
+            "time": "TIME",
+            "tool": "TOOL",
+        }
         named = kinds.get(self.values) or self.key.rsplit("_", 1)[-1].upper()
         return f"{self.name} {shown.get(self.kind, named)}"
 

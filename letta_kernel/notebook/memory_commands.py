@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.display import panels
 from letta_kernel.display.tables import Panel
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.notebook.line import Argument, Arguments, Option
 from letta_kernel.notebook.quiet import say
 from letta_kernel.notebook.registry import AGENT, LIMIT, command
-from letta_kernel.records import AgentState
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
 
 TAGS = Option("--tags", "list", "only those with one of these tags, or all: --match all")
-MATCH = Option("--match", "word", "any or all of the tags")
+MATCH = Option("--match", "word", "any or all of the tags", values="match")
 FROM = Option("--from", "word", "from this day or moment on: 2024-01-31, 2024-01-31T09:00", "time")
 TO = Option("--to", "word", "up to this day or moment, the whole day included", "time")
 PAGE = Option("--page", "int", "the next ones: --page 2")
-ROLE = Option("--role", "list", "only what they said: user, assistant, system, event, summary")
+ROLE = Option(
+    "--role", "list", "only what they said: user, assistant, system, event, summary", values="role"
+)
 QUERY = Argument("query", rest=True)
 _WORTH_SAYING = 100  # passages the index lacks; fewer it has before anybody could read of it
 
@@ -33,7 +33,12 @@ def history(session: Session, given: Arguments) -> Panel:
     return panels.history_table(session.service.history(agent.id, given.option("limit") or 50))
 
 
-@command("search", QUERY, options=(ROLE, FROM, TO, LIMIT, AGENT), summary="find what was said")
+@command(
+    "search",
+    QUERY,
+    options=(ROLE, FROM, TO, LIMIT, PAGE, AGENT),
+    summary="find what was said",
+)
 def search(session: Session, given: Arguments) -> Panel:
     """Search the whole conversation."""
     agent = session.agent(given.option("agent"))
@@ -42,7 +47,7 @@ def search(session: Session, given: Arguments) -> Panel:
         given["query"],
         roles=_roles(given.option("role")),
         limit=given.option("limit") or 10,
-        **_span(agent, given),
+        **_part(given),
     )
     return panels.messages_found(found)
 
@@ -57,12 +62,12 @@ def _roles(asked: list[str] | None) -> list[str] | None:
     return asked or None
 
 
-def _span(agent: AgentState, given: Arguments) -> dict[str, Any]:
-    """Return the span of time a search is about; moments are meant where the agent is."""
+def _part(given: Arguments) -> dict[str, Any]:
+    """Return which part of what there is a search is about."""
     return {
         "start": given.option("from"),
         "end": given.option("to"),
-        "timezone": AgentSettings.model_validate(agent.settings).timezone,
+        "page": (given.option("page") or 1) - 1,
     }
 
 
@@ -98,8 +103,7 @@ def archival_search(session: Session, given: Arguments) -> Panel:
         tags=given.option("tags"),
         match=given.option("match") or "any",
         top_k=given.option("limit") or 10,
-        page=(given.option("page") or 1) - 1,
-        **_span(agent, given),
+        **_part(given),
     )
     return panels.passages_table(found)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from letta_kernel.agent.settings import timezone_of
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.ids import LOCAL_USER
 from letta_kernel.memory.archival import Hit
@@ -146,8 +147,12 @@ class Memory(ServiceBase):
         )
 
     def search_passages(self, ref: str, query: str, **filters: Any) -> list[Hit]:
-        """Search archival memory; filters are tags, match, top_k, page, start, end, timezone."""
+        """Search archival memory; filters are tags, match, top_k, page, start, end, timezone.
+
+        Moments without a zone are meant in *timezone*; the agent's own if it is not given.
+        """
         state = self.agent(ref)
+        filters["timezone"] = filters.get("timezone") or timezone_of(state.settings)
         return self._memory_of(state)[0].search(state.id, query, **filters)
 
     def passages(self, ref: str, limit: int = 50, **filters: Any) -> list[Passage]:
@@ -198,8 +203,12 @@ class Memory(ServiceBase):
             memory.prepare(state.id)
 
     def search_messages(self, ref: str, query: str, **filters: Any) -> list[MessageHit]:
-        """Search the whole conversation; filters are roles, limit, start, end, timezone."""
+        """Search the whole conversation; filters are roles, limit, page, start, end, timezone.
+
+        Moments without a zone are meant in *timezone*; the agent's own if it is not given.
+        """
         state = self.agent(ref)
+        filters["timezone"] = filters.get("timezone") or timezone_of(state.settings)
         return self._memory_of(state)[1].search(state.id, query, **filters)
 
     def _block(self, tx: Tx, ref: str, label: str) -> Block:

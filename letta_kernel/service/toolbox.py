@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.agent.settings import AgentSettings, timezone_of
 from letta_kernel.errors import NotFoundError, nearest
 from letta_kernel.ids import new_id, now
 from letta_kernel.memory.blocks import CoreMemory
@@ -103,7 +103,7 @@ class Toolbox(ServiceBase):
             tool, kwargs, call_id=new_id("call"), on_output=on_output, cancel=cancel or Cancel()
         )
 
-    def _context(self, state: AgentState, timezone: str = "UTC") -> ToolContext:
+    def _context(self, state: AgentState) -> ToolContext:
         archive, recall = self._memory_of(state)
         return ToolContext(
             state.id,
@@ -112,7 +112,7 @@ class Toolbox(ServiceBase):
             archive,
             recall,
             FileShelf(self.database, state.id, archive),
-            timezone,
+            timezone_of(state.settings),
         )
 
     def _executor(self, host: ToolHost | None, state: AgentState) -> Executor:

@@ -282,7 +282,7 @@ class Turns(Looking):
         calls = CallRunner(
             tools=self._offered(state, loaded.tools),
             executor=self._executor(host, state),
-            context=self._context(state, settings.timezone),
+            context=self._context(state),
             tool_rules=state.tool_rules,
             style=state.style,
             thinks=chat.supports_reasoning,

@@ -277,7 +277,10 @@ def conversation_search(
         }
         for hit in hits
     ]
-    return _listing(found, "Nothing in the conversation matches.")
+    nothing = "Nothing in the conversation matches."
+    if roles and set(roles) == {"tool"}:
+        nothing = "What tools returned is not searched; search what the user or you said about it."
+    return _listing(found, nothing)
 
 
 def local_time(moment: datetime, timezone: str) -> str:

@@ -164,7 +164,8 @@ def test_a_search_is_narrowed_by_tags_and_time(notebook: Notebook) -> None:
     offered = notebook.complete(f"{asked} --")
     assert {"--tags", "--match", "--from", "--to", "--page"} <= set(offered)
     explained = notebook.run("%agent help archival search").text
-    assert "--match MATCH" in explained
+    assert "--match any|all" in explained
+    assert notebook.complete(f"{asked} --match a") == ["any", "all"]
     assert "--from TIME" in explained
 
 
@@ -184,7 +185,12 @@ def test_what_was_said_is_found_by_role_and_time(
     assert "asks the person" not in notebook.run("%agent search sencha --to 2020-01-01").text
     refused(notebook.run("%agent search sencha --role usr"), "Did you mean 'user'?")
     refused(notebook.run("%agent search sencha --to never"), "'never' is no date")
-    assert {"--role", "--from", "--to"} <= set(notebook.complete("%agent search sencha --"))
+    offered = set(notebook.complete("%agent search sencha --"))
+    assert {"--role", "--from", "--to", "--page"} <= offered
+    assert notebook.complete("%agent search sencha --role a") == ["assistant"]
+    pages = [notebook.run(f"%agent search sencha --limit 1 --page {n}").text for n in (1, 2)]
+    assert sum("asks the person" in page for page in pages) == 1
+    assert sum("says the answer" in page for page in pages) == 1
 
 
 def test_a_plain_call_searches_where_the_agent_is(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.agent.settings import timezone_of
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.server.deps import Service
 from letta_kernel.server.errors import FieldError
@@ -86,7 +86,7 @@ def search_archival_memory(
     end_datetime: datetime | str | None = None,
 ) -> ArchivalHits:
     """Search an agent's archival memory by words, meaning, tags and time; filters come before the limit."""
-    zone = AgentSettings.model_validate(service.agent(agent_id).settings).timezone
+    zone = timezone_of(service.agent(agent_id).settings)
     hits = service.search_passages(
         agent_id,
         query,
