@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.context import ContextPart, ContextReport, compile_blocks
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.messages import Message
@@ -79,14 +80,15 @@ class Looking(Conversations, Loading):
         window = loaded.window
         prompt = self._prompt(state, loaded)
         memory = compile_blocks(loaded.blocks)
-        schemas = json.dumps(
-            [
-                {"name": t.name, "description": t.description, "parameters": t.parameters}
-                for t in self._offered(state, loaded.tools).values()
-            ],
-            indent=1,
-            ensure_ascii=False,
+        calls = CallRunner(
+            tools=self._offered(state, loaded.tools),
+            executor=self._executor(None, state),
+            context=self._context(state),
+            tool_rules=state.tool_rules,
+            style=state.style,
+            thinks=chat.supports_reasoning,
         )
+        schemas = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in calls.offered())
         texts = {
             "instructions": prompt.replace(memory, "").replace(loaded.files, "").strip(),
             "memory blocks": memory,
@@ -99,17 +101,18 @@ class Looking(Conversations, Loading):
         ]
         room = chat.context_window - sum(part.tokens for part in parts)
         window.most = max(1, room // 2)  # as a run does: longer messages are shown shortened
-        summary = window.shown(window.summary) if window.summary else None
-        parts.append(
-            ContextPart(
-                "summary",
-                window.size(summary) if summary else 0,
-                summary.content if summary else "",
-            )
-        )
-        history = "\n".join(
-            f"{m.role}: {m.content}" + "".join(f" [{c.name}({c.arguments})]" for c in m.tool_calls)
-            for m in map(window.shown, window.messages)
-        )
-        parts.append(ContextPart("history", sum(map(window.size, window.messages)), history))
+        sent = window.chat()
+        summary = [sent.pop(0)] if window.summary else []
+        for name, size, entries in (
+            ("summary", window.size(window.summary) if window.summary else 0, summary),
+            ("history", sum(map(window.size, window.messages)), sent),
+        ):
+            parts.append(ContextPart(name, size, "\n".join(map(_as_sent, entries))))
         return ContextReport(chat.name, chat.context_window, parts)
+
+
+def _as_sent(entry: dict[str, Any]) -> str:
+    """Return one message of a chat as a line of text, its content just as the model gets it."""
+    calls = [call["function"] for call in entry.get("tool_calls", ())]
+    said = "".join(f" [calls {call['name']}({call['arguments']})]" for call in calls)
+    return f"{entry['role']}: {entry['content'] or ''}{said}"

@@ -286,3 +286,27 @@ def test_what_a_summary_took_is_counted_to_the_run(bench: Bench) -> None:
     bench.server.say("Still here.", usage={"prompt_tokens": 20, "completion_tokens": 3})
     usage = ended(bench.send("ada", "Next")).usage
     assert (usage.prompt_tokens, usage.completion_tokens) == (1020, 103)
+
+
+@pytest.mark.parametrize("style", ["native", "heartbeat"])
+def test_the_context_view_has_the_exact_text_of_what_is_sent(bench: Bench, style: str) -> None:
+    bench.service.create_agent("eve", style=style)
+    bench.server.call("archival_memory_insert", {"content": "A note.", "request_heartbeat": True})
+    if style == "heartbeat":
+        bench.server.call("send_message", {"message": "Kept."})
+    else:
+        bench.server.say("Kept.")
+    bench.send("eve", "Keep this.")
+    bench.server.say("They kept something.")
+    bench.service.compact("eve")
+    seen = {part.name: part.text for part in bench.service.context("eve").parts}
+    bench.server.say("Go on.")
+    bench.send("eve", "More?")
+    request = bench.server.requests[-1]
+    assert [json.loads(line) for line in seen["tools"].splitlines()] == request["tools"]
+    assert seen["memory blocks"] in request["messages"][0]["content"]
+    assert seen["summary"] == f"user: {request['messages'][1]['content']}"
+    for entry in request["messages"][2:-1]:
+        for call in entry.get("tool_calls", ()):
+            assert call["function"]["arguments"] in seen["history"]
+        assert (entry["content"] or "") in seen["history"]
