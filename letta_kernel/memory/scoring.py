@@ -127,7 +127,8 @@ def score(
     if nearest is None:
         similarity, around = _likeness(asked, corpus)
         usual = around if background is None else _likeness(asked, background.sample)[1]
-        rank += asked.meaning * _standard(around, usual[usual != 0])
+        # Where no vector is known yet, likeness says nothing for or against.
+        rank += np.where(around != 0, asked.meaning * _standard(around, usual[usual != 0]), 0)
         rows: Rows = slice(None)
     else:
         rows = np.concatenate([derived.vector_rows, nearest.rows])

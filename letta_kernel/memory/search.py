@@ -40,7 +40,7 @@ LARGE = 4000
 their words come from LanceDB's table, and a sketch of its vectors says which are alike in meaning."""
 HUGE = 200_000
 """Beyond so many lines LanceDB's indexes name candidates, and only these are scored."""
-_EMBEDDED = 20_000  # lines that are embedded for a search while there is no index, at most
+_EMBEDDED = 1000  # lines of a large archive that a search embeds itself, at most: it is waited for
 _SKETCHED = (
     64_000_000  # bytes of vectors up to which they stay in memory, instead of LanceDB's index
 )
@@ -98,6 +98,7 @@ class _Known:
         self.stamp: Stamp = None  # of the store then
         self.changes = -1  # the store's count of edits and deletes when it was last compared
         self.blind: list[Line] = []  # lines whose vectors could not be had yet
+        self.behind = False  # there are lines whose vectors are left to the index
         self.shelf = Shelf()
         self.state: _State | None = None  # what was last read for the shelf
         self.waiting: set[int] = set()  # edits the index had not repeated when the shelf was read
@@ -145,7 +146,8 @@ class Engine:
         known = self._of(agent_id)
         with known.lock, known.whole():
             try:
-                if not known.way or (known.way == "read" and known.seq > 2 * LARGE):
+                grown = known.way == "read" and known.seq > 2 * LARGE
+                if not known.way or grown or known.behind:
                     self._choose(agent_id, known)
                 if known.way == "shelf" and offset + limit <= FURTHEST:
                     found = self._among_candidates(agent_id, known, asked, allow, offset + limit)
@@ -196,9 +198,10 @@ class Engine:
                 indexes.mark(tx, name, agent_id, self.kind),
             )
         )
-        indexed = self._index.table.name() is not None and newest - mark <= LARGE
-        if newest <= LARGE or not indexed:
-            known.way = "read"
+        lacking = newest - mark
+        indexed = self._index.table.name() is not None and lacking <= LARGE
+        if newest <= LARGE or not indexed or (known.behind and lacking > _EMBEDDED):
+            known.way = known.way or "read"
             return
         known.begin()
         if newest > HUGE:
@@ -267,15 +270,22 @@ class Engine:
 
     def _refresh(self, agent_id: str, known: _Known) -> None:
         """Bring the lines in memory up to date with the store, other processes' writes included."""
+        room = LARGE  # how many lines may be embedded here
         while True:
             found = self.database.run(lambda tx: self._read(tx, agent_id, known))
             if found is None:
                 break
-            changes, digests, new, last, stamp = found
+            changes, digests, new, last, newest, stamp = found
             if digests is not None:
                 self._correct(agent_id, known, digests)
                 known.changes = changes
-            self._add(known, new)
+            if newest > LARGE:
+                room = min(room, _EMBEDDED)
+            self._add(known, new[:room])
+            if new[room:]:
+                known.corpus.add(new[room:], None)
+                known.behind = True
+            room -= len(new[:room])
             if last == known.seq:
                 known.stamp = stamp
                 break
@@ -289,7 +299,7 @@ class Engine:
 
     def _read(
         self, tx: Tx, agent_id: str, known: _Known
-    ) -> tuple[int, dict[str, str] | None, list[Line], int, Stamp] | None:
+    ) -> tuple[int, dict[str, str] | None, list[Line], int, int, Stamp] | None:
         """Return what is new in the store; None if nobody has written to it since the last time."""
         stamp = tx.stamp(*_TABLES[self.kind])
         name = self._index.name()
@@ -302,7 +312,9 @@ class Engine:
         if changes != known.changes:
             digests = lines.digests(tx, self.kind, agent_id) if known.seq else {}
         new, last = lines.after(tx, self.kind, agent_id, known.seq, _AT_ONCE)
-        return changes, digests, new, last, None if stamp is None else (name, stamp)
+        whole = last - known.seq < _AT_ONCE
+        newest = last if whole else lines.newest(tx, self.kind, agent_id)
+        return changes, digests, new, last, newest, None if stamp is None else (name, stamp)
 
     def _correct(self, agent_id: str, known: _Known, digests: dict[str, str]) -> None:
         """Take out what was deleted, and read again what was edited, since the last comparison."""
@@ -315,13 +327,10 @@ class Engine:
             self._add(known, again)
 
     def _add(self, known: _Known, new: list[Line]) -> None:
-        if not new:
-            return
-        found = None
-        if known.way == "loaded" or len(known.corpus) <= _EMBEDDED:
+        if new:
             found = self.vectors.if_possible([line.text for line in new])
             known.blind += new if found is None else []
-        known.corpus.add(new, found)
+            known.corpus.add(new, found)
 
     # -- candidates are scored -------------------------------------------------------------------------
 

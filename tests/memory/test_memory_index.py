@@ -11,6 +11,7 @@ import pytest
 from letta_kernel.memory import search
 from letta_kernel.memory.archival import Archive
 from letta_kernel.models.embedding import embedder
+from letta_kernel.models.embedding_static import StaticEmbedder
 from letta_kernel.records import Passage
 from letta_kernel.store import agents, indexes, passages
 from letta_kernel.store.database import Database
@@ -287,6 +288,48 @@ def test_a_large_archive_is_searched_while_it_is_indexed(large):
         ]
     thread.join()
     assert errors == []
+
+
+class Counting(StaticEmbedder):
+    """The offline embedder, which counts the texts of more than one word."""
+
+    embedded = 0
+
+    def embed(self, texts):
+        self.embedded += sum(" " in text for text in texts)
+        return super().embed(texts)
+
+
+def test_a_search_leaves_most_of_what_is_not_indexed_yet_to_the_index(project, monkeypatch):
+    for name, number in (("LARGE", 60), ("_EMBEDDED", 20), ("_AT_ONCE", 50)):
+        monkeypatch.setattr(search, name, number)
+    counting = Counting()
+    archive = project.archive(counting)
+
+    def found(query):
+        before = counting.embedded
+        hits = contents(archive.search(ADA, query, top_k=1))
+        return hits, counting.embedded - before
+
+    fill(archive, 200)
+    archive.insert(ADA, "my dog ran after the postman")
+    known = archive._engine._of(ADA)
+    for _ in range(2):  # it is complete at once, and no search embeds more than a few of the lines
+        hits, made = found("subject 177")
+        assert hits == ["item 177 speaks of subject 177"]
+        assert made <= 21
+        assert (known.way, known.behind) == ("read", True)
+    archive.catch_up()
+    assert found("puppies and cats")[0] == ["my dog ran after the postman"]
+    assert (known.way, known.behind) == ("loaded", False)
+    fill(archive, 50, first=200)
+    archive.insert(ADA, "the cook burnt the soup")
+    hits, made = found("subject 240")
+    assert (hits, made) == (["item 240 speaks of subject 240"], 21)
+    assert known.behind
+    archive.catch_up()
+    assert found("kitchen")[0] == ["the cook burnt the soup"]
+    assert (known.way, known.behind, len(known.corpus)) == ("loaded", False, 252)
 
 
 def test_a_large_archive_without_its_index_is_scored_line_by_line(project, monkeypatch):
