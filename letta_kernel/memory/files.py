@@ -6,6 +6,7 @@ import glob
 import hashlib
 import importlib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -66,6 +67,8 @@ def looks_like_path(word: str) -> bool:
     """Say whether *word* names files, or was certainly meant to."""
     path = os.path.expanduser(word)
     if os.path.exists(path) or (glob.has_magic(path) and glob.glob(path, recursive=True)):
+        return True
+    if word.startswith(("/", "./", "../", "~/")) or ("/" in word and "*" in word):
         return True
     return Path(word).suffix.lower() in KNOWN and not word.startswith(".")
 
@@ -130,11 +133,16 @@ def _pdf(path: Path) -> str:
         raise InvalidInputError(
             f"{path.name} is a PDF; to read those: pip install 'letta-kernel[files]'"
         ) from None
+    chatter = logging.getLogger("pypdf")
+    level = chatter.level
+    chatter.setLevel(logging.CRITICAL)  # what is odd about a file is no news for who reads the cell
     try:
         pages = [page.extract_text() for page in pypdf.PdfReader(path).pages]
     except Exception as error:  # a broken file breaks in many ways
         said = " ".join(str(error).split())[:200]
         raise InvalidInputError(f"{path.name} cannot be read as a PDF: {said}") from None
+    finally:
+        chatter.setLevel(level)
     # A word broken at the end of a line is one word again.
     return "\n\n".join(re.sub(r"(?<=\w)-\n(?=[a-z])", "", page) for page in pages)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,9 @@ def archival_add(session: Session, given: Arguments) -> str:
             added = session.service.add_files(agent.id, paths, tags, partial(_draw, bar))
         except KeyboardInterrupt:
             raise Stopped("Stopped; the same line goes on where it was.") from None
-        return bar.end(_report(agent.name, added))
+        finally:
+            bar.end("")
+        return _report(agent.name, added)
     made = session.service.add_passage(agent.id, text, tags)
     parts = "" if len(made) == 1 else f" in {len(made)} passages"
     return f"{agent.name} has it in its archive{parts} ({made[0].id})."
@@ -49,6 +52,8 @@ def archival_add(session: Session, given: Arguments) -> str:
 
 def _paths(text: str) -> list[str]:
     """Return the files *text* names if it names files and nothing else; else it is a text itself."""
+    if os.path.exists(os.path.expanduser(text)):
+        return [text]  # a name with blanks, of which the quotes are gone
     named = [word.text for word in split(text)]
     if text != text.strip() or "\n" in text or not all(map(files.looks_like_path, named)):
         return []

@@ -125,6 +125,14 @@ def test_files_into_the_archive(notebook: Notebook, tmp_path: Path) -> None:
     refused(notebook.run("%agent archival add picture.png"), "picture.png")
     refused(notebook.run("%agent archival add missing.pdf"), "There is no file 'missing.pdf'")
     refused(notebook.run("%agent archival add tea.md missing.md"), "'missing.md'")
+    refused(notebook.run("%agent archival add /no/where/"), "There is no file '/no/where/'")
+    (tmp_path / "my tea.txt").write_text("Hojicha is roasted.")
+    assert "1 file more" in notebook.run('%agent archival add "my tea.txt"').text
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 nonsense")
+    broken = notebook.run("%agent archival add broken.pdf")
+    refused(broken, "cannot be read as a PDF")
+    assert broken.stderr == ""
+    assert "0%" not in broken.text  # the bar is gone
     notebook.run("%agent archival add Notes about tea are in tea.md")  # a sentence
     assert "Notes about tea are in" in notebook.run("%agent archival").text
     assert "tea.md" in notebook.complete("%agent archival add te")

@@ -108,5 +108,7 @@ def test_finding_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pictures").mkdir()
     with pytest.raises(InvalidInputError, match="holds no file whose text"):
         files.find(["pictures"])
-    for word, is_path in {"a.md": True, "missing.pdf": True, "docs": True, "tea": False}.items():
-        assert files.looks_like_path(word) is is_path
+    for word in ("a.md", "missing.pdf", "docs", "/no/where", "./none", "~/none", "none/*.zip"):
+        assert files.looks_like_path(word)
+    for word in ("tea", "either/or", "2*3", "What?"):
+        assert not files.looks_like_path(word)
