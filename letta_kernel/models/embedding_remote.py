@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from letta_kernel import warm
 from letta_kernel.models.base import ErrorKind, ModelError
 
 _BATCH = 96  # texts per request: the least any large provider allows
@@ -82,8 +81,10 @@ class RemoteEmbedder:
     def _call(self, texts: list[str]) -> Any:
         from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-        litellm = warm.load("litellm")
-        self._check_key(litellm)
+        from letta_kernel.models.routes import litellm  # with all that sending requests takes
+
+        module = litellm()
+        self._check_key(module)
         retrying = Retrying(
             stop=stop_after_attempt(_TRIES),
             wait=wait_exponential(multiplier=0.5, max=8),
@@ -95,7 +96,7 @@ class RemoteEmbedder:
             ),
             reraise=True,
         )
-        return retrying(self._call_once, litellm, texts)
+        return retrying(self._call_once, module, texts)
 
     def _call_once(self, litellm: Any, texts: list[str]) -> Any:
         try:
