@@ -118,14 +118,15 @@ def _transcript(
 ) -> str:
     lines: list[str] = []
     used = 0
+    clip = min(_CLIP, budget // 2)  # a character may well be a token
     for message in reversed(evicted):
         others = (call for call in message.tool_calls if call.name != ANSWER_TOOL)
         calls = "".join(f" [calls {call.name}({call.arguments})]" for call in others)
-        line = f"{message.role}: {(message.said + calls)[:_CLIP]}"
+        line = f"{message.role}: {(message.said + calls)[:clip]}"
         used += model.count_tokens(line)
         if used > budget:
             break
         lines.append(line)
     if earlier:
-        lines.append(f"summary of what went before: {earlier.content[:_CLIP]}")
+        lines.append(f"summary of what went before: {earlier.content[:clip]}")
     return "\n".join(reversed(lines))

@@ -265,6 +265,18 @@ def test_a_notice_in_place_of_a_summary_keeps_the_last_summary_and_does_not_grow
     assert summary.content.count("conversation_search") == 1
 
 
+def test_the_summariser_of_a_tiny_window_gets_something_to_summarise(bench: Bench) -> None:
+    bench.service.update_agent("ada", settings={"context_window": 2048})
+    bench.server.say("\u8336" * 3000)  # each a token or more
+    bench.send("ada", "\u6c34" * 3000)
+    bench.server.say("Of tea and water.")
+    summary = bench.service.compact("ada")
+    assert summary is not None
+    assert summary.content == "Of tea and water."
+    asked = bench.server.requests[-1]["messages"][1]["content"]
+    assert asked.startswith("user: \u6c34\u6c34")
+
+
 def test_who_reads_along_is_told_why_there_is_no_summary(bench: Bench) -> None:
     bench.service.update_agent("ada", settings={"context_window": 4096})
     bench.server.say("word " * 700)

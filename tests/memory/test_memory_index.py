@@ -80,7 +80,7 @@ def test_the_table_is_named_after_embedder_dimension_and_generation(project):
 def test_the_background_thread_follows_by_itself(project):
     archive = Archive(project.database, project.home, embedder("wordllama"))
     fill(archive, 12)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if table_of(archive).name() and table_of(archive).count(ADA) == 12:
             break
@@ -355,7 +355,7 @@ def test_what_the_first_search_needs_can_be_loaded_beforehand(tmp_path, monkeypa
     fill(archive, 50)
     archive.catch_up()
     archive.prepare(ADA)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and len(archive._engine._of(ADA).corpus) < 50:
         time.sleep(0.05)
     assert len(archive._engine._of(ADA).corpus) == 50
