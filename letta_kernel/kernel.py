@@ -52,6 +52,8 @@ class LettaKernel(IPythonKernel):
         """
         message = parent or self.get_parent(channel)
         header, content = message.get("header") or {}, message.get("content") or {}
+        if not isinstance(content, dict):  # not read: the message was for a subshell that is gone
+            content = {}
         if header.get("msg_type") in ("comm_open", "comm_msg", "comm_close"):
             known = self.comm_manager.comms.get(content.get("comm_id", ""))
             target = content.get("target_name") or getattr(known, "target_name", "")

@@ -89,7 +89,7 @@ export class WidgetHost {
     }
     // After a reload the renderer may have to wait for the kernel, and draws when that has answered.
     this._drawn = new MutationObserver(() => this._reveal(renderer));
-    this._drawn.observe(renderer.node, { childList: true });
+    this._drawn.observe(renderer.node, { childList: true, subtree: true });
     await hosted.drawn();
     this._reveal(renderer);
   }
@@ -97,7 +97,8 @@ export class WidgetHost {
   private _reveal(renderer: IRenderMime.IRenderer): void {
     const { hosted, onShown } = this._options;
     const widget = renderer instanceof Panel ? renderer.widgets[0] : undefined;
-    if (!widget || hosted.get(this.node) !== renderer || !this.node.hidden) {
+    // A view that has drawn nothing yet waits for the kernel to say what.
+    if (!widget?.node.firstChild || hosted.get(this.node) !== renderer || !this.node.hidden) {
       return;
     }
     widget.disposed.connect(() => {
@@ -105,6 +106,7 @@ export class WidgetHost {
         this._drop();
       }
     });
+    this._drawn?.disconnect();
     this.node.hidden = false;
     onShown(true);
   }

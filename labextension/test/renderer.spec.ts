@@ -16,6 +16,8 @@ class WidgetView extends Panel implements IRenderMime.IRenderer {
   static shown: Widget[] = [];
   /** What has to come before it can draw, as after a reload. */
   static kernel: Promise<void> | null = null;
+  /** Does it wait to be told what to show? */
+  static empty = false;
 
   renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     if (WidgetView.kernel) {
@@ -28,7 +30,9 @@ class WidgetView extends Panel implements IRenderMime.IRenderer {
 
   private _draw(model: IRenderMime.IMimeModel): void {
     const widget = new Widget();
-    widget.node.textContent = `live ${(model.data[VIEW] as any).model_id}`;
+    if (!WidgetView.empty) {
+      widget.node.textContent = `live ${(model.data[VIEW] as any).model_id}`;
+    }
     this.addWidget(widget);
     WidgetView.shown.push(widget);
   }
@@ -64,6 +68,7 @@ let renderer: RunRenderer;
 beforeEach(() => {
   WidgetView.shown = [];
   WidgetView.kernel = null;
+  WidgetView.empty = false;
   models = new Models();
   renderer = new RunRenderer({ rendermime: registry(), trans, live: models });
   Widget.attach(renderer, document.body);
@@ -269,6 +274,17 @@ describe('a run whose output also holds a widget', () => {
     await new Promise(resolve => setTimeout(resolve));
     expect(find('.lk-Run').hidden).toBe(true);
     expect(find('.lk-Widget').hidden).toBe(false);
+  });
+
+  it('shows the snapshot until the widget has something to show', async () => {
+    WidgetView.empty = true;
+    models.ids.add('m1');
+    await renderer.renderModel(output(going, 'm1'));
+    expect(find('.lk-Run').hidden).toBe(false);
+    WidgetView.shown[0].node.append('told');
+    await new Promise(resolve => setTimeout(resolve));
+    expect(find('.lk-Run').hidden).toBe(true);
+    expect(seen('.lk-Widget')).toBe('told');
   });
 
   it('shows the snapshot again when the widget closes', async () => {

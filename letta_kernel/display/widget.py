@@ -80,13 +80,13 @@ def answer_while_busy(comm: Any) -> None:
     """Let clicks reach the kernel while the cell runs.
 
     Front ends send them on a subshell, but ipykernel 7.4 hands messages of a comm to the shell that
-    last sent on it, which is the busy one. Both names below are private to ipykernel and may be missing
+    last sent on it, which is the busy one. The names below are private to ipykernel and may be missing
     or differ in other versions; then nothing is changed.
     """
     if callable(getattr(comm, "_reply_subshell_for", None)):
 
         def as_sent(self: Any, data: Any, default: Any) -> Any:
-            return default
+            return _living(self.kernel, default)
 
         comm._reply_subshell_for = MethodType(as_sent, comm)
     if callable(getattr(comm, "handle_msg", None)):
@@ -98,3 +98,16 @@ def answer_while_busy(comm: Any) -> None:
                 self._msg_callback(message)
 
         comm.handle_msg = MethodType(handle, comm)
+
+
+def _living(kernel: Any, subshell: str | None) -> str | None:
+    """Return *subshell* if the kernel has it, else another.
+
+    JupyterLab keeps one for all widgets and miscounts them when one closes while the next opens: it then
+    ends the subshell and goes on sending there, and what is said would be lost.
+    """
+    manager = getattr(getattr(kernel, "shell_channel_thread", None), "manager", None)
+    if subshell is None or manager is None:
+        return subshell
+    there = manager.list_subshell()
+    return subshell if subshell in there else next(iter(there), None)

@@ -354,6 +354,21 @@ def test_a_page_that_shows_the_question_is_given_time(front_end: FrontEnd) -> No
     assert "Choice(call_id='c1', approve=True" in cell.stdout
 
 
+def test_what_a_page_says_on_a_subshell_that_is_gone_arrives(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front_end, "subshell", "gone")  # as JupyterLab does when it has miscounted
+    decisions = [{"id": one, "approve": True} for one in ("c1", "c2")]
+
+    def react(message: dict[str, Any], say: Say) -> None:
+        if ask := message.get("ask"):
+            say({"kind": "answer", "ask": ask["id"], "decisions": decisions})
+
+    code = START + CALLS + "print(view.ask_approval(calls))\nview.close()"
+    cell = front_end.run(code, react=react)
+    assert "Choice(call_id='c2', approve=True" in cell.stdout
+
+
 def test_the_saved_form_grows_with_what_was_said() -> None:
     from letta_kernel.messages import StepStarted, TextDelta
 

@@ -30,7 +30,8 @@ class Panel:
         self.heard: list[dict[str, Any]] = []
         self.closed = False
         self.statuses: list[str] = []  # the kernel's, as others see them
-        self._subshell = self._make_subshell() if subshell else None
+        self.replies: list[str] = []  # ids of the messages that were replied to
+        self.subshell = self._make_subshell() if subshell else None
         self._wait_for_iopub()
         self.hello: dict[str, Any] = {}
 
@@ -44,7 +45,7 @@ class Panel:
         self.client.stop_channels()
 
     def post(self, kind: str, **content: Any) -> str:
-        header = {"subshell_id": self._subshell} if self._subshell else {}
+        header = {"subshell_id": self.subshell} if self.subshell else {}
         message = self.client.session.msg(kind, {"comm_id": self.comm, **content})
         message["header"].update(header)
         self.client.shell_channel.send(message)
@@ -70,7 +71,7 @@ class Panel:
             )
             self.client.shell_channel.send(message)
             done = message["header"]["msg_id"]
-            self.until(lambda: [m for m in self._replies if m == done])
+            self.until(lambda: [m for m in self.replies if m == done])
             return self.plain("job", ticket=result["ticket"])
         return result
 
@@ -109,12 +110,11 @@ class Panel:
             pass
         try:
             reply = self.client.get_shell_msg(timeout=0)
-            self._replies.append(reply["parent_header"]["msg_id"])
+            self.replies.append(reply["parent_header"]["msg_id"])
         except Empty:
             pass
 
     def _make_subshell(self) -> str:
-        self._replies: list[str] = []
         message = self.client.session.msg("create_subshell_request", {})
         self.client.control_channel.send(message)
         return str(self.client.get_control_msg(timeout=TIMEOUT)["content"]["subshell_id"])

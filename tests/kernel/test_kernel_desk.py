@@ -98,6 +98,14 @@ def test_panels_do_not_make_the_kernel_look_busy_or_idle(notebook: Notebook) -> 
     panel.client.stop_channels()
 
 
+def test_a_message_for_a_subshell_that_is_gone_has_an_end(notebook: Notebook) -> None:
+    panel = Panel(notebook)
+    panel.subshell = "gone"
+    asked = panel.post("comm_msg", data={})
+    panel.until(lambda: asked in panel.replies)
+    panel.client.stop_channels()
+
+
 def test_a_run_in_a_cell_is_told_as_it_happens(
     notebook: Notebook, panel: Panel, server: ScriptedServer
 ) -> None:

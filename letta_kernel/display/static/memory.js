@@ -366,8 +366,7 @@ class View {
     root.dataset.lmSuppressShortcuts = "true";
     keepNewLines(root);
     root.setAttribute("role", "group");
-    const top = el("div", "lkm-top", el("div", "lkm-head", this.title, this.sum), el("div", "lkm-tools", this.add));
-    root.append(top, this.made, this.list, this.said);
+    this.top = el("div", "lkm-top", el("div", "lkm-head", this.title, this.sum), el("div", "lkm-tools", this.add));
   }
 
   say(text) {
@@ -404,6 +403,8 @@ class View {
     }
     const first = this.n < 0;
     this.n = message.n;
+    // Empty until there is something to show: the saved form stands so long.
+    if (first) this.root.append(this.top, this.made, this.list, this.said);
     if (message.whole) {
       this.title.textContent = `Memory of ${message.agent}`;
       this.root.setAttribute("aria-label", `Memory of ${message.agent}`);
