@@ -16,6 +16,7 @@ from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
 from letta_kernel import __version__, magics, warm
+from letta_kernel.display.widget import is_live
 
 _IDLE_SECONDS = 1.0  # without a cell running, before the background imports begin
 
@@ -46,18 +47,19 @@ class LettaKernel(IPythonKernel):
         self.io_loop.call_later(_IDLE_SECONDS, self._warm_up)
 
     def _publish_status(self, status: str, channel: str, parent: Any = None) -> None:
-        """Say nothing of the messages of panels, which would show a kernel in a cell as idle.
+        """Say nothing of the messages of panels and views, which would show a kernel in a cell as idle.
 
-        Private to ipykernel: in a version without it, panels make the kernel's sign flicker.
+        Private to ipykernel: in a version without it, they make the kernel's sign flicker.
         """
         message = parent or self.get_parent(channel)
         header, content = message.get("header") or {}, message.get("content") or {}
         if not isinstance(content, dict):  # not read: the message was for a subshell that is gone
             content = {}
         if header.get("msg_type") in ("comm_open", "comm_msg", "comm_close"):
-            known = self.comm_manager.comms.get(content.get("comm_id", ""))
+            comm = content.get("comm_id", "")
+            known = self.comm_manager.comms.get(comm)
             target = content.get("target_name") or getattr(known, "target_name", "")
-            if target == magics.DESK:
+            if target == magics.DESK or is_live(comm):
                 self._quiet.add(header["msg_id"])
             if header["msg_id"] in self._quiet:  # one that closes is not known any more at its end
                 if status == "idle":

@@ -98,6 +98,24 @@ def test_panels_do_not_make_the_kernel_look_busy_or_idle(notebook: Notebook) -> 
     panel.client.stop_channels()
 
 
+def test_views_do_not_make_the_kernel_look_idle(notebook: Notebook) -> None:
+    made = notebook.run(
+        "from letta_kernel.display.widget import LiveWidget\n"
+        "said = []\nview = LiveWidget(said.append)\nprint(*view._comms)"
+    )
+    panel = Panel(notebook).open()
+    panel.ask("agents")
+    panel.statuses.clear()  # of what was asked before
+    for panel.comm in made.text.split():
+        panel.send({"method": "custom", "content": {"kind": "ready"}})
+    assert notebook.run("import time\nwhile not said:\n    time.sleep(0.01)").status == "ok"
+    panel.until(lambda: "idle" in panel.statuses)
+    panel.listen(0.2)
+    assert panel.statuses == ["busy", "idle"]  # of the cell
+    notebook.run("view.close()")
+    panel.client.stop_channels()
+
+
 def test_a_message_for_a_subshell_that_is_gone_has_an_end(notebook: Notebook) -> None:
     panel = Panel(notebook)
     panel.subshell = "gone"
