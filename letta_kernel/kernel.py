@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 import time
 from typing import Any
 
@@ -16,7 +17,6 @@ from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
 from letta_kernel import __version__, magics, warm
-from letta_kernel.display.widget import is_live
 
 _IDLE_SECONDS = 1.0  # without a cell running, before the background imports begin
 
@@ -29,6 +29,8 @@ class LettaKernel(IPythonKernel):
 
     def __init__(self, **kwargs: Any) -> None:
         self._quiet: set[str] = set()  # ids of messages whose begin and end are not told
+        self._cell: Any = None  # the request that the main thread is at
+        self._telling = threading.Lock()
         super().__init__(**kwargs)
         self._last_busy = time.monotonic()
         magics.install(self.shell)
@@ -47,25 +49,31 @@ class LettaKernel(IPythonKernel):
         self.io_loop.call_later(_IDLE_SECONDS, self._warm_up)
 
     def _publish_status(self, status: str, channel: str, parent: Any = None) -> None:
-        """Say nothing of the messages of panels and views, which would show a kernel in a cell as idle.
+        """Let a kernel that runs a cell look busy, whatever else it answers beside it.
 
-        Private to ipykernel: in a version without it, they make the kernel's sign flicker.
+        Front ends take the end of any message for the kernel's. So nothing is said of the messages of panels,
+        and after the end of others, whose senders wait for it, that the cell still runs. Private to ipykernel:
+        in a version without it, the kernel's sign flickers.
         """
         message = parent or self.get_parent(channel)
         header, content = message.get("header") or {}, message.get("content") or {}
         if not isinstance(content, dict):  # not read: the message was for a subshell that is gone
             content = {}
         if header.get("msg_type") in ("comm_open", "comm_msg", "comm_close"):
-            comm = content.get("comm_id", "")
-            known = self.comm_manager.comms.get(comm)
+            known = self.comm_manager.comms.get(content.get("comm_id", ""))
             target = content.get("target_name") or getattr(known, "target_name", "")
-            if target == magics.DESK or is_live(comm):
+            if target == magics.DESK:
                 self._quiet.add(header["msg_id"])
             if header["msg_id"] in self._quiet:  # one that closes is not known any more at its end
                 if status == "idle":
                     self._quiet.discard(header["msg_id"])
                 return
-        super()._publish_status(status, channel, parent)
+        with self._telling:
+            super()._publish_status(status, channel, parent)
+            if header.get("msg_type") == "execute_request" and not header.get("subshell_id"):
+                self._cell = message if status == "busy" else None
+            elif status == "idle" and self._cell is not None:
+                super()._publish_status("busy", "shell", self._cell)
 
     def _busy(self) -> None:
         self._last_busy = time.monotonic()

@@ -18,11 +18,6 @@ def live_comms() -> list[str]:
     return sorted(_live.copy())
 
 
-def is_live(comm: str) -> bool:
-    """Return whether that is the comm of a live widget."""
-    return comm in _live
-
-
 class LiveWidget:
     """A widget that shows what it is sent; what front ends say is handed to *receive*.
 

@@ -98,21 +98,20 @@ def test_panels_do_not_make_the_kernel_look_busy_or_idle(notebook: Notebook) -> 
     panel.client.stop_channels()
 
 
-def test_views_do_not_make_the_kernel_look_idle(notebook: Notebook) -> None:
-    made = notebook.run(
-        "from letta_kernel.display.widget import LiveWidget\n"
-        "said = []\nview = LiveWidget(said.append)\nprint(*view._comms)"
-    )
+def test_a_kernel_in_a_cell_looks_busy_after_it_has_answered_something_else(
+    notebook: Notebook,
+) -> None:
     panel = Panel(notebook).open()
     panel.ask("agents")
-    panel.statuses.clear()  # of what was asked before
-    for panel.comm in made.text.split():
-        panel.send({"method": "custom", "content": {"kind": "ready"}})
-    assert notebook.run("import time\nwhile not said:\n    time.sleep(0.01)").status == "ok"
-    panel.until(lambda: "idle" in panel.statuses)
-    panel.listen(0.2)
-    assert panel.statuses == ["busy", "idle"]  # of the cell
-    notebook.run("view.close()")
+    request = notebook.send("import time\nwhile True: time.sleep(0.05)")
+    panel.statuses.clear()
+    panel.until(lambda: panel.statuses == ["busy"])
+    asked = panel.client.session.msg("create_subshell_request", {})  # as a page does for a view
+    panel.client.control_channel.send(asked)
+    panel.until(lambda: panel.statuses[1:] == ["busy", "idle", "busy"])
+    notebook.interrupt()
+    notebook.finish(request)
+    panel.until(lambda: panel.statuses[-1] == "idle")
     panel.client.stop_channels()
 
 
