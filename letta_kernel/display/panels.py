@@ -86,12 +86,13 @@ def tools_table(
     for tool in tools:
         used = (stats or {}).get(tool.name, {})
         calls, spent = used.get("calls") or 0, used.get("seconds")
-        label = f"{one_line(tool.name, 80)}({one_line(_signature(tool), 120)})"
+        name, signature = one_line(tool.name, 80), f"({one_line(_signature(tool), 120)})"
+        shown = el("b", esc(name)) + el("span", esc(signature), look=style.MUTED)
         kind = "" if tool.kind == "notebook" else tool.kind
         asks = "asks first" if tool.requires_approval else ""
         rows.append(
             [
-                Cell(label, el("span", esc(label), look=style.MONO)),
+                Cell(name + signature, el("span", shown, look=style.MONO)),
                 one_line(tool.description.strip().split("\n")[0], 200),
                 " ".join(part for part in (kind, asks) if part),
                 "" if used.get("place") == "core" else used.get("place") or "",
@@ -205,8 +206,8 @@ def runs_table(runs: Sequence[Run]) -> Panel:
                 run.error or "",
             ]
         )
-    columns = ["when", "ended by", "model", "steps", "time", "first token", "in", "out", "cost"]
-    return table([*columns, "error"], rows, empty="No runs yet.")
+    figures = ["steps", "time", "first token", "tokens in", "tokens out", "cost"]
+    return table(["when", "ended by", "model", *figures, "error"], rows, empty="No runs yet.")
 
 
 def models_table(models: Sequence[Any], current: str | None = None) -> Panel:
@@ -379,7 +380,7 @@ def bar(parts: Sequence[tuple[float, str, str]], height: int = 6) -> str:
     return el("div", *inside, look=look)
 
 
-_PART_COLOURS = (style.VIOLET, style.BLUE, style.GREEN, style.AMBER, style.RED, style.GREY)
+_UNFOLDED = "font-size:13px;padding:1px 0 1px 14px"  # in line with what has a fold's sign before it
 
 
 def context_panel(parts: Sequence[Any], window: int, model: str = "") -> Panel:
@@ -399,14 +400,14 @@ def context_panel(parts: Sequence[Any], window: int, model: str = "") -> Panel:
     segments, rows, lines = [], [], []
     for place, part in enumerate(parts):
         name, tokens = one_line(_field(part, "name"), 80), int(_field(part, "tokens") or 0)
-        colour = _PART_COLOURS[place % len(_PART_COLOURS)]
+        colour = style.PARTS[place % len(style.PARTS)]
         segments.append((tokens / whole, colour, f"{name}: {tokens:,} tokens"))
         figures = f" {tokens:,} tokens · {tokens / whole:.1%}"
         square = el("span", "■ ", look=f"color:{colour}")
         summary = square + el("b", esc(name), dir="auto") + el("span", figures, look=style.MUTED)
         text = esc(_field(part, "text") or "", _SHOWN)
         row = fold(summary, el("pre", text, look=style.PRE, dir="auto")) if text else summary
-        rows.append(el("div", row, look="font-size:13px"))
+        rows.append(el("div", row, look="font-size:13px" if text else _UNFOLDED))
         lines.append(f"  {name:<24} {tokens:>9,} tokens  {tokens / whole:6.1%}")
     if window > used:
         free = window - used
@@ -416,7 +417,7 @@ def context_panel(parts: Sequence[Any], window: int, model: str = "") -> Panel:
             + el("b", "free")
             + el("span", figures, look=style.MUTED)
         )
-        rows.append(el("div", room, look="font-size:13px"))
+        rows.append(el("div", room, look=_UNFOLDED))
         lines.append(f"  {'free':<24} {free:>9,} tokens  {free / whole:6.1%}")
     head = f"{used:,} tokens" + (f" of {window:,} ({used / whole:.0%})" if window else "")
     head += f" · {one_line(model, 80)}" if model else ""

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = ("tokens", "memory", "cost")
-_COLOURS = (style.VIOLET, style.BLUE, style.GREEN, style.AMBER, style.RED, style.GREY)
 _SHARP = 2  # pixels of the picture for one on the page
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDEST = 60  # characters of the bars in text
@@ -94,7 +93,7 @@ def memory_plot(name: str, blocks: Mapping[str, Sequence[BlockVersion]]) -> Figu
             [*times, end],
             [*sizes, sizes[-1]],
             where="post",
-            color=_COLOURS[place % len(_COLOURS)],
+            color=style.PARTS[place % len(style.PARTS)],
             linewidth=1.8,
             marker="o",
             markersize=3.5,

@@ -14,7 +14,11 @@ GREEN = "#1a8754"
 BLUE = "#2f7fd6"
 AMBER = "#b8650a"
 RED = "#d9363e"
+ROSE = "#c2557a"
 GREY = "#7a7f87"
+
+PARTS = (VIOLET, BLUE, GREEN, AMBER, ROSE, GREY)
+"""For the parts of a bar or plot, in this order. Red is not among them: it says that something is wrong."""
 
 LINE = "rgba(127,127,127,.25)"
 SHADE = "rgba(127,127,127,.09)"
@@ -42,7 +46,10 @@ CODE_BLOCK = (
 CODE = f"{MONO};padding:1px 4px;border-radius:4px;background:{SHADE}"
 BOX = f"{WRAP};max-height:320px;overflow:auto;padding:5px 10px;border-radius:6px;background:{SHADE}"
 TABLE = "border-collapse:collapse;margin:4px 0;font-size:13px"
-CELL = f"padding:3px 14px 3px 0;text-align:left;vertical-align:top;border-bottom:1px solid {LINE}"
+CELL = (
+    "padding:3px 14px 3px 0;text-align:left;vertical-align:top;line-height:1.45;"
+    f"border-bottom:1px solid {LINE}"
+)
 
 
 def tint(colour: str, alpha: float) -> str:
@@ -52,10 +59,10 @@ def tint(colour: str, alpha: float) -> str:
 
 
 def chip(colour: str) -> str:
-    """Return the style of a small coloured label."""
+    """Return the style of a small label; its letters are the page's, to be read on white and on black."""
     return (
-        "display:inline-block;padding:0 7px;border-radius:9px;font-size:11px;line-height:18px;"
-        f"color:{colour};background:{tint(colour, 0.12)}"
+        "display:inline-block;padding:0 7px;border-radius:10px;font-size:11px;line-height:17px;"
+        f"border:1px solid {tint(colour, 0.6)};background:{tint(colour, 0.12)}"
     )
 
 

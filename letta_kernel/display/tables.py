@@ -140,7 +140,9 @@ def _keys(rows: Sequence[Sequence[Cell]]) -> dict[str, list[float | None]]:
 
 
 def _look(right: bool) -> str:
-    return style.CELL.replace("text-align:left", "text-align:right") if right else style.CELL
+    if not right:
+        return style.CELL
+    return style.CELL.replace("text-align:left", "text-align:right;white-space:nowrap")
 
 
 def _cell(value: object) -> Cell:

@@ -101,7 +101,11 @@ export function addDocuments(
     execute: () => commands.execute('settingeditor:open', { query: 'letta-kernel' })
   });
 
-  launcher?.add({ command: NEW_NOTEBOOK, category: trans.__('Notebook'), rank: 100 });
+  // A card of this category shows the picture at an address; without one, a letter.
+  const picture = agentIcon.svgstr.replace(/#616161/g, '#8f5fd7'); // no theme reaches into it
+  const kernelIconUrl = `data:image/svg+xml,${encodeURIComponent(picture)}`;
+  const card = { command: NEW_NOTEBOOK, category: trans.__('Notebook'), rank: 100 };
+  launcher?.add({ ...card, kernelIconUrl });
   const category = trans.__('Agents');
   palette?.addItem({ command: NEW_NOTEBOOK, category, args: { isPalette: true } });
   palette?.addItem({ command: QUICKSTART, category, args: { isPalette: true } });

@@ -77,6 +77,7 @@ export class ToolForm extends Widget {
       this._say(message(error), true);
       return;
     }
+    const focused = document.activeElement;
     this._button.disabled = true;
     this._say(this._trans.__('Running …'), false);
     try {
@@ -88,6 +89,9 @@ export class ToolForm extends Widget {
       this._say(message(error), true);
     } finally {
       this._button.disabled = false;
+      if (focused === this._button && document.activeElement?.contains(this.node)) {
+        this._button.focus(); // a disabled button gives the focus away
+      }
     }
   }
 

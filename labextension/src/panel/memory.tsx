@@ -240,7 +240,7 @@ function History({ versions, label }: IHistoryProps): JSX.Element {
               <Moment iso={version.created_at} />
               {version.reason && (
                 <span className="lk-muted" dir="auto">
-                  {' '}
+                  {' · '}
                   {version.reason}
                 </span>
               )}

@@ -56,8 +56,8 @@ export class AgentsPanel extends ReactWidget {
   }
 
   protected override onActivateRequest(): void {
-    const inside = this.node.querySelector<HTMLElement>('[aria-selected=true], button');
-    inside?.focus();
+    const chosen = this.node.querySelector<HTMLElement>('[aria-selected=true]');
+    (chosen ?? this.node.querySelector<HTMLElement>('button:enabled'))?.focus();
   }
 
   protected override render(): JSX.Element {

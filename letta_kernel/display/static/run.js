@@ -158,7 +158,8 @@ class Call {
     this.stay = follow(this.output);
     this.since = performance.now();
     this.node = el("div", "lkw-aside lkw-call");
-    this.node.append(el("div", "lkw-line", this.glyph, this.name, this.args, this.said), this.output);
+    const calling = el("div", "lkw-calling", this.name, this.args);
+    this.node.append(el("div", "lkw-line", this.glyph, calling, this.said), this.output);
   }
   update(view) {
     if (view.state !== this.state) this.since = performance.now();
