@@ -52,7 +52,7 @@ def agent_card(
         "id": agent.id,
     }
     shown = {one_line(k, 60): one_line(v, 300) for k, v in lines.items() if v not in (None, "")}
-    look = "padding:1px 16px 1px 0;text-align:left;vertical-align:top"
+    look = "padding:2px 16px 2px 0;text-align:left;vertical-align:top;line-height:1.45"
     rows = [
         el(
             "tr",
@@ -63,7 +63,7 @@ def agent_card(
     ]
     name = one_line(agent.name, 80)
     html = el("div", esc(name), look="font-size:16px;font-weight:600", dir="auto")
-    html += el("table", el("tbody", *rows), look=style.TABLE)
+    html += el("table", el("tbody", *rows), look=f"{style.TABLE};margin-bottom:12px")
     text = name + "".join(f"\n  {label}: {value}" for label, value in shown.items())
     card = Panel(html, text)
     return stack(card, memory_panel(blocks, tokens)) if blocks else card

@@ -141,6 +141,10 @@ def test_a_message_is_edited_as_prose_while_its_first_line_says_so(lab: Lab, pag
     page.keyboard.press("Control+End")
     page.keyboard.type('\nit is ("so')
     assert source(page, 0).endswith('\nit is ("so')  # nothing was closed for us
+    page.keyboard.type("\nשלום")
+    lines = editor.locator(".cm-line")
+    expect(lines.last).to_have_css("direction", "rtl")
+    expect(lines.first).to_have_css("direction", "ltr")
     set_source(page, 0, "def f(x):")
     expect(editor).not_to_have_class(re.compile("lk-Prose"))
     expect(editor).to_have_attribute("spellcheck", "false")

@@ -2,7 +2,7 @@
 
 import { Language, LanguageSupport } from '@codemirror/language';
 import { EditorState, Prec, StateField, type Extension } from '@codemirror/state';
-import { Decoration, EditorView } from '@codemirror/view';
+import { Decoration, EditorView, type DecorationSet } from '@codemirror/view';
 import {
   EditorExtensionRegistry,
   type IEditorExtensionFactory,
@@ -72,7 +72,21 @@ const isProse = StateField.define<boolean>({
     change.docChanged ? isAgentCell(change.newDoc.line(1).text) : before
 });
 
-const FIRST_LINE_LOOK = Decoration.set(Decoration.line({ class: 'lk-AgentLine' }).range(0));
+const FIRST_LINE_LOOK = Decoration.line({ class: 'lk-AgentLine' });
+
+/** Words go the way of their script, line by line. */
+const LINE_LOOK = Decoration.line({ attributes: { dir: 'auto' } });
+
+/** Of a longer text the rest is left as it is: this is done at every key. */
+const MOST_LINES = 1000;
+
+function lineLooks({ doc }: EditorState): DecorationSet {
+  const looks = [FIRST_LINE_LOOK.range(0)];
+  for (let line = 2; line <= Math.min(doc.lines, MOST_LINES); line++) {
+    looks.push(LINE_LOOK.range(doc.line(line).from));
+  }
+  return Decoration.set(looks);
+}
 
 /** What an editor shows differently while its first line says that it is a message. */
 export function prose(label: string): Extension {
@@ -86,9 +100,10 @@ export function prose(label: string): Extension {
   };
   return [
     isProse,
-    EditorView.decorations.compute([isProse], state =>
-      state.field(isProse) ? FIRST_LINE_LOOK : Decoration.none
+    EditorView.decorations.compute([isProse, 'doc'], state =>
+      state.field(isProse) ? lineLooks(state) : Decoration.none
     ),
+    EditorView.perLineTextDirection.compute([isProse], state => state.field(isProse)),
     Prec.highest([
       EditorView.contentAttributes.compute([isProse], state =>
         state.field(isProse) ? attributes : {}
