@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class LettaError(Exception):
     """Base of every error this package raises on purpose; its text is one helpful line.
@@ -65,7 +67,7 @@ def render(error: BaseException, colour: str) -> list[str]:
     return [f"\x1b[{colour}m{type(error).__name__}\x1b[0m{where}: {error}"]
 
 
-def nearest(word: str, known: list[str]) -> str:
+def nearest(word: str, known: Sequence[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known word closest to *word*, or an empty string."""
     from difflib import get_close_matches  # only needed once something went wrong
 

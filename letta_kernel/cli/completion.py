@@ -64,8 +64,11 @@ def own_tools(ctx: typer.Context, incomplete: str) -> list[str]:
 def all_tools(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return every tool of the project."""
     from letta_kernel.store import tools
+    from letta_kernel.tools import builtin
 
-    return _names(ctx, lambda tx: sorted({t.name for t in tools.list_all(tx)}), incomplete)
+    return _names(
+        ctx, lambda tx: sorted({t.name for t in tools.list_all(tx)} | {*builtin.NAMES}), incomplete
+    )
 
 
 def models(incomplete: str) -> list[str]:

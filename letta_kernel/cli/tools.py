@@ -22,9 +22,9 @@ app = group("Tools: list, look at, add, attach, detach and run them.")
 
 @command(app, "list")
 def list_(session: Session, agent: OfAgent = None) -> None:
-    """List the tools of the project, or those of an agent with how they fared."""
+    """List the tools an agent could have, or those that one has with how they fared."""
     service = session.service
-    found = service.tools(agent) if agent else service.all_tools()
+    found = service.tools(agent) if agent else service.attachable_tools()
     stats = service.tool_stats(agent) if agent else {}
 
     def row(tool: Tool) -> list[Any]:
@@ -185,15 +185,11 @@ def run(
 
 
 def _find(session: Session, name: str, agent: str | None) -> Tool:
-    from letta_kernel.tools import core
-
     service = session.service
-    found = service.tools(agent) if agent else service.all_tools()
+    found = service.tools(agent) if agent else service.attachable_tools()
     for tool in found:
         if name in (tool.id, tool.name):
             return tool
-    if agent is None and name in core.FUNCTIONS:
-        return core.record(name)
     raise NotFoundError(f"There is no tool {name!r}.{nearest(name, [t.name for t in found])}")
 
 

@@ -88,7 +88,7 @@ def import_(session: Session, given: Arguments) -> str:
 )
 def source(session: Session, given: Arguments) -> None:
     """Print the source of a tool by name or id."""
-    wanted, every = given["tool"], session.service.all_tools()
+    wanted, every = given["tool"], session.service.attachable_tools()
     found = [tool for tool in every if wanted in (tool.id, tool.name)]
     if not found:
         names = sorted({tool.name for tool in every})

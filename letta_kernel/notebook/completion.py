@@ -124,7 +124,9 @@ def _values(session: Session, kind: str) -> list[str]:
     if kind == "tool":
         return [tool.name for tool in session.service.tools(agent.id)]
     if kind == "any_tool":
-        return sorted({tool.name for tool in session.service.all_tools()})
+        from letta_kernel.tools import builtin
+
+        return sorted({tool.name for tool in session.service.all_tools()} | {*builtin.NAMES})
     if kind == "call":
         return [call.id for call in session.service.pending(agent.id)]
     if kind == "passage":

@@ -27,7 +27,7 @@ from letta_kernel.service.af_parse import (
     stays_here,
 )
 from letta_kernel.service.agents import check_max_steps, check_style
-from letta_kernel.tools import core
+from letta_kernel.tools import builtin, core
 from letta_kernel.tools.schema import schema_from_source
 
 _HANDLE = re.compile(r"[A-Za-z0-9_-]+/(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.:/@-]{0,200}")
@@ -232,6 +232,9 @@ def foreign_tools(file: AgentFile, notes: list[str]) -> list[Tool]:
         if _is_core(tool):
             continue
         kind = tool.tool_type or "custom"
+        if kind == "letta_builtin" and tool.name in builtin.OUTSIDE:
+            made.append(builtin.record(tool.name))  # ours, whatever the file says it does
+            continue
         if kind != "custom" or not tool.source_code or tool.source_type not in (None, "python"):
             where = "of an MCP server" if "mcp" in kind else "that does not run here"
             notes.append(f"Left out: {tool.name}, a tool {where}.")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from letta_kernel.records import AgentState, Block, McpServer, Tool, ToolRule
 from letta_kernel.service.af_parse import OURS, PROVIDERS, stays_here
+from letta_kernel.tools import builtin
 
 _ENDPOINTS = frozenset(
     [
@@ -113,6 +114,8 @@ def tool(tool: Tool, tool_id: str, servers: dict[str, McpServer]) -> dict[str, A
     kind, tags = "custom", list(tool.tags)
     if tool.kind == "core":
         kind = "letta_core"
+    elif builtin.is_outside(tool.id):
+        kind = "letta_builtin"
     elif tool.kind == "mcp":
         server = servers.get(str(tool.metadata.get("server_id")))
         name = server.name if server else ""

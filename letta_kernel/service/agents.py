@@ -14,7 +14,7 @@ from letta_kernel.records import AgentState, Block, ToolRule
 from letta_kernel.service.base import ServiceBase
 from letta_kernel.store import agents, blocks, conversations, identities, messages, tools
 from letta_kernel.store.database import Tx
-from letta_kernel.tools import core
+from letta_kernel.tools import builtin, core
 
 MAX_NAME = 100  # characters
 CHANGEABLE = (
@@ -214,11 +214,11 @@ class Agents(ServiceBase):
             known = tools.get(tx, ref) or tools.find(tx, ref)
             if known is not None:
                 tools.attach(tx, agent_id, known.id)
-            elif ref in core.FUNCTIONS:
-                tools.give(tx, agent_id, core.record(ref))
+            elif (built_in := builtin.named(ref)) is not None:
+                tools.give(tx, agent_id, built_in)
             else:
                 raise InvalidInputError(
-                    f"tools: there is no tool {ref!r}.{nearest(ref, list(core.FUNCTIONS))}"
+                    f"tools: there is no tool {ref!r}.{nearest(ref, builtin.NAMES)}"
                 )
         for identity_id in identity_ids:
             identities.attach(tx, "agent", agent_id, identity_id)

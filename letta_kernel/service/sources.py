@@ -20,7 +20,7 @@ from letta_kernel.service.toolbox import Toolbox
 from letta_kernel.store import agents, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.store.lines import Line
-from letta_kernel.tools import core
+from letta_kernel.tools import builtin, core
 from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
 from letta_kernel.tools.execute import Executor
 from letta_kernel.tools.mcp_schema import clean_schema
@@ -117,16 +117,19 @@ class Sources(Toolbox):
     def tool(self, ref: str) -> Tool:
         """Return one tool, by id or name; `NotFoundError` names the nearest."""
         found = self.do(lambda tx: self._find_tool(tx, ref))
-        return core.record(found.name) if found.kind == "core" else found
+        return builtin.current(found)
 
     def tool_ids(self, **filters: Any) -> list[tuple[str, str, str]]:
         """Return id, kind and name of tools, the built-in ones among them; filters as the store's."""
 
         def work(tx: Tx) -> list[tuple[str, str, str]]:
-            there = {tool_id for tool_id, kind, _ in tools.ids(tx) if kind == "core"}
-            for name in core.FUNCTIONS:
-                if core.record(name).id not in there:
-                    tools.save(tx, core.record(name))
+            known = tools.ids(tx)
+            there = {tool_id for tool_id, _, _ in known}
+            taken = {name for _, _, name in known}
+            for tool in map(builtin.record, builtin.NAMES):
+                hidden = builtin.is_outside(tool.id) and tool.name in taken
+                if tool.id not in there and not hidden:
+                    tools.save(tx, tool)
             return tools.ids(tx, **filters)
 
         return self.do(work)
@@ -134,7 +137,7 @@ class Sources(Toolbox):
     def tools_by_id(self, tool_ids: Sequence[str]) -> list[Tool]:
         """Return the tools of these ids that exist, in this order."""
         found = self.do(lambda tx: tools.get_many(tx, tool_ids))
-        return [core.record(t.name) if t.kind == "core" else t for t in found]
+        return [builtin.current(tool) for tool in found]
 
     def change_tool(
         self,
@@ -272,12 +275,16 @@ def text_of(tool: Tool) -> str:
 
 
 def _namesake(tx: Tx, name: str) -> Tool | None:
-    ids = [tool_id for tool_id, kind, _ in tools.ids(tx, names=[name]) if kind == "source"]
+    ids = [
+        tool_id
+        for tool_id, kind, _ in tools.ids(tx, names=[name])
+        if kind == "source" and not builtin.is_outside(tool_id)
+    ]
     return tools.get(tx, ids[0]) if ids else None
 
 
 def _own(tool: Tool, what: str) -> None:
-    if tool.kind == "core":
+    if tool.kind == "core" or builtin.is_outside(tool.id):
         raise InvalidInputError(f"The built-in tool {tool.name!r} cannot be {what}: detach it.")
 
 

@@ -16,7 +16,7 @@ from letta_kernel.records import AgentState, Tool
 from letta_kernel.service.base import ServiceBase
 from letta_kernel.store import runs, tools
 from letta_kernel.store.database import Tx
-from letta_kernel.tools import core
+from letta_kernel.tools import builtin, core
 from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
 from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.execute import Executor, ToolHost
@@ -31,8 +31,15 @@ class Toolbox(ServiceBase):
         return self.do(lambda tx: self._tools(tx, self._agent(tx, ref)))
 
     def all_tools(self) -> list[Tool]:
-        """Return every tool of the project."""
+        """Return every tool the project keeps."""
         return self.do(tools.list_all)
+
+    def attachable_tools(self) -> list[Tool]:
+        """Return every tool an agent could be given, the built-in ones too, in the order of their names."""
+        stored = [builtin.current(tool) for tool in self.all_tools()]
+        there = {tool.id for tool in stored}
+        built_in = (tool for tool in map(builtin.record, builtin.NAMES) if tool.id not in there)
+        return sorted([*stored, *built_in], key=lambda tool: (tool.name, tool.id))
 
     def save_tool(self, tool: Tool) -> Tool:
         """Keep a tool; one of the same name from the same notebook is replaced and keeps its id."""
@@ -41,7 +48,7 @@ class Toolbox(ServiceBase):
             known = tools.find(tx, tool.name, notebook=tool.notebook)
             kept = (
                 tool
-                if known is None
+                if known is None or builtin.is_outside(known.id)
                 else tool.model_copy(update={"id": known.id, "created_at": known.created_at})
             )
             return tools.save(tx, kept.model_copy(update={"updated_at": now()}))
@@ -126,8 +133,7 @@ class Toolbox(ServiceBase):
             ("tools", "agent_tools"),
             lambda: tools.of_agent(tx, state.id),
         )
-        # The code is the truth about core tools: a stored schema may be of an older version.
-        current = [core.record(t.name) if t.kind == "core" else t for t in attached]
+        current = [builtin.current(tool) for tool in attached]
         return sorted(current, key=lambda tool: tool.kind != "core")
 
     def _own_tool(self, tx: Tx, state: AgentState, name: str) -> Tool:
@@ -142,9 +148,9 @@ class Toolbox(ServiceBase):
 
     def _find_tool(self, tx: Tx, name: str) -> Tool:
         found = tools.get(tx, name) or tools.find(tx, name)
-        if found is None and (core_name := name.removeprefix("tool-core-")) in core.FUNCTIONS:
-            found = tools.save(tx, core.record(core_name))
+        if found is None and (built_in := builtin.named(name)) is not None:
+            found = tools.save(tx, built_in)
         if found is None:
-            names = sorted({tool.name for tool in tools.list_all(tx)} | set(core.FUNCTIONS))
+            names = sorted({tool.name for tool in tools.list_all(tx)} | set(builtin.NAMES))
             raise NotFoundError(f"There is no tool {name!r}.{nearest(name, names)}")
         return found

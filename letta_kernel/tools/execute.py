@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from letta_kernel.errors import LettaError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
+from letta_kernel.tools import builtin
 from letta_kernel.tools.live import run_function
 from letta_kernel.tools.outcome import Outcome, interrupted
 from letta_kernel.tools.output import OutputFunction
@@ -143,7 +144,7 @@ class Executor:
             outcome = sandbox.run(
                 tool,
                 kwargs,
-                environment=self.environment,
+                environment={**builtin.environment(tool), **self.environment},
                 agent_state=self.agent_state,
                 on_output=on_output,
                 cancel=cancel,

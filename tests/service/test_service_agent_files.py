@@ -252,7 +252,7 @@ def foreign(**changes: Any) -> dict[str, Any]:
                 "json_schema": None,
             },
             {"id": "tool-1", "name": "conversation_search", "tool_type": "letta_core"},
-            {"id": "tool-2", "name": "web_search", "tool_type": "letta_builtin"},
+            {"id": "tool-2", "name": "see_stars", "tool_type": "letta_builtin"},
             {
                 "id": "tool-3",
                 "name": "memory_insert",
@@ -299,7 +299,7 @@ def test_a_file_of_letta(bench: Bench) -> None:
         "Bob logged in",
     ]
     notes = "\n".join(came.notes)
-    for word in ("of_tomorrow", "web_search", "exa", "1 groups", "LD_PRELOAD"):
+    for word in ("of_tomorrow", "see_stars", "exa", "1 groups", "LD_PRELOAD"):
         assert word in notes, word
     assert "\x1b" not in notes
     service.update_agent("Loop", model="openai/scripted")

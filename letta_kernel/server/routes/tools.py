@@ -37,6 +37,8 @@ router = APIRouter(tags=["tools"])
 
 By = Literal["created_at"]
 Names = Annotated[list[str] | None, Query(max_length=1000)]
+LETTA = "letta_"
+"""How the types of built-in tools begin."""
 
 
 class ApprovalIn(Asked):
@@ -81,12 +83,13 @@ def list_tools(
         text=search,
         newest_first=cursor.newest_first,
     )
+    typed = [(one[0], type_of(*one)) for one in found]
     ids = [
         tool_id
-        for tool_id, kind, its_name in found
-        if (wanted is None or type_of(kind, its_name) in wanted)
-        and type_of(kind, its_name) not in unwanted
-        and not (return_only_letta_tools and kind != "core")
+        for tool_id, its_type in typed
+        if (wanted is None or its_type in wanted)
+        and its_type not in unwanted
+        and (not return_only_letta_tools or its_type.startswith(LETTA))
     ]
     return [to_tool(tool) for tool in service.tools_by_id(page(ids, cursor, key=str))]
 
@@ -107,13 +110,13 @@ def upsert_tool(service: Service, asked: ToolCreate) -> ToolShape:
 def count_tools(service: Service, include_base_tools: bool | None = False) -> int:
     """Count the tools."""
     found = service.tool_ids()
-    return sum(1 for _, kind, _ in found if include_base_tools or kind != "core")
+    return sum(1 for one in found if include_base_tools or not type_of(*one).startswith(LETTA))
 
 
 @router.post("/tools/add-base-tools", operation_id="add_base_tools")
 def add_base_tools(service: Service) -> list[ToolShape]:
     """Return the built-in tools, which are there without being added."""
-    ids = [tool_id for tool_id, kind, _ in service.tool_ids() if kind == "core"]
+    ids = [one[0] for one in service.tool_ids() if type_of(*one).startswith(LETTA)]
     return [to_tool(tool) for tool in service.tools_by_id(ids)]
 
 
@@ -126,7 +129,7 @@ def search_tools(service: Service, asked: ToolSearch) -> list[ToolFound]:
         for tool, score in service.search_tools(
             asked.query or "", tags=asked.tags or (), limit=10_000
         )
-        if wanted is None or type_of(tool.kind, tool.name) in wanted
+        if wanted is None or type_of(tool.id, tool.kind, tool.name) in wanted
     ]
     return [
         ToolFound(tool=to_tool(tool), combined_score=round(score, 6), embedded_text=text_of(tool))

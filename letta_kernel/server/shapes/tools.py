@@ -9,6 +9,8 @@ from pydantic import ConfigDict, Field
 from letta_kernel.records import Tool
 from letta_kernel.server.shapes.base import Asked, Shape
 from letta_kernel.server.shapes.blocks import Texts
+from letta_kernel.tools import builtin
+from letta_kernel.tools.file_tools import FILE_TOOLS
 from letta_kernel.tools.outcome import Outcome
 
 ToolType = Literal[
@@ -26,6 +28,7 @@ ToolType = Literal[
 ]
 TOOL_TYPES: tuple[str, ...] = get_args(ToolType)
 _CORE = ("send_message", "conversation_search", "archival_memory_insert", "archival_memory_search")
+_FILES = tuple(function.__name__ for function in FILE_TOOLS)
 _EXAMPLE: dict[str, Any] = {
     "source_code": 'def roll(sides: int) -> int:\n    """Roll a die.\n\n    Args:\n'
     '        sides: How many sides it has.\n    """\n    import random\n\n'
@@ -195,10 +198,14 @@ class ToolExecutionResult(Shape):
     sandbox_config_fingerprint: str | None = None
 
 
-def type_of(kind: str, name: str) -> ToolType:
+def type_of(tool_id: str, kind: str, name: str) -> ToolType:
     """Return the API's word for a tool of this kind of ours."""
     if kind == "core":
-        return "letta_core" if name in _CORE else "letta_memory_core"
+        if name in _CORE:
+            return "letta_core"
+        return "letta_files_core" if name in _FILES else "letta_memory_core"
+    if builtin.is_outside(tool_id):
+        return "letta_builtin"
     return "external_mcp" if kind == "mcp" else "custom"
 
 
@@ -210,7 +217,7 @@ def to_tool(tool: Tool) -> ToolShape:
         id=tool.id,
         name=tool.name,
         description=tool.description,
-        tool_type=type_of(tool.kind, tool.name),
+        tool_type=type_of(tool.id, tool.kind, tool.name),
         source_type="python" if tool.kind in ("source", "notebook", "core") else "json",
         source_code=tool.source or None,
         json_schema={

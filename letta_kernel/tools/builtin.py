@@ -1,0 +1,137 @@
+"""The tools that come with the package: the core ones, and Letta's three for the world outside.
+
+Those three (``run_code``, ``fetch_webpage``, ``web_search``) have Letta's names and arguments. They are tools
+from source like any other, so that they run in the sandbox; a tool of the project's own goes before one of the
+same name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Literal
+
+from letta_kernel.records import Tool
+from letta_kernel.tools import core
+from letta_kernel.tools.schema import schema_from_source
+
+
+def run_code(code: str, language: Literal["python"] = "python") -> str:
+    """Run Python code in a process of its own; returns what it prints and the value of its last line.
+
+    Nothing is kept from one call to the next.
+
+    Args:
+        code: The code to run.
+        language: The language it is written in.
+    """
+    from letta_kernel.tools.code import run
+
+    return run(code)
+
+
+def fetch_webpage(url: str) -> str:
+    """Read a web page: its text, without the markup.
+
+    Args:
+        url: Its address, with http:// or https://.
+    """
+    from letta_kernel.tools.web import page
+
+    return page(url)
+
+
+def web_search(
+    query: str,
+    num_results: int = 10,
+    category: str | None = None,
+    include_text: bool = False,
+    include_domains: list[str] | None = None,
+    exclude_domains: list[str] | None = None,
+    start_published_date: str | None = None,
+    end_published_date: str | None = None,
+    user_location: str | None = None,
+) -> str:
+    """Search the web, for what is new or not in memory.
+
+    Args:
+        query: What to look for, in plain words.
+        num_results: How many results at most.
+        category: Only pages of this kind, such as news, company, research paper, pdf or github.
+        include_text: Whether the pages' whole text is wanted too; it is long.
+        include_domains: Only pages of these sites.
+        exclude_domains: No pages of these sites.
+        start_published_date: Only pages published from this day on, as 2024-01-31.
+        end_published_date: Only pages published up to this day.
+        user_location: The country of the person who asks, as two letters.
+    """
+    from letta_kernel.tools.web import search
+
+    return search(
+        query,
+        numResults=num_results,
+        category=category,
+        includeDomains=include_domains,
+        excludeDomains=exclude_domains,
+        startPublishedDate=start_published_date,
+        endPublishedDate=end_published_date,
+        userLocation=user_location,
+        contents={"highlights": True, "text": include_text},
+    )
+
+
+OUTSIDE: dict[str, Callable[..., str]] = {
+    function.__name__: function for function in (run_code, fetch_webpage, web_search)
+}
+"""The tools for the world outside, which an agent has when they are attached."""
+
+NAMES = (*core.FUNCTIONS, *OUTSIDE)
+"""The names of all built-in tools."""
+
+_ID = "tool-builtin-"
+
+
+def is_outside(tool_id: str) -> bool:
+    """Return whether this is the id of a tool for the world outside."""
+    return tool_id.startswith(_ID)
+
+
+def record(name: str) -> Tool:
+    """Return the built-in tool *name*; its id is the same in every project."""
+    return core.record(name) if name in core.FUNCTIONS else _outside(name)
+
+
+@cache
+def _outside(name: str) -> Tool:
+    source = f"from typing import Literal\n\n\n{inspect.getsource(OUTSIDE[name])}"
+    schema = schema_from_source(source, name)
+    return Tool(
+        id=_ID + name,
+        name=name,
+        description=schema["description"],
+        parameters=schema["parameters"],
+        source=source,
+        kind="source",
+        runs_in="sandbox",
+        parallel_safe=True,
+    )
+
+
+def named(ref: str) -> Tool | None:
+    """Return the built-in tool of this name or id, or None."""
+    name = ref.removeprefix("tool-core-").removeprefix(_ID)
+    return record(name) if name in NAMES else None
+
+
+def current(tool: Tool) -> Tool:
+    """Return *tool* as it is now: the code is the truth about a built-in one, a stored one may be older."""
+    built_in = tool.kind == "core" or is_outside(tool.id)
+    return record(tool.name) if built_in else tool
+
+
+def environment(tool: Tool) -> dict[str, str]:
+    """Return the environment variables of this process that *tool* is given beside its agent's own."""
+    wanted = ("EXA_API_KEY", "EXA_BASE_URL") if tool.id == f"{_ID}web_search" else ()
+    return {name: os.environ[name] for name in wanted if name in os.environ}
