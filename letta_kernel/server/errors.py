@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -23,6 +25,9 @@ from letta_kernel.errors import (
 from letta_kernel.models.base import ModelError
 
 log = logging.getLogger("letta_kernel")
+
+_OPENAI = re.compile(r"/openai/v1(/|\Z)|/v1/chat/completions\Z")
+"""The paths that speak OpenAI's way."""
 
 _STATUS: tuple[tuple[type[LettaError], int], ...] = (
     (NotFoundError, 404),
@@ -95,14 +100,30 @@ def problem(loc: list[Any], message: str, kind: str = "value_error") -> dict[str
     return {"type": kind, "loc": [str(part) for part in loc], "msg": message}
 
 
-def answer(error: LettaError) -> JSONResponse:
+def told(scope: Mapping[str, Any], status: int, detail: Any) -> dict[str, Any]:
+    """Return what is said of a refusal: ``detail``, or OpenAI's ``error`` where its clients ask."""
+    if not _OPENAI.search(scope["path"]):
+        return {"detail": detail}
+    if not isinstance(detail, str):
+        detail = "; ".join(f"{'.'.join(one['loc'])}: {one['msg']}" for one in detail)
+    return openai_error(
+        detail, "authentication_error" if status == 401 else "invalid_request_error"
+    )
+
+
+def openai_error(message: str, kind: str) -> dict[str, Any]:
+    """Return an error in OpenAI's words."""
+    return {"error": {"message": message, "type": kind, "param": None, "code": kind}}
+
+
+def answer(error: LettaError, scope: Mapping[str, Any]) -> JSONResponse:
     """Return the response for an error of ours."""
     status = status_of(error)
     text = str(error).encode("utf-8", "replace").decode()
     detail: Any = [problem(error.loc, text)] if isinstance(error, FieldError) else text
     # The SDK tries 5xx again; what is left out will not be there a second later.
     headers = {"x-should-retry": "false"} if status == 501 else None
-    return JSONResponse({"detail": detail}, status, headers)
+    return JSONResponse(told(scope, status, detail), status, headers)
 
 
 def install(app: FastAPI) -> None:
@@ -110,7 +131,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(LettaError)
     async def ours(request: Request, error: LettaError) -> JSONResponse:
-        return answer(error)
+        return answer(error, request.scope)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -118,11 +139,12 @@ def install(app: FastAPI) -> None:
         found = [
             problem(list(e["loc"]), _clean(str(e["msg"])), str(e["type"])) for e in error.errors()
         ]
-        return JSONResponse({"detail": found}, 422)
+        return JSONResponse(told(request.scope, 422, found), 422)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+        status = error.status_code
+        return JSONResponse(told(request.scope, status, error.detail), status, error.headers)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:

@@ -17,6 +17,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from letta_kernel.server.errors import told
+
 _HERE = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 CLOSE = {"Connection": "close"}
 """Goes with an answer that came before the whole request: what is left of that is not read."""
@@ -119,7 +121,7 @@ class Guard:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not is_right(given.strip(), self.token):
             return JSONResponse(
-                {"detail": "Send the server's token: Authorization: Bearer TOKEN."},
+                told(scope, 401, "Send the server's token: Authorization: Bearer TOKEN."),
                 401,
                 {"WWW-Authenticate": "Bearer"},
             )

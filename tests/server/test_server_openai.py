@@ -123,6 +123,28 @@ def test_errors_are_those_the_client_knows(ada: Server) -> None:
         list(complete(model="ada", messages=said("x"), stream=True))  # type: ignore[arg-type]
 
 
+def test_every_refusal_has_openais_shape(ada: Server) -> None:
+    bad = {"model": "ada", "messages": []}
+    told = {
+        path: httpx.post(f"{ada.url}{path}", headers=headers, json=bad, timeout=60).json()["error"]
+        for path, headers in (
+            ("/openai/v1/chat/completions", ada.headers),
+            ("/v1/chat/completions", {}),
+            ("/openai/v1/embeddings", ada.headers),
+        )
+    }
+    assert "body.messages: " in told["/openai/v1/chat/completions"]["message"]
+    assert told["/v1/chat/completions"]["type"] == "authentication_error"
+    assert told["/openai/v1/embeddings"]["message"] == "Not Found"
+    nobody = httpx.get(f"{ada.url}/openai/v1/models/nobody", headers=ada.headers).json()
+    assert "nobody" in nobody["error"]["message"]
+
+
+def test_a_model_may_have_a_slash_in_its_name(ada: Server) -> None:
+    ada.service.create_agent("team/ada")
+    assert client(ada).models.retrieve("team/ada").id == "team/ada"
+
+
 def test_a_call_that_waits_says_so(ada: Server) -> None:
     tool = Tool(
         name="ring",

@@ -31,7 +31,7 @@ from letta_kernel.messages import (
 from letta_kernel.records import AgentState
 from letta_kernel.server import sse
 from letta_kernel.server.deps import Live, Service
-from letta_kernel.server.errors import FieldError, LeftOutError, status_of
+from letta_kernel.server.errors import FieldError, LeftOutError, openai_error, status_of
 from letta_kernel.server.live import LiveRun
 from letta_kernel.server.telling import FAILED
 
@@ -185,7 +185,7 @@ def list_models(service: Service) -> AgentModels:
     return AgentModels(data=[_entry(state) for state in service.agents()])
 
 
-@models.get("/models/{model}", operation_id="openai_model")
+@models.get("/models/{model:path}", operation_id="openai_model")  # a name may hold slashes
 def retrieve_model(model: str, service: Service) -> AgentModel:
     """Return one agent as OpenAI's clients see a model."""
     return _entry(service.agent(model))
@@ -270,7 +270,7 @@ class _Answer:
     def _end(self, ended: RunEnded, usage: bool) -> bytes:
         if ended.stop_reason in FAILED:
             message, kind = _failure(ended)
-            return sse.event({"error": _error(message, kind)})
+            return sse.event(openai_error(message, kind))
         said = b""
         for line in self._notice():
             said += self._chunk({"content": ("\n\n" if self._said else "") + line})
@@ -349,12 +349,8 @@ def _failure(ended: RunEnded | None) -> tuple[str, str]:
     return ended.error or ended.stop_reason, ended.stop_reason
 
 
-def _error(message: str, kind: str) -> dict[str, Any]:
-    return {"message": message, "type": kind, "param": None, "code": kind}
-
-
 def _refusal(status: int, message: str, kind: str) -> JSONResponse:
     text = message.encode("utf-8", "replace").decode()
     # What failed after the message was taken must not be sent again by itself.
     headers = {"x-should-retry": "false"} if status in (501, 502) else None
-    return JSONResponse({"error": _error(text, kind)}, status, headers)
+    return JSONResponse(openai_error(text, kind), status, headers)
