@@ -230,7 +230,7 @@ class CallRunner:
     def _prepare(self, call: ToolCall, decision: DecisionLike | None) -> _Ready | Outcome:
         if decision is not None and not decision.approve:
             said = f": {decision.reason}" if decision.reason else "."
-            return Outcome(status="denied", text=f"The user denied this call{said}")
+            return Outcome(status="denied", text=f"{prompts.DENIED}{said}")
         if decision is not None and decision.result is not None:
             self._take_loop_arguments(call.arguments)
             status: Literal["ok", "error"] = "error" if decision.failed else "ok"

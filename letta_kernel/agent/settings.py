@@ -92,5 +92,6 @@ def check_settings(settings: dict[str, Any]) -> dict[str, Any]:
             raise InvalidInputError(
                 f"There is no setting {name!r}.{nearest(name, known)} Settings: {', '.join(known)}."
             ) from None
-        raise InvalidInputError(f"Setting {name}: {first['msg']}.") from None
+        said = first["msg"].removeprefix("Value error, ").rstrip(".")
+        raise InvalidInputError(f"Setting {name}: {said}.") from None
     return checked.model_dump(exclude_unset=True)

@@ -10,6 +10,7 @@ import typer
 from letta_kernel.cli import output
 from letta_kernel.cli.asking import Yes, confirmed, read_text
 from letta_kernel.cli.session import Session, command
+from letta_kernel.errors import NotFoundError
 
 
 def add(app: typer.Typer) -> None:
@@ -66,6 +67,8 @@ def restore(
     """Put a copy in the store's place; the store that was there is kept beside it."""
     from letta_kernel.store import copies
 
+    if not file.is_file():
+        raise NotFoundError(f"There is no file {file}.")
     if session.has_project and not confirmed(f"Replace the store in {session.home}?", yes):
         output.put("Nothing was changed.", stderr=True)
         return 1

@@ -263,7 +263,7 @@ def test_restore_refuses_what_is_no_copy(cli: Cli) -> None:
     cli("agent", "new", "ada")
     (cli.folder / "junk.duckdb").write_bytes(b"junk" * 5000)
     assert "no copy" in cli.fails("restore", "junk.duckdb", "--yes")
-    assert "no file" in cli.fails("restore", "missing.duckdb", "--yes")
+    assert "no file" in cli.fails("restore", "missing.duckdb")
     assert len(cli.json("agent", "list")) == 1
     assert not list(cli.home.glob(".*part*"))
 

@@ -150,7 +150,7 @@ def test_an_agent_made_with_everything(server: Server) -> None:
         ({"tools": ["no_such_tool"]}, "no_such_tool"),
         ({"tool_ids": ["tool-none"]}, "tool-none"),
         ({"block_ids": ["block-none"]}, "block_ids"),
-        ({"timezone": "Europe/Atlantis"}, "timezone"),
+        ({"timezone": "Europe/Atlantis"}, "'loc': ['body', 'timezone']"),
         ({"model_settings": {"temperature": 9}}, "temperature"),
         ({"model_settings": {"response_format": {"type": "json_object"}}}, "response_format"),
         ({"secrets": {"a b": "c"}}, "secrets"),

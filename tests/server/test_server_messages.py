@@ -256,7 +256,7 @@ def test_approval_and_denial(server: Server) -> None:
     denied = client.agents.messages.create(
         agent, messages=[{"type": "approval", "approve": False, "reason": "too loud"}]
     )
-    assert denied.messages[0].approve is False
+    assert (denied.messages[0].approve, denied.messages[0].reason) == (False, "too loud")
     assert denied.messages[1].status == "error"
     assert "too loud" in denied.messages[1].tool_return
 

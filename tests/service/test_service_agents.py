@@ -53,8 +53,10 @@ def test_what_is_no_name_is_refused(service: AgentService, name: str) -> None:
 def test_bad_settings_are_refused_and_nothing_is_made(
     service: AgentService, settings: dict[str, Any]
 ) -> None:
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError) as refused:
         service.create_agent("ada", **settings)
+    assert "Value error" not in str(refused.value)
+    assert not str(refused.value).endswith("..")
     assert service.agents() == []
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from letta_kernel.agent.settings import check_settings
+from letta_kernel.errors import InvalidInputError
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.handles import embedding_name, model_name
 from letta_kernel.server.shapes.asked import CompactionIn, MessageIn
@@ -158,7 +160,10 @@ class AgentFields(Asked):
         if window is not None:
             ours["context_window"] = window
         if self.timezone is not None:
-            ours["timezone"] = self.timezone
+            try:
+                ours |= check_settings({"timezone": self.timezone})
+            except InvalidInputError as error:
+                raise FieldError("timezone", str(error)) from None
         secrets = self.secrets if self.secrets is not None else self.tool_exec_environment_variables
         if secrets is not None:
             for name in secrets:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
+from letta_kernel.agent.prompts import DENIED
 from letta_kernel.messages import Message, StopReason, ToolCall, Usage
 from letta_kernel.server.shapes.base import Shape
 
@@ -359,7 +360,9 @@ def _returned(message: Message, shared: dict[str, Any]) -> ToolReturnMessage:
 
 def _response(message: Message, request: str, shared: dict[str, Any]) -> ApprovalResponseMessage:
     approved = message.status != "denied"
-    reason = None if approved else message.content
+    reason = None
+    if not approved:  # as the person gave it, without our words before it
+        reason = message.content.removeprefix(DENIED).removeprefix(": ").removeprefix(".") or None
     return ApprovalResponseMessage(
         approvals=[
             ApprovalReturn(tool_call_id=message.tool_call_id or "", approve=approved, reason=reason)
