@@ -143,7 +143,8 @@ class Toolbox(ServiceBase):
                 return tool
         names = [tool.name for tool in own]
         raise NotFoundError(
-            f"{state.name} has no tool {name!r}.{nearest(name, names)} It has: {', '.join(names)}."
+            f"{state.name} has no tool {name!r}.{nearest(name, names)} "
+            f"It has: {', '.join(names) or 'none'}."
         )
 
     def _find_tool(self, tx: Tx, name: str) -> Tool:

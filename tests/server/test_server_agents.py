@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from letta_client import ConflictError, NotFoundError, UnprocessableEntityError
+from letta_client import (
+    ConflictError,
+    InternalServerError,
+    NotFoundError,
+    UnprocessableEntityError,
+)
 from server_bench import Server
 
 DEFAULTS = {
@@ -152,7 +157,6 @@ def test_an_agent_made_with_everything(server: Server) -> None:
         ({"block_ids": ["block-none"]}, "block_ids"),
         ({"timezone": "Europe/Atlantis"}, "'loc': ['body', 'timezone']"),
         ({"model_settings": {"temperature": 9}}, "temperature"),
-        ({"model_settings": {"response_format": {"type": "json_object"}}}, "response_format"),
         ({"secrets": {"a b": "c"}}, "secrets"),
         ({"tool_rules": [{"type": "what", "tool_name": "x"}]}, "tool_rules"),
         ({"initial_message_sequence": [{"role": "user", "content": ""}]}, "initial_message"),
@@ -166,6 +170,27 @@ def test_what_cannot_be_is_refused_by_name(
         client.agents.create(**fields)
     assert named in str(refused.value)
     assert client.agents.list().items == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"enable_sleeptime": True},
+        {"message_buffer_autoclear": True},
+        {"response_format": {"type": "json_object"}},
+        {"model_settings": {"response_format": {"type": "json_object"}}},
+    ],
+)
+def test_what_agents_cannot_do_is_said(server: Server, fields: dict[str, object]) -> None:
+    client = server.client()
+    with pytest.raises(InternalServerError, match="Not offered by this server") as refused:
+        client.agents.create(**fields)
+    assert refused.value.status_code == 501
+    agent = client.agents.create()
+    with pytest.raises(InternalServerError, match="Not offered by this server"):
+        client.agents.update(agent.id, **fields)
+    text = {"response_format": {"type": "text"}}
+    assert client.agents.update(agent.id, model_settings=text).id == agent.id
 
 
 def test_a_block_at_the_limit_is_taken(server: Server) -> None:

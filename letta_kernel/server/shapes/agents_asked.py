@@ -13,7 +13,7 @@ from letta_kernel.server.handles import embedding_name, model_name
 from letta_kernel.server.shapes.asked import CompactionIn, MessageIn
 from letta_kernel.server.shapes.base import Asked
 from letta_kernel.server.shapes.blocks import BlockCreate, Texts
-from letta_kernel.server.shapes.model_settings import ModelSettingsIn, settings_from
+from letta_kernel.server.shapes.model_settings import ModelSettingsIn, check_format, settings_from
 from letta_kernel.server.shapes.tool_rules import ToolRuleIn, from_rule
 
 REST = "letta_rest"
@@ -79,6 +79,7 @@ class AgentFields(Asked):
     context_window_limit: int | None = Field(None, ge=512, le=100_000_000)
     max_tokens: int | None = Field(None, ge=1, le=10_000_000)
     parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
     compaction_settings: CompactionIn | None = None
     tags: Texts | None = None
     metadata: dict[str, Any] | None = None
@@ -110,6 +111,7 @@ class AgentFields(Asked):
         for field, what in _NOT_DONE.items():
             if getattr(self, field, None):
                 raise LeftOutError(f"Not offered by this server: {what} ({field}).")
+        check_format(self.response_format, "response_format")
         ours: dict[str, Any] = {}
         if self.description is not None:
             ours["description"] = self.description

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from letta_kernel.server.errors import FieldError
+from letta_kernel.server.errors import LeftOutError
 from letta_kernel.server.handles import provider_type
 from letta_kernel.server.shapes.base import Asked, Shape
 
@@ -55,8 +55,7 @@ _EFFORTS = {"xhigh": "high", "max": "high"}  # what our setting has no word for
 
 def settings_from(asked: ModelSettingsIn) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the agent settings *asked* stands for, and what more of it is to be shown again."""
-    if (asked.response_format or {}).get("type", "text") != "text":
-        raise FieldError("model_settings.response_format", "Only plain text can be answered.")
+    check_format(asked.response_format, "model_settings.response_format")
     ours: dict[str, Any] = {}
     given = asked.model_fields_set
     if "temperature" in given:
@@ -103,6 +102,12 @@ def to_settings(
         reasoning=Reasoning(reasoning_effort=effort) if effort else None,
         response_format=shown.get("response_format"),
     )
+
+
+def check_format(asked: dict[str, Any] | None, field: str) -> None:
+    """Refuse a format of answers that is not plain text."""
+    if (asked or {}).get("type", "text") != "text":
+        raise LeftOutError(f"Not offered by this server: answers in a given format ({field}).")
 
 
 def _or(value: Any, default: Any) -> Any:
