@@ -124,6 +124,8 @@ class FileAgent(Part):
     tool_rules: Annotated[list[dict[str, Any]], Field(max_length=MAX_PARTS)] | None = None
     tool_exec_environment_variables: dict[str, Any] | None = None
     secrets: dict[str, Any] | None = None
+    message_buffer_autoclear: bool | None = None
+    enable_sleeptime: bool | None = None
     messages: list[FileMessage] = Field([], max_length=MAX_MESSAGES)
     in_context_message_ids: list[str] = Field([], max_length=MAX_MESSAGES)
     passages: list[FilePassage] = Field([], max_length=MAX_PASSAGES)

@@ -225,6 +225,9 @@ def _is_core(tool: FileTool) -> bool:
     return tool.name in core.FUNCTIONS and (tool.tool_type or "custom") != "custom"
 
 
+_PYTHON = (None, "python", "json")  # Letta calls a tool json whose schema was given with its source
+
+
 def foreign_tools(file: AgentFile, notes: list[str]) -> list[Tool]:
     """Return the tools of a file that can be kept; they are somebody's code and run only in the sandbox."""
     made = []
@@ -235,7 +238,7 @@ def foreign_tools(file: AgentFile, notes: list[str]) -> list[Tool]:
         if kind == "letta_builtin" and tool.name in builtin.OUTSIDE:
             made.append(builtin.record(tool.name))  # ours, whatever the file says it does
             continue
-        if kind != "custom" or not tool.source_code or tool.source_type not in (None, "python"):
+        if kind != "custom" or not tool.source_code or tool.source_type not in _PYTHON:
             where = "of an MCP server" if "mcp" in kind else "that does not run here"
             notes.append(f"Left out: {tool.name}, a tool {where}.")
             continue
@@ -290,6 +293,10 @@ def left_out(file: AgentFile) -> list[str]:
         notes.append(
             f"Left out: the MCP server {name} ({_shown(str(where))}); add it if you trust it."
         )
+    if any(agent.message_buffer_autoclear for agent in file.agents):
+        notes.append("Left out: forgetting each message; agents remember here.")
+    if any(agent.enable_sleeptime for agent in file.agents):
+        notes.append("Left out: the agent that tended its memory in the background.")
     for things, word in ((file.groups, "groups"), (file.skills, "skills")):
         if things:
             notes.append(f"Left out: {len(things)} {word}.")
