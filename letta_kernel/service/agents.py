@@ -10,7 +10,7 @@ from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.ids import now
 from letta_kernel.memory.blocks import check_label
-from letta_kernel.records import AgentState, Block, ToolRule
+from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, ToolRule
 from letta_kernel.service.base import ServiceBase
 from letta_kernel.store import agents, blocks, conversations, identities, messages, tools
 from letta_kernel.store.database import Tx
@@ -56,6 +56,7 @@ class Agents(ServiceBase):
         tool_refs: Sequence[str] = (),
         identity_ids: Sequence[str] = (),
         own_blocks: bool = True,
+        block_limit: int = DEFAULT_BLOCK_LIMIT,
         core_tools: bool = True,
     ) -> AgentState:
         """Make an agent with the blocks ``persona`` and ``human``, any others, and the memory tools.
@@ -68,6 +69,7 @@ class Agents(ServiceBase):
         instructions : replaces the style's own instructions; memory blocks are added to them.
         block_ids, tool_refs, identity_ids : what there is already and the agent gets too; tools by id or name.
         own_blocks, core_tools : False leaves out persona and human, or the memory tools.
+        block_limit : characters that blocks given as text may hold.
 
         Raises
         ------
@@ -87,7 +89,7 @@ class Agents(ServiceBase):
             metadata=dict(metadata or {}),
             tool_rules=list(tool_rules),
         )
-        made = _blocks(persona, human, blocks, own_blocks)
+        made = _blocks(persona, human, blocks, own_blocks, block_limit)
 
         def work(tx: Tx) -> AgentState:
             if agents.find(tx, state.name) is not None:
@@ -228,7 +230,8 @@ def _blocks(
     persona: str | None,
     human: str | None,
     more: dict[str, str] | Sequence[Block] | None,
-    own: bool = True,
+    own: bool,
+    limit: int,
 ) -> list[Block]:
     values: dict[str, str | Block] = {}
     if own:
@@ -245,7 +248,10 @@ def _blocks(
             value
             if isinstance(value, Block)
             else Block(
-                label=label, value=value, description=prompts.BLOCK_DESCRIPTIONS.get(label, "")
+                label=label,
+                value=value,
+                description=prompts.BLOCK_DESCRIPTIONS.get(label, ""),
+                limit=limit,
             )
         )
         if len(block.value) > block.limit:

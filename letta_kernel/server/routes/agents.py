@@ -16,7 +16,7 @@ from letta_kernel.server.shapes.agents import AgentShape, Include, to_agent
 from letta_kernel.server.shapes.agents_asked import REST, AgentCreate, AgentUpdate
 from letta_kernel.server.shapes.asked import CompactIn, MessageIn
 from letta_kernel.server.shapes.base import Asked, Shape
-from letta_kernel.server.shapes.blocks import from_create
+from letta_kernel.server.shapes.blocks import BLOCK_LIMIT, from_create
 from letta_kernel.server.talk import message_of
 from letta_kernel.service import AgentService
 
@@ -126,6 +126,7 @@ def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
         style=style,
         blocks=[from_create(block) for block in asked.memory_blocks or ()],
         own_blocks=asked.memory_blocks is None and asked.block_ids is None,
+        block_limit=BLOCK_LIMIT,
         core_tools=asked.include_base_tools,
         tool_refs=[*(asked.tools or ()), *(asked.tool_ids or ())],
         metadata={**(asked.metadata or {}), REST: kept},
