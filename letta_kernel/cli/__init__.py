@@ -16,9 +16,12 @@ from typing import Any
 _HERE = (
     (re.compile(r"%agent new\b"), "letta-kernel agent new"),
     (re.compile(r"%agent model get\b"), "letta-kernel model get"),
+    (re.compile(r"with %agent model\b"), "with letta-kernel model set"),
+    (re.compile(r"%agent model lists\b"), "letta-kernel model list shows"),
+    (re.compile(r"%agent model\b"), "letta-kernel model list"),
     (re.compile(r" \(%agent approve, %agent deny REASON\)"), " (letta-kernel chat asks)"),
     (re.compile(r"use it \(%agent use [^)]*\)"), "use it"),
-    (re.compile(r"%env (\w+=)"), r"export \1"),
+    (re.compile(r"(in a cell: )?%env (\w+=)"), r"export \2"),
 )
 
 

@@ -100,6 +100,17 @@ def test_a_failed_run_is_one(scripted: ScriptedServer, cli: Cli) -> None:
     cli.fails("send", "ada", " ")
 
 
+def test_a_model_that_is_not_to_be_had_is_told_of_in_this_places_words(cli: Cli) -> None:
+    cli("agent", "new", "ada", "--model", "nowhere/x")
+    said = cli.fails("send", "ada", "Hello")
+    assert "letta-kernel model list" in said
+    cli("model", "set", "ada", "anthropic/claude-sonnet-5")
+    said = cli.fails("send", "ada", "Hello")
+    assert "(export ANTHROPIC_API_KEY=...)" in said
+    assert "with letta-kernel model set" in said
+    assert "%" not in said
+
+
 def test_nobody_there_to_approve(scripted: ScriptedServer, cli: Cli) -> None:
     with_bell(cli)
     scripted.call("ring", {"times": 1})
