@@ -7,6 +7,7 @@ import secrets
 import socket
 import sys
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -59,15 +60,28 @@ def serve(
         raise InvalidInputError(f"Without a token only this machine is served, not {host}.")
     if token is not None and (len(token) < 8 or not token.isascii() or not token.isprintable()):
         raise InvalidInputError("A token has at least 8 printable ASCII characters.")
+    origins = [_origin(one) for one in origin or ()]
     secret = None if no_token else token or secrets.token_urlsafe(24)
     with _listener(host, port) as listener:
         _say(session, host, listener.getsockname()[1], secret, shown=token is None)
-        _run(session, listener, secret, origin or ())
+        _run(session, listener, secret, origins)
 
 
-def _run(
-    session: Session, listener: socket.socket, token: str | None, origins: list[str] | tuple[()]
-) -> None:
+def _origin(given: str) -> str:
+    """Return an origin as browsers send it: one written otherwise would never match."""
+    parts = urlsplit(given)
+    bare = f"{parts.scheme}://{parts.netloc}".lower()
+    if given != "*" and (
+        parts.scheme not in ("http", "https") or given.lower() not in (bare, f"{bare}/")
+    ):
+        raise InvalidInputError(
+            f"{given!r} is no origin of web pages: write it as https://example.org or "
+            "http://localhost:3000."
+        )
+    return given if given == "*" else bare
+
+
+def _run(session: Session, listener: socket.socket, token: str | None, origins: list[str]) -> None:
     import uvicorn
 
     from letta_kernel.server.app import create_app

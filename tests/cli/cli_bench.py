@@ -30,7 +30,7 @@ class Cli:
             input=given if given is not None else "",
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             env={**os.environ, **environment},
         )
         assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
@@ -56,6 +56,6 @@ class Cli:
             cwd=str(self.folder),
             env={**os.environ, "TERM": "xterm", "COLUMNS": "120", **environment},
             encoding="utf-8",
-            timeout=30,
+            timeout=60,
             dimensions=(40, 200),
         )

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from cli_bench import PROGRAM, Cli
 from letta_client import Letta
 from websockets.sync.client import connect
@@ -32,7 +33,7 @@ def serving(cli: Cli, *words: str) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         try:
-            _, said = process.communicate(timeout=20)
+            _, said = process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
@@ -78,6 +79,21 @@ def test_a_token_of_one_s_own_is_not_printed(cli: Cli) -> None:
     with serving(cli, "--port", "0", "--token", "a-token-of-my-own") as process:
         assert process.stdout is not None
         assert "a-token" not in "".join(process.stdout.readline() for _ in range(5))
+
+
+def test_an_origin_is_what_browsers_send(cli: Cli) -> None:
+    words = ("--port", "0", "--json", "--no-token", "--origin", "https://Example.org/")
+    with serving(cli, *words) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        page = {"Origin": "https://example.org"}
+        answer = httpx.get(f"{url}/v1/agents", headers=page, timeout=60)
+        assert answer.headers["access-control-allow-origin"] == "https://example.org"
+
+
+@pytest.mark.parametrize("origin", ["example.org", "https://example.org/app", "ftp://x", ""])
+def test_what_is_no_origin(cli: Cli, origin: str) -> None:
+    assert "no origin of web pages" in cli.fails("serve", "--port", "0", "--origin", origin)
 
 
 def test_serve_refuses(cli: Cli) -> None:

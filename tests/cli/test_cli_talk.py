@@ -238,6 +238,6 @@ def test_ctrl_c_ends_send_with_130(scripted: ScriptedServer, cli: Cli) -> None:
     scripted.wait_for(1, 30)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said
