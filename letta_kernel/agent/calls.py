@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from letta_kernel.agent import prompts
-from letta_kernel.agent.draft import HEARTBEAT, SEND, THINKING
+from letta_kernel.agent.draft import FINISH_EDITS, HEARTBEAT, SEND, THINKING
 from letta_kernel.errors import nearest
 from letta_kernel.ids import new_id
 from letta_kernel.memory.blocks import Change
@@ -147,7 +147,7 @@ class CallRunner:
         return {**tool.parameters, "properties": properties, "required": required}
 
     def _terminal(self, name: str) -> bool:
-        return name == SEND or rules.ends_turn(self.tool_rules, name)
+        return name in (SEND, FINISH_EDITS) or rules.ends_turn(self.tool_rules, name)
 
     # -- before a call runs --------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ THINKING = "thinking"
 """The argument in which a model without reasoning of its own writes its inner thoughts."""
 HEARTBEAT = "request_heartbeat"
 SEND = ANSWER_TOOL
+FINISH_EDITS = "memory_finish_edits"
 
 
 class Draft:

@@ -176,7 +176,7 @@ class _Page(HTMLParser):
 
     _SILENT = re.compile("script|style|template|noscript|svg|head")
     _BLOCK = re.compile(
-        "p|div|section|article|header|footer|main|aside|nav|h[1-6]|ul|ol|li|table|tr|br|hr|blockquote"
+        "p|div|section|article|header|footer|main|aside|nav|h[1-6]|ul|ol|li|table|tr|hr|blockquote"
         "|pre|figure|figcaption|dl|dt|dd|form|title"
     )
 
@@ -184,14 +184,18 @@ class _Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
         self._silent: list[str] = []
+        self._kept = 0  # depth of <pre>, in which lines and blanks are as they are
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "body":
             self._silent.clear()  # a head that was never closed
         elif self._SILENT.fullmatch(tag):
             self._silent.append(tag)
+        elif tag == "br":
+            self.parts.append("\n")
         elif self._BLOCK.fullmatch(tag):
-            self.parts.append("\n\n" if tag != "br" else "\n")
+            self._kept += tag == "pre"
+            self.parts.append("\n\n")
         elif tag in ("td", "th"):
             self.parts.append(" ")
 
@@ -199,11 +203,13 @@ class _Page(HTMLParser):
         if tag in self._silent:
             del self._silent[self._silent.index(tag) :]
         elif self._BLOCK.fullmatch(tag):
+            self._kept = max(0, self._kept - (tag == "pre"))
             self.parts.append("\n\n")
 
     def handle_data(self, data: str) -> None:
         if not self._silent:
-            self.parts.append(re.sub(r"\s+", " ", data))
+            kept = data.replace("\0", "").replace("\n", "\0")  # until the blanks around are gone
+            self.parts.append(kept if self._kept else re.sub(r"\s+", " ", data))
 
 
 def _page(text: str) -> str:
@@ -211,4 +217,4 @@ def _page(text: str) -> str:
     parser.feed(text)
     parser.close()
     lines = re.sub(r"[ \t]*\n[ \t]*", "\n", "".join(parser.parts))
-    return re.sub(r"\n{3,}", "\n\n", lines).strip()
+    return re.sub(r"\n{3,}", "\n\n", lines).replace("\0", "\n").strip()

@@ -182,7 +182,7 @@ def _given(value: str | None, name: str) -> str:
 
 
 def memory_finish_edits(agent_state: ToolContext) -> str:
-    """Say that you have finished editing memory."""
+    """Say that you have finished editing memory. This ends your turn."""
     return "Memory edits are finished."
 
 

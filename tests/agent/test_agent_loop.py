@@ -270,3 +270,15 @@ def test_a_call_written_after_a_few_words_is_made_and_never_shown(bench: Bench, 
         elif isinstance(event, TextDelta):
             shown += event.text
     assert shown.replace("\n", "") == "I look it up.Nothing yet."
+
+
+@pytest.mark.parametrize("style", ["native", "heartbeat"])
+def test_finishing_edits_ends_the_turn(bench: Bench, style: str) -> None:
+    bench.service.create_agent("eve", style=style)
+    bench.service.attach_tool("eve", "memory_finish_edits")
+    beat = {"request_heartbeat": True} if style == "heartbeat" else {}
+    append = ("core_memory_append", {"label": "human", "content": "x", **beat})
+    bench.server.calls([append, ("memory_finish_edits", {})])
+    end = ended(bench.send("eve", "Tidy your memory."))
+    assert (end.stop_reason, end.steps) == ("tool_rule", 1)
+    assert bench.service.block("eve", "human").value == "x"

@@ -74,9 +74,15 @@ def test_a_notebook_with_its_code_and_outputs(tmp_path: Path) -> None:
 def test_a_web_page_without_what_nobody_reads(tmp_path: Path) -> None:
     page = """<!doctype html><html><head><title>Tea</title><style>p {color: red}</style></head>
     <body><script>if (1 < 2) alert("x")</script><h1>Green   tea</h1><p>70&nbsp;degrees &lt; 96
-    degrees</p><ul><li>one<li>two</ul><svg><text>drawn</text></svg></body></html>"""
+    degrees</p><ul><li>one<li>two</ul><svg><text>drawn</text></svg>
+    <p>red<br/>or <br>black</p><pre>for pot in pots:
+    pour(pot)
+</pre> after</body></html>"""
     text = text_of(tmp_path / "tea.html", page)
-    assert text.replace("\u00a0", " ") == "Green tea\n\n70 degrees < 96 degrees\n\none\n\ntwo"
+    assert text.replace("\u00a0", " ") == (
+        "Green tea\n\n70 degrees < 96 degrees\n\none\n\ntwo\n\nred\nor\nblack\n\n"
+        "for pot in pots:\n    pour(pot)\n\n\nafter"
+    )
 
 
 @pytest.mark.parametrize(
