@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from letta_kernel.messages import Message
+from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.notebook.desk_registry import Limit, OfAgent, Room, Text, Word, method
 from letta_kernel.records import Passage
 from letta_kernel.store import messages as message_rows
@@ -92,11 +92,19 @@ def messages(room: Room, asked: Messages) -> list[Message]:
             thread="own",
         )
     )
-    return newest[::-1]
+    return [_as_read(message) for message in newest[::-1]]
 
 
 @method("messages.search", Search)
 def search_messages(room: Room, asked: Search) -> list[dict[str, Any]]:
     """Return the messages that match best, each with its ``score``."""
     hits = room.service.search_messages(asked.agent, asked.query, limit=asked.limit)
-    return [{**hit.message.model_dump(mode="json"), "score": hit.score} for hit in hits]
+    return [{**_as_read(hit.message).model_dump(mode="json"), "score": hit.score} for hit in hits]
+
+
+def _as_read(message: Message) -> Message:
+    """Return a message in which an answer given by a call stands as its text."""
+    others = [call for call in message.tool_calls if call.name != ANSWER_TOOL]
+    if len(others) == len(message.tool_calls) or not message.said:
+        return message
+    return message.model_copy(update={"content": message.said, "tool_calls": others})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kernel_desk import Panel
 from kernel_notebook import Notebook
 from scripted_server import ScriptedServer
 
@@ -31,3 +32,18 @@ def test_an_answer_that_could_not_be_given_is_shown_as_a_call(
     (call,) = ran.items("tool_call")
     assert (call["name"], call["state"]) == ("send_message", "error")
     assert ran.answer == "Now it is right."
+
+
+def test_the_panel_reads_it_as_text_too(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new hal3 --style heartbeat")
+    server.call("send_message", {"thinking": "A greeting.", "message": "Good morning."})
+    run = notebook.run("%%agent\nHello?").run["run_id"]
+    panel = Panel(notebook).open()
+    try:
+        said = [m for m in panel.ask("messages", agent="hal3") if m["role"] == "assistant"]
+        kept = panel.ask("run.view", run=run, label="")
+    finally:
+        panel.close()
+    assert [(m["content"], m["tool_calls"]) for m in said] == [("Good morning.", [])]
+    items = kept["application/vnd.letta.run.v1+json"]["items"]
+    assert [item["kind"] for item in items] == ["reasoning", "answer"]

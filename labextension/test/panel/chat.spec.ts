@@ -46,6 +46,25 @@ describe('Transcript', () => {
     expect(run.footer).toMatchObject({ stopReason: 'end_turn', steps: 2, cost: 0.5 });
   });
 
+  it('shows an answer given by a call as text, and who gave it', () => {
+    const told = { call_id: 'c1', name: 'send_message' };
+    const run = followed(
+      STARTED,
+      { type: 'step_started', number: 1 },
+      { type: 'text_delta', text: 'Hello.' },
+      { type: 'tool_started', ...told, arguments: {} },
+      { type: 'tool_returned', ...told, status: 'ok', text: 'Sent' },
+      { type: 'step_ended', messages: [], model: 'openai/x', model_label: '' },
+      { type: 'step_started', number: 2 },
+      { type: 'tool_returned', ...told, status: 'error', text: 'No message' }
+    );
+    expect(run).toMatchObject({ model: 'openai/x', label: '' });
+    expect(run.items).toMatchObject([
+      { kind: 'answer', text: 'Hello.' },
+      { name: 'send_message', state: 'error' }
+    ]);
+  });
+
   it('drops what a failed call had streamed, and nothing else', () => {
     const run = followed(
       STARTED,

@@ -26,6 +26,11 @@ export class Transcript {
   waiting: IToolCall[] = [];
 
   handle(event: Fields & { readonly type: string }): void {
+    if (isAnswering(event)) {
+      this._decided(event.call_id);
+      this._entries = this._entries.filter(({ data }) => data.id !== event.call_id);
+      return; // the answer itself is shown as text
+    }
     switch (event.type) {
       case 'run_started':
         this.state = 'running';
@@ -94,6 +99,9 @@ export class Transcript {
         this._add({ kind: 'notice', level: event.level, text: event.text });
         break;
       case 'step_ended':
+        if (event.model && event.model !== this._head.model) {
+          this._head = { ...this._head, model: event.model, label: event.model_label };
+        }
         this._commit(Array.isArray(event.messages) ? event.messages.filter(isRecord) : []);
         break;
       case 'run_ended':
@@ -247,4 +255,11 @@ function parsed(written: string): Record<string, unknown> | string {
   } catch {
     return written;
   }
+}
+
+/** The call by which an agent of heartbeat style answers, unless it failed. */
+function isAnswering(event: Fields & { readonly type: string }): boolean {
+  const failed = event.type === 'tool_returned' && event.status !== 'ok';
+  const called = event.type === 'tool_started' || event.type === 'tool_returned';
+  return called && !failed && event.name === 'send_message';
 }
