@@ -174,6 +174,16 @@ def changed(text: str) -> tuple[str, str] | None:
     return (match["what"].strip(), match["value"].strip()) if match else None
 
 
+def corrected(text: str) -> Fact | None:
+    """Return what *no, the exam is on Thursday* puts right, about anything but the user."""
+    match = say.CORRECTION.match(text.strip().rstrip(".! "))
+    slot = tuple(lore.content_words(match["what"])) if match else ()
+    if match is None or not slot or text.rstrip().endswith("?"):
+        return None
+    told = f"{match['what']} {match['is']} {match['value']}"
+    return Fact(sentence(about_user(told)), to_user(told), slot[:4])
+
+
 def is_certain(clause: str) -> bool:
     """Tell whether a clause plainly states something lasting about the user."""
     clause = clause.strip()

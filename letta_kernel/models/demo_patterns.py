@@ -195,6 +195,11 @@ INSTRUCTION = re.compile(
     r"avoid|sound)\b(?P<rest>.*)$",
     I,
 )
+CORRECTION = re.compile(
+    r"^(?:no|nope|wrong|actually|correction|sorry|wait)\b[\s,.!:;-]+(?:(?:no|actually|sorry|wait)[\s,.!]+)*"
+    r"(?P<what>(?:the|our|my|this) [\w' -]{2,40}?) (?P<is>is|are|was|were) (?P<value>.+)$",
+    I,
+)
 FORGET = re.compile(
     rf"^{POLITE}(?:forget|delete|remove|erase|unlearn|drop)\b(?P<what>.*?)(?:\s*(?:from|"
     rf"in) (?:your |the )?(?:core )?memory)?[.!]*$",

@@ -107,7 +107,9 @@ def _follow_up(scene: Scene) -> list[Step] | None:
     earlier, asked = scene.before[-1]
     small = demo_parts.small_talk(scene.message)
     if demo_say.asked_to_confirm(asked):
-        statement = demo_facts.volunteered(earlier) or Statement(())
+        statement = demo_facts.volunteered(earlier) or Statement(
+            tuple(filter(None, [demo_facts.corrected(earlier)]))
+        )
         if small in ("yes", "cheer", "thanks") or demo_parts.begins_with_yes(scene.message):
             return demo_notes.write(scene, statement)
         if small in ("no", "never mind") or demo_parts.is_refusal(scene.message):
@@ -255,6 +257,9 @@ def _respond(scene: Scene, part: str, earlier: list[Step]) -> list[Step]:
         if scene.has("core_memory_append", "memory_insert", "archival_memory_insert") is None:
             return [Step("say", text=demo_say.LISTENING)]
         return [Step("ask", text=demo_say.confirm(told_of.facts))]
+    right = demo_facts.corrected(part)
+    if right and demo_recall.outdated(scene, right, demo_notes.usual_label(scene) or ""):
+        return [Step("ask", text=demo_say.confirm((right,)))]
     if re.match(
         r"(?:i|i'm|i've|i'd|we|we're|my|it|it's|that|that's|this|he|she|they)\b",
         part,

@@ -428,3 +428,15 @@ def test_money_is_converted_from_what_stands_at_the_amount() -> None:
     )
     given = arguments(Talk([*MEMORY, convert]).say("I need 100 dollars in pounds."))
     assert given == {"amount": 100, "from_currency": "dollars", "to_currency": "pounds"}
+
+
+def test_a_note_is_put_right_after_a_yes() -> None:
+    talk = Talk(MEMORY, human="The exam is on Tuesday.")
+    asked = talk.say("No, the exam is on Thursday.")
+    assert asked.text == "Shall I remember that the exam is on Thursday?"
+    given = arguments(talk.say("Yes, please."))
+    assert (given["old_string"], given["new_string"]) == (
+        "The exam is on Tuesday.",
+        "The exam is on Thursday.",
+    )
+    assert not Talk(MEMORY).say("No, the exam is on Thursday.").tool_calls
