@@ -223,6 +223,8 @@ class Try:
         name = type(error).__name__
         code, words = _unwrapped(str(getattr(error, "message", "") or error))
         status = getattr(error, "status_code", None)
+        if _CUT_SHORT.search(words):  # since litellm 1.110 an error of its own
+            return place.truncated()
         if name == "Timeout":
             return place.network(httpx.ReadTimeout(words), begun=begun)
         if not isinstance(status, int) or status < 400:
@@ -283,11 +285,13 @@ def _invented_its_end(stream: Any) -> bool:
     return all(getattr(stream, name, "unknown") is None for name in names)
 
 
+_CUT_SHORT = re.compile(r"stream ended before a finish_reason", re.IGNORECASE)
 _WRAPPING = re.compile(r"^(litellm\.\w+: |\w+(Error|Exception)( - |: )|\w+Error (?=\S))+")
 
 
 def _unwrapped(message: str) -> tuple[str, str]:
     """Return code and message of an error from the text litellm wraps it in."""
+    message, _, _ = message.partition("Traceback (most recent call last)")
     text = _WRAPPING.sub("", " ".join(message.split()))
     begin = text.find("{")
     if begin >= 0:
