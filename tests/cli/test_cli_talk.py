@@ -205,7 +205,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(scripted: ScriptedServer, cli:
     with_bell(cli)
     terminal = cli.terminal("chat", "ada")
     terminal.expect("ada> ")
-    scripted.hang_mid_stream(30, "Once upon a time")
+    scripted.hang_mid_stream(120, "Once upon a time")
     terminal.sendline("Tell me a story.")
     terminal.expect("Once upon a time")
     terminal.sendintr()
@@ -227,7 +227,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(scripted: ScriptedServer, cli:
 
 def test_ctrl_c_ends_send_with_130(scripted: ScriptedServer, cli: Cli) -> None:
     with_bell(cli)
-    scripted.hang(30)
+    scripted.hang(120)
     process = subprocess.Popen(
         [*PROGRAM, "send", "ada", "Hello"],
         cwd=cli.folder,

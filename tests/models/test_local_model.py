@@ -240,7 +240,10 @@ def test_the_engine_keeps_one_model_per_file_and_its_port_closed(model: LocalMod
     assert engine is local_engine.engine(open_local("local/smollm2").path, 4096)
     address = str(engine._http.base_url) if engine._http else ""
     body = {"prompt": "Hi", "max_tokens": 1}
-    assert httpx.post(f"{address}/completions", json=body, trust_env=False).status_code == 401
+    assert (
+        httpx.post(f"{address}/completions", json=body, trust_env=False, timeout=60).status_code
+        == 401
+    )
 
 
 LEAVE_IN_MIDSTREAM = """

@@ -19,7 +19,7 @@ USAGE = {"stream_options": {"include_usage": True}}
 
 def post(server: ScriptedServer, **more: object) -> httpx.Response:
     url = f"{server.url}/chat/completions"
-    return httpx.post(url, json={**BODY, **more}, trust_env=False)
+    return httpx.post(url, json={**BODY, **more}, trust_env=False, timeout=60)
 
 
 def chunks(response: httpx.Response) -> list[dict]:
@@ -65,7 +65,7 @@ def test_faults_and_models(scripted: ScriptedServer) -> None:
     assert (first.status_code, first.headers["retry-after"]) == (429, "7")
     assert first.json()["error"]["message"] == "slow down"
     assert "prompt is too long" in second.text
-    models = httpx.get(f"{scripted.url}/models", trust_env=False).json()
+    models = httpx.get(f"{scripted.url}/models", trust_env=False, timeout=60).json()
     assert models["data"][0]["id"] == "scripted"
 
 
@@ -101,15 +101,21 @@ def test_as_a_process(tmp_path: Path) -> None:
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        say = httpx.post(f"{url}/chat/completions", json={"messages": []}, trust_env=False).json()
+        say = httpx.post(
+            f"{url}/chat/completions", json={"messages": []}, trust_env=False, timeout=60
+        ).json()
         assert say["choices"][0]["message"]["content"] == "Hello"
-        call = httpx.post(f"{url}/chat/completions", json={"messages": []}, trust_env=False).json()
+        call = httpx.post(
+            f"{url}/chat/completions", json={"messages": []}, trust_env=False, timeout=60
+        ).json()
         assert call["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "add"
         root = url.removesuffix("/v1")
-        httpx.post(f"{root}/script", json=[{"say": "More"}], trust_env=False)
-        more = httpx.post(f"{url}/chat/completions", json={"messages": []}, trust_env=False).json()
+        httpx.post(f"{root}/script", json=[{"say": "More"}], trust_env=False, timeout=60)
+        more = httpx.post(
+            f"{url}/chat/completions", json={"messages": []}, trust_env=False, timeout=60
+        ).json()
         assert more["choices"][0]["message"]["content"] == "More"
-        assert len(httpx.get(f"{root}/requests", trust_env=False).json()) == 3
+        assert len(httpx.get(f"{root}/requests", trust_env=False, timeout=60).json()) == 3
     finally:
         process.terminate()
         process.wait(5)

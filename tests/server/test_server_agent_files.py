@@ -83,6 +83,8 @@ def test_what_cannot_be_read_changes_nothing(server: Server, ada: str) -> None:
     with pytest.raises(APIStatusError) as error:
         client.agents.import_file(file=("x.af", good), override_existing_tools=True)
     assert error.value.status_code == 501
-    reply = httpx.post(f"{server.url}/v1/agents/import", headers=server.headers, json={})
+    reply = httpx.post(
+        f"{server.url}/v1/agents/import", headers=server.headers, json={}, timeout=60
+    )
     assert reply.status_code == 422
     assert len(server.service.agents()) == 1

@@ -112,14 +112,16 @@ def test_passages_of_an_archive(server: Server, client: Letta) -> None:
         of.create(archive.id, text="x" * 50_001)
 
     path = f"{server.url}/v1/archives/{archive.id}/passages"
-    listed = httpx.get(path, headers=server.headers, params={"order": "asc", "limit": 2}).json()
+    listed = httpx.get(
+        path, headers=server.headers, params={"order": "asc", "limit": 2}, timeout=60
+    ).json()
     assert [passage["text"] for passage in listed] == [KEY, LUNCH]
     rest = httpx.get(
-        path, headers=server.headers, params={"order": "asc", "after": listed[-1]["id"]}
+        path, headers=server.headers, params={"order": "asc", "after": listed[-1]["id"]}, timeout=60
     ).json()
     assert [passage["text"] for passage in rest] == ["x"]
     changed = httpx.patch(
-        f"{path}/{one.id}", headers=server.headers, json={"text": "The key is lost."}
+        f"{path}/{one.id}", headers=server.headers, json={"text": "The key is lost."}, timeout=60
     ).json()
     assert (changed["text"], changed["tags"]) == ("The key is lost.", ["key"])
 

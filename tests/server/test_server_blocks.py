@@ -147,6 +147,7 @@ def test_text_no_database_keeps_is_cleaned_not_a_defect(server: Server, client: 
         f"{server.url}/v1/blocks/",
         headers=server.headers | {"Content-Type": "application/json"},
         content=b'{"label": "odd", "value": "a\\u0000b\\ud800c", "metadata": {"k\\udfff": "\\u0000"}}',
+        timeout=60,
     )
     assert found.status_code == 200
     assert found.json()["value"] == "abc"
@@ -155,6 +156,7 @@ def test_text_no_database_keeps_is_cleaned_not_a_defect(server: Server, client: 
             f"{server.url}/v1/blocks/",
             headers=server.headers | {"Content-Type": "application/json"},
             content=body,
+            timeout=60,
         )
         assert found.status_code in (400, 422), body[:20]
 

@@ -82,6 +82,7 @@ def test_messages_are_sent_streamed_and_listed(server: Server, ada: str) -> None
         f"{server.url}/v1/conversations/{one}/messages",
         json={"input": "And now?", "streaming": False},
         headers=server.headers,
+        timeout=60,
     ).json()
     assert whole["stop_reason"]["stop_reason"] == "end_turn"
     listed = list(client.conversations.messages.list(one, order="asc", limit=2))
@@ -154,7 +155,7 @@ def test_a_run_is_followed_from_where_one_was_and_cancelled(server: Server, ada:
     with pytest.raises(ConflictError):
         client.conversations.messages.stream(one)
     scripted.call("memory_insert", {"label": "human", "new_string": "likes tea"})
-    scripted.hang(30)
+    scripted.hang(120)
     first: list[Any] = []
     begun = threading.Event()
 
@@ -167,13 +168,13 @@ def test_a_run_is_followed_from_where_one_was_and_cancelled(server: Server, ada:
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert begun.wait(20)
+    assert begun.wait(90)
     with pytest.raises(ConflictError):
         list(client.conversations.messages.create(one, input="Busy?"))
     meanwhile = client.conversations.messages.stream(one, starting_after=first[-1].seq_id)
     (run_id,) = server.service.running(ada, one)
     assert client.conversations.cancel(one) == {run_id: "cancelled"}
-    reader.join(20)
+    reader.join(60)
     assert [m.stop_reason for m in first if m.message_type == "stop_reason"] == ["cancelled"]
     assert kinds(meanwhile) == ["stop_reason", "usage_statistics"]
     again = kinds(client.conversations.messages.stream(one, run_id=run_id))
@@ -257,6 +258,6 @@ def test_what_cannot_be_done_is_said(
     url = f"{server.url}/v1/conversations{path.format(ada=ada, conv=conversation)}"
     content = None if body is None else json.dumps(body)
     headers = {**server.headers, "Content-Type": "application/json"}
-    reply = httpx.request(method, url, content=content, headers=headers)
+    reply = httpx.request(method, url, content=content, headers=headers, timeout=60)
     assert reply.status_code == status, reply.text
     assert reply.json()["detail"]

@@ -87,6 +87,7 @@ def test_a_name_is_never_a_path(client, folder, server, name):
         params={"name": name},
         files={"file": ("x", b"text")},
         headers=server.headers,
+        timeout=60,
     )
     assert response.status_code == 200
     kept = response.json()["file_name"]

@@ -27,7 +27,7 @@ def test_health_through_the_sdk_needs_no_token(server: Server) -> None:
 )
 def test_without_the_token_nothing_is_said(server: Server, given: str) -> None:
     for path in ("/v1/agents/", "/v1/nothing", "/openapi.json", "/v1/health/../agents/"):
-        answer = httpx.get(server.url + path, headers={"Authorization": given})
+        answer = httpx.get(server.url + path, headers={"Authorization": given}, timeout=60)
         assert answer.status_code == 401
         assert "agent" not in answer.text
     with pytest.raises(AuthenticationError):
@@ -36,7 +36,7 @@ def test_without_the_token_nothing_is_said(server: Server, given: str) -> None:
 
 def test_no_page_of_another_origin_gets_in(server: Server) -> None:
     evil = {"Origin": "https://evil.example", **server.headers}
-    answer = httpx.get(server.url + "/v1/agents/", headers=evil)
+    answer = httpx.get(server.url + "/v1/agents/", headers=evil, timeout=60)
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
@@ -47,10 +47,10 @@ def test_cors_only_where_it_is_asked_for(tmp_path: Path, scripted: ScriptedServe
         serving(service, scripted, origins=[origin]) as server,
     ):
         asking = {"Origin": origin, "Access-Control-Request-Method": "GET"}
-        allowed = httpx.options(server.url + "/v1/agents/", headers=asking)
+        allowed = httpx.options(server.url + "/v1/agents/", headers=asking, timeout=60)
         assert allowed.headers["access-control-allow-origin"] == origin
         asking["Origin"] = "https://evil.example"
-        refused = httpx.options(server.url + "/v1/agents/", headers=asking)
+        refused = httpx.options(server.url + "/v1/agents/", headers=asking, timeout=60)
         assert "access-control-allow-origin" not in refused.headers
 
 
@@ -59,12 +59,18 @@ def test_without_a_token_only_programs_on_this_machine(
 ) -> None:
     with AgentService(tmp_path / "home") as service, serving(service, scripted, None) as server:
         url = server.url + "/v1/agents/"
-        assert httpx.get(url).status_code == 200
-        assert httpx.get(url, headers={"Origin": "http://localhost:3000"}).status_code == 200
-        assert httpx.get(url, headers={"Origin": "https://evil.example"}).status_code == 403
-        assert httpx.get(url, headers={"Origin": "null"}).status_code == 403
+        assert httpx.get(url, timeout=60).status_code == 200
+        assert (
+            httpx.get(url, headers={"Origin": "http://localhost:3000"}, timeout=60).status_code
+            == 200
+        )
+        assert (
+            httpx.get(url, headers={"Origin": "https://evil.example"}, timeout=60).status_code
+            == 403
+        )
+        assert httpx.get(url, headers={"Origin": "null"}, timeout=60).status_code == 403
         # A name of somebody else's that leads to this machine (DNS rebinding).
-        assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 403
+        assert httpx.get(url, headers={"Host": "evil.example"}, timeout=60).status_code == 403
 
 
 def test_large_bodies_are_refused(tmp_path: Path, scripted: ScriptedServer) -> None:
@@ -74,13 +80,13 @@ def test_large_bodies_are_refused(tmp_path: Path, scripted: ScriptedServer) -> N
     ):
         url = server.url + "/v1/agents/"
         body = json.dumps({"name": "x" * 2000}).encode()
-        known = httpx.post(url, content=body, headers=server.headers)
+        known = httpx.post(url, content=body, headers=server.headers, timeout=60)
         assert known.status_code == 413
 
         def pieces() -> object:
             yield from (body[i : i + 100] for i in range(0, len(body), 100))
 
-        unknown = httpx.post(url, content=pieces(), headers=server.headers)  # type: ignore[arg-type]
+        unknown = httpx.post(url, content=pieces(), headers=server.headers, timeout=60)  # type: ignore[arg-type]
         assert unknown.status_code == 413
         assert service.agents() == []
 
@@ -106,7 +112,7 @@ def test_more_requests_than_may_be(tmp_path: Path, scripted: ScriptedServer) -> 
 
 def _until(server: Server, status: int) -> httpx.Response:
     for _ in range(200):
-        answer = httpx.get(server.url + "/v1/agents/", headers=server.headers)
+        answer = httpx.get(server.url + "/v1/agents/", headers=server.headers, timeout=60)
         if answer.status_code == status:
             return answer
     raise AssertionError(f"never {status}")
@@ -132,6 +138,7 @@ def test_nothing_that_is_said_can_end_an_event(server: Server) -> None:
         f"{server.url}/v1/agents/{agent}/messages/stream",
         json={"input": NASTY},
         headers=server.headers,
+        timeout=60,
     )
     assert raw.headers["content-type"].startswith("text/event-stream")
     assert all(line == "" or line.startswith("data: ") for line in raw.text.split("\n"))
@@ -140,7 +147,7 @@ def test_nothing_that_is_said_can_end_an_event(server: Server) -> None:
 def test_headers_cannot_be_injected(server: Server) -> None:
     client = server.client()
     agent = client.agents.create(name="ada", description="x\r\nSet-Cookie: a=b").id
-    answer = httpx.get(f"{server.url}/v1/agents/{agent}/export", headers=server.headers)
+    answer = httpx.get(f"{server.url}/v1/agents/{agent}/export", headers=server.headers, timeout=60)
     assert "set-cookie" not in answer.headers
 
 
@@ -167,7 +174,10 @@ def test_what_is_left_out_says_so(server: Server) -> None:
     assert left_out
     for path, method in left_out:
         answer = httpx.request(
-            method, server.url + path.replace("{", "").replace("}", ""), headers=server.headers
+            method,
+            server.url + path.replace("{", "").replace("}", ""),
+            headers=server.headers,
+            timeout=60,
         )
         assert answer.status_code == 501
         assert answer.headers["x-should-retry"] == "false"
@@ -184,5 +194,5 @@ def test_answers_are_not_held_back(server: Server, monkeypatch: pytest.MonkeyPat
         at_once.append(given.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     monkeypatch.setattr(Protocol, "connection_made", connection_made)
-    assert httpx.get(server.url + "/v1/health").status_code == 200
+    assert httpx.get(server.url + "/v1/health", timeout=60).status_code == 200
     assert at_once == [1]

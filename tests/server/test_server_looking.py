@@ -80,7 +80,7 @@ def test_tags_of_all_agents(server: Server, client: Letta) -> None:
 def test_identities(server: Server, client: Letta) -> None:
     agent = server.service.create_agent("ada")
     block = client.blocks.create(label="notes", value="")
-    web = httpx.Client(base_url=f"{server.url}/v1", headers=server.headers)
+    web = httpx.Client(base_url=f"{server.url}/v1", headers=server.headers, timeout=60)
     made = web.post(
         "/identities/",
         json={

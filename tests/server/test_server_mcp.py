@@ -132,7 +132,7 @@ def test_a_server_behind_a_url_with_a_token(client: Letta, monkeypatch: pytest.M
 
 def wait_for(port: int) -> None:
     """Wait until something listens on the port."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while time.monotonic() < end:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

@@ -155,7 +155,8 @@ def test_a_quiet_stream_is_kept_open_by_pings(
     server.scripted.hang(0.6, text="At last.")
     told = list(client.agents.messages.create(agent, input="hi", streaming=True))
     assert "ping" in kinds(told)
-    assert kinds(told)[-3:] == ["assistant_message", "stop_reason", "usage_statistics"]
+    said = [kind for kind in kinds(told) if kind != "ping"]
+    assert said == ["assistant_message", "stop_reason", "usage_statistics"]
     server.scripted.hang(0.6, text="At last.")
     told = list(
         client.agents.messages.create(agent, input="hi", streaming=True, include_pings=False)
@@ -349,7 +350,7 @@ def test_a_model_that_fails(server: Server) -> None:
 def test_background_async_cancel_and_busy(server: Server) -> None:
     client = server.client()
     agent = client.agents.create().id
-    server.scripted.hang_mid_stream(30, text="A very long story begins here and goes on")
+    server.scripted.hang_mid_stream(120, text="A very long story begins here and goes on")
     run = client.agents.messages.create_async(agent, input="Tell me a story")
     assert run.status == "running"
     assert run.background is True
@@ -394,7 +395,7 @@ def test_a_client_that_goes_away_does_not_end_the_run(server: Server) -> None:
     stream = client.agents.messages.create(agent, input="go", streaming=True, stream_tokens=True)
     next(stream)
     stream.close()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while client.runs.list(agent_id=agent).items[0].status == "running":
         assert time.monotonic() < deadline
         time.sleep(0.05)

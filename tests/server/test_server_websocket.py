@@ -32,7 +32,7 @@ class Socket:
         self.connection.send(json.dumps(message))
 
     def hear(self) -> dict[str, Any]:
-        message = json.loads(self.connection.recv(timeout=20))
+        message = json.loads(self.connection.recv(timeout=90))
         self.heard.append(message)
         return message
 
@@ -120,7 +120,7 @@ def test_approving_and_denying(ada: Server) -> None:
 
 
 def test_cancelling_a_run(ada: Server) -> None:
-    ada.scripted.hang_mid_stream(30, "Once upon")
+    ada.scripted.hang_mid_stream(120, "Once upon")
     with socket(ada) as one, socket(ada) as other:
         one.say(type="send", id="a", text="A story.")
         other.until("text_delta")
@@ -165,7 +165,7 @@ def test_coming_back_in_mid_run_loses_nothing_and_hears_nothing_twice(ada: Serve
 
 def test_a_late_reader_begins_with_the_run_that_goes_on(ada: Server) -> None:
     ada.scripted.say("Done before.")
-    ada.scripted.hang_mid_stream(30, "Once upon")
+    ada.scripted.hang_mid_stream(120, "Once upon")
     with socket(ada) as one:
         one.say(type="send", text="First.")
         one.until("run_ended")
@@ -349,7 +349,7 @@ def test_no_such_agent(ada: Server) -> None:
     url = f"{ada.url.replace('http', 'ws', 1)}/v1/agents/nobody/ws"
     with connect(url, additional_headers=ada.headers) as connection:
         with pytest.raises(ConnectionClosed) as closed:
-            connection.recv(timeout=10)
+            connection.recv(timeout=90)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4404
 
@@ -365,6 +365,6 @@ def test_many_readers_of_one_run(ada: Server) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(90)
         heard = {tuple(m["seq"] for m in reader.events) for reader in readers}
     assert len(heard) == 1
