@@ -192,6 +192,12 @@ def idle(page: Page) -> None:
     )
 
 
+def connected(page: Page) -> None:
+    """Wait until the page hears the kernel of the notebook in front, which may be busy."""
+    kernel = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
+    page.wait_for_function(f"{kernel}?.connectionStatus === 'connected'")
+
+
 def accessible(page: Page, *parts: str) -> None:
     """Look at parts of the page with axe-core."""
     page.evaluate(AXE.read_text())

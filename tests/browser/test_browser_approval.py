@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from browser_lab import ARTIFACTS, Errors, interrupt, set_theme
-from browser_stage import PREPARE, Stage, accessible, idle, open_stage
+from browser_stage import PREPARE, Stage, accessible, connected, idle, open_stage
 from nbformat.v4 import new_code_cell
 from playwright.sync_api import Browser, Locator, expect
 
@@ -162,7 +162,7 @@ def test_two_tabs_show_one_run_and_either_answers(stage: Stage) -> None:
     other = stage.watch(stage.page.context.new_page())
     address = stage.lab.address(stage.name)
     other.goto(address.replace("workspaces/approval", "workspaces/other"))
-    idle(other)
+    connected(other)
     other.evaluate("i => window.jupyterapp.shell.currentWidget.content.scrollToItem(i)", index)
     there = stage.cell(index, other)
     # The kernel is busy and cannot tell this tab of views made before; it shows what the store knows.
