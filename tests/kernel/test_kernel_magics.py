@@ -214,20 +214,25 @@ def test_completion(notebook: Notebook) -> None:
     assert "apple_pie" in notebook.complete("apple_p")  # IPython's own goes on
 
 
-def test_the_last_agent_is_the_notebooks_own(notebook: Notebook) -> None:
-    notebook.run("%agent use keeper")
+def test_the_last_agent_is_the_notebooks_own(
+    notebook: Notebook, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(lambda: notebook.env.pop("JPY_SESSION_NAME", None))
+    for name in ("theirs", "ours"):
+        notebook.run(f"%agent new {name}")
+    notebook.run("%agent use ours")
     notebook.restart()
-    assert "* keeper" in notebook.run("%agent list").text
+    assert "* ours" in notebook.run("%agent list").text
     notebook.env["JPY_SESSION_NAME"] = str(notebook.home.parent / "other.ipynb")
     notebook.restart()
     refused(notebook.run("%agent memory"), "This notebook has no agent yet")
-    notebook.run("%agent use bob")
+    notebook.run("%agent use theirs")
     notebook.env["JPY_SESSION_NAME"] = "other.ipynb"  # the same notebook, named by a relative path
     notebook.restart()
-    assert "* bob" in notebook.run("%agent list").text
+    assert "* theirs" in notebook.run("%agent list").text
     del notebook.env["JPY_SESSION_NAME"]
     notebook.restart()
-    assert "* keeper" in notebook.run("%agent list").text
+    assert "* ours" in notebook.run("%agent list").text
 
 
 def test_an_error_inside_is_one_line_too(notebook: Notebook) -> None:
