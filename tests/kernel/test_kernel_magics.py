@@ -146,12 +146,12 @@ def test_mistakes_get_one_line(notebook: Notebook, line: str, said: str) -> None
 
 
 def test_run_all_stops_at_refused_input(notebook: Notebook) -> None:
-    before = notebook.send("import time\ntime.sleep(1)")  # until both others have arrived
+    before = notebook.send("import time\ntime.sleep(3)")  # until both others have arrived
     first = notebook.send("%%agent nobody --max-setps 3\nHello?")
     second = notebook.send("print('must not run')")
     notebook.finish(before)
     notebook.finish(first)
-    reply = notebook.client.get_shell_msg(timeout=20)
+    reply = notebook.client.get_shell_msg(timeout=60)
     assert reply["parent_header"]["msg_id"] == second
     assert reply["content"]["status"] == "aborted"
 
