@@ -65,7 +65,6 @@ function toolCall(item: IToolCall, open: boolean, hosts: IHosts, trans: Trans): 
     glyph(item, trans),
     ' ',
     h('code', 'lk-Call-name', oneLine(item.name, 100)),
-    h('wbr', ''),
     h('span', 'lk-Call-arguments', `(${peek})`),
     said.length > 0 && h('span', 'lk-muted lk-small', ` ${said.join(' · ')}`)
   ];
