@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -21,6 +20,7 @@ from letta_kernel.agent import prompts
 from letta_kernel.agent.budget import Budget
 from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.compaction import Mode
+from letta_kernel.agent.decisions import Decision, pending_calls
 from letta_kernel.agent.draft import Draft
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.model_call import (
@@ -58,22 +58,6 @@ log = logging.getLogger("letta_kernel")
 
 Live = Callable[[Event], None]
 Turn = Generator[Event, None, None]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A person's word on one call that waits for approval.
-
-    ``arguments`` replaces the model's (an edit); ``result`` answers the call instead of running it, as a
-    failure if ``failed``.
-    """
-
-    call_id: str
-    approve: bool
-    reason: str = ""
-    arguments: dict[str, Any] | None = None
-    result: str | None = None
-    failed: bool = False
 
 
 class LettaAgent:
@@ -448,19 +432,6 @@ class LettaAgent:
 def spoken_id(step_id: str) -> str:
     """Return the id of what the model says in a step, known before it is said: streams need one."""
     return "message-" + step_id.removeprefix("step-")
-
-
-def pending_calls(messages: Sequence[Message]) -> list[Any]:
-    """Return the calls of the last assistant message that have no result yet."""
-    answered: set[str | None] = set()
-    for message in reversed(messages):
-        if message.role == "tool":
-            answered.add(message.tool_call_id)
-        elif message.role == "assistant":
-            return [call for call in message.tool_calls if call.id not in answered]
-        elif message.role == "user":
-            return []
-    return []
 
 
 def _reason_of(error: ModelError) -> StopReason:

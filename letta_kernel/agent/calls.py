@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from letta_kernel.agent import prompts
+from letta_kernel.agent.decisions import Decision
 from letta_kernel.agent.draft import FINISH_EDITS, HEARTBEAT, SEND, THINKING
 from letta_kernel.errors import nearest
 from letta_kernel.ids import new_id
@@ -38,16 +39,6 @@ from letta_kernel.tools.execute import Executor
 from letta_kernel.tools.outcome import Outcome
 
 REPEATS = 3  # the same call this often in a row gets a word of warning with its result
-
-
-class DecisionLike(Protocol):
-    """A person's word on a call (see `letta_kernel.agent.agent.Decision`)."""
-
-    approve: bool
-    reason: str
-    arguments: dict[str, Any] | None
-    result: str | None
-    failed: bool
 
 
 @dataclass(slots=True)
@@ -227,7 +218,7 @@ class CallRunner:
     def _place(self, tool: Tool) -> str:
         return "core" if tool.kind == "core" else self.executor.place(tool)
 
-    def _prepare(self, call: ToolCall, decision: DecisionLike | None) -> _Ready | Outcome:
+    def _prepare(self, call: ToolCall, decision: Decision | None) -> _Ready | Outcome:
         if decision is not None and not decision.approve:
             said = f": {decision.reason}" if decision.reason else "."
             return Outcome(status="denied", text=f"{prompts.DENIED}{said}")
@@ -248,9 +239,7 @@ class CallRunner:
                 return _failure(refused)
         return self._validated(call, tool, decision)
 
-    def _validated(
-        self, call: ToolCall, tool: Tool, decision: DecisionLike | None
-    ) -> _Ready | Outcome:
+    def _validated(self, call: ToolCall, tool: Tool, decision: Decision | None) -> _Ready | Outcome:
         raw = self._take_loop_arguments(call.arguments)
         if decision is not None and decision.arguments is not None:
             raw = self._take_loop_arguments(json.dumps(decision.arguments))

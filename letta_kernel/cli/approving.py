@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from letta_kernel.agent.agent import Decision
+from letta_kernel.agent.decisions import Decision
 from letta_kernel.cli import lines, output
 from letta_kernel.cli.asking import Policy
 from letta_kernel.display.clean import one_line

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 
-from letta_kernel.agent.agent import Decision
+from letta_kernel.agent.decisions import Decision
 from letta_kernel.display.live import Choice, LiveView
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall

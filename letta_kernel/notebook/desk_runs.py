@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from letta_kernel.agent.agent import Decision
+from letta_kernel.agent.decisions import Decision
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
 from letta_kernel.models.registry import available

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from letta_kernel.agent.agent import Decision
+from letta_kernel.agent.decisions import Decision
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.ids import new_id
 from letta_kernel.messages import ToolCall

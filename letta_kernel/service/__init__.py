@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from letta_kernel.agent.agent import Decision
 from letta_kernel.agent.context import ContextPart, ContextReport
+from letta_kernel.agent.decisions import Decision
 from letta_kernel.service.agent_files import AgentFiles, Imported
 from letta_kernel.service.agents import Agents
 from letta_kernel.service.archives import Archives

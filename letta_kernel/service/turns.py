@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Literal
 
-from letta_kernel.agent.agent import Decision, LettaAgent, Live, pending_calls
+from letta_kernel.agent.agent import LettaAgent, Live
 from letta_kernel.agent.budget import Budget
 from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.compaction import Compactor
 from letta_kernel.agent.context import describe_retrieved
+from letta_kernel.agent.decisions import Decision, pending_calls
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError, LettaError

@@ -1,0 +1,38 @@
+"""Calls that wait for a person's word, and the word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from letta_kernel.messages import Message, ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's word on one call that waits for approval.
+
+    ``arguments`` replaces the model's (an edit); ``result`` answers the call instead of running it, as a
+    failure if ``failed``.
+    """
+
+    call_id: str
+    approve: bool
+    reason: str = ""
+    arguments: dict[str, Any] | None = None
+    result: str | None = None
+    failed: bool = False
+
+
+def pending_calls(messages: Sequence[Message]) -> list[ToolCall]:
+    """Return the calls of the last assistant message that have no result yet."""
+    answered: set[str | None] = set()
+    for message in reversed(messages):
+        if message.role == "tool":
+            answered.add(message.tool_call_id)
+        elif message.role == "assistant":
+            return [call for call in message.tool_calls if call.id not in answered]
+        elif message.role == "user":
+            return []
+    return []
