@@ -7,6 +7,7 @@ questions in English are told apart; any other query asks for nothing in particu
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 Kinds = tuple[float, float, float]
 """How much of each, from 0 to 1: a time, a number, a name."""
@@ -21,15 +22,12 @@ _QUESTION = re.compile(
     r"|(who|whom|whose|where|which|what)|why|how)\b",
     re.IGNORECASE,
 )
-_TIME = re.compile(
-    r"\b(?:yesterday|today|tonight|tomorrow|last|next|ago|week|month|year|weekend|(?:mon|tues|wednes|thurs"
-    r"|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november"
-    r"|december)\b",
-    re.IGNORECASE,
-)
-_NUMBER = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|once|twice)\b", re.IGNORECASE
-)
+_TIMES = """yesterday today tonight tomorrow last next ago week month year weekend monday tuesday wednesday
+    thursday friday saturday sunday january february march april may june july august september october
+    november december"""
+_NUMBERS = "one two three four five six seven eight nine ten once twice"
+_TIME_WORDS, _NUMBER_WORDS = frozenset(_TIMES.split()), frozenset(_NUMBERS.split())
+_DIGIT = re.compile(r"\d")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")  # a capital not at the beginning of a sentence
 
 
@@ -42,8 +40,9 @@ def asked_for(query: str) -> Kinds:
     return float(time is not None), float(number is not None), float(name is not None)
 
 
-def offered(line: str) -> Kinds:
-    """Return what *line* has of what may be asked for."""
+def offered(line: str, words: Iterable[str]) -> Kinds:
+    """Return what *line* has of what may be asked for; *words* are its words, in lower case."""
     line = line[:_MOST_CHARACTERS]
+    number = not _NUMBER_WORDS.isdisjoint(words) or _DIGIT.search(line) is not None
     names = min(len(_NAME.findall(line)), _MANY_NAMES) / _MANY_NAMES
-    return float(bool(_TIME.search(line))), float(bool(_NUMBER.search(line))), names
+    return float(not _TIME_WORDS.isdisjoint(words)), float(number), names

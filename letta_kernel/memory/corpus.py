@@ -73,7 +73,7 @@ class Corpus:
                 stems,
                 terms.speaker(line.text),
                 terms.asks(line.text),
-                offers=answers.offered(line.text),
+                offers=answers.offered(line.text, [surface for surface, _ in words]),
             )
         if vectors is not None:
             self.set_vectors(range(base, base + len(lines)), vectors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from letta_kernel.memory import answers
+from letta_kernel.memory import answers, terms
 
 TIME, NUMBER, NAME = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -38,7 +38,7 @@ def test_the_first_question_word_says_what_is_asked_for(query: str, kinds: answe
     ],
 )
 def test_a_line_has_times_numbers_and_names(line: str, kinds: answers.Kinds) -> None:
-    assert answers.offered(line) == kinds
+    assert answers.offered(line, [word for word, _ in terms.words(line)]) == kinds
 
 
 def test_a_line_that_has_what_is_asked_for_comes_first(project) -> None:
