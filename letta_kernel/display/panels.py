@@ -63,7 +63,7 @@ def agent_card(
     ]
     name = one_line(agent.name, 80)
     html = el("div", esc(name), look="font-size:16px;font-weight:600", dir="auto")
-    html += el("table", el("tbody", *rows), look=f"{style.TABLE};margin-bottom:12px")
+    html += el("table", el("tbody", *rows), look=f"{style.TABLE};margin:4px 0 12px 0")
     text = name + "".join(f"\n  {label}: {value}" for label, value in shown.items())
     card = Panel(html, text)
     return stack(card, memory_panel(blocks, tokens)) if blocks else card
