@@ -31,8 +31,13 @@ demo: $(VENV)/installed
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) notebooks/quickstart.ipynb
 
+# The browser's tests, half of the time and mostly waiting, run beside the others; the first's output comes last.
 test: lint front-end-test chromium
-	$(PY) -m pytest
+	@mkdir -p artifacts
+	$(PY) -m pytest tests/browser >artifacts/browser-tests.txt 2>&1 & browser=$$!; \
+	$(PY) -m pytest --ignore tests/browser; others=$$?; \
+	wait $$browser; browser=$$?; cat artifacts/browser-tests.txt; \
+	[ $$others = 0 ] && [ $$browser = 0 ]
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check
