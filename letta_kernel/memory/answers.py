@@ -18,7 +18,7 @@ _MOST_CHARACTERS = 5_000  # of a line that are looked at
 _MANY_NAMES = 3  # so many are as good as more
 
 _QUESTION = re.compile(
-    r"\b(?:(when|since when)|(how (?:many|much|long|often|old|far|tall|big|few))"
+    r"\b(?:(when)|(how (?:many|much|long|often|old|far|tall|big|few))"
     r"|(who|whom|whose|where|which|what)|why|how)\b",
     re.IGNORECASE,
 )

@@ -10,12 +10,14 @@ from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.context import ContextPart, ContextReport, compile_blocks
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.messages import Message
-from letta_kernel.records import Run, Step
+from letta_kernel.models.base import ChatModel
+from letta_kernel.records import AgentState, Run, Step
 from letta_kernel.service.conversations import Conversations
-from letta_kernel.service.loading import Loading
+from letta_kernel.service.loading import Loaded, Loading
 from letta_kernel.store import messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.runs import Cost
+from letta_kernel.tools.execute import ToolHost
 
 
 class Looking(Conversations, Loading):
@@ -71,6 +73,19 @@ class Looking(Conversations, Loading):
         chat = self._open_model(state, settings)
         return self._prompt(state, self.do(lambda tx: self._read(tx, state, settings, chat)))
 
+    def _calls(
+        self, state: AgentState, loaded: Loaded, chat: ChatModel, host: ToolHost | None = None
+    ) -> CallRunner:
+        """Return what offers and runs the tools of a run with *chat*."""
+        return CallRunner(
+            tools=self._offered(state, loaded.tools),
+            executor=self._executor(host, state),
+            context=self._context(state),
+            tool_rules=state.tool_rules,
+            style=state.style,
+            thinks=chat.supports_reasoning,
+        )
+
     def context(self, ref: str, conversation: str | None = None) -> ContextReport:
         """Return what the model would see now, part by part, with the tokens each part takes."""
         state = self.do(lambda tx: self._thread(tx, ref, conversation))
@@ -80,14 +95,7 @@ class Looking(Conversations, Loading):
         window = loaded.window
         prompt = self._prompt(state, loaded)
         memory = compile_blocks(loaded.blocks)
-        calls = CallRunner(
-            tools=self._offered(state, loaded.tools),
-            executor=self._executor(None, state),
-            context=self._context(state),
-            tool_rules=state.tool_rules,
-            style=state.style,
-            thinks=chat.supports_reasoning,
-        )
+        calls = self._calls(state, loaded, chat)
         schemas = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in calls.offered())
         texts = {
             "instructions": prompt.replace(memory, "").replace(loaded.files, "").strip(),

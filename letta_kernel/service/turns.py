@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from letta_kernel.agent.agent import LettaAgent, Live
 from letta_kernel.agent.budget import Budget
-from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.compaction import Compactor
 from letta_kernel.agent.context import describe_retrieved
 from letta_kernel.agent.decisions import Decision, pending_calls
@@ -280,14 +279,7 @@ class Turns(Looking):
                 retrieved = self._retrieve(state, settings, recall, budget)
             except LettaError as error:  # an embedder that cannot be reached must not stop the turn
                 notices.append(Notice(level="warning", text=f"Nothing retrieved: {error}"))
-        calls = CallRunner(
-            tools=self._offered(state, loaded.tools),
-            executor=self._executor(host, state),
-            context=self._context(state),
-            tool_rules=state.tool_rules,
-            style=state.style,
-            thinks=chat.supports_reasoning,
-        )
+        calls = self._calls(state, loaded, chat, host)
         beside = {written[-1].id: describe_retrieved(retrieved)} if retrieved else None
         return LettaAgent(
             state,
