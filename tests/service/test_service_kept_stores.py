@@ -1,0 +1,78 @@
+"""Stores that earlier versions wrote (tests/data): today's code opens them, loses nothing, and goes on."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from agent_bench import ended
+from scripted_server import ScriptedServer
+
+from letta_kernel.agent.decisions import Decision
+from letta_kernel.service import AgentService
+from letta_kernel.store.migrations import MIGRATIONS
+
+KEPT = sorted((Path(__file__).parents[1] / "data").glob("store-v*.duckdb.gz"))
+
+
+@pytest.fixture(params=KEPT, ids=lambda path: path.name.partition(".")[0])
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AgentService]:
+    home = tmp_path / ".letta"
+    home.mkdir()
+    (home / "letta.duckdb").write_bytes(gzip.decompress(request.param.read_bytes()))
+    with AgentService(home) as opened:
+        yield opened
+
+
+def test_everything_is_there(service: AgentService) -> None:
+    (version,) = service.do(lambda tx: tx.one("SELECT version FROM schema_version")) or ()
+    assert version == len(MIGRATIONS)
+    assert [agent.name for agent in service.agents()] == ["ada", "bob"]
+    ada = service.agent("ada")
+    assert (ada.settings["temperature"], ada.tags) == (0.5, ["birds"])
+    labels = {block.label: block.value for block in service.blocks("ada")}
+    assert labels == {"persona": "I am Ada.", "human": "Name: Mara", "team": "We count birds."}
+    assert [block.label for block in service.blocks("bob")][-2:] == ["notes", "team"]
+    assert len(service.block_versions("ada", "human")) == 3
+    assert service.redo_block("ada", "human").value == "Name: Mara. Looks after the puffins."
+    said = [(message.role, message.content) for message in service.history("ada")]
+    assert [text for role, text in said if role != "assistant"] == [
+        "How many puffins?",
+        "12",
+        "The door opened.",
+        "Pay five euros.",
+    ]
+    assert ("assistant", "Twelve puffins.") in said
+    assert {"count_birds", "pay"} <= {tool.name for tool in service.tools("ada")}
+    (plan,) = service.conversations("ada")
+    assert plan.summary == "planning"
+    thread = [message.content for message in service.page("ada", plan.id)]
+    assert sorted(thread) == ["A plan, please.", "Let us plan."]
+    ((_, file, _),) = service.agent_files("ada")
+    assert (file.name, file.content) == ("tide.md", "# Tides\n\nHigh water is at noon.")
+    assert service.identity("mara@station").name == "Mara"
+    assert service.setting("agent") == "ada"
+    assert len(service.runs("ada")) >= 3
+
+
+def test_what_it_remembers_is_found(service: AgentService) -> None:
+    assert "north cliff" in service.search_passages("ada", "puffin colony")[0].passage.content
+    assert "kitchen door" in service.search_passages("bob", "key")[0].passage.content
+    assert "puffins" in service.search_messages("ada", "how many puffins")[0].message.content
+
+
+def test_the_call_that_waits_is_approved_and_the_talk_goes_on(
+    service: AgentService, scripted: ScriptedServer
+) -> None:
+    (waiting,) = service.pending("ada")
+    assert (waiting.name, waiting.arguments) == ("pay", '{"euros": 5}')
+    scripted.say("Paid.")
+    assert (
+        ended(list(service.approve("ada", [Decision(waiting.id, approve=True)]))).stop_reason
+        == "end_turn"
+    )
+    assert "paid 5" in [m.content for m in service.history("ada") if m.role == "tool"][-1]
+    scripted.say("Good night.")
+    assert ended(list(service.send("ada", "Good night."))).stop_reason == "end_turn"
