@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from letta_kernel.errors import ToolError
 from letta_kernel.records import McpServer
 from letta_kernel.tools.mcp_http import HttpServer, innermost
+from letta_kernel.tools.mcp_results import lenient
 from letta_kernel.tools.mcp_schema import DESCRIPTION, clean_schema, plain_text
 from letta_kernel.tools.mcp_stdio import StdioServer
 from letta_kernel.tools.outcome import shorten_line
@@ -134,7 +135,7 @@ class Connection:
             with self._scope:
                 async with (
                     self._transport.streams() as (read, write),
-                    ClientSession(read, write) as session,
+                    ClientSession(dispatcher=lenient()(read, write)) as session,
                 ):
                     await _agree(session)
                     self._session = session

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
+from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.tools.outcome import Outcome, shorten_line
@@ -10,6 +13,92 @@ from letta_kernel.tools.results import IMAGE_TYPES, checked_display, present, sh
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
+
+_LONG = 2_000  # characters of one string in a block of an unknown kind; longer ones are data
+
+
+@cache
+def lenient() -> Any:
+    """Return the class of what carries requests, as the SDK's but for answers made readable first.
+
+    A session checks an answer before anybody else sees it, and one odd field would lose all of it.
+    """
+    from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+
+    class Lenient(JSONRPCDispatcher[Any]):
+        async def send_raw_request(self, method: str, *given: Any, **more: Any) -> dict[str, Any]:
+            answer = await super().send_raw_request(method, *given, **more)
+            return readable(answer) if method == "tools/call" else answer
+
+    return Lenient
+
+
+def readable(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tool's answer, as it came over the wire, in a form that every version of MCP takes.
+
+    The SDK refuses an answer whole for one block it does not know, or one field of the wrong type. Here
+    what cannot be used is described in a text of its own in the same place, and the rest stays.
+    """
+    if answer.get("resultType") not in (None, "complete"):
+        return dict(answer)
+    content = answer.get("content")
+    blocks = content if isinstance(content, list) else [] if content is None else [content]
+    made: dict[str, Any] = {"content": [_block(one) for one in blocks], "resultType": "complete"}
+    if answer.get("isError"):
+        made["isError"] = True
+    structured = answer.get("structuredContent")
+    if isinstance(structured, dict):
+        made["structuredContent"] = structured
+    elif structured is not None and not any(one["type"] == "text" for one in made["content"]):
+        # Only the newest version takes a list or a plain value there.
+        made["content"].append(_text(present(structured).text))
+    return made
+
+
+def _block(block: Any) -> dict[str, Any]:
+    """Return one block with what we use of it, or a text that describes it."""
+    if not isinstance(block, dict):
+        return _text(block if isinstance(block, str) else present(block).text)
+    kind = block.get("type")
+    if kind in ("image", "audio") and (made := _strings(block, ("data", "mimeType"))):
+        return {"type": kind, **made}
+    if kind == "resource_link" and (made := _strings(block, ("name", "uri"), ("description",))):
+        return {"type": kind, **made}
+    inner = block.get("resource")
+    if kind == "resource" and isinstance(inner, dict):
+        resource = _strings(inner, ("uri", "text"), ("mimeType",)) or _strings(
+            inner, ("uri", "blob"), ("mimeType",)
+        )
+        if resource:
+            return {"type": kind, "resource": resource}
+    if isinstance(block.get("text"), str):
+        return _text(block["text"])
+    rest = _without_data({name: value for name, value in block.items() if name != "type"})
+    rest = json.dumps(rest, ensure_ascii=False)
+    return _text(f"[{kind or 'something'} that cannot be shown here: {rest}]")
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _strings(
+    block: Mapping[str, Any], needed: tuple[str, ...], more: tuple[str, ...] = ()
+) -> dict[str, str]:
+    """Return these fields of *block*; nothing where a needed one is no string."""
+    found = {name: block[name] for name in (*needed, *more) if isinstance(block.get(name), str)}
+    return found if all(name in found for name in needed) else {}
+
+
+def _without_data(value: Any) -> Any:
+    """Return *value* with long strings, which are pictures, films and the like, cut."""
+    if isinstance(value, dict):
+        return {name: _without_data(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_data(one) for one in value]
+    if isinstance(value, str) and len(value) > _LONG:
+        return f"{value[:40]}… ({len(value):,} characters)"
+    return value
 
 
 def outcome_of(result: CallToolResult, limit: int) -> Outcome:

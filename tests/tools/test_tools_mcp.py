@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -213,6 +214,72 @@ def test_calls_at_the_same_time(bench: Bench) -> None:
     for thread in threads:
         thread.join(LATER)
     assert sorted(map(int, results)) == list(range(1, 13))
+
+
+# What real servers send and the protocol does not know, and what the model is told of it.
+ODD_ANSWERS: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {"content": [{"type": "text", "text": "before"}, {"type": "video", "data": "A" * 9_000}]},
+        "ok",
+        'before\n[video that cannot be shown here: {"data": "'
+        + "A" * 40
+        + '… (9,000 characters)"}]',
+    ),
+    (
+        {"content": [{"type": "chart", "points": [1, 2]}, {"type": "text", "text": "after"}]},
+        "ok",
+        '[chart that cannot be shown here: {"points": [1, 2]}]\nafter',
+    ),
+    ({"content": [{"type": "markdown", "text": "# Hej"}]}, "ok", "# Hej"),
+    ({"content": [{"type": "text", "text": "a", "annotations": {"priority": 7}}]}, "ok", "a"),
+    ({"content": [{"type": "text", "text": "a", "_meta": []}]}, "ok", "a"),
+    ({"content": ["a", None, {"text": "b"}]}, "ok", "a\nNone\nb"),
+    ({"content": {"type": "text", "text": "alone"}}, "ok", "alone"),
+    ({"content": "plain"}, "ok", "plain"),
+    (
+        {"content": [{"type": "image", "url": "http://h/a.png"}]},
+        "ok",
+        '[image that cannot be shown here: {"url": "http://h/a.png"}]',
+    ),
+    (
+        {"content": [{"type": "resource", "resource": {"uri": "a:b", "text": "t", "mimeType": 3}}]},
+        "ok",
+        "[resource a:b]\nt",
+    ),
+    ({"structuredContent": {"a": 1}}, "ok", '{"a": 1}'),
+    ({"content": [], "structuredContent": [1, 2]}, "ok", "[1, 2]"),
+    ({"content": None, "isError": "yes"}, "error", "The tool failed without saying why."),
+    ({"toolResult": 3}, "ok", "None"),
+    ({"content": [{"type": "text", "text": "a"}], "isError": None}, "ok", "a"),
+]
+ODD_SERVER = """
+import json, sys
+answers = json.loads(sys.argv[1])
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    result = {}
+    if asked["method"] == "initialize":
+        version = asked["params"]["protocolVersion"]
+        about = {"name": "odd", "version": "1"}
+        result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about}
+    elif asked["method"] == "tools/list":
+        number = {"type": "object", "properties": {"number": {"type": "integer"}}}
+        result = {"tools": [{"name": "odd", "inputSchema": number}]}
+    elif asked["method"] == "tools/call":
+        result = answers[asked["params"]["arguments"]["number"]]
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
+"""
+
+
+def test_what_the_protocol_does_not_know_does_not_lose_the_rest(empty: Bench) -> None:
+    answers = json.dumps([answer for answer, _, _ in ODD_ANSWERS])
+    empty.service.add_mcp_server(
+        "odd", [sys.executable, "-c", ODD_SERVER, answers], agent="ada", start_limit=LATER
+    )
+    told = [empty.run("odd", number=number) for number in range(len(ODD_ANSWERS))]
+    assert [(one.status, one.text) for one in told] == [row[1:] for row in ODD_ANSWERS]
 
 
 # -- servers that cannot be used -----------------------------------------------------------------------
