@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from letta_kernel.models.base import Cancel
+from letta_kernel.tools.error_text import holds
 from letta_kernel.tools.interrupt import CancelledCallError, TimeUpError, ended_by
 from letta_kernel.tools.outcome import Outcome, failure, interrupted
 from letta_kernel.tools.output import OutputFunction, captured
@@ -40,13 +41,17 @@ def run_function(
         outcome = Outcome("ok", made.text, made.display)
     except KeyboardInterrupt:
         raise
-    except CancelledCallError:
-        outcome = interrupted()
-    except TimeUpError:
-        text = f"TimeoutError: the tool took longer than its limit of {time_limit:g} seconds and was stopped"
-        outcome = Outcome("error", text, error=text)
     except BaseException as error:  # SystemExit and the like must not end the kernel
-        outcome = failure(error, limit)
+        if holds(error, KeyboardInterrupt):  # task groups wrap it
+            raise KeyboardInterrupt from None
+        if holds(error, CancelledCallError):
+            outcome = interrupted()
+        elif holds(error, TimeUpError):
+            took = f"took longer than its limit of {time_limit:g} seconds and was stopped"
+            text = f"TimeoutError: the tool {took}"
+            outcome = Outcome("error", text, error=text)
+        else:
+            outcome = failure(error, limit)
     outcome.seconds = perf_counter() - started
     return outcome
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from letta_kernel.messages import ReturnStatus
+from letta_kernel.tools.error_text import error_text
 from letta_kernel.tools.results import shorten
 
 _HERE = str(Path(__file__).parent)
 _ERROR = 300  # characters of an error's one line
 _FRAMES = 60  # of a traceback that are shown
 _ERROR_TEXT = 4_000  # characters of an error's text the model sees
+_TRACEBACK = 20_000  # characters of a traceback
 
 
 @dataclass(slots=True)
@@ -34,6 +36,25 @@ class Outcome:
     note: str | None = None
 
 
+class ReportedError(Exception):
+    """Raised by a built-in tool that failed and says how in a text of its own, which the model reads whole.
+
+    Parameters
+    ----------
+    text
+        What the model sees.
+    error
+        The same in one line, for the person.
+    frames
+        The traceback of the code that failed.
+    """
+
+    def __init__(self, text: str, error: str, frames: str) -> None:
+        super().__init__(error)
+        self.text = text
+        self.frames = frames
+
+
 def interrupted() -> Outcome:
     """Return the outcome of a call that the stop button or a cancel ended."""
     text = "The call was interrupted before it was done."
@@ -42,11 +63,10 @@ def interrupted() -> Outcome:
 
 def failure(error: BaseException, limit: int = 50_000) -> Outcome:
     """Return the outcome of a call that raised: one line, the text for the model, the author's frames."""
-    try:
-        message = str(error)
-    except Exception:  # an exception's __str__ is the author's too
-        message = "(its message cannot be shown)"
-    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    if isinstance(error, ReportedError):
+        line, frames = shorten_line(str(error)), shorten(error.frames, _TRACEBACK)
+        return Outcome("error", shorten(error.text, limit), error=line, traceback=frames)
+    text = error_text(error)
     return Outcome(
         "error",
         shorten(text, min(limit, _ERROR_TEXT)),
@@ -78,6 +98,6 @@ def traceback_of(error: BaseException) -> str:
         # Of a recursion without end the last frames say enough, and all of them would take minutes.
         limit = -_FRAMES if depth > _FRAMES else None
         lines = traceback.format_exception(type(error), error, start, limit=limit)
-        return shorten("".join(lines), 20_000)
+        return shorten("".join(lines), _TRACEBACK)
     except Exception:  # formatting calls the author's __str__ and reads source files
         return type(error).__name__

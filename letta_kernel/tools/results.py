@@ -16,6 +16,7 @@ from pathlib import PurePath
 from typing import Any
 
 from letta_kernel.errors import ToolError
+from letta_kernel.tools.error_text import error_text
 
 ROWS = 20
 """Rows of a table the model is shown: the first and the last."""
@@ -80,7 +81,7 @@ def _present(value: Any) -> Presented:
     if isinstance(value, str):
         return Presented(str(value))
     if isinstance(value, BaseException):
-        return Presented(f"{type(value).__name__}: {value}".rstrip(": "))
+        return Presented(error_text(value))
     if isinstance(value, bytes | bytearray):
         return Presented(f"<{len(value):,} bytes, beginning with {bytes(value[:40])!r}>")
     special = _table(value) or _picture(value)
@@ -122,6 +123,8 @@ def _structure(value: Any) -> str | None:
             return part.isoformat()
         if isinstance(part, datetime.timedelta | decimal.Decimal | uuid.UUID | PurePath | complex):
             return str(part)
+        if isinstance(part, BaseException):
+            return error_text(part)
         if hasattr(part, "model_dump") and not isinstance(part, type):
             return plain(part.model_dump(mode="json"), depth + 1)
         if dataclasses.is_dataclass(part) and not isinstance(part, type):

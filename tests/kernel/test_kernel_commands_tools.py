@@ -61,6 +61,22 @@ def row(ran: Ran, name: str) -> str:
     return next(line for line in ran.text.splitlines() if line.startswith(f"{name}("))
 
 
+def test_code_that_raised_is_shown_as_failed(kettle: Notebook, server: ScriptedServer) -> None:
+    kettle.run("%agent tools attach run_code")
+    server.call("run_code", {"code": "print('begun')\nopen('nowhere')"})
+    server.say("It is not there.")
+    (item,) = kettle.run("%%agent\nOpen it.").items("tool_call")
+    assert (item["state"], item["error"][:18]) == ("error", "FileNotFoundError:")
+    assert "open('nowhere')" in item["result"]
+    assert "letta_kernel" not in item["traceback"]
+    assert "begun" in server.requests[-1]["messages"][-1]["content"]
+    assert "FileNotFoundError" in row(kettle.run("%agent tools"), "run_code")
+    refused(
+        kettle.run("%agent tools run run_code code=1 / 0"), "ZeroDivisionError: division by zero"
+    )
+    kettle.run("%agent tools detach run_code")
+
+
 def test_run_by_hand_with_the_same_validation(kettle: Notebook) -> None:
     for arguments in ("tea=sencha cups=2", '{"tea": "sencha", "cups": 2}', "cups=2 tea='sencha'"):
         ran = kettle.run(f"%agent tools run boiling {arguments}")

@@ -89,8 +89,13 @@ def test_the_first_program_of_lettas_readme(server: Server, client: Letta, agent
 def test_code_that_fails_says_how(client: Letta, agent: str, code: str, error: str) -> None:
     status, told = call(client, agent, "run_code", code=f"print('begun')\n{code}")
     problem = json.loads(told)["error"]
-    assert (status, problem["name"]) == ("success", error)
+    assert (status, problem["name"]) == ("error", error)
+    assert json.loads(told)["logs"]["stdout"] == (["begun"] if error != "SyntaxError" else [])
     assert "letta_kernel" not in problem["traceback"]
+
+
+def test_code_that_ends_itself_has_not_failed(client: Letta, agent: str) -> None:
+    assert call(client, agent, "run_code", code="print(1)\nexit()")[0] == "success"
 
 
 def test_a_page_is_read_as_text(client: Letta, agent: str) -> None:
