@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from letta_kernel import project as project  # fixes where the project is, before anything moves
+
 if TYPE_CHECKING:
     from letta_kernel.api import Agent as Agent
     from letta_kernel.tools.options import ToolOptions as ToolOptions

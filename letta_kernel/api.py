@@ -26,10 +26,10 @@ from letta_kernel.errors import InvalidInputError, NotFoundError, Stopped, neare
 from letta_kernel.listeners import agent_opened, memory_shown
 from letta_kernel.messages import Event, Message, RunEnded, StepEnded
 from letta_kernel.models.tokens import count
+from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Block, Passage, Tool
 from letta_kernel.records import Run as RunRecord
 from letta_kernel.service import AgentService, ContextReport
-from letta_kernel.service.base import project_folder
 from letta_kernel.tools.options import options_of
 from letta_kernel.tools.schema import schema_from_source
 

@@ -14,7 +14,7 @@ import typer
 
 
 def _names(context: typer.Context, read: Callable[[Any], list[str]], incomplete: str) -> list[str]:
-    from letta_kernel.service.base import project_folder
+    from letta_kernel.project import project_folder
     from letta_kernel.store.database import Database
 
     with contextlib.suppress(Exception):  # a shell in the middle of a line is told nothing

@@ -46,7 +46,7 @@ class Session:
     @cached_property
     def home(self) -> Path:
         """The project folder, which may not be there yet."""
-        from letta_kernel.service.base import project_folder
+        from letta_kernel.project import project_folder
 
         return project_folder(self._given)
 

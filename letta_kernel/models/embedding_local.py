@@ -18,6 +18,7 @@ import numpy as np
 from letta_kernel import warm
 from letta_kernel.models.base import ModelError
 from letta_kernel.models.local_engine import INSTALL
+from letta_kernel.project import located
 
 PREFIX = "local/"
 INSTALL_ONNX = 'Embedding with ONNX files needs onnxruntime: pip install "letta-kernel[onnx]"'
@@ -239,7 +240,7 @@ class LocalEmbedder:
 
 
 def _open(name: str) -> GgufEmbedder | OnnxEmbedder:
-    path = Path(name.removeprefix(PREFIX)).expanduser()
+    path = located(name.removeprefix(PREFIX))
     if path.is_dir():
         files = [path / "model.onnx", path / "onnx" / "model.onnx", *sorted(path.glob("*.gguf"))]
         path = next((file for file in files if file.is_file()), path)

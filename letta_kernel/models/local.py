@@ -18,6 +18,7 @@ from letta_kernel.models.local_format import ToolFormat
 from letta_kernel.models.local_gguf import read_facts
 from letta_kernel.models.local_probe import holdable
 from letta_kernel.models.local_reading import ReplyReader
+from letta_kernel.project import located
 
 PREFIX = "local/"
 _REPLY_TOKENS = 1_024  # unless the request says otherwise
@@ -43,7 +44,7 @@ def open_local(name: str) -> LocalModel:
     """
     wanted = name.removeprefix(PREFIX).strip()
     if wanted.lower().endswith(".gguf") or "/" in wanted or "\\" in wanted:
-        path = Path(wanted).expanduser()
+        path = located(wanted)
         if not path.is_file():
             raise ModelError("unknown_model", f"There is no file {wanted!r}, which {name!r} names.")
         return LocalModel(name, path.resolve())

@@ -7,8 +7,8 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.agent.settings import AgentSettings, shown
-from letta_kernel.display import panels
-from letta_kernel.display.tables import Panel, table
+from letta_kernel.display import panels, words
+from letta_kernel.display.tables import Panel, note, stack, table
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.messages import ToolCall
 from letta_kernel.models.tokens import count
@@ -83,10 +83,7 @@ def list_agents(session: Session, given: Arguments) -> Panel:
 def show(session: Session, given: Arguments) -> Any:
     """Show one agent."""
     if given.get("name") is None and session.current() is None:
-        return (
-            "No agent yet. %%agent and a message below it makes one; %agent new NAME too. "
-            "%agent help tells more."
-        )
+        return _nobody(session)
     agent = session.agent(given.get("name"))
     service = session.service
     answers = "" if agent.model else service.model_of(agent.id)
@@ -99,6 +96,21 @@ def show(session: Session, given: Arguments) -> Any:
     blocks = service.blocks(agent.id)
     tokens = {block.label: count(block.value) for block in blocks}
     return panels.agent_card(agent, blocks, facts, tokens)
+
+
+def _nobody(session: Session) -> Any:
+    """Return what there is to choose from in a notebook that talks to no agent."""
+    agents = session.service.agents() if session.has_project else []
+    if not agents:
+        return (
+            "No agent yet. %%agent and a message below it makes one; %agent new NAME too. "
+            f"It will live in {session.home}. %agent help tells more."
+        )
+    said = (
+        f"This notebook has no agent yet; {session.home} has {words.count(len(agents), 'agent')}: "
+        "%agent use NAME talks to one, %agent new NAME makes another."
+    )
+    return stack(note(said), panels.agents_table(agents))
 
 
 @command(

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from comm import get_comm_manager
 
-from letta_kernel import __version__
+from letta_kernel import __version__, project
 from letta_kernel.api import service_for
 from letta_kernel.display.widget import answer_while_busy, live_comms
 from letta_kernel.errors import LettaError, NotFoundError
 from letta_kernel.messages import Event, ReasoningDelta, TextDelta, ToolCallDelta, ToolProgress
 from letta_kernel.notebook import desk
 from letta_kernel.notebook.desk_registry import METHODS, OfAgent, Room
-from letta_kernel.notebook.desk_watch import Watch
+from letta_kernel.notebook.desk_watch import WHAT, Watch
 from letta_kernel.notebook.quiet import details
 from letta_kernel.service import AgentService
 
@@ -48,7 +48,6 @@ _MANY, _LONGER_BATCH = 60, 0.25
 _LOOK = 0.7  # seconds between two looks at the store
 _REST, _LONGEST_REST = 20, 3.0  # times as long as a look has taken, until the next; seconds at most
 _LARGEST = 200_000  # characters of what is only shown
-_DEFAULT_FOLDER = ".letta"
 
 Followed = tuple[str, str, Event]  # agent, run, what happened
 
@@ -89,20 +88,20 @@ class Desks:
                 self._seen = Watch(service.home)
             self._keep_running(self._tell)
             self._keep_running(self._watch)
-        home = service.home
-        self._send(
-            one,
-            {
-                "type": "hello",
-                "protocol": PROTOCOL,
-                "version": __version__,
-                "project": home.parent.name if home.name == _DEFAULT_FOLDER else home.name,
-                "home": str(home),
-                "methods": sorted(METHODS),
-                "asking": self._session.floor.asking_now(),
-                "views": live_comms(),
-            },
-        )
+        self._send(one, self._hello())
+
+    def _hello(self) -> dict[str, Any]:
+        home = self._session.home
+        return {
+            "type": "hello",
+            "protocol": PROTOCOL,
+            "version": __version__,
+            "project": home.parent.name if home.name == project.FOLDER else home.name,
+            "home": str(home),
+            "methods": sorted(METHODS),
+            "asking": self._session.floor.asking_now(),
+            "views": live_comms(),
+        }
 
     def _keep_running(self, work: Callable[[], None]) -> None:
         """Start a thread for *work* unless one is there; with the lock held."""
@@ -240,8 +239,10 @@ class Desks:
     def _look(self) -> float:
         """Tell of what has changed since the last look; return how many seconds looking took."""
         service = self._service()
-        if service.home != self._seen.home:  # moved to another directory before its first agent
+        if service.home != self._seen.home:  # a cell set LETTA_HOME before its first agent command
             self._seen = Watch(service.home)
+            self._send_all(self._hello())
+            self._send_all({"type": "changed", "what": WHAT, "agents": None})
         began = time.monotonic()
         try:
             change = self._seen.changed(service)

@@ -32,6 +32,8 @@ _QUERIES = {
         "SELECT agent_id, string_agg(tool_id, ' ' ORDER BY tool_id) FROM agent_tools GROUP BY agent_id",
     ),
 }
+WHAT = list(_QUERIES)
+"""All that may be told to have changed."""
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 Digest = dict[tuple[str, str | None], tuple[Hashable, ...]]
@@ -59,7 +61,7 @@ class Watch:
         # The stamp is of before the transaction: what is written meanwhile is seen the next time.
         before, self._stamp, self._digest = self._digest, stamp, digest
         if before is None:  # written to before the first look: it may be anything
-            return None if same else {"what": list(_QUERIES), "agents": None}
+            return None if same else {"what": WHAT, "agents": None}
         moved = [key for key in {**before, **digest} if before.get(key) != digest.get(key)]
         if not moved:
             return None

@@ -121,6 +121,11 @@ class Functions:
         if any(name not in self._live for name in self._stored):
             _warm_sandbox()  # they run there until their cell has run
 
+    def moved(self) -> None:
+        """Begin anew in another project: what this kernel has defined waits for an agent there."""
+        self._stored = None
+        self._shared = {name: live.tool for name, live in self._live.items()}
+
     def give_to(self, agent_id: str) -> list[str]:
         """Give a new agent the functions that wait for one; return their names."""
         self._session.current()  # learns which functions wait

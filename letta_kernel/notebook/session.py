@@ -36,9 +36,9 @@ from letta_kernel.notebook.line import parse
 from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.quiet import AgentError, Stopped, details, say, show
 from letta_kernel.notebook.timers import Timers
+from letta_kernel.project import project_folder, settle
 from letta_kernel.records import AgentState
 from letta_kernel.service import AgentService
-from letta_kernel.service.base import project_folder
 
 # The modules of commands register themselves.
 __all__ = [
@@ -77,26 +77,30 @@ class Session:
         self.shared_tools: list[str] = []  # ids of the tools every agent made here gets
         self.tape = ""  # what is being recorded or replayed, in a sentence
         self.last_error = ""  # the traceback of the last thing that went wrong inside
+        self._home = project_folder()
+        self._agent_id: str | None = None
+        self._known = False  # the store has been asked for this notebook's last agent
         self.functions = Functions(self, cells_without)
         self.host = NotebookHost(self.functions)
         self.timers = Timers(self)
         self.floor = Floor()
-        self._home: Path | None = None
-        self._agent_id: str | None = None
-        self._known = False  # the store has been asked for this notebook's last agent
 
     # -- where we are --------------------------------------------------------------------------------
 
     @property
     def service(self) -> AgentService:
         """The one door to the project's agents; opening it makes the project folder."""
-        self._home = self.home  # from now on, wherever the notebook may chdir to
-        return service_for(self._home)
+        return service_for(self.home)
 
     @property
     def home(self) -> Path:
-        """The project folder."""
-        return self._home or project_folder()
+        """The project folder; `LETTA_HOME` may move it until the first agent command."""
+        found = project_folder()
+        if found != self._home:
+            self._home = found
+            self._agent_id, self._known, self.shared_tools = None, False, []
+            self.functions.moved()
+        return found
 
     @property
     def has_project(self) -> bool:
@@ -119,7 +123,8 @@ class Session:
 
     def current(self) -> AgentState | None:
         """Return the agent this notebook talks to; after a restart it is the last one."""
-        if not self._known and self.has_project:
+        there = self.has_project  # first: another project has other agents
+        if not self._known and there:
             self._known = True
             stored = json.loads(self.service.setting(self._key) or "{}")
             self._agent_id = self._agent_id or stored.get("agent")
@@ -145,7 +150,9 @@ class Session:
         """
         if name is not None:
             if not self.has_project:
-                raise NotFoundError(f"There is no agent {name!r}. Make it: %agent new {name}")
+                raise NotFoundError(
+                    f"There is no agent {name!r}: {self.home} holds none. Make it: %agent new {name}"
+                )
             return self.service.agent(name)
         found = self.current()
         if found is None:
@@ -173,6 +180,7 @@ class Session:
         """Take note of an agent that ``Agent(...)`` opened in this notebook."""
         if service.home != self.home:
             return
+        settle()
         service.notebook = self.notebook or None
         if made:
             self.functions.give_to(agent.id)
@@ -245,6 +253,7 @@ class Session:
         return filled.text
 
     def _line(self, line: str) -> None:
+        settle()
         self.functions.load()
         command, rest = registry.find(line.strip() or "show", self.agent_names)
         given = command.parse(rest)
@@ -267,6 +276,7 @@ class Session:
         text = cell.strip("\n") if given.option("raw") else self.fill(cell.strip("\n"))
         if not text.strip():
             raise InvalidInputError("There is nothing to send: the cell is empty.")
+        settle()
         self.functions.load()
         agent = self._addressed(given.get("name"))
         run.send(

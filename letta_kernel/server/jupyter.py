@@ -26,6 +26,7 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 from traitlets import Unicode
 
+from letta_kernel import project
 from letta_kernel.server.bridge import METHODS, HttpBridge, SocketBridge, scope_of
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class LettaExtension(ExtensionApp):
         chosen = self.home or os.environ.get("LETTA_HOME")
         assert self.serverapp is not None
         root = Path(self.serverapp.root_dir).expanduser()
-        self.mounted = Mounted((root / (chosen or ".letta")).expanduser().resolve())
+        self.mounted = Mounted((root / (chosen or project.FOLDER)).expanduser().resolve())
         mount = url_path_join(self.serverapp.base_url, "letta")
         given = {"mounted": self.mounted, "mount": mount}
         self.handlers.extend(

@@ -47,6 +47,6 @@ class AgentService(
 
     Parameters
     ----------
-    home : the project folder; by default ``LETTA_HOME``, or ``.letta`` in the working directory. It is made
-        on first use. Several services, in several processes, may share one folder.
+    home : the project folder; by default ``LETTA_HOME``, or ``.letta`` beside the notebook or where the process
+        began. It is made on first use. Several services, in several processes, may share one folder.
     """

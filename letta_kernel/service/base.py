@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -12,6 +11,7 @@ from letta_kernel.errors import NotFoundError, nearest
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.recall import Recall
 from letta_kernel.models.embedding import embedder
+from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState
 from letta_kernel.store import agents, settings
 from letta_kernel.store.database import Database, Tx
@@ -19,11 +19,6 @@ from letta_kernel.store.database import Database, Tx
 T = TypeVar("T")
 
 KEPT = 256  # results of reads that are remembered
-
-
-def project_folder(home: Path | str | None = None) -> Path:
-    """Return the project folder: *home*, else ``LETTA_HOME``, else ``.letta`` in the working directory."""
-    return Path(home or os.environ.get("LETTA_HOME") or ".letta").expanduser().resolve()
 
 
 class ServiceBase:

@@ -1,0 +1,73 @@
+"""Which folder is the project, fixed when the process starts: a change of the working directory moves nothing.
+
+Light on purpose: ``import letta_kernel`` imports it, so that the start is the start.
+"""
+
+from __future__ import annotations
+
+import multiprocessing.process
+import os
+import sys
+from pathlib import Path
+
+FOLDER = ".letta"
+
+_settled: Path | None = None
+
+
+def _began_in() -> Path:
+    """Return the folder of the notebook whose kernel this is, or started this; else where the process began."""
+    at = Path(os.getcwd())
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is not None:  # a cell has imported us, and cells before it may have gone elsewhere
+        at = Path(shell.starting_dir)
+    elif multiprocessing.process.parent_process() is not None:  # spawned; where its parent began
+        at = Path(getattr(multiprocessing.process, "ORIGINAL_DIR", None) or at)
+    notebook = os.environ.get("JPY_SESSION_NAME")  # its whole path, from Jupyter's server
+    beside = (at / notebook).parent if notebook else at
+    return beside if beside.is_dir() else at
+
+
+try:
+    _start = _began_in()
+except OSError:  # the working directory is gone
+    _start = Path("/")
+
+
+def start() -> Path:
+    """Return the folder that relative paths of the project are meant from."""
+    return _start
+
+
+def project_folder(home: Path | str | None = None) -> Path:
+    """Return the project folder.
+
+    Parameters
+    ----------
+    home : named by the caller, who means the working directory by a relative path; else ``LETTA_HOME``
+        counts, else ``.letta`` beside the notebook, or in the folder the process was started in.
+    """
+    if home:
+        return Path(home).expanduser().resolve()
+    if _settled is not None:
+        return _settled
+    named = Path(os.environ.get("LETTA_HOME") or FOLDER).expanduser()
+    return (_start / named).resolve()
+
+
+def settle() -> Path:
+    """Keep the project folder as it is now for the rest of the process, and return it.
+
+    A notebook does so at its first agent command: until then a cell may still set ``LETTA_HOME``.
+    """
+    global _settled
+    _settled = project_folder()
+    return _settled
+
+
+def located(path: Path | str) -> Path:
+    """Return *path*; a relative one as it is beside the notebook, else in the working directory."""
+    wanted = Path(path).expanduser()
+    beside = _start / wanted
+    return beside if beside.exists() else wanted
