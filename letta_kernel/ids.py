@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import uuid
 from datetime import UTC, datetime
 
@@ -17,3 +18,15 @@ def new_id(kind: str) -> str:
 def now() -> datetime:
     """Return the present moment in UTC, with its time zone, cut to microseconds."""
     return datetime.now(UTC)
+
+
+def hidden_sign(name: str) -> str | None:
+    """Return the first character of *name* that ends its line or is not seen, None if there is none.
+
+    Joiners are no such signs: without them some emoji and some scripts cannot be written.
+    """
+    for sign in name:
+        kind = unicodedata.category(sign)
+        if kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and sign not in "\u200c\u200d"):
+            return sign
+    return None

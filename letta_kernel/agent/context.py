@@ -7,6 +7,7 @@ arguments are JSON objects, names are well formed.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Sequence
@@ -61,12 +62,16 @@ def compile_blocks(blocks: Sequence[Block]) -> str:
     for block in blocks:
         description = block.description or prompts.BLOCK_DESCRIPTIONS.get(block.label, "")
         sections.append(
-            f'<block label="{block.label}" read_only="{str(block.read_only).lower()}" '
+            f'<block label="{_attribute(block.label)}" read_only="{str(block.read_only).lower()}" '
             f'chars_current="{len(block.value)}" chars_limit="{block.limit}">\n'
             f"<description>{_inert(description)}</description>\n"
             f"<value>\n{_inert(block.value)}\n</value>\n</block>"
         )
     return "<memory_blocks>\n" + "\n".join(sections) + "\n</memory_blocks>"
+
+
+def _attribute(text: str) -> str:
+    return html.escape(text, quote=False).replace('"', "&quot;")
 
 
 def _inert(text: str) -> str:

@@ -6,6 +6,8 @@ Only the database is read; nothing is imported that makes the shell wait, and no
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,8 +28,17 @@ def _names(context: typer.Context, read: Callable[[Any], list[str]], incomplete:
             found = database.run(read)
         finally:
             database.close()
-        return [name for name in found if name.startswith(incomplete)]
+        return [_as_typed(name) for name in found if name.startswith(incomplete)]
     return []
+
+
+def _as_typed(name: str) -> str:
+    """Return *name* as the shell has to insert it: bash alone leaves the quoting to us."""
+    if os.environ.get("_LETTA_KERNEL_COMPLETE") != "complete_bash":
+        return name
+    last = os.environ.get("COMP_WORDS", "").split(" ")
+    quote_is_open = any(word[:1] in ("'", '"') and word[:1] not in word[1:] for word in last)
+    return name if quote_is_open else re.sub(r"[^\w@%+=:,./-]", r"\\\g<0>", name)
 
 
 def agents(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
+from letta_kernel.ids import hidden_sign
 from letta_kernel.memory.edits import EditError
 from letta_kernel.records import Block
 from letta_kernel.store import blocks as store
 from letta_kernel.store.database import Database, Tx
+
+LONGEST_LABEL = 200
+"""Characters a block's label may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,8 @@ class CoreMemory:
 
     def _find(self, tx: Tx, label: str) -> Block:
         block = store.find(tx, self.agent_id, label)
+        if block is None and "&" in label:  # as it stands in the prompt's tag
+            block = store.find(tx, self.agent_id, html.unescape(label))
         if block is None:
             labels = [b.label for b in store.of_agent(tx, self.agent_id)]
             known = ", ".join(labels) or "none"
@@ -134,13 +141,23 @@ def check_limit(block: Block, value: str) -> None:
 
 
 def check_label(label: str) -> str:
-    """Return *label* if it can name a block, else raise `InvalidInputError`."""
-    if (
-        not 0 < len(label) <= 100
-        or not label.isprintable()
-        or any(c.isspace() or c in "/<>\"'`" for c in label)
-    ):
+    """Return *label* if it can name a block: any text of one line, as ``system/human`` or ``my label``.
+
+    Raises
+    ------
+    InvalidInputError
+        It is empty, too long, or has blanks around it or signs in it that nobody sees.
+    """
+    if not label or label != label.strip():
         raise InvalidInputError(
-            f"A block's label is one word without spaces, slashes or quotes, not {label!r}."
+            f"A block's label is a text without blanks around it, not {label!r}."
+        )
+    if len(label) > LONGEST_LABEL:
+        raise InvalidInputError(
+            f"A block's label has at most {LONGEST_LABEL} characters; this has {len(label):,}."
+        )
+    if (hidden := hidden_sign(label)) is not None:
+        raise InvalidInputError(
+            f"A block's label is one line of visible characters; {label!r} has {hidden!r} in it."
         )
     return label

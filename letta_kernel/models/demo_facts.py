@@ -62,7 +62,7 @@ def asked_to_keep(text: str) -> tuple[str, Statement] | None:
     bare = strip_openers(text)
     asked_after = say.ASKED_AFTER.search(text, max(0, len(text) - _CLOSING))
     block = say.IN_BLOCK.search(bare)
-    label = block["label"] if block else None
+    label = block["quoted"] or block["label"] if block else None
     if block:
         bare = (bare[: block.start()] + bare[block.end() :]).strip()
     if match := say.ARCHIVE.match(bare):

@@ -71,7 +71,9 @@ ARCHIVE = re.compile(
     I | re.DOTALL,
 )
 IN_BLOCK = re.compile(
-    r"(?:in|into|to) (?:your |my |the )*[\"'`]?(?P<label>[\w-]+)[\"'`]? (?:memory )?block\b", I
+    r"(?:in|into|to) (?:your |my |the )*"
+    r"(?:(?P<quote>[\"'`])(?P<quoted>.+?)(?P=quote)|(?P<label>[\w/-]+)) (?:memory )?block\b",
+    I,
 )
 LEADING = re.compile(
     r"^(?:[\s:,.;-]+|(?:that|the fact that|this|the following|about(?= (?:me|my))|of me|for me|"

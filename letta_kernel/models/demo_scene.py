@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ def _read_system(content: str, scene: Scene) -> None:
         room = int(limit) - len(text) if limit.isdigit() else 20_000
         read_only = attributes.get("read_only", "false").casefold() == "true"
         if label := attributes.get("label"):
-            scene.blocks.append(Block(label, text, read_only, room))
+            scene.blocks.append(Block(html.unescape(label), text, read_only, room))
 
 
 def _text(content: Any) -> str:

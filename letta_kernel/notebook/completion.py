@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.notebook import registry
-from letta_kernel.notebook.line import Argument, Option, split
+from letta_kernel.notebook.line import Argument, Option, quoted, split
 from letta_kernel.records import ToolRule
 
 if TYPE_CHECKING:
@@ -26,9 +26,12 @@ def complete(session: Session, before: str) -> tuple[str, list[str]]:
     typed = before[len(_CELL if is_cell else _LINE) :]
     words = split(typed)
     fragment = ""
-    if words and words[-1].end == len(typed):
-        last = words.pop()
-        fragment = typed[last.start :]
+    opened = [at for at, word in enumerate(words) if not word.quoted and word.text[0] in "'\""]
+    if opened:  # a quote that is not closed yet: all behind it is one word
+        fragment = typed[words[opened[-1]].start :]
+        del words[opened[-1] :]
+    elif words and words[-1].end == len(typed):
+        fragment = typed[words.pop().start :]
     done = [word.text for word in words]
     if is_cell:
         offered = _words(session, done, registry.CELL_ARGUMENTS, registry.CELL_OPTIONS, fragment)
@@ -44,9 +47,9 @@ def complete(session: Session, before: str) -> tuple[str, list[str]]:
         if command is not None:
             after = done[len(name.split()) :]
             offered += _words(session, after, command.arguments, command.options, fragment)
-    bare = fragment.lstrip("'\"")
+    bare = _bare(fragment)
     fitting = [word for word in dict.fromkeys(offered) if word.startswith(bare)]
-    return fragment, [_quoted(word) for word in fitting]
+    return fragment, [_typed(word) for word in fitting]
 
 
 def _words(
@@ -136,10 +139,19 @@ def _values(session: Session, kind: str) -> list[str]:
 
 def _files(fragment: str) -> list[str]:
     """Return the files and folders whose path begins with *fragment*."""
-    begun = fragment.lstrip("'\"")
+    begun = _bare(fragment)
     found = sorted(glob.glob(glob.escape(begun) + "*"))[:_MOST_FILES]
     return [f"{path}/" if os.path.isdir(path) else path for path in found]
 
 
-def _quoted(word: str) -> str:
-    return f'"{word}"' if " " in word else word
+def _bare(fragment: str) -> str:
+    """Return the part of a word that *fragment* is, without the quote it may begin with."""
+    if fragment[:1] not in ("'", '"'):
+        return fragment
+    return fragment[1:].replace("\\" + fragment[0], fragment[0])
+
+
+def _typed(word: str) -> str:
+    """Return what is inserted for *word*; of ``--option=value`` the value is quoted."""
+    name, equals, value = word.partition("=")
+    return f"{name}={quoted(value)}" if equals and name.startswith("--") else quoted(word)

@@ -128,10 +128,21 @@ def _quoted(line: str, at: int) -> Word | None:
             end += 2
         elif line[end] == quote and (end + 1 == len(line) or line[end + 1].isspace()):
             inside = line[at + 1 : end].replace("\\" + quote, quote)
+            if inside.endswith("\\\\"):  # only there one need be written as two
+                inside = inside[:-1]
             return Word(inside, at, end + 1, True)
         else:
             end += 1
     return None
+
+
+def quoted(word: str) -> str:
+    """Return *word* as it is typed: in quotes where `split` would not read it as one word otherwise."""
+    if word and word[0] not in "'\"" and not any(sign.isspace() for sign in word):
+        return word
+    quote = "'" if '"' in word and "'" not in word else '"'
+    inside = word.replace(quote, "\\" + quote)
+    return f"{quote}{inside}{chr(92) if inside.endswith(chr(92)) else ''}{quote}"
 
 
 def parse(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from letta_kernel import __version__
-from letta_kernel.server import errors, examples
+from letta_kernel.server import errors, examples, slashes
 from letta_kernel.server.feed import Feeds
 from letta_kernel.server.guard import Guard, Limits
 from letta_kernel.server.live import LiveRuns
@@ -54,6 +54,7 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        dependencies=[Depends(slashes.restore)],
         openapi_url=f"{prefix}/openapi.json",
         docs_url=None,  # the pages would load their scripts from elsewhere
         redoc_url=None,

@@ -23,6 +23,7 @@ from letta_kernel.errors import (
     ToolError,
 )
 from letta_kernel.models.base import ModelError
+from letta_kernel.server.slashes import restored
 
 log = logging.getLogger("letta_kernel")
 
@@ -148,7 +149,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        path = restored(request.url.path)
+        log.error("%s %s failed", request.method, path, exc_info=error)
         return JSONResponse(
             {"detail": "The server met a defect of its own; its log says more."}, 500
         )

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from letta_kernel.server.errors import told
+from letta_kernel.server.slashes import kept_apart
 
 _HERE = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 CLOSE = {"Connection": "close"}
@@ -84,6 +85,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        scope = kept_apart(scope)
         path: str = scope["path"]
         if len(path) > 1 and path.endswith("/"):  # the SDK ends some paths with a slash
             scope = {**scope, "path": path.rstrip("/") or "/"}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from letta_kernel.agent import prompts
 from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError, nearest
-from letta_kernel.ids import now
+from letta_kernel.ids import hidden_sign, now
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, ToolRule
 from letta_kernel.service.base import ServiceBase
@@ -267,7 +267,7 @@ def check_name(name: str) -> str:
     """Return *name* if it can name an agent."""
     if not isinstance(name, str) or not name.strip() or name != name.strip():
         raise InvalidInputError(f"An agent needs a name without spaces around it, not {name!r}.")
-    if len(name) > MAX_NAME or not name.isprintable() or name.startswith("-"):
+    if len(name) > MAX_NAME or hidden_sign(name) is not None or name.startswith("-"):
         raise InvalidInputError(
             f"An agent's name has at most {MAX_NAME} printable characters and no dash in front."
         )

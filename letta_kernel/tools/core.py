@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from letta_kernel.errors import LettaError
 from letta_kernel.ids import now
 from letta_kernel.memory import edits
-from letta_kernel.memory.blocks import Change
+from letta_kernel.memory.blocks import Change, CoreMemory
 from letta_kernel.records import Tool
 from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.file_tools import FILE_TOOLS
@@ -138,7 +138,7 @@ def memory(
     here = agent_state.core
     match command:
         case "create":
-            label = _label(path, "path")
+            label = _label(here, path, "path")
             block = here.create(
                 label, file_text or "", description or "", actor=agent_state.agent_id
             )
@@ -147,32 +147,36 @@ def memory(
         case "str_replace":
             old, new = _given(old_string, "old_string"), new_string or ""
             return agent_state.edit(
-                _label(path, "path"), lambda v: edits.replace_once(v, old, new), "memory"
+                _label(here, path, "path"), lambda v: edits.replace_once(v, old, new), "memory"
             )
         case "insert":
             text = _given(insert_text, "insert_text")
             line = -1 if insert_line is None else insert_line
             return agent_state.edit(
-                _label(path, "path"), lambda v: edits.insert(v, text, line), "memory"
+                _label(here, path, "path"), lambda v: edits.insert(v, text, line), "memory"
             )
         case "delete":
-            return f"The memory block {here.remove(_label(path, 'path')).label} has been deleted."
+            return f"The memory block {here.remove(_label(here, path, 'path')).label} has been deleted."
         case "rename":
             if new_path is None and description is None:
                 raise edits.EditError("This command needs new_path, or path and description.")
-            old_label = _label(old_path or path, "old_path")
-            new_label = None if new_path is None else _label(new_path, "new_path")
+            old_label = _label(here, old_path or path, "old_path")
+            new_label = None if new_path is None else _label(here, new_path, "new_path")
             here.describe(old_label, new_label=new_label, description=description)
             if new_label is None:
                 return f"The memory block {old_label} has a new description."
             return f"The memory block {old_label} is called {new_label} now."
 
 
-def _label(path: str | None, name: str) -> str:
-    label = _given(path, name).removeprefix("/memories/").strip("/")
-    if not label or "/" in label:
+def _label(here: CoreMemory, path: str | None, name: str) -> str:
+    """Return the label that *path* means; slashes around it only count where a block has them."""
+    given = _given(path, name)
+    label = given.removeprefix("/memories/")
+    labels = {block.label for block in here.all()}
+    found = next((one for one in (label, given, label.strip("/")) if one in labels), None)
+    if found is None and label.strip("/") in ("", "memories"):
         raise edits.EditError(f"{name} names a block as /memories/<label>, not {path!r}.")
-    return label
+    return found or label.strip("/")
 
 
 def _given(value: str | None, name: str) -> str:

@@ -303,12 +303,15 @@ def test_a_closed_pipe_is_no_matter(cli: Cli) -> None:
         ("letta-kernel memory show ada p", {"persona"}),
         ("letta-kernel tool detach ada archival_memory_s", {"archival_memory_search"}),
         ("letta-kernel model set ada dem", {"demo"}),
+        ("letta-kernel memory show amos to", {"to\\ do/it"}),
+        ("letta-kernel memory show amos 'to", {"to do/it"}),
     ],
 )
 def test_completion(cli: Cli, line: str, offered: set[str]) -> None:
     with AgentService(cli.home) as service:
         for name in ("ada", "amos", "bob"):
             service.create_agent(name)
+        service.write_block("amos", "to do/it", "Row")
     code = "from letta_kernel.cli import main; import sys; sys.argv[0] = 'letta-kernel'; main()"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -323,7 +326,7 @@ def test_completion(cli: Cli, line: str, offered: set[str]) -> None:
             "COMP_CWORD": str(len(line.split(" ")) - 1),
         },
     )
-    assert set(done.stdout.split()) == offered
+    assert set(done.stdout.splitlines()) == offered
     assert done.stderr == ""
 
 

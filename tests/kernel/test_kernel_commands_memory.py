@@ -219,3 +219,43 @@ def test_a_plain_call_searches_where_the_agent_is(tmp_path: Path) -> None:
     assert sorted(found(top_k=1) + found(top_k=1, page=1)) == ["Sencha one", "Sencha two"]
     with pytest.raises(InvalidInputError, match="no date"):
         found(end="soon")
+
+
+def test_labels_with_slashes_blanks_and_quotes(
+    notebook: Notebook, server: ScriptedServer, tmp_path: Path
+) -> None:
+    notebook.run("%agent new free")
+    assert "Kim" in notebook.run("%agent memory system/human Kim drinks tea").text
+    assert "today" in notebook.run('%agent memory "my label" Write a plan today').text
+    notebook.run("""%agent memory 'say "hi"' politely""")
+    assert notebook.complete("%agent memory my") == ['"my label"']
+    assert notebook.complete('%agent memory "my la') == ['"my label"']
+    assert "'say \"hi\"'" in notebook.complete("%agent memory ")
+    assert "--undo" in notebook.complete('%agent memory "my label" --')
+    notebook.run('%agent memory "my label" --limit 99')
+    assert "of 99 characters" in notebook.run('%agent memory "my label"').text
+
+    server.call("core_memory_append", {"label": "my label", "content": "Rest tomorrow."})
+    server.call(
+        "memory_apply_patch", {"label": "system/human", "patch": "@@\n-Kim drinks tea\n+Kim"}
+    )
+    server.call(
+        "memory", {"command": "create", "path": "/memories/notes/today", "file_text": "Rain."}
+    )
+    notebook.run("%agent tools attach memory")
+    notebook.run("%agent tools attach memory_apply_patch")
+    server.say("Noted.")
+    ran = notebook.run("%%agent\nWrite that down.")
+    assert [one["state"] for one in ran.items("tool_call")] == ["ok"] * 3, ran
+    assert "Rain." in notebook.run("%agent memory notes/today").text
+    assert "Rest tomorrow." in notebook.run('%agent memory "my label" --history').text
+    said = str(server.requests[0]["messages"][0]["content"])
+    assert '<block label="my label"' in said
+    assert '<block label="say &quot;hi&quot;"' in said
+
+    notebook.run(f"%agent export {tmp_path}/free.af")
+    notebook.run(f"%agent import {tmp_path}/free.af --name other")
+    assert "Rain." in notebook.run("%agent memory notes/today --agent other").text
+    refused(notebook.run('%agent memory " around " no'), "without blanks around it")
+    refused(notebook.run(f"%agent memory {'x' * 201} no"), "at most 200 characters; this has 201")
+    refused(notebook.run("%agent memory a\u202eb no"), "visible characters")

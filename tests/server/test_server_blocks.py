@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 from letta_client import ConflictError, Letta, NotFoundError, UnprocessableEntityError
 from server_bench import Server
@@ -59,7 +60,7 @@ def test_text_over_the_limit_is_refused_with_the_field(client: Letta) -> None:
 
 
 def test_what_cannot_be_a_block_is_refused(client: Letta) -> None:
-    for label in ("", "two words", "a/b", "x" * 101):
+    for label in ("", " x", "x ", "a\nb", "a\tb", "a\u2028b", "x" * 201):
         with pytest.raises(UnprocessableEntityError, match="label"):
             client.blocks.create(label=label, value="")
     with pytest.raises(UnprocessableEntityError):
@@ -172,3 +173,38 @@ def test_blocks_asynchronously(server: Server) -> None:
             }
 
     asyncio.run(main())
+
+
+LABELS = [
+    "system/human",
+    "/note_directory",
+    "my label",
+    "a b/c?d#e%2Ff",
+    'say "hi" & <b>',
+    "名/前 ü",
+]
+
+
+def test_labels_of_any_text_are_reached_by_their_encoded_path(
+    client: Letta, server: Server
+) -> None:
+    agent = client.agents.create(
+        name="ada/one two", memory_blocks=[{"label": label, "value": "old"} for label in LABELS]
+    )
+    for label in LABELS:
+        client.agents.blocks.update(label, agent_id=agent.id, value=f"new {label}")
+        assert client.agents.blocks.retrieve(label, agent_id="ada/one two").value == f"new {label}"
+    kept = {block.label: block.value for block in client.agents.blocks.list(agent.id)}
+    assert kept == {label: f"new {label}" for label in LABELS}
+    base = f"/v1/agents/{agent.id}/core-memory/blocks"
+    for written in ("system/human", "system%2fhuman"):
+        answer = httpx.get(f"{server.url}{base}/{written}", headers=server.headers)
+        assert answer.json()["label"] == "system/human"
+
+    loose = client.blocks.create(label="attach/detach", value="beside its siblings")
+    client.agents.blocks.attach(loose.id, agent_id=agent.id)
+    client.agents.blocks.update("attach/detach", agent_id=agent.id, value="still apart")
+    assert client.blocks.retrieve(loose.id).value == "still apart"
+    client.agents.blocks.detach(loose.id, agent_id=agent.id)
+    with pytest.raises(NotFoundError, match="no/such"):
+        client.agents.blocks.retrieve("no/such", agent_id=agent.id)

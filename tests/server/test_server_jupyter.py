@@ -123,6 +123,10 @@ def test_the_sdk_with_the_server_s_own_token(shared: tuple[Jupyter, ScriptedServ
     client = server.letta()
     agent = client.agents.create(name="ada", model="openai/scripted")
     assert (server.root / ".letta" / "letta.duckdb").exists()
+    client.agents.update(agent.id, name="ada/b c")
+    loose = client.blocks.create(label="system/human", value="Kim")
+    client.agents.blocks.attach(loose.id, agent_id="ada/b c")
+    assert client.agents.blocks.retrieve("system/human", agent_id="ada/b c").value == "Kim"
     scripted.say("Hello from the hub.")
     response = client.agents.messages.create(agent.id, input="Hello")
     assert "Hello from the hub." in str(response.messages)

@@ -382,7 +382,7 @@ def nested(depth: int) -> Any:
         (foreign(messages=[{"role": "user"}] * 100_001), "messages"),
         (foreign(tool_ids=["tool-9"]), "does not hold"),
         (foreign(block_ids=["block-0", "block-0"]), "two blocks"),
-        (foreign(memory_blocks=[{"label": "a b"}]), "label"),
+        (foreign(memory_blocks=[{"label": "a\nb"}]), "label"),
         (foreign(name=""), "name"),
         (foreign(name="x" * 101), "100"),
         (foreign(messages=[{"role": 3}]), "messages.0.role"),

@@ -44,6 +44,19 @@ def test_create_edit_rename_delete(service: AgentService) -> None:
     assert [b.label for b in service.blocks("ada")] == ["persona", "human"]
 
 
+def test_a_label_with_slashes_is_a_path_of_its_own(service: AgentService) -> None:
+    service.write_block("ada", "/note_directory", "notes")
+    call(service, command="create", path="/memories/notes/to day", file_text="Sail")
+    call(service, command="rename", old_path="notes/to day", new_path="/memories/notes/now")
+    call(service, command="insert", path="/memories//note_directory", insert_text="now")
+    call(service, command="insert", path="/note_directory", insert_text="here")
+    call(service, command="insert", path="/memories/note_directory/", insert_text="no such")
+    kept = {block.label: block.value for block in service.blocks("ada")}
+    assert kept["notes/now"] == "Sail"
+    assert kept["/note_directory"] == "notes\nnow\nhere"
+    assert set(kept) == {"persona", "human", "notes/now", "/note_directory"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -51,7 +64,7 @@ def test_create_edit_rename_delete(service: AgentService) -> None:
         ({"command": "create"}, "needs path"),
         ({"command": "delete", "path": "/memories/none"}, "no memory block"),
         ({"command": "str_replace", "path": "/memories/human"}, "needs old_string"),
-        ({"command": "create", "path": "/memories/a/b"}, "/memories/<label>"),
+        ({"command": "create", "path": "/memories/"}, "/memories/<label>"),
         ({"command": "rename", "path": "/memories/human"}, "needs new_path, or"),
         ({"command": "rename", "path": "/memories/human", "new_path": ""}, "needs new_path"),
         ({"command": "explode", "path": "/memories/human"}, "command"),

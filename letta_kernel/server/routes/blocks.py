@@ -134,24 +134,6 @@ def list_of_agent(
     return [to_block(one) for one in page(own[::-1] if cursor.newest_first else own, cursor)]
 
 
-@router.get(
-    "/agents/{agent_id}/core-memory/blocks/{block_label}", operation_id="retrieve_core_memory_block"
-)
-def retrieve_of_agent(service: Service, agent_id: str, block_label: str) -> BlockResponse:
-    """Return an agent's block of that label."""
-    return to_block(service.block(agent_id, block_label))
-
-
-@router.patch(
-    "/agents/{agent_id}/core-memory/blocks/{block_label}", operation_id="update_core_memory_block"
-)
-def update_of_agent(
-    service: Service, agent_id: str, block_label: str, asked: BlockUpdate
-) -> BlockResponse:
-    """Change an agent's block of that label in what is given."""
-    return to_block(_change(service, service.block(agent_id, block_label), asked))
-
-
 @router.patch(
     "/agents/{agent_id}/core-memory/blocks/attach/{block_id}",
     operation_id="attach_core_memory_block",
@@ -170,6 +152,27 @@ def detach(service: Service, agent_id: str, block_id: str) -> AgentShape:
     """Take a block from an agent; the block stays."""
     service.detach_block(agent_id, block_id)
     return to_agent(service.view_agent(agent_id))
+
+
+# After their siblings: a label may hold slashes, and some clients send them as they are.
+@router.get(
+    "/agents/{agent_id}/core-memory/blocks/{block_label:path}",
+    operation_id="retrieve_core_memory_block",
+)
+def retrieve_of_agent(service: Service, agent_id: str, block_label: str) -> BlockResponse:
+    """Return an agent's block of that label."""
+    return to_block(service.block(agent_id, block_label))
+
+
+@router.patch(
+    "/agents/{agent_id}/core-memory/blocks/{block_label:path}",
+    operation_id="update_core_memory_block",
+)
+def update_of_agent(
+    service: Service, agent_id: str, block_label: str, asked: BlockUpdate
+) -> BlockResponse:
+    """Change an agent's block of that label in what is given."""
+    return to_block(_change(service, service.block(agent_id, block_label), asked))
 
 
 def agents_page(
