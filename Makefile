@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test lint front-end-test bench clean chromium
+.PHONY: help demo lab test test-long check lint front-end-test bench clean chromium
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,6 +22,8 @@ help:
 	@echo 'make demo    run the quickstart notebook in the letta kernel and print the conversation'
 	@echo 'make lab     open the quickstart in JupyterLab'
 	@echo 'make test    check and test everything'
+	@echo 'make test-long           the long forms too: campaigns, every notebook twice'
+	@echo 'make check ROOM=store    style, types and one room'
 	@echo 'make bench   run the benchmarks'
 	@echo 'make clean   remove what make has made, .venv included'
 
@@ -31,13 +33,23 @@ demo: $(VENV)/installed
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) notebooks/quickstart.ipynb
 
-# The browser's tests, half of the time and mostly waiting, run beside the others; the first's output comes last.
+# A worker for each core, and a module's tests in one worker, since they share a kernel or a server. The browser's
+# tests mostly wait and run beside the others; their output comes last.
+PYTEST := $(PY) -m pytest
+WORKERS := -n logical --dist loadfile
+
 test: lint front-end-test chromium
 	@mkdir -p artifacts
-	$(PY) -m pytest tests/browser >artifacts/browser-tests.txt 2>&1 & browser=$$!; \
-	$(PY) -m pytest --ignore tests/browser; others=$$?; \
+	$(PYTEST) tests/browser >artifacts/browser-tests.txt 2>&1 & browser=$$!; \
+	$(PYTEST) $(WORKERS) --ignore tests/browser; others=$$?; \
 	wait $$browser; browser=$$?; cat artifacts/browser-tests.txt; \
 	[ $$others = 0 ] && [ $$browser = 0 ]
+
+test-long: test
+	$(PYTEST) -m slow
+
+check: lint
+	$(PYTEST) $(WORKERS) tests/$(ROOM)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check

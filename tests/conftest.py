@@ -1,31 +1,100 @@
-"""What every room's tests share: the scripted model server, and a second try where processes compete."""
+"""What every room's tests share: an empty store to copy, the scripted model server, markers, second tries."""
 
 from __future__ import annotations
 
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from agent_bench import Bench
 from scripted_server import ScriptedServer
+
+from letta_kernel.service import AgentService
+from letta_kernel.store.database import Database
 
 # What starts in the background of a script ignores it, and so would every process the tests start and stop.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-
-_ONCE = ("faults", "store")  # a second try could hide a write that was lost
+_MARKERS = {"browser": "browser", "kernel": "kernel", "notebooks": "kernel"}
+RERUNS_ALLOWED = 3
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a test try once more; those that needed it are named at the end.
+    """Mark the tests by their room, and let those of the browser try once more.
 
-    The tests start thousands of real processes, threads and pages on machines of any size: one of them
-    starved for a moment says nothing of the code, and a fault of the code fails twice.
+    A page on a crowded machine may be starved for a moment, which says nothing of the code. Everywhere
+    else a second try could hide a fault.
     """
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] not in _ONCE:
+        marker = _MARKERS.get(item.path.relative_to(Path(__file__).parent).parts[0])
+        if marker is not None:
+            item.add_marker(marker)
+        if marker == "browser":
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def _second_tries(config: pytest.Config) -> list[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return [] if reporter is None else [report.nodeid for report in reporter.stats.get("rerun", [])]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which more than a few tests needed their second try."""
+    if len(_second_tries(session.config)) > RERUNS_ALLOWED and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Name and count the tests that needed a second try."""
+    again = _second_tries(config)
+    if again:
+        terminalreporter.section("second tries")
+        for name in again:
+            terminalreporter.line(name)
+        terminalreporter.line(
+            f"{len(again)} needed a second try; more than {RERUNS_ALLOWED} fail the run."
+        )
+
+
+@pytest.fixture(scope="session")
+def fresh_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Return a function that makes a project folder with an empty store.
+
+    The store is made once for each process of the tests: copying it takes a few milliseconds, making it
+    a few hundred.
+    """
+    database = Database(tmp_path_factory.mktemp("empty"))
+    database.run(lambda tx: tx.query("SELECT 1"))
+    database.close()
+
+    def make(home: Path) -> Path:
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(database.path, home / database.path.name)
+        return home
+
+    return make
+
+
+@pytest.fixture
+def service(
+    tmp_path: Path, fresh_project: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AgentService]:
+    """A service on a fresh project folder, which other processes that a test starts use too."""
+    monkeypatch.setenv("LETTA_HOME", str(fresh_project(tmp_path / "home")))
+    with AgentService() as service:
+        yield service
+
+
+@pytest.fixture
+def bench(service: AgentService, scripted: ScriptedServer) -> Bench:
+    """The service and the model its agents talk to."""
+    return Bench(service, scripted)
 
 
 @pytest.fixture

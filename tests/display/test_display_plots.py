@@ -10,6 +10,8 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+
+pytest.importorskip("matplotlib")
 from PIL import Image
 
 from letta_kernel.display.plots import bars, cost_plot, memory_plot, tokens_plot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from extras import needs
 from kernel_notebook import Notebook
 from scripted_server import ScriptedServer
 
@@ -111,6 +112,7 @@ def test_cells_that_fail(notebook: Notebook, server: ScriptedServer) -> None:
     assert "before" in own(notebook, server)
 
 
+@needs("matplotlib")
 def test_magics_and_await_around_functions(notebook: Notebook, server: ScriptedServer) -> None:
     notebook.run("%agent new surrounded")
     notebook.run("%%time\n" + define("timed"), "timed")

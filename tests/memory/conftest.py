@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +34,8 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    database = Database(tmp_path / "home")
+def project(tmp_path: Path, fresh_project: Callable[[Path], Path]) -> Iterator[Project]:
+    database = Database(fresh_project(tmp_path / "home"))
     for name in ("ada", "bob"):
         state = AgentState(id=f"agent-{name}", name=name)
         database.run(lambda tx, state=state: agents.add(tx, state))

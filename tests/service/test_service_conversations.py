@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from agent_bench import Bench, ended
-from scripted_server import ScriptedServer
 
 from letta_kernel.errors import AgentBusyError, InvalidInputError, NotFoundError
 from letta_kernel.messages import Message, RunEnded, StepStarted
@@ -17,13 +14,9 @@ from letta_kernel.service import AgentService, Decision
 
 
 @pytest.fixture
-def bench(
-    tmp_path: Path, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bench]:
-    monkeypatch.setenv("LETTA_HOME", str(tmp_path / "home"))
-    with AgentService() as service:
-        service.create_agent("ada", human="Kim")
-        yield Bench(service, scripted)
+def bench(bench: Bench) -> Bench:
+    bench.service.create_agent("ada", human="Kim")
+    return bench
 
 
 def say(bench: Bench, text: str, answer: str, conversation: str | None = None) -> RunEnded:

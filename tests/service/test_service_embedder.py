@@ -3,16 +3,12 @@
 import time
 
 import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
 from onnx_model import write_model
 
 from letta_kernel.records import Passage
-from letta_kernel.service import AgentService
-
-
-@pytest.fixture
-def service(tmp_path):
-    with AgentService(tmp_path / "home") as service:
-        yield service
 
 
 def wait_for(condition):
