@@ -116,7 +116,8 @@ def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, in
         raise InvalidInputError(f"{target} is there already: name another file, or add --force.")
     if (home / FILE).exists() and target.exists() and target.samefile(home / FILE):
         raise InvalidInputError("A copy over the store itself would destroy it: name another file.")
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    problems.check_folder(target.parent)
+    draft = target.with_name(f".{FILE}.{os.getpid()}.part")  # a name that can be opened
     try:
         with _held(home) as path, _explained(path):
             migrations.open_database(path, _PLAIN, PATIENCE).close()  # the log becomes part of it
@@ -147,6 +148,7 @@ def restore(home: Path, source: Path) -> Path | None:
     """
     if not source.is_file():
         raise NotFoundError(f"There is no file {source}.")
+    problems.check_folder(home)
     home.mkdir(parents=True, exist_ok=True)
     draft = home / f".{FILE}.{os.getpid()}.part"
     try:

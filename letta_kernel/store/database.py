@@ -299,6 +299,7 @@ class Database:
                 f"{self.path} was deleted or moved while in use: put it back, or run this again"
                 " to begin with an empty one."
             )
+        problems.check_folder(self.home)
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             self._start_watcher()

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 from pathlib import Path
 
 import duckdb
 
 from letta_kernel.errors import ConflictError, InvalidInputError, StoreError
 
+# DuckDB takes a question mark for the start of options, and a backslash for a slash, also where the path is
+# a link to such a folder; LanceDB refuses control characters; neither takes bytes that are no text.
+_UNUSABLE = re.compile(r"[?\x00-\x1f\x7f\ud800-\udfff]" + (r"|\\" if os.name == "posix" else ""))
+
 
 class Conflict(Exception):
     """Another writer changed the same rows meanwhile: try the whole transaction again."""
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which no database can be opened, naming the character.
+
+    Raises
+    ------
+    StoreError
+        Its path, with links followed, has a character in it that the database does not take.
+    """
+    path = os.path.realpath(folder)
+    if (found := _UNUSABLE.search(path)) is not None:
+        raise StoreError(
+            f"The store cannot be in {path!r}: its path has the character {found[0]!r} in it. Rename that"
+            " folder, or set LETTA_HOME to another."
+        )
 
 
 def is_conflict(error: BaseException) -> bool:

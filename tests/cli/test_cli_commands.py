@@ -259,6 +259,25 @@ def test_backup_while_another_process_writes(cli: Cli) -> None:
         assert passages[0]["id"] in {hit["passage"]["id"] for hit in found}
 
 
+def test_copies_and_folders_of_any_name(cli: Cli) -> None:
+    cli("agent", "new", "ada")
+    where = cli.folder / 'o\'dd "a" %41#ü[b]{x}:;'
+    where.mkdir()
+    cli("backup", f"{where}/what?.duckdb")
+    cli("restore", f"{where}/what?.duckdb", "--yes", "--home", f"{where}/.letta")
+    cli("memory", "set", "ada", "human", "Kim", "--home", f"{where}/.letta")
+    assert cli.out("memory", "show", "ada", "human", "--home", f"{where}/.letta") == "Kim\n"
+    (cli.folder / "a?b").mkdir()
+    for refused in (
+        ("backup", "a?b/copy.duckdb"),
+        ("agent", "new", "eve", "--home", "a?b/.letta"),
+        ("agent", "new", "eve", "--home", "a\\b"),
+    ):
+        assert "has the character" in cli.fails(*refused)
+    assert list((cli.folder / "a?b").iterdir()) == []
+    assert not (cli.folder / "a").exists()
+
+
 def test_restore_refuses_what_is_no_copy(cli: Cli) -> None:
     cli("agent", "new", "ada")
     (cli.folder / "junk.duckdb").write_bytes(b"junk" * 5000)

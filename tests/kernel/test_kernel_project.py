@@ -117,3 +117,55 @@ def test_the_first_cell_may_say_where(opened: Opener, tmp_path: Path) -> None:
     assert "eve" in listed
     panel.close()
     assert stores(tmp_path) == ["station/.letta", "station/kept/here"]
+
+
+APART = """
+from letta_kernel import tool
+@tool(runs_in="sandbox")
+def apart() -> int:
+    "Count."
+    return 42
+"""
+ODD = 'o\'dd "a" %41 #1 {x!r} ü名 [b]<i>*~$HOME&;:|'
+
+
+def test_a_folder_may_be_called_almost_anything(opened: Opener, tmp_path: Path) -> None:
+    folder = tmp_path / ODD
+    folder.mkdir()
+    (folder / "note.md").write_text("The kettle boils at 96.")
+    notebook = opened(cwd=str(folder))
+    assert str(folder / ".letta") in notebook.run("%agent").text
+    notebook.run("%agent new odd")
+    notebook.run("%agent record")
+    notebook.run(APART)
+    assert "42" in notebook.run("%agent tools run apart").text
+    assert (
+        "96"
+        in notebook.run("%agent archival add note.md").text
+        + notebook.run("%agent archival search kettle").text
+    )
+    assert notebook.run("%%agent\nHello").status == "ok"
+    assert notebook.run("%agent export odd.af").status == "ok"
+    assert notebook.run("%agent import odd.af --name again").status == "ok"
+    notebook.run("import sys")
+    assert "again" in notebook.run(SHELL).text
+    assert (
+        "again"
+        in notebook.run(f"{SHELL.partition(' agent')[0]} sql 'SELECT name FROM agents'").text
+    )
+    assert stores(tmp_path) == [f"{ODD}/.letta"]
+
+
+@pytest.mark.parametrize("sign", ["?", "\\", "\n"])
+def test_a_folder_that_cannot_hold_a_store_is_named(
+    opened: Opener, tmp_path: Path, sign: str
+) -> None:
+    folder = tmp_path / f"a{sign}b"
+    (folder / "deeper").mkdir(parents=True)
+    notebook = opened(cwd=str(folder / "deeper"))
+    ran = notebook.run("%agent new odd")
+    assert (ran.status, ran.ename) == ("error", "AgentError")
+    assert f"the character {sign!r}" in ran.evalue
+    assert "LETTA_HOME" in ran.evalue
+    assert stores(tmp_path) == []
+    assert not (folder / "deeper" / ".letta").exists()
