@@ -82,6 +82,8 @@ def search(
     page: Annotated[int, typer.Option("--page", min=1, help="Which so many; 2: the next.")] = 1,
 ) -> None:
     """Search an agent's archive by words and meaning, best first; dates are in its time zone."""
+    from letta_kernel.service.memory import for_person
+
     hits = session.service.search_passages(
         agent,
         query,
@@ -92,6 +94,7 @@ def search(
         start=start,
         end=end,
     )
+    hits = for_person(query, hits)
     session.show(
         [{"score": h.score, "passage": h.passage} for h in hits], lambda: _print_hits(hits)
     )

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.notebook.desk_registry import Limit, OfAgent, Room, Text, Word, method
 from letta_kernel.records import Passage
+from letta_kernel.service.memory import for_person
 from letta_kernel.store import messages as message_rows
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -63,7 +64,10 @@ def passages(room: Room, asked: Passages) -> list[Passage]:
 def search_passages(room: Room, asked: Search) -> list[dict[str, Any]]:
     """Return the passages that match best, each with its ``score`` from 0 to 1."""
     hits = room.service.search_passages(asked.agent, asked.query, top_k=asked.limit)
-    return [{**hit.passage.model_dump(mode="json"), "score": hit.score} for hit in hits]
+    return [
+        {**hit.passage.model_dump(mode="json"), "score": hit.score}
+        for hit in for_person(asked.query, hits)
+    ]
 
 
 @method("passage.add", NewPassage)
@@ -99,7 +103,10 @@ def messages(room: Room, asked: Messages) -> list[Message]:
 def search_messages(room: Room, asked: Search) -> list[dict[str, Any]]:
     """Return the messages that match best, each with its ``score``."""
     hits = room.service.search_messages(asked.agent, asked.query, limit=asked.limit)
-    return [{**_as_read(hit.message).model_dump(mode="json"), "score": hit.score} for hit in hits]
+    return [
+        {**_as_read(hit.message).model_dump(mode="json"), "score": hit.score}
+        for hit in for_person(asked.query, hits)
+    ]
 
 
 def _as_read(message: Message) -> Message:

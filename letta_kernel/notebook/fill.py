@@ -1,8 +1,9 @@
 """``{expression}`` in a message, filled in from the notebook as in an f-string.
 
 A prompt is mostly prose, and prose holds braces that mean nothing of the kind: JSON, LaTeX, code.
-So braces are filled only where their inside is a Python expression that uses a name; everything
-else stays exactly as it was written. ``{{`` and ``}}`` stand for single braces.
+So braces are filled only where their inside is a Python expression that uses a name or works something
+out (``{name}``, ``{1 + 1}``, ``{"ab".upper()}``); literals (``{3}``, ``{"a": 1}``) and everything else stay
+exactly as they were written. ``{{`` and ``}}`` stand for single braces.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _MATH = re.compile(
     r"\$\$.+?\$\$|\\\(.+?\\\)|\\\[.+?\\\]|(?<![\\$])\$(?=\S)[^$\n]*?(?<=[^\s\\])\$(?!\d)", re.DOTALL
 )
 _LONGEST_FIELD = 500  # characters
+_WORKING = (ast.BinOp, ast.BoolOp, ast.Compare, ast.Call, ast.Subscript, ast.IfExp, ast.JoinedStr)
 
 
 @dataclass(slots=True)
@@ -115,7 +117,9 @@ class _Filler:
     def group(self, at: int) -> tuple[str, int]:
         """Return what stands for the brace group at *at*, and where the text goes on."""
         found = None if self.in_script(at) else self.find_field(at)
-        if found is not None:
+        if found is not None and not (
+            _nameless(found.tree) and self.text[:at].endswith(("_", "^"))
+        ):
             return self.value(found, self.text[at : found.end]), found.end
         close = self.closing.get(at)
         if close is None:
@@ -259,9 +263,13 @@ def _parse_field(expression: str, spec: str | None, end: int) -> _Field | None:
         return None
     if isinstance(tree.body, ast.Tuple):  # `import {a, b} from`, the set {a, b}
         return None
-    if not any(isinstance(node, ast.Name) for node in ast.walk(tree)):
-        return None
+    if _nameless(tree) and not any(isinstance(node, _WORKING) for node in ast.walk(tree)):
+        return None  # a literal: `[a-z]{3}`, 10^{-3}
     return _Field(tree, conversion, spec or "", end)
+
+
+def _nameless(tree: ast.AST) -> bool:
+    return not any(isinstance(node, ast.Name) for node in ast.walk(tree))
 
 
 def _is_format(spec: str | None) -> bool:

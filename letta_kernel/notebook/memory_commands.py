@@ -10,6 +10,7 @@ from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.notebook.line import Argument, Arguments, Option
 from letta_kernel.notebook.quiet import say
 from letta_kernel.notebook.registry import AGENT, LIMIT, command
+from letta_kernel.service.memory import for_person
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
@@ -49,7 +50,7 @@ def search(session: Session, given: Arguments) -> Panel:
         limit=given.option("limit") or 10,
         **_part(given),
     )
-    return panels.messages_found(found)
+    return panels.messages_found(for_person(given["query"], found))
 
 
 def _roles(asked: list[str] | None) -> list[str] | None:
@@ -105,7 +106,7 @@ def archival_search(session: Session, given: Arguments) -> Panel:
         top_k=given.option("limit") or 10,
         **_part(given),
     )
-    return panels.passages_table(found)
+    return panels.passages_table(for_person(given["query"], found))
 
 
 @command(

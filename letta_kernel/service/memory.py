@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from letta_kernel.agent.settings import timezone_of
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
@@ -16,6 +16,28 @@ from letta_kernel.records import Block, BlockVersion, Passage
 from letta_kernel.service.base import ServiceBase
 from letta_kernel.store import archives, blocks, passages
 from letta_kernel.store.database import Tx
+
+NO_RELEVANCE = 0.1
+"""Below this score, from 0 to 1, a hit is chance: with the embedder of the package, texts that have nothing to
+do with each other reach it seldom (small conversations, ten queries); other embedders were not looked at."""
+
+Scored = TypeVar("Scored", Hit, MessageHit)
+
+
+def for_person(query: str, hits: Sequence[Scored]) -> list[Scored]:
+    """Return *hits* as a person reads them: by score, best first, without those that have no relevance.
+
+    Agents get hits by rank, which weighs what the score leaves out (who speaks, what is asked for), and judge
+    for themselves. A blank query, which asks for the newest, keeps all in their order.
+    """
+    if not query.strip():
+        return list(hits)
+    best = max((hit.score for hit in hits), default=0.0)
+    least = max(
+        NO_RELEVANCE, best / 4
+    )  # words of the lines around it give a line a share of the best
+    worth = [hit for hit in hits if hit.score >= least]
+    return sorted(worth, key=lambda hit: hit.score, reverse=True)
 
 
 class Memory(ServiceBase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,31 @@ def test_a_plain_call_searches_where_the_agent_is(tmp_path: Path) -> None:
     assert sorted(found(top_k=1) + found(top_k=1, page=1)) == ["Sencha one", "Sencha two"]
     with pytest.raises(InvalidInputError, match="no date"):
         found(end="soon")
+
+
+def test_what_is_found_stands_by_score_without_what_is_not_meant(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    notebook.run("%agent new seeker")
+    talk = {
+        "I like green tea, above all sencha.": "Noted: you like sencha.",
+        "The meeting is on Friday at nine.": "Friday at nine, then.",
+        "What is the capital of France?": "Paris is the capital of France.",
+        "How many rows does the table have?": "The table has 1204 rows.",
+        "What do I drink on Friday?": "Sencha, as on other days.",
+    }
+    for asked, answered in talk.items():
+        server.say(answered)
+        notebook.run(f"%%agent\n{asked}")
+        notebook.run(f"%agent archival add {asked}")
+    for command in ("search", "archival search"):
+        for query in ("the meeting on Friday", "capital of France", "drinks: sencha"):
+            shown = notebook.run(f"%agent {command} {query} --limit 50").text
+            scores = [float(found) for found in re.findall(r"^\s*(\d\.\d\d)\b", shown, re.M)]
+            assert len(scores) > (command == "search"), shown
+            assert scores == sorted(scores, reverse=True), shown
+            assert min(scores) >= 0.1, shown
+        assert "No " in notebook.run(f"%agent {command} xylophone zebra quux").text
 
 
 def test_labels_with_slashes_blanks_and_quotes(
