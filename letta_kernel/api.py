@@ -62,43 +62,53 @@ class Agent:
 
     Parameters
     ----------
-    name : unique in the project.
-    home : the project folder (default ``LETTA_HOME`` or ``.letta``).
+    name : its name, or the id of one whose name is not enough.
+    home : the project folder (default ``LETTA_HOME`` or ``.letta`` beside the notebook).
+    fresh : set one of that name aside and make a new one.
     **settings : for an agent that is made now, as `AgentService.create_agent` takes them; for one that is
         there already, ``model`` and other changeable fields are updated.
 
     Raises
     ------
     InvalidInputError
-        A setting is out of range; nothing is made or changed then.
+        A setting is out of range, or several agents have that name; nothing is made or changed then.
     """
 
-    def __init__(self, name: str, *, home: Path | str | None = None, **settings: Any) -> None:
+    def __init__(
+        self, name: str, *, home: Path | str | None = None, fresh: bool = False, **settings: Any
+    ) -> None:
         self.service = service_for(home)
-        try:
-            state = self.service.agent(name)
-            given = {key: value for key, value in settings.items() if value is not None}
-            blocks = {key: given.pop(key) for key in ("persona", "human") if key in given}
-            if given:
-                state = self.service.update_agent(state.id, **given)
-            for label, value in blocks.items():
-                self.service.write_block(state.id, label, value)
-            made = False
-        except NotFoundError:
-            made = True
+        made = fresh
+        if not fresh:
+            try:
+                state = self._changed(self.service.agent(name), settings)
+            except NotFoundError:
+                made = True
         if made:
             known = list(inspect.signature(self.service.create_agent).parameters)
             for key in settings:
                 if key not in known:
                     hint = nearest(key, known)
                     raise InvalidInputError(f"An agent has no setting {key!r}.{hint}")
-            state = self.service.create_agent(name, **settings)
+            state = self.service.create_agent(
+                name, namesakes="set_aside" if fresh else "refuse", **settings
+            )
         self.id = state.id
         self._host = _Functions()
         if not made:
             self.service.prepare(self.id)
         for tell in agent_opened:  # a notebook gives it its functions
             tell(self.service, state, made)
+
+    def _changed(self, state: AgentState, settings: dict[str, Any]) -> AgentState:
+        """Give an agent that is there the settings it was asked for with."""
+        given = {key: value for key, value in settings.items() if value is not None}
+        blocks = {key: given.pop(key) for key in ("persona", "human") if key in given}
+        if given:
+            state = self.service.update_agent(state.id, **given)
+        for label, value in blocks.items():
+            self.service.write_block(state.id, label, value)
+        return state
 
     # -- talking -------------------------------------------------------------------------------------
 

@@ -24,6 +24,10 @@ class InvalidInputError(LettaError):
     """A value was refused; nothing was changed."""
 
 
+class NameTakenError(InvalidInputError):
+    """An agent of that name is there already."""
+
+
 class ConflictError(LettaError):
     """Someone else changed the same thing meanwhile; nothing of theirs was overwritten."""
 

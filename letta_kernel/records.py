@@ -60,6 +60,7 @@ class AgentState(Record):
     metadata: dict[str, Any] = {}
     window_start: int = 0  # the first message seq still in the context window
     summary_id: str | None = None  # the summary message that stands for what went before
+    set_aside: bool = False  # kept, but found by its id alone; its name is free for another
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER

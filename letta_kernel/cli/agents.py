@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,14 +13,16 @@ from letta_kernel.cli import output
 from letta_kernel.cli.asking import Yes, confirmed
 from letta_kernel.cli.completion import Agent, models
 from letta_kernel.cli.session import Session, command, group
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.errors import InvalidInputError, nearest
 
 if TYPE_CHECKING:
     from letta_kernel.records import AgentState
 
+_FIELDS = ("name", "description", "style", "embedding", "instructions", "tags")
+
 app = group("Make, list, look at, delete, export and import agents.")
 
-Name = Annotated[str, typer.Argument(help="Unique in the project.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="What it is called.", show_default=False)]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -39,38 +41,98 @@ def new(
     model: Model = None,
     persona: Annotated[str | None, typer.Option(help="What it knows of itself.")] = None,
     human: Annotated[str | None, typer.Option(help="What it knows of you.")] = None,
-    description: Annotated[str, typer.Option(help="For you and for lists.")] = "",
-    style: Annotated[str, typer.Option(help="native or heartbeat.")] = "native",
+    description: Annotated[str | None, typer.Option(help="For you and for lists.")] = None,
+    style: Annotated[
+        str | None, typer.Option(help="native, if not said, or heartbeat.", show_default=False)
+    ] = None,
     embedding: Annotated[str | None, typer.Option(help="The embedding model.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Set one of that name aside; make a new one.")
+    ] = False,
 ) -> None:
-    """Make an agent."""
-    state = session.service.create_agent(
+    """Make an agent, unless there is one of that name."""
+    opened = session.service.open_agent(
         name,
+        fresh=fresh,
         model=model,
         persona=persona,
         human=human,
         description=description,
-        style=style,  # type: ignore[arg-type]  # the service says what may be said
+        style=style,
         embedding=embedding,
-        tags=tag or (),
+        tags=tag,
     )
-    session.done(f"Made {state.name}. Talk to it: letta-kernel chat {state.name}", state)
+    state = opened.agent
+
+    def render() -> None:
+        did = "Made" if opened.made else "Found"
+        output.put(f"{did} {state.name}. Talk to it: letta-kernel chat {state.name}")
+        for one in opened.aside:
+            made = output.when(one.created_at)
+            way = f"letta-kernel agent use {one.id} brings it back"
+            output.put(f"The one made {made} is set aside; {way}.")
+        for option, (has, _) in opened.differs.items():
+            output.put(
+                f"Left as it is: {option} ({has or 'not set'}). {_way(state, option)}", stderr=True
+            )
+
+    session.show(state, render)
+
+
+def _way(state: AgentState, option: str) -> str:
+    """Return how an option of an agent that is there already is changed."""
+    if option in ("persona", "human"):
+        return f"letta-kernel memory set {state.name} {option} TEXT changes it."
+    if option == "model":
+        return f"letta-kernel model set {state.name} MODEL changes it."
+    return f"letta-kernel agent set {state.name} {option} VALUE changes it."
+
+
+@command(app, "set")
+def set_(
+    session: Session,
+    agent: Agent,
+    key: Annotated[str, typer.Argument(help=f"One of: {', '.join(_FIELDS)}.")],
+    value: Annotated[str, typer.Argument(help="Tags are separated by commas.")],
+) -> None:
+    """Change what an agent was made with."""
+    if key not in _FIELDS:
+        raise InvalidInputError(f"{key!r} cannot be set.{nearest(key, _FIELDS)}")
+    tags = [one.strip() for one in value.split(",") if one.strip()]
+    given: Any = tags if key == "tags" else value
+    state = session.service.update_agent(session.service.agent(agent).id, **{key: given})
+    session.done(f"{state.name}: {key} is {value!r} now.", state)
+
+
+@command(app, "use")
+def use(session: Session, agent: Agent) -> None:
+    """Bring an agent back that is set aside (by its id); one of its name is set aside instead."""
+    state, others = session.service.bring_back(agent)
+    said = [f"{state.name} ({state.id}) goes by its name."]
+    said += [f"Set aside: {one.id}, made {output.when(one.created_at)}." for one in others]
+    session.done(" ".join(said), state)
 
 
 @command(app, "list")
-def list_(session: Session) -> None:
+def list_(
+    session: Session,
+    all_: Annotated[bool, typer.Option("--all", help="Those too that are set aside.")] = False,
+) -> None:
     """List the agents of the project."""
     if not session.has_project:
         found: list[AgentState] = []
     else:
-        found = session.service.agents()
+        found = session.service.agents(set_aside=all_)
 
     def render() -> None:
         output.table(
-            ["name", "model", "made", "description", "tags", "id"],
+            ["name", "model", "made", "description", "tags", "id", *([""] if all_ else [])],
             (
-                (s.name, s.model, s.created_at, s.description, ", ".join(s.tags), s.id)
+                (
+                    *(s.name, s.model, s.created_at, s.description, ", ".join(s.tags), s.id),
+                    *(["set aside" if s.set_aside else ""] if all_ else []),
+                )
                 for s in found
             ),
             f"No agents in {session.home}. Make one: letta-kernel agent new NAME",

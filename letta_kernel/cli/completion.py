@@ -54,8 +54,8 @@ def labels(ctx: typer.Context, incomplete: str) -> list[str]:
     from letta_kernel.store import blocks
 
     def read(tx: Any) -> list[str]:
-        state = room.find(tx, str(ctx.params.get("agent")))
-        return [block.label for block in blocks.of_agent(tx, state.id)] if state else []
+        named = room.named(tx, str(ctx.params.get("agent")))
+        return [block.label for state in named for block in blocks.of_agent(tx, state.id)]
 
     return _names(ctx, read, incomplete)
 
@@ -66,8 +66,8 @@ def own_tools(ctx: typer.Context, incomplete: str) -> list[str]:
     from letta_kernel.store import tools
 
     def read(tx: Any) -> list[str]:
-        state = room.find(tx, str(ctx.params.get("agent")))
-        return [tool.name for tool in tools.of_agent(tx, state.id)] if state else []
+        named = room.named(tx, str(ctx.params.get("agent")))
+        return [tool.name for state in named for tool in tools.of_agent(tx, state.id)]
 
     return _names(ctx, read, incomplete)
 

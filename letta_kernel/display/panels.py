@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,11 @@ _SHOWN = 20_000
 
 
 def agents_table(agents: Sequence[AgentState], current: str | None = None) -> Panel:
-    """Return the agents; *current* is the id or name of the one that cells talk to."""
+    """Return the agents; *current* is the id or name of the one that cells talk to.
+
+    Ids are shown where names alone do not tell agents apart.
+    """
+    names = Counter(agent.name for agent in agents if not agent.set_aside)
     rows = [
         [
             marked(agent.name, current is not None and current in (agent.id, agent.name)),
@@ -27,10 +32,16 @@ def agents_table(agents: Sequence[AgentState], current: str | None = None) -> Pa
             agent.description,
             ", ".join(agent.tags),
             agent.updated_at,
+            "set aside" if agent.set_aside else "",
+            *(
+                (agent.id, agent.created_at)
+                if agent.set_aside or names[agent.name] > 1
+                else ("", "")
+            ),
         ]
         for agent in agents
     ]
-    columns = ["agent", "model", "description", "tags", "last change"]
+    columns = ["agent", "model", "description", "tags", "last change", "", "id", "made"]
     return table(columns, rows, empty="No agents yet: %agent new NAME makes one.")
 
 

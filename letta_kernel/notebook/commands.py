@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from letta_kernel.agent.settings import AgentSettings, shown
 from letta_kernel.display import panels, words
-from letta_kernel.display.tables import Panel, note, stack, table
-from letta_kernel.errors import InvalidInputError, nearest
+from letta_kernel.display.tables import Panel, note, stack, table, when
+from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.messages import ToolCall
 from letta_kernel.models.tokens import count
 from letta_kernel.notebook.line import Argument, Arguments, Option
@@ -53,30 +53,63 @@ _NONE = ("none", "default", "null")
         Option("--embedding", "word", "the embedding model of its archive"),
         MAX_STEPS,
         Option("--tags", "list", "words to find it by"),
+        Option("--fresh", "flag", "set one of that name aside and begin with a new one"),
     ),
-    summary="make an agent and talk to it",
+    summary="make an agent, or take the one of that name, and talk to it",
 )
 def new(session: Session, given: Arguments) -> str:
-    """Make an agent."""
-    agent, tools = session.make(given["name"], **given.options)
-    more = f" It can call {', '.join(tools)}." if tools else ""
-    return f"Made {agent.name}; %%agent talks to it now.{more}"
+    """Make an agent, unless there is one of that name: a notebook runs any number of times."""
+    opened, tools = session.make(given["name"], **given.options)
+    agent = opened.agent
+    said = [f"{'Made' if opened.made else 'Found'} {agent.name}; %%agent talks to it now."]
+    if tools:
+        said.append(f"It can call {', '.join(tools)}.")
+    for one in opened.aside:
+        said.append(
+            f"The one made {when(one.created_at)} is set aside; %agent use {one.id} brings it back."
+        )
+    if opened.differs:
+        changes = [_applied(*one) for one in opened.differs.items()]
+        said.append(f"It differs from what this line says: {'; '.join(changes)}.")
+    return " ".join(said)
 
 
-@command("use", NAME, summary="talk to another agent")
+def _applied(option: str, values: tuple[Any, Any]) -> str:
+    """Return what an agent has in place of an option, and the line that would change that."""
+    has, wanted = (", ".join(one) if isinstance(one, list) else str(one or "") for one in values)
+    line = "memory" if option in ("persona", "human") else "set"
+    key, value = option, ",".join(values[1]) if isinstance(values[1], list) else wanted
+    return f"{key} is {_short(has) or 'not set'} (%agent {line} {key} {_short(value)} changes it)"
+
+
+def _short(text: str) -> str:
+    return textwrap.shorten(text, 80, placeholder=" …")
+
+
+@command("use", NAME, summary="talk to another agent; by its id also to one that is set aside")
 def use(session: Session, given: Arguments) -> str:
     """Make another agent the current one."""
-    agent = session.agent(given["name"])
+    agent, others = session.service.bring_back(session.agent(given["name"]).id)
     session.choose(agent)
-    return f"%%agent talks to {agent.name} now."
+    said = f"%%agent talks to {agent.name} now."
+    for one in others:
+        said += f" The one made {when(one.created_at)} is set aside; %agent use {one.id} brings it back."
+    return said
 
 
-@command("list", summary="all agents of this project")
+@command(
+    "list",
+    options=(Option("--all", "flag", "those too that are set aside"),),
+    summary="all agents of this project",
+)
 def list_agents(session: Session, given: Arguments) -> Panel:
     """List the agents."""
     current = session.current()
-    agents = session.service.agents() if session.has_project else []
-    return panels.agents_table(agents, current.id if current else None)
+    now = current.id if current else None
+    agents = session.service.agents(set_aside=True) if session.has_project else []
+    if not given.option("all"):
+        agents = [one for one in agents if one.id == now or not one.set_aside]
+    return panels.agents_table(agents, now)
 
 
 @command("show", OTHER, summary="all about an agent; the current one if none is named")
@@ -188,8 +221,13 @@ def reset(session: Session, given: Arguments) -> str:
 
 @command("delete", NAME, options=(YES,), summary="delete an agent for good")
 def delete(session: Session, given: Arguments) -> str:
-    """Delete an agent, asking first."""
-    agent = session.agent(given["name"])
+    """Delete an agent, asking first; with ``--yes`` it is no error that there is none."""
+    try:
+        agent = session.agent(given["name"])
+    except NotFoundError as error:
+        if not given.option("yes"):
+            raise
+        return f"Nothing to delete. {error}"
     if not given.option("yes") and not confirmed(f"Delete {agent.name} with all it knows? [y/N] "):
         return f"{agent.name} is still there."
     session.service.delete_agent(agent.id)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from letta_kernel.errors import InvalidInputError, LettaError
+from letta_kernel.errors import LettaError
 from letta_kernel.models.registry import open_model
 from letta_kernel.notebook.desk_registry import OfAgent, Params, Room, Text, Word, method
 from letta_kernel.records import AgentState, Run
@@ -116,11 +116,7 @@ def duplicate(room: Room, asked: Named) -> dict[str, Any]:
 @method("agent.rename", Named)
 def rename(room: Room, asked: Named) -> dict[str, Any]:
     """Give an agent another name."""
-    state = room.service.agent(asked.agent)
-    taken = any(o.name == asked.name and o.id != state.id for o in room.service.agents())
-    if taken:
-        raise InvalidInputError(f"There is an agent {asked.name!r} already: choose another name.")
-    return _one(room, room.service.update_agent(state.id, name=asked.name))
+    return _one(room, room.service.update_agent(asked.agent, name=asked.name))
 
 
 @method("agent.model", Answering)

@@ -126,19 +126,23 @@ class Functions:
         self._stored = None
         self._shared = {name: live.tool for name, live in self._live.items()}
 
-    def give_to(self, agent_id: str) -> list[str]:
-        """Give a new agent the functions that wait for one; return their names."""
+    def give_to(self, agent_id: str, made: bool = True) -> list[str]:
+        """Give an agent the functions that wait for one; return their names.
+
+        One that was *made* now gets those too that agents made here before have got.
+        """
         self._session.current()  # learns which functions wait
         self.load()
-        service, given = self._session.service, []
+        service, given, new = self._session.service, [], []
         for tool in self._shared.values():
             saved = service.save_tool(tool)
             self._remember(saved)
+            new.append(saved.id)
             if saved.id not in self._session.shared_tools:
                 self._session.shared_tools.append(saved.id)
         self._shared.clear()
         known = {tool.id: tool.name for tool in (self._stored or {}).values()}
-        for tool_id in self._session.shared_tools:
+        for tool_id in self._session.shared_tools if made else new:
             if tool_id in known:
                 service.attach_tool(agent_id, tool_id)
                 given.append(known[tool_id])

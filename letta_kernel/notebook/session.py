@@ -38,7 +38,7 @@ from letta_kernel.notebook.quiet import AgentError, Stopped, details, say, show
 from letta_kernel.notebook.timers import Timers
 from letta_kernel.project import project_folder, settle
 from letta_kernel.records import AgentState
-from letta_kernel.service import AgentService
+from letta_kernel.service import AgentService, Opened
 
 # The modules of commands register themselves.
 __all__ = [
@@ -168,13 +168,16 @@ class Session:
         self._keep()
         self.service.prepare(agent.id)
 
-    def make(self, name: str, **options: Any) -> tuple[AgentState, list[str]]:
-        """Make an agent with the functions that wait for one, and talk to it; return their names."""
+    def make(self, name: str, **options: Any) -> tuple[Opened, list[str]]:
+        """Open an agent, made if there is none, with the functions that wait for one, and talk to it.
+
+        Returns it and the names of the functions that it got.
+        """
         self.current()
-        agent = self.service.create_agent(name, **options)
-        given = self.functions.give_to(agent.id)
-        self.choose(agent)
-        return agent, given
+        opened = self.service.open_agent(name, **options)
+        given = self.functions.give_to(opened.agent.id, opened.made)
+        self.choose(opened.agent)
+        return opened, given
 
     def opened(self, service: AgentService, agent: AgentState, made: bool) -> None:
         """Take note of an agent that ``Agent(...)`` opened in this notebook."""
@@ -302,11 +305,11 @@ class Session:
 
     def _first(self, name: str) -> AgentState:
         others = self.agent_names()
-        agent, given = self.make(name)
+        opened, given = self.make(name)
         more = f", with {', '.join(given)}" if given else ""
         hint = f"; %agent use {others[0]} talks to one that is there" if others else ""
-        say(self.shell, f"Made the agent {agent.name!r} for this notebook{more}{hint}.")
-        return agent
+        say(self.shell, f"Made the agent {opened.agent.name!r} for this notebook{more}{hint}.")
+        return opened.agent
 
     def _free_name(self) -> str:
         taken = set(self.agent_names())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from letta_kernel.agent.context import ContextPart, ContextReport
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.service.agent_files import AgentFiles, Imported
-from letta_kernel.service.agents import Agents
+from letta_kernel.service.agents import Agents, Opened
 from letta_kernel.service.archives import Archives
 from letta_kernel.service.everyone import Everyone
 from letta_kernel.service.files import FileAdded, FileProgress, Files
@@ -26,6 +26,7 @@ __all__ = [
     "FileAdded",
     "FileProgress",
     "Imported",
+    "Opened",
 ]
 
 

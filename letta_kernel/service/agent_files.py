@@ -245,7 +245,7 @@ class AgentFiles(Conversations):
 def _free_name(tx: Tx, name: str) -> str:
     """Return *name*, or with ``_copy`` and a number at its end if an agent has it already."""
     free, number = name, 1
-    while agents.find(tx, free) is not None:
+    while agents.named(tx, free):
         free = f"{name}_copy{number if number > 1 else ''}"
         number += 1
     return free

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.settings import check_settings
-from letta_kernel.errors import InvalidInputError, nearest
+from letta_kernel.errors import InvalidInputError, NameTakenError, nearest
 from letta_kernel.ids import hidden_sign, now
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, ToolRule
@@ -29,7 +30,25 @@ CHANGEABLE = (
     "tool_rules",
     "tags",
     "metadata",
+    "set_aside",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An agent that was asked for by name.
+
+    Attributes
+    ----------
+    made : it was made just now.
+    aside : the agents that had its name until now.
+    differs : options it was asked for with but does not have: to what it has and what was given.
+    """
+
+    agent: AgentState
+    made: bool = False
+    aside: list[AgentState] = field(default_factory=list)
+    differs: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
 class Agents(ServiceBase):
@@ -58,23 +77,30 @@ class Agents(ServiceBase):
         own_blocks: bool = True,
         block_limit: int = DEFAULT_BLOCK_LIMIT,
         core_tools: bool = True,
+        set_aside: bool = False,
+        namesakes: Literal["refuse", "keep", "set_aside"] = "refuse",
     ) -> AgentState:
         """Make an agent with the blocks ``persona`` and ``human``, any others, and the memory tools.
 
         Parameters
         ----------
-        name : unique in the project.
+        name : what it is called.
         model : a litellm name such as ``openai/gpt-5-mini``; None chooses what the machine has at each run.
         blocks : further blocks, as label to value or as whole records.
         instructions : replaces the style's own instructions; memory blocks are added to them.
         block_ids, tool_refs, identity_ids : what there is already and the agent gets too; tools by id or name.
         own_blocks, core_tools : False leaves out persona and human, or the memory tools.
         block_limit : characters that blocks given as text may hold.
+        set_aside : it is found by its id alone.
+        namesakes : what becomes of agents of that name: with ``refuse`` this one is not made, with ``keep``
+            ids tell them apart, with ``set_aside`` they are found by their ids alone from now on.
 
         Raises
         ------
+        NameTakenError
+            There is an agent of that name, and *namesakes* says to refuse. Nothing is made.
         InvalidInputError
-            The name is taken or no name, or a value is out of range. Nothing is made then.
+            It is no name, or a value is out of range. Nothing is made.
         """
         state = AgentState(
             name=check_name(name),
@@ -88,15 +114,13 @@ class Agents(ServiceBase):
             tags=list(tags),
             metadata=dict(metadata or {}),
             tool_rules=list(tool_rules),
+            set_aside=set_aside,
         )
         made = _blocks(persona, human, blocks, own_blocks, block_limit)
 
         def work(tx: Tx) -> AgentState:
-            if agents.find(tx, state.name) is not None:
-                raise InvalidInputError(
-                    f"There is an agent {state.name!r} already: use it (%agent use {state.name}) or "
-                    "choose another name."
-                )
+            if namesakes != "keep":
+                self._free(tx, state.name, namesakes == "set_aside")
             agents.add(tx, state)
             for block in made:
                 self_written = block.model_copy(update={"created_by": state.created_by})
@@ -108,9 +132,68 @@ class Agents(ServiceBase):
 
         return self.do(work)
 
-    def agents(self) -> list[AgentState]:
-        """Return all agents of the project, oldest first."""
-        return self.do(agents.list_all)
+    def open_agent(self, name: str, *, fresh: bool = False, **options: Any) -> Opened:
+        """Return the agent of that name, made if the project has none.
+
+        Parameters
+        ----------
+        fresh : set an agent that is there aside and make a new one of its name.
+        options : as `create_agent` takes them, those that are None left out. They change nothing of an agent
+            that is there; what differs is told.
+
+        Raises
+        ------
+        InvalidInputError
+            A value is out of range, or several agents have that name. Nothing is changed.
+        """
+        options = {key: value for key, value in options.items() if value is not None}
+        aside = self.do(lambda tx: agents.named(tx, name)) if fresh else []
+        try:
+            state = self.create_agent(name, namesakes="set_aside" if fresh else "refuse", **options)
+        except NameTakenError:
+            return self.do(lambda tx: self._opened(tx, name, options))
+        return Opened(state, made=True, aside=aside)
+
+    def _opened(self, tx: Tx, name: str, options: dict[str, Any]) -> Opened:
+        state = self._agent(tx, name)
+        differs = {}
+        for option, given in options.items():
+            if option in ("persona", "human"):
+                block = blocks.find(tx, state.id, option)
+                has = block.value if block is not None else ""
+                same = given == has or (block is not None and given == _by_hand(tx, block))
+            else:
+                has = getattr(state, option)
+                same = list(given) == has if isinstance(has, list) else given == has
+            if not same:
+                differs[option] = (has, given)
+        return Opened(state, differs=differs)
+
+    def bring_back(self, ref: str) -> tuple[AgentState, list[AgentState]]:
+        """Use an agent again that was set aside; one of its name is set aside instead, and returned too."""
+
+        def work(tx: Tx) -> tuple[AgentState, list[AgentState]]:
+            state = self._agent(tx, ref)
+            if not state.set_aside:
+                return state, []
+            others = self._free(tx, state.name, True)
+            return agents.save(tx, state.model_copy(update={"set_aside": False})), others
+
+        return self.do(work)
+
+    @staticmethod
+    def _free(tx: Tx, name: str, set_aside: bool) -> list[AgentState]:
+        """Make sure that no agent in use has this name: set those that have it aside, or refuse."""
+        taken = agents.named(tx, name)
+        if taken and not set_aside:
+            raise NameTakenError(
+                f"There is an agent {name!r} already: use that one, or choose another name."
+            )
+        return [agents.save(tx, one.model_copy(update={"set_aside": True})) for one in taken]
+
+    def agents(self, *, set_aside: bool = False) -> list[AgentState]:
+        """Return the agents of the project, oldest first; with *set_aside* those too that are."""
+        return self.do(lambda tx: agents.list_all(tx, set_aside=set_aside))
 
     def update_agent(
         self,
@@ -119,17 +202,19 @@ class Agents(ServiceBase):
         block_ids: Sequence[str] | None = None,
         tool_refs: Sequence[str] | None = None,
         identity_ids: Sequence[str] | None = None,
+        namesakes: Literal["refuse", "keep"] = "refuse",
         **changes: Any,
     ) -> AgentState:
         """Change fields of an agent: name, model, description, style, settings and so on.
 
         ``settings`` are merged into those it has; a value of None removes one. *block_ids*, *tool_refs* and
-        *identity_ids*, where given, replace all it has of these.
+        *identity_ids*, where given, replace all it has of these. A name that another agent has is refused
+        unless *namesakes* says to keep both.
         """
-        for field in changes:
-            if field not in CHANGEABLE:
+        for key in changes:
+            if key not in CHANGEABLE:
                 raise InvalidInputError(
-                    f"{field!r} cannot be changed; one of: {', '.join(CHANGEABLE)}."
+                    f"{key!r} cannot be changed; one of: {', '.join(CHANGEABLE)}."
                 )
 
         def work(tx: Tx) -> AgentState:
@@ -137,6 +222,8 @@ class Agents(ServiceBase):
             fresh = dict(changes)
             if "name" in fresh:
                 check_name(fresh["name"])
+                if namesakes == "refuse" and fresh["name"] != state.name:
+                    self._free(tx, fresh["name"], False)
             if "style" in fresh:
                 check_style(fresh["style"])
             if "max_steps" in fresh:
@@ -224,6 +311,16 @@ class Agents(ServiceBase):
                 )
         for identity_id in identity_ids:
             identities.attach(tx, "agent", agent_id, identity_id)
+
+
+def _by_hand(tx: Tx, block: Block) -> str | None:
+    """Return what a person wrote into a block last: at its making, by hand, or back to by undo."""
+    known = blocks.versions(tx, block.id)
+    first = {version.value: version for version in reversed(known)}
+    for version in reversed(known):
+        if first[version.value].step_id is None:
+            return version.value
+    return None
 
 
 def _blocks(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from letta_kernel.errors import NotFoundError, nearest
+from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.recall import Recall
 from letta_kernel.models.embedding import embedder
@@ -18,7 +18,20 @@ from letta_kernel.store.database import Database, Tx
 
 T = TypeVar("T")
 
+_MOST_LISTED = 10
 KEPT = 256  # results of reads that are remembered
+
+
+def listed(states: Sequence[AgentState]) -> str:
+    """Return the ids of agents of one name, newest first, with when each was made."""
+    newest = [f"{one.id} (made {_made(one)})" for one in reversed(states[-_MOST_LISTED:])]
+    more = len(states) - len(newest)
+    return ", ".join([*newest, f"and {more} older ones"] if more else newest)
+
+
+def _made(state: AgentState) -> str:
+    """Return when an agent was made, in words."""
+    return f"{state.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 class ServiceBase:
@@ -57,27 +70,43 @@ class ServiceBase:
         """Keep a small project-wide setting; None removes it."""
         self.do(lambda tx: settings.put(tx, key, value))
 
-    def agent(self, ref: str) -> AgentState:
-        """Return the agent of that name or id.
+    def agent(self, ref: str, *, newest: bool = False) -> AgentState:
+        """Return the agent of that id or name; with *newest* the newest one, if several have the name.
 
         Raises
         ------
         NotFoundError
             There is none; the text names the nearest one.
+        InvalidInputError
+            Several have that name; the text lists their ids.
         """
-        return self.do(lambda tx: self._agent(tx, ref))
+        return self.do(lambda tx: self._agent(tx, ref, newest))
 
-    def _agent(self, tx: Tx, ref: str) -> AgentState:
-        found = self._kept(
-            tx, ("agent", ref), ("agents",), lambda: agents.find(tx, ref) or agents.get(tx, ref)
-        )
-        if found is None:
+    def _agent(self, tx: Tx, ref: str, newest: bool = False) -> AgentState:
+        def read() -> list[AgentState]:
+            known = agents.get(tx, ref)
+            return agents.named(tx, ref) if known is None else [known]
+
+        found = self._kept(tx, ("agent", ref), ("agents",), read)
+        if len(found) > 1 and not newest:
+            raise InvalidInputError(
+                f"{len(found)} agents are called {ref!r}; name one by its id: {listed(found)}."
+            )
+        if not found:
             names = [state.name for state in agents.list_all(tx)]
-            hint = nearest(ref, names) or (
-                f" There is: {', '.join(names[:10])}." if names else " Make one: %agent new NAME."
+            aside = agents.named(tx, ref, set_aside=True)
+            hint = f" Set aside: {listed(aside)}." if aside else ""
+            hint = (
+                hint
+                or nearest(ref, names)
+                or (
+                    f" There is: {', '.join(names[:10])}."
+                    if names
+                    else " Make one: %agent new NAME."
+                )
             )
             raise NotFoundError(f"There is no agent {ref!r}.{hint}")
-        return found.model_copy()
+        return found[-1].model_copy()
 
     def _kept(self, tx: Tx, key: Hashable, tables: tuple[str, ...], read: Callable[[], T]) -> T:
         """Return what *read* returns, without reading again while nobody has written to *tables*."""

@@ -86,6 +86,7 @@ class Overview(Turns):
         last_stop_reason: StopReason | None = None,
         order_by: str = "created_at",
         newest_first: bool = True,
+        set_aside: bool = False,
     ) -> list[AgentState]:
         """Return the agents that are all of what is asked for.
 
@@ -93,11 +94,17 @@ class Overview(Turns):
         ----------
         name, text : the whole name, or a part of it in any case.
         order_by : created_at, updated_at or last_run_completion (agents that never ran come last).
+        set_aside : those too that are set aside.
         """
 
         def work(tx: Tx) -> list[AgentState]:
             found = agents.list_all(
-                tx, tags=tags or None, match=match, text=text, newest_first=newest_first
+                tx,
+                tags=tags or None,
+                match=match,
+                text=text,
+                newest_first=newest_first,
+                set_aside=set_aside,
             )
             if name is not None:
                 found = [state for state in found if state.name == name]

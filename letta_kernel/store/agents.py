@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from letta_kernel.errors import AgentBusyError, ConflictError, InvalidInputError, NotFoundError
+from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import AgentState, ToolRule
 from letta_kernel.store import blocks, counters, indexes, lease
@@ -24,14 +24,7 @@ _OWNED = (
 
 
 def add(tx: Tx, agent: AgentState) -> AgentState:
-    """Insert a new agent.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is an agent of that name already.
-    """
-    _check_name(tx, agent)
+    """Insert a new agent; others may have its name."""
     _AGENTS.insert(tx, [agent])
     tx.execute("INSERT INTO counters VALUES ($1, 'passages', 0)", (agent.id,))
     tx.execute("INSERT INTO leases VALUES ($1, NULL, 0, 1, false, NULL)", (agent.id,))
@@ -43,10 +36,10 @@ def get(tx: Tx, agent_id: str) -> AgentState | None:
     return _AGENTS.get(tx, agent_id)
 
 
-def find(tx: Tx, name: str) -> AgentState | None:
-    """Return the agent of this name, or None."""
-    found = _AGENTS.select(tx, "WHERE name = $1", (name,))
-    return found[0] if found else None
+def named(tx: Tx, name: str, *, set_aside: bool = False) -> list[AgentState]:
+    """Return the agents of this name, oldest first: those in use, or those that are set aside."""
+    where = "WHERE name = $1 AND set_aside = $2 ORDER BY created_at, id"
+    return _AGENTS.select(tx, where, (name, set_aside))
 
 
 def list_all(
@@ -59,6 +52,7 @@ def list_all(
     match: Literal["any", "all"] = "any",
     text: str | None = None,
     newest_first: bool = False,
+    set_aside: bool = False,
 ) -> list[AgentState]:
     """Return agents in the order in which they were made.
 
@@ -74,8 +68,12 @@ def list_all(
         Only agents whose name contains this, in any case.
     newest_first
         The other way round.
+    set_aside
+        Those too that are set aside.
     """
     where = Where()
+    if not set_aside:
+        where.add("set_aside = {}", False)
     earlier, later = ("<", ">") if not newest_first else (">", "<")
     for other, sign in ((before, earlier), (after, later)):
         if other is not None:
@@ -98,10 +96,7 @@ def save(tx: Tx, agent: AgentState) -> AgentState:
     ------
     NotFoundError
         If the agent has been deleted.
-    InvalidInputError
-        If another agent has its new name.
     """
-    _check_name(tx, agent)
     agent.updated_at = now()
     if not _AGENTS.update(tx, agent, keep=("created_at", "created_by")):
         raise NotFoundError(f"The agent {agent.name!r} has been deleted.")
@@ -314,13 +309,6 @@ def check_fence(tx: Tx, agent_id: str, fence: int) -> None:
         raise ConflictError("The agent was deleted while it was running: nothing more was saved.")
     if row[0] != fence:
         raise ConflictError("The agent has been taken over by another run: nothing more was saved.")
-
-
-def _check_name(tx: Tx, agent: AgentState) -> None:
-    if tx.one("SELECT 1 FROM agents WHERE name = $1 AND id <> $2", (agent.name, agent.id)):
-        raise InvalidInputError(
-            f"There is an agent named {agent.name!r} already: choose another name."
-        )
 
 
 def check_idle(tx: Tx, agent_id: str) -> None:

@@ -339,6 +339,9 @@ MIGRATIONS: list[str] = [
         PRIMARY KEY (agent_id, file_id)
     );
     """,
+    """
+    ALTER TABLE agents ADD COLUMN set_aside boolean DEFAULT false;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 

@@ -54,7 +54,6 @@ def test_agents_from_made_to_deleted(cli: Cli) -> None:
     assert not cli.home.exists(), "looking makes no project"
     made = cli.json("agent", "new", "ada", "--human", "Looks after puffins.", "--tag", "sea")
     cli("agent", "new", "bob", "--model", "openai/gpt-5-mini")
-    assert "letta-kernel chat" not in cli.fails("agent", "new", "ada")
     lines = cli.out("agent", "list").splitlines()
     assert [line.split("\t")[:2] for line in lines] == [["ada", ""], ["bob", "openai/gpt-5-mini"]]
     shown = cli.json("agent", "show", "ada")
@@ -67,6 +66,24 @@ def test_agents_from_made_to_deleted(cli: Cli) -> None:
     assert "add --yes" in cli.fails("agent", "delete", "bob")
     cli("agent", "delete", "bob", "--yes")
     assert [a["name"] for a in cli.json("agent", "list")] == ["ada"]
+
+
+def test_new_takes_the_agent_of_that_name(cli: Cli) -> None:
+    made = cli.json("agent", "new", "ada", "--human", "Kim.", "--tag", "sea")
+    again = cli("agent", "new", "ada", "--human", "Lee.", "--tag", "sea", "--description", "Gulls.")
+    assert "Found ada" in again.stdout
+    assert "letta-kernel memory set ada human" in again.stderr
+    assert "letta-kernel agent set ada description" in again.stderr
+    assert "tags" not in again.stderr
+    cli("agent", "set", "ada", "description", "Gulls.")
+    assert "Did you mean 'tags'?" in cli.fails("agent", "set", "ada", "tag", "x")
+    assert cli.json("agent", "new", "ada", "--description", "Gulls.")["id"] == made["id"]
+    fresh = cli.json("agent", "new", "ada", "--fresh")
+    assert fresh["id"] != made["id"]
+    assert [one["id"] for one in cli.json("agent", "list")] == [fresh["id"]]
+    assert f"{made['id']}\tset aside" in cli.out("agent", "list", "--all")
+    assert fresh["id"] in cli.out("agent", "use", made["id"])
+    assert [one["id"] for one in cli.json("agent", "list")] == [made["id"]]
 
 
 def test_agents_go_out_and_come_in(cli: Cli) -> None:

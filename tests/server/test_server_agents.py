@@ -5,7 +5,6 @@ from __future__ import annotations
 import httpx
 import pytest
 from letta_client import (
-    ConflictError,
     InternalServerError,
     NotFoundError,
     UnprocessableEntityError,
@@ -251,14 +250,28 @@ def test_an_agent_is_looked_up_changed_and_deleted(server: Server) -> None:
             asking()
 
 
-def test_a_name_that_is_taken_is_a_conflict(server: Server) -> None:
+def test_ids_tell_agents_of_one_name_apart(server: Server) -> None:
     client = server.client()
-    client.agents.create(name="ada")
+    made = [client.agents.create(name="ada", description=word) for word in ("first", "second")]
     other = client.agents.create(name="grace")
-    with pytest.raises(ConflictError):
-        client.agents.create(name="ada")
-    with pytest.raises(ConflictError):
-        client.agents.update(other.id, name="ada")
+    assert client.agents.update(other.id, name="ada").name == "ada"
+    found = [agent.id for agent in client.agents.list(name="ada")]
+    assert found == [other.id, made[1].id, made[0].id]
+    assert client.agents.retrieve(made[0].id).description == "first"
+    client.agents.delete(made[1].id)
+    assert client.agents.retrieve(made[0].id).description == "first"
+
+
+def test_an_agent_that_is_set_aside_is_hidden(server: Server) -> None:
+    client = server.client()
+    ada = client.agents.create(name="ada")
+    fresh = server.service.open_agent("ada", fresh=True).agent
+    assert [agent.id for agent in client.agents.list()] == [fresh.id]
+    assert client.agents.retrieve(ada.id).hidden
+    every = client.agents.list(extra_query={"show_hidden_agents": True})
+    assert {agent.id for agent in every} == {ada.id, fresh.id}
+    client.agents.update(ada.id, extra_body={"hidden": False})
+    assert {agent.id for agent in client.agents.list()} == {ada.id, fresh.id}
 
 
 def test_agents_are_found_and_paged_both_ways(server: Server) -> None:

@@ -57,6 +57,18 @@ def test_an_answer(ada: Server, prefix: str) -> None:
     assert history.count("user") == 1
 
 
+def test_of_agents_of_one_name_the_newest_answers(ada: Server) -> None:
+    older = ada.service.agent("ada")
+    newer = ada.service.create_agent("ada", model="openai/scripted", namesakes="keep")
+    for model, agent in (("ada", newer), (older.id, older)):
+        ada.scripted.say(f"I am {agent.id}.")
+        answer = client(ada).chat.completions.create(model=model, messages=said("Who?"))
+        assert answer.choices[0].message.content == f"I am {agent.id}."
+        assert ada.service.history(agent.id)[-1].content == f"I am {agent.id}."
+    assert {model.id for model in client(ada).models.list()} == {"ada", older.id}
+    assert client(ada).models.retrieve("ada").created == int(newer.created_at.timestamp())
+
+
 def test_an_answer_in_heartbeat_style(ada: Server) -> None:
     ada.service.update_agent("ada", style="heartbeat")
     ada.scripted.call("send_message", {"thinking": "Hm.", "message": "Good morning."})

@@ -9,6 +9,8 @@ import pytest
 
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.service import AgentService
+from letta_kernel.store import blocks
+from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 
 
@@ -25,9 +27,73 @@ def test_a_new_agent_has_its_blocks_and_the_memory_tools(service: AgentService) 
 
 def test_a_name_is_taken_once(service: AgentService) -> None:
     service.create_agent("ada")
+    bob = service.create_agent("bob")
     with pytest.raises(InvalidInputError, match="already"):
         service.create_agent("ada")
-    assert len(service.agents()) == 1
+    with pytest.raises(InvalidInputError, match="already"):
+        service.update_agent(bob.id, name="ada")
+    assert [agent.name for agent in service.agents()] == ["ada", "bob"]
+
+
+def test_opening_makes_an_agent_or_finds_it_and_tells_what_differs(service: AgentService) -> None:
+    asked = {"human": "Kim.", "tags": ["sea"], "model": "demo", "max_steps": None}
+    opened = service.open_agent("ada", **asked)
+    assert opened.made
+    ada = opened.agent
+    again = service.open_agent("ada", **asked)
+    assert (again.agent, again.made, again.differs) == (ada, False, {})
+
+    # What the agent has learned, undone and redone by a person, is no difference; what a person wrote is.
+    def learn(tx: Tx) -> None:
+        block = blocks.find(tx, ada.id, "human")
+        assert block is not None
+        blocks.write(tx, block.id, "Kim. Likes tea.", actor=ada.id, step_id="step-1")
+
+    service.do(learn)
+    assert service.open_agent("ada", **asked).differs == {}
+    service.undo_block("ada", "human")
+    service.redo_block("ada", "human")
+    assert service.open_agent("ada", **asked).differs == {}
+    service.write_block("ada", "human", "Lee.")
+    differing = service.open_agent("ada", **{**asked, "tags": ["sea", "ice"], "style": "heartbeat"})
+    assert differing.differs == {
+        "human": ("Lee.", "Kim."),
+        "tags": (["sea"], ["sea", "ice"]),
+        "style": ("native", "heartbeat"),
+    }
+    assert service.block("ada", "human").value == "Lee."
+    with pytest.raises(InvalidInputError, match="style"):
+        service.open_agent("ada", style="baroque")
+
+
+def test_a_fresh_agent_sets_the_one_of_its_name_aside(service: AgentService) -> None:
+    first = service.open_agent("ada", human="Kim.").agent
+    with pytest.raises(InvalidInputError):
+        service.open_agent("ada", fresh=True, style="baroque")
+    assert service.agent("ada").id == first.id
+    opened = service.open_agent("ada", fresh=True)
+    assert opened.made
+    assert [one.id for one in opened.aside] == [first.id]
+    assert service.agents() == [opened.agent]
+    assert service.agent(first.id).set_aside
+    back, others = service.bring_back(first.id)
+    assert [one.id for one in others] == [opened.agent.id]
+    assert service.agents() == [back]
+    assert service.bring_back(first.id) == (back, [])
+    service.delete_agent(first.id)
+    with pytest.raises(NotFoundError, match=f"Set aside: {opened.agent.id} "):
+        service.agent("ada")
+
+
+def test_a_name_that_several_have_lists_their_ids(service: AgentService) -> None:
+    first = service.create_agent("ada")
+    second = service.create_agent("ada", namesakes="keep")
+    with pytest.raises(InvalidInputError, match=rf"{second.id} \(made 20.*{first.id} \(made 20"):
+        service.agent("ada")
+    with pytest.raises(InvalidInputError, match="2 agents are called 'ada'"):
+        service.open_agent("ada")
+    assert service.agent("ada", newest=True).id == second.id
+    assert service.agent(first.id).id == first.id
 
 
 @pytest.mark.parametrize("name", ["", " ", " ada", "a\nb", "-x", "x" * 101, "a\x00b"])

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from letta_kernel.errors import AgentBusyError, ConflictError, InvalidInputError, NotFoundError
+from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Block, Passage, Run, Step, Tool, ToolRule
@@ -29,19 +29,23 @@ def test_an_agent_comes_back_as_it_was(database: Database) -> None:
     )
     database.run(lambda tx: agents.add(tx, bob))
     assert database.run(lambda tx: agents.get(tx, bob.id)) == bob
-    assert database.run(lambda tx: agents.find(tx, "bob")) == bob
+    assert database.run(lambda tx: agents.named(tx, "bob")) == [bob]
     assert database.run(lambda tx: agents.get(tx, "agent-none")) is None
-    assert database.run(lambda tx: agents.find(tx, "nobody")) is None
+    assert database.run(lambda tx: agents.named(tx, "nobody")) == []
 
 
-def test_names_are_unique(database: Database, ada: AgentState) -> None:
-    with pytest.raises(InvalidInputError, match="'ada' already"):
-        database.run(lambda tx: agents.add(tx, AgentState(name="ada")))
-    bob = database.run(lambda tx: agents.add(tx, AgentState(name="bob")))
-    bob.name = "ada"
-    with pytest.raises(InvalidInputError, match="already"):
-        database.run(lambda tx: agents.save(tx, bob))
-    assert [agent.name for agent in database.run(agents.list_all)] == ["ada", "bob"]
+def test_ids_tell_namesakes_apart_and_one_set_aside_frees_its_name(
+    database: Database, ada: AgentState
+) -> None:
+    other = database.run(lambda tx: agents.add(tx, AgentState(name="ada")))
+    assert database.run(lambda tx: agents.named(tx, "ada")) == [ada, other]
+    aside = ada.model_copy(update={"set_aside": True})
+    database.run(lambda tx: agents.save(tx, aside))
+    assert database.run(lambda tx: agents.named(tx, "ada")) == [other]
+    assert database.run(lambda tx: agents.named(tx, "ada", set_aside=True)) == [aside]
+    assert database.run(agents.list_all) == [other]
+    assert database.run(lambda tx: agents.list_all(tx, set_aside=True)) == [aside, other]
+    assert database.run(lambda tx: agents.get(tx, ada.id)) == aside
 
 
 def test_saving(database: Database, ada: AgentState) -> None:

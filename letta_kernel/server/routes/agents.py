@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from letta_kernel.errors import ConflictError, NotFoundError
+from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import StopReason
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.paging import Cursor, page
@@ -80,6 +80,9 @@ def list_agents(
     template_id: str | None = None,
     base_template_id: str | None = None,
     include: Includes = None,
+    show_hidden_agents: Annotated[
+        bool, Query(description="Those too that are hidden, which is: set aside.")
+    ] = False,
     ascending: Annotated[bool | None, Query(description="The older word for order.")] = None,
     order_by: Literal["created_at", "updated_at", "last_run_completion"] = "created_at",
     sort_by: Annotated[str | None, Query(description="The older word for order_by.")] = None,
@@ -97,6 +100,7 @@ def list_agents(
         identity_id=identity_id,
         identity_keys=identifier_keys,
         last_stop_reason=last_stop_reason,
+        set_aside=show_hidden_agents,
         order_by="last_run_completion" if sort_by == "last_run_completion" else order_by,
         newest_first=cursor.newest_first,
     )
@@ -118,11 +122,11 @@ def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
     style = asked.style()
     fields = asked.common(kept)
     name = asked.name if asked.name is not None else f"agent-{uuid.uuid4().hex[:8]}"
-    _check_free(service, name)
     folders = [service.folder(ref).id for ref in asked.folders()]  # none is missing
     first = [message_of(m, f"initial_message_sequence.{n}") for n, m in _messages(asked)]
     state = service.create_agent(
         name,
+        namesakes="keep",
         style=style,
         blocks=[from_create(block) for block in asked.memory_blocks or ()],
         own_blocks=asked.memory_blocks is None and asked.block_ids is None,
@@ -143,11 +147,6 @@ def _messages(asked: AgentCreate) -> list[tuple[int, MessageIn]]:
     return list(enumerate(asked.initial_message_sequence or ()))
 
 
-def _check_free(service: AgentService, name: str, own: str | None = None) -> None:
-    if any(state.name == name and state.id != own for state in service.find_agents(name=name)):
-        raise ConflictError(f"There is an agent {name!r} already: choose another name.")
-
-
 @router.get("/agents/{agent_id}", operation_id="retrieve_agent")
 def retrieve_agent(service: Service, agent_id: str, include: Includes = None) -> AgentShape:
     """Return an agent and what it has."""
@@ -161,7 +160,6 @@ def update_agent(service: Service, agent_id: str, asked: AgentUpdate) -> AgentSh
     kept = dict(state.metadata.get(REST) or {})
     fields = asked.common(kept)
     if asked.name is not None:
-        _check_free(service, asked.name, state.id)
         fields["name"] = asked.name
     if asked.tool_ids is not None:
         fields["tool_refs"] = asked.tool_ids
@@ -171,7 +169,7 @@ def update_agent(service: Service, agent_id: str, asked: AgentUpdate) -> AgentSh
     if rest is None:
         rest = {key: value for key, value in state.metadata.items() if key != REST}
     fields["metadata"] = {**rest, REST: kept}
-    service.update_agent(state.id, **fields)
+    service.update_agent(state.id, namesakes="keep", **fields)
     if given:
         for folder in service.folders(agent=state.id):
             if folder.id not in folders:

@@ -1,7 +1,8 @@
 """Chat completions in OpenAI's shape, with an agent as the model: any chat program can talk to an agent.
 
 The address for such programs is ``http://…/openai/v1``; ``/v1/chat/completions`` is the same. The model is
-an agent's name or id. **Only the last user message goes to the agent**, which keeps its own history, memory
+an agent's name, of several of one name the newest, or an id.
+**Only the last user message goes to the agent**, which keeps its own history, memory
 and instructions: what the client sends before it, and its system messages, are not read. Sampling and tools are
 the agent's own. A client that hangs up while the answer streams ends the run. A call that waits for a person's
 approval ends the answer with a line that says so.
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, Literal
 
+import anyio
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,6 +36,7 @@ from letta_kernel.server.deps import Live, Service
 from letta_kernel.server.errors import FieldError, LeftOutError, openai_error, status_of
 from letta_kernel.server.live import LiveRun
 from letta_kernel.server.telling import FAILED
+from letta_kernel.service import AgentService
 
 router = APIRouter(tags=["openai"])
 
@@ -159,11 +162,11 @@ class AgentModels(BaseModel):
     response_model=Completion,
     responses={**sse.RESPONSES, 502: {"description": "The agent's own model failed."}},
 )
-async def complete(request: ChatRequest, live: Live) -> Response | Completion:
+async def complete(request: ChatRequest, service: Service, live: Live) -> Response | Completion:
     """Send the last user message to the agent named as the model, and return what it answers."""
     try:
         text = _last_of_user(request)
-        run = await live.start_async(request.model, text)
+        run = await live.start_async(await _newest(service, request.model), text)
     except LettaError as error:
         return _refusal(status_of(error), str(error), type(error).__name__)
     answer = _Answer(run, request.model)
@@ -181,18 +184,27 @@ models = APIRouter(tags=["openai"])
 
 @models.get("/models", operation_id="openai_models")
 def list_models(service: Service) -> AgentModels:
-    """List the agents as OpenAI's clients list models."""
-    return AgentModels(data=[_entry(state) for state in service.agents()])
+    """List the agents as OpenAI's clients list models; of one name the newest has it, others their ids."""
+    agents = service.agents()
+    named = {state.name: state.id for state in agents}  # the last one is the newest
+    return AgentModels(
+        data=[_entry(one, one.name if named[one.name] == one.id else one.id) for one in agents]
+    )
 
 
 @models.get("/models/{model:path}", operation_id="openai_model")  # a name may hold slashes
 def retrieve_model(model: str, service: Service) -> AgentModel:
     """Return one agent as OpenAI's clients see a model."""
-    return _entry(service.agent(model))
+    return _entry(service.agent(model, newest=True), model)
 
 
-def _entry(state: AgentState) -> AgentModel:
-    return AgentModel(id=state.name, created=int(state.created_at.timestamp()))
+def _entry(state: AgentState, name: str) -> AgentModel:
+    return AgentModel(id=name, created=int(state.created_at.timestamp()))
+
+
+async def _newest(service: AgentService, model: str) -> str:
+    """Return the id of the agent that is meant by a model's name, without holding up the event loop."""
+    return await anyio.to_thread.run_sync(lambda: service.agent(model, newest=True).id)
 
 
 class _Answer:

@@ -158,7 +158,7 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
         ),
         timezone=state.settings.get("timezone") or "UTC",
         message_ids=view.in_context,
-        hidden=kept.get("hidden"),
+        hidden=state.set_aside,
         pending_approval=_pending(view) if "agent.pending_approval" in wanted else None,
         last_run_completion=run.ended_at if run else None,
         last_run_duration_ms=int(run.seconds * 1000) if run and run.seconds is not None else None,

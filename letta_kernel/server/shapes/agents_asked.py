@@ -130,7 +130,7 @@ class AgentFields(Asked):
             if getattr(self, name) is not None:
                 ours[name] = getattr(self, name)
         if self.hidden is not None:
-            kept["hidden"] = self.hidden
+            ours["set_aside"] = self.hidden
         return ours
 
     def folders(self) -> list[str]:

@@ -1,0 +1,99 @@
+"""Run All, again and again: what a notebook's cells do when what they make is there already."""
+
+from __future__ import annotations
+
+from kernel_notebook import Notebook, Ran
+from scripted_server import ScriptedServer
+
+
+def quiet(ran: Ran) -> str:
+    """The cell ended well and showed one line, which is returned."""
+    assert ran.status == "ok", ran
+    lines = ran.text.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_new_takes_the_agent_that_is_there(notebook: Notebook, server: ScriptedServer) -> None:
+    line = '%agent new ada --human "Kim, of the puffins." --model openai/scripted --tags sea,ice'
+    assert quiet(notebook.run(line)).startswith("Made ada")
+    server.call("core_memory_append", {"label": "human", "content": "Likes tea."})
+    server.say("Noted.")
+    notebook.run("%%agent\nI like tea.")
+    assert quiet(notebook.run(line)) == "Found ada; %%agent talks to it now."
+    notebook.restart()
+    assert quiet(notebook.run(line)) == "Found ada; %%agent talks to it now."
+    assert "Likes tea." in notebook.run("%agent memory human").text
+
+    said = quiet(notebook.run("%agent new ada --human Lee --max-steps 7 --tags sea --model demo"))
+    assert "human is Kim, of the puffins. Likes tea. (%agent memory human Lee changes it)" in said
+    assert "max_steps is 50 (%agent set max_steps 7 changes it)" in said
+    assert "tags is sea, ice (%agent set tags sea changes it)" in said
+    assert "model is openai/scripted (%agent set model demo changes it)" in said
+    assert "Likes tea." in notebook.run("%agent memory human").text  # nothing was changed
+    for change in ("memory human Lee", "set max_steps 7", "set tags sea", "set model demo"):
+        assert notebook.run(f"%agent {change}").status == "ok"
+    again = notebook.run("%agent new ada --human Lee --max-steps 7 --tags sea --model demo")
+    assert quiet(again) == "Found ada; %%agent talks to it now."
+    refused = notebook.run("%agent new ada --max-steps 100000")
+    assert refused.status == "error"
+
+
+def test_a_fresh_one_sets_the_old_one_aside(notebook: Notebook) -> None:
+    notebook.run("%agent new eve --human First")
+    said = quiet(notebook.run("%agent new eve --human Second --fresh"))
+    assert "set aside" in said
+    (old,) = [word for word in said.split() if word.startswith("agent-")]
+    assert "Second" in notebook.run("%agent memory human").text
+    assert old not in notebook.run("%agent list").text
+    assert old in notebook.run("%agent list --all").text
+    assert "Second" in notebook.run("%agent show eve").text
+    said = quiet(notebook.run(f"%agent use {old}"))
+    (new,) = [word for word in said.split() if word.startswith("agent-")]
+    assert "First" in notebook.run("%agent memory human").text
+    assert quiet(notebook.run("%agent new eve")) == "Found eve; %%agent talks to it now."
+    assert "First" in notebook.run("%agent memory human").text
+    notebook.run(f"%agent delete {new} --yes")
+    assert new not in notebook.run("%agent list --all").text
+
+
+def test_a_name_that_several_have_is_asked_back(notebook: Notebook) -> None:
+    """As agents made over REST may have."""
+    notebook.run("%agent new twin")
+    made = notebook.run(
+        "from letta_kernel import Agent\n"
+        "twin = Agent('twin')\n"
+        "print(twin.id, twin.service.create_agent('twin', namesakes='keep').id)"
+    )
+    ids = made.stdout.split()
+    for line in ("%agent use twin", "%agent new twin", "%%agent twin\nHello?", "Agent('twin')"):
+        ran = notebook.run(line)
+        assert ran.status == "error"
+        assert all(one in ran.evalue for one in ids)
+        assert "made 20" in ran.evalue
+    listed = notebook.run("%agent list").text
+    assert all(one in listed for one in ids)
+    assert quiet(notebook.run(f"%agent use {ids[1]}")) == "%%agent talks to twin now."
+
+
+def test_functions_go_to_the_agent_that_is_found(notebook: Notebook) -> None:
+    notebook.run("%agent new tool-user")
+    notebook.run("%agent new other")
+    notebook.env["JPY_SESSION_NAME"] = "second.ipynb"
+    notebook.restart()
+    notebook.run(
+        'def tern(n: int) -> int:\n    """Do.\n\n    Args:\n        n: It."""\n    return n'
+    )
+    assert "It can call tern." in quiet(notebook.run("%agent new tool-user"))
+    assert (
+        quiet(notebook.run("%agent new tool-user")) == "Found tool-user; %%agent talks to it now."
+    )
+    del notebook.env["JPY_SESSION_NAME"]
+    notebook.restart()
+
+
+def test_what_is_gone_need_not_be_deleted_again(notebook: Notebook) -> None:
+    notebook.run("%agent new fleeting")
+    assert quiet(notebook.run("%agent delete fleeting --yes")) == "Deleted fleeting."
+    assert "Nothing to delete" in quiet(notebook.run("%agent delete fleeting --yes"))
+    assert notebook.run("%agent delete fleeting").status == "error"
