@@ -112,7 +112,7 @@ def test_what_is_no_name_is_refused(service: AgentService, name: str) -> None:
         {"settings": {"temperature": 9}},
         {"settings": {"tempreature": 1}},
         {"settings": {"timezone": "Mars/Olympus"}},
-        {"blocks": {"has space": "x"}},
+        {"blocks": {"two\nlines": "x"}},
         {"human": "x" * 20_001},
     ],
 )
