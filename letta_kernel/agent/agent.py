@@ -51,6 +51,7 @@ from letta_kernel.models.base import (
     ModelError,
     Reply,
 )
+from letta_kernel.models.wire import INTERRUPTED
 from letta_kernel.records import AgentState, Step
 from letta_kernel.store.lock import Uninterrupted
 
@@ -247,7 +248,7 @@ class LettaAgent:
             content=reply.text,
             reasoning=reply.reasoning or work.draft.reasoning,
             thinking=reply.thinking,
-            tool_calls=self.calls.with_unique_ids(reply.tool_calls),
+            tool_calls=self.calls.taken(reply.tool_calls),
         )
         if reply.finish_reason == "length" and reply.tool_calls:
             self.calls.cut_off = True
@@ -396,7 +397,7 @@ class LettaAgent:
                     self._message(
                         work,
                         role="tool",
-                        content=prompts.INTERRUPTED_CALL,
+                        content=INTERRUPTED,
                         name=call.name,
                         tool_call_id=call.id,
                         status="interrupted",

@@ -6,6 +6,7 @@ result the model can act on; nothing a model sends reaches a function unvalidate
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +35,7 @@ from letta_kernel.messages import (
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import Tool, ToolRule
 from letta_kernel.tools import core, rules
-from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
+from letta_kernel.tools.arguments import ToolArgumentError, as_object, parse_arguments
 from letta_kernel.tools.execute import Executor
 from letta_kernel.tools.outcome import Outcome
 
@@ -142,15 +143,17 @@ class CallRunner:
 
     # -- before a call runs --------------------------------------------------------------------------
 
-    def with_unique_ids(self, calls: Sequence[ToolCall]) -> list[ToolCall]:
-        """Return *calls* with fresh ids where a provider gave none, or the same one twice."""
-        unique = []
+    def taken(self, calls: Sequence[ToolCall]) -> list[ToolCall]:
+        """Return *calls* with ids of their own, and arguments as one JSON object where they can be read so."""
+        taken = []
         for call in calls:
             if not call.id or call.id in self._seen_ids:
                 call = call.model_copy(update={"id": new_id("call")})
+            with contextlib.suppress(ToolArgumentError):  # the model is told when the call is run
+                call = call.model_copy(update={"arguments": as_object(call.arguments)})
             self._seen_ids.add(call.id)
-            unique.append(call)
-        return unique
+            taken.append(call)
+        return taken
 
     def needs_approval(self, call: ToolCall) -> bool:
         """Return whether a person must approve *call* before it runs."""

@@ -1,8 +1,8 @@
 """The context window: how an agent's memory and history become what the model reads.
 
 `compile_prompt` makes the prefix, which stays byte-identical for all steps of a turn (providers cache it);
-`to_chat` turns messages into OpenAI's chat form, valid for every provider: each call has exactly one result,
-arguments are JSON objects, names are well formed.
+`to_chat` turns messages into OpenAI's chat form: each call has exactly one result, arguments are JSON objects.
+What providers want beyond that is seen to where a request is sent (`models.wire`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Any
 
 from letta_kernel.agent import prompts
 from letta_kernel.ids import now
-from letta_kernel.messages import Message, ToolCall
+from letta_kernel.messages import Message
+from letta_kernel.models.wire import paired
 from letta_kernel.records import AgentState, Block
 from letta_kernel.tools import rules
+from letta_kernel.tools.arguments import ToolArgumentError, as_object
 
-_BAD_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _CLOSING = re.compile(r"</(?=(?:value|block|memory_blocks|description)>)")
 
 
@@ -127,33 +128,19 @@ def to_chat(
     beside : texts to place before the content of the message with that id (retrieved passages).
     """
     chat: list[dict[str, Any]] = []
-    open_calls: dict[str, ToolCall] = {}
-
-    def close_open_calls() -> None:
-        for call in open_calls.values():
-            chat.append(
-                _result(call, json.dumps({"status": "Failed", "message": prompts.INTERRUPTED_CALL}))
-            )
-        open_calls.clear()
-
     for message in messages:
         if message.role == "tool":
-            call = open_calls.pop(message.tool_call_id or "", None)
-            if call is not None:  # a result without its call would be refused by every provider
-                chat.append(_result(call, package_result(message)))
-            continue
-        close_open_calls()
-        if message.role == "assistant":
+            given = {"role": "tool", "tool_call_id": message.tool_call_id or ""}
+            chat.append({**given, "content": package_result(message)})
+        elif message.role == "assistant":
             chat.append(_assistant(message))
-            open_calls.update((call.id, call) for call in message.tool_calls)
         else:
             content = _content(message)
             if beside and message.id in beside:
                 content = f"{beside[message.id]}\n\n{content}"
             role = "system" if message.role == "system" else "user"
             chat.append({"role": role, "content": content})
-    close_open_calls()
-    return chat
+    return paired(chat)
 
 
 def _content(message: Message) -> str:
@@ -176,7 +163,7 @@ def _assistant(message: Message) -> dict[str, Any]:
                 "id": call.id,
                 "type": "function",
                 "function": {
-                    "name": _BAD_NAME.sub("_", call.name)[:64] or "unnamed",
+                    "name": call.name,
                     "arguments": _object_text(call.arguments),
                 },
             }
@@ -189,15 +176,9 @@ def _assistant(message: Message) -> dict[str, Any]:
 
 def _object_text(arguments: str) -> str:
     try:
-        if isinstance(json.loads(arguments), dict):
-            return arguments
-    except (ValueError, RecursionError):
-        pass
-    return json.dumps({"malformed_arguments": arguments[:2000]}, ensure_ascii=False)
-
-
-def _result(call: ToolCall, content: str) -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": call.id, "content": content}
+        return as_object(arguments)
+    except ToolArgumentError:
+        return json.dumps({"malformed_arguments": arguments[:2000]}, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)

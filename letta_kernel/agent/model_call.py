@@ -21,6 +21,7 @@ from letta_kernel.models.base import (
     ChatRequest,
     ModelError,
     Reply,
+    Reset,
     Retrying,
     TextPiece,
 )
@@ -130,12 +131,12 @@ class ModelCaller:
             for piece in pieces:
                 if isinstance(piece, Reply):
                     return piece
+                if isinstance(piece, Retrying | Reset) and not work.draft.empty:
+                    work.draft = Draft(self.state.style == "heartbeat")
+                    yield StreamReset()
                 if isinstance(piece, Retrying):
-                    if not work.draft.empty:
-                        work.draft = Draft(self.state.style == "heartbeat")
-                        yield StreamReset()
                     yield Notice(level="warning", text=piece.reason, seconds=piece.seconds)
-                else:
+                elif not isinstance(piece, Reset):
                     yield from work.draft.take(piece)
         check_cancel(cancel)
         raise ModelError(

@@ -45,7 +45,6 @@ HEARTBEAT_AFTER_FAILURE = "Your call failed; the result above says why. Mend it,
 NO_ANSWER = "You gave no answer. Answer the user in plain text now, or call a tool."
 DENIED = "The user denied this call"
 CUT_OFF = "Your reply was cut off at the limit of its length. Go on more briefly."
-INTERRUPTED_CALL = "Interrupted by the user before it finished."
 NOTHING_SAID = "(interrupted before anything was said)"
 
 SUMMARY_REQUEST = """\

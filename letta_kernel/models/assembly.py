@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from typing import Any
 
 from letta_kernel.messages import ToolCall, Usage
-from letta_kernel.models.base import CallPiece, Piece, ReasoningPiece, Reply, TextPiece
+from letta_kernel.models.base import CallPiece, Piece, ReasoningPiece, Reply, Reset, TextPiece
+from letta_kernel.models.wire import Shaped
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_OPEN, _CLOSE = "<think>", "</think>"
+# How models mark their thoughts in plain text.
+_TAGS = {"<think>": "</think>", "<thinking>": "</thinking>", "[THINK]": "[/THINK]"}
+_CLOSING = re.compile("|".join(map(re.escape, _TAGS.values())))
+_TAIL = max(map(len, _TAGS.values()))
 
 FINISHED = {
     "stop": "stop",
@@ -48,6 +53,13 @@ class _Call:
         self.given_id = ""
         self.name = ""
         self.arguments: list[str] = []
+        self.named_again = False  # after its arguments were whole
+
+    @property
+    def whole(self) -> str:
+        """The arguments, if they are one whole JSON object."""
+        text = "".join(self.arguments)
+        return text if _is_object(text) else ""
 
 
 class _Text:
@@ -68,11 +80,24 @@ class _Text:
             self.parts.append(text)
         return text
 
+    def tail(self, length: int) -> str:
+        """Return about the last *length* characters."""
+        found = ""
+        for part in reversed(self.parts):
+            found = part + found
+            if len(found) >= length:
+                break
+        return found
+
 
 class Assembly:
-    """Takes what a provider's stream says and keeps both the pieces not yet handed on and the whole."""
+    """Takes what a provider's stream says and keeps both the pieces not yet handed on and the whole.
 
-    def __init__(self) -> None:
+    *shaped* is the request that is answered: it knows our names of its tools.
+    """
+
+    def __init__(self, shaped: Shaped) -> None:
+        self._shaped = shaped
         self.finish: str | None = None
         self.usage: dict[str, Any] | None = None
         self.thinking: list[dict[str, Any]] = []
@@ -84,6 +109,10 @@ class Assembly:
         self._out: list[Piece] = []
         self._held = ""  # the beginning of the text while it may still become a <think> tag
         self._mode = "start"  # start, thinking, after, text
+        self._closing = ""  # the tag that ends the thoughts
+        self._may_have_thought = (
+            True  # text may turn out to be a thought whose beginning is not marked
+        )
 
     def take(self) -> list[Piece]:
         """Return the pieces that came since the last time."""
@@ -101,7 +130,11 @@ class Assembly:
             self._out.append(ReasoningPiece(text))
 
     def text(self, text: str) -> None:
-        """Add text; a ``<think>`` section at its very beginning is reasoning."""
+        """Add text; a ``<think>`` section at its very beginning is reasoning.
+
+        Where the beginning of the thoughts stands in the prompt, only ``</think>`` comes: all before it is
+        reasoning then, though it was shown as text.
+        """
         if self._mode == "text":
             self._say(text)
             return
@@ -113,21 +146,23 @@ class Assembly:
         self._held += text
         if self._mode == "start":
             beginning = self._held.lstrip()
-            if beginning.startswith(_OPEN):
-                self._mode, self._held = "thinking", beginning[len(_OPEN) :]
-            elif _OPEN.startswith(beginning):
+            opened = next((tag for tag in _TAGS if beginning.startswith(tag)), None)
+            if opened:
+                self._mode, self._held = "thinking", beginning[len(opened) :]
+                self._closing, self._may_have_thought = _TAGS[opened], False
+            elif any(tag.startswith(beginning) for tag in _TAGS):
                 return  # may still become the tag
             else:
                 self._mode, held, self._held = "text", self._held, ""
                 self._say(held)
                 return
-        inside, closed, after = self._held.partition(_CLOSE)
+        inside, closed, after = self._held.partition(self._closing)
         if closed:
             self._mode, self._held = "after", ""
             self.reasoning(inside)
             self.text(after)
             return
-        keep = _overlap(inside, _CLOSE)
+        keep = _overlap(inside, self._closing)
         self._held = inside[len(inside) - keep :]
         self.reasoning(inside[: len(inside) - keep])
 
@@ -136,10 +171,19 @@ class Assembly:
     ) -> None:
         """Add to a tool call: the one of that index, or id, or the last one if neither is given."""
         call = self._find(index, call_id, name)
+        if call is not None and call.whole:
+            match _relation(call, name, arguments):
+                case "repeated":
+                    return
+                case "another":
+                    name, call = name or call.name, None
+                case "instead":  # empty arguments stood for those that come now
+                    call.arguments.clear()
         new_name = ""
         if call is None:
             call = self._begin(index, call_id)
-            new_name = call.name = name
+            call.name = name
+            new_name = self._shaped.name(name)
         elif name and name != call.name and not call.arguments:
             new_name = name  # a name may come in pieces
             call.name += name
@@ -173,8 +217,32 @@ class Assembly:
         return call
 
     def _say(self, text: str) -> None:
-        if text := self._text.add(text):
-            self._out.append(TextPiece(text))
+        text = self._text.add(text)
+        if not text:
+            return
+        self._out.append(TextPiece(text))
+        if self._may_have_thought and _CLOSING.search(self._text.tail(len(text) + _TAIL)):
+            self._take_for_thought()
+
+    def _take_for_thought(self) -> None:
+        """Take all text before a lone closing tag for reasoning, and show everything anew."""
+        said = "".join(self._text.parts)
+        closing = _CLOSING.search(said)
+        if closing is None or said.count("`", 0, closing.start()) % 2:
+            return  # the tag itself is talked about
+        self._may_have_thought = False
+        self._text.parts.clear()
+        self._reasoning.add(said[: closing.start()].strip())
+        self._out = [Reset()]
+        if reasoning := "".join(self._reasoning.parts):
+            self._out.append(ReasoningPiece(reasoning))
+        for call in self._calls:
+            arguments = "".join(call.arguments)
+            self._out.append(
+                CallPiece(call.number, call.id, self._shaped.name(call.name), arguments)
+            )
+        self._mode = "after"
+        self.text(said[closing.end() :])
 
     def end(self) -> None:
         """Let go of what was held back; what was left open inside ``<think>`` stays reasoning."""
@@ -187,10 +255,11 @@ class Assembly:
 
     def reply(self, *, model: str, usage: Usage, first_token: float | None) -> Reply:
         """Return the whole answer."""
-        calls = [
-            ToolCall(id=c.id, name=c.name, arguments="".join(c.arguments) or "{}")
-            for c in self._calls
-        ]
+        calls = []
+        for call in self._calls:
+            name = self._shaped.name(call.name)
+            arguments = self._shaped.arguments(name, "".join(call.arguments) or "{}")
+            calls.append(ToolCall(id=call.id, name=name, arguments=arguments))
         finish = FINISHED.get((self.finish or "stop").lower(), "stop")
         if calls and finish == "stop":
             finish = "tool_calls"
@@ -214,3 +283,32 @@ def _overlap(text: str, tag: str) -> int:
         if tag.startswith(text[-size:]):
             return size
     return 0
+
+
+def _relation(call: _Call, name: str, arguments: str) -> str:
+    """Return what comes for a call whose arguments are whole: more of it, itself once more, another one.
+
+    Some servers give all calls of a turn one index, or repeat a call when it is whole.
+    """
+    whole = call.whole
+    if not arguments.strip():
+        if name and name != call.name:
+            return "another"
+        call.named_again = call.named_again or bool(name)
+        return "more"
+    if not name and whole == "{}":
+        return "instead"
+    if _is_object(arguments):
+        same = name in ("", call.name) and json.loads(arguments) == json.loads(whole)
+        return "repeated" if same else "another"
+    return "another" if name or call.named_again else "more"
+
+
+def _is_object(text: str) -> bool:
+    text = text.strip()
+    if not (text.startswith("{") and text.endswith("}")):
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -55,6 +55,11 @@ class Retrying:
 
 
 @dataclass(slots=True)
+class Reset:
+    """Earlier pieces are void: they follow anew, what turned out to be reasoning told apart."""
+
+
+@dataclass(slots=True)
 class Reply:
     """The whole reply; always the last piece of a stream."""
 
@@ -69,7 +74,7 @@ class Reply:
     first_token: float | None = None  # seconds from request to the first piece
 
 
-Piece = TextPiece | ReasoningPiece | CallPiece | Retrying | Reply
+Piece = TextPiece | ReasoningPiece | CallPiece | Retrying | Reset | Reply
 
 ErrorKind = Literal[
     "missing_key",

@@ -67,6 +67,8 @@ class Fault(ModelError):
         super().__init__(kind, text, partial=partial)
         self.retry_after = retry_after  # seconds the provider asks to wait
         self.lasting = lasting  # trying again would not help
+        self.status: int | None = None  # of the HTTP answer
+        self.said = ""  # in the provider's own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ class Place:
 
     def judge(self, status: int | None, code: str, words: str, wait: float | None = None) -> Fault:
         """Return the fault for a status (None: in mid-stream), an error code and a message."""
+        fault = self._judged(status, code, words, wait)
+        fault.status, fault.said = status, words or code
+        return fault
+
+    def _judged(self, status: int | None, code: str, words: str, wait: float | None) -> Fault:
         whole = f"{code} {words}"
         said = f": {words}" if words else "."
         number = f" ({status})" if status else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from typing import Any
 
 from letta_kernel import warm
 from letta_kernel.models.base import (
@@ -17,7 +18,8 @@ from letta_kernel.models.facts import facts_of
 from letta_kernel.models.faults import Fault, cancelled
 from letta_kernel.models.limits import Limit, limit_of
 from letta_kernel.models.patience import Patience, persistently
-from letta_kernel.models.routes import resolve
+from letta_kernel.models.refusals import MOST
+from letta_kernel.models.routes import Route, resolve
 from letta_kernel.models.streaming import Try
 from letta_kernel.models.tokens import count
 from letta_kernel.models.transport import Line
@@ -76,7 +78,7 @@ class Gateway:
                 total=ends_at - time.monotonic(),
             )
             try:
-                yield from Try(route, request, params, line, cancel).pieces()
+                yield from self._accepted(route, request, params, line, cancel)
             except Fault as fault:
                 wait = fault.retry_after or 0.0
                 if fault.kind == "rate_limit" and 0 < wait <= patience.longest_wait:
@@ -86,6 +88,34 @@ class Gateway:
         yield from persistently(
             attempt, patience, cancel, model=self.name, seconds_left=patience.total
         )
+
+    def _accepted(
+        self,
+        route: Route,
+        request: ChatRequest,
+        params: dict[str, Any],
+        line: Line,
+        cancel: Cancel,
+    ) -> Iterator[Piece]:
+        """Make one call; what the model refuses but can do without is left out, and the call made again."""
+        for again in range(MOST, -1, -1):
+            attempt = Try(route, request, params, line, cancel)
+            try:
+                yield from attempt.pieces()
+                return
+            except Fault as fault:
+                shaped = attempt.shaped
+                told = route.refused.learn(
+                    fault,
+                    route.place,
+                    attempt.parameters,
+                    list(shaped.names),
+                    system=shaped.has_system,
+                )
+                if told is None or not again:
+                    raise
+            if told:
+                yield Retrying(told, 0.0, 0)
 
     def _turn(
         self, limit: Limit, patience: Patience, ends_at: float, cancel: Cancel

@@ -19,6 +19,7 @@ from letta_kernel.models.local_gguf import read_facts
 from letta_kernel.models.local_probe import holdable
 from letta_kernel.models.local_reading import ReplyReader
 from letta_kernel.project import located
+from letta_kernel.models.wire import turns
 
 PREFIX = "local/"
 _REPLY_TOKENS = 1_024  # unless the request says otherwise
@@ -198,13 +199,14 @@ def _prompt(
     if kwargs := request.params.get("chat_template_kwargs"):
         options["chat_template_kwargs"] = kwargs
     if form.native:
-        messages = [_native(message, as_objects) for message in request.messages]
-        return loaded.apply_template(_one_system(messages), request.tools, **options)
+        messages = [_native(message, as_objects) for message in turns(request.messages)]
+        return loaded.apply_template(messages, request.tools, **options)
     messages = [_plain(message, form, bool(request.tools)) for message in request.messages]
     if tools:
-        told = local_format.describe(form, tools)
-        messages = _one_system([*messages[:1], {"role": "system", "content": told}, *messages[1:]])
-    return loaded.apply_template(_joined(_one_system(messages)), [], **options)
+        told = {"role": "system", "content": local_format.describe(form, tools)}
+        first = int(bool(messages) and messages[0]["role"] == "system")
+        messages.insert(first, told)
+    return loaded.apply_template(turns(messages), [], **options)
 
 
 def _native(message: dict[str, Any], as_objects: bool) -> dict[str, Any]:
@@ -244,24 +246,6 @@ def _plain(message: dict[str, Any], form: ToolFormat, with_tools: bool) -> dict[
         answer = json.dumps({local_format.ANSWER: text}, ensure_ascii=False)
         return {"role": "assistant", "content": "\n".join(calls) or answer}
     return {"role": role or "user", "content": text}
-
-
-def _one_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put all system messages into one at the top: most templates take no other."""
-    told = [message["content"] for message in messages if message["role"] == "system"]
-    rest = [message for message in messages if message["role"] != "system"]
-    return [{"role": "system", "content": "\n\n".join(told)}, *rest] if told else rest
-
-
-def _joined(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join neighbours of one role: many templates insist on turns."""
-    joined: list[dict[str, Any]] = []
-    for message in messages:
-        if joined and joined[-1]["role"] == message["role"]:
-            joined[-1] = {**message, "content": f"{joined[-1]['content']}\n\n{message['content']}"}
-        else:
-            joined.append(message)
-    return joined
 
 
 def _text(content: Any) -> str:

@@ -14,9 +14,11 @@ from letta_kernel.models.base import (
     ChatRequest,
     Piece,
     Reply,
+    Reset,
     Retrying,
     TextPiece,
 )
+from letta_kernel.models.wire import turns
 from letta_kernel.models.written_calls import describe_tools, read_calls, shown_length
 
 
@@ -57,7 +59,7 @@ class PromptedTools:
                 elif isinstance(piece, Reply):
                     yield from _finish(piece, text[shown:], names)
                 else:
-                    if isinstance(piece, Retrying):
+                    if isinstance(piece, Retrying | Reset):
                         text, shown = "", 0
                     yield piece
 
@@ -78,25 +80,22 @@ def as_text(messages: list[dict[str, Any]], tools: str) -> list[dict[str, Any]]:
     """Return a chat with tool calls and results written out, and *tools* added to the system prompt."""
     plain: list[dict[str, Any]] = []
     for message in messages:
+        content = message.get("content") or ""
         if message["role"] == "system" and not plain:
-            plain.append({**message, "content": f"{message['content']}\n\n{tools}"})
-        elif message["role"] == "tool":
-            _say(plain, "user", f"<tool_response>{message['content']}</tool_response>")
+            plain.append({**message, "content": f"{content}\n\n{tools}"})
+            continue
+        if not plain:
+            plain.append({"role": "system", "content": tools})
+        if message["role"] == "tool":
+            written = f"<tool_response>{content}</tool_response>"
+            plain.append({"role": "user", "content": written})
         elif message.get("tool_calls"):
             calls = "\n".join(
                 f'<tool_call>{{"name": "{call["function"]["name"]}", '
                 f'"arguments": {call["function"]["arguments"]}}}</tool_call>'
                 for call in message["tool_calls"]
             )
-            _say(plain, "assistant", f"{message.get('content') or ''}\n{calls}".strip())
+            plain.append({"role": "assistant", "content": f"{content}\n{calls}".strip()})
         else:
-            _say(plain, message["role"], message.get("content") or "")
-    return plain
-
-
-def _say(chat: list[dict[str, Any]], role: str, content: str) -> None:
-    # Chat templates of small models insist that roles alternate.
-    if chat and chat[-1]["role"] == role:
-        chat[-1] = {"role": role, "content": f"{chat[-1]['content']}\n\n{content}"}
-    else:
-        chat.append({"role": role, "content": content})
+            plain.append({"role": message["role"], "content": content})
+    return turns(plain)

@@ -33,8 +33,10 @@ def payloads(parts: Iterable[bytes]) -> Iterator[bytes]:
     Unreadable
         For a line that is neither an event's field nor a comment nor blank.
     """
-    rest = b""
+    rest, begun = b"", False
     for part in parts:
+        if not begun:
+            part, begun = part.removeprefix(b"\xef\xbb\xbf"), True
         lines = (rest + part).split(b"\n") if rest else part.split(b"\n")
         rest = lines.pop()
         if len(rest) > LONGEST_LINE:
@@ -46,9 +48,18 @@ def payloads(parts: Iterable[bytes]) -> Iterator[bytes]:
                 yield line
             elif line.strip() and not line.startswith((b":", b"event:", b"id:", b"retry:")):
                 raise Unreadable(line)
-    # Some servers leave out the very last line's end.
-    if rest.strip() == b"data: [DONE]":
-        yield b"[DONE]"
+    # Some servers leave out the very last line's end; what was cut off is no JSON.
+    last = rest.removeprefix(b"data:").strip()
+    if last == b"[DONE]" or (last.endswith(b"}") and _is_json(last)):
+        yield last
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 class Reader:
@@ -112,7 +123,9 @@ class ChatReader(Reader):
         """Read one chunk."""
         if event.get("error"):
             self._fail(event["error"])
-        if event.get("object") == "error":  # vLLM
+        if "error" in (event.get("object"), event.get("type"), event.get("status")):
+            self._fail(event)  # vLLM and others
+        if event.get("message") and event.get("code") and "choices" not in event:
             self._fail(event)
         if isinstance(usage := event.get("usage"), dict):
             self.assembly.usage = usage
@@ -147,13 +160,19 @@ class ChatReader(Reader):
             self._parts(content)
         if isinstance(refusal := delta.get("refusal"), str):
             assembly.text(refusal)
-        for call in delta.get("tool_calls") or ():
+        calls = delta.get("tool_calls") or ()
+        if isinstance(old := delta.get("function_call"), dict):  # before there were several
+            calls = [{"index": 0, "function": old}]
+        for call in [calls] if isinstance(calls, dict) else calls:
             function = call.get("function") or {}
             arguments = function.get("arguments")
             if arguments and not isinstance(arguments, str):
                 arguments = json.dumps(arguments, ensure_ascii=False)
             assembly.call(
-                call.get("index"), call.get("id") or "", function.get("name") or "", arguments or ""
+                call.get("index"),
+                str(call.get("id") or ""),
+                str(function.get("name") or ""),
+                arguments or "",
             )
 
     def _parts(self, parts: list[Any]) -> None:

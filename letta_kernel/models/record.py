@@ -31,6 +31,7 @@ from letta_kernel.models.base import (
     Piece,
     ReasoningPiece,
     Reply,
+    Reset,
     Retrying,
     TextPiece,
 )
@@ -38,7 +39,7 @@ from letta_kernel.models.faults import scrub
 
 _SHOWN = 60  # characters of a message that are kept, to say what changed
 _NOT_SAMPLING = frozenset({"api_base", "patience"})
-_KINDS = {kind.__name__: kind for kind in (TextPiece, ReasoningPiece, CallPiece, Retrying)}
+_KINDS = {kind.__name__: kind for kind in (TextPiece, ReasoningPiece, CallPiece, Retrying, Reset)}
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _MOMENT = re.compile(

@@ -30,7 +30,9 @@ from letta_kernel.models.providers import (
     missing_variable,
     ollama_base,
 )
-from letta_kernel.models.thoughts import mark_cache, messages_for
+from letta_kernel.models.refusals import Refused, refused_by
+from letta_kernel.models.thoughts import mark_cache
+from letta_kernel.models.wire import Shaped
 
 _NO_KEY = frozenset({"fake-api-key", "dummy-key"})  # litellm's words for none
 # Signed in by other means than a key in a variable; litellm would ask for more than is needed.
@@ -80,13 +82,18 @@ class Route:
     key: str | None = None
     elsewhere: bool = False  # a host that may want no key
 
+    @property
+    def refused(self) -> Refused:
+        """What this model has refused so far."""
+        return refused_by(self.base or self.provider, self.model)
+
     def send(
-        self, request: ChatRequest, params: dict[str, Any]
-    ) -> tuple[str, dict[str, str], bytes]:
+        self, shaped: Shaped, params: dict[str, Any]
+    ) -> tuple[str, dict[str, str], dict[str, Any]]:
         """Return URL, headers and body of a streamed request."""
-        optional = _optional(self, request, params)
+        optional = _optional(self, shaped, params)
         asked = "thinking" in optional or "thinkingConfig" in optional
-        messages = messages_for(self.provider, request.messages, asked=asked)
+        messages = shaped.messages(asked=asked)
         headers: dict[str, Any] = {}
         if self.door == "gemini":
             url, body = gemini.request_of(self.model, self.base, messages, optional)
@@ -104,8 +111,21 @@ class Route:
             headers.pop("x-api-key", None)
         headers["Accept-Encoding"] = "identity"  # a compressed stream comes in clumps
         headers["Content-Type"] = "application/json"
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-        return url, headers, text.encode("utf-8", "replace")
+        return url, headers, self._accepted(body)
+
+    def _accepted(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return *body* without what the model has refused before."""
+        refused = self.refused
+        made = {
+            refused.renamed.get(name, name): value
+            for name, value in body.items()
+            if name not in refused.parameters
+        }
+        if isinstance(inner := made.get("generationConfig"), dict):
+            made["generationConfig"] = {
+                name: value for name, value in inner.items() if name not in refused.parameters
+            }
+        return made
 
     def _transformed(
         self, messages: list[dict[str, Any]], optional: dict[str, Any]
@@ -273,13 +293,19 @@ def _config(provider: str, model: str) -> Any:
     return manager.get_provider_chat_config(model, module.LlmProviders(provider))
 
 
-def _optional(route: Route, request: ChatRequest, params: dict[str, Any]) -> dict[str, Any]:
+def encoded(body: dict[str, Any]) -> bytes:
+    """Return the bytes of a request's body."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
+
+
+def _optional(route: Route, shaped: Shaped, params: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters in the provider's words; what it does not support is left out."""
     optional: dict[str, Any] = litellm().utils.get_optional_params(
         model=route.model,
         custom_llm_provider=route.provider,
-        tools=request.tools or None,
-        tool_choice=request.tool_choice if request.tools else None,
+        tools=shaped.tools or None,
+        tool_choice=shaped.tool_choice if shaped.tools else None,
         stream=True,
         stream_options={"include_usage": True},
         drop_params=True,

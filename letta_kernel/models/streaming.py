@@ -26,9 +26,10 @@ from letta_kernel.models.readers import (
     Unreadable,
     payloads,
 )
-from letta_kernel.models.routes import Route, litellm
-from letta_kernel.models.thoughts import messages_for, thoughts_to_keep
+from letta_kernel.models.routes import Route, encoded, litellm
+from letta_kernel.models.thoughts import thoughts_to_keep
 from letta_kernel.models.transport import Line
+from letta_kernel.models.wire import shape
 
 _READERS: dict[str, type[Reader]] = {
     "chat": ChatReader,
@@ -45,12 +46,19 @@ class Try:
     def __init__(
         self, route: Route, request: ChatRequest, params: dict[str, Any], line: Line, cancel: Cancel
     ) -> None:
+        self.parameters: set[str] = set()  # names of what was sent beside messages and tools
+        self.shaped = shape(
+            route.provider,
+            route.model,
+            request,
+            without=route.refused.tools,
+            system=not route.refused.system,
+        )
         self._route = route
-        self._request = request
         self._params = params
         self._line = line
         self._cancel = cancel
-        self._assembly = Assembly()
+        self._assembly = Assembly(self.shaped)
         self._begun_at = time.perf_counter()
         self._first_token: float | None = None
 
@@ -85,13 +93,15 @@ class Try:
     def _directly(self) -> Iterator[Piece]:
         route, line, place = self._route, self._line, self._route.place
         try:
-            url, headers, body = route.send(self._request, self._params)
+            url, headers, body = route.send(self.shaped, self._params)
         except Exception as error:  # what litellm's transformation refuses
             raise self._of_litellm(error) from None
+        self.parameters = {*body, *(body.get("generationConfig") or {})}
         client = transport.client()
         try:
             with line.held():
-                asked = client.build_request("POST", url, headers=headers, content=body)
+                content = encoded(body)
+                asked = client.build_request("POST", url, headers=headers, content=content)
                 response = client.send(asked, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise place.network(error, begun=False) from None
@@ -168,8 +178,17 @@ class Try:
         route, line = self._route, self._line
         module = litellm()
         reader = LitellmReader(self._assembly, route.place)
-        params = dict(self._params)
-        asked = bool(params.get("reasoning_effort") or params.get("thinking"))
+        shaped, refused = self.shaped, route.refused
+        asked = bool(self._params.get("reasoning_effort") or self._params.get("thinking"))
+        params: dict[str, Any] = {"stream_options": {"include_usage": True}, **self._params}
+        if shaped.tools and shaped.tool_choice:
+            params["tool_choice"] = shaped.tool_choice
+        params = {
+            refused.renamed.get(name, name): value
+            for name, value in params.items()
+            if name not in refused.parameters
+        }
+        self.parameters = set(params)
         if route.base:
             params["api_base"] = route.base
         name = f"{route.provider}/{route.model}"
@@ -178,11 +197,9 @@ class Try:
             with line.held():
                 stream = module.completion(
                     model=name,
-                    messages=messages_for(route.provider, self._request.messages, asked=asked),
-                    tools=self._request.tools or None,
-                    tool_choice=self._request.tool_choice if self._request.tools else None,
+                    messages=shaped.messages(asked=asked),
+                    tools=shaped.tools or None,
                     stream=True,
-                    stream_options={"include_usage": True},
                     timeout=httpx.Timeout(line.patience, connect=line.connect),
                     max_retries=0,
                     num_retries=0,

@@ -97,8 +97,9 @@ def read_object(raw: str) -> dict[str, Any]:
     """Read the JSON object a model sent.
 
     Mended, since there is only one way to read it: a code fence around it, a comma before a closing
-    bracket, line breaks inside strings, an object that was quoted as a string once more. Everything else
-    that is not JSON is refused, above all what was cut off in the middle.
+    bracket, line breaks inside strings, an object that was quoted as a string once more or is alone in a
+    list, null for no arguments. Everything else that is not JSON is refused, above all what was cut off in
+    the middle.
 
     Raises
     ------
@@ -123,14 +124,34 @@ def read_object(raw: str) -> dict[str, Any]:
             raise ToolArgumentError(
                 f"the arguments are not valid JSON ({error.msg} at {at}); send one JSON object"
             ) from None
-    if isinstance(found, str) and found.strip().startswith("{"):
+    if found is None or found in ("", []):  # of a tool without parameters
+        return {}
+    if isinstance(found, str) and (found.strip() == "null" or found.strip()[:1] in ("{", "[", '"')):
         return read_object(found)
+    if isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict):
+        return found[0]
     if not isinstance(found, dict):
         kind = {list: "a list", str: "a string", type(None): "null"}.get(
             type(found), "a single value"
         )
         raise ToolArgumentError(f"the arguments must be one JSON object, not {kind}")
     return found
+
+
+def as_object(raw: str) -> str:
+    """Return the text of the JSON object a model sent: as it came if it is one, else as it can be read.
+
+    Raises
+    ------
+    ToolArgumentError
+        As `read_object` does.
+    """
+    try:
+        if isinstance(json.loads(raw), dict):
+            return raw
+    except (ValueError, RecursionError):
+        pass
+    return json.dumps(read_object(raw), ensure_ascii=False)
 
 
 def _loads(text: str) -> Any:

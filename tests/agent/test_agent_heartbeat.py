@@ -118,5 +118,5 @@ def test_what_was_answered_is_read_again(bench: Bench) -> None:
     look = {"thinking": "", "query": "attic", "request_heartbeat": True}
     bench.server.call("conversation_search", look)
     bench.send("ada", "Look it up.")
-    found = json.loads(bench.server.requests[-1]["messages"][-2]["content"])["message"]
+    found = json.loads(bench.server.requests[-1]["messages"][-3]["content"])["message"]
     assert "It is in the attic." in [hit["content"] for hit in json.loads(found)]

@@ -1,0 +1,316 @@
+"""A request as it goes over the wire: one form that every provider takes, whatever happened before.
+
+The history tells what happened: a person interrupted a tool and then said something, a request failed and the
+next message follows it, a turn ended at its most steps. Templates of Mistral and Gemma refuse such orders, and
+every turn after them. What is sent is shaped here, for all providers alike, and nothing of it is stored:
+
+- one system message, first; a later one is told where it stands, as a user message;
+- user and assistant take turns: neighbours of one role are joined, an assistant message stands between a result
+  and what a person says next, the conversation begins and ends with the user or a result;
+- each call has its result right after it, and no result is without its call;
+- ids of calls are nine letters and digits (Mistral takes no others), in pairs, each once;
+- names and schemas of tools are such as all take; `Shaped` leads back to our own.
+
+The same history gives the same bytes, and a longer one begins with them: providers cache what they know.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from letta_kernel.models.base import ChatRequest
+from letta_kernel.models.schemas import Portable, for_gemini, portable
+from letta_kernel.models.thoughts import messages_for
+from letta_kernel.models.tool_names import meant, sendable
+
+Chat = list[dict[str, Any]]
+
+NOTED = "Noted."
+"""What stands between a result and the user message after it, where nothing was said."""
+GO_ON = "(go on)"
+"""The user's part where a conversation has none at its beginning or end."""
+NOTHING = "(nothing)"
+"""The content of a message that has none."""
+INTERRUPTED = "Interrupted by the user before it finished."
+"""The result of a call that never had one."""
+
+_ID = re.compile(r"[A-Za-z0-9]{9}")
+_KIMI_ID = re.compile(r"functions\.[\w-]+:\d+")  # Kimi was trained to find its calls by these
+_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(slots=True)
+class Shaped:
+    """A request ready to be sent, and the way back from the names it uses."""
+
+    provider: str
+    model: str
+    history: Chat
+    system: bool = True  # the model takes a system role
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    tool_choice: str | dict[str, Any] | None = None
+    names: dict[str, str] = field(default_factory=dict)  # of the tools offered, as sent, to our own
+    keys: dict[str, dict[str, str]] = field(default_factory=dict)  # of arguments, by our tool name
+
+    @property
+    def has_system(self) -> bool:
+        """Whether a system message is sent."""
+        return self.system and any(m.get("role") == "system" for m in self.history)
+
+    def messages(self, *, asked: bool) -> Chat:
+        """Return the messages to send; *asked*: reasoning is asked for, so signed thoughts go back."""
+        messages = messages_for(self.provider, self.history, asked=asked)
+        if not self.system:
+            messages = [{**m, "role": "user"} if m["role"] == "system" else m for m in messages]
+        own = {name: sent for sent, name in self.names.items()}
+        chat = turns(messages, kimi="kimi" in self.model.lower())
+        return [_with_names(message, own, self.keys) for message in chat]
+
+    def name(self, sent: str) -> str:
+        """Return our name of the tool that a model calls *sent*."""
+        found = meant(sent, self.names)
+        return self.names.get(found, found)
+
+    def arguments(self, name: str, text: str) -> str:
+        """Return the arguments of a call of our tool *name* with their own names."""
+        keys = self.keys.get(name)
+        return _renamed(text, keys) if keys else text
+
+
+def shape(
+    provider: str,
+    model: str,
+    request: ChatRequest,
+    *,
+    without: Collection[str] = (),
+    system: bool = True,
+) -> Shaped:
+    """Return *request* as it is sent to *model* of *provider*.
+
+    Parameters
+    ----------
+    without : names (as sent) of tools the model has refused.
+    system : whether it takes a system message; else that is the beginning of the first user message.
+    """
+    shaped = Shaped(provider, model, request.messages, system, tool_choice=request.tool_choice)
+    gemini = provider in ("gemini", "vertex_ai", "vertex_ai_beta")
+    for tool in request.tools:
+        own = str(tool["function"]["name"])
+        sent = sendable(own, shaped.names)
+        if sent in without:
+            continue
+        shaped.names[sent] = own
+        shaped.tools.append(_tool(tool, sent, shaped, gemini=gemini))
+    if isinstance(choice := request.tool_choice, dict):
+        function = dict(choice.get("function") or {})
+        wanted = [sent for sent, own in shaped.names.items() if own == function.get("name")]
+        named = {**choice, "function": {**function, "name": wanted[0]}} if wanted else None
+        shaped.tool_choice = named
+    return shaped
+
+
+def turns(messages: Iterable[dict[str, Any]], *, kimi: bool = False) -> Chat:
+    """Return *messages* in the order and form every provider and chat template takes; see the module."""
+    chat: Chat = []
+    for message in paired(messages):
+        message = _plain(message)
+        role = message.get("role")
+        if role == "system":
+            if not chat or chat[-1]["role"] == "system":
+                _add(chat, message)
+                continue
+            message = {"role": "user", "content": _told(message.get("content"))}
+        elif role not in ("user", "assistant", "tool"):  # developer, function and the like
+            message["role"] = "user"
+        _take_turn(chat, message)
+    if not chat or chat[-1]["role"] not in ("user", "tool"):
+        chat.append({"role": "user", "content": GO_ON})
+    for message in chat:
+        if not message.get("tool_calls") and _is_empty(message.get("content")):
+            message["content"] = NOTHING
+    return _with_ids(chat, kimi)
+
+
+def _plain(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of *message* without the empty lists and parts that providers refuse."""
+    made = dict(message)
+    if "tool_calls" in made and not made["tool_calls"]:
+        del made["tool_calls"]
+    if isinstance(content := made.get("content"), list):
+        made["content"] = [part for part in content if not _is_empty([part])]
+    return made
+
+
+def _take_turn(chat: Chat, message: dict[str, Any]) -> None:
+    """Append *message*, which is no system message, with what must stand before it."""
+    before = chat[-1]["role"] if chat else "system"
+    role = message["role"]
+    if role == "user" and before == "tool":
+        chat.append({"role": "assistant", "content": NOTED})
+    elif role == "assistant" and before == "system":
+        chat.append({"role": "user", "content": GO_ON})
+    _add(chat, message)
+
+
+def _add(chat: Chat, message: dict[str, Any]) -> None:
+    """Append *message*, or join it to the last one where that is of the same role."""
+    last = chat[-1] if chat else {}
+    if message["role"] == "tool" or last.get("role") != message["role"] or last.get("tool_calls"):
+        chat.append(message)
+        return
+    content = _joined(last.get("content"), message.get("content"))
+    # The thoughts of what is joined to a later message were of another turn.
+    chat[-1] = {**message, "content": content}
+
+
+def _joined(one: Any, other: Any) -> Any:
+    if _is_empty(one) or _is_empty(other):
+        return one if _is_empty(other) else other
+    if isinstance(one, str) and isinstance(other, str):
+        return f"{one}\n\n{other}"
+    return [*_parts(one), *_parts(other)]
+
+
+def _parts(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+
+
+def _is_empty(content: Any) -> bool:
+    if isinstance(content, list):
+        return all(
+            isinstance(part, dict)
+            and part.get("type") == "text"
+            and not str(part.get("text") or "").strip()
+            for part in content
+        )
+    return not str(content or "").strip()
+
+
+def _told(content: Any) -> Any:
+    if isinstance(content, str):
+        return f"<system_message>\n{content}\n</system_message>"
+    return content
+
+
+def paired(messages: Iterable[dict[str, Any]]) -> Chat:
+    """Return *messages* in which each call has exactly one result, right after it, in order."""
+    chat: Chat = []
+    waiting: list[dict[str, Any]] = []  # calls of the last assistant message
+    results: list[dict[str, Any]] = []
+
+    def close() -> None:
+        left = list(results)
+        for call in waiting:
+            result = next((r for r in left if r.get("tool_call_id") == call.get("id")), None)
+            if result is None:
+                failed = json.dumps({"status": "Failed", "message": INTERRUPTED})
+                chat.append({"role": "tool", "tool_call_id": call.get("id"), "content": failed})
+            else:
+                left.remove(result)  # two calls with one id have each their own
+                chat.append(result)
+        waiting.clear()
+        results.clear()
+
+    for message in messages:
+        if message.get("role") == "tool":
+            if waiting:
+                results.append(message)
+            continue
+        close()
+        chat.append(message)
+        if message.get("role") == "assistant":
+            waiting.extend(message.get("tool_calls") or ())
+    close()
+    return chat
+
+
+def _with_ids(chat: Chat, kimi: bool) -> Chat:
+    """Return *chat*, whose calls are paired with their results, with ids that every provider takes."""
+    used: set[str] = set()
+    fresh: list[str] = []
+    shaped: Chat = []
+    for message in chat:
+        if calls := message.get("tool_calls"):
+            fresh = [_new_id(str(call.get("id") or ""), used, kimi) for call in calls]
+            named = [{**call, "id": new} for call, new in zip(calls, fresh, strict=True)]
+            message = {**message, "tool_calls": named}
+        elif message["role"] == "tool":
+            message = {**message, "tool_call_id": fresh.pop(0)}
+        shaped.append(message)
+    return shaped
+
+
+def _new_id(given: str, used: set[str], kimi: bool) -> str:
+    """Return *given* if it will do, else an id made from it: the same one each time."""
+    made, number = given, 0
+    kept = _ID.fullmatch(given) or (kimi and _KIMI_ID.fullmatch(given))
+    while (number == 0 and not kept) or made in used:
+        digest = hashlib.sha256(f"{given} {number}".encode("utf-8", "replace")).digest()
+        value = int.from_bytes(digest[:8], "big")
+        made = "".join(_LETTERS[value // 62**place % 62] for place in range(9))
+        number += 1
+    used.add(made)
+    return made
+
+
+# Tools ----------------------------------------------------------------------------------------------
+
+
+def _tool(tool: dict[str, Any], sent: str, shaped: Shaped, *, gemini: bool) -> dict[str, Any]:
+    function = dict(tool["function"])
+    made = _portable(json.dumps(function.get("parameters"), ensure_ascii=False, default=str))
+    if made.keys:
+        shaped.keys[str(function["name"])] = made.keys
+    description = function.get("description")
+    function |= {
+        "name": sent,
+        "description": description if isinstance(description, str) else "",
+        # A copy: what makes requests of it may change it.
+        "parameters": for_gemini(made.schema) if gemini else copy.deepcopy(made.schema),
+    }
+    return {**tool, "function": function}
+
+
+@functools.lru_cache(maxsize=512)
+def _portable(parameters: str) -> Portable:
+    return portable(json.loads(parameters))
+
+
+def _with_names(
+    message: dict[str, Any], own: dict[str, str], keys: dict[str, dict[str, str]]
+) -> dict[str, Any]:
+    """Return *message* whose calls name tools and arguments as they are sent now."""
+    calls = message.get("tool_calls")
+    if not calls:
+        return message
+    named = []
+    for call in calls:
+        function = dict(call["function"])
+        name = str(function.get("name") or "")
+        if back := keys.get(name):
+            sent = {value: key for key, value in back.items()}
+            function["arguments"] = _renamed(str(function.get("arguments") or "{}"), sent)
+        function["name"] = own.get(name) or sendable(name)
+        named.append({**call, "function": function})
+    return {**message, "tool_calls": named}
+
+
+def _renamed(text: str, keys: dict[str, str]) -> str:
+    """Return a JSON text with the keys of its objects renamed; what is no JSON stays as it is."""
+
+    def write(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {keys.get(key, key): write(one) for key, one in value.items()}
+        return [write(one) for one in value] if isinstance(value, list) else value
+
+    try:
+        return json.dumps(write(json.loads(text)), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
