@@ -29,7 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripted_wire import OVERFLOWS, Answer, Call, events, plain, sse
+from scripted_judges import Judge, Refused
+from scripted_wire import GEMINI, OVERFLOWS, Answer, Call, events, plain, sse
 
 
 @dataclass
@@ -63,6 +64,8 @@ class ScriptedServer:
         self.delay = delay
         self.models = models
         self.received: list[Received] = []
+        self.judge: Judge | None = None  # refuses what breaks a provider's rules
+        self.refusals: list[str] = []
         self.default: Callable[[dict[str, Any]], Answer] = lambda body: Answer(text="Done.")
         self._queue: list[Answer] = []
         self._lock = threading.Lock()
@@ -332,7 +335,9 @@ class ScriptedServer:
         with self._lock:
             self.received.append(record)
             chat = _is_chat(path)
-            answer = self._queue.pop(0) if chat and self._queue else None
+        refused = self._refused(path, body) if chat else None
+        with self._lock:
+            answer = self._queue.pop(0) if chat and self._queue and not refused else refused
         try:
             if not chat:
                 _send_whole(
@@ -349,6 +354,16 @@ class ScriptedServer:
         finally:
             record.finished_at = time.monotonic()
             record.over.set()
+
+    def _refused(self, path: str, body: Any) -> Answer | None:
+        if self.judge is None:
+            return None
+        try:
+            self.judge(path, body)
+        except Refused as refused:
+            self.refusals.append(str(refused))
+            return Answer(status=refused.status, body=json.dumps(refused.body).encode())
+        return None
 
     def _answer_small(self, connection: socket.socket, path: str, body: Any) -> bool:
         if path == "/script":
@@ -377,7 +392,7 @@ class ScriptedServer:
         if answer.status != 200:
             _send_whole(connection, answer.status, answer.content_type, answer.body, answer.headers)
             return
-        if not body.get("stream") and answer.raw is None:
+        if not (body.get("stream") or path.endswith(GEMINI)) and answer.raw is None:
             _send_whole(
                 connection,
                 200,

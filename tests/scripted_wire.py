@@ -206,6 +206,7 @@ def events(answer: Answer, body: dict[str, Any], path: str) -> Iterator[Any]:
                 yield given
         return
     form = anthropic_stream if path.endswith("/messages") else _chat_stream
+    form = gemini_stream if path.endswith(GEMINI) else form
     deltas, ending = form(answer, body)
     middle = max(1, len(deltas) // 2) if answer.junk or answer.cut else len(deltas)
     yield from deltas[:middle]
@@ -320,6 +321,26 @@ def anthropic_stream(answer: Answer, body: dict[str, Any]) -> tuple[list[bytes],
     delta = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
     last = event("message_delta", delta=delta, usage={"output_tokens": usage["output_tokens"]})
     return deltas, [last, event("message_stop")]
+
+
+# Gemini's streamGenerateContent
+
+GEMINI = ":streamGenerateContent"
+
+
+def gemini_stream(answer: Answer, body: dict[str, Any]) -> tuple[list[bytes], list[bytes]]:
+    parts: list[dict[str, Any]] = [{"text": t} for t in split(answer.text, answer.pieces)]
+    parts += [
+        {"functionCall": {"name": c.name, "args": json.loads(c.arguments)}} for c in answer.calls
+    ]
+
+    def event(parts: list[dict[str, Any]], **fields: Any) -> bytes:
+        content = {"role": "model", "parts": parts}
+        counts = {"promptTokenCount": 5, "candidatesTokenCount": 3, "totalTokenCount": 8}
+        candidate = {"content": content, "index": 0, **fields}
+        return sse({"candidates": [candidate], "usageMetadata": counts})
+
+    return [event([part]) for part in parts], [event([], finishReason="STOP")]
 
 
 def _call_deltas(answer: Answer) -> list[dict[str, Any]]:

@@ -41,6 +41,9 @@ class AgentSettings(BaseModel):
         {}, description="environment variables of sandboxed tools; never shown or exported"
     )
     fallbacks: list[str] = Field([], description="models to try, in order, if the first fails")
+    tool_calls: Literal["native", "written"] = Field(
+        "native", description="written: for a model that takes no tools, as text in its answer"
+    )
 
     @field_validator("fallbacks", mode="before")
     @classmethod

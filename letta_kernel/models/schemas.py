@@ -45,12 +45,6 @@ _SIZES = {
     "array": ("minItems", "maxItems"),
     "object": ("minProperties", "maxProperties"),
 }
-_GEMINI_FORMATS = {
-    "string": {"date-time", "enum"},
-    "integer": {"int32", "int64"},
-    "number": {"float", "double"},
-}
-_ANYTHING: list[Schema] = [{"type": kind} for kind in ("string", "number", "boolean", "object")]
 
 
 @dataclass(slots=True)
@@ -75,43 +69,6 @@ def portable(parameters: Any) -> Portable:
         {key: made[key] for key in kept if key in made},
         {sent: own for own, sent in writer.keys.items()},
     )
-
-
-def for_gemini(schema: Any) -> Any:
-    """Return a portable schema without what Gemini's own form of schemas lacks."""
-    if not isinstance(schema, dict):
-        return schema
-    made = {
-        key: {name: for_gemini(one) for name, one in value.items()}
-        if key == "properties"
-        else for_gemini(value)
-        if key == "items"
-        else [for_gemini(one) for one in value]
-        if key == "anyOf"
-        else value
-        for key, value in schema.items()
-        if key not in ("additionalProperties", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
-                       "uniqueItems", "examples")
-    }  # fmt: skip
-    kind = made.get("type")
-    if (given := made.get("format")) and given not in _GEMINI_FORMATS.get(str(kind), ()):
-        del made["format"]
-        _note(made, f"format: {given}")
-    choices = made.get("enum")
-    if choices is not None and not (kind == "string" and all(choices)):
-        del made["enum"]
-        _note(made, "one of: " + ", ".join(json.dumps(one, ensure_ascii=False) for one in choices))
-    if kind is None and "anyOf" not in made:
-        made["anyOf"] = [dict(one) for one in _ANYTHING]
-    if "anyOf" not in made:
-        return made
-    branches = [one for one in made["anyOf"] if one.get("type") != "null"]
-    for branch in branches:  # they must stand alone there, and null is no type
-        if "description" in made:
-            branch.setdefault("description", made["description"])
-        if len(branches) < len(made["anyOf"]):
-            branch["nullable"] = True
-    return branches[0] if len(branches) == 1 else {"anyOf": branches}
 
 
 class _Writer:
@@ -237,7 +194,7 @@ class _Writer:
             size: Any = schema.get(key)
             if _number(size) and 0 <= size <= _REPEATS and size == int(size):
                 made[key] = int(size)
-        if kind in _GEMINI_FORMATS and isinstance(schema.get("format"), str):
+        if kind in ("string", "integer", "number") and isinstance(schema.get("format"), str):
             made["format"] = schema["format"]
         if kind == "array":
             self._array(schema, made, within, depth)
@@ -321,10 +278,11 @@ def _words(schema: Mapping[str, Any]) -> Schema:
 def _describe_pattern(schema: Mapping[str, Any], made: Schema) -> None:
     # Every engine knows another set of expressions, and an unknown one fails the request.
     if made.get("type") == "string" and isinstance(schema.get("pattern"), str):
-        _note(made, f"pattern: {schema['pattern'][:300]}")
+        note(made, f"pattern: {schema['pattern'][:300]}")
 
 
-def _note(made: Schema, words: str) -> None:
+def note(made: Schema, words: str) -> None:
+    """Add *words* to the description of a schema."""
     said = made.get("description")
     made["description"] = f"{said} ({words})" if said else f"({words})"
 

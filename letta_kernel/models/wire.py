@@ -16,7 +16,6 @@ The same history gives the same bytes, and a longer one begins with them: provid
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import json
@@ -26,7 +25,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from letta_kernel.models.base import ChatRequest
-from letta_kernel.models.schemas import Portable, for_gemini, portable
+from letta_kernel.models.gemini_schema import for_gemini
+from letta_kernel.models.schemas import portable
 from letta_kernel.models.thoughts import messages_for
 from letta_kernel.models.tool_names import meant, sendable
 
@@ -249,15 +249,21 @@ def _with_ids(chat: Chat, kimi: bool) -> Chat:
 
 def _new_id(given: str, used: set[str], kimi: bool) -> str:
     """Return *given* if it will do, else an id made from it: the same one each time."""
-    made, number = given, 0
     kept = _ID.fullmatch(given) or (kimi and _KIMI_ID.fullmatch(given))
-    while (number == 0 and not kept) or made in used:
-        digest = hashlib.sha256(f"{given} {number}".encode("utf-8", "replace")).digest()
-        value = int.from_bytes(digest[:8], "big")
-        made = "".join(_LETTERS[value // 62**place % 62] for place in range(9))
+    made = given if kept else _id_from(given, 0)
+    number = 0
+    while made in used:
         number += 1
+        made = _id_from(given, number)
     used.add(made)
     return made
+
+
+@functools.lru_cache(maxsize=4096)
+def _id_from(given: str, number: int) -> str:
+    digest = hashlib.sha256(f"{given} {number}".encode("utf-8", "replace")).digest()
+    value = int.from_bytes(digest[:8], "big")
+    return "".join(_LETTERS[value // 62**place % 62] for place in range(9))
 
 
 # Tools ----------------------------------------------------------------------------------------------
@@ -265,22 +271,25 @@ def _new_id(given: str, used: set[str], kimi: bool) -> str:
 
 def _tool(tool: dict[str, Any], sent: str, shaped: Shaped, *, gemini: bool) -> dict[str, Any]:
     function = dict(tool["function"])
-    made = _portable(json.dumps(function.get("parameters"), ensure_ascii=False, default=str))
-    if made.keys:
-        shaped.keys[str(function["name"])] = made.keys
+    given = json.dumps(function.get("parameters"), ensure_ascii=False, default=str)
+    schema, keys = _portable(given, gemini)
+    if keys:
+        shaped.keys[str(function["name"])] = keys
     description = function.get("description")
     function |= {
         "name": sent,
         "description": description if isinstance(description, str) else "",
-        # A copy: what makes requests of it may change it.
-        "parameters": for_gemini(made.schema) if gemini else copy.deepcopy(made.schema),
+        "parameters": json.loads(schema),  # its own: what makes requests of it may change it
     }
     return {**tool, "function": function}
 
 
 @functools.lru_cache(maxsize=512)
-def _portable(parameters: str) -> Portable:
-    return portable(json.loads(parameters))
+def _portable(parameters: str, gemini: bool) -> tuple[str, dict[str, str]]:
+    """Return the text of a schema as it is sent, and the names of arguments it changed."""
+    made = portable(json.loads(parameters))
+    schema = for_gemini(made.schema) if gemini else made.schema
+    return json.dumps(schema, ensure_ascii=False), made.keys
 
 
 def _with_names(

@@ -59,7 +59,8 @@ class Loading(Toolbox, Tapes):
                 chat = self.wrap_model(chat)
         if settings.context_window:
             chat.context_window = min(chat.context_window, settings.context_window)
-        return chat if chat.supports_tools else PromptedTools(chat)
+        native = chat.supports_tools and settings.tool_calls == "native"
+        return chat if native else PromptedTools(chat)
 
     def _read(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from letta_kernel.models import facts, limits
+from letta_kernel.models import facts, limits, refusals
 from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply
 from letta_kernel.models.providers import PROVIDERS
 from letta_kernel.models.registry import open_model
@@ -37,6 +37,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LETTA_MODEL_WAIT", "0.01")
     monkeypatch.setattr(limits, "_limits", {})
     monkeypatch.setattr(facts, "_asked", {})
+    monkeypatch.setattr(refusals, "_known", {})
 
 
 @pytest.fixture
