@@ -18,8 +18,8 @@ from letta_kernel.models.local_format import ToolFormat
 from letta_kernel.models.local_gguf import read_facts
 from letta_kernel.models.local_probe import holdable
 from letta_kernel.models.local_reading import ReplyReader
-from letta_kernel.project import located
 from letta_kernel.models.wire import turns
+from letta_kernel.project import located
 
 PREFIX = "local/"
 _REPLY_TOKENS = 1_024  # unless the request says otherwise
