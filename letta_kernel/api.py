@@ -202,8 +202,8 @@ class Agent:
         return figure_of(self.service, self.id, what, limit)
 
     def remember(self, text: str, tags: Sequence[str] = ()) -> list[Passage]:
-        """Put *text* into archival memory."""
-        return self.service.add_passage(self.id, text, tags)
+        """Put *text* into archival memory, once: the same text again returns the passages that are there."""
+        return self.service.remember(self.id, text, tags)[0]
 
     def search(
         self,

@@ -28,6 +28,10 @@ class NameTakenError(InvalidInputError):
     """An agent of that name is there already."""
 
 
+class FileTakenError(InvalidInputError):
+    """A file of that name is there already, and was not written over."""
+
+
 class ConflictError(LettaError):
     """Someone else changed the same thing meanwhile; nothing of theirs was overwritten."""
 

@@ -42,8 +42,9 @@ def add(
     if (text is None) == (not file):
         raise InvalidInputError("Give a text, or files with --file.")
     if text is not None:
-        made = session.service.add_passage(agent, read_text(text), tag or ())
-        session.done(f"Kept as {len(made)} passage{'s' * (len(made) != 1)}.", made)
+        made, new = session.service.remember(agent, read_text(text), tag or ())
+        said = "Kept as" if new else "Known already, as"
+        session.done(f"{said} {len(made)} passage{'s' * (len(made) != 1)}.", made)
         return 0
     results = session.service.add_files(agent, file or (), tag or ())
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from letta_kernel.display.clean import one_line
-from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
+from letta_kernel.errors import FileTakenError, InvalidInputError, NotFoundError, nearest
 from letta_kernel.notebook.line import Argument, Arguments, Option
 from letta_kernel.notebook.registry import AGENT, MODEL, command
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     options=(
         Option("--legacy", "flag", "in Letta's older form, one flat agent"),
         Option("--no-history", "flag", "without messages and archive, to share what it is"),
-        Option("--force", "flag", "write over a file that is there"),
+        Option("--force", "flag", "write over a file that is no earlier export of the agent"),
         AGENT,
     ),
     summary="write an agent to a file in Letta's format (.af), without secrets",
@@ -29,16 +31,16 @@ def export(session: Session, given: Arguments) -> str:
     """Write an agent to a file, by default ``NAME.af``."""
     agent = session.agent(given.option("agent"))
     path = Path(given.get("file") or _file_name(agent.name)).expanduser()
-    overwrite = bool(given.option("force"))
-    if path.exists() and not overwrite:
-        raise InvalidInputError(f"{path} is there already: add --force to write over it.")
-    session.service.export_file(
-        agent.id,
-        path,
-        overwrite=overwrite,
-        form="legacy" if given.option("legacy") else "new",
-        history=not given.option("no_history"),
-    )
+    try:
+        session.service.export_file(
+            agent.id,
+            path,
+            overwrite=bool(given.option("force")),
+            form="legacy" if given.option("legacy") else "new",
+            history=not given.option("no_history"),
+        )
+    except FileTakenError:
+        raise InvalidInputError(f"{path} is there already: add --force to write over it.") from None
     size = path.stat().st_size
     return f"{agent.name} is in {path} ({size:,} bytes); environment variables and MCP secrets are not."
 
@@ -54,17 +56,24 @@ def _file_name(name: str) -> str:
         Option("--name", "word", "what to call it here"),
         MODEL,
         Option("--no-history", "flag", "without its messages and archive"),
+        Option("--again", "flag", "also if this line has made one before"),
     ),
     summary="make an agent from a file in Letta's format (.af); its tools wait for your look",
 )
 def import_(session: Session, given: Arguments) -> str:
-    """Make the agents of a file and say what was left out."""
+    """Make the agents of a file and say what was left out; a second time they are there already."""
+    path = Path(given["file"]).expanduser()
+    key = f"imported:{session.beside(path.resolve())}:{given.option('name') or ''}"
+    if not given.option("again") and (said := _imported(session, path, key)):
+        return said
     came = session.service.import_file(
-        Path(given["file"]).expanduser(),
+        path,
         name=given.option("name"),
         model=given.option("model"),
         history=not given.option("no_history"),
     )
+    kept = {"agents": [agent.id for agent in came.agents], "digest": _digest(path)}
+    session.service.set_setting(key, json.dumps(kept))
     names = ", ".join(agent.name for agent in came.agents)
     lines = [f"Made {names}; %agent use {came.agent.name} talks to it."]
     if came.detached:
@@ -79,6 +88,31 @@ def import_(session: Session, given: Arguments) -> str:
             "%agent tools source TOOL shows one, %agent tools attach TOOL gives it."
         )
     return "\n".join(one_line(line, 2000) for line in [*lines, *came.notes])
+
+
+def _imported(session: Session, path: Path, key: str) -> str:
+    """Say that the agents of a file are there, if all it made are; else nothing."""
+    if not session.has_project or not path.is_file():
+        return ""
+    kept = json.loads(session.service.setting(key) or "{}")
+    try:
+        agents = [session.service.agent(one) for one in kept.get("agents", [])]
+    except NotFoundError:
+        return ""
+    if not agents or any(agent.set_aside for agent in agents):
+        return ""
+    changed = " The file has changed since." if _digest(path) != kept["digest"] else ""
+    names = ", ".join(agent.name for agent in agents)
+    return one_line(
+        f"Found {names}, made from {path.name} before; %agent use {agents[0].name} talks to it."
+        f"{changed} --again makes another.",
+        2000,
+    )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 @command(

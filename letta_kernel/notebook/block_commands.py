@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from letta_kernel.display import panels
 from letta_kernel.display.tables import Panel
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.ids import LOCAL_USER
 from letta_kernel.models.tokens import count
 from letta_kernel.notebook.commands import YES, confirmed
@@ -90,7 +90,10 @@ def _act(session: Session, agent: AgentState, label: str, action: str, given: Ar
         service.share_block(agent.id, label, other.name)
         return f"{agent.name} and {other.name} have the block {label} together now."
     else:
-        service.block(agent.id, label)
+        try:
+            service.block(agent.id, label)
+        except NotFoundError as error:
+            return f"Nothing to do. {error}"
         question = f"Take {label} off {agent.name}? [y/N] "
         if not given.option("yes") and not confirmed(question):
             return f"{agent.name} still has {label}."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from letta_kernel.agent.settings import AgentSettings, shown
 from letta_kernel.display import panels, words
 from letta_kernel.display.tables import Panel, note, stack, table, when
-from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
+from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.messages import ToolCall
 from letta_kernel.models.tokens import count
 from letta_kernel.notebook.line import Argument, Arguments, Option
@@ -20,6 +20,7 @@ from letta_kernel.notebook.registry import (
     MAX_STEPS,
     MODEL,
     command,
+    gone,
     top_level,
     under,
 )
@@ -222,12 +223,13 @@ def reset(session: Session, given: Arguments) -> str:
 @command("delete", NAME, options=(YES,), summary="delete an agent for good")
 def delete(session: Session, given: Arguments) -> str:
     """Delete an agent, asking first; with ``--yes`` it is no error that there is none."""
-    try:
-        agent = session.agent(given["name"])
-    except NotFoundError as error:
-        if not given.option("yes"):
-            raise
-        return f"Nothing to delete. {error}"
+    if given.option("yes"):
+        return gone(lambda: _delete(session, given))
+    return _delete(session, given)
+
+
+def _delete(session: Session, given: Arguments) -> str:
+    agent = session.agent(given["name"])
     if not given.option("yes") and not confirmed(f"Delete {agent.name} with all it knows? [y/N] "):
         return f"{agent.name} is still there."
     session.service.delete_agent(agent.id)

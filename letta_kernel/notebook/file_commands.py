@@ -45,9 +45,9 @@ def archival_add(session: Session, given: Arguments) -> str:
         finally:
             bar.end("")
         return _report(agent.name, added)
-    made = session.service.add_passage(agent.id, text, tags)
+    made, new = session.service.remember(agent.id, text, tags)
     parts = "" if len(made) == 1 else f" in {len(made)} passages"
-    return f"{agent.name} has it in its archive{parts} ({made[0].id})."
+    return f"{agent.name} has it in its archive{parts}{'' if new else ' already'} ({made[0].id})."
 
 
 def _paths(text: str) -> list[str]:

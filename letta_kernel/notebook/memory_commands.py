@@ -9,7 +9,7 @@ from letta_kernel.display.tables import Panel
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.notebook.line import Argument, Arguments, Option
 from letta_kernel.notebook.quiet import say
-from letta_kernel.notebook.registry import AGENT, LIMIT, command
+from letta_kernel.notebook.registry import AGENT, LIMIT, command, gone
 from letta_kernel.service.memory import for_person
 
 if TYPE_CHECKING:
@@ -118,8 +118,12 @@ def archival_search(session: Session, given: Arguments) -> Panel:
 def archival_delete(session: Session, given: Arguments) -> str:
     """Delete one passage by id."""
     agent = session.agent(given.option("agent"))
-    session.service.delete_passage(agent.id, given["id"])
-    return "Deleted."
+
+    def work() -> str:
+        session.service.delete_passage(agent.id, given["id"])
+        return "Deleted."
+
+    return gone(work)
 
 
 @command(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from letta_kernel.errors import InvalidInputError, nearest
+from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.notebook.line import Argument, Arguments, Option, parse, split
 
 if TYPE_CHECKING:
@@ -66,6 +66,14 @@ def command(
         return handler
 
     return register
+
+
+def gone(work: Callable[[], str]) -> str:
+    """Return what *work* says, or that there is nothing to take away: a cell may run a second time."""
+    try:
+        return work()
+    except NotFoundError as error:
+        return f"Nothing to do. {error}"
 
 
 def find(line: str, agents: Callable[[], list[str]]) -> tuple[Command, str]:

@@ -113,10 +113,13 @@ class Session:
         named = os.environ.get("JPY_SESSION_NAME") or self.shell.user_ns.get("__vsc_ipynb_file__")
         if not isinstance(named, str) or not named:
             return ""
-        path = Path(named)
+        return self.beside(Path(named))
+
+    def beside(self, path: Path) -> str:
+        """Return *path* as it is from beside the project folder, so that it is the same when that moves."""
         beside = self.home.parent
         if path.is_absolute() and path.is_relative_to(beside):
-            path = path.relative_to(beside)  # the same notebook when the folder moves
+            path = path.relative_to(beside)
         return path.as_posix()
 
     # -- the current agent ---------------------------------------------------------------------------

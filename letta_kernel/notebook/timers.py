@@ -75,6 +75,23 @@ class Timer:
             f"{one_line(self.text, 200)}"
         )
 
+    def is_set_anew(self, agent_id: str, text: str, every: float | None, parent: Any) -> bool:
+        """Whether a timer that is set now stands for this one: the same event, or its cell ran again."""
+        if (agent_id, text, every) == (self.agent_id, self.text, self.every):
+            return every is not None or _request(parent) != _request(self.parent)
+        cell = _cell(parent)
+        return (
+            bool(cell) and cell == _cell(self.parent) and _request(parent) != _request(self.parent)
+        )
+
+
+def _cell(parent: Any) -> str:
+    return str(((parent or {}).get("metadata") or {}).get("cellId") or "")
+
+
+def _request(parent: Any) -> str:
+    return str(((parent or {}).get("header") or {}).get("msg_id") or "")
+
 
 class Timers:
     """The timers of one notebook."""
@@ -98,13 +115,17 @@ class Timers:
             shell.events.register("post_execute", self._end)
             kernel = getattr(shell, "kernel", None)
             self._loop = _TerminalLoop(shell) if kernel is None else kernel.io_loop
+        parent = shell.get_parent() if hasattr(shell, "get_parent") else None
+        for old in [one for one in self._timers if one.is_set_anew(agent.id, text, every, parent)]:
+            self._timers.remove(old)
+            self._show(old, f"{old.agent_name}: the timer was set anew.")
         timer = Timer(
             agent.id,
             agent.name,
             text,
             _now() + timedelta(seconds=seconds),
             every,
-            shell.get_parent() if hasattr(shell, "get_parent") else None,
+            parent,
             new_id("view"),
         )
         self._timers.append(timer)

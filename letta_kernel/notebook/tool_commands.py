@@ -13,7 +13,7 @@ from letta_kernel.display.tables import Panel
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.notebook.line import Argument, Arguments, split
 from letta_kernel.notebook.quiet import AgentError
-from letta_kernel.notebook.registry import AGENT, command
+from letta_kernel.notebook.registry import AGENT, command, gone
 from letta_kernel.records import AgentState, Tool, ToolRule
 
 if TYPE_CHECKING:
@@ -63,9 +63,14 @@ def attach(session: Session, given: Arguments) -> str:
 @command("tools detach", TOOL, options=(AGENT,), summary="take a tool off it")
 def detach(session: Session, given: Arguments) -> str:
     """Detach a tool by name or id."""
-    agent = session.agent(given.option("agent"))
-    tool = session.service.detach_tool(agent.id, given["tool"])
-    return f"{agent.name} no longer has {tool.name}."
+    agent, name = session.agent(given.option("agent")), given["tool"]
+    if not any(name in (one.id, one.name) for one in session.service.attachable_tools()):
+        own_tool(session, agent, name)  # no tool at all goes by this name
+
+    def work() -> str:
+        return f"{agent.name} no longer has {session.service.detach_tool(agent.id, name).name}."
+
+    return gone(work)
 
 
 @command("tools schema", TOOL, options=(AGENT,), summary="what the model is told of a tool")

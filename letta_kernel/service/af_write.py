@@ -34,6 +34,7 @@ def agent(state: AgentState, system: str) -> dict[str, Any]:
         "embedding": state.embedding,
         "max_steps": state.max_steps,
         "settings": settings,
+        "exported": state.id,  # by which a later export knows its file
     }
     return {
         "id": "agent-0",

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.settings import check_settings
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.errors import FileTakenError, InvalidInputError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Passage, Tool
@@ -127,12 +127,14 @@ class AgentFiles(Conversations):
         return self.do(work)
 
     def export_file(self, ref: str, path: Path, *, overwrite: bool = False, **options: Any) -> Path:
-        """Write an agent to a file, whole or not at all; *options* as `export_agent` takes them."""
+        """Write an agent to a file, whole or not at all; *options* as `export_agent` takes them.
+
+        An earlier export of the same agent is written over, other files only with *overwrite*.
+        """
         data = self.export_agent(ref, **options)
+        overwrite = overwrite or _exported_from(path) == self.agent(ref).id
         if path.exists() and (not overwrite or path.is_dir()):
-            raise InvalidInputError(
-                f"{path} is there already: choose another name, or overwrite it."
-            )
+            raise FileTakenError(f"{path} is there already: choose another name, or overwrite it.")
         draft = path.with_name(f"{path.name}.part")
         try:
             draft.write_text(json.dumps(data, indent=2, ensure_ascii=False), encoding="utf-8")
@@ -240,6 +242,18 @@ class AgentFiles(Conversations):
             "metadata": {OURS: FORM},
             "created_at": now().isoformat(),
         }
+
+
+def _exported_from(path: Path) -> str | None:
+    """Return the id of the agent whose export a file is; None if it is none of ours."""
+    try:
+        if path.stat().st_size > af_parse.MAX_BYTES:
+            return None
+        data = json.loads(path.read_bytes())
+        agent = data["agents"][0] if "agents" in data else data
+        return str((agent.get("metadata") or agent["metadata_"])[OURS]["exported"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _free_name(tx: Tx, name: str) -> str:

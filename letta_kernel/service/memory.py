@@ -11,6 +11,7 @@ from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.ids import LOCAL_USER
 from letta_kernel.memory.archival import Hit
 from letta_kernel.memory.blocks import check_label
+from letta_kernel.memory.chunking import chunks
 from letta_kernel.memory.recall import MessageHit
 from letta_kernel.records import Block, BlockVersion, Passage
 from letta_kernel.service.base import ServiceBase
@@ -61,7 +62,7 @@ class Memory(ServiceBase):
         reason: str = "",
         actor: str = LOCAL_USER,
     ) -> Block:
-        """Set the text of a block, making the block where there is none.
+        """Set the text of a block, making the block where there is none; the same text makes no new version.
 
         Parameters
         ----------
@@ -84,6 +85,8 @@ class Memory(ServiceBase):
                 _check_length(made, value)
                 return blocks.add(tx, made, state.id)
             _check_length(block, value)
+            if value == block.value and expected_version in (None, block.version):
+                return block
             return blocks.write(
                 tx, block.id, value, actor=actor, reason=reason, expected_version=expected_version
             )
@@ -127,7 +130,8 @@ class Memory(ServiceBase):
         def work(tx: Tx) -> Block:
             block = self._block(tx, ref, label)
             target = self._agent(tx, other)
-            if blocks.find(tx, target.id, label) is not None:
+            own = blocks.find(tx, target.id, label)
+            if own is not None and own.id != block.id:
                 raise InvalidInputError(f"{other!r} has a block {label!r} of its own already.")
             blocks.attach(tx, target.id, block.id)
             return block
@@ -167,6 +171,32 @@ class Memory(ServiceBase):
         return self._memory_of(state)[0].insert(
             state.id, text, tags=list(tags), created_at=created_at, metadata=metadata
         )
+
+    def remember(self, ref: str, text: str, tags: Sequence[str] = ()) -> tuple[list[Passage], bool]:
+        """Put a text into archival memory unless the very text is there, which gets the tags it lacks.
+
+        Returns its passages, and whether they are new.
+        """
+        state = self.agent(ref)
+        archive = self._memory_of(state)[0]
+        owner, pieces = archive.writes_to(state.id), chunks(text)
+
+        def work(tx: Tx) -> list[Passage]:
+            found = [passages.of_content(tx, owner, piece) for piece in pieces]
+            known = [one for one in found if one is not None]
+            if len(known) < len(pieces):
+                return []
+            return [self._tagged(tx, one, tags) for one in known]
+
+        known = self.do(work)
+        return (known, False) if known else (self.add_passage(ref, text, tags), True)
+
+    @staticmethod
+    def _tagged(tx: Tx, passage: Passage, tags: Sequence[str]) -> Passage:
+        lacks = [tag for tag in dict.fromkeys(tags) if tag not in passage.tags]
+        if not lacks:
+            return passage
+        return passages.update(tx, passage.id, tags=[*passage.tags, *lacks]) or passage
 
     def search_passages(self, ref: str, query: str, **filters: Any) -> list[Hit]:
         """Search archival memory; filters are tags, match, top_k, page, start, end, timezone.

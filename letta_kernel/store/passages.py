@@ -17,7 +17,7 @@ from letta_kernel.store.indexes import (
     outbox,
     outbox_done,
 )
-from letta_kernel.store.rows import Table, Where
+from letta_kernel.store.rows import Table, Where, clean
 
 __all__ = [
     "OutboxEntry",
@@ -32,6 +32,7 @@ __all__ = [
     "mark",
     "move_mark",
     "neighbours",
+    "of_content",
     "outbox",
     "outbox_done",
     "page",
@@ -158,6 +159,13 @@ def neighbours(tx: Tx, passage: Passage, before: int = 2, after: int = 2) -> lis
         )
         found += part[::-1] if way == "DESC" else part
     return found
+
+
+def of_content(tx: Tx, agent_id: str, content: str) -> Passage | None:
+    """Return the agent's oldest passage of exactly this text, or None."""
+    where = "WHERE agent_id = $1 AND content = $2 ORDER BY seq LIMIT 1"
+    found = _PASSAGES.select(tx, where, (agent_id, clean(content)))
+    return found[0] if found else None
 
 
 def last_position(tx: Tx, agent_id: str, source: str) -> int | None:

@@ -27,7 +27,10 @@ def test_an_agent_goes_through_a_file(
     said = notebook.run(f"%agent export {file}").text
     assert "ada is in" in said
     assert json.loads(file.read_text())["agents"][0]["name"] == "ada"
-    refused(notebook.run(f"%agent export {file}"), "--force")
+    assert "ada is in" in notebook.run(f"%agent export {file}").text  # its own export of before
+    theirs = tmp_path / "theirs.af"
+    theirs.write_text("{}")
+    refused(notebook.run(f"%agent export {theirs}"), "--force")
     assert "ada is in" in notebook.run(f"%agent export {file} --force --legacy").text
     assert "core_memory" in json.loads(file.read_text())
     refused(notebook.run(f"%agent export {tmp_path}/no/where.af"), "cannot be written")
@@ -37,6 +40,9 @@ def test_an_agent_goes_through_a_file(
     assert "Not attached until you have looked: twice" in said
     assert "return 2 * n" in notebook.run("%agent tools source twice").text
     refused(notebook.run("%agent tools source twise"), "'twice'")
+    again = notebook.run(f"%agent import {file} --name eve").text
+    assert "Found eve, made from ada.af before" in again
+    assert "Made eve_copy" in notebook.run(f"%agent import {file} --name eve --again").text
     notebook.run("%agent use eve")
     assert "Hello Kim" in notebook.run("%agent history").text
     refused(notebook.run(f"%agent import {tmp_path}/none.af"), "cannot be read")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kernel_notebook import Notebook, Ran
 from scripted_server import ScriptedServer
 
@@ -95,5 +97,67 @@ def test_functions_go_to_the_agent_that_is_found(notebook: Notebook) -> None:
 def test_what_is_gone_need_not_be_deleted_again(notebook: Notebook) -> None:
     notebook.run("%agent new fleeting")
     assert quiet(notebook.run("%agent delete fleeting --yes")) == "Deleted fleeting."
-    assert "Nothing to delete" in quiet(notebook.run("%agent delete fleeting --yes"))
+    assert "Nothing to do" in quiet(notebook.run("%agent delete fleeting --yes"))
     assert notebook.run("%agent delete fleeting").status == "error"
+
+
+TWICE = """
+%agent new twice
+%agent new partner
+%agent use twice
+%agent archival add --tags cliff The north cliff is closed.
+%agent memory rules Log times are UTC.
+%agent memory rules --share partner
+%agent memory rules --description What to keep to.
+%agent tools attach memory
+%agent tools detach conversation_search
+%agent rules add max_count_per_step memory 3
+%agent rules add run_first memory
+%agent rules remove run_first
+%agent event Look out --every 1h
+%agent event Once --in 2h
+%agent mcp remove nobody
+%agent memory gone --delete --yes
+%agent archival delete passage-none
+%agent delete nobody --yes
+%agent record {folder}/tape.jsonl
+%agent record --stop
+%agent export {folder}/twice.af
+%agent import {folder}/twice.af --name thrice
+"""
+
+
+def test_every_line_runs_a_second_time(notebook: Notebook, tmp_path: Path) -> None:
+    lines = TWICE.format(folder=tmp_path).strip().splitlines()
+
+    def all_of_them(when: str) -> None:
+        for number, line in enumerate(lines):
+            ran = notebook.run(line, f"cell-{number}")
+            assert ran.status == "ok", (when, line, ran)
+
+    def what_is_there() -> list[object]:
+        code = (
+            "from letta_kernel import Agent\n"
+            "a = Agent('twice')\n"
+            "print([len(a.service.passages(a.id)), len(a.service.block_versions(a.id, 'rules')),"
+            " len(a.state.tool_rules), sorted(x.name for x in a.service.agents()),"
+            " sorted(x.name for x in a.tools)])"
+        )
+        timers = notebook.run("%agent event").text.split(" · ")
+        return [notebook.run(code).stdout, len(timers)]
+
+    all_of_them("first")
+    first = what_is_there()
+    all_of_them("again")
+    assert what_is_there() == first
+    notebook.restart()
+    all_of_them("after a restart")
+    assert what_is_there() == first
+    notebook.run("%agent rules add max_count_per_step memory 5")  # an edited cell
+    assert notebook.run("%agent rules").text.count("max_count_per_step") == 1
+    known = notebook.run("%agent archival add --tags cliff,north The north cliff is closed.")
+    assert "already" in quiet(known)
+    assert "north" in notebook.run("%agent archival list").text.split("tags")[1]
+    notebook.run("%agent event Look out --every 3h", "cell-12")  # another edited cell
+    assert notebook.run("%agent event").text.count("Look out") == 1
+    notebook.run("%agent event --stop")

@@ -18,6 +18,7 @@ _OTHERS = ("LETTA_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_")
 
 
 def run(notebook: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a notebook by run.py, which puts its agents into a new folder unless --home names one."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(_OTHERS)}
     return subprocess.run(
         [sys.executable, str(NOTEBOOKS / "run.py"), str(notebook), *options],
@@ -38,6 +39,27 @@ def test_every_notebook_runs_and_says_who_answers(notebook: Path, tmp_path: Path
     bundles = [o.data for o in outputs if "data" in o]
     assert any("application/vnd.letta.run.v1+json" in data for data in bundles)
     assert not any("application/vnd.jupyter.widget-view+json" in data for data in bundles)
+
+
+def restart_and_run_all_again(notebook: Path, home: Path) -> None:
+    """Run a notebook twice in one project, each time with a kernel of its own."""
+    home.mkdir()
+    for said in ("Made ", "Found "):
+        done = run(notebook, "--home", str(home))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"\n{said}" in done.stdout
+        assert "It differs" not in done.stdout  # what an agent has learned is no difference
+    assert [path.name for path in home.parent.iterdir()] == [home.name]
+
+
+def test_the_quickstart_runs_again(tmp_path: Path) -> None:
+    restart_and_run_all_again(NOTEBOOKS / "quickstart.ipynb", tmp_path / "home")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(p.stem for p in NOTEBOOKS.glob("*.ipynb")))
+def test_every_notebook_runs_again(name: str, tmp_path: Path) -> None:
+    restart_and_run_all_again(NOTEBOOKS / f"{name}.ipynb", tmp_path / "home")
 
 
 def test_a_failing_cell_is_shown_and_ends_the_run(tmp_path: Path) -> None:
