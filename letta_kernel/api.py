@@ -13,6 +13,7 @@ import inspect
 import sys
 import textwrap
 import threading
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import tzinfo
 from pathlib import Path
@@ -72,6 +73,8 @@ class Agent:
     ------
     InvalidInputError
         A setting is out of range, or several agents have that name; nothing is made or changed then.
+    NotFoundError
+        There is no such model. A model that only lacks its key is a warning.
     """
 
     def __init__(
@@ -81,9 +84,11 @@ class Agent:
         made = fresh
         if not fresh:
             try:
-                state = self._changed(self.service.agent(name), settings)
+                found = self.service.agent(name)
             except NotFoundError:
                 made = True
+            else:
+                state = self._changed(found, settings)
         if made:
             known = list(inspect.signature(self.service.create_agent).parameters)
             for key in settings:
@@ -93,6 +98,9 @@ class Agent:
             state = self.service.create_agent(
                 name, namesakes="set_aside" if fresh else "refuse", **settings
             )
+        if {"model", "embedding", "settings"} & settings.keys():
+            for line in self.service.doubts(state):
+                warnings.warn(line, stacklevel=2)
         self.id = state.id
         self._host = _Functions()
         if not made:

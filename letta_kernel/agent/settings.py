@@ -16,7 +16,7 @@ SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort")
 class AgentSettings(BaseModel):
     """An agent's settings; None means the model's or the package's own default."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     temperature: float | None = Field(None, ge=0, le=2, description="sampling temperature")
     top_p: float | None = Field(None, gt=0, le=1, description="nucleus sampling")

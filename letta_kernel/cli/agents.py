@@ -64,6 +64,7 @@ def new(
         tags=tag,
     )
     state = opened.agent
+    output.warn(session.service.doubts(state) if opened.made else ())
 
     def render() -> None:
         did = "Made" if opened.made else "Found"
@@ -102,6 +103,8 @@ def set_(
     tags = [one.strip() for one in value.split(",") if one.strip()]
     given: Any = tags if key == "tags" else value
     state = session.service.update_agent(session.service.agent(agent).id, **{key: given})
+    if key == "embedding":
+        output.warn(session.service.doubts(state))
     session.done(f"{state.name}: {key} is {value!r} now.", state)
 
 

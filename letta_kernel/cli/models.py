@@ -51,6 +51,7 @@ def set_(
     """Say which model an agent uses."""
     state = session.service.update_agent(agent, model=None if model == "auto" else model)
     answering = session.service.model_of(state.id)
+    output.warn(session.service.doubts(state))
     session.done(f"{state.name} uses {answering}.", {"agent": state.id, "model": answering})
 
 

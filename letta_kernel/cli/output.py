@@ -46,6 +46,12 @@ def put(text: str, *, style: str | None = None, end: str = "\n", stderr: bool = 
     console(stderr).print(Text(clean_text(text), style=style or "", end=""), end=end)
 
 
+def warn(lines: Iterable[str]) -> None:
+    """Say on stderr what was done but may not be meant."""
+    for line in lines:
+        put(line, style="yellow", stderr=True)
+
+
 def put_json(data: Any) -> None:
     """Print *data* as JSON: records, dates and paths included."""
     print(json.dumps(data, indent=2, ensure_ascii=False, default=plain))

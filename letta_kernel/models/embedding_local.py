@@ -239,22 +239,31 @@ class LocalEmbedder:
         return self._found
 
 
-def _open(name: str) -> GgufEmbedder | OnnxEmbedder:
+def file_of(name: str) -> Path:
+    """Return the file that the embedding model *name* (``local/PATH``) is in.
+
+    Raises
+    ------
+    ModelError
+        There is none, or none of a known form.
+    """
     path = located(name.removeprefix(PREFIX))
     if path.is_dir():
         files = [path / "model.onnx", path / "onnx" / "model.onnx", *sorted(path.glob("*.gguf"))]
         path = next((file for file in files if file.is_file()), path)
     if not path.is_file():
         raise ModelError("unknown_model", f"There is no embedding model at {path}.")
-    match path.suffix.lower():
-        case ".gguf":
-            return GgufEmbedder(name, path)
-        case ".onnx":
-            return OnnxEmbedder(name, path)
-        case _:
-            raise ModelError(
-                "unknown_model", f"{path} is no embedding model: give a .gguf or an .onnx file."
-            )
+    if path.suffix.lower() not in (".gguf", ".onnx"):
+        raise ModelError(
+            "unknown_model", f"{path} is no embedding model: give a .gguf or an .onnx file."
+        )
+    return path
+
+
+def _open(name: str) -> GgufEmbedder | OnnxEmbedder:
+    path = file_of(name)
+    gguf = path.suffix.lower() == ".gguf"
+    return GgufEmbedder(name, path) if gguf else OnnxEmbedder(name, path)
 
 
 def _head(path: Path) -> bytes:

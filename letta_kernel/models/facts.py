@@ -52,7 +52,7 @@ def facts_of(name: str) -> Facts:
     scale = token_scale(name)
     if provider in ("ollama", "ollama_chat"):
         return _ollama(model, scale)
-    entry = _entry(name)
+    entry = table_entry(name)
     if entry is None:
         return Facts(context_window=_window_of_server(name) or UNKNOWN_WINDOW, token_scale=scale)
     window = entry.get("max_input_tokens") or entry.get("max_tokens") or UNKNOWN_WINDOW
@@ -68,7 +68,8 @@ def facts_of(name: str) -> Facts:
 
 
 @functools.lru_cache(maxsize=256)
-def _entry(name: str) -> dict[str, Any] | None:
+def table_entry(name: str) -> dict[str, Any] | None:
+    """Return what litellm's table says of a model, None if it does not know it."""
     table = _table()
     provider, _, model = name.partition("/")
     entry = table.get(name)
@@ -77,8 +78,23 @@ def _entry(name: str) -> dict[str, Any] | None:
         if entry is not None and not str(entry.get("litellm_provider", "")).startswith(provider):
             entry = None
     if entry is None and provider == "openrouter":  # not in the table: as with the maker itself
-        return _entry(model)
+        return table_entry(model)
     return entry if isinstance(entry, dict) else None
+
+
+def table_names(provider: str) -> list[str]:
+    """Return the names of a provider's models in litellm's table, without the provider's."""
+    return [
+        name.removeprefix(f"{provider}/")
+        for name, entry in _table().items()
+        if isinstance(entry, dict) and entry.get("litellm_provider") == provider
+    ]
+
+
+def table_providers() -> set[str]:
+    """Return the providers in litellm's table."""
+    entries = (entry for entry in _table().values() if isinstance(entry, dict))
+    return {str(entry.get("litellm_provider", "")) for entry in entries}
 
 
 def _table() -> dict[str, Any]:

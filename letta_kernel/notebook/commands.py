@@ -72,7 +72,8 @@ def new(session: Session, given: Arguments) -> str:
     if opened.differs:
         changes = [_applied(*one) for one in opened.differs.items()]
         said.append(f"It differs from what this line says: {'; '.join(changes)}.")
-    return " ".join(said)
+    doubts = session.service.doubts(agent) if opened.made else []
+    return "\n".join((" ".join(said), *doubts))
 
 
 def _applied(option: str, values: tuple[Any, Any]) -> str:
@@ -167,12 +168,13 @@ def model(session: Session, given: Arguments) -> Any:
         return panels.models_table(found, now)
     agent = session.agent(given.option("agent"))
     chosen = None if name.lower() in _NONE else name
-    if chosen and chosen.startswith("local/"):
-        from letta_kernel.models.registry import open_model
+    changed = session.service.update_agent(agent.id, model=chosen)
+    answering = session.service.model_of(agent.id)
+    return _with_doubts(session, changed, f"{agent.name} answers with {answering} from now on.")
 
-        open_model(chosen)  # a file that is not there is said now
-    session.service.update_agent(agent.id, model=chosen)
-    return f"{agent.name} answers with {session.service.model_of(agent.id)} from now on."
+
+def _with_doubts(session: Session, agent: AgentState, said: str) -> str:
+    return "\n".join((said, *session.service.doubts(agent)))
 
 
 @command(
@@ -201,11 +203,13 @@ def set_value(session: Session, given: Arguments) -> Any:
         changes = {"settings": {key: environment or _typed(value)}}
     changed = session.service.update_agent(agent.id, **changes)
     if key in FIELDS:
-        return f"{changed.name}: {key} is {_in_words(getattr(changed, key))} now."
+        said = f"{changed.name}: {key} is {_in_words(getattr(changed, key))} now."
+        return _with_doubts(session, changed, said) if key in ("model", "embedding") else said
     values = shown(changed.settings)
     if key not in values:
         return f"{changed.name}: {key} is back at its default."
-    return f"{changed.name}: {key} is {_in_words(values[key])} now."
+    said = f"{changed.name}: {key} is {_in_words(values[key])} now."
+    return _with_doubts(session, changed, said) if key == "fallbacks" else said
 
 
 def _in_words(value: Any) -> str:

@@ -95,6 +95,7 @@ def duplicate(room: Room, asked: Named) -> dict[str, Any]:
         asked.name,
         blocks=copies,
         tags=state.tags,
+        known_models=False,
         **{name: getattr(state, name) for name in settled},
     )
     try:

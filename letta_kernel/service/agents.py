@@ -11,6 +11,7 @@ from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError, NameTakenError, nearest
 from letta_kernel.ids import hidden_sign, now
 from letta_kernel.memory.blocks import check_label
+from letta_kernel.models import naming
 from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, ToolRule
 from letta_kernel.service.base import ServiceBase
 from letta_kernel.store import agents, blocks, conversations, identities, messages, tools
@@ -79,6 +80,7 @@ class Agents(ServiceBase):
         core_tools: bool = True,
         set_aside: bool = False,
         namesakes: Literal["refuse", "keep", "set_aside"] = "refuse",
+        known_models: bool = True,
     ) -> AgentState:
         """Make an agent with the blocks ``persona`` and ``human``, any others, and the memory tools.
 
@@ -94,6 +96,7 @@ class Agents(ServiceBase):
         set_aside : it is found by its id alone.
         namesakes : what becomes of agents of that name: with ``refuse`` this one is not made, with ``keep``
             ids tell them apart, with ``set_aside`` they are found by their ids alone from now on.
+        known_models : False takes names of models as they are, as for the copy of an agent.
 
         Raises
         ------
@@ -101,6 +104,8 @@ class Agents(ServiceBase):
             There is an agent of that name, and *namesakes* says to refuse. Nothing is made.
         InvalidInputError
             It is no name, or a value is out of range. Nothing is made.
+        NotFoundError
+            There is no such model. Nothing is made.
         """
         state = AgentState(
             name=check_name(name),
@@ -116,6 +121,8 @@ class Agents(ServiceBase):
             tool_rules=list(tool_rules),
             set_aside=set_aside,
         )
+        if known_models:
+            _check_models(state)
         made = _blocks(persona, human, blocks, own_blocks, block_limit)
 
         def work(tx: Tx) -> AgentState:
@@ -236,6 +243,7 @@ class Agents(ServiceBase):
             changed = AgentState.model_validate(
                 {**state.model_dump(), **fresh, "updated_at": now()}
             )
+            _check_models(changed, state)
             agents.save(tx, changed)
             if block_ids is not None:
                 for block in blocks.of_agent(tx, state.id):
@@ -254,6 +262,11 @@ class Agents(ServiceBase):
             for memory in self._memory_of(changed):
                 memory.follow(changed.id)  # everything anew, in the background
         return changed
+
+    def doubts(self, state: AgentState) -> list[str]:
+        """Return why models an agent names would not answer now (a key that is missing), a line each."""
+        named = (state.model, state.embedding, *_fallbacks(state))
+        return list(filter(None, dict.fromkeys(naming.doubt(name) for name in named)))
 
     def reset_agent(self, ref: str) -> AgentState:
         """Forget what was said to an agent in every thread; its memory blocks, archive and tools stay."""
@@ -358,6 +371,21 @@ def _blocks(
             )
         made.append(block)
     return made
+
+
+def _fallbacks(state: AgentState) -> list[str]:
+    return [str(name) for name in state.settings.get("fallbacks") or ()]
+
+
+def _check_models(state: AgentState, before: AgentState | None = None) -> None:
+    """Refuse models that cannot be; what an agent had *before* it may keep."""
+    if state.model and (before is None or state.model != before.model):
+        naming.check_model(state.model)
+    if state.embedding and (before is None or state.embedding != before.embedding):
+        naming.check_embedding(state.embedding)
+    for name in _fallbacks(state):
+        if before is None or name not in _fallbacks(before):
+            naming.check_model(name)
 
 
 def check_name(name: str) -> str:

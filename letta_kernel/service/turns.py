@@ -16,6 +16,7 @@ from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Usage
+from letta_kernel.models import naming
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Run, Tool
 from letta_kernel.service.loading import Loaded
@@ -187,6 +188,8 @@ class Turns(Looking):
         cancel: Cancel | None,
         client_tools: Sequence[Tool] = (),
     ) -> Iterator[Event]:
+        if model:
+            naming.check_model(model)
         settings = AgentSettings.model_validate(state.settings)
         chat = self._open_model(state, settings, model)
         journal = Journal(

@@ -374,3 +374,13 @@ def test_what_a_model_wrote_cannot_command_the_terminal(cli: Cli, tmp_path: Path
     assert "red   end" in shown
     assert "\x1b[31m" not in shown
     assert "title" not in shown
+
+
+def test_models_that_cannot_be_are_refused_when_they_are_set(cli: Cli) -> None:
+    cli("agent", "new", "ada", "--model", "demo")
+    assert "no model 'nosuch'" in cli.fails("model", "set", "ada", "nosuch")
+    assert "no embedding model" in cli.fails("agent", "new", "eve", "--embedding", "nonsense")
+    assert "no model 'nosuch'" in cli.fails("send", "ada", "Hello", "--model", "nosuch")
+    assert cli.json("agent", "show", "ada")["model"] == "demo"
+    said = cli("model", "set", "ada", "anthropic/claude-sonnet-5", ANTHROPIC_API_KEY="").stderr
+    assert "ANTHROPIC_API_KEY is not set" in said

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,8 +115,13 @@ def test_an_endless_loop_ends_at_max_steps(notebook: Notebook, server: ScriptedS
     assert ran.run["footer"]["steps"] == 4
 
 
-def test_the_fallback_that_answers_is_named(notebook: Notebook, server: ScriptedServer) -> None:
-    notebook.run("%agent set fallbacks local/nowhere, demo")
+def test_the_fallback_that_answers_is_named(
+    notebook: Notebook, server: ScriptedServer, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone.gguf"
+    gone.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+    notebook.run(f"%agent set fallbacks local/{gone}, demo")
+    gone.unlink()
     server.fault(401)
     ran = notebook.run("%%agent\nWhat can you do?")
     assert (ran.run["model"], ran.run["label"]) == ("demo", "demo model: no language model")

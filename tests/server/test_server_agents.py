@@ -324,3 +324,17 @@ def test_prompt_reset_and_summary(server: Server) -> None:
     assert reset is not None
     assert reset.message_ids == []
     assert client.agents.messages.list(agent.id).items == []
+
+
+def test_models_that_cannot_be_are_refused_when_they_are_set(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create(name="ada", model="openai/scripted")
+    for fields in ({"model": "nobody/knows"}, {"embedding": "nobody/knows"}):
+        with pytest.raises(NotFoundError, match="no provider 'nobody'"):
+            client.agents.create(name="eve", **fields)
+        with pytest.raises(NotFoundError, match="no provider 'nobody'"):
+            client.agents.update(agent.id, **fields)
+    for fields in ({"model": "nosuch"}, {"embedding": "nonsense"}, {"timezone": "Mars/One"}):
+        with pytest.raises(UnprocessableEntityError):
+            client.agents.update(agent.id, **fields)
+    assert [one.model for one in client.agents.list()] == ["openai/scripted"]

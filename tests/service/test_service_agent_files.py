@@ -150,7 +150,10 @@ def test_secrets_stay(bench: Bench) -> None:
 def test_models_of_this_machine_stay(bench: Bench) -> None:
     service = bench.service
     service.create_agent(
-        "ada", model="local//home/kim/model.gguf", settings={"fallbacks": ["demo"]}
+        "ada",
+        model="local//home/kim/model.gguf",
+        settings={"fallbacks": ["demo"]},
+        known_models=False,
     )
     data = service.export_agent("ada")
     assert "gguf" not in json.dumps(data)

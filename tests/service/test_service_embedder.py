@@ -55,6 +55,8 @@ def test_an_embedder_sees_only_those_who_chose_it(service, tmp_path):
 def test_a_missing_model_is_no_end_of_searching(service, tmp_path):
     service.create_agent("ada")
     service.add_passage("ada", "the boat goes at nine")
-    service.update_agent("ada", embedding=f"local/{tmp_path / 'nowhere'}")
+    (tmp_path / "gone.gguf").touch()
+    service.update_agent("ada", embedding=f"local/{tmp_path / 'gone.gguf'}")
+    (tmp_path / "gone.gguf").unlink()
     found = service.search_passages("ada", "when does the boat go")
     assert [hit.passage.content for hit in found] == ["the boat goes at nine"]
