@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test test-long check lint front-end-test bench clean chromium
+.PHONY: help demo lab test test-long test-oldest check lint front-end-test bench clean chromium
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,7 +25,7 @@ help:
 	@echo 'make demo    run the quickstart notebook in the letta kernel and print the conversation'
 	@echo 'make lab     open the quickstart in JupyterLab'
 	@echo 'make test    check and test everything'
-	@echo 'make test-long           the long forms too: campaigns, every notebook twice'
+	@echo 'make test-long           the long forms too: campaigns, notebooks twice, the oldest dependencies'
 	@echo 'make check ROOM=store    style, types and one room'
 	@echo 'make bench   run the benchmarks'
 	@echo 'make clean   remove what make has made, .venv included'
@@ -48,8 +48,14 @@ test: lint front-end-test chromium
 	wait $$browser; browser=$$?; cat artifacts/browser-tests.txt; \
 	[ $$others = 0 ] && [ $$browser = 0 ]
 
-test-long: test
+test-long: test test-oldest
 	$(PYTEST) -m slow
+
+# On the oldest release of each dependency that pyproject.toml allows.
+test-oldest: $(VENV)/installed-test
+	$(BIN)/uv venv --quiet --allow-existing --python $(PY) $(VENV)-oldest
+	$(BIN)/uv pip install --quiet --python $(VENV)-oldest/bin/python --resolution lowest-direct --editable '.[test]'
+	$(VENV)-oldest/bin/python -m pytest $(WORKERS) --ignore tests/browser --ignore tests/packaging
 
 check: lint
 	$(PYTEST) $(WORKERS) tests/$(ROOM)
@@ -72,7 +78,7 @@ bench: $(VENV)/installed-test
 	$(PY) benchmarks/demo_model.py
 
 clean:
-	rm -rf $(VENV) artifacts build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-oldest artifacts build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	rm -rf labextension/node_modules labextension/lib letta_kernel/labextension
 	find letta_kernel tests notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
