@@ -17,7 +17,7 @@ import numpy as np
 
 from letta_kernel import warm
 from letta_kernel.models.base import ModelError
-from letta_kernel.models.local_engine import INSTALL
+from letta_kernel.models.local_engine import INSTALL, use_free_cores
 from letta_kernel.project import located
 
 PREFIX = "local/"
@@ -104,6 +104,7 @@ class GgufEmbedder(_Embedder):
         parameters.ui = False
         parameters.api_keys = [secrets.token_urlsafe(24)]  # of its loopback port, which nobody uses
         parameters.cors_origins = "http://127.0.0.1"
+        use_free_cores(parameters)
         try:
             return xllamacpp.Server(parameters)
         except RuntimeError as error:

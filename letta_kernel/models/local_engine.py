@@ -125,8 +125,7 @@ class Engine:
         parameters.api_keys = [key]
         parameters.cors_origins = "http://127.0.0.1"
         parameters.cache_ram_mib = 0
-        threads = _threads()
-        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+        use_free_cores(parameters)
         if self.template:
             parameters.chat_template = self.template
         return parameters
@@ -247,6 +246,12 @@ def _refusal(error: Any, name: str) -> ModelError:
             f"{name}: {message.rstrip('.')}. LETTA_LOCAL_CONTEXT sets how many tokens a local model keeps.",
         )
     return ModelError("bad_request", f"{name}: {message}")
+
+
+def use_free_cores(parameters: Any) -> None:
+    """Give an engine as many threads as ``LETTA_LOCAL_THREADS`` says, else one for each core that is free."""
+    threads = _threads()
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
 
 
 def _threads() -> int:
