@@ -25,11 +25,10 @@ from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.errors import InvalidInputError, NotFoundError, Stopped, nearest
 from letta_kernel.listeners import agent_opened, memory_shown
-from letta_kernel.messages import Event, Message, RunEnded, StepEnded
+from letta_kernel.messages import Event, Message, RunEnded, RunQueued, RunStarted, StepEnded
 from letta_kernel.models.tokens import count
 from letta_kernel.project import project_folder
-from letta_kernel.records import AgentState, Block, Passage, Tool
-from letta_kernel.records import Run as RunRecord
+from letta_kernel.records import AgentState, Block, Passage, Tool, WholeRun
 from letta_kernel.service import AgentService, ContextReport
 from letta_kernel.tools.options import options_of
 from letta_kernel.tools.schema import schema_from_source
@@ -140,13 +139,19 @@ class Agent:
     def _send(self, text: str, **options: Any) -> Run:
         transcript = Transcript(prompt=text)
         events = []
+        # Where a person can stop it, it waits for a run in another notebook; a program is told at once.
+        options.setdefault("wait", _shell() is not None)
         stream = self.stream(text, **options)
         try:
             for event in stream:
                 transcript.handle(event)
                 events.append(event)
+                if isinstance(event, RunQueued):
+                    print(event.text, file=sys.stderr)
         except KeyboardInterrupt:
-            raise Stopped("Stopped; what was said and done so far is kept.") from None
+            sent = any(isinstance(event, RunStarted) for event in events)
+            what = "what was said and done so far is kept" if sent else "nothing was sent"
+            raise Stopped(f"Stopped; {what}.") from None
         finally:
             if isinstance(stream, Generator):
                 stream.close()
@@ -190,8 +195,8 @@ class Agent:
         return self.service.history(self.id)
 
     @property
-    def runs(self) -> list[RunRecord]:
-        """The newest runs, newest first."""
+    def runs(self) -> list[WholeRun]:
+        """The newest runs, newest first; one that went on after an approval is one."""
         return self.service.runs(self.id)
 
     @property
@@ -382,7 +387,7 @@ def figure_of(service: AgentService, ref: str, what: str, limit: int | None = No
     runs = service.runs(ref, limit or _RUNS_PLOTTED)[::-1]
     if what == "cost":
         return plots.cost_plot(state.name, runs)
-    return plots.tokens_plot(state.name, [service.steps(run.id) for run in runs])
+    return plots.tokens_plot(state.name, [service.whole_steps(run.id) for run in runs])
 
 
 def _shell() -> Any:

@@ -37,7 +37,17 @@ class ConflictError(LettaError):
 
 
 class AgentBusyError(LettaError):
-    """The agent is in the middle of a run elsewhere."""
+    """The agent is in the middle of a run elsewhere.
+
+    Parameters
+    ----------
+    text : one line.
+    where : where it runs, in words; empty if that is this process, which cannot wait for itself.
+    """
+
+    def __init__(self, text: str, where: str = "") -> None:
+        super().__init__(text)
+        self.where = where
 
 
 class StoreError(LettaError):

@@ -121,6 +121,22 @@ class RunStarted(Frozen):
     model_label: str = ""  # shown beside every answer, e.g. "demo model: no language model"
 
 
+class RunQueued(Frozen):
+    """A run waits for another of its agent to end, elsewhere; it begins by itself. May come again.
+
+    ``said`` is the message that is to be sent, ``where`` says in words where the other run goes on, and
+    ``text`` is the line for the person.
+    """
+
+    type: Literal["run_queued"] = "run_queued"
+    run_id: str
+    agent_id: str
+    agent_name: str
+    said: str
+    where: str
+    text: str
+
+
 class StepStarted(Frozen):
     """A model call is about to be made. ``retrieved`` lists passages placed beside the message."""
 
@@ -250,6 +266,7 @@ class RunEnded(Frozen):
 
 Event = Annotated[
     RunStarted
+    | RunQueued
     | StepStarted
     | ReasoningDelta
     | TextDelta

@@ -321,13 +321,27 @@ class Run(Record):
     seconds: float | None = None
     notebook: str | None = None  # where it was started, for counting costs
     conversation_id: str | None = None  # None: the agent's own thread
+    continues: str | None = None  # the run that waited for the approval this one goes on with
     created_at: datetime = Field(default_factory=now)
     ended_at: datetime | None = None
     created_by: str = LOCAL_USER
 
 
+class WholeRun(Run):
+    """A run as a person counts them: with those that went on from it after an approval.
+
+    Its id and beginning are the first one's, how it stands is the last one's, and the figures are of all.
+    """
+
+    asked: str = ""  # the beginning of what was said to the agent
+    waits: bool = False  # for a person's approval, now
+
+
 class Step(Record):
-    """One model call and the tool calls it asked for."""
+    """One model call and the tool calls it asked for.
+
+    Number 0 is no model call: the calls that a person let go on, at the beginning of a run that continues.
+    """
 
     id: str = Field(default_factory=lambda: new_id("step"))
     run_id: str

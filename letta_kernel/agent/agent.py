@@ -179,7 +179,7 @@ class LettaAgent:
         cancel: Cancel,
         decisions: Sequence[Decision] | None,
     ) -> Turn:
-        number = 0
+        number = 0 if decisions is None else -1  # what a person let go on is no model call
         nudged = False
         while self._ended is None:
             number += 1

@@ -13,6 +13,8 @@ from letta_kernel.cli import output
 from letta_kernel.cli.asking import Yes, confirmed
 from letta_kernel.cli.completion import Agent, models
 from letta_kernel.cli.session import Session, command, group
+from letta_kernel.display import words
+from letta_kernel.display.clean import one_line
 from letta_kernel.errors import InvalidInputError, nearest
 
 if TYPE_CHECKING:
@@ -177,9 +179,12 @@ def show(session: Session, agent: Agent) -> None:
         if runs:
             output.put("\nruns", style="bold")
             output.table(
-                ["started", "ended with", "steps", "seconds", "model", "error"],
+                ["started", "asked", "ended with", "steps", "seconds", "model", "error"],
                 (
-                    (r.created_at, r.stop_reason or r.status, r.steps, r.seconds, r.model, r.error)
+                    (
+                        *(r.created_at, one_line(r.asked, 60), words.ending(r)),
+                        *(r.steps, r.seconds, r.model, r.error),
+                    )
                     for r in runs
                 ),
             )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from letta_kernel.agent.decisions import Decision
 from letta_kernel.cli import here, output
 from letta_kernel.cli.approving import decide
 from letta_kernel.cli.asking import Policy
@@ -43,7 +44,7 @@ class Talk:
     def say(self, text: str, model: str | None = None, **options: Any) -> bool:
         """Send *text* and show the run; False if it failed."""
         return self._follow(
-            lambda: self._service.send(self._agent, text, model=model, **options), model
+            lambda: self._service.send(self._agent, text, model=model, wait=True, **options), model
         )
 
     def catch_up(self) -> None:
@@ -79,7 +80,8 @@ class Talk:
                         self._show(event)
             except KeyboardInterrupt:
                 watcher.end_line()
-                output.put("Stopped; what was said so far is kept.", style="dim", stderr=True)
+                kept = "nothing was sent" if watcher.queued else "what was said so far is kept"
+                output.put(f"Stopped; {kept}.", style="dim", stderr=True)
                 raise
             if not watcher.waiting:
                 return self._good(watcher.ended)
@@ -88,17 +90,18 @@ class Talk:
                 output.put("The run waits for your word: letta-kernel chat asks.", stderr=True)
                 return True
             watcher.waiting = []
-            start = lambda d=decisions: self._service.approve(self._agent, d, model=model)  # type: ignore[misc]  # noqa: E731
+            start = lambda d=decisions: self._approve(d, model)  # type: ignore[misc]  # noqa: E731
 
     def _answer(self, waiting: list[ToolCall], model: str | None) -> None:
         try:
             decisions = decide(waiting, self._approval)
             if decisions is not None:
-                self._follow(
-                    lambda: self._service.approve(self._agent, decisions, model=model), model
-                )
+                self._follow(lambda: self._approve(decisions, model), model)
         except KeyboardInterrupt:
             output.put("\nThey go on waiting.", style="dim", stderr=True)
+
+    def _approve(self, decisions: Sequence[Decision], model: str | None) -> Iterator[Event]:
+        return self._service.approve(self._agent, decisions, model=model, wait=True)
 
     def _show(self, event: Event) -> None:
         self._run_id = getattr(event, "run_id", None) or self._run_id

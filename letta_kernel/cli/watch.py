@@ -15,6 +15,7 @@ from letta_kernel.messages import (
     Notice,
     ReasoningDelta,
     RunEnded,
+    RunQueued,
     RunStarted,
     StepEnded,
     StreamReset,
@@ -52,6 +53,7 @@ class Watcher:
     def __init__(self, *, stream: bool, details: bool, aside: bool = False) -> None:
         self._stream, self._details, self._aside = stream, details, aside
         self._part = ""  # what was printed last and its line is not ended
+        self.queued = False  # it waits for another run to end
         self.waiting: list[ToolCall] = []
         self.ended: RunEnded | None = None
         self.answers: list[str] = []
@@ -59,7 +61,10 @@ class Watcher:
     def note(self, event: Event) -> None:
         """Take in one event without showing it."""
         match event:
+            case RunQueued():
+                self.queued = True
             case RunStarted():
+                self.queued = False
                 self.waiting = []
             case ApprovalRequested():
                 self.waiting = event.calls
@@ -79,6 +84,8 @@ class Watcher:
             case RunStarted():
                 label = f" · {event.model_label}" if event.model_label else ""
                 self._detail(f"{event.agent_name} · {event.model}{label}")
+            case RunQueued():
+                self._line(event.text, stderr=True)
             case ReasoningDelta():
                 if self._details:
                     self._piece("thought", event.text)

@@ -13,7 +13,7 @@ from letta_kernel.display.html import diff_html
 from letta_kernel.display.style import el, fold
 from letta_kernel.display.tables import Cell, Panel, marked, number, stack, table, when
 from letta_kernel.messages import ANSWER_TOOL, Message
-from letta_kernel.records import AgentState, Block, BlockVersion, Run, Tool
+from letta_kernel.records import AgentState, Block, BlockVersion, Tool, WholeRun
 
 _PREVIEW = 160  # characters of a text shown in a table; the rest on demand
 _SHOWN = 20_000
@@ -197,8 +197,8 @@ def _said(message: Message) -> str:
 _GOOD = ("end_turn", "tool_rule", "running", "completed", "created")
 
 
-def runs_table(runs: Sequence[Run]) -> Panel:
-    """Return runs with their figures, and what went wrong if anything did."""
+def runs_table(runs: Sequence[WholeRun]) -> Panel:
+    """Return runs with what was asked and their figures, and what went wrong if anything did."""
     rows = []
     for run in runs:
         reason = run.stop_reason or run.status
@@ -206,7 +206,8 @@ def runs_table(runs: Sequence[Run]) -> Panel:
         rows.append(
             [
                 run.created_at,
-                Cell(reason, el("span", esc(reason), look=look)),
+                one_line(run.asked, 80),
+                Cell(words.ending(run), el("span", esc(words.ending(run)), look=look)),
                 one_line(run.model, 60),
                 number(run.steps or None),
                 _seconds(run.seconds),
@@ -218,7 +219,9 @@ def runs_table(runs: Sequence[Run]) -> Panel:
             ]
         )
     figures = ["steps", "time", "first token", "tokens in", "tokens out", "cost"]
-    return table(["when", "ended by", "model", *figures, "error"], rows, empty="No runs yet.")
+    return table(
+        ["when", "asked", "ended by", "model", *figures, "error"], rows, empty="No runs yet."
+    )
 
 
 def models_table(models: Sequence[Any], current: str | None = None) -> Panel:

@@ -18,6 +18,7 @@ from letta_kernel.messages import (
     Notice,
     ReasoningDelta,
     RunEnded,
+    RunQueued,
     RunStarted,
     StepStarted,
     StreamReset,
@@ -67,6 +68,8 @@ class TerminalView:
                 self._stream(event.text, _OUTPUT)
         elif is_answering(event):
             return
+        elif isinstance(event, RunQueued):
+            self._line(f"  {words.LEVELS['info']} {event.text}")
         elif isinstance(event, RunStarted):
             self._line(header_text(self._transcript.snapshot()), dim=False)
         elif isinstance(event, ToolStarted):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from letta_kernel.display import words
 from letta_kernel.display.clean import clean_bundle, clean_text, one_line
 from letta_kernel.messages import (
     ANSWER_TOOL,
@@ -17,6 +19,7 @@ from letta_kernel.messages import (
     Notice,
     ReasoningDelta,
     RunEnded,
+    RunQueued,
     RunStarted,
     StepEnded,
     StepStarted,
@@ -92,6 +95,9 @@ class Transcript:
             "cost": None,
         }
         self._before: dict[str, Any] = dict(self._footer)  # of runs this one goes on from
+        self._queued: tuple[_Item, float, str] | None = (
+            None  # the line of a wait, since when, for whom
+        )
 
     @property
     def state(self) -> str:
@@ -111,6 +117,7 @@ class Transcript:
     def close(self) -> None:
         """Say that no more events will come: what was still open was interrupted."""
         with self._lock:
+            self._end_wait("Waited {time} for {where}, and was stopped: nothing was sent.")
             if self._state == "running":
                 self._state = "interrupted"
                 self._footer["stop_reason"] = self._footer["stop_reason"] or "cancelled"
@@ -153,12 +160,28 @@ class Transcript:
     def _on_run_started(self, event: RunStarted) -> None:
         self._state = "running"
         self._before = dict(self._footer)  # it was approved: the same cell goes on
+        self._end_wait("Waited {time} for {where}.")
         self._head = {
             "run_id": event.run_id,
             "agent": event.agent_name,
             "model": event.model,
             "label": event.model_label,
         }
+
+    def _on_run_queued(self, event: RunQueued) -> None:
+        self._head.update(run_id=event.run_id, agent=event.agent_name)
+        if self._queued is None:
+            item = self._add("notice", {"level": "info", "text": "", "waits": True})
+            self._queued = item, time.monotonic(), event.where
+        self._queued[0].data["text"] = one_line(event.text, 1_000)
+
+    def _end_wait(self, said: str) -> None:
+        """Say in the line of a wait that it is over; *said* may tell the time it took and for whom."""
+        if self._queued is not None:
+            item, began, where = self._queued
+            self._queued = None
+            took = words.seconds(time.monotonic() - began)
+            item.data.update(waits=False, text=said.format(time=took, where=where))
 
     def _on_step_started(self, event: StepStarted) -> None:
         self._step += 1
@@ -245,7 +268,7 @@ class Transcript:
             if message.role == "assistant":
                 self._settle(message)
         footer, usage = self._footer, event.usage
-        footer["steps"] += 1
+        footer["steps"] += event.number > 0
         footer["seconds"] = (footer["seconds"] or 0.0) + event.seconds
         if footer["first_token"] is None:
             footer["first_token"] = event.first_token

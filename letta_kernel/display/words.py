@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from letta_kernel.display.clean import one_line
+from letta_kernel.records import WholeRun
 
 GLYPHS = {
     "writing": "✎",
@@ -54,6 +55,13 @@ def money(value: Any) -> str:
     if value == 0:
         return "$0"
     return f"${value:,.2f}" if value >= 0.1 else f"${value:.2g}" if value >= 1e-4 else "<$0.0001"
+
+
+def ending(run: WholeRun) -> str:
+    """Return how a run stands or ended, in a word or two."""
+    if run.stop_reason == "requires_approval":
+        return "waits for approval" if run.waits else "not decided"
+    return run.stop_reason or run.status
 
 
 def count(number: Any, one: str, many: str = "") -> str:

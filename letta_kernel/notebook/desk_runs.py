@@ -15,7 +15,7 @@ from letta_kernel.models.registry import available
 from letta_kernel.notebook import run
 from letta_kernel.notebook.desk_registry import Limit, OfAgent, Params, Room, Text, Word, method
 from letta_kernel.notebook.floor import Question, check_calls
-from letta_kernel.records import Run, Step
+from letta_kernel.records import Step, WholeRun
 from letta_kernel.store import runs as run_rows
 
 if TYPE_CHECKING:
@@ -128,18 +128,15 @@ def context(room: Room, asked: OfAgent) -> dict[str, Any]:
 
 
 @method("runs", Runs)
-def runs(room: Room, asked: Runs) -> list[Run]:
-    """Return runs, newest first."""
-    agent_id = room.service.agent(asked.agent).id
-    return room.service.do(
-        lambda tx: run_rows.page(tx, agent_id, limit=asked.limit, before=asked.before)
-    )
+def runs(room: Room, asked: Runs) -> list[WholeRun]:
+    """Return runs, newest first; one that went on after an approval is one."""
+    return room.service.runs(asked.agent, asked.limit, asked.before)
 
 
 @method("steps", OneRun, empty=[])
 def steps(room: Room, asked: OneRun) -> list[Step]:
-    """Return the steps of a run in order."""
-    return room.service.steps(asked.run)
+    """Return the steps of a run in order, with those after approvals."""
+    return room.service.whole_steps(asked.run)
 
 
 @method("cost", Cost, empty=asdict(run_rows.Cost(0, 0, 0, 0, 0, None)))

@@ -18,7 +18,6 @@ from letta_kernel.store import agents, blocks, messages, runs
 from letta_kernel.store.database import Tx
 
 _MOST_MESSAGES = 5_000
-_NEAREST = 20  # runs after one that waited, of all conversations of the agent
 
 
 class Chosen(Params):
@@ -74,27 +73,10 @@ def view(room: Room, asked: OfRun) -> dict[str, Any]:
             run = runs.get(tx, asked.run) or run
         agent = agents.get(tx, run.agent_id)
         name = agent.name if agent is not None else "agent"
-        return replay(_as_one(tx, run), name, label=asked.label)
+        kept = [_kept(tx, one) for one in runs.chain(tx, run)]
+        return replay(kept, name, label=asked.label)
 
     return bundle(room.service.do(work))
-
-
-def _as_one(tx: Tx, run: Run) -> list[Kept]:
-    """Return a run and those that went on with it, each time a person had decided about its calls."""
-    found = [_kept(tx, run)]
-    while waiting := {call.id for call in found[-1].waiting()}:
-        last = found[-1].run
-        later = runs.find(
-            tx, agent_ids=[run.agent_id], after=last.id, limit=_NEAREST, newest_first=False
-        )
-        own = [one for one in later if one.conversation_id == run.conversation_id]
-        if not own:
-            break
-        following = _kept(tx, own[0])
-        if not any(m.tool_call_id in waiting for m in following.messages):
-            break
-        found.append(following)
-    return found
 
 
 def _kept(tx: Tx, run: Run) -> Kept:

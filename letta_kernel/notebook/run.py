@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from letta_kernel.display.live import LiveView
-from letta_kernel.messages import ApprovalRequested, Event, RunEnded, ToolCall
+from letta_kernel.messages import (
+    ApprovalRequested,
+    Event,
+    RunEnded,
+    RunQueued,
+    RunStarted,
+    ToolCall,
+)
 from letta_kernel.notebook.approval import ask
 from letta_kernel.notebook.floor import Question
 from letta_kernel.notebook.preferences import PREFERENCES
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
 
 Start = Callable[..., Iterator[Event]]
 
+_STOPPED = "Stopped; what was said and done so far is kept."
 _MOST_EVENTS = 20  # that tools may post in a chain before somebody has to look
 # A run that ends like this has not done what it was asked to; the cell fails, so that Run All stops.
 _FAILURES = frozenset(
@@ -115,14 +123,18 @@ def _follow(
 ) -> None:
     # Stays unseen until the first event.
     view = LiveView(prompt, shell=session.shell, streaming=PREFERENCES.streaming, shown=shown)
-    events = start(host=session.host, live=view.handle)
+    events = start(host=session.host, live=view.handle, wait=True)
     ended: RunEnded | None = None
-    stopped = "Stopped; what was said and done so far is kept."
+    stopped = _STOPPED
     try:
         while True:
             waiting: list[ToolCall] = []
             for event in events:  # the view has had it through `live` already
-                if isinstance(event, ApprovalRequested):
+                if isinstance(event, RunQueued):
+                    stopped = "Stopped waiting; nothing was sent."
+                elif isinstance(event, RunStarted):
+                    stopped = _STOPPED
+                elif isinstance(event, ApprovalRequested):
                     waiting = event.calls
                 elif isinstance(event, RunEnded):
                     ended = event
@@ -135,9 +147,9 @@ def _follow(
                 if shown:
                     say(session.shell, stopped)
                 break
-            stopped = "Stopped; what was said and done so far is kept."
+            stopped = _STOPPED
             events = session.service.approve(
-                agent_id, decisions, host=session.host, live=view.handle
+                agent_id, decisions, host=session.host, live=view.handle, wait=True
             )
     except KeyboardInterrupt:
         raise Stopped(stopped) from None

@@ -11,7 +11,7 @@ from letta_kernel.display.tables import Panel, number, stack, table
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.notebook.line import Argument, Arguments, Option
 from letta_kernel.notebook.registry import AGENT, command
-from letta_kernel.records import Run
+from letta_kernel.records import WholeRun
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
@@ -54,7 +54,7 @@ def _together(session: Session) -> list[list[object]]:
     return rows
 
 
-def _figures(name: str, took: Cost | Run, runs: int) -> list[object]:
+def _figures(name: str, took: Cost | WholeRun, runs: int) -> list[object]:
     return [
         name,
         number(runs),
@@ -66,7 +66,7 @@ def _figures(name: str, took: Cost | Run, runs: int) -> list[object]:
     ]
 
 
-def _budgets(settings: AgentSettings, last: list[Run], spent: Cost) -> Panel | None:
+def _budgets(settings: AgentSettings, last: list[WholeRun], spent: Cost) -> Panel | None:
     run = last[0] if last else None
     tokens = run.prompt_tokens + run.completion_tokens if run else 0
     rows: list[list[object]] = []

@@ -11,7 +11,7 @@ from letta_kernel.agent.context import ContextPart, ContextReport, compile_block
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.messages import Message
 from letta_kernel.models.base import ChatModel
-from letta_kernel.records import AgentState, Run, Step
+from letta_kernel.records import AgentState, Step, WholeRun
 from letta_kernel.service.conversations import Conversations
 from letta_kernel.service.loading import Loaded, Loading
 from letta_kernel.store import messages, runs
@@ -51,9 +51,12 @@ class Looking(Conversations, Loading):
 
         return self.do(work)
 
-    def runs(self, ref: str, limit: int = 50) -> list[Run]:
-        """Return the newest runs, newest first."""
-        return self.do(lambda tx: runs.page(tx, self._agent(tx, ref).id, limit=limit))
+    def runs(self, ref: str, limit: int = 50, before: str | None = None) -> list[WholeRun]:
+        """Return an agent's runs, newest first, older than the run *before*.
+
+        One that waited for an approval and went on is one run.
+        """
+        return self.do(lambda tx: runs.whole(tx, self._agent(tx, ref).id, limit, before))
 
     def cost(
         self, ref: str | None = None, *, notebook: str | None = None, since: datetime | None = None
@@ -65,6 +68,10 @@ class Looking(Conversations, Loading):
     def steps(self, run_id: str) -> list[Step]:
         """Return the steps of a run in order."""
         return self.do(lambda tx: runs.steps_of(tx, run_id))
+
+    def whole_steps(self, run_id: str) -> list[Step]:
+        """Return the steps of a run of `runs`, with those after approvals, numbered through."""
+        return self.do(lambda tx: runs.whole_steps(tx, run_id))
 
     def system_prompt(self, ref: str, conversation: str | None = None) -> str:
         """Return the system prompt a run would begin with now."""

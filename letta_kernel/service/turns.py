@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, Literal
 
 from letta_kernel.agent.agent import LettaAgent, Live
@@ -14,13 +15,15 @@ from letta_kernel.agent.context import describe_retrieved
 from letta_kernel.agent.decisions import Decision, pending_calls
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.settings import AgentSettings
-from letta_kernel.errors import InvalidInputError, LettaError
+from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError
+from letta_kernel.ids import now
 from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Usage
 from letta_kernel.models import naming
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Run, Tool
 from letta_kernel.service.loading import Loaded
 from letta_kernel.service.looking import Looking
+from letta_kernel.service.waiting import Place
 from letta_kernel.store import agents, conversations, messages
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
@@ -57,6 +60,7 @@ class Turns(Looking):
         cancel: Cancel | None = None,
         earlier: Sequence[Message] = (),
         client_tools: Sequence[Tool] = (),
+        wait: bool = False,
     ) -> Iterator[Event]:
         """Send a message (or a system event) to an agent and yield what happens until its turn ends.
 
@@ -70,13 +74,14 @@ class Turns(Looking):
         earlier : messages to put into the history before this one, unanswered.
         client_tools : tools for this run alone, which whoever sends runs: their calls wait as for
             approval, and `approve` brings the results.
+        wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising.
 
         Raises
         ------
         InvalidInputError
             The message is empty or far too long, or the agent waits for an approval. Nothing is changed.
         AgentBusyError
-            Another run of this agent is going on in this thread.
+            Another run of this agent is going on: with *wait*, in this process.
         """
         if not text.strip():
             raise InvalidInputError("There is nothing to send: the message is empty.")
@@ -97,6 +102,7 @@ class Turns(Looking):
             live,
             cancel,
             client_tools,
+            wait,
         )
 
     def post_event(self, ref: str, text: str) -> bool:
@@ -139,6 +145,7 @@ class Turns(Looking):
         live: Live | None = None,
         cancel: Cancel | None = None,
         client_tools: Sequence[Tool] = (),
+        wait: bool = False,
     ) -> Iterator[Event]:
         """Go on where a run stopped for approval; calls without a decision count as denied."""
         state, waiting = self.do(lambda tx: self._standing(tx, ref, conversation))
@@ -153,7 +160,9 @@ class Turns(Looking):
                 )
         decided = {d.call_id for d in decisions}
         complete = [*decisions, *(Decision(c, approve=False) for c in known - decided)]
-        return self._run(state, [], complete, max_steps, model, host, live, cancel, client_tools)
+        return self._run(
+            state, [], complete, max_steps, model, host, live, cancel, client_tools, wait
+        )
 
     def pending(self, ref: str, conversation: str | None = None) -> list[ToolCall]:
         """Return the calls that wait for a person's approval; empty if none do."""
@@ -187,53 +196,79 @@ class Turns(Looking):
         live: Live | None,
         cancel: Cancel | None,
         client_tools: Sequence[Tool] = (),
+        wait: bool = False,
     ) -> Iterator[Event]:
         if model:
             naming.check_model(model)
-        settings = AgentSettings.model_validate(state.settings)
-        chat = self._open_model(state, settings, model)
-        journal = Journal(
-            self.database,
-            state,
-            Run(
-                agent_id=state.id,
-                model=chat.name,
-                conversation_id=None if state.thread == "own" else state.thread_id,
-                notebook=getattr(host, "notebook", None) or self.notebook,
-            ),
+        run = Run(
+            agent_id=state.id,
+            conversation_id=None if state.thread == "own" else state.thread_id,
+            notebook=getattr(host, "notebook", None) or self.notebook,
         )
         switch = cancel or Cancel()
         for message in incoming:
-            message.run_id = journal.run.id
-        recall = incoming[-1].content if settings.retrieval and incoming else None
-        written, loaded = journal.open(
-            incoming,
-            lambda tx, head: self._read_for(tx, state, settings, chat, incoming, head),
-        )
-        loaded.window.add(written)
-        loaded.tools = [*loaded.tools, *client_tools]
+            message.run_id = run.id
+        recall = incoming[-1].content if incoming else None
+        tell = self._followed(state.id, run.id, live)
         with self._lock:
-            self._running[journal.run.id] = switch
-            self._stepping.add(state.thread_id)
+            self._running[run.id] = switch
+        place: Place | None = None
         try:
-            agent = self._load(state, settings, chat, journal, host, written, loaded, recall)
-            steps = agent.step(
-                max_steps=max_steps or state.max_steps,
-                live=self._followed(state.id, journal.run.id, live),
-                cancel=switch,
-                decisions=decisions,
-            )
-            with closing(steps) as events:
-                for event in events:
-                    if isinstance(event, RunEnded):
-                        self._keep_window(state, chat, loaded.window)
-                        self._after_run(state)
-                    yield event
+            while True:
+                settings = AgentSettings.model_validate(state.settings)
+                chat = self._open_model(state, settings, model)
+                run.model = chat.name
+                journal = Journal(self.database, state, run)
+                try:
+                    written, loaded = journal.open(
+                        incoming,
+                        partial(self._read_for, run, state, settings, chat, incoming),
+                    )
+                    break
+                except AgentBusyError as busy:
+                    if not wait or not busy.where:
+                        raise
+                    place = place or Place(self.database, state, run, recall or "")
+                    if not (yield from place.wait(switch, tell)):
+                        return
+                # Whoever had the agent may have changed it, and its memory.
+                state = self.do(partial(self._again, state))
+                run.created_at = now()
+                for message in incoming:
+                    message.created_at = run.created_at
+            loaded.window.add(written)
+            loaded.tools = [*loaded.tools, *client_tools]
+            with self._lock:
+                self._stepping.add(state.thread_id)
+            try:
+                retrieving = recall if settings.retrieval else None
+                agent = self._load(
+                    state, settings, chat, journal, host, written, loaded, retrieving
+                )
+                steps = agent.step(
+                    max_steps=max_steps or state.max_steps,
+                    live=tell,
+                    cancel=switch,
+                    decisions=decisions,
+                )
+                with closing(steps) as events:
+                    for event in events:
+                        if isinstance(event, RunEnded):
+                            self._keep_window(state, chat, loaded.window)
+                            self._after_run(state)
+                        yield event
+            finally:
+                with self._lock:
+                    self._stepping.discard(state.thread_id)
+                journal.finish(0, Usage(), "error", "The run could not be started.")
         finally:
             with self._lock:
-                self._running.pop(journal.run.id, None)
-                self._stepping.discard(state.thread_id)
-            journal.finish(0, Usage(), "error", "The run could not be started.")
+                self._running.pop(run.id, None)
+            if place is not None:
+                place.leave()
+
+    def _again(self, state: AgentState, tx: Tx) -> AgentState:
+        return self._thread(tx, state.id, None if state.thread == "own" else state.thread_id)
 
     def _followed(self, agent_id: str, run_id: str, live: Live | None) -> Live:
         def tell(event: Event) -> None:
@@ -246,15 +281,21 @@ class Turns(Looking):
 
     def _read_for(
         self,
-        tx: Tx,
+        run: Run,
         state: AgentState,
         settings: AgentSettings,
         chat: ChatModel,
         incoming: Sequence[Message],
+        tx: Tx,
         head: agents.Head,
     ) -> Loaded:
         known = head.seq if state.thread == "own" else None
         loaded = self._read(tx, state, settings, chat, known)
+        if not incoming:
+            if not head.waiting:  # somebody has decided meanwhile
+                raise InvalidInputError(f"{state.name} waits for no approval.")
+            asking = (m.run_id for m in reversed(loaded.window.messages) if m.role == "assistant")
+            run.continues = next(asking, None)
         if head.waiting and incoming:
             names = ", ".join(call.name for call in pending_calls(loaded.window.messages))
             raise InvalidInputError(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import AgentState, ToolRule
-from letta_kernel.store import blocks, counters, indexes, lease
+from letta_kernel.store import blocks, counters, indexes, lease, queue
 from letta_kernel.store.database import Tx
 from letta_kernel.store.problems import Conflict
 from letta_kernel.store.rows import Table, Where
@@ -27,7 +27,10 @@ def add(tx: Tx, agent: AgentState) -> AgentState:
     """Insert a new agent; others may have its name."""
     _AGENTS.insert(tx, [agent])
     tx.execute("INSERT INTO counters VALUES ($1, 'passages', 0)", (agent.id,))
-    tx.execute("INSERT INTO leases VALUES ($1, NULL, 0, 1, false, NULL)", (agent.id,))
+    tx.execute(
+        "INSERT INTO leases (agent_id, fence, next_seq, waiting) VALUES ($1, 0, 1, false)",
+        (agent.id,),
+    )
     return agent
 
 
@@ -151,29 +154,22 @@ def acquire(tx: Tx, agent_id: str, owner: str, seconds: float) -> int:
     Raises
     ------
     AgentBusyError
-        Another living owner holds it.
+        Another living owner holds it, or has waited for it longer.
     NotFoundError
         There is no such agent.
     """
-    row = tx.one("SELECT owner, fence, expires_at FROM leases WHERE agent_id = $1", (agent_id,))
+    row = tx.one("SELECT owner, fence FROM leases WHERE agent_id = $1", (agent_id,))
     if row is None:
         raise NotFoundError(f"There is no agent {agent_id}.")
-    holder, fence, expires_at = row
-    moment = now()
-    if holder and holder != owner and expires_at > moment and not lease.is_dead(holder):
-        name = tx.one("SELECT name FROM agents WHERE id = $1", (agent_id,))
-        where = lease.describe(holder)
-        if holder.partition("/")[0] == owner.partition("/")[0]:
-            where = "this process"
-        who = f"agent {name[0]!r}" if name else f"conversation {agent_id}"
-        raise AgentBusyError(
-            f"The {who} is in the middle of a run in {where}: wait for it to end, or stop it there."
-        )
+    holder, fence = row
+    if holder != owner:
+        check_free(tx, agent_id, owner)
+    queue.leave(tx, agent_id, owner)
     new = int(fence) if holder == owner else int(fence) + 1
     changed = tx.one(
         "UPDATE leases SET owner = $2, fence = $3, expires_at = $4"
         " WHERE agent_id = $1 AND fence = $5 RETURNING fence",
-        (agent_id, owner, new, moment + timedelta(seconds=seconds), fence),
+        (agent_id, owner, new, now() + timedelta(seconds=seconds), fence),
     )
     if changed is None:
         raise Conflict("lease")
@@ -197,7 +193,7 @@ def begin(tx: Tx, agent_id: str, owner: str, seconds: float, count: int) -> Head
     """Take the lease and *count* message numbers in one statement, as a run begins; see `acquire`."""
     row = tx.one(
         "UPDATE leases SET owner = $2, fence = fence + 1, expires_at = $3, next_seq = next_seq + $4"
-        " WHERE agent_id = $1 AND owner IS NULL RETURNING fence, next_seq, waiting",
+        " WHERE agent_id = $1 AND owner IS NULL AND queue IS NULL RETURNING fence, next_seq, waiting",
         (agent_id, owner, now() + timedelta(seconds=seconds), count),
     )
     if row is not None:
@@ -319,8 +315,37 @@ def check_idle(tx: Tx, agent_id: str) -> None:
     AgentBusyError
         A living owner holds the agent's lease.
     """
+    if (holder := _holder(tx, agent_id)) is not None:
+        raise _busy(tx, agent_id, *holder)
+
+
+def check_free(tx: Tx, agent_id: str, owner: str) -> None:
+    """Make sure that nobody runs the agent, and that nobody has waited for it longer than *owner*."""
+    holder = _holder(tx, agent_id)
+    if holder is None and (first := queue.first(tx, agent_id, owner)) is not None:
+        holder = first["owner"], first["notebook"]
+    if holder is not None:
+        raise _busy(tx, agent_id, *holder)
+
+
+def _holder(tx: Tx, agent_id: str) -> tuple[str, str | None] | None:
+    """Return the living owner of a lease and the notebook of its run; None if there is none."""
     row = tx.one("SELECT owner, expires_at FROM leases WHERE agent_id = $1", (agent_id,))
-    if row and row[0] and row[1] > now() and not lease.is_dead(row[0]):
-        raise AgentBusyError(
-            f"The agent is in the middle of a run in {lease.describe(row[0])}: stop it there first."
+    if not row or not row[0] or row[1] <= now() or lease.is_dead(row[0]):
+        return None
+    run = tx.one("SELECT notebook FROM runs WHERE id = $1", (row[0].partition("/")[2],))
+    return row[0], run[0] if run else None
+
+
+def _busy(tx: Tx, agent_id: str, owner: str, notebook: str | None) -> AgentBusyError:
+    name = tx.one("SELECT name FROM agents WHERE id = $1", (agent_id,))
+    who = f"agent {name[0]!r}" if name else f"conversation {agent_id}"
+    if lease.is_own(owner):
+        return AgentBusyError(
+            f"The {who} is in the middle of a run here: wait for it to end, or stop it."
         )
+    where = lease.describe(owner, notebook)
+    return AgentBusyError(
+        f"The {who} is in the middle of a run in {where}: wait for it to end, or stop it there.",
+        where,
+    )

@@ -40,7 +40,10 @@ def add(tx: Tx, conversation: Conversation) -> Conversation:
     if tx.one("SELECT 1 FROM agents WHERE id = $1", (conversation.agent_id,)) is None:
         raise NotFoundError(f"There is no agent {conversation.agent_id}.")
     _CONVERSATIONS.insert(tx, [conversation])
-    tx.execute("INSERT INTO leases VALUES ($1, NULL, 0, 1, false, NULL)", (conversation.id,))
+    tx.execute(
+        "INSERT INTO leases (agent_id, fence, next_seq, waiting) VALUES ($1, 0, 1, false)",
+        (conversation.id,),
+    )
     return conversation
 
 

@@ -19,12 +19,16 @@ def _owner(pid: int) -> str:
     return f"{host}|{pid}|{_started(pid)}"
 
 
-def describe(owner: str) -> str:
-    """Return *owner* in words for a message: ``process 123``, with its host if that is another."""
+def is_own(owner: str) -> bool:
+    """Whether *owner* is this process."""
+    return owner.partition("/")[0] == process_owner()
+
+
+def describe(owner: str, notebook: str | None) -> str:
+    """Return in words where a run of *owner* goes on: its notebook if it has one, its host if another."""
     host, pid, _ = _parts(owner)
-    if not pid:
-        return owner
-    return f"process {pid}" + ("" if host == _parts(process_owner())[0] else f" on {host}")
+    elsewhere = f" on {host}" if pid and host != _parts(process_owner())[0] else ""
+    return (f"the notebook {notebook!r}" if notebook else "another program") + elsewhere
 
 
 def is_dead(owner: str) -> bool:

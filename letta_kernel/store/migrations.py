@@ -342,6 +342,25 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE agents ADD COLUMN set_aside boolean DEFAULT false;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN continues text;
+    ALTER TABLE leases ADD COLUMN queue text;
+    """,
+    """
+    UPDATE runs SET continues = earlier.id
+    FROM (
+        SELECT id AS later, lag(id) OVER thread AS id, lag(stop_reason) OVER thread AS reason
+        FROM runs
+        WINDOW thread AS (PARTITION BY agent_id, conversation_id ORDER BY created_at, id)
+    ) AS earlier
+    WHERE runs.id = earlier.later AND earlier.reason = 'requires_approval' AND EXISTS (
+        SELECT 1 FROM steps
+        WHERE run_id = runs.id AND number = 1 AND prompt_tokens = 0 AND completion_tokens = 0
+    );
+    UPDATE steps SET number = number - 1
+    WHERE run_id IN (SELECT id FROM runs WHERE continues IS NOT NULL);
+    UPDATE runs SET steps = greatest(steps - 1, 0) WHERE continues IS NOT NULL;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 

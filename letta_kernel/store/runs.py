@@ -8,7 +8,7 @@ from datetime import datetime
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
-from letta_kernel.records import Run, Step
+from letta_kernel.records import Run, Step, WholeRun
 from letta_kernel.store import lease
 from letta_kernel.store.database import Tx
 from letta_kernel.store.rows import R, Table, Where, load
@@ -29,6 +29,7 @@ _OUTCOME = (  # what is known of a run at its end only; None is never what a val
     "seconds",
     "ended_at",
 )
+_LONGEST_ASKED = 300  # characters
 _STEPS = Table("steps", Step, json=("retrieved", "tool_stats"))
 
 
@@ -89,6 +90,84 @@ def page(
         where.beyond("runs", "created_at", "<", before)
     tail = f"{where} ORDER BY created_at DESC, id DESC LIMIT {where.place(limit)}"
     return _RUNS.select(tx, tail, where.params)
+
+
+def whole(tx: Tx, agent_id: str, limit: int = 50, before: str | None = None) -> list[WholeRun]:
+    """Return an agent's runs as a person counts them, newest first, older than the run *before*."""
+    where = Where()
+    where.add("agent_id = {}", agent_id)
+    where.add("continues IS NULL")
+    if before is not None:
+        where.beyond("runs", "created_at", "<", before)
+    tail = f"{where} ORDER BY created_at DESC, id DESC LIMIT {where.place(limit)}"
+    first = _RUNS.select(tx, tail, where.params)
+    if not first:
+        return []
+    later = _RUNS.select(
+        tx,
+        "WHERE agent_id = $1 AND continues IS NOT NULL AND created_at >= $2 ORDER BY created_at",
+        (agent_id, first[-1].created_at),
+    )
+    after = {run.continues: run for run in later}
+    asked = _asked(tx, agent_id, [run.id for run in first])
+    waiting = _waiting(tx, agent_id)
+    found = []
+    for run in first:
+        one = WholeRun(**dict(run), asked=asked.get(run.id, ""))
+        last = run
+        while (following := after.get(last.id)) is not None:
+            last = following
+            _go_on(one, last)
+        one.waits = last.id in waiting
+        found.append(one)
+    return found
+
+
+def _go_on(one: WholeRun, run: Run) -> None:
+    """Add *run*, which went on from where *one* waited."""
+    for name in (
+        "steps",
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "reasoning_tokens",
+    ):
+        setattr(one, name, getattr(one, name) + getattr(run, name))
+    for name in ("cost", "seconds"):
+        parts = [value for value in (getattr(one, name), getattr(run, name)) if value is not None]
+        setattr(one, name, sum(parts) if parts else None)
+    for name in ("status", "stop_reason", "error", "ended_at"):
+        setattr(one, name, getattr(run, name))
+    one.model = run.model or one.model
+
+
+def _asked(tx: Tx, agent_id: str, run_ids: list[str]) -> dict[str, str]:
+    """Return the beginning of what was said to the agent in each of these runs, by run id."""
+    rows = tx.query(
+        "SELECT run_id, left(content, $3::integer) FROM messages WHERE agent_id = $1"
+        " AND run_id = ANY($2::text[]) AND step_id IS NULL AND role IN ('user', 'event') ORDER BY seq",
+        (agent_id, run_ids, _LONGEST_ASKED),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _waiting(tx: Tx, agent_id: str) -> set[str]:
+    """Return the runs that wait for a person's approval: the last one of each thread that does."""
+    rows = tx.query(
+        "SELECT DISTINCT ON (conversation_id) id FROM runs WHERE agent_id = $1"
+        " AND coalesce(conversation_id, agent_id) IN (SELECT agent_id FROM leases WHERE waiting)"
+        " ORDER BY conversation_id, created_at DESC, id DESC",
+        (agent_id,),
+    )
+    return {row[0] for row in rows}
+
+
+def chain(tx: Tx, run: Run) -> list[Run]:
+    """Return a run and those that went on from it after approvals, in order."""
+    found = [run]
+    while later := _RUNS.select(tx, "WHERE continues = $1 ORDER BY created_at", (found[-1].id,)):
+        found.append(later[0])
+    return found
 
 
 def newest(tx: Tx, agent_id: str | None = None) -> dict[str, Run]:
@@ -210,6 +289,26 @@ def steps_of(tx: Tx, run_id: str) -> list[Step]:
     return _STEPS.select(tx, "WHERE run_id = $1 ORDER BY number", (run_id,))
 
 
+def whole_steps(tx: Tx, run_id: str) -> list[Step]:
+    """Return the steps of a run and of those that went on from it, numbered through.
+
+    What a person let go on belongs to the step that asked for it.
+    """
+    run = get(tx, run_id)
+    found: list[Step] = []
+    for one in chain(tx, run) if run is not None else []:
+        for step in steps_of(tx, one.id):
+            if step.number == 0 and found:
+                asked = found[-1]
+                asked.tool_stats = [*asked.tool_stats, *step.tool_stats]
+                asked.seconds = (asked.seconds or 0.0) + (step.seconds or 0.0)
+                asked.error = step.error or asked.error
+            else:
+                step.number = len(found) + 1
+                found.append(step)
+    return found
+
+
 def tool_stats(tx: Tx, agent_id: str) -> dict[str, ToolStats]:
     """Return how each tool an agent has called went, by name, most called first.
 
@@ -284,9 +383,13 @@ def cost(
     notebook: str | None = None,
     since: datetime | None = None,
 ) -> Cost:
-    """Add up runs: of one agent, one notebook, since a moment; None stands for all."""
+    """Add up runs: of one agent, one notebook, since a moment; None stands for all.
+
+    One that went on after an approval is one run.
+    """
     row = tx.one(
-        "SELECT count(*), coalesce(sum(steps), 0), coalesce(sum(prompt_tokens), 0),"
+        "SELECT count(*) FILTER (WHERE continues IS NULL), coalesce(sum(steps), 0),"
+        " coalesce(sum(prompt_tokens), 0),"
         " coalesce(sum(completion_tokens), 0), coalesce(sum(cached_tokens), 0), sum(cost) FROM runs"
         " WHERE ($1::text IS NULL OR agent_id = $1) AND ($2::text IS NULL OR notebook = $2)"
         " AND ($3::timestamptz IS NULL OR created_at >= $3)",

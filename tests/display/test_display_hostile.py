@@ -29,7 +29,7 @@ from letta_kernel.display.panels import (
 )
 from letta_kernel.display.tables import PANEL_MIME, Panel, note
 from letta_kernel.messages import Message, ToolCall
-from letta_kernel.records import AgentState, Block, BlockVersion, Passage, Run, Tool
+from letta_kernel.records import AgentState, Block, BlockVersion, Passage, Tool, WholeRun
 
 LARGEST = 1_500_000  # characters of HTML, whatever is thrown at it
 
@@ -110,7 +110,7 @@ def test_hostile_panels_are_harmless(hostile: str) -> None:
         content=text,
         tool_calls=[ToolCall(id="c", name=text, arguments=text)],
     )
-    run = Run(agent_id="a", model=text, error=text)
+    run = WholeRun(agent_id="a", asked=text, model=text, error=text)
     passage = Passage(agent_id="a", content=text, tags=[text])
     panels: list[Panel] = [
         agents_table([agent], text),

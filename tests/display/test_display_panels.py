@@ -21,7 +21,7 @@ from letta_kernel.display.panels import (
 )
 from letta_kernel.display.tables import note, stack, table, when
 from letta_kernel.messages import Message, ToolCall
-from letta_kernel.records import AgentState, Block, BlockVersion, Passage, Run, Tool
+from letta_kernel.records import AgentState, Block, BlockVersion, Passage, Tool, WholeRun
 
 
 def test_a_table_leaves_out_columns_that_say_nothing() -> None:
@@ -85,8 +85,9 @@ def test_tools_history_and_runs() -> None:
     for said in ("Hello", '→ forecast({"city": "Rome"})', "[error] forecast: boom"):
         assert said in panel.text
     assert "<details" in panel.html
-    run = Run(
+    run = WholeRun(
         agent_id="a",
+        asked="Is it cold?",
         stop_reason="max_steps",
         error="stopped",
         seconds=3.0,
@@ -94,7 +95,7 @@ def test_tools_history_and_runs() -> None:
         model="m",
         cost=0.5,
     )
-    for said in ("max_steps", "stopped", "3.0 s", "50", "$0.50"):
+    for said in ("Is it cold?", "max_steps", "stopped", "3.0 s", "50", "$0.50"):
         assert said in runs_table([run]).text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,17 @@ from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Block, Passage, Run, Step, Tool, ToolRule
-from letta_kernel.store import agents, blocks, indexes, lease, messages, passages, runs, tools
+from letta_kernel.store import (
+    agents,
+    blocks,
+    indexes,
+    lease,
+    messages,
+    passages,
+    queue,
+    runs,
+    tools,
+)
 from letta_kernel.store.database import Database
 
 ME = lease.process_owner()
@@ -137,7 +148,7 @@ def test_one_holder_at_a_time(database: Database, ada: AgentState) -> None:
     mine, another = f"{ME}/run-1", f"{ME}/run-2"
     fence = database.run(lambda tx: agents.acquire(tx, ada.id, mine, 60))
     assert database.run(lambda tx: agents.acquire(tx, ada.id, mine, 60)) == fence  # it has it
-    with pytest.raises(AgentBusyError, match="'ada' is in the middle of a run in this process"):
+    with pytest.raises(AgentBusyError, match="'ada' is in the middle of a run here"):
         database.run(lambda tx: agents.acquire(tx, ada.id, another, 60))
     database.run(lambda tx: agents.release(tx, ada.id, another))  # not its own: nothing happens
     database.run(lambda tx: agents.check_fence(tx, ada.id, fence))
@@ -155,7 +166,7 @@ def test_a_lease_ends_by_itself_unless_renewed(database: Database, ada: AgentSta
     elsewhere = "another-host|1234|5678/run"  # of which nothing can be known but its lease
     fence = database.run(lambda tx: agents.acquire(tx, ada.id, elsewhere, -1))
     database.run(lambda tx: agents.renew(tx, ada.id, elsewhere, fence, 60))
-    with pytest.raises(AgentBusyError, match="process 1234 on another-host"):
+    with pytest.raises(AgentBusyError, match="another program on another-host: wait"):
         database.run(lambda tx: agents.acquire(tx, ada.id, ME, 60))
     database.run(lambda tx: agents.renew(tx, ada.id, elsewhere, fence, -1))
     assert database.run(lambda tx: agents.acquire(tx, ada.id, ME, 60)) == fence + 1
@@ -175,3 +186,42 @@ def test_times_are_utc(database: Database, ada: AgentState) -> None:
     assert stored is not None
     assert stored.created_at.utcoffset() == timedelta(0)
     assert stored.created_at <= now()
+
+
+def test_who_waits_longest_comes_first(database: Database, ada: AgentState) -> None:
+    holder = f"{ME}/run-0"
+    other = "another-host|12|34/run-1"
+    database.run(lambda tx: agents.acquire(tx, ada.id, holder, 60))
+    for owner, notebook in ((other, "b.ipynb"), (f"{ME}/run-2", "c.ipynb")):
+        database.run(lambda tx, o=owner, n=notebook: queue.stand(tx, ada.id, o, n))  # type: ignore[misc]
+    database.run(lambda tx: agents.release(tx, ada.id, holder))
+    for late in (f"{ME}/run-2", f"{ME}/run-3"):
+        with pytest.raises(AgentBusyError, match=r"in the notebook 'b\.ipynb' on another-host"):
+            database.run(lambda tx, o=late: agents.begin(tx, ada.id, o, 60, 1))  # type: ignore[misc]
+    database.run(lambda tx: agents.begin(tx, ada.id, other, 60, 1))
+    database.run(lambda tx: agents.release(tx, ada.id, other))
+    with pytest.raises(AgentBusyError):
+        database.run(lambda tx: agents.begin(tx, ada.id, f"{ME}/run-3", 60, 1))
+    database.run(lambda tx: queue.leave(tx, ada.id, f"{ME}/run-2"))
+    assert database.run(lambda tx: agents.begin(tx, ada.id, f"{ME}/run-3", 60, 1)).clean
+
+
+def test_those_who_do_not_come_back_hold_nobody_up(database: Database, ada: AgentState) -> None:
+    gone = ME.rsplit("|", 1)[0] + "|1/run-1"  # this process's number, but begun at another time
+    database.run(lambda tx: queue.stand(tx, ada.id, gone, None))
+    database.run(lambda tx: queue.stand(tx, ada.id, "another-host|12|34/run-1", None))
+    silent = (now() - timedelta(seconds=60)).isoformat()
+    text = database.run(
+        lambda tx: tx.one("SELECT queue FROM leases WHERE agent_id = $1", (ada.id,))
+    )
+    assert text is not None
+    entries = [{**one, "at": silent} for one in json.loads(text[0])]
+    assert [one["owner"] for one in entries] == [
+        "another-host|12|34/run-1"
+    ]  # the dead one is dropped
+    database.run(
+        lambda tx: tx.execute(
+            "UPDATE leases SET queue = $2 WHERE agent_id = $1", (ada.id, json.dumps(entries))
+        )
+    )
+    assert database.run(lambda tx: agents.begin(tx, ada.id, ME, 60, 1)).fence == 1

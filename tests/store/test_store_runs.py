@@ -8,8 +8,9 @@ import pytest
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
+from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Run, Step
-from letta_kernel.store import agents, lease, runs
+from letta_kernel.store import agents, lease, messages, runs
 from letta_kernel.store.database import Database
 
 ME = lease.process_owner()
@@ -129,3 +130,51 @@ def test_costs_add_up(database: Database, ada: AgentState) -> None:
     assert database.run(lambda tx: runs.cost(tx, since=before)).runs == 3
     nothing = runs.Cost(0, 0, 0, 0, 0, None)
     assert database.run(lambda tx: runs.cost(tx, since=now() + timedelta(hours=1))) == nothing
+
+
+def test_a_run_and_those_that_went_on_from_it_are_one(database: Database, ada: AgentState) -> None:
+    def ended(reason: str, **fields: object) -> Run:
+        return start(database, ada, status="completed", stop_reason=reason, **fields)
+
+    first = ended("requires_approval", steps=1, cost=0.5, seconds=1.0)
+    second = ended("requires_approval", steps=2, continues=first.id, seconds=2.0)
+    third = ended("end_turn", steps=1, continues=second.id, prompt_tokens=7, cost=0.25)
+    after = ended("requires_approval")  # and then the conversation was begun anew
+    last = ended("requires_approval")
+    for run, numbers in ((first, [1]), (second, [0, 1, 2]), (third, [0, 1])):
+        for number in numbers:
+            step = Step(
+                run_id=run.id, agent_id=ada.id, number=number, tool_stats=[{"name": f"{number}"}]
+            )
+            database.run(lambda tx, step=step: runs.add_step(tx, step))  # type: ignore[misc]
+    database.run(
+        lambda tx: tx.execute("UPDATE leases SET waiting = true WHERE agent_id = $1", (ada.id,))
+    )
+    found = database.run(lambda tx: runs.whole(tx, ada.id))
+    assert [(one.id, one.stop_reason, one.waits) for one in found] == [
+        (last.id, "requires_approval", True),
+        (after.id, "requires_approval", False),
+        (first.id, "end_turn", False),
+    ]
+    one = found[-1]
+    assert (one.steps, one.prompt_tokens, one.cost, one.seconds) == (4, 7, 0.75, 3.0)
+    assert one.created_at == first.created_at
+    assert [run.id for run in database.run(lambda tx: runs.whole(tx, ada.id, 9, after.id))] == [
+        first.id
+    ]
+    assert database.run(lambda tx: runs.cost(tx, ada.id)).runs == 3
+    steps = database.run(lambda tx: runs.whole_steps(tx, first.id))
+    assert [step.number for step in steps] == [1, 2, 3, 4]
+    assert [s["name"] for s in steps[0].tool_stats] == ["1", "0"]  # what it asked for was let go on
+
+
+def test_what_was_asked_stands_with_the_run(database: Database, ada: AgentState) -> None:
+    run = start(database, ada)
+    said = [("user", "How many birds?", None), ("event", "Go on.", "step-1")]
+    added = [
+        Message(agent_id=ada.id, run_id=run.id, role=role, content=text, step_id=step)  # type: ignore[arg-type]
+        for role, text, step in said
+    ]
+    database.run(lambda tx: messages.append(tx, ada.id, added))
+    (found,) = database.run(lambda tx: runs.whole(tx, ada.id))
+    assert found.asked == "How many birds?"
