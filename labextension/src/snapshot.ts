@@ -22,6 +22,8 @@ export interface INotice {
   kind: 'notice';
   level: 'info' | 'warning' | 'error';
   text: string;
+  /** It says whom the run waits for. */
+  waits: boolean;
 }
 
 export interface IRetrieved {
@@ -113,7 +115,8 @@ function readItem(data: unknown): Item | null {
       return {
         kind: 'notice',
         level: oneOf(data.level, ['info', 'warning', 'error'], 'info'),
-        text: text(data.text)
+        text: text(data.text),
+        waits: data.waits === true
       };
     case 'retrieved':
       return {

@@ -5,7 +5,7 @@ import { h } from './dom';
 import { drawEntry, type IHosts } from './entries';
 import { Finder } from './find';
 import type { IAnswer, ISnapshot, Item } from './snapshot';
-import { footerParts, oneLine, type Trans } from './words';
+import { briefFooterParts, footerParts, oneLine, type Trans } from './words';
 
 interface IEntry {
   /** Everything the entry was drawn from. */
@@ -15,11 +15,20 @@ interface IEntry {
 
 /** A run as DOM nodes: a header, its entries in order, a footer. */
 export class RunView {
-  /** `folds` says what starts folded, each time it is drawn anew. */
-  constructor(hosts: IHosts, trans: Trans, folds: () => IFolds = () => ALL_FOLDED) {
+  /**
+   * `folds` says what starts folded, each time it is drawn anew. A `brief` view has one line of figures,
+   * and the others on demand.
+   */
+  constructor(
+    hosts: IHosts,
+    trans: Trans,
+    folds: () => IFolds = () => ALL_FOLDED,
+    brief = false
+  ) {
     this._hosts = hosts;
     this._trans = trans;
     this._folds = folds;
+    this._brief = brief;
     this._finder = new Finder(this._body, trans);
     this.node.append(this._finder.node, this._header, this._body, this._footer);
   }
@@ -47,8 +56,9 @@ export class RunView {
   }
 
   private _drawHeader(snapshot: ISnapshot): void {
+    const queued = snapshot.items.some(item => item.kind === 'notice' && item.waits);
     const states: Partial<Record<ISnapshot['state'], string>> = {
-      running: this._trans.__('running'),
+      running: queued ? this._trans.__('waits for its turn') : this._trans.__('running'),
       waiting: this._trans.__('waits for approval')
     };
     const state = states[snapshot.state];
@@ -110,15 +120,29 @@ export class RunView {
     }
     const line = h('div', 'lk-Footer-line lk-muted lk-small');
     parts.forEach((part, index) => line.append(...(index ? [' · '] : []), part));
+    const figures = this._brief && parts.length ? this._foldFigures(snapshot, line) : line;
     this._footer.replaceChildren(
       ...(footer.error ? [h('div', 'lk-Footer-error', oneLine(footer.error, 1000))] : []),
-      ...(parts.length ? [line] : [])
+      ...(parts.length ? [figures] : [])
     );
+  }
+
+  private _foldFigures({ footer, state }: ISnapshot, whole: HTMLElement): HTMLElement {
+    const brief = briefFooterParts(footer, this._trans);
+    if (state === 'waiting') {
+      brief.unshift(this._trans.__('waits for approval'));
+    }
+    const summary = h('summary', 'lk-muted lk-small', brief.join(' · ') || this._trans.__('figures'));
+    summary.title = this._trans.__('All figures of this run');
+    const details = h('details', 'lk-Footer-brief', summary, whole);
+    details.open = this._footer.querySelector('details')?.open ?? false;
+    return details;
   }
 
   private _hosts: IHosts;
   private _trans: Trans;
   private _folds: () => IFolds;
+  private _brief: boolean;
   private _finder: Finder;
   private _header = h('header', 'lk-Header');
   private _body = h('div', 'lk-Body');

@@ -99,6 +99,18 @@ export function footerParts(footer: IFooter, trans: Trans): string[] {
   return parts;
 }
 
+/** The few of them that stand on one narrow line: an unusual end, the time, all tokens, the cost. */
+export function briefFooterParts(footer: IFooter, trans: Trans): string[] {
+  const tokens = footer.promptTokens + footer.completionTokens;
+  const usual = ['', 'end_turn', 'tool_rule', 'requires_approval'].includes(footer.stopReason);
+  return [
+    usual ? '' : oneLine(footer.stopReason, 80),
+    footer.seconds === null ? '' : duration(footer.seconds),
+    tokens ? trans._n('%2 token', '%2 tokens', tokens, grouped(tokens)) : '',
+    footer.cost ? money(footer.cost) : ''
+  ].filter(Boolean);
+}
+
 function grouped(value: number): string {
   return value.toLocaleString('en-US');
 }

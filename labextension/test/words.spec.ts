@@ -1,7 +1,15 @@
 import { nullTranslator } from '@jupyterlab/translation';
 
 import { readSnapshot, type IToolCall } from '../src/snapshot';
-import { argumentsLine, duration, footerParts, money, oneLine, prettyResult } from '../src/words';
+import {
+  argumentsLine,
+  briefFooterParts,
+  duration,
+  footerParts,
+  money,
+  oneLine,
+  prettyResult
+} from '../src/words';
 import { call, ENDED } from './snapshots';
 
 const trans = nullTranslator.load('letta-kernel');
@@ -36,6 +44,9 @@ describe('words', () => {
       '1,234 + 56 tokens (1,000 cached)',
       '$0.00042'
     ]);
+    expect(briefFooterParts(footer, trans)).toEqual(['1.8 s', '1,290 tokens', '$0.00042']);
+    const stopped = { ...footer, stopReason: 'max_steps', cost: null };
+    expect(briefFooterParts(stopped, trans)).toEqual(['max_steps', '1.8 s', '1,290 tokens']);
   });
 
   it('writes arguments as one short line', () => {

@@ -5,7 +5,7 @@ have those, so also while a cell runs; they are only noted there and answered by
 
 Messages to the kernel: ``request`` (id, method, params) and ``ping``, without which a desk is forgotten after a
 while. Messages from it: ``hello``, ``reply`` (id, result or error), ``event`` (of a run of this kernel),
-``changed`` (in the project, by any process), ``asking`` (agents that cells of this kernel wait with), ``bye``
+``changed`` (in the project, by any process; ``notebook``: whom this one talks to), ``asking`` (agents that cells of this kernel wait with), ``bye``
 (it is forgotten).
 """
 
@@ -73,6 +73,7 @@ class Desks:
         self._running: set[str] = set()  # which of the two threads below there are
         self._seen = Watch(session.home)
         session.floor.asking_changed = self._tell_asking
+        session.floor.agent_changed = self._tell_agent
 
     def add(self, comm: Any) -> None:
         """Take up a desk: say hello, and answer from now on."""
@@ -204,6 +205,9 @@ class Desks:
 
     def _tell_asking(self) -> None:
         self._send_all({"type": "asking", "agents": self._session.floor.asking_now()})
+
+    def _tell_agent(self) -> None:
+        self._send_all({"type": "changed", "what": ["notebook"], "agents": []})
 
     def _follow(self, agent_id: str, run_id: str, event: Event) -> None:
         if self._open:  # without the lock: the run must not wait

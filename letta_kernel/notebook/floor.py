@@ -76,6 +76,7 @@ class Floor:
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
         self.desks = 0  # open ones: somebody who could answer
         self.asking_changed: Callable[[], None] = lambda: None
+        self.agent_changed: Callable[[], None] = lambda: None  # whom the notebook talks to
 
     # -- calls that wait -----------------------------------------------------------------------------
 

@@ -169,6 +169,7 @@ class Session:
         self.current()
         self._agent_id = agent.id
         self._keep()
+        self.floor.agent_changed()
         self.service.prepare(agent.id)
 
     def make(self, name: str, **options: Any) -> tuple[Opened, list[str]]:
@@ -203,6 +204,7 @@ class Session:
         if self._agent_id == agent.id:
             self._agent_id = None
             self._keep()
+            self.floor.agent_changed()
 
     def forget_shared(self, tool_id: str) -> None:
         """Do not give this tool to agents made later."""

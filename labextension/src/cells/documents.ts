@@ -87,7 +87,12 @@ export function addDocuments(
     caption: trans.__('Read what letta-kernel is and how it is used'),
     execute: async () => {
       if (shown === null || shown.isDisposed) {
-        shown = documentation(await fetchText('README.md'), rendermime, trans);
+        const text = documentText(
+          await fetchText('README.md'),
+          addressOf(''),
+          document.body.dataset.jpThemeLight !== 'false'
+        );
+        shown = documentation(text, rendermime, trans);
         app.shell.add(shown, 'main');
       }
       app.shell.activateById(shown.id);
@@ -112,13 +117,16 @@ export function addDocuments(
   palette?.addItem({ command: DOCUMENTATION, category, args: { isPalette: true } });
   palette?.addItem({ command: SETTINGS, category });
 
-  /** Read a file that came with the extension. */
-  async function fetchText(name: string): Promise<string> {
-    const settings = app.serviceManager.serverSettings;
+  /** The address of a file that came with the extension, or of their folder. */
+  function addressOf(name: string): string {
     const extensions = PageConfig.getOption('fullLabextensionsUrl');
     const path = URLExt.join(extensions, 'letta-kernel', 'documents', name);
-    const url = new URL(path, settings.baseUrl).href;
-    const answer = await ServerConnection.makeRequest(url, {}, settings);
+    return new URL(path, app.serviceManager.serverSettings.baseUrl).href;
+  }
+
+  async function fetchText(name: string): Promise<string> {
+    const settings = app.serviceManager.serverSettings;
+    const answer = await ServerConnection.makeRequest(addressOf(name), {}, settings);
     if (!answer.ok) {
       const text = trans.__('%1 is not part of this installation of letta-kernel.', name);
       Notification.error(text, { autoClose: 10_000 });
@@ -126,6 +134,27 @@ export function addDocuments(
     }
     return answer.text();
   }
+}
+
+/**
+ * The documentation as it is shown here: of the pictures with two forms the one for the theme, from the
+ * folder at `base`; links to files of the repository, which are not here, as words.
+ */
+export function documentText(text: string, base: string, light: boolean): string {
+  const picture = (path: string) => `${base.replace(/\/$/, '')}/${path}`;
+  return text
+    .replace(/<picture>([\s\S]*?)<\/picture>/g, (_, inner: string) => {
+      const dark = /<source[^>]*prefers-color-scheme: dark[^>]*srcset="([^"]*)"/.exec(inner)?.[1];
+      const image = /<img[^>]*>/.exec(inner)?.[0] ?? '';
+      return light || !dark ? image : image.replace(/src="[^"]*"/, `src="${dark}"`);
+    })
+    .replace(/(<img[^>]*\ssrc=")(?!https?:)([^"]*)/g, (_, before: string, path: string) =>
+      before + picture(path)
+    )
+    .replace(/(!\[[^\]]*\]\()(?!https?:)([^)]*)\)/g, (_, before: string, path: string) =>
+      `${before}${picture(path)})`
+    )
+    .replace(/(^|[^!])\[([^\]]*)\]\((?!https?:|#|mailto:)[^)]*\)/g, '$1$2');
 }
 
 function documentation(
@@ -142,8 +171,7 @@ function documentation(
   widget.title.label = trans.__('Agents Documentation');
   widget.title.icon = agentIcon;
   widget.title.closable = true;
-  // Pictures stand beside the text in its repository and not here.
-  const data = { 'text/markdown': text.replace(/^!\[[^\]]*\]\([^)]*\)$/gm, '') };
+  const data = { 'text/markdown': text };
   void renderer.renderModel(new MimeModel({ data, trusted: false }));
   return widget;
 }

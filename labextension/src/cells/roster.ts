@@ -53,7 +53,7 @@ export interface IFacts {
 const NOTHING: IFacts = { agents: [], current: null, models: [], tools: [] };
 
 /** What changes in the project are worth asking for; runs change a tool's state. */
-const WATCHED = ['agents', 'tools', 'runs'];
+const WATCHED = ['agents', 'tools', 'runs', 'notebook'];
 
 /** Keeps the facts of each notebook as they were when it was last in front. */
 export class Roster {

@@ -96,6 +96,14 @@ export function AgentList({ model }: { model: PanelModel }): JSX.Element {
           <span className={agent.state === 'idle' ? 'lk-spoken' : 'lk-Agent-state lk-Small'}>
             {stateWord(agent.state, trans)}
           </span>
+          {agent.id === model.current && (
+            <span
+              className="lk-Tag"
+              title={trans.__('The cells of this notebook talk to %1', agent.name)}
+            >
+              {trans.__('this notebook')}
+            </span>
+          )}
           <span className="lk-Agent-model lk-muted lk-Small">{agent.answers}</span>
         </div>
       ))}

@@ -8,6 +8,7 @@ import { pretty } from '../words';
 import type { ChatModel, IExchange } from './model/chat';
 import type { AgentModel } from './model/panel';
 import type { IAgent, IMessage, IToolCall } from './model/records';
+import { useFollowedEnd } from './follow';
 import { CallLine } from './messages';
 import { Hint, IconButton, Markdown, PartBody, Problem, TextButton, usePanel } from './ui';
 
@@ -18,7 +19,7 @@ export function ChatSection({ agent, state }: { agent: AgentModel; state: IAgent
     <PartBody part={chat}>
       {() => (
         <>
-          <Said chat={chat} agent={state} />
+          <Said key={state.id} chat={chat} agent={state} />
           {chat.waiting.length > 0 && <Approval chat={chat} />}
           <Box chat={chat} agent={state} label={trans.__('Message to %1', state.name)} />
         </>
@@ -27,26 +28,10 @@ export function ChatSection({ agent, state }: { agent: AgentModel; state: IAgent
   );
 }
 
-/** Follows its end as long as nobody has scrolled away from it. */
 function Said({ chat, agent }: { chat: ChatModel; agent: IAgent }): JSX.Element {
   const { trans } = usePanel();
-  const node = React.useRef<HTMLDivElement>(null);
-  const atEnd = React.useRef(true);
-  React.useLayoutEffect(() => {
-    const host = node.current;
-    if (!host) {
-      return undefined;
-    }
-    const follow = () => {
-      if (atEnd.current) {
-        host.scrollTop = host.scrollHeight;
-      }
-    };
-    follow();
-    const watch = new MutationObserver(follow);
-    watch.observe(host, { childList: true, subtree: true, characterData: true });
-    return () => watch.disconnect();
-  }, []);
+  const last = chat.exchanges[chat.exchanges.length - 1];
+  const node = useFollowedEnd(last && !last.runId ? last.key : null);
   const empty = !chat.past.length && !chat.exchanges.length;
   return (
     <div
@@ -54,10 +39,6 @@ function Said({ chat, agent }: { chat: ChatModel; agent: IAgent }): JSX.Element 
       className="lk-Chat"
       role="log"
       aria-label={trans.__('Conversation with %1', agent.name)}
-      tabIndex={0}
-      onScroll={({ currentTarget: host }) => {
-        atEnd.current = host.scrollHeight - host.scrollTop - host.clientHeight < 24;
-      }}
     >
       {empty && <Hint>{trans.__('Say something to %1.', agent.name)}</Hint>}
       {chat.past.map(message => (
@@ -116,7 +97,7 @@ function RunDrawing({ exchange }: { exchange: IExchange }): JSX.Element {
   const host = React.useRef<HTMLDivElement>(null);
   const view = React.useRef<RunView | null>(null);
   React.useEffect(() => {
-    view.current = new RunView(hosts, trans);
+    view.current = new RunView(hosts, trans, undefined, true);
     host.current?.replaceChildren(view.current.node);
   }, [hosts, trans]);
   React.useEffect(() => {

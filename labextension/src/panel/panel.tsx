@@ -114,7 +114,9 @@ function PanelView({ onMenu }: Pick<IOptions, 'onMenu'>): JSX.Element {
           )}
           {model.loaded && model.agents.length > 0 && <AgentList model={model} />}
           {model.loaded && agent && (
-            <Chosen model={model} agent={agent} onMenu={below => onMenu(agent, below)} />
+            <div className="lk-Panel-body">
+              <Chosen model={model} agent={agent} onMenu={below => onMenu(agent, below)} />
+            </div>
           )}
         </>
       ) : (

@@ -64,10 +64,14 @@ function RunRow({ run, steps, onToggle }: IRunProps): JSX.Element {
     failed: ['✗', trans.__('failed')],
     cancelled: ['■', trans.__('cancelled')]
   };
-  const [sign, word] = states[run.status] ?? ['·', run.status];
-  const waits = run.stop_reason === 'requires_approval';
+  const [sign, word] = run.waits
+    ? ['◇', trans.__('waits for approval')]
+    : run.stop_reason === 'requires_approval'
+      ? ['⊘', trans.__('not decided')]
+      : (states[run.status] ?? ['·', run.status]);
   const tokens = run.prompt_tokens + run.completion_tokens;
   const facts = [
+    word,
     trans._n('%1 step', '%1 steps', run.steps),
     tokensWord(tokens, trans),
     run.seconds !== null && duration(run.seconds),
@@ -81,11 +85,12 @@ function RunRow({ run, steps, onToggle }: IRunProps): JSX.Element {
         aria-expanded={steps !== null}
         onClick={onToggle}
       >
-        <span className={`lk-Sign lk-mod-${run.status}`} aria-hidden="true">
+        <span className={`lk-Sign lk-mod-${run.waits ? 'waits' : run.status}`} aria-hidden="true">
           {sign}
         </span>
-        <span>{waits ? trans.__('waits for approval') : word}</span>
-        <span className="lk-Spring" />
+        <span className="lk-RunRow-asked" dir="auto" title={run.asked || undefined}>
+          {run.asked || word}
+        </span>
         <Moment iso={run.created_at} />
         <span className="lk-RunRow-facts lk-muted lk-Small">{facts.join(' · ')}</span>
       </button>
@@ -107,34 +112,32 @@ function Steps({ steps }: { steps: IStep[] }): JSX.Element {
   return (
     <div className="lk-Steps">
       <TokenPlot steps={steps} />
-      <div className="lk-Scroll" tabIndex={0} role="group" aria-label={trans.__('Steps')}>
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">#</th>
-              <th scope="col">{trans.__('in')}</th>
-              <th scope="col">{trans.__('out')}</th>
-              <th scope="col">{trans.__('time')}</th>
-              <th scope="col">{trans.__('cost')}</th>
-              <th scope="col">{trans.__('tools')}</th>
+      <table aria-label={trans.__('Steps')}>
+        <thead>
+          <tr>
+            <th scope="col">#</th>
+            <th scope="col">{trans.__('in')}</th>
+            <th scope="col">{trans.__('out')}</th>
+            <th scope="col">{trans.__('time')}</th>
+            <th scope="col">{trans.__('cost')}</th>
+            <th scope="col">{trans.__('tools')}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {steps.map(step => (
+            <tr key={step.id} title={step.error ?? step.model}>
+              <td>{step.number}</td>
+              <td>{step.prompt_tokens.toLocaleString()}</td>
+              <td>{step.completion_tokens.toLocaleString()}</td>
+              <td>{step.seconds === null ? '–' : duration(step.seconds)}</td>
+              <td>{step.cost === null ? '–' : money(step.cost)}</td>
+              <td className="lk-Code">
+                {step.tool_stats.map(({ name }) => name).join(', ') || '–'}
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {steps.map(step => (
-              <tr key={step.id} title={step.error ?? step.model}>
-                <td>{step.number}</td>
-                <td>{step.prompt_tokens.toLocaleString()}</td>
-                <td>{step.completion_tokens.toLocaleString()}</td>
-                <td>{step.seconds === null ? '–' : duration(step.seconds)}</td>
-                <td>{step.cost === null ? '–' : money(step.cost)}</td>
-                <td className="lk-Code">
-                  {step.tool_stats.map(({ name }) => name).join(', ') || '–'}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+          ))}
+        </tbody>
+      </table>
     </div>
   );
 }

@@ -255,6 +255,23 @@ describe('ChatModel', () => {
     expect(chat.exchanges).toEqual([]);
   });
 
+  it('says for whom it waits, lets the wait be stopped, and goes on', async () => {
+    chat.write('How are you?');
+    void chat.send('ada');
+    const happen = (event: { type: string } & Record<string, unknown>) =>
+      chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 1, event });
+    const text = "ada is busy in the notebook 'b.ipynb'; this goes on when it is free.";
+    happen({ type: 'run_queued', agent_name: 'ada', said: 'How are you?', text });
+    expect(chat.exchanges.map(({ prompt }) => prompt)).toEqual(['How are you?']);
+    expect(chat.exchanges[0].transcript?.snapshot().items).toMatchObject([{ text, waits: true }]);
+    await chat.stop();
+    expect(desk.asked).toContainEqual(['cancel', { run: 'run-1' }]);
+    happen({ type: 'run_started', agent_name: 'ada' });
+    happen({ type: 'text_delta', text: 'Well.' });
+    const { items } = chat.exchanges[0].transcript!.snapshot();
+    expect(items).toMatchObject([{ kind: 'answer', text: 'Well.' }]);
+  });
+
   it('stops what is running', async () => {
     chat.handle({ agent_id: 'agent-ada', run_id: 'run-9', seq: 0, event: STARTED });
     await chat.stop();

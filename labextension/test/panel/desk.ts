@@ -14,7 +14,7 @@ export class Desk implements IBridge {
   readonly notebookChanged: Signal<IBridge, null> = new Signal<IBridge, null>(this);
   readonly events: Signal<IBridge, IDeskEvent> = new Signal<IBridge, IDeskEvent>(this);
   readonly changed: Signal<IBridge, IChanged> = new Signal<IBridge, IChanged>(this);
-  readonly panel = null;
+  panel: any = null;
   readonly project = 'study';
   readonly version = '0.1.0';
   /** What was asked, in order. */
@@ -27,6 +27,7 @@ export class Desk implements IBridge {
     answers.blocks ??= () => [block('human', 'Lin')];
     answers.messages ??= () => [];
     answers.pending ??= () => [];
+    answers.notebook ??= () => ({ notebook: '', agent: null });
   }
 
   async request<T>(method: string, params: object = {}): Promise<T> {

@@ -203,23 +203,56 @@ describe('PanelModel', () => {
     expect(panel.agent?.name).toBe('bob');
   });
 
-  it('looks at the agent last chosen of those there are', async () => {
+  it("follows the notebook's agent, unless the person chose another there", async () => {
+    let agentId: string | null = 'agent-bob';
+    const all = ['ada', 'bob', 'cleo'].map(name => agent(name));
+    const desk = new Desk({ agents: () => all, notebook: () => ({ agent: agentId }) });
+    const inFront = (path: string) => (desk.panel = { context: { path } });
+    const talksTo = async (id: string) => {
+      agentId = id;
+      desk.changed.emit({ what: ['notebook'], agents: [] });
+      await settle();
+    };
+    inFront('one.ipynb');
+    const panel = new PanelModel(desk);
+    panel.show(true);
+    await settle();
+    expect(panel.agent?.name).toBe('bob');
+    await talksTo('agent-cleo');
+    expect(panel.agent?.name).toBe('cleo');
+    expect(panel.current).toBe('agent-cleo');
+    panel.choose('agent-ada');
+    await talksTo('agent-bob');
+    expect(panel.agent?.name).toBe('ada');
+    inFront('two.ipynb'); // nobody has chosen there
+    desk.notebookChanged.emit(null);
+    await settle();
+    expect(panel.agent?.name).toBe('bob');
+    inFront('one.ipynb');
+    desk.notebookChanged.emit(null);
+    await settle();
+    expect(panel.agent?.name).toBe('ada');
+    expect(panel.remembered.choices).toEqual([['one.ipynb', 'agent-ada']]);
+    panel.choose('agent-bob'); // its own one: it is followed again
+    await talksTo('agent-cleo');
+    expect(panel.agent?.name).toBe('cleo');
+    expect(panel.remembered.choices).toEqual([]);
+  });
+
+  it('takes up what was chosen and opened before', async () => {
     const panel = new PanelModel(new Desk());
-    panel.restore({ recent: ['agent-of-another-project', 'agent-bob'], open: ['runs'] });
+    panel.restore({ choices: [['', 'agent-bob']], open: ['runs'] });
     panel.show(true);
     await settle();
     expect(panel.agent?.name).toBe('bob');
     panel.choose('agent-ada');
-    expect(panel.remembered).toEqual({
-      recent: ['agent-ada', 'agent-of-another-project', 'agent-bob'],
-      open: ['runs']
-    });
+    expect(panel.remembered).toEqual({ choices: [['', 'agent-ada']], open: ['runs'] });
   });
 
   it('takes up nothing that makes no sense', () => {
     const panel = new PanelModel(new Desk());
-    panel.restore({ recent: [7, 'x'] as never, open: ['nonsense', 'tools'] as never });
-    expect(panel.remembered).toEqual({ recent: ['x'], open: ['tools'] });
+    panel.restore({ choices: [7, ['x', 'y'], [1, 2]] as never, open: ['nonsense', 'tools'] as never });
+    expect(panel.remembered).toEqual({ choices: [['x', 'y']], open: ['tools'] });
   });
 
   it('follows what happens in runs and elsewhere', async () => {

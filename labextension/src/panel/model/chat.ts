@@ -20,6 +20,9 @@ const ABOUT_WAITING = [
   'run_ended'
 ];
 
+/** Events that are the first of a run. */
+const BEGINNINGS = ['run_queued', 'run_started'];
+
 /** Something said to the agent and what came of it. */
 export interface IExchange {
   key: number;
@@ -120,8 +123,13 @@ export class ChatModel extends Part {
       }
       exchange = this._add(null, run_id);
       exchange.transcript = new Transcript();
-      exchange.late = event.type !== 'run_started';
-      void this._findPrompt(exchange);
+      exchange.late = !BEGINNINGS.includes(event.type);
+      if (event.type !== 'run_queued') {
+        void this._findPrompt(exchange);
+      }
+    }
+    if (event.type === 'run_queued') {
+      this._setPrompt(exchange, String(event.said ?? '')); // it is in no history yet
     }
     exchange.transcript?.handle(event);
     if (event.type === 'run_started') {
@@ -169,7 +177,12 @@ export class ChatModel extends Part {
   private async _findPrompt(exchange: IExchange): Promise<void> {
     const params = { agent: this.agent, limit: 4, roles: ['user', 'event'] };
     const messages = await this.ask<IMessage[]>('messages', params).catch(() => []);
-    exchange.prompt = messages.find(m => m.run_id === exchange.runId)?.content ?? '';
+    this._setPrompt(exchange, messages.find(m => m.run_id === exchange.runId)?.content ?? '');
+    this.emit();
+  }
+
+  private _setPrompt(exchange: IExchange, prompt: string): void {
+    exchange.prompt = prompt;
     const said = this.exchanges.find(
       other => !other.transcript && !other.runId && other.prompt === exchange.prompt
     );
@@ -179,7 +192,6 @@ export class ChatModel extends Part {
       said.transcript = exchange.transcript;
       this.exchanges = this.exchanges.filter(other => other !== exchange);
     }
-    this.emit();
   }
 
   private _made = 0;

@@ -20,12 +20,12 @@ export type Section = (typeof SECTIONS)[number];
 
 /** What the panel remembers after a reload. */
 export interface IRemembered {
-  /** Ids of the agents that were chosen, the last one first: one for each project, in the end. */
-  recent: string[];
+  /** The path of a notebook and the agent chosen there instead of its own, the last choice first. */
+  choices: [string, string][];
   open: Section[];
 }
 
-const MOST_RECENT = 20;
+const MOST_CHOICES = 50;
 
 /** Everything about one agent, each part read when it is looked at. */
 export class AgentModel {
@@ -81,6 +81,8 @@ export class PanelModel extends Observable {
 
   agents: IAgent[] = [];
   chosen: AgentModel | null = null;
+  /** The id of the agent that the cells of the notebook in front talk to. */
+  current: string | null = null;
   /** Whether the agents have been read since the kernel was connected. */
   loaded = false;
   error = '';
@@ -88,14 +90,16 @@ export class PanelModel extends Observable {
 
   /** What a later session takes up. */
   get remembered(): IRemembered {
-    return { recent: this._recent, open: Array.from(this.open) };
+    return { choices: this._choices, open: Array.from(this.open) };
   }
 
   /** Take up where the last session ended. */
   restore(remembered: Partial<IRemembered>): void {
-    const { recent, open } = remembered;
-    if (Array.isArray(recent)) {
-      this._recent = recent.filter(id => typeof id === 'string').slice(0, MOST_RECENT);
+    const { choices, open } = remembered;
+    if (Array.isArray(choices)) {
+      this._choices = choices
+        .filter(one => Array.isArray(one) && one.every(part => typeof part === 'string'))
+        .slice(0, MOST_CHOICES);
     }
     if (Array.isArray(open)) {
       this.open.clear();
@@ -116,8 +120,15 @@ export class PanelModel extends Observable {
     return this.agents.find(({ id }) => id === this.chosen?.id) ?? null;
   }
 
+  /** Look at an agent; at the notebook's own one from then on, if it is that. */
   choose(id: string): void {
-    this._recent = [id, ...this._recent.filter(other => other !== id)].slice(0, MOST_RECENT);
+    const here = this._notebook;
+    const others = this._choices.filter(([notebook]) => notebook !== here);
+    const own = id === this.current;
+    this._choices = (own ? others : [[here, id] as [string, string], ...others]).slice(
+      0,
+      MOST_CHOICES
+    );
     this._choose();
     this.emit();
   }
@@ -186,7 +197,7 @@ export class PanelModel extends Observable {
         model.invalidate(what);
       }
     }
-    if (what.includes('agents') || what.includes('runs')) {
+    if (['agents', 'runs', 'notebook'].some(kind => what.includes(kind))) {
       this.refresh();
     }
   }
@@ -225,7 +236,12 @@ export class PanelModel extends Observable {
     while (this._stale && this._shown && this.bridge.state === 'ready') {
       this._stale = false;
       try {
-        this.agents = await this.bridge.request<IAgent[]>('agents');
+        const [agents, notebook] = await Promise.all([
+          this.bridge.request<IAgent[]>('agents'),
+          this.bridge.request<{ agent: string | null }>('notebook')
+        ]);
+        this.agents = agents;
+        this.current = notebook.agent;
         this.loaded = true;
         this.error = '';
         this._choose();
@@ -237,14 +253,16 @@ export class PanelModel extends Observable {
     this._loading = false;
   }
 
-  /** Look at the agent last chosen of those there are, or at the first that does something. */
+  /** Look at the agent chosen here, else at the notebook's, else at the first that does something. */
   private _choose(): void {
     const ids = this.agents.map(({ id }) => id);
+    const here = this._notebook;
+    const wanted = [this._choices.find(([notebook]) => notebook === here)?.[1], this.current];
     const id =
-      this._recent.find(recent => ids.includes(recent)) ??
+      wanted.find(one => typeof one === 'string' && ids.includes(one)) ??
       this.agents.find(({ state }) => state !== 'idle')?.id ??
       ids[0];
-    this.chosen = id === undefined ? null : this._model(id);
+    this.chosen = id ? this._model(id) : null;
     this._showParts();
   }
 
@@ -263,7 +281,11 @@ export class PanelModel extends Observable {
     }
   }
 
-  private _recent: string[] = [];
+  private get _notebook(): string {
+    return this.bridge.panel?.context.path ?? '';
+  }
+
+  private _choices: [string, string][] = [];
   private _models = new Map<string, AgentModel>();
   private _shown = false;
   private _stale = true;
@@ -271,6 +293,7 @@ export class PanelModel extends Observable {
 }
 
 const STATES: Record<string, AgentStatus | undefined> = {
+  run_queued: 'running',
   run_started: 'running',
   tool_started: 'running',
   approval_requested: 'waiting'

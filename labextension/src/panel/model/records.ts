@@ -129,6 +129,10 @@ interface ICounts {
 export interface IRun extends ICounts {
   status: 'created' | 'running' | 'completed' | 'failed' | 'cancelled';
   steps: number;
+  /** The beginning of what was said to the agent. */
+  asked: string;
+  /** For a person's approval, now. */
+  waits: boolean;
 }
 
 export interface IStep extends ICounts {

@@ -32,7 +32,13 @@ export class Transcript {
       return; // the answer itself is shown as text
     }
     switch (event.type) {
+      case 'run_queued':
+        this._head = { agent: event.agent_name };
+        this._leaveQueue();
+        this._add({ kind: 'notice', level: 'info', text: event.text, waits: true });
+        break;
       case 'run_started':
+        this._leaveQueue();
         this.state = 'running';
         this.waiting = [];
         this._head = {
@@ -154,6 +160,10 @@ export class Transcript {
       }
     }
     this._entries.forEach(entry => (entry.provisional = false));
+  }
+
+  private _leaveQueue(): void {
+    this._entries = this._entries.filter(({ data }) => data.waits !== true);
   }
 
   private _decided(callId: unknown): void {
