@@ -5,8 +5,8 @@ have those, so also while a cell runs; they are only noted there and answered by
 
 Messages to the kernel: ``request`` (id, method, params) and ``ping``, without which a desk is forgotten after a
 while. Messages from it: ``hello``, ``reply`` (id, result or error), ``event`` (of a run of this kernel),
-``changed`` (in the project, by any process; ``notebook``: whom this one talks to), ``asking`` (agents that cells of this kernel wait with), ``bye``
-(it is forgotten).
+``changed`` (in the project, by any process; ``notebook``: whom this one talks to), ``asking`` (agents that
+cells of this kernel wait with), ``bye`` (it is forgotten).
 """
 
 from __future__ import annotations

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from letta_kernel.errors import StoreError
+from letta_kernel.ids import now
 from letta_kernel.records import AgentState
-from letta_kernel.store import agents, migrations
+from letta_kernel.store import agents, migrations, runs
 from letta_kernel.store.database import Database
 
 TABLES = [
@@ -92,3 +94,42 @@ def test_remains_of_a_process_killed_while_making_it(home: Path) -> None:
     assert database.run(lambda tx: tx.one("SELECT count(*) FROM agents")) == (0,)
     database.close()
     assert not list(home.glob("*.new*"))
+
+
+def test_runs_of_before_that_went_on_from_an_approval_are_joined(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = next(n for n, sql in enumerate(migrations.MIGRATIONS) if "ADD COLUMN continues" in sql)
+    made = now()
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:before])
+        old = Database(home)
+        old.run(lambda tx: tx.execute("INSERT INTO leases VALUES ('a', NULL, 0, 1, false, NULL)"))
+        for number, (name, reason) in enumerate(
+            [("one", "requires_approval"), ("two", "end_turn"), ("three", "end_turn")]
+        ):
+            text = (
+                "INSERT INTO runs (id, agent_id, status, stop_reason, model, steps, prompt_tokens,"
+                " completion_tokens, cached_tokens, reasoning_tokens, created_at, created_by, fence)"
+                " VALUES ($1, 'a', 'completed', $2, 'm', 2, 5, 1, 0, 0, $3, 'me', 1)"
+            )
+            begun = made + timedelta(seconds=number)
+            old.run(lambda tx, t=text, v=(name, reason, begun): tx.execute(t, v))  # type: ignore[misc]
+            for step, tokens in ((1, 5 * (name != "two")), (2, 5)):
+                text = (
+                    "INSERT INTO steps (id, run_id, agent_id, number, model, prompt_tokens,"
+                    " completion_tokens, cached_tokens, reasoning_tokens, retrieved, tool_stats,"
+                    " created_at) VALUES ($1, $2, 'a', $3, 'm', $4, 0, 0, 0, '[]', '[]', $5)"
+                )
+                values = (f"{name}-{step}", name, step, tokens, begun)
+                old.run(lambda tx, t=text, v=values: tx.execute(t, v))  # type: ignore[misc]
+        old.close()
+    database = Database(home)
+    found = database.run(lambda tx: runs.whole(tx, "a"))
+    assert [(one.id, one.steps, one.stop_reason) for one in found] == [
+        ("three", 2, "end_turn"),
+        ("one", 3, "end_turn"),
+    ]
+    steps = database.run(lambda tx: runs.steps_of(tx, "two"))
+    assert [step.number for step in steps] == [0, 1]
+    database.close()
