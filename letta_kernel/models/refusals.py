@@ -52,7 +52,7 @@ _REFUSING = re.compile(
 _NO_TOOLS = re.compile(
     r"(?:not|n't) support (?:\w+ )?(?:tools?\b|tool[- _](?:use|call)|function[- _]?call)"
     r"|no endpoints found that support tool|unsupported param(?:eter)?:? [`'\"]?tools\b"
-    r"|(?:tools?|functions?)[`'\"]?(?: param\w*|[- _]?(?:use|choice|call\w*))? (?:is|are|requires?)\b.{0,60}"
+    r"|(?<!\w)(?:tools?|functions?)(?:[- _](?:param\w*|use|call\w*))?[`'\"]? (?:is|are|requires?)\b.{0,60}"
     r"(?:not (?:\w+ )?(?:supported|enabled|available|implemented)|unsupported|--)"
     r"|--enable-auto-tool-choice|--tool-call-parser|--jinja"
     r"|tool (?:use|calling) (?:is )?(?:not|un)\s?(?:supported|available)",
