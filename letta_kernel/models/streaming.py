@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import re
@@ -242,6 +243,8 @@ class Try:
         status = getattr(error, "status_code", None)
         if _CUT_SHORT.search(words):  # since litellm 1.110 an error of its own
             return place.truncated()
+        if said := _LINE_OF_OLLAMA.search(words):  # an error within the stream, after status 200
+            return place.judge(None, *describe(_literal(said[1])))
         if name == "Timeout":
             return place.network(httpx.ReadTimeout(words), begun=begun)
         if not isinstance(status, int) or status < 400:
@@ -303,6 +306,7 @@ def _invented_its_end(stream: Any) -> bool:
 
 
 _CUT_SHORT = re.compile(r"stream ended before a finish_reason", re.IGNORECASE)
+_LINE_OF_OLLAMA = re.compile(r"unexpected response from Ollama: (\{.*\})", re.IGNORECASE)
 _WRAPPING = re.compile(r"^(litellm\.\w+: |\w+(Error|Exception)( - |: )|\w+Error (?=\S))+")
 
 
@@ -320,6 +324,14 @@ def _unwrapped(message: str) -> tuple[str, str]:
         if words:
             return code, words
     return describe(text)
+
+
+def _literal(text: str) -> Any:
+    """Return the object that Python wrote as *text*, or the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 def _close(stream: Any) -> None:

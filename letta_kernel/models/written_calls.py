@@ -18,10 +18,11 @@ from pydantic_core import from_json
 
 from letta_kernel.ids import new_id
 from letta_kernel.messages import ToolCall
+from letta_kernel.models.tool_names import meant
 
 _TAGGED = re.compile(
     r"<(tool_call|function_call)>\s*(?P<body>.*?)\s*(?P<end></\1>|\Z)"
-    r"|<function=(?P<name>[\w-]+)>\s*(?P<arguments>\{.*?\})\s*(?:</function>|\Z)"
+    r"|<function=(?P<name>[\w.:-]+)>\s*(?P<arguments>\{.*?\})\s*(?:</function>|\Z)"
     r"|(?:<\|python_tag\|>|\[TOOL_CALLS\])\s*(?P<rest>.*)",
     re.DOTALL,
 )
@@ -93,6 +94,7 @@ def read_calls(
         for match in pattern.finditer(text):
             if pattern is _TAGGED:
                 found = _of_tag(match, None if any_name else names)
+                found = [one.model_copy(update={"name": meant(one.name, names)}) for one in found]
             else:
                 found = _of_fence(match, text, names)
             if found:
@@ -137,7 +139,9 @@ def _from_entry(entry: Any, names: Collection[str] | None) -> ToolCall | None:
         return None
     if isinstance(entry.get("function"), dict):  # OpenAI's own nesting
         entry = entry["function"]
-    given = (entry[key] for key in _NAME_KEYS if isinstance(entry.get(key), str))
+    given = [entry[key] for key in _NAME_KEYS if isinstance(entry.get(key), str)]
+    if names is not None:
+        given = [meant(one, names) for one in given]
     name = next((one for one in given if names is None or one in names), None)
     if not name:
         return None
@@ -149,6 +153,18 @@ def _from_entry(entry: Any, names: Collection[str] | None) -> ToolCall | None:
     )
 
 
+def _printed(node: ast.expr) -> ast.expr:
+    """Return the call that *node* prints, as models write that were trained to run code."""
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+        and len(node.args) == 1
+    ):
+        return node.args[0]
+    return node
+
+
 def _read_python(body: str, names: Collection[str]) -> list[ToolCall]:
     try:
         tree = ast.parse(body, mode="eval").body
@@ -157,17 +173,16 @@ def _read_python(body: str, names: Collection[str]) -> list[ToolCall]:
     nodes = tree.elts if isinstance(tree, ast.List) else [tree]
     calls = []
     for node in nodes:
-        if not (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in names
-            and not node.args
-        ):
+        node = _printed(node)
+        if not isinstance(node, ast.Call) or node.args:
+            return []
+        name = meant(ast.unparse(node.func), names)
+        if not isinstance(node.func, ast.Name | ast.Attribute) or name not in names:
             return []
         try:
             values = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
             arguments = json.dumps(values, ensure_ascii=False)
         except (ValueError, TypeError):
             return []
-        calls.append(ToolCall(id=new_id("call"), name=node.func.id, arguments=arguments))
+        calls.append(ToolCall(id=new_id("call"), name=name, arguments=arguments))
     return calls

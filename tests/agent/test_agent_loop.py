@@ -121,6 +121,41 @@ def test_a_bad_call_becomes_a_result_the_model_can_act_on(
     assert ended(events).stop_reason == "end_turn"
 
 
+def test_arguments_that_can_be_read_one_way_only_are_read(bench: Bench) -> None:
+    """Quoted once more, alone in a list, fenced, null for none: the run goes on, and history is sent again."""
+    bench.give("ada", ADD)
+    bench.give("ada", 'def ring() -> str:\n    """Ring."""\n    return "rang"\n')
+    given = {"a": 1, "b": 2}
+    forms = [
+        json.dumps(json.dumps(given)),
+        json.dumps(json.dumps(json.dumps(given))),
+        json.dumps([given]),
+        f"```json\n{json.dumps(given)}\n```",
+        json.dumps(given)[:-1] + ",}",
+    ]
+    for raw in forms:
+        bench.server.call("add", raw)
+    for raw in ("null", "", "  ", '""', "[]", '"{}"', '"null"'):
+        bench.server.call("ring", raw)
+    bench.server.say("Done.")
+    events = bench.send("ada", "Go", max_steps=20)
+    returned = [
+        (e.name, e.status, e.text.partition("\n")[0]) for e in events if isinstance(e, ToolReturned)
+    ]
+    assert returned == [("add", "ok", "3")] * len(forms) + [("ring", "ok", "rang")] * 7
+    assert ended(events).stop_reason == "end_turn"
+    last = bench.server.requests[-1]["messages"]
+    valid(last)
+    assert "malformed" not in json.dumps(last)
+    for raw in ('"text"', "[1, 2]", "3", '"{not json"', json.dumps([given, given])):
+        bench.server.call("add", raw)
+    bench.server.say("Sorry.")
+    events = bench.send("ada", "Go", max_steps=20)
+    assert {e.status for e in events if isinstance(e, ToolReturned)} == {"error"}
+    assert all("JSON" in e.text for e in events if isinstance(e, ToolReturned))
+    assert ended(events).stop_reason == "end_turn"
+
+
 def test_a_raising_tool_shows_one_line_and_leaves_the_agent_usable(bench: Bench) -> None:
     bench.give("ada", 'def boom() -> str:\n    """Explode."""\n    raise ValueError("too hot")\n')
     bench.server.call("boom", {})

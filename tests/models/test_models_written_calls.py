@@ -40,6 +40,10 @@ CALL = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
             "Adding.",
         ),
         (f"<tool_call>{CALL[:-1]}</tool_call>", ""),
+        ('<tool_call>{"name": "functions.add", "arguments": {"a": 1, "b": 2}}</tool_call>', ""),
+        ('{"name": "default_api.add", "arguments": {"a": 1, "b": 2}}', ""),
+        ('<function=functions.add>{"a": 1, "b": 2}</function>', ""),
+        ("```tool_code\nprint(default_api.add(a=1, b=2))\n```", ""),
     ],
 )
 def test_common_forms_are_read(text: str, rest: str) -> None:
