@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from letta_kernel import certificates
 from letta_kernel.models.base import ErrorKind, ModelError, Reply
 
 LONGEST = 300  # characters of a provider's own words that are shown
@@ -164,9 +165,19 @@ class Place:
             return Fault("unreachable", f"{self.model}: there is no host named {where}.{mend}")
         if "refused" in words.lower():
             return Fault("unreachable", f"{self.model}: nothing answers at {where}.{mend}")
+        if "certificate_verify_failed" in words.lower():
+            found = re.search(r"verify failed: ([^(]+)", words)
+            why = f" ({found[1].strip()})" if found else ""
+            return Fault(
+                "unreachable",
+                f"{self.model}: the certificate of {where} is not trusted{why}: "
+                f"{certificates.advice()}.{mend}",
+                lasting=True,
+            )
         return Fault(
             "unreachable",
             f"{self.model}: {where} cannot be reached ({scrub(words)[:LONGEST]}).{mend}",
+            lasting="certificates" in words,  # the environment names some that cannot be read
         )
 
     def truncated(self, partial: Reply | None = None) -> Fault:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from filelock import FileLock, Timeout
 
+from letta_kernel import certificates
 from letta_kernel.errors import nearest
 from letta_kernel.models.base import Cancel, ModelError
 
@@ -195,13 +196,22 @@ def fetch(
         ``cancelled``; ``unreachable`` when the server refuses or breaks off too often.
     """
     failures = 0
+    try:
+        trusted = certificates.context()
+    except OSError as error:
+        raise ModelError("unreachable", f"{offer.name} could not be downloaded: {error}.") from None
     while (done := part.stat().st_size if part.exists() else 0) < offer.bytes:
         asked = {**headers, "Accept-Encoding": "identity"}
         if done:
             asked["Range"] = f"bytes={done}-"
         try:
             with httpx.stream(
-                "GET", url, headers=asked, follow_redirects=True, timeout=_PATIENCE
+                "GET",
+                url,
+                headers=asked,
+                follow_redirects=True,
+                timeout=_PATIENCE,
+                verify=trusted,
             ) as response:
                 if response.status_code == 416:  # what is here is no part of what is there
                     part.unlink()
@@ -229,6 +239,8 @@ def fetch(
             failures += 1
             if failures > _ATTEMPTS:
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
+                if "CERTIFICATE_VERIFY_FAILED" in reason:
+                    reason = f"its server's certificate is not trusted; {certificates.advice()}"
                 raise ModelError(
                     "unreachable",
                     f"{offer.name} could not be downloaded ({reason}); try again to continue it.",

@@ -19,6 +19,8 @@ from types import ModuleType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import httpx
+
 from letta_kernel import warm
 from letta_kernel.models import gemini, transport
 from letta_kernel.models.base import ChatRequest
@@ -164,7 +166,10 @@ def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
     given_base: str | None = params.get("api_base")
     if not given_base and (variable := missing_variable(name)):
         raise missing_key(name, variable)
-    module = litellm()
+    try:
+        module = litellm()
+    except httpx.ConnectError as error:  # certificates that cannot be read
+        raise Fault("unreachable", f"{name}: {error}.", lasting=True) from None
     asked = name
     if name.startswith("ollama/"):  # its chat interface, which knows tools
         asked = f"ollama_chat/{name.removeprefix('ollama/')}"

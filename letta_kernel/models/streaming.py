@@ -98,8 +98,8 @@ class Try:
         except Exception as error:  # what litellm's transformation refuses
             raise self._of_litellm(error) from None
         self.parameters = {*body, *(body.get("generationConfig") or {})}
-        client = transport.client()
         try:
+            client = transport.client()
             with line.held():
                 content = encoded(body)
                 asked = client.build_request("POST", url, headers=headers, content=content)

@@ -14,11 +14,13 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpcore
 import httpx
+
+from letta_kernel import certificates
 
 _here = threading.local()
 
@@ -292,6 +294,8 @@ class _Shared:
     pid: int
     transport: Transport
     client: httpx.Client
+    context: ssl.SSLContext
+    trusted: certificates.Named  # whose certificates it has read
 
 
 _shared: _Shared | None = None
@@ -299,7 +303,13 @@ _shared_lock = threading.Lock()
 
 
 def client() -> httpx.Client:
-    """Return the process's one HTTP client (made anew after a fork)."""
+    """Return the process's one HTTP client (made anew after a fork).
+
+    Raises
+    ------
+    httpx.ConnectError
+        If the environment names certificates that cannot be read.
+    """
     return _get_shared().client
 
 
@@ -311,8 +321,14 @@ def transport() -> Transport:
 def _get_shared() -> _Shared:
     global _shared
     with _shared_lock:
+        trusted = certificates.named()
+        if _shared is not None and _shared.pid == os.getpid() and trusted != _shared.trusted:
+            with _unread():  # set since: they count as well
+                certificates.trust(_shared.context, trusted)
+            _shared = replace(_shared, trusted=trusted)
         if _shared is None or _shared.pid != os.getpid():
-            context = httpx.create_ssl_context()
+            with _unread():
+                context = certificates.context()
             direct = Transport(context)
             mounts = {
                 pattern: Transport(context, proxy) if proxy else None
@@ -321,8 +337,17 @@ def _get_shared() -> _Shared:
             made = httpx.Client(
                 transport=direct, mounts=mounts, trust_env=False, follow_redirects=True
             )
-            _shared = _Shared(os.getpid(), direct, made)
+            _shared = _Shared(os.getpid(), direct, made, context, trusted)
         return _shared
+
+
+@contextlib.contextmanager
+def _unread() -> Iterator[None]:
+    """Turn the error about certificates into one of the network, which all callers expect."""
+    try:
+        yield
+    except OSError as error:
+        raise httpx.ConnectError(str(error)) from None
 
 
 def _environment_proxies() -> dict[str, str | None]:

@@ -8,6 +8,7 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any
 
+from letta_kernel import certificates
 from letta_kernel.tools.mcp_stdio import LARGEST, Streams
 
 _CONNECT = 15.0  # seconds until a server that does not even take the connection is given up
@@ -53,11 +54,17 @@ class HttpServer:
             if "event-stream" not in response.headers.get("content-type", ""):
                 response.stream = _bounded()(response.stream)
 
+        try:
+            trusted = certificates.context()
+        except OSError as error:
+            self._failure = error
+            raise
         client = httpx2.AsyncClient(
             headers=self._headers,
             # How long an answer may take is the call's affair.
             timeout=httpx2.Timeout(_CONNECT, read=None),
             event_hooks={"response": [look]},
+            verify=trusted,
         )
         async with client:
             opened = streamable_http_client(
@@ -84,6 +91,8 @@ class HttpServer:
             return f"answered {self.status} {phrase}".rstrip() + hint
         failure = innermost(self._failure)
         if failure is not None:
+            if "CERTIFICATE_VERIFY_FAILED" in str(failure):
+                return f"has a certificate that is not trusted: {certificates.advice()}"
             return f"cannot be reached: {str(failure) or type(failure).__name__}"
         return "closed its connection"
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from letta_kernel import certificates
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.memory import files
 
@@ -77,12 +78,15 @@ def _ask(request: urllib.request.Request) -> tuple[bytes, Any]:
     request.add_header("User-Agent", "letta-kernel")
     host = request.host
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
+        trusted = certificates.context() if certificates.named() else None
+        with urllib.request.urlopen(request, timeout=_PATIENCE, context=trusted) as answer:
             data = answer.read(LARGEST + 1)
     except urllib.error.HTTPError as error:
         raise InvalidInputError(f"{host} answered {error.code} {error.reason}.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
+        if "CERTIFICATE_VERIFY_FAILED" in str(reason):
+            reason = f"its certificate is not trusted; {certificates.advice()}"
         raise InvalidInputError(f"{host} cannot be reached: {reason}.") from None
     if len(data) > LARGEST:
         raise InvalidInputError(f"What {host} answered is larger than {LARGEST // 1024**2} MB.")

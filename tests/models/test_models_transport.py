@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import ssl
@@ -106,7 +107,44 @@ def test_a_certificate_nobody_trusts(
     with pytest.raises(ModelError) as caught:
         list(open_model("openai/scripted").stream(REQUEST, Cancel()))
     assert caught.value.kind == "unreachable"
-    assert "certificate" in str(caught.value)
+    said = str(caught.value)
+    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        assert variable in said
+    assert "\n" not in said
+    assert scripted.connections == 0, "the key was sent to nobody"
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_certificates_by_any_of_the_known_names(
+    scripted: ScriptedServer, secure: str, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """Set before the first call, or after one that failed for want of it."""
+    path = os.environ["SSL_CERT_FILE"]
+    monkeypatch.delenv("SSL_CERT_FILE")
+    model = open_model("openai/scripted")
+    with pytest.raises(ModelError, match="not trusted"):
+        list(model.stream(REQUEST, Cancel()))
+    monkeypatch.setenv(variable, path)
+    assert list(model.stream(REQUEST, Cancel()))[-1].text == "Done."
+    monkeypatch.setattr(transport, "_shared", None)
+    assert list(model.stream(REQUEST, Cancel()))[-1].text == "Done."
+
+
+@pytest.mark.parametrize("what", ["nowhere", "no certificate"])
+def test_certificates_that_are_none_are_said_by_the_variables_name(
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    path = tmp_path / "bundle.pem"
+    if what != "nowhere":
+        path.write_text("nothing of use")
+    monkeypatch.setattr(transport, "_shared", None)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    with pytest.raises(ModelError) as caught:
+        list(open_model("openai/scripted").stream(REQUEST, Cancel()))
+    assert caught.value.kind == "unreachable"
+    assert f"REQUESTS_CA_BUNDLE names '{path}', which holds no certificates" in str(caught.value)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    assert list(open_model("openai/scripted").stream(REQUEST, Cancel()))[-1].text == "Done."
 
 
 def test_a_handshake_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
