@@ -53,40 +53,58 @@ class AgentMagics(Magics):
     def line(self, line: str) -> None:
         """Make, choose and look into the agents of this project.
 
+        Agents
         %agent                          which agent cells talk to, and how it is doing
-        %agent new NAME [options]       make an agent and talk to it from now on
+        %agent new NAME [options]       make an agent, or take the one of that name, and talk to it
             --model M  --persona TEXT  --human TEXT  --description TEXT  --instructions TEXT
-            --style native|heartbeat  --embedding E  --max-steps N
-        %agent use NAME                 talk to another agent
-        %agent list                     all agents of this project
+            --style native|heartbeat  --embedding E  --max-steps N  --tags A,B  --fresh
+        %agent use NAME                 talk to another agent; by ID to one that is set aside
+        %agent list [--all]             all agents of this project
         %agent show [NAME]              all about one agent
+
+        Talking (a cell that begins with %%agent is sent: see %%agent? for that)
+        %agent event TEXT               tell it of an event: now, --in 10m, --every 1h, --stop
+        %agent approve [CALL]           let calls run that wait for your word
+        %agent deny REASON              or refuse them
+        %agent history [--limit N]      the conversation so far
+        %agent search QUERY             find what was said
+        %agent compact                  summarise the older conversation now
+        %agent reset                    forget the conversation; memory stays
+
+        Memory
         %agent memory [LABEL [VALUE]]   its memory blocks; show one; write one
             LABEL --undo | --redo | --history | --diff 1 3 | --limit N | --read-only on|off
                   | --description TEXT | --share AGENT | --delete
+        %agent archival                 its archive: add TEXT or FILES | search QUERY | delete ID
+
+        Tools
         %agent tools                    its tools, and how they have been doing
             tools attach | detach | schema NAME,  tools run NAME key=value,  tools approve NAME on|off
         %agent rules                    which tools it may, or must, call when: rules add | remove
-        %agent mcp                      MCP servers, whose tools it can call
-        %agent approve [CALL]           let calls run that wait for your word; %agent deny REASON
-        %agent event TEXT               tell it of an event: now, --in 10m, --every 1h, --stop
-        %agent history [--limit N]      the conversation so far
-        %agent search QUERY             find what was said
-        %agent archival                 its archive: add TEXT or FILES | search QUERY | list | delete ID
+        %agent mcp                      MCP servers, whose tools it can call: mcp add | tools | remove
+
+        What it sees and takes
         %agent context [--text]         what the model sees, and how full its window is
-        %agent compact                  summarise the older conversation now
         %agent runs                     the last runs: steps, time, tokens, cost
         %agent cost                     tokens and cost of runs, agent, notebook and project; budgets
         %agent plot [tokens|memory|cost]  a picture of the last runs, or of memory over time
+
+        Model and settings
         %agent model [NAME]             which model answers; choose another
         %agent set KEY VALUE            change a setting
-        %agent record FILE              write down what models answer; %agent replay FILE needs no model
-        %agent reset                    forget the conversation; memory stays
-        %agent export [FILE]            write it to a file in Letta's format; %agent import FILE makes one
-        %agent delete NAME [--yes]      delete an agent
-        %agent traceback                where the last error came from
-        %agent help [COMMAND]           more on each of them
 
-        %%agent [NAME] [options] sends a cell: see %%agent? for that.
+        Keeping and sharing
+        %agent export [FILE]            write it to a file in Letta's format
+        %agent import FILE              make one from such a file
+        %agent record FILE              write down what models answer
+        %agent replay FILE              let that answer instead of a model
+        %agent delete NAME [--yes]      delete an agent
+
+        Help
+        %agent help [COMMAND]           more on each of them
+        %agent traceback                where the last error came from
+
+        What has many of something lists it with the word list too: %agent tools list.
         Every function with a docstring that a cell defines becomes a tool of the current agent
         (not if its name starts with an underscore, or with "# no tool" on its def line).
         """

@@ -15,14 +15,11 @@ from letta_kernel.models.tokens import count
 from letta_kernel.notebook.line import Argument, Arguments, Option
 from letta_kernel.notebook.registry import (
     AGENT,
-    COMMANDS,
     LIMIT,
     MAX_STEPS,
     MODEL,
     command,
     gone,
-    top_level,
-    under,
 )
 from letta_kernel.notebook.run import decide
 from letta_kernel.records import AgentState
@@ -308,38 +305,6 @@ def runs(session: Session, given: Arguments) -> Panel:
     """Show the last runs."""
     agent = session.agent(given.option("agent"))
     return panels.runs_table(session.service.runs(agent.id, given.option("limit") or 20))
-
-
-@command("traceback", summary="where the last error came from, in full")
-def traceback(session: Session, given: Arguments) -> Any:
-    """Print the last internal error's traceback, else that of the last tool that failed."""
-    if not session.last_error:
-        return "Nothing has gone wrong. (A tool's own traceback is in the cell that called it.)"
-    print(session.last_error)
-    return None
-
-
-@command(
-    "help", Argument("topic", required=False, rest=True, values="command"), summary="this help"
-)
-def help_on(session: Session, given: Arguments) -> Any:
-    """Explain the commands, or one of them."""
-    topic = given.get("topic")
-    if topic is None:
-        rows = [[one.short, one.summary] for one in COMMANDS.values()]
-        title = "%%agent sends a cell. Options of a command: %agent help COMMAND"
-        return table(["command", "what it does"], rows, title=title)
-    names = [topic] if topic in COMMANDS else []
-    names += [f"{topic} {word}" for word in under(topic)]
-    if not names:
-        hint = nearest(topic, top_level()) or " %agent help lists them."
-        raise InvalidInputError(f"%agent has no command {topic!r}.{hint}")
-    for name in names:
-        one = COMMANDS[name]
-        print(f"{one.usage}\n    {one.summary}")
-        for option in one.options:
-            print(f"    {option.usage:<24} {option.help}")
-    return None
 
 
 def _settings(agent: AgentState) -> Panel:

@@ -42,10 +42,11 @@ def complete(session: Session, before: str) -> tuple[str, list[str]]:
         inner = registry.under(done[0])
         if len(done) == 1:
             offered += inner
-        name = f"{done[0]} {done[1]}" if len(done) > 1 and done[1] in inner else done[0]
-        command = registry.COMMANDS.get(name)
+        of_two = len(done) > 1 and done[1] in inner
+        command = registry.COMMANDS.get(" ".join(done[:2])) if of_two else None
+        command = command or registry.COMMANDS.get(done[0])
         if command is not None:
-            after = done[len(name.split()) :]
+            after = done[2 if of_two else 1 :]
             offered += _words(session, after, command.arguments, command.options, fragment)
     bare = _bare(fragment)
     fitting = [word for word in dict.fromkeys(offered) if word.startswith(bare)]

@@ -101,9 +101,6 @@ def servers(session: Session, given: Arguments) -> Panel:
     )
 
 
-command("mcp list", summary="the same")(servers)
-
-
 def add(session: Session, given: Arguments) -> str:
     """Connect a server and give its tools to the agent."""
     agent = session.agent(given.option("agent"))

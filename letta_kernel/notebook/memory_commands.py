@@ -86,9 +86,6 @@ def archival(session: Session, given: Arguments) -> Panel:
     return panels.passages_table(session.service.passages(agent.id, given.option("limit") or 20))
 
 
-command("archival list", options=(LIMIT, AGENT), summary="the same")(archival)
-
-
 @command(
     "archival search",
     QUERY,

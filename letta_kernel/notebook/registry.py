@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
-from letta_kernel.notebook.line import Argument, Arguments, Option, parse, split
+from letta_kernel.notebook.line import Argument, Arguments, Option, Word, parse, split
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
@@ -18,6 +18,24 @@ AGENT = Option("--agent", "word", "an agent other than the current one", values=
 LIMIT = Option("--limit", "int", "how many to show")
 MODEL = Option("--model", "word", "the model that answers", values="model")
 MAX_STEPS = Option("--max-steps", "int", "model calls a run may take")
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Agents": ("new", "use", "list", "show"),
+    "Talking": ("event", "approve", "deny", "history", "search", "compact", "reset"),
+    "Memory": ("memory", "archival"),
+    "Tools": ("tools", "rules", "mcp"),
+    "What it sees and takes": ("context", "runs", "cost", "plot"),
+    "Model and settings": ("model", "set"),
+    "Keeping and sharing": ("export", "import", "record", "replay", "delete"),
+    "Help": ("help", "traceback"),
+}
+"""All commands of one word in the order of a person's work, as help and Tab tell them."""
+
+LIST = "list"
+LISTING = frozenset(
+    {"event", "history", "memory", "archival", "tools", "rules", "mcp", "runs", "model", "set"}
+)
+"""Commands that show what there is, with ``list`` behind them too: one word for it everywhere."""
 
 # Of the first line of an ``%%agent`` cell.
 CELL_ARGUMENTS = (Argument("name", required=False, values="agent"),)
@@ -94,6 +112,8 @@ def find(line: str, agents: Callable[[], list[str]]) -> tuple[Command, str]:
             raise InvalidInputError(f"To talk to {first}: %agent use {first}")
         hint = nearest(first, top_level()) or " %agent help lists them."
         raise InvalidInputError(f"%agent has no command {first!r}.{hint}")
+    if first in LISTING and len(words) > 1 and _lists(words[1:]):
+        return found, line[words[1].end :].strip()
     if len(words) > 1 and not found.arguments and (inner := under(first)):
         word = words[1].text
         if not word.startswith("-"):
@@ -104,9 +124,19 @@ def find(line: str, agents: Callable[[], list[str]]) -> tuple[Command, str]:
 
 def top_level() -> list[str]:
     """Return the commands of one word, in the order of the help."""
-    return [name for name in COMMANDS if " " not in name]
+    return [name for group in GROUPS.values() for name in group]
 
 
 def under(name: str) -> list[str]:
     """Return the second words of the commands under *name*."""
-    return [full.split(" ", 1)[1] for full in COMMANDS if full.startswith(f"{name} ")]
+    own = [full.split(" ", 1)[1] for full in COMMANDS if full.startswith(f"{name} ")]
+    return [LIST, *own] if name in LISTING else own
+
+
+def _lists(words: Sequence[Word]) -> bool:
+    """Whether the words behind a command ask for its list, and are not free text that begins like that."""
+    first, *rest = words
+    return (first.text, first.quoted) == (LIST, False) and all(
+        word.text.startswith("--") or before.text.startswith("--")
+        for before, word in zip([first, *rest], rest, strict=False)
+    )

@@ -25,9 +25,6 @@ def rules(session: Session, given: Arguments) -> Panel:
     return _listed(session.agent(given.option("agent")))
 
 
-command("rules list", options=(AGENT,), summary="the same")(rules)
-
-
 @command(
     "rules add",
     Argument("type", values="rule"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from kernel_notebook import Notebook
@@ -174,14 +175,53 @@ def test_files_are_completed(notebook: Notebook, tmp_path: Path) -> None:
     assert str(tmp_path / "two.jsonl") in found
 
 
-def test_the_help_of_the_magic_names_every_command() -> None:
+def test_every_help_is_grouped_in_the_order_of_a_persons_work(notebook: Notebook) -> None:
     from letta_kernel.magics import AgentMagics
-    from letta_kernel.notebook.registry import top_level
+    from letta_kernel.notebook.registry import COMMANDS, GROUPS
     from letta_kernel.notebook.session import Session
 
     assert Session is not None  # its module brings the commands
-    told = AgentMagics.line.__doc__ or ""
-    assert [name for name in top_level() if name not in told] == []
+    told = [name for group in GROUPS.values() for name in group]
+    assert sorted(told) == sorted(name for name in COMMANDS if " " not in name)
+    lines = (AgentMagics.line.__doc__ or "").splitlines()
+    places = [
+        next(n for n, line in enumerate(lines) if re.match(rf" *(%agent )?{word}\b", line))
+        for title, names in GROUPS.items()
+        for word in (title, *names)
+    ]
+    assert places == sorted(places)
+    shown = notebook.run("%agent help").text
+    said = [shown.index(title) for title in GROUPS]
+    assert said == sorted(said)
+    offered = notebook.complete("%agent ")
+    assert offered == told
+
+
+def test_list_lists_everywhere(notebook: Notebook) -> None:
+    notebook.run("%agent new lister")
+    for word in (
+        "memory",
+        "archival",
+        "tools",
+        "rules",
+        "mcp",
+        "runs",
+        "model",
+        "event",
+        "set",
+        "history",
+    ):
+        listed = notebook.run(f"%agent {word} list")
+        assert listed.status == "ok", listed
+        assert listed.text == notebook.run(f"%agent {word}").text
+        assert "list" in notebook.complete(f"%agent {word} l")
+        assert f"%agent {word}" in notebook.run(f"%agent help {word} list").stdout
+    assert notebook.run("%agent tools list --agent lister").status == "ok"
+    assert "--limit" in notebook.complete("%agent runs list --")
+    notebook.run("%agent memory list Bread, tea.")  # a block may be called so
+    assert "Bread, tea." in notebook.run('%agent memory "list"').text
+    assert "Bread, tea." in notebook.run("%agent memory list").text
+    assert "persona" in notebook.run("%agent memory list").text
 
 
 def test_plots_are_pictures_that_say_what_they_show(
