@@ -66,7 +66,8 @@ class Agent:
     home : the project folder (default ``LETTA_HOME`` or ``.letta`` beside the notebook).
     fresh : set one of that name aside and make a new one.
     **settings : for an agent that is made now, as `AgentService.create_agent` takes them; for one that is
-        there already, ``model`` and other changeable fields are updated.
+        there already, ``model`` and other changeable fields are updated, its ``persona`` and ``human`` only
+        where another text is given than a person wrote last: what it has learned stays.
 
     Raises
     ------
@@ -110,10 +111,13 @@ class Agent:
     def _changed(self, state: AgentState, settings: dict[str, Any]) -> AgentState:
         """Give an agent that is there the settings it was asked for with."""
         given = {key: value for key, value in settings.items() if value is not None}
-        blocks = {key: given.pop(key) for key in ("persona", "human") if key in given}
+        blocks: dict[str, Any] = {
+            key: given.pop(key) for key in ("persona", "human") if key in given
+        }
         if given:
             state = self.service.update_agent(state.id, **given)
-        for label, value in blocks.items():
+        # What the agent has learned since stays where a person's text is the same.
+        for label, (_, value) in self.service.differing(state.id, blocks).items():
             self.service.write_block(state.id, label, value)
         return state
 

@@ -105,9 +105,13 @@ def list_agents(session: Session, given: Arguments) -> Panel:
     """List the agents."""
     current = session.current()
     now = current.id if current else None
-    agents = session.service.agents(set_aside=True) if session.has_project else []
-    if not given.option("all"):
-        agents = [one for one in agents if one.id == now or not one.set_aside]
+    agents = session.service.agents() if session.has_project else []
+    if given.option("all") and session.has_project:
+        agents = session.service.agents(set_aside=True)
+    elif (
+        current is not None and current.set_aside
+    ):  # by another notebook, while this one talks to it
+        agents.append(current)
     return panels.agents_table(agents, now)
 
 

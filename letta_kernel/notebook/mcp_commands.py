@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from letta_kernel.display.tables import Panel, number, table
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.notebook.line import Argument, Arguments, Option, Word, split
-from letta_kernel.notebook.registry import AGENT, COMMANDS, Command, command, gone
+from letta_kernel.notebook.registry import AGENT, COMMANDS, Command, command
 from letta_kernel.records import McpServer
 from letta_kernel.tools.mcp_connection import REFERENCE
 
@@ -175,13 +175,9 @@ def server_tools(session: Session, given: Arguments) -> Panel:
 @command("mcp remove", SERVER, summary="forget a server and its tools")
 def remove(session: Session, given: Arguments) -> str:
     """Forget a server and its tools."""
-
-    def work() -> str:
-        server, agents = session.service.remove_mcp_server(given["name"])
-        had = f"; {', '.join(agents)} had tools of it" if agents else ""
-        return f"Removed {server.name}{had}."
-
-    return gone(work)
+    server, agents = session.service.remove_mcp_server(given["name"])
+    had = f"; {', '.join(agents)} had tools of it" if agents else ""
+    return f"Removed {server.name}{had}."
 
 
 def where(server: McpServer) -> str:

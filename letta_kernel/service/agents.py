@@ -158,11 +158,21 @@ class Agents(ServiceBase):
         try:
             state = self.create_agent(name, namesakes="set_aside" if fresh else "refuse", **options)
         except NameTakenError:
-            return self.do(lambda tx: self._opened(tx, name, options))
+            state = self.agent(name)
+            return Opened(state, differs=self.differing(state.id, options))
         return Opened(state, made=True, aside=aside)
 
-    def _opened(self, tx: Tx, name: str, options: dict[str, Any]) -> Opened:
-        state = self._agent(tx, name)
+    def differing(self, ref: str, options: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Return the options that an agent does not have: to what it has and what was given.
+
+        What it has learned since a person wrote a block is no difference.
+        """
+        return self.do(lambda tx: self._differing(tx, self._agent(tx, ref), options))
+
+    @staticmethod
+    def _differing(
+        tx: Tx, state: AgentState, options: dict[str, Any]
+    ) -> dict[str, tuple[Any, Any]]:
         differs = {}
         for option, given in options.items():
             if option in ("persona", "human"):
@@ -174,7 +184,7 @@ class Agents(ServiceBase):
                 same = list(given) == has if isinstance(has, list) else given == has
             if not same:
                 differs[option] = (has, given)
-        return Opened(state, differs=differs)
+        return differs
 
     def bring_back(self, ref: str) -> tuple[AgentState, list[AgentState]]:
         """Use an agent again that was set aside; one of its name is set aside instead, and returned too."""

@@ -41,6 +41,22 @@ def test_new_takes_the_agent_that_is_there(notebook: Notebook, server: ScriptedS
     assert refused.status == "error"
 
 
+def test_the_python_interface_keeps_what_the_agent_learned(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    cell = "from letta_kernel import Agent\nabe = Agent('abe', human='Kim.', max_steps=5)"
+    notebook.run(cell)
+    server.call("core_memory_append", {"label": "human", "content": "Likes tea."})
+    server.say("Noted.")
+    notebook.run("abe.send('I like tea.')")
+    assert notebook.run(cell).status == "ok"
+    assert "Likes tea." in notebook.run("abe.memory['human'].value").text
+    notebook.run(cell.replace("Kim.", "Lee."))
+    assert notebook.run("abe.memory['human'].value").text.strip() == "'Lee.'"
+    notebook.run(cell.replace("max_steps", "fresh=True, max_steps"))
+    assert notebook.run("abe.memory['human'].value").text.strip() == "'Kim.'"
+
+
 def test_a_fresh_one_sets_the_old_one_aside(notebook: Notebook) -> None:
     notebook.run("%agent new eve --human First")
     said = quiet(notebook.run("%agent new eve --human Second --fresh"))
@@ -116,7 +132,6 @@ TWICE = """
 %agent rules remove run_first
 %agent event Look out --every 1h
 %agent event Once --in 2h
-%agent mcp remove nobody
 %agent memory gone --delete --yes
 %agent archival delete passage-none
 %agent delete nobody --yes
