@@ -19,13 +19,14 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from letta_kernel.api_words import WORDS, speaks_python
 from letta_kernel.display.live import bundle
 from letta_kernel.display.panels import memory_panel
 from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript
-from letta_kernel.errors import InvalidInputError, NotFoundError, Stopped, nearest
+from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, Stopped, nearest
 from letta_kernel.listeners import agent_opened, memory_shown
-from letta_kernel.messages import Event, Message, RunEnded, RunQueued, RunStarted, StepEnded
+from letta_kernel.messages import Event, Message, RunEnded, RunQueued, RunStarted, StepEnded, worded
 from letta_kernel.models.tokens import count
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Block, Passage, Tool, WholeRun
@@ -57,6 +58,7 @@ def _close() -> None:
         service.close()
 
 
+@speaks_python
 class Agent:
     """An agent by name: opened if the project has it, made if not.
 
@@ -126,7 +128,7 @@ class Agent:
     def stream(self, text: str, **options: Any) -> Iterator[Event]:
         """Send *text* and yield typed events (`letta_kernel.messages`) as they happen."""
         options.setdefault("host", self._host)
-        return self.service.send(self.id, text, **options)
+        return _in_python(self.service.send(self.id, text, **options))
 
     def send(self, text: str, **options: Any) -> Run:
         """Send *text*, wait for the end of the turn, and return the run, which displays itself."""
@@ -323,6 +325,7 @@ class Run:
         return bundle(self._transcript.snapshot())
 
 
+@speaks_python
 class MemoryView:
     """An agent's core memory as a mapping; assigning a string writes the block."""
 
@@ -392,6 +395,19 @@ def figure_of(service: AgentService, ref: str, what: str, limit: int | None = No
     if what == "cost":
         return plots.cost_plot(state.name, runs)
     return plots.tokens_plot(state.name, [service.whole_steps(run.id) for run in runs])
+
+
+def _in_python(events: Iterator[Event]) -> Iterator[Event]:
+    """Yield a run's events; what goes wrong says what to do in Python."""
+    try:
+        for event in events:
+            yield worded(event, WORDS)
+    except LettaError as error:
+        error.words = WORDS
+        raise
+    finally:
+        if isinstance(events, Generator):
+            events.close()
 
 
 def _shell() -> Any:

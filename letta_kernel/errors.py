@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from letta_kernel.remedies import PLAIN, Remedy, Words, spoken
+
 
 class LettaError(Exception):
     """Base of every error this package raises on purpose; its text is one helpful line.
 
     IPython shows that line and where in the cell it came from, not a traceback through our insides; with
     ``LETTA_DEBUG`` set it shows the whole traceback.
+
+    Parameters
+    ----------
+    text : what is wrong.
+    *remedies : what would mend it; each door has words of its own for them.
     """
+
+    words: Words = PLAIN  # those of the door it comes through
+
+    def __init__(self, text: str = "", *remedies: Remedy) -> None:
+        super().__init__(text)
+        self.text = text
+        self.remedies = remedies
+
+    def __str__(self) -> str:
+        return self.in_words(self.words)
+
+    def in_words(self, words: Words) -> str:
+        """Return the whole line in the words of a door."""
+        return spoken(self.text, self.remedies, words)
 
     def _render_traceback_(self) -> list[str]:
         return render(self, "31")

@@ -11,6 +11,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 
 from letta_kernel import warm
 from letta_kernel.listeners import agent_opened, memory_shown
+from letta_kernel.notebook.key_watch import KeyWatch
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.desk_comm import Desks
@@ -36,6 +37,7 @@ class AgentMagics(Magics):
         self._session: Session | None = None
         self._desks: Desks | None = None
         self._making = threading.Lock()  # desks open on threads of their own
+        self._keys = KeyWatch()
         self._cells_without: set[str] = set()  # ids of cells that ran without a function
 
     @property
@@ -131,9 +133,12 @@ class AgentMagics(Magics):
 
     def after_cell(self, result: Any) -> None:
         """Look at the functions a cell defined or removed (a ``post_run_cell`` hook)."""
-        if result is None or result.info is None or result.error_before_exec is not None:
+        if result is None or result.info is None:
             return
         info = result.info
+        self._watch_keys(info.raw_cell or "")
+        if result.error_before_exec is not None:
+            return
         if self._session is None and "def " not in info.raw_cell:
             # Cheap for cells that have nothing to do with agents: remember only that it ran.
             if info.cell_id and result.success:
@@ -145,6 +150,17 @@ class AgentMagics(Magics):
             print(
                 "Stopped before this cell's functions were looked at; run it again for its tools."
             )
+
+    def _watch_keys(self, source: str) -> None:
+        """Warn of keys in cells, those before the first agent too; a notebook without agents hears nothing."""
+        session = self._session
+        try:
+            self._keys.take(source)
+            if session is not None and session.used:
+                self._keys.tell(self.shell)
+        except Exception as error:  # the cell has nothing to do with it
+            if session is not None:
+                session.last_error = f"{type(error).__name__} while looking for keys in a cell"
 
     def opened(self, service: AgentService, agent: AgentState, made: bool) -> None:
         """Take note of an agent that the Python interface opened."""

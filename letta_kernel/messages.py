@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.remedies import Remedy, Words
+from letta_kernel.remedies import spoken as mended
 
 Role = Literal["system", "user", "assistant", "tool", "summary", "event"]
 ANSWER_TOOL = "send_message"
@@ -234,6 +236,7 @@ class Notice(Frozen):
     level: Literal["info", "warning", "error"] = "info"
     text: str
     seconds: float | None = None
+    remedies: tuple[Remedy, ...] = Field(default=(), exclude=True)  # see `worded`
 
 
 class StepEnded(Frozen):
@@ -257,12 +260,15 @@ class RunEnded(Frozen):
     run_id: str
     stop_reason: StopReason
     error: str | None = None
+    remedies: tuple[Remedy, ...] = Field(default=(), exclude=True)  # see `worded`
     steps: int
     usage: Usage
     seconds: float
     first_token: float | None = None
     model: str
 
+
+E = TypeVar("E", bound=Frozen)
 
 Event = Annotated[
     RunStarted
@@ -282,6 +288,16 @@ Event = Annotated[
     | RunEnded,
     Field(discriminator="type"),
 ]
+
+
+def worded(event: E, words: Words) -> E:
+    """Return *event* with what would mend it said in the words of a door."""
+    remedies = getattr(event, "remedies", ())
+    if remedies:
+        field = "text" if isinstance(event, Notice) else "error"
+        said = mended(getattr(event, field) or "", remedies, words)
+        return event.model_copy(update={field: said, "remedies": ()})
+    return event
 
 
 def spoken(content: str, calls: Iterable[tuple[str, str]]) -> str:

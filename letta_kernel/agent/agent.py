@@ -53,12 +53,15 @@ from letta_kernel.models.base import (
 )
 from letta_kernel.models.wire import INTERRUPTED
 from letta_kernel.records import AgentState, Step
+from letta_kernel.remedies import PLAIN
 from letta_kernel.store.lock import Uninterrupted
 
 log = logging.getLogger("letta_kernel")
 
 Live = Callable[[Event], None]
 Turn = Generator[Event, None, None]
+After = tuple[Message | None, StopReason | None, LettaError | None]
+"""What follows a step: an event to add, why the run ends if it does, and the error it ends with."""
 
 
 class LettaAgent:
@@ -165,12 +168,12 @@ class LettaAgent:
             if error.kind == "cancelled":
                 yield self._abort("cancelled", None)
             else:
-                yield self._abort(_reason_of(error), str(error))
+                yield self._abort(_reason_of(error), error)
         except LettaError as error:
-            yield self._abort("error", str(error))
+            yield self._abort("error", error)
         except Exception as error:  # a defect of ours must not leave the run open
             log.exception("run %s failed", self.journal.run.id)
-            yield self._abort("error", f"{type(error).__name__}: {error}")
+            yield self._abort("error", LettaError(f"{type(error).__name__}: {error}"))
 
     def _turn(
         self,
@@ -215,7 +218,9 @@ class LettaAgent:
                 reason = "max_tokens_exceeded"
             if reason is None and number >= max_steps:
                 reason = "max_steps"
-                error = f"Stopped after {max_steps} steps; say 'go on' to let the agent continue."
+                error = LettaError(
+                    f"Stopped after {max_steps} steps; say 'go on' to let the agent continue."
+                )
             yield from self._commit(work, after, reason, error)
 
     # -- the parts of a step -----------------------------------------------------------------------
@@ -253,27 +258,35 @@ class LettaAgent:
         if reply.finish_reason == "length" and reply.tool_calls:
             self.calls.cut_off = True
 
-    def _answered(
-        self, reply: Reply, nudged: bool
-    ) -> tuple[Message | None, StopReason | None, str | None]:
+    def _answered(self, reply: Reply, nudged: bool) -> After:
         """Decide what a reply without tool calls means: event to add, stop reason, error."""
         if reply.finish_reason == "length":
-            return None, "max_tokens_exceeded", "The answer was cut at the model's output limit."
+            return (
+                None,
+                "max_tokens_exceeded",
+                LettaError("The answer was cut at the model's output limit."),
+            )
         if reply.finish_reason == "content_filter":
-            return None, "llm_api_error", "The provider's content filter stopped the answer."
+            return (
+                None,
+                "llm_api_error",
+                LettaError("The provider's content filter stopped the answer."),
+            )
         missing = self.calls.missing_before_exit()
         if missing and not nudged:
             text = f"Before your turn ends you must call: {', '.join(missing)}."
             return self._event("tool_rule", text), None, None
         if not reply.text.strip():
             if nudged:
-                return None, "no_tool_call", f"{self.model.name} gave no answer; ask again."
+                return (
+                    None,
+                    "no_tool_call",
+                    LettaError(f"{self.model.name} gave no answer; ask again."),
+                )
             return self._event("no_answer", prompts.NO_ANSWER), None, None
         return None, "end_turn", None
 
-    def _act(
-        self, work: Work, live: Live | None, cancel: Cancel
-    ) -> Generator[Event, None, tuple[Message | None, StopReason | None, str | None]]:
+    def _act(self, work: Work, live: Live | None, cancel: Cancel) -> Generator[Event, None, After]:
         assert work.assistant is not None
         calls = work.assistant.tool_calls
         if any(self.calls.needs_approval(call) for call in calls):
@@ -283,7 +296,7 @@ class LettaAgent:
 
     def _settle(
         self, work: Work, decisions: Sequence[Decision], live: Live | None, cancel: Cancel
-    ) -> Generator[Event, None, tuple[Message | None, StopReason | None, str | None]]:
+    ) -> Generator[Event, None, After]:
         """Carry out what a person decided about the calls of the last assistant message."""
         pending = pending_calls(self.window.messages)
         yield from self._execute(work, pending, {d.call_id: d for d in decisions}, live, cancel)
@@ -313,7 +326,7 @@ class LettaAgent:
                 else:
                     yield event
 
-    def _after_calls(self, work: Work) -> tuple[Message | None, StopReason | None, str | None]:
+    def _after_calls(self, work: Work) -> After:
         verdict = self.calls.verdict(work.results)
         if verdict.stop is not None:
             return None, verdict.stop, None
@@ -322,7 +335,7 @@ class LettaAgent:
         return None, None, None
 
     def _commit(
-        self, work: Work, after: Message | None, reason: StopReason | None, error: str | None
+        self, work: Work, after: Message | None, reason: StopReason | None, error: LettaError | None
     ) -> Turn:
         added = [m for m in (work.assistant, *work.results, after) if m is not None]
         written = self._write(work, added, reason, error)
@@ -342,21 +355,25 @@ class LettaAgent:
             yield self._ending(reason, error)
 
     def _write(
-        self, work: Work, added: list[Message], reason: StopReason | None, error: str | None
+        self,
+        work: Work,
+        added: list[Message],
+        reason: StopReason | None,
+        error: LettaError | None,
     ) -> list[Message]:
         step, usage = work.step, work.usage
         step.prompt_tokens, step.completion_tokens = usage.prompt_tokens, usage.completion_tokens
         step.cached_tokens, step.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
         step.cost, step.first_token = usage.cost, work.first_token
         step.seconds = perf_counter() - work.started
-        step.stop_reason, step.error = reason, error
+        step.stop_reason, step.error = reason, _line(error)
         step.tool_stats = self.calls.take_stats()
         self._usage += usage
         self._steps = step.number
         self.journal.run.first_token = self._first_token
         with Uninterrupted():  # or what was written would be written once more
             written = self.journal.commit_step(
-                step, added, usage=self._usage, end=reason, error=error
+                step, added, usage=self._usage, end=reason, error=_line(error)
             )
             self._work = None
             self.window.add(written)
@@ -364,7 +381,7 @@ class LettaAgent:
 
     # -- endings -----------------------------------------------------------------------------------
 
-    def _abort(self, reason: StopReason, error: str | None) -> RunEnded:
+    def _abort(self, reason: StopReason, error: LettaError | None) -> RunEnded:
         """Commit what there is of an unfinished step and end the run."""
         if self._ended is not None:
             return self._ended
@@ -373,9 +390,10 @@ class LettaAgent:
             if work is not None and (unfinished := self._unfinished(work)):
                 self._write(work, unfinished, reason, error)
             else:
-                self.journal.finish(self._steps, self._usage, reason, error)
+                self.journal.finish(self._steps, self._usage, reason, _line(error))
         except LettaError as failure:  # the store refused: say so rather than hide why we stopped
-            error = f"{error + ' ' if error else ''}{failure}"
+            before = f"{error} " if error else ""
+            error = LettaError(f"{before}{failure.text}", *failure.remedies)
             reason = "error"
         return self._ending(reason, error)
 
@@ -405,11 +423,12 @@ class LettaAgent:
                 )
         return [m for m in (work.assistant, *work.results) if m is not None]
 
-    def _ending(self, reason: StopReason, error: str | None) -> RunEnded:
+    def _ending(self, reason: StopReason, error: LettaError | None) -> RunEnded:
         self._ended = RunEnded(
             run_id=self.journal.run.id,
             stop_reason=reason,
-            error=error,
+            error=error.text if error else None,
+            remedies=error.remedies if error else (),
             steps=self._steps,
             usage=self._usage,
             seconds=perf_counter() - self._started,
@@ -433,6 +452,11 @@ class LettaAgent:
 def spoken_id(step_id: str) -> str:
     """Return the id of what the model says in a step, known before it is said: streams need one."""
     return "message-" + step_id.removeprefix("step-")
+
+
+def _line(error: LettaError | None) -> str | None:
+    """Return what the store keeps of an error: no door's words, for any door may read it."""
+    return error.in_words(PLAIN) if error else None
 
 
 def _reason_of(error: ModelError) -> StopReason:

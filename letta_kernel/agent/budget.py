@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.errors import LettaError
 from letta_kernel.messages import Usage
+from letta_kernel.remedies import Do, remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +32,23 @@ class Budget:
         in_dollars = self.cost is not None or self.total is not None
         return in_dollars and usage.cost is None and usage.total_tokens > 0
 
-    def used_up(self, usage: Usage) -> str | None:
-        """Return a sentence saying which limit *usage* has reached, or None."""
+    def used_up(self, usage: Usage) -> LettaError | None:
+        """Return an error saying which limit *usage* has reached, or None."""
         cost = usage.cost or 0.0
+        text, setting = "", ""
         if self.tokens is not None and usage.total_tokens >= self.tokens:
-            return (
-                f"The budget of {self.tokens:,} tokens a run is used up ({usage.total_tokens:,}); "
-                "raise it with %agent set budget_tokens N."
+            text = (
+                f"The budget of {self.tokens:,} tokens a run is used up ({usage.total_tokens:,})."
             )
-        if self.cost is not None and cost >= self.cost:
-            return (
-                f"The budget of {_money(self.cost)} a run is used up ({_money(cost)}); "
-                "raise it with %agent set budget DOLLARS."
-            )
-        if self.total is not None and self.spent + cost >= self.total:
-            return (
-                f"The budget of {_money(self.total)} for this agent is used up "
-                f"({_money(self.spent + cost)}); raise it with %agent set budget_total DOLLARS."
-            )
-        return None
+            setting = "budget_tokens"
+        elif self.cost is not None and cost >= self.cost:
+            text = f"The budget of {_money(self.cost)} a run is used up ({_money(cost)})."
+            setting = "budget"
+        elif self.total is not None and self.spent + cost >= self.total:
+            spent = _money(self.spent + cost)
+            text = f"The budget of {_money(self.total)} for this agent is used up ({spent})."
+            setting = "budget_total"
+        return LettaError(text, remedy(Do.RAISE_BUDGET, setting)) if text else None
 
 
 def _money(dollars: float) -> str:

@@ -8,21 +8,11 @@ nothing is coloured; ``--json`` is for programs.
 from __future__ import annotations
 
 import os
-import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# What the service says about magics, in this place's words.
-_HERE = (
-    (re.compile(r"%agent new\b"), "letta-kernel agent new"),
-    (re.compile(r"%agent model get\b"), "letta-kernel model get"),
-    (re.compile(r"with %agent model\b"), "with letta-kernel model set"),
-    (re.compile(r"%agent model lists\b"), "letta-kernel model list shows"),
-    (re.compile(r"%agent model\b"), "letta-kernel model list"),
-    (re.compile(r" \(%agent approve, %agent deny REASON\)"), " (letta-kernel chat asks)"),
-    (re.compile(r"use it \(%agent use [^)]*\)"), "use it"),
-    (re.compile(r"(in a cell: )?%env (\w+=)"), r"export \2"),
-)
+if TYPE_CHECKING:
+    from letta_kernel.errors import LettaError
 
 
 def main() -> None:
@@ -38,7 +28,7 @@ def main() -> None:
         code = app(standalone_mode=False)
     except LettaError as error:
         code = 1
-        _say(here(str(error)))
+        _say(here(error))
     except KeyboardInterrupt:
         code = 130
     except typer.Abort:
@@ -51,11 +41,11 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def here(text: str) -> str:
-    """Return an error's text with the commands of this place instead of magics."""
-    for pattern, words in _HERE:
-        text = pattern.sub(words, text)
-    return text
+def here(error: LettaError) -> str:
+    """Return an error's line with what to do about it in this place's commands."""
+    from letta_kernel.cli.words import WORDS  # not needed until something went wrong
+
+    return error.in_words(WORDS)
 
 
 def _usage(error: Any) -> int:

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from letta_kernel import installed
 from letta_kernel.errors import LettaError
 
 OLDEST = (3, 11)
@@ -66,10 +67,14 @@ def _packages() -> Iterator[Finding]:
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield Finding("packages", "wrong", f"{name} is missing", f'pip install "{line}"')
+            yield Finding(
+                "packages", "wrong", f"{name} is missing", f"{installed.pip()} '{requirement}'"
+            )
             continue
         if not requirement.specifier.contains(version, prereleases=True):
-            yield Finding("packages", "wrong", f"{name} {version}", f'pip install "{requirement}"')
+            yield Finding(
+                "packages", "wrong", f"{name} {version}", f"{installed.pip()} '{requirement}'"
+            )
             continue
         shown.append(f"{name} {version}")
     from letta_kernel import __version__
@@ -80,13 +85,14 @@ def _packages() -> Iterator[Finding]:
 def _optional() -> Iterator[Finding]:
     for extra, package, why in (
         ("local", "xllamacpp", "language models in this process"),
-        ("mcp", "mcp", "tools of MCP servers"),
-        ("files", "pypdf", "the text of PDF files"),
+        ("onnx", "onnxruntime", "embedding models from ONNX files"),
+        ("plots", "matplotlib", "plots of tokens, memory and cost"),
+        ("keyring", "keyring", "keys from the platform's keyring"),
     ):
         try:
             yield Finding(extra, "ok", f"{package} {metadata.version(package)}: {why}")
         except metadata.PackageNotFoundError:
-            todo = f'for {why}: pip install "letta-kernel[{extra}]"'
+            todo = f"for {why}: {installed.extra(extra)}"
             yield Finding(extra, "note", f"{package} is not installed", todo)
 
 
@@ -125,7 +131,7 @@ def _extension() -> Finding:
         "extension",
         "note",
         "JupyterLab finds no extension 'letta-kernel' here",
-        "pip install letta-kernel into the environment JupyterLab runs in.",
+        "Install letta-kernel into the environment that JupyterLab runs in too.",
     )
 
 
@@ -162,7 +168,9 @@ def _project(home: Path) -> Iterator[Finding]:
         yield Finding("project", "ok", f"{home}: {agents_word}, {size:.1f} MB")
     except LettaError as error:
         holder = HomeLock(home).holder()
-        yield Finding("project", "wrong", f"{home} does not open: {error}", f"Look at {holder}.")
+        yield Finding(
+            "project", "wrong", f"{home} does not open: {error.text}", f"Look at {holder}."
+        )
     finally:
         database.close()
     yield _writable(home)
@@ -186,27 +194,30 @@ def _writable(home: Path) -> Finding:
 
 
 def _models() -> Iterator[Finding]:
+    from letta_kernel.models import keys
     from letta_kernel.models.facts import ollama_models
     from letta_kernel.models.local_files import downloaded
-    from letta_kernel.models.providers import PROVIDERS, missing_variable, ollama_base
+    from letta_kernel.models.providers import missing_variable, ollama_base
     from letta_kernel.models.registry import DEMO, choose_model
 
     chosen = choose_model(None)
     missing = missing_variable(chosen)
     if missing:
-        yield Finding("model", "wrong", f"{chosen} would answer, without a key", f"Set {missing}.")
+        todo = f"letta-kernel model key {missing}"
+        yield Finding("model", "wrong", f"{chosen} would answer, without {missing}", todo)
     elif chosen == DEMO:
         yield Finding(
             "model",
             "note",
             "the demo model answers, which is no language model",
-            "Set a provider's key, start Ollama, or: letta-kernel model get",
+            "letta-kernel model key NAME, start Ollama, or: letta-kernel model get",
         )
     else:
         yield Finding("model", "ok", f"{chosen} answers where an agent names none")
-    keys = [name for p in PROVIDERS.values() if (name := p.key_variable())]
-    named = ", ".join(dict.fromkeys(keys))
-    yield Finding("keys", "ok" if keys else "note", named or "no provider's key is set")
+    named = ", ".join(f"{name} ({place})" for name, place in keys.found().items())
+    yield Finding("keys", "ok" if named else "note", named or f"none in {', '.join(keys.places())}")
+    for problem in keys.problems():
+        yield Finding("keys", "wrong", problem)
     pulled = ollama_models()
     if pulled is None:
         yield Finding("ollama", "note", f"does not run at {ollama_base()}")

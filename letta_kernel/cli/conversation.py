@@ -13,8 +13,9 @@ from letta_kernel.cli.approving import decide
 from letta_kernel.cli.asking import Policy
 from letta_kernel.cli.session import Session
 from letta_kernel.cli.watch import FAILURES, Watcher
+from letta_kernel.cli.words import WORDS
 from letta_kernel.errors import InvalidInputError, LettaError
-from letta_kernel.messages import ANSWER_TOOL, Event, RunEnded, ToolCall
+from letta_kernel.messages import ANSWER_TOOL, Event, RunEnded, ToolCall, worded
 
 HELP = """\
 /history [N]  what was said      /memory [LABEL]  what it remembers
@@ -77,7 +78,7 @@ class Talk:
             try:
                 with contextlib.closing(stream):  # type: ignore[type-var]  # it is a generator
                     for event in stream:
-                        self._show(event)
+                        self._show(worded(event, WORDS))
             except KeyboardInterrupt:
                 watcher.end_line()
                 kept = "nothing was sent" if watcher.queued else "what was said so far is kept"
@@ -115,7 +116,7 @@ class Talk:
     def _good(self, ended: RunEnded | None) -> bool:
         if ended is not None and ended.stop_reason in FAILURES:
             said = ended.error or f"The run ended with {ended.stop_reason}."
-            print(" ".join(here(said).split()), file=sys.stderr)
+            print(" ".join(said.split()), file=sys.stderr)
             return False
         return True
 
@@ -147,4 +148,4 @@ def slash(session: Session, agent_id: str, line: str) -> None:
         else:
             output.put(HELP, style="dim")
     except LettaError as error:
-        print(here(str(error)), file=sys.stderr)
+        print(here(error), file=sys.stderr)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from letta_kernel.cli import here, output
+from letta_kernel.cli import output
 from letta_kernel.cli.asking import Yes, confirmed
 from letta_kernel.cli.completion import Agent, models, offers
 from letta_kernel.cli.session import Session, command, group
+from letta_kernel.cli.words import WORDS
 
 app = group("Models: list them, choose one, download one.")
 
@@ -31,12 +34,12 @@ def list_(
         output.table(
             ["model", "", "how"],
             (
-                (i.name, "default" if i.chosen else "" if i.usable else "not set up", here(i.how))
+                (i.name, "default" if i.chosen else "" if i.usable else "not set up", i.said(WORDS))
                 for i in found
             ),
         )
 
-    session.show([asdict(info) for info in found], render)
+    session.show([info.as_dict(WORDS) for info in found], render)
 
 
 @command(app, "set")
@@ -53,6 +56,32 @@ def set_(
     answering = session.service.model_of(state.id)
     output.warn(session.service.doubts(state))
     session.done(f"{state.name} uses {answering}.", {"agent": state.id, "model": answering})
+
+
+@command(app, "key")
+def key(
+    session: Session,
+    variable: Annotated[
+        str | None, typer.Argument(help="Whose key, such as OPENAI_API_KEY; without it, the list.")
+    ] = None,
+) -> None:
+    """Keep a provider's key, asked for without showing it (or read from a pipe), or list where keys are."""
+    from letta_kernel.models import keys
+
+    if variable is None:
+        found, problems = keys.found(), keys.problems()
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        session.show(
+            {"places": keys.places(), "found": found, "problems": problems},
+            lambda: output.table(["key", "from"], [*found.items()] or [("", "none yet")]),
+        )
+        return
+    if variable not in keys.KNOWN:
+        keys.keep(variable, "", session.home)  # says what is near
+    given = getpass.getpass(f"{variable}: ") if sys.stdin.isatty() else sys.stdin.readline()
+    place = keys.keep(variable, given, session.home)
+    session.done(f"{variable} is in {place}.", {"variable": variable, "place": place})
 
 
 @command(app, "get")

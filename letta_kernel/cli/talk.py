@@ -81,7 +81,7 @@ def chat(
                 raise
         except LettaError as error:
             failed = True
-            print(here(str(error)), file=sys.stderr)
+            print(here(error), file=sys.stderr)
 
 
 def send(

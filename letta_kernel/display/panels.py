@@ -42,7 +42,7 @@ def agents_table(agents: Sequence[AgentState], current: str | None = None) -> Pa
         for agent in agents
     ]
     columns = ["agent", "model", "description", "tags", "last change", "", "id", "made"]
-    return table(columns, rows, empty="No agents yet: %agent new NAME makes one.")
+    return table(columns, rows, empty="No agents yet.")
 
 
 def agent_card(

@@ -19,6 +19,7 @@ from letta_kernel.display.clean import one_line
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import now
 from letta_kernel.records import BlockVersion, Run, Step
+from letta_kernel.remedies import Do, remedy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,6 @@ KINDS = ("tokens", "memory", "cost")
 _SHARP = 2  # pixels of the picture for one on the page
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDEST = 60  # characters of the bars in text
-_INSTALL = 'Plots need matplotlib: pip install "letta-kernel[plots]"'
 
 
 def tokens_plot(name: str, runs: Sequence[Sequence[Step]]) -> Figure:
@@ -115,7 +115,7 @@ def cost_plot(name: str, runs: Sequence[Run]) -> Figure:
     known = [(run.created_at, run.cost) for run in runs if run.cost is not None]
     if not known:
         raise InvalidInputError(
-            f"No price is known for what {name} has done; %agent plot tokens shows its tokens."
+            f"No price is known for what {name} has done; a plot of its tokens can be shown."
         )
     figure, axes = _new(f"Cost of {name}", "US dollars")
     times: list[Any] = [moment for moment, _ in known]
@@ -137,7 +137,9 @@ def _new(title: str, unit: str) -> tuple[Figure, Axes]:
     try:
         made = _figure_class()(figsize=(8.4, 3.2), layout="constrained")
     except ImportError:
-        raise InvalidInputError(_INSTALL) from None
+        raise InvalidInputError(
+            "Plots need matplotlib.", remedy(Do.INSTALL_EXTRA, "plots")
+        ) from None
     made.patch.set_alpha(0)
     axes = made.add_subplot()
     axes.patch.set_alpha(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import importlib
 import json
 import logging
 import os
@@ -127,12 +126,8 @@ def _decoded(data: bytes, path: Path) -> str:
 
 
 def _pdf(path: Path) -> str:
-    try:
-        pypdf = importlib.import_module("pypdf")
-    except ImportError:
-        raise InvalidInputError(
-            f"{path.name} is a PDF; to read those: pip install 'letta-kernel[files]'"
-        ) from None
+    import pypdf  # needed for PDF files alone
+
     chatter = logging.getLogger("pypdf")
     level = chatter.level
     chatter.setLevel(logging.CRITICAL)  # what is odd about a file is no news for who reads the cell

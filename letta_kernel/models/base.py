@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import ToolCall, Usage
+from letta_kernel.remedies import Remedy
 
 
 @dataclass(slots=True)
@@ -99,8 +100,10 @@ ErrorKind = Literal[
 class ModelError(LettaError):
     """A model call failed for good. The text is one line that says how to mend it."""
 
-    def __init__(self, kind: ErrorKind, text: str, *, partial: Reply | None = None) -> None:
-        super().__init__(text)
+    def __init__(
+        self, kind: ErrorKind, text: str, *remedies: Remedy, partial: Reply | None = None
+    ) -> None:
+        super().__init__(text, *remedies)
         self.kind = kind
         self.partial = partial
 

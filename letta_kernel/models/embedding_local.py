@@ -19,9 +19,13 @@ from letta_kernel import warm
 from letta_kernel.models.base import ModelError
 from letta_kernel.models.local_engine import INSTALL, use_free_cores
 from letta_kernel.project import located
+from letta_kernel.remedies import Do, remedy
 
 PREFIX = "local/"
-INSTALL_ONNX = 'Embedding with ONNX files needs onnxruntime: pip install "letta-kernel[onnx]"'
+INSTALL_ONNX = (
+    "Embedding with ONNX files needs onnxruntime.",
+    remedy(Do.INSTALL_EXTRA, "onnx"),
+)
 
 _TOKENS = 512  # of one text; most embedding models were trained on no more
 _CHARACTERS = 4 * _TOKENS
@@ -87,7 +91,7 @@ class GgufEmbedder(_Embedder):
         try:
             xllamacpp = warm.load("xllamacpp")
         except ImportError as error:
-            raise ModelError("unknown_model", INSTALL) from error
+            raise ModelError("unknown_model", *INSTALL) from error
         kinds = xllamacpp.llama_pooling_type
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(self._path)
@@ -183,7 +187,7 @@ class OnnxEmbedder(_Embedder):
             runtime = warm.load("onnxruntime")
             tokenizers = warm.load("tokenizers")
         except ImportError as error:
-            raise ModelError("unknown_model", INSTALL_ONNX) from error
+            raise ModelError("unknown_model", *INSTALL_ONNX) from error
         folders = [self._path.parent, self._path.parent.parent]
         texts = [folder / "tokenizer.json" for folder in folders]
         vocabulary = next((file for file in texts if file.is_file()), None)

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from letta_kernel.models import keys
 from letta_kernel.models.base import ErrorKind, ModelError
+from letta_kernel.remedies import Do, remedy
 
 _BATCH = 96  # texts per request: the least any large provider allows
 _BATCH_BYTES = 400_000  # and about a third of the tokens the strictest takes in one request
@@ -25,6 +27,7 @@ class RemoteEmbedder:
         self._lock = threading.Lock()
         self._dimension = 0
         self._text_bytes = _TEXT_BYTES
+        self._key: str | None = None  # handed to each request; litellm reads the environment itself
 
     @property
     def dimension(self) -> int:
@@ -101,7 +104,12 @@ class RemoteEmbedder:
     def _call_once(self, litellm: Any, texts: list[str]) -> Any:
         try:
             return litellm.embedding(
-                model=self.name, input=texts, timeout=_TIMEOUT, num_retries=0, max_retries=0
+                model=self.name,
+                input=texts,
+                timeout=_TIMEOUT,
+                num_retries=0,
+                max_retries=0,
+                **({"api_key": self._key} if self._key else {}),
             )
         except Exception as error:
             raise _explain(self.name, error) from error
@@ -112,11 +120,17 @@ class RemoteEmbedder:
             missing = litellm.validate_environment(model=self.name)["missing_keys"]
         except Exception:  # a name litellm cannot place: the call itself will say so better
             return
-        if missing:
+        provider = self.name.partition("/")[0]
+        names = [name for name in missing if name in keys.KNOWN]
+        self._key = keys.of_provider(provider) or next(filter(None, map(keys.value, names)), None)
+        lack = [name for name in missing if not keys.value(name)]
+        if lack and not (self._key and set(lack) <= keys.KNOWN):
+            needed = " and ".join(lack)
             raise ModelError(
                 "missing_key",
-                f"The embedding model {self.name} needs {' and '.join(missing)} in the environment;"
-                " or set LETTA_EMBEDDING=wordllama to stay offline.",
+                f"The embedding model {self.name} needs {needed}, which is not set;"
+                " LETTA_EMBEDDING=wordllama stays offline.",
+                remedy(Do.SET_KEY, needed),
             )
 
 

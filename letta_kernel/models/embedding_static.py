@@ -11,6 +11,7 @@ import numpy as np
 
 from letta_kernel import warm
 from letta_kernel.models.base import ModelError
+from letta_kernel.remedies import Do, remedy
 
 # Tokenising costs time and memory in proportion to the text; past this much a mean no longer moves.
 _MOST_CHARACTERS = 100_000
@@ -64,7 +65,9 @@ def _load_wordllama() -> tuple[Any, np.ndarray]:
         model = module.WordLlama.load(cache_dir=folder, disable_download=True)
     except Exception as error:
         raise ModelError(
-            "other", f"The offline embedder could not be loaded ({error}): pip install wordllama"
+            "other",
+            f"The offline embedder could not be loaded ({error}).",
+            remedy(Do.INSTALL_PACKAGES, "wordllama"),
         ) from error
     finally:
         # Importing it calls logging.basicConfig(level=INFO), which is the application's choice.

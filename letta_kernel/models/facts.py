@@ -173,7 +173,7 @@ def _window_of_server(name: str) -> int | None:
     provider = provider_of(name)
     if provider is not None:
         base = provider.base_url() if provider.is_elsewhere() else None
-        key = os.environ.get(provider.key_variable() or "")
+        key = provider.key()
     else:
         base = os.environ.get(f"{name.partition('/')[0].upper()}_API_BASE")
         key = None

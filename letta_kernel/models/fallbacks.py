@@ -15,8 +15,8 @@ from letta_kernel.models.base import (
     Reply,
     Retrying,
 )
-from letta_kernel.models.faults import sentence
 from letta_kernel.models.prompted import PromptedTools
+from letta_kernel.remedies import sentence
 
 # What another model would not mend, or must not be asked instead for.
 _FINAL: frozenset[ErrorKind] = frozenset(
@@ -69,7 +69,7 @@ class WithFallbacks:
             if error is not None:
                 if error.kind in _FINAL or cancel.cancelled:
                     break
-                yield Retrying(f"{sentence(str(error))} Asking {name} instead.", 0.0, number)
+                yield Retrying(f"{sentence(error.text)} Asking {name} instead.", 0.0, number)
             last = number == len(self._names) - 1
             error = yield from self._ask(name, request, cancel, silence_is_fine=last)
             if error is None:

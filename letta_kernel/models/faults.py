@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 
 from letta_kernel import certificates
+from letta_kernel.models import keys
 from letta_kernel.models.base import ErrorKind, ModelError, Reply
+from letta_kernel.remedies import Do, Remedy, remedy
 
 LONGEST = 300  # characters of a provider's own words that are shown
 
@@ -60,12 +62,12 @@ class Fault(ModelError):
         self,
         kind: ErrorKind,
         text: str,
-        *,
+        *remedies: Remedy,
         retry_after: float | None = None,
         lasting: bool = False,
         partial: Reply | None = None,
     ) -> None:
-        super().__init__(kind, text, partial=partial)
+        super().__init__(kind, text, *remedies, partial=partial)
         self.retry_after = retry_after  # seconds the provider asks to wait
         self.lasting = lasting  # trying again would not help
         self.status: int | None = None  # of the HTTP answer
@@ -112,8 +114,8 @@ class Place:
         if (status in (402, 429, 403, 400, None) and _QUOTA.search(whole)) or status == 402:
             return Fault(
                 "rate_limit",
-                f"{self.model}: no credit left at {self.provider}{number}; add some or choose "
-                f"another model with %agent model{said}",
+                f"{self.model}: no credit left at {self.provider}{number}; add some{said}",
+                remedy(Do.CHOOSE_MODEL),
                 lasting=True,
             )
         if status == 429:
@@ -210,8 +212,8 @@ class Place:
         name = self.model.partition("/")[2] or self.model
         return Fault(
             "unknown_model",
-            f"{self.model}: {self._who()} knows no model {name!r}{number}; %agent model lists "
-            f"what can be used{said}{mend}",
+            f"{self.model}: {self._who()} knows no model {name!r}{number}{said}{mend}",
+            remedy(Do.LIST_MODELS),
             lasting=True,
         )
 
@@ -220,8 +222,9 @@ def missing_key(model: str, variable: str) -> Fault:
     """Return the fault for a key that is not set, said before any call."""
     return Fault(
         "missing_key",
-        f"{model} needs {variable}, which is not set: set it (in a cell: %env {variable}=...) or "
-        "choose another model with %agent model.",
+        f"{model} needs {variable}, which is not set.",
+        remedy(Do.SET_KEY, variable),
+        remedy(Do.CHOOSE_MODEL),
         lasting=True,
     )
 
@@ -300,13 +303,10 @@ def _one_line(text: str) -> str:
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
-def sentence(text: str) -> str:
-    """Return *text* so that another sentence may follow."""
-    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
-
-
 def scrub(text: str) -> str:
-    """Return *text* without keys: those in the environment, and what looks like one."""
+    """Return *text* without keys: those in the environment or read elsewhere, and what looks like one."""
+    for value in keys.secrets():
+        text = text.replace(value, "[hidden]")
     for name, value in os.environ.items():
         if len(value) >= 8 and _SECRET_NAME.search(name) and value in text:
             text = text.replace(value, "[hidden]")

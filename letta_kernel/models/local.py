@@ -20,6 +20,7 @@ from letta_kernel.models.local_probe import holdable
 from letta_kernel.models.local_reading import ReplyReader
 from letta_kernel.models.wire import turns
 from letta_kernel.project import located
+from letta_kernel.remedies import Do, remedy
 
 PREFIX = "local/"
 _REPLY_TOKENS = 1_024  # unless the request says otherwise
@@ -55,13 +56,15 @@ def open_local(name: str) -> LocalModel:
     if offer := local_files.CATALOGUE.get(wanted):
         raise ModelError(
             "unknown_model",
-            f"{wanted} is not downloaded yet ({offer.size}, {offer.licence}): %agent model get {wanted}",
+            f"{wanted} is not downloaded yet ({offer.size}, {offer.licence}).",
+            remedy(Do.GET_MODEL, wanted),
         )
     known = [*local_files.CATALOGUE, *(file.name for file in local_files.downloaded())]
     raise ModelError(
         "unknown_model",
-        f"There is no local model {wanted!r}.{nearest(wanted, known)} %agent model lists them; any GGUF file "
-        "works as local//path/model.gguf",
+        f"There is no local model {wanted!r}.{nearest(wanted, known)} Any GGUF file works as "
+        "local//path/model.gguf.",
+        remedy(Do.LIST_MODELS),
     )
 
 

@@ -21,8 +21,9 @@ import psutil
 
 from letta_kernel import warm
 from letta_kernel.models.base import Cancel, ModelError
+from letta_kernel.remedies import Do, remedy
 
-INSTALL = 'Local models need xllamacpp: pip install "letta-kernel[local]"'
+INSTALL = ("Local models need xllamacpp.", remedy(Do.INSTALL_EXTRA, "local"))
 DEFAULT_CONTEXT = 8_192
 """Tokens of context a model is loaded with unless LETTA_LOCAL_CONTEXT says otherwise."""
 
@@ -82,7 +83,7 @@ class Engine:
             try:
                 xllamacpp = warm.load("xllamacpp")
             except ImportError as error:
-                raise ModelError("unknown_model", INSTALL) from error
+                raise ModelError("unknown_model", *INSTALL) from error
             key = secrets.token_urlsafe(24)
             try:
                 server = xllamacpp.Server(self._parameters(xllamacpp, key))

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from letta_kernel import certificates
 from letta_kernel.errors import nearest
 from letta_kernel.models.base import Cancel, ModelError
+from letta_kernel.remedies import Do, remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +313,6 @@ def _hub() -> Any:
         import huggingface_hub  # slow to import, and optional
     except ImportError as error:
         raise ModelError(
-            "other", 'Downloads need huggingface_hub: pip install "letta-kernel[local]"'
+            "other", "Downloads need huggingface_hub.", remedy(Do.INSTALL_EXTRA, "local")
         ) from error
     return huggingface_hub

@@ -12,7 +12,8 @@ from tenacity import Retrying as Tenacious
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.base import Cancel, Piece, Retrying
-from letta_kernel.models.faults import Fault, cancelled, sentence
+from letta_kernel.models.faults import Fault, cancelled
+from letta_kernel.remedies import sentence
 
 # How many times a call is made in all before it is given up, by what went wrong.
 _TRIES = {"empty": 2, "unreachable": 3, "timeout": 3, "broken_stream": 4, "other": 2}
@@ -113,4 +114,4 @@ def _wait(fault: Fault, backoff: float) -> float:
 
 def _shown(fault: Fault, seconds: float) -> str:
     again = "Trying again" if seconds < 0.5 else f"Trying again in {seconds:.0f} s"
-    return f"{sentence(str(fault))} {again}."
+    return f"{sentence(fault.text)} {again}."

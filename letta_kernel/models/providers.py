@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from letta_kernel.models import keys
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
@@ -29,9 +31,14 @@ class Provider:
     def key_variable(self) -> str | None:
         """Return the name of the variable that holds the key in use, None if no key is set."""
         for group in self.variables:
-            if all(os.environ.get(name, "").strip() for name in group):
+            if all(keys.value(name) for name in group):
                 return group[0]
         return None
+
+    def key(self) -> str | None:
+        """Return the key in use, None if there is none."""
+        variable = self.key_variable()
+        return keys.value(variable) if variable else None
 
     def base_url(self) -> str | None:
         """Return the address given in the environment, if any."""
@@ -46,9 +53,10 @@ class Provider:
         return base is not None and urlsplit(base).hostname != self.home
 
 
-def _one(name: str, model: str, *variables: str, base: str = "", home: str = "") -> Provider:
+def _one(name: str, model: str, *, base: str = "", home: str = "") -> Provider:
     bases = tuple(base.split()) or (f"{name.upper()}_API_BASE",)
-    return Provider(name, f"{name}/{model}", tuple((v,) for v in variables), bases, home)
+    variables = tuple((variable,) for variable in keys.VARIABLES[name])
+    return Provider(name, f"{name}/{model}", variables, bases, home)
 
 
 # In the order in which a model is chosen when none is named.
@@ -58,53 +66,41 @@ PROVIDERS: dict[str, Provider] = {
         _one(
             "anthropic",
             "claude-sonnet-5",
-            "ANTHROPIC_API_KEY",
-            "ANTHROPIC_AUTH_TOKEN",
             base="ANTHROPIC_API_BASE ANTHROPIC_BASE_URL",
             home="api.anthropic.com",
         ),
         _one(
             "openai",
             "gpt-5-mini",
-            "OPENAI_API_KEY",
             base="OPENAI_BASE_URL OPENAI_API_BASE",
             home="api.openai.com",
         ),
-        _one("gemini", "gemini-3.5-flash", "GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        _one("mistral", "mistral-medium-latest", "MISTRAL_API_KEY", home="api.mistral.ai"),
-        _one("openrouter", "openai/gpt-5-mini", "OPENROUTER_API_KEY", home="openrouter.ai"),
-        _one("groq", "openai/gpt-oss-120b", "GROQ_API_KEY", home="api.groq.com"),
-        _one("deepseek", "deepseek-chat", "DEEPSEEK_API_KEY", home="api.deepseek.com"),
-        _one("xai", "grok-4.6", "XAI_API_KEY", home="api.x.ai"),
-        _one("cerebras", "gpt-oss-120b", "CEREBRAS_API_KEY", home="api.cerebras.ai"),
+        _one("gemini", "gemini-3.5-flash"),
+        _one("mistral", "mistral-medium-latest", home="api.mistral.ai"),
+        _one("openrouter", "openai/gpt-5-mini", home="openrouter.ai"),
+        _one("groq", "openai/gpt-oss-120b", home="api.groq.com"),
+        _one("deepseek", "deepseek-chat", home="api.deepseek.com"),
+        _one("xai", "grok-4.6", home="api.x.ai"),
+        _one("cerebras", "gpt-oss-120b", home="api.cerebras.ai"),
         _one(
             "together_ai",
             "openai/gpt-oss-120b",
-            "TOGETHERAI_API_KEY",
-            "TOGETHER_API_KEY",
-            "TOGETHER_AI_API_KEY",
-            "TOGETHER_AI_TOKEN",
             home="api.together.ai",
         ),
         _one(
             "fireworks_ai",
             "accounts/fireworks/models/gpt-oss-120b",
-            "FIREWORKS_AI_API_KEY",
-            "FIREWORKS_API_KEY",
-            "FIREWORKSAI_API_KEY",
-            "FIREWORKS_AI_TOKEN",
             home="api.fireworks.ai",
         ),
-        _one("moonshot", "kimi-k2.6", "MOONSHOT_API_KEY", home="api.moonshot.ai"),
-        _one("zai", "glm-5", "ZAI_API_KEY", home="api.z.ai"),
-        _one("dashscope", "qwen-plus", "DASHSCOPE_API_KEY"),
-        _one("sambanova", "gpt-oss-120b", "SAMBANOVA_API_KEY", home="api.sambanova.ai"),
-        _one("deepinfra", "openai/gpt-oss-120b", "DEEPINFRA_API_KEY", home="api.deepinfra.com"),
-        _one("cohere", "command-a-03-2025", "COHERE_API_KEY", "CO_API_KEY", home="api.cohere.com"),
+        _one("moonshot", "kimi-k2.6", home="api.moonshot.ai"),
+        _one("zai", "glm-5", home="api.z.ai"),
+        _one("dashscope", "qwen-plus"),
+        _one("sambanova", "gpt-oss-120b", home="api.sambanova.ai"),
+        _one("deepinfra", "openai/gpt-oss-120b", home="api.deepinfra.com"),
+        _one("cohere", "command-a-03-2025", home="api.cohere.com"),
         _one(
             "nvidia_nim",
             "openai/gpt-oss-120b",
-            "NVIDIA_NIM_API_KEY",
             home="integrate.api.nvidia.com",
         ),
         Provider(

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from letta_kernel.models.faults import Fault, Place, sentence
+from letta_kernel.models.faults import Fault, Place
+from letta_kernel.remedies import sentence
 
 MOST = 6
 """How many things one call may learn that its model refuses."""
@@ -113,7 +114,7 @@ class Refused:
             return ""
         if tool := self._tool(fault, tools):
             self.tools.add(tool)
-            return f"{sentence(str(fault))} The tool {tool} is left out."
+            return f"{sentence(fault.text)} The tool {tool} is left out."
         if not _REFUSING.search(fault.said):
             return None
         found = [name for name in parameters if _names(fault.said, name)]
@@ -127,7 +128,7 @@ class Refused:
                 return ""
             self.parameters.add(name)
             ours = name in ("stream_options", "parallel_tool_calls")
-            return "" if ours else f"{sentence(str(fault))} It is asked without {name}."
+            return "" if ours else f"{sentence(fault.text)} It is asked without {name}."
         return None
 
     def _tool(self, fault: Fault, tools: list[str]) -> str | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+from letta_kernel.models import keys
 from letta_kernel.models.base import ChatModel
 from letta_kernel.models.facts import ollama_models, served_models
 from letta_kernel.models.providers import PROVIDERS, Provider, ollama_base
+from letta_kernel.remedies import Do, Remedy, Words, clause, remedy
 
 DEMO = "demo"
 LOCAL = "local/"
@@ -19,12 +22,26 @@ _preferred = ""  # what the person chose in a front end's settings, for this pro
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model this machine can use, or could: ``how`` is one line that says why, or what to do."""
+    """A model this machine can use, or could: ``how`` says why, or what is wanted; ``get`` does it."""
 
     name: str
     usable: bool
     how: str
     chosen: bool = False
+    get: Remedy | None = None
+
+    def said(self, words: Words) -> str:
+        """Return in a door's words why it can be used, or what to do."""
+        return f"{clause(self.get, words)} ({self.how})" if self.get else self.how
+
+    def as_dict(self, words: Words) -> dict[str, Any]:
+        """Return it for JSON, in a door's words."""
+        return {
+            "name": self.name,
+            "usable": self.usable,
+            "how": self.said(words),
+            "chosen": self.chosen,
+        }
 
 
 def open_model(name: str, *, fallbacks: Sequence[str] = ()) -> ChatModel:
@@ -91,7 +108,7 @@ def _ready(provider: Provider) -> str | None:
     variable = provider.key_variable()
     if provider.name == "openai" and provider.is_elsewhere():
         # A server of one's own: whatever it serves, if it says so.
-        served = served_models(provider.base_url() or "", os.environ.get(variable or ""))
+        served = served_models(provider.base_url() or "", provider.key())
         if served:
             return f"openai/{served[0]['id']}"
         return provider.model if variable else None
@@ -113,10 +130,13 @@ def available() -> list[ModelInfo]:
         variable = provider.key_variable()
         if provider.name == "openai" and provider.is_elsewhere():
             base = provider.base_url() or ""
-            for entry in served_models(base, os.environ.get(variable or ""))[:20]:
+            for entry in served_models(base, provider.key())[:20]:
                 found.setdefault(f"openai/{entry['id']}", f"served at {_shown(base)}")
         elif variable:
-            found.setdefault(provider.model, f"key in {variable}; any other model of it too")
+            found.setdefault(
+                provider.model,
+                f"key in {variable} ({keys.place(variable)}); any other model of it too",
+            )
     pulled = ollama_models()
     for model in pulled or ():
         found.setdefault(f"ollama/{model}", f"Ollama at {_shown(ollama_base())}")
@@ -132,7 +152,7 @@ def _obtainable(found: dict[str, str], ollama_runs: bool) -> list[ModelInfo]:
     from letta_kernel.models.local_files import offers
 
     rest = [
-        ModelInfo(p.model, False, f"set {p.variable}: %env {p.variables[0][0]}=…")
+        ModelInfo(p.model, False, f"needs {p.variable}")
         for p in PROVIDERS.values()
         if p.model not in found and not p.key_variable()
     ]
@@ -150,8 +170,9 @@ def _obtainable(found: dict[str, str], ollama_runs: bool) -> list[ModelInfo]:
         )
     )
     for offer in offers()[:2]:
-        how = f"%agent model get {offer.name} ({offer.size}, {offer.licence}; runs in this process)"
-        rest.append(ModelInfo(f"local/{offer.name}", False, how))
+        how = f"{offer.size}, {offer.licence}; runs in this process"
+        get = remedy(Do.GET_MODEL, offer.name)
+        rest.append(ModelInfo(f"local/{offer.name}", False, how, get=get))
     rest.append(ModelInfo("local//PATH.gguf", False, "a model in this process: a GGUF file"))
     return rest
 

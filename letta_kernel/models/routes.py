@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from letta_kernel import warm
-from letta_kernel.models import gemini, transport
+from letta_kernel.models import gemini, keys, transport
 from letta_kernel.models.base import ChatRequest
 from letta_kernel.models.faults import Fault, Place, missing_key
 from letta_kernel.models.providers import (
@@ -35,6 +35,7 @@ from letta_kernel.models.providers import (
 from letta_kernel.models.refusals import Refused, refused_by
 from letta_kernel.models.thoughts import mark_cache
 from letta_kernel.models.wire import Shaped
+from letta_kernel.remedies import Do, remedy
 
 _NO_KEY = frozenset({"fake-api-key", "dummy-key"})  # litellm's words for none
 # Signed in by other means than a key in a variable; litellm would ask for more than is needed.
@@ -141,6 +142,9 @@ class Route:
         headers = config.validate_environment(
             {}, self.model, messages, optional, limits, key, self.base
         )
+        if self.place.variable == "ANTHROPIC_AUTH_TOKEN":  # goes in a header of its own
+            headers.pop("x-api-key", None)
+            headers["authorization"] = f"Bearer {self.key}"
         if self.door == "anthropic":
             url = f"{self.base}/v1/messages"
         else:
@@ -179,7 +183,8 @@ def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
         raise Fault(
             "unknown_model",
             f"No provider is known for the model {name!r}: write provider/model, such as "
-            "openai/gpt-5-mini, or see %agent model.",
+            "openai/gpt-5-mini.",
+            remedy(Do.LIST_MODELS),
             lasting=True,
         ) from None
     known = PROVIDERS.get(provider)
@@ -195,17 +200,15 @@ def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
     variable = ""
     if known:
         variable = known.key_variable() or known.variable
-        key = key or os.environ.get(known.key_variable() or "") or None
+        key = key or known.key()
+    else:
+        key = key or keys.of_provider(provider) or keys.of_provider(name.partition("/")[0])
     key = None if key in _NO_KEY else key
     elsewhere = (
         bool(given_base) or provider in KEYLESS or (known is not None and known.is_elsewhere())
     )
     if key is None and not elsewhere and provider not in _OWN_SIGN_IN:
         _check_key(module, name, variable)
-    if (
-        variable == "ANTHROPIC_AUTH_TOKEN" and key
-    ):  # no key: litellm sends it in a header of its own
-        key, elsewhere = None, False
     place = Place(
         model=name,
         provider=provider,
@@ -217,7 +220,8 @@ def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
     if door == "chat" and not base:
         raise Fault(
             "missing_key",
-            f"{name} needs an address: set {provider.upper()}_API_BASE.",
+            f"{name} needs an address.",
+            remedy(Do.SET_VARIABLE, f"{provider.upper()}_API_BASE"),
             lasting=True,
         )
     if door == "gemini":

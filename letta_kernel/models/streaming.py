@@ -192,6 +192,8 @@ class Try:
         self.parameters = set(params)
         if route.base:
             params["api_base"] = route.base
+        if route.key:
+            params["api_key"] = route.key
         name = f"{route.provider}/{route.model}"
         stream: Any = None
         try:

@@ -11,8 +11,11 @@ from letta_kernel.display import panels, words
 from letta_kernel.display.tables import Panel, note, stack, table, when
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.messages import ToolCall
+from letta_kernel.models import keys
 from letta_kernel.models.tokens import count
 from letta_kernel.notebook.line import Argument, Arguments, Option
+from letta_kernel.notebook.quiet import say
+from letta_kernel.notebook.quiet import show as put
 from letta_kernel.notebook.registry import (
     AGENT,
     LIMIT,
@@ -22,6 +25,7 @@ from letta_kernel.notebook.registry import (
     gone,
 )
 from letta_kernel.notebook.run import decide
+from letta_kernel.notebook.words import WORDS
 from letta_kernel.records import AgentState
 from letta_kernel.service import Decision
 from letta_kernel.tools.rules import needs_approval
@@ -101,7 +105,7 @@ def use(session: Session, given: Arguments) -> str:
     options=(Option("--all", "flag", "those too that are set aside"),),
     summary="all agents of this project",
 )
-def list_agents(session: Session, given: Arguments) -> Panel:
+def list_agents(session: Session, given: Arguments) -> Panel | str:
     """List the agents."""
     current = session.current()
     now = current.id if current else None
@@ -112,6 +116,8 @@ def list_agents(session: Session, given: Arguments) -> Panel:
         current is not None and current.set_aside
     ):  # by another notebook, while this one talks to it
         agents.append(current)
+    if not agents:
+        return "No agents yet: %agent new NAME makes one."
     return panels.agents_table(agents, now)
 
 
@@ -165,8 +171,11 @@ def model(session: Session, given: Arguments) -> Any:
         if given.option("agent") is not None or session.current() is not None:
             agent = session.agent(given.option("agent"))
         now = session.service.model_of(agent.id) if agent else None
-        found = [{"name": one.name, "note": one.how} for one in available()]
-        return panels.models_table(found, now)
+        found = [{"name": one.name, "note": one.said(WORDS)} for one in available()]
+        put(session.shell, panels.models_table(found, now))
+        for problem in keys.problems():
+            say(session.shell, problem, "warning")
+        return _keys_line()
     agent = session.agent(given.option("agent"))
     chosen = None if name.lower() in _NONE else name
     changed = session.service.update_agent(agent.id, model=chosen)
@@ -176,6 +185,16 @@ def model(session: Session, given: Arguments) -> Any:
 
 def _with_doubts(session: Session, agent: AgentState, said: str) -> str:
     return "\n".join((said, *session.service.doubts(agent)))
+
+
+def _keys_line() -> str:
+    """Return where keys are looked for and which there are; never one of them."""
+    held = [f"{variable} ({place})" for variable, place in keys.found().items()]
+    there = f" There is: {', '.join(held)}." if held else ""
+    return (
+        f"Keys are taken from {', then '.join(keys.places())}.{there} The Agents panel has a field for one; "
+        "no cell should hold one."
+    )
 
 
 @command(

@@ -15,6 +15,7 @@ from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.notebook import (
     desk_agents,
     desk_blocks,
+    desk_keys,
     desk_memory,
     desk_runs,
     desk_settings,
@@ -30,6 +31,7 @@ __all__ = [
     "answer",
     "desk_agents",
     "desk_blocks",
+    "desk_keys",
     "desk_memory",
     "desk_runs",
     "desk_settings",

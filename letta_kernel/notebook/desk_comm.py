@@ -25,11 +25,19 @@ from letta_kernel import __version__, project
 from letta_kernel.api import service_for
 from letta_kernel.display.widget import answer_while_busy, live_comms
 from letta_kernel.errors import LettaError, NotFoundError
-from letta_kernel.messages import Event, ReasoningDelta, TextDelta, ToolCallDelta, ToolProgress
+from letta_kernel.messages import (
+    Event,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolProgress,
+    worded,
+)
 from letta_kernel.notebook import desk
 from letta_kernel.notebook.desk_registry import METHODS, OfAgent, Room
 from letta_kernel.notebook.desk_watch import WHAT, Watch
 from letta_kernel.notebook.quiet import details
+from letta_kernel.notebook.words import WORDS
 from letta_kernel.service import AgentService
 
 if TYPE_CHECKING:
@@ -173,7 +181,7 @@ class Desks:
             room = Room(self._service(), self._session)
             return {"result": desk.answer(room, str(data["method"]), params)}
         except LettaError as error:
-            kind, text = type(error).__name__, str(error)
+            kind, text = type(error).__name__, error.in_words(WORDS)
         except Exception as error:
             self._session.last_error = details(error)
             line = str(error).partition("\n")[0]
@@ -211,7 +219,7 @@ class Desks:
 
     def _follow(self, agent_id: str, run_id: str, event: Event) -> None:
         if self._open:  # without the lock: the run must not wait
-            self._events.put((agent_id, run_id, event))
+            self._events.put((agent_id, run_id, worded(event, WORDS)))
 
     def _tell(self) -> None:
         """Send events on, pieces of one text gathered; ends when the last desk has gone."""

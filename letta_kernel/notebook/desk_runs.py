@@ -15,6 +15,7 @@ from letta_kernel.models.registry import available
 from letta_kernel.notebook import run
 from letta_kernel.notebook.desk_registry import Limit, OfAgent, Params, Room, Text, Word, method
 from letta_kernel.notebook.floor import Question, check_calls
+from letta_kernel.notebook.words import WORDS
 from letta_kernel.records import Step, WholeRun
 from letta_kernel.store import runs as run_rows
 
@@ -149,7 +150,7 @@ def cost(room: Room, asked: Cost) -> dict[str, Any]:
 @method("models")
 def models(room: Room, asked: Params) -> list[dict[str, Any]]:
     """Return what this machine can use, the chosen one first, then how to get the rest."""
-    return [asdict(one) for one in available()]
+    return [one.as_dict(WORDS) for one in available()]
 
 
 def _midnight() -> datetime:

@@ -13,11 +13,13 @@ from letta_kernel.messages import (
     RunQueued,
     RunStarted,
     ToolCall,
+    worded,
 )
 from letta_kernel.notebook.approval import ask
 from letta_kernel.notebook.floor import Question
 from letta_kernel.notebook.preferences import PREFERENCES
 from letta_kernel.notebook.quiet import AgentError, Stopped, say
+from letta_kernel.notebook.words import WORDS
 from letta_kernel.service import Decision
 from letta_kernel.store.lock import Uninterrupted
 
@@ -123,7 +125,11 @@ def _follow(
 ) -> None:
     # Stays unseen until the first event.
     view = LiveView(prompt, shell=session.shell, streaming=PREFERENCES.streaming, shown=shown)
-    events = start(host=session.host, live=view.handle, wait=True)
+
+    def live(event: Event) -> None:
+        view.handle(worded(event, WORDS))
+
+    events = start(host=session.host, live=live, wait=True)
     ended: RunEnded | None = None
     stopped = _STOPPED
     try:
@@ -137,7 +143,7 @@ def _follow(
                 elif isinstance(event, ApprovalRequested):
                     waiting = event.calls
                 elif isinstance(event, RunEnded):
-                    ended = event
+                    ended = worded(event, WORDS)
             if not waiting:
                 break
             stopped = "The run waits for your word: %agent approve, or %agent deny REASON."
@@ -149,7 +155,7 @@ def _follow(
                 break
             stopped = _STOPPED
             events = session.service.approve(
-                agent_id, decisions, host=session.host, live=view.handle, wait=True
+                agent_id, decisions, host=session.host, live=live, wait=True
             )
     except KeyboardInterrupt:
         raise Stopped(stopped) from None

@@ -37,8 +37,10 @@ from letta_kernel.notebook.line import parse
 from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.quiet import AgentError, Stopped, details, say, show
 from letta_kernel.notebook.timers import Timers
+from letta_kernel.notebook.words import WORDS
 from letta_kernel.project import project_folder, settle
 from letta_kernel.records import AgentState
+from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import AgentService, Opened
 
 # The modules of commands register themselves.
@@ -78,6 +80,7 @@ class Session:
         self.shell = shell
         self.shared_tools: list[str] = []  # ids of the tools every agent made here gets
         self.tape = ""  # what is being recorded or replayed, in a sentence
+        self.used = False  # an agent has been spoken of in this notebook
         self.last_error = ""  # the traceback of the last thing that went wrong inside
         self._home = project_folder()
         self._agent_id: str | None = None
@@ -156,7 +159,8 @@ class Session:
         if name is not None:
             if not self.has_project:
                 raise NotFoundError(
-                    f"There is no agent {name!r}: {self.home} holds none. Make it: %agent new {name}"
+                    f"There is no agent {name!r}: {self.home} holds none.",
+                    remedy(Do.MAKE_AGENT, name),
                 )
             return self.service.agent(name)
         found = self.current()
@@ -187,6 +191,7 @@ class Session:
 
     def opened(self, service: AgentService, agent: AgentState, made: bool) -> None:
         """Take note of an agent that ``Agent(...)`` opened in this notebook."""
+        self.used = True
         if service.home != self.home:
             return
         settle()
@@ -242,7 +247,7 @@ class Session:
             self.functions.load()
             self.functions.after_cell(result)
         except LettaError as error:
-            say(self.shell, str(error), "warning")
+            say(self.shell, error.in_words(WORDS), "warning")
         except Exception as error:
             self.last_error = details(error)
             say(self.shell, _inside(error), "warning")
@@ -263,6 +268,7 @@ class Session:
         return filled.text
 
     def _line(self, line: str) -> None:
+        self.used = True
         settle()
         self.functions.load()
         command, rest = registry.find(line.strip() or "show", self.agent_names)
@@ -280,6 +286,7 @@ class Session:
             show(self.shell, answer)
 
     def _cell(self, line: str, cell: str) -> None:
+        self.used = True
         given = parse(
             line, registry.CELL_ARGUMENTS, registry.CELL_OPTIONS, usage=registry.CELL_USAGE
         )
@@ -334,7 +341,7 @@ class Session:
         except (AgentError, Stopped) as error:
             problem = error
         except LettaError as error:
-            problem = AgentError(str(error))
+            problem = AgentError(error.in_words(WORDS))
         except KeyboardInterrupt:
             problem = Stopped()
         except Exception as error:

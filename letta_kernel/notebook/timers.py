@@ -24,6 +24,7 @@ from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.ids import new_id
 from letta_kernel.notebook import run
 from letta_kernel.notebook.quiet import AgentError, details, say, show
+from letta_kernel.notebook.words import WORDS
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
@@ -176,10 +177,10 @@ class Timers:
         session = self._session
         try:
             run.send(session, timer.agent_id, timer.text, role="event", ask_person=False)
-        except NotFoundError as error:
-            say(session.shell, str(error), "warning")
-            return False
-        except (LettaError, AgentError) as error:
+        except LettaError as error:
+            say(session.shell, error.in_words(WORDS), "warning")
+            return not isinstance(error, NotFoundError)
+        except AgentError as error:
             say(session.shell, str(error), "warning")
         except KeyboardInterrupt:
             say(session.shell, "Stopped; %agent event --stop ends the timer.", "warning")

@@ -23,7 +23,9 @@ from letta_kernel.errors import (
     ToolError,
 )
 from letta_kernel.models.base import ModelError
+from letta_kernel.remedies import Remedy
 from letta_kernel.server.slashes import restored
+from letta_kernel.server.words import WORDS
 
 log = logging.getLogger("letta_kernel")
 
@@ -74,8 +76,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 class FieldError(InvalidInputError):
     """A value of the request was refused: *field* says which one, *where* is body, query or path."""
 
-    def __init__(self, field: str, message: str, where: str = "body") -> None:
-        super().__init__(message)
+    def __init__(self, field: str, message: str, *remedies: Remedy, where: str = "body") -> None:
+        super().__init__(message, *remedies)
         self.loc = [where, *field.split(".")]
 
 
@@ -120,7 +122,7 @@ def openai_error(message: str, kind: str) -> dict[str, Any]:
 def answer(error: LettaError, scope: Mapping[str, Any]) -> JSONResponse:
     """Return the response for an error of ours."""
     status = status_of(error)
-    text = str(error).encode("utf-8", "replace").decode()
+    text = error.in_words(WORDS).encode("utf-8", "replace").decode()
     detail: Any = [problem(error.loc, text)] if isinstance(error, FieldError) else text
     # The SDK tries 5xx again; what is left out will not be there a second later.
     headers = {"x-should-retry": "false"} if status == 501 else None

@@ -24,7 +24,9 @@ from letta_kernel.messages import (
     TextDelta,
     ToolCallDelta,
     ToolProgress,
+    worded,
 )
+from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService
 
 KEPT = 4096
@@ -75,6 +77,7 @@ class Feed:
 
     def add(self, run_id: str, event: Event) -> None:
         """Take in an event and wake the readers."""
+        event = worded(event, WORDS)
         with self._lock:
             self.last += 1
             self._kept.append(Numbered(self.last, run_id, event))

@@ -22,9 +22,10 @@ import anyio.to_thread
 from pydantic import TypeAdapter
 
 from letta_kernel.errors import LettaError
-from letta_kernel.messages import Event, RunEnded, RunStarted
+from letta_kernel.messages import Event, RunEnded, RunStarted, worded
 from letta_kernel.models.base import Cancel
 from letta_kernel.server.errors import TooManyRunsError
+from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.tools.execute import ToolHost
 
@@ -131,6 +132,7 @@ class LiveRun:
         return _EVENTS.validate_json(raw)[max(0, number - first) :]
 
     def _add(self, event: Event) -> None:
+        event = worded(event, WORDS)
         with self._lock:
             self._tail.append(event)
             if len(self._tail) > KEPT_EVENTS:

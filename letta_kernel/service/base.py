@@ -10,9 +10,11 @@ from typing import Any, Self, TypeVar
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.recall import Recall
+from letta_kernel.models import keys
 from letta_kernel.models.embedding import embedder
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState
+from letta_kernel.remedies import Do, remedy
 from letta_kernel.store import agents, settings
 from letta_kernel.store.database import Database, Tx
 
@@ -40,6 +42,7 @@ class ServiceBase:
     def __init__(self, home: Path | str | None = None) -> None:
         self.home = project_folder(home)
         self.database = Database(self.home)
+        self._away = keys.look_beside(self.home)
         self.notebook: str | None = None  # whose runs these are where nothing else says
         self._memories: dict[str, tuple[Archive, Recall]] = {}
         self._lock = threading.Lock()
@@ -57,6 +60,7 @@ class ServiceBase:
             archive.close()
             recall.close()
         self.database.close()
+        self._away()
 
     def do(self, work: Callable[[Tx], T]) -> T:
         """Run *work* in one transaction and return what it returns, committed."""
@@ -94,18 +98,13 @@ class ServiceBase:
             )
         if not found:
             names = [state.name for state in agents.list_all(tx)]
-            aside = agents.named(tx, ref, set_aside=True)
-            hint = f" Set aside: {listed(aside)}." if aside else ""
-            hint = (
-                hint
-                or nearest(ref, names)
-                or (
-                    f" There is: {', '.join(names[:10])}."
-                    if names
-                    else " Make one: %agent new NAME."
-                )
-            )
-            raise NotFoundError(f"There is no agent {ref!r}.{hint}")
+            text = f"There is no agent {ref!r}."
+            if aside := agents.named(tx, ref, set_aside=True):
+                raise NotFoundError(f"{text} Set aside: {listed(aside)}.")
+            if not names:
+                raise NotFoundError(text, remedy(Do.MAKE_AGENT, "NAME"))
+            hint = nearest(ref, names) or f" There is: {', '.join(names[:10])}."
+            raise NotFoundError(f"{text}{hint}")
         return found[-1].model_copy()
 
     def _kept(self, tx: Tx, key: Hashable, tables: tuple[str, ...], read: Callable[[], T]) -> T:

@@ -11,6 +11,7 @@ from typing import Any
 from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError, nearest
 from letta_kernel.ids import new_id
 from letta_kernel.records import AgentState, McpServer, Tool
+from letta_kernel.remedies import Do, remedy
 from letta_kernel.service.toolbox import Toolbox
 from letta_kernel.store import mcp, tools
 from letta_kernel.store.database import Tx
@@ -250,10 +251,11 @@ class McpServers(Toolbox):
         found = mcp.find(tx, name) or mcp.get(tx, name)
         if found is None:
             names = [server.name for server in mcp.list_all(tx)]
-            hint = nearest(name, names) or (
-                f" There is: {', '.join(names)}." if names else " %agent mcp add makes one known."
-            )
-            raise NotFoundError(f"There is no MCP server {name!r}.{hint}")
+            text = f"There is no MCP server {name!r}."
+            if not names:
+                raise NotFoundError(text, remedy(Do.ADD_MCP_SERVER))
+            hint = nearest(name, names) or f" There is: {', '.join(names)}."
+            raise NotFoundError(f"{text}{hint}")
         return found
 
     def _keep_tools(
@@ -318,8 +320,8 @@ def check_server(server: McpServer) -> None:
             raise InvalidInputError(f"{name!r} cannot be the name of an environment variable.")
         if _is_secret(name, text):
             raise InvalidInputError(
-                f"{name} would be stored as it is written. Set it in the notebook's environment "
-                f"(os.environ[{name!r}] = …) and write --env {name} (or --env {name}=${{OTHER_NAME}})."
+                f"{name} would be stored as it is written.",
+                remedy(Do.REFER_IN_ENVIRONMENT, name),
             )
     for part in server.command:
         if _PASSWORD.search(REFERENCE.sub("", part)):
@@ -336,18 +338,19 @@ def _check_url(server: McpServer) -> None:
         raise InvalidInputError(f"{server.url!r} is no URL of an MCP server (http:// or https://).")
     if _PASSWORD.search(REFERENCE.sub("", server.url)):
         raise InvalidInputError(
-            "A password in the URL would be stored: use --header or --token, which name an "
-            "environment variable."
+            "A password in the URL would be stored.", remedy(Do.REFER_IN_HEADER, "Authorization")
         )
     if server.environment:
-        raise InvalidInputError("--env is for a server with a command; a URL takes --header.")
+        raise InvalidInputError(
+            "Environment variables are for a server with a command; one with a URL takes headers."
+        )
     for name, text in server.headers.items():
         if not _HEADER.fullmatch(name) or not text.isprintable() or not text.isascii():
             raise InvalidInputError(f"{name!r} is no header that can be sent.")
         if _is_secret(name, text):
             raise InvalidInputError(
-                f"The header {name} would be stored as it is written. Put the secret into an environment "
-                f'variable and write --header "{name}: ${{NAME}}".'
+                f"The header {name} would be stored as it is written.",
+                remedy(Do.REFER_IN_HEADER, name),
             )
 
 

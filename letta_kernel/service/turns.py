@@ -21,6 +21,7 @@ from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Us
 from letta_kernel.models import naming
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Run, Tool
+from letta_kernel.remedies import Do, remedy
 from letta_kernel.service.loading import Loaded
 from letta_kernel.service.looking import Looking
 from letta_kernel.service.waiting import Place
@@ -299,8 +300,7 @@ class Turns(Looking):
         if head.waiting and incoming:
             names = ", ".join(call.name for call in pending_calls(loaded.window.messages))
             raise InvalidInputError(
-                f"{state.name} waits for your word on {names}: approve or deny it first "
-                "(%agent approve, %agent deny REASON)."
+                f"{state.name} waits for your word on {names}.", remedy(Do.DECIDE_CALLS)
             )
         return loaded
 
@@ -322,7 +322,8 @@ class Turns(Looking):
                 budget = min(settings.retrieval_budget, chat.context_window // _SHARE_RETRIEVED)
                 retrieved = self._retrieve(state, settings, recall, budget)
             except LettaError as error:  # an embedder that cannot be reached must not stop the turn
-                notices.append(Notice(level="warning", text=f"Nothing retrieved: {error}"))
+                said = f"Nothing retrieved: {error.text}"
+                notices.append(Notice(level="warning", text=said, remedies=error.remedies))
         calls = self._calls(state, loaded, chat, host)
         beside = {written[-1].id: describe_retrieved(retrieved)} if retrieved else None
         return LettaAgent(

@@ -19,6 +19,7 @@ import duckdb
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, StoreError
 from letta_kernel.ids import now
+from letta_kernel.remedies import Do, remedy
 from letta_kernel.store import migrations, problems
 from letta_kernel.store.database import PATIENCE
 from letta_kernel.store.lock import HomeLock
@@ -78,8 +79,8 @@ def look(home: Path, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> A
             rows = connection.fetchmany(limit + 1) if limit else connection.fetchall()
         except duckdb.InterruptException:
             raise InvalidInputError(
-                f"The query took more than {seconds:g} seconds and was given up; others wait for the store. "
-                "Query a copy: letta-kernel backup FILE."
+                f"The query took more than {seconds:g} seconds and was given up; others wait for the store.",
+                remedy(Do.COPY_STORE),
             ) from None
         except RuntimeError as error:
             if problems.is_interrupt(error):
@@ -113,7 +114,9 @@ def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, in
     if not target.parent.is_dir():
         raise InvalidInputError(f"There is no folder {target.parent} to put the copy in.")
     if target.exists() and not replace:
-        raise InvalidInputError(f"{target} is there already: name another file, or add --force.")
+        raise InvalidInputError(
+            f"{target} is there already: name another file.", remedy(Do.REPLACE_FILE)
+        )
     if (home / FILE).exists() and target.exists() and target.samefile(home / FILE):
         raise InvalidInputError("A copy over the store itself would destroy it: name another file.")
     problems.check_folder(target.parent)

@@ -15,6 +15,7 @@ import duckdb
 
 from letta_kernel.errors import StoreError
 from letta_kernel.ids import LOCAL_USER
+from letta_kernel.remedies import Do, remedy
 from letta_kernel.store import problems
 
 MIGRATIONS: list[str] = [
@@ -444,7 +445,8 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None
     if version > len(MIGRATIONS):
         raise StoreError(
             f"{path} was written by a newer letta-kernel (schema {version}, this one knows"
-            f" {len(MIGRATIONS)}): pip install --upgrade letta-kernel."
+            f" {len(MIGRATIONS)}).",
+            remedy(Do.UPDATE),
         )
     if version == len(MIGRATIONS):
         return

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from letta_kernel.errors import ConflictError, InvalidInputError, StoreError
+from letta_kernel.remedies import Do, remedy
 
 # DuckDB takes a question mark for the start of options, and a backslash for a slash, also where the path is
 # a link to such a folder; LanceDB refuses control characters; neither takes bytes that are no text.
@@ -124,7 +125,8 @@ def explain(error: BaseException, path: Path) -> Exception:
         )
     if "version number" in lower or "newer version" in lower:
         return StoreError(
-            f"{path} was written by another version of DuckDB: pip install --upgrade duckdb."
+            f"{path} was written by another version of DuckDB.",
+            remedy(Do.INSTALL_PACKAGES, "duckdb"),
         )
     if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
         return StoreError(

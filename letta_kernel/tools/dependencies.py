@@ -8,6 +8,7 @@ import tomllib
 from importlib import metadata
 
 from letta_kernel.errors import ToolError
+from letta_kernel.remedies import Do, Remedy, remedy
 from letta_kernel.tools.cells import parse
 from letta_kernel.tools.options import options_from_ast
 
@@ -44,8 +45,8 @@ def declared(source: str, function: str | None = None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def missing(requirements: list[str]) -> str | None:
-    """Return one line on what is missing and how to install it, or None if all is here."""
+def missing(requirements: list[str]) -> tuple[str, Remedy] | None:
+    """Return what is missing, in words that follow a tool's name, and what installs it; None if all is here."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     problems: list[str] = []
@@ -70,5 +71,4 @@ def missing(requirements: list[str]) -> str | None:
             wanted.append(text)
     if not problems:
         return None
-    quoted = " ".join(f"'{one}'" for one in wanted)
-    return f"needs {', '.join(problems)}: run %pip install {quoted}"
+    return f"needs {', '.join(problems)}.", remedy(Do.INSTALL_PACKAGES, *wanted)

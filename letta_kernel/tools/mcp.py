@@ -25,6 +25,7 @@ from letta_kernel import warm
 from letta_kernel.errors import ToolError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import McpServer, Tool
+from letta_kernel.remedies import Do, remedy
 from letta_kernel.tools.interrupt import CancelledCallError
 from letta_kernel.tools.mcp_connection import Connection, Listing, Progress, fingerprint
 from letta_kernel.tools.mcp_results import outcome_of
@@ -166,7 +167,8 @@ class Connections:
             if known is None:
                 name = tool.metadata.get("server", "?")
                 raise ToolError(
-                    f"The MCP server {name!r} of {tool.name} was removed; %agent mcp add brings it back."
+                    f"The MCP server {name!r} of {tool.name} was removed.",
+                    remedy(Do.ADD_MCP_SERVER),
                 )
             self._known[server_id] = known
         return known
@@ -374,7 +376,8 @@ def _load() -> None:
         found = False
     if not found:
         raise ToolError(
-            "MCP servers need the package mcp, 2.3 or newer: %pip install 'letta-kernel[mcp]'"
+            "MCP servers need the package mcp, 2.3 or newer.",
+            remedy(Do.INSTALL_PACKAGES, "mcp>=2.3,<3"),
         )
     for name in ("mcp", "client"):  # where nothing is set up, Python prints warnings to the cell
         logger = logging.getLogger(name)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from letta_kernel.errors import ToolError
 from letta_kernel.records import McpServer
+from letta_kernel.remedies import Do, Remedy, remedy
 from letta_kernel.tools.mcp_http import HttpServer, innermost
 from letta_kernel.tools.mcp_results import lenient
 from letta_kernel.tools.mcp_schema import DESCRIPTION, clean_schema, plain_text
@@ -269,12 +270,12 @@ class Connection:
         """End a server of ours at once; may be called from any thread."""
         self._transport.kill()
 
-    def error(self, what: str) -> ToolError:
+    def error(self, what: str, *remedies: Remedy) -> ToolError:
         """Return an error about this server, one line without secrets."""
         text = f"The MCP server {self.server.name!r} {what}"
         for secret, reference in self._secrets.items():
             text = text.replace(secret, reference)
-        return ToolError(shorten_line(plain_text(text, 2_000)))
+        return ToolError(shorten_line(plain_text(text, 2_000)), *remedies)
 
     async def _asked(self, answer: Awaitable[T], limit: float) -> T:
         """Wait for an answer, and turn what goes wrong into one line."""
@@ -330,8 +331,8 @@ class Connection:
             known = os.environ.get(found[1])
             if known is None:
                 raise self.error(
-                    f"needs the environment variable {found[1]}: set it before it is connected "
-                    f"(import os; os.environ[{found[1]!r}] = …)"
+                    f"needs the environment variable {found[1]}, which is not set.",
+                    remedy(Do.SET_SECRET, found[1]),
                 )
             if len(known) > 3:  # shorter ones would be found everywhere
                 self._secrets[known] = found[0]

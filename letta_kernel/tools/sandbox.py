@@ -146,7 +146,8 @@ class Sandbox:
         """
         lack = dependencies.missing(dependencies.declared(tool.source, tool.name))
         if lack:
-            raise ToolError(f"{tool.name} {lack}")
+            text, mend = lack
+            raise ToolError(f"{tool.name} {text}", mend)
         cancel = cancel or Cancel()
         seconds = tool.time_limit or self.limits.seconds
         message = {

@@ -88,7 +88,7 @@ def test_without_matplotlib_one_line_says_how_to_install_it() -> None:
         "tokens_plot('ada', [[Step(run_id='r', agent_id='a', number=1)]])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "letta-kernel[plots]" in ended.stderr.strip().splitlines()[-1]
+    assert "letta-kernel with its extra plots" in ended.stderr.strip().splitlines()[-1]
 
 
 def test_bars_in_text() -> None:

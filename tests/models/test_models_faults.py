@@ -118,7 +118,7 @@ def test_unknown_model(scripted: ScriptedServer, ask) -> None:
         error = error_of(ask)
         assert error.kind == "unknown_model"
         assert "'scripted'" in str(error)
-        assert "%agent model" in str(error)
+        assert "list of models" in str(error)
 
 
 def test_a_404_from_something_else_names_the_address_variable(

@@ -87,7 +87,7 @@ def test_a_newer_schema(home: Path, database: Database, ada: AgentState) -> None
         connection.execute("UPDATE schema_version SET version = 999")
     text = refusal(Database(home))
     assert "999" in text
-    assert "pip install --upgrade letta-kernel" in text
+    assert "Update letta-kernel." in text
 
 
 def test_a_folder_deleted_meanwhile(home: Path, database: Database, ada: AgentState) -> None:

@@ -366,7 +366,7 @@ def test_without_the_sdk() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert "ToolError: MCP servers need the package mcp" in ran.stderr.splitlines()[-1]
-    assert "pip install 'letta-kernel[mcp]'" in ran.stderr.splitlines()[-1]
+    assert "Install 'mcp>=2.3,<3'." in ran.stderr.splitlines()[-1]
 
 
 # -- the life of servers -------------------------------------------------------------------------------

@@ -398,7 +398,7 @@ def test_dependencies_are_read_and_checked_before_anything_runs(sandbox: Sandbox
         '#   "no-such-package-anywhere>=2",\n# ]\n# ///'
     )
     with pytest.raises(
-        ToolError, match=r"f needs no-such-package-anywhere>=2 \(not installed\): run %pip install"
+        ToolError, match=r"f needs no-such-package-anywhere>=2 \(not installed\)\. Install '"
     ):
         run(sandbox, "return 1", before=block)
     before = 'from letta_kernel import tool\n@tool(dependencies=["pydantic<1", "pytest"])'

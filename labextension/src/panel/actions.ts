@@ -5,6 +5,7 @@ import type { CommandRegistry } from '@lumino/commands';
 
 import { SHOW_CELL } from '../cells/showcell';
 import { oneLine, type Trans } from '../words';
+import { KeyForm, type IKeys } from './keys';
 import type { PanelModel } from './model/panel';
 import { messageOf } from './model/part';
 import type { IAgent, IModelInfo, ITool } from './model/records';
@@ -31,6 +32,31 @@ export class Actions {
     });
     if (button.accept && value?.name) {
       await this._change('agent.create', value, trans.__('The agent was not created'));
+    }
+  }
+
+  /** Say where keys are taken from, and hand one to the kernel, which keeps it outside the notebook. */
+  async keys(): Promise<void> {
+    const { trans } = this;
+    const failed = trans.__('The key was not kept');
+    try {
+      const known = await this.model.bridge.request<IKeys>('keys');
+      const { button, value } = await showDialog({
+        title: trans.__('Keys of model providers'),
+        body: new KeyForm(known, trans),
+        focusNodeSelector: 'input',
+        buttons: this._buttons(trans.__('Keep'))
+      });
+      if (button.accept && value?.key) {
+        const kept = await this.model.bridge.request<{ place: string }>('key.keep', { ...value });
+        await showDialog({
+          title: trans.__('The key is kept'),
+          body: trans.__('%1 is in %2.', value.variable, kept.place),
+          buttons: [Dialog.okButton({ label: trans.__('OK') })]
+        });
+      }
+    } catch (error) {
+      await this._tell(failed, error);
     }
   }
 

@@ -1,6 +1,12 @@
 // The side panel: the agents behind the notebook in front, or why there are none to show.
 
-import { addIcon, fileUploadIcon, ReactWidget, refreshIcon } from '@jupyterlab/ui-components';
+import {
+  addIcon,
+  fileUploadIcon,
+  lockIcon,
+  ReactWidget,
+  refreshIcon
+} from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import * as React from 'react';
 
@@ -92,6 +98,12 @@ function PanelView({ onMenu }: Pick<IOptions, 'onMenu'>): JSX.Element {
           label={trans.__('Import an agent')}
           disabled={!ready}
           onClick={() => void actions.import()}
+        />
+        <IconButton
+          icon={lockIcon}
+          label={trans.__('Keys of model providers')}
+          disabled={!ready}
+          onClick={() => void actions.keys()}
         />
         <IconButton
           icon={refreshIcon}

@@ -91,7 +91,7 @@ def create_passage(service: Service, archive_id: str, asked: PassageCreate) -> P
     try:
         (made,) = service.fill_archive(archive_id, [shapes.from_create(asked)])
     except InvalidInputError as error:
-        raise FieldError("text", str(error).partition(": ")[2] or str(error)) from None
+        raise FieldError("text", error.text.partition(": ")[2] or error.text) from None
     return to_passage(made)
 
 
@@ -101,7 +101,7 @@ def create_passages(service: Service, archive_id: str, asked: PassagesCreate) ->
     try:
         made = service.fill_archive(archive_id, [shapes.from_create(p) for p in asked.passages])
     except InvalidInputError as error:
-        raise FieldError("passages", str(error)) from None
+        raise FieldError("passages", error.text, *error.remedies) from None
     return [to_passage(one) for one in made]
 
 

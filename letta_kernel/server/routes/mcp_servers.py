@@ -46,7 +46,7 @@ def create_server(service: Service, asked: McpServerCreate) -> McpServerShape:
     try:
         made = service.add_mcp_server(asked.server_name, **fields)
     except InvalidInputError as error:
-        raise FieldError("config", str(error)) from None
+        raise FieldError("config", error.text, *error.remedies) from None
     return to_server(made.server)
 
 
@@ -66,7 +66,7 @@ def update_server(service: Service, mcp_server_id: str, asked: McpServerUpdate) 
     try:
         return to_server(service.change_mcp_server(known.id, **changes).server)
     except InvalidInputError as error:
-        raise FieldError("config", str(error)) from None
+        raise FieldError("config", error.text, *error.remedies) from None
 
 
 @router.delete("/mcp-servers/{mcp_server_id}", operation_id="delete_mcp_server", status_code=204)

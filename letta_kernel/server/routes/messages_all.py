@@ -136,4 +136,4 @@ def _check_cursor(service: AgentService, message_id: str, field: str) -> None:
     try:
         service.message(message_id)
     except NotFoundError as error:
-        raise FieldError(field, str(error), where="query") from None
+        raise FieldError(field, error.text, *error.remedies, where="query") from None

@@ -36,6 +36,7 @@ from letta_kernel.server.deps import Live, Service
 from letta_kernel.server.errors import FieldError, LeftOutError, openai_error, status_of
 from letta_kernel.server.live import LiveRun
 from letta_kernel.server.telling import FAILED
+from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService
 
 router = APIRouter(tags=["openai"])
@@ -168,7 +169,7 @@ async def complete(request: ChatRequest, service: Service, live: Live) -> Respon
         text = _last_of_user(request)
         run = await live.start_async(await _newest(service, request.model), text)
     except LettaError as error:
-        return _refusal(status_of(error), str(error), type(error).__name__)
+        return _refusal(status_of(error), error.in_words(WORDS), type(error).__name__)
     answer = _Answer(run, request.model)
     if request.stream:
         usage = bool(request.stream_options and request.stream_options.include_usage)
@@ -314,7 +315,9 @@ class _Answer:
         if not self._waiting:
             return []
         calls = ", ".join(f"{call['name']}({call['arguments']})" for call in self._waiting)
-        return [f"[Waits for approval of {calls}: letta-kernel chat asks, so does a notebook.]"]
+        return [
+            f"[Waits for approval of {calls}: an approval message to /v1/agents/ID/messages decides.]"
+        ]
 
     def _more(self, ended: RunEnded) -> dict[str, Any]:
         return {

@@ -266,7 +266,7 @@ def _made(service: AgentService, asked: ToolCreate) -> Tool:
     except (ConflictError, NotFoundError, FieldError):
         raise
     except LettaError as error:
-        raise FieldError("source_code", str(error)) from None
+        raise FieldError("source_code", error.text, *error.remedies) from None
 
 
 def _requirements(asked: ToolCreate | ToolUpdate) -> list[dict[str, Any]] | None:

@@ -60,6 +60,7 @@ from letta_kernel.records import AgentState
 from letta_kernel.server.feed import Feed, Feeds, Gap
 from letta_kernel.server.guard import host_of, is_here, is_right
 from letta_kernel.server.live import LiveRuns
+from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService, Decision
 
 router = APIRouter(tags=["websocket"])
@@ -139,7 +140,7 @@ async def agent_socket(websocket: WebSocket, agent_id: str) -> None:
         pending = await anyio.to_thread.run_sync(service.pending, agent.id)
     except LettaError as error:
         code = _NO_AGENT if isinstance(error, NotFoundError) else 1011
-        await websocket.close(code, _reason(str(error)))
+        await websocket.close(code, _reason(error.in_words(WORDS)))
         return
     feeds: Feeds = state.feeds
     feed = feeds.of(agent.id)
@@ -220,7 +221,9 @@ class _Socket:
                 await self._do(asked)
             except LettaError as problem:
                 kind = type(problem).__name__
-                await self.say(type="error", id=asked.id, kind=kind, message=str(problem))
+                await self.say(
+                    type="error", id=asked.id, kind=kind, message=problem.in_words(WORDS)
+                )
 
     async def _do(self, asked: Send | Approve | Stop | Ping) -> None:
         if isinstance(asked, Ping):

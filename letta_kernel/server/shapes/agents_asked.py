@@ -165,7 +165,7 @@ class AgentFields(Asked):
             try:
                 ours |= check_settings({"timezone": self.timezone})
             except InvalidInputError as error:
-                raise FieldError("timezone", str(error)) from None
+                raise FieldError("timezone", error.text, *error.remedies) from None
         secrets = self.secrets if self.secrets is not None else self.tool_exec_environment_variables
         if secrets is not None:
             for name in secrets:

@@ -1,0 +1,106 @@
+"""Keys that stand in a cell, and so in the notebook that is saved and sent on: seen, never repeated."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from letta_kernel.models import keys
+
+_QUICK = re.compile(r"(?i)key|token|secret|bearer|sk-|AIza|gsk_|hf_|ghp_")
+# As providers make them. What is before must not be part of a longer word.
+_SHAPES = re.compile(
+    r"(?<![A-Za-z0-9_-])(?:"
+    r"sk-[A-Za-z0-9_-]{16,}|AIza[A-Za-z0-9_-]{30,}|gsk_[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,}"
+    r"|hf_[A-Za-z0-9]{20,}|r8_[A-Za-z0-9]{20,}|fw_[A-Za-z0-9]{16,}|csk-[A-Za-z0-9]{20,}"
+    r"|pplx-[A-Za-z0-9]{20,}|nvapi-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}"
+    r"|github_pat_[A-Za-z0-9_]{30,}|tgp_v1_[A-Za-z0-9_-]{20,}"
+    r")"
+)
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+# A name and what it is given: os.environ["X"] = "…", X = '…', export X=…, %env X …, {"X": "…"}, f(api_key="…").
+_GIVEN = re.compile(
+    rf"(?P<name>{_NAME})[\"']?\s*\]?\s*(?::\s*str\s*)?(?:=(?!=)|:|,)\s*"
+    r"[rbf]?(?P<quote>\"|')(?P<value>[^\"'\n]*)(?P=quote)"
+    r"|^\s*(?:[%!]\s*)?(?:env|set_env|export|setx?|SET)\s+(?:-x\s+)?"
+    rf"(?P<shell>{_NAME})(?:\s*=\s*|[ \t]+)(?P<word>\S+)",
+    re.MULTILINE,
+)
+_SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:api_?key|apikey|auth_?token|access_?token|secret_?key)$")
+# What stands where a key would: words that say so, patterns to be filled in.
+_STAND_IN = re.compile(
+    r"(?i)your|example|placeholder|change.?me|dummy|fake|test|none|null|empty|replace|insert|here\b"
+    r"|\.\.\.|…|<|>|\*{3}|x{4}|\$|\{"
+)
+_FILLED_IN = re.compile(r"(?i)your|example|placeholder|x{4}")  # in what is shaped like a key
+_SHORTEST = 12  # characters of a key whose shape is not known
+
+
+def seen(source: str) -> list[str]:
+    """Return the names under which keys stand in a cell; ``a key`` for one without a name."""
+    if not _QUICK.search(source):
+        return []
+    found: list[str] = []
+    named: list[tuple[int, int]] = []
+    for match in _GIVEN.finditer(source):
+        name = match["name"] or match["shell"]
+        value = (match["value"] if match["name"] else match["word"]).strip("\"'")
+        group = "value" if match["name"] else "word"
+        known = name in keys.KNOWN or _SECRET_NAME.search(name) is not None
+        if _is_key(value) if known else _shaped(value):
+            found.append(name)
+            named.append(match.span(group))
+    for match in _SHAPES.finditer(source):
+        inside = any(start <= match.start() < end for start, end in named)
+        if not inside and _shaped(match[0]):
+            found.append("a key")
+    return list(dict.fromkeys(found))
+
+
+def warning(names: list[str]) -> str:
+    """Return the line that is said of them."""
+    named = ", ".join(name for name in names if name != "a key")
+    which = f"a key ({named})" if named else "a key"
+    return (
+        f"This notebook holds {which}, which is saved and shared with it: take it out, give it in the Agents "
+        "panel or as %agent model says, and make a new one if the notebook has been shared."
+    )
+
+
+def _shaped(value: str) -> bool:
+    return _SHAPES.fullmatch(value) is not None and not _FILLED_IN.search(value)
+
+
+def _is_key(value: str) -> bool:
+    if _SHAPES.fullmatch(value):
+        return _shaped(value)
+    if _STAND_IN.search(value):
+        return False
+    return len(value) >= _SHORTEST and value.isascii() and " " not in value
+
+
+class KeyWatch:
+    """What has been seen in a notebook's cells, told once each."""
+
+    def __init__(self) -> None:
+        self._waiting: list[str] = []
+        self._told: set[str] = set()
+        self._file_looked_at = False
+
+    def take(self, source: str) -> None:
+        """Look at a cell that ran."""
+        self._waiting += [name for name in seen(source) if name not in self._waiting]
+
+    def tell(self, shell: Any) -> None:
+        """Say in one line what has been seen since, and once what is wrong with the ``.env`` in use."""
+        from letta_kernel.notebook.quiet import say  # what draws is not needed until then
+
+        new = [name for name in self._waiting if name not in self._told]
+        self._waiting = []
+        if new:
+            self._told.update(new)
+            say(shell, warning(new), "warning")
+        if not self._file_looked_at:
+            self._file_looked_at = True
+            for problem in keys.problems():
+                say(shell, problem, "warning")

@@ -1,0 +1,27 @@
+"""What REST and the WebSocket say to do about an error: requests, and what the server's keeper can do."""
+
+from __future__ import annotations
+
+from letta_kernel.remedies import KEYS_LIVE, Do, Words, quoted
+
+WORDS: Words = {
+    Do.MAKE_AGENT: "make one: POST /v1/agents/",
+    Do.CHOOSE_MODEL: 'choose another model: PATCH /v1/agents/ID {{"model": …}}',
+    Do.LIST_MODELS: "GET /v1/models/ lists what can be used",
+    Do.GET_MODEL: "the model {0} has to be downloaded on the server's machine first",
+    Do.SET_KEY: f"the server takes {{0}} from {KEYS_LIVE} of its own machine",
+    Do.SET_VARIABLE: "set {0} in the server's environment",
+    Do.SET_SECRET: ("set {0} in the server's environment"),
+    Do.RAISE_BUDGET: "raise the agent's setting {0}",
+    Do.DECIDE_CALLS: "send an approval message for them first",
+    Do.ADD_MCP_SERVER: "add it: POST /v1/mcp-servers/",
+    Do.REFER_IN_ENVIRONMENT: "set {0} in the server's environment and send ${{{0}}} for its value",
+    Do.REFER_IN_HEADER: (
+        "put it into an environment variable of the server and send ${{NAME}} in the header {0}"
+    ),
+    Do.INSTALL_EXTRA: "the server's machine lacks letta-kernel's extra {0}",
+    Do.INSTALL_PACKAGES: lambda *wanted: f"the server's machine needs {quoted(*wanted)}",
+    Do.UPDATE: "the server needs a newer letta-kernel",
+    Do.COPY_STORE: "query a copy of the store",
+    Do.REPLACE_FILE: "name another one",
+}
