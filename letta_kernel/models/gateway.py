@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
 from letta_kernel import warm
@@ -18,6 +19,7 @@ from letta_kernel.models.facts import facts_of
 from letta_kernel.models.faults import Fault, cancelled
 from letta_kernel.models.limits import Limit, limit_of
 from letta_kernel.models.patience import Patience, persistently
+from letta_kernel.models.prompted import PromptedTools
 from letta_kernel.models.refusals import MOST
 from letta_kernel.models.routes import Route, resolve
 from letta_kernel.models.streaming import Try
@@ -99,6 +101,12 @@ class Gateway:
     ) -> Iterator[Piece]:
         """Make one call; what the model refuses but can do without is left out, and the call made again."""
         for again in range(MOST, -1, -1):
+            if (
+                request.tools and route.refused.results
+            ):  # its template knows no calls: as text, then
+                written = replace(request, params={**request.params, **params})
+                yield from PromptedTools(self).stream(written, cancel)
+                return
             attempt = Try(route, request, params, line, cancel)
             try:
                 yield from attempt.pieces()

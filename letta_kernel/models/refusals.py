@@ -65,6 +65,13 @@ _NO_SYSTEM = re.compile(
     r"|(?:unknown|unsupported|unexpected) role:? [`'\"]?system",
     re.IGNORECASE,
 )
+_NO_RESULTS = re.compile(
+    r"roles must alternate|invalid content type|unexpected role.{0,4}tool\b"
+    r"|only user(?:,| and) (?:system and )?assistant roles"
+    r"|(?:unknown|unsupported|invalid) role:? [`'\"]?tool\b",
+    re.IGNORECASE,
+)
+_ONE_OF_BOTH = re.compile(r"either content or tool_calls,? but not both", re.IGNORECASE)
 _SCHEMA_OF = re.compile(
     r"(?:for|of|in) (?:the )?(?:function|tool) [`'\"]([A-Za-z0-9_-]{1,64})[`'\"]", re.I
 )
@@ -83,6 +90,8 @@ class Refused:
     renamed: dict[str, str] = field(default_factory=dict)  # parameters that have another name there
     tools: set[str] = field(default_factory=set)  # whose schemas it refuses, by the names sent
     system: bool = False  # the system role
+    results: bool = False  # calls and results, though tools may be offered
+    both: bool = False  # text and calls in one message
 
     def learn(
         self,
@@ -111,6 +120,12 @@ class Refused:
             raise no_tools(fault, place)
         if system and not self.system and _NO_SYSTEM.search(fault.said):
             self.system = True
+            return ""
+        if tools and not self.results and _NO_RESULTS.search(fault.said):
+            self.results = True
+            return ""
+        if not self.both and _ONE_OF_BOTH.search(fault.said):
+            self.both = True
             return ""
         if tool := self._tool(fault, tools):
             self.tools.add(tool)

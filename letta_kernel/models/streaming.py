@@ -54,6 +54,7 @@ class Try:
             request,
             without=route.refused.tools,
             system=not route.refused.system,
+            apart=route.refused.both,
         )
         self._route = route
         self._params = params

@@ -54,6 +54,7 @@ class Shaped:
     model: str
     history: Chat
     system: bool = True  # the model takes a system role
+    apart: bool = False  # it takes either text or calls in one message
     tools: list[dict[str, Any]] = field(default_factory=list)
     tool_choice: str | dict[str, Any] | None = None
     names: dict[str, str] = field(default_factory=dict)  # of the tools offered, as sent, to our own
@@ -70,6 +71,8 @@ class Shaped:
         if not self.system:
             messages = [{**m, "role": "user"} if m["role"] == "system" else m for m in messages]
         own = {name: sent for sent, name in self.names.items()}
+        if self.apart:
+            messages = [part for message in messages for part in _apart(message)]
         chat = turns(messages, kimi="kimi" in self.model.lower())
         return [_with_names(message, own, self.keys) for message in chat]
 
@@ -91,6 +94,7 @@ def shape(
     *,
     without: Collection[str] = (),
     system: bool = True,
+    apart: bool = False,
 ) -> Shaped:
     """Return *request* as it is sent to *model* of *provider*.
 
@@ -98,8 +102,10 @@ def shape(
     ----------
     without : names (as sent) of tools the model has refused.
     system : whether it takes a system message; else that is the beginning of the first user message.
+    apart : text beside calls stands in a message of its own.
     """
-    shaped = Shaped(provider, model, request.messages, system, tool_choice=request.tool_choice)
+    choice = request.tool_choice
+    shaped = Shaped(provider, model, request.messages, system, apart, tool_choice=choice)
     gemini = provider in ("gemini", "vertex_ai", "vertex_ai_beta")
     for tool in request.tools:
         own = str(tool["function"]["name"])
@@ -108,7 +114,7 @@ def shape(
             continue
         shaped.names[sent] = own
         shaped.tools.append(_tool(tool, sent, shaped, gemini=gemini))
-    if isinstance(choice := request.tool_choice, dict):
+    if isinstance(choice, dict):
         function = dict(choice.get("function") or {})
         wanted = [sent for sent, own in shaped.names.items() if own == function.get("name")]
         named = {**choice, "function": {**function, "name": wanted[0]}} if wanted else None
@@ -180,6 +186,14 @@ def _joined(one: Any, other: Any) -> Any:
 
 def _parts(content: Any) -> list[Any]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+
+
+def _apart(message: dict[str, Any]) -> Chat:
+    """Return *message*, or its text and its calls with a user message between them."""
+    if not message.get("tool_calls") or _is_empty(message.get("content")):
+        return [message]
+    text = {"role": "assistant", "content": message["content"]}
+    return [text, {"role": "user", "content": GO_ON}, {**message, "content": None}]
 
 
 def _is_empty(content: Any) -> bool:

@@ -225,3 +225,59 @@ def test_other_doors_learn_as_well(
         for _ in range(2):
             assert ask(model=model, temperature=0.5)[-1].text == "Done."
         assert len(scripted.refusals) == before + 1, model
+
+
+def test_a_template_that_knows_no_calls_gets_them_as_text(
+    scripted: ScriptedServer, ask: Callable
+) -> None:
+    """Gemma's template takes tools where nothing shows them, and breaks at the first result."""
+
+    def judge(path: str, body: dict[str, Any]) -> None:
+        judges.gemma_template(path, {**body, "tools": None})
+
+    scripted.judge = judge
+    function = {"name": "add", "arguments": '{"a": 1}'}
+    chat = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Add"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "type": "function", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+    ]
+    for turn in range(2):
+        scripted.say('<tool_call>{"name": "add", "arguments": {"a": 2}}</tool_call>')
+        found = ask(chat, model=MODEL, tools=True, temperature=0.5)[-1]
+        assert [(c.name, c.arguments) for c in found.tool_calls] == [("add", '{"a": 2}')], turn
+    assert len(scripted.refusals) == 1
+    assert "tools" not in scripted.requests[-1]
+    assert scripted.requests[-1]["temperature"] == 0.5
+    assert "<tool_response>1</tool_response>" in scripted.requests[-1]["messages"][-1]["content"]
+
+
+def test_text_and_calls_stand_apart_where_one_message_may_not_hold_both(
+    scripted: ScriptedServer, ask: Callable
+) -> None:
+    def judge(path: str, body: dict[str, Any]) -> None:
+        judges.mistral_template(path, body)
+        if any(m.get("content") and m.get("tool_calls") for m in body["messages"]):
+            words = "Assistant message must have either content or tool_calls, but not both."
+            raise judges.Refused(words, 400, {"object": "error", "message": words})
+
+    scripted.judge = judge
+    function = {"name": "add", "arguments": "{}"}
+    chat = [
+        {"role": "user", "content": "Add"},
+        {
+            "role": "assistant",
+            "content": "Let me see.",
+            "tool_calls": [{"id": "c", "type": "function", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+    ]
+    for _ in range(2):
+        assert ask(chat, model=MODEL, tools=True)[-1].text == "Done."
+    assert len(scripted.refusals) == 1
+    assert scripted.requests[-1]["messages"][1]["content"] == "Let me see."
