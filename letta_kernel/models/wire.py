@@ -34,6 +34,8 @@ Chat = list[dict[str, Any]]
 
 NOTED = "Noted."
 """What stands between a result and the user message after it, where nothing was said."""
+BROKEN_OFF = "(interrupted)"
+"""What stands there where the call did not come to its end."""
 GO_ON = "(go on)"
 """The user's part where a conversation has none at its beginning or end."""
 NOTHING = "(nothing)"
@@ -159,7 +161,8 @@ def _take_turn(chat: Chat, message: dict[str, Any]) -> None:
     before = chat[-1]["role"] if chat else "system"
     role = message["role"]
     if role == "user" and before == "tool":
-        chat.append({"role": "assistant", "content": NOTED})
+        broken = INTERRUPTED in str(chat[-1].get("content"))
+        chat.append({"role": "assistant", "content": BROKEN_OFF if broken else NOTED})
     elif role == "assistant" and before == "system":
         chat.append({"role": "user", "content": GO_ON})
     _add(chat, message)

@@ -119,6 +119,8 @@ def test_nothing_that_was_said_is_lost() -> None:
     chat = turns(ORDERS["a user after a result"])
     assert [m["role"] for m in chat] == ["system", "user", "assistant", "tool", "assistant", "user"]
     assert chat[4]["content"] == NOTED
+    broken = [user(), calls(call()), user()]
+    assert turns(broken)[-2] == said("(interrupted)")
     chat = turns(ORDERS["results in another order"])
     made = [one["id"] for one in chat[1]["tool_calls"]]
     assert [(m["tool_call_id"], m["content"]) for m in chat[2:]] == [
