@@ -36,7 +36,7 @@ def test_a_key_in_a_cell_is_warned_of_once_agents_are_used(notebook: Notebook) -
         "os.environ['XAI_API_KEY'] = 'YOUR_API_KEY'; del os.environ['XAI_API_KEY']",
         "frame = dict(key='population_in_thousands')",
     ):
-        assert notebook.run(source).text == ""
+        assert notebook.run(source).text.strip() == ""
 
 
 def test_the_list_of_models_says_where_keys_are_taken_from(notebook: Notebook) -> None:
