@@ -11,10 +11,10 @@ from __future__ import annotations
 import atexit
 import inspect
 import sys
-import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,15 +24,24 @@ from letta_kernel.display.live import bundle
 from letta_kernel.display.panels import memory_panel
 from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript
-from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, Stopped, nearest
-from letta_kernel.listeners import agent_opened, memory_shown
+from letta_kernel.errors import (
+    InvalidInputError,
+    LettaError,
+    NotFoundError,
+    Stopped,
+    ToolError,
+    nearest,
+)
+from letta_kernel.listeners import agent_opened, memory_shown, tool_hosts, turn_begins
 from letta_kernel.messages import Event, Message, RunEnded, RunQueued, RunStarted, StepEnded, worded
 from letta_kernel.models.tokens import count
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Block, Passage, Tool, WholeRun
 from letta_kernel.service import AgentService, ContextReport
-from letta_kernel.tools.options import options_of
-from letta_kernel.tools.schema import schema_from_source
+from letta_kernel.tools import core
+from letta_kernel.tools.discovery import Tracked, found_in
+from letta_kernel.tools.live import callable_now
+from letta_kernel.tools.references import reference_to
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,7 +113,7 @@ class Agent:
             for line in self.service.doubts(state):
                 warnings.warn(line, stacklevel=2)
         self.id = state.id
-        self._host = _Functions()
+        self._host = added_to(self.id)
         if not made:
             self.service.prepare(self.id)
         for tell in agent_opened:  # a notebook gives it its functions
@@ -128,6 +137,9 @@ class Agent:
     def stream(self, text: str, **options: Any) -> Iterator[Event]:
         """Send *text* and yield typed events (`letta_kernel.messages`) as they happen."""
         options.setdefault("host", self._host)
+        self._host.refresh(self.service)
+        for tell in turn_begins:
+            tell()
         return _in_python(self.service.send(self.id, text, **options))
 
     def send(self, text: str, **options: Any) -> Run:
@@ -267,19 +279,23 @@ class Agent:
     def add_tool(self, function: Callable[..., Any]) -> Tool:
         """Give the agent a Python function as a tool; its docstring and type hints make the schema.
 
+        Methods of objects, partials, builtins and objects with ``__call__`` do too. The agent always calls what
+        the function is now: redefined, reloaded or patched.
+
         Raises
         ------
         ToolError
-            The function has no source, no docstring, or a parameter without type or description.
+            It cannot be a tool: it has no name, does not tell its parameters, or needs what no JSON can say.
         """
-        source = textwrap.dedent(inspect.getsource(function))
-        schema = schema_from_source(
-            source, function.__name__, namespace=getattr(function, "__globals__", {})
-        )
-        tool = Tool(**schema, source=source, notebook="", **options_of(function))
-        saved = self.service.save_tool(tool)
+        names = vars(sys.modules["__main__"])
+        found = found_in(function, getattr(function, "__name__", type(function).__name__), names)
+        if found.tool_name in core.FUNCTIONS:
+            raise ToolError(
+                f"{found.tool_name} is the name of a built-in tool: rename the function."
+            )
+        saved = self.service.save_tool(found.record(notebook=""))
         self.service.attach_tool(self.id, saved.id)
-        self._host.functions[saved.name] = function
+        self._host.add(Tracked.of(reference_to(function, names), found.name, saved))
         return saved
 
     def delete(self) -> None:
@@ -416,14 +432,43 @@ def _shell() -> Any:
     return ipython.get_ipython() if ipython is not None else None
 
 
-class _Functions:
-    """Where functions given with `Agent.add_tool` are found again."""
+class Added:
+    """What `Agent.add_tool` gave one agent, found again as it is now."""
 
     def __init__(self) -> None:
-        self.functions: dict[str, Callable[..., Any]] = {}
+        self._tracked: dict[str, Tracked] = {}  # by the tool's id
+
+    def add(self, tracked: Tracked) -> None:
+        """Know a function from now on."""
+        self._tracked[tracked.tool.id] = tracked
+
+    def given(self, tool: Tool) -> Callable[..., Any] | None:
+        """Return the function that was given as *tool*, as it is now, or None."""
+        known = self._tracked.get(tool.id)
+        return None if known is None else callable_now(known.reference)
 
     def lookup(self, tool: Tool) -> Callable[..., Any] | None:
-        return self.functions.get(tool.name) or _in_main(tool.name)
+        """Return the function behind *tool*: given, the notebook's, or a script's own of this name."""
+        found = self.given(tool)
+        for ask in tool_hosts if found is None else ():
+            found = found or ask(tool)
+        return found or _in_main(tool.name)
+
+    def refresh(self, service: AgentService) -> None:
+        """Let the project have the schemas of what has changed; a stale tool says so when it is called."""
+        for known in self._tracked.values():
+            with suppress(ToolError):
+                tool = known.changed(vars(sys.modules["__main__"]))
+                if tool is not None:
+                    known.tool = service.save_tool(tool)
+
+
+_added: dict[str, Added] = {}
+
+
+def added_to(agent_id: str) -> Added:
+    """Return what the agent of this id was given in this process."""
+    return _added.setdefault(agent_id, Added())
 
 
 def _in_main(name: str) -> Callable[..., Any] | None:

@@ -10,7 +10,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from letta_kernel import warm
-from letta_kernel.listeners import agent_opened, memory_shown
+from letta_kernel.listeners import agent_opened, memory_shown, tool_marked
 from letta_kernel.notebook.key_watch import KeyWatch
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class AgentMagics(Magics):
         self._making = threading.Lock()  # desks open on threads of their own
         self._keys = KeyWatch()
         self._cells_without: set[str] = set()  # ids of cells that ran without a function
+        self._marked: list[Any] = []  # what the running cell called ``tool(…)`` with
 
     @property
     def session(self) -> Session:
@@ -108,7 +109,8 @@ class AgentMagics(Magics):
 
         What has many of something lists it with the word list too: %agent tools list.
         Every function with a docstring that a cell defines becomes a tool of the current agent
-        (not if its name starts with an underscore, or with "# no tool" on its def line).
+        (not if its name starts with an underscore, or with "# no tool" on its def line);
+        tool(...) makes one of anything else that can be called, as tool(station.temperature).
         """
         self.session.line(line)
 
@@ -139,13 +141,14 @@ class AgentMagics(Magics):
         self._watch_keys(info.raw_cell or "")
         if result.error_before_exec is not None:
             return
-        if self._session is None and "def " not in info.raw_cell:
+        marked, self._marked = self._marked, []
+        if self._session is None and not marked and "def " not in info.raw_cell:
             # Cheap for cells that have nothing to do with agents: remember only that it ran.
             if info.cell_id and result.success:
                 self._cells_without.add(info.cell_id)
             return
         try:
-            self.session.after_cell(result)
+            self.session.after_cell(result, marked)
         except KeyboardInterrupt:  # the cell itself is over; only its tools were not looked at
             print(
                 "Stopped before this cell's functions were looked at; run it again for its tools."
@@ -161,6 +164,11 @@ class AgentMagics(Magics):
         except Exception as error:  # the cell has nothing to do with it
             if session is not None:
                 session.last_error = f"{type(error).__name__} while looking for keys in a cell"
+
+    def marked(self, function: Any, namespace: dict[str, Any]) -> None:
+        """Take note of what the notebook's own code marks as a tool; modules it imports may do as they like."""
+        if self.shell is not None and namespace is self.shell.user_global_ns:
+            self._marked.append(function)
 
     def opened(self, service: AgentService, agent: AgentState, made: bool) -> None:
         """Take note of an agent that the Python interface opened."""
@@ -212,6 +220,7 @@ def install(shell: Any) -> None:
     shell.register_magics(magics)
     agent_opened.append(magics.opened)
     memory_shown.append(magics.show_memory)
+    tool_marked.append(magics.marked)
     shell.events.register("post_run_cell", magics.after_cell)
     shell.input_transformers_cleanup.append(protect_lines)
     _receive_desks(shell, magics)

@@ -81,9 +81,9 @@ def add(
 ) -> None:
     """Add the functions of a Python file as tools, which run in the sandbox.
 
-    The file is read, not run. A function counts if it has a docstring and no underscore in front.
+    The file is read, not run. A function counts if it has a docstring and no underscore in front; with @tool or
+    named by --only it needs neither.
     """
-    from letta_kernel.records import Tool
     from letta_kernel.tools import core
     from letta_kernel.tools.discovery import discover
 
@@ -95,15 +95,15 @@ def add(
         compile(source, str(file), "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise ToolError(f"{file} is no Python: {error}.") from None
-    discovery = discover(source, None)
     wanted = set(name or ())
+    discovery = discover(source, None, wanted=wanted)
     found = [one for one in discovery.found if not wanted or one.name in wanted]
     for skip in discovery.skipped:
         if not wanted or skip.name in wanted:
             output.put(f"not a tool: {skip.name} ({skip.reason})", stderr=True)
     known = {one.name for one in found} | {skip.name for skip in discovery.skipped}
     for missing in sorted(wanted - known):
-        raise NotFoundError(f"{file} has no function {missing!r} with a docstring.")
+        raise NotFoundError(f"{file} has no function {missing!r} at its top level.")
     if not found:
         raise ToolError(f"{file} has no function that can be a tool: it needs a docstring.")
     for one in found:
@@ -112,21 +112,8 @@ def add(
     state = session.service.agent(agent) if agent else None
     saved = []
     for one in found:
-        options = {**one.options.record_fields(), "runs_in": "sandbox"}
-        if approval:
-            options["requires_approval"] = True
-        record = Tool(
-            name=one.tool_name,
-            description=one.schema["description"],
-            parameters=one.schema["parameters"],
-            source=one.source,
-            kind="source",
-            metadata={
-                "own_source": one.own_source,
-                "dependencies": list(one.options.dependencies),
-            },
-            **options,
-        )
+        asks = approval or one.options.requires_approval
+        record = one.record(kind="source", runs_in="sandbox", requires_approval=asks)
         saved.append(session.service.save_tool(record))
         if state is not None:
             session.service.attach_tool(state.id, saved[-1].id)

@@ -51,7 +51,10 @@ def tools(room: Room, asked: Tools) -> list[dict[str, Any]]:
         found, agents = service.tools(state.id), [state.id]
         always = {rule.tool_name for rule in state.tool_rules if rule.type == "requires_approval"}
     stats = [service.tool_stats(agent) for agent in agents if agent is not None]
-    return [_shown(room, tool, stats, always) for tool in found]
+    host = None
+    if room.session is not None:
+        host = room.session.host_of(agents[0]) if agents[0] else room.session.host
+    return [_shown(host, tool, stats, always) for tool in found]
 
 
 @method("tool.run", Call)
@@ -63,6 +66,7 @@ def run(room: Room, asked: Call) -> Any:
     """
     tool = _own(room, asked)
     session = room.session
+    host = session.host_of(room.service.agent(asked.agent).id) if session is not None else None
 
     def work() -> dict[str, Any]:
         printed: list[str] = []
@@ -70,12 +74,12 @@ def run(room: Room, asked: Call) -> Any:
             asked.agent,
             tool.id,
             asked.arguments,
-            host=session.host if session is not None else None,
+            host=host,
             on_output=lambda stream, text: printed.append(text),
         )
         return {**asdict(outcome), "output": "".join(printed)}
 
-    if session is not None and session.host.lookup(tool) is not None:
+    if session is not None and host is not None and host.lookup(tool) is not None:
         return session.floor.later(work)
     return work()
 
@@ -96,12 +100,11 @@ def _own(room: Room, asked: OneTool) -> Tool:
 
 
 def _shown(
-    room: Room, tool: Tool, stats: list[dict[str, run_rows.ToolStats]], always: set[str]
+    host: ToolHost | None, tool: Tool, stats: list[dict[str, run_rows.ToolStats]], always: set[str]
 ) -> dict[str, Any]:
     used = next((asdict(one[tool.name]) for one in stats if tool.name in one), _NEVER)
     shown = tool.model_dump(mode="json")
     shown["requires_approval"] = tool.requires_approval or tool.name in always
-    host: ToolHost | None = room.session.host if room.session is not None else None
     place = tool.runs_in
     if place == "notebook" and (host is None or host.lookup(tool) is None):
         place = "sandbox"  # from its source, until its cell has run

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel import warm
@@ -16,12 +16,31 @@ from letta_kernel.errors import ToolError
 from letta_kernel.notebook.quiet import say
 from letta_kernel.records import Tool
 from letta_kernel.tools import core
-from letta_kernel.tools.discovery import Found, definitions, discover
+from letta_kernel.tools.callables import is_method
+from letta_kernel.tools.discovery import (
+    Discovery,
+    Found,
+    Skipped,
+    Tracked,
+    definitions,
+    discover,
+    found_in,
+)
+from letta_kernel.tools.live import callable_now
+from letta_kernel.tools.references import (
+    NameReference,
+    Reference,
+    StaleToolError,
+    reference_to,
+    same,
+    snapshot,
+)
 from letta_kernel.tools.sandbox import default_sandbox
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
 
+_Made = tuple[Found, Reference, str | None]  # and the cell it belongs to
 _NOT_PYTHON = re.compile(r"\s*%%agent\b")
 
 
@@ -38,14 +57,6 @@ def _warm_sandbox() -> None:
     threading.Thread(target=start, name="warm-sandbox", daemon=True).start()
 
 
-@dataclass(slots=True)
-class _Live:
-    """A function of this kernel that is a tool; ``function`` is its name in the namespace."""
-
-    function: str
-    tool: Tool
-
-
 class Functions:
     """The notebook's functions, as tools of its agents.
 
@@ -55,7 +66,9 @@ class Functions:
 
     def __init__(self, session: Session, cells_without: set[str]) -> None:
         self._session = session
-        self._live: dict[str, _Live] = {}  # by the tool's name
+        self._live: dict[str, Tracked] = {}  # by the tool's name
+        self._told: dict[str, str] = {}  # what was said of those that are none, by name
+        self._unsaid: dict[str, str] = {}  # what will be once there is an agent
         self._cells_without = cells_without  # cells that ran in this kernel and hold no function
         self._stored: dict[str, Tool] | None = None  # this notebook's tools in the store, by name
         self._shared: dict[str, Tool] = {}  # for every agent made here; not in the store yet
@@ -74,38 +87,90 @@ class Functions:
             return None
         if tool.notebook != self._session.notebook:
             return None
-        found = self._session.shell.user_ns.get(live.function)
-        return found if callable(found) else None
+        return callable_now(live.reference)
 
-    def after_cell(self, result: Any) -> None:
-        """Register what a cell defined, take away what it removed, and say so in one line."""
-        said: list[str] = []
+    def after_cell(self, result: Any, marked: Sequence[Callable[..., Any]] = ()) -> None:
+        """Register what a cell defined, take away what it removed, and say so in one line.
+
+        *marked* is what ``tool(…)`` was called with while the cell ran.
+        """
+        said = self._load()
         source, cell_id = result.info.raw_cell, result.info.cell_id
-        found: list[Found] = []
+        discovery = Discovery()
         if "def " in source and not _NOT_PYTHON.match(source):
-            discovery = discover(source, self._session.shell.user_ns, self._earlier())
-            found = [one for one in discovery.found if self._is_defined(one.name)]
-            said += self._register(found, cell_id)
-            if result.success:
-                said += [f"not a tool: {skip.name} ({skip.reason})" for skip in discovery.skipped]
-        gone = [name for name, live in self._live.items() if not self._is_defined(live.function)]
+            discovery = discover(source, self._names, self._earlier())
+        found = [
+            (one, NameReference(self._names, one.name), cell_id)
+            for one in discovery.found
+            if callable(self._names.get(one.name)) and (result.success or self._is_new(one))
+        ]
+        skipped = discovery.skipped if result.success else []
+        made, failed = self._marked(marked, discovery.functions, cell_id)
+        said += self._register([*found, *made])
+        said += self._problems([*skipped, *failed])
+        kept = {one.tool_name for one, _, _ in (*found, *made)}
+        said += self.refresh(kept)
+        gone: list[str] = []
         if result.success and cell_id:
-            kept = {one.tool_name for one in found}
             known = {**(self._stored or {}), **self._shared}
             known.update((name, live.tool) for name, live in self._live.items())
             gone += [n for n, t in known.items() if t.cell_id == cell_id and n not in kept]
-            (self._cells_without.discard if found else self._cells_without.add)(cell_id)
+            (self._cells_without.discard if kept else self._cells_without.add)(cell_id)
         said += self._remove(dict.fromkeys(gone))
         if said:
             say(self._session.shell, " · ".join(said))
 
+    def refresh(self, but: Collection[str] = ()) -> list[str]:
+        """Keep the tools in step with functions that changed otherwise; return what there is to say.
+
+        A name may have been bound anew, a function patched, a module reloaded. *but* are tools that are right.
+        """
+        agent, changed, said = self._session.current(), [], []
+        gone: dict[str, None] = {}
+        for name, live in list(self._live.items()):
+            if name in but:
+                continue
+            try:
+                tool = live.changed(self._names, self._earlier())
+            except StaleToolError as error:
+                if error.gone:
+                    gone[name] = None
+                else:
+                    said += self._problems([Skipped(name, str(error))])
+                continue
+            except ToolError as error:
+                gone[name] = None
+                said += self._problems([Skipped(name, _reason(error, name))])
+                continue
+            if tool is not None:
+                live.tool = tool
+                changed.append(tool)
+        named = []
+        for tool in changed:
+            if tool.name in self._shared:
+                self._shared[tool.name] = tool
+            else:
+                saved = self._live[tool.name].tool = self._session.service.save_tool(tool)
+                said += self._changed_for(saved, agent.id if agent else "")
+                self._remember(saved)
+            named.append(_called(tool))
+        if named and agent is not None:
+            said.insert(0, f"{agent.name} can call: {', '.join(named)}")
+        return said + self._remove(gone)
+
     def load(self) -> None:
+        """Learn which tools of this notebook the store holds, and which have changed; say so in one line."""
+        said = [*self._load(), *self.refresh()]
+        if said:
+            say(self._session.shell, " · ".join(said))
+
+    def _load(self) -> list[str]:
         """Learn, once, which tools of this notebook the store holds.
 
         Cells that ran before now and no longer define their function take it away.
         """
         if self._stored is not None or not self._session.has_project:
-            return
+            return []
         self._stored = {
             tool.name: tool
             for tool in self._session.service.all_tools()
@@ -116,10 +181,9 @@ class Functions:
             for name, tool in self._stored.items()
             if tool.cell_id in self._cells_without and name not in self._live
         ]
-        if said := self._remove(dict.fromkeys(gone)):
-            say(self._session.shell, " · ".join(said))
         if any(name not in self._live for name in self._stored):
             _warm_sandbox()  # they run there until their cell has run
+        return self._remove(dict.fromkeys(gone))
 
     def moved(self) -> None:
         """Begin anew in another project: what this kernel has defined waits for an agent there."""
@@ -138,9 +202,16 @@ class Functions:
             saved = service.save_tool(tool)
             self._remember(saved)
             new.append(saved.id)
+            if tool.name in self._live:
+                self._live[tool.name].tool = saved
             if saved.id not in self._session.shared_tools:
                 self._session.shared_tools.append(saved.id)
         self._shared.clear()
+        problems = [f"not a tool: {name} ({why})" for name, why in self._unsaid.items()]
+        self._told.update(self._unsaid)
+        self._unsaid.clear()
+        if problems:
+            say(self._session.shell, " · ".join(problems))
         known = {tool.id: tool.name for tool in (self._stored or {}).values()}
         for tool_id in self._session.shared_tools if made else new:
             if tool_id in known:
@@ -148,16 +219,16 @@ class Functions:
                 given.append(known[tool_id])
         return given
 
-    def _register(self, found: list[Found], cell_id: str | None) -> list[str]:
+    def _register(self, found: list[_Made]) -> list[str]:
         if not found:
             return []
         agent = self._session.current()
         said, named = [], []
-        for one in found:
+        for one, reference, cell_id in found:
             if one.tool_name in core.FUNCTIONS:
-                said.append(f"not a tool: {one.name} (a built-in tool has this name)")
+                said += self._problems([Skipped(one.name, "a built-in tool has this name")])
                 continue
-            tool = self._record(one, cell_id)
+            tool = one.record(notebook=self._session.notebook, cell_id=cell_id)
             if agent is None:
                 self._shared[tool.name] = tool
             else:
@@ -165,13 +236,58 @@ class Functions:
                 said += self._changed_for(tool, agent.id)
                 self._session.service.attach_tool(agent.id, tool.id)
                 self._remember(tool)
-            self._live[tool.name] = _Live(one.name, tool)
+            self._live[tool.name] = Tracked.of(reference, one.name, tool)
+            self._told.pop(one.name, None)
+            self._unsaid.pop(one.name, None)
             if tool.runs_in == "sandbox":
                 _warm_sandbox()
-            named.append(f"{tool.name}({', '.join(tool.parameters.get('properties', {}))})")
-        if named:
-            owner = f"{agent.name} can call" if agent else "tools for the next agent"
-            said.insert(0, f"{owner}: {', '.join(named)}")
+            named.append(_called(tool))
+        if named and agent is not None:
+            said.insert(0, f"{agent.name} can call: {', '.join(named)}")
+        return said
+
+    def _marked(
+        self, marked: Sequence[Callable[..., Any]], defined: Collection[str], cell_id: str | None
+    ) -> tuple[list[_Made], list[Skipped]]:
+        """Return what ``tool(…)`` made a tool beside the functions the cell defines, and what it could not."""
+        made: dict[str, _Made] = {}
+        failed: list[Skipped] = []
+        here = [self._names.get(name) for name in defined]
+        for function in marked:
+            if any(function is one for one in here) or is_method(function):
+                continue  # it is looked at by its name, or belongs to a class
+            name = getattr(function, "__name__", "") or type(function).__name__
+            try:
+                one = found_in(function, name, self._names, self._earlier())
+            except ToolError as error:
+                failed.append(Skipped(name, _reason(error, name)))
+                continue
+            reference = reference_to(function, self._names)
+            made[one.tool_name] = one, reference, self._cell_of(one.tool_name, function) or cell_id
+        return list(made.values()), failed
+
+    def _cell_of(self, name: str, function: Callable[..., Any]) -> str | None:
+        """Return the cell whose ``def`` made *function*, if that is a tool of this name already."""
+        live = self._live.get(name)
+        if not isinstance(function, FunctionType) or function.__name__ == "<lambda>":
+            return None
+        with suppress(StaleToolError):
+            if live is not None and live.reference.now() is function:
+                return live.tool.cell_id
+        return None
+
+    def _problems(self, skipped: Sequence[Skipped]) -> list[str]:
+        """Return what is to be said of functions that are no tools: each once, and not without an agent."""
+        said = []
+        for one in skipped:
+            if self._told.get(one.name) == one.reason:
+                continue
+            if self._session.current() is None:
+                self._unsaid[one.name] = one.reason
+                continue
+            self._told[one.name] = one.reason
+            stale = one.reason.startswith(f"{one.name} is stale")
+            said.append(one.reason if stale else f"not a tool: {one.name} ({one.reason})")
         return said
 
     def _changed_for(self, tool: Tool, agent_id: str) -> list[str]:
@@ -206,21 +322,9 @@ class Functions:
             if owners:
                 verb = "has" if len(owners) == 1 else "have"
                 said.append(f"{', '.join(owners)} no longer {verb} {name}")
-            elif waiting is not None or (live is not None and stored is None):
+            elif (waiting or live) and stored is None and self._session.current() is not None:
                 said.append(f"{name} is no longer a tool")
         return said
-
-    def _record(self, one: Found, cell_id: str | None) -> Tool:
-        return Tool(
-            name=one.tool_name,
-            description=one.schema["description"],
-            parameters=one.schema["parameters"],
-            source=one.source,
-            notebook=self._session.notebook,
-            cell_id=cell_id,
-            metadata={"own_source": one.own_source, "dependencies": list(one.options.dependencies)},
-            **one.options.record_fields(),
-        )
 
     def _earlier(self) -> dict[str, str]:
         """Return what the cells before this one defined, for tools that need it to run alone."""
@@ -236,5 +340,20 @@ class Functions:
             self._stored = {}
         self._stored[tool.name] = tool
 
-    def _is_defined(self, name: str) -> bool:
-        return callable(self._session.shell.user_ns.get(name))
+    def _is_new(self, one: Found) -> bool:
+        """Return whether a cell that failed came as far as defining this function."""
+        live = self._live.get(one.tool_name)
+        return live is None or not same(snapshot(self._names[one.name]), live.seen)
+
+    @property
+    def _names(self) -> dict[str, Any]:
+        names: dict[str, Any] = self._session.shell.user_ns
+        return names
+
+
+def _called(tool: Tool) -> str:
+    return f"{tool.name}({', '.join(tool.parameters.get('properties', {}))})"
+
+
+def _reason(error: ToolError, name: str) -> str:
+    return str(error).removeprefix(f"{name}: ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from letta_kernel.api import added_to
 from letta_kernel.records import Tool
 
 if TYPE_CHECKING:
@@ -12,10 +13,19 @@ if TYPE_CHECKING:
 
 
 class NotebookHost:
-    """Looks tools up in the user's namespace (a `letta_kernel.tools.execute.ToolHost`)."""
+    """Looks tools up in the user's namespace (a `letta_kernel.tools.execute.ToolHost`).
 
-    def __init__(self, functions: Functions) -> None:
+    Parameters
+    ----------
+    functions
+        The notebook's.
+    agent_id
+        Whose tools: what `Agent.add_tool` gave this agent is found too.
+    """
+
+    def __init__(self, functions: Functions, agent_id: str | None = None) -> None:
         self._functions = functions
+        self._agent_id = agent_id
 
     @property
     def notebook(self) -> str | None:
@@ -27,4 +37,7 @@ class NotebookHost:
 
         A tool another notebook defined, or whose source has changed elsewhere since, is not ours.
         """
-        return self._functions.live_function(tool)
+        found = self._functions.live_function(tool)
+        if found is None and self._agent_id is not None:
+            found = added_to(self._agent_id).given(tool)
+        return found

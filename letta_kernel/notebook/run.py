@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from letta_kernel.api import added_to
 from letta_kernel.display.live import LiveView
 from letta_kernel.messages import (
     ApprovalRequested,
@@ -129,7 +130,10 @@ def _follow(
     def live(event: Event) -> None:
         view.handle(worded(event, WORDS))
 
-    events = start(host=session.host, live=live, wait=True)
+    session.functions.load()
+    added_to(agent_id).refresh(session.service)
+    host = session.host_of(agent_id)
+    events = start(host=host, live=live, wait=True)
     ended: RunEnded | None = None
     stopped = _STOPPED
     try:
@@ -154,9 +158,7 @@ def _follow(
                     say(session.shell, stopped)
                 break
             stopped = _STOPPED
-            events = session.service.approve(
-                agent_id, decisions, host=session.host, live=live, wait=True
-            )
+            events = session.service.approve(agent_id, decisions, host=host, live=live, wait=True)
     except KeyboardInterrupt:
         raise Stopped(stopped) from None
     finally:

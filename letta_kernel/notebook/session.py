@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from letta_kernel.api import service_for
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, nearest
+from letta_kernel.listeners import tool_hosts, turn_begins
 from letta_kernel.notebook import (
     agent_file_commands,
     block_commands,
@@ -87,6 +88,8 @@ class Session:
         self._known = False  # the store has been asked for this notebook's last agent
         self.functions = Functions(self, cells_without)
         self.host = NotebookHost(self.functions)
+        tool_hosts.append(self.functions.live_function)
+        turn_begins.append(self.functions.load)
         self.timers = Timers(self)
         self.floor = Floor()
 
@@ -126,6 +129,10 @@ class Session:
         if path.is_absolute() and path.is_relative_to(beside):
             path = path.relative_to(beside)
         return path.as_posix()
+
+    def host_of(self, agent_id: str) -> NotebookHost:
+        """Return where the functions behind this agent's tools are found."""
+        return NotebookHost(self.functions, agent_id)
 
     # -- the current agent ---------------------------------------------------------------------------
 
@@ -241,11 +248,13 @@ class Session:
         """Run ``%%agent`` *line* with the message *cell*."""
         self._guarded(lambda: self._cell(line, cell))
 
-    def after_cell(self, result: Any) -> None:
-        """Keep the tools in step with a cell that ran; never fails the cell."""
+    def after_cell(self, result: Any, marked: Sequence[Callable[..., Any]] = ()) -> None:
+        """Keep the tools in step with a cell that ran; never fails the cell.
+
+        *marked* is what ``tool(…)`` was called with meanwhile.
+        """
         try:
-            self.functions.load()
-            self.functions.after_cell(result)
+            self.functions.after_cell(result, marked)
         except LettaError as error:
             say(self.shell, error.in_words(WORDS), "warning")
         except Exception as error:

@@ -33,7 +33,7 @@ def tools(session: Session, given: Arguments) -> Panel:
         name: asdict(used) for name, used in session.service.tool_stats(agent.id).items()
     }
     for tool in own:
-        figures.setdefault(tool.name, {})["place"] = _place(session, tool)
+        figures.setdefault(tool.name, {})["place"] = _place(session, agent, tool)
     shown = [
         tool.model_copy(update={"requires_approval": tool.requires_approval or tool.name in asked})
         for tool in own
@@ -41,10 +41,11 @@ def tools(session: Session, given: Arguments) -> Panel:
     return panels.tools_table(shown, figures)
 
 
-def _place(session: Session, tool: Tool) -> str:
+def _place(session: Session, agent: AgentState, tool: Tool) -> str:
     if tool.runs_in != "notebook":
         return tool.runs_in
-    return "notebook" if session.host.lookup(tool) is not None else "sandbox, from its source"
+    here = session.host_of(agent.id).lookup(tool) is not None
+    return "notebook" if here else "sandbox, from its source"
 
 
 @command(
@@ -101,7 +102,7 @@ def run_tool(session: Session, given: Arguments) -> None:
         print(text, end="" if stream != "progress" else "\n", file=streams.get(stream, cell))
 
     outcome = session.service.run_tool(
-        agent.id, tool.id, arguments, host=session.host, on_output=output
+        agent.id, tool.id, arguments, host=session.host_of(agent.id), on_output=output
     )
     if outcome.status != "ok":
         session.last_error = outcome.traceback or session.last_error

@@ -73,6 +73,11 @@ class Sources(Toolbox):
         options = options_from_ast(node)
         told = given.get("parameters") if parameters is None else parameters
         if told is None:
+            about = given.get("description") or options.description or fields.get("description")
+            if not (about or (ast.get_docstring(node) or "").strip()):
+                raise ToolError(
+                    f"{node.name}: there is no docstring; say in one what the function does"
+                )
             made = schema_from_source(source, wanted, options=options)
         else:
             made = {

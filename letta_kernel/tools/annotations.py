@@ -126,6 +126,21 @@ class Resolver:
             text = f"{ast.unparse(node)!r} is no type ({type(error).__name__}: {error})"
             raise ToolError(text) from None
 
+    def value(self, node: ast.expr) -> Any:
+        """Return the value of a default where it can be told without running the source; else None."""
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            pass
+        if isinstance(node, ast.Name) and self._namespace is None:
+            constant = self._defined.get(node.id)
+            if isinstance(constant, ast.expr) and not isinstance(constant, ast.Name):
+                return self.value(constant)
+        try:
+            return self.resolve(node)
+        except ToolError:
+            return None
+
     def name(self, name: str) -> Any:
         """Return what *name* means in the source: namespace first, then imports, then common names."""
         if self._namespace is not None and name in self._namespace:

@@ -6,18 +6,20 @@ the model can mend its call at once.
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakKeyDictionary
 
 from letta_kernel.errors import ToolError, nearest
-from letta_kernel.tools.parameters import MISSING, RESERVED, Parameter, adapter, complete
+from letta_kernel.tools.callables import namespace_of, parameters_of
+from letta_kernel.tools.parameters import MISSING, Parameter
+from letta_kernel.tools.references import same, snapshot
+from letta_kernel.tools.signature import usable_adapter
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -41,11 +43,15 @@ class ToolArgumentError(ToolError):
 
 
 class _Checked(typing.NamedTuple):
+    """``adapter`` is None for what no model can give."""
+
     parameter: Parameter
-    adapter: TypeAdapter[Any]
+    adapter: TypeAdapter[Any] | None
 
 
-_signatures: WeakKeyDictionary[Callable[..., Any], dict[str, _Checked]] = WeakKeyDictionary()
+_signatures: WeakKeyDictionary[Callable[..., Any], tuple[list[Any], dict[str, _Checked]]] = (
+    WeakKeyDictionary()
+)
 
 
 def parse_arguments(
@@ -73,7 +79,9 @@ def parse_arguments(
     except ToolArgumentError as error:
         raise ToolArgumentError(f"{tool.name}: {error}") from None
     if function is not None:
-        return _apply(tool.name, given, checks_of(function), plain=False)
+        checked = checks_of(function)
+        if not _hides_another(tool.parameters.get("properties") or (), checked):
+            return _apply(tool.name, given, checked, plain=False)
     checked = _from_schema(tool.parameters)
     free: dict[str, Any] = {}
     if tool.parameters.get("additionalProperties", False) is not False:
@@ -82,15 +90,29 @@ def parse_arguments(
     return {**_apply(tool.name, given, checked, plain=True), **free}
 
 
+def _hides_another(names: Iterable[str], checked: Mapping[str, _Checked]) -> bool:
+    """Return whether a function takes any keywords, and these *names* among them that it does not tell.
+
+    So it is with what a decorator put in a function's place without ``functools.wraps``.
+    """
+    kinds = {one.parameter.kind for one in checked.values()}
+    return "options" in kinds and not set(names) <= set(checked)
+
+
 def check_call(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Check and convert JSON values *given* for *function*; as `parse_arguments`, without the text.
+
+    They have been checked by the tool's schema; where the function hides its own, that has to do.
 
     Raises
     ------
     ToolArgumentError
         One line that lists every bad field.
     """
-    return _apply(name, dict(given), checks_of(function), plain=False)
+    checked = checks_of(function)
+    if _hides_another(given, checked):
+        return dict(given)
+    return _apply(name, dict(given), checked, plain=False)
 
 
 def read_object(raw: str) -> dict[str, Any]:
@@ -218,53 +240,32 @@ def _depth(text: str) -> int:
 
 
 def checks_of(function: Callable[..., Any]) -> dict[str, _Checked]:
-    """Return how to check each parameter of a live function, in order."""
+    """Return how to check each parameter of a live callable, in order.
+
+    Raises
+    ------
+    ToolArgumentError
+        It cannot be called with JSON values at all.
+    """
+    plain = isinstance(function, FunctionType)
+    parts = snapshot(function)[1:]  # without the function itself, which the cache must not keep
+    known = _signatures.get(function) if plain else None
+    if known is not None and same(known[0], parts):
+        return known[1]
+    namespace = namespace_of(function)
     try:
-        known = _signatures.get(function)
-    except TypeError:  # not every callable can be remembered
-        known = None
-    if known is not None:
-        return known
-    target = inspect.unwrap(function)
-    namespace = getattr(target, "__globals__", {})
-    annotations = getattr(target, "__annotations__", {})
-    try:
-        hints = typing.get_type_hints(target, include_extras=True)
-    except Exception:
-        hints = _hints_from_source(target, namespace)
-    result: dict[str, _Checked] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name in RESERVED or parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-        ):
-            continue
-        has_default = parameter.default is not parameter.empty
-        field = parameter.default if type(parameter.default).__name__ == "FieldInfo" else None
-        hint = hints.get(parameter.name, Any)
-        made = complete(parameter.name, hint, has_default, field, "normal")
-        result[parameter.name] = _Checked(made, adapter(made.annotation, namespace))
-    quoted = any(isinstance(hint, str) for hint in annotations.values())
-    if isinstance(function, FunctionType) and not quoted:  # quoted names may change their meaning
-        _signatures[function] = result
+        result = {
+            one.name: _Checked(one, usable_adapter(one, namespace))
+            for one in parameters_of(function)
+        }
+    except ToolArgumentError:
+        raise
+    except ToolError as error:
+        raise ToolArgumentError(str(error)) from None
+    quoted = any(isinstance(one, str) for one in getattr(function, "__annotations__", {}).values())
+    if plain and not quoted:  # quoted names may change their meaning
+        _signatures[function] = (parts, result)
     return result
-
-
-def _hints_from_source(function: Any, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Resolve quoted annotations one by one where Python could not resolve them all."""
-    import ast
-
-    from letta_kernel.tools.annotations import Resolver
-
-    resolver = Resolver(ast.Module([], []), namespace)
-    found: dict[str, Any] = {}
-    for name, hint in getattr(function, "__annotations__", {}).items():
-        try:
-            tree = ast.parse(hint, mode="eval").body if isinstance(hint, str) else None
-            found[name] = hint if tree is None else resolver.resolve(tree)
-        except (ToolError, SyntaxError):
-            continue
-    return found
 
 
 def _from_schema(parameters: Mapping[str, Any]) -> dict[str, _Checked]:
@@ -291,11 +292,12 @@ def _apply(
 
     problems: list[str] = []
     result: dict[str, Any] = {}
+    takes = [name for name, (_, one) in checked.items() if one is not None]
     for name, (parameter, one) in checked.items():
-        value = given.pop(name, MISSING)
+        value = MISSING if one is None else given.pop(name, MISSING)
         if value is None and not parameter.nullable and not parameter.required:
             value = MISSING  # null for what may be left out means: left out
-        if value is MISSING:
+        if value is MISSING or one is None:
             if parameter.required:
                 problems.append(f"{name!r} is missing")
             elif not plain and parameter.default is not MISSING:
@@ -309,12 +311,12 @@ def _apply(
         except Exception as error:  # a validator of the author's that fails in a way of its own
             problems.append(f"{name!r}: {_short(f'{type(error).__name__}: {error}', _LONGEST)}")
     for name in given:
-        near = nearest(name, list(checked)).strip()
+        near = nearest(name, takes).strip()
         hint = f" ({near[0].lower()}{near[1:]})" if near else ""
         problems.append(f"{_short(name, _SHOWN)!r} is not one of its arguments{hint}")
     if problems:
-        takes = ", ".join(checked) or "no arguments"
-        raise ToolArgumentError(f"{tool}: {'; '.join(problems)}. It takes: {takes}.")
+        listed = ", ".join(takes) or "no arguments"
+        raise ToolArgumentError(f"{tool}: {'; '.join(problems)}. It takes: {listed}.")
     return result
 
 

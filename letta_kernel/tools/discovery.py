@@ -1,18 +1,22 @@
-"""Finding the tools in a notebook cell: top-level functions with a docstring, by reading, not running."""
+"""Finding the tools in a notebook cell: top-level functions with a docstring or ``@tool``, by reading it."""
 
 from __future__ import annotations
 
 import ast
+import inspect
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import ModuleType
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from types import FunctionType, ModuleType
 from typing import Any
 
 from letta_kernel.errors import ToolError
+from letta_kernel.records import Tool
+from letta_kernel.tools.callables import namespace_of, source_of, takes_anything
 from letta_kernel.tools.cells import parse, python_of
-from letta_kernel.tools.options import ToolOptions, live_options, options_from_ast
-from letta_kernel.tools.schema import schema_from_source
+from letta_kernel.tools.options import ToolOptions, live_options, marks, options_from_ast
+from letta_kernel.tools.references import Reference, same, snapshot
+from letta_kernel.tools.schema import schema_from_source, schema_of
 from letta_kernel.tools.signature import FunctionNode
 
 _NO_TOOL = re.compile(r"#\s*no[ -]?tool\b", re.IGNORECASE)
@@ -33,6 +37,76 @@ class Found:
     own_source: str
     options: ToolOptions
     schema: dict[str, Any]
+
+    def record(self, **fields: Any) -> Tool:
+        """Return the tool it makes, not kept yet; *fields* are those of a `Tool` and come first."""
+        made = {
+            "name": self.tool_name,
+            "description": self.schema["description"],
+            "parameters": self.schema["parameters"],
+            "source": self.source,
+            "metadata": {
+                "own_source": self.own_source,
+                "dependencies": list(self.options.dependencies),
+            },
+            **self.options.record_fields(),
+        }
+        return Tool(**{**made, **fields})
+
+
+@dataclass(slots=True)
+class Tracked:
+    """A live callable that is a tool.
+
+    Attributes
+    ----------
+    reference
+        Where it is found again.
+    name
+        What it is called where it was found.
+    tool
+        The tool as it was kept last.
+    seen
+        A snapshot of what the tool was made from.
+    """
+
+    reference: Reference
+    name: str
+    tool: Tool
+    seen: list[Any]
+
+    @classmethod
+    def of(cls, reference: Reference, name: str, tool: Tool) -> Tracked:
+        """Track a callable from now on."""
+        return cls(reference, name, tool, snapshot(reference.now()))
+
+    def changed(
+        self, namespace: Mapping[str, Any] | None, earlier: Mapping[str, str] | None = None
+    ) -> Tool | None:
+        """Return the tool as it has to be kept now; None if it is right as it is.
+
+        Raises
+        ------
+        StaleToolError
+            The callable is not there any more.
+        ToolError
+            What it is now cannot be a tool.
+        """
+        now = self.reference.now()
+        seen = snapshot(now)
+        if same(seen, self.seen):
+            return None
+        self.seen = seen
+        if takes_anything(now):  # a wrapper: what it hides still takes what was known
+            return None
+        kept = self.tool
+        found = found_in(now, self.name, namespace, earlier, kept.name)
+        made = found.record(id=kept.id)
+        if found.own_source == kept.metadata.get("own_source"):
+            made.source = kept.source  # with what it needs, as it was found then
+        taken = ("notebook", "cell_id", "kind", "created_at", "updated_at", "created_by")
+        made = made.model_copy(update={field: getattr(kept, field) for field in taken})
+        return None if made == kept else made
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +130,13 @@ def discover(
     cell_source: str,
     namespace: Mapping[str, Any] | None,
     earlier: Mapping[str, str] | None = None,
+    wanted: Collection[str] = (),
 ) -> Discovery:
     """Find the tools a cell defines.
 
     Top-level ``def`` and ``async def`` with a docstring count; ``_private`` names and those marked
-    ``# no tool`` do not. A cell that is no Python has none.
+    ``# no tool`` do not. With ``@tool`` a function needs no docstring, and may have any name. A cell that is
+    no Python has none.
 
     Parameters
     ----------
@@ -70,6 +146,8 @@ def discover(
         The notebook's names after the cell ran; None for a cell that did not run here.
     earlier
         Definitions of cells that ran before (see `definitions`), for tools that need them.
+    wanted
+        Names that count without a docstring too, because somebody asked for them.
     """
     result = Discovery()
     python = python_of(cell_source)
@@ -82,7 +160,9 @@ def discover(
     last = {one.name: one for one in tree.body if isinstance(one, FunctionNode)}
     for name, node in last.items():
         result.functions.append(name)
-        if name.startswith("_") or not (ast.get_docstring(node) or "").strip():
+        meant = name in wanted or any(map(marks, node.decorator_list))
+        told = not name.startswith("_") and bool((ast.get_docstring(node) or "").strip())
+        if not (meant or told):
             continue
         if _marked(node, lines) or _deleted(name, node, tree):
             continue
@@ -117,10 +197,51 @@ def _found(
     live = (namespace or {}).get(node.name)
     options = live_options(live) or options_from_ast(node)
     own = _text(node, python)
-    schema = schema_from_source(python, node.name, namespace, options=options)
+    # What the function says itself is the truth, unless a decorator put something in its place that
+    # says nothing.
+    if isinstance(inspect.unwrap(live), FunctionType) and not takes_anything(live):  # type: ignore[arg-type]
+        schema = schema_of(live, options)  # type: ignore[arg-type]
+    else:
+        schema = schema_from_source(python, node.name, namespace, options=options)
     before = _needed(node, tree, python, namespace, earlier)
     source = "\n".join([*before, "", "", own]) if before else own
     return Found(node.name, schema["name"], source, own, options, schema)
+
+
+def found_in(
+    function: Callable[..., Any],
+    name: str,
+    namespace: Mapping[str, Any] | None = None,
+    earlier: Mapping[str, str] | None = None,
+    tool_name: str | None = None,
+) -> Found:
+    """Return what makes a live callable a tool; *name* is what it is called where it was found.
+
+    *tool_name* is the name it has as a tool already; else it is its own. Its source is that of a plain
+    function; it is empty for a method, a lambda and the like, which cannot run without the process they
+    are in.
+
+    Raises
+    ------
+    ToolError
+        It cannot be a tool.
+    """
+    if not callable(function):
+        raise ToolError(f"{function!r:.60} cannot be called")
+    options = live_options(function) or ToolOptions()
+    options = replace(options, name=tool_name or options.name)
+    schema = schema_of(function, options, namespace)
+    own = source = source_of(function)
+    if own and (tree := parse(own)) is not None:
+        (node,) = (one for one in tree.body if isinstance(one, FunctionNode))
+        names = {**namespace_of(function), **(namespace or {})}
+        before = _needed(node, tree, own, names, earlier or {})
+        source = "\n".join([*before, "", "", own]) if before else own
+    if not source and options.runs_in == "sandbox":
+        raise ToolError(
+            f"{schema['name']}: it cannot run in the sandbox, which needs the source of a function"
+        )
+    return Found(name, schema["name"], source, own, options, schema)
 
 
 def _seen_name(node: FunctionNode) -> str:

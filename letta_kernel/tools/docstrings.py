@@ -6,8 +6,6 @@ import inspect
 import re
 from dataclasses import dataclass, field
 
-from letta_kernel.errors import ToolError
-
 _PARAMETERS = {
     "args",
     "arguments",
@@ -39,6 +37,7 @@ _KEPT = {"example", "examples", "note", "notes", "warning", "warnings", "usage",
 _GOOGLE_HEADER = re.compile(r"(?P<title>[A-Z][A-Za-z]*(?: [A-Za-z]+)?)\s*:\s*$")
 _NUMPY_RULE = re.compile(r"[-=]{3,}\s*$")
 _REST_FIELD = re.compile(r":(?P<kind>[a-z]+)(?:\s+[^:]*)?:(?:\s|$)")
+_REST_TYPE = re.compile(r":type\s+(?P<name>\w+)\s*:\s*(?P<type>.+)")
 _REST_PARAMETERS = {"param", "parameter", "arg", "argument", "key", "keyword"}
 _REST_KINDS = _REST_PARAMETERS | {
     *("attribute", "attr", "type"),
@@ -49,22 +48,19 @@ _REST_KINDS = _REST_PARAMETERS | {
 
 @dataclass(slots=True)
 class Doc:
-    """A docstring taken apart: ``description`` for the tool, ``parameters`` by name."""
+    """A docstring taken apart: ``description`` for the tool, ``parameters`` and their ``types`` by name."""
 
     description: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
 
 
 def parse_docstring(text: str) -> Doc:
     """Take a Google, NumPy or reST docstring apart; line breaks inside a description stay.
 
     The description is everything that is not about parameters, results or errors: the summary and the
-    body with one blank line between them, then notes and examples.
-
-    Raises
-    ------
-    ToolError
-        When the parameters' section cannot be read; the text says how to write it.
+    body with one blank line between them, then notes and examples. A section of parameters that cannot be
+    read stays in it, for the model to read as it is.
     """
     lines = [line.rstrip() for line in inspect.cleandoc(text).splitlines()]
     if lines and _GOOGLE_HEADER.match(
@@ -95,7 +91,12 @@ def parse_docstring(text: str) -> Doc:
         body = lines[start:stop] if style != "rest" else lines[at:stop]
         at = stop
         if title in (_REST_PARAMETERS if style == "rest" else _PARAMETERS):
-            doc.parameters.update(_parameters(body, style))
+            end_plain()
+            if not _take_parameters(doc, body, style):
+                unread = body if style == "rest" else ["Args:", *body]
+                chunks.append("\n".join(unread).strip("\n"))
+        elif style == "rest" and (typed := _REST_TYPE.match(body[0])):
+            doc.types[typed["name"]] = typed["type"]
             end_plain()
         elif style == "rest" or title in _DROPPED:
             end_plain()
@@ -142,15 +143,21 @@ def _section_end(lines: list[str], start: int, style: str) -> int:
     return len(lines)
 
 
-def _parameters(body: list[str], style: str) -> dict[str, str]:
-    """Let docstring-parser read the parameters of one section (or of one reST field)."""
+def _take_parameters(doc: Doc, body: list[str], style: str) -> bool:
+    """Let docstring-parser read one section of parameters, or one reST field, into *doc*.
+
+    Returns
+    -------
+    bool
+        False if it cannot be read.
+    """
     from docstring_parser import ParseError
     from docstring_parser.google import GoogleParser
     from docstring_parser.numpydoc import NumpydocParser
     from docstring_parser.rest import parse as parse_rest
 
     if not any(body):
-        return {}
+        return True
     try:
         if style == "google":
             # The leading text keeps cleandoc from taking the entries' indentation away.
@@ -160,17 +167,15 @@ def _parameters(body: list[str], style: str) -> dict[str, str]:
         else:
             parsed = parse_rest("\n".join(body))
     except (ParseError, IndexError):  # the latter where a reST field has no name
-        raise ToolError(
-            "the docstring's parameters cannot be read: write each as 'name: description' on a line "
-            "of its own under 'Args:', longer descriptions indented further"
-        ) from None
-    found: dict[str, str] = {}
+        return False
     for parameter in parsed.params:
         text = (parameter.description or "").strip("\n")
         for name in parameter.arg_name.split(","):
             if text.strip():
-                found[name.strip(" `*")] = text
-    return found
+                doc.parameters[name.strip(" `*")] = text
+            if parameter.type_name:
+                doc.types[name.strip(" `*")] = parameter.type_name
+    return True
 
 
 def _without_bullets(body: list[str]) -> list[str]:

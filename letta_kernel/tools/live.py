@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, NoReturn
 
 from letta_kernel.models.base import Cancel
 from letta_kernel.tools.error_text import holds
 from letta_kernel.tools.interrupt import CancelledCallError, TimeUpError, ended_by
-from letta_kernel.tools.outcome import Outcome, failure, interrupted
+from letta_kernel.tools.outcome import Outcome, ReportedError, failure, interrupted
 from letta_kernel.tools.output import OutputFunction, captured
-from letta_kernel.tools.results import present
+from letta_kernel.tools.references import Reference, StaleToolError
+from letta_kernel.tools.results import Presented, present
+
+ITEMS = 10_000
+"""Items a generator may yield; then it is stopped, and what it yielded is its result."""
 
 
 def run_function(
@@ -37,7 +42,7 @@ def run_function(
     try:
         with captured(on_output):
             value = _called(function, kwargs, time_limit, cancel, on_output, agent_state)
-            made = present(value, limit)
+            made = value.presented(limit) if isinstance(value, _Items) else present(value, limit)
         outcome = Outcome("ok", made.text, made.display)
     except KeyboardInterrupt:
         raise
@@ -56,6 +61,19 @@ def run_function(
     return outcome
 
 
+def callable_now(reference: Reference) -> Callable[..., Any]:
+    """Return the callable as it is now; where it is stale, one that fails with the line that says so."""
+    try:
+        return reference.now()
+    except StaleToolError as error:
+        text = str(error)
+
+    def stale(**arguments: Any) -> NoReturn:
+        raise ReportedError(text)
+
+    return stale
+
+
 def bind(
     function: Callable[..., Any], kwargs: Mapping[str, Any], agent_state: Any = None
 ) -> tuple[list[Any], dict[str, Any]]:
@@ -63,18 +81,25 @@ def bind(
     named = dict(kwargs)
     positional: list[Any] = []
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return positional, named
+    # What follows ``*`` can only be given if all before it are given by place too.
+    rest = next((named.get(one.name) for one in parameters if one.kind is one.VAR_POSITIONAL), None)
     for one in parameters:
         wanted = agent_state is not None or one.default is one.empty
         if one.name == "agent_state" and one.name not in named and wanted:
             named[one.name] = agent_state
-        if one.kind is one.POSITIONAL_ONLY and one.name in named:
-            positional.append(named.pop(one.name))
-        elif one.kind is one.POSITIONAL_ONLY:
+        by_place = one.kind is one.POSITIONAL_ONLY or (
+            bool(rest) and one.kind is one.POSITIONAL_OR_KEYWORD
+        )
+        if by_place and (one.name in named or one.default is not one.empty):
             # Left out: those after it can only be given if it is passed too.
-            positional.append(one.default)
+            positional.append(named.pop(one.name, one.default))
+        elif one.kind is one.VAR_POSITIONAL:
+            positional += named.pop(one.name, ())
+        elif one.kind is one.VAR_KEYWORD and isinstance(named.get(one.name), dict):
+            named.update(named.pop(one.name))
     return positional, named
 
 
@@ -91,22 +116,53 @@ def _called(
         return _awaited(function(*positional, **named), time_limit, cancel, on_output)
     with ended_by(time_limit, cancel):
         value = function(*positional, **named)
-        if isinstance(value, types.GeneratorType):
+        if _gives_items(value):
             return _drained(value, on_output)
     if inspect.isawaitable(value) or inspect.isasyncgen(value):
         return _awaited(value, time_limit, cancel, on_output)
     return value
 
 
-def _drained(generator: types.GeneratorType[Any, Any, Any], on_output: OutputFunction) -> Any:
-    """Pass on what a generator yields as progress; its result is what it returns, or yielded last."""
-    last: Any = None
+@dataclass(slots=True)
+class _Items:
+    """What a generator yielded that returned nothing, and the last display among it."""
+
+    values: list[Any] = field(default_factory=list)
+    display: dict[str, Any] | None = None
+
+    def take(self, item: Any, on_output: OutputFunction) -> bool:
+        """Pass an item on as progress and keep it; return whether there may be more."""
+        made = present(item, 2_000)
+        on_output("progress", made.text)
+        self.values.append(item)
+        self.display = made.display or self.display
+        if len(self.values) < ITEMS:
+            return True
+        self.values.append(f"… the generator was stopped after {ITEMS:,} items")
+        return False
+
+    def presented(self, limit: int) -> Presented:
+        """Return them as a list."""
+        return Presented(present(self.values, limit).text, self.display)
+
+
+def _drained(iterator: Iterator[Any], on_output: OutputFunction) -> Any:
+    """Pass on what a generator yields as progress; its result is what it returns, else its items."""
+    items = _Items()
     while True:
         try:
-            last = next(generator)
+            item = next(iterator)
         except StopIteration as end:
-            return last if end.value is None else end.value
-        on_output("progress", present(last, 2_000).text)
+            return items if end.value is None else end.value
+        if not items.take(item, on_output):
+            getattr(iterator, "close", lambda: None)()
+            return items
+
+
+def _gives_items(value: Any) -> bool:
+    """Return whether *value* is a generator, or an iterator such as those of ``map`` and itertools."""
+    lazy = isinstance(value, Iterator) and type(value).__module__ in ("builtins", "itertools")
+    return isinstance(value, types.GeneratorType) or lazy
 
 
 def _awaited(
@@ -119,8 +175,10 @@ def _awaited(
     return run_async(awaitable, time_limit, cancel)
 
 
-async def _drained_async(generator: Any, on_output: OutputFunction) -> Any:
-    last: Any = None
-    async for last in generator:
-        on_output("progress", present(last, 2_000).text)
-    return last
+async def _drained_async(generator: Any, on_output: OutputFunction) -> _Items:
+    items = _Items()
+    async for item in generator:
+        if not items.take(item, on_output):
+            await generator.aclose()
+            break
+    return items

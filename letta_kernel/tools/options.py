@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
+import functools
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, overload
 
 from letta_kernel.errors import ToolError, nearest
-
-MARK = "__letta_tool__"
-"""Name of the attribute that holds a decorated function's `ToolOptions`."""
+from letta_kernel.listeners import tool_marked
+from letta_kernel.tools.references import MARK, Marked
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -126,22 +127,36 @@ def tool(
 
 
 def tool(function: Any = None, /, **given: Any) -> Any:
-    """Mark a function as a tool, with options; the function itself stays as it is.
+    """Mark a callable as a tool, with options; a function itself stays as it is.
 
-    Use it bare (``@tool``) or with options (``@tool(requires_approval=True)``); see `ToolOptions`.
+    Use it bare (``@tool``) or with options (``@tool(requires_approval=True)``); see `ToolOptions`. What cannot
+    carry a mark, as a method of an object (``tool(station.temperature)``) or a builtin, is returned as
+    something that can, and is called as it is.
 
     Raises
     ------
     ToolError
-        When an option is unknown or its value cannot be used.
+        When an option is unknown or its value cannot be used, or when what is marked cannot be called.
     """
     options = make_options(given)
+    if function is not None:
+        # Bare, it takes nothing back that an earlier mark said.
+        return _mark(function, live_options(function) or options, sys._getframe(1).f_globals)
+    return lambda target: _mark(target, options, sys._getframe(1).f_globals)
 
-    def mark(target: F) -> F:
-        setattr(target, MARK, options)
-        return target
 
-    return mark if function is None else mark(function)
+def _mark(target: Any, options: ToolOptions, namespace: dict[str, Any]) -> Any:
+    inner = target.__func__ if isinstance(target, staticmethod | classmethod) else target
+    if not callable(inner):
+        raise ToolError(f"@tool marks what can be called, not {inner!r:.60}")
+    try:
+        setattr(inner, MARK, options)
+    except (AttributeError, TypeError):
+        target = inner = Marked(inner)
+        setattr(inner, MARK, options)
+    for tell in tool_marked:
+        tell(inner, namespace)
+    return target
 
 
 def options_of(function: Any) -> dict[str, Any]:
@@ -151,8 +166,10 @@ def options_of(function: Any) -> dict[str, Any]:
 
 
 def live_options(function: Any) -> ToolOptions | None:
-    """Return the options a live function was decorated with, or None."""
+    """Return the options a live callable was marked with, or the function a partial is made of; or None."""
     found = getattr(function, MARK, None)
+    if found is None and isinstance(function, functools.partial):
+        return live_options(function.func)
     return found if isinstance(found, ToolOptions) else None
 
 
@@ -165,11 +182,9 @@ def options_from_ast(node: ast.FunctionDef | ast.AsyncFunctionDef) -> ToolOption
         When an option is unknown, unusable, or not written as a plain value.
     """
     for decorator in node.decorator_list:
-        call = decorator if isinstance(decorator, ast.Call) else None
-        target = call.func if call else decorator
-        word = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", None)
-        if word != "tool":
+        if not marks(decorator):
             continue
+        call = decorator if isinstance(decorator, ast.Call) else None
         given: dict[str, Any] = {}
         for keyword in call.keywords if call else []:
             try:
@@ -181,3 +196,10 @@ def options_from_ast(node: ast.FunctionDef | ast.AsyncFunctionDef) -> ToolOption
                 ) from None
         return make_options(given)
     return ToolOptions()
+
+
+def marks(decorator: ast.expr) -> bool:
+    """Return whether a decorator is ``@tool``, with options or bare, by this name or a module's."""
+    target = decorator.func if isinstance(decorator, ast.Call) else decorator
+    word = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", None)
+    return word == "tool"

@@ -37,20 +37,20 @@ class Outcome:
 
 
 class ReportedError(Exception):
-    """Raised by a built-in tool that failed and says how in a text of its own, which the model reads whole.
+    """A failure that says how in a text of its own, which the model reads whole.
 
     Parameters
     ----------
     text
         What the model sees.
     error
-        The same in one line, for the person.
+        The same in one line, for the person; empty if *text* is one.
     frames
-        The traceback of the code that failed.
+        The traceback of the code that failed, if there is one.
     """
 
-    def __init__(self, text: str, error: str, frames: str) -> None:
-        super().__init__(error)
+    def __init__(self, text: str, error: str = "", frames: str = "") -> None:
+        super().__init__(error or text)
         self.text = text
         self.frames = frames
 
@@ -64,7 +64,7 @@ def interrupted() -> Outcome:
 def failure(error: BaseException, limit: int = 50_000) -> Outcome:
     """Return the outcome of a call that raised: one line, the text for the model, the author's frames."""
     if isinstance(error, ReportedError):
-        line, frames = shorten_line(str(error)), shorten(error.frames, _TRACEBACK)
+        line, frames = shorten_line(str(error)), shorten(error.frames, _TRACEBACK) or None
         return Outcome("error", shorten(error.text, limit), error=line, traceback=frames)
     text = error_text(error)
     return Outcome(

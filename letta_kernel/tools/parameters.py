@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import datetime
+import decimal
+import enum
+import pathlib
+import re
 import sys
 import types
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
 
-from letta_kernel.errors import ToolError
-from letta_kernel.tools.annotations import Resolver
+from letta_kernel.tools.annotations import Resolver, UnresolvedError
+from letta_kernel.tools.docstrings import Doc
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -19,7 +25,27 @@ if TYPE_CHECKING:
 RESERVED = frozenset({"self", "agent_state"})
 """Parameters the model never sees: we fill them in."""
 
+VARIABLE = ("rest", "options")
+"""Kinds of parameters that take any number of arguments."""
+
 MISSING: Any = object()
+
+# What a default's own type tells of a parameter without a hint; bool is an int, so the order matters.
+_PLAIN = (bool, int, float, str, dict, bytes, enum.Enum)
+_KNOWN = (
+    *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
+    *(decimal.Decimal, uuid.UUID, pathlib.PurePath),
+)
+# What docstrings call types.
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("str", "string", "text"), str),
+    **dict.fromkeys(("int", "integer"), int),
+    **dict.fromkeys(("float", "number"), float),
+    **dict.fromkeys(("bool", "boolean"), bool),
+    **dict.fromkeys(("dict", "dictionary"), dict),
+    **dict.fromkeys(("list", "array"), list),
+}
+_LIST_WORD = re.compile(r"(?:list|array|sequence)(?:\[(\w+)\]| of (\w+?)s?)")
 
 
 @dataclass(slots=True)
@@ -36,7 +62,7 @@ class Parameter:
     nullable: bool = False
     default: Any = MISSING
     description: str = ""
-    kind: str = "normal"  # or "positional", "keyword"
+    kind: str = "normal"  # or "positional", "keyword", "rest" (*args), "options" (**kwargs)
 
 
 def make_parameter(
@@ -44,45 +70,87 @@ def make_parameter(
     default: ast.expr | None,
     kind: str,
     resolver: Resolver,
-    descriptions: Mapping[str, str],
-) -> Parameter:
-    """Read one parameter from the syntax tree.
+    doc: Doc,
+) -> Parameter | None:
+    """Read one parameter from the syntax tree; None for one that can be left out and has no usable type.
 
     Raises
     ------
     ToolError
-        What is missing and how to mend it, to be put after "parameter 'x' ".
+        Its type is not known, and it must be given; to be put after "parameter 'x' ".
     """
     name = argument.arg
-    problems = []
-    if argument.annotation is None:
-        problems.append(f"has no type annotation; write for example '{name}: str'")
     field = _field_default(default, resolver)
-    annotation: Any = Any
+    annotation: Any
     if argument.annotation is not None:
         try:
             annotation = resolver.resolve(argument.annotation)
-        except ToolError:
-            if not descriptions.get(name) and field is None and not _annotated(argument.annotation):
-                problems.append(_no_description(name))
-                raise ToolError(" and ".join(problems)) from None
-            raise
+        except UnresolvedError as error:
+            if (default is None and kind not in VARIABLE) or resolver.defines(error.name):
+                raise
+            return None
+    else:
+        value = MISSING if default is None else resolver.value(default)
+        annotation = hint_without(value, doc.types.get(name, ""))
     made = complete(name, annotation, default is not None, field, kind)
-    made.description = descriptions.get(name) or made.description
-    if not made.description:
-        problems.append(_no_description(name))
-    if problems:
-        raise ToolError(" and ".join(problems))
+    made.description = doc.parameters.get(name) or made.description
     return made
 
 
+def hint_without(default: Any, word: str) -> Any:
+    """Return the type of a parameter without a hint: by its default, else by what its docstring says.
+
+    Parameters
+    ----------
+    default
+        Its default, or `MISSING`; of a pydantic ``Field`` what that has.
+    word
+        The type as the docstring has it.
+    """
+    if type(default).__name__ == "FieldInfo":
+        default = default.get_default(call_default_factory=True)
+    if isinstance(default, list | tuple | set | frozenset):
+        inner = {type(one) for one in default}
+        kind = inner.pop() if len(inner) == 1 else None
+        holder = type(default) if type(default) in (list, tuple, set, frozenset) else list
+        if kind in _PLAIN:
+            return types.GenericAlias(holder, (kind, ...) if holder is tuple else (kind,))
+        return list if holder is tuple else holder
+    for kind in _PLAIN:
+        if isinstance(default, kind):
+            return type(default) if kind is enum.Enum else kind
+    if isinstance(default, _KNOWN):
+        return next(kind for kind in _KNOWN if isinstance(default, kind))
+    return _by_word(word)
+
+
+def _by_word(word: str) -> Any:
+    word = re.split(r",| or |\|", word.strip().lower())[0].strip()
+    listed = _LIST_WORD.fullmatch(word)
+    if listed:
+        inner = _WORDS.get(listed[1] or listed[2])
+        return list if inner is None else types.GenericAlias(list, (inner,))
+    return _WORDS.get(word, Any)
+
+
 def complete(
-    name: str, annotation: Any, has_default: bool, field: FieldInfo | None, kind: str
+    name: str, annotation: Any, has_default: bool, field: FieldInfo | None, kind: str = "normal"
 ) -> Parameter:
-    """Work out from type and default whether a parameter must be given."""
+    """Work out from type and default whether a parameter must be given.
+
+    What follows ``*`` is a list and what follows ``**`` an object, and both can be left out.
+    """
+    described = annotation
+    if kind == "rest":
+        annotation, has_default = types.GenericAlias(list, (annotation,)), True
+    elif kind == "options":
+        named = getattr(get_origin(annotation), "__name__", None) == "Unpack"
+        named = named or str(get_origin(annotation)).endswith("Unpack")
+        inner = types.GenericAlias(dict, (str, annotation))
+        annotation, has_default = (get_args(annotation)[0] if named else inner), True
     nullable = is_nullable(annotation)
     made = Parameter(name, annotation, not has_default and not nullable, nullable, kind=kind)
-    made.description = _described(annotation)
+    made.description = _described(described)
     if nullable and not has_default:
         made.default = None
     if (
@@ -216,11 +284,3 @@ def _described(annotation: Any) -> str:
         if isinstance(text, str) and text.strip():
             return text
     return ""
-
-
-def _annotated(node: ast.expr) -> bool:
-    return "Annotated" in ast.unparse(node)
-
-
-def _no_description(name: str) -> str:
-    return f"has no description in the docstring; add a line '{name}: …' under 'Args:'"

@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from letta_kernel.errors import ToolError
 from letta_kernel.tools.annotations import Resolver, UnresolvedError
-from letta_kernel.tools.options import ToolOptions
+from letta_kernel.tools.callables import doc_of, name_of, namespace_of, parameters_of
+from letta_kernel.tools.options import ToolOptions, live_options
 from letta_kernel.tools.sandbox import default_sandbox
-from letta_kernel.tools.signature import parse_source, schema_here
+from letta_kernel.tools.signature import checked_name, describe, parse_source, schema_here
+
+
+def schema_of(
+    function: Callable[..., Any],
+    options: ToolOptions | None = None,
+    namespace: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the OpenAI function schema of a live callable, as it is now.
+
+    Parameters
+    ----------
+    function
+        A function, a bound method, a partial, a builtin, an object with ``__call__``.
+    options
+        What ``@tool(...)`` said; None: what *function* carries.
+    namespace
+        Where a name is looked for that it lacks itself.
+
+    Returns
+    -------
+    dict
+        ``name``, ``description`` and ``parameters``.
+
+    Raises
+    ------
+    ToolError
+        One line on why it cannot be a tool; it begins with the name.
+    """
+    options = options or live_options(function) or ToolOptions()
+    name = checked_name(options.name or name_of(function, namespace))
+    try:
+        parameters = parameters_of(function)
+    except ToolError as error:
+        raise ToolError(f"{name}: {error}") from None
+    return {
+        "name": name,
+        "description": options.description or doc_of(function).description,
+        "parameters": describe(parameters, namespace_of(function), tool=name),
+    }
 
 
 def schema_from_source(

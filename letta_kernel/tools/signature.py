@@ -11,14 +11,17 @@ import ast
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letta_kernel.errors import ToolError, nearest
 from letta_kernel.tools import jsonschema
 from letta_kernel.tools.annotations import Resolver, UnresolvedError
-from letta_kernel.tools.docstrings import parse_docstring
+from letta_kernel.tools.docstrings import Doc, parse_docstring
 from letta_kernel.tools.options import ToolOptions, options_from_ast
-from letta_kernel.tools.parameters import RESERVED, Parameter, adapter, make_parameter
+from letta_kernel.tools.parameters import RESERVED, Parameter, adapter, make_parameter, type_name
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -94,15 +97,14 @@ def find_function(tree: ast.Module, name: str | None = None) -> FunctionNode:
     return found[-1]
 
 
-def tool_name(node: FunctionNode, options: ToolOptions) -> str:
-    """Return the name the model will see.
+def checked_name(name: str) -> str:
+    """Return *name* if models can call a tool of this name.
 
     Raises
     ------
     ToolError
         When providers would refuse it.
     """
-    name = options.name or node.name
     if not _NAME.match(name):
         raise ToolError(
             f"{name!r} cannot be a tool's name (letters, digits, _ and -, at most 64): rename the "
@@ -118,15 +120,9 @@ def _schema_of(
     options: ToolOptions,
     strict: bool,
 ) -> dict[str, Any]:
-    name = tool_name(node, options)
-    text = ast.get_docstring(node, clean=False) or ""
-    if not text.strip() and not options.description:
-        raise ToolError(f"{name}: there is no docstring; say in one what the function does")
-    try:
-        doc = parse_docstring(text)
-    except ToolError as error:
-        raise ToolError(f"{name}: {error}") from None
-    found = read_parameters(node, resolver, doc.parameters)
+    name = checked_name(options.name or node.name)
+    doc = parse_docstring(ast.get_docstring(node, clean=False) or "")
+    found = read_parameters(node, resolver, doc)
     schema: dict[str, Any] = {
         "name": name,
         "description": options.description or doc.description,
@@ -137,9 +133,7 @@ def _schema_of(
     return schema
 
 
-def read_parameters(
-    node: FunctionNode, resolver: Resolver, descriptions: Mapping[str, str]
-) -> list[Parameter]:
+def read_parameters(node: FunctionNode, resolver: Resolver, doc: Doc) -> list[Parameter]:
     """Return the parameters a model fills in, with their types; ``self`` and ``agent_state`` are ours.
 
     Raises
@@ -154,20 +148,14 @@ def read_parameters(
     found: list[Parameter] = []
     for argument, default, kind in _arguments(node):
         try:
-            found.append(make_parameter(argument, default, kind, resolver, descriptions))
+            made = make_parameter(argument, default, kind, resolver, doc)
+            found += [] if made is None else [made]
         except UnresolvedError as error:
             if not resolver.defines(error.name):
                 problems.append(f"parameter {argument.arg!r}: {error}")
             unresolved = unresolved or error
         except ToolError as error:
             problems.append(f"parameter {argument.arg!r} {error}")
-    for star in (node.args.vararg, node.args.kwarg):
-        if star:
-            mark, mend = ("*", "a list") if star is node.args.vararg else ("**", "a dict")
-            problems.append(
-                f"parameter '{mark}{star.arg}' takes any number of arguments, which a model cannot be "
-                f"told; use {mend} parameter instead"
-            )
     if problems:
         raise ToolError(f"{node.name}: {'; '.join(problems)}")
     if unresolved:
@@ -186,8 +174,10 @@ def _arguments(node: FunctionNode) -> list[tuple[ast.arg, ast.expr | None, str]]
             continue
         kind = "positional" if at < len(listed.posonlyargs) else "normal"
         result.append((argument, default, kind))
+    result += [(listed.vararg, None, "rest")] if listed.vararg else []
     for argument, default in zip(listed.kwonlyargs, listed.kw_defaults, strict=True):
         result.append((argument, default, "keyword"))
+    result += [(listed.kwarg, None, "options")] if listed.kwarg else []
     return [one for one in result if one[0].arg not in RESERVED]
 
 
@@ -208,28 +198,20 @@ def describe(
     from pydantic import TypeAdapter
 
     start = f"{tool}: " if tool else ""
+    usable: list[Parameter] = []
     inputs: list[Any] = []
     for one in parameters:
-        try:
-            inputs.append((one.name, "validation", adapter(one.annotation, namespace)))
-        except Exception as error:
-            raise ToolError(f"{start}parameter {one.name!r} {_undescribable(one, error)}") from None
-    try:
-        schemas, rest = TypeAdapter.json_schemas(inputs, ref_template="#/$defs/{model}")
-    except Exception:
-        for one, (_, _, made) in zip(parameters, inputs, strict=True):  # whose fault it is
-            try:
-                made.json_schema()
-            except Exception as error:
-                text = f"{start}parameter {one.name!r} {_undescribable(one, error)}"
-                raise ToolError(text) from None
-        raise
+        made = usable_adapter(one, namespace, start)
+        if made is not None:
+            usable.append(one)
+            inputs.append((one.name, "validation", made))
+    schemas, rest = TypeAdapter.json_schemas(inputs, ref_template="#/$defs/{model}")
     definitions = {
         key: jsonschema.without_titles(value) for key, value in rest.get("$defs", {}).items()
     }
     properties: dict[str, Any] = {}
     kept: dict[str, Any] = {}
-    for one in parameters:
+    for one in usable:
         raw = jsonschema.without_titles(schemas[one.name, "validation"])
         raw.pop("default", None)
         schema, recursive = jsonschema.inlined(raw, definitions)
@@ -243,11 +225,13 @@ def describe(
             schema = jsonschema.without_null(schema) if one.nullable else schema
             recursive = {key: jsonschema.loose(part) for key, part in recursive.items()}
         kept.update(recursive)
-        properties[one.name] = {**schema, "description": one.description}
+        # What a class says of itself is better than nothing.
+        about = one.description or schema.get("description", "")
+        properties[one.name] = {**schema, "description": about}
     result: dict[str, Any] = {
         "type": "object",
         "properties": properties,
-        "required": [one.name for one in parameters if strict or one.required],
+        "required": [one.name for one in usable if strict or one.required],
     }
     if strict:
         result["additionalProperties"] = False
@@ -256,9 +240,29 @@ def describe(
     return result
 
 
-def _undescribable(parameter: Parameter, error: Exception) -> str:
-    from letta_kernel.tools.parameters import type_name
+def usable_adapter(
+    parameter: Parameter, namespace: Mapping[str, Any] | None, start: str = ""
+) -> TypeAdapter[Any] | None:
+    """Return what checks values of a parameter; None where no model can give any and none is needed.
 
+    Raises
+    ------
+    ToolError
+        It must be given, and its type cannot be written as JSON. *start* stands before the text.
+    """
+    try:
+        made = adapter(parameter.annotation, namespace)
+        made.json_schema()
+    except Exception as error:
+        if not parameter.required:
+            return None
+        raise ToolError(
+            f"{start}parameter {parameter.name!r} {_undescribable(parameter, error)}"
+        ) from None
+    return made
+
+
+def _undescribable(parameter: Parameter, error: Exception) -> str:
     first = str(error).strip().partition("\n")[0]
     if "not fully defined" in first or "is not defined" in first:
         return f"has a type that is not fully defined: {first}"

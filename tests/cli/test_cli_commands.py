@@ -31,6 +31,14 @@ def area(radius: float) -> float:
 def whisper(text):
     """Has no types."""
     return text
+
+
+def draw(frame: Frame):
+    """Cannot be called with JSON."""
+
+
+def _bare(text="a"):
+    return text
 '''
 
 
@@ -188,7 +196,11 @@ def test_tools_of_a_file_run_in_the_sandbox(cli: Cli) -> None:
     (cli.folder / "shapes.py").write_text(TOOLS)
     done = cli("tool", "add", "shapes.py", "--agent", "ada")
     assert "ada can call area" in done.stdout
-    assert "not a tool: whisper" in done.stderr
+    assert "not a tool: draw" in done.stderr
+    assert "not a tool: whisper" not in done.stderr
+    assert cli.out("tool", "run", "ada", "whisper", "text=hush") == "hush\n"
+    cli("tool", "add", "shapes.py", "--agent", "ada", "--only", "_bare")
+    assert cli.out("tool", "run", "ada", "_bare") == "a\n"
     assert cli.out("tool", "run", "ada", "area", "radius=2") == "12.57\n"
     assert cli.json("tool", "run", "ada", "area", '{"radius": 1}')["result"] == "3.14"
     assert "radius" in cli.fails("tool", "run", "ada", "area", "radius=wide")
@@ -197,7 +209,7 @@ def test_tools_of_a_file_run_in_the_sandbox(cli: Cli) -> None:
     assert "area" not in cli.out("tool", "list", "--agent", "ada")
     cli("tool", "attach", "ada", "area")
     assert "area" in cli.out("tool", "list", "--agent", "ada")
-    assert "docstring" in cli.fails("tool", "add", "shapes.py", "--only", "missing")
+    assert "no function 'missing'" in cli.fails("tool", "add", "shapes.py", "--only", "missing")
     (cli.folder / "broken.py").write_text("def (")
     assert "no Python" in cli.fails("tool", "add", "broken.py")
 

@@ -96,8 +96,7 @@ def test_a_schema_may_be_given(client: Letta) -> None:
         ("def f(:", "line 1"),
         ("x = 1", "def"),
         ("def f():\n    return 1", "docstring"),
-        ('def f(a):\n    """Do it.\n\n    Args:\n        a: It.\n    """', "'a'"),
-        ('def f(a: int):\n    """Do it."""', "'a'"),
+        ('def f(a: Nowhere):\n    """Do it."""', "'a'"),
         ('def send_message():\n    """Do it."""', "built-in"),
         ("", "def"),
     ],
@@ -106,6 +105,18 @@ def test_source_that_makes_no_tool_is_refused(client: Letta, source: str, told: 
     with pytest.raises(UnprocessableEntityError, match=told) as caught:
         client.tools.create(source_code=source)
     assert caught.value.body["detail"][0]["loc"] == ["body", "source_code"]  # type: ignore[index]
+
+
+def test_what_the_source_leaves_out_is_inferred(client: Letta) -> None:
+    made = client.tools.create(
+        source_code='def f(a, b: int, c=1.5):\n    """Do it."""\n    return c'
+    )
+    assert made.json_schema is not None
+    assert made.json_schema["parameters"]["properties"] == {  # type: ignore[index]
+        "a": {"description": ""},
+        "b": {"type": "integer", "description": ""},
+        "c": {"type": "number", "description": ""},
+    }
 
 
 def test_a_second_tool_of_a_name_is_a_conflict_and_an_upsert_replaces(client: Letta) -> None:

@@ -30,6 +30,9 @@ def names(cell: str, namespace: dict[str, Any] | None = None) -> list[str]:
         ("async def f():\n" + DOC, ["f"]),
         ("def f():\n" + DOC + "def g():\n" + DOC, ["f", "g"]),
         ("def f(): pass", []),
+        ("@tool\ndef f(): pass", ["f"]),
+        ("@letta_kernel.tool(time_limit=2)\ndef _f(): pass", ["_f"]),
+        ("@tool\ndef f(): pass  # no tool", []),
         ("def _f():\n" + DOC, []),
         ("def f():  # no tool\n" + DOC, []),
         ("# no tool\ndef f():\n" + DOC, []),
@@ -74,11 +77,11 @@ def test_line_numbers_and_strings_survive_cleaning() -> None:
 
 
 def test_a_faulty_function_is_skipped_with_its_reason_and_others_are_found() -> None:
-    result = discover("def bad(x):\n" + DOC + "def good():\n" + DOC, None)
+    result = discover("def bad(x: Nowhere):\n" + DOC + "def good():\n" + DOC, None)
     assert [one.name for one in result.found] == ["good"]
     (skipped,) = result.skipped
     assert skipped.name == "bad"
-    assert skipped.reason.startswith("parameter 'x' has no type annotation")
+    assert skipped.reason.startswith("parameter 'x': the name 'Nowhere' is not known")
     assert "\n" not in skipped.reason
     assert result.functions == ["bad", "good"]
 

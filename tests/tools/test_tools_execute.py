@@ -354,8 +354,33 @@ def test_generators_report_progress() -> None:
     pieces = Pieces()
     assert call(steps, on_output=pieces).text == "result"
     assert pieces == [("progress", "one"), ("progress", '{"done": 2}')]
-    assert call(without_return).text == "2"
-    assert call(later).text == "b"
+    assert call(without_return).text == "[1, 2]"
+    assert call(later).text == '["a", "b"]'
+    assert call(lambda: map(str, [1, 2])).text == '["1", "2"]'
+
+
+def test_an_endless_generator_is_stopped_and_its_result_says_so() -> None:
+    closed: list[str] = []
+
+    def endless() -> Any:
+        try:
+            while True:
+                yield "x"
+        finally:
+            closed.append("sync")
+
+    async def endless_later() -> Any:
+        try:
+            while True:
+                yield "x"
+        finally:
+            closed.append("async")
+
+    for function in (endless, endless_later):
+        outcome = call(function)
+        assert outcome.status == "ok"
+        assert outcome.text.endswith('"… the generator was stopped after 10,000 items"]')
+    assert closed == ["sync", "async"]
 
 
 def test_agent_state_is_filled_in_where_it_is_asked_for() -> None:
