@@ -117,7 +117,9 @@ class Transcript:
     def close(self) -> None:
         """Say that no more events will come: what was still open was interrupted."""
         with self._lock:
-            self._end_wait("Waited {time} for {where}, and was stopped: nothing was sent.")
+            if self._queued is not None:  # a line of its own says that it was stopped
+                self._items.remove(self._queued[0])
+                self._queued = None
             if self._state == "running":
                 self._state = "interrupted"
                 self._footer["stop_reason"] = self._footer["stop_reason"] or "cancelled"
@@ -160,7 +162,11 @@ class Transcript:
     def _on_run_started(self, event: RunStarted) -> None:
         self._state = "running"
         self._before = dict(self._footer)  # it was approved: the same cell goes on
-        self._end_wait("Waited {time} for {where}.")
+        if self._queued is not None:
+            item, began, where = self._queued
+            self._queued = None
+            took = words.seconds(time.monotonic() - began)
+            item.data.update(waits=False, text=f"Waited {took} for {where}.")
         self._head = {
             "run_id": event.run_id,
             "agent": event.agent_name,
@@ -174,14 +180,6 @@ class Transcript:
             item = self._add("notice", {"level": "info", "text": "", "waits": True})
             self._queued = item, time.monotonic(), event.where
         self._queued[0].data["text"] = one_line(event.text, 1_000)
-
-    def _end_wait(self, said: str) -> None:
-        """Say in the line of a wait that it is over; *said* may tell the time it took and for whom."""
-        if self._queued is not None:
-            item, began, where = self._queued
-            self._queued = None
-            took = words.seconds(time.monotonic() - began)
-            item.data.update(waits=False, text=said.format(time=took, where=where))
 
     def _on_step_started(self, event: StepStarted) -> None:
         self._step += 1

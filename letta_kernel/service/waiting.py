@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 
 from letta_kernel.errors import AgentBusyError, LettaError
-from letta_kernel.messages import Event, RunEnded, RunQueued, Usage
+from letta_kernel.messages import Event, Notice, RunEnded, RunQueued, Usage
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import AgentState, Run
 from letta_kernel.store import agents, queue
@@ -39,18 +39,19 @@ class Place:
             while (busy := self._look()) is not None:
                 if busy.where != where:
                     where = busy.where
-                    event = self._queued(where)
-                    tell(event)
-                    yield event
+                    queued = self._queued(where)
+                    tell(queued)
+                    yield queued
                 for _ in range(round(_LOOK / _SLICE)):
                     if cancel.wait(_SLICE):
-                        ended = self._ended()
-                        tell(ended)
-                        yield ended
+                        for event in self._stopped(where):
+                            tell(event)
+                            yield event
                         return False
             return True
         except (KeyboardInterrupt, GeneratorExit):
-            tell(self._ended())
+            for event in self._stopped(where):
+                tell(event)
             raise
 
     def leave(self) -> None:
@@ -90,8 +91,8 @@ class Place:
             text=text,
         )
 
-    def _ended(self) -> RunEnded:
-        return RunEnded(
+    def _stopped(self, where: str) -> tuple[Notice, RunEnded]:
+        ended = RunEnded(
             run_id=self._run.id,
             stop_reason="cancelled",
             steps=0,
@@ -99,3 +100,4 @@ class Place:
             seconds=0.0,
             model=self._run.model,
         )
+        return Notice(text=f"Stopped waiting for {where or 'its turn'}: nothing was sent."), ended

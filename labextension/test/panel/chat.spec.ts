@@ -211,6 +211,28 @@ describe('ChatModel', () => {
     expect(chat.waiting).toEqual([]);
   });
 
+  it('goes on in the same bubble when its calls are decided', async () => {
+    const happen = (run_id: string, event: { type: string } & Record<string, unknown>) =>
+      chat.handle({ agent_id: 'agent-ada', run_id, seq: 0, event });
+    const call = { id: 'c1', name: 'pay', arguments: '{}' };
+    const usage = { prompt_tokens: 10, completion_tokens: 1, cost: null };
+    happen('run-1', STARTED);
+    happen('run-1', { type: 'approval_requested', calls: [call] });
+    happen('run-1', { type: 'run_ended', stop_reason: 'requires_approval', steps: 1, usage });
+    happen('run-2', STARTED);
+    happen('run-2', { type: 'tool_started', call_id: 'c1', name: 'pay', arguments: {} });
+    happen('run-2', { type: 'tool_returned', call_id: 'c1', name: 'pay', status: 'ok', text: '1' });
+    happen('run-2', { type: 'run_ended', stop_reason: 'end_turn', steps: 1, usage });
+    expect(chat.exchanges).toHaveLength(1);
+    const { items, footer } = chat.exchanges[0].transcript!.snapshot();
+    expect(items).toMatchObject([{ name: 'pay', state: 'ok' }]);
+    expect(footer).toMatchObject({ steps: 2, promptTokens: 20, cost: null, stopReason: 'end_turn' });
+    desk.answers.messages = () => [message(1, { run_id: 'run-1' }), message(2, { run_id: 'run-2' })];
+    chat.invalidate();
+    await settle();
+    expect(chat.past).toEqual([]); // it is all in the bubble
+  });
+
   it('asks again when the agent could not be told', async () => {
     desk.answers.approve = () => {
       throw new Error('Nobody waits.');
@@ -236,7 +258,7 @@ describe('ChatModel', () => {
     expect(chat.waiting).toHaveLength(1);
     happen(STARTED, 'run-2');
     expect(chat.waiting).toEqual([]);
-    expect(chat.exchanges.map(({ transcript }) => transcript?.state)).toEqual(['ended', 'running']);
+    expect(chat.exchanges.map(({ transcript }) => transcript?.state)).toEqual(['running']);
   });
 
   it('takes up a run that began before anybody listened, until the history has it', async () => {

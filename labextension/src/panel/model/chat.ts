@@ -29,6 +29,8 @@ export interface IExchange {
   /** What was said; null: it was not said here, and is not known yet. */
   prompt: string | null;
   runId: string;
+  /** The runs it goes on from, after approvals. */
+  before: string[];
   /** Null while it waits for the kernel. */
   transcript: Transcript | null;
   error: string;
@@ -116,6 +118,9 @@ export class ChatModel extends Part {
 
   handle({ run_id, event }: IDeskEvent): void {
     let exchange = this.exchanges.find(({ runId }) => runId === run_id);
+    if (!exchange && BEGINNINGS.includes(event.type)) {
+      exchange = this._goOn(run_id);
+    }
     if (!exchange) {
       if (event.type === 'run_ended') {
         this.invalidate(); // it began before anybody listened; the history has it
@@ -128,14 +133,10 @@ export class ChatModel extends Part {
         void this._findPrompt(exchange);
       }
     }
-    if (event.type === 'run_queued') {
+    if (event.type === 'run_queued' && !exchange.before.length) {
       this._setPrompt(exchange, String(event.said ?? '')); // it is in no history yet
     }
     exchange.transcript?.handle(event);
-    if (event.type === 'run_started') {
-      // Another run goes on from where one waited.
-      this.exchanges.forEach(other => other !== exchange && other.transcript?.leaveWaiting());
-    }
     if (ABOUT_WAITING.includes(event.type)) {
       this.waiting = exchange.transcript?.waiting ?? [];
       this.decisions.clear();
@@ -160,7 +161,7 @@ export class ChatModel extends Part {
   protected async read(): Promise<void> {
     const params = { agent: this.agent, limit: PAST, roles: ['user', 'assistant', 'event'] };
     const messages = await this.ask<IMessage[]>('messages', params);
-    const seen = new Set(this.exchanges.map(({ runId }) => runId));
+    const seen = new Set(this.exchanges.flatMap(({ runId, before }) => [runId, ...before]));
     this.past = messages.filter(({ run_id }) => !seen.has(run_id ?? ''));
     if (!this.running) {
       this.waiting = await this.ask<IToolCall[]>('pending', { agent: this.agent });
@@ -168,9 +169,22 @@ export class ChatModel extends Part {
   }
 
   private _add(prompt: string | null, runId: string): IExchange {
-    const exchange = { key: this._made++, prompt, runId, transcript: null, error: '', late: false };
+    const exchange: IExchange = {
+      ...{ key: this._made++, prompt, runId, before: [] },
+      ...{ transcript: null, error: '', late: false }
+    };
     this.exchanges = [...this.exchanges, exchange].slice(-MOST_RUNS);
     return exchange;
+  }
+
+  /** What waited was decided: another run goes on from there. */
+  private _goOn(runId: string): IExchange | undefined {
+    const waited = this.exchanges.find(({ transcript }) => transcript?.state === 'waiting');
+    if (waited) {
+      waited.before.push(waited.runId);
+      waited.runId = runId;
+    }
+    return waited;
   }
 
   /** A run began: it answers what was said here, or something said in a cell. */

@@ -9,6 +9,17 @@ type Fields = Record<string, unknown>;
 const LONGEST = 200_000;
 const LONGEST_OUTPUT = 8_000;
 
+/** What a run that goes on from another adds to its figures. */
+const FIGURES = [
+  'steps',
+  'seconds',
+  'prompt_tokens',
+  'completion_tokens',
+  'cached_tokens',
+  'reasoning_tokens',
+  'cost'
+];
+
 interface IEntry {
   step: number;
   /** What streamed may still be void. */
@@ -39,6 +50,7 @@ export class Transcript {
         break;
       case 'run_started':
         this._leaveQueue();
+        this._before = this._footer;
         this.state = 'running';
         this.waiting = [];
         this._head = {
@@ -121,14 +133,6 @@ export class Transcript {
     return !this._entries.length;
   }
 
-  /** What it waited for was decided, and another run tells how it went on. */
-  leaveWaiting(): void {
-    if (this.state === 'waiting') {
-      this.state = 'ended';
-      this.waiting = [];
-    }
-  }
-
   /** No more events will come. */
   close(): void {
     if (this.state === 'running') {
@@ -175,7 +179,14 @@ export class Transcript {
 
   private _end(event: Fields): void {
     const usage = isRecord(event.usage) ? event.usage : {};
+    this._leaveQueue(); // if it was stopped before its turn: a line of its own says so
     this._footer = { ...usage, ...event };
+    for (const name of FIGURES) {
+      const [before, now] = [this._before[name], this._footer[name]];
+      if (typeof before === 'number') {
+        this._footer[name] = before + (typeof now === 'number' ? now : 0);
+      }
+    }
     if (event.stop_reason === 'requires_approval') {
       this.state = 'waiting';
       return;
@@ -253,6 +264,7 @@ export class Transcript {
 
   private _head: Fields = {};
   private _footer: Fields = {};
+  private _before: Fields = {}; // of the runs this one goes on from
   private _entries: IEntry[] = [];
   private _step = 0;
 }
