@@ -46,10 +46,16 @@ class Import(Params):
 
 @method("agents", empty=[])
 def agents(room: Room, asked: Params) -> list[dict[str, Any]]:
-    """Return the project's agents, oldest first, each with its state and last run."""
+    """Return the project's agents, oldest first, each with its state and last run.
+
+    Those that are set aside are left out, but for the one that the notebook talks to.
+    """
+    current = room.current()
 
     def work(tx: Tx) -> tuple[list[AgentState], dict[str, str], dict[str, Run]]:
-        return agent_rows.list_all(tx), agent_rows.standing(tx), run_rows.newest(tx)
+        every = agent_rows.list_all(tx, set_aside=True)
+        shown = [one for one in every if one.id == current or not one.set_aside]
+        return shown, agent_rows.standing(tx), run_rows.newest(tx)
 
     states, standing, newest = room.service.do(work)
     unnamed = next((state.id for state in states if not state.model), None)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from letta_kernel.agent.context import ContextPart, ContextReport
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.service.agent_files import AgentFiles, Imported
-from letta_kernel.service.agents import Agents, Opened
 from letta_kernel.service.archives import Archives
 from letta_kernel.service.everyone import Everyone
 from letta_kernel.service.files import FileAdded, FileProgress, Files
 from letta_kernel.service.folders import Folders
 from letta_kernel.service.identities import Identities
 from letta_kernel.service.mcp import McpServers
+from letta_kernel.service.opening import Opened, Opening
 from letta_kernel.service.overview import AgentView, Overview
 from letta_kernel.service.shared_blocks import SharedBlocks
 from letta_kernel.service.sources import Sources
@@ -42,7 +42,7 @@ class AgentService(
     Everyone,
     Files,
     Identities,
-    Agents,
+    Opening,
 ):
     """All agents of one project folder: make, find, talk to, inspect and change them.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kernel_desk import Panel
 from kernel_notebook import Notebook, Ran
 from scripted_server import ScriptedServer
 
@@ -73,6 +74,24 @@ def test_a_fresh_one_sets_the_old_one_aside(notebook: Notebook) -> None:
     assert "First" in notebook.run("%agent memory human").text
     notebook.run(f"%agent delete {new} --yes")
     assert new not in notebook.run("%agent list --all").text
+
+
+def test_another_notebook_may_set_an_agent_aside_that_this_one_talks_to(
+    notebook: Notebook,
+) -> None:
+    notebook.run("%agent new shared --human Here")
+    notebook.run(
+        "from letta_kernel import Agent\n"
+        "_ = Agent('shared').service.open_agent('shared', fresh=True)"
+    )
+    panel = Panel(notebook).open()
+    marked = panel.ask("notebook")["agent"]
+    assert marked in [one["id"] for one in panel.ask("agents")]
+    panel.close()
+    listed = notebook.run("%agent list").text
+    assert "set aside" in listed
+    assert "* shared" in listed
+    assert "Here" in notebook.run("%agent memory human").text
 
 
 def test_a_name_that_several_have_is_asked_back(notebook: Notebook) -> None:
