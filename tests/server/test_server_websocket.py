@@ -354,6 +354,17 @@ def test_no_such_agent(ada: Server) -> None:
         assert closed.value.rcvd.code == 4404
 
 
+def test_a_name_of_several_agents_is_none(ada: Server) -> None:
+    ada.service.create_agent("ada", namesakes="keep")
+    url = f"{ada.url.replace('http', 'ws', 1)}/v1/agents/ada/ws"
+    with connect(url, additional_headers=ada.headers) as connection:
+        with pytest.raises(ConnectionClosed) as closed:
+            connection.recv(timeout=90)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4404
+        assert "2 agents are called 'ada'" in closed.value.rcvd.reason
+
+
 def test_many_readers_of_one_run(ada: Server) -> None:
     ada.scripted.say("one two three four", pieces=20)
     with contextlib.ExitStack() as stack:

@@ -40,8 +40,8 @@ and is answered by ``{"type": "ack", "id": "1", "run_id": "run-…"}`` once it i
 ``conversation`` is the id of the agent's conversation that a ``send`` belongs to, or in which the calls of an
 ``approve`` wait; null or left out, it is the agent's own thread.
 
-**Close codes**: 4401 no or a wrong token, 4404 no such agent, 1009 a message of more than 4,200,000 bytes,
-1008 too many messages that are none. A refusal before the connection is made is HTTP 403.
+**Close codes**: 4401 no or a wrong token, 4404 no agent or several of that name, 1009 a message of more than
+4,200,000 bytes, 1008 too many messages that are none. A refusal before the connection is made is HTTP 403.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ async def agent_socket(websocket: WebSocket, agent_id: str) -> None:
         agent = await anyio.to_thread.run_sync(service.agent, agent_id)
         pending = await anyio.to_thread.run_sync(service.pending, agent.id)
     except LettaError as error:
-        code = _NO_AGENT if isinstance(error, NotFoundError) else 1011
+        code = _NO_AGENT if isinstance(error, NotFoundError | InvalidInputError) else 1011
         await websocket.close(code, _reason(error.in_words(WORDS)))
         return
     feeds: Feeds = state.feeds
