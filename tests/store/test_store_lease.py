@@ -16,7 +16,7 @@ def test_this_process_lives() -> None:
     assert not lease.is_dead(me)
     assert not lease.is_dead(f"{me}/run-1")
     assert lease.is_dead(f"{host}|{pid}|{started}9")  # the number is used again by another process
-    assert lease.describe(f"{me}/run-1") == f"process {pid}"
+    assert lease.describe(f"{me}/run-1", "a.ipynb") == "the notebook 'a.ipynb'"
 
 
 def test_another_process() -> None:
@@ -44,5 +44,5 @@ def test_of_strangers_nothing_is_known() -> None:
     assert not lease.is_dead("another-host|1|1")
     assert not lease.is_dead("somebody")
     assert not lease.is_dead("")
-    assert lease.describe("another-host|1|1") == "process 1 on another-host"
-    assert lease.describe("somebody") == "somebody"
+    assert lease.describe("another-host|1|1", None) == "another program on another-host"
+    assert lease.describe("somebody", None) == "another program"
