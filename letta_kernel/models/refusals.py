@@ -168,7 +168,7 @@ def no_tools(fault: Fault, place: Place) -> Fault:
     ]
     said = fault.said.strip()
     return Fault(
-        "bad_request",
+        "other",  # a fallback may take them
         f"{place.model} takes no tools ({fault.status}): {', or '.join(ways)}. It said: {said}",
         lasting=True,
     )

@@ -13,6 +13,8 @@ from letta_kernel.errors import AgentBusyError, InvalidInputError
 from letta_kernel.messages import (
     Event,
     MemoryChanged,
+    Notice,
+    ReasoningDelta,
     RunEnded,
     RunStarted,
     StepEnded,
@@ -154,6 +156,20 @@ def test_arguments_that_can_be_read_one_way_only_are_read(bench: Bench) -> None:
     assert {e.status for e in events if isinstance(e, ToolReturned)} == {"error"}
     assert all("JSON" in e.text for e in events if isinstance(e, ToolReturned))
     assert ended(events).stop_reason == "end_turn"
+
+
+def test_what_turns_out_to_be_a_thought_is_shown_anew(bench: Bench) -> None:
+    bench.server.say("I should greet.\n</think>\n\nHello!", pieces=8)
+    events = bench.send("ada", "Hi")
+    again = max(n for n, event in enumerate(events) if isinstance(event, StreamReset))
+    shown = events[again:]
+    assert "".join(e.text for e in shown if isinstance(e, TextDelta)) == "Hello!"
+    assert "".join(e.text for e in shown if isinstance(e, ReasoningDelta)) == "I should greet."
+    assert (bench.history("ada")[-1].content, bench.history("ada")[-1].reasoning) == (
+        "Hello!",
+        "I should greet.",
+    )
+    assert not [e for e in events if isinstance(e, Notice)]
 
 
 def test_a_raising_tool_shows_one_line_and_leaves_the_agent_usable(bench: Bench) -> None:

@@ -281,3 +281,13 @@ def test_text_and_calls_stand_apart_where_one_message_may_not_hold_both(
         assert ask(chat, model=MODEL, tools=True)[-1].text == "Done."
     assert len(scripted.refusals) == 1
     assert scripted.requests[-1]["messages"][1]["content"] == "Let me see."
+
+
+def test_a_fallback_is_asked_where_a_model_takes_no_tools(
+    scripted: ScriptedServer, ask: Callable
+) -> None:
+    scripted.fault(400, message="gemma does not support tools")
+    scripted.call("add", {"a": 1})
+    found = ask(model=MODEL, fallbacks=("openai/other",), tools=True)
+    assert found[-1].model == "openai/other"
+    assert "takes no tools" in found[0].reason
