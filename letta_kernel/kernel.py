@@ -1,7 +1,7 @@
 """The kernel: IPython's own, with agents in it.
 
-Nothing heavy is imported here: the kernel starts as fast as ipykernel does. What agents need is
-imported by a background thread once the kernel has been idle for a moment.
+Nothing heavy is imported here: the kernel starts as fast as ipykernel does, and a notebook without agents
+stays as light. What agents need is imported when the first one is used.
 """
 
 from __future__ import annotations
@@ -10,43 +10,31 @@ import atexit
 import os
 import sys
 import threading
-import time
 from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
-from letta_kernel import __version__, magics, warm
-
-_IDLE_SECONDS = 1.0  # without a cell running, before the background imports begin
+from letta_kernel import __version__, isolation, magics
 
 
 class LettaKernel(IPythonKernel):
     """A full IPython kernel with ``%agent``, ``%%agent`` and functions that become tools."""
 
     implementation = "letta-kernel"
-    implementation_version = __version__
+    # implementation_version is IPython's: clients decide by it what they can ask for. `banner` has ours.
 
     def __init__(self, **kwargs: Any) -> None:
         self._quiet: set[str] = set()  # ids of messages whose begin and end are not told
         self._cell: Any = None  # the request that the main thread is at
         self._telling = threading.Lock()
         super().__init__(**kwargs)
-        self._last_busy = time.monotonic()
         magics.install(self.shell)
-        shell: Any = self.shell
-        shell.events.register("pre_execute", self._busy)
-        shell.events.register("post_execute", self._busy)
 
     @property
     def banner(self) -> str:  # type: ignore[override]
         """IPython's banner and one line of ours."""
         return f"{super().banner}letta-kernel {__version__} -- agents: '%agent help' for help.\n"
-
-    def start(self) -> None:
-        """Start the kernel, and the background imports once it is idle."""
-        super().start()
-        self.io_loop.call_later(_IDLE_SECONDS, self._warm_up)
 
     def _publish_status(self, status: str, channel: str, parent: Any = None) -> None:
         """Let a kernel that runs a cell look busy, whatever else it answers beside it.
@@ -68,22 +56,14 @@ class LettaKernel(IPythonKernel):
                 if status == "idle":
                     self._quiet.discard(header["msg_id"])
                 return
+        # As in ipykernel: who sends cells to subshells counts on two signs for each.
+        of_subshell_cell = header.get("msg_type") == "execute_request" and header.get("subshell_id")
         with self._telling:
             super()._publish_status(status, channel, parent)
-            if header.get("msg_type") == "execute_request" and not header.get("subshell_id"):
+            if header.get("msg_type") == "execute_request" and not of_subshell_cell:
                 self._cell = message if status == "busy" else None
-            elif status == "idle" and self._cell is not None:
+            elif status == "idle" and self._cell is not None and not of_subshell_cell:
                 super()._publish_status("busy", "shell", self._cell)
-
-    def _busy(self) -> None:
-        self._last_busy = time.monotonic()
-
-    def _warm_up(self) -> None:
-        left = self._last_busy + _IDLE_SECONDS - time.monotonic()
-        if left > 0:
-            self.io_loop.call_later(left + 0.05, self._warm_up)
-        else:
-            magics.warm_up()
 
 
 def _leave_without_waiting() -> None:
@@ -92,7 +72,8 @@ def _leave_without_waiting() -> None:
     The interpreter would tear modules down under a thread in the middle of loading one, which can
     hang or crash. Everything else has been cleaned up by now: exit handlers run last-in first-out.
     """
-    if warm.busy():
+    warm: Any = sys.modules.get("letta_kernel.warm")
+    if warm is not None and warm.busy():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -100,5 +81,6 @@ def _leave_without_waiting() -> None:
 
 def main() -> None:
     """Run the kernel as a program, with ipykernel's own command line."""
+    isolation.install()
     atexit.register(_leave_without_waiting)
     IPKernelApp.launch_instance(kernel_class=LettaKernel)

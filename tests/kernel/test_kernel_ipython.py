@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import IPython
 import jupyter_kernel_test
 import pytest
 from jupyter_core import paths
@@ -76,6 +77,7 @@ def test_ipython_and_ipykernel_are_whole(tmp_path: Path) -> None:
     try:
         info = notebook.client.kernel_info(reply=True, timeout=20)["content"]
         assert info["implementation"] == "letta-kernel"
+        assert info["implementation_version"] == IPython.__version__
         assert info["language_info"]["name"] == "python"
         assert {"debugger", "kernel subshells"} <= set(info["supported_features"])
         assert notebook.run("import asyncio\nawait asyncio.sleep(0, 'awaited')").text.strip() == (
@@ -89,6 +91,28 @@ def test_ipython_and_ipykernel_are_whole(tmp_path: Path) -> None:
         ran = notebook.finish(request, when=lambda r: "go" in r.text, then=notebook.interrupt)
         assert ran.ename == "KeyboardInterrupt"
         assert "letta" not in "".join(ran.traceback)
+    finally:
+        notebook.close()
+
+
+def test_a_cell_of_a_subshell_gives_two_signs_beside_the_main_one(tmp_path: Path) -> None:
+    notebook = Notebook(tmp_path / ".letta")
+    try:
+        client = notebook.client
+        asked = client.session.msg("create_subshell_request", {})
+        client.control_channel.send(asked)
+        made = client.get_control_msg(timeout=20)["content"]["subshell_id"]
+        main = notebook.send("import time\ntime.sleep(0.5)")
+        beside = client.session.msg("execute_request", {"code": "x = 1", "silent": False})
+        beside["header"]["subshell_id"] = made
+        client.shell_channel.send(beside)
+        signs: dict[str, list[str]] = {main: [], beside["header"]["msg_id"]: []}
+        while any(said[-1:] != ["idle"] for said in signs.values()):
+            message = client.get_iopub_msg(timeout=20)
+            request = message["parent_header"].get("msg_id")
+            if message["msg_type"] == "status" and request in signs:
+                signs[request].append(message["content"]["execution_state"])
+        assert list(signs.values()) == [["busy", "idle"], ["busy", "idle"]]
     finally:
         notebook.close()
 
