@@ -3,7 +3,16 @@
 Everything public is imported on first use, so that ``import letta_kernel`` costs nothing at kernel start.
 """
 
-from __future__ import annotations
+# `python -m letta_kernel` puts the current folder first on the path, where a file may be named like a module
+# we import: nothing but what is built in is imported before it is off. IPython puts it back for the user.
+import sys
+
+if (
+    sys.argv[:1] == ["-m"]  # only while Python looks for the module
+    and any(a.removeprefix("-m").partition(".")[0] == "letta_kernel" for a in sys.orig_argv)
+    and not sys.flags.safe_path
+):
+    del sys.path[0]
 
 from typing import TYPE_CHECKING, Any
 

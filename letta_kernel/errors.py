@@ -75,6 +75,10 @@ class StoreError(LettaError):
     """The project folder could not be opened, locked, read or written."""
 
 
+class HiddenLibraryError(LettaError):
+    """A file that the user imported has the name of a library that is needed, and hides it."""
+
+
 class ToolError(LettaError):
     """A tool could not be made, found or called."""
 

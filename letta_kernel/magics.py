@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
-from letta_kernel import warm
+from letta_kernel import isolation
 from letta_kernel.listeners import agent_opened, memory_shown, tool_marked
 from letta_kernel.notebook.key_watch import KeyWatch
 
@@ -23,7 +24,6 @@ DESK = "letta-kernel.desk"
 """The comm target of panels; `letta_kernel.notebook.desk_comm` says what is said."""
 _SESSION = "letta_kernel.notebook.session"
 _DESKS = "letta_kernel.notebook.desk_comm"
-_HEAVY = ("wordllama", "litellm", "lancedb")  # the quickest first: the demo model waits for it
 _LINE = re.compile(r"(\s*)%agent(?=[\s?]|$)")
 _TRIPLE = re.compile(r"\"\"\"|'''")
 
@@ -40,11 +40,15 @@ class AgentMagics(Magics):
         self._keys = KeyWatch()
         self._cells_without: set[str] = set()  # ids of cells that ran without a function
         self._marked: list[Any] = []  # what the running cell called ``tool(…)`` with
+        self._hidden: set[str] = set()  # libraries that files of the user's hide, as said already
 
     @property
     def session(self) -> Session:
         """This notebook's session, made on first use (interruptible)."""
         if self._session is None:
+            from letta_kernel import manners, warm
+
+            manners.keep_logs_apart()
             session_module = warm.load(_SESSION)
             with self._making:
                 if self._session is None:
@@ -112,7 +116,7 @@ class AgentMagics(Magics):
         (not if its name starts with an underscore, or with "# no tool" on its def line);
         tool(...) makes one of anything else that can be called, as tool(station.temperature).
         """
-        self.session.line(line)
+        self._run(lambda: self.session.line(line))
 
     @cell_magic("agent")  # type: ignore[arg-type]
     @no_var_expand
@@ -131,7 +135,21 @@ class AgentMagics(Magics):
         Braces that hold no Python expression (JSON, LaTeX, code) stay as they are; {{ and }} stand
         for single braces. The stop button ends the run; what was said so far is kept.
         """
-        self.session.cell(line, cell)
+        self._run(lambda: self.session.cell(line, cell))
+
+    def _run(self, work: Callable[[], None]) -> None:
+        from letta_kernel import manners
+
+        with manners.at_work():
+            work()
+        new = {n: file for n, file in isolation.hidden().items() if n not in self._hidden}
+        if new:
+            self._hidden.update(new)
+            print(isolation.hidden_line(new))
+
+    def before_cell(self, info: Any) -> None:
+        """Let the cell import what the notebook's folder has (a ``pre_run_cell`` hook)."""
+        isolation.before_users_code(info.raw_cell)
 
     def after_cell(self, result: Any) -> None:
         """Look at the functions a cell defined or removed (a ``post_run_cell`` hook)."""
@@ -147,8 +165,14 @@ class AgentMagics(Magics):
             if info.cell_id and result.success:
                 self._cells_without.add(info.cell_id)
             return
+        from letta_kernel import manners
+        from letta_kernel.errors import HiddenLibraryError
+
         try:
-            self.session.after_cell(result, marked)
+            with manners.at_work():
+                self.session.after_cell(result, marked)
+        except HiddenLibraryError as error:
+            print(error)
         except KeyboardInterrupt:  # the cell itself is over; only its tools were not looked at
             print(
                 "Stopped before this cell's functions were looked at; run it again for its tools."
@@ -185,8 +209,15 @@ class AgentMagics(Magics):
         ).start()
 
     def _open_desk(self, comm: Any) -> None:
-        module = warm.load(_DESKS)
-        session = self.session
+        from letta_kernel import manners, warm
+        from letta_kernel.errors import HiddenLibraryError
+
+        manners.keep_logs_apart()
+        try:
+            module = warm.load(_DESKS)
+            session = self.session
+        except HiddenLibraryError:
+            return  # the first agent command of a cell says so
         with self._making:
             self._desks = self._desks or module.Desks(session)
         self._desks.add(comm)
@@ -216,11 +247,13 @@ def install(shell: Any) -> None:
     """Add the magics, their completion and the discovery of tools to an IPython *shell*, once."""
     if getattr(shell, "_letta_magics", None) is not None:
         return
+    isolation.install()
     magics = shell._letta_magics = AgentMagics(shell)
     shell.register_magics(magics)
     agent_opened.append(magics.opened)
     memory_shown.append(magics.show_memory)
     tool_marked.append(magics.marked)
+    shell.events.register("pre_run_cell", magics.before_cell)
     shell.events.register("post_run_cell", magics.after_cell)
     shell.input_transformers_cleanup.append(protect_lines)
     _receive_desks(shell, magics)
@@ -246,11 +279,6 @@ def _receive_desks(shell: Any, magics: AgentMagics) -> None:
     from comm import create_comm
 
     manager.register_comm(create_comm(target_name=DESK, comm_id=f"{DESK}.sign", primary=False))
-
-
-def warm_up() -> None:
-    """Begin importing, in the background, what a first message needs; returns at once."""
-    warm.start(_SESSION, _DESKS, *_HEAVY)
 
 
 def protect_lines(lines: list[str]) -> list[str]:

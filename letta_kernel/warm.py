@@ -1,33 +1,30 @@
-"""Heavy libraries, imported by one background thread only.
+"""Heavy libraries, imported by one background thread only, which leaves no trace in the process.
 
 litellm and LanceDB take seconds to import. An import interrupted by the stop button leaves half a module
 behind, so nobody else imports them: a caller waits here, interruptibly, for the thread that does.
+
+Libraries also set up, while they are imported, what belongs to the program: warnings' filters, the root
+logger, the levels of other libraries' loggers. Here the program is the user's notebook, so none of it is done.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib
-import logging
 import os
-import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+
+from letta_kernel import isolation, manners
+from letta_kernel.errors import HiddenLibraryError
 
 _lock = threading.Lock()
 _imports: dict[str, _Import] = {}
 
 # litellm reads these while it is imported: no cost map from the network, no .env file.
 _ENVIRONMENT = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-
-# What pydantic thinks of litellm's types, said in whatever cell happens to run meanwhile. Put here for good:
-# a filter of the importing thread's own would be undone, or left behind, by other threads' filters.
-warnings.filterwarnings(
-    "ignore", r"Items? '.* using the `ReadOnly` qualifier", UserWarning, r"pydantic\."
-)
+_LEFT_BEHIND = ("TIKTOKEN_CACHE_DIR",)  # litellm sets it while it is imported
 
 
 class _Import(threading.Thread):
@@ -35,16 +32,19 @@ class _Import(threading.Thread):
         super().__init__(name=f"import-{name}", daemon=True)
         self.module_name = name
         self.error: BaseException | None = None
+        self.module: ModuleType | None = None
         self.done = threading.Event()
 
     def run(self) -> None:
         try:
-            for variable, value in _ENVIRONMENT.items():
-                os.environ.setdefault(variable, value)
-            with _one_at_a_time, _collector_paused(), _logging_kept():
-                importlib.import_module(self.module_name)
+            library = self.module_name.partition(".")[0]
+            isolation.belongs_to_us(library)
+            with _one_at_a_time, _environment(library), manners.importing():
+                self.module = importlib.import_module(self.module_name)
         except BaseException as error:  # handed to whoever waits
             self.error = error
+            if line := isolation.hidden_line(isolation.hidden()):
+                self.error = HiddenLibraryError(line)
         finally:
             self.done.set()
 
@@ -53,30 +53,22 @@ _one_at_a_time = threading.Lock()
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Stop collecting garbage for a while.
-
-    Imports make hundreds of thousands of objects that stay; each full collection among them holds up
-    every other thread for up to 0.2 s, the stop button too.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
+def _environment(library: str) -> Iterator[None]:
+    """Set the variables that litellm reads while it is imported, and put them back."""
+    if library != "litellm":
+        yield
+        return
+    before = {name: os.environ.get(name) for name in (*_ENVIRONMENT, *_LEFT_BEHIND)}
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         yield
     finally:
-        if collecting:
-            gc.enable()
-
-
-@contextmanager
-def _logging_kept() -> Iterator[None]:
-    """Leave the application's logging as it was: wordllama configures the root logger when imported."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    try:
-        yield
-    finally:
-        root.handlers[:], root.level = handlers, level
+        for name, was in before.items():
+            if was is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = was
 
 
 def start(*names: str) -> None:
@@ -114,4 +106,5 @@ def load(name: str) -> ModuleType:
         pass
     if thread.error is not None:
         raise thread.error
-    return sys.modules[name]
+    assert thread.module is not None
+    return thread.module

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-import logging
 import os
 import re
 from collections.abc import Iterable
@@ -128,16 +127,11 @@ def _decoded(data: bytes, path: Path) -> str:
 def _pdf(path: Path) -> str:
     import pypdf  # needed for PDF files alone
 
-    chatter = logging.getLogger("pypdf")
-    level = chatter.level
-    chatter.setLevel(logging.CRITICAL)  # what is odd about a file is no news for who reads the cell
     try:
         pages = [page.extract_text() for page in pypdf.PdfReader(path).pages]
     except Exception as error:  # a broken file breaks in many ways
         said = " ".join(str(error).split())[:200]
         raise InvalidInputError(f"{path.name} cannot be read as a PDF: {said}") from None
-    finally:
-        chatter.setLevel(level)
     # A word broken at the end of a line is one word again.
     return "\n\n".join(re.sub(r"(?<=\w)-\n(?=[a-z])", "", page) for page in pages)
 

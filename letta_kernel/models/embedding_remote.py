@@ -84,10 +84,14 @@ class RemoteEmbedder:
     def _call(self, texts: list[str]) -> Any:
         from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-        from letta_kernel.models.routes import litellm  # with all that sending requests takes
+        from letta_kernel.models.library import (
+            litellm,
+            our_settings,
+        )  # with all that sending requests takes
 
         module = litellm()
-        self._check_key(module)
+        with our_settings():
+            self._check_key(module)
         retrying = Retrying(
             stop=stop_after_attempt(_TRIES),
             wait=wait_exponential(multiplier=0.5, max=8),
@@ -102,15 +106,18 @@ class RemoteEmbedder:
         return retrying(self._call_once, module, texts)
 
     def _call_once(self, litellm: Any, texts: list[str]) -> Any:
+        from letta_kernel.models.library import our_settings
+
         try:
-            return litellm.embedding(
-                model=self.name,
-                input=texts,
-                timeout=_TIMEOUT,
-                num_retries=0,
-                max_retries=0,
-                **({"api_key": self._key} if self._key else {}),
-            )
+            with our_settings():
+                return litellm.embedding(
+                    model=self.name,
+                    input=texts,
+                    timeout=_TIMEOUT,
+                    num_retries=0,
+                    max_retries=0,
+                    **({"api_key": self._key} if self._key else {}),
+                )
         except Exception as error:
             raise _explain(self.name, error) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -56,8 +55,6 @@ class StaticEmbedder:
 
 
 def _load_wordllama() -> tuple[Any, np.ndarray]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
     try:
         # Its weights are inside the wheel; a plain load() would try to download others.
         module = warm.load("wordllama")
@@ -69,9 +66,6 @@ def _load_wordllama() -> tuple[Any, np.ndarray]:
             f"The offline embedder could not be loaded ({error}).",
             remedy(Do.INSTALL_PACKAGES, "wordllama"),
         ) from error
-    finally:
-        # Importing it calls logging.basicConfig(level=INFO), which is the application's choice.
-        root.handlers[:], root.level = handlers, level
     tokenizer = model.tokenizer
     tokenizer.no_padding()
     tokenizer.no_truncation()

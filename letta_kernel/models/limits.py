@@ -15,6 +15,7 @@ from typing import Any
 
 from letta_kernel.errors import InvalidInputError
 
+_random = random.Random()  # the module's own numbers are the user's: they may have seeded them
 _SPREAD = 0.1  # seconds over which those who waited together come back
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -35,7 +36,7 @@ class Limit:
         with self._lock:
             now = time.monotonic()
             if now < self._closed_until:
-                return self._closed_until - now + random.uniform(0.0, _SPREAD)
+                return self._closed_until - now + _random.uniform(0.0, _SPREAD)
             if per_minute is None:
                 return 0.0
             if self._filled_at is None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from tenacity import RetryCallState, stop_before_delay, wait_exponential, wait_random
+from tenacity import RetryCallState, stop_before_delay, wait_exponential
 from tenacity import Retrying as Tenacious
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.base import Cancel, Piece, Retrying
 from letta_kernel.models.faults import Fault, cancelled
 from letta_kernel.remedies import sentence
+
+_random = random.Random()  # the module's own numbers are the user's: they may have seeded them
 
 # How many times a call is made in all before it is given up, by what went wrong.
 _TRIES = {"empty": 2, "unreachable": 3, "timeout": 3, "broken_stream": 4, "other": 2}
@@ -80,7 +83,7 @@ def persistently(
     Fault
         The last one, when trying again would not help or would take longer than *seconds_left*.
     """
-    backoff = wait_exponential(multiplier=patience.wait, max=30.0) + wait_random(0.0, patience.wait)
+    backoff = wait_exponential(multiplier=patience.wait, max=30.0)
     too_late = stop_before_delay(seconds_left)
     state = RetryCallState(Tenacious(), None, (), {})
     while True:
@@ -89,7 +92,7 @@ def persistently(
             return
         except Fault as fault:
             state.set_exception((type(fault), fault, fault.__traceback__))
-            wait = _wait(fault, backoff(state))
+            wait = _wait(fault, backoff(state) + _random.uniform(0.0, patience.wait))
             state.upcoming_sleep = wait
             most = min(int(patience.tries), _TRIES.get(fault.kind, 99))
             if (

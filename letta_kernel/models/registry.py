@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from letta_kernel import warm
+from letta_kernel.errors import LettaError
 from letta_kernel.models import keys
 from letta_kernel.models.base import ChatModel
 from letta_kernel.models.facts import ollama_models, served_models
@@ -113,6 +115,21 @@ def _ready(provider: Provider) -> str | None:
             return f"openai/{served[0]['id']}"
         return provider.model if variable else None
     return provider.model if variable else None
+
+
+def get_ready(agent_model: str | None) -> None:
+    """Begin importing the library that the next call of this agent's model needs, if it needs one.
+
+    Which model answers may have to be asked of servers on this machine: do not wait for it.
+    """
+    try:
+        name = choose_model(agent_model)
+    except LettaError:
+        return  # the call will say so
+    if name == DEMO:
+        warm.start("wordllama")
+    elif "/" in name and not name.startswith("local/"):
+        warm.start("litellm")
 
 
 def available() -> list[ModelInfo]:

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import os
-import threading
-import warnings
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
@@ -21,10 +18,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from letta_kernel import warm
-from letta_kernel.models import gemini, keys, transport
+from letta_kernel.models import gemini, keys
 from letta_kernel.models.base import ChatRequest
 from letta_kernel.models.faults import Fault, Place, missing_key
+from letta_kernel.models.library import litellm, our_settings
 from letta_kernel.models.providers import (
     CHAT_ADDRESSES,
     KEYLESS,
@@ -43,33 +40,6 @@ _OWN_SIGN_IN = frozenset({"bedrock", "sagemaker", "vertex_ai", "vertex_ai_beta",
 _ANTHROPIC = "https://api.anthropic.com"
 
 Door = Literal["chat", "anthropic", "gemini", "litellm"]
-
-_configured = threading.Lock()
-_done: set[int] = set()
-
-
-def litellm() -> ModuleType:
-    """Return litellm: imported in the background, quiet, calling nobody but the provider asked for."""
-    module = warm.load("litellm")
-    with _configured:
-        if id(module) not in _done:
-            _quieten(module)
-            _done.add(id(module))
-    return module
-
-
-def _quieten(module: Any) -> None:
-    module.suppress_debug_info = True
-    module.telemetry = False
-    module.drop_params = True  # what a model does not support is left out, not an error
-    module.modify_params = True  # e.g. no thinking where the history has no signed thoughts
-    module.disable_streaming_logging = True
-    module.num_retries = 0
-    module.sync_transport = transport.transport()  # so that its calls can be cut as well
-    module.client_session = transport.client()
-    for name in ("LiteLLM", "LiteLLM Proxy", "LiteLLM Router"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", message="Pydantic serializer warnings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +60,7 @@ class Route:
         """What this model has refused so far."""
         return refused_by(self.base or self.provider, self.model)
 
+    @our_settings()
     def send(
         self, shaped: Shaped, params: dict[str, Any]
     ) -> tuple[str, dict[str, str], dict[str, Any]]:
@@ -171,9 +142,15 @@ def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
     if not given_base and (variable := missing_variable(name)):
         raise missing_key(name, variable)
     try:
-        module = litellm()
+        with our_settings():  # only now, for importing it takes seconds
+            return _resolve(name, request, params)
     except httpx.ConnectError as error:  # certificates that cannot be read
         raise Fault("unreachable", f"{name}: {error}.", lasting=True) from None
+
+
+def _resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
+    given_base: str | None = params.get("api_base")
+    module = litellm()
     asked = name
     if name.startswith("ollama/"):  # its chat interface, which knows tools
         asked = f"ollama_chat/{name.removeprefix('ollama/')}"

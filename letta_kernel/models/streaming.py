@@ -18,6 +18,7 @@ from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply
 from letta_kernel.models.costs import usage_of
 from letta_kernel.models.faults import Fault, cancelled, describe, retry_after
 from letta_kernel.models.gemini import GeminiReader
+from letta_kernel.models.library import litellm, our_settings
 from letta_kernel.models.limits import limit_of
 from letta_kernel.models.readers import (
     AnthropicReader,
@@ -27,7 +28,7 @@ from letta_kernel.models.readers import (
     Unreadable,
     payloads,
 )
-from letta_kernel.models.routes import Route, encoded, litellm
+from letta_kernel.models.routes import Route, encoded
 from letta_kernel.models.thoughts import thoughts_to_keep
 from letta_kernel.models.transport import Line
 from letta_kernel.models.wire import shape
@@ -198,7 +199,7 @@ class Try:
         name = f"{route.provider}/{route.model}"
         stream: Any = None
         try:
-            with line.held():
+            with line.held(), our_settings():
                 stream = module.completion(
                     model=name,
                     messages=shaped.messages(asked=asked),
@@ -211,7 +212,7 @@ class Try:
                 )
             chunks = iter(stream)
             while True:
-                with line.held():
+                with line.held(), our_settings():
                     chunk = next(chunks, None)
                 if chunk is None:
                     break
@@ -276,11 +277,13 @@ class Try:
 
     def _reply(self) -> Reply:
         route = self._route
+        with our_settings():
+            usage = usage_of(
+                litellm(), route.name, route.provider, route.model, self._assembly.usage
+            )
         reply = self._assembly.reply(
             model=route.name,
-            usage=usage_of(
-                litellm(), route.name, route.provider, route.model, self._assembly.usage
-            ),
+            usage=usage,
             first_token=self._first_token,
         )
         reply.thinking = thoughts_to_keep(

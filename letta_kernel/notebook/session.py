@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from letta_kernel import isolation
 from letta_kernel.api import service_for
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, nearest
 from letta_kernel.listeners import tool_hosts, turn_begins
+from letta_kernel.models.registry import get_ready
 from letta_kernel.notebook import (
     agent_file_commands,
     block_commands,
@@ -184,6 +187,14 @@ class Session:
         self._keep()
         self.floor.agent_changed()
         self.service.prepare(agent.id)
+        self._get_ready(agent)
+
+    def _get_ready(self, agent: AgentState | None) -> None:
+        """Begin importing what the agent's next message needs; returns at once."""
+        if agent is not None:
+            threading.Thread(
+                target=get_ready, args=(agent.model,), name="get-ready", daemon=True
+            ).start()
 
     def make(self, name: str, **options: Any) -> tuple[Opened, list[str]]:
         """Open an agent, made if there is none, with the functions that wait for one, and talk to it.
@@ -280,6 +291,7 @@ class Session:
         self.used = True
         settle()
         self.functions.load()
+        self._get_ready(self.current())
         command, rest = registry.find(line.strip() or "show", self.agent_names)
         given = command.parse(rest)
         for argument in command.arguments:
@@ -363,6 +375,8 @@ class Session:
 
 
 def _inside(error: Exception) -> str:
+    if hidden := isolation.hidden_line(isolation.hidden()):
+        return hidden
     lines = str(error).splitlines()
     said = f": {lines[0]}" if lines else ""
     return (

@@ -8,6 +8,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, Literal
 
+from letta_kernel import manners
 from letta_kernel.agent.agent import LettaAgent, Live
 from letta_kernel.agent.budget import Budget
 from letta_kernel.agent.compaction import Compactor
@@ -252,7 +253,7 @@ class Turns(Looking):
                     cancel=switch,
                     decisions=decisions,
                 )
-                with closing(steps) as events:
+                with manners.at_work(), closing(steps) as events:
                     for event in events:
                         if isinstance(event, RunEnded):
                             self._keep_window(state, chat, loaded.window)

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import re
 import shutil
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -304,7 +307,7 @@ class VectorTable:
             if not (force or timely):
                 return False
             try:
-                index = warm.load("lancedb").index
+                index = _lancedb().index
                 if rows >= 1000 and "agent_id" not in have:
                     table.create_index("agent_id", config=index.Bitmap())
                     table.create_index("created_at", config=index.BTree())
@@ -333,7 +336,7 @@ class VectorTable:
         queries = []
         columns = ["id", "seq"] + ["vector"] * vectors  # and the score, or LanceDB prints a warning
         if words:
-            text = warm.load("lancedb").query.MatchQuery(" ".join(words), "words")
+            text = _lancedb().query.MatchQuery(" ".join(words), "words")
             query = table.query().nearest_to_text(text).where(where).limit(by_words)
             queries.append(query.select([*columns, "_score"]).to_arrow())
         if vector is not None:
@@ -345,7 +348,7 @@ class VectorTable:
     async def _reading(self) -> Any:
         name = self._known_name()
         if self._read is None or self._read[0] != name:
-            lancedb = warm.load("lancedb")
+            lancedb = _lancedb()
             connection = await lancedb.connect_async(
                 str(self.folder), read_consistency_interval=timedelta(0)
             )
@@ -379,7 +382,7 @@ class VectorTable:
 
     def _connect(self) -> Any:
         # Without an interval of zero a reader would not see what other processes add.
-        lancedb = warm.load("lancedb")
+        lancedb = _lancedb()
         return lancedb.connect(str(self.folder), read_consistency_interval=timedelta(0))
 
     @contextlib.contextmanager
@@ -394,9 +397,22 @@ class VectorTable:
             raise IndexBrokenError(" ".join(str(error).split())[:300]) from error
 
 
+@functools.cache
+def _lancedb() -> ModuleType:
+    """Return LanceDB, told not to warn in children that the user's code forks: they do not use our tables."""
+    ours = "lancedb" not in sys.modules
+    module = warm.load("lancedb")
+    loop: Any = sys.modules.get("lancedb.background_loop")
+    if ours and hasattr(
+        loop, "_FORK_WARNED"
+    ):  # private: in a version without it the warning is seen
+        loop._FORK_WARNED = True
+    return module
+
+
 def _index_words(table: Any) -> None:
     # The words are stems already: nothing is to be folded, stemmed or left out again.
-    config = warm.load("lancedb").index.FTS(
+    config = _lancedb().index.FTS(
         base_tokenizer="whitespace",
         with_position=False,
         lower_case=False,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, NoReturn
 
+from letta_kernel import isolation
 from letta_kernel.models.base import Cancel
 from letta_kernel.tools.error_text import holds
 from letta_kernel.tools.interrupt import CancelledCallError, TimeUpError, ended_by
@@ -40,7 +41,7 @@ def run_function(
     cancel = cancel or Cancel()
     started = perf_counter()
     try:
-        with captured(on_output):
+        with captured(on_output), isolation.absent():
             value = _called(function, kwargs, time_limit, cancel, on_output, agent_state)
             made = value.presented(limit) if isinstance(value, _Items) else present(value, limit)
         outcome = Outcome("ok", made.text, made.display)

@@ -379,10 +379,6 @@ def _load() -> None:
             "MCP servers need the package mcp, 2.3 or newer.",
             remedy(Do.INSTALL_PACKAGES, "mcp>=2.3,<3"),
         )
-    for name in ("mcp", "client"):  # where nothing is set up, Python prints warnings to the cell
-        logger = logging.getLogger(name)
-        if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
 
 
 def _quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from letta_kernel import isolation
 from letta_kernel.errors import ToolError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
@@ -41,8 +42,9 @@ from letta_kernel.tools.sandbox_worker import LARGEST
 
 _START = 60.0  # seconds the warm process may take to come up on a busy machine
 _BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from letta_kernel.tools.sandbox_worker import serve; serve(int(sys.argv[2]))"
+    "import json, sys; ours, theirs = json.loads(sys.argv[1]); sys.path[:] = ours; "
+    "from letta_kernel import isolation; isolation.install(); "
+    "from letta_kernel.tools.sandbox_worker import serve; serve(int(sys.argv[2]), theirs)"
 )
 # Passed on since programs need them to work at all; none of them holds a secret.
 _PASSED = (
@@ -211,7 +213,7 @@ class Sandbox:
         if not hasattr(os, "fork") or not hasattr(socket, "send_fds"):
             raise ToolError("the sandbox needs Linux or macOS; run the cell that defines the tool")
         ours, theirs = socket.socketpair()
-        path = [entry or os.getcwd() for entry in sys.path]
+        path = [isolation.own_path(), [entry or os.getcwd() for entry in sys.path]]
         process = subprocess.Popen(
             [sys.executable, "-I", "-c", _BOOT, json.dumps(path), str(theirs.fileno())],
             pass_fds=[theirs.fileno()],

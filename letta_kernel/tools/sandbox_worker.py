@@ -58,8 +58,11 @@ def _exactly(channel: socket.socket, count: int) -> bytes | None:
 # -- the warm process ------------------------------------------------------------------------------------
 
 
-def serve(descriptor: int) -> NoReturn:
-    """Fork a keeper for each request that comes over *descriptor*, until the other side is gone."""
+def serve(descriptor: int, path: list[str]) -> NoReturn:
+    """Fork a keeper for each request that comes over *descriptor*, until the other side is gone.
+
+    *path* is where tools look for modules; what this process needs itself is found on the path it has.
+    """
     # Imported now so that no call has to: after a fork they are simply there.
     import asyncio  # noqa: F401
 
@@ -68,6 +71,7 @@ def serve(descriptor: int) -> NoReturn:
     import letta_kernel.tools.loop  # noqa: F401
 
     _rehearse()
+    sys.path[:] = path
     door = socket.socket(fileno=descriptor)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -275,8 +279,10 @@ def _limit(settings: dict[str, Any]) -> None:
 
 def _answer(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
     """Do what the kernel asked; whatever goes wrong is told."""
+    from letta_kernel import isolation
     from letta_kernel.errors import LettaError
 
+    isolation.give_back()
     try:
         if message["kind"] == "schema":
             return _schema(message)
