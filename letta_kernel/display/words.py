@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letta_kernel.display.clean import one_line
-from letta_kernel.records import WholeRun
+
+if TYPE_CHECKING:
+    from letta_kernel.records import WholeRun
 
 GLYPHS = {
     "writing": "✎",

@@ -378,3 +378,27 @@ def test_the_panel_can_be_used_by_everybody(desk: Desk, page: Page) -> None:
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
         set_theme(page, theme)
         accessible(page, "#letta-kernel-agents")
+
+
+def test_a_key_is_taken_by_the_panel_and_kept_outside_the_notebook(desk: Desk, page: Page) -> None:
+    key = "gsk_" + "0aB1cD2eF3" * 4
+    panel = desk.open(page, "keys", agents("ada"))
+    panel.get_by_role("button", name="Keys of model providers").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Keys are taken, in this order, from: the environment, ")
+    field = dialog.get_by_label("Key", exact=True)
+    expect(field).to_have_attribute("type", "password")
+    dialog.get_by_label("Variable").select_option("GROQ_API_KEY")
+    field.fill(key)
+    dialog.get_by_role("button", name="Keep").click()
+    expect(page.get_by_role("dialog")).to_contain_text("GROQ_API_KEY is in ")
+    expect(page.get_by_role("dialog")).not_to_contain_text(key)
+    page.get_by_role("dialog").get_by_role("button", name="OK").click()
+    panel.get_by_role("button", name="Keys of model providers").click()
+    expect(dialog).to_contain_text("There is: GROQ_API_KEY (")
+    expect(dialog.get_by_label("Key", exact=True)).to_have_value("")
+    dialog.get_by_role("button", name="Cancel").click()
+    page.keyboard.press("Control+s")
+    kept = [path for path in desk.lab.folder.rglob("*") if path.is_file() and path.suffix != ".py"]
+    holding = [path.name for path in kept if key.encode() in path.read_bytes()]
+    assert holding == [".env"]
