@@ -17,25 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from letta_kernel.ids import LOCAL_USER, new_id, now
 from letta_kernel.remedies import Remedy, Words
 from letta_kernel.remedies import spoken as mended
+from letta_kernel.stop_reasons import StopReason
 
 Role = Literal["system", "user", "assistant", "tool", "summary", "event"]
 ANSWER_TOOL = "send_message"
 """The tool with which agents of heartbeat style answer."""
 ReturnStatus = Literal["ok", "error", "interrupted", "denied"]
-StopReason = Literal[
-    "end_turn",
-    "error",
-    "llm_api_error",
-    "invalid_llm_response",
-    "invalid_tool_call",
-    "max_steps",
-    "max_tokens_exceeded",
-    "no_tool_call",
-    "tool_rule",
-    "cancelled",
-    "requires_approval",
-    "context_window_overflow_in_system_prompt",
-]
 
 
 class Frozen(BaseModel):

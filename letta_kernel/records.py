@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from letta_kernel.ids import LOCAL_USER, new_id, now
-from letta_kernel.messages import StopReason
+from letta_kernel.stop_reasons import StopReason
 
 DEFAULT_BLOCK_LIMIT = 20_000
 """Characters a core memory block may hold unless it says otherwise."""

@@ -41,7 +41,6 @@ from letta_kernel.messages import (
     RunStarted,
     StepEnded,
     StepStarted,
-    StopReason,
     ToolProgress,
     Usage,
 )
@@ -54,6 +53,7 @@ from letta_kernel.models.base import (
 from letta_kernel.models.wire import INTERRUPTED
 from letta_kernel.records import AgentState, Step
 from letta_kernel.remedies import PLAIN
+from letta_kernel.stop_reasons import StopReason
 from letta_kernel.store.lock import Uninterrupted
 
 log = logging.getLogger("letta_kernel")

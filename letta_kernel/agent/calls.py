@@ -26,7 +26,6 @@ from letta_kernel.messages import (
     MemoryChanged,
     Message,
     Notice,
-    StopReason,
     ToolCall,
     ToolProgress,
     ToolReturned,
@@ -34,6 +33,7 @@ from letta_kernel.messages import (
 )
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import Tool, ToolRule
+from letta_kernel.stop_reasons import StopReason
 from letta_kernel.tools import core, rules
 from letta_kernel.tools.arguments import ToolArgumentError, as_object, parse_arguments
 from letta_kernel.tools.execute import Executor

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from letta_kernel.errors import AgentBusyError, ConflictError
 from letta_kernel.ids import now
-from letta_kernel.messages import Message, StopReason, Usage
+from letta_kernel.messages import Message, Usage
 from letta_kernel.records import AgentState, Run, Step
+from letta_kernel.stop_reasons import StopReason, run_status
 from letta_kernel.store import agents, conversations, messages, runs
 from letta_kernel.store.agents import Head
 from letta_kernel.store.database import Database, Tx
@@ -155,7 +156,7 @@ class Journal:
         run.cost = usage.cost
         run.stop_reason = end
         run.error = error
-        run.status = status_of(end)
+        run.status = run_status(end)
         run.ended_at = now()
         run.seconds = (run.ended_at - run.created_at).total_seconds()
         runs.finish(tx, run)
@@ -171,14 +172,3 @@ class Journal:
                 )
             except (ConflictError, AgentBusyError):
                 return  # lost: the next commit of this run says so
-
-
-def status_of(reason: StopReason) -> Literal["completed", "failed", "cancelled"]:
-    """Return the run status that goes with a stop reason."""
-    match reason:
-        case "cancelled":
-            return "cancelled"
-        case "end_turn" | "tool_rule" | "max_steps" | "no_tool_call" | "requires_approval":
-            return "completed"
-        case _:
-            return "failed"

@@ -12,10 +12,11 @@ from letta_kernel.cli import here, output
 from letta_kernel.cli.approving import decide
 from letta_kernel.cli.asking import Policy
 from letta_kernel.cli.session import Session
-from letta_kernel.cli.watch import FAILURES, Watcher
+from letta_kernel.cli.watch import Watcher
 from letta_kernel.cli.words import WORDS
 from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.messages import ANSWER_TOOL, Event, RunEnded, ToolCall, worded
+from letta_kernel.stop_reasons import failed
 
 HELP = """\
 /history [N]  what was said      /memory [LABEL]  what it remembers
@@ -114,7 +115,7 @@ class Talk:
             self._watcher.handle(event)
 
     def _good(self, ended: RunEnded | None) -> bool:
-        if ended is not None and ended.stop_reason in FAILURES:
+        if ended is not None and failed(ended.stop_reason):
             said = ended.error or f"The run ended with {ended.stop_reason}."
             print(" ".join(said.split()), file=sys.stderr)
             return False

@@ -27,17 +27,6 @@ from letta_kernel.messages import (
     is_answering,
 )
 
-FAILURES = frozenset(
-    {
-        "error",
-        "llm_api_error",
-        "invalid_llm_response",
-        "invalid_tool_call",
-        "context_window_overflow_in_system_prompt",
-    }
-)
-"""Stop reasons of runs that have not done what they were asked to."""
-
 
 class Watcher:
     """Shows the events of a run.

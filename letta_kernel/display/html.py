@@ -14,6 +14,7 @@ from letta_kernel.display.clean import ROOT_CLASSES, clean_bundle, esc, one_line
 from letta_kernel.display.diff import DiffLine, diff_lines
 from letta_kernel.display.markdown import markdown_html
 from letta_kernel.display.style import el, fold
+from letta_kernel.stop_reasons import meaning
 
 _STATE_COLOURS = {
     "ok": style.GREEN,
@@ -272,7 +273,6 @@ _RENDERERS = {
     "notice": _notice,
     "retrieved": _retrieved,
 }
-_GOOD_ENDINGS = ("end_turn", "tool_rule")
 
 
 def footer_html(snapshot: dict[str, Any]) -> str:
@@ -292,7 +292,7 @@ def footer_html(snapshot: dict[str, Any]) -> str:
         reason = "waits for approval"
     parts = [el("span", esc(figures), look=style.MUTED)] if figures else []
     if reason:
-        look = style.MUTED if reason in _GOOD_ENDINGS else f"color:{style.AMBER}"
+        look = style.MUTED if meaning(reason) == "well" else f"color:{style.AMBER}"
         parts.append(el("span", esc(reason), look=look))
     if not parts:
         return error

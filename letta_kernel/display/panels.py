@@ -14,6 +14,7 @@ from letta_kernel.display.style import el, fold
 from letta_kernel.display.tables import Cell, Panel, marked, number, stack, table, when
 from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.records import AgentState, Block, BlockVersion, Tool, WholeRun
+from letta_kernel.stop_reasons import meaning
 
 _PREVIEW = 160  # characters of a text shown in a table; the rest on demand
 _SHOWN = 20_000
@@ -194,15 +195,12 @@ def _said(message: Message) -> str:
     return f"{text} ■ interrupted" if message.interrupted else text
 
 
-_GOOD = ("end_turn", "tool_rule", "running", "completed", "created")
-
-
 def runs_table(runs: Sequence[WholeRun]) -> Panel:
     """Return runs with what was asked and their figures, and what went wrong if anything did."""
     rows = []
     for run in runs:
-        reason = run.stop_reason or run.status
-        look = "" if reason in _GOOD else f"color:{style.AMBER}"
+        good = run.stop_reason is None or meaning(run.stop_reason) == "well"
+        look = "" if good else f"color:{style.AMBER}"
         rows.append(
             [
                 run.created_at,

@@ -16,13 +16,13 @@ from letta_kernel.messages import (
     RunStarted,
     StepEnded,
     StepStarted,
-    StopReason,
     ToolCall,
     ToolReturned,
     ToolStarted,
     Usage,
 )
 from letta_kernel.records import Run, Step
+from letta_kernel.stop_reasons import StopReason
 
 _STOPPED: dict[str, StopReason] = {"completed": "end_turn", "cancelled": "cancelled"}
 

@@ -22,6 +22,7 @@ from letta_kernel.notebook.preferences import PREFERENCES
 from letta_kernel.notebook.quiet import AgentError, Stopped, say
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.service import Decision
+from letta_kernel.stop_reasons import failed
 from letta_kernel.store.lock import Uninterrupted
 
 if TYPE_CHECKING:
@@ -31,18 +32,9 @@ Start = Callable[..., Iterator[Event]]
 
 _STOPPED = "Stopped; what was said and done so far is kept."
 _MOST_EVENTS = 20  # that tools may post in a chain before somebody has to look
+
+
 # A run that ends like this has not done what it was asked to; the cell fails, so that Run All stops.
-_FAILURES = frozenset(
-    {
-        "error",
-        "llm_api_error",
-        "invalid_llm_response",
-        "invalid_tool_call",
-        "context_window_overflow_in_system_prompt",
-    }
-)
-
-
 def send(
     session: Session,
     agent_id: str,
@@ -165,7 +157,7 @@ def _follow(
         with Uninterrupted():
             _close(events)
             view.close()
-    if ended is not None and ended.stop_reason in _FAILURES:
+    if ended is not None and failed(ended.stop_reason):
         text = ended.error or f"The run ended with {ended.stop_reason}."
         raise AgentError(text, f"The run failed ({ended.stop_reason}); the agent is ready again.")
 

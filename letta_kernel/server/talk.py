@@ -29,8 +29,9 @@ from letta_kernel.server.shapes.messages import (
     View,
     usage_of,
 )
-from letta_kernel.server.telling import FAILED, Teller
+from letta_kernel.server.telling import Teller
 from letta_kernel.service import AgentService, Decision
+from letta_kernel.stop_reasons import failed
 
 NOT_DONE = {
     "override_system": "a system prompt for one request",
@@ -139,7 +140,7 @@ async def respond(run: LiveRun) -> LettaResponse | JSONResponse:
             ended = event
     if ended is None:
         return JSONResponse({"detail": "The run was lost."}, 500)
-    if ended.stop_reason in FAILED:
+    if failed(ended.stop_reason):
         # Not to be tried again by itself: what was sent is in the history already.
         return JSONResponse(
             {"detail": ended.error or ended.stop_reason, "run_id": ended.run_id},

@@ -33,14 +33,7 @@ from letta_kernel.server.shapes.messages import (
     to_messages,
     usage_of,
 )
-
-FAILED = (
-    "error",
-    "llm_api_error",
-    "invalid_llm_response",
-    "context_window_overflow_in_system_prompt",
-)
-"""Stop reasons of a run that did not do what was asked."""
+from letta_kernel.stop_reasons import failed
 
 
 class Teller:
@@ -136,7 +129,7 @@ class Teller:
                 yield shape
 
     def _end(self, event: RunEnded) -> Iterator[Any]:
-        if event.error and event.stop_reason in FAILED:
+        if event.error and failed(event.stop_reason):
             yield ErrorMessage(
                 run_id=event.run_id, error_type=event.stop_reason, message=event.error
             )
@@ -161,7 +154,7 @@ def stored(run: Run, messages: Iterable[Message], waiting: dict[str, str]) -> It
     for number, shape in enumerate(to_messages(said, View(), waiting=waiting), start=1):
         shape.seq_id = number
         yield shape
-    if run.error and run.stop_reason in FAILED:
+    if run.error and run.stop_reason and failed(run.stop_reason):
         yield ErrorMessage(run_id=run.id, error_type=run.stop_reason, message=run.error)
     yield StopReasonMessage(stop_reason=run.stop_reason or "error")
     took = Usage(

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Literal
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.messages import Message, StopReason, ToolCall
+from letta_kernel.messages import Message, ToolCall
 from letta_kernel.records import AgentState, Block, Folder, Identity, Run, Step, Tool
 from letta_kernel.service.turns import Turns
+from letta_kernel.stop_reasons import StopReason
 from letta_kernel.store import agents, blocks, feedback, folders, identities, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.feedback import Feedback

@@ -2,6 +2,7 @@
 
 import * as React from 'react';
 
+import { meaning } from '../stopReasons';
 import { duration, money, type Trans } from '../words';
 import type { AgentModel } from './model/panel';
 import type { ICost, IRun, IStep } from './model/records';
@@ -66,7 +67,7 @@ function RunRow({ run, steps, onToggle }: IRunProps): JSX.Element {
   };
   const [sign, word] = run.waits
     ? ['◇', trans.__('waits for approval')]
-    : run.stop_reason === 'requires_approval'
+    : run.stop_reason !== null && meaning(run.stop_reason) === 'waits'
       ? ['⊘', trans.__('not decided')]
       : (states[run.status] ?? ['·', run.status]);
   const tokens = run.prompt_tokens + run.completion_tokens;

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.messages import StopReason
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.paging import Cursor, page
 from letta_kernel.server.shapes.agents import AgentShape, Include, to_agent
@@ -19,6 +18,7 @@ from letta_kernel.server.shapes.base import Asked, Shape
 from letta_kernel.server.shapes.blocks import BLOCK_LIMIT, from_create
 from letta_kernel.server.talk import message_of
 from letta_kernel.service import AgentService
+from letta_kernel.stop_reasons import StopReason
 
 router = APIRouter(tags=["agents"])
 

@@ -35,9 +35,9 @@ from letta_kernel.server import sse
 from letta_kernel.server.deps import Live, Service
 from letta_kernel.server.errors import FieldError, LeftOutError, openai_error, status_of
 from letta_kernel.server.live import LiveRun
-from letta_kernel.server.telling import FAILED
 from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService
+from letta_kernel.stop_reasons import failed
 
 router = APIRouter(tags=["openai"])
 
@@ -231,7 +231,7 @@ class _Answer:
                 self._wait(event)
             elif isinstance(event, RunEnded):
                 ended = event
-        if ended is None or ended.stop_reason in FAILED:
+        if ended is None or failed(ended.stop_reason):
             return _refusal(502, *_failure(ended))
         content = "\n\n".join([*self._said, *self._notice()])
         thought = "\n\n".join(self._thought) or None
@@ -281,7 +281,7 @@ class _Answer:
         return b""
 
     def _end(self, ended: RunEnded, usage: bool) -> bytes:
-        if ended.stop_reason in FAILED:
+        if failed(ended.stop_reason):
             message, kind = _failure(ended)
             return sse.event(openai_error(message, kind))
         said = b""

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from letta_kernel.errors import ConflictError
-from letta_kernel.messages import StopReason
 from letta_kernel.records import Step
 from letta_kernel.server import sse, talk
 from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
@@ -26,6 +25,7 @@ from letta_kernel.server.shapes.runs import (
 )
 from letta_kernel.server.telling import stored
 from letta_kernel.service import AgentService
+from letta_kernel.stop_reasons import StopReason
 
 router = APIRouter(tags=["runs"])
 

@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args
 from pydantic import ConfigDict, Field
 
 from letta_kernel.agent.prompts import INSTRUCTIONS
-from letta_kernel.messages import StopReason
 from letta_kernel.models.registry import DEMO, LOCAL, choose_model
 from letta_kernel.records import AgentState
 from letta_kernel.server.handles import embedding_handle, endpoint_type, model_handle
@@ -24,6 +23,7 @@ from letta_kernel.server.shapes.model_settings import ModelSettings, to_settings
 from letta_kernel.server.shapes.tool_rules import ToolRuleShape, to_rule
 from letta_kernel.server.shapes.tools import ToolShape, to_tool
 from letta_kernel.service import AgentView
+from letta_kernel.stop_reasons import StopReason
 
 Include = Literal[
     "agent.blocks",

@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from letta_kernel.agent.prompts import DENIED
-from letta_kernel.messages import Message, StopReason, ToolCall, Usage
+from letta_kernel.messages import Message, ToolCall, Usage
 from letta_kernel.server.shapes.base import Shape
+from letta_kernel.stop_reasons import StopReason
 
 MessageType = Literal[
     "system_message",

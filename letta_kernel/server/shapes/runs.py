@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from letta_kernel.messages import StopReason
 from letta_kernel.records import Run, Step
 from letta_kernel.server.handles import model_handle
 from letta_kernel.server.shapes.base import Asked, Shape
+from letta_kernel.stop_reasons import StopReason, failed
 from letta_kernel.store.feedback import Feedback
 
 Opinion = Literal["positive", "negative"]
@@ -163,7 +163,7 @@ def to_usage(run: Run) -> RunUsage:
 def to_step(step: Step, thought: Feedback) -> StepShape:
     """Return *step* in the API's shape."""
     handle = model_handle(step.model) if step.model else None
-    failed = bool(step.error) and step.stop_reason not in ("max_steps", "cancelled")
+    has_failed = bool(step.error) and failed(step.stop_reason)
     return StepShape(
         id=step.id,
         agent_id=step.agent_id,
@@ -174,10 +174,10 @@ def to_step(step: Step, thought: Feedback) -> StepShape:
         status="cancelled"
         if step.stop_reason == "cancelled"
         else "failed"
-        if failed
+        if has_failed
         else "success",
         stop_reason=step.stop_reason,
-        error_type=step.stop_reason if failed else None,
+        error_type=step.stop_reason if has_failed else None,
         error_data={"message": step.error} if step.error else None,
         completion_tokens=step.completion_tokens,
         prompt_tokens=step.prompt_tokens,

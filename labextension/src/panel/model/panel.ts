@@ -1,6 +1,7 @@
 // The panel's model: the agents of the project behind the notebook in front, and the chosen one.
 
 import type { IBridge, IChanged, IDeskEvent } from '../../bridge';
+import { meaning } from '../../stopReasons';
 import { ChatModel } from './chat';
 import { MemoryModel } from './memory';
 import { messageOf, Observable, type Part } from './part';
@@ -215,7 +216,7 @@ export class PanelModel extends Observable {
     if (now && this.agents.some(({ id, state }) => id === agent_id && state !== now)) {
       this._setState(agent_id, now);
     } else if (ended) {
-      const waits = event.stop_reason === 'requires_approval';
+      const waits = meaning(String(event.stop_reason)) === 'waits';
       this._setState(agent_id, waits ? 'waiting' : 'idle');
     }
     if (ended || event.type === 'step_ended') {

@@ -1,6 +1,7 @@
 // Follows a run by its events, and gives what is known of it as a snapshot for the run's view.
 
 import { isRecord, readSnapshot, type ISnapshot } from '../../snapshot';
+import { meaning } from '../../stopReasons';
 import type { IToolCall } from './records';
 
 type Fields = Record<string, unknown>;
@@ -187,12 +188,12 @@ export class Transcript {
         this._footer[name] = before + (typeof now === 'number' ? now : 0);
       }
     }
-    if (event.stop_reason === 'requires_approval') {
+    if (meaning(String(event.stop_reason)) === 'waits') {
       this.state = 'waiting';
       return;
     }
     this.waiting = [];
-    this.state = event.stop_reason === 'cancelled' ? 'interrupted' : 'ended';
+    this.state = meaning(String(event.stop_reason)) === 'cancelled' ? 'interrupted' : 'ended';
     this._interruptOpen();
   }
 
