@@ -15,7 +15,7 @@ from letta_kernel.errors import ToolError
 from letta_kernel.tools.annotations import Resolver
 from letta_kernel.tools.docstrings import Doc, parse_docstring
 from letta_kernel.tools.parameters import MISSING, RESERVED, Parameter, complete, hint_without
-from letta_kernel.tools.references import current, name_in, written_call
+from letta_kernel.tools.references import current, name_in, unwrapped, written_call
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -117,7 +117,7 @@ def signature_of(function: Function) -> inspect.Signature:
         raise ToolError(
             "it does not tell its parameters; wrap it in a function of your own"
         ) from None
-    inner = inspect.unwrap(function)
+    inner = unwrapped(function)
     first = next(iter(found.parameters.values()), None)
     path = str(getattr(inner, "__qualname__", "")).rpartition("<locals>.")[2]
     owner, _, name = path.rpartition(".")
@@ -132,7 +132,7 @@ def is_method(function: Function) -> bool:
     try:
         signature_of(function)
     except ToolError:
-        return isinstance(inspect.unwrap(function), types.FunctionType)
+        return isinstance(unwrapped(function), types.FunctionType)
     return False
 
 
@@ -165,7 +165,7 @@ def hints_of(function: Function) -> dict[str, Any]:
 def source_of(function: Function) -> str:
     """Return the source of a plain function; empty for what could not run from its source alone."""
     function = current(function)
-    inner = inspect.unwrap(function)
+    inner = unwrapped(function)
     if not isinstance(inner, types.FunctionType) or isinstance(function, types.MethodType):
         return ""
     if "." in inner.__qualname__.rpartition("<locals>.")[2]:
@@ -189,9 +189,9 @@ def _inner(function: Function) -> Any:
 
 def _annotated(function: Function) -> Any:
     """Return the object that holds the annotations of a callable."""
-    found = inspect.unwrap(_inner(function))
+    found = unwrapped(_inner(function))
     call = written_call(found)
-    return found if call is None else inspect.unwrap(call)
+    return found if call is None else unwrapped(call)
 
 
 def _hints(target: Any) -> dict[str, Any]:

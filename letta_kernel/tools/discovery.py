@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from letta_kernel.records import Tool
 from letta_kernel.tools.callables import namespace_of, source_of, takes_anything
 from letta_kernel.tools.cells import parse, python_of
 from letta_kernel.tools.options import ToolOptions, live_options, marks, options_from_ast
-from letta_kernel.tools.references import Reference, same, snapshot
+from letta_kernel.tools.references import Reference, same, snapshot, unwrapped
 from letta_kernel.tools.schema import schema_from_source, schema_of
 from letta_kernel.tools.signature import FunctionNode
 
@@ -199,7 +198,7 @@ def _found(
     own = _text(node, python)
     # What the function says itself is the truth, unless a decorator put something in its place that
     # says nothing.
-    if isinstance(inspect.unwrap(live), FunctionType) and not takes_anything(live):  # type: ignore[arg-type]
+    if isinstance(unwrapped(live), FunctionType) and not takes_anything(live):  # type: ignore[arg-type]
         schema = schema_of(live, options)  # type: ignore[arg-type]
     else:
         schema = schema_from_source(python, node.name, namespace, options=options)

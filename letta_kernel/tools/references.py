@@ -190,6 +190,14 @@ def reference_to(function: Function, namespace: Mapping[str, Any] | None = None)
     return Reference(function) if written_call(function) is None else _CallReference(function)
 
 
+def unwrapped(function: Any) -> Any:
+    """Return what decorators put others around; itself where that has no end, as with some proxies."""
+    try:
+        return inspect.unwrap(function)
+    except Exception:
+        return function
+
+
 def written_call(thing: Any) -> types.FunctionType | None:
     """Return the ``__call__`` of an object whose class has one written in Python, or None."""
     if isinstance(thing, types.FunctionType | types.MethodType | type):
@@ -298,7 +306,7 @@ def _same_code(one: Any, two: Any) -> bool:
     """Return whether two functions do the same, wherever their lines stand."""
 
     def code(of: Any) -> Any:
-        return getattr(inspect.unwrap(getattr(of, "__func__", of)), "__code__", None)
+        return getattr(unwrapped(getattr(of, "__func__", of)), "__code__", None)
 
     def alike(a: Any, b: Any) -> bool:
         if not (isinstance(a, types.CodeType) and isinstance(b, types.CodeType)):

@@ -13,7 +13,7 @@ import pytest
 from letta_kernel import tool
 from letta_kernel.errors import ToolError
 from letta_kernel.tools.cells import python_of
-from letta_kernel.tools.discovery import definitions, discover
+from letta_kernel.tools.discovery import definitions, discover, found_in
 from letta_kernel.tools.options import ToolOptions, live_options, options_of
 
 DOC = '    """Do it."""\n'
@@ -199,3 +199,17 @@ def test_definitions_of_earlier_cells_are_brought_along() -> None:
     alone: dict[str, Any] = {}
     exec(found.source, alone)
     assert alone["f"](1.0) == pytest.approx(3.14159, abs=1e-4)
+
+
+def test_a_proxy_that_answers_to_everything_is_one_line_or_works() -> None:
+    class Proxy:
+        def __getattr__(self, name: str) -> Any:
+            return self
+
+        def __call__(self, a: int) -> int:
+            return a
+
+    cell = "def f(a: int):\n" + DOC
+    assert [one.tool_name for one in discover(cell, {"f": Proxy()}).found] == ["f"]
+    with pytest.raises(ToolError, match="f: it does not tell its parameters"):
+        found_in(Proxy(), "f", {}, tool_name="f")
