@@ -185,6 +185,7 @@ class McpServer(Record):
     id: str = Field(default_factory=lambda: new_id("mcp_server"))
     name: str
     command: list[str] = []  # the program and its arguments
+    folder: str = ""  # where the program runs; beside the project if empty
     url: str = ""
     environment: dict[str, str] = {}
     headers: dict[str, str] = {}

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from letta_kernel.display.tables import Panel, number, table
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.notebook.line import Argument, Arguments, Option, Word, split
+from letta_kernel.notebook.quiet import say
 from letta_kernel.notebook.registry import AGENT, COMMANDS, Command, command
-from letta_kernel.records import McpServer
+from letta_kernel.project import located
+from letta_kernel.records import AgentState, McpServer
 from letta_kernel.tools.mcp_connection import REFERENCE
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class AddServer(Command):
     @property
     def short(self) -> str:
         """How it is written, without its options."""
-        return "%agent mcp add NAME COMMAND [ARGS …], or NAME http://…"
+        return "%agent mcp add NAME COMMAND [ARGS …], or NAME http://…, or --from FILE"
 
     def parse(self, line: str) -> Arguments:
         """Read the name, the command and our options; behind ``--`` everything is the command's.
@@ -64,17 +66,23 @@ class AddServer(Command):
                 server.append(word.text)
             else:
                 found.words["name"] = word.text
-        if not server:
+        if not server and "from" not in found.options:
             missing = "COMMAND (or a URL)" if "name" in found.words else "NAME"
             raise InvalidInputError(f"{missing} is missing. Usage: {self.usage}")
+        if server and "from" in found.options:
+            raise InvalidInputError(f"{server[0]!r} is more than was expected. Usage: {self.usage}")
         found.options["server"] = server
         return found
 
 
 ENVIRONMENT = Option("--env", "word", "KEY=VALUE for the server; KEY alone takes this kernel's")
 HEADER = Option("--header", "word", '"Name: value" sent to a URL; ${VARIABLE} stands for a secret')
+FROM = Option(
+    "--from", "word", "another program's file of servers (mcpServers): all, or NAME", "file"
+)
 TOKEN = Option("--token", "word", "the environment variable that holds a URL's bearer token")
 OPTIONS = (
+    FROM,
     ENVIRONMENT,
     HEADER,
     TOKEN,
@@ -101,9 +109,12 @@ def servers(session: Session, given: Arguments) -> Panel:
     )
 
 
-def add(session: Session, given: Arguments) -> str:
+def add(session: Session, given: Arguments) -> str | None:
     """Connect a server and give its tools to the agent."""
     agent = session.agent(given.option("agent"))
+    if given.option("from") is not None:
+        _from_file(session, agent, given)
+        return None
     words = given.options["server"]
     if len(words) == 1 and shutil.which(words[0]) is None:
         words = [word.text for word in split(words[0])] or words  # a whole command in quotes
@@ -137,6 +148,25 @@ def add(session: Session, given: Arguments) -> str:
     if done.gone:
         said += f" Gone: {', '.join(done.gone)}."
     return said + _skipped(done.skipped)
+
+
+def _from_file(session: Session, agent: AgentState, given: Arguments) -> None:
+    """Connect the servers of a file, say which they are and why the others are not among them."""
+    for option in ("environment", "header", "token", "approve", "time_limit", "start_limit"):
+        if given.option(option):
+            raise InvalidInputError("With --from only NAME and --agent: the file says the rest.")
+    name = given.get("name")
+    path = located(_filled(session, given.option("from")))
+    done, left = session.service.add_mcp_file(path, only=[name] if name else [], agent=agent.id)
+    if not done:
+        raise InvalidInputError("; ".join(f"{one.name}: {one.problem}" for one in left) + ".")
+    for one in done:
+        names = ", ".join(tool.name for tool in one.tools) or "no tool"
+        gone = f" Gone: {', '.join(one.gone)}." if one.gone else ""
+        said = f"{agent.name} can call {names} of {one.server.name} now."
+        say(session.shell, said + gone + _skipped(one.skipped))
+    for entry in left:
+        say(session.shell, f"{entry.name} was left out: {entry.problem}.", "warning")
 
 
 COMMANDS["mcp add"] = AddServer(

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError, nearest
+from letta_kernel.errors import (
+    ConflictError,
+    InvalidInputError,
+    LettaError,
+    NotFoundError,
+    nearest,
+)
 from letta_kernel.ids import new_id
 from letta_kernel.records import AgentState, McpServer, Tool
 from letta_kernel.remedies import Do, remedy
@@ -20,6 +28,7 @@ from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
 from letta_kernel.tools.execute import Executor, ToolHost
 from letta_kernel.tools.mcp import CALL_LIMIT, Connections
 from letta_kernel.tools.mcp_connection import REFERENCE, Listing, fingerprint
+from letta_kernel.tools.mcp_files import Entry, is_secret_name, read
 from letta_kernel.tools.mcp_schema import tool_name
 from letta_kernel.tools.outcome import Outcome
 
@@ -27,11 +36,6 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
-# The last word of a name whose value is a secret: API_KEY, X-Api-Key, GITHUB_TOKEN, Authorization.
-_SECRETS = {
-    *("key", "apikey", "token", "secret", "password", "passwd", "passphrase", "pat"),
-    *("credential", "credentials", "authorization", "cookie"),
-}
 
 
 @dataclass(slots=True)
@@ -127,6 +131,67 @@ class McpServers(Toolbox):
             made = made.model_copy(update={"id": known.id, "created_at": known.created_at})
         return self._connect(made, state)
 
+    def add_mcp_file(
+        self, path: Path, *, only: Sequence[str] = (), agent: str | None = None
+    ) -> tuple[list[McpTools], list[Entry]]:
+        """Add the servers of another program's file (``mcpServers``), each for itself.
+
+        Reading the file again brings what is there up to date; limits and approval stay as they are. What is
+        secret in the file is not kept: environment variables are named in its place.
+
+        Parameters
+        ----------
+        only : names of those wanted; all if empty.
+        agent : who gets the tools; nobody if None.
+
+        Returns
+        -------
+        The servers that were connected, and the entries that were not, with the reason.
+
+        Raises
+        ------
+        InvalidInputError
+            The file cannot be read, or names no servers, or none of these.
+        """
+        entries = read(path, self.home.parent)
+        for name in only:
+            if name not in (names := [one.name for one in entries]):
+                raise InvalidInputError(f"{path} has no server {name!r}.{nearest(name, names)}")
+        state = self.agent(agent) if agent is not None else None
+        done: list[McpTools] = []
+        left: list[Entry] = []
+        for entry in entries:
+            if only and entry.name not in only:
+                continue
+            try:
+                if entry.server is None:
+                    raise InvalidInputError(entry.problem)
+                done.append(self._add_entry(entry.server, state))
+            except LettaError as error:
+                left.append(replace(entry, problem=self._why(entry, error)))
+        return done, left
+
+    def _add_entry(self, made: McpServer, state: AgentState | None) -> McpTools:
+        check_server(made)
+        known = self.do(lambda tx: mcp.find(tx, made.name))
+        if known is None:
+            return self._connect(made, state)
+        reached = {
+            name: getattr(made, name)
+            for name in ("command", "folder", "url", "environment", "headers")
+        }
+        same = all(getattr(known, name) == value for name, value in reached.items())
+        return self._connect(known.model_copy(update=reached), state, anew=not same)
+
+    @staticmethod
+    def _why(entry: Entry, error: LettaError) -> str:
+        unset = [name for name in entry.secrets if name not in os.environ]
+        if unset:
+            wanted = ", ".join(unset)
+            return f"set {wanted} in the environment, for secrets are not kept, and read it again"
+        said = str(error).removeprefix(f"The MCP server {entry.name!r} ")
+        return said.rstrip(".")
+
     def change_mcp_server(self, ref: str, **changes: Any) -> McpTools:
         """Change a server's name, command, url, environment, headers or limits, and connect it anew.
 
@@ -169,7 +234,7 @@ class McpServers(Toolbox):
 
         return self.do(work)
 
-    def _connect(self, made: McpServer, state: AgentState | None) -> McpTools:
+    def _connect(self, made: McpServer, state: AgentState | None, *, anew: bool = True) -> McpTools:
         """Connect a server and keep it and its tools; whatever goes wrong, nothing is changed."""
 
         def work(tx: Tx) -> McpTools:
@@ -180,7 +245,7 @@ class McpServers(Toolbox):
                     "it was added just now."
                 )
             server = mcp.save(tx, made)
-            found = self._keep_tools(tx, server, listing, anew=True)
+            found = self._keep_tools(tx, server, listing, anew=anew)
             if state is not None:
                 for tool in found.tools:
                     tools.attach(tx, state.id, tool.id)
@@ -357,7 +422,6 @@ def _check_url(server: McpServer) -> None:
 def _is_secret(name: str, text: str) -> bool:
     """Return whether *text* under *name* is a secret, or holds one."""
     bare = REFERENCE.sub("", text)
-    words = re.split(r"[^A-Za-z0-9]+", name.lower().strip("_-"))
-    if words[-1] in _SECRETS and bare == text and text:
+    if is_secret_name(name) and bare == text and text:
         return True
     return _PASSWORD.search(bare) is not None

@@ -362,6 +362,9 @@ MIGRATIONS: list[str] = [
     WHERE run_id IN (SELECT id FROM runs WHERE continues IS NOT NULL);
     UPDATE runs SET steps = greatest(steps - 1, 0) WHERE continues IS NOT NULL;
     """,
+    """
+    ALTER TABLE mcp_servers ADD COLUMN folder text DEFAULT '';
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 

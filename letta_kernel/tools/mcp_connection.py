@@ -67,7 +67,9 @@ class Listing:
 
 def fingerprint(server: McpServer) -> str:
     """Return a short text that changes when the server must be connected anew."""
-    parts = [server.command, server.url, server.environment, server.headers]
+    parts: list[Any] = [server.command, server.url, server.environment, server.headers]
+    if server.folder:
+        parts.append(server.folder)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -322,7 +324,10 @@ class Connection:
 
         given = {name: self._filled(text) for name, text in server.environment.items()}
         command = [self._filled(part) for part in server.command]
-        return StdioServer(command, {**get_default_environment(), **given}, folder)
+        where = Path(self._filled(server.folder)) if server.folder else folder
+        if not where.is_dir():
+            raise self.error(f"is to run in {where}, which is no folder")
+        return StdioServer(command, {**get_default_environment(), **given}, where)
 
     def _filled(self, text: str) -> str:
         """Return *text* with what its references stand for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,63 @@ def test_a_server_from_its_adding_to_its_removal(
     assert "%agent tools attach slow" in tools
     assert "test; ada had tools of it" in notebook.run("%agent mcp remove test").text
     assert "No MCP servers yet" in notebook.run("%agent mcp list").text
+
+
+def test_servers_of_another_programs_file(notebook: Notebook, tmp_path: Path) -> None:
+    run = {"command": sys.executable, "args": [str(SERVER)]}
+    secret = "sk-proj-abcdefghijklmnop1234"
+    (tmp_path / "deeper").mkdir()
+    servers = {
+        "my tools": {**run, "env": {"GREETING": "hello", "LEVEL": 3}, "cwd": "deeper"},
+        "keyed": {**run, "type": "stdio", "env": {"SERVICE_API_KEY": secret, "PLAIN": secret}},
+        "by-reference": {**run, "env": {"SERVICE_API_KEY": "${env:MY_KEY:-none}"}},
+        "broken": {"comand": "npx"},
+        "gone": {"command": "no-such-program-here"},
+        "off": {**run, "disabled": True},
+        "web": {
+            "type": "http",
+            "url": "http://127.0.0.1:9/mcp?api_key=abc",
+            "headers": {"Authorization": f"Bearer {secret}"},
+        },
+        "odd": "npx",
+    }
+    file = tmp_path / "claude desktop.json"
+    file.write_text("// from elsewhere\n" + json.dumps({"mcpServers": servers})[:-1] + ",}")
+    notebook.run("%agent new reader")
+    read = f'%agent mcp add --from "{file}"'
+    first = notebook.run(read)
+    assert first.status == "ok", first
+    for name, said in {
+        "my-tools": "reader can call add, search",
+        "keyed": "was left out: set SERVICE_API_KEY, PLAIN in the environment",
+        "by-reference": "was left out: set MY_KEY in the environment",
+        "broken": "was left out: it needs either a command or a url",
+        "gone": "there is no program 'no-such-program-here'",
+        "off": "was left out: it is switched off there",
+        "web": "was left out: set WEB_API_KEY, WEB_TOKEN in the environment",
+        "odd": "was left out: it is no object",
+    }.items():
+        assert any(name in line and said in line for line in first.text.splitlines()), name
+    before = notebook.run("%agent tools").text
+    assert notebook.run(read).text == first.text
+    assert notebook.run("%agent tools").text == before
+    assert "hello" in notebook.run("%agent tools run variable name=GREETING").text
+    assert "deeper" in notebook.run("%agent tools run folder").text
+
+    notebook.run(f"import os\nos.environ |= dict(SERVICE_API_KEY={secret!r}, PLAIN='x')")
+    assert "reader can call" in notebook.run(f'%agent mcp add keyed --from "{file}"').text
+    for kept in notebook.home.rglob("*"):
+        assert not kept.is_file() or secret.encode() not in kept.read_bytes(), kept
+    for line, said in (
+        (f'{read[:-1]}x"', "cannot be read"),
+        (f'%agent mcp add nosuch --from "{file}"', "has no server 'nosuch'"),
+        (f'%agent mcp add broken --from "{file}"', "needs either"),
+        (f"%agent mcp add --from {SERVER}", "is no JSON"),
+    ):
+        ran = notebook.run(line)
+        assert (ran.ename, said in ran.evalue) == ("AgentError", True), ran
+    for name in ("my-tools", "keyed", "by-reference"):
+        notebook.run(f"%agent mcp remove {name}")
 
 
 def test_what_goes_wrong_is_one_line(notebook: Notebook) -> None:

@@ -107,6 +107,12 @@ def variable(name: str) -> str:
     return os.environ.get(name, "(not set)")
 
 
+@server.tool()
+def folder() -> str:
+    """Return the folder the server runs in."""
+    return os.getcwd()
+
+
 def http(port: int, token: str) -> None:
     import uvicorn
 
