@@ -94,6 +94,13 @@ class CallRunner:
         """Return the schemas of the tools that may be called next, in OpenAI's form."""
         return [self._schema(name) for name in self._allowed()]
 
+    def renew(self, kind: str, now: Sequence[Tool]) -> None:
+        """Take the tools of a *kind* as they are now: others of it are gone."""
+        for name in [name for name, tool in self.tools.items() if tool.kind == kind]:
+            del self.tools[name]
+            self._schemas.pop(name, None)
+        self.tools |= {tool.name: tool for tool in now if tool.kind == kind}
+
     def tool_choice(self) -> str | None:
         """Return ``required`` where plain text cannot be the right next thing (run_first rules)."""
         must = rules.must_call(self.tool_rules, list(self.tools), self._done)

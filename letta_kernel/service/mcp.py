@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,8 @@ from letta_kernel.tools.mcp_connection import REFERENCE, Listing, fingerprint
 from letta_kernel.tools.mcp_files import Entry, is_secret_name, read
 from letta_kernel.tools.mcp_schema import tool_name
 from letta_kernel.tools.outcome import Outcome
+
+log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -67,8 +72,13 @@ class McpServers(Toolbox):
         super().__init__(*args, **kwargs)
         # Servers run beside the project folder, wherever the process that starts them happens to be.
         self._connections = Connections(
-            lambda server_id: self.do(lambda tx: mcp.get(tx, server_id)), self.home.parent
+            lambda server_id: self.do(lambda tx: mcp.get(tx, server_id)),
+            self.home.parent,
+            self._changed,
         )
+        self._stale: set[str] = set()  # servers that have said that their tools changed
+        self._following = threading.Lock()
+        self._news: dict[str, list[str]] = {}  # by agent: what it has not been told of its tools
 
     def close(self) -> None:
         """End the servers that were started here, then let go of everything else."""
@@ -191,6 +201,50 @@ class McpServers(Toolbox):
             return f"set {wanted} in the environment, for secrets are not kept, and read it again"
         said = str(error).removeprefix(f"The MCP server {entry.name!r} ")
         return said.rstrip(".")
+
+    def _changed(self, server_id: str) -> None:
+        self._stale.add(server_id)
+        threading.Thread(target=self._follow_servers, name="letta-mcp-follow", daemon=True).start()
+
+    def _follow_servers(self) -> None:
+        """Bring the tools of servers that changed them up to date, here and for the agents that have some."""
+        with self._following:  # who comes while another is at it waits for what that finds
+            while self._stale:
+                server_id = self._stale.pop()
+                try:
+                    server = self.mcp_server(server_id)
+                    listing = self._connections.listing(server)
+                    self._tell(*self.do(partial(self._retooled, server, listing)))
+                except LettaError as error:  # the next call, or the next list, says so
+                    log.warning("The tools of an MCP server were not read again: %s", error)
+
+    def _retooled(
+        self, server: McpServer, listing: Listing, tx: Tx
+    ) -> tuple[McpServer, set[str], list[str], list[str]]:
+        """Keep a server's tools as they are now; return who has them, and which are new and gone."""
+        before = mcp.tools_of(tx, self._mcp_server(tx, server.id).id)
+        having = {agent for tool in before for agent in tools.agents_with(tx, tool.id)}
+        found = self._keep_tools(tx, server, listing)
+        known = {tool.id for tool in before}
+        fresh = [tool for tool in found.tools if tool.id not in known]
+        for tool in fresh:
+            for agent_id in having:
+                tools.attach(tx, agent_id, tool.id)
+        return server, having, [tool.name for tool in fresh], found.gone
+
+    def _tell(self, server: McpServer, having: set[str], new: list[str], gone: list[str]) -> None:
+        parts = [f"new: {', '.join(new)}"] if new else []
+        parts += [f"gone: {', '.join(gone)}"] if gone else []
+        if parts:
+            line = f"The tools of the MCP server {server.name} have changed; {'; '.join(parts)}."
+            for agent_id in having:
+                self._news.setdefault(agent_id, []).append(line)
+
+    def tool_news(self, agent_id: str) -> list[str]:
+        """Return, once, a line for each change of an agent's tools by their MCP servers, read anew."""
+        if self._stale or self._following.locked():
+            self._follow_servers()
+        return self._news.pop(agent_id, [])
 
     def change_mcp_server(self, ref: str, **changes: Any) -> McpTools:
         """Change a server's name, command, url, environment, headers or limits, and connect it anew.

@@ -30,6 +30,10 @@ class Toolbox(ServiceBase):
         """Return the tools of an agent, core tools first."""
         return self.do(lambda tx: self._tools(tx, self._agent(tx, ref)))
 
+    def tool_news(self, agent_id: str) -> list[str]:
+        """Return, once, what an agent's person is to be told of its tools, a line each."""
+        return []
+
     def all_tools(self) -> list[Tool]:
         """Return every tool the project keeps."""
         return self.do(tools.list_all)

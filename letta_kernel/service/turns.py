@@ -18,7 +18,7 @@ from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError
 from letta_kernel.ids import now
-from letta_kernel.messages import Event, Message, Notice, RunEnded, ToolCall, Usage
+from letta_kernel.messages import Event, Message, Notice, RunEnded, StepEnded, ToolCall, Usage
 from letta_kernel.models import naming
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Run, Tool
@@ -212,6 +212,7 @@ class Turns(Looking):
             message.run_id = run.id
         recall = incoming[-1].content if incoming else None
         tell = self._followed(state.id, run.id, live)
+        news: list[str] = []
         with self._lock:
             self._running[run.id] = switch
         place: Place | None = None
@@ -221,6 +222,7 @@ class Turns(Looking):
                 chat = self._open_model(state, settings, model)
                 run.model = chat.name
                 journal = Journal(self.database, state, run)
+                news += self.tool_news(state.id)
                 try:
                     written, loaded = journal.open(
                         incoming,
@@ -259,6 +261,12 @@ class Turns(Looking):
                             self._keep_window(state, chat, loaded.window)
                             self._after_run(state)
                         yield event
+                        if isinstance(event, StepEnded) and (more := self.tool_news(state.id)):
+                            news += more
+                            agent.calls.renew("mcp", self.tools(state.id))
+                        while news and not isinstance(event, RunEnded):
+                            tell(notice := Notice(text=news.pop(0)))
+                            yield notice
             finally:
                 with self._lock:
                     self._stepping.discard(state.thread_id)

@@ -51,10 +51,18 @@ class Connections:
         Returns the server of an id, or None.
     folder
         Where servers of ours run.
+    on_change
+        Called with the id of a server that says its tools have changed, on a thread that must not wait.
     """
 
-    def __init__(self, find: Callable[[str], McpServer | None], folder: Path) -> None:
+    def __init__(
+        self,
+        find: Callable[[str], McpServer | None],
+        folder: Path,
+        on_change: Callable[[str], None] = lambda server_id: None,
+    ) -> None:
         self._find = find
+        self._on_change = on_change
         self._folder = folder
         self._lock = threading.Lock()
         self._thread: _LoopThread | None = None
@@ -262,7 +270,7 @@ class Connections:
                 del self._connections[server.id]
                 self._retire(connection, at_once=same)
             try:
-                connection = Connection(server, self._folder)
+                connection = Connection(server, self._folder, lambda: self._on_change(server.id))
                 self._connections[server.id] = connection
                 await _told(
                     connection.open(), f"waiting for the MCP server {server.name}", progress

@@ -82,6 +82,8 @@ class Connection:
         Which one.
     folder
         Where a server of ours runs.
+    on_change
+        Called on the loop's thread when the server says that its tools have changed.
 
     Raises
     ------
@@ -89,8 +91,11 @@ class Connection:
         An environment variable it refers to is missing.
     """
 
-    def __init__(self, server: McpServer, folder: Path) -> None:
+    def __init__(
+        self, server: McpServer, folder: Path, on_change: Callable[[], None] = lambda: None
+    ) -> None:
         self.server = server
+        self._on_change = on_change
         self.fingerprint = fingerprint(server)
         self.doubtful = False  # it left a call unanswered
         self._secrets: dict[str, str] = {}
@@ -138,7 +143,9 @@ class Connection:
             with self._scope:
                 async with (
                     self._transport.streams() as (read, write),
-                    ClientSession(dispatcher=lenient()(read, write)) as session,
+                    ClientSession(
+                        dispatcher=lenient()(read, write), message_handler=self._heard
+                    ) as session,
                 ):
                     await _agree(session)
                     self._session = session
@@ -155,6 +162,12 @@ class Connection:
             if not self._ready.done():
                 self._ready.set_exception(self.error("was stopped while it was being started"))
             self._ready.exception()  # nobody may be waiting any more
+
+    async def _heard(self, message: Any) -> None:
+        """Take note of what the server says unasked."""
+        said = getattr(message, "root", message)
+        if getattr(said, "method", "") == "notifications/tools/list_changed":
+            self._on_change()
 
     async def _opening_error(self, error: BaseException) -> ToolError:
         first = innermost(error)

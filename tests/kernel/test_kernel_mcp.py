@@ -101,6 +101,31 @@ def test_servers_of_another_programs_file(notebook: Notebook, tmp_path: Path) ->
         notebook.run(f"%agent mcp remove {name}")
 
 
+def test_a_server_that_changes_its_tools_is_followed(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    notebook.run("%agent new swapper")
+    notebook.run(f"import sys\nserver = {str(SERVER)!r}")
+    assert notebook.run("%agent mcp add live {sys.executable} {server}").status == "ok"
+    server.call("swap", {"out": "noise", "into": "later"})
+    server.call("later", {})
+    server.say("It came later.")
+    ran = notebook.run("%%agent\nSwap them.")
+    assert "I am later" in [call["result"] for call in ran.items("tool_call")][1]
+    said = "The tools of the MCP server live have changed; new: later; gone: noise."
+    assert said in [notice["text"] for notice in ran.items("notice")], ran.run["items"]
+    offered = [tool["function"]["name"] for tool in server.requests[-1]["tools"]]
+    assert ("later" in offered, "noise" in offered) == (True, False)
+    listed = notebook.run("%agent tools").text
+    assert ("later" in listed, "noise" in listed) == (True, False)
+    # By hand, outside any run: the next message says so.
+    notebook.run("%agent tools run swap out=later into=latest")
+    server.say("Hello.")
+    ran = notebook.run("%%agent\nHello")
+    assert "new: latest; gone: later" in str(ran.items("notice"))
+    notebook.run("%agent mcp remove live")
+
+
 def test_what_goes_wrong_is_one_line(notebook: Notebook) -> None:
     notebook.run("%agent new bob")
     for line, said in [
@@ -110,7 +135,7 @@ def test_what_goes_wrong_is_one_line(notebook: Notebook) -> None:
         ("%agent mcp ad x y", "Did you mean 'add'?"),
     ]:
         ran = notebook.run(line)
-        assert ran.status == "error"
+        assert ran.status == "error", (line, ran)
         assert said in ran.text
         assert "Traceback" not in ran.text
 

@@ -113,6 +113,20 @@ def folder() -> str:
     return os.getcwd()
 
 
+@server.tool()
+async def swap(out: str, into: str, ctx: Context) -> str:
+    """Take one tool away, offer another, and say so."""
+
+    def fresh() -> str:
+        return f"I am {into}"
+
+    if out:
+        server.remove_tool(out)
+    server.add_tool(fresh, name=into, description="Came later.")
+    await ctx.session.send_tool_list_changed()
+    return "swapped"
+
+
 def http(port: int, token: str) -> None:
     import uvicorn
 
