@@ -10,7 +10,7 @@ from letta_kernel.service.everyone import Everyone
 from letta_kernel.service.files import FileAdded, FileProgress, Files
 from letta_kernel.service.folders import Folders
 from letta_kernel.service.identities import Identities
-from letta_kernel.service.mcp import McpServers
+from letta_kernel.service.mcp_followed import FollowedServers
 from letta_kernel.service.opening import Opened, Opening
 from letta_kernel.service.overview import AgentView, Overview
 from letta_kernel.service.shared_blocks import SharedBlocks
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class AgentService(
-    McpServers,
+    FollowedServers,
     AgentFiles,
     Overview,
     Sources,
