@@ -28,6 +28,8 @@ def lenient() -> Any:
     class Lenient(JSONRPCDispatcher[Any]):
         async def send_raw_request(self, method: str, *given: Any, **more: Any) -> dict[str, Any]:
             answer = await super().send_raw_request(method, *given, **more)
+            if method == "tools/list":
+                return readable_tools(answer)
             return readable(answer) if method == "tools/call" else answer
 
     return Lenient
@@ -52,6 +54,37 @@ def readable(answer: Mapping[str, Any]) -> dict[str, Any]:
     elif structured is not None and not any(one["type"] == "text" for one in made["content"]):
         # Only the newest version takes a list or a plain value there.
         made["content"].append(_text(present(structured).text))
+    return made
+
+
+def readable_tools(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the list of a server's tools, as it came over the wire, in a form that the SDK takes.
+
+    It refuses the list whole for one tool with an odd field. Here each tool keeps what we use of it; what is
+    no schema stands for no arguments, and a tool without a name is left to be named as skipped.
+    """
+    tools = answer.get("tools")
+    if not isinstance(tools, list):
+        return dict(answer)
+    kept = {key: value for key, value in answer.items() if key not in ("tools", "nextCursor")}
+    if isinstance(answer.get("nextCursor"), str):
+        kept["nextCursor"] = answer["nextCursor"]
+    return {**kept, "tools": [_tool(one) for one in tools if isinstance(one, dict)]}
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    schema = tool.get("inputSchema")
+    schema = schema if isinstance(schema, dict) else {}
+    made: dict[str, Any] = {
+        "name": "",
+        **_strings(tool, (), ("name", "title", "description")),
+        "inputSchema": {**schema, "type": "object"},
+    }
+    hints = tool.get("annotations")
+    if isinstance(hints, dict):
+        made["annotations"] = _strings(hints, (), ("title",))
+        if isinstance(hints.get("readOnlyHint"), bool):
+            made["annotations"]["readOnlyHint"] = hints["readOnlyHint"]
     return made
 
 

@@ -266,7 +266,8 @@ for line in sys.stdin:
         result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about}
     elif asked["method"] == "tools/list":
         number = {"type": "object", "properties": {"number": {"type": "integer"}}}
-        result = {"tools": [{"name": "odd", "inputSchema": number}]}
+        tools = [{"name": "odd", "inputSchema": number}]
+        result = {"tools": json.loads(sys.argv[2]) if len(sys.argv) > 2 else tools}
     elif asked["method"] == "tools/call":
         result = answers[asked["params"]["arguments"]["number"]]
     print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
@@ -280,6 +281,29 @@ def test_what_the_protocol_does_not_know_does_not_lose_the_rest(empty: Bench) ->
     )
     told = [empty.run("odd", number=number) for number in range(len(ODD_ANSWERS))]
     assert [(one.status, one.text) for one in told] == [row[1:] for row in ODD_ANSWERS]
+
+
+ODD_TOOLS: dict[str, Any] = {
+    "fine": {"inputSchema": {"type": "object", "properties": {"a": {"type": "array"}}}},
+    "without": {},
+    "null": {"inputSchema": None},
+    "listed": {"inputSchema": []},
+    "worded": {"inputSchema": "object"},
+    "untyped": {"inputSchema": {"properties": {"a": {"type": "string"}}}},
+    "mistyped": {"inputSchema": {"type": "string"}},
+    "described": {"inputSchema": {}, "description": ["two", "lines"], "title": 3},
+    "hinted": {"inputSchema": {}, "annotations": {"readOnlyHint": "yes", "title": None}},
+    "marked": {"inputSchema": {}, "annotations": [], "icons": "x", "outputSchema": 1, "_meta": []},
+}
+
+
+def test_one_odd_tool_does_not_lose_the_others(empty: Bench) -> None:
+    listed = [{"name": name, **rest} for name, rest in ODD_TOOLS.items()]
+    listed += [{"inputSchema": {}}, "no tool", {"name": 7, "inputSchema": {}}]  # type: ignore[list-item]
+    command = [sys.executable, "-c", ODD_SERVER, "[]", json.dumps(listed)]
+    empty.service.add_mcp_server("odd", command, agent="ada", start_limit=LATER)
+    found = [tool.name for tool in empty.service.tools("ada") if tool.kind == "mcp"]
+    assert sorted(found) == sorted(ODD_TOOLS)
 
 
 # -- servers that cannot be used -----------------------------------------------------------------------
