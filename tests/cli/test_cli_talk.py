@@ -10,8 +10,10 @@ import time
 from cli_bench import PROGRAM, Cli
 from scripted_server import ScriptedServer
 
-from letta_kernel.records import Tool
+from letta_kernel.records import Run, Tool
 from letta_kernel.service import AgentService
+from letta_kernel.store import agents, runs
+from letta_kernel.store.lease import process_owner
 
 SOURCE = '''\
 def ring(times: int) -> str:
@@ -241,3 +243,28 @@ def test_ctrl_c_ends_send_with_130(scripted: ScriptedServer, cli: Cli) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said
+
+
+def test_an_agent_that_a_notebook_has_is_waited_for(cli: Cli) -> None:
+    with AgentService(cli.home) as service:
+        state = service.create_agent("ada", model="demo")
+        run = Run(agent_id=state.id, notebook="birds.ipynb")
+        owner = f"{process_owner()}/{run.id}"
+        service.do(lambda tx: agents.acquire(tx, state.id, owner, 600))
+        service.do(lambda tx: runs.start(tx, run))
+        with subprocess.Popen(
+            [*PROGRAM, "send", "ada", "Hello."],
+            cwd=cli.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as sending:
+            assert sending.stderr is not None
+            line = sending.stderr.readline()
+            assert (
+                line == "ada is busy in the notebook 'birds.ipynb'; this goes on when it is free.\n"
+            )
+            service.do(lambda tx: agents.release(tx, state.id, owner))
+            answer, rest = sending.communicate(timeout=120)
+    assert sending.returncode == 0, rest
+    assert answer.strip()
