@@ -137,7 +137,9 @@ function readItem(data: unknown): Item | null {
       return {
         kind: 'tool_call',
         name: text(data.name) || 'tool',
-        arguments: isRecord(data.arguments) ? data.arguments : text(data.arguments),
+        arguments: isRecord(data.arguments)
+          ? ordered(data.arguments, data.order)
+          : text(data.arguments),
         state: oneOf(
           data.state,
           ['writing', 'running', 'ok', 'error', 'interrupted', 'denied', 'waiting'],
@@ -186,4 +188,10 @@ function number(data: unknown): number | null {
 
 function oneOf<T extends string>(data: unknown, allowed: readonly T[], otherwise: T): T {
   return allowed.find(value => value === data) ?? otherwise;
+}
+
+/** What is named, in the order it was given in: a saved notebook has its keys sorted. */
+function ordered(given: Record<string, unknown>, order: unknown): Record<string, unknown> {
+  const names = Array.isArray(order) ? order.map(String).filter(name => name in given) : [];
+  return Object.fromEntries([...names, ...Object.keys(given)].map(name => [name, given[name]]));
 }

@@ -382,7 +382,9 @@ def _public(item: _Item) -> dict[str, Any]:
             arguments = item.text()
             if item.data["state"] != "writing":
                 arguments = _parsed(arguments)
-        result["arguments"] = _plain(arguments)
+        result["arguments"] = plain = _plain(arguments)
+        if isinstance(plain, dict) and (names := list(plain)) != sorted(names):
+            result["order"] = names  # a saved notebook has its keys sorted
         result["name"] = one_line(item.data["name"], 200)
         result["id"] = one_line(item.data["id"], 200)
         result["output"] = clean_text(item.data["output"], OUTPUT_LIMIT)

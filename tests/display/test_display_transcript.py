@@ -234,3 +234,15 @@ def test_an_approved_run_goes_on_in_the_same_figures() -> None:
     assert figures["cost"] is None
     assert asked["items"][0]["seconds"] is None  # of a call that was never made
     assert asked["items"][1]["interrupted"] is True
+
+
+def test_arguments_keep_their_order_where_a_saved_notebook_sorts_its_keys() -> None:
+    call = {"zeta": 1, "alpha": 2}
+    told = [
+        ToolStarted(call_id="c", name="f", arguments=given, runs_in="kernel")
+        for given in (call, {"a": 1, "b": 2})
+    ]
+    [item] = after(told[0])["items"]
+    saved = json.loads(json.dumps(item, sort_keys=True))
+    assert [(name, saved["arguments"][name]) for name in saved["order"]] == list(call.items())
+    assert "order" not in after(told[1])["items"][0]
