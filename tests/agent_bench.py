@@ -55,6 +55,24 @@ def ended(events: list[Event]) -> RunEnded:
     return events[-1]
 
 
+def kept_whole(service: AgentService) -> None:
+    """Check what the store keeps, since what is sent is mended on its way.
+
+    Every call has one result, right after it, unless it waits for a person's word.
+    """
+    for agent in service.agents():
+        open_calls: list[str] = []
+        for message in service.history(agent.id, limit=100_000):
+            if message.role == "tool":
+                assert message.tool_call_id in open_calls, message
+                open_calls.remove(message.tool_call_id)
+                continue
+            assert not open_calls, f"calls without a result before {message}"
+            open_calls = [call.id for call in message.tool_calls]
+            assert len(set(open_calls)) == len(open_calls), message
+        assert sorted(open_calls) == sorted(call.id for call in service.pending(agent.id))
+
+
 def valid(chat: list[dict[str, Any]]) -> None:
     """Every call has exactly one result, right after it, and arguments are JSON objects."""
     open_calls: list[str] = []

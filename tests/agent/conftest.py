@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from agent_bench import Bench
+from agent_bench import Bench, kept_whole
 
 
 @pytest.fixture
-def bench(bench: Bench) -> Bench:
+def bench(bench: Bench) -> Iterator[Bench]:
+    """Whatever a test does to ada, what is kept of it is whole in the end."""
     bench.service.create_agent("ada")
-    return bench
+    yield bench
+    kept_whole(bench.service)
