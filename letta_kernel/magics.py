@@ -12,10 +12,10 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 
 from letta_kernel import isolation
 from letta_kernel.listeners import agent_opened, memory_shown, tool_marked
-from letta_kernel.notebook.key_watch import KeyWatch
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.desk_comm import Desks
+    from letta_kernel.notebook.key_watch import KeyWatch
     from letta_kernel.notebook.session import Session
     from letta_kernel.records import AgentState
     from letta_kernel.service import AgentService
@@ -25,6 +25,7 @@ DESK = "letta-kernel.desk"
 _SESSION = "letta_kernel.notebook.session"
 _DESKS = "letta_kernel.notebook.desk_comm"
 _LINE = re.compile(r"(\s*)%agent(?=[\s?]|$)")
+_MAY_HOLD_KEY = re.compile(r"(?i)key|token|secret|bearer|sk-|AIza|gsk_|hf_|ghp_")
 _TRIPLE = re.compile(r"\"\"\"|'''")
 
 
@@ -37,7 +38,8 @@ class AgentMagics(Magics):
         self._session: Session | None = None
         self._desks: Desks | None = None
         self._making = threading.Lock()  # desks open on threads of their own
-        self._keys = KeyWatch()
+        self._keys: KeyWatch | None = None
+        self._may_hold_key: list[str] = []  # cells not looked at for keys yet
         self._cells_without: set[str] = set()  # ids of cells that ran without a function
         self._marked: list[Any] = []  # what the running cell called ``tool(…)`` with
         self._hidden: set[str] = set()  # libraries that files of the user's hide, as said already
@@ -180,14 +182,19 @@ class AgentMagics(Magics):
 
     def _watch_keys(self, source: str) -> None:
         """Warn of keys in cells, those before the first agent too; a notebook without agents hears nothing."""
+        if _MAY_HOLD_KEY.search(source):
+            self._may_hold_key.append(source)
         session = self._session
+        if session is None or not session.used:
+            return
         try:
-            self._keys.take(source)
-            if session is not None and session.used:
-                self._keys.tell(self.shell)
+            from letta_kernel.notebook.key_watch import KeyWatch
+
+            self._keys = self._keys or KeyWatch()
+            waiting, self._may_hold_key = self._may_hold_key, []
+            self._keys.tell(self.shell, waiting)
         except Exception as error:  # the cell has nothing to do with it
-            if session is not None:
-                session.last_error = f"{type(error).__name__} while looking for keys in a cell"
+            session.last_error = f"{type(error).__name__} while looking for keys in a cell"
 
     def marked(self, function: Any, namespace: dict[str, Any]) -> None:
         """Take note of what the notebook's own code marks as a tool; modules it imports may do as they like."""

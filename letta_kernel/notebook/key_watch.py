@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from letta_kernel.models import keys
+from letta_kernel.notebook.quiet import say
 
-_QUICK = re.compile(r"(?i)key|token|secret|bearer|sk-|AIza|gsk_|hf_|ghp_")
 # As providers make them. What is before must not be part of a longer word.
 _SHAPES = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
@@ -38,8 +38,6 @@ _SHORTEST = 12  # characters of a key whose shape is not known
 
 def seen(source: str) -> list[str]:
     """Return the names under which keys stand in a cell; ``a key`` for one without a name."""
-    if not _QUICK.search(source):
-        return []
     found: list[str] = []
     named: list[tuple[int, int]] = []
     for match in _GIVEN.finditer(source):
@@ -83,20 +81,13 @@ class KeyWatch:
     """What has been seen in a notebook's cells, told once each."""
 
     def __init__(self) -> None:
-        self._waiting: list[str] = []
         self._told: set[str] = set()
         self._file_looked_at = False
 
-    def take(self, source: str) -> None:
-        """Look at a cell that ran."""
-        self._waiting += [name for name in seen(source) if name not in self._waiting]
-
-    def tell(self, shell: Any) -> None:
-        """Say in one line what has been seen since, and once what is wrong with the ``.env`` in use."""
-        from letta_kernel.notebook.quiet import say  # what draws is not needed until then
-
-        new = [name for name in self._waiting if name not in self._told]
-        self._waiting = []
+    def tell(self, shell: Any, sources: list[str]) -> None:
+        """Say in one line which keys cells hold, and once what is wrong with the ``.env`` in use."""
+        names = dict.fromkeys(name for source in sources for name in seen(source))
+        new = [name for name in names if name not in self._told]
         if new:
             self._told.update(new)
             say(shell, warning(new), "warning")

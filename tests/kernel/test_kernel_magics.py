@@ -237,9 +237,10 @@ def test_the_last_agent_is_the_notebooks_own(
 
 def test_an_error_inside_is_one_line_too(notebook: Notebook) -> None:
     notebook.run(
+        "%agent new inside\n"
         "from letta_kernel.service import AgentService\n"
         "kept = AgentService.agents\n"
-        "AgentService.agents = lambda self: 1 / 0"
+        "AgentService.agents = lambda self, **options: 1 / 0"
     )
     ran = notebook.run("%agent list")
     refused(ran, "Something went wrong inside letta-kernel (ZeroDivisionError")
