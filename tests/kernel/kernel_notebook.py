@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -15,7 +17,8 @@ from typing import Any
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-LETTA = [sys.executable, "-m", "letta_kernel", "-f", "{connection_file}"]
+_SPEC = json.loads((files("letta_kernel") / "kernelspec" / "kernel.json").read_text("utf-8"))
+LETTA = [sys.executable, *_SPEC["argv"][1:]]
 PLAIN = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 TIMEOUT = 60.0
 

@@ -150,7 +150,7 @@ def test_install_writes_an_absolute_interpreter(tmp_path: Path) -> None:
     folder = tmp_path / "share" / "jupyter" / "kernels" / "letta-here"
     assert str(folder) in done.stdout
     spec = json.loads((folder / "kernel.json").read_text())
-    assert spec["argv"][:3] == [sys.executable, "-m", "letta_kernel"]
+    assert spec["argv"] == LETTA
     assert spec["display_name"] == "Letta here"
     assert spec["env"] == {"LETTA_HOME": "/x"}
     assert spec["language"] == "python"
