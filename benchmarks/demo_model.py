@@ -1,6 +1,6 @@
 """Measures the demo model: right tool, and right tool with right arguments and answer.
 
-    python benchmarks/demo_model.py                 # the held-out prompts: totals only
+    python benchmarks/demo_model.py                 # the unseen prompts: totals only
     python benchmarks/demo_model.py --set tuning    # the tuning prompts, with each failure shown
     python benchmarks/demo_model.py --json
 
@@ -70,7 +70,7 @@ class Trial:
 
 
 def load(which: str) -> list[dict[str, Any]]:
-    """Return the prompts of a set, ``tuning`` or ``held_out``."""
+    """Return the prompts of a set: ``tuning``, ``held_out`` or ``unseen``."""
     prompts: list[dict[str, Any]] = json.loads((PROMPTS / f"{which}.json").read_text("utf-8"))
     return prompts
 
@@ -309,11 +309,11 @@ def plain(text: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--set", default="held_out", choices=["held_out", "tuning"])
+    parser.add_argument("--set", default="unseen", choices=["unseen", "held_out", "tuning"])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     score = measure(options.set)
-    if options.set == "held_out":
+    if options.set != "tuning":
         score.failures = []  # nobody is to tune on them
     if options.json:
         percents = {
