@@ -24,7 +24,7 @@ from typing import Any
 from letta_kernel.errors import LettaError
 from letta_kernel.memory import edits
 from letta_kernel.models.base import Cancel, ChatRequest, Reply
-from letta_kernel.models.demo import DemoModel
+from letta_kernel.models.demo.model import DemoModel
 
 PROMPTS = Path(__file__).parent / "demo_prompts"
 MOST_STEPS = 8

@@ -15,7 +15,7 @@ WORDS: Words = {
     Do.CHOOSE_MODEL: "choose another model: Agent(NAME, model=…)",
     Do.LIST_MODELS: "letta_kernel.models.registry.available() tells what can be used",
     Do.GET_MODEL: (
-        "download it: letta_kernel.models.local_files.download({0!r}, confirm=lambda question: True)"
+        "download it: letta_kernel.models.plugins.download({0!r}, confirm=lambda question: True)"
     ),
     Do.SET_KEY: f"put {{0}} into {KEYS_LIVE} (letta_kernel.models.keys.keep)",
     Do.SET_VARIABLE: "set it: os.environ[{0!r}] = …",

@@ -124,6 +124,7 @@ class ModelCaller:
             tools=self.calls.offered(),
             tool_choice=self.calls.tool_choice(),
             params=self.params or {},
+            agent_id=self.state.id,
         )
         if getattr(self.model, "loading", False):  # only models of providers have something to load
             yield Notice(text="Loading the model library, once per kernel.")

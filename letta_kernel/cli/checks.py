@@ -196,7 +196,7 @@ def _writable(home: Path) -> Finding:
 def _models() -> Iterator[Finding]:
     from letta_kernel.models import keys
     from letta_kernel.models.facts import ollama_models
-    from letta_kernel.models.local_files import downloaded
+    from letta_kernel.models.plugins import downloaded
     from letta_kernel.models.providers import missing_variable, ollama_base
     from letta_kernel.models.registry import DEMO, choose_model
 
@@ -225,7 +225,7 @@ def _models() -> Iterator[Finding]:
         yield Finding("ollama", "note", "runs, and has no model", "ollama pull qwen3")
     else:
         yield Finding("ollama", "ok", ", ".join(pulled))
-    here = [f"local/{one.name}" for one in downloaded()]
+    here = downloaded()
     todo = "" if here else "To have one: letta-kernel model get"
     yield Finding("local", "ok" if here else "note", ", ".join(here) or "no local model here", todo)
 

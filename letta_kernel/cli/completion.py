@@ -84,18 +84,19 @@ def all_tools(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def models(incomplete: str) -> list[str]:
     """Return models worth naming, without asking any server."""
-    from letta_kernel.models.local_files import CATALOGUE
+    from letta_kernel.models.plugins import providers
     from letta_kernel.models.providers import PROVIDERS
 
-    known = ["demo", *(p.model for p in PROVIDERS.values()), *(f"local/{n}" for n in CATALOGUE)]
+    brought = [name for one in providers().values() for name in one.names()]
+    known = [*brought, *(p.model for p in PROVIDERS.values())]
     return [name for name in known if name.startswith(incomplete)]
 
 
-def offers(incomplete: str) -> list[str]:
+def obtainable(incomplete: str) -> list[str]:
     """Return the models that can be downloaded."""
-    from letta_kernel.models.local_files import CATALOGUE
+    from letta_kernel.models.plugins import offers
 
-    return [name for name in CATALOGUE if name.startswith(incomplete)]
+    return [one.name for one in offers().values() if one.name.startswith(incomplete)]
 
 
 Agent = Annotated[

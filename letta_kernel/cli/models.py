@@ -11,7 +11,7 @@ import typer
 
 from letta_kernel.cli import output
 from letta_kernel.cli.asking import Yes, confirmed
-from letta_kernel.cli.completion import Agent, models, offers
+from letta_kernel.cli.completion import Agent, models, obtainable
 from letta_kernel.cli.session import Session, command, group
 from letta_kernel.cli.words import WORDS
 
@@ -89,29 +89,30 @@ def get(
     session: Session,
     name: Annotated[
         str | None,
-        typer.Argument(help="One of the list; without it, the list.", autocompletion=offers),
+        typer.Argument(help="One of the list; without it, the list.", autocompletion=obtainable),
     ] = None,
     yes: Yes = False,
 ) -> None:
     """Download a language model that runs in this process."""
-    from letta_kernel.models.local_files import CATALOGUE, download, downloaded, shown_size
+    from letta_kernel.models.plugins import download, downloaded, offers, shown_size
 
     if name is None:
-        got = {one.name for one in downloaded()}
+        got, listed = set(downloaded()), offers()
         session.show(
-            [{**asdict(one), "here": one.name in got} for one in CATALOGUE.values()],
+            [{**asdict(one), "here": model in got} for model, one in listed.items()],
             lambda: output.table(
                 ["model", "size", "licence", "here", "about"],
-                ((o.name, o.size, o.licence, o.name in got, o.about) for o in CATALOGUE.values()),
+                ((o.name, o.size, o.licence, m in got, o.about) for m, o in listed.items()),
             ),
         )
         return
-    short = name.removeprefix("local/")
 
     def progress(done: int, total: int) -> None:
         if output.on_terminal():
-            line = f"\r{short}: {shown_size(done)} of {shown_size(total)}   "
+            line = f"\r{name}: {shown_size(done)} of {shown_size(total)}   "
             print(line, end="" if done < total else "\n", flush=True)
 
-    path = download(short, confirm=lambda question: confirmed(question, yes), progress=progress)
-    session.done(f"local/{short} is here: {path}", {"model": f"local/{short}", "path": path})
+    model, path = download(
+        name, confirm=lambda question: confirmed(question, yes), progress=progress
+    )
+    session.done(f"{model} is here: {path}", {"model": model, "path": path})

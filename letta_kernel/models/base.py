@@ -5,21 +5,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import ToolCall, Usage
 from letta_kernel.remedies import Remedy
 
+if TYPE_CHECKING:
+    import numpy as np
+
 
 @dataclass(slots=True)
 class ChatRequest:
-    """A model call: messages and tools in OpenAI's chat form; ``params`` are sampling parameters."""
+    """A model call: messages and tools in OpenAI's chat form; ``params`` are sampling parameters.
+
+    ``agent_id`` says for whom, to a model in this process that keeps something for each agent; it is empty
+    where no step of an agent asks, as for a summary. No provider is sent it.
+    """
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] = field(default_factory=list)
     tool_choice: str | dict[str, Any] | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    agent_id: str = ""
 
 
 @dataclass(slots=True)
@@ -167,4 +175,25 @@ class ChatModel(Protocol):
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens *text* takes in this model's own counting."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors; safe to use from several threads at once."""
+
+    name: str
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector; asking may load the model or make one request to its provider."""
+        ...
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        """Return float32 vectors of length 1, one row per text, shape (n, dimension).
+
+        Raises
+        ------
+        ModelError
+            When the embedding model cannot be reached or refuses.
+        """
         ...

@@ -4,36 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Protocol
 
+from letta_kernel.models import plugins
+from letta_kernel.models.base import Embedder as Embedder
 from letta_kernel.models.base import ModelError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 OFFLINE = "wordllama"
 """Name of the embedder that needs no account, key or network."""
-
-
-class Embedder(Protocol):
-    """Turns texts into unit vectors; safe to use from several threads at once."""
-
-    name: str
-
-    @property
-    def dimension(self) -> int:
-        """Length of a vector; asking may load the model or make one request to its provider."""
-        ...
-
-    def embed(self, texts: list[str]) -> np.ndarray:
-        """Return float32 vectors of length 1, one row per text, shape (n, dimension).
-
-        Raises
-        ------
-        ModelError
-            When the embedding model cannot be reached or refuses.
-        """
-        ...
 
 
 _instances: dict[str, Embedder] = {}
@@ -69,10 +46,8 @@ def _make(name: str) -> Embedder:
         from letta_kernel.models.embedding_static import StaticEmbedder
 
         return StaticEmbedder()
-    if name.startswith("local/"):
-        from letta_kernel.models.embedding_local import LocalEmbedder
-
-        return LocalEmbedder(name)
+    if provider := plugins.provider_of(name):
+        return provider.embedder(name)
     from letta_kernel.models.embedding_remote import RemoteEmbedder
 
     return RemoteEmbedder(name)

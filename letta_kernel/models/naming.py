@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
-from letta_kernel.models import facts
+from letta_kernel.models import facts, plugins
 from letta_kernel.models.base import ModelError
 from letta_kernel.models.embedding import OFFLINE
 from letta_kernel.models.providers import (
@@ -18,7 +18,7 @@ from letta_kernel.models.providers import (
     missing_variable,
     provider_of,
 )
-from letta_kernel.models.registry import DEMO, LOCAL, known_names, open_model
+from letta_kernel.models.registry import known_names, open_model
 
 # Makers all of whose current models stand in litellm's table under their own name.
 _LISTED = ("openai", "anthropic", "gemini")
@@ -33,12 +33,10 @@ def check_model(name: str) -> None:
     InvalidInputError
         It is malformed.
     NotFoundError
-        Its provider, or the local file it names, does not exist.
+        Its provider does not exist, or has no such model, such as a local file that is not there.
     """
     _well_formed(name, "model")
-    if name == DEMO:
-        return
-    if name.startswith(LOCAL):
+    if _is_joined(name):
         try:
             open_model(name)
         except ModelError as error:
@@ -54,11 +52,10 @@ def check_embedding(name: str) -> None:
     _well_formed(name, "embedding model")
     if name == OFFLINE:
         return
-    if name.startswith(LOCAL):
-        from letta_kernel.models.embedding_local import file_of
-
+    if _is_joined(name):
         try:
-            file_of(name)
+            if (provider := plugins.provider_of(name)) is not None:
+                provider.check_embedder(name)
         except ModelError as error:
             raise NotFoundError(str(error)) from None
         return
@@ -69,7 +66,7 @@ def check_embedding(name: str) -> None:
 
 def doubt(name: str | None) -> str:
     """Return one line on why the model *name*, though it may be one, would not answer now; "" if none."""
-    if not name or name in (DEMO, OFFLINE) or name.startswith(LOCAL):
+    if not name or name == OFFLINE or _is_joined(name):
         return ""
     provider, slash, model = name.partition("/")
     if not slash:  # litellm knows whose it is
@@ -96,11 +93,14 @@ def doubt(name: str | None) -> str:
 
 
 def _well_formed(name: str, what: str) -> None:
-    blank = any(sign.isspace() for sign in name) and not name.startswith(
-        LOCAL
-    )  # a path may have some
+    blank = any(sign.isspace() for sign in name) and not _is_joined(name)  # a path may have some
     if not name.strip() or not name.isprintable() or blank:
         raise InvalidInputError(f"{name[:100]!r} is no name of {_a(what)}.")
+
+
+def _is_joined(name: str) -> bool:
+    """Tell whether a package brings the models of this name, and judges it."""
+    return plugins.is_joined(name.partition("/")[0])
 
 
 def _a(what: str) -> str:

@@ -44,9 +44,11 @@ class PromptedTools:
             yield from self._inner.stream(request, cancel)
             return
         names = {tool["function"]["name"] for tool in request.tools}
-        plain = ChatRequest(
+        plain = replace(
+            request,
             messages=as_text(request.messages, describe_tools(request.tools)),
-            params=request.params,
+            tools=[],
+            tool_choice=None,
         )
         text, shown = "", 0
         with closing(self._inner.stream(plain, cancel)) as pieces:

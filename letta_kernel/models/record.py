@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from letta_kernel.messages import ToolCall, Usage
+from letta_kernel.models import plugins
 from letta_kernel.models.base import (
     CallPiece,
     Cancel,
@@ -392,10 +393,8 @@ class ReplayModel:
 
     def count_tokens(self, text: str) -> int:
         """Return what the recorded model would count."""
-        if self.name == "demo":
-            from letta_kernel.models.demo import DemoModel
-
-            return DemoModel().count_tokens(text)
+        if provider := plugins.provider_of(self.name):
+            return provider.count_tokens(text)
         from letta_kernel.models.facts import token_scale
         from letta_kernel.models.tokens import count
 

@@ -4,46 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from letta_kernel import warm
 from letta_kernel.errors import LettaError
-from letta_kernel.models import keys
+from letta_kernel.models import keys, plugins
 from letta_kernel.models.base import ChatModel
 from letta_kernel.models.facts import ollama_models, served_models
+from letta_kernel.models.plugins import ModelInfo
 from letta_kernel.models.providers import PROVIDERS, Provider, ollama_base
-from letta_kernel.remedies import Do, Remedy, Words, clause, remedy
 
 DEMO = "demo"
-LOCAL = "local/"
 
 _preferred = ""  # what the person chose in a front end's settings, for this process
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """A model this machine can use, or could: ``how`` says why, or what is wanted; ``get`` does it."""
-
-    name: str
-    usable: bool
-    how: str
-    chosen: bool = False
-    get: Remedy | None = None
-
-    def said(self, words: Words) -> str:
-        """Return in a door's words why it can be used, or what to do."""
-        return f"{clause(self.get, words)} ({self.how})" if self.get else self.how
-
-    def as_dict(self, words: Words) -> dict[str, Any]:
-        """Return it for JSON, in a door's words."""
-        return {
-            "name": self.name,
-            "usable": self.usable,
-            "how": self.said(words),
-            "chosen": self.chosen,
-        }
 
 
 def open_model(name: str, *, fallbacks: Sequence[str] = ()) -> ChatModel:
@@ -51,27 +24,21 @@ def open_model(name: str, *, fallbacks: Sequence[str] = ()) -> ChatModel:
 
     Parameters
     ----------
-    name : ``demo``, ``local/…`` (a model in this process), or ``provider/model`` as litellm names them.
+    name : of a model that a package brings (`plugins`: ``demo``, ``local/…``, ``scripted/…``), or
+        ``provider/model`` as litellm names them.
     fallbacks : models asked in order when this one fails for good, or cannot be opened.
 
     Raises
     ------
     ModelError
-        For a local model that is not there.
+        A package brings models of that name and has not this one, such as a local model that is not there.
     """
     if fallbacks:
         from letta_kernel.models.fallbacks import WithFallbacks
 
         return WithFallbacks((name, *fallbacks), open_model)
-    if name == DEMO:
-        from letta_kernel.models.demo import DemoModel
-
-        return DemoModel()
-    if name.startswith(LOCAL):
-        from letta_kernel.models.local import open_local
-
-        local: ChatModel = open_local(name)
-        return local
+    if provider := plugins.provider_of(name):
+        return provider.open(name)
     from letta_kernel.models.gateway import Gateway
 
     return Gateway(name)
@@ -128,15 +95,12 @@ def get_ready(agent_model: str | None) -> None:
         return  # the call will say so
     if name == DEMO:
         warm.start("wordllama")
-    elif "/" in name and not name.startswith("local/"):
+    elif "/" in name and not plugins.is_joined(name.partition("/")[0]):
         warm.start("litellm")
 
 
 def available() -> list[ModelInfo]:
     """Return what this machine can use, the chosen one first, then how to get the rest."""
-    from letta_kernel.models.demo_say import OFFER as DEMO_OFFER
-    from letta_kernel.models.local_files import downloaded
-
     chosen = choose_model(None)
     found: dict[str, str] = {}
     if named := os.environ.get("LETTA_MODEL", "").strip():
@@ -157,17 +121,17 @@ def available() -> list[ModelInfo]:
     pulled = ollama_models()
     for model in pulled or ():
         found.setdefault(f"ollama/{model}", f"Ollama at {_shown(ollama_base())}")
-    found.setdefault(DEMO, DEMO_OFFER)
-    for file in downloaded():
-        found.setdefault(f"local/{file.name}", f"in this process: {file.about}")
+    joined = [info for provider in plugins.providers().values() for info in provider.models()]
+    for info in joined:
+        if info.usable:
+            found.setdefault(info.name, info.how)
     usable = [ModelInfo(name, True, how, name == chosen) for name, how in found.items()]
     usable.sort(key=lambda info: not info.chosen)
-    return usable + _obtainable(found, pulled is not None)
+    others = [info for info in joined if not info.usable]
+    return usable + _obtainable(found, pulled is not None) + others + plugins.broken()
 
 
 def _obtainable(found: dict[str, str], ollama_runs: bool) -> list[ModelInfo]:
-    from letta_kernel.models.local_files import offers
-
     rest = [
         ModelInfo(p.model, False, f"needs {p.variable}")
         for p in PROVIDERS.values()
@@ -186,11 +150,6 @@ def _obtainable(found: dict[str, str], ollama_runs: bool) -> list[ModelInfo]:
             "any OpenAI-compatible server (vLLM, llama.cpp, LM Studio): set OPENAI_BASE_URL",
         )
     )
-    for offer in offers()[:2]:
-        how = f"{offer.size}, {offer.licence}; runs in this process"
-        get = remedy(Do.GET_MODEL, offer.name)
-        rest.append(ModelInfo(f"local/{offer.name}", False, how, get=get))
-    rest.append(ModelInfo("local//PATH.gguf", False, "a model in this process: a GGUF file"))
     return rest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.display.tables import table
-from letta_kernel.models.local_files import CATALOGUE, download, downloaded, shown_size
+from letta_kernel.models.plugins import download, downloaded, offers, shown_size
 from letta_kernel.notebook.bar import Bar
 from letta_kernel.notebook.commands import YES, confirmed
 from letta_kernel.notebook.line import Argument, Arguments
@@ -26,10 +26,10 @@ def model_get(session: Session, given: Arguments) -> Any:
     """Download a model of the list, or show the list."""
     name = given.get("name")
     if name is None:
-        here = {one.name for one in downloaded()}
+        here = set(downloaded())
         rows = [
-            [f"local/{one.name}", one.size, one.licence, "here" if one.name in here else one.about]
-            for one in CATALOGUE.values()
+            [model, one.size, one.licence, "here" if model in here else one.about]
+            for model, one in offers().items()
         ]
         return table(["model", "size", "licence", "about"], rows, title="%agent model get NAME")
     bar = Bar(session.shell)
@@ -41,7 +41,7 @@ def model_get(session: Session, given: Arguments) -> Any:
         return bool(given.option("yes")) or confirmed(f"{question} [y/N] ")
 
     try:
-        download(name.removeprefix("local/"), confirm=ask, progress=progress)
+        model, _ = download(name, confirm=ask, progress=progress)
     except KeyboardInterrupt:
         raise Stopped("Stopped; the same line goes on where it was.") from None
-    return bar.end(f"{name} is here: %agent model local/{name.removeprefix('local/')} uses it.")
+    return bar.end(f"{model} is here: %agent model {model} uses it.")

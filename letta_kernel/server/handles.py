@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from letta_kernel.models import plugins
 from letta_kernel.models.embedding import OFFLINE
-from letta_kernel.models.registry import DEMO
 from letta_kernel.server.errors import FieldError
 
 AUTO = ("letta/auto", "letta/letta-free", "letta/auto-fast")
@@ -61,8 +61,9 @@ def model_name(handle: str | None, field: str = "model") -> str | None:
     if handle is None or handle in AUTO:
         return None
     provider, slash, name = handle.strip().partition("/")
-    if handle.strip() in (DEMO, f"letta/{DEMO}"):
-        return DEMO
+    alone = handle.strip().removeprefix("letta/")
+    if plugins.is_joined(alone):
+        return alone
     if not slash or not provider or not name or provider == "letta" or not handle.isprintable():
         raise FieldError(
             field, f"{handle[:100]!r} is no model: write provider/model, such as openai/gpt-5-mini."
@@ -72,8 +73,8 @@ def model_name(handle: str | None, field: str = "model") -> str | None:
 
 def model_handle(name: str) -> str:
     """Return the handle of one of our models."""
-    if name == DEMO:
-        return f"letta/{DEMO}"
+    if plugins.is_joined(name):
+        return f"letta/{name}"
     provider, slash, model = name.partition("/")
     return f"{_THEIRS.get(provider, provider)}/{model}" if slash else f"openai/{name}"
 
@@ -99,9 +100,8 @@ def embedding_handle(name: str | None) -> str:
 
 def provider_type(handle: str) -> str:
     """Return Letta's word for the kind of provider a handle begins with."""
-    return _TYPES.get(
-        handle.partition("/")[0], "letta" if handle.startswith("local/") else "openai"
-    )
+    first = handle.partition("/")[0]
+    return _TYPES.get(first, "letta" if plugins.is_joined(first) else "openai")
 
 
 def endpoint_type(handle: str) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from letta_kernel.errors import InvalidInputError
+from letta_kernel.models.plugins import is_joined
 
 MAX_BYTES = 50_000_000
 MAX_DEPTH = 60
@@ -173,7 +174,7 @@ def parse(data: Any) -> AgentFile:
 
 def stays_here(model: str | None) -> bool:
     """Return whether a model's name means something on one machine only, such as a file's path."""
-    return model is not None and (model.startswith("local/") or "/" not in model)
+    return model is not None and (is_joined(model.partition("/")[0]) or "/" not in model)
 
 
 def _json(data: str | bytes | bytearray) -> Any:

@@ -14,8 +14,8 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import demo_model as benchmark  # noqa: E402
 
-from letta_kernel.models import demo_say  # noqa: E402
-from letta_kernel.models.demo import DEMO_FIGURE, DemoModel  # noqa: E402
+from letta_kernel.models.demo import say as demo_say  # noqa: E402
+from letta_kernel.models.demo.model import DEMO_FIGURE, DemoModel  # noqa: E402
 
 
 @pytest.fixture(scope="module")

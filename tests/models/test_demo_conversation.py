@@ -15,7 +15,7 @@ from letta_kernel.models.base import (
     Reply,
     TextPiece,
 )
-from letta_kernel.models.demo import DEMO_HELP, DEMO_LABEL, DemoModel
+from letta_kernel.models.demo.model import DEMO_HELP, DEMO_LABEL, DemoModel
 
 
 def tool(

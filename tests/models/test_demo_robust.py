@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from letta_kernel.models.base import Cancel, ChatRequest, Reply
-from letta_kernel.models.demo import DemoModel
+from letta_kernel.models.demo.model import DemoModel
 
 SCHEMAS: list[dict[str, Any]] = [
     {},

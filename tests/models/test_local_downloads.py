@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from letta_kernel.models import local_files
 from letta_kernel.models.base import Cancel, ModelError
-from letta_kernel.models.local import open_local
-from letta_kernel.models.local_files import Offer, download
+from letta_kernel.models.local import files as local_files
+from letta_kernel.models.local.files import Offer, download
+from letta_kernel.models.local.model import open_local
 
 SIZE = 3_000_000
 CONTENT = bytes(range(256)) * (SIZE // 256 + 1)
@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("LETTA_MODELS", str(tmp_path / "models"))
-    tiny = Offer("tiny", "test/tiny-GGUF", "tiny.gguf", SIZE, DIGEST, "Apache-2.0", "for this test")
+    tiny = Offer("tiny", SIZE, "Apache-2.0", "for this test", "test/tiny-GGUF", "tiny.gguf", DIGEST)
     monkeypatch.setitem(local_files.CATALOGUE, "tiny", tiny)
     server = Hub()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -161,7 +161,7 @@ def test_a_wrong_file_is_refused_and_deleted(hub: Hub) -> None:
 
 
 def test_a_missing_file_is_said_in_one_line(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = Offer("gone", "test/gone", "gone.gguf", 1, DIGEST, "MIT", "")
+    gone = Offer("gone", 1, "MIT", "", "test/gone", "gone.gguf", DIGEST)
     monkeypatch.setitem(local_files.CATALOGUE, "gone", gone)
     with pytest.raises(ModelError) as caught:
         download("gone", confirm=yes, endpoint=hub.url)

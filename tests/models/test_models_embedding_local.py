@@ -9,9 +9,9 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 from onnx_model import TABLE, write_model
 
-from letta_kernel.models import local_files
 from letta_kernel.models.base import ModelError
 from letta_kernel.models.embedding import embedder
+from letta_kernel.models.local import files as local_files
 
 
 def test_an_onnx_model_gives_the_mean_of_its_tokens(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from scripted_server import ScriptedServer
 
 from letta_kernel.models import facts
-from letta_kernel.models.demo import DemoModel
+from letta_kernel.models.demo.model import DemoModel
 from letta_kernel.models.facts import facts_of
 from letta_kernel.models.providers import PROVIDERS, ollama_base
 from letta_kernel.models.registry import available, choose_model, known_names, open_model

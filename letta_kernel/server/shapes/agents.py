@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 from pydantic import ConfigDict, Field
 
 from letta_kernel.agent.prompts import INSTRUCTIONS
-from letta_kernel.models.registry import DEMO, LOCAL, choose_model
+from letta_kernel.models import plugins
+from letta_kernel.models.registry import choose_model
 from letta_kernel.records import AgentState
 from letta_kernel.server.handles import embedding_handle, endpoint_type, model_handle
 from letta_kernel.server.shapes.agents_asked import REST
@@ -210,16 +211,8 @@ def _llm_config(state: AgentState, handle: str, settings: ModelSettings | None) 
 @lru_cache(maxsize=256)
 def window_of(name: str) -> int:
     """Return the tokens a model of ours can see, without opening it."""
-    if name == DEMO:
-        from letta_kernel.models.demo import DemoModel
-
-        return DemoModel.context_window
-    if name.startswith(LOCAL):
-        return LOCAL_WINDOW
+    if provider := plugins.provider_of(name):
+        return provider.context_window(name)
     from letta_kernel.models.facts import facts_of
 
     return facts_of(name).context_window
-
-
-LOCAL_WINDOW = 8192
-"""Tokens of a model in this process, where nobody has said otherwise."""

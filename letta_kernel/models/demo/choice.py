@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from letta_kernel.models import demo_words as lore
-from letta_kernel.models.demo_arguments import Filled, fill
-from letta_kernel.models.demo_parameters import ToolSpec
-from letta_kernel.models.demo_spans import Found, find
+from letta_kernel.models.demo import words as lore
+from letta_kernel.models.demo.arguments import Filled, fill
+from letta_kernel.models.demo.parameters import ToolSpec
+from letta_kernel.models.demo.spans import Found, find
 
 CALL = 0.50
 """A score from which a tool is called."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from letta_kernel.models.demo_words import word_set
+from letta_kernel.models.demo.words import word_set
 
 _THIRD = {
     "am": "is", "are": "is", "have": "has", "do": "does", "go": "goes", "were": "was", "don't": "doesn't",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from letta_kernel.models import demo_words as lore
+from letta_kernel.models.demo import words as lore
 
 I = re.IGNORECASE  # noqa: E741
 

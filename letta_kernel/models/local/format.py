@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from letta_kernel.models.demo_words import word_set
-from letta_kernel.models.local_engine import Engine
+from letta_kernel.models.local.engine import Engine
 
 MOST_CALLS = 4
 """Calls a model may write in one reply."""
@@ -259,9 +258,29 @@ def call_schema(form: ToolFormat, tools: list[dict[str, Any]]) -> dict[str, Any]
     return {**schema, **({"$defs": definitions} if definitions else {}), **_COMPACT}
 
 
-_KEPT = word_set(
-    """type properties required items enum const anyOf oneOf allOf additionalProperties minimum maximum
-    exclusiveMinimum exclusiveMaximum minItems maxItems minLength maxLength prefixItems $ref"""
+_KEPT = frozenset(
+    [
+        "type",
+        "properties",
+        "required",
+        "items",
+        "enum",
+        "const",
+        "anyOf",
+        "oneOf",
+        "allOf",
+        "additionalProperties",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "minItems",
+        "maxItems",
+        "minLength",
+        "maxLength",
+        "prefixItems",
+        "$ref",
+    ]
 )
 
 

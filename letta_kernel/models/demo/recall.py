@@ -6,10 +6,10 @@ import json
 import re
 from dataclasses import dataclass
 
-from letta_kernel.models import demo_words as lore
-from letta_kernel.models.demo_facts import Fact, asked_to_keep
-from letta_kernel.models.demo_grammar import read_back, sentence
-from letta_kernel.models.demo_scene import Block, Scene
+from letta_kernel.models.demo import words as lore
+from letta_kernel.models.demo.facts import Fact, asked_to_keep
+from letta_kernel.models.demo.grammar import read_back, sentence
+from letta_kernel.models.demo.scene import Block, Scene
 
 # What a question asks for, and the words by which a note may say it.
 _KIN = {

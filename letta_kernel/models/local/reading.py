@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from letta_kernel.ids import new_id
 from letta_kernel.messages import ToolCall
 from letta_kernel.models.base import CallPiece, Piece, ReasoningPiece, Reply, TextPiece
-from letta_kernel.models.local_format import ANSWER, ToolFormat
+from letta_kernel.models.local.format import ANSWER, ToolFormat
 
 _OPEN, _CLOSE = "<think>", "</think>"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from letta_kernel.models import demo_words as lore
-from letta_kernel.models.demo_parameters import Parameter, ToolSpec
-from letta_kernel.models.demo_spans import Found, Span
+from letta_kernel.models.demo import words as lore
+from letta_kernel.models.demo.parameters import Parameter, ToolSpec
+from letta_kernel.models.demo.spans import Found, Span
 
 
 @dataclass(slots=True)

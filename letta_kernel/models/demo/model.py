@@ -10,7 +10,6 @@ from typing import Any
 
 from letta_kernel.ids import new_id
 from letta_kernel.messages import ToolCall, Usage
-from letta_kernel.models import demo_recall, demo_say
 from letta_kernel.models.base import (
     CallPiece,
     Cancel,
@@ -21,15 +20,16 @@ from letta_kernel.models.base import (
     Reply,
     TextPiece,
 )
-from letta_kernel.models.demo_choice import rank
-from letta_kernel.models.demo_parameters import LOOP_ARGUMENTS, Parameter, ToolSpec
-from letta_kernel.models.demo_plan import Step, plan
-from letta_kernel.models.demo_scene import Done, Scene, read
+from letta_kernel.models.demo import recall, say
+from letta_kernel.models.demo.choice import rank
+from letta_kernel.models.demo.parameters import LOOP_ARGUMENTS, Parameter, ToolSpec
+from letta_kernel.models.demo.plan import Step, plan
+from letta_kernel.models.demo.scene import Done, Scene, read
 
-DEMO_LABEL = demo_say.LABEL
-DEMO_HELP = demo_say.HELP
-DEMO_FIGURE = demo_say.FIGURE
-DEMO_OFFER = demo_say.OFFER
+DEMO_LABEL = say.LABEL
+DEMO_HELP = say.HELP
+DEMO_FIGURE = say.FIGURE
+DEMO_OFFER = say.OFFER
 
 
 class DemoModel:
@@ -91,7 +91,7 @@ def _bare_answer(request: ChatRequest, scene: Scene) -> str:
     system = " ".join(str(m.get("content")) for m in request.messages if m.get("role") == "system")
     if re.search(r"\b(?:condense|summari[sz]e|summary)\b", system, re.IGNORECASE):
         limit = re.search(r"at most (\d+) words", system)
-        return demo_say.summary(scene.message, int(limit[1]) if limit else 200)
+        return say.summary(scene.message, int(limit[1]) if limit else 200)
     steps = plan(scene)
     return _closing(steps, scene)
 
@@ -121,20 +121,20 @@ def _closing(steps: list[Step], scene: Scene) -> str:
             continue
         left.remove(done)
         said.append(_told(step, done, scene))
-    said.extend(demo_say.result(done) for done in left)
-    return "\n\n".join(dict.fromkeys(filter(None, said))) or demo_say.UNCLEAR
+    said.extend(say.result(done) for done in left)
+    return "\n\n".join(dict.fromkeys(filter(None, said))) or say.UNCLEAR
 
 
 def _told(step: Step, done: Done, scene: Scene) -> str:
     if step.kind == "write":
         if done.ok and len(step.facts) == 1 and not step.facts[0].note:
-            return demo_say.forgotten(step.facts[0])
-        return demo_say.noted(step.facts, done.name == "archival_memory_insert", done)
+            return say.forgotten(step.facts[0])
+        return say.noted(step.facts, done.name == "archival_memory_insert", done)
     if step.kind == "search" and done.ok:
         query = str(step.arguments.get("query", ""))
         where = "archival" if done.name.startswith("archival") else "conversation"
-        return demo_say.found(demo_recall.read_hits(done.text, query, scene.message), query, where)
-    return demo_say.result(done)
+        return say.found(recall.read_hits(done.text, query, scene.message), query, where)
+    return say.result(done)
 
 
 def _forced(choice: str | dict[str, Any] | None, scene: Scene) -> list[str] | None:

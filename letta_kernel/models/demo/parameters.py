@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from letta_kernel.models import demo_words as lore
+from letta_kernel.models.demo import words as lore
 
 LOOP_ARGUMENTS = frozenset({"request_heartbeat", "thinking"})
 """Parameters the step loop adds for itself."""

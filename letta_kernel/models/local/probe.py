@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from letta_kernel.models.base import Cancel
-from letta_kernel.models.local_engine import Engine
-from letta_kernel.models.local_format import ToolFormat, call_schema
+from letta_kernel.models.local.engine import Engine
+from letta_kernel.models.local.format import ToolFormat, call_schema
 
 _MARK = "zq"  # no model begins a reply with it, unless a grammar makes it
 _TYPES = frozenset({"string", "integer", "number", "boolean", "array", "object", "null"})

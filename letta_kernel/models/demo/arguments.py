@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from letta_kernel.models import demo_words as lore
-from letta_kernel.models.demo_flags import choose, decide
-from letta_kernel.models.demo_parameters import Parameter, ToolSpec
-from letta_kernel.models.demo_spans import Found, Span, find, imperative_start
-from letta_kernel.models.demo_texts import head_stripped, payloads, shaped, trimmed
-from letta_kernel.models.demo_values import (
+from letta_kernel.models.demo import words as lore
+from letta_kernel.models.demo.flags import choose, decide
+from letta_kernel.models.demo.parameters import Parameter, ToolSpec
+from letta_kernel.models.demo.spans import Found, Span, find, imperative_start
+from letta_kernel.models.demo.texts import head_stripped, payloads, shaped, trimmed
+from letta_kernel.models.demo.values import (
     Filled,
     bared,
     fill_list,

@@ -16,26 +16,19 @@ from filelock import FileLock, Timeout
 
 from letta_kernel import certificates
 from letta_kernel.errors import nearest
+from letta_kernel.models import plugins
 from letta_kernel.models.base import Cancel, ModelError
+from letta_kernel.models.plugins import shown_size
 from letta_kernel.remedies import Do, remedy
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """A model that can be downloaded: one GGUF file, its size in bytes, its SHA-256 and its licence."""
+class Offer(plugins.Offer):
+    """A model that can be downloaded: one GGUF file of the Hugging Face hub, and its SHA-256."""
 
-    name: str
     repository: str
     file: str
-    bytes: int
     sha256: str
-    licence: str
-    about: str
-
-    @property
-    def size(self) -> str:
-        """The size as people read it."""
-        return shown_size(self.bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,39 +45,39 @@ CATALOGUE = {
     for offer in (
         Offer(
             "qwen3-0.6b",
-            "Qwen/Qwen3-0.6B-GGUF",
-            "Qwen3-0.6B-Q8_0.gguf",
             639_446_688,
-            "9465e63a22add5354d9bb4b99e90117043c7124007664907259bd16d043bb031",
             "Apache-2.0",
             "the smallest that calls tools by itself; 2 GB of memory",
+            "Qwen/Qwen3-0.6B-GGUF",
+            "Qwen3-0.6B-Q8_0.gguf",
+            "9465e63a22add5354d9bb4b99e90117043c7124007664907259bd16d043bb031",
         ),
         Offer(
             "qwen3-1.7b",
-            "Qwen/Qwen3-1.7B-GGUF",
-            "Qwen3-1.7B-Q8_0.gguf",
             1_834_426_016,
-            "061b54daade076b5d3362dac252678d17da8c68f07560be70818cace6590cb1a",
             "Apache-2.0",
             "quick on a laptop, fair with tools; 4 GB of memory",
+            "Qwen/Qwen3-1.7B-GGUF",
+            "Qwen3-1.7B-Q8_0.gguf",
+            "061b54daade076b5d3362dac252678d17da8c68f07560be70818cace6590cb1a",
         ),
         Offer(
             "qwen3-4b",
-            "Qwen/Qwen3-4B-GGUF",
-            "Qwen3-4B-Q4_K_M.gguf",
             2_497_280_256,
-            "7485fe6f11af29433bc51cab58009521f205840f5b4ae3a32fa7f92e8534fdf5",
             "Apache-2.0",
             "good with tools; 6 GB of memory",
+            "Qwen/Qwen3-4B-GGUF",
+            "Qwen3-4B-Q4_K_M.gguf",
+            "7485fe6f11af29433bc51cab58009521f205840f5b4ae3a32fa7f92e8534fdf5",
         ),
         Offer(
             "qwen3-8b",
-            "Qwen/Qwen3-8B-GGUF",
-            "Qwen3-8B-Q4_K_M.gguf",
             5_027_783_488,
-            "d98cdcbd03e17ce47681435b5150e34c1417f50b5c0019dd560e4882c5745785",
             "Apache-2.0",
             "the best of this list; 10 GB of memory, better with a graphics card",
+            "Qwen/Qwen3-8B-GGUF",
+            "Qwen3-8B-Q4_K_M.gguf",
+            "d98cdcbd03e17ce47681435b5150e34c1417f50b5c0019dd560e4882c5745785",
         ),
     )
 }
@@ -269,11 +262,6 @@ def verify(path: Path, offer: Offer, cancel: Cancel | None = None) -> None:
             "other",
             f"The file of {offer.name} is not the expected one and was deleted; download it again.",
         )
-
-
-def shown_size(size: int) -> str:
-    """Return *size* bytes in MB or GB."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def _smollm2() -> Path | None:

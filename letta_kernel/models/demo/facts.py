@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from letta_kernel.models import demo_patterns as say
-from letta_kernel.models import demo_words as lore
-from letta_kernel.models.demo_grammar import about_user, sentence, to_user
+from letta_kernel.models.demo import patterns as say
+from letta_kernel.models.demo import words as lore
+from letta_kernel.models.demo.grammar import about_user, sentence, to_user
 
 I = re.IGNORECASE  # noqa: E741
 

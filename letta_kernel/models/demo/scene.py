@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from letta_kernel.models.base import ChatRequest
-from letta_kernel.models.demo_parameters import ToolSpec, read_tools
-from letta_kernel.models.demo_words import tidy
+from letta_kernel.models.demo.parameters import ToolSpec, read_tools
+from letta_kernel.models.demo.words import tidy
 
 _BLOCK = re.compile(r"<block\b(?P<attributes>[^>]*)>(?P<body>.*?)</block>", re.DOTALL)
 _ATTRIBUTE = re.compile(r"\b([\w-]{1,40})=\s*\"([^\"]*)\"")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from letta_kernel.models import demo_words as lore
-from letta_kernel.models.demo_parameters import Parameter, ToolSpec
-from letta_kernel.models.demo_spans import Span
+from letta_kernel.models.demo import words as lore
+from letta_kernel.models.demo.parameters import Parameter, ToolSpec
+from letta_kernel.models.demo.spans import Span
 
 _OPPOSITES = [
     ("on", "off"), ("lock", "unlock"), ("locked", "unlocked"), ("enable", "disable"), ("open", "close"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from letta_kernel.models import demo_words as lore
-from letta_kernel.models.demo_parameters import Parameter
-from letta_kernel.models.demo_spans import Span
+from letta_kernel.models.demo import words as lore
+from letta_kernel.models.demo.parameters import Parameter
+from letta_kernel.models.demo.spans import Span
 
 # Heads that only say what kind of thing is named: "the age column" names "age".
 # Heads that only say what kind of thing is named: "the age column" names "age".

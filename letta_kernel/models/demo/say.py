@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any
 
-from letta_kernel.models.demo_facts import Fact
-from letta_kernel.models.demo_grammar import sentence
-from letta_kernel.models.demo_parameters import Parameter, ToolSpec
-from letta_kernel.models.demo_scene import Done, Scene
+from letta_kernel.models.demo.facts import Fact
+from letta_kernel.models.demo.grammar import sentence
+from letta_kernel.models.demo.parameters import Parameter, ToolSpec
+from letta_kernel.models.demo.scene import Done, Scene
 
 LABEL = "demo model: no language model"
 """Shown beside every answer of the demo model."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from letta_kernel.models import demo_recall, demo_say
-from letta_kernel.models.demo_facts import Fact, Statement
-from letta_kernel.models.demo_scene import Scene
+from letta_kernel.models.demo import recall, say
+from letta_kernel.models.demo.facts import Fact, Statement
+from letta_kernel.models.demo.scene import Scene
 
 _LONG_FACT = 600  # characters from which a text goes to the archive rather than into a block
 
@@ -44,8 +44,8 @@ def write(scene: Scene, statement: Statement) -> list[Step]:
     steps: list[Step] = []
     fresh: list[Fact] = []
     for fact in statement.facts:
-        old = demo_recall.outdated(scene, fact, label)
-        if demo_recall.keeps_already(scene, fact, label):
+        old = recall.outdated(scene, fact, label)
+        if recall.keeps_already(scene, fact, label):
             steps.append(Step("say", text=f"I know already that {fact.said}."))
         elif old is not None and (edit := _replace(scene, old, fact.note, (fact,))):
             steps.append(edit)
@@ -61,7 +61,7 @@ def append(
     content = "\n".join(fact.note for fact in facts)
     block = scene.block(label) if label else None
     if not facts:
-        return [Step("say", text=demo_say.LISTENING)]
+        return [Step("say", text=say.LISTENING)]
     if not archive and block is not None and block.room > len(content):
         if scene.has("core_memory_append"):
             return [_writing("core_memory_append", {"label": label, "content": content}, facts)]
@@ -74,18 +74,16 @@ def append(
         return [_writing("archival_memory_insert", {"content": content}, facts)]
     if archive and block is not None:
         return append(scene, facts, label, archive=False)
-    return [Step("say", text=demo_say.NO_MEMORY)]
+    return [Step("say", text=say.NO_MEMORY)]
 
 
 def _writing(name: str, arguments: dict[str, Any], facts: tuple[Fact, ...]) -> Step:
     return Step("write", name, arguments, facts=facts, why="That is worth keeping in memory.")
 
 
-def _replace(
-    scene: Scene, old: demo_recall.Segment, new: str, facts: tuple[Fact, ...]
-) -> Step | None:
+def _replace(scene: Scene, old: recall.Segment, new: str, facts: tuple[Fact, ...]) -> Step | None:
     """Return the edit that puts *new* where a note stands, by the tool there is; None if there is none."""
-    edit = demo_recall.replacement(scene, old, new)
+    edit = recall.replacement(scene, old, new)
     block = scene.block(old.label)
     if block is None or block.read_only:
         return None
@@ -107,7 +105,7 @@ def _replace(
 def forget(scene: Scene, what: str) -> list[Step]:
     """Return the call that takes out the one note *what* speaks of."""
     label = usual_label(scene)
-    notes = demo_recall.about(scene, what, label) if label else []
+    notes = recall.about(scene, what, label) if label else []
     if not notes:
         return [
             Step(
@@ -120,13 +118,13 @@ def forget(scene: Scene, what: str) -> list[Step]:
         return [Step("say", text=f"Several notes fit; tell me which one to forget:\n\n{listed}")]
     gone = Fact("", f"to forget “{notes[0].text}”")
     step = _replace(scene, notes[0], "", (gone,))
-    return [step] if step else [Step("say", text=demo_say.NO_MEMORY)]
+    return [step] if step else [Step("say", text=say.NO_MEMORY)]
 
 
 def change(scene: Scene, what: str, value: str) -> list[Step] | None:
     """Return the edit for *change my … to …* where memory has such a note, else None."""
     label = usual_label(scene)
-    notes = demo_recall.about(scene, what, label) if label else []
+    notes = recall.about(scene, what, label) if label else []
     if len(notes) != 1:
         return None
     fact = Fact(f"The user's {what} is {value}.", f"your {what} is {value}")

@@ -11,13 +11,14 @@ from typing import Any
 
 from letta_kernel.errors import nearest
 from letta_kernel.messages import Usage
-from letta_kernel.models import local_files, local_format
 from letta_kernel.models.base import Cancel, ChatRequest, ModelError, Piece, Reply
-from letta_kernel.models.local_engine import DEFAULT_CONTEXT, Engine, engine
-from letta_kernel.models.local_format import ToolFormat
-from letta_kernel.models.local_gguf import read_facts
-from letta_kernel.models.local_probe import holdable
-from letta_kernel.models.local_reading import ReplyReader
+from letta_kernel.models.local import files
+from letta_kernel.models.local import format as tool_format
+from letta_kernel.models.local.engine import DEFAULT_CONTEXT, Engine, engine
+from letta_kernel.models.local.format import ToolFormat
+from letta_kernel.models.local.gguf import read_facts
+from letta_kernel.models.local.probe import holdable
+from letta_kernel.models.local.reading import ReplyReader
 from letta_kernel.models.wire import turns
 from letta_kernel.project import located
 from letta_kernel.remedies import Do, remedy
@@ -50,16 +51,16 @@ def open_local(name: str) -> LocalModel:
         if not path.is_file():
             raise ModelError("unknown_model", f"There is no file {wanted!r}, which {name!r} names.")
         return LocalModel(name, path.resolve())
-    found = local_files.find(wanted)
+    found = files.find(wanted)
     if found is not None:
         return LocalModel(name, found)
-    if offer := local_files.CATALOGUE.get(wanted):
+    if offer := files.CATALOGUE.get(wanted):
         raise ModelError(
             "unknown_model",
             f"{wanted} is not downloaded yet ({offer.size}, {offer.licence}).",
             remedy(Do.GET_MODEL, wanted),
         )
-    known = [*local_files.CATALOGUE, *(file.name for file in local_files.downloaded())]
+    known = [*files.CATALOGUE, *(file.name for file in files.downloaded())]
     raise ModelError(
         "unknown_model",
         f"There is no local model {wanted!r}.{nearest(wanted, known)} Any GGUF file works as "
@@ -88,7 +89,7 @@ class LocalModel:
         self.context_window = min(facts.context, _wanted_context())
         self._template = template
         self._form: ToolFormat | None = None
-        self.supports_reasoning = local_format.thinks(template or facts.template)
+        self.supports_reasoning = tool_format.thinks(template or facts.template)
 
     def stream(self, request: ChatRequest, cancel: Cancel) -> Generator[Piece, None, None]:
         """Yield pieces and at last one `Reply`; see `ChatModel.stream`."""
@@ -96,7 +97,7 @@ class LocalModel:
         loaded = engine(self.path, self.context_window, self._template)
         loaded.load(cancel)
         self.context_window = loaded.context
-        form = self._form = self._form or local_format.learn(loaded)
+        form = self._form = self._form or tool_format.learn(loaded)
         reply = Reply(model=self.name)
         tools = _offered(request)
         prompt = _prompt(loaded, form, request, tools)
@@ -166,7 +167,7 @@ def _grammar(form: ToolFormat, request: ChatRequest, tools: list[dict[str, Any]]
     must = request.tool_choice == "required" or isinstance(request.tool_choice, dict)
     stuck = not form.native and not must and _repeats(request.messages) >= _SAME_CALL
     budget = _sampling(request.params)["max_tokens"]
-    return local_format.grammar(form, tools, must_call=must, may_call=not stuck, budget=budget)
+    return tool_format.grammar(form, tools, must_call=must, may_call=not stuck, budget=budget)
 
 
 def _repeats(messages: list[dict[str, Any]]) -> int:
@@ -206,7 +207,7 @@ def _prompt(
         return loaded.apply_template(messages, request.tools, **options)
     messages = [_plain(message, form, bool(request.tools)) for message in request.messages]
     if tools:
-        told = {"role": "system", "content": local_format.describe(form, tools)}
+        told = {"role": "system", "content": tool_format.describe(form, tools)}
         first = int(bool(messages) and messages[0]["role"] == "system")
         messages.insert(first, told)
     return loaded.apply_template(turns(messages), [], **options)
@@ -246,7 +247,7 @@ def _plain(message: dict[str, Any], form: ToolFormat, with_tools: bool) -> dict[
             form.write(call["function"]["name"], _object(call["function"].get("arguments")))
             for call in message.get("tool_calls") or ()
         ]
-        answer = json.dumps({local_format.ANSWER: text}, ensure_ascii=False)
+        answer = json.dumps({tool_format.ANSWER: text}, ensure_ascii=False)
         return {"role": "assistant", "content": "\n".join(calls) or answer}
     return {"role": role or "user", "content": text}
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from letta_kernel import warm
 from letta_kernel.models.base import ModelError
-from letta_kernel.models.local_engine import INSTALL, use_free_cores
+from letta_kernel.models.local.engine import INSTALL, use_free_cores
 from letta_kernel.project import located
 from letta_kernel.remedies import Do, remedy
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from letta_kernel.models import demo_facts, demo_notes, demo_parts, demo_recall, demo_say
-from letta_kernel.models.demo_arguments import Filled, fill, fill_answer
-from letta_kernel.models.demo_choice import CALL, SURE, Choice, choose, rank
-from letta_kernel.models.demo_facts import Fact, Statement
-from letta_kernel.models.demo_notes import Step
-from letta_kernel.models.demo_parameters import ToolSpec
-from letta_kernel.models.demo_scene import Scene
-from letta_kernel.models.demo_spans import find
-from letta_kernel.models.demo_words import word_set
+from letta_kernel.models.demo import facts, notes, parts, recall, say
+from letta_kernel.models.demo.arguments import Filled, fill, fill_answer
+from letta_kernel.models.demo.choice import CALL, SURE, Choice, choose, rank
+from letta_kernel.models.demo.facts import Fact, Statement
+from letta_kernel.models.demo.notes import Step
+from letta_kernel.models.demo.parameters import ToolSpec
+from letta_kernel.models.demo.scene import Scene
+from letta_kernel.models.demo.spans import find
+from letta_kernel.models.demo.words import word_set
 
 CORE = word_set(
     """send_message core_memory_append core_memory_replace memory memory_insert memory_replace memory_rethink
@@ -29,47 +29,47 @@ def plan(scene: Scene) -> list[Step]:
     """Return the steps that answer the scene's message."""
     message = scene.message
     if not message:
-        return [Step("say", text=demo_say.SMALL_TALK["greeting"])]
+        return [Step("say", text=say.SMALL_TALK["greeting"])]
     if len(message) > LONGEST:
         return _too_long(scene)
     if (followed := _follow_up(scene)) is not None:
         return followed
-    small = demo_parts.small_talk(message)
+    small = parts.small_talk(message)
     if small:
-        return [Step("say", text=demo_say.SMALL_TALK[small])]
+        return [Step("say", text=say.SMALL_TALK[small])]
     if (again := _once_more(scene)) is not None:
         return [again]
     steps: list[Step] = []
-    for part in demo_parts.requests(message, lambda piece: _stands_alone(scene, piece)):
+    for part in parts.requests(message, lambda piece: _stands_alone(scene, piece)):
         steps.extend(_respond(scene, part, steps))
     steps = _merged(steps)
-    if demo_parts.is_private(message):
+    if parts.is_private(message):
         steps = _unwritten(steps)
-    told = [step for step in steps if step.text != demo_say.UNCLEAR] if len(steps) > 1 else steps
+    told = [step for step in steps if step.text != say.UNCLEAR] if len(steps) > 1 else steps
     return told or steps
 
 
 def _unwritten(steps: list[Step]) -> list[Step]:
     """Leave out what would be kept of a message that says not to."""
-    listening = (demo_say.UNCLEAR, demo_say.LISTENING, demo_say.REFUSED)
+    listening = (say.UNCLEAR, say.LISTENING, say.REFUSED)
     left = [
         step
         for step in steps
         if step.kind != "write"
         and step.text not in listening
-        and not demo_say.asked_to_confirm(step.text)
+        and not say.asked_to_confirm(step.text)
     ]
-    return [*left, Step("say", text=demo_say.REFUSED)]
+    return [*left, Step("say", text=say.REFUSED)]
 
 
 def _too_long(scene: Scene) -> list[Step]:
     """Keep a long text that is to be remembered; say of any other that it is too long to read."""
-    kept = demo_facts.asked_to_keep(scene.message[:LONGEST])
-    payload = demo_facts.long_payload(scene.message) if kept and kept[0] == "strong" else None
+    kept = facts.asked_to_keep(scene.message[:LONGEST])
+    payload = facts.long_payload(scene.message) if kept and kept[0] == "strong" else None
     if payload is None:
-        return [Step("say", text=demo_say.too_long(len(scene.message), LONGEST))]
+        return [Step("say", text=say.too_long(len(scene.message), LONGEST))]
     fact = Fact(payload, f"the text that begins with “{payload[:60]}…”")
-    return demo_notes.append(scene, (fact,), demo_notes.usual_label(scene), archive=True)
+    return notes.append(scene, (fact,), notes.usual_label(scene), archive=True)
 
 
 def _merged(steps: list[Step]) -> list[Step]:
@@ -105,28 +105,28 @@ def _follow_up(scene: Scene) -> list[Step] | None:
     if not scene.before:
         return None
     earlier, asked = scene.before[-1]
-    small = demo_parts.small_talk(scene.message)
-    if demo_say.asked_to_confirm(asked):
-        statement = demo_facts.volunteered(earlier) or Statement(
-            tuple(filter(None, [demo_facts.corrected(earlier)]))
+    small = parts.small_talk(scene.message)
+    if say.asked_to_confirm(asked):
+        statement = facts.volunteered(earlier) or Statement(
+            tuple(filter(None, [facts.corrected(earlier)]))
         )
-        if small in ("yes", "cheer", "thanks") or demo_parts.begins_with_yes(scene.message):
-            return demo_notes.write(scene, statement)
-        if small in ("no", "never mind") or demo_parts.is_refusal(scene.message):
-            return [Step("say", text=demo_say.NOT_KEPT)]
+        if small in ("yes", "cheer", "thanks") or parts.begins_with_yes(scene.message):
+            return notes.write(scene, statement)
+        if small in ("no", "never mind") or parts.is_refusal(scene.message):
+            return [Step("say", text=say.NOT_KEPT)]
         return None
-    name = demo_say.asked_tool(asked)
+    name = say.asked_tool(asked)
     tool = scene.tools.get(name or "")
     if tool is None:
         return None
     if small in ("never mind", "no", "bye"):
-        return [Step("say", text=demo_say.SMALL_TALK["never mind"])]
+        return [Step("say", text=say.SMALL_TALK["never mind"])]
     return _complete(scene, tool)
 
 
 def _once_more(scene: Scene) -> Step | None:
     """Return the last call with other values, for *and what about Stavanger?*."""
-    other = demo_parts.what_about(scene.message)
+    other = parts.what_about(scene.message)
     tool = scene.tools.get(scene.last_call.name) if scene.last_call else None
     if other is None or tool is None or scene.last_call is None or tool.name in CORE:
         return None
@@ -146,7 +146,7 @@ def _complete(scene: Scene, tool: ToolSpec) -> list[Step] | None:
     """Put the answers to the model's questions about *tool* together with the request they complete."""
     texts = [scene.message]
     for user, answer in reversed(scene.before):
-        if demo_say.asked_tool(answer) != tool.name:
+        if say.asked_tool(answer) != tool.name:
             break
         texts.append(user)
     texts.reverse()
@@ -170,13 +170,13 @@ def _complete(scene: Scene, tool: ToolSpec) -> list[Step] | None:
     arguments = dict(sorted(arguments.items(), key=lambda item: order.index(item[0])))
     missing = [p for p in tool.parameters if p.required and p.name not in arguments]
     if missing:
-        return [Step("ask", text=demo_say.ask_for(tool, missing))]
+        return [Step("ask", text=say.ask_for(tool, missing))]
     return [Step("tool", tool.name, arguments, why=f"Now I have all that `{tool.name}` needs.")]
 
 
 def _request_for(scene: Scene, text: str, tool: ToolSpec) -> str:
     """Return the part of an earlier message that asked for *tool*."""
-    for part in demo_parts.requests(text, lambda piece: _stands_alone(scene, piece)):
+    for part in parts.requests(text, lambda piece: _stands_alone(scene, piece)):
         best = rank(part, own_tools(scene))
         if best and best[0].tool.name == tool.name:
             return part
@@ -185,11 +185,7 @@ def _request_for(scene: Scene, text: str, tool: ToolSpec) -> str:
 
 def _is_new_request(scene: Scene, tool: ToolSpec, others: list[ToolSpec]) -> bool:
     message = scene.message
-    if (
-        demo_facts.asked_to_keep(message)
-        or demo_parts.about_self(message)
-        or demo_parts.search_request(message)
-    ):
+    if facts.asked_to_keep(message) or parts.about_self(message) or parts.search_request(message):
         return True
     best = rank(message, [tool, *others])
     if (
@@ -198,7 +194,7 @@ def _is_new_request(scene: Scene, tool: ToolSpec, others: list[ToolSpec]) -> boo
         and (best[0].tool.name != tool.name or not best[0].filled.missing)
     ):
         return True
-    volunteered = demo_facts.volunteered(message)
+    volunteered = facts.volunteered(message)
     return bool(volunteered and volunteered.certain) or message.endswith("?")
 
 
@@ -207,42 +203,34 @@ def _is_new_request(scene: Scene, tool: ToolSpec, others: list[ToolSpec]) -> boo
 
 def _stands_alone(scene: Scene, piece: str) -> bool:
     """Tell whether a piece of a sentence is a request or statement by itself."""
-    if (
-        demo_facts.asked_to_keep(piece)
-        or demo_parts.about_self(piece)
-        or demo_parts.search_request(piece)
-    ):
+    if facts.asked_to_keep(piece) or parts.about_self(piece) or parts.search_request(piece):
         return True
-    told = demo_facts.volunteered(piece)
+    told = facts.volunteered(piece)
     if told is not None and told.certain:
         return True
     best = rank(piece, own_tools(scene))
     if best and best[0].score >= CALL + 0.05:
         return True
-    return demo_parts.is_question(piece) and len(piece.split()) > 2
+    return parts.is_question(piece) and len(piece.split()) > 2
 
 
 def _respond(scene: Scene, part: str, earlier: list[Step]) -> list[Step]:
-    small = demo_parts.small_talk(part)
+    small = parts.small_talk(part)
     if small:
-        return (
-            [Step("say", text=demo_say.SMALL_TALK[small])]
-            if not earlier and small != "cheer"
-            else []
-        )
-    kept = demo_facts.asked_to_keep(part)
-    if demo_parts.is_refusal(part) and not (kept and kept[0] == "strong"):
-        return [Step("say", text=demo_say.REFUSED)]
-    if demo_facts.asks_to_keep_nothing(part):
-        return [Step("say", text=demo_say.KEEP_WHAT)]
+        return [Step("say", text=say.SMALL_TALK[small])] if not earlier and small != "cheer" else []
+    kept = facts.asked_to_keep(part)
+    if parts.is_refusal(part) and not (kept and kept[0] == "strong"):
+        return [Step("say", text=say.REFUSED)]
+    if facts.asks_to_keep_nothing(part):
+        return [Step("say", text=say.KEEP_WHAT)]
     own = own_tools(scene)
     best = choose(part, own)
-    about = demo_parts.about_self(part)
+    about = parts.about_self(part)
     if about and not (best and best.score >= SURE and not best.filled.missing and best.tool.needed):
         told = {
-            "who": demo_say.who(scene),
-            "nature": demo_say.NATURE,
-            "skills": demo_say.skills(scene, own),
+            "who": say.who(scene),
+            "nature": say.NATURE,
+            "skills": say.skills(scene, own),
         }
         return [Step("say", text=told[about])]
     memory = _memory(scene, part, kept, best)
@@ -250,23 +238,23 @@ def _respond(scene: Scene, part: str, earlier: list[Step]) -> list[Step]:
         return memory
     if best is not None and not _answered_by_memory(scene, part, best):
         return _call(scene, part, best)
-    if demo_parts.is_question(part) or demo_parts.wants_telling(part):
+    if parts.is_question(part) or parts.wants_telling(part):
         return _answer(scene, part)
-    told_of = demo_facts.volunteered(part)
+    told_of = facts.volunteered(part)
     if told_of is not None and told_of.facts:
         if scene.has("core_memory_append", "memory_insert", "archival_memory_insert") is None:
-            return [Step("say", text=demo_say.LISTENING)]
-        return [Step("ask", text=demo_say.confirm(told_of.facts))]
-    right = demo_facts.corrected(part)
-    if right and demo_recall.outdated(scene, right, demo_notes.usual_label(scene) or ""):
-        return [Step("ask", text=demo_say.confirm((right,)))]
+            return [Step("say", text=say.LISTENING)]
+        return [Step("ask", text=say.confirm(told_of.facts))]
+    right = facts.corrected(part)
+    if right and recall.outdated(scene, right, notes.usual_label(scene) or ""):
+        return [Step("ask", text=say.confirm((right,)))]
     if re.match(
         r"(?:i|i'm|i've|i'd|we|we're|my|it|it's|that|that's|this|he|she|they)\b",
         part,
         re.IGNORECASE,
     ):
-        return [Step("say", text=demo_say.LISTENING)]
-    return [Step("say", text=demo_say.UNCLEAR)]
+        return [Step("say", text=say.LISTENING)]
+    return [Step("say", text=say.UNCLEAR)]
 
 
 def _memory(
@@ -275,20 +263,20 @@ def _memory(
     """Return the steps where *part* is about what to remember, forget or look up, else None."""
     sure = best is not None and best.score >= SURE and not best.filled.missing
     if kept is not None and not (kept[0] == "weak" and sure):
-        return demo_notes.write(scene, kept[1])
-    if what := demo_facts.taken_back(part):
-        return demo_notes.forget(scene, what)
-    if (change := demo_facts.changed(part)) and (steps := demo_notes.change(scene, *change)):
+        return notes.write(scene, kept[1])
+    if what := facts.taken_back(part):
+        return notes.forget(scene, what)
+    if (change := facts.changed(part)) and (steps := notes.change(scene, *change)):
         return steps
-    if (manner := demo_facts.instruction(part)) and not sure:
+    if (manner := facts.instruction(part)) and not sure:
         label = (
             "persona"
             if (block := scene.block("persona")) and not block.read_only
-            else demo_notes.usual_label(scene)
+            else notes.usual_label(scene)
         )
-        return demo_notes.append(scene, (manner,), label, archive=False)
-    if (wanted := demo_parts.search_request(part)) and not sure:
-        return demo_notes.search(scene, *wanted, why="You ask me to look it up.")
+        return notes.append(scene, (manner,), label, archive=False)
+    if (wanted := parts.search_request(part)) and not sure:
+        return notes.search(scene, *wanted, why="You ask me to look it up.")
     if re.search(
         r"\bwhat (?:do|have|did) you (?:know|remember(?:ed)?|learn(?:ed|t)?|got|stored?|saved?|"
         r"noted?)\b|\bwhat(?:'s| is)(?: stored| kept)? in your memory\b"
@@ -297,22 +285,20 @@ def _memory(
         part,
         re.IGNORECASE,
     ) and not re.search(r"\babout (?!me\b|us\b|my\b)\w", part, re.IGNORECASE):
-        return [
-            Step("say", text=demo_say.known(scene, about_user=bool(re.search(r"\bme\b", part))))
-        ]
-    told = demo_facts.volunteered(part)
+        return [Step("say", text=say.known(scene, about_user=bool(re.search(r"\bme\b", part))))]
+    told = facts.volunteered(part)
     if told is not None and told.certain:
-        return demo_notes.write(scene, told)
+        return notes.write(scene, told)
     return None
 
 
 def _answered_by_memory(scene: Scene, part: str, best: Choice) -> bool:
     """Tell whether a personal question is for memory rather than for a tool that comes only near."""
-    if not (demo_parts.is_question(part) and demo_recall.is_personal(part)):
+    if not (parts.is_question(part) and recall.is_personal(part)):
         return False
     return (
         (best.score < SURE or bool(best.filled.missing))
-        and (bool(demo_recall.answer(scene, part)) or bool(best.filled.missing))
+        and (bool(recall.answer(scene, part)) or bool(best.filled.missing))
         and best.score < 0.9
     )
 
@@ -320,7 +306,7 @@ def _answered_by_memory(scene: Scene, part: str, best: Choice) -> bool:
 def _call(scene: Scene, part: str, best: Choice) -> list[Step]:
     tool, filled = best.tool, best.filled
     if filled.missing:
-        return [Step("ask", text=demo_say.ask_for(tool, filled.missing))]
+        return [Step("ask", text=say.ask_for(tool, filled.missing))]
     why = f"`{tool.name}` fits best (similarity {min(best.score, 1):.2f})."
     return [
         Step("tool", tool.name, arguments, why=why) for arguments in _repeated(tool, filled, part)
@@ -355,10 +341,10 @@ def _repeated(tool: ToolSpec, filled: Filled, part: str) -> list[dict[str, Any]]
 
 
 def _answer(scene: Scene, part: str) -> list[Step]:
-    found = demo_recall.answer(scene, part)
+    found = recall.answer(scene, part)
     if found:
-        return [Step("say", text=demo_recall.tell(found))]
-    if demo_recall.is_personal(part) and not demo_parts.wants_telling(part):
+        return [Step("say", text=recall.tell(found))]
+    if recall.is_personal(part) and not parts.wants_telling(part):
         where = "archival" if scene.passages != 0 else "conversation"
-        return demo_notes.search(scene, where, demo_parts.topic(part))
-    return [Step("say", text=demo_say.GENERAL)]
+        return notes.search(scene, where, parts.topic(part))
+    return [Step("say", text=say.GENERAL)]
