@@ -43,6 +43,7 @@ class AgentMagics(Magics):
         self._cells_without: set[str] = set()  # ids of cells that ran without a function
         self._marked: list[Any] = []  # what the running cell called ``tool(…)`` with
         self._hidden: set[str] = set()  # libraries that files of the user's hide, as said already
+        self._ipython_script = shell.find_cell_magic("script")
 
     @property
     def session(self) -> Session:
@@ -153,6 +154,49 @@ class AgentMagics(Magics):
         """Let the cell import what the notebook's folder has (a ``pre_run_cell`` hook)."""
         isolation.before_users_code(info.raw_cell)
 
+    @cell_magic("script")  # type: ignore[arg-type]
+    @no_var_expand
+    def script(self, line: str, cell: str) -> Any:
+        """Write down what a model says, so that a notebook tells its story without a language model.
+
+        %%script NAME
+        # The model scripted/NAME plays this: %%agent --model scripted/NAME, %agent new ada --model …
+        expect last contains: my name is
+        think: A name. I keep it.
+        call: core_memory_append(label="human", content="Name: Kim")
+        say: Nice to meet you, Kim.
+
+        expect system contains: Name: Kim
+        say: You are Kim.
+
+        A paragraph is one answer of the model, a line is one move of it:
+
+        say: words                      the answer; stream: words gives it word by word,
+                                        stream 0.2: words with so many seconds between two
+        call: name(argument="value")    a tool call; call: name {…} sends arguments as they are written
+        think: words                    reasoning, before the answer
+        wait: 2                         seconds in which nothing comes
+        fail: words                     the model call fails; fail rate_limit: words says how
+        expect last contains: words     a check of what the model is sent, before it answers: of the last
+                                        message, the system prompt or the whole conversation; contains or lacks
+        expect tools include: a, b      which tools it is offered; include or lack
+
+        Lines that begin with # are comments; an indented line goes on with the one above. What follows a
+        call begins another answer, since its result comes between. A check that fails ends the run and says
+        what was expected and what came. Scripts live in this kernel alone. Every agent has its own place in a
+        script: the beginning, when the cell has run again or the kernel was restarted, so that Restart & Run
+        All works. The model named just scripted plays the script whose cell ran last. In Python:
+        letta_kernel.scripted(moves, name) does the same and returns the model's name.
+
+        A cell that holds no moves and names a program (%%script bash) is run by it, as IPython does.
+        """
+        from letta_kernel.notebook import script_cells
+
+        if not script_cells.is_ours(line, cell):
+            return self._ipython_script(line, cell)
+        print(script_cells.run(line, cell))
+        return None
+
     def after_cell(self, result: Any) -> None:
         """Look at the functions a cell defined or removed (a ``post_run_cell`` hook)."""
         if result is None or result.info is None:
@@ -237,17 +281,26 @@ class AgentMagics(Magics):
         """Offer words for an ``%agent`` line (a completion matcher of IPython)."""
         before = context.text_until_cursor
         nothing: dict[str, Any] = {"completions": [], "matched_fragment": "", "suppress": False}
+        if context.full_text.startswith("%%script"):
+            from letta_kernel.notebook import script_cells
+
+            fragment, words = script_cells.complete(self.session, before, context.cursor_line == 0)
+            return nothing if words is None else _offer(fragment, words)
         if _LINE.match(before) is None and not (
             context.cursor_line == 0 and before.startswith("%%agent ")
         ):
             return nothing
         fragment, words = self.session.complete(before.lstrip())
-        return {
-            "completions": [SimpleCompletion(text=word, type="magic") for word in words],
-            "matched_fragment": fragment,
-            "suppress": True,
-            "ordered": True,
-        }
+        return _offer(fragment, words)
+
+
+def _offer(fragment: str, words: list[str]) -> dict[str, Any]:
+    return {
+        "completions": [SimpleCompletion(text=word, type="magic") for word in words],
+        "matched_fragment": fragment,
+        "suppress": True,
+        "ordered": True,
+    }
 
 
 def install(shell: Any) -> None:
