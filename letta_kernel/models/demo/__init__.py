@@ -5,8 +5,6 @@ from __future__ import annotations
 from letta_kernel.models.base import ChatModel
 from letta_kernel.models.plugins import ModelInfo, ModelProvider
 
-_WINDOW = 32_000  # tokens
-
 
 class Demo(ModelProvider):
     """``demo``, the only model of this name."""
@@ -19,13 +17,13 @@ class Demo(ModelProvider):
 
     def models(self) -> list[ModelInfo]:
         """Return the demo model, with what it is."""
-        from letta_kernel.models.demo.say import OFFER
+        from letta_kernel.models.demo.model import OFFER
 
         return [ModelInfo("demo", True, OFFER)]
 
     def context_window(self, name: str) -> int:
         """Return the demo model's window."""
-        return _WINDOW
+        return 32_000
 
     def count_tokens(self, text: str) -> int:
         """Return an estimate: a token for four characters."""
