@@ -70,7 +70,7 @@ class Trial:
 
 
 def load(which: str) -> list[dict[str, Any]]:
-    """Return the prompts of a set: ``tuning``, ``held_out`` or ``unseen``."""
+    """Return the prompts of a set: ``tuning`` or ``unseen``."""
     prompts: list[dict[str, Any]] = json.loads((PROMPTS / f"{which}.json").read_text("utf-8"))
     return prompts
 
@@ -309,7 +309,7 @@ def plain(text: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--set", default="unseen", choices=["unseen", "held_out", "tuning"])
+    parser.add_argument("--set", default="unseen", choices=["unseen", "tuning"])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     score = measure(options.set)

@@ -23,7 +23,8 @@ def test_what_this_machine_can_use_is_listed_with_how_to_get_the_rest(notebook: 
     text = notebook.run("%agent model").text
     assert "local/smollm2" in text
     assert "%agent model get" in text
-    assert "On 117 prompts" in text
+    assert "only rules that pick a tool" in text
+    assert "scripted/NAME" in text
 
 
 def test_a_local_model_that_is_not_there_is_not_chosen(notebook: Notebook) -> None:

@@ -1,62 +1,64 @@
-"""The figure printed where the demo model is offered is the one the held-out prompts give."""
+"""README's figure of the demo model is the one that the unseen prompts give, and the judge judges."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import demo_model as benchmark  # noqa: E402
 
-from letta_kernel.models.demo import say as demo_say  # noqa: E402
-from letta_kernel.models.demo.model import DEMO_FIGURE, DemoModel  # noqa: E402
+from letta_kernel.models.demo.model import DemoModel  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def held_out() -> benchmark.Score:
-    return benchmark.measure("held_out")
+def test_readme_says_what_is_measured() -> None:
+    unseen = benchmark.measure("unseen")
+    (row,) = re.findall(
+        r"^\| the demo model on (\d+) requests.*\| (.*) \| `",
+        (ROOT / "README.md").read_text("utf-8"),
+        re.M,
+    )
+    assert row[0] == str(unseen.prompts)
+    assert row[1] == (
+        f"right tool {unseen.right_tool_percent} %, tool, arguments and answer "
+        f"{unseen.right_arguments_percent} %"
+    )
 
 
-def test_printed_figure_is_the_measured_one(held_out: benchmark.Score) -> None:
-    assert held_out.prompts == demo_say.MEASURED_PROMPTS
-    assert held_out.right_tool_percent == demo_say.MEASURED_TOOL
-    assert held_out.right_arguments_percent == demo_say.MEASURED_ALL
-    assert f"{held_out.right_tool_percent} %" in DEMO_FIGURE
-
-
-def test_it_reaches_what_was_aimed_at(held_out: benchmark.Score) -> None:
-    assert held_out.right_tool_percent >= 90
-    assert held_out.right_arguments_percent >= 85
-
-
-def test_general_knowledge_calls_nothing_at_all() -> None:
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Who painted the Night Watch?",
+        "Why do leaves turn red?",
+        "Explain photosynthesis",
+        "Write a limerick about a fox",
+        "What is the capital of Peru?",
+        "Warum ist der Himmel blau?",
+    ],
+)
+def test_general_knowledge_calls_nothing_at_all(message: str) -> None:
     groups = json.loads((benchmark.PROMPTS / "tools.json").read_text("utf-8"))
     tools = {tool["name"]: tool for group in groups.values() for tool in group}
     core = [tool["name"] for tool in groups["core"]]
-    general = [
-        prompt
-        for prompt in benchmark.load("held_out")
-        if not prompt["calls"] and "language model" in prompt.get("answer", {}).get("has", [])
-    ]
-    assert len(general) >= 12
-    for prompt in general:
-        trial = benchmark.attempt(prompt, tools, core, DemoModel(), [])
-        assert trial.calls == [], prompt["message"]
-        assert "language model" in trial.answer
+    prompt = {"message": message, "tools": ["get_weather", "add", "send_email"]}
+    trial = benchmark.attempt(prompt, tools, core, DemoModel(), [])
+    assert trial.calls == []
+    assert "language model" in trial.answer
 
 
 def test_sets_share_no_message_and_few_tools() -> None:
-    tuning, held_out = benchmark.load("tuning"), benchmark.load("held_out")
-    assert len(held_out) >= 60
-    assert not {p["message"] for p in tuning} & {p["message"] for p in held_out}
+    tuning, unseen = benchmark.load("tuning"), benchmark.load("unseen")
+    assert len(unseen) >= 60
+    assert not {p["message"] for p in tuning} & {p["message"] for p in unseen}
     groups = json.loads((benchmark.PROMPTS / "tools.json").read_text("utf-8"))
-    assert not names(groups["tuning"]) & names(groups["held_out"])
+    assert not names(groups["tuning"]) & names(groups["unseen"])
 
 
 def names(tools: list[dict[str, Any]]) -> set[str]:
