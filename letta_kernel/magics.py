@@ -115,6 +115,7 @@ class AgentMagics(Magics):
         %agent traceback                where the last error came from
 
         What has many of something lists it with the word list too: %agent tools list.
+        %%script NAME writes down what a model answers, so that none is needed: see %%script?.
         Every function with a docstring that a cell defines becomes a tool of the current agent
         (not if its name starts with an underscore, or with "# no tool" on its def line);
         tool(...) makes one of anything else that can be called, as tool(station.temperature).
