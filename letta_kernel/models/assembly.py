@@ -173,6 +173,10 @@ class Assembly:
         call = self._find(index, call_id, name)
         if call is not None and call.whole:
             match _relation(call, name, arguments):
+                case "named":  # its name comes last
+                    call.name = name
+                    self._out.append(CallPiece(call.number, "", self._shaped.name(name), ""))
+                    return
                 case "repeated":
                     return
                 case "another":
@@ -230,6 +234,8 @@ class Assembly:
         closing = _CLOSING.search(said)
         if closing is None or said.count("`", 0, closing.start()) % 2:
             return  # the tag itself is talked about
+        if any(tag in said[: closing.start()] for tag in _TAGS):
+            return  # it is not alone
         self._may_have_thought = False
         self._text.parts.clear()
         self._reasoning.add(said[: closing.start()].strip())
@@ -291,6 +297,8 @@ def _relation(call: _Call, name: str, arguments: str) -> str:
     Some servers give all calls of a turn one index, or repeat a call when it is whole.
     """
     whole = call.whole
+    if name and not call.name and not arguments.strip():
+        return "named"
     if not arguments.strip():
         if name and name != call.name:
             return "another"

@@ -273,7 +273,9 @@ def describe(error: Any) -> tuple[str, str]:
         error = error[0]
     if not isinstance(error, dict):
         return "", _one_line(str(error or ""))
-    inner = error.get("error", error)
+    inner = error.get("error") or error.get("errors") or error
+    if isinstance(inner, list) and isinstance(inner[0], dict):
+        inner = inner[0]
     if not isinstance(inner, dict):
         inner = {**error, "message": inner}
     words = inner.get("message") or inner.get("detail") or inner.get("msg") or inner.get("error")
@@ -283,6 +285,9 @@ def describe(error: Any) -> tuple[str, str]:
     metadata = inner.get("metadata")
     if isinstance(metadata, dict) and metadata.get("raw"):  # OpenRouter hides the cause in here
         words = f"{words} {metadata['raw']}"
+    parameter = inner.get("param")
+    if isinstance(parameter, str) and parameter not in str(words):  # some name it here alone
+        words = f"{words or 'refused'}: {parameter}"
     return code, _one_line(str(words or ""))
 
 

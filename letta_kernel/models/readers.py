@@ -164,7 +164,9 @@ class ChatReader(Reader):
         if isinstance(old := delta.get("function_call"), dict):  # before there were several
             calls = [{"index": 0, "function": old}]
         for call in [calls] if isinstance(calls, dict) else calls:
-            function = call.get("function") or {}
+            function = call.get("function") if isinstance(call, dict) else None
+            if not isinstance(function, dict):
+                continue
             arguments = function.get("arguments")
             if arguments and not isinstance(arguments, str):
                 arguments = json.dumps(arguments, ensure_ascii=False)

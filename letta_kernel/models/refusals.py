@@ -56,7 +56,10 @@ _NO_TOOLS = re.compile(
     r"|(?<!\w)(?:tools?|functions?)(?:[- _](?:param\w*|use|call\w*))?[`'\"]? (?:is|are|requires?)\b.{0,60}"
     r"(?:not (?:\w+ )?(?:supported|enabled|available|implemented)|unsupported|--)"
     r"|--enable-auto-tool-choice|--tool-call-parser|--jinja"
-    r"|tool (?:use|calling) (?:is )?(?:not|un)\s?(?:supported|available)",
+    r"|tool (?:use|calling) (?:is )?(?:not|un)\s?(?:supported|available)"
+    # The parameter itself is unknown there (`tools.0.name` and `tools[0]` are about one tool).
+    r"|(?:unrecogni[sz]ed|unknown|unsupported|unexpected)\b[^.]{0,60}[`'\" :]tools[`'\"]?(?![.\[\w-])"
+    r"|[\[(][`'\"]body[`'\"], ?[`'\"]tools[`'\"][\])]",
     re.IGNORECASE,
 )
 _NO_SYSTEM = re.compile(

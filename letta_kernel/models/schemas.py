@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 Schema = dict[str, Any]
 
@@ -149,8 +150,9 @@ class _Writer:
         return schema, within
 
     def _target(self, reference: str) -> Any:
-        found: Any = self.root if reference.startswith("#") else None
-        for part in reference[1:].split("/")[1:]:
+        # Only paths within the schema are followed: no anchors, no addresses.
+        found: Any = self.root if reference == "#" or reference.startswith("#/") else None
+        for part in unquote(reference[1:]).split("/")[1:]:
             key = part.replace("~1", "/").replace("~0", "~")
             if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
                 found = found[int(key)]

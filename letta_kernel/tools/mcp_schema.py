@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from letta_kernel.errors import ToolError
 from letta_kernel.tools.fromschema import annotation_of
@@ -34,7 +35,6 @@ _TYPES = {"string", "integer", "number", "boolean", "null", "array", "object"}
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _SIZES = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 _BRANCHES = ("anyOf", "oneOf", "allOf")
-_ARGUMENT = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # what providers take as an argument's name
 _JOINERS = "\u200c\u200d"  # invisible, but some scripts and emoji need them
 
 
@@ -68,7 +68,7 @@ def clean_schema(schema: Any) -> Schema:
     Raises
     ------
     ToolError
-        When it is too large, or an argument has a name no model could write.
+        When it is too large.
     """
     cleaner = _Cleaner(schema if isinstance(schema, Mapping) else {})
     found = cleaner.clean(cleaner.root)
@@ -82,9 +82,6 @@ def clean_schema(schema: Any) -> Schema:
         needs = [set(branch.get("required", ())) for branch in branches]
         if needs:
             required |= set.union(*needs) if key == "allOf" else set.intersection(*needs)
-    for name in properties:
-        if not _ARGUMENT.fullmatch(name):
-            raise ToolError(f"models cannot write the name of its argument {name[:40]!r}")
     made: Schema = {
         "type": "object",
         "properties": {name: _checkable(one) for name, one in properties.items()},
@@ -154,14 +151,16 @@ class _Cleaner:
             branches = schema.get(key)
             if isinstance(branches, list) and branches:
                 made[key] = [self.clean(one, within, depth + 1) for one in branches]
+        if schema.get("nullable") is True and "type" not in schema:
+            return _or_null(made)
         return made
 
     def _target(self, reference: str) -> Any:
         """Return what a reference within this schema points at; None for any other."""
-        if not reference.startswith("#"):
+        if reference != "#" and not reference.startswith("#/"):
             return None
         found: Any = self.root
-        for part in reference[1:].split("/")[1:]:
+        for part in unquote(reference[1:]).split("/")[1:]:
             key = part.replace("~1", "/").replace("~0", "~")
             if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
                 found = found[int(key)]
@@ -177,7 +176,7 @@ def _words(schema: Mapping[str, Any]) -> Schema:
     made: Schema = {}
     kind = schema.get("type")
     kinds = kind if isinstance(kind, list) else [kind]
-    kinds = [one for one in kinds if isinstance(one, str) and one in _TYPES]
+    kinds = [one.lower() for one in kinds if isinstance(one, str) and one.lower() in _TYPES]
     if schema.get("nullable") is True and kinds and "null" not in kinds:
         kinds.append("null")
     if kinds:
@@ -207,6 +206,12 @@ def _words(schema: Mapping[str, Any]) -> Schema:
     if isinstance(schema.get("uniqueItems"), bool):
         made["uniqueItems"] = schema["uniqueItems"]
     return made
+
+
+def _or_null(made: Schema) -> Schema:
+    """Return *made*, whose type stands in what it holds or refers to, as one that takes null too."""
+    words = {key: made.pop(key) for key in ("description", "default") if key in made}
+    return {**words, "anyOf": [made, {"type": "null"}]} if made else words
 
 
 def _number(value: Any) -> bool:

@@ -76,6 +76,7 @@ def made(found: Reply) -> list[tuple[str, str]]:
         ("The tag `</think>` ends thoughts.", "", "The tag `</think>` ends thoughts."),
         ("```\n<think></think>\n```\nlike this", "", "```\n<think></think>\n```\nlike this"),
         ("a < b and </b>", "", "a < b and </b>"),
+        ("Write <think>so</think>.", "", "Write <think>so</think>."),
     ],
 )
 def test_text_before_a_lone_closing_tag_is_thought(
@@ -185,6 +186,9 @@ ONE, TWO = '{"a": 1}', '{"a": 2}'
         ([part(0, "find", None)], [("find", "{}")]),
         ([part(0, "find", "")], [("find", "{}")]),
         ([part(0, "find", {"a": 1})], [("find", ONE)]),
+        ([part(0, None, ONE, "x"), part(0, "functions.find", None)], [("find", ONE)]),
+        ([chunk({"tool_calls": [None]}), part(0, "find", ONE)], [("find", ONE)]),
+        ([chunk({"tool_calls": [{"index": 0, "function": None}]})], []),
         ([chunk({"function_call": {"name": "find", "arguments": ONE}})], [("find", ONE)]),
         ([chunk({"tool_calls": {"id": 7, "function": {"name": "find"}}})], [("find", "{}")]),
     ],

@@ -67,6 +67,21 @@ def test_a_parameter_is_left_out(
     assert not [piece for piece in again if isinstance(piece, Retrying)]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "Unsupported parameter", "param": "stream_options"}},
+        {"errors": [{"message": "property 'stream_options' is unsupported"}]},
+        {"detail": "stream_options is not supported"},
+        {"error": 'json: unknown field "stream_options"'},
+    ],
+)
+def test_a_refusal_is_read_in_any_body(scripted: ScriptedServer, ask: Callable, body: Any) -> None:
+    scripted.fault(400, body=body)
+    assert ask(model=MODEL)[-1].text == "Done."
+    assert "stream_options" not in scripted.requests[-1]
+
+
 def test_a_parameter_of_another_name_is_sent_under_that(
     scripted: ScriptedServer, ask: Callable
 ) -> None:
@@ -163,6 +178,8 @@ def test_a_wrong_value_and_other_refusals_are_told(
         ),
         (400, "deepseek-reasoner does not support Function Calling", "another model"),
         (422, "This model doesn't support tool use.", "another model"),
+        (400, "Unrecognized request argument supplied: tools", "another model"),
+        (422, '[{"loc": ["body", "tools"], "msg": "Extra inputs are not permitted"}]', "another"),
     ],
 )
 def test_a_model_without_tools_is_told_of_with_what_to_do(

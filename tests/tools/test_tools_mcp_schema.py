@@ -9,6 +9,7 @@ import mcp_types
 import pytest
 
 from letta_kernel.errors import ToolError
+from letta_kernel.models.schemas import portable
 from letta_kernel.records import Tool
 from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
 from letta_kernel.tools.mcp_results import outcome_of
@@ -82,8 +83,17 @@ def test_references_are_written_out() -> None:
     shared = {"a": {"type": "array", "items": {"type": "string"}}}
     pointing = clean_schema({"properties": {**shared, "b": {"$ref": "#/properties/a/items"}}})
     assert pointing["properties"]["b"] == {"type": "string"}
-    for reference in ("http://elsewhere/s.json", "#/nowhere", "#/definitions/N/0", "file:///etc"):
+    for reference in (
+        "http://elsewhere/s.json",
+        "#/nowhere",
+        "#/definitions/N/0",
+        "file:///etc",
+        "#N",
+    ):
         assert one({"$ref": reference}, definitions=definitions) == {}
+    assert one({"$ref": "#/$defs/a~1b%20c"}, **{"$defs": {"a/b c": {"type": "null"}}}) == {
+        "type": "null"
+    }
 
 
 def test_recursion_ends() -> None:
@@ -106,9 +116,29 @@ def test_what_is_too_large_is_refused() -> None:
     wide = {f"a{n}": {"type": "string", "description": "x" * 500} for n in range(100)}
     with pytest.raises(ToolError, match=f"at most {SCHEMA:,}"):
         clean_schema({"properties": wide})
+
+
+def test_any_name_of_an_argument_is_kept_since_requests_rename_it() -> None:
     for name in ("", "with space", "$filter", "x" * 65, "naïve"):
-        with pytest.raises(ToolError, match="models cannot write"):
-            clean_schema({"properties": {name: {}}})
+        found = clean_schema({"properties": {name: {"type": "string"}}, "required": [name]})
+        assert (list(found["properties"]), found["required"]) == ([name], [name])
+        sent = portable(found)
+        assert [sent.keys[key] for key in sent.schema["properties"]] == [name]
+
+
+def test_null_and_types_as_openapi_writes_them() -> None:
+    null = {"type": "null"}
+    named = {"$defs": {"A": {"type": "string"}}}
+    string = {"type": "string"}
+    assert one({"type": "STRING"}) == string
+    assert one({"$ref": "#/$defs/A", "nullable": True}, **named) == {"anyOf": [string, null]}
+    inside = {"allOf": [{"$ref": "#/$defs/A"}], "nullable": True, "description": "an x"}
+    found = one(inside, **named)
+    assert found == {"description": "an x", "anyOf": [{"allOf": [string]}, null]}
+    assert portable({"properties": {"x": found}}).schema["properties"]["x"]["anyOf"] == [
+        string,
+        null,
+    ]
 
 
 def test_alternatives_at_the_top_become_arguments() -> None:
