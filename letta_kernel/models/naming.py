@@ -92,6 +92,18 @@ def doubt(name: str | None) -> str:
     return ""
 
 
+def doubt_of_environment() -> str:
+    """Return one line on why the model that LETTA_MODEL names would not answer now; "" if none."""
+    named = os.environ.get("LETTA_MODEL", "").strip()
+    if not named:
+        return ""
+    try:
+        check_model(named)
+    except (InvalidInputError, NotFoundError) as error:
+        return f"LETTA_MODEL: {error}"
+    return doubt(named)
+
+
 def _well_formed(name: str, what: str) -> None:
     blank = any(sign.isspace() for sign in name) and not _is_joined(name)  # a path may have some
     if not name.strip() or not name.isprintable() or blank:

@@ -10,7 +10,7 @@ from letta_kernel.display.live import bundle
 from letta_kernel.display.replay import Kept, replay
 from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import MemoryChanged
-from letta_kernel.models import registry
+from letta_kernel.models import naming, registry
 from letta_kernel.notebook.desk_registry import Params, Room, Word, method
 from letta_kernel.notebook.preferences import PREFERENCES, Policy
 from letta_kernel.records import Run, Step
@@ -37,13 +37,18 @@ class OfRun(Params):
 
 @method("settings", Chosen)
 def settings(room: Room, asked: Chosen) -> dict[str, Any]:
-    """Take over what was chosen, for this kernel; return what holds now."""
-    if asked.default_model is not None:
-        registry.prefer(asked.default_model)
+    """Take over what was chosen, for this kernel; return what holds now.
+
+    A model that cannot be is refused when the rest has been taken over, which must hold all the same.
+    """
     if asked.approval is not None:
         PREFERENCES.approval = asked.approval
     if asked.streaming is not None:
         PREFERENCES.streaming = asked.streaming
+    if asked.default_model is not None:
+        if model := asked.default_model.strip():
+            naming.check_model(model)
+        registry.prefer(asked.default_model)
     return {
         "default_model": registry.preferred(),
         "approval": PREFERENCES.approval,

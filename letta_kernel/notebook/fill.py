@@ -2,8 +2,8 @@
 
 A prompt is mostly prose, and prose holds braces that mean nothing of the kind: JSON, LaTeX, code.
 So braces are filled only where their inside is a Python expression that uses a name or works something
-out (``{name}``, ``{1 + 1}``, ``{"ab".upper()}``); literals (``{3}``, ``{"a": 1}``) and everything else stay
-exactly as they were written. ``{{`` and ``}}`` stand for single braces.
+out (``{name}``, ``{1 + 1}``, ``{"ab".upper()}``); literals (``{3}``, ``{"a": 1}``), f-strings and everything
+else stay exactly as they were written. ``{{`` and ``}}`` stand for single braces.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _GROUP_START = re.compile(r"[_^]?\{|\[")
 _MATH = re.compile(
     r"\$\$.+?\$\$|\\\(.+?\\\)|\\\[.+?\\\]|(?<![\\$])\$(?=\S)[^$\n]*?(?<=[^\s\\])\$(?!\d)", re.DOTALL
 )
+# Python code in a message: an f-string is the reader's to fill (`f'(x)` is the derivative of f).
+_F_STRING = re.compile(r"(?<!\w)(?:[fF][rR]?|[rR][fF])(?:\"[^\"\n]*\"|'[^'\n]*'(?![\w(]))")
 _LONGEST_FIELD = 500  # characters
 _WORKING = (ast.BinOp, ast.BoolOp, ast.Compare, ast.Call, ast.Subscript, ast.IfExp, ast.JoinedStr)
 
@@ -95,9 +97,14 @@ class _Filler:
         if "{" not in self.text and "}" not in self.text:
             return Filled(self.text)
         text, out, at = self.text, [], 0
+        code = [match.span() for match in _F_STRING.finditer(text)]
         while (mark := _MARK.search(text, at)) is not None:
             out.append(text[at : mark.start()])
             at = mark.start()
+            if inside := [stop for start, stop in code if start < at < stop]:
+                out.append(text[at : inside[0]])
+                at = inside[0]
+                continue
             if text[at] == "\\":
                 stop = self.skip_command(at)
                 out.append(text[at:stop])

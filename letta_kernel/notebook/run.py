@@ -157,6 +157,11 @@ def _follow(
         with Uninterrupted():
             _close(events)
             view.close()
+    ended_here = ended.stop_reason == "cancelled" if ended else not waiting
+    if (
+        shown and ended_here
+    ):  # from the panel; a cell ends as the stop button ends it, and Run All with it
+        raise Stopped(stopped)
     if ended is not None and failed(ended.stop_reason):
         text = ended.error or f"The run ended with {ended.stop_reason}."
         raise AgentError(text, f"The run failed ({ended.stop_reason}); the agent is ready again.")

@@ -199,7 +199,10 @@ class Agents(ServiceBase):
     def doubts(self, state: AgentState) -> list[str]:
         """Return why models an agent names would not answer now (a key that is missing), a line each."""
         named = (state.model, state.embedding, *_fallbacks(state))
-        return list(filter(None, dict.fromkeys(naming.doubt(name) for name in named)))
+        found = [naming.doubt(name) for name in named]
+        if not state.model:
+            found.insert(0, naming.doubt_of_environment())
+        return list(filter(None, dict.fromkeys(found)))
 
     def reset_agent(self, ref: str) -> AgentState:
         """Forget what was said to an agent in every thread; its memory blocks, archive and tools stay."""

@@ -41,7 +41,9 @@ def test_settings_are_taken_over_and_wrong_ones_are_not(panel: Panel) -> None:
     for wrong in ({"approval": "sometimes"}, {"streaming": "no"}, {"colour": "red"}):
         with pytest.raises(DeskFailure, match="InvalidInputError: settings: "):
             panel.ask("settings", **{"approval": "ask", **wrong})
-    assert panel.ask("settings") == held
+    with pytest.raises(DeskFailure, match="There is no model 'nosuch'"):
+        panel.ask("settings", default_model="nosuch", streaming=True)
+    assert panel.ask("settings") == {**held, "streaming": True}
 
 
 def test_the_approval_policy_decides_where_it_is_not_to_ask(
@@ -149,6 +151,10 @@ def test_a_default_model_is_for_where_nothing_else_is_named(
         assert panel.ask("models")[0]["name"] == "openai/scripted"
         notebook.run("%agent new chooser\n%env LETTA_MODEL=demo")
         assert panel.ask("models")[0]["name"] == "demo"
+        notebook.run("%env LETTA_MODEL=nosuch")
+        made = notebook.run("%agent new doubter").text
+        assert "Made doubter" in made
+        assert "LETTA_MODEL: There is no model 'nosuch'" in made
         panel.close()
     finally:
         notebook.close()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from kernel_desk import Panel
 from kernel_notebook import Notebook, Ran
 from scripted_server import ScriptedServer
 
@@ -90,6 +91,27 @@ def test_the_stop_button_ends_the_wait_and_nothing_was_sent(
     assert answered.answer == "To the third."
     assert "Never sent." not in third.run("%agent history").text
     first.finish(holding)
+
+
+def test_stop_in_the_panel_ends_a_cell_as_the_stop_button_does(
+    three: list[Notebook], server: ScriptedServer
+) -> None:
+    first, second, _ = three
+    panels = [Panel(first).open(), Panel(second).open()]
+    holding = hold(first, server)
+
+    def stop(panel: Panel) -> None:
+        told = panel.until(lambda: panel.of("event"))
+        assert panel.ask("cancel", run=told[-1]["run_id"])
+
+    waited = wait_then(second, "%%agent\nNever sent.", lambda: stop(panels[1]))
+    assert (waited.ename, waited.evalue) == ("Stopped", "Stopped waiting; nothing was sent.")
+    stop(panels[0])
+    ran = first.finish(holding)
+    assert ran.ename == "Stopped"
+    assert ran.run["footer"]["stop_reason"] == "cancelled"
+    for panel in panels:
+        panel.close()
 
 
 def test_who_waits_goes_on_when_the_holders_kernel_dies(

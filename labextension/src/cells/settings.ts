@@ -1,11 +1,15 @@
 // The settings of the extension: what the kernel is told of them, and what finished runs do with them.
 
+import { Notification } from '@jupyterlab/apputils';
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import type { IBridge } from '../bridge/bridge';
+import { DeskError, type IBridge } from '../bridge/bridge';
 
 export type Policy = 'ask' | 'approve' | 'deny' | 'wait';
+
+/** Errors of the kernel about what was chosen; others are of its going away. */
+const REFUSED = new Set(['InvalidInputError', 'NotFoundError']);
 
 /** Which parts of a finished run start open. */
 export interface IFolds {
@@ -43,8 +47,12 @@ export class Choices {
     read();
     const tell = () => {
       if (bridge?.state === 'ready') {
-        // A kernel that goes away meanwhile is told when it is there again.
-        bridge.request('settings', this._told).catch(() => undefined);
+        bridge.request('settings', this._told).catch((error: unknown) => {
+          // A kernel that goes away meanwhile is told when it is there again.
+          if (error instanceof DeskError && REFUSED.has(error.kind)) {
+            Notification.warning(error.message, { autoClose: 10_000 });
+          }
+        });
       }
     };
     settings.changed.connect(() => {
