@@ -210,7 +210,7 @@ def _words(schema: Mapping[str, Any]) -> Schema:
 
 def _or_null(made: Schema) -> Schema:
     """Return *made*, whose type stands in what it holds or refers to, as one that takes null too."""
-    words = {key: made.pop(key) for key in ("description", "default") if key in made}
+    words: Schema = {key: made.pop(key) for key in ("description", "default") if key in made}
     return {**words, "anyOf": [made, {"type": "null"}]} if made else words
 
 
