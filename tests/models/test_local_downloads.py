@@ -175,7 +175,7 @@ def test_names_not_on_the_list_name_the_near_one() -> None:
 
 
 def test_opening_what_is_not_downloaded_says_how_to_get_it(hub: Hub) -> None:
-    with pytest.raises(ModelError, match=r"%agent model get tiny") as caught:
+    with pytest.raises(ModelError, match="Download tiny first") as caught:
         open_local("local/tiny")
     assert "3 MB" in str(caught.value)
 
