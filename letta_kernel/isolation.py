@@ -41,6 +41,7 @@ _folders: set[str] = set()  # the notebook's
 _base: list[str] = []  # the path without the notebook's folder
 _lock = threading.RLock()
 _depth = 0  # how many blocks of `present` are open
+_seen: list[tuple[str, int]] = []  # the user's folders as `give_back` saw them last
 
 
 def install() -> None:
@@ -139,8 +140,10 @@ def give_back(mentioned: str | None = None) -> None:
 
     With *mentioned*, only what that text mentions.
     """
+    global _seen
     files: set[str] = set()
-    for folder in [entry or _here() for entry in sys.path if entry not in _base] if _found else []:
+    _seen = _looks() if _found else []
+    for folder, _ in _seen:
         with suppress(OSError):  # it need not be there
             files.update(file.partition(".")[0] for file in os.listdir(folder))
     for name in _found.intersection(files):
@@ -155,9 +158,18 @@ def give_back(mentioned: str | None = None) -> None:
             _kept[full] = sys.modules.pop(full)
 
 
+def _looks() -> list[tuple[str, int]]:
+    """Return the folders of the user's on the path, and when a file last came or went there."""
+    looks = []
+    for folder in [entry or _here() for entry in sys.path if entry not in _base]:
+        with suppress(OSError):  # it need not be there
+            looks.append((folder, os.stat(folder).st_mtime_ns))
+    return looks
+
+
 def before_users_code(source: str) -> None:
-    """Do `give_back` where something is known to be hidden; while we work, only what *source* mentions."""
-    if _hiding:
+    """Do `give_back` where something may be hidden; while we work, only what *source* mentions."""
+    if _hiding or (_found and _seen != _looks()):
         with _lock:
             give_back(source if _depth else None)
 
@@ -286,6 +298,8 @@ def _is_installed(file: str) -> bool:
     """Whether a file of code came with Python or a package, rather than from the user."""
     if file.startswith("<"):
         return not file.startswith(_TYPED)
+    if f"{os.sep}ipykernel_{os.getpid()}{os.sep}" in file:  # a cell, in a temporary folder
+        return False
     entries = (
         _base or sys.path[1:]
     )  # where `install` was not called, the first is the script's folder

@@ -195,7 +195,7 @@ def show(session: Session, agent: Agent) -> None:
 @command(app, "delete")
 def delete(session: Session, agent: Agent, yes: Yes = False) -> int:
     """Delete an agent with its conversation and archive."""
-    state = session.service.agent(agent)
+    state = session.service.agent(agent, renamed=False)
     question = f"Delete {state.name} with its conversation, memory and archive?"
     if not confirmed(question, yes):
         output.put(f"{state.name} is still there.", stderr=True)

@@ -63,7 +63,10 @@ def new(session: Session, given: Arguments) -> str:
     """Make an agent, unless there is one of that name: a notebook runs any number of times."""
     opened, tools = session.make(given["name"], **given.options)
     agent = opened.agent
-    said = [f"{'Made' if opened.made else 'Found'} {agent.name}; %%agent talks to it now."]
+    before = "" if given["name"] in (agent.name, agent.id) else f", called {given['name']} before"
+    said = [f"{'Made' if opened.made else 'Found'} {agent.name}{before}; %%agent talks to it now."]
+    if before:
+        said.append(f"%agent new {given['name']} --fresh makes another, and sets it aside.")
     if tools:
         said.append(f"It can call {', '.join(tools)}.")
     for one in opened.aside:
@@ -253,7 +256,7 @@ def delete(session: Session, given: Arguments) -> str:
 
 
 def _delete(session: Session, given: Arguments) -> str:
-    agent = session.agent(given["name"])
+    agent = session.agent(given["name"], renamed=False)
     if not given.option("yes") and not confirmed(f"Delete {agent.name} with all it knows? [y/N] "):
         return f"{agent.name} is still there."
     session.service.delete_agent(agent.id)

@@ -158,8 +158,8 @@ class Session:
             self._agent_id = None
             return None
 
-    def agent(self, name: str | None = None) -> AgentState:
-        """Return the agent called *name*, or the current one.
+    def agent(self, name: str | None = None, *, renamed: bool = True) -> AgentState:
+        """Return the agent called *name*, or the current one; with *renamed* also one called so before.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class Session:
                     f"There is no agent {name!r}: {self.home} holds none.",
                     remedy(Do.MAKE_AGENT, name),
                 )
-            return self.service.agent(name)
+            return self.service.agent(name, renamed=renamed)
         found = self.current()
         if found is None:
             names = self.agent_names()

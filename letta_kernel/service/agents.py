@@ -12,8 +12,9 @@ from letta_kernel.ids import hidden_sign, now
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.models import naming
 from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, ToolRule
-from letta_kernel.service.base import ServiceBase
+from letta_kernel.service.base import RENAMED, ServiceBase
 from letta_kernel.store import agents, blocks, conversations, identities, messages, tools
+from letta_kernel.store import settings as kept
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import builtin, core
 
@@ -61,7 +62,7 @@ class Agents(ServiceBase):
         block_limit: int = DEFAULT_BLOCK_LIMIT,
         core_tools: bool = True,
         set_aside: bool = False,
-        namesakes: Literal["refuse", "keep", "set_aside"] = "refuse",
+        namesakes: Literal["refuse", "find", "keep", "set_aside"] = "refuse",
         known_models: bool = True,
     ) -> AgentState:
         """Make an agent with the blocks ``persona`` and ``human``, any others, and the memory tools.
@@ -76,14 +77,15 @@ class Agents(ServiceBase):
         own_blocks, core_tools : False leaves out persona and human, or the memory tools.
         block_limit : characters that blocks given as text may hold.
         set_aside : it is found by its id alone.
-        namesakes : what becomes of agents of that name: with ``refuse`` this one is not made, with ``keep``
-            ids tell them apart, with ``set_aside`` they are found by their ids alone from now on.
+        namesakes : what becomes of agents of that name: with ``refuse`` this one is not made, with ``find``
+            neither if an agent had the name before it was renamed, with ``keep`` ids tell them apart, with
+            ``set_aside`` they are found by their ids alone from now on.
         known_models : False takes names of models as they are, as for the copy of an agent.
 
         Raises
         ------
         NameTakenError
-            There is an agent of that name, and *namesakes* says to refuse. Nothing is made.
+            There is an agent of that name, and *namesakes* says ``refuse`` or ``find``. Nothing is made.
         InvalidInputError
             It is no name, or a value is out of range. Nothing is made.
         NotFoundError
@@ -110,6 +112,12 @@ class Agents(ServiceBase):
         def work(tx: Tx) -> AgentState:
             if namesakes != "keep":
                 self._free(tx, state.name, namesakes == "set_aside")
+                for one in self._renamed(tx, state.name):
+                    if namesakes == "find":
+                        raise NameTakenError(f"{one.name!r} was called {state.name!r} before.")
+                    if namesakes == "set_aside":  # so that a cell may give the new one its new name
+                        agents.save(tx, one.model_copy(update={"set_aside": True}))
+                kept.put(tx, f"{RENAMED}{state.name}", None)
             agents.add(tx, state)
             for block in made:
                 self_written = block.model_copy(update={"created_by": state.created_by})
@@ -164,6 +172,7 @@ class Agents(ServiceBase):
                 check_name(fresh["name"])
                 if namesakes == "refuse" and fresh["name"] != state.name:
                     self._free(tx, fresh["name"], False)
+                    kept.put(tx, f"{RENAMED}{state.name}", state.id)
             if "style" in fresh:
                 check_style(fresh["style"])
             if "max_steps" in fresh:
@@ -225,7 +234,7 @@ class Agents(ServiceBase):
         """Delete an agent with its conversations, archive and the blocks nobody else has."""
 
         def work(tx: Tx) -> None:
-            state = self._agent(tx, ref)
+            state = self._agent(tx, ref, renamed=False)
             agents.check_idle(tx, state.id)
             conversations.check_idle(tx, state.id)
             agents.delete(tx, state.id)

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 _MOST_LISTED = 10
 KEPT = 256  # results of reads that are remembered
+RENAMED = "renamed: "
+"""Before a name that an agent had: the key of the setting that holds its id."""
 
 
 def listed(states: Sequence[AgentState]) -> str:
@@ -74,8 +76,11 @@ class ServiceBase:
         """Keep a small project-wide setting; None removes it."""
         self.do(lambda tx: settings.put(tx, key, value))
 
-    def agent(self, ref: str, *, newest: bool = False) -> AgentState:
+    def agent(self, ref: str, *, newest: bool = False, renamed: bool = True) -> AgentState:
         """Return the agent of that id or name; with *newest* the newest one, if several have the name.
+
+        A name that no agent has stands for the one that had it before it was renamed, so that cells which
+        ran before that can run again; not with *renamed* False.
 
         Raises
         ------
@@ -84,14 +89,15 @@ class ServiceBase:
         InvalidInputError
             Several have that name; the text lists their ids.
         """
-        return self.do(lambda tx: self._agent(tx, ref, newest))
+        return self.do(lambda tx: self._agent(tx, ref, newest, renamed))
 
-    def _agent(self, tx: Tx, ref: str, newest: bool = False) -> AgentState:
+    def _agent(self, tx: Tx, ref: str, newest: bool = False, renamed: bool = True) -> AgentState:
         def read() -> list[AgentState]:
             known = agents.get(tx, ref)
-            return agents.named(tx, ref) if known is None else [known]
+            found = agents.named(tx, ref) if known is None else [known]
+            return found or (self._renamed(tx, ref) if renamed else [])
 
-        found = self._kept(tx, ("agent", ref), ("agents",), read)
+        found = self._kept(tx, ("agent", ref, renamed), ("agents",), read)
         if len(found) > 1 and not newest:
             raise InvalidInputError(
                 f"{len(found)} agents are called {ref!r}; name one by its id: {listed(found)}."
@@ -106,6 +112,13 @@ class ServiceBase:
             hint = nearest(ref, names) or f" There is: {', '.join(names[:10])}."
             raise NotFoundError(f"{text}{hint}")
         return found[-1].model_copy()
+
+    @staticmethod
+    def _renamed(tx: Tx, name: str) -> list[AgentState]:
+        """Return the agent in use that had this name before it was renamed, if there is one."""
+        known = settings.get(tx, f"{RENAMED}{name}")
+        state = agents.get(tx, known) if known else None
+        return [] if state is None or state.set_aside else [state]
 
     def _kept(self, tx: Tx, key: Hashable, tables: tuple[str, ...], read: Callable[[], T]) -> T:
         """Return what *read* returns, without reading again while nobody has written to *tables*."""

@@ -33,7 +33,7 @@ class Opening(Agents):
     """The part of the service by which a notebook that runs again finds what it made."""
 
     def open_agent(self, name: str, *, fresh: bool = False, **options: Any) -> Opened:
-        """Return the agent of that name, made if the project has none.
+        """Return the agent of that name, or that had it before it was renamed, made if there is none.
 
         Parameters
         ----------
@@ -47,9 +47,11 @@ class Opening(Agents):
             A value is out of range, or several agents have that name. Nothing is changed.
         """
         options = {key: value for key, value in options.items() if value is not None}
-        aside = self.do(lambda tx: agents.named(tx, name)) if fresh else []
+        aside = (
+            self.do(lambda tx: [*agents.named(tx, name), *self._renamed(tx, name)]) if fresh else []
+        )
         try:
-            state = self.create_agent(name, namesakes="set_aside" if fresh else "refuse", **options)
+            state = self.create_agent(name, namesakes="set_aside" if fresh else "find", **options)
         except NameTakenError:
             state = self.agent(name)
             return Opened(state, differs=self.differing(state.id, options))

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -119,6 +120,27 @@ def test_a_file_imported_first_is_named_with_what_it_hides(tmp_path: Path) -> No
             assert len(ran.traceback) == 1
             assert "duckdb.py hides the library duckdb" in ran.evalue
             assert "helpers" not in ran.text
+    finally:
+        notebook.close()
+
+
+def test_a_file_that_comes_later_is_found_too(tmp_path: Path) -> None:
+    """Written by a cell, or there after a change of the folder, when we have the library long since."""
+    folder = tmp_path / "folder"
+    fill(folder, ["helpers"])
+    below = folder / "below"
+    below.mkdir()
+    (below / "httpx.py").write_text("mine = 'below'")
+    cells = tempfile.gettempdir()  # where ipykernel says that cells are
+    notebook = Notebook(tmp_path / ".letta", cwd=folder, PYTHONPATH=cells)
+    try:
+        assert notebook.run("%agent new ada --model demo").status == "ok"
+        assert notebook.run("%%agent\nHello").status == "ok"
+        assert notebook.run("%%writefile openai.py\nmine = 'written'").status == "ok"
+        assert notebook.run("import openai; openai.mine").text.strip() == "'written'"
+        assert notebook.run("%cd -q below").status == "ok"
+        assert notebook.run("import httpx; httpx.mine").text.strip() == "'below'"
+        assert notebook.run("%%agent\nRemember that I live in Oslo.").status == "ok"
     finally:
         notebook.close()
 

@@ -195,3 +195,26 @@ def test_every_line_runs_a_second_time(notebook: Notebook, tmp_path: Path) -> No
     notebook.run("%agent event Look out --every 3h", "cell-12")  # another edited cell
     assert notebook.run("%agent event").text.count("Look out") == 1
     notebook.run("%agent event --stop")
+
+
+def test_an_agent_that_a_cell_renames_is_found_again(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    lines = ("%agent new cub", "%agent memory cub/a Hi", "%agent use cub", "%agent set name bear")
+    for _ in range(3):
+        for line in lines:
+            assert notebook.run(line).status == "ok", line
+        server.say("Hello.")
+        assert notebook.run("%%agent cub\nHello").status == "ok"
+        notebook.restart()
+    found = quiet(notebook.run("%agent new cub"))
+    assert found.startswith("Found bear, called cub before; %%agent talks to it now.")
+    assert notebook.run("%agent list").text.count("bear") == 1
+    # By its new name alone may it be deleted.
+    assert "Nothing to do" in quiet(notebook.run("%agent delete cub --yes"))
+    for _ in range(2):
+        assert "set aside" in quiet(notebook.run("%agent new cub --fresh"))
+        assert notebook.run("%agent set name bear").status == "ok"
+    assert "called cub before" in notebook.run("%agent new cub").text
+    notebook.run("from letta_kernel import Agent\nAgent('cub').service.create_agent('cub')")
+    assert quiet(notebook.run("%agent new cub")) == "Found cub; %%agent talks to it now."
