@@ -242,7 +242,7 @@ def _variable(text: str) -> tuple[str, str]:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
-        raise InvalidInputError(f'--header takes "Name: value", not {text!r}.')
+        raise InvalidInputError('--header takes "Name: value", with a colon.')
     return name.strip(), value.strip()
 
 

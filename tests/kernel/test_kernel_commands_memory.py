@@ -185,6 +185,7 @@ def test_what_was_said_is_found_by_role_and_time(
     notebook.run("%agent new talker")
     server.say("Sencha is green, says the answer.")
     notebook.run("%%agent\nWhat is sencha, asks the person?")
+    assert "No messages found." in notebook.run("%agent search zebra quantum").text
     both = notebook.run("%agent search sencha").text
     assert "says the answer" in both
     assert "asks the person" in both
