@@ -330,7 +330,7 @@ def test_doctor_says_what_to_do_and_no_secret(cli: Cli) -> None:
         "doctor", "--quick", "--json", code=1, LETTA_MODEL="anthropic/claude", ANTHROPIC_API_KEY=""
     )
     wrong = [one for one in json.loads(bad.stdout) if one["state"] == "wrong"]
-    assert [one["todo"] for one in wrong] == ["Set ANTHROPIC_API_KEY."]
+    assert [one["todo"] for one in wrong] == ["letta-kernel model key ANTHROPIC_API_KEY"]
 
 
 def test_a_closed_pipe_is_no_matter(cli: Cli) -> None:
