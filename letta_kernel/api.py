@@ -293,7 +293,7 @@ class Agent:
             raise ToolError(
                 f"{found.tool_name} is the name of a built-in tool: rename the function."
             )
-        saved = self.service.save_tool(found.record(notebook=""))
+        saved = self.service.save_tool(found.record(notebook=""), self.id)
         self.service.attach_tool(self.id, saved.id)
         self._host.add(Tracked.of(reference_to(function, names), found.name, saved))
         return saved
@@ -460,7 +460,8 @@ class Added:
             with suppress(ToolError):
                 tool = known.changed(vars(sys.modules["__main__"]))
                 if tool is not None:
-                    known.tool = service.save_tool(tool)
+                    same = tool.model_copy(update={"id": known.tool.id})
+                    known.tool = service.save_tool(same)
 
 
 _added: dict[str, Added] = {}

@@ -45,11 +45,19 @@ class Toolbox(ServiceBase):
         built_in = (tool for tool in map(builtin.record, builtin.NAMES) if tool.id not in there)
         return sorted([*stored, *built_in], key=lambda tool: (tool.name, tool.id))
 
-    def save_tool(self, tool: Tool) -> Tool:
-        """Keep a tool; one of the same name from the same notebook is replaced and keeps its id."""
+    def save_tool(self, tool: Tool, agent_id: str | None = None) -> Tool:
+        """Keep a tool; one of the same name from the same notebook is replaced and keeps its id.
+
+        With *agent_id*, one that takes other arguments and that other agents have stays theirs.
+        """
 
         def work(tx: Tx) -> Tool:
-            known = tools.find(tx, tool.name, notebook=tool.notebook)
+            known = tools.get(tx, tool.id) or tools.find(tx, tool.name, notebook=tool.notebook)
+            if agent_id is not None:
+                own = [one for one in tools.of_agent(tx, agent_id) if one.name == tool.name]
+                known = next((one for one in own if one.notebook == tool.notebook), known)
+                if known is not None and known.parameters != tool.parameters:
+                    known = None if set(tools.agents_with(tx, known.id)) - {agent_id} else known
             kept = (
                 tool
                 if known is None or builtin.is_outside(known.id)

@@ -276,3 +276,25 @@ def test_generators_give_their_items(station: Notebook, server: ScriptedServer) 
     assert called(station, server, "later", n=2) == "[0, 1]"
     assert called(station, server, "pairs", n=2) == '[[0, "a"], [1, "b"]]'
     assert "the generator was stopped after 10,000 items" in called(station, server, "endless")
+
+
+def test_agents_have_functions_of_one_name_with_schemas_of_their_own(
+    station: Notebook, server: ScriptedServer
+) -> None:
+    for agent, line in (
+        ("north", "def aim(self, degrees: int): return degrees * 2"),
+        ("south", "def aim(self, place: str): return place.upper()"),
+    ):
+        station.run(f"%agent new {agent}")
+        station.run(f"class At_{agent}:\n    {line}\nat_{agent} = At_{agent}()")
+        assert station.run(f"Agent({agent!r}).add_tool(at_{agent}.aim)").status == "ok"
+    for agent, given, result in (
+        ("north", {"degrees": 4}, "8"),
+        ("south", {"place": "Oslo"}, "OSLO"),
+    ):
+        server.call("aim", given)
+        server.say("Aimed.")
+        ran = station.run(f"%%agent {agent}\nAim")
+        assert ran.items("tool_call")[0]["result"] == result
+        offered = {one["function"]["name"]: one["function"] for one in server.requests[-1]["tools"]}
+        assert list(offered["aim"]["parameters"]["properties"]) == list(given)
