@@ -91,6 +91,7 @@ def look(home: Path, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> A
             raise InvalidInputError(f"The query failed: {line}") from None
         finally:
             timer.cancel()
+            timer.join()  # or it might wake while the process ends, in the driver's code
             connection.close()
     return Answer(columns, rows[:limit] if limit else rows, bool(limit) and len(rows) > limit)
 

@@ -28,7 +28,8 @@ def children() -> BaseContext:
 
 
 def find_or_add(tx: Tx, name: str) -> AgentState:
-    return agents.find(tx, name) or agents.add(tx, AgentState(name=name))
+    found = agents.named(tx, name)
+    return found[0] if found else agents.add(tx, AgentState(name=name))
 
 
 def write_steps(home: str, acknowledge: Connection) -> None:
