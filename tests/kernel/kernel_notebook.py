@@ -56,6 +56,11 @@ class Ran:
     def answer(self) -> str:
         return "".join(item["text"] for item in self.items("answer"))
 
+    @property
+    def notices(self) -> list[dict[str, Any]]:
+        """What it was told beside the conversation, but for the library that may load before any turn."""
+        return [i for i in self.items("notice") if not i["text"].startswith("Loading the model")]
+
 
 class Notebook:
     """A kernel and a client; the project folder and the environment outlive both."""

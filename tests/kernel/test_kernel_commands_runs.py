@@ -118,10 +118,10 @@ def test_a_budget_in_dollars_needs_a_price(notebook: Notebook, server: ScriptedS
     notebook.run("%agent new blind")
     notebook.run("%agent set budget 0.01")
     server.say("One.")
-    (notice,) = notebook.run("%%agent\nCount.").items("notice")
+    (notice,) = notebook.run("%%agent\nCount.").notices
     assert "what openai/scripted costs is not known" in notice["text"]
     notebook.run("%agent model demo")
-    assert notebook.run("%%agent\nWhat can you do?").items("notice") == []
+    assert notebook.run("%%agent\nWhat can you do?").notices == []
     assert "$0" in notebook.run("%agent cost").text
 
 

@@ -147,7 +147,7 @@ def test_too_many_requests_waits_as_told(notebook: Notebook, server: ScriptedSer
     ran = notebook.run("%%agent\nHello?")
     assert ran.status == "ok"
     assert ran.answer == "Now."
-    (notice,) = ran.items("notice")
+    (notice,) = ran.notices
     assert "429" in notice["text"] or "rate" in notice["text"].lower()
     first, second = server.received[-2:]
     assert second.at - first.at >= 0.9
@@ -159,7 +159,7 @@ def test_a_truncated_stream_is_tried_again(notebook: Notebook, server: ScriptedS
     ran = notebook.run("%%agent\nHello?")
     assert ran.status == "ok"
     assert ran.answer == "A whole answer."
-    assert ran.items("notice")
+    assert ran.notices
 
 
 def test_garbage_in_a_stream(notebook: Notebook, server: ScriptedServer) -> None:

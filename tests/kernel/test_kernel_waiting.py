@@ -67,7 +67,7 @@ def test_those_who_wait_see_for_whom_and_go_on_in_their_order(
     assert ran.status == "ok"
     assert ran.answer == "To the second."
     assert later[0].answer == "To the third."
-    (said,) = ran.items("notice")
+    (said,) = ran.notices
     assert "Waited" in said["text"]
     assert "for the notebook 'first.ipynb'" in said["text"]
     assert not said["waits"]
