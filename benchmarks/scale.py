@@ -113,10 +113,10 @@ def measure(home: Path, rounds: int) -> dict[str, float]:
     """Open the project in this fresh process and return the figures."""
     import psutil
 
-    from letta_kernel import warm
+    from letta_kernel import lazy_import
 
-    warm.load("litellm")  # as the kernel does once it is idle
-    warm.load("lancedb")
+    lazy_import.load("litellm")  # as the kernel does once it is idle
+    lazy_import.load("lancedb")
     from letta_kernel.service import AgentService
 
     memory = psutil.Process().memory_info

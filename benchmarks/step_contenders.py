@@ -183,10 +183,10 @@ def pydantic_ai_json(url: str, messages: int, home: Path) -> Step:
 
 def settle() -> None:
     """Wait until our background imports are over: they are the first steps' burden, shown apart."""
-    if "letta_kernel.warm" in sys.modules:
-        warm = sys.modules["letta_kernel.warm"]
+    if "letta_kernel.lazy_import" in sys.modules:
+        imports = sys.modules["letta_kernel.lazy_import"]
         deadline = time.monotonic() + 60
-        while warm.busy() and time.monotonic() < deadline:
+        while imports.busy() and time.monotonic() < deadline:
             time.sleep(0.1)
         time.sleep(1.0)
 

@@ -32,7 +32,7 @@ from letta_kernel.errors import (
     ToolError,
     nearest,
 )
-from letta_kernel.listeners import agent_opened, memory_shown, tool_hosts, turn_begins
+from letta_kernel.hooks import agent_opened, memory_shown, tool_hosts, turn_begins
 from letta_kernel.messages import Event, Message, RunEnded, RunQueued, RunStarted, StepEnded, worded
 from letta_kernel.models.tokens import count
 from letta_kernel.project import project_folder

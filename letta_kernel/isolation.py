@@ -33,7 +33,7 @@ _CALLS_USERS = frozenset({"letta_kernel.tools.live"})
 # Code without a file that people write; all other such code is made by libraries.
 _TYPED = ("<ipython-input", "<tool>", "<stdin>")
 
-_loaded: set[str] = set()  # libraries that `warm` imported for us: their threads are ours
+_loaded: set[str] = set()  # libraries that `lazy_import` imported for us: their threads are ours
 _found: set[str] = set()  # top-level modules that were first imported for us
 _kept: dict[str, ModuleType] = {}  # what of them files of the user's hide, by full name
 _hiding: set[str] = set()  # the top-level names among those

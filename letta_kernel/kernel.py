@@ -72,8 +72,8 @@ def _leave_without_waiting() -> None:
     The interpreter would tear modules down under a thread in the middle of loading one, which can
     hang or crash. Everything else has been cleaned up by now: exit handlers run last-in first-out.
     """
-    warm: Any = sys.modules.get("letta_kernel.warm")
-    if warm is not None and warm.busy():
+    imports: Any = sys.modules.get("letta_kernel.lazy_import")
+    if imports is not None and imports.busy():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

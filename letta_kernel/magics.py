@@ -11,7 +11,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from letta_kernel import isolation
-from letta_kernel.listeners import agent_opened, memory_shown, tool_marked
+from letta_kernel.hooks import agent_opened, memory_shown, tool_marked
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.desk_comm import Desks
@@ -49,10 +49,10 @@ class AgentMagics(Magics):
     def session(self) -> Session:
         """This notebook's session, made on first use (interruptible)."""
         if self._session is None:
-            from letta_kernel import manners, warm
+            from letta_kernel import lazy_import, manners
 
             manners.keep_logs_apart()
-            session_module = warm.load(_SESSION)
+            session_module = lazy_import.load(_SESSION)
             with self._making:
                 if self._session is None:
                     self._session = session_module.Session(self.shell, self._cells_without)
@@ -261,12 +261,12 @@ class AgentMagics(Magics):
         ).start()
 
     def _open_desk(self, comm: Any) -> None:
-        from letta_kernel import manners, warm
+        from letta_kernel import lazy_import, manners
         from letta_kernel.errors import HiddenLibraryError
 
         manners.keep_logs_apart()
         try:
-            module = warm.load(_DESKS)
+            module = lazy_import.load(_DESKS)
             session = self.session
         except HiddenLibraryError:
             return  # the first agent command of a cell says so

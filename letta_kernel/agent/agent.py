@@ -21,7 +21,6 @@ from letta_kernel.agent.budget import Budget
 from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.compaction import Mode
 from letta_kernel.agent.decisions import Decision, pending_calls
-from letta_kernel.agent.draft import Draft
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.model_call import (
     Cancelled,
@@ -30,6 +29,7 @@ from letta_kernel.agent.model_call import (
     Work,
     check_cancel,
 )
+from letta_kernel.agent.partial_message import PartialMessage
 from letta_kernel.agent.window import Window
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import (
@@ -234,7 +234,7 @@ class LettaAgent:
             retrieved=self.retrieved if number == 1 else [],
         )
         heartbeat = self.state.style == "heartbeat"
-        self._work = Work(step, Draft(heartbeat), perf_counter())
+        self._work = Work(step, PartialMessage(heartbeat), perf_counter())
         self.calls.context.step_id = step.id
         return self._work
 
@@ -251,7 +251,7 @@ class LettaAgent:
             id=spoken_id(work.step.id),
             role="assistant",
             content=reply.text,
-            reasoning=reply.reasoning or work.draft.reasoning,
+            reasoning=reply.reasoning or work.partial.reasoning,
             thinking=reply.thinking,
             tool_calls=self.calls.taken(reply.tool_calls),
         )
@@ -398,13 +398,13 @@ class LettaAgent:
         return self._ending(reason, error)
 
     def _unfinished(self, work: Work) -> list[Message]:
-        if work.assistant is None and work.draft.text:
+        if work.assistant is None and work.partial.text:
             work.assistant = self._message(
                 work,
                 id=spoken_id(work.step.id),
                 role="assistant",
-                content=work.draft.text,
-                reasoning=work.draft.reasoning,
+                content=work.partial.text,
+                reasoning=work.partial.reasoning,
             )
             work.assistant.interrupted = True
         calls = work.assistant.tool_calls if work.assistant else pending_calls(self.window.messages)

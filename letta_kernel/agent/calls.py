@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.decisions import Decision
-from letta_kernel.agent.draft import FINISH_EDITS, HEARTBEAT, SEND, THINKING
+from letta_kernel.agent.partial_message import FINISH_EDITS, HEARTBEAT, SEND, THINKING
 from letta_kernel.errors import nearest
 from letta_kernel.ids import new_id
 from letta_kernel.memory.blocks import Change

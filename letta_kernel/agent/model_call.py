@@ -1,4 +1,4 @@
-"""One model call of a step: room is made in the window, the reply is streamed into a draft."""
+"""One model call of a step: room is made in the window, the reply is streamed into a partial message."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.compaction import Compactor, Mode
-from letta_kernel.agent.draft import Draft
 from letta_kernel.agent.journal import Journal
+from letta_kernel.agent.partial_message import PartialMessage
 from letta_kernel.agent.window import OVERHEAD, TARGET, TRIGGER, Window
 from letta_kernel.messages import Event, Message, Notice, StreamReset, Usage
 from letta_kernel.models.base import (
@@ -51,7 +51,7 @@ class Work:
     """The step being worked on, not committed yet."""
 
     step: Step
-    draft: Draft
+    partial: PartialMessage
     started: float
     assistant: Message | None = None
     results: list[Message] = field(default_factory=list)
@@ -77,7 +77,7 @@ class ModelCaller:
     _beside_tokens: int | None = None
 
     def ask(self, work: Work, cancel: Cancel) -> Generator[Event, None, Reply]:
-        """Call the model and stream its reply into ``work.draft``; compact on an overflow and try again.
+        """Call the model and stream its reply into ``work.partial``; compact on an overflow and try again.
 
         Raises
         ------
@@ -112,11 +112,11 @@ class ModelCaller:
             return
         reply.text, reply.tool_calls = rest, calls
         yield StreamReset()
-        work.draft = Draft(self.state.style == "heartbeat")
+        work.partial = PartialMessage(self.state.style == "heartbeat")
         if rest:
-            yield from work.draft.take(TextPiece(rest))
+            yield from work.partial.take(TextPiece(rest))
         for index, call in enumerate(calls):
-            yield from work.draft.take(CallPiece(index, call.id, call.name, call.arguments))
+            yield from work.partial.take(CallPiece(index, call.id, call.name, call.arguments))
 
     def _stream(self, work: Work, cancel: Cancel) -> Generator[Event, None, Reply]:
         request = ChatRequest(
@@ -132,13 +132,13 @@ class ModelCaller:
             for piece in pieces:
                 if isinstance(piece, Reply):
                     return piece
-                if isinstance(piece, Retrying | Reset) and not work.draft.empty:
-                    work.draft = Draft(self.state.style == "heartbeat")
+                if isinstance(piece, Retrying | Reset) and not work.partial.empty:
+                    work.partial = PartialMessage(self.state.style == "heartbeat")
                     yield StreamReset()
                 if isinstance(piece, Retrying):
                     yield Notice(level="warning", text=piece.reason, seconds=piece.seconds)
                 elif not isinstance(piece, Reset):
-                    yield from work.draft.take(piece)
+                    yield from work.partial.take(piece)
         check_cancel(cancel)
         raise ModelError(
             "broken_stream", f"{self.model.name} ended its answer without finishing it."

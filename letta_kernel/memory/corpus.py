@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from letta_kernel.memory import answers, terms
-from letta_kernel.store.lines import Line
+from letta_kernel.memory import question_type, terms
+from letta_kernel.store.search_rows import Line
 
 REACH = 3
 """How many lines to either side of a line belong to its context."""
@@ -73,7 +73,7 @@ class Corpus:
                 stems,
                 terms.speaker(line.text),
                 terms.asks(line.text),
-                offers=answers.offered(line.text, [surface for surface, _ in words]),
+                offers=question_type.offered(line.text, [surface for surface, _ in words]),
             )
         if vectors is not None:
             self.set_vectors(range(base, base + len(lines)), vectors)
@@ -85,7 +85,7 @@ class Corpus:
         speaker: str,
         asks: bool,
         wanted: frozenset[str] | None = None,
-        offers: answers.Kinds = answers.NOTHING,
+        offers: question_type.Kinds = question_type.NOTHING,
     ) -> None:
         """Add one line whose text has been looked at before; its vector is not known yet.
 

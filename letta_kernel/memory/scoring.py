@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from letta_kernel.memory import answers, terms
+from letta_kernel.memory import question_type, terms
 from letta_kernel.memory.corpus import Corpus, Rows
-from letta_kernel.memory.kinship import Kinship
+from letta_kernel.memory.related_words import RelatedWords
 from letta_kernel.memory.vectors import alike
 
 _SATURATION = 1.2  # k1 of BM25: how soon a repeated word stops to count
@@ -43,7 +43,7 @@ class Query:
     words: dict[str, str]  # each stem, and the word as it was written
     vector: np.ndarray | None
     meaning: float  # weight of a standard deviation of likeness
-    wants: answers.Kinds  # the kind of thing it asks for
+    wants: question_type.Kinds  # the kind of thing it asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def query(text: str, vector: np.ndarray | None, static: bool = True) -> Query:
     """
     words = {stem: word for word, stem in terms.words(text)}
     meaning = _MEANING if static else _MEANING_OF_MODELS
-    return Query(text, words, vector, meaning, answers.asked_for(text))
+    return Query(text, words, vector, meaning, question_type.asked_for(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def score(
     asked: Query,
     corpus: Corpus,
     allowed: np.ndarray,
-    kinship: Kinship | None = None,
+    kinship: RelatedWords | None = None,
     background: Background | None = None,
     likeness: Callable[[], Likeness | None] | None = None,
 ) -> Scores:
@@ -175,7 +175,7 @@ class _Words:
 
 
 def _words(
-    asked: Query, corpus: Corpus, kinship: Kinship | None, background: Background | None
+    asked: Query, corpus: Corpus, kinship: RelatedWords | None, background: Background | None
 ) -> _Words:
     number = len(corpus.ids)
     living = len(corpus) if background is None else background.living

@@ -14,16 +14,16 @@ from typing import Literal
 import numpy as np
 
 from letta_kernel.memory import scoring
+from letta_kernel.memory.candidate_search import FURTHEST, CandidateSearch, candidates
 from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.index import Index
-from letta_kernel.memory.kinship import Kinship
-from letta_kernel.memory.shelf import FURTHEST, Shelf, candidates
-from letta_kernel.memory.sketch import Sketch
+from letta_kernel.memory.quantised import QuantisedVectors
+from letta_kernel.memory.related_words import RelatedWords
 from letta_kernel.memory.vectors import Vectors, alike
-from letta_kernel.store import indexes, lines
+from letta_kernel.store import indexes, search_rows
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.indexes import Kind, OutboxEntry
-from letta_kernel.store.lines import Line
+from letta_kernel.store.search_rows import Line
 from letta_kernel.store.vector_queries import Candidate, condition
 from letta_kernel.store.vectors import IndexBrokenError
 
@@ -91,15 +91,15 @@ class _Known:
         """Forget everything, and find out anew how many lines there are."""
         self.way: Literal["", "read", "loaded", "shelf"] = ""
         self.corpus = Corpus()
-        self.kinship: Kinship | None = None
-        self.sketch: Sketch | None = None  # of the lines that were loaded
+        self.kinship: RelatedWords | None = None
+        self.sketch: QuantisedVectors | None = None  # of the lines that were loaded
         self.usual = np.zeros((0, 0), dtype=np.float32)  # without it: vectors of some, as they come
         self.seq = 0  # up to which the store has been read
         self.stamp: Stamp = None  # of the store then
         self.changes = -1  # the store's count of edits and deletes when it was last compared
         self.blind: list[Line] = []  # lines whose vectors could not be had yet
         self.behind = False  # there are lines whose vectors are left to the index
-        self.shelf = Shelf()
+        self.shelf = CandidateSearch()
         self.state: _State | None = None  # what was last read for the shelf
         self.waiting: set[int] = set()  # edits the index had not repeated when the shelf was read
 
@@ -162,7 +162,7 @@ class Engine:
 
     def prepare(self, agent_id: str) -> None:
         """Load what the first search of an agent needs, if there is so much that it takes a while."""
-        if self.database.run(lambda tx: lines.newest(tx, self.kind, agent_id)) < _MANY:
+        if self.database.run(lambda tx: search_rows.newest(tx, self.kind, agent_id)) < _MANY:
             return
         known = self._of(agent_id)
         with known.lock, known.whole():
@@ -194,7 +194,7 @@ class Engine:
         name = self._index.name()
         newest, mark = self.database.run(
             lambda tx: (
-                lines.newest(tx, self.kind, agent_id),
+                search_rows.newest(tx, self.kind, agent_id),
                 indexes.mark(tx, name, agent_id, self.kind),
             )
         )
@@ -209,7 +209,7 @@ class Engine:
             return
         table = self._index.table
         if newest * table.dimension() <= _SKETCHED:
-            known.sketch = Sketch()
+            known.sketch = QuantisedVectors()
             known.corpus.load(table.lines_of(agent_id, 0, known.sketch.add))
         else:
             known.corpus.load(table.lines_of(agent_id, 0))
@@ -227,7 +227,7 @@ class Engine:
         self._refresh(agent_id, known)
         corpus = known.corpus
         if known.way != "loaded" and self.vectors.quick and len(corpus) <= 2 * LARGE:
-            known.kinship = known.kinship or Kinship(self.vectors.embedder.embed)
+            known.kinship = known.kinship or RelatedWords(self.vectors.embedder.embed)
             known.kinship.learn(corpus.surfaces)
         allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end)
         near = self._near(agent_id, known, asked, allow, allowed)
@@ -307,13 +307,13 @@ class Engine:
             return None
         # Asking for the mark makes the store announce edits and deletes of this agent from now on.
         indexes.mark(tx, name, agent_id, self.kind)
-        changes = lines.changes(tx)
+        changes = search_rows.changes(tx)
         digests = None
         if changes != known.changes:
-            digests = lines.digests(tx, self.kind, agent_id) if known.seq else {}
-        new, last = lines.after(tx, self.kind, agent_id, known.seq, _AT_ONCE)
+            digests = search_rows.digests(tx, self.kind, agent_id) if known.seq else {}
+        new, last = search_rows.after(tx, self.kind, agent_id, known.seq, _AT_ONCE)
         whole = last - known.seq < _AT_ONCE
-        newest = last if whole else lines.newest(tx, self.kind, agent_id)
+        newest = last if whole else search_rows.newest(tx, self.kind, agent_id)
         return changes, digests, new, last, newest, None if stamp is None else (name, stamp)
 
     def _correct(self, agent_id: str, known: _Known, digests: dict[str, str]) -> None:
@@ -322,7 +322,9 @@ class Engine:
         corpus.remove([item for item in corpus.row_of if item not in digests])
         edited = [i for i, row in corpus.row_of.items() if corpus.digests[row] != digests[i]]
         if edited:
-            again = self.database.run(lambda tx: lines.of_ids(tx, self.kind, agent_id, edited))
+            again = self.database.run(
+                lambda tx: search_rows.of_ids(tx, self.kind, agent_id, edited)
+            )
             corpus.remove(edited)
             self._add(known, again)
 
@@ -344,7 +346,9 @@ class Engine:
             return None
         waiting = {entry.id for entry in state.entries}
         if not known.waiting <= waiting:
-            known.shelf = Shelf()  # what the index repeated meanwhile stands in it as it was
+            known.shelf = (
+                CandidateSearch()
+            )  # what the index repeated meanwhile stands in it as it was
         known.waiting = waiting
         known.shelf.follow(table, agent_id, state.mark)
         where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
@@ -364,20 +368,24 @@ class Engine:
         if known.state is not None and stamp is not None and known.stamp == (name, stamp):
             return known.state
         mark = indexes.mark(tx, name, agent_id, self.kind)
-        if self._index.table.name() is None or mark + LARGE < lines.newest(tx, self.kind, agent_id):
+        if self._index.table.name() is None or mark + LARGE < search_rows.newest(
+            tx, self.kind, agent_id
+        ):
             return None
         found = indexes.outbox(tx, name, _WAITING)
         entries = [entry for entry in found if entry.agent_id == agent_id]
         if len(found) == _WAITING or any(entry.item_id is None for entry in entries):
             return None
-        new, _ = lines.after(tx, self.kind, agent_id, mark, LARGE)
+        new, _ = search_rows.after(tx, self.kind, agent_id, mark, LARGE)
         fresh = {line.id for line in new}
         ids = [e.item_id for e in entries if e.item_id is not None and e.item_id not in fresh]
         known.stamp = (name, stamp) if stamp is not None else None
-        return _State(mark, entries, [*new, *lines.of_ids(tx, self.kind, agent_id, ids)])
+        return _State(mark, entries, [*new, *search_rows.of_ids(tx, self.kind, agent_id, ids)])
 
 
-def _sketched(sketch: Sketch, vector: np.ndarray, allowed: np.ndarray) -> scoring.Likeness | None:
+def _sketched(
+    sketch: QuantisedVectors, vector: np.ndarray, allowed: np.ndarray
+) -> scoring.Likeness | None:
     if not sketch.fits(vector):
         return None
     return scoring.Likeness(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from letta_kernel import warm
+from letta_kernel import lazy_import
 from letta_kernel.models.base import ModelError
 from letta_kernel.remedies import Do, remedy
 
@@ -57,7 +57,7 @@ class StaticEmbedder:
 def _load_wordllama() -> tuple[Any, np.ndarray]:
     try:
         # Its weights are inside the wheel; a plain load() would try to download others.
-        module = warm.load("wordllama")
+        module = lazy_import.load("wordllama")
         folder = Path(str(module.__file__)).parent
         model = module.WordLlama.load(cache_dir=folder, disable_download=True)
     except Exception as error:

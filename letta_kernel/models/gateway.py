@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
-from letta_kernel import warm
+from letta_kernel import lazy_import
 from letta_kernel.models.base import (
     Cancel,
     ChatRequest,
@@ -47,7 +47,7 @@ class Gateway:
     @property
     def loading(self) -> bool:
         """Whether the next call waits for the provider library to be imported."""
-        return not warm.ready("litellm")
+        return not lazy_import.ready("litellm")
 
     def count_tokens(self, text: str) -> int:
         """Return about how many tokens *text* takes."""

@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import Any
 
-from letta_kernel import warm
+from letta_kernel import lazy_import
 from letta_kernel.models.faults import Fault
 from letta_kernel.models.readers import Reader
 
@@ -19,8 +19,8 @@ _FAILED = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MAN
 
 def can_call() -> bool:
     """Whether this litellm still has the parts that make Gemini's requests."""
-    return hasattr(warm.load(_TRANSFORMATION), "_transform_request_body") and hasattr(
-        warm.load(_URLS), "_get_gemini_url"
+    return hasattr(lazy_import.load(_TRANSFORMATION), "_transform_request_body") and hasattr(
+        lazy_import.load(_URLS), "_get_gemini_url"
     )
 
 
@@ -28,7 +28,7 @@ def request_of(
     model: str, base: str, messages: list[dict[str, Any]], optional: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
     """Return the URL and body of a streamed call."""
-    body = warm.load(_TRANSFORMATION)._transform_request_body(
+    body = lazy_import.load(_TRANSFORMATION)._transform_request_body(
         messages=messages,
         model=model,
         optional_params={
@@ -39,7 +39,7 @@ def request_of(
         cached_content=None,
     )
     if base == HOME:
-        url, _ = warm.load(_URLS)._get_gemini_url("chat", model, True)
+        url, _ = lazy_import.load(_URLS)._get_gemini_url("chat", model, True)
     else:
         url = f"{base}/models/{model}:streamGenerateContent?alt=sse"
     return url, dict(body)

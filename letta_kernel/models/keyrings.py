@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from letta_kernel import warm
+from letta_kernel import lazy_import
 
 SERVICE = "letta-kernel"
 """The name its entries have in the keyring; the user name is the variable's."""
@@ -77,7 +77,7 @@ def _backend() -> Any:
     try:
         if importlib.util.find_spec("keyring") is None:
             return None
-        backend = warm.load("keyring").get_keyring()
+        backend = lazy_import.load("keyring").get_keyring()
         # What stands in where a platform has none has no priority.
         return backend if backend.priority > 0 else None
     except Exception:  # a package that is broken, or a platform that is

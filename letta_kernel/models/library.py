@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from letta_kernel import warm
+from letta_kernel import lazy_import
 from letta_kernel.models import transport
 
 _lock = threading.Lock()
@@ -20,7 +20,7 @@ _users: dict[str, Any] = {}  # what the user has set, meanwhile
 
 def litellm() -> ModuleType:
     """Return litellm, imported in the background; it calls nobody but the provider asked for."""
-    return warm.load("litellm")
+    return lazy_import.load("litellm")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from letta_kernel import warm
+from letta_kernel import lazy_import
 from letta_kernel.errors import LettaError
 from letta_kernel.models import keys, plugins
 from letta_kernel.models.base import ChatModel
@@ -94,9 +94,9 @@ def get_ready(agent_model: str | None) -> None:
     except LettaError:
         return  # the call will say so
     if name == DEMO:
-        warm.start("wordllama")
+        lazy_import.start("wordllama")
     elif "/" in name and not plugins.is_joined(name.partition("/")[0]):
-        warm.start("litellm")
+        lazy_import.start("litellm")
 
 
 def available() -> list[ModelInfo]:

@@ -11,7 +11,7 @@ from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from letta_kernel import warm
+from letta_kernel import lazy_import
 from letta_kernel.errors import ToolError
 from letta_kernel.notebook.quiet import say
 from letta_kernel.records import Tool
@@ -49,7 +49,7 @@ def _warm_sandbox() -> None:
     """Start the sandbox in the background, once, after the imports that everybody waits for."""
 
     def start() -> None:
-        while warm.busy():
+        while lazy_import.busy():
             time.sleep(0.1)
         with suppress(ToolError):  # the call that needs it will say why
             default_sandbox().warm()

@@ -13,7 +13,7 @@ from typing import Any
 from letta_kernel import isolation
 from letta_kernel.api import service_for
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, nearest
-from letta_kernel.listeners import tool_hosts, turn_begins
+from letta_kernel.hooks import tool_hosts, turn_begins
 from letta_kernel.models.registry import get_ready
 from letta_kernel.notebook import (
     agent_file_commands,

@@ -19,7 +19,7 @@ from letta_kernel.records import Tool, ToolRule
 from letta_kernel.service.toolbox import Toolbox
 from letta_kernel.store import agents, tools
 from letta_kernel.store.database import Tx
-from letta_kernel.store.lines import Line
+from letta_kernel.store.search_rows import Line
 from letta_kernel.tools import builtin, core
 from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
 from letta_kernel.tools.execute import Executor

@@ -12,8 +12,8 @@ from letta_kernel.ids import now
 from letta_kernel.records import AgentState, ToolRule
 from letta_kernel.store import blocks, counters, indexes, lease, queue
 from letta_kernel.store.database import Tx
+from letta_kernel.store.mapping import Table, Where
 from letta_kernel.store.problems import Conflict
-from letta_kernel.store.rows import Table, Where
 
 _AGENTS = Table("agents", AgentState, json=("settings", "metadata"), parts={"tool_rules": ToolRule})
 _OWNED = (

@@ -12,7 +12,7 @@ from letta_kernel.ids import now
 from letta_kernel.records import SharedArchive
 from letta_kernel.store import passages
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import Table, Where
+from letta_kernel.store.mapping import Table, Where
 
 _ARCHIVES = Table("archives", SharedArchive, json=("metadata",))
 

@@ -14,8 +14,8 @@ from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import Block, BlockVersion
 from letta_kernel.store.database import Tx
+from letta_kernel.store.mapping import Table, Where, clean_text
 from letta_kernel.store.problems import Conflict
-from letta_kernel.store.rows import Table, Where, clean_text
 
 _BLOCKS = Table("blocks", Block, json=("metadata",))
 _VERSIONS = Table("block_versions", BlockVersion)

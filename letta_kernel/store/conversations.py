@@ -14,7 +14,7 @@ from letta_kernel.ids import now
 from letta_kernel.records import AgentState, Conversation, Inherited
 from letta_kernel.store import agents, indexes
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import Table, Where
+from letta_kernel.store.mapping import Table, Where
 
 _CONVERSATIONS = Table(
     "conversations", Conversation, json=("settings",), parts={"inherits": Inherited}

@@ -26,8 +26,8 @@ import duckdb
 from letta_kernel.errors import ConflictError, StoreError
 from letta_kernel.store import migrations, problems
 from letta_kernel.store.lock import HomeLock, Uninterrupted, identity
+from letta_kernel.store.mapping import clean
 from letta_kernel.store.problems import Conflict
-from letta_kernel.store.rows import clean
 
 T = TypeVar("T")
 

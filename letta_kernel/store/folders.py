@@ -13,7 +13,7 @@ from letta_kernel.ids import now
 from letta_kernel.records import Folder, OpenFile, StoredFile
 from letta_kernel.store import passages
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import Table, Where
+from letta_kernel.store.mapping import Table, Where
 
 TABLES = ("folders", "files", "agent_folders", "agent_files")
 

@@ -8,7 +8,7 @@ from letta_kernel.errors import ConflictError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import Identity
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import Table, Where
+from letta_kernel.store.mapping import Table, Where
 
 Kind = Literal["agent", "block"]
 

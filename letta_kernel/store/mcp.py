@@ -6,7 +6,7 @@ from letta_kernel.ids import now
 from letta_kernel.records import McpServer, Tool
 from letta_kernel.store import tools
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import Table
+from letta_kernel.store.mapping import Table
 
 _SERVERS = Table("mcp_servers", McpServer, json=("environment", "headers"))
 

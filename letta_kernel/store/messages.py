@@ -11,7 +11,7 @@ from letta_kernel.messages import Message, ToolCall
 from letta_kernel.records import Conversation
 from letta_kernel.store import indexes
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import Table, Where
+from letta_kernel.store.mapping import Table, Where
 
 Thread = Conversation | Literal["own"]
 """A conversation, or the agent's own thread."""

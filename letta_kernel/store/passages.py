@@ -17,7 +17,7 @@ from letta_kernel.store.indexes import (
     outbox,
     outbox_done,
 )
-from letta_kernel.store.rows import Table, Where, clean
+from letta_kernel.store.mapping import Table, Where, clean
 
 __all__ = [
     "OutboxEntry",

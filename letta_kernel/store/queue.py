@@ -12,7 +12,7 @@ from typing import Any
 from letta_kernel.ids import now
 from letta_kernel.store import lease
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import dump, load
+from letta_kernel.store.mapping import dump, load
 
 RENEWED = 3.0
 """Seconds after which a waiting run renews its entry."""

@@ -11,7 +11,7 @@ from letta_kernel.ids import now
 from letta_kernel.records import Run, Step, WholeRun
 from letta_kernel.store import lease
 from letta_kernel.store.database import Tx
-from letta_kernel.store.rows import R, Table, Where, load
+from letta_kernel.store.mapping import R, Table, Where, load
 
 _RUNS = Table("runs", Run)
 _OUTCOME = (  # what is known of a run at its end only; None is never what a value changes to

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from letta_kernel import warm
+from letta_kernel import lazy_import
 from letta_kernel.store.indexes import Kind
 from letta_kernel.store.vector_queries import (
     Candidate,
@@ -401,7 +401,7 @@ class VectorTable:
 def _lancedb() -> ModuleType:
     """Return LanceDB, told not to warn in children that the user's code forks: they do not use our tables."""
     ours = "lancedb" not in sys.modules
-    module = warm.load("lancedb")
+    module = lazy_import.load("lancedb")
     loop: Any = sys.modules.get("lancedb.background_loop")
     if ours and hasattr(
         loop, "_FORK_WARNED"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from letta_kernel import warm
+from letta_kernel import lazy_import
 from letta_kernel.errors import ToolError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import McpServer, Tool
@@ -378,7 +378,7 @@ def _load() -> None:
         It is not installed, or too old.
     """
     try:
-        warm.load("mcp")
+        lazy_import.load("mcp")
         found = importlib.util.find_spec("mcp_types") is not None
     except ImportError:
         found = False

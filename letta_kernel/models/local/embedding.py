@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from letta_kernel import warm
+from letta_kernel import lazy_import
 from letta_kernel.models.base import ModelError
 from letta_kernel.models.local.engine import INSTALL, use_free_cores
 from letta_kernel.project import located
@@ -89,7 +89,7 @@ class GgufEmbedder(_Embedder):
 
     def _load(self) -> Any:
         try:
-            xllamacpp = warm.load("xllamacpp")
+            xllamacpp = lazy_import.load("xllamacpp")
         except ImportError as error:
             raise ModelError("unknown_model", *INSTALL) from error
         kinds = xllamacpp.llama_pooling_type
@@ -184,8 +184,8 @@ class OnnxEmbedder(_Embedder):
 
     def _load(self) -> tuple[Any, Any, bool]:
         try:
-            runtime = warm.load("onnxruntime")
-            tokenizers = warm.load("tokenizers")
+            runtime = lazy_import.load("onnxruntime")
+            tokenizers = lazy_import.load("tokenizers")
         except ImportError as error:
             raise ModelError("unknown_model", *INSTALL_ONNX) from error
         folders = [self._path.parent, self._path.parent.parent]

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import psutil
 
-from letta_kernel import warm
+from letta_kernel import lazy_import
 from letta_kernel.models.base import Cancel, ModelError
 from letta_kernel.remedies import Do, remedy
 
@@ -81,7 +81,7 @@ class Engine:
     def _load(self) -> None:
         try:
             try:
-                xllamacpp = warm.load("xllamacpp")
+                xllamacpp = lazy_import.load("xllamacpp")
             except ImportError as error:
                 raise ModelError("unknown_model", *INSTALL) from error
             key = secrets.token_urlsafe(24)

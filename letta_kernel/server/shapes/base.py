@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from letta_kernel.store.rows import clean_text
+from letta_kernel.store.mapping import clean_text
 
 _DEEPEST = 100  # levels of lists and objects in a request
 

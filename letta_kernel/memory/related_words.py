@@ -12,7 +12,7 @@ _LIKE = 0.35  # cosine, after centring, from which on two words count as kin
 _MOST = 4  # kin of one word that are looked for
 
 
-class Kinship:
+class RelatedWords:
     """The words of one corpus as vectors.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 
 from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.scoring import Background, Query
-from letta_kernel.store.lines import Line
+from letta_kernel.store.search_rows import Line
 from letta_kernel.store.vector_queries import Candidate
 from letta_kernel.store.vectors import VectorTable
 
@@ -24,7 +24,7 @@ _PIECES = 6  # runs of neighbouring lines the sample is made of
 _RUN = 100  # of each such run so many lines say what likeness is usual
 
 
-class Shelf:
+class CandidateSearch:
     """An agent's indexed lines without their vectors: about 200 bytes each, in Arrow's memory."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from letta_kernel.store.rows import Where, clean, clean_text, dump, load
+from letta_kernel.store.mapping import Where, clean, clean_text, dump, load
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 from letta_kernel.messages import spoken
 from letta_kernel.store.database import Tx
 from letta_kernel.store.indexes import Kind
-from letta_kernel.store.rows import load, utc
+from letta_kernel.store.mapping import load, utc
 
 _SELECT = {
     "passages": "SELECT id, seq, content, created_at, tags, source, position FROM passages",

@@ -11,7 +11,7 @@ _CLOSER = 20  # times as many rows as are asked for are compared in full
 _USUAL = 600  # rows whose likeness to a query counts as usual
 
 
-class Sketch:
+class QuantisedVectors:
     """Unit vectors as bytes, and the signs of what tells each from the mean: these are compared first.
 
     Rows are numbered as they were added.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from letta_kernel.memory.sketch import Sketch
+from letta_kernel.memory.quantised import QuantisedVectors
 
 
 def unit(vectors):
@@ -19,7 +19,7 @@ def lines(number, width, seed=0):
 
 
 def sketch_of(vectors):
-    sketch = Sketch()
+    sketch = QuantisedVectors()
     for start in range(0, len(vectors), 1000):
         sketch.add(vectors[start : start + 1000])
     return sketch
@@ -65,4 +65,4 @@ def test_a_vector_of_another_width_does_not_fit():
     sketch = sketch_of(lines(100, 64))
     assert sketch.fits(np.ones(64))
     assert not sketch.fits(np.ones(32))
-    assert not Sketch().fits(np.ones(64))
+    assert not QuantisedVectors().fits(np.ones(64))

@@ -16,7 +16,7 @@ SEND = ANSWER_TOOL
 FINISH_EDITS = "memory_finish_edits"
 
 
-class Draft:
+class PartialMessage:
     """Collects the pieces of one reply and turns them into events.
 
     In heartbeat style the answer and the inner thoughts arrive inside a call's arguments; they are read
@@ -27,7 +27,7 @@ class Draft:
         self.text = ""
         self.reasoning = ""
         self._heartbeat = heartbeat
-        self._calls: dict[int, _CallDraft] = {}
+        self._calls: dict[int, _PartialCall] = {}
 
     @property
     def empty(self) -> bool:
@@ -43,7 +43,7 @@ class Draft:
             self.reasoning += piece.text
             yield ReasoningDelta(text=piece.text)
         elif isinstance(piece, CallPiece):
-            call = self._calls.setdefault(piece.index, _CallDraft())
+            call = self._calls.setdefault(piece.index, _PartialCall())
             call.name = call.name or piece.name
             call.arguments += piece.arguments
             if self._heartbeat:
@@ -58,7 +58,7 @@ class Draft:
                 yield from call.held
                 call.held.clear()
 
-    def _unwrap(self, call: _CallDraft) -> Iterator[Event]:
+    def _unwrap(self, call: _PartialCall) -> Iterator[Event]:
         try:
             seen = from_json(call.arguments or "{}", allow_partial="trailing-strings")
         except ValueError:
@@ -80,7 +80,7 @@ class Draft:
             yield TextDelta(text=fresh)
 
 
-class _CallDraft:
+class _PartialCall:
     __slots__ = ("acts", "arguments", "held", "name", "said", "thought")
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from letta_kernel.memory import answers, terms
+from letta_kernel.memory import question_type, terms
 
 TIME, NUMBER, NAME = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -17,15 +17,17 @@ TIME, NUMBER, NAME = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
         ("How long did the storm last?", NUMBER),
         ("Who repaired the boat?", NAME),
         ("In which town does Kim live?", NAME),
-        ("Why did Kim move?", answers.NOTHING),
-        ("How did Kim move?", answers.NOTHING),
-        ("Kim's move", answers.NOTHING),
-        ("Quand Kim a-t-il déménagé ?", answers.NOTHING),
-        ("", answers.NOTHING),
+        ("Why did Kim move?", question_type.NOTHING),
+        ("How did Kim move?", question_type.NOTHING),
+        ("Kim's move", question_type.NOTHING),
+        ("Quand Kim a-t-il déménagé ?", question_type.NOTHING),
+        ("", question_type.NOTHING),
     ],
 )
-def test_the_first_question_word_says_what_is_asked_for(query: str, kinds: answers.Kinds) -> None:
-    assert answers.asked_for(query) == kinds
+def test_the_first_question_word_says_what_is_asked_for(
+    query: str, kinds: question_type.Kinds
+) -> None:
+    assert question_type.asked_for(query) == kinds
 
 
 @pytest.mark.parametrize(
@@ -34,11 +36,11 @@ def test_the_first_question_word_says_what_is_asked_for(query: str, kinds: answe
         ("Kim: I moved last week.", TIME),
         ("Kim: I saw three of them.", NUMBER),
         ("Kim: I met Ada, Bob and Eve there.", NAME),
-        ("Kim: it was great. Really great.", answers.NOTHING),
+        ("Kim: it was great. Really great.", question_type.NOTHING),
     ],
 )
-def test_a_line_has_times_numbers_and_names(line: str, kinds: answers.Kinds) -> None:
-    assert answers.offered(line, [word for word, _ in terms.words(line)]) == kinds
+def test_a_line_has_times_numbers_and_names(line: str, kinds: question_type.Kinds) -> None:
+    assert question_type.offered(line, [word for word, _ in terms.words(line)]) == kinds
 
 
 def test_a_line_that_has_what_is_asked_for_comes_first(project) -> None:
