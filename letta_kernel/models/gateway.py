@@ -15,12 +15,12 @@ from letta_kernel.models.base import (
     Piece,
     Retrying,
 )
+from letta_kernel.models.errors import ProviderError, cancelled
 from letta_kernel.models.facts import facts_of
-from letta_kernel.models.faults import Fault, cancelled
-from letta_kernel.models.limits import Limit, limit_of
-from letta_kernel.models.patience import Patience, persistently
 from letta_kernel.models.prompted import PromptedTools
+from letta_kernel.models.rate_limit import RateLimit, rate_limit_of
 from letta_kernel.models.refusals import MOST
+from letta_kernel.models.retry import RetryPolicy, retried
 from letta_kernel.models.routes import Route, resolve
 from letta_kernel.models.streaming import Try
 from letta_kernel.models.tokens import count
@@ -31,7 +31,7 @@ class Gateway:
     """A model of any provider litellm knows; see `base.ChatModel`.
 
     Sampling parameters it understands beside the provider's own: ``api_base`` (an address) and
-    ``patience`` (a dict of `Patience`'s fields, in seconds).
+    ``retry`` (a dict of `RetryPolicy`'s fields, in seconds).
     """
 
     def __init__(self, name: str) -> None:
@@ -64,32 +64,30 @@ class Gateway:
 
     def _persistently(self, request: ChatRequest, cancel: Cancel) -> Iterator[Piece]:
         params = {**self._extra, **request.params}
-        patience = Patience.of(params.pop("patience", None))
-        ends_at = time.monotonic() + patience.total
+        policy = RetryPolicy.of(params.pop("retry", None))
+        ends_at = time.monotonic() + policy.total
 
         def attempt() -> Iterator[Piece]:
             if cancel.cancelled:
                 raise cancelled(self.name)
             route = resolve(self.name, request, params)
-            limit = limit_of(route.provider)
-            yield from self._turn(limit, patience, ends_at, cancel)
+            limit = rate_limit_of(route.provider)
+            yield from self._turn(limit, policy, ends_at, cancel)
             line = Line(
-                connect=patience.connect,
-                first=patience.first,
-                between=patience.between,
+                connect=policy.connect,
+                first=policy.first,
+                between=policy.between,
                 total=ends_at - time.monotonic(),
             )
             try:
                 yield from self._accepted(route, request, params, line, cancel)
-            except Fault as fault:
-                wait = fault.retry_after or 0.0
-                if fault.kind == "rate_limit" and 0 < wait <= patience.longest_wait:
+            except ProviderError as failure:
+                wait = failure.retry_after or 0.0
+                if failure.kind == "rate_limit" and 0 < wait <= policy.longest_wait:
                     limit.close_for(wait)  # longer ones nobody waits for: each call is told anew
                 raise
 
-        yield from persistently(
-            attempt, patience, cancel, model=self.name, seconds_left=patience.total
-        )
+        yield from retried(attempt, policy, cancel, model=self.name, seconds_left=policy.total)
 
     def _accepted(
         self,
@@ -111,11 +109,11 @@ class Gateway:
             try:
                 yield from attempt.pieces()
                 return
-            except Fault as fault:
+            except ProviderError as failure:
                 shaped = attempt.shaped
                 told = route.refused.learn(
-                    fault,
-                    route.place,
+                    failure,
+                    route.endpoint,
                     attempt.parameters,
                     list(shaped.names),
                     system=shaped.has_system,
@@ -126,12 +124,12 @@ class Gateway:
                 yield Retrying(told, 0.0, 0)
 
     def _turn(
-        self, limit: Limit, patience: Patience, ends_at: float, cancel: Cancel
+        self, limit: RateLimit, policy: RetryPolicy, ends_at: float, cancel: Cancel
     ) -> Iterator[Piece]:
         """Wait until the provider's rate limit lets this call through."""
         while seconds := limit.ask():
             if time.monotonic() + seconds > ends_at:
-                raise Fault(
+                raise ProviderError(
                     "rate_limit",
                     f"{self.name}: the rate limit of {limit.provider} leaves no time for this call.",
                     lasting=True,

@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from letta_kernel import lazy_import
-from letta_kernel.models.faults import Fault
+from letta_kernel.models.errors import ProviderError
 from letta_kernel.models.readers import Reader
 
 HOME = "https://generativelanguage.googleapis.com"
@@ -51,17 +51,17 @@ class GeminiReader(Reader):
     @property
     def complete(self) -> bool:
         """Whether a reason for the end was given."""
-        return self.assembly.finish is not None
+        return self.accumulator.finish is not None
 
     def feed(self, event: dict[str, Any]) -> None:
         """Read one event."""
         if event.get("error"):
             self._fail(event["error"])
         if isinstance(usage := event.get("usageMetadata"), dict):
-            self.assembly.usage = _usage(usage)
+            self.accumulator.usage = _usage(usage)
         blocked = (event.get("promptFeedback") or {}).get("blockReason")
         if blocked:
-            raise self.place.judge(400, "content_filter", f"the prompt was blocked ({blocked})")
+            raise self.endpoint.judge(400, "content_filter", f"the prompt was blocked ({blocked})")
         for candidate in event.get("candidates") or ():
             if candidate.get("index"):
                 continue
@@ -69,11 +69,11 @@ class GeminiReader(Reader):
                 self._part(part)
             reason = candidate.get("finishReason")
             if reason in _FAILED:
-                raise Fault(
-                    "broken_stream", f"{self.place.model}: wrote an unusable call ({reason})."
+                raise ProviderError(
+                    "broken_stream", f"{self.endpoint.model}: wrote an unusable call ({reason})."
                 )
             if reason:
-                self.assembly.finish = str(reason)
+                self.accumulator.finish = str(reason)
 
     def whole(self, answer: dict[str, Any]) -> None:
         """Read an answer that was not streamed."""
@@ -84,19 +84,19 @@ class GeminiReader(Reader):
         if isinstance(call := part.get("functionCall"), dict):
             call_id = str(call.get("id") or f"call_{uuid.uuid4().hex[:24]}")
             arguments = json.dumps(call.get("args") or {}, ensure_ascii=False)
-            self.assembly.call(call_id, call_id, str(call.get("name") or ""), arguments)
+            self.accumulator.call(call_id, call_id, str(call.get("name") or ""), arguments)
             if signature:
                 fields = {"thought_signature": signature}
-                self.assembly.thinking.append(
+                self.accumulator.thinking.append(
                     {"type": "call_fields", "id": call_id, "fields": fields}
                 )
             return
         text = part.get("text")
         if isinstance(text, str) and text:
-            (self.assembly.reasoning if part.get("thought") else self.assembly.text)(text)
+            (self.accumulator.reasoning if part.get("thought") else self.accumulator.text)(text)
         if signature and not part.get("thought"):
             fields = {"thought_signatures": [signature]}
-            self.assembly.thinking.append({"type": "message_fields", "fields": fields})
+            self.accumulator.thinking.append({"type": "message_fields", "fields": fields})
 
 
 def _usage(given: dict[str, Any]) -> dict[str, Any]:

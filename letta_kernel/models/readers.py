@@ -1,4 +1,4 @@
-"""Streams of providers read into an `Assembly`: server-sent events, OpenAI's and Anthropic's forms.
+"""Streams of providers read into an `StreamAccumulator`: server-sent events, OpenAI's and Anthropic's forms.
 
 What litellm streams for the other providers has OpenAI's form too, as objects instead of JSON.
 """
@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from letta_kernel.models.assembly import Assembly
-from letta_kernel.models.faults import Place, describe
+from letta_kernel.models.errors import Endpoint, describe
+from letta_kernel.models.stream_accumulator import StreamAccumulator
 
 LONGEST_LINE = 64_000_000  # bytes; a server that sends more without a line's end is broken
 
@@ -65,15 +65,15 @@ def _is_json(text: bytes) -> bool:
 class Reader:
     """Reads the JSON objects of one stream; ``done`` once the provider said so itself."""
 
-    def __init__(self, assembly: Assembly, place: Place) -> None:
-        self.assembly = assembly
-        self.place = place
+    def __init__(self, accumulator: StreamAccumulator, endpoint: Endpoint) -> None:
+        self.accumulator = accumulator
+        self.endpoint = endpoint
         self.done = False
 
     @property
     def complete(self) -> bool:
         """Whether the answer came to its end."""
-        return self.done or self.assembly.finish is not None
+        return self.done or self.accumulator.finish is not None
 
     def payload(self, data: bytes) -> None:
         """Read one event's data."""
@@ -113,7 +113,7 @@ class Reader:
         known = (
             status if isinstance(status, int) and status in (400, 401, 402, 403, 404, 429) else None
         )
-        raise self.place.judge(known, code, words)
+        raise self.endpoint.judge(known, code, words)
 
 
 class ChatReader(Reader):
@@ -128,16 +128,16 @@ class ChatReader(Reader):
         if event.get("message") and event.get("code") and "choices" not in event:
             self._fail(event)
         if isinstance(usage := event.get("usage"), dict):
-            self.assembly.usage = usage
+            self.accumulator.usage = usage
         elif isinstance(groq := event.get("x_groq"), dict) and groq.get("usage"):
-            self.assembly.usage = groq["usage"]
+            self.accumulator.usage = groq["usage"]
         for choice in event.get("choices") or ():
             if choice.get("index"):
                 continue  # only the first of several answers
             self._delta(choice.get("delta") or choice.get("message") or {})
             if choice.get("finish_reason"):
-                self.assembly.finish = str(choice["finish_reason"])
-                if self.assembly.finish == "error":  # OpenRouter
+                self.accumulator.finish = str(choice["finish_reason"])
+                if self.accumulator.finish == "error":  # OpenRouter
                     self._fail(choice.get("error") or "the provider broke off")
 
     def whole(self, answer: dict[str, Any]) -> None:
@@ -146,20 +146,20 @@ class ChatReader(Reader):
         self.done = bool(answer.get("choices"))
 
     def _delta(self, delta: dict[str, Any]) -> None:
-        assembly = self.assembly
+        accumulator = self.accumulator
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(reasoning, str):
-            assembly.reasoning(reasoning)
+            accumulator.reasoning(reasoning)
         if details := delta.get("reasoning_details"):
             self._details(details)
         content = delta.get("content")
         if isinstance(content, str):
             if content:
-                assembly.text(content)
+                accumulator.text(content)
         elif isinstance(content, list):
             self._parts(content)
         if isinstance(refusal := delta.get("refusal"), str):
-            assembly.text(refusal)
+            accumulator.text(refusal)
         calls = delta.get("tool_calls") or ()
         if isinstance(old := delta.get("function_call"), dict):  # before there were several
             calls = [{"index": 0, "function": old}]
@@ -170,7 +170,7 @@ class ChatReader(Reader):
             arguments = function.get("arguments")
             if arguments and not isinstance(arguments, str):
                 arguments = json.dumps(arguments, ensure_ascii=False)
-            assembly.call(
+            accumulator.call(
                 call.get("index"),
                 str(call.get("id") or ""),
                 str(function.get("name") or ""),
@@ -187,14 +187,14 @@ class ChatReader(Reader):
                 texts = (
                     [inner] if isinstance(inner, str) else [t.get("text", "") for t in inner or ()]
                 )
-                self.assembly.reasoning("".join(texts))
+                self.accumulator.reasoning("".join(texts))
             elif isinstance(part.get("text"), str):
-                self.assembly.text(part["text"])
+                self.accumulator.text(part["text"])
 
     def _details(self, details: Any) -> None:
         """OpenRouter's reasoning blocks, which must go back as they came."""
         for detail in details if isinstance(details, list) else ():
-            blocks = self.assembly.thinking
+            blocks = self.accumulator.thinking
             last = blocks[-1] if blocks else {}
             same = ("type", "index", "id")
             if last and all(last.get(key) == detail.get(key) for key in same):
@@ -210,8 +210,8 @@ class ChatReader(Reader):
 class AnthropicReader(Reader):
     """The events of Anthropic's Messages API."""
 
-    def __init__(self, assembly: Assembly, place: Place) -> None:
-        super().__init__(assembly, place)
+    def __init__(self, accumulator: StreamAccumulator, endpoint: Endpoint) -> None:
+        super().__init__(accumulator, endpoint)
         self._blocks: dict[int, dict[str, Any]] = {}
 
     def feed(self, event: dict[str, Any]) -> None:
@@ -226,14 +226,14 @@ class AnthropicReader(Reader):
             case "message_delta":
                 self._usage(event.get("usage"))
                 if reason := (event.get("delta") or {}).get("stop_reason"):
-                    self.assembly.finish = str(reason)
+                    self.accumulator.finish = str(reason)
             case "message_stop":
                 self.done = True
             case "error":
                 error = event.get("error") or {}
                 status = {"rate_limit_error": 429, "authentication_error": 401}
                 code, words = describe(error)
-                raise self.place.judge(status.get(error.get("type", "")), code, words)
+                raise self.endpoint.judge(status.get(error.get("type", "")), code, words)
 
     def whole(self, answer: dict[str, Any]) -> None:
         """Read a message that was not streamed."""
@@ -243,36 +243,36 @@ class AnthropicReader(Reader):
             self._begin(index, block)
             if block.get("type") == "tool_use":
                 text = json.dumps(block.get("input") or {}, ensure_ascii=False)
-                self.assembly.call(index, arguments=text)
+                self.accumulator.call(index, arguments=text)
         self._usage(answer.get("usage"))
-        self.assembly.finish = answer.get("stop_reason")
+        self.accumulator.finish = answer.get("stop_reason")
         self.done = bool(answer.get("content"))
 
     def _begin(self, index: int, block: dict[str, Any]) -> None:
         match block.get("type"):
             case "text":
                 if block.get("text"):
-                    self.assembly.text(block["text"])
+                    self.accumulator.text(block["text"])
             case "tool_use":
-                self.assembly.call(index, block.get("id") or "", block.get("name") or "")
+                self.accumulator.call(index, block.get("id") or "", block.get("name") or "")
             case "thinking" | "redacted_thinking":
                 self._blocks[index] = kept = dict(block)
-                self.assembly.thinking.append(kept)
+                self.accumulator.thinking.append(kept)
                 if block.get("thinking"):
-                    self.assembly.reasoning(block["thinking"])
+                    self.accumulator.reasoning(block["thinking"])
 
     def _delta(self, index: int, delta: dict[str, Any]) -> None:
         match delta.get("type"):
             case "text_delta":
-                self.assembly.text(delta.get("text") or "")
+                self.accumulator.text(delta.get("text") or "")
             case "input_json_delta":
-                self.assembly.call(index, arguments=delta.get("partial_json") or "")
+                self.accumulator.call(index, arguments=delta.get("partial_json") or "")
             case "thinking_delta":
                 text = delta.get("thinking") or ""
                 block = self._blocks.get(index)
                 if block is not None:
                     block["thinking"] = block.get("thinking", "") + text
-                self.assembly.reasoning(text)
+                self.accumulator.reasoning(text)
             case "signature_delta":
                 block = self._blocks.get(index)
                 if block is not None:
@@ -281,14 +281,14 @@ class AnthropicReader(Reader):
     def _usage(self, usage: Any) -> None:
         if isinstance(usage, dict):
             known = {key: value for key, value in usage.items() if value is not None}
-            self.assembly.usage = {**(self.assembly.usage or {}), **known}
+            self.accumulator.usage = {**(self.accumulator.usage or {}), **known}
 
 
 class LitellmReader(ChatReader):
     """The chunks litellm makes of any other provider's stream."""
 
-    def __init__(self, assembly: Assembly, place: Place) -> None:
-        super().__init__(assembly, place)
+    def __init__(self, accumulator: StreamAccumulator, endpoint: Endpoint) -> None:
+        super().__init__(accumulator, endpoint)
         self._open: dict[str, Any] | None = None
 
     def chunk(self, chunk: Any) -> None:
@@ -305,19 +305,19 @@ class LitellmReader(ChatReader):
                     "provider_specific_fields"
                 )
                 if kept and call.get("id"):  # Gemini's signature of a thought that led to a call
-                    self.assembly.thinking.append(
+                    self.accumulator.thinking.append(
                         {"type": "call_fields", "id": call["id"], "fields": kept}
                     )
 
     def _thinking(self, block: dict[str, Any]) -> None:
         """Blocks come in pieces; the signature ends one."""
         if block.get("type") == "redacted_thinking":
-            self.assembly.thinking.append(block)
+            self.accumulator.thinking.append(block)
             self._open = None
             return
         if self._open is None:
             self._open = {"type": "thinking", "thinking": ""}
-            self.assembly.thinking.append(self._open)
+            self.accumulator.thinking.append(self._open)
         self._open["thinking"] += block.get("thinking") or ""
         if block.get("signature"):
             self._open["signature"] = block["signature"]

@@ -36,10 +36,10 @@ from letta_kernel.models.base import (
     Retrying,
     TextPiece,
 )
-from letta_kernel.models.faults import scrub
+from letta_kernel.models.errors import scrub
 
 _SHOWN = 60  # characters of a message that are kept, to say what changed
-_NOT_SAMPLING = frozenset({"api_base", "patience"})
+_NOT_SAMPLING = frozenset({"api_base", "retry"})
 _KINDS = {kind.__name__: kind for kind in (TextPiece, ReasoningPiece, CallPiece, Retrying, Reset)}
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)

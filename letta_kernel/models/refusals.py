@@ -11,7 +11,7 @@ import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from letta_kernel.models.faults import Fault, Place
+from letta_kernel.models.errors import Endpoint, ProviderError
 from letta_kernel.remedies import sentence
 
 MOST = 6
@@ -98,14 +98,14 @@ class Refused:
 
     def learn(
         self,
-        fault: Fault,
-        place: Place,
+        error: ProviderError,
+        endpoint: Endpoint,
         parameters: Collection[str],
         tools: list[str],
         *,
         system: bool,
     ) -> str | None:
-        """Take from *fault* what to leave out; return why in one line, "" if nobody misses it, else None.
+        """Take from *error* what to leave out; return why in one line, "" if nobody misses it, else None.
 
         Parameters
         ----------
@@ -114,65 +114,65 @@ class Refused:
 
         Raises
         ------
-        Fault
+        ProviderError
             When the model takes no tools at all: one line that says what to do.
         """
-        if fault.status not in _STATUSES or fault.kind in ("context_overflow", "content_filter"):
+        if error.status not in _STATUSES or error.kind in ("context_overflow", "content_filter"):
             return None
-        if tools and _NO_TOOLS.search(fault.said):
-            raise no_tools(fault, place)
-        if system and not self.system and _NO_SYSTEM.search(fault.said):
+        if tools and _NO_TOOLS.search(error.said):
+            raise no_tools(error, endpoint)
+        if system and not self.system and _NO_SYSTEM.search(error.said):
             self.system = True
             return ""
-        if tools and not self.results and _NO_RESULTS.search(fault.said):
+        if tools and not self.results and _NO_RESULTS.search(error.said):
             self.results = True
             return ""
-        if not self.both and _ONE_OF_BOTH.search(fault.said):
+        if not self.both and _ONE_OF_BOTH.search(error.said):
             self.both = True
             return ""
-        if tool := self._tool(fault, tools):
+        if tool := self._tool(error, tools):
             self.tools.add(tool)
-            return f"{sentence(fault.text)} The tool {tool} is left out."
-        if not _REFUSING.search(fault.said):
+            return f"{sentence(error.text)} The tool {tool} is left out."
+        if not _REFUSING.search(error.said):
             return None
-        found = [name for name in parameters if _names(fault.said, name)]
+        found = [name for name in parameters if _names(error.said, name)]
         found.sort(key=lambda name: _ORDER.index(name) if name in _ORDER else 50 + (name in _LAST))
         for name in found:
             if name in self.parameters or name in _NEEDED:
                 continue
             other = _RENAMED.get(name)
-            if other and other in fault.said and self.renamed.get(other) != name:
+            if other and other in error.said and self.renamed.get(other) != name:
                 self.renamed[name] = other
                 return ""
             self.parameters.add(name)
             ours = name in ("stream_options", "parallel_tool_calls")
-            return "" if ours else f"{sentence(fault.text)} It is asked without {name}."
+            return "" if ours else f"{sentence(error.text)} It is asked without {name}."
         return None
 
-    def _tool(self, fault: Fault, tools: list[str]) -> str | None:
+    def _tool(self, error: ProviderError, tools: list[str]) -> str | None:
         """Return the tool whose schema the provider names as broken."""
-        if fault.status not in (400, 422):
+        if error.status not in (400, 422):
             return None
-        named = _SCHEMA_OF.search(fault.said)
+        named = _SCHEMA_OF.search(error.said)
         if named and named[1] in tools:
             return named[1]
-        at = _PLACE_OF.search(fault.said)
+        at = _PLACE_OF.search(error.said)
         number = int(at[1] or at[2]) if at else len(tools)
         return tools[number] if number < len(tools) else None
 
 
-def no_tools(fault: Fault, place: Place) -> Fault:
-    """Return the fault for a model that takes no tools, with what to do about it."""
-    flags = [advice for flag, advice in _FLAGS.items() if flag in fault.said]
+def no_tools(error: ProviderError, endpoint: Endpoint) -> ProviderError:
+    """Return the error for a model that takes no tools, with what to do about it."""
+    flags = [advice for flag, advice in _FLAGS.items() if flag in error.said]
     ways = [
         *flags,
         "choose another model",
         "set tool_calls to written, so that it writes them as text",
     ]
-    said = fault.said.strip()
-    return Fault(
+    said = error.said.strip()
+    return ProviderError(
         "other",  # a fallback may take them
-        f"{place.model} takes no tools ({fault.status}): {', or '.join(ways)}. It said: {said}",
+        f"{endpoint.model} takes no tools ({error.status}): {', or '.join(ways)}. It said: {said}",
         lasting=True,
     )
 

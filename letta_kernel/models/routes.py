@@ -20,7 +20,7 @@ import httpx
 
 from letta_kernel.models import gemini, keys
 from letta_kernel.models.base import ChatRequest
-from letta_kernel.models.faults import Fault, Place, missing_key
+from letta_kernel.models.errors import Endpoint, ProviderError, missing_key
 from letta_kernel.models.library import litellm, our_settings
 from letta_kernel.models.providers import (
     CHAT_ADDRESSES,
@@ -29,8 +29,8 @@ from letta_kernel.models.providers import (
     missing_variable,
     ollama_base,
 )
+from letta_kernel.models.reasoning import mark_cache
 from letta_kernel.models.refusals import Refused, refused_by
-from letta_kernel.models.thoughts import mark_cache
 from letta_kernel.models.wire import Shaped
 from letta_kernel.remedies import Do, remedy
 
@@ -50,7 +50,7 @@ class Route:
     provider: str
     model: str  # as the provider calls it
     door: Door
-    place: Place
+    endpoint: Endpoint
     base: str = ""
     key: str | None = None
     elsewhere: bool = False  # a host that may want no key
@@ -113,7 +113,7 @@ class Route:
         headers = config.validate_environment(
             {}, self.model, messages, optional, limits, key, self.base
         )
-        if self.place.variable == "ANTHROPIC_AUTH_TOKEN":  # goes in a header of its own
+        if self.endpoint.variable == "ANTHROPIC_AUTH_TOKEN":  # goes in a header of its own
             headers.pop("x-api-key", None)
             headers["authorization"] = f"Bearer {self.key}"
         if self.door == "anthropic":
@@ -135,7 +135,7 @@ def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
 
     Raises
     ------
-    Fault
+    ProviderError
         If no provider is known by that name, or its key or address is missing.
     """
     given_base: str | None = params.get("api_base")
@@ -145,7 +145,7 @@ def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
         with our_settings():  # only now, for importing it takes seconds
             return _resolve(name, request, params)
     except httpx.ConnectError as error:  # certificates that cannot be read
-        raise Fault("unreachable", f"{name}: {error}.", lasting=True) from None
+        raise ProviderError("unreachable", f"{name}: {error}.", lasting=True) from None
 
 
 def _resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
@@ -157,7 +157,7 @@ def _resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
     try:
         model, provider, key, base = module.get_llm_provider(model=asked, api_base=given_base)
     except Exception:
-        raise Fault(
+        raise ProviderError(
             "unknown_model",
             f"No provider is known for the model {name!r}: write provider/model, such as "
             "openai/gpt-5-mini.",
@@ -186,7 +186,7 @@ def _resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
     )
     if key is None and not elsewhere and provider not in _OWN_SIGN_IN:
         _check_key(module, name, variable)
-    place = Place(
+    endpoint = Endpoint(
         model=name,
         provider=provider,
         variable=variable,
@@ -195,7 +195,7 @@ def _resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
     )
     door = _door(provider, model, base, request, params)
     if door == "chat" and not base:
-        raise Fault(
+        raise ProviderError(
             "missing_key",
             f"{name} needs an address.",
             remedy(Do.SET_VARIABLE, f"{provider.upper()}_API_BASE"),
@@ -205,7 +205,7 @@ def _resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
         base = (base or gemini.HOME).rstrip("/")
     elif door == "anthropic":
         base = (base or _ANTHROPIC).rstrip("/").removesuffix("/messages").removesuffix("/v1")
-    return Route(name, provider, model, door, place, base, key, elsewhere)
+    return Route(name, provider, model, door, endpoint, base, key, elsewhere)
 
 
 def _check_key(module: ModuleType, name: str, variable: str) -> None:

@@ -1,4 +1,4 @@
-"""One try of a model call: the request sent, the stream read, every failure turned into a `Fault`."""
+"""One try of a model call: the request sent, the stream read, every failure turned into a `ProviderError`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from typing import Any
 import httpx
 
 from letta_kernel.models import transport
-from letta_kernel.models.assembly import FINISHED, Assembly
 from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply
 from letta_kernel.models.costs import usage_of
-from letta_kernel.models.faults import Fault, cancelled, describe, retry_after
+from letta_kernel.models.errors import ProviderError, cancelled, describe, retry_after
 from letta_kernel.models.gemini import GeminiReader
 from letta_kernel.models.library import litellm, our_settings
-from letta_kernel.models.limits import limit_of
+from letta_kernel.models.rate_limit import rate_limit_of
 from letta_kernel.models.readers import (
     AnthropicReader,
     ChatReader,
@@ -28,8 +27,9 @@ from letta_kernel.models.readers import (
     Unreadable,
     payloads,
 )
+from letta_kernel.models.reasoning import reasoning_to_keep
 from letta_kernel.models.routes import Route, encoded
-from letta_kernel.models.thoughts import thoughts_to_keep
+from letta_kernel.models.stream_accumulator import FINISHED, StreamAccumulator
 from letta_kernel.models.transport import Line
 from letta_kernel.models.wire import shape
 
@@ -61,7 +61,7 @@ class Try:
         self._params = params
         self._line = line
         self._cancel = cancel
-        self._assembly = Assembly(self.shaped)
+        self._accumulator = StreamAccumulator(self.shaped)
         self._begun_at = time.perf_counter()
         self._first_token: float | None = None
 
@@ -70,7 +70,7 @@ class Try:
 
         Raises
         ------
-        Fault
+        ProviderError
             With what came so far as its ``partial``.
         """
         self._cancel.on_cancel(self._line.cut)
@@ -79,22 +79,24 @@ class Try:
                 yield from self._through_litellm()
             else:
                 yield from self._directly()
-        except Fault as fault:
+        except ProviderError as failure:
             if self._line.cut_off or self._cancel.cancelled:
                 raise cancelled(self._route.name) from None
-            fault.partial = fault.partial or self._reply()
+            failure.partial = failure.partial or self._reply()
             raise
-        self._assembly.end()
+        self._accumulator.end()
         yield from self._taken()
         reply = self._reply()
         if not reply.text.strip() and not reply.tool_calls and not reply.reasoning:
-            finish = FINISHED.get((self._assembly.finish or "stop").lower(), "stop")
+            finish = FINISHED.get((self._accumulator.finish or "stop").lower(), "stop")
             if finish in ("stop", "tool_calls"):
-                raise Fault("empty", f"{self._route.name} gave an empty answer.", partial=reply)
+                raise ProviderError(
+                    "empty", f"{self._route.name} gave an empty answer.", partial=reply
+                )
         yield reply
 
     def _directly(self) -> Iterator[Piece]:
-        route, line, place = self._route, self._line, self._route.place
+        route, line, endpoint = self._route, self._line, self._route.endpoint
         try:
             url, headers, body = route.send(self.shaped, self._params)
         except Exception as error:  # what litellm's transformation refuses
@@ -107,12 +109,12 @@ class Try:
                 asked = client.build_request("POST", url, headers=headers, content=content)
                 response = client.send(asked, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise place.network(error, begun=False) from None
+            raise endpoint.network(error, begun=False) from None
         with contextlib.closing(response):
-            limit_of(route.provider).heed(response.headers)
+            rate_limit_of(route.provider).heed(response.headers)
             if response.status_code >= 300:
-                raise place.status(response.status_code, response.headers, self._rest(response))
-            reader = _READERS[route.door](self._assembly, place)
+                raise endpoint.status(response.status_code, response.headers, self._rest(response))
+            reader = _READERS[route.door](self._accumulator, endpoint)
             content_type = response.headers.get("content-type", "")
             if "html" in content_type:
                 raise _no_model_server(route)
@@ -122,7 +124,7 @@ class Try:
                 yield from self._streamed(reader, response)
 
     def _streamed(self, reader: Reader, response: httpx.Response) -> Iterator[Piece]:
-        line, place = self._line, self._route.place
+        line, endpoint = self._line, self._route.endpoint
         events = payloads(response.iter_bytes())
         try:
             while not reader.done:
@@ -136,17 +138,17 @@ class Try:
                     yield from pieces
                 self._check()
         except Unreadable as error:
-            raise place.garbage(error.sent) from None
+            raise endpoint.garbage(error.sent) from None
         except httpx.HTTPError as error:
             if not reader.complete:
-                raise place.network(error, begun=line.begun) from None
+                raise endpoint.network(error, begun=line.begun) from None
         if not reader.complete:
-            raise place.truncated()
+            raise endpoint.truncated()
         self._drain(events)
 
     def _drain(self, events: Iterator[bytes]) -> None:
         """Read the stream's own end, so that the connection serves the next call."""
-        self._line.patience = _DRAIN
+        self._line.timeout = _DRAIN
         with contextlib.suppress(httpx.HTTPError, Unreadable), self._line.held():
             next(events, None)
 
@@ -157,10 +159,10 @@ class Try:
                 raise Unreadable(body)
             reader.whole(answer)
         except (Unreadable, ValueError, RecursionError):
-            raise self._route.place.garbage(body) from None
+            raise self._route.endpoint.garbage(body) from None
         yield from self._taken()
         if not reader.complete:
-            raise self._route.place.garbage(body)
+            raise self._route.endpoint.garbage(body)
 
     def _rest(self, response: httpx.Response) -> bytes:
         """Return the body of an answer that is no stream."""
@@ -174,13 +176,13 @@ class Try:
                         break
         except httpx.HTTPError as error:
             if response.status_code < 300:
-                raise self._route.place.network(error, begun=True) from None
+                raise self._route.endpoint.network(error, begun=True) from None
         return b"".join(parts)
 
     def _through_litellm(self) -> Iterator[Piece]:
         route, line = self._route, self._line
         module = litellm()
-        reader = LitellmReader(self._assembly, route.place)
+        reader = LitellmReader(self._accumulator, route.endpoint)
         shaped, refused = self.shaped, route.refused
         asked = bool(self._params.get("reasoning_effort") or self._params.get("thinking"))
         params: dict[str, Any] = {"stream_options": {"include_usage": True}, **self._params}
@@ -205,7 +207,7 @@ class Try:
                     messages=shaped.messages(asked=asked),
                     tools=shaped.tools or None,
                     stream=True,
-                    timeout=httpx.Timeout(line.patience, connect=line.connect),
+                    timeout=httpx.Timeout(line.timeout, connect=line.connect),
                     max_retries=0,
                     num_retries=0,
                     **params,
@@ -221,24 +223,24 @@ class Try:
                     line.started()
                     yield from pieces
                 self._check()
-        except Fault:
+        except ProviderError:
             raise
         except Exception as error:  # litellm's own errors derive from the openai client's
             raise self._of_litellm(error) from None
         finally:
             _close(stream)
         if not reader.complete or _invented_its_end(stream):
-            raise route.place.truncated()
+            raise route.endpoint.truncated()
 
-    def _of_litellm(self, error: Exception) -> Fault:
-        """Return the fault for what litellm raised; the cause tells networks from answers."""
-        place = self._route.place
+    def _of_litellm(self, error: Exception) -> ProviderError:
+        """Return the error for what litellm raised; the cause tells networks from answers."""
+        endpoint = self._route.endpoint
         begun = self._first_token is not None
         wait: float | None = None
         seen: BaseException | None = error
         while seen is not None:
             if isinstance(seen, httpx.TransportError):
-                return place.network(seen, begun=begun)
+                return endpoint.network(seen, begun=begun)
             headers = getattr(getattr(seen, "response", None), "headers", None)
             wait = retry_after(headers) if wait is None else wait
             seen = seen.__cause__ or seen.__context__
@@ -246,21 +248,21 @@ class Try:
         code, words = _unwrapped(str(getattr(error, "message", "") or error))
         status = getattr(error, "status_code", None)
         if _CUT_SHORT.search(words):  # since litellm 1.110 an error of its own
-            return place.truncated()
+            return endpoint.truncated()
         if said := _LINE_OF_OLLAMA.search(words):  # an error within the stream, after status 200
-            return place.judge(None, *describe(_literal(said[1])))
+            return endpoint.judge(None, *describe(_literal(said[1])))
         if name == "Timeout":
-            return place.network(httpx.ReadTimeout(words), begun=begun)
+            return endpoint.network(httpx.ReadTimeout(words), begun=begun)
         if not isinstance(status, int) or status < 400:
-            return Fault("other", f"{place.model}: {name}: {words}", lasting=True)
+            return ProviderError("other", f"{endpoint.model}: {name}: {words}", lasting=True)
         code += {
             "ContextWindowExceededError": " context_length_exceeded",
             "ContentPolicyViolationError": " content_filter",
         }.get(name, "")
-        return place.judge(status, code, words, wait)
+        return endpoint.judge(status, code, words, wait)
 
     def _taken(self) -> list[Piece]:
-        pieces = self._assembly.take()
+        pieces = self._accumulator.take()
         if pieces and self._first_token is None:
             self._first_token = time.perf_counter() - self._begun_at
         return pieces
@@ -269,7 +271,7 @@ class Try:
         if self._cancel.cancelled:
             raise cancelled(self._route.name)
         if time.monotonic() > self._line.ends_at:
-            raise Fault(
+            raise ProviderError(
                 "timeout",
                 f"{self._route.name}: the answer took too long as a whole (LETTA_MODEL_TOTAL).",
                 lasting=True,
@@ -279,14 +281,14 @@ class Try:
         route = self._route
         with our_settings():
             usage = usage_of(
-                litellm(), route.name, route.provider, route.model, self._assembly.usage
+                litellm(), route.name, route.provider, route.model, self._accumulator.usage
             )
-        reply = self._assembly.reply(
+        reply = self._accumulator.reply(
             model=route.name,
             usage=usage,
             first_token=self._first_token,
         )
-        reply.thinking = thoughts_to_keep(
+        reply.thinking = reasoning_to_keep(
             route.provider,
             reply.thinking,
             reply.reasoning,
@@ -296,11 +298,11 @@ class Try:
         return reply
 
 
-def _no_model_server(route: Route) -> Fault:
-    mend = f"; check {route.place.base_variable}" if route.place.base_variable else ""
-    return Fault(
+def _no_model_server(route: Route) -> ProviderError:
+    mend = f"; check {route.endpoint.base_variable}" if route.endpoint.base_variable else ""
+    return ProviderError(
         "unreachable",
-        f"{route.name}: {route.place.host} answered with a web page instead of a model{mend}.",
+        f"{route.name}: {route.endpoint.host} answered with a web page instead of a model{mend}.",
         lasting=True,
     )
 

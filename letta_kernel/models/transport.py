@@ -29,12 +29,12 @@ CONNECTIONS, KEPT = 1024, 64  # at a time; of these, idle ones that are kept
 
 
 class Line:
-    """One model call's hold on the network: its patience, and the means to cut it."""
+    """One model call's hold on the network: its timeouts, and the means to cut it."""
 
     def __init__(self, *, connect: float, first: float, between: float, total: float) -> None:
         self.connect = connect
         self.between = between
-        self.patience = first  # seconds a single read may take; the first ones until text comes
+        self.timeout = first  # seconds a single read may take; the first ones until text comes
         self.ends_at = time.monotonic() + total
         self.begun = False
         self.cut_off = False
@@ -62,11 +62,11 @@ class Line:
     def started(self) -> None:
         """The answer has begun: from now on waits are those between pieces."""
         self.begun = True
-        self.patience = self.between
+        self.timeout = self.between
 
-    def seconds(self, patience: float) -> float:
+    def seconds(self, timeout: float) -> float:
         """Return how long may be waited now; never more than the call as a whole has left."""
-        return max(0.001, min(patience, self.ends_at - time.monotonic()))
+        return max(0.001, min(timeout, self.ends_at - time.monotonic()))
 
     @contextlib.contextmanager
     def _waiting_for(self, handle: socket.socket | None) -> Iterator[None]:
@@ -104,7 +104,7 @@ class _Stream(httpcore.NetworkStream):
         if line is None:
             return self._inner.read(max_bytes, timeout)
         with line._waiting_for(self._handle):
-            return self._inner.read(max_bytes, line.seconds(line.patience))
+            return self._inner.read(max_bytes, line.seconds(line.timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         line = _current()

@@ -26,8 +26,8 @@ from typing import Any
 
 from letta_kernel.models.base import ChatRequest
 from letta_kernel.models.gemini_schema import for_gemini
+from letta_kernel.models.reasoning import messages_for
 from letta_kernel.models.schemas import portable
-from letta_kernel.models.thoughts import messages_for
 from letta_kernel.models.tool_names import meant, sendable
 
 Chat = list[dict[str, Any]]

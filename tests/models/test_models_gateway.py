@@ -250,7 +250,7 @@ def test_the_callers_messages_are_not_touched(scripted: ScriptedServer) -> None:
     ]
     before = copy.deepcopy(messages)
     for model in ("openai/scripted", "groq/x", "anthropic/claude-x"):
-        params = {"api_base": scripted.url, "patience": {"tries": 1}}
+        params = {"api_base": scripted.url, "retry": {"tries": 1}}
         list(open_model(model).stream(ChatRequest(messages, params=params), Cancel()))
         assert messages == before
     sent = scripted.requests[0]["messages"]

@@ -19,7 +19,7 @@ from letta_kernel.errors import InvalidInputError
 from letta_kernel.models import key_files, keyrings, keys
 from letta_kernel.models.base import ModelError, Reply
 from letta_kernel.models.embedding_remote import RemoteEmbedder
-from letta_kernel.models.faults import scrub
+from letta_kernel.models.errors import scrub
 from letta_kernel.models.providers import PROVIDERS
 from letta_kernel.models.registry import available, choose_model
 from letta_kernel.records import Tool

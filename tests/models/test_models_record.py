@@ -142,10 +142,10 @@ def test_a_changed_tool_and_another_model_are_named(recorder: RecordingModel, fi
         run(ReplayModel(file, "openai/other"), request("one"))
 
 
-def test_patience_and_address_do_not_count(
+def test_retry_policy_and_address_do_not_count(
     scripted: ScriptedServer, recorder: RecordingModel, file: Path
 ) -> None:
-    run(recorder, request("one", patience={"tries": 2}, api_base=scripted.url))
+    run(recorder, request("one", retry={"tries": 2}, api_base=scripted.url))
     assert isinstance(run(ReplayModel(file), request("one"))[-1], Reply)
 
 

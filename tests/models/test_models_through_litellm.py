@@ -140,7 +140,7 @@ def test_a_truncated_stream_is_noticed(scripted: ScriptedServer, ask: Callable, 
     else:
         scripted.truncate()
     with pytest.raises(ModelError) as caught:
-        ask(model=model, patience={"tries": 1})
+        ask(model=model, retry={"tries": 1})
     assert caught.value.kind == "broken_stream"
     assert caught.value.partial is not None
     assert caught.value.partial.text.startswith("Hal")
@@ -163,7 +163,7 @@ def test_statuses(
 ) -> None:
     scripted.fault(status, message=message, headers={"Retry-After": "300"}, times=3)
     with pytest.raises(ModelError) as caught:
-        ask(model=model, patience={"tries": 1})
+        ask(model=model, retry={"tries": 1})
     text = str(caught.value)
     assert caught.value.kind == kind
     assert message in text
@@ -208,14 +208,14 @@ def test_silence(scripted: ScriptedServer, ask: Callable) -> None:
     for model in (GEMINI, AZURE, OLLAMA):
         scripted.hang(30)
         with pytest.raises(ModelError) as caught:
-            ask(model=model, patience={"first": 0.2, "tries": 1})
+            ask(model=model, retry={"first": 0.2, "tries": 1})
         assert caught.value.kind == "timeout"
 
 
 def test_nothing_listens(ask: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     with pytest.raises(ModelError) as caught:
-        ask(model=OLLAMA, patience={"tries": 1})
+        ask(model=OLLAMA, retry={"tries": 1})
     assert caught.value.kind == "unreachable"
     assert "OLLAMA_HOST" in str(caught.value)
 
@@ -227,5 +227,5 @@ def test_it_is_quiet(
     ask(model=GEMINI)
     scripted.fault(400, message="odd")
     with pytest.raises(ModelError):
-        ask(model=GEMINI, patience={"tries": 1})
+        ask(model=GEMINI, retry={"tries": 1})
     assert capfd.readouterr() == ("", "")

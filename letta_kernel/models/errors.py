@@ -55,7 +55,7 @@ _SECRETS = re.compile(
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?(_|$)")
 
 
-class Fault(ModelError):
+class ProviderError(ModelError):
     """A `ModelError` that also says whether, and when, trying again makes sense."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Fault(ModelError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Endpoint:
     """Where a call goes, as far as an error text needs to know."""
 
     model: str  # as the user names it
@@ -84,42 +84,46 @@ class Place:
     base_variable: str = ""  # holds the address
     host: str = ""
 
-    def status(self, status: int, headers: Any, body: bytes) -> Fault:
-        """Return the fault for an HTTP answer that is no success."""
+    def status(self, status: int, headers: Any, body: bytes) -> ProviderError:
+        """Return the error for an HTTP answer that is no success."""
         code, words = _said(body, headers.get("content-type", "") if headers else "")
         return self.judge(status, code, words, retry_after(headers))
 
-    def judge(self, status: int | None, code: str, words: str, wait: float | None = None) -> Fault:
-        """Return the fault for a status (None: in mid-stream), an error code and a message."""
-        fault = self._judged(status, code, words, wait)
-        fault.status, fault.said = status, words or code
-        return fault
+    def judge(
+        self, status: int | None, code: str, words: str, wait: float | None = None
+    ) -> ProviderError:
+        """Return the error for a status (None: in mid-stream), an error code and a message."""
+        failure = self._judged(status, code, words, wait)
+        failure.status, failure.said = status, words or code
+        return failure
 
-    def _judged(self, status: int | None, code: str, words: str, wait: float | None) -> Fault:
+    def _judged(
+        self, status: int | None, code: str, words: str, wait: float | None
+    ) -> ProviderError:
         whole = f"{code} {words}"
         said = f": {words}" if words else "."
         number = f" ({status})" if status else ""
         if (status is None or status in (400, 413, 422, 500)) and _OVERFLOW.search(whole):
-            return Fault(
+            return ProviderError(
                 "context_overflow",
                 f"{self.model}: the conversation is too long for this model{number}{said}",
                 lasting=True,
             )
         if status in (400, 403, 422, None) and _FILTERED.search(whole):
-            return Fault(
+            return ProviderError(
                 "content_filter",
                 f"{self.model}: the provider's content filter refused this{number}{said}",
                 lasting=True,
             )
         if (status in (402, 429, 403, 400, None) and _QUOTA.search(whole)) or status == 402:
-            return Fault(
+            return ProviderError(
                 "rate_limit",
                 f"{self.model}: no credit left at {self.provider}{number}; add some{said}",
                 remedy(Do.CHOOSE_MODEL),
                 lasting=True,
             )
         if status == 429:
-            return Fault(
+            return ProviderError(
                 "rate_limit",
                 f"{self.model}: {self._who()} limits the rate of requests{number}{_asked(wait)}{said}",
                 retry_after=wait,
@@ -129,34 +133,38 @@ class Place:
         if status == 404 or (status in (400, 422, None) and _NO_MODEL.search(whole)):
             return self._unknown(number, said, bool(code or words))
         if status == 408:
-            return Fault("timeout", f"{self.model}: the server timed out{number}{said}")
+            return ProviderError("timeout", f"{self.model}: the server timed out{number}{said}")
         if status in (409, 425) or (status is not None and status >= 500) or status is None:
-            return Fault(
+            return ProviderError(
                 "overloaded" if status else "broken_stream",
                 f"{self.model}: {self._who()} had an error"
                 f"{number or ' in the middle of its answer'}{said}",
                 retry_after=wait,
             )
-        return Fault(
+        return ProviderError(
             "bad_request",
             f"{self.model}: {self._who()} refused the request{number}{said}",
             lasting=True,
         )
 
-    def network(self, error: Exception, *, begun: bool) -> Fault:
-        """Return the fault for a network that failed; *begun*: after the answer's first bytes."""
+    def network(self, error: Exception, *, begun: bool) -> ProviderError:
+        """Return the error for a network that failed; *begun*: after the answer's first bytes."""
         where = self.host or self.provider
         mend = f" Check {self.base_variable}." if self.base_variable else ""
         if isinstance(error, httpx.ConnectTimeout):
-            return Fault("timeout", f"{self.model}: no connection to {where} in time.{mend}")
+            return ProviderError(
+                "timeout", f"{self.model}: no connection to {where} in time.{mend}"
+            )
         if isinstance(error, httpx.TimeoutException):
             when = "in the middle of its answer" if begun else "before it answered"
-            return Fault("timeout", f"{self.model}: {where} fell silent {when}.")
+            return ProviderError("timeout", f"{self.model}: {where} fell silent {when}.")
         words = " ".join(str(error).split())
         if begun:
-            return Fault("broken_stream", f"{self.model}: the connection broke in mid-answer.")
+            return ProviderError(
+                "broken_stream", f"{self.model}: the connection broke in mid-answer."
+            )
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-            return Fault(
+            return ProviderError(
                 "unreachable",
                 f"{self.model}: {where!r} is no usable address.{mend}",
                 lasting=True,
@@ -164,53 +172,55 @@ class Place:
         if re.search(
             r"name or service|nodename|getaddrinfo|name resolution|no address", words, re.I
         ):
-            return Fault("unreachable", f"{self.model}: there is no host named {where}.{mend}")
+            return ProviderError(
+                "unreachable", f"{self.model}: there is no host named {where}.{mend}"
+            )
         if "refused" in words.lower():
-            return Fault("unreachable", f"{self.model}: nothing answers at {where}.{mend}")
+            return ProviderError("unreachable", f"{self.model}: nothing answers at {where}.{mend}")
         if "certificate_verify_failed" in words.lower():
             found = re.search(r"verify failed: ([^(]+)", words)
             why = f" ({found[1].strip()})" if found else ""
-            return Fault(
+            return ProviderError(
                 "unreachable",
                 f"{self.model}: the certificate of {where} is not trusted{why}: "
                 f"{certificates.advice()}.{mend}",
                 lasting=True,
             )
-        return Fault(
+        return ProviderError(
             "unreachable",
             f"{self.model}: {where} cannot be reached ({scrub(words)[:LONGEST]}).{mend}",
             lasting="certificates" in words,  # the environment names some that cannot be read
         )
 
-    def truncated(self, partial: Reply | None = None) -> Fault:
-        """Return the fault for a stream that ended before the answer did."""
-        return Fault(
+    def truncated(self, partial: Reply | None = None) -> ProviderError:
+        """Return the error for a stream that ended before the answer did."""
+        return ProviderError(
             "broken_stream",
             f"{self.model}: the answer stopped before its end; the connection was cut.",
             partial=partial,
         )
 
-    def garbage(self, sent: bytes) -> Fault:
-        """Return the fault for something in a stream that is no piece of an answer."""
+    def garbage(self, sent: bytes) -> ProviderError:
+        """Return the error for something in a stream that is no piece of an answer."""
         shown = scrub(sent[:80].decode("utf-8", "replace"))
-        return Fault(
+        return ProviderError(
             "broken_stream", f"{self.model}: the server sent something unreadable: {shown!r}"
         )
 
     def _who(self) -> str:
         return self.host if self.base_variable and self.host else self.provider
 
-    def _refused(self, number: str, said: str) -> Fault:
+    def _refused(self, number: str, said: str) -> ProviderError:
         if self.variable:
             text = f"{self.model}: {self._who()} refused the key in {self.variable}{number}{said}"
         else:
             text = f"{self.model}: {self._who()} refused access{number}{said}"
-        return Fault("refused_key", text, lasting=True)
+        return ProviderError("refused_key", text, lasting=True)
 
-    def _unknown(self, number: str, said: str, explained: bool) -> Fault:
+    def _unknown(self, number: str, said: str, explained: bool) -> ProviderError:
         mend = f" Check {self.base_variable}." if self.base_variable and not explained else ""
         name = self.model.partition("/")[2] or self.model
-        return Fault(
+        return ProviderError(
             "unknown_model",
             f"{self.model}: {self._who()} knows no model {name!r}{number}{said}{mend}",
             remedy(Do.LIST_MODELS),
@@ -218,9 +228,9 @@ class Place:
         )
 
 
-def missing_key(model: str, variable: str) -> Fault:
-    """Return the fault for a key that is not set, said before any call."""
-    return Fault(
+def missing_key(model: str, variable: str) -> ProviderError:
+    """Return the error for a key that is not set, said before any call."""
+    return ProviderError(
         "missing_key",
         f"{model} needs {variable}, which is not set.",
         remedy(Do.SET_KEY, variable),
@@ -229,9 +239,9 @@ def missing_key(model: str, variable: str) -> Fault:
     )
 
 
-def cancelled(model: str) -> Fault:
-    """Return the fault for a call that was ended on purpose."""
-    return Fault("cancelled", f"{model}: the call was stopped.", lasting=True)
+def cancelled(model: str) -> ProviderError:
+    """Return the error for a call that was ended on purpose."""
+    return ProviderError("cancelled", f"{model}: the call was stopped.", lasting=True)
 
 
 def retry_after(headers: Any) -> float | None:

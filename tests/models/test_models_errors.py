@@ -10,7 +10,7 @@ import pytest
 from scripted_server import ScriptedServer
 from scripted_wire import OVERFLOWS
 
-from letta_kernel.models import faults, limits
+from letta_kernel.models import errors, rate_limit
 from letta_kernel.models.base import ModelError, Reply, Retrying, TextPiece
 from letta_kernel.models.registry import open_model
 
@@ -95,7 +95,7 @@ def test_secrets_never_show(scripted: ScriptedServer, ask, monkeypatch: pytest.M
     ],
 )
 def test_what_looks_like_a_key_is_hidden(secret: str) -> None:
-    shown = faults.scrub(f"it was {secret}, sir")
+    shown = errors.scrub(f"it was {secret}, sir")
     assert "0123456789" not in shown
     assert shown.endswith(", sir")
 
@@ -190,15 +190,15 @@ def test_no_credit_is_not_tried_again(scripted: ScriptedServer, ask) -> None:
     ],
 )
 def test_retry_after_in_all_forms(header: dict[str, str], seconds: float | None) -> None:
-    assert faults.retry_after(header) == seconds
+    assert errors.retry_after(header) == seconds
 
 
 def test_retry_after_as_a_date() -> None:
     date = email.utils.formatdate(time.time() + 60, usegmt=True)
-    found = faults.retry_after({"retry-after": date})
+    found = errors.retry_after({"retry-after": date})
     assert found is not None
     assert 50 < found <= 60
-    assert faults.retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
+    assert errors.retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 529])
@@ -268,7 +268,7 @@ def test_connection_refused(ask, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_host_without_an_address(ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://no-such-host.invalid/v1")
-    error = error_of(ask, patience={"tries": 1})
+    error = error_of(ask, retry={"tries": 1})
     assert error.kind == "unreachable"
     assert "no-such-host.invalid" in str(error)
 
@@ -293,7 +293,7 @@ def test_a_connection_that_is_never_accepted(ask, monkeypatch: pytest.MonkeyPatc
             extra.connect_ex(address)
             waiting.append(extra)
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{address[1]}/v1")
-        error = error_of(ask, patience={"tries": 1, "connect": 0.2, "first": 0.3})
+        error = error_of(ask, retry={"tries": 1, "connect": 0.2, "first": 0.3})
         for extra in waiting:
             extra.close()
     assert error.kind == "timeout"
@@ -302,7 +302,7 @@ def test_a_connection_that_is_never_accepted(ask, monkeypatch: pytest.MonkeyPatc
 def test_silence_before_the_headers(scripted: ScriptedServer, ask) -> None:
     scripted.hang(30)
     scripted.say("awake")
-    pieces = ask(patience={"first": 0.2})
+    pieces = ask(retry={"first": 0.2})
     assert "fell silent before it answered" in retries(pieces)[0].reason
     assert pieces[-1].text == "awake"
     hung = scripted.received[0]
@@ -312,13 +312,13 @@ def test_silence_before_the_headers(scripted: ScriptedServer, ask) -> None:
 
 def test_silence_before_the_first_piece(scripted: ScriptedServer, ask) -> None:
     scripted.raw([b": wait\n\n", 30])
-    error = error_of(ask, patience={"first": 0.2, "between": 30, "tries": 1})
+    error = error_of(ask, retry={"first": 0.2, "between": 30, "tries": 1})
     assert error.kind == "timeout"
 
 
 def test_silence_in_mid_stream(scripted: ScriptedServer, ask) -> None:
     scripted.hang_mid_stream(30)
-    error = error_of(ask, patience={"between": 0.2, "tries": 1})
+    error = error_of(ask, retry={"between": 0.2, "tries": 1})
     assert error.kind == "timeout"
     assert "in the middle of its answer" in str(error)
     assert error.partial is not None
@@ -327,15 +327,15 @@ def test_silence_in_mid_stream(scripted: ScriptedServer, ask) -> None:
 
 def test_the_deadline_holds_for_the_whole_call(scripted: ScriptedServer, ask) -> None:
     scripted.say("x" * 400, pieces=400, delay=0.05)
-    error = error_of(ask, patience={"total": 0.4})
+    error = error_of(ask, retry={"total": 0.4})
     assert error.kind == "timeout"
     scripted.fault(503, times=50)
-    error = error_of(ask, patience={"total": 0.5, "tries": 50, "wait": 0.2})
+    error = error_of(ask, retry={"total": 0.5, "tries": 50, "wait": 0.2})
     assert error.kind in ("overloaded", "timeout")
     assert len(scripted.requests) < 9
 
 
-def test_patience_from_the_environment(
+def test_retry_policy_from_the_environment(
     scripted: ScriptedServer, ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LETTA_MODEL_FIRST", "0.1")
@@ -500,7 +500,7 @@ def test_the_last_error_is_raised(scripted: ScriptedServer, ask) -> None:
 
 
 def test_what_one_agent_is_told_holds_for_all(scripted: ScriptedServer, ask) -> None:
-    limits.limit_of("openai").close_for(0.4)
+    rate_limit.rate_limit_of("openai").close_for(0.4)
     begun = time.monotonic()
     pieces = ask(model="openai/another")
     assert "rate limit of openai" in retries(pieces)[0].reason
@@ -509,15 +509,15 @@ def test_what_one_agent_is_told_holds_for_all(scripted: ScriptedServer, ask) -> 
 
 def test_a_429_closes_the_door_for_the_others(scripted: ScriptedServer, ask) -> None:
     scripted.fault(429, headers={"Retry-After": "0.5"}, times=1)
-    error_of(ask, patience={"tries": 1})
-    assert limits.limit_of("openai").ask() > 0
-    assert limits.limit_of("groq").ask() == 0
+    error_of(ask, retry={"tries": 1})
+    assert rate_limit.rate_limit_of("openai").ask() > 0
+    assert rate_limit.rate_limit_of("groq").ask() == 0
 
 
 def test_what_nobody_waits_for_closes_no_door(scripted: ScriptedServer, ask) -> None:
     scripted.fault(429, headers={"Retry-After": "500"}, message="come back later")
     assert "asks to wait 500 s: come back later" in str(error_of(ask))
-    assert limits.limit_of("openai").ask() == 0
+    assert rate_limit.rate_limit_of("openai").ask() == 0
 
 
 def test_a_retry_is_told_in_whole_sentences(scripted: ScriptedServer, ask) -> None:
@@ -529,15 +529,15 @@ def test_nothing_remaining_closes_the_door(scripted: ScriptedServer, ask) -> Non
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m2s"}
     scripted.say("last one", headers=headers)
     ask()
-    assert 60 < limits.limit_of("openai").ask() < 63
+    assert 60 < rate_limit.rate_limit_of("openai").ask() < 63
 
 
 def test_a_limit_of_ones_own(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LETTA_RATE_LIMITS", "groq=5, openai=20")
-    limit = limits.limit_of("openai")
+    limit = rate_limit.rate_limit_of("openai")
     assert [limit.ask(), limit.ask()] == [0, 0]
     assert 2 < limit.ask() <= 3
-    assert limits.limit_of("mistral").ask() == 0
+    assert rate_limit.rate_limit_of("mistral").ask() == 0
     for wrong in ("openai=lots", "groq=5, openai 60", "groq=0", "groq=nan"):
         monkeypatch.setenv("LETTA_RATE_LIMITS", wrong)
         with pytest.raises(Exception, match="LETTA_RATE_LIMITS"):
@@ -549,7 +549,7 @@ def test_a_limit_of_ones_own(scripted: ScriptedServer, monkeypatch: pytest.Monke
     [("1m30.5s", 90.5), ("20ms", 0.02), ("6", 6.0), ("2h", 7200.0), ("soon", None), ("1x", None)],
 )
 def test_durations(text: str, seconds: float | None) -> None:
-    assert limits.duration(text) == seconds
+    assert rate_limit.duration(text) == seconds
 
 
 def test_a_model_is_open_before_its_server_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ _SPREAD = 0.1  # seconds over which those who waited together come back
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class Limit:
+class RateLimit:
     """One provider's door: a token bucket, and a moment before which nobody goes through."""
 
     def __init__(self, provider: str) -> None:
@@ -63,14 +63,14 @@ class Limit:
                 self.close_for(seconds)
 
 
-_limits: dict[str, Limit] = {}
+_limits: dict[str, RateLimit] = {}
 _limits_lock = threading.Lock()
 
 
-def limit_of(provider: str) -> Limit:
+def rate_limit_of(provider: str) -> RateLimit:
     """Return the one limit of *provider*."""
     with _limits_lock:
-        return _limits.setdefault(provider, Limit(provider))
+        return _limits.setdefault(provider, RateLimit(provider))
 
 
 def duration(text: str) -> float | None:

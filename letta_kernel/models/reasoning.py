@@ -52,7 +52,7 @@ def _give_back(
             ]
 
 
-def thoughts_to_keep(
+def reasoning_to_keep(
     provider: str, thinking: list[dict[str, Any]], reasoning: str, *, calls: bool, asked: bool
 ) -> list[dict[str, Any]]:
     """Return what must go back with the history, marked with whose it is."""

@@ -13,7 +13,7 @@ from tenacity import Retrying as Tenacious
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.base import Cancel, Piece, Retrying
-from letta_kernel.models.faults import Fault, cancelled
+from letta_kernel.models.errors import ProviderError, cancelled
 from letta_kernel.remedies import sentence
 
 _random = random.Random()  # the module's own numbers are the user's: they may have seeded them
@@ -23,8 +23,8 @@ _TRIES = {"empty": 2, "unreachable": 3, "timeout": 3, "broken_stream": 4, "other
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds and counts; each can be set by ``LETTA_MODEL_<NAME>`` or ``params["patience"]``."""
+class RetryPolicy:
+    """Seconds and counts; each can be set by ``LETTA_MODEL_<NAME>`` or ``params["retry"]``."""
 
     connect: float = 10.0  # to open a connection
     first: float = 300.0  # until the first piece of the answer
@@ -35,7 +35,7 @@ class Patience:
     longest_wait: float = 120.0  # the most a provider may ask to wait
 
     @classmethod
-    def of(cls, given: dict[str, Any] | None = None) -> Patience:
+    def of(cls, given: dict[str, Any] | None = None) -> RetryPolicy:
         """Return the defaults, changed by the environment and then by *given*.
 
         Raises
@@ -51,8 +51,8 @@ class Patience:
                 values[name] = _seconds(variable, text)
         for name, value in (given or {}).items():
             if name not in names:
-                raise InvalidInputError(f"There is no {name!r} in patience: {', '.join(names)}.")
-            values[name] = _seconds(f"patience[{name!r}]", value)
+                raise InvalidInputError(f"There is no {name!r} in retry: {', '.join(names)}.")
+            values[name] = _seconds(f"retry[{name!r}]", value)
         return replace(cls(), **values)
 
 
@@ -66,9 +66,9 @@ def _seconds(name: str, value: Any) -> float:
     return number
 
 
-def persistently(
+def retried(
     attempt: Callable[[], Iterator[Piece]],
-    patience: Patience,
+    policy: RetryPolicy,
     cancel: Cancel,
     *,
     model: str,
@@ -80,41 +80,41 @@ def persistently(
 
     Raises
     ------
-    Fault
+    ProviderError
         The last one, when trying again would not help or would take longer than *seconds_left*.
     """
-    backoff = wait_exponential(multiplier=patience.wait, max=30.0)
+    backoff = wait_exponential(multiplier=policy.wait, max=30.0)
     too_late = stop_before_delay(seconds_left)
     state = RetryCallState(Tenacious(), None, (), {})
     while True:
         try:
             yield from attempt()
             return
-        except Fault as fault:
-            state.set_exception((type(fault), fault, fault.__traceback__))
-            wait = _wait(fault, backoff(state) + _random.uniform(0.0, patience.wait))
+        except ProviderError as error:
+            state.set_exception((type(error), error, error.__traceback__))
+            wait = _wait(error, backoff(state) + _random.uniform(0.0, policy.wait))
             state.upcoming_sleep = wait
-            most = min(int(patience.tries), _TRIES.get(fault.kind, 99))
+            most = min(int(policy.tries), _TRIES.get(error.kind, 99))
             if (
-                fault.lasting
-                or wait > patience.longest_wait
+                error.lasting
+                or wait > policy.longest_wait
                 or state.attempt_number >= most
                 or too_late(state)
             ):
                 raise
-            shown = _shown(fault, wait)
+            shown = _shown(error, wait)
         yield Retrying(shown, wait, state.attempt_number)
         if cancel.wait(wait):
             raise cancelled(model)
         state.prepare_for_next_attempt()
 
 
-def _wait(fault: Fault, backoff: float) -> float:
-    if fault.retry_after is not None:
-        return fault.retry_after
-    return 0.0 if fault.kind == "empty" else backoff
+def _wait(error: ProviderError, backoff: float) -> float:
+    if error.retry_after is not None:
+        return error.retry_after
+    return 0.0 if error.kind == "empty" else backoff
 
 
-def _shown(fault: Fault, seconds: float) -> str:
+def _shown(error: ProviderError, seconds: float) -> str:
     again = "Trying again" if seconds < 0.5 else f"Trying again in {seconds:.0f} s"
-    return f"{sentence(fault.text)} {again}."
+    return f"{sentence(error.text)} {again}."

@@ -90,7 +90,7 @@ class _Text:
         return found
 
 
-class Assembly:
+class StreamAccumulator:
     """Takes what a provider's stream says and keeps both the pieces not yet handed on and the whole.
 
     *shaped* is the request that is answered: it knows our names of its tools.
