@@ -131,7 +131,7 @@ class Desks:
         with self._lock:
             if service not in self._followed:
                 self._followed.append(service)
-                service.followers.append(self._follow)
+                service.events.listeners.append(self._follow)
         return service
 
     def _forget(self, comm_id: str) -> None:

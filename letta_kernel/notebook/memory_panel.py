@@ -28,8 +28,8 @@ def show_memory(shell: Any, service: AgentService, agent: AgentState) -> None:
     if kernel is None or not getattr(kernel, "_allow_stdin", True) or _VSCODE in shell.user_ns:
         show(shell, memory_now(service, agent))
         return
-    if _follow not in service.followers:
-        service.followers.append(_follow)
+    if _follow not in service.events.listeners:
+        service.events.listeners.append(_follow)
     ask = functools.partial(desk.answer, service)
     stamp = functools.partial(_stamp, service.database.path)
     MemoryPanel(shell, agent.id, agent.name, ask, stamp).show()

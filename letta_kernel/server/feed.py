@@ -163,7 +163,7 @@ class Feeds:
         self._service = service
         self._feeds: OrderedDict[str, Feed] = OrderedDict()
         self._lock = threading.Lock()
-        service.followers.append(self._tell)
+        service.events.listeners.append(self._tell)
 
     def of(self, agent_id: str) -> Feed:
         """Return the feed of an agent, and keep it as long as there is room."""
@@ -182,7 +182,7 @@ class Feeds:
     def close(self) -> None:
         """Follow no longer."""
         with contextlib.suppress(ValueError):
-            self._service.followers.remove(self._tell)
+            self._service.events.listeners.remove(self._tell)
 
     def _tell(self, agent_id: str, run_id: str, event: Event) -> None:
         self.of(agent_id).add(run_id, event)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from letta_kernel.models import naming
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Run, Tool
 from letta_kernel.remedies import Do, remedy
+from letta_kernel.service.event_log import EventLog
 from letta_kernel.service.loading import Loaded
 from letta_kernel.service.looking import Looking
 from letta_kernel.service.waiting import Place
@@ -42,9 +43,8 @@ class Turns(Looking):
         super().__init__(*args, **kwargs)
         self._running: dict[str, Cancel] = {}
         self._stepping: set[str] = set()  # threads of agents that run in this process
-        self._events: dict[str, deque[str]] = {}  # what they are told once they have ended
-        # Are told of every event of every run in this process: agent id, run id, event. They may not fail.
-        self.followers: list[Callable[[str, str, Event], None]] = []
+        self._posted: dict[str, deque[str]] = {}  # what they are told once they have ended
+        self.events = EventLog()  # of all runs in this process
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -118,21 +118,21 @@ class Turns(Looking):
         with self._lock:
             if state.id not in self._stepping:
                 return False
-            self._events.setdefault(state.id, deque()).append(text)
+            self._posted.setdefault(state.id, deque()).append(text)
         return True
 
     def next_event(self, ref: str) -> str | None:
         """Take the oldest event that was kept; None if there is none or it cannot be sent yet."""
-        if not self._events:
+        if not self._posted:
             return None
         state, waiting = self.do(lambda tx: self._standing(tx, ref))
         with self._lock:
-            kept = self._events.get(state.id)
+            kept = self._posted.get(state.id)
             if not kept or waiting or state.id in self._stepping:
                 return None
             text = kept.popleft()
             if not kept:
-                del self._events[state.id]
+                del self._posted[state.id]
         return text
 
     def approve(
@@ -211,7 +211,12 @@ class Turns(Looking):
         for message in incoming:
             message.run_id = run.id
         recall = incoming[-1].content if incoming else None
-        tell = self._followed(state.id, run.id, live)
+
+        def tell(event: Event) -> None:
+            self.events.add(state.id, run.id, event)
+            if live is not None:
+                live(event)
+
         news: list[str] = []
         with self._lock:
             self._running[run.id] = switch
@@ -274,20 +279,12 @@ class Turns(Looking):
         finally:
             with self._lock:
                 self._running.pop(run.id, None)
+            self.events.finish(run.id)
             if place is not None:
                 place.leave()
 
     def _again(self, state: AgentState, tx: Tx) -> AgentState:
         return self._thread(tx, state.id, None if state.thread == "own" else state.thread_id)
-
-    def _followed(self, agent_id: str, run_id: str, live: Live | None) -> Live:
-        def tell(event: Event) -> None:
-            for follower in self.followers:  # read anew: one may come while the run is on its way
-                follower(agent_id, run_id, event)
-            if live is not None:
-                live(event)
-
-        return tell
 
     def _read_for(
         self,

@@ -1,0 +1,65 @@
+"""Events as JSON for a front end: bounded, and always valid.
+
+A front end is told of a run by messages like this, each with the events after number ``after`` up to and with
+number ``until``, pieces of one text gathered::
+
+    {"type": "events", "run_id": "run-…", "agent_id": "agent-…", "after": 12, "until": 40, "events": [{…}, …]}
+
+One that has seen everything up to S and gets another ``after`` than S has missed something, or came late. It
+asks ``{"type": "follow", "run_id": "run-…", "after": S}`` and gets the rest in the same form. Events that are
+not kept any more are told as ``"lost": N``: those after ``after`` up to number N are missing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from letta_kernel.messages import Event, worded
+from letta_kernel.remedies import Words
+from letta_kernel.service.event_log import Gap, RunLog
+
+_LARGEST = 200_000  # characters of what is only shown
+_MOST = 500  # events of one message
+
+
+def message(run: RunLog, after: int, words: Words) -> dict[str, Any] | None:
+    """Return what a front end is told that has seen *run* up to number *after*; None if nothing is new.
+
+    There may be more than one message holds: ask again with its ``until``.
+
+    Parameters
+    ----------
+    words : what would mend an error, as the front end's door says it.
+    """
+    found = run.read(after, behind=0, most=_MOST)
+    if not found:
+        return None
+    told: dict[str, Any] = {
+        "type": "events",
+        "run_id": run.run_id,
+        "agent_id": run.agent_id,
+        "after": after,
+        "until": found[-1].number,
+        "events": [shown(worded(one.event, words)) for one in found if not isinstance(one, Gap)],
+    }
+    if isinstance(found[0], Gap):
+        told["lost"] = found[0].number
+    return told
+
+
+def shown(event: Event) -> dict[str, Any]:
+    """Return an event in JSON, without what is too large to be shown beside a notebook."""
+    try:
+        plain = event.model_dump(mode="json")
+    except ValueError:  # a display of a tool's own that is not JSON
+        plain = event.model_copy(update={"display": None}).model_dump(mode="json")
+    for name in ("display", "messages", "retrieved"):
+        if plain.get(name) and len(json.dumps(plain[name])) > _LARGEST:
+            plain[name] = [] if isinstance(plain[name], list) else None
+    text = json.dumps(plain, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, which a cut-off text may end with
+        plain = json.loads(text.encode("utf-8", "replace"))
+    return dict(plain)

@@ -1,0 +1,341 @@
+"""The event log: what the runs of this process tell, numbered, for readers that come and go.
+
+A run never waits for a reader: it writes its events down and goes on. A reader names the number of the newest
+event it knows and gets what follows, first what there is, then what comes. Pieces of one text are kept
+together, so that a reader that is behind can have them as one event. Nothing is stored: old runs are forgotten,
+and a reader that asks for one of them is told of the gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from letta_kernel.ids import new_id
+from letta_kernel.messages import Event, RunEnded, RunStarted
+from letta_kernel.service.event_pieces import Kept
+
+KEPT_RUNS = 256
+"""Runs of this process that have ended and can still be read."""
+
+KEPT_BYTES = 32_000_000
+"""About so much memory they may take together; the newest is kept however large it is."""
+
+RUN_BYTES = 64_000_000
+"""About so much memory a run that goes on may take; then its oldest events are forgotten."""
+
+KEPT_AGENTS = 1000
+"""Agents whose numbers go on though nothing of theirs is kept and nobody reads."""
+
+_BATCH = 256  # events read at a time
+
+Bell = Callable[[], None]
+Listener = Callable[[str, str, Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """An event; of several pieces told as one, *number* is the last piece's."""
+
+    number: int
+    run_id: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The events after number *after* up to number *number* are not kept any more."""
+
+    after: int
+    number: int
+
+
+class _Log:
+    """What can be read and followed: events with numbers from 1 on."""
+
+    def __init__(self, lock: threading.RLock | None = None) -> None:
+        self.last = 0  # number of the newest event
+        self.over = False  # will no more come?
+        self._lock = lock or threading.RLock()
+        self._bells: set[Bell] = set()
+
+    def read(
+        self, after: int = 0, *, behind: int | None = None, most: int = _BATCH
+    ) -> list[Numbered | Gap]:
+        """Return what there is after number *after*, *most* events at once; empty if nothing is new.
+
+        Parameters
+        ----------
+        behind : a reader that misses more events than this gets the pieces of a text as one event;
+            None: every piece by itself.
+        """
+        found: list[Numbered | Gap] = []
+        with self._lock:
+            gathered = behind is not None and self.last - after > behind
+            for first, one in islice(self._after(after, gathered), most):
+                if first > after + 1:
+                    found.append(Gap(after, first - 1))
+                found.append(one)
+                after = one.number
+            if not found and after < self.last:
+                found.append(Gap(after, self.last))
+        return found
+
+    async def follow(
+        self, after: int = 0, *, idle: float | None = None, behind: int | None = None
+    ) -> AsyncGenerator[Numbered | Gap | None, None]:
+        """Yield what follows number *after* until the log is over; None when *idle* seconds were quiet."""
+        bell, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def ring() -> None:
+            if not bell.is_set():
+                with suppress(RuntimeError):  # that loop has been closed
+                    loop.call_soon_threadsafe(bell.set)
+
+        with self._rung(ring):
+            while True:
+                bell.clear()
+                over = self.over
+                found = self.read(after, behind=behind)
+                for one in found:
+                    yield one
+                    after = one.number
+                if not found and over:
+                    return
+                if not found:
+                    try:
+                        await asyncio.wait_for(bell.wait(), idle)
+                    except TimeoutError:
+                        yield None
+
+    def listen(
+        self, after: int = 0, *, idle: float | None = None, behind: int | None = None
+    ) -> Iterator[Numbered | Gap | None]:
+        """Do what `follow` does, for a thread, which waits meanwhile."""
+        bell = threading.Event()
+        with self._rung(bell.set):
+            while True:
+                bell.clear()
+                over = self.over
+                found = self.read(after, behind=behind)
+                for one in found:
+                    yield one
+                    after = one.number
+                if not found and over:
+                    return
+                if not found and not bell.wait(idle):
+                    yield None
+
+    def _after(self, after: int, gathered: bool) -> Iterator[tuple[int, Numbered]]:
+        """Yield the events after a number, each with the number of its first piece."""
+        raise NotImplementedError
+
+    @contextmanager
+    def _rung(self, bell: Bell) -> Iterator[None]:
+        with self._lock:
+            self._bells.add(bell)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._bells.discard(bell)
+
+    def _ring(self) -> None:
+        for bell in tuple(self._bells):  # each only sets an event
+            bell()
+
+
+class RunLog(_Log):
+    """The events of one run; it can also stand alone, as the log of what one view shows.
+
+    Attributes
+    ----------
+    running : whether it has begun and not ended. ``over`` says that nothing more will come.
+    """
+
+    def __init__(
+        self, run_id: str = "", agent_id: str = "", lock: threading.RLock | None = None
+    ) -> None:
+        super().__init__(lock)
+        self.run_id, self.agent_id = run_id, agent_id
+        self.running = False
+        self.bytes = 0  # that it takes, about
+        self._kept: list[Kept] = []
+
+    def add(self, event: Event) -> None:
+        """Write an event down and wake the readers."""
+        with self._lock:
+            self.last += 1
+            size = self._kept[-1].add(event) if self._kept else 0
+            if not size:
+                self._kept.append(kept := Kept(self.last, event))
+                size = kept.bytes
+            self.bytes += size
+            if self.bytes > RUN_BYTES:
+                self._forget()
+            if isinstance(event, RunStarted):
+                self.running = True
+            elif isinstance(event, RunEnded):
+                self.running = False
+            self._ring()
+
+    def finish(self) -> None:
+        """Say that nothing more will come."""
+        with self._lock:
+            self.over, self.running = True, False
+            self._ring()
+
+    def _forget(self) -> None:
+        """Let the oldest events go: a quarter of what there is, so that it is not done each time."""
+        count = 0
+        while self.bytes > RUN_BYTES * 3 // 4 and count < len(self._kept) - 1:
+            self.bytes -= self._kept[count].bytes
+            count += 1
+        del self._kept[:count]
+
+    def _after(self, after: int, gathered: bool) -> Iterator[tuple[int, Numbered]]:
+        yield from self.between(after, self.last, gathered)
+
+    def between(self, after: int, until: int, gathered: bool) -> Iterator[tuple[int, Numbered]]:
+        """Yield the events after one number up to another, each with that of its first piece."""
+        place = bisect_right(self._kept, after + 1, key=lambda kept: kept.first) - 1
+        for kept in islice(self._kept, max(0, place), None):
+            start = max(0, after + 1 - kept.first)
+            end = min(kept.count, until + 1 - kept.first)
+            step = max(1, end - start) if gathered else 1
+            for at in range(start, end, step):
+                number = kept.first + at
+                event = kept.take(at, at + step)
+                yield number, Numbered(number + step - 1, self.run_id, event)
+
+
+@dataclass(slots=True)
+class _Span:
+    """Events of one run that follow one another in the agent's log."""
+
+    first: int  # number of its first event among the agent's
+    run: RunLog
+    start: int  # number of that event in the run
+    count: int
+
+
+class AgentLog(_Log):
+    """The events of all runs of one agent in this process, in the order they were told.
+
+    Attributes
+    ----------
+    id : differs whenever the numbers begin anew.
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        super().__init__(lock)
+        self.id = new_id("feed")
+        self._spans: list[_Span] = []
+
+    @property
+    def running(self) -> list[str]:
+        """The ids of the runs that go on."""
+        with self._lock:
+            return sorted({span.run.run_id for span in self._spans if span.run.running})
+
+    @property
+    def idle(self) -> bool:
+        """Is nothing kept of it and nobody reading?"""
+        return not self._spans and not self._bells
+
+    def now(self) -> int:
+        """Return the number after which the runs that go on have begun, or the newest."""
+        with self._lock:
+            going = (span.first - 1 for span in self._spans if span.run.running)
+            return next(going, self.last)
+
+    def add(self, run: RunLog) -> None:
+        """Take in the newest event of a run."""
+        self.last += 1
+        span = self._spans[-1] if self._spans else None
+        if span is not None and span.run is run and span.start + span.count == run.last:
+            span.count += 1
+        else:
+            self._spans.append(_Span(self.last, run, run.last, 1))
+        self._ring()
+
+    def forget(self, run: RunLog) -> None:
+        """Let a run go."""
+        self._spans = [span for span in self._spans if span.run is not run]
+
+    def _after(self, after: int, gathered: bool) -> Iterator[tuple[int, Numbered]]:
+        place = bisect_right(self._spans, after + 1, key=lambda span: span.first) - 1
+        for span in islice(self._spans, max(0, place), None):
+            ahead = span.first - span.start  # of the run's own numbers
+            begin = max(after - ahead, span.start - 1)
+            for first, one in span.run.between(begin, span.start + span.count - 1, gathered):
+                yield first + ahead, Numbered(one.number + ahead, one.run_id, one.event)
+
+
+class EventLog:
+    """The logs of all runs of one process in one project, and of the agents they belong to.
+
+    Attributes
+    ----------
+    listeners : are told of every event at once, by the run's own thread: agent id, run id, event. They have to
+        be quick and may not fail.
+    """
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+        self._runs: OrderedDict[str, RunLog] = OrderedDict()
+        self._agents: OrderedDict[str, AgentLog] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def add(self, agent_id: str, run_id: str, event: Event) -> None:
+        """Write down an event of a run and wake those who follow the run or its agent."""
+        with self._lock:
+            run = self._runs.get(run_id)
+            if run is None:
+                run = self._runs[run_id] = RunLog(run_id, agent_id, self._lock)
+            run.add(event)
+            self.agent(agent_id).add(run)
+        for listener in tuple(self.listeners):
+            listener(agent_id, run_id, event)
+
+    def finish(self, run_id: str) -> None:
+        """Say that nothing more will come of a run; old runs are forgotten then."""
+        with self._lock:
+            run = self._runs.get(run_id)
+            if run is None:  # it could not begin
+                return
+            run.finish()
+            ended = [one for one in self._runs.values() if one.over]
+            size = sum(one.bytes for one in ended)
+            while len(ended) > KEPT_RUNS or (size > KEPT_BYTES and len(ended) > 1):
+                old = ended.pop(0)
+                size -= old.bytes
+                del self._runs[old.run_id]
+                self.agent(old.agent_id).forget(old)
+
+    def run(self, run_id: str) -> RunLog | None:
+        """Return the log of a run that goes on in this process or has ended not long ago."""
+        return self._runs.get(run_id)
+
+    def runs(self) -> list[RunLog]:
+        """Return the logs of all runs that are kept, oldest first."""
+        with self._lock:
+            return list(self._runs.values())
+
+    def agent(self, agent_id: str) -> AgentLog:
+        """Return the log of an agent; of one that has told nothing yet it is empty."""
+        with self._lock:
+            found = self._agents.get(agent_id)
+            if found is None:
+                if len(self._agents) >= KEPT_AGENTS:
+                    idle = (key for key, log in self._agents.items() if log.idle)
+                    self._agents.pop(next(idle, ""), None)
+                found = self._agents[agent_id] = AgentLog(self._lock)
+            self._agents.move_to_end(agent_id)
+            return found
