@@ -14,7 +14,7 @@ from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import LOCAL_USER, new_id, now
 from letta_kernel.memory import chunking, dates, terms
 from letta_kernel.memory.index import Index
-from letta_kernel.memory.search import Engine, Filter, Found
+from letta_kernel.memory.search import Engine, Filter, SearchHit
 from letta_kernel.memory.vectors import Vectors
 from letta_kernel.models.embedding import Embedder
 from letta_kernel.records import Passage
@@ -339,13 +339,13 @@ class Archive:
         return [Hit(passage, 0.0) for passage in found[page * top_k :]]
 
 
-def _merged(each: list[list[Found]], most: int) -> list[Found]:
+def _merged(each: list[list[SearchHit]], most: int) -> list[SearchHit]:
     """Merge what was found in several archives: always the more relevant of the next ones.
 
     Within an archive the order stays, for ranks of different archives cannot be compared.
     """
     waiting = [deque(found) for found in each if found]
-    merged: list[Found] = []
+    merged: list[SearchHit] = []
     while waiting and len(merged) < most:
         best = max(waiting, key=lambda found: found[0].relevance)
         merged.append(best.popleft())

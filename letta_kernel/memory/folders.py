@@ -35,7 +35,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FileMatches:
     """Lines that match a pattern, and whether there are more after them."""
 
     lines: list[str]
@@ -91,7 +91,7 @@ class FileShelf:
 
     def grep(
         self, pattern: str, include: str | None = None, context: int = 1, offset: int = 0
-    ) -> Found:
+    ) -> FileMatches:
         """Find the lines a regular expression matches, with lines around them.
 
         Raises
@@ -120,11 +120,11 @@ class FileShelf:
                     if matches <= offset:
                         continue
                     if matches > offset + _PER_PAGE:
-                        return Found(found, matches - 1, True)
+                        return FileMatches(found, matches - 1, True)
                     found.append(_around(label, lines, number, context))
         except TimeoutError:
             raise InvalidInputError("The pattern takes too long: make it simpler.") from None
-        return Found(found, matches, False)
+        return FileMatches(found, matches, False)
 
     def search(self, query: str, limit: int = 5) -> list[tuple[str, Hit]]:
         """Return the passages of the files that answer *query* best, each with its file's name."""

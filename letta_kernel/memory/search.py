@@ -63,7 +63,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchHit:
     """A line that was found: ``score`` orders, ``relevance`` says from 0 to 1 how well it matches."""
 
     id: str
@@ -131,7 +131,7 @@ class Engine:
 
     def search(
         self, agent_id: str, text: str, allow: Filter, *, limit: int, offset: int = 0
-    ) -> list[Found]:
+    ) -> list[SearchHit]:
         """Return what answers *text* best, best first; nothing that is stored is left out.
 
         Raises
@@ -405,7 +405,7 @@ def _leading(rank: np.ndarray, allowed: np.ndarray, number: int) -> np.ndarray:
 
 def _best(
     corpus: Corpus, scores: scoring.Scores, allowed: np.ndarray, limit: int, offset: int
-) -> list[Found]:
+) -> list[SearchHit]:
     last = offset + limit
     rows = _leading(scores.rank, allowed, last)
     # Equal ranks are told apart by the row, or pages would overlap.
@@ -415,6 +415,6 @@ def _best(
         rows, rank = rows[best], rank[best]
     order = rows[np.argsort(-rank)]
     return [
-        Found(corpus.ids[row], float(scores.rank[row]), float(scores.relevance[row]))
+        SearchHit(corpus.ids[row], float(scores.rank[row]), float(scores.relevance[row]))
         for row in order[offset:last]
     ]

@@ -21,7 +21,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class RateLimit:
-    """One provider's door: a token bucket, and a moment before which nobody goes through."""
+    """One provider's limit: a token bucket, and a moment before which no request is sent."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
@@ -56,7 +56,7 @@ class RateLimit:
             self._closed_until = max(self._closed_until, time.monotonic() + seconds)
 
     def heed(self, headers: Any) -> None:
-        """Close the door if the answer's headers say that nothing is left."""
+        """Send no more for a while if the answer's headers say that nothing is left."""
         if headers.get("x-ratelimit-remaining-requests", "").strip() == "0":
             seconds = duration(headers.get("x-ratelimit-reset-requests", ""))
             if seconds is not None and seconds <= 120:

@@ -39,7 +39,7 @@ _NO_KEY = frozenset({"fake-api-key", "dummy-key"})  # litellm's words for none
 _OWN_SIGN_IN = frozenset({"bedrock", "sagemaker", "vertex_ai", "vertex_ai_beta", "github_copilot"})
 _ANTHROPIC = "https://api.anthropic.com"
 
-Door = Literal["chat", "anthropic", "gemini", "litellm"]
+WireFormat = Literal["chat", "anthropic", "gemini", "litellm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Route:
     name: str  # as the user gives it
     provider: str
     model: str  # as the provider calls it
-    door: Door
+    wire_format: WireFormat
     endpoint: Endpoint
     base: str = ""
     key: str | None = None
@@ -69,13 +69,13 @@ class Route:
         asked = "thinking" in optional or "thinkingConfig" in optional
         messages = shaped.messages(asked=asked)
         headers: dict[str, Any] = {}
-        if self.door == "gemini":
+        if self.wire_format == "gemini":
             url, body = gemini.request_of(self.model, self.base, messages, optional)
             headers["x-goog-api-key"] = self.key
         else:
             url, headers, body = self._transformed(messages, optional)
             body["stream"] = True
-        if self.door == "anthropic":
+        if self.wire_format == "anthropic":
             mark_cache(body)
         if isinstance(extra := body.pop("extra_body", None), dict):
             body |= extra
@@ -116,7 +116,7 @@ class Route:
         if self.endpoint.variable == "ANTHROPIC_AUTH_TOKEN":  # goes in a header of its own
             headers.pop("x-api-key", None)
             headers["authorization"] = f"Bearer {self.key}"
-        if self.door == "anthropic":
+        if self.wire_format == "anthropic":
             url = f"{self.base}/v1/messages"
         else:
             url = config.get_complete_url(
@@ -193,19 +193,19 @@ def _resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
         base_variable=_base_variable(provider),
         host=_host(base),
     )
-    door = _door(provider, model, base, request, params)
-    if door == "chat" and not base:
+    wire_format = _wire_format(provider, model, base, request, params)
+    if wire_format == "chat" and not base:
         raise ProviderError(
             "missing_key",
             f"{name} needs an address.",
             remedy(Do.SET_VARIABLE, f"{provider.upper()}_API_BASE"),
             lasting=True,
         )
-    if door == "gemini":
+    if wire_format == "gemini":
         base = (base or gemini.HOME).rstrip("/")
-    elif door == "anthropic":
+    elif wire_format == "anthropic":
         base = (base or _ANTHROPIC).rstrip("/").removesuffix("/messages").removesuffix("/v1")
-    return Route(name, provider, model, door, endpoint, base, key, elsewhere)
+    return Route(name, provider, model, wire_format, endpoint, base, key, elsewhere)
 
 
 def _check_key(module: ModuleType, name: str, variable: str) -> None:
@@ -236,9 +236,9 @@ def _host(base: str) -> str:
         return base
 
 
-def _door(
+def _wire_format(
     provider: str, model: str, base: str, request: ChatRequest, params: dict[str, Any]
-) -> Door:
+) -> WireFormat:
     if provider == "anthropic":
         return "anthropic"
     if provider == "gemini" and gemini.can_call():

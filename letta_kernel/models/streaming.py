@@ -75,7 +75,7 @@ class Try:
         """
         self._cancel.on_cancel(self._line.cut)
         try:
-            if self._route.door == "litellm":
+            if self._route.wire_format == "litellm":
                 yield from self._through_litellm()
             else:
                 yield from self._directly()
@@ -114,7 +114,7 @@ class Try:
             rate_limit_of(route.provider).heed(response.headers)
             if response.status_code >= 300:
                 raise endpoint.status(response.status_code, response.headers, self._rest(response))
-            reader = _READERS[route.door](self._accumulator, endpoint)
+            reader = _READERS[route.wire_format](self._accumulator, endpoint)
             content_type = response.headers.get("content-type", "")
             if "html" in content_type:
                 raise _no_model_server(route)

@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from letta_kernel import __version__
 from letta_kernel.server import errors, examples, slashes
 from letta_kernel.server.feed import Feeds
-from letta_kernel.server.guard import Guard, Limits
+from letta_kernel.server.guard import Guard, RequestLimits
 from letta_kernel.server.live import LiveRuns
 from letta_kernel.server.routes import ROUTERS, openai
 from letta_kernel.service import AgentService
@@ -28,7 +28,7 @@ def create_app(
     token: str | None,
     prefix: str = "",
     origins: Sequence[str] = (),
-    limits: Limits | None = None,
+    limits: RequestLimits | None = None,
 ) -> FastAPI:
     """Return the application that serves *service*.
 

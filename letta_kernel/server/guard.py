@@ -26,16 +26,16 @@ CLOSE = {"Connection": "close"}
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Bounds on requests: bytes of a body, bytes of an uploading form, requests at the same time.
 
-    A body may take ``patience`` seconds, and a second more for every ``pace`` bytes that have come.
+    A body may take ``grace`` seconds, and a second more for every ``pace`` bytes that have come.
     """
 
     body: int = 16 * 1024 * 1024
     upload: int = 64 * 1024 * 1024
     requests: int = 1000
-    patience: float = 30.0
+    grace: float = 30.0
     pace: int = 16 * 1024
 
 
@@ -71,13 +71,13 @@ class Guard:
         token: str | None,
         open_paths: Collection[str] = (),
         origins: Collection[str] = (),
-        limits: Limits | None = None,
+        limits: RequestLimits | None = None,
     ) -> None:
         self.app = app
         self.token = token or None
         self.open_paths = frozenset(open_paths)
         self.origins = frozenset(origins)
-        self.limits = limits or Limits()
+        self.limits = limits or RequestLimits()
         self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,7 +161,7 @@ class Guard:
             nonlocal seen, whole
             if whole:
                 return await receive()
-            late = began + self.limits.patience + seen / self.limits.pace
+            late = began + self.limits.grace + seen / self.limits.pace
             try:
                 message = await asyncio.wait_for(receive(), late - time.monotonic())
             except TimeoutError:

@@ -1,4 +1,4 @@
-"""The one door to the project's DuckDB file: short transactions, shared with other processes.
+"""The only way to the project's DuckDB file: short transactions, shared with other processes.
 
 A `Database` keeps one connection for a short while and gives it up when it is idle or when another
 process asks. `Database.run` is the only way in: it runs a function in one transaction and returns

@@ -331,7 +331,7 @@ class VectorTable:
         by_meaning: int,
         vectors: bool,
     ) -> list[Any]:
-        # LanceDB's asynchronous door: the other one asks for the schema again and again on the way.
+        # LanceDB's asynchronous interface: the other one asks for the schema again and again on the way.
         table = await self._reading()
         queries = []
         columns = ["id", "seq"] + ["vector"] * vectors  # and the score, or LanceDB prints a warning

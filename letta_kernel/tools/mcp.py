@@ -69,7 +69,7 @@ class Connections:
         self._known: dict[str, McpServer] = {}
         # Only touched on the loop's thread:
         self._connections: dict[str, Connection] = {}
-        self._doors: dict[str, asyncio.Lock] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._problems: dict[str, str] = {}
 
@@ -231,7 +231,7 @@ class Connections:
         _load()
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
-                self._connections, self._doors, self._leaving = {}, {}, set()
+                self._connections, self._locks, self._leaving = {}, {}, set()
                 self._thread = _LoopThread()
                 _opened.add(self)
             return self._thread
@@ -261,7 +261,7 @@ class Connections:
 
     async def _connected(self, server: McpServer, progress: Progress) -> Connection:
         """Return a connection that works, as far as can be known."""
-        async with self._doors.setdefault(server.id, asyncio.Lock()):
+        async with self._locks.setdefault(server.id, asyncio.Lock()):
             connection = self._connections.get(server.id)
             if connection is not None:
                 same = connection.fingerprint == fingerprint(server)

@@ -55,7 +55,7 @@ _FEW_THREADS = {"OPENBLAS_NUM_THREADS": "4", "OMP_NUM_THREADS": "4", "MPLBACKEND
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ResourceLimits:
     """What one call may use: seconds, bytes (per process, per file), processes, open files."""
 
     seconds: float = 180.0
@@ -74,11 +74,11 @@ class Sandbox:
         What a call may use, unless its tool has a time limit of its own.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, limits: ResourceLimits | None = None) -> None:
+        self.limits = limits or ResourceLimits()
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._door: socket.socket | None = None
+        self._control: socket.socket | None = None
         self._owner = 0
 
     def warm(self) -> None:
@@ -97,10 +97,10 @@ class Sandbox:
     def close(self) -> None:
         """End the warm process; calls that are under way end by themselves."""
         with self._lock:
-            door, process = self._door, self._process
-            self._door = self._process = None
-            if door is not None:
-                door.close()
+            control, process = self._control, self._process
+            self._control = self._process = None
+            if control is not None:
+                control.close()
             if process is not None and self._owner == os.getpid():
                 try:
                     process.wait(2)
@@ -243,19 +243,19 @@ class Sandbox:
         if process.stderr is not None:
             process.stderr.close()
         ours.settimeout(None)
-        if self._door is not None:
-            self._door.close()
-        self._process, self._door, self._owner = process, ours, os.getpid()
+        if self._control is not None:
+            self._control.close()
+        self._process, self._control, self._owner = process, ours, os.getpid()
 
     def _fork(self, descriptors: list[int]) -> None:
         """Have the warm process fork a keeper that gets *descriptors*."""
         for attempt in (1, 2):
             self.warm()
             with self._lock:
-                door = self._door
+                control = self._control
                 try:
-                    if door is not None:
-                        socket.send_fds(door, [b"F"], descriptors)
+                    if control is not None:
+                        socket.send_fds(control, [b"F"], descriptors)
                         return
                 except OSError:
                     self.close()

@@ -72,25 +72,25 @@ def serve(descriptor: int, path: list[str]) -> NoReturn:
 
     _rehearse()
     sys.path[:] = path
-    door = socket.socket(fileno=descriptor)
+    control = socket.socket(fileno=descriptor)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.collect()
     gc.freeze()  # a fork then copies fewer pages
-    door.sendall(b"R")
+    control.sendall(b"R")
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     while True:
         try:
-            message, descriptors, _, _ = socket.recv_fds(door, 1, 4)
+            message, descriptors, _, _ = socket.recv_fds(control, 1, 4)
         except OSError:
             os._exit(1)
         if not message:
             os._exit(0)
         if os.fork() == 0:
             try:
-                door.close()
+                control.close()
                 _keep(*descriptors)
             finally:
                 os._exit(1)

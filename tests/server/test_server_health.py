@@ -13,7 +13,7 @@ from letta_client import AuthenticationError, Letta
 from scripted_server import ScriptedServer
 from server_bench import Server, serving
 
-from letta_kernel.server.guard import Limits
+from letta_kernel.server.guard import RequestLimits
 from letta_kernel.server.listen import Protocol
 from letta_kernel.service import AgentService
 
@@ -76,7 +76,7 @@ def test_without_a_token_only_programs_on_this_machine(
 def test_large_bodies_are_refused(tmp_path: Path, scripted: ScriptedServer) -> None:
     with (
         AgentService(tmp_path / "home") as service,
-        serving(service, scripted, limits=Limits(body=1000, upload=5000)) as server,
+        serving(service, scripted, limits=RequestLimits(body=1000, upload=5000)) as server,
     ):
         url = server.url + "/v1/agents/"
         body = json.dumps({"name": "x" * 2000}).encode()
@@ -94,7 +94,7 @@ def test_large_bodies_are_refused(tmp_path: Path, scripted: ScriptedServer) -> N
 def test_more_requests_than_may_be(tmp_path: Path, scripted: ScriptedServer) -> None:
     with (
         AgentService(tmp_path / "home") as service,
-        serving(service, scripted, limits=Limits(requests=2)) as server,
+        serving(service, scripted, limits=RequestLimits(requests=2)) as server,
     ):
         port = int(server.url.rpartition(":")[2])
         slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]

@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 from letta_kernel.records import Tool
 from letta_kernel.server import listen
-from letta_kernel.server.guard import Limits
+from letta_kernel.server.guard import RequestLimits
 from letta_kernel.service import AgentService
 
 SPLIT = "a\r\nSet-Cookie: evil=1\r\n\r\ndata: [DONE]\n\nevent: error\x85\u2028\u2029\x00"
@@ -139,7 +139,7 @@ def test_pages_are_allowed_nothing_unless_asked(server: Server) -> None:
 def test_uploads_are_bounded(tmp_path: Path, scripted: ScriptedServer, chunked: bool) -> None:
     with (
         AgentService(tmp_path / "home") as service,
-        serving(service, scripted, limits=Limits(upload=5000)) as server,
+        serving(service, scripted, limits=RequestLimits(upload=5000)) as server,
     ):
         folder = service.create_folder("books")
         url = f"{server.url}/v1/folders/{folder.id}/upload"
@@ -216,7 +216,7 @@ def test_heads_that_cannot_be(server: Server, head: str) -> None:
 def test_a_body_that_does_not_come(tmp_path: Path, scripted: ScriptedServer, drip: float) -> None:
     with (
         AgentService(tmp_path / "home") as service,
-        serving(service, scripted, limits=Limits(patience=0.5, pace=1000)) as server,
+        serving(service, scripted, limits=RequestLimits(grace=0.5, pace=1000)) as server,
     ):
         port = int(server.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:

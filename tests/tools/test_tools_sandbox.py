@@ -22,7 +22,7 @@ from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.tools import dependencies
 from letta_kernel.tools.outcome import Outcome
-from letta_kernel.tools.sandbox import Limits, Sandbox
+from letta_kernel.tools.sandbox import ResourceLimits, Sandbox
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the sandbox needs fork")
 MB = 1024 * 1024
@@ -30,7 +30,7 @@ MB = 1024 * 1024
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    made = Sandbox(Limits(seconds=20, memory=400 * MB, file_size=5 * MB, processes=20))
+    made = Sandbox(ResourceLimits(seconds=20, memory=400 * MB, file_size=5 * MB, processes=20))
     yield made
     made.close()
 
