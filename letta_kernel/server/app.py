@@ -10,10 +10,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from letta_kernel import __version__
 from letta_kernel.server import errors, examples, slashes
-from letta_kernel.server.feed import Feeds
 from letta_kernel.server.guard import Guard, RequestLimits
-from letta_kernel.server.live import LiveRuns
 from letta_kernel.server.routes import ROUTERS, openai
+from letta_kernel.server.run_manager import RunManager
 from letta_kernel.service import AgentService
 
 DESCRIPTION = """\
@@ -39,14 +38,12 @@ def create_app(
     origins : web origins that may call (CORS); none unless asked for.
     limits : bounds on requests.
     """
-    live = LiveRuns(service)
-    feeds = Feeds(service)
+    live = RunManager(service)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         live.close()
-        feeds.close()
 
     app = FastAPI(
         title="letta-kernel",
@@ -61,7 +58,6 @@ def create_app(
     )
     app.state.service = service
     app.state.live = live
-    app.state.feeds = feeds
     app.state.token = token or None
     app.state.origins = frozenset(origins)
     errors.install(app)

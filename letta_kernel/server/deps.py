@@ -7,8 +7,8 @@ from typing import Annotated, cast
 from fastapi import Depends, Query
 from starlette.requests import HTTPConnection
 
-from letta_kernel.server.live import LiveRuns
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, Order
+from letta_kernel.server.run_manager import RunManager
 from letta_kernel.service import AgentService
 
 
@@ -16,8 +16,8 @@ async def _service(connection: HTTPConnection) -> AgentService:
     return cast(AgentService, connection.app.state.service)
 
 
-async def _live(connection: HTTPConnection) -> LiveRuns:
-    return cast(LiveRuns, connection.app.state.live)
+async def _live(connection: HTTPConnection) -> RunManager:
+    return cast(RunManager, connection.app.state.live)
 
 
 _Before = Annotated[
@@ -54,7 +54,7 @@ async def _page_oldest_first(
 Service = Annotated[AgentService, Depends(_service)]
 """The one door to agents. A handler that uses it is a plain ``def``: it runs on a thread."""
 
-Live = Annotated[LiveRuns, Depends(_live)]
+Live = Annotated[RunManager, Depends(_live)]
 """The runs this server has started."""
 
 Page = Annotated[Cursor, Depends(_page)]

@@ -10,10 +10,12 @@ from typing import Any
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from letta_kernel.errors import LettaError
 from letta_kernel.ids import new_id, now
-from letta_kernel.server.live import LiveRun
-from letta_kernel.server.shapes.messages import Ping
-from letta_kernel.server.telling import Teller
+from letta_kernel.server.message_stream import MessageStream
+from letta_kernel.server.run_manager import LiveRun
+from letta_kernel.server.shapes.messages import ErrorMessage, Ping
+from letta_kernel.server.words import WORDS
 
 PING_SECONDS = 15.0
 DONE = b"data: [DONE]\n\n"
@@ -39,30 +41,34 @@ def event(data: BaseModel | dict[str, Any]) -> bytes:
 
 
 def stream(
-    run: LiveRun, teller: Teller, *, after: int = 0, pings: bool = False
+    run: LiveRun, messages: MessageStream, *, after: int = 0, pings: bool = False
 ) -> StreamingResponse:
     """Return the response that tells *run* from message number *after* on until it ends.
 
     A client that goes away does not end the run.
     """
     return StreamingResponse(
-        _told(run, teller, after, PING_SECONDS if pings else None),
+        _told(run, messages, after, PING_SECONDS if pings else None),
         media_type="text/event-stream",
         headers=HEADERS,
     )
 
 
 async def _told(
-    run: LiveRun, teller: Teller, after: int, idle: float | None
+    run: LiveRun, messages: MessageStream, after: int, idle: float | None
 ) -> AsyncIterator[bytes]:
-    async with aclosing(run.follow(idle=idle)) as events:
-        async for item in events:
-            if item is None:
-                yield event(Ping(id=new_id("message"), date=now(), run_id=run.id))
-                continue
-            said = b"".join(event(shape) for shape in teller.tell(item[1]) if teller.count > after)
-            if said:
-                yield said
+    try:
+        async with aclosing(run.events(idle)) as events:
+            async for one in events:
+                if one is None:
+                    yield event(Ping(id=new_id("message"), date=now(), run_id=run.id))
+                    continue
+                told = (event(each) for each in messages.of(one) if messages.count > after)
+                if said := b"".join(told):
+                    yield said
+    except LettaError as error:
+        text = error.in_words(WORDS)
+        yield event(ErrorMessage(run_id=run.id, error_type=type(error).__name__, message=text))
     yield DONE
 
 

@@ -13,7 +13,8 @@ from letta_kernel.records import Tool
 from letta_kernel.server import sse
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.handles import model_name
-from letta_kernel.server.live import LiveRun, LiveRuns
+from letta_kernel.server.message_stream import MessageStream
+from letta_kernel.server.run_manager import LiveRun, RunManager
 from letta_kernel.server.shapes.asked import (
     ApprovalIn,
     ContentPart,
@@ -29,7 +30,6 @@ from letta_kernel.server.shapes.messages import (
     View,
     usage_of,
 )
-from letta_kernel.server.telling import Teller
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.stop_reasons import failed
 
@@ -56,7 +56,7 @@ def view_of(request: MessageRequest) -> View:
 
 def begin(
     service: AgentService,
-    live: LiveRuns,
+    live: RunManager,
     ref: str,
     request: MessageRequest,
     *,
@@ -64,7 +64,7 @@ def begin(
     background: bool = False,
     **options: Any,
 ) -> LiveRun:
-    """Start the run that *request* asks for; its teller's arguments are in ``run.extra``.
+    """Start the run that *request* asks for; how it is to be streamed is in ``run.extra``.
 
     Parameters
     ----------
@@ -117,10 +117,10 @@ def _waits(service: AgentService, ref: str, client_tools: Sequence[Tool]) -> set
     return ruled | own | {tool.name for tool in client_tools}
 
 
-def teller_of(run: LiveRun) -> Teller:
-    """Return a teller that tells *run* as the one who started it wants it."""
+def stream_of(run: LiveRun) -> MessageStream:
+    """Return what makes messages of *run* as the one who started it wants them."""
     extra = run.extra
-    return Teller(
+    return MessageStream(
         extra.get("view", View()),
         tokens=extra.get("tokens", False),
         waits=extra.get("waits", ()),
@@ -130,12 +130,12 @@ def teller_of(run: LiveRun) -> Teller:
 
 async def respond(run: LiveRun) -> LettaResponse | JSONResponse:
     """Wait for the run's end and return all it said."""
-    teller = teller_of(run)
-    teller.tokens = False
+    stream = stream_of(run)
+    stream.tokens = False
     said: list[Any] = []
     ended: RunEnded | None = None
-    async for _, event in run.events():
-        said += teller.tell(event)
+    async for event in run.events():
+        said += stream.of(event) if event is not None else ()
         if isinstance(event, RunEnded):
             ended = event
     if ended is None:
@@ -156,7 +156,7 @@ async def respond(run: LiveRun) -> LettaResponse | JSONResponse:
 
 def as_stream(run: LiveRun, request: StreamedRequest) -> StreamingResponse:
     """Return the run as a stream of events."""
-    return sse.stream(run, teller_of(run), pings=request.include_pings)
+    return sse.stream(run, stream_of(run), pings=request.include_pings)
 
 
 # -- reading a request -----------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field
 
 from letta_kernel.server import sse, talk, threads
 from letta_kernel.server.deps import Live, Page, Service
-from letta_kernel.server.live import LiveRun
 from letta_kernel.server.routes.agents import agent_of
+from letta_kernel.server.run_manager import LiveRun
 from letta_kernel.server.shapes.asked import MessageRequest, StreamedRequest
 from letta_kernel.server.shapes.base import Asked
 from letta_kernel.server.shapes.messages import LettaMessage, LettaResponse, MessageType, View

@@ -12,8 +12,8 @@ from letta_kernel.errors import ConflictError
 from letta_kernel.server import sse, talk, threads
 from letta_kernel.server.deps import Live, Page, Service
 from letta_kernel.server.errors import FieldError, LeftOutError
-from letta_kernel.server.live import LiveRun
 from letta_kernel.server.paging import MAX_LIMIT, Order
+from letta_kernel.server.run_manager import LiveRun
 from letta_kernel.server.shapes.conversations import (
     CompactionShape,
     CompactRequest,
@@ -227,7 +227,7 @@ def resume(
     place = threads.place_of(service, conversation_id, asked.agent_id)
     run = _newest(service, live, place, asked.run_id)
     return sse.stream(
-        run, talk.teller_of(run), after=asked.starting_after, pings=bool(asked.include_pings)
+        run, talk.stream_of(run), after=asked.starting_after, pings=bool(asked.include_pings)
     )
 
 

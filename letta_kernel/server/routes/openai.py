@@ -34,7 +34,7 @@ from letta_kernel.records import AgentState
 from letta_kernel.server import sse
 from letta_kernel.server.deps import Live, Service
 from letta_kernel.server.errors import FieldError, LeftOutError, openai_error, status_of
-from letta_kernel.server.live import LiveRun
+from letta_kernel.server.run_manager import LiveRun
 from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import failed
@@ -222,7 +222,7 @@ class _Answer:
     async def whole(self) -> Response | Completion:
         """Wait for the end and return all of it."""
         ended: RunEnded | None = None
-        async for _, event in self._run.events():
+        async for event in self._run.events():
             if isinstance(event, StepEnded):
                 spoken = [m for m in event.messages if m.role == "assistant"]
                 self._said += [m.said for m in spoken if m.said.strip()]
@@ -253,9 +253,9 @@ class _Answer:
         """Yield the pieces as they come; a client that hangs up ends the run."""
         try:
             yield self._chunk({"role": "assistant", "content": ""})
-            async with aclosing(self._run.follow(idle=sse.PING_SECONDS)) as events:
-                async for item in events:
-                    said = _KEEP_ALIVE if item is None else self._piece(item[1], usage)
+            async with aclosing(self._run.events(sse.PING_SECONDS)) as events:
+                async for event in events:
+                    said = _KEEP_ALIVE if event is None else self._piece(event, usage)
                     if said:
                         yield said
             yield sse.DONE

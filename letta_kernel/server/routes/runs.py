@@ -11,6 +11,7 @@ from letta_kernel.errors import ConflictError
 from letta_kernel.records import Step
 from letta_kernel.server import sse, talk
 from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
+from letta_kernel.server.message_stream import stored
 from letta_kernel.server.paging import Cursor
 from letta_kernel.server.shapes.messages import LettaMessage, View, to_messages
 from letta_kernel.server.shapes.runs import (
@@ -23,7 +24,6 @@ from letta_kernel.server.shapes.runs import (
     to_step,
     to_usage,
 )
-from letta_kernel.server.telling import stored
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import StopReason
 
@@ -185,7 +185,7 @@ def stream_run(
     run = live.get(run_id)
     if run is not None:
         return sse.stream(
-            run, talk.teller_of(run), after=asked.starting_after, pings=asked.include_pings is True
+            run, talk.stream_of(run), after=asked.starting_after, pings=asked.include_pings is True
         )
     record = service.run(run_id)
     if record.status in GOING:

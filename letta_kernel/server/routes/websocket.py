@@ -20,8 +20,8 @@ tool_call_delta, stream_reset, tool_started, tool_progress, tool_returned, memor
 notice, step_ended, run_ended. Pieces (``…_delta``) are provisional; ``step_ended`` carries the whole messages.
 
 **After a lost connection** connect with ``?feed=feed-…&after=18``, the last number that arrived: what follows
-comes, nothing twice. Numbers may have holes where pieces of steps that are over were forgotten; if more is
-missing, ``{"type": "gap", "after": 18, "until": 400}`` says so and the history has it
+comes, nothing twice. Numbers have holes where a client that was behind got several pieces as one event; if
+something is missing, ``{"type": "gap", "after": 18, "until": 400}`` says so and the history has it
 (``GET /v1/agents/{agent_id}/messages``). ``resumed`` is false if the server was started anew meanwhile.
 Without ``after`` a socket begins with the run that goes on, or with what comes next.
 
@@ -56,12 +56,13 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
+from letta_kernel.messages import worded
 from letta_kernel.records import AgentState
-from letta_kernel.server.feed import Feed, Feeds, Gap
 from letta_kernel.server.guard import host_of, is_here, is_right
-from letta_kernel.server.live import LiveRuns
+from letta_kernel.server.run_manager import RunManager
 from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService, Decision
+from letta_kernel.service.event_log import AgentLog, Gap
 
 router = APIRouter(tags=["websocket"])
 
@@ -71,6 +72,7 @@ MAX_FRAME = 4_200_000
 AUTH_SECONDS = 10.0
 _PROTOCOL = 1
 _PATIENCE = 20  # messages that are none, until the connection is closed
+_BEHIND = 64  # events a client may be behind before it gets the pieces of a text as one
 _NO_TOKEN, _NO_AGENT, _TOO_MUCH, _NONSENSE = 4401, 4404, 1009, 1008
 
 
@@ -142,19 +144,18 @@ async def agent_socket(websocket: WebSocket, agent_id: str) -> None:
         code = _NO_AGENT if isinstance(error, NotFoundError | InvalidInputError) else 1011
         await websocket.close(code, _reason(error.in_words(WORDS)))
         return
-    feeds: Feeds = state.feeds
-    feed = feeds.of(agent.id)
-    after, resumed = _place(websocket, feed)
-    socket = _Socket(websocket, agent, service, state.live, feed)
+    log = service.events.agent(agent.id)
+    after, resumed = _place(websocket, log)
+    socket = _Socket(websocket, agent, service, state.live, log)
     await socket.say(
         type="hello",
         protocol=_PROTOCOL,
         agent_id=agent.id,
         agent_name=agent.name,
-        feed=feed.id,
+        feed=log.id,
         seq=after,
         resumed=resumed,
-        running=sorted(feed.running),
+        running=log.running,
         pending=[call.model_dump() for call in pending],
     )
     await socket.serve(after)
@@ -168,11 +169,11 @@ class _Socket:
         websocket: WebSocket,
         agent: AgentState,
         service: AgentService,
-        live: LiveRuns,
-        feed: Feed,
+        live: RunManager,
+        log: AgentLog,
     ) -> None:
         self._websocket, self._agent, self._service = websocket, agent, service
-        self._live, self._feed = live, feed
+        self._live, self._log = live, log
         self._sending = asyncio.Lock()
 
     async def say(self, **message: Any) -> None:
@@ -194,13 +195,13 @@ class _Socket:
                 await telling
 
     async def _tell(self, after: int) -> None:
-        async with aclosing(self._feed.follow(after)) as events:
+        async with aclosing(self._log.follow(after, behind=_BEHIND)) as events:
             async for one in events:
                 if isinstance(one, Gap):
-                    await self.say(type="gap", after=one.after, until=one.until)
-                    continue
-                event = one.event.model_dump(mode="json")
-                await self.say(type="event", seq=one.seq, run_id=one.run_id, event=event)
+                    await self.say(type="gap", after=one.after, until=one.number)
+                elif one is not None:
+                    event = worded(one.event, WORDS).model_dump(mode="json")
+                    await self.say(type="event", seq=one.number, run_id=one.run_id, event=event)
 
     async def _listen(self) -> None:
         nonsense = 0
@@ -231,11 +232,13 @@ class _Socket:
         elif isinstance(asked, Stop):
             await self._stop(asked)
         else:
-            run_id = self._feed.answered(asked.id) if asked.id else None
+            agent_id, run_id = self._agent.id, None
+            if asked.id:
+                run_id = self._live.begun_by(agent_id, asked.id)
             if run_id is None:
                 run_id = await self._start(asked)
                 if asked.id:
-                    self._feed.answer(asked.id, run_id)
+                    self._live.note_request(agent_id, asked.id, run_id)
             await self.say(type="ack", id=asked.id, run_id=run_id)
 
     async def _start(self, asked: Send | Approve) -> str:
@@ -251,8 +254,9 @@ class _Socket:
         return run.id
 
     async def _stop(self, asked: Stop) -> None:
-        runs = [asked.run_id] if asked.run_id else sorted(self._feed.running)
-        stopped = [run for run in runs if run in self._feed.running and self._service.cancel(run)]
+        going = self._log.running
+        runs = [run for run in going if asked.run_id in (None, run)]
+        stopped = [run for run in runs if self._service.cancel(run)]
         if not stopped:
             raise InvalidInputError("There is no run of this agent to end here.")
         await self.say(type="ack", id=asked.id, run_id=stopped[0])
@@ -321,15 +325,15 @@ async def _receive(websocket: WebSocket) -> str | None:
     return str(text)
 
 
-def _place(websocket: WebSocket, feed: Feed) -> tuple[int, bool]:
+def _place(websocket: WebSocket, log: AgentLog) -> tuple[int, bool]:
     """Return the number to go on after, and whether that is where the client left off."""
     after = websocket.query_params.get("after", "")
     named = websocket.query_params.get("feed")
-    if after.isascii() and after.isdigit() and len(after) < 18 and named in (None, feed.id):
+    if after.isascii() and after.isdigit() and len(after) < 18 and named in (None, log.id):
         number = int(after)
-        if number <= feed.last:
+        if number <= log.last:
             return number, True
-    return feed.now(), False
+    return log.now(), False
 
 
 def _id_in(raw: str) -> str | None:

@@ -36,14 +36,14 @@ from letta_kernel.server.shapes.messages import (
 from letta_kernel.stop_reasons import failed
 
 
-class Teller:
-    """Tells one run. The same events make the same messages with the same numbers, however often told.
+class MessageStream:
+    """Makes messages of the events of one run, the same with the same numbers whenever they are read.
 
     Parameters
     ----------
     view : which messages are shown, and how.
     tokens : pieces as they stream, instead of whole messages as each step ends.
-    waits : names of tools whose calls wait for approval or for the client; they are told whole.
+    waits : names of tools whose calls wait for approval or for the client; they come whole.
     settled : calls the run begins by settling: their ids, and that of the message that made them.
     """
 
@@ -60,27 +60,27 @@ class Teller:
         self.waits = frozenset(waits)
         self.settled = settled or {}
         self.run_id = ""
-        self.count = 0  # messages told so far
+        self.count = 0  # messages made so far
         self._step_id = ""
         self._attempt = 0
-        self._told: set[str] = set()  # message types that have streamed in this step
+        self._streamed: set[str] = set()  # message types that have streamed in this step
         self._calls: dict[int, str] = {}  # name of the call at each place
 
-    def tell(self, event: Event) -> Iterator[Any]:
+    def of(self, event: Event) -> Iterator[Any]:
         """Yield what *event* says to a client, numbered."""
-        for shape in self._tell(event):
+        for shape in self._shapes(event):
             self.count += 1
             if hasattr(shape, "seq_id"):
                 shape.seq_id = self.count
             yield shape
 
-    def _tell(self, event: Event) -> Iterator[Any]:
+    def _shapes(self, event: Event) -> Iterator[Any]:
         match event:
             case RunStarted():
                 self.run_id = event.run_id
             case StepStarted():
                 self._step_id, self._attempt = event.step_id, 0
-                self._told, self._calls = set(), {}
+                self._streamed, self._calls = set(), {}
             case StreamReset():
                 self._attempt, self._calls = self._attempt + 1, {}
             case ReasoningDelta() if self.tokens:
@@ -105,7 +105,7 @@ class Teller:
             step_id=self._step_id,
             **content,
         )
-        self._told.add(piece.message_type)
+        self._streamed.add(piece.message_type)
         if self.view.wants(piece.message_type):
             yield piece
 
@@ -125,7 +125,10 @@ class Teller:
     def _step(self, messages: list[Message]) -> Iterator[Any]:
         waiting = {**self.settled, **held(messages)}
         for shape in to_messages(messages, self.view, waiting=waiting):
-            if shape.message_type not in self._told or shape.message_type == "tool_return_message":
+            if (
+                shape.message_type not in self._streamed
+                or shape.message_type == "tool_return_message"
+            ):
                 yield shape
 
     def _end(self, event: RunEnded) -> Iterator[Any]:
@@ -149,7 +152,7 @@ def held(messages: Iterable[Message]) -> dict[str, str]:
 
 
 def stored(run: Run, messages: Iterable[Message], waiting: dict[str, str]) -> Iterator[Any]:
-    """Tell a run that has ended from what the history keeps of it."""
+    """Yield the messages of a run that has ended, from what the history keeps of it."""
     said = [message for message in messages if message.role not in ("user", "system")]
     for number, shape in enumerate(to_messages(said, View(), waiting=waiting), start=1):
         shape.seq_id = number

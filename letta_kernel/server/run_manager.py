@@ -1,0 +1,190 @@
+"""Runs that go on in this server, each on a thread of its own; what they tell is in the service's event log."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from typing import Any, Literal
+
+import anyio.to_thread
+
+from letta_kernel.errors import ConflictError, LettaError
+from letta_kernel.messages import Event, RunStarted, worded
+from letta_kernel.models.base import Cancel
+from letta_kernel.server.errors import TooManyRunsError
+from letta_kernel.server.words import WORDS
+from letta_kernel.service import AgentService, Decision
+from letta_kernel.service.event_log import Gap, RunLog
+
+log = logging.getLogger("letta_kernel")
+
+MAX_RUNS = 1000
+"""Runs that may go on at the same time."""
+
+KEPT_REQUESTS = 10_000
+"""Requests whose runs are remembered, for clients that do not know if theirs arrived."""
+
+
+class LiveRun:
+    """One run that was started here, and the switch that ends it.
+
+    Attributes
+    ----------
+    id, agent_id, log : known as soon as `RunManager.start` has returned.
+    over : set when nothing more will come.
+    extra : what the one who started it wants to remember with it.
+    """
+
+    def __init__(self, agent_ref: str) -> None:
+        self.agent_ref = agent_ref
+        self.id = ""
+        self.agent_id = ""
+        self.log = RunLog()
+        self.error: BaseException | None = None
+        self.extra: dict[str, Any] = {}
+        self.switch = Cancel()
+        self.over = threading.Event()
+        self.begun = threading.Event()
+
+    def cancel(self) -> None:
+        """End the run; what it has done until now is kept."""
+        self.switch.cancel()
+
+    async def events(self, idle: float | None = None) -> AsyncGenerator[Event | None, None]:
+        """Yield all that the run tells, from its first event to its last; None when *idle* seconds were quiet.
+
+        Raises
+        ------
+        ConflictError
+            It told so much that its oldest events are not kept any more.
+        """
+        async with aclosing(self.log.follow(idle=idle)) as found:
+            async for one in found:
+                if isinstance(one, Gap):
+                    raise ConflictError(
+                        "This run told more than is kept of it: its messages are in the history."
+                    )
+                yield None if one is None else worded(one.event, WORDS)
+
+
+class RunManager:
+    """Starts runs, and remembers them for as long as the event log does."""
+
+    def __init__(self, service: AgentService, *, max_runs: int = MAX_RUNS) -> None:
+        self.service = service
+        self.max_runs = max_runs
+        self._runs: dict[str, LiveRun] = {}
+        self._begun: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._going = 0
+        self._lock = threading.Lock()
+
+    def get(self, run_id: str) -> LiveRun | None:
+        """Return a run that goes on here or has ended not long ago."""
+        with self._lock:
+            return self._runs.get(run_id)
+
+    def begun_by(self, agent_id: str, request_id: str) -> str | None:
+        """Return the run that a client's request of this id began already."""
+        with self._lock:
+            return self._begun.get((agent_id, request_id))
+
+    def note_request(self, agent_id: str, request_id: str, run_id: str) -> None:
+        """Remember which run a client's request began."""
+        with self._lock:
+            self._begun[agent_id, request_id] = run_id
+            if len(self._begun) > KEPT_REQUESTS:
+                self._begun.popitem(last=False)
+
+    def start(
+        self,
+        agent_ref: str,
+        message: str | Sequence[Decision],
+        *,
+        role: Literal["user", "event"] = "user",
+        **options: Any,
+    ) -> LiveRun:
+        """Begin a run on a thread of its own and return as soon as its message is committed.
+
+        Parameters
+        ----------
+        message : a text to send, or decisions on the calls that wait for approval.
+        options : more for `AgentService.send` or `AgentService.approve`.
+
+        Raises
+        ------
+        LettaError
+            Whatever kept the run from beginning: no such agent, busy, an empty message.
+        TooManyRunsError
+            ``max_runs`` runs are going on.
+        """
+        with self._lock:
+            if self._going >= self.max_runs:
+                raise TooManyRunsError(
+                    f"{self._going} runs are going on here, as many as may: try again later."
+                )
+            self._going += 1
+        run = LiveRun(agent_ref)
+
+        def told(event: Event) -> None:
+            if isinstance(event, RunStarted):
+                run.id, run.agent_id = event.run_id, event.agent_id
+                run.log = self.service.events.run(run.id) or run.log
+                self._remember(run)
+                run.begun.set()
+
+        def begin() -> Iterator[Event]:
+            if isinstance(message, str):
+                return self.service.send(
+                    agent_ref, message, role=role, live=told, cancel=run.switch, **options
+                )
+            return self.service.approve(agent_ref, message, live=told, cancel=run.switch, **options)
+
+        threading.Thread(
+            target=self._run, args=(run, begin), name=f"run {agent_ref}", daemon=True
+        ).start()
+        run.begun.wait()
+        if run.error is not None and not run.id:
+            raise run.error
+        return run
+
+    async def start_async(
+        self, agent_ref: str, message: str | Sequence[Decision], **options: Any
+    ) -> LiveRun:
+        """Do what `start` does, without holding up the event loop."""
+        return await anyio.to_thread.run_sync(lambda: self.start(agent_ref, message, **options))
+
+    def close(self, seconds: float = 5.0) -> None:
+        """End every run and wait for them, *seconds* at most."""
+        with self._lock:
+            runs = list(self._runs.values())
+        for run in runs:
+            run.cancel()
+        deadline = time.monotonic() + seconds
+        for run in runs:
+            run.over.wait(max(0.0, deadline - time.monotonic()))
+
+    def _run(self, run: LiveRun, begin: Callable[[], Iterator[Event]]) -> None:
+        try:
+            for _ in begin():
+                pass  # every event is in the log already
+        except LettaError as problem:
+            run.error = problem
+        except BaseException as problem:
+            log.exception("a run of %s failed", run.agent_ref)
+            run.error = problem
+        finally:
+            with self._lock:
+                self._going -= 1
+            run.over.set()
+            run.begun.set()
+
+    def _remember(self, run: LiveRun) -> None:
+        with self._lock:
+            self._runs[run.id] = run
+            for old in [one for one in self._runs.values() if one.over.is_set()]:
+                if self.service.events.run(old.id) is None:
+                    del self._runs[old.id]
