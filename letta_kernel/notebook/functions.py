@@ -28,9 +28,9 @@ from letta_kernel.tools.discovery import (
 )
 from letta_kernel.tools.live import callable_now
 from letta_kernel.tools.references import (
-    NameReference,
     Reference,
     StaleToolError,
+    reference_by_name,
     reference_to,
     same,
     snapshot,
@@ -100,7 +100,7 @@ class Functions:
         if "def " in source and not _NOT_PYTHON.match(source):
             discovery = discover(source, self._names, self._earlier())
         found = [
-            (one, NameReference(self._names, one.name), cell_id)
+            (one, reference_by_name(self._names, one.name), cell_id)
             for one in discovery.found
             if callable(self._names.get(one.name)) and (result.success or self._is_new(one))
         ]

@@ -27,7 +27,7 @@ from letta_kernel.tools.mcp_schema import clean_schema
 from letta_kernel.tools.options import options_from_ast
 from letta_kernel.tools.outcome import Outcome
 from letta_kernel.tools.schema import schema_from_source
-from letta_kernel.tools.signature import find_function, parse_source
+from letta_kernel.tools.source import find_function, parse_source
 
 LONGEST_SOURCE = 1_000_000
 """Characters of a tool's source."""

@@ -1,8 +1,8 @@
 """From the source text of an annotation to a type, without running any of that source.
 
-An annotation is read as a tree and put together from names known to be harmless: builtins, ``typing``,
-``datetime``, ``pydantic`` and the like, plus the source's own aliases of them. Only with a namespace (the
-notebook's own, where the code has run already) is anything evaluated.
+A quoted or foreign annotation is checked first: only names known to be harmless may stand in it (builtins,
+``typing``, ``datetime``, ``pydantic`` and the like, and the source's own aliases of them), and only
+constructors that describe may be called. With a namespace, where the code has run already, its names count.
 """
 
 from __future__ import annotations
@@ -10,62 +10,51 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib
-import operator
-from collections.abc import Callable, Iterator, Mapping
-from types import ModuleType
-from typing import Any, NewType, Union
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 from letta_kernel.errors import ToolError
 
-# Modules whose names may be looked up while reading foreign source: importing them does nothing else.
-_SAFE_MODULES = (
-    "typing",
-    "typing_extensions",
-    "collections",
-    "collections.abc",
-    "datetime",
-    "pathlib",
-    "enum",
-    "decimal",
-    "uuid",
-    "fractions",
-    "ipaddress",
-    "numbers",
-    "re",
-    "annotated_types",
-    "pydantic",
+# Modules whose names may be looked up while reading foreign source: importing them does nothing else. Those of
+# the first are understood without an import too, for a cell may have been read where another imports them.
+_COMMON = (
+    *("typing", "collections.abc", "typing_extensions", "pydantic", "datetime", "pathlib"),
+    *("decimal", "uuid", "fractions", "ipaddress", "re"),
 )
-_SAFE_BUILTINS = {
-    name: getattr(builtins, name)
-    for name in (
-        *("str", "int", "float", "bool", "bytes", "complex", "object", "type", "None"),
-        *("list", "dict", "tuple", "set", "frozenset"),
-    )
-    if name != "None"
-}
-# What a cell may call without importing it there: it was imported in another cell.
-_WELL_KNOWN = {
-    "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
-    "pathlib": ("Path", "PurePath", "PosixPath", "PurePosixPath"),
-    "decimal": ("Decimal",),
-    "uuid": ("UUID",),
-    "fractions": ("Fraction",),
-    "ipaddress": ("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network"),
-    "re": ("Pattern",),
-}
-_MODULE_ALIASES = {"t": "typing", "tp": "typing", "dt": "datetime", "te": "typing_extensions"}
-# Constructors that only describe: calling them with plain values has no effect outside the annotation.
-_SAFE_CALLS = {
-    "pydantic": (
-        *("Field", "StringConstraints", "Strict", "Discriminator", "Tag"),
-        *("conint", "confloat", "constr", "conbytes", "conlist", "conset", "confrozenset"),
-        *("condecimal", "condate"),
-    ),
+_SAFE_MODULES = (*_COMMON, "collections", "enum", "numbers", "annotated_types")
+_BUILTINS = (
+    *("str", "int", "float", "bool", "bytes", "complex", "object", "type"),
+    *("list", "dict", "tuple", "set", "frozenset"),
+)
+_ALIASES = {"t": "typing", "tp": "typing", "dt": "datetime", "te": "typing_extensions"}
+_DESCRIBING = {
+    "typing": ("NewType",),
+    "typing_extensions": ("Doc",),
     "annotated_types": (
         *("Gt", "Ge", "Lt", "Le", "Interval", "MultipleOf", "MinLen", "MaxLen", "Len", "Timezone"),
     ),
-    "typing_extensions": ("Doc",),
+    "pydantic": (
+        *("Field", "StringConstraints", "Strict", "Discriminator", "Tag", "conint", "confloat"),
+        *("constr", "conbytes", "conlist", "conset", "confrozenset", "condecimal", "condate"),
+    ),
 }
+_HARMLESS = (
+    *(
+        ast.Name,
+        ast.Constant,
+        ast.Tuple,
+        ast.List,
+        ast.Dict,
+        ast.Subscript,
+        ast.Attribute,
+        ast.Call,
+    ),
+    *(ast.keyword, ast.expr_context, ast.UnaryOp, ast.USub, ast.BinOp, ast.BitOr),
+)
+_NOTHING: dict[str, Any] = {"__builtins__": {}}
 
 
 class UnresolvedError(ToolError):
@@ -81,27 +70,25 @@ class Resolver:
 
     Parameters
     ----------
-    tree
-        The parsed source; its imports and aliases are understood.
+    body
+        The statements of the source; its imports and aliases are understood.
     namespace
-        Where the source has run already, or None if nothing may be evaluated.
+        Where the source has run already, or None if nothing of it may be evaluated.
     """
 
-    def __init__(self, tree: ast.Module, namespace: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, body: Iterable[ast.stmt] = (), namespace: Mapping[str, Any] | None = None
+    ) -> None:
         self._namespace = namespace
-        self._imports: dict[str, str] = {}
-        self._defined: dict[str, ast.AST] = {}
+        self._defined = defined(_statements(body))
         self._busy: set[str] = set()
-        for node in _statements(tree.body):
-            self._remember(node)
 
     def defines(self, name: str) -> bool:
         """Return whether the source itself defines or imports *name* (dotted: its first part)."""
-        first = name.partition(".")[0]
-        return first in self._imports or first in self._defined
+        return name.partition(".")[0] in self._defined
 
     def resolve(self, node: ast.expr) -> Any:
-        """Return the type (or the harmless value) that *node* stands for.
+        """Return the type that *node* stands for.
 
         Raises
         ------
@@ -110,209 +97,192 @@ class Resolver:
         ToolError
             When the annotation is not one at all.
         """
-        copy = ast.parse(ast.unparse(node), mode="eval").body  # unquoting changes the tree
-        node = ast.fix_missing_locations(_Unquote().visit(copy))
+        text, names = ast.unparse(node), dict[str, Any]()
         try:
-            return self._build(node)
-        except UnresolvedError:
-            if self._namespace is None:
-                raise
-        try:
-            code = compile(ast.Expression(node), "<annotation>", "eval")
-            return eval(code, {"__builtins__": {}}, _Lookup(self))
-        except UnresolvedError:
+            self._look(node, names, checked=self._namespace is None)
+            holder = SimpleNamespace(__annotations__={"it": ast.unparse(node)})
+            while True:
+                try:
+                    return typing.get_type_hints(holder, _NOTHING, names, include_extras=True)["it"]
+                except NameError as error:  # quoted inside an alias
+                    names[str(error.name)] = self.name(str(error.name))
+        except ToolError:
             raise
         except Exception as error:
-            text = f"{ast.unparse(node)!r} is no type ({type(error).__name__}: {error})"
-            raise ToolError(text) from None
+            raise ToolError(f"{text!r} is no type ({type(error).__name__}: {error})") from None
 
     def value(self, node: ast.expr) -> Any:
-        """Return the value of a default where it can be told without running the source; else None."""
+        """Return the value of a default where it can be told without calling anything; else None."""
         try:
             return ast.literal_eval(node)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             pass
-        if isinstance(node, ast.Name) and self._namespace is None:
-            constant = self._defined.get(node.id)
-            if isinstance(constant, ast.expr) and not isinstance(constant, ast.Name):
-                return self.value(constant)
+        constant = getattr(self._defined.get(getattr(node, "id", "")), "value", None)
+        if self._namespace is None and isinstance(constant, ast.expr):
+            return None if isinstance(constant, ast.Name) else self.value(constant)
+        calls = any(isinstance(one, ast.Call) for one in ast.walk(node))
         try:
-            return self.resolve(node)
-        except ToolError:
+            return self._evaluated(node, checked=calls or self._namespace is None)
+        except Exception:
             return None
 
-    def name(self, name: str) -> Any:
-        """Return what *name* means in the source: namespace first, then imports, then common names."""
-        if self._namespace is not None and name in self._namespace:
-            return self._namespace[name]
-        if name in self._imports:
-            return self._imported(name)
-        if name in self._defined:
-            return self._alias(name)
-        if name in _SAFE_BUILTINS:
-            return _SAFE_BUILTINS[name]
-        if self._namespace is not None and hasattr(builtins, name):
-            return getattr(builtins, name)
-        for module, names in _WELL_KNOWN.items():
-            if name in names:
-                return getattr(importlib.import_module(module), name)
-        for module in ("typing", "collections.abc", "typing_extensions", "pydantic"):
-            if name in getattr(importlib.import_module(module), "__all__", ()):
-                return _member(module, name)
-        if name in _MODULE_ALIASES:
-            return importlib.import_module(_MODULE_ALIASES[name])
-        if name in _SAFE_MODULES:
-            return importlib.import_module(name)
-        raise UnresolvedError(name)
+    def knows(self, name: str) -> bool:
+        """Return whether *name* has a meaning of the source's own."""
+        return name in (self._namespace or ()) or name in self._defined
 
-    def _remember(self, node: ast.stmt) -> None:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.asname:
-                    self._imports[alias.asname] = alias.name
-                else:
-                    top = alias.name.partition(".")[0]
-                    self._imports[top] = top
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                if alias.name != "*":
-                    module = "." * node.level + (node.module or "")
-                    self._imports[alias.asname or alias.name] = f"{module}:{alias.name}"
-        elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            self._defined[node.name] = node
-            self._imports.pop(node.name, None)
-        elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    self._defined[target.id] = node.value
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
-            self._defined[node.target.id] = node.value
-        elif type(node).__name__ == "TypeAlias":  # ``type X = …`` of Python 3.12
-            self._defined[node.name.id] = node.value  # type: ignore[attr-defined]
+    def name(self, path: str) -> Any:
+        """Return what a name means: in the namespace, in the source, then commonly; dotted, in a module.
 
-    def _imported(self, name: str) -> Any:
-        module, _, member = self._imports[name].partition(":")
-        if module not in _SAFE_MODULES:
+        Raises
+        ------
+        UnresolvedError
+            It is not known, or not known to be harmless.
+        """
+        first, _, rest = path.partition(".")
+        if rest:
+            # ``datetime.date`` means the module, also where nothing was imported here.
+            module = first in _SAFE_MODULES and not self.knows(first)
+            found = importlib.import_module(first) if module else self.name(first)
+            for part in rest.split("."):
+                if not isinstance(found, ModuleType) or found.__name__ not in _SAFE_MODULES:
+                    raise UnresolvedError(path)
+                found = _member(found.__name__, part)
+            return found
+        if self._namespace is not None and path in self._namespace:
+            return self._namespace[path]
+        if path in self._defined:
+            return self._written(path, self._defined[path])
+        if self._namespace is not None and hasattr(builtins, path):
+            return getattr(builtins, path)
+        if path in _common():
+            return _member(_common()[path], path)
+        module_name = _ALIASES.get(path, path)
+        if module_name in _SAFE_MODULES:
+            return importlib.import_module(module_name)
+        raise UnresolvedError(path)
+
+    def _written(self, name: str, node: ast.stmt) -> Any:
+        """Return the harmless type that a statement of the source gives *name*."""
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module, member = _origin(node, name)
             if member and f"{module}.{member}" in _SAFE_MODULES:
                 return importlib.import_module(f"{module}.{member}")
-            raise UnresolvedError(name)
-        return _member(module, member) if member else importlib.import_module(module)
-
-    def _alias(self, name: str) -> Any:
-        """Return the type a top-level assignment of the source gives *name*, if it can be read."""
-        node = self._defined[name]
-        if not isinstance(node, ast.expr) or name in self._busy:
+            if module not in _SAFE_MODULES:
+                raise UnresolvedError(name)
+            return _member(module, member) if member else importlib.import_module(module)
+        value = getattr(node, "value", None)
+        if value is None or name in self._busy:
             raise UnresolvedError(name)
         self._busy.add(name)
         try:
-            return self._build(_Unquote().visit(node))
+            return self._evaluated(value, checked=True)
         except UnresolvedError:
             raise UnresolvedError(name) from None
         finally:
             self._busy.discard(name)
 
-    def _build(self, node: ast.AST) -> Any:
-        match node:
-            case ast.Constant(value=value):
-                return value
-            case ast.Name(id=name):
-                return self.name(name)
-            case ast.Attribute():
-                return self._attribute(node)
-            case ast.Tuple(elts=parts):
-                return tuple(self._build(part) for part in parts)
-            case ast.List(elts=parts):
-                return [self._build(part) for part in parts]
-            case ast.Dict(keys=keys, values=values) if None not in keys:
-                return {
-                    self._build(k): self._build(v) for k, v in zip(keys, values, strict=True) if k
-                }
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-                return -value
-            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-                return Union[self._build(left), self._build(right)]  # noqa: UP007 - built at run time
-            case ast.Subscript(value=value, slice=inner):
-                return self._subscript(self._build(value), self._build(inner), node)
-            case ast.Call():
-                return self._call(node)
-        raise UnresolvedError(ast.unparse(node))
+    def _evaluated(self, node: ast.expr, checked: bool) -> Any:
+        names: dict[str, Any] = {}
+        self._look(node, names, checked)
+        return eval(compile(ast.Expression(node), "<annotation>", "eval"), _NOTHING, names)
 
-    def _attribute(self, node: ast.Attribute) -> Any:
-        if isinstance(node.value, ast.Name):
-            owner_name = node.value.id
-            known = self.defines(owner_name) or owner_name in (self._namespace or ())
-            # ``datetime.date`` means the module, also where nothing was imported here.
-            if owner_name in _SAFE_MODULES and not known:
-                return _member(owner_name, node.attr)
-        owner = self._build(node.value)
-        if isinstance(owner, ModuleType) and owner.__name__ in _SAFE_MODULES:
-            return _member(owner.__name__, node.attr)
-        raise UnresolvedError(ast.unparse(node))
+    def _look(
+        self, node: ast.AST, names: dict[str, Any], checked: bool, typed: bool = True
+    ) -> None:
+        """Put into *names* what an annotation needs; *checked*: refuse what is not known to be harmless.
 
-    def _subscript(self, owner: Any, inner: Any, node: ast.AST) -> Any:
-        try:
-            return operator.getitem(owner, inner)
-        except Exception as error:
-            raise ToolError(f"{ast.unparse(node)!r} is no type ({error})") from None
-
-    def _call(self, node: ast.Call) -> Any:
-        function = self._build(node.func)
-        if function is not NewType and not any(
-            function is getattr(importlib.import_module(module), name, None)
-            for module, names in _SAFE_CALLS.items()
-            for name in names
-        ):
-            raise UnresolvedError(ast.unparse(node.func))
-        if any(keyword.arg is None for keyword in node.keywords):
+        Where it is *typed*, a string quotes a type; in ``Literal``, metadata and calls it means itself.
+        """
+        if checked and not isinstance(node, _HARMLESS):
             raise UnresolvedError(ast.unparse(node))
-        args = [self._build(argument) for argument in node.args]
-        try:
-            return function(*args, **{k.arg or "": self._build(k.value) for k in node.keywords})
-        except UnresolvedError:
-            raise
-        except Exception as error:
-            raise ToolError(f"{ast.unparse(node)!r} cannot be used ({error})") from None
+        inside = [(part, typed) for part in ast.iter_child_nodes(node)]
+        match node:
+            case ast.Name(id=name) if name not in names:
+                names[name] = self.name(name)
+            case ast.Constant(value=str()) if typed:
+                inside = [(_unquoted(node), True)]
+            case ast.BinOp(left=left, right=right) if (
+                typed
+            ):  # Python cannot join a quoted type to another
+                node.left, node.right = _unquoted(left), _unquoted(right)
+                inside = [(node.left, True), (node.right, True)]
+            case ast.Attribute():
+                path = ast.unparse(node)
+                first = path.partition(".")[0]
+                if first in _SAFE_MODULES and not self.knows(first):
+                    names[first] = importlib.import_module(first)
+                if checked:
+                    self.name(path)
+            case ast.Call(func=function):
+                inside = [(part, False) for part, _ in inside]
+                if checked and not _only_describes(self.name(ast.unparse(function))):
+                    raise UnresolvedError(ast.unparse(function))
+            case ast.Subscript(value=owner, slice=ast.expr() as given):
+                parts = given.elts if isinstance(given, ast.Tuple) else [given]
+                word = ast.unparse(owner).rpartition(".")[2]
+                kept = {"Literal": 0, "Annotated": 1}.get(word, len(parts))
+                inside = [
+                    (owner, typed),
+                    *((one, typed and at < kept) for at, one in enumerate(parts)),
+                ]
+        for part, quotes in inside:
+            self._look(part, names, checked, quotes)
 
 
-class _Lookup(Mapping[str, Any]):
-    """The names an annotation may use, as `eval` wants them."""
+def hints_of(target: Any, namespace: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the types a function or class is annotated with; a `ToolError` where one cannot be found out.
 
-    def __init__(self, resolver: Resolver) -> None:
-        self._name: Callable[[str], Any] = resolver.name
+    Names are looked up in the function's own module, those of a class without one in *namespace*.
+    """
+    try:
+        return typing.get_type_hints(target, include_extras=True)
+    except Exception:  # one that is not known loses all of them: each is looked at by itself
+        pass
+    try:
+        annotations = dict(getattr(target, "__annotations__", {}))
+    except Exception:  # evaluated on demand from Python 3.14 on
+        return {}
+    resolver = Resolver((), getattr(target, "__globals__", namespace or {}))
+    for name, hint in annotations.items():
+        text = getattr(hint, "__forward_arg__", hint)
+        if isinstance(text, str):
+            try:
+                annotations[name] = resolver.resolve(ast.parse(text, mode="eval").body)
+            except SyntaxError:
+                annotations[name] = ToolError(f"{text!r} is no type")
+            except ToolError as error:
+                annotations[name] = error
+    return annotations
 
-    def __getitem__(self, name: str) -> Any:
-        return self._name(name)  # UnresolvedError, unlike KeyError, ends the evaluation
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
+@cache
+def _common() -> dict[str, str]:
+    """Return the module of each name that is understood without an import."""
+    found = dict.fromkeys(_BUILTINS, "builtins")
+    for module in _COMMON:
+        loaded = importlib.import_module(module)
+        for name in getattr(loaded, "__all__", vars(loaded)):
+            found.setdefault(name, module)
+    return found
 
-    def __len__(self) -> int:
-        return 0
 
-
-class _Unquote(ast.NodeTransformer):
-    """Replaces quoted annotations by what they quote, but not the strings of ``Literal`` or metadata."""
-
-    def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        if not isinstance(node.value, str):
-            return node
-        try:
-            return self.visit(ast.parse(node.value.strip(), mode="eval").body)
-        except SyntaxError:
-            raise ToolError(f"{node.value!r} is no type") from None
-
-    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
-        word = node.value.attr if isinstance(node.value, ast.Attribute) else None
-        word = word or getattr(node.value, "id", None)
-        if word == "Literal":
-            return node
-        if word == "Annotated" and isinstance(node.slice, ast.Tuple) and node.slice.elts:
-            node.slice.elts[0] = self.visit(node.slice.elts[0])
-            return node
-        return self.generic_visit(node)  # type: ignore[return-value]
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
+def _unquoted(node: ast.expr) -> ast.expr:
+    """Return what a quoted type quotes; another node as it is."""
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
         return node
+    try:
+        return ast.parse(node.value.strip(), mode="eval").body
+    except SyntaxError:
+        raise ToolError(f"{node.value!r} is no type") from None
+
+
+def _only_describes(function: Any) -> bool:
+    """Return whether calling this with plain values has no effect outside the annotation."""
+    return any(
+        function is getattr(importlib.import_module(module), name, None)
+        for module, names in _DESCRIBING.items()
+        for name in names
+    )
 
 
 def _member(module: str, name: str) -> Any:
@@ -327,14 +297,38 @@ def _member(module: str, name: str) -> Any:
     return found
 
 
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """Yield top-level statements, those under ``if`` and ``try`` (as in TYPE_CHECKING) included."""
     for node in body:
         yield node
-        if isinstance(node, ast.If):
-            yield from _statements(node.body)
-            yield from _statements(node.orelse)
-        elif isinstance(node, ast.Try):
-            yield from _statements(node.body)
-            for handler in node.handlers:
-                yield from _statements(handler.body)
+        for part in ("body", "handlers", "orelse") if isinstance(node, ast.If | ast.Try) else ():
+            inner = getattr(node, part, [])
+            yield from _statements(
+                [s for h in inner for s in h.body] if part == "handlers" else inner
+            )
+
+
+def defined(body: Iterable[ast.stmt]) -> dict[str, ast.stmt]:
+    """Return the statement that gives each name its meaning, the last one where there are several."""
+    result: dict[str, ast.stmt] = {}
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            result[node.name] = node
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                result[alias.asname or alias.name.partition(".")[0]] = node
+        elif isinstance(node, ast.Assign):
+            result.update((one.id, node) for one in node.targets if isinstance(one, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            result[node.target.id] = node
+        elif type(node).__name__ == "TypeAlias":  # ``type X = …`` of Python 3.12
+            result[node.name.id] = node  # type: ignore[attr-defined]
+    return result
+
+
+def _origin(node: ast.Import | ast.ImportFrom, name: str) -> tuple[str, str]:
+    """Return the module an import brings *name* from, and what it is called there (none: the module itself)."""
+    if isinstance(node, ast.Import):
+        return next((one.name for one in node.names if one.asname == name), name), ""
+    member = next(one.name for one in node.names if (one.asname or one.name) == name)
+    return "." * node.level + (node.module or ""), member

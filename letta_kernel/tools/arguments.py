@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-import typing
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from types import FunctionType
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import WeakKeyDictionary
 
 from letta_kernel.errors import ToolError, nearest
-from letta_kernel.tools.callables import namespace_of, parameters_of
-from letta_kernel.tools.parameters import MISSING, Parameter
-from letta_kernel.tools.references import same, snapshot
-from letta_kernel.tools.signature import usable_adapter
+from letta_kernel.tools.callables import inputs_of
+from letta_kernel.tools.inputs import Inputs
+from letta_kernel.tools.parameters import MISSING, OPTIONS, Parameter
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     from letta_kernel.records import Tool
 
@@ -40,18 +37,6 @@ _LONGEST = 200  # characters of one field's problem
 
 class ToolArgumentError(ToolError):
     """The arguments of a call cannot be used; one line that lists every bad field."""
-
-
-class _Checked(typing.NamedTuple):
-    """``adapter`` is None for what no model can give."""
-
-    parameter: Parameter
-    adapter: TypeAdapter[Any] | None
-
-
-_signatures: WeakKeyDictionary[Callable[..., Any], tuple[list[Any], dict[str, _Checked]]] = (
-    WeakKeyDictionary()
-)
 
 
 def parse_arguments(
@@ -79,24 +64,16 @@ def parse_arguments(
     except ToolArgumentError as error:
         raise ToolArgumentError(f"{tool.name}: {error}") from None
     if function is not None:
-        checked = checks_of(function)
-        if not _hides_another(tool.parameters.get("properties") or (), checked):
-            return _apply(tool.name, given, checked, plain=False)
-    checked = _from_schema(tool.parameters)
+        inputs = _inputs_of(function)
+        if not _hides_another(tool.parameters.get("properties") or (), inputs):
+            return _checked(tool.name, given, inputs, plain=False)
+    inputs = _from_schema(json.dumps(tool.parameters))
     free: dict[str, Any] = {}
     if tool.parameters.get("additionalProperties", False) is not False:
         # Only schemas from elsewhere allow arguments they do not name.
-        free = {name: given.pop(name) for name in list(given) if name not in checked}
-    return {**_apply(tool.name, given, checked, plain=True), **free}
-
-
-def _hides_another(names: Iterable[str], checked: Mapping[str, _Checked]) -> bool:
-    """Return whether a function takes any keywords, and these *names* among them that it does not tell.
-
-    So it is with what a decorator put in a function's place without ``functools.wraps``.
-    """
-    kinds = {one.parameter.kind for one in checked.values()}
-    return "options" in kinds and not set(names) <= set(checked)
+        known = {one.name for one in inputs.parameters}
+        free = {name: given.pop(name) for name in list(given) if name not in known}
+    return {**_checked(tool.name, given, inputs, plain=True), **free}
 
 
 def check_call(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,10 +86,26 @@ def check_call(name: str, function: Callable[..., Any], given: Mapping[str, Any]
     ToolArgumentError
         One line that lists every bad field.
     """
-    checked = checks_of(function)
-    if _hides_another(given, checked):
+    inputs = _inputs_of(function)
+    if _hides_another(given, inputs):
         return dict(given)
-    return _apply(name, dict(given), checked, plain=False)
+    return _checked(name, dict(given), inputs, plain=False)
+
+
+def _inputs_of(function: Callable[..., Any]) -> Inputs:
+    try:
+        return inputs_of(function)
+    except ToolError as error:
+        raise ToolArgumentError(str(error)) from None
+
+
+def _hides_another(names: Iterable[str], inputs: Inputs) -> bool:
+    """Return whether a function takes any keywords, and these *names* among them that it does not tell.
+
+    So it is with what a decorator put in a function's place without ``functools.wraps``.
+    """
+    known = {one.name: one.kind for one in inputs.parameters}
+    return OPTIONS in known.values() and not set(names) <= set(known)
 
 
 def read_object(raw: str) -> dict[str, Any]:
@@ -239,105 +232,96 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def checks_of(function: Callable[..., Any]) -> dict[str, _Checked]:
-    """Return how to check each parameter of a live callable, in order.
-
-    Raises
-    ------
-    ToolArgumentError
-        It cannot be called with JSON values at all.
-    """
-    plain = isinstance(function, FunctionType)
-    parts = snapshot(function)[1:]  # without the function itself, which the cache must not keep
-    known = _signatures.get(function) if plain else None
-    if known is not None and same(known[0], parts):
-        return known[1]
-    namespace = namespace_of(function)
-    try:
-        result = {
-            one.name: _Checked(one, usable_adapter(one, namespace))
-            for one in parameters_of(function)
-        }
-    except ToolArgumentError:
-        raise
-    except ToolError as error:
-        raise ToolArgumentError(str(error)) from None
-    quoted = any(isinstance(one, str) for one in getattr(function, "__annotations__", {}).values())
-    if plain and not quoted:  # quoted names may change their meaning
-        _signatures[function] = (parts, result)
-    return result
-
-
-def _from_schema(parameters: Mapping[str, Any]) -> dict[str, _Checked]:
-    """Return how to check the parameters a JSON schema lists."""
-    from pydantic import TypeAdapter
-
+@lru_cache(256)
+def _from_schema(text: str) -> Inputs:
+    """Return what a tool takes whose parameters only a JSON schema tells, given as *text*."""
     from letta_kernel.tools.fromschema import allows_null, annotation_of
 
+    parameters = json.loads(text)
     required = set(parameters.get("required", ()))
     definitions = parameters.get("$defs", {})
-    result: dict[str, _Checked] = {}
-    for name, schema in (parameters.get("properties") or {}).items():
-        annotation = annotation_of(schema, definitions)
-        null = allows_null(schema)
-        made = Parameter(name, annotation, required=name in required, nullable=null)
-        result[name] = _Checked(made, TypeAdapter(annotation))
-    return result
+    return Inputs(
+        [
+            Parameter(
+                name,
+                annotation_of(schema, definitions),
+                required=name in required,
+                nullable=allows_null(schema),
+            )
+            for name, schema in (parameters.get("properties") or {}).items()
+        ]
+    )
 
 
-def _apply(
-    tool: str, given: dict[str, Any], checked: Mapping[str, _Checked], plain: bool
-) -> dict[str, Any]:
+def _checked(tool: str, given: dict[str, Any], inputs: Inputs, plain: bool) -> dict[str, Any]:
+    """Return *given* checked and converted, what was left out filled in; *plain*: as JSON values still."""
     from pydantic import ValidationError
 
+    for one in inputs.usable:
+        if not one.nullable and not one.required and given.get(one.name, MISSING) is None:
+            del given[one.name]  # null for what may be left out means: left out
+    takes = [one.name for one in inputs.usable]
     problems: list[str] = []
-    result: dict[str, Any] = {}
-    takes = [name for name, (_, one) in checked.items() if one is not None]
-    for name, (parameter, one) in checked.items():
-        value = MISSING if one is None else given.pop(name, MISSING)
-        if value is None and not parameter.nullable and not parameter.required:
-            value = MISSING  # null for what may be left out means: left out
-        if value is MISSING or one is None:
-            if parameter.required:
-                problems.append(f"{name!r} is missing")
-            elif not plain and parameter.default is not MISSING:
-                result[name] = deepcopy(parameter.default)
-            continue
-        try:
-            made = one.validate_json(json.dumps(value))
-            result[name] = one.dump_python(made, mode="json") if plain else made
-        except ValidationError as error:
-            problems += _described(name, value, error)
-        except Exception as error:  # a validator of the author's that fails in a way of its own
-            problems.append(f"{name!r}: {_short(f'{type(error).__name__}: {error}', _LONGEST)}")
+    try:
+        made = inputs.model.model_validate_json(json.dumps(given))
+    except ValidationError as error:
+        problems += _described(given, error)
+    except Exception as error:  # a validator of the author's that fails in a way of its own
+        where = _failing(given, inputs)
+        problems.append(f"{where!r}: {_short(f'{type(error).__name__}: {error}', _LONGEST)}")
     for name in given:
-        near = nearest(name, takes).strip()
-        hint = f" ({near[0].lower()}{near[1:]})" if near else ""
-        problems.append(f"{_short(name, _SHOWN)!r} is not one of its arguments{hint}")
-    if problems:
-        listed = ", ".join(takes) or "no arguments"
-        raise ToolArgumentError(f"{tool}: {'; '.join(problems)}. It takes: {listed}.")
-    return result
+        if name not in takes:
+            near = nearest(name, takes).strip()
+            hint = f" ({near[0].lower()}{near[1:]})" if near else ""
+            problems.append(f"{_short(name, _SHOWN)!r} is not one of its arguments{hint}")
+    if not problems:
+        if plain:
+            return made.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        fields = type(made).model_fields.items()
+        found = {
+            two.alias: getattr(made, key) for key, two in fields if key in made.model_fields_set
+        }
+        return {
+            one.name: found[one.name] if one.name in found else deepcopy(one.default)
+            for one in inputs.parameters
+            if one.name in found or one.default is not MISSING
+        }
+    listed = ", ".join(takes) or "no arguments"
+    raise ToolArgumentError(f"{tool}: {'; '.join(problems)}. It takes: {listed}.")
 
 
-def _described(name: str, value: Any, error: ValidationError) -> list[str]:
-    """Return one problem for each bad place inside an argument."""
+def _failing(given: dict[str, Any], inputs: Inputs) -> str:
+    """Return the argument with which the check itself fails."""
+    from pydantic import ValidationError
+
+    for name, value in given.items():
+        try:
+            inputs.model.model_validate_json(json.dumps({name: value}))
+        except ValidationError:
+            pass
+        except Exception:
+            return name
+    return ", ".join(given)
+
+
+def _described(given: dict[str, Any], error: ValidationError) -> list[str]:
+    """Return one problem for each bad place in the arguments."""
     places: dict[str, list[str]] = {}
     shown: dict[str, str] = {}
     for one in error.errors(include_url=False):
-        path, inside, lost = name, value, False
+        path, inside, lost = "", given, one["type"] == "missing"
         for part in one["loc"]:
             # Union members and the like stand in the location too; only real steps into the value count.
             if isinstance(inside, dict) and part in inside:
-                path, inside = f"{path}.{part}", inside[part]
+                path, inside = f"{path}.{part}" if path else str(part), inside[part]
             elif isinstance(inside, list) and isinstance(part, int) and part < len(inside):
                 path, inside = f"{path}[{part}]", inside[part]
-            elif one["type"] == "missing" and part == one["loc"][-1]:
-                path, lost = f"{path}.{part}", True
-        text = "is missing" if lost else _plain(one["msg"], one["type"])
+            elif lost and part == one["loc"][-1]:
+                path = f"{path}.{part}" if path else str(part)
+        text = _plain(one["msg"], one["type"])
         if text not in places.setdefault(path, []):
             places[path].append(text)
-        if not lost and one["type"] not in ("missing", "extra_forbidden"):
+        if one["type"] not in ("missing", "extra_forbidden"):
             shown[path] = f" (got {_short(json.dumps(inside, ensure_ascii=False), _SHOWN)})"
     return [
         _short(f"{path!r} {' or '.join(texts)}", _LONGEST) + shown.get(path, "")

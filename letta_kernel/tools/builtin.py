@@ -15,7 +15,7 @@ from typing import Literal
 
 from letta_kernel.records import Tool
 from letta_kernel.tools import core
-from letta_kernel.tools.schema import schema_from_source
+from letta_kernel.tools.schema import schema_of
 
 
 def run_code(code: str, language: Literal["python"] = "python") -> str:
@@ -106,7 +106,7 @@ def record(name: str) -> Tool:
 @cache
 def _outside(name: str) -> Tool:
     source = f"from typing import Literal\n\n\n{inspect.getsource(OUTSIDE[name])}"
-    schema = schema_from_source(source, name)
+    schema = schema_of(OUTSIDE[name])
     return Tool(
         id=_ID + name,
         name=name,

@@ -7,28 +7,20 @@ import functools
 import inspect
 import textwrap
 import types
-import typing
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from letta_kernel.errors import ToolError
-from letta_kernel.tools.annotations import Resolver
-from letta_kernel.tools.docstrings import Doc, parse_docstring
-from letta_kernel.tools.parameters import MISSING, RESERVED, Parameter, complete, hint_without
-from letta_kernel.tools.references import current, name_in, unwrapped, written_call
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
+from letta_kernel.tools.annotations import hints_of
+from letta_kernel.tools.docstrings import parse_docstring
+from letta_kernel.tools.inputs import Inputs
+from letta_kernel.tools.parameters import OPTIONS, REST, Parameter, read_parameters
+from letta_kernel.tools.references import current, name_in, same, snapshot, unwrapped, written_call
 
 Function = Callable[..., Any]
 
-_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_KINDS: dict[Any, str] = {
-    inspect.Parameter.POSITIONAL_ONLY: "positional",
-    inspect.Parameter.KEYWORD_ONLY: "keyword",
-    inspect.Parameter.VAR_POSITIONAL: "rest",
-    inspect.Parameter.VAR_KEYWORD: "options",
-}
+_known: WeakKeyDictionary[Function, tuple[list[Any], Inputs]] = WeakKeyDictionary()
 
 
 def name_of(function: Function, namespace: Mapping[str, Any] | None = None) -> str:
@@ -62,9 +54,24 @@ def docstring_of(function: Function) -> str:
     return found if isinstance(found, str) else ""
 
 
-def doc_of(function: Function) -> Doc:
-    """Return the docstring taken apart."""
-    return parse_docstring(docstring_of(function))
+def inputs_of(function: Function) -> Inputs:
+    """Return what a live callable takes, as it is now.
+
+    Raises
+    ------
+    ToolError
+        It cannot be called with JSON values at all.
+    """
+    plain = isinstance(function, types.FunctionType)
+    parts = snapshot(function)[1:]  # without the function itself, which the cache must not keep
+    known = _known.get(function) if plain else None
+    if known is not None and same(known[0], parts):
+        return known[1]
+    made = Inputs(parameters_of(function), namespace_of(function))
+    quoted = any(isinstance(one, str) for one in getattr(function, "__annotations__", {}).values())
+    if plain and not quoted:  # quoted names may change their meaning
+        _known[function] = parts, made
+    return made
 
 
 def parameters_of(function: Function) -> list[Parameter]:
@@ -76,31 +83,15 @@ def parameters_of(function: Function) -> list[Parameter]:
         It says nothing of its parameters, or one that must be given has a type that is not known.
     """
     function = current(function)
-    hints, doc = hints_of(function), doc_of(function)
+    target = _annotated(function)
+    hints = hints_of(target)
+    made_by = inspect.getattr_static(target, "__init__") if isinstance(target, type) else None
+    if inspect.isfunction(made_by):
+        hints.update(hints_of(made_by))
+    # What a partial fixes is not the model's to change.
     fixed = function.keywords if isinstance(function, functools.partial) else {}
-    found: list[Parameter] = []
-    problems: list[str] = []
-    for parameter in signature_of(function).parameters.values():
-        name = parameter.name
-        if name in RESERVED or name in fixed:  # what a partial fixes is not the model's to change
-            continue
-        default = MISSING if parameter.default is parameter.empty else parameter.default
-        field: FieldInfo | None = default if type(default).__name__ == "FieldInfo" else None
-        hint = hints.get(name, MISSING)
-        variable = parameter.kind in _VARIABLE
-        if isinstance(hint, ToolError):
-            if default is MISSING and not variable:
-                problems.append(f"parameter {name!r}: {hint}")
-            continue  # it can be left out, and the model cannot give it
-        if hint is MISSING:
-            hint = hint_without(default, doc.types.get(name, ""))
-        kind = _KINDS.get(parameter.kind, "normal")
-        made = complete(name, hint, default is not MISSING, field, kind)
-        made.description = doc.parameters.get(name) or made.description
-        found.append(made)
-    if problems:
-        raise ToolError("; ".join(problems))
-    return found
+    doc = parse_docstring(docstring_of(function))
+    return read_parameters(signature_of(function).parameters.values(), hints, doc, fixed)
 
 
 def signature_of(function: Function) -> inspect.Signature:
@@ -143,7 +134,7 @@ def takes_anything(function: Function) -> bool:
     except (ValueError, TypeError):
         return False
     kinds = {one.kind for one in found}
-    return inspect.Parameter.VAR_KEYWORD in kinds and kinds <= set(_VARIABLE)
+    return OPTIONS in kinds and kinds <= {REST, OPTIONS}
 
 
 def namespace_of(function: Function) -> dict[str, Any]:
@@ -151,15 +142,6 @@ def namespace_of(function: Function) -> dict[str, Any]:
     inner = _annotated(function)
     found = getattr(inner, "__globals__", None)
     return found if isinstance(found, dict) else {}
-
-
-def hints_of(function: Function) -> dict[str, Any]:
-    """Return the type of each parameter that has a hint; a `ToolError` where it cannot be found out."""
-    target = _annotated(function)
-    if isinstance(target, type):
-        made_by = inspect.getattr_static(target, "__init__")
-        return {**_hints(target), **(_hints(made_by) if inspect.isfunction(made_by) else {})}
-    return _hints(target)
 
 
 def source_of(function: Function) -> str:
@@ -192,29 +174,3 @@ def _annotated(function: Function) -> Any:
     found = unwrapped(_inner(function))
     call = written_call(found)
     return found if call is None else unwrapped(call)
-
-
-def _hints(target: Any) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(target, include_extras=True)
-    except Exception:
-        return _hints_one_by_one(target)
-
-
-def _hints_one_by_one(target: Any) -> dict[str, Any]:
-    """Resolve annotations singly where Python could not resolve all of them."""
-    try:
-        annotations = dict(getattr(target, "__annotations__", {}))
-    except Exception:  # evaluated on demand from Python 3.14 on
-        return {}
-    resolver = Resolver(ast.Module([], []), getattr(target, "__globals__", {}))
-    found: dict[str, Any] = {}
-    for name, hint in annotations.items():
-        try:
-            tree = ast.parse(hint, mode="eval").body if isinstance(hint, str) else None
-            found[name] = hint if tree is None else resolver.resolve(tree)
-        except ToolError as error:
-            found[name] = error
-        except SyntaxError:
-            found[name] = ToolError(f"{hint!r} is no type")
-    return found

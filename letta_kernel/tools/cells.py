@@ -6,7 +6,9 @@ import ast
 import io
 import re
 import tokenize
-import warnings
+
+from letta_kernel.errors import ToolError
+from letta_kernel.tools.source import parse_source
 
 # Cell magics whose body is Python run in the notebook's own namespace.
 _PYTHON_MAGICS = {"time", "timeit", "capture", "prun", "python_here", "memray_flamegraph", "mprun"}
@@ -66,32 +68,24 @@ def python_of(cell: str) -> str | None:
 
 
 def parse(text: str) -> ast.Module | None:
-    """Parse *text*; None if it is no Python. Warnings about it are for whoever runs it, not for us."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
+    """Parse *text*; None if it is no Python."""
+    try:
+        return parse_source(text)
+    except ToolError:
+        return None
 
 
 def _inside_strings(lines: list[str]) -> set[int]:
     """Return the indexes of lines that begin inside a string, where ``%`` and ``!`` mean themselves."""
-    inside: set[int] = set()
-    # Marks at the start of a line are no Python tokens, so they are blanked before reading the tokens.
-    text = "\n".join(re.sub(r"^(\s*)[%!?].*", r"\1pass", line) for line in lines) + "\n"
-    blanked = text.splitlines()
-    reader = io.StringIO("\n".join(lines) + "\n").readline
-    try:
-        for token in tokenize.generate_tokens(reader):
-            if token.type == tokenize.STRING and token.end[0] > token.start[0]:
-                inside.update(range(token.start[0], token.end[0]))
-    except (tokenize.TokenError, SyntaxError):
-        inside.clear()
+    # Marks at the start of a line are no Python tokens: where they are in the way, they are blanked first.
+    blanked = [re.sub(r"^(\s*)[%!?].*", r"\1pass", line) for line in lines]
+    for text in (lines, blanked):
+        inside: set[int] = set()
         try:
-            for token in tokenize.generate_tokens(io.StringIO("\n".join(blanked) + "\n").readline):
+            for token in tokenize.generate_tokens(io.StringIO("\n".join(text) + "\n").readline):
                 if token.type == tokenize.STRING and token.end[0] > token.start[0]:
                     inside.update(range(token.start[0], token.end[0]))
         except (tokenize.TokenError, SyntaxError):
-            pass  # not Python anyway; what could be read is used
-    return inside
+            continue
+        break
+    return inside  # what could be read of what is not Python anyway

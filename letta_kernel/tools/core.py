@@ -6,7 +6,6 @@ source like any other tool's; ``agent_state`` is filled in by the loop and never
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -23,7 +22,7 @@ from letta_kernel.records import Tool
 from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.file_tools import FILE_TOOLS
 from letta_kernel.tools.outcome import Outcome
-from letta_kernel.tools.schema import schema_from_source
+from letta_kernel.tools.schema import schema_of
 
 
 def send_message(agent_state: ToolContext, message: str) -> str:
@@ -362,7 +361,7 @@ def run(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Outcome:
 def record(name: str) -> Tool:
     """Return the tool record of the core tool *name*; its id is the same in every project."""
     function = FUNCTIONS[name]
-    schema = schema_from_source(inspect.getsource(function))
+    schema = schema_of(function)
     return Tool(
         id=f"tool-core-{name}",
         name=name,

@@ -11,12 +11,13 @@ from typing import Any
 
 from letta_kernel.errors import ToolError
 from letta_kernel.records import Tool
+from letta_kernel.tools.annotations import defined
 from letta_kernel.tools.callables import namespace_of, source_of, takes_anything
 from letta_kernel.tools.cells import parse, python_of
 from letta_kernel.tools.options import ToolOptions, live_options, marks, options_from_ast
 from letta_kernel.tools.references import Reference, same, snapshot, unwrapped
 from letta_kernel.tools.schema import schema_from_source, schema_of
-from letta_kernel.tools.signature import FunctionNode
+from letta_kernel.tools.source import FunctionNode
 
 _NO_TOOL = re.compile(r"#\s*no[ -]?tool\b", re.IGNORECASE)
 
@@ -150,10 +151,7 @@ def discover(
     """
     result = Discovery()
     python = python_of(cell_source)
-    if python is None:
-        return result
-    tree = parse(python)
-    if tree is None:
+    if python is None or (tree := parse(python)) is None:
         return result
     lines = python.splitlines()
     last = {one.name: one for one in tree.body if isinstance(one, FunctionNode)}
@@ -178,12 +176,9 @@ def discover(
 def definitions(cell_source: str) -> dict[str, str]:
     """Return the source of each top-level function, class, import and constant of a cell, by name."""
     python = python_of(cell_source)
-    if python is None:
+    if python is None or (tree := parse(python)) is None:
         return {}
-    tree = parse(python)
-    if tree is None:
-        return {}
-    return {name: _text(node, python) for name, node in _defined(tree).items()}
+    return {name: _text(node, python) for name, node in defined(tree.body).items()}
 
 
 def _found(
@@ -202,8 +197,7 @@ def _found(
         schema = schema_of(live, options)  # type: ignore[arg-type]
     else:
         schema = schema_from_source(python, node.name, namespace, options=options)
-    before = _needed(node, tree, python, namespace, earlier)
-    source = "\n".join([*before, "", "", own]) if before else own
+    source = _alone(own, node, tree, python, namespace, earlier)
     return Found(node.name, schema["name"], source, own, options, schema)
 
 
@@ -234,8 +228,7 @@ def found_in(
     if own and (tree := parse(own)) is not None:
         (node,) = (one for one in tree.body if isinstance(one, FunctionNode))
         names = {**namespace_of(function), **(namespace or {})}
-        before = _needed(node, tree, own, names, earlier or {})
-        source = "\n".join([*before, "", "", own]) if before else own
+        source = _alone(own, node, tree, own, names, earlier or {})
     if not source and options.runs_in == "sandbox":
         raise ToolError(
             f"{schema['name']}: it cannot run in the sandbox, which needs the source of a function"
@@ -277,24 +270,6 @@ def _text(node: ast.stmt, python: str) -> str:
     return "\n".join(lines[start - 1 : node.end_lineno])
 
 
-def _defined(tree: ast.Module) -> dict[str, ast.stmt]:
-    """Return the top-level statement that gives each name its meaning."""
-    result: dict[str, ast.stmt] = {}
-    for node in tree.body:
-        if isinstance(node, FunctionNode | ast.ClassDef):
-            result[node.name] = node
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                result[alias.asname or alias.name.partition(".")[0]] = node
-        elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    result[target.id] = node
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
-            result[node.target.id] = node
-    return result
-
-
 def _names(node: ast.AST) -> list[str]:
     """Return the names *node* mentions, quoted annotations included, in order."""
     found: dict[str, None] = {}
@@ -309,15 +284,16 @@ def _names(node: ast.AST) -> list[str]:
     return list(found)
 
 
-def _needed(
+def _alone(
+    own: str,
     node: FunctionNode,
     tree: ast.Module,
     python: str,
     namespace: Mapping[str, Any] | None,
     earlier: Mapping[str, str],
-) -> list[str]:
-    """Return the statements the function needs before it: of the cell, of earlier cells, or imports."""
-    here = _defined(tree)
+) -> str:
+    """Return a function's source after the statements it needs: of the cell, of earlier cells, or imports."""
+    here = defined(tree.body)
     futures = [
         _text(one, python)
         for one in tree.body
@@ -347,7 +323,8 @@ def _needed(
 
     for name in _names(node):
         need(name)
-    return [*futures, *(text for text in order if text not in futures)]
+    before = [*futures, *(text for text in order if text not in futures)]
+    return "\n".join([*before, "", "", own]) if before else own
 
 
 def _movable(statement: ast.stmt) -> bool:
@@ -365,7 +342,7 @@ def _describes(call: ast.AST) -> bool:
     """Return whether a call only makes a type or a pattern (``NewType``, ``Field``, ``re.compile``)."""
     function = getattr(call, "func", None)
     word = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    return word in {
+    return word in [
         "NewType",
         "TypeVar",
         "Field",
@@ -374,7 +351,7 @@ def _describes(call: ast.AST) -> bool:
         "Enum",
         "Path",
         "TypedDict",
-    }
+    ]
 
 
 def _parsed(text: str) -> ast.stmt | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from letta_kernel.errors import ToolError
@@ -22,17 +22,6 @@ _STRICT_KEYWORDS = {
 _STRICT_FORMATS = {
     *("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"),
 }
-
-
-def children(schema: Schema) -> Iterator[Schema]:
-    """Yield the schemas directly inside *schema*, never data such as defaults or enum values."""
-    for key in _MAPS:
-        yield from (one for one in schema.get(key, {}).values() if isinstance(one, dict))
-    for key in _LISTS:
-        yield from (one for one in schema.get(key, ()) if isinstance(one, dict))
-    for key in _SINGLE:
-        if isinstance(schema.get(key), dict):
-            yield schema[key]
 
 
 def mapped(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
@@ -67,10 +56,9 @@ def inlined(schema: Schema, definitions: dict[str, Schema]) -> tuple[Schema, dic
     recursive = {name for name in definitions if name in _reachable(definitions[name], definitions)}
 
     def inline(part: Schema) -> Schema:
-        reference = part.get("$ref")
-        if not reference:
+        name = str(part.get("$ref", "")).removeprefix(_REF)
+        if not name:
             return mapped(part, inline)
-        name = reference.removeprefix(_REF)
         if name in recursive or name not in definitions:
             return part
         beside = {key: value for key, value in part.items() if key != "$ref"}
@@ -84,14 +72,15 @@ def inlined(schema: Schema, definitions: dict[str, Schema]) -> tuple[Schema, dic
 def _reachable(schema: Schema, definitions: dict[str, Schema]) -> set[str]:
     """Return the names of all definitions *schema* refers to, directly or not."""
     found: set[str] = set()
-    waiting = [schema]
-    while waiting:
-        part = waiting.pop()
+
+    def look(part: Schema) -> Schema:
         name = str(part.get("$ref", "")).removeprefix(_REF)
         if name in definitions and name not in found:
             found.add(name)
-            waiting.append(definitions[name])
-        waiting.extend(children(part))
+            look(definitions[name])
+        return mapped(part, look)
+
+    look(schema)
     return found
 
 

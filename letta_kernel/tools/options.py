@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -14,6 +15,8 @@ from letta_kernel.hooks import tool_marked
 from letta_kernel.tools.references import MARK, Marked
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,22 @@ class ToolOptions:
             "time_limit": self.time_limit,
             "tags": list(self.tags),
         }
+
+
+def checked_name(name: str) -> str:
+    """Return *name* if models can call a tool of this name.
+
+    Raises
+    ------
+    ToolError
+        When providers would refuse it.
+    """
+    if not _NAME.match(name):
+        raise ToolError(
+            f"{name!r} cannot be a tool's name (letters, digits, _ and -, at most 64): rename the "
+            f"function or give @tool(name=…)"
+        )
+    return name
 
 
 _KNOWN = [field.name for field in fields(ToolOptions)]

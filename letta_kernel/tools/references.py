@@ -35,16 +35,16 @@ class StaleToolError(ToolError):
 
 
 class Reference:
-    """A way to a callable; this one always leads to the same object.
+    """A way to a callable.
 
     Parameters
     ----------
-    function
-        The callable as it is now.
+    find
+        Returns it as it is now, or raises `StaleToolError`.
     """
 
-    def __init__(self, function: Function) -> None:
-        self._function = function
+    def __init__(self, find: Callable[[], Function]) -> None:
+        self._find = find
 
     def now(self) -> Function:
         """Return the callable as it is now.
@@ -54,76 +54,69 @@ class Reference:
         StaleToolError
             There is none any more.
         """
-        return self._function
+        return current(self._find())
 
 
-class NameReference(Reference):
-    """What a name of a namespace stands for: a notebook's own, say."""
+def reference_by_name(namespace: Mapping[str, Any], name: str) -> Reference:
+    """Return the way to what a name of a namespace stands for: a notebook's own, say."""
 
-    def __init__(self, namespace: Mapping[str, Any], name: str) -> None:
-        self._namespace = namespace
-        self._name = name
-
-    def now(self) -> Function:
-        """Return what the name stands for now."""
-        found = self._namespace.get(self._name)
+    def find() -> Function:
+        found = namespace.get(name)
         if not callable(found):
-            raise StaleToolError(f"{self._name} is stale: its name was deleted", gone=True)
-        return current(found)
+            raise StaleToolError(f"{name} is stale: its name was deleted", gone=True)
+        return found
+
+    return Reference(find)
 
 
-class _PathReference(Reference):
-    """What a module's name, or an attribute of it, stands for."""
+def _reference_by_path(module: str, path: str) -> Reference:
+    """Return the way to what a module's name, or an attribute of it, stands for."""
 
-    def __init__(self, module: str, path: str) -> None:
-        self._module = module
-        self._path = path
-
-    def now(self) -> Function:
-        found = _at(self._module, self._path)
+    def find() -> Function:
+        found = _at(module, path)
         if not callable(found):
-            where = "" if self._module == "__main__" else f" in {self._module}"
-            text = f"{self._path} is stale: there is no such function{where} any more"
+            where = "" if module == "__main__" else f" in {module}"
+            text = f"{path} is stale: there is no such function{where} any more"
             raise StaleToolError(text, gone=True)
-        return current(found)
+        return found
+
+    return Reference(find)
 
 
-class _MethodReference(Reference):
-    """A method of an object: looked up anew each time, for its class may have been patched."""
+def _reference_to_method(owner: Any, name: str) -> Reference:
+    """Return the way to a method, looked up anew each time: its class may have been patched."""
+    kind = type(owner)
+    kept = _at(kind.__module__, kind.__qualname__) is kind
 
-    def __init__(self, owner: Any, name: str) -> None:
-        self._owner = owner
-        self._name = name
-        kind = type(owner)
-        self._kind = kind if _at(kind.__module__, kind.__qualname__) is kind else None
-
-    def now(self) -> Function:
-        found = getattr(self._owner, self._name, None)
+    def find() -> Function:
+        found = getattr(owner, name, None)
         if not callable(found):
-            raise StaleToolError(f"{self._name} is stale: {_about(self._owner)} has no such method")
+            about = owner.__name__ if isinstance(owner, type) else f"its {type(owner).__name__}"
+            raise StaleToolError(f"{name} is stale: {about} has no such method")
         # Where the class itself was patched, or the object given the new class, there is nothing to say.
-        if self._kind is not None and type(self._owner) is self._kind:
-            newer = _at(self._kind.__module__, self._kind.__qualname__)
-            if newer is not self._kind and not _same_code(found, getattr(newer, self._name, None)):
+        newer = _at(kind.__module__, kind.__qualname__)
+        if kept and type(owner) is kind and newer is not kind:
+            ours = _shape(found)
+            if ours is None or ours != _shape(getattr(newer, name, None)):
                 raise StaleToolError(
-                    f"{self._name} is stale: {self._kind.__name__} was defined anew after it became a "
-                    f"tool; make it a tool again, from a new {self._kind.__name__}"
+                    f"{name} is stale: {kind.__name__} was defined anew after it became a tool; make it "
+                    f"a tool again, from a new {kind.__name__}"
                 )
-        return current(found)
+        return found
+
+    return Reference(find)
 
 
-class _PartialReference(Reference):
-    """A ``functools.partial``, of the function as it is now."""
+def _reference_to_partial(made: functools.partial[Any]) -> Reference:
+    """Return the way to a ``functools.partial``, of the function as it is now."""
+    reference = reference_to(made.func)
 
-    def __init__(self, made: functools.partial[Any]) -> None:
-        self._inner = reference_to(made.func)
-        self._made = made
+    def find() -> Function:
+        inner = reference.now()
+        same_one = inner is made.func
+        return made if same_one else functools.partial(inner, *made.args, **made.keywords)
 
-    def now(self) -> Function:
-        inner = self._inner.now()
-        if inner is self._made.func:
-            return self._made
-        return functools.partial(inner, *self._made.args, **self._made.keywords)
+    return Reference(find)
 
 
 class Marked:
@@ -175,19 +168,21 @@ def reference_to(function: Function, namespace: Mapping[str, Any] | None = None)
     function = current(function)
     path = _path_of(function)
     if path is not None:
-        return _PathReference(*path)
+        return _reference_by_path(*path)
+    name = name_in(function, namespace)
     if isinstance(function, functools.partial) and type(function) is functools.partial:
-        name = name_in(function, namespace)
-        return NameReference(namespace or {}, name) if name else _PartialReference(function)
+        return reference_by_name(namespace or {}, name) if name else _reference_to_partial(function)
     owner = getattr(function, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
         attribute = _attribute_of(owner, function)
         if attribute is not None:
-            return _MethodReference(owner, attribute)
-    name = name_in(function, namespace)
+            return _reference_to_method(owner, attribute)
     if name is not None:
-        return NameReference(namespace or {}, name)
-    return Reference(function) if written_call(function) is None else _CallReference(function)
+        return reference_by_name(namespace or {}, name)
+    if written_call(function) is None:
+        return Reference(lambda: function)
+    call = _reference_to_method(function, "__call__")
+    return Reference(lambda: (call.now(), function)[1])
 
 
 def unwrapped(function: Any) -> Any:
@@ -204,18 +199,6 @@ def written_call(thing: Any) -> types.FunctionType | None:
         return None
     found = inspect.getattr_static(type(thing), "__call__", None)
     return found if isinstance(found, types.FunctionType) else None
-
-
-class _CallReference(_MethodReference):
-    """An object that is called itself."""
-
-    def __init__(self, owner: Any) -> None:
-        super().__init__(owner, "__call__")
-
-    def now(self) -> Function:
-        super().now()
-        found: Function = self._owner
-        return found
 
 
 def name_in(function: Function, namespace: Mapping[str, Any] | None) -> str | None:
@@ -302,26 +285,14 @@ def _attribute_of(owner: Any, method: Any) -> str | None:
     return next((one for one in dir(kind) if inspect.getattr_static(kind, one) is function), None)
 
 
-def _same_code(one: Any, two: Any) -> bool:
-    """Return whether two functions do the same, wherever their lines stand."""
+def _shape(function: Any) -> Any:
+    """Return what a function does, wherever its lines stand; None where that cannot be told."""
 
-    def code(of: Any) -> Any:
-        return getattr(unwrapped(getattr(of, "__func__", of)), "__code__", None)
+    def shape(code: types.CodeType) -> Any:
+        inner = [
+            shape(c) if isinstance(c, types.CodeType) else (type(c), c) for c in code.co_consts
+        ]
+        return code.co_code, code.co_names, code.co_varnames, inner
 
-    def alike(a: Any, b: Any) -> bool:
-        if not (isinstance(a, types.CodeType) and isinstance(b, types.CodeType)):
-            return type(a) is type(b) and a == b
-        same_shape = (a.co_code, a.co_names, a.co_varnames) == (
-            b.co_code,
-            b.co_names,
-            b.co_varnames,
-        )
-        constants = len(a.co_consts) == len(b.co_consts)
-        return same_shape and constants and all(map(alike, a.co_consts, b.co_consts))
-
-    first, second = code(one), code(two)
-    return first is not None and second is not None and alike(first, second)
-
-
-def _about(owner: Any) -> str:
-    return owner.__name__ if isinstance(owner, type) else f"its {type(owner).__name__}"
+    code = getattr(unwrapped(getattr(function, "__func__", function)), "__code__", None)
+    return shape(code) if isinstance(code, types.CodeType) else None

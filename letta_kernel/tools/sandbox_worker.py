@@ -66,8 +66,6 @@ def serve(descriptor: int, path: list[str]) -> NoReturn:
     # Imported now so that no call has to: after a fork they are simply there.
     import asyncio  # noqa: F401
 
-    import docstring_parser  # noqa: F401
-
     import letta_kernel.tools.loop  # noqa: F401
 
     _rehearse()
@@ -315,7 +313,7 @@ def _load(source: str) -> dict[str, Any]:
 
 
 def _schema(message: dict[str, Any]) -> dict[str, Any]:
-    from letta_kernel.tools.signature import schema_here
+    from letta_kernel.tools.source import schema_here
 
     source, name = message["source"], message["name"]
     return {"schema": schema_here(source, name, _load(source), message["strict"])}
@@ -325,7 +323,7 @@ def _call(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
     from letta_kernel.tools.arguments import ToolArgumentError, check_call
     from letta_kernel.tools.live import run_function
     from letta_kernel.tools.options import options_from_ast
-    from letta_kernel.tools.signature import FunctionNode, find_function, parse_source
+    from letta_kernel.tools.source import FunctionNode, find_function, parse_source
 
     source, tool = message["source"], message["tool"]
     tree = parse_source(source)

@@ -1,4 +1,4 @@
-"""From a function's source to the schema a model is shown; the sandbox helps where its text does not tell."""
+"""The schema a model is shown: of a live function as it is now, or of a function in source text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from letta_kernel.errors import ToolError
-from letta_kernel.tools.annotations import Resolver, UnresolvedError
-from letta_kernel.tools.callables import doc_of, name_of, namespace_of, parameters_of
-from letta_kernel.tools.options import ToolOptions, live_options
+from letta_kernel.tools.annotations import UnresolvedError
+from letta_kernel.tools.callables import docstring_of, inputs_of, name_of
+from letta_kernel.tools.docstrings import parse_docstring
+from letta_kernel.tools.options import ToolOptions, checked_name, live_options
 from letta_kernel.tools.sandbox import default_sandbox
-from letta_kernel.tools.signature import checked_name, describe, parse_source, schema_here
+from letta_kernel.tools.source import schema_here
 
 
 def schema_of(
@@ -42,14 +43,11 @@ def schema_of(
     options = options or live_options(function) or ToolOptions()
     name = checked_name(options.name or name_of(function, namespace))
     try:
-        parameters = parameters_of(function)
+        parameters = inputs_of(function).schema()
     except ToolError as error:
         raise ToolError(f"{name}: {error}") from None
-    return {
-        "name": name,
-        "description": options.description or doc_of(function).description,
-        "parameters": describe(parameters, namespace_of(function), tool=name),
-    }
+    about = options.description or parse_docstring(docstring_of(function)).description
+    return {"name": name, "description": about, "parameters": parameters}
 
 
 def schema_from_source(
@@ -88,8 +86,5 @@ def schema_from_source(
     """
     try:
         return schema_here(source, name, namespace, strict, options)
-    except UnresolvedError as missing:
-        if not Resolver(parse_source(source)).defines(missing.name):
-            raise ToolError(str(missing)) from None
-    # Only classes of foreign source need a process.
-    return default_sandbox().schema(source, name, strict=strict)
+    except UnresolvedError:  # only classes of foreign source need a process
+        return default_sandbox().schema(source, name, strict=strict)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from letta_kernel.records import Tool
 from letta_kernel.tools.arguments import ToolArgumentError, check_call, parse_arguments, read_object
@@ -169,6 +169,44 @@ def test_null_for_what_may_be_left_out_means_left_out(function: Any) -> None:
     made = parse_arguments(TOOL, raw, function)
     assert "small" not in made
     assert made.get("moment") is None
+
+
+def named_as_pydantic_names(
+    copy: str,
+    json: int = 1,
+    _under: int = 2,
+    model_x: int = 3,
+    p0: int = 4,
+    agent: Pet | None = None,
+) -> None:
+    """Do it."""
+
+
+def test_any_name_can_be_that_of_an_argument() -> None:
+    tool = tool_of(named_as_pydantic_names)
+    given = {"copy": "a", "json": "5", "_under": 6, "model_x": 7, "p0": 8}
+    made = parse_arguments(tool, json.dumps(given), named_as_pydantic_names)
+    assert made == {**given, "json": 5}
+    with pytest.raises(ToolArgumentError, match="'p1' is not one of its arguments"):
+        parse_arguments(tool, json.dumps({"copy": "a", "p1": 1}), named_as_pydantic_names)
+
+
+class Book(BaseModel):
+    title: str
+
+    @field_validator("title")
+    @classmethod
+    def known(cls, title: str) -> str:
+        return {"Emma": title}[title]
+
+
+def test_a_check_of_the_authors_that_fails_itself_is_told_with_its_argument() -> None:
+    def lend(to: str, book: Book) -> str:
+        return to + book.title
+
+    assert check_call("lend", lend, {"to": "Kim", "book": {"title": "Emma"}})["to"] == "Kim"
+    with pytest.raises(ToolArgumentError, match=r"lend: 'book': KeyError: 'Ulysses'. It takes: to"):
+        check_call("lend", lend, {"to": "Kim", "book": {"title": "Ulysses"}})
 
 
 def optional_without_default(a: int | None, b: int = Field(3, description="B.")) -> int:

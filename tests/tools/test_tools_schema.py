@@ -12,7 +12,7 @@ import schema_cases as cases
 
 from letta_kernel.errors import ToolError
 from letta_kernel.tools.schema import schema_from_source
-from letta_kernel.tools.signature import schema_here
+from letta_kernel.tools.source import schema_here
 
 
 def whole(expected: dict[str, Any]) -> dict[str, Any]:
