@@ -3,20 +3,21 @@
 One desk is one open comm of a front end. Its messages arrive on a subshell where the front end and the kernel
 have those, so also while a cell runs; they are only noted there and answered by threads of our own.
 
-Messages to the kernel: ``request`` (id, method, params) and ``ping``, without which a desk is forgotten after a
-while. Messages from it: ``hello``, ``reply`` (id, result or error), ``event`` (of a run of this kernel),
-``changed`` (in the project, by any process; ``notebook``: whom this one talks to), ``asking`` (agents that
-cells of this kernel wait with), ``bye`` (it is forgotten).
+Messages to the kernel: ``request`` (id, method, params), ``follow`` (what was missed of a run) and ``ping``,
+without which a desk is forgotten after a while. Messages from it: ``hello``, ``reply`` (id, result or error),
+``events`` (of a run of this kernel, see `letta_kernel.service.event_json`), ``changed`` (in the project, by any
+process; ``notebook``: whom this one talks to), ``asking`` (agents that cells of this kernel wait with), ``bye``
+(it is forgotten).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from comm import get_comm_manager
@@ -25,20 +26,14 @@ from letta_kernel import __version__, project
 from letta_kernel.api import service_for
 from letta_kernel.display.widget import answer_while_busy, live_comms
 from letta_kernel.errors import LettaError, NotFoundError
-from letta_kernel.messages import (
-    Event,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-    ToolProgress,
-    worded,
-)
+from letta_kernel.messages import Event
 from letta_kernel.notebook import desk
 from letta_kernel.notebook.desk_registry import METHODS, OfAgent, Room
 from letta_kernel.notebook.desk_watch import WHAT, Watch
 from letta_kernel.notebook.quiet import details
 from letta_kernel.notebook.words import WORDS
-from letta_kernel.service import AgentService
+from letta_kernel.service import AgentService, event_json
+from letta_kernel.service.event_log import RunLog
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
@@ -50,20 +45,24 @@ SILENCE = (
 )
 
 _WORKERS = 4
-_BATCH = 0.05  # seconds in which deltas are gathered
+_BATCH = 0.05  # seconds in which events are gathered
 # … and in a long run, once it has been told in so many messages: each costs some 900 bytes.
 _MANY, _LONGER_BATCH = 60, 0.25
 _LOOK = 0.7  # seconds between two looks at the store
 _REST, _LONGEST_REST = 20, 3.0  # times as long as a look has taken, until the next; seconds at most
-_LARGEST = 200_000  # characters of what is only shown
-
-Followed = tuple[str, str, Event]  # agent, run, what happened
 
 
 class _Desk:
     def __init__(self, comm: Any) -> None:
         self.comm = comm
         self.heard = time.monotonic()
+
+
+class _Followed:
+    """A run that is told to all desks: up to which number, in how many messages."""
+
+    def __init__(self, run: RunLog, told: int) -> None:
+        self.run, self.told, self.messages = run, told, 0
 
 
 class Desks:
@@ -75,9 +74,9 @@ class Desks:
         self._open: dict[str, _Desk] = {}
         self._requests: queue.SimpleQueue[tuple[_Desk, dict[str, Any]]] = queue.SimpleQueue()
         self._workers = 0
-        self._followed: list[AgentService] = []
-        self._events: queue.SimpleQueue[Followed] = queue.SimpleQueue()
-        self._numbers: dict[str, int] = {}  # of the events told, by run
+        self._services: list[AgentService] = []  # whose runs are followed
+        self._followed: dict[str, _Followed] = {}
+        self._news = threading.Event()
         self._running: set[str] = set()  # which of the two threads below there are
         self._seen = Watch(session.home)
         session.floor.asking_changed = self._tell_asking
@@ -129,9 +128,9 @@ class Desks:
         """Return the project's service, which makes no folder yet, and follow its runs."""
         service = service_for(self._session.home)
         with self._lock:
-            if service not in self._followed:
-                self._followed.append(service)
-                service.events.listeners.append(self._follow)
+            if service not in self._services:
+                self._services.append(service)
+                service.events.listeners.append(partial(self._note, service))
         return service
 
     def _forget(self, comm_id: str) -> None:
@@ -155,7 +154,7 @@ class Desks:
 
     def _received(self, one: _Desk, data: Any) -> None:
         one.heard = time.monotonic()
-        if not isinstance(data, dict) or data.get("type") != "request":
+        if not isinstance(data, dict) or data.get("type") not in ("request", "follow"):
             return
         with self._lock:
             if self._workers < _WORKERS:
@@ -167,7 +166,10 @@ class Desks:
         while True:
             one, data = self._requests.get()
             with self._noted():
-                self._send(one, {"type": "reply", "id": data.get("id"), **self._answer(data)})
+                if data["type"] == "follow":
+                    self._catch_up(one, data)
+                else:
+                    self._send(one, {"type": "reply", "id": data.get("id"), **self._answer(data)})
 
     def _answer(self, data: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -217,28 +219,37 @@ class Desks:
     def _tell_agent(self) -> None:
         self._send_all({"type": "changed", "what": ["notebook"], "agents": []})
 
-    def _follow(self, agent_id: str, run_id: str, event: Event) -> None:
-        if self._open:  # without the lock: the run must not wait
-            self._events.put((agent_id, run_id, worded(event, WORDS)))
+    def _note(self, service: AgentService, _agent_id: str, run_id: str, _event: Event) -> None:
+        """Take up a run that has something to tell; called by its own thread, which must not wait."""
+        if self._open and run_id not in self._followed:
+            run = service.events.run(run_id)
+            if run is not None:
+                self._followed[run_id] = _Followed(run, run.last - 1)
+        self._news.set()
 
     def _tell(self) -> None:
-        """Send events on, pieces of one text gathered; ends when the last desk has gone."""
+        """Send on what runs tell, gathered; ends when the last desk has gone."""
         while self._goes_on(self._tell):
-            try:
-                gathered = [self._events.get(timeout=1.0)]
-            except queue.Empty:
-                continue
-            _, run_id, _ = gathered[0]
-            time.sleep(_BATCH if self._numbers.get(run_id, 0) < _MANY else _LONGER_BATCH)
-            while not self._events.empty():
-                _gather(gathered, self._events.get())
-            for agent_id, run_id, event in gathered:
-                number = self._numbers[run_id] = self._numbers.get(run_id, 0) + 1
-                if event.type == "run_ended":
-                    del self._numbers[run_id]
-                told = {"type": "event", "agent_id": agent_id, "run_id": run_id, "seq": number}
-                with self._noted():
-                    self._send_all({**told, "event": _shown(event)})
+            if self._news.wait(1.0):
+                self._news.clear()
+                told = [one.messages for one in tuple(self._followed.values())]
+                time.sleep(_BATCH if min(told, default=0) < _MANY else _LONGER_BATCH)
+            for run_id, one in tuple(self._followed.items()):
+                over = one.run.over
+                while (message := event_json.message(one.run, one.told, WORDS)) is not None:
+                    one.told, one.messages = message["until"], one.messages + 1
+                    with self._noted():
+                        self._send_all(message)
+                if over:
+                    del self._followed[run_id]
+
+    def _catch_up(self, one: _Desk, data: dict[str, Any]) -> None:
+        """Tell one desk what it has missed of a run."""
+        run, after = self._service().events.run(str(data.get("run_id"))), data.get("after")
+        if run is not None and isinstance(after, int):
+            while (message := event_json.message(run, max(0, after), WORDS)) is not None:
+                self._send(one, message)
+                after = message["until"]
 
     def _watch(self) -> None:
         """Tell of changes; ends when the last desk has gone."""
@@ -265,43 +276,3 @@ class Desks:
             self._send_all({"type": "changed", **change})
         self._drop_silent()
         return took
-
-
-def _gather(gathered: list[Followed], new: Followed) -> None:
-    """Add *new*, as part of the last one if both are pieces of the same text."""
-    agent_id, run_id, last = gathered[-1]
-    event = new[2]
-    whole: Event | None = None
-    if new[1] == run_id:
-        if isinstance(last, TextDelta | ReasoningDelta) and isinstance(event, type(last)):
-            whole = last.model_copy(update={"text": last.text + event.text})
-        elif isinstance(last, ToolCallDelta) and isinstance(event, ToolCallDelta):
-            if last.index == event.index and not (event.id or event.name):
-                whole = last.model_copy(update={"arguments": last.arguments + event.arguments})
-        elif (
-            isinstance(last, ToolProgress)
-            and isinstance(event, ToolProgress)
-            and (last.call_id, last.stream) == (event.call_id, event.stream)
-        ):
-            whole = last.model_copy(update={"text": last.text + event.text})
-    if whole is not None:
-        gathered[-1] = (agent_id, run_id, whole)
-    else:
-        gathered.append(new)
-
-
-def _shown(event: Event) -> dict[str, Any]:
-    """Return an event in JSON, without what is too large to be shown beside a notebook."""
-    try:
-        shown = event.model_dump(mode="json")
-    except ValueError:  # a display of a tool's own that is not JSON
-        shown = event.model_copy(update={"display": None}).model_dump(mode="json")
-    for field in ("display", "messages", "retrieved"):
-        if shown.get(field) and len(json.dumps(shown[field])) > _LARGEST:
-            shown[field] = [] if isinstance(shown[field], list) else None
-    text = json.dumps(shown, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a character, which a cut-off text may end with
-        shown = json.loads(text.encode("utf-8", "replace"))
-    return shown

@@ -87,7 +87,8 @@ class Panel:
         return [message for message in self.heard if message["type"] == kind]
 
     def events(self, kind: str) -> list[dict[str, Any]]:
-        return [m["event"] for m in self.of("event") if m["event"]["type"] == kind]
+        every = (event for message in self.of("events") for event in message["events"])
+        return [event for event in every if event["type"] == kind]
 
     def until(self, found: Callable[[], Any]) -> Any:
         """Listen until *found* returns something true, and return it."""

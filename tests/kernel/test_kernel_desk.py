@@ -130,11 +130,36 @@ def test_a_run_in_a_cell_is_told_as_it_happens(
     server.say("One answer in several pieces, which come as few messages.")
     assert notebook.run("%%agent told\nHello").status == "ok"
     panel.until(lambda: panel.events("run_ended"))
-    told = list(panel.of("event"))
-    assert [m["seq"] for m in told] == list(range(1, len(told) + 1))
-    assert {m["run_id"] for m in told} == {told[0]["event"]["run_id"]}
+    told = list(panel.of("events"))
+    assert [m["after"] for m in told] == [0, *(m["until"] for m in told[:-1])]
+    assert {m["run_id"] for m in told} == {told[0]["events"][0]["run_id"]}
     text = "".join(event["text"] for event in panel.events("text_delta"))
     assert text == "One answer in several pieces, which come as few messages."
+
+
+def test_a_front_end_that_missed_something_of_a_run_gets_it(
+    notebook: Notebook, panel: Panel, server: ScriptedServer
+) -> None:
+    panel.ask("agent.create", name="missed")
+    notebook.run("%%agent missed\nHello")
+    panel.until(lambda: panel.events("run_ended"))
+    run_id = panel.of("events")[0]["run_id"]
+    last = panel.of("events")[-1]["until"]
+    kinds = [event["type"] for message in panel.of("events") for event in message["events"]]
+    late = Panel(notebook).open()
+    late.send({"type": "follow", "run_id": "run-unknown", "after": 0})
+    for odd in ("x", None, last, 10**9):
+        late.send({"type": "follow", "run_id": run_id, "after": odd})
+    for number, after in enumerate((0, 3, -5), start=1):
+        late.send({"type": "follow", "run_id": run_id, "after": after})
+        late.until(lambda number=number: len(late.of("events")) == number)
+    whole, rest, again = late.of("events")
+    assert (whole["after"], whole["until"]) == (0, last)
+    assert {event["type"] for event in whole["events"]} == set(kinds)
+    assert (rest["after"], rest["until"]) == (3, last)
+    assert again == whole
+    assert len({event["type"] for event in rest["events"]}) < len(set(kinds))
+    late.close()
 
 
 SEATS = '''

@@ -101,7 +101,7 @@ def test_stop_in_the_panel_ends_a_cell_as_the_stop_button_does(
     holding = hold(first, server)
 
     def stop(panel: Panel) -> None:
-        told = panel.until(lambda: panel.of("event"))
+        told = panel.until(lambda: panel.of("events"))
         assert panel.ask("cancel", run=told[-1]["run_id"])
 
     waited = wait_then(second, "%%agent\nNever sent.", lambda: stop(panels[1]))

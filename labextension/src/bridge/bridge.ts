@@ -18,8 +18,6 @@ export type BridgeState = 'none' | 'connecting' | 'ready' | 'plain-python' | 'ol
 export interface IDeskEvent {
   readonly agent_id: string;
   readonly run_id: string;
-  /** Counts up within a run; a gap means that something was missed. */
-  readonly seq: number;
   readonly event: { readonly type: string; readonly [field: string]: unknown };
 }
 

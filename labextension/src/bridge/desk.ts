@@ -10,6 +10,8 @@ import { Signal } from '@lumino/signaling';
 import type { Trans } from '../words';
 import { DeskError } from './bridge';
 import type { BridgeState, IChanged, IDeskEvent } from './bridge';
+import { Followed } from './followed';
+import type { IEvents } from './followed';
 import { hasSign, makeSubshell, sendComm, TARGET, within } from './line';
 import { Requests } from './requests';
 import { Strangers } from './strangers';
@@ -309,8 +311,8 @@ export class Desk implements IDisposable {
       case 'reply':
         this._requests.answer(data);
         break;
-      case 'event':
-        this._events.emit(data as unknown as IDeskEvent);
+      case 'events':
+        this._followed.take(data as unknown as IEvents);
         break;
       case 'changed':
         this._changed.emit(data as unknown as IChanged);
@@ -337,6 +339,11 @@ export class Desk implements IDisposable {
     this._pings = window.setInterval(() => this._ping(), PATIENCE.ping);
     this._setAsking(hello.asking ?? []);
     this._setState('ready');
+  }
+
+  /** Ask for what follows an event of a run, when something was missed. */
+  private _askFor(run_id: string, after: number): void {
+    this._send('comm_msg', { data: { type: 'follow', run_id, after } });
   }
 
   private _ping(): void {
@@ -379,6 +386,10 @@ export class Desk implements IDisposable {
   private _pings: number | undefined;
   private readonly _requests = new Requests();
   private readonly _strangers: Strangers;
+  private readonly _followed = new Followed(
+    (runId, after) => this._askFor(runId, after),
+    event => this._events.emit(event)
+  );
   private _isDisposed = false;
   private _stateChanged = new Signal<this, BridgeState>(this);
   private _events = new Signal<this, IDeskEvent>(this);

@@ -272,12 +272,35 @@ describe('what may become of a kernel', () => {
     desk.events.connect((_, event) => heard.push(event.event.type));
     desk.changed.connect((_, change) => heard.push(change.what));
     desk.askingChanged.connect(() => heard.push(desk.asking));
-    kernel.say({ type: 'event', agent_id: 'a', run_id: 'r', seq: 1, event: { type: 'run_started' } });
+    kernel.happen('r', 0, 1, 'run_started');
     kernel.say({ type: 'changed', what: ['runs'], agents: null });
     kernel.say({ type: 'asking', agents: ['a'] });
     kernel.say({ type: 'of a later version' });
     kernel.become('dead');
     expect(heard).toEqual(['run_started', ['runs'], ['a'], []]);
+    desk.dispose();
+  });
+
+  it('passes each event on once and in order, and asks for what it has missed', async () => {
+    const [desk, kernel] = await ready();
+    const heard: string[] = [];
+    desk.events.connect((_, { run_id, event }) => heard.push(`${run_id} ${event.type}`));
+    const asked = () =>
+      kernel.sent
+        .map(({ content }) => content.data as { type?: string; run_id: string; after: number })
+        .filter(data => data?.type === 'follow')
+        .map(({ run_id, after }) => `${run_id} ${after}`);
+    kernel.happen('r', 0, 2, 'a', 'b');
+    kernel.happen('s', 7, 9, 'x'); // it began before anybody listened
+    expect(asked()).toEqual(['s 0']);
+    kernel.happen('s', 9, 10, 'y'); // what was asked for is on its way
+    kernel.happen('s', 0, 8, 'u', 'v');
+    expect(asked()).toEqual(['s 0', 's 8']); // the answer was older than what was passed over
+    kernel.happen('s', 8, 10, 'w', 'y');
+    kernel.happen('r', 0, 2, 'a', 'b');
+    kernel.happen('r', 2, 3, 'c');
+    expect(heard).toEqual(['r a', 'r b', 's u', 's v', 's w', 's y', 'r c']);
+    expect(asked()).toHaveLength(2);
     desk.dispose();
   });
 

@@ -113,8 +113,7 @@ describe('several notebooks', () => {
     let changes = 0;
     bridge.changed.connect(() => changes++);
     kernels.forEach((kernel, i) => {
-      const event = { type: 'run_started' };
-      kernel.say({ type: 'event', agent_id: 'a', run_id: `run-${i}`, seq: 1, event });
+      kernel.happen(`run-${i}`, 0, 1, 'run_started');
       kernel.say({ type: 'changed', what: ['runs'], agents: null });
     });
     expect(heard).toEqual(['run-0', 'run-1']);

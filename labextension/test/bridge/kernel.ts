@@ -125,6 +125,12 @@ export class PlayedKernel {
     this._iopub('comm_msg', { comm_id: this.comm, data });
   }
 
+  /** A run has done something: events after one number up to another. */
+  happen(run_id: string, after: number, until: number, ...types: string[]): void {
+    const events = types.map(type => ({ type }));
+    this.say({ type: 'events', agent_id: 'a', run_id, after, until, events });
+  }
+
   hello(more: JSONObject = {}): void {
     const said = { type: 'hello', protocol: 1, version: '0.1.0', project: 'work', home: '/w' };
     this.say({ ...said, asking: [], ...more });

@@ -143,12 +143,12 @@ describe('ChatModel', () => {
     expect(chat.draft).toBe('');
     expect(chat.exchanges).toMatchObject([{ prompt: 'Hello', transcript: null }]);
     desk.answers.messages = () => [message(1, { run_id: 'run-1', content: 'Hello' })];
-    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 0, event: STARTED });
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', event: STARTED });
     await settle();
     expect(chat.exchanges).toHaveLength(1);
     expect(chat.running?.runId).toBe('run-1');
     const ended = { type: 'run_ended', stop_reason: 'end_turn' };
-    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 1, event: ended });
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', event: ended });
     desk.endTalk();
     await sent;
     expect(chat.running).toBeNull();
@@ -165,7 +165,7 @@ describe('ChatModel', () => {
     chat.write('Hello');
     void chat.send('ada');
     desk.answers.messages = () => [message(1, { run_id: 'run-1', content: 'from a cell' })];
-    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 0, event: STARTED });
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', event: STARTED });
     await settle();
     expect(chat.exchanges.map(({ prompt, runId }) => [prompt, runId])).toEqual([
       ['Hello', ''],
@@ -182,7 +182,7 @@ describe('ChatModel', () => {
   });
 
   it('shows what was said before, without what it has heard itself', async () => {
-    chat.handle({ agent_id: 'agent-ada', run_id: 'run-2', seq: 0, event: STARTED });
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-2', event: STARTED });
     await settle();
     desk.answers.messages = () => [message(1), message(2, { run_id: 'run-2' })];
     chat.invalidate();
@@ -193,8 +193,8 @@ describe('ChatModel', () => {
   it('tells the agent when all its calls are decided', async () => {
     const other = { ...CALL, id: 'c2' };
     const ask = { type: 'approval_requested', calls: [CALL, other] };
-    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 0, event: STARTED });
-    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 1, event: ask });
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', event: STARTED });
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', event: ask });
     expect(chat.waiting).toHaveLength(2);
     await chat.decide({ call_id: 'c1', approve: true });
     expect(desk.count('approve')).toBe(0);
@@ -213,7 +213,7 @@ describe('ChatModel', () => {
 
   it('goes on in the same bubble when its calls are decided', async () => {
     const happen = (run_id: string, event: { type: string } & Record<string, unknown>) =>
-      chat.handle({ agent_id: 'agent-ada', run_id, seq: 0, event });
+      chat.handle({ agent_id: 'agent-ada', run_id, event });
     const call = { id: 'c1', name: 'pay', arguments: '{}' };
     const usage = { prompt_tokens: 10, completion_tokens: 1, cost: null };
     happen('run-1', STARTED);
@@ -248,7 +248,7 @@ describe('ChatModel', () => {
 
   it('forgets a question that somebody answered elsewhere', () => {
     const happen = (event: { type: string; [field: string]: unknown }, run = 'run-1') =>
-      chat.handle({ agent_id: 'agent-ada', run_id: run, seq: 0, event });
+      chat.handle({ agent_id: 'agent-ada', run_id: run, event });
     happen(STARTED);
     happen({ type: 'approval_requested', calls: [CALL] });
     happen({ type: 'tool_returned', call_id: 'c1', name: 'pay', status: 'denied', text: 'no' });
@@ -263,17 +263,17 @@ describe('ChatModel', () => {
 
   it('takes up a run that began before anybody listened, until the history has it', async () => {
     desk.answers.messages = () => [message(1, { run_id: 'run-5', content: 'Go on' })];
-    const hear = (seq: number, event: { type: string; [field: string]: unknown }) =>
-      chat.handle({ agent_id: 'agent-ada', run_id: 'run-5', seq, event });
-    hear(7, { type: 'text_delta', text: 'and so' });
+    const hear = (event: { type: string; [field: string]: unknown }) =>
+      chat.handle({ agent_id: 'agent-ada', run_id: 'run-5', event });
+    hear({ type: 'text_delta', text: 'and so' });
     await settle();
     expect(chat.running?.runId).toBe('run-5');
     expect(chat.exchanges).toMatchObject([{ prompt: 'Go on', late: true }]);
-    hear(8, { type: 'run_ended', stop_reason: 'end_turn' });
+    hear({ type: 'run_ended', stop_reason: 'end_turn' });
     await settle();
     expect(chat.exchanges).toEqual([]);
     expect(chat.past).toMatchObject([{ content: 'Go on' }]);
-    hear(9, { type: 'run_ended', stop_reason: 'end_turn' });
+    hear({ type: 'run_ended', stop_reason: 'end_turn' });
     expect(chat.exchanges).toEqual([]);
   });
 
@@ -281,7 +281,7 @@ describe('ChatModel', () => {
     chat.write('How are you?');
     void chat.send('ada');
     const happen = (event: { type: string } & Record<string, unknown>) =>
-      chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', seq: 1, event });
+      chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', event });
     const text = "ada is busy in the notebook 'b.ipynb'; this goes on when it is free.";
     happen({ type: 'run_queued', agent_name: 'ada', said: 'How are you?', text });
     expect(chat.exchanges.map(({ prompt }) => prompt)).toEqual(['How are you?']);
@@ -295,7 +295,7 @@ describe('ChatModel', () => {
   });
 
   it('stops what is running', async () => {
-    chat.handle({ agent_id: 'agent-ada', run_id: 'run-9', seq: 0, event: STARTED });
+    chat.handle({ agent_id: 'agent-ada', run_id: 'run-9', event: STARTED });
     await chat.stop();
     expect(desk.asked).toContainEqual(['cancel', { run: 'run-9' }]);
   });

@@ -56,9 +56,7 @@ export class Desk implements IBridge {
   }
 
   happen(agentId: string, runId: string, ...events: IDeskEvent['event'][]): void {
-    events.forEach((event, seq) =>
-      this.events.emit({ agent_id: agentId, run_id: runId, seq, event })
-    );
+    events.forEach(event => this.events.emit({ agent_id: agentId, run_id: runId, event }));
   }
 
   count(method: string): number {
