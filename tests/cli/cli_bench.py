@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cli_starter
 import pexpect
 
 PROGRAM = [sys.executable, "-m", "letta_kernel.cli"]
@@ -24,15 +25,8 @@ class Cli:
     def __call__(
         self, *words: str, code: int = 0, given: str | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*PROGRAM, *words],
-            cwd=self.folder,
-            input=given if given is not None else "",
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env={**os.environ, **environment},
-        )
+        everything = {**os.environ, **environment}
+        done = cli_starter.run(list(words), str(self.folder), given or "", everything)
         assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
         return done
 
