@@ -58,7 +58,7 @@ def fill(home: Path, size: int, alone: bool) -> dict[str, float]:
     from letta_kernel.store import messages
 
     service = AgentService(home)
-    agent = service.create_agent("ada")
+    agent = service.agents.create("ada")
     archive = Archive(service.database, home, embedder("wordllama"))
     recall = Recall(service.database, home, embedder("wordllama"))
     archive.close()  # no background work: what is measured is done when told
@@ -94,13 +94,13 @@ def fill(home: Path, size: int, alone: bool) -> dict[str, float]:
                 for n in range(first, first + count)
             ]
         )
-        service.do(lambda tx, said=said: messages.append(tx, agent.id, said))
+        service.database.run(lambda tx, said=said: messages.append(tx, agent.id, said))
     written = time.perf_counter()
     archive.catch_up()
     recall.catch_up()
     indexed = time.perf_counter()
     if size > IN_WINDOW and not alone:
-        service.do(
+        service.database.run(
             lambda tx: tx.execute(
                 "UPDATE agents SET window_start = $2 WHERE id = $1", (agent.id, size - IN_WINDOW)
             )
@@ -123,7 +123,7 @@ def measure(home: Path, rounds: int) -> dict[str, float]:
     before = memory().rss
     began = time.perf_counter()
     service = AgentService(home)
-    service.agent("ada")
+    service.agents.retrieve("ada")
     opened = time.perf_counter() - began
     texts = sentences(2)
     figures = {"open_ms": 1000 * opened}
@@ -140,12 +140,12 @@ def measure(home: Path, rounds: int) -> dict[str, float]:
         return " ".join(next(texts).split()[:6])
 
     def turn() -> None:
-        for _ in service.send("ada", question()):
+        for _ in service.runs.send("ada", question()):
             pass
 
     for name, work in (
-        ("archival", lambda: service.search_passages("ada", question())),
-        ("recall", lambda: service.search_messages("ada", question())),
+        ("archival", lambda: service.passages.search(question(), agent="ada")),
+        ("recall", lambda: service.messages.search(question(), agent="ada")),
         ("turn", turn),
     ):
         figures[f"first_{name}_ms"] = timed(work, 1)[0]

@@ -41,10 +41,10 @@ def in_process(url: str) -> Callable[[], Turn]:
     service, number = AgentService(), itertools.count()
 
     def client() -> Turn:
-        agent = service.create_agent(f"agent {next(number)}").id
+        agent = service.agents.create(f"agent {next(number)}").id
 
         def turn() -> None:
-            for _ in service.send(agent, TEXT):
+            for _ in service.runs.send(agent, TEXT):
                 pass
 
         return turn

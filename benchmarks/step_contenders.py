@@ -81,16 +81,16 @@ def letta_kernel(url: str, messages: int, home: Path) -> Step:
     from letta_kernel.store import messages as store
 
     service = AgentService(home)
-    agent = service.create_agent("ada")
+    agent = service.agents.create("ada")
     past = [
         Message(agent_id=agent.id, role=entry["role"], content=entry["content"])  # type: ignore[arg-type]
         for entry in history(messages)
     ]
     if past:
-        service.do(lambda tx: store.append(tx, agent.id, past))
+        service.database.run(lambda tx: store.append(tx, agent.id, past))
 
     def step() -> None:
-        for _ in service.send("ada", TEXT):
+        for _ in service.runs.send("ada", TEXT):
             pass
 
     return step

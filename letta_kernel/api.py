@@ -76,7 +76,7 @@ class Agent:
     name : its name, or the id of one whose name is not enough.
     home : the project folder (default ``LETTA_HOME`` or ``.letta`` beside the notebook).
     fresh : set one of that name aside and make a new one.
-    **settings : for an agent that is made now, as `AgentService.create_agent` takes them; for one that is
+    **settings : for an agent that is made now, as `AgentService.agents.create` takes them; for one that is
         there already, ``model`` and other changeable fields are updated, its ``persona`` and ``human`` only
         where another text is given than a person wrote last: what it has learned stays.
 
@@ -95,27 +95,27 @@ class Agent:
         made = fresh
         if not fresh:
             try:
-                found = self.service.agent(name)
+                found = self.service.agents.retrieve(name)
             except NotFoundError:
                 made = True
             else:
                 state = self._changed(found, settings)
         if made:
-            known = list(inspect.signature(self.service.create_agent).parameters)
+            known = list(inspect.signature(self.service.agents.create).parameters)
             for key in settings:
                 if key not in known:
                     hint = nearest(key, known)
                     raise InvalidInputError(f"An agent has no setting {key!r}.{hint}")
-            state = self.service.create_agent(
+            state = self.service.agents.create(
                 name, namesakes="set_aside" if fresh else "refuse", **settings
             )
         if {"model", "embedding", "settings"} & settings.keys():
-            for line in self.service.doubts(state):
+            for line in self.service.agents.doubts(state):
                 warnings.warn(line, stacklevel=2)
         self.id = state.id
         self._host = added_to(self.id)
         if not made:
-            self.service.prepare(self.id)
+            self.service.agents.prepare(self.id)
         for tell in agent_opened:  # a notebook gives it its functions
             tell(self.service, state, made)
 
@@ -126,10 +126,10 @@ class Agent:
             key: given.pop(key) for key in ("persona", "human") if key in given
         }
         if given:
-            state = self.service.update_agent(state.id, **given)
+            state = self.service.agents.update(state.id, **given)
         # What the agent has learned since stays where a person's text is the same.
-        for label, (_, value) in self.service.differing(state.id, blocks).items():
-            self.service.write_block(state.id, label, value)
+        for label, (_, value) in self.service.agents.differing(state.id, blocks).items():
+            self.service.blocks.upsert(label, value, agent=state.id)
         return state
 
     # -- talking -------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ class Agent:
         self._host.refresh(self.service)
         for tell in turn_begins:
             tell()
-        return _in_python(self.service.send(self.id, text, **options))
+        return _in_python(self.service.runs.send(self.id, text, **options))
 
     def send(self, text: str, **options: Any) -> Run:
         """Send *text*, wait for the end of the turn, and return the run, which displays itself."""
@@ -148,7 +148,7 @@ class Agent:
         # What its tools posted meanwhile; each event may post more, so there is an end to it.
         options = {"role": "event", "host": options.get("host", self._host)}
         for _ in range(_MOST_EVENTS):
-            posted = self.service.next_event(self.id)
+            posted = self.service.runs.next_event(self.id)
             if posted is None:
                 break
             self._send(posted, **options)
@@ -181,7 +181,7 @@ class Agent:
         While the agent runs, the event waits until that run has ended, and None is returned: so a tool can
         post one for its own agent.
         """
-        if self.service.post_event(self.id, text):
+        if self.service.runs.post_event(self.id, text):
             return None
         return self.send(text, role="event", **options)
 
@@ -190,7 +190,7 @@ class Agent:
     @property
     def state(self) -> AgentState:
         """The agent as the store has it now."""
-        return self.service.agent(self.id)
+        return self.service.agents.retrieve(self.id)
 
     @property
     def name(self) -> str:
@@ -205,22 +205,22 @@ class Agent:
     @property
     def tools(self) -> list[Tool]:
         """What the agent can call."""
-        return self.service.tools(self.id)
+        return self.service.tools.list(self.id)
 
     @property
     def messages(self) -> list[Message]:
-        """The newest 50 messages, oldest first (`AgentService.history` pages further)."""
-        return self.service.history(self.id)
+        """The newest 50 messages, oldest first (`AgentService.messages.history` pages further)."""
+        return self.service.messages.history(self.id)
 
     @property
     def runs(self) -> list[WholeRun]:
         """The newest runs, newest first; one that went on after an approval is one."""
-        return self.service.runs(self.id)
+        return self.service.runs.whole(self.id)
 
     @property
     def context(self) -> ContextReport:
         """What the model would see now."""
-        return self.service.context(self.id)
+        return self.service.runs.context(self.id)
 
     def plot(self, what: str = "tokens", *, limit: int | None = None) -> Figure:
         """Return a matplotlib figure, to be shown or changed.
@@ -234,7 +234,7 @@ class Agent:
 
     def remember(self, text: str, tags: Sequence[str] = ()) -> list[Passage]:
         """Put *text* into archival memory, once: the same text again returns the passages that are there."""
-        return self.service.remember(self.id, text, tags)[0]
+        return self.service.passages.remember(text, tags, agent=self.id)[0]
 
     def search(
         self,
@@ -263,9 +263,9 @@ class Agent:
         InvalidInputError
             A date, zone, page or match that makes no sense.
         """
-        hits = self.service.search_passages(
-            self.id,
+        hits = self.service.passages.search(
             query,
+            agent=self.id,
             tags=tags,
             match=match,
             top_k=top_k,
@@ -293,14 +293,14 @@ class Agent:
             raise ToolError(
                 f"{found.tool_name} is the name of a built-in tool: rename the function."
             )
-        saved = self.service.save_tool(found.record(notebook=""), self.id)
-        self.service.attach_tool(self.id, saved.id)
+        saved = self.service.tools.upsert(found.record(notebook=""), agent=self.id)
+        self.service.tools.attach(saved.id, agent=self.id)
         self._host.add(Tracked.of(reference_to(function, names), found.name, saved))
         return saved
 
     def delete(self) -> None:
         """Delete the agent with its conversation and archive."""
-        self.service.delete_agent(self.id)
+        self.service.agents.delete(self.id)
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r})"
@@ -349,30 +349,30 @@ class MemoryView:
         self._agent = agent
 
     def __getitem__(self, label: str) -> Block:
-        return self._agent.service.block(self._agent.id, label)
+        return self._agent.service.blocks.retrieve(label, agent=self._agent.id)
 
     def __setitem__(self, label: str, value: str) -> None:
-        self._agent.service.write_block(self._agent.id, label, value)
+        self._agent.service.blocks.upsert(label, value, agent=self._agent.id)
 
     def __delitem__(self, label: str) -> None:
-        self._agent.service.delete_block(self._agent.id, label)
+        self._agent.service.blocks.delete(label, agent=self._agent.id)
 
     def __iter__(self) -> Iterator[str]:
-        return iter([block.label for block in self._agent.service.blocks(self._agent.id)])
+        return iter([block.label for block in self._agent.service.blocks.list(self._agent.id)])
 
     def __contains__(self, label: object) -> bool:
         return any(label == known for known in self)
 
     def __len__(self) -> int:
-        return len(self._agent.service.blocks(self._agent.id))
+        return len(self._agent.service.blocks.list(self._agent.id))
 
     def __repr__(self) -> str:
-        blocks = self._agent.service.blocks(self._agent.id)
+        blocks = self._agent.service.blocks.list(self._agent.id)
         return "\n".join(f"{b.label} ({len(b.value):,}/{b.limit:,}): {b.value}" for b in blocks)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """Return the blocks as they are now."""
-        blocks = self._agent.service.blocks(self._agent.id)
+        blocks = self._agent.service.blocks.list(self._agent.id)
         tokens = {block.label: count(block.value) for block in blocks}
         return memory_panel(blocks, tokens)._repr_mimebundle_()
 
@@ -401,16 +401,16 @@ def figure_of(service: AgentService, ref: str, what: str, limit: int | None = No
         raise InvalidInputError(f"There is no plot of {what!r}.{hint}")
     if limit is not None and limit < 1:
         raise InvalidInputError("A plot shows at least one run.")
-    state = service.agent(ref)
+    state = service.agents.retrieve(ref)
     if what == "memory":
-        labels = [block.label for block in service.blocks(ref)]
+        labels = [block.label for block in service.blocks.list(ref)]
         return plots.memory_plot(
-            state.name, {label: service.block_versions(ref, label) for label in labels}
+            state.name, {label: service.blocks.versions(label, agent=ref) for label in labels}
         )
-    runs = service.runs(ref, limit or _RUNS_PLOTTED)[::-1]
+    runs = service.runs.whole(ref, limit or _RUNS_PLOTTED)[::-1]
     if what == "cost":
         return plots.cost_plot(state.name, runs)
-    return plots.tokens_plot(state.name, [service.whole_steps(run.id) for run in runs])
+    return plots.tokens_plot(state.name, [service.steps.of_run(run.id, whole=True) for run in runs])
 
 
 def _in_python(events: Iterator[Event]) -> Iterator[Event]:
@@ -461,7 +461,7 @@ class Added:
                 tool = known.changed(vars(sys.modules["__main__"]))
                 if tool is not None:
                     same = tool.model_copy(update={"id": known.tool.id})
-                    known.tool = service.save_tool(same)
+                    known.tool = service.tools.upsert(same)
 
 
 _added: dict[str, Added] = {}

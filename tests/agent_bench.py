@@ -38,15 +38,15 @@ class Bench:
         exec(source, namespace)
         schema = schema_from_source(source)
         self.host.live[schema["name"]] = namespace[schema["name"]]
-        tool = self.service.save_tool(Tool(**schema, source=source, **options))
-        self.service.attach_tool(agent, tool.id)
+        tool = self.service.tools.upsert(Tool(**schema, source=source, **options))
+        self.service.tools.attach(tool.id, agent=agent)
         return tool
 
     def send(self, agent: str, text: str, **options: Any) -> list[Event]:
-        return list(self.service.send(agent, text, host=self.host, **options))
+        return list(self.service.runs.send(agent, text, host=self.host, **options))
 
     def history(self, agent: str) -> list[Message]:
-        return self.service.history(agent, limit=1000)
+        return self.service.messages.history(agent, limit=1000)
 
 
 def ended(events: list[Event]) -> RunEnded:
@@ -60,9 +60,9 @@ def kept_whole(service: AgentService) -> None:
 
     Every call has one result, right after it, unless it waits for a person's word.
     """
-    for agent in service.agents():
+    for agent in service.agents.list():
         open_calls: list[str] = []
-        for message in service.history(agent.id, limit=100_000):
+        for message in service.messages.history(agent.id, limit=100_000):
             if message.role == "tool":
                 assert message.tool_call_id in open_calls, message
                 open_calls.remove(message.tool_call_id)
@@ -70,7 +70,7 @@ def kept_whole(service: AgentService) -> None:
             assert not open_calls, f"calls without a result before {message}"
             open_calls = [call.id for call in message.tool_calls]
             assert len(set(open_calls)) == len(open_calls), message
-        assert sorted(open_calls) == sorted(call.id for call in service.pending(agent.id))
+        assert sorted(open_calls) == sorted(call.id for call in service.runs.pending(agent.id))
 
 
 def valid(chat: list[dict[str, Any]]) -> None:

@@ -54,7 +54,7 @@ def new(
     ] = False,
 ) -> None:
     """Make an agent, unless there is one of that name."""
-    opened = session.service.open_agent(
+    opened = session.service.agents.open(
         name,
         fresh=fresh,
         model=model,
@@ -66,7 +66,7 @@ def new(
         tags=tag,
     )
     state = opened.agent
-    output.warn(session.service.doubts(state) if opened.made else ())
+    output.warn(session.service.agents.doubts(state) if opened.made else ())
 
     def render() -> None:
         did = "Made" if opened.made else "Found"
@@ -104,16 +104,16 @@ def set_(
         raise InvalidInputError(f"{key!r} cannot be set.{nearest(key, _FIELDS)}")
     tags = [one.strip() for one in value.split(",") if one.strip()]
     given: Any = tags if key == "tags" else value
-    state = session.service.update_agent(session.service.agent(agent).id, **{key: given})
+    state = session.service.agents.update(session.service.agents.retrieve(agent).id, **{key: given})
     if key == "embedding":
-        output.warn(session.service.doubts(state))
+        output.warn(session.service.agents.doubts(state))
     session.done(f"{state.name}: {key} is {value!r} now.", state)
 
 
 @command(app, "use")
 def use(session: Session, agent: Agent) -> None:
     """Bring an agent back that is set aside (by its id); one of its name is set aside instead."""
-    state, others = session.service.bring_back(agent)
+    state, others = session.service.agents.restore(agent)
     said = [f"{state.name} ({state.id}) goes by its name."]
     said += [f"Set aside: {one.id}, made {output.when(one.created_at)}." for one in others]
     session.done(" ".join(said), state)
@@ -128,7 +128,7 @@ def list_(
     if not session.has_project:
         found: list[AgentState] = []
     else:
-        found = session.service.agents(set_aside=all_)
+        found = session.service.agents.list(set_aside=all_)
 
     def render() -> None:
         output.table(
@@ -150,10 +150,10 @@ def list_(
 def show(session: Session, agent: Agent) -> None:
     """Show an agent: its model, memory, tools and last runs."""
     service = session.service
-    state = service.agent(agent)
-    blocks, tools = service.blocks(state.id), service.tools(state.id)
-    runs, waiting = service.runs(state.id, limit=5), service.pending(state.id)
-    answering = service.model_of(state.id)
+    state = service.agents.retrieve(agent)
+    blocks, tools = service.blocks.list(state.id), service.tools.list(state.id)
+    runs, waiting = service.runs.whole(state.id, limit=5), service.runs.pending(state.id)
+    answering = service.runs.model_of(state.id)
     data = {
         **state.model_dump(mode="json"),
         "answering_model": answering,
@@ -195,12 +195,12 @@ def show(session: Session, agent: Agent) -> None:
 @command(app, "delete")
 def delete(session: Session, agent: Agent, yes: Yes = False) -> int:
     """Delete an agent with its conversation and archive."""
-    state = session.service.agent(agent, renamed=False)
+    state = session.service.agents.retrieve(agent, renamed=False)
     question = f"Delete {state.name} with its conversation, memory and archive?"
     if not confirmed(question, yes):
         output.put(f"{state.name} is still there.", stderr=True)
         return 1
-    session.service.delete_agent(state.id)
+    session.service.agents.delete(state.id)
     session.done(f"Deleted {state.name}.", {"deleted": state.id})
     return 0
 
@@ -220,8 +220,8 @@ def export(
 ) -> None:
     """Write an agent file in Letta's format, without secrets."""
     service = session.service
-    state = service.agent(agent)
-    data = service.export_agent(state.id, form="legacy" if legacy else "new", history=history)
+    state = service.agents.retrieve(agent)
+    data = service.agent_files.export(state.id, form="legacy" if legacy else "new", history=history)
     text = json.dumps(data, indent=2, ensure_ascii=False)
     if str(file) == "-":
         print(text)
@@ -255,7 +255,9 @@ def import_(
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise InvalidInputError(f"{file} cannot be read: {error.strerror}.") from None
-    made = session.service.import_agent(data, name=name, model=model, copy=copy, history=history)
+    made = session.service.agent_files.import_data(
+        data, name=name, model=model, copy=copy, history=history
+    )
 
     def render() -> None:
         for state in made.agents:

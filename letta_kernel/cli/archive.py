@@ -42,11 +42,11 @@ def add(
     if (text is None) == (not file):
         raise InvalidInputError("Give a text, or files with --file.")
     if text is not None:
-        made, new = session.service.remember(agent, read_text(text), tag or ())
+        made, new = session.service.passages.remember(read_text(text), tag or (), agent=agent)
         said = "Kept as" if new else "Known already, as"
         session.done(f"{said} {len(made)} passage{'s' * (len(made) != 1)}.", made)
         return 0
-    results = session.service.add_files(agent, file or (), tag or ())
+    results = session.service.passages.add_files(file or (), tag or (), agent=agent)
 
     def render() -> None:
         output.table(
@@ -83,11 +83,11 @@ def search(
     page: Annotated[int, typer.Option("--page", min=1, help="Which so many; 2: the next.")] = 1,
 ) -> None:
     """Search an agent's archive by words and meaning, best first; dates are in its time zone."""
-    from letta_kernel.service.memory import for_person
+    from letta_kernel.service.passages import for_person
 
-    hits = session.service.search_passages(
-        agent,
+    hits = session.service.passages.search(
         query,
+        agent=agent,
         tags=tag or None,
         match=match,
         top_k=top,
@@ -135,7 +135,7 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 50,
 ) -> None:
     """List the newest passages of an agent's archive."""
-    found = session.service.passages(agent, limit)
+    found = session.service.passages.list(agent, limit)
 
     def render() -> None:
         from letta_kernel.display.panels import source_of
@@ -157,5 +157,5 @@ def delete(
     passage: Annotated[str, typer.Argument(help="A passage's id.")],
 ) -> None:
     """Delete a passage."""
-    session.service.delete_passage(agent, passage)
+    session.service.passages.delete(passage, agent=agent)
     session.done(f"Deleted {passage}.", {"deleted": passage})

@@ -46,12 +46,13 @@ class Talk:
     def say(self, text: str, model: str | None = None, **options: Any) -> bool:
         """Send *text* and show the run; False if it failed."""
         return self._follow(
-            lambda: self._service.send(self._agent, text, model=model, wait=True, **options), model
+            lambda: self._service.runs.send(self._agent, text, model=model, wait=True, **options),
+            model,
         )
 
     def catch_up(self) -> None:
         """Ask about calls that wait since an earlier run."""
-        if waiting := self._service.pending(self._agent):
+        if waiting := self._service.runs.pending(self._agent):
             self._answer(waiting, None)
 
     def summary(self) -> dict[str, Any]:
@@ -103,7 +104,7 @@ class Talk:
             output.put("\nThey go on waiting.", style="dim", stderr=True)
 
     def _approve(self, decisions: Sequence[Decision], model: str | None) -> Iterator[Event]:
-        return self._service.approve(self._agent, decisions, model=model, wait=True)
+        return self._service.runs.approve(self._agent, decisions, model=model, wait=True)
 
     def _show(self, event: Event) -> None:
         self._run_id = getattr(event, "run_id", None) or self._run_id
@@ -131,20 +132,24 @@ def slash(session: Session, agent_id: str, line: str) -> None:
         if word == "/history":
             if rest and not rest.isdigit():
                 raise InvalidInputError("/history takes a number of messages.")
-            for message in service.history(agent_id, limit=int(rest or 20)):
+            for message in service.messages.history(agent_id, limit=int(rest or 20)):
                 others = (c.name for c in message.tool_calls if c.name != ANSWER_TOOL)
                 calls = "".join(f" → {name}" for name in others)
                 output.put(f"{message.role}: ", style="bold", end="")
                 output.put(message.said + calls)
         elif word == "/memory":
-            blocks = [service.block(agent_id, rest)] if rest else service.blocks(agent_id)
+            blocks = (
+                [service.blocks.retrieve(rest, agent=agent_id)]
+                if rest
+                else service.blocks.list(agent_id)
+            )
             for block in blocks:
                 output.put(block.label, style="bold")
                 output.put(block.value)
         elif word == "/tools":
             output.table(
                 ["tool", "what for"],
-                ((t.name, t.description.partition("\n")[0]) for t in service.tools(agent_id)),
+                ((t.name, t.description.partition("\n")[0]) for t in service.tools.list(agent_id)),
             )
         else:
             output.put(HELP, style="dim")

@@ -21,7 +21,7 @@ app = group("Memory blocks: read, write, compare and take back.")
 @command(app, "list")
 def list_(session: Session, agent: Agent) -> None:
     """List the blocks an agent always sees."""
-    blocks = session.service.blocks(agent)
+    blocks = session.service.blocks.list(agent)
 
     def render() -> None:
         output.table(
@@ -35,7 +35,7 @@ def list_(session: Session, agent: Agent) -> None:
 @command(app, "show")
 def show(session: Session, agent: Agent, label: Label) -> None:
     """Print the text of a block."""
-    block = session.service.block(agent, label)
+    block = session.service.blocks.retrieve(label, agent=agent)
     session.show(block, lambda: output.put(block.value))
 
 
@@ -54,8 +54,8 @@ def set_(
     value = read_text(text)
     if text == "-":
         value = value.removesuffix("\n")
-    block = session.service.write_block(
-        agent, label, value, expected_version=version, reason=reason
+    block = session.service.blocks.upsert(
+        label, value, agent=agent, expected_version=version, reason=reason
     )
     _written(session, block)
 
@@ -101,13 +101,13 @@ def diff(
 @command(app, "undo")
 def undo(session: Session, agent: Agent, label: Label) -> None:
     """Go back to the version before."""
-    _written(session, session.service.undo_block(agent, label))
+    _written(session, session.service.blocks.undo(label, agent=agent))
 
 
 @command(app, "redo")
 def redo(session: Session, agent: Agent, label: Label) -> None:
     """Take back an undo."""
-    _written(session, session.service.redo_block(agent, label))
+    _written(session, session.service.blocks.redo(label, agent=agent))
 
 
 def _written(session: Session, block: Block) -> None:
@@ -119,8 +119,8 @@ def _versions(session: Session, agent: str, label: str) -> list[BlockVersion]:
     from letta_kernel.ids import LOCAL_USER
 
     service = session.service
-    found = service.block_versions(agent, label)
-    names = {LOCAL_USER: "you", **{one.id: one.name for one in service.agents()}}
+    found = service.blocks.versions(label, agent=agent)
+    names = {LOCAL_USER: "you", **{one.id: one.name for one in service.agents.list()}}
     if session.json:
         return found
     return [v.model_copy(update={"actor": names.get(v.actor, v.actor)}) for v in found]

@@ -52,9 +52,9 @@ def set_(
     ],
 ) -> None:
     """Say which model an agent uses."""
-    state = session.service.update_agent(agent, model=None if model == "auto" else model)
-    answering = session.service.model_of(state.id)
-    output.warn(session.service.doubts(state))
+    state = session.service.agents.update(agent, model=None if model == "auto" else model)
+    answering = session.service.runs.model_of(state.id)
+    output.warn(session.service.agents.doubts(state))
     session.done(f"{state.name} uses {answering}.", {"agent": state.id, "model": answering})
 
 

@@ -47,14 +47,14 @@ def chat(
     from letta_kernel.cli.lines import Lines
 
     service = session.service
-    state = service.agent(agent)
+    state = service.agents.retrieve(agent)
     person = sys.stdin.isatty()
     talk = Talk(session, state.id, approval, details=not quiet and output.on_terminal())
     lines = Lines(session.home / "chat_history", f"{state.name}> ") if person else None
     failed = False
     if person and not quiet and not session.json:
         output.put(
-            f"{state.name} · {service.model_of(state.id)} · /help, Ctrl-D leaves", style="dim"
+            f"{state.name} · {service.runs.model_of(state.id)} · /help, Ctrl-D leaves", style="dim"
         )
     if person:
         talk.catch_up()
@@ -105,7 +105,9 @@ def send(
     from letta_kernel.cli.conversation import Talk
 
     said = read_text(text)
-    talk = Talk(session, session.service.agent(agent).id, approval, details=verbose, aside=True)
+    talk = Talk(
+        session, session.service.agents.retrieve(agent).id, approval, details=verbose, aside=True
+    )
     talk.events = events
     good = talk.say(said, model, role="event" if event else "user", max_steps=max_steps)
     if session.json and not events:

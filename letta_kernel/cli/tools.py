@@ -24,8 +24,8 @@ app = group("Tools: list, look at, add, attach, detach and run them.")
 def list_(session: Session, agent: OfAgent = None) -> None:
     """List the tools an agent could have, or those that one has with how they fared."""
     service = session.service
-    found = service.tools(agent) if agent else service.attachable_tools()
-    stats = service.tool_stats(agent) if agent else {}
+    found = service.tools.list(agent) if agent else service.tools.attachable()
+    stats = service.tools.stats(agent) if agent else {}
 
     def row(tool: Tool) -> list[Any]:
         used = stats.get(tool.name)
@@ -109,14 +109,14 @@ def add(
     for one in found:
         if one.tool_name in core.FUNCTIONS:
             raise ToolError(f"{one.tool_name} is the name of a built-in tool: rename the function.")
-    state = session.service.agent(agent) if agent else None
+    state = session.service.agents.retrieve(agent) if agent else None
     saved = []
     for one in found:
         asks = approval or one.options.requires_approval
         record = one.record(kind="source", runs_in="sandbox", requires_approval=asks)
-        saved.append(session.service.save_tool(record))
+        saved.append(session.service.tools.upsert(record))
         if state is not None:
-            session.service.attach_tool(state.id, saved[-1].id)
+            session.service.tools.attach(saved[-1].id, agent=state.id)
     names = ", ".join(tool.name for tool in saved)
     where = f"{state.name} can call" if state else "In the project's toolbox:"
     session.done(f"{where} {names}.", saved)
@@ -125,15 +125,17 @@ def add(
 @command(app, "attach")
 def attach(session: Session, agent: Agent, tool: AnyTool) -> None:
     """Give an agent a tool of the project."""
-    found = session.service.attach_tool(agent, tool)
-    session.done(f"{session.service.agent(agent).name} can call {found.name} now.", found)
+    found = session.service.tools.attach(tool, agent=agent)
+    session.done(f"{session.service.agents.retrieve(agent).name} can call {found.name} now.", found)
 
 
 @command(app, "detach")
 def detach(session: Session, agent: Agent, tool: OwnTool) -> None:
     """Take a tool off an agent; it stays in the project."""
-    found = session.service.detach_tool(agent, tool)
-    session.done(f"{session.service.agent(agent).name} no longer has {found.name}.", found)
+    found = session.service.tools.detach(tool, agent=agent)
+    session.done(
+        f"{session.service.agents.retrieve(agent).name} no longer has {found.name}.", found
+    )
 
 
 @command(app, "run")
@@ -147,14 +149,14 @@ def run(
 ) -> int:
     """Call a tool by hand, checked as a model's call is; functions run in the sandbox."""
     service = session.service
-    own = {name: t for t in service.tools(agent) for name in (t.name, t.id)}
+    own = {name: t for t in service.tools.list(agent) for name in (t.name, t.id)}
     record = own.get(tool)
     given = _arguments(record, arguments or []) if record else {}
 
     def progress(stream: str, text: str) -> None:
         print(text, end="" if stream != "progress" else "\n", file=sys.stderr)
 
-    outcome = service.run_tool(agent, tool, given, on_output=progress)
+    outcome = service.tools.run(tool, given, agent=agent, on_output=progress)
     good = outcome.status == "ok"
     data = {
         "status": outcome.status,
@@ -173,7 +175,7 @@ def run(
 
 def _find(session: Session, name: str, agent: str | None) -> Tool:
     service = session.service
-    found = service.tools(agent) if agent else service.attachable_tools()
+    found = service.tools.list(agent) if agent else service.tools.attachable()
     for tool in found:
         if name in (tool.id, tool.name):
             return tool

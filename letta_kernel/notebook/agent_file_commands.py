@@ -32,7 +32,7 @@ def export(session: Session, given: Arguments) -> str:
     agent = session.agent(given.option("agent"))
     path = Path(given.get("file") or _file_name(agent.name)).expanduser()
     try:
-        session.service.export_file(
+        session.service.agent_files.export_file(
             agent.id,
             path,
             overwrite=bool(given.option("force")),
@@ -66,19 +66,19 @@ def import_(session: Session, given: Arguments) -> str:
     key = f"imported:{session.beside(path.resolve())}:{given.option('name') or ''}"
     if not given.option("again") and (said := _imported(session, path, key)):
         return said
-    came = session.service.import_file(
+    came = session.service.agent_files.import_file(
         path,
         name=given.option("name"),
         model=given.option("model"),
         history=not given.option("no_history"),
     )
     kept = {"agents": [agent.id for agent in came.agents], "digest": _digest(path)}
-    session.service.set_setting(key, json.dumps(kept))
+    session.service.settings.put(key, json.dumps(kept))
     names = ", ".join(agent.name for agent in came.agents)
     lines = [f"Made {names}; %agent use {came.agent.name} talks to it."]
     if came.detached:
         # By its id where the name is another tool's too.
-        every = [tool.name for tool in session.service.all_tools()]
+        every = [tool.name for tool in session.service.tools.list()]
         listed = [
             tool.name if every.count(tool.name) == 1 else f"{tool.name} ({tool.id})"
             for tool in came.detached
@@ -94,9 +94,9 @@ def _imported(session: Session, path: Path, key: str) -> str:
     """Say that the agents of a file are there, if all it made are; else nothing."""
     if not session.has_project or not path.is_file():
         return ""
-    kept = json.loads(session.service.setting(key) or "{}")
+    kept = json.loads(session.service.settings.get(key) or "{}")
     try:
-        agents = [session.service.agent(one) for one in kept.get("agents", [])]
+        agents = [session.service.agents.retrieve(one) for one in kept.get("agents", [])]
     except NotFoundError:
         return ""
     if not agents or any(agent.set_aside for agent in agents):
@@ -122,7 +122,7 @@ def _digest(path: Path) -> str:
 )
 def source(session: Session, given: Arguments) -> None:
     """Print the source of a tool by name or id."""
-    wanted, every = given["tool"], session.service.attachable_tools()
+    wanted, every = given["tool"], session.service.tools.attachable()
     found = [tool for tool in every if wanted in (tool.id, tool.name)]
     if not found:
         names = sorted({tool.name for tool in every})

@@ -69,50 +69,50 @@ def memory(session: Session, given: Arguments) -> Panel | str | None:
             changes["read_only"] = is_on(changes["read_only"])
         if "tags" in changes:
             changes["tags"] = list(dict.fromkeys(changes["tags"]))
-        session.service.change_block(agent.id, label, **changes)
+        session.service.blocks.update(label, agent=agent.id, **changes)
     elif value is not None:
-        session.service.write_block(agent.id, label, value, reason="%agent memory")
+        session.service.blocks.upsert(label, value, agent=agent.id, reason="%agent memory")
     return _block(session, agent, label)
 
 
 def _act(session: Session, agent: AgentState, label: str, action: str, given: Arguments) -> Any:
     service = session.service
     if action == "undo":
-        service.undo_block(agent.id, label)
+        service.blocks.undo(label, agent=agent.id)
     elif action == "redo":
-        service.redo_block(agent.id, label)
+        service.blocks.redo(label, agent=agent.id)
     elif action == "history":
         return panels.versions_panel(label, _versions(session, agent, label))
     elif action == "diff":
         return _diff(session, agent, label, given.option("diff"))
     elif action == "share":
-        other = service.agent(given.option("share"))
-        service.share_block(agent.id, label, other.name)
+        other = service.agents.retrieve(given.option("share"))
+        service.blocks.attach(service.blocks.retrieve(label, agent=agent.id).id, agent=other.id)
         return f"{agent.name} and {other.name} have the block {label} together now."
     else:
         try:
-            service.block(agent.id, label)
+            service.blocks.retrieve(label, agent=agent.id)
         except NotFoundError as error:
             return f"Nothing to do. {error}"
         question = f"Take {label} off {agent.name}? [y/N] "
         if not given.option("yes") and not confirmed(question):
             return f"{agent.name} still has {label}."
-        service.delete_block(agent.id, label)
+        service.blocks.delete(label, agent=agent.id)
         return f"{agent.name} no longer has {label}."
     return _block(session, agent, label)
 
 
 def _block(session: Session, agent: AgentState, label: str) -> Panel:
-    block = session.service.block(agent.id, label)
+    block = session.service.blocks.retrieve(label, agent=agent.id)
     versions = _versions(session, agent, label)
     return panels.block_panel(block, versions, tokens=count(block.value))
 
 
 def _versions(session: Session, agent: AgentState, label: str) -> list[BlockVersion]:
-    names = {LOCAL_USER: "you", **{one.id: one.name for one in session.service.agents()}}
+    names = {LOCAL_USER: "you", **{one.id: one.name for one in session.service.agents.list()}}
     return [
         version.model_copy(update={"actor": names.get(version.actor, version.actor)})
-        for version in session.service.block_versions(agent.id, label)
+        for version in session.service.blocks.versions(label, agent=agent.id)
     ]
 
 

@@ -76,7 +76,7 @@ def new(session: Session, given: Arguments) -> str:
     if opened.differs:
         changes = [_applied(*one) for one in opened.differs.items()]
         said.append(f"It differs from what this line says: {'; '.join(changes)}.")
-    doubts = session.service.doubts(agent) if opened.made else []
+    doubts = session.service.agents.doubts(agent) if opened.made else []
     return "\n".join((" ".join(said), *doubts))
 
 
@@ -95,7 +95,7 @@ def _short(text: str) -> str:
 @command("use", NAME, summary="talk to another agent; by its id also to one that is set aside")
 def use(session: Session, given: Arguments) -> str:
     """Make another agent the current one."""
-    agent, others = session.service.bring_back(session.agent(given["name"]).id)
+    agent, others = session.service.agents.restore(session.agent(given["name"]).id)
     session.choose(agent)
     said = f"%%agent talks to {agent.name} now."
     for one in others:
@@ -112,9 +112,9 @@ def list_agents(session: Session, given: Arguments) -> Panel | str:
     """List the agents."""
     current = session.current()
     now = current.id if current else None
-    agents = session.service.agents() if session.has_project else []
+    agents = session.service.agents.list() if session.has_project else []
     if given.option("all") and session.has_project:
-        agents = session.service.agents(set_aside=True)
+        agents = session.service.agents.list(set_aside=True)
     elif (
         current is not None and current.set_aside
     ):  # by another notebook, while this one talks to it
@@ -131,21 +131,21 @@ def show(session: Session, given: Arguments) -> Any:
         return _nobody(session)
     agent = session.agent(given.get("name"))
     service = session.service
-    answers = "" if agent.model else service.model_of(agent.id)
+    answers = "" if agent.model else service.runs.model_of(agent.id)
     facts = {
         "answers now": answers,
-        "tools": ", ".join(tool.name for tool in service.tools(agent.id)),
+        "tools": ", ".join(tool.name for tool in service.tools.list(agent.id)),
         "settings": ", ".join(f"{key}={value}" for key, value in shown(agent.settings).items()),
         "project": str(session.home),
     }
-    blocks = service.blocks(agent.id)
+    blocks = service.blocks.list(agent.id)
     tokens = {block.label: count(block.value) for block in blocks}
     return panels.agent_card(agent, blocks, facts, tokens)
 
 
 def _nobody(session: Session) -> Any:
     """Return what there is to choose from in a notebook that talks to no agent."""
-    agents = session.service.agents() if session.has_project else []
+    agents = session.service.agents.list() if session.has_project else []
     if not agents:
         return (
             "No agent yet. %%agent and a message below it makes one; %agent new NAME too. "
@@ -173,7 +173,7 @@ def model(session: Session, given: Arguments) -> Any:
         agent = None
         if given.option("agent") is not None or session.current() is not None:
             agent = session.agent(given.option("agent"))
-        now = session.service.model_of(agent.id) if agent else None
+        now = session.service.runs.model_of(agent.id) if agent else None
         found = [{"name": one.name, "note": one.said(WORDS)} for one in available()]
         put(session.shell, panels.models_table(found, now))
         for problem in keys.problems():
@@ -181,13 +181,13 @@ def model(session: Session, given: Arguments) -> Any:
         return _keys_line()
     agent = session.agent(given.option("agent"))
     chosen = None if name.lower() in _NONE else name
-    changed = session.service.update_agent(agent.id, model=chosen)
-    answering = session.service.model_of(agent.id)
+    changed = session.service.agents.update(agent.id, model=chosen)
+    answering = session.service.runs.model_of(agent.id)
     return _with_doubts(session, changed, f"{agent.name} answers with {answering} from now on.")
 
 
 def _with_doubts(session: Session, agent: AgentState, said: str) -> str:
-    return "\n".join((said, *session.service.doubts(agent)))
+    return "\n".join((said, *session.service.agents.doubts(agent)))
 
 
 def _keys_line() -> str:
@@ -224,7 +224,7 @@ def set_value(session: Session, given: Arguments) -> Any:
     else:
         environment = _environment(value, agent) if key == "environment" else None
         changes = {"settings": {key: environment or _typed(value)}}
-    changed = session.service.update_agent(agent.id, **changes)
+    changed = session.service.agents.update(agent.id, **changes)
     if key in FIELDS:
         said = f"{changed.name}: {key} is {_in_words(getattr(changed, key))} now."
         return _with_doubts(session, changed, said) if key in ("model", "embedding") else said
@@ -243,7 +243,7 @@ def _in_words(value: Any) -> str:
 def reset(session: Session, given: Arguments) -> str:
     """Forget the conversation."""
     agent = session.agent(given.get("name"))
-    session.service.reset_agent(agent.id)
+    session.service.agents.reset(agent.id)
     return f"{agent.name} has forgotten the conversation; its memory and tools are as they were."
 
 
@@ -259,7 +259,7 @@ def _delete(session: Session, given: Arguments) -> str:
     agent = session.agent(given["name"], renamed=False)
     if not given.option("yes") and not confirmed(f"Delete {agent.name} with all it knows? [y/N] "):
         return f"{agent.name} is still there."
-    session.service.delete_agent(agent.id)
+    session.service.agents.delete(agent.id)
     session.forget(agent)
     return f"Deleted {agent.name}."
 
@@ -281,8 +281,8 @@ def approve(session: Session, given: Arguments) -> None:
         )
     arguments = None if edited is None else _json_object(edited)
     decisions = [Decision(call.id, approve=True, arguments=arguments) for call in calls]
-    asks = {tool.name for tool in session.service.tools(agent.id) if tool.requires_approval}
-    for call in session.service.pending(agent.id):
+    asks = {tool.name for tool in session.service.tools.list(agent.id) if tool.requires_approval}
+    for call in session.service.runs.pending(agent.id):
         if call not in calls and not (
             call.name in asks or needs_approval(agent.tool_rules, call.name)
         ):
@@ -306,7 +306,7 @@ def deny(session: Session, given: Arguments) -> None:
 
 def _waiting(session: Session, agent: AgentState, name: str | None) -> list[ToolCall]:
     """Return the calls that wait: all, or those of this id or tool."""
-    calls = session.service.pending(agent.id)
+    calls = session.service.runs.pending(agent.id)
     if not calls:
         raise InvalidInputError(f"{agent.name} waits for no approval.")
     found = [call for call in calls if name is None or name in (call.id, call.name)]
@@ -330,7 +330,7 @@ def _json_object(text: str) -> dict[str, Any]:
 def runs(session: Session, given: Arguments) -> Panel:
     """Show the last runs."""
     agent = session.agent(given.option("agent"))
-    return panels.runs_table(session.service.runs(agent.id, given.option("limit") or 20))
+    return panels.runs_table(session.service.runs.whole(agent.id, given.option("limit") or 20))
 
 
 def _settings(agent: AgentState) -> Panel:

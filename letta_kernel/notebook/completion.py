@@ -116,25 +116,23 @@ def _values(session: Session, kind: str) -> list[str]:
         return known_names()
     if kind == "mcp":
         return (
-            [one.server.name for one in session.service.mcp_servers()]
-            if session.has_project
-            else []
+            [one.server.name for one in session.service.mcp.list()] if session.has_project else []
         )
     agent = session.current() if kind else None
     if agent is None:
         return []
     if kind == "label":
-        return [block.label for block in session.service.blocks(agent.id)]
+        return [block.label for block in session.service.blocks.list(agent.id)]
     if kind == "tool":
-        return [tool.name for tool in session.service.tools(agent.id)]
+        return [tool.name for tool in session.service.tools.list(agent.id)]
     if kind == "any_tool":
         from letta_kernel.tools import builtin
 
-        return sorted({tool.name for tool in session.service.all_tools()} | {*builtin.NAMES})
+        return sorted({tool.name for tool in session.service.tools.list()} | {*builtin.NAMES})
     if kind == "call":
-        return [call.id for call in session.service.pending(agent.id)]
+        return [call.id for call in session.service.runs.pending(agent.id)]
     if kind == "passage":
-        return [passage.id for passage in session.service.passages(agent.id)]
+        return [passage.id for passage in session.service.passages.list(agent.id)]
     return []
 
 

@@ -57,9 +57,9 @@ def agents(room: Room, asked: Params) -> list[dict[str, Any]]:
         shown = [one for one in every if one.id == current or not one.set_aside]
         return shown, agent_rows.standing(tx), run_rows.newest(tx)
 
-    states, standing, newest = room.service.do(work)
+    states, standing, newest = room.service.database.run(work)
     unnamed = next((state.id for state in states if not state.model), None)
-    chosen = room.service.model_of(unnamed) if unnamed else ""
+    chosen = room.service.runs.model_of(unnamed) if unnamed else ""
     return [
         _shown(state, state.model or chosen, standing.get(state.id, "idle"), newest.get(state.id))
         for state in states
@@ -69,7 +69,7 @@ def agents(room: Room, asked: Params) -> list[dict[str, Any]]:
 @method("agent.create", New)
 def create(room: Room, asked: New) -> dict[str, Any]:
     """Make an agent."""
-    made = room.service.create_agent(
+    made = room.service.agents.create(
         asked.name, model=asked.model, persona=asked.persona, human=asked.human
     )
     return _one(room, made)
@@ -82,10 +82,10 @@ def duplicate(room: Room, asked: Named) -> dict[str, Any]:
     What it has said and archived stays with the first one.
     """
     service = room.service
-    state = service.agent(asked.agent)
+    state = service.agents.retrieve(asked.agent)
     copies = [
         block.model_copy(update={"id": fresh.id, "version": 1, "created_at": fresh.created_at})
-        for block in service.blocks(state.id)
+        for block in service.blocks.list(state.id)
         for fresh in (type(block)(label=block.label),)
     ]
     settled = {
@@ -97,7 +97,7 @@ def duplicate(room: Room, asked: Named) -> dict[str, Any]:
         "max_steps",
         "settings",
     }
-    made = service.create_agent(
+    made = service.agents.create(
         asked.name,
         blocks=copies,
         tags=state.tags,
@@ -106,16 +106,16 @@ def duplicate(room: Room, asked: Named) -> dict[str, Any]:
     )
     try:
         for label in {"persona", "human"} - {block.label for block in copies}:
-            service.delete_block(made.id, label)
-        wanted = {tool.id for tool in service.tools(state.id)}
-        for tool in service.tools(made.id):
+            service.blocks.delete(label, agent=made.id)
+        wanted = {tool.id for tool in service.tools.list(state.id)}
+        for tool in service.tools.list(made.id):
             if tool.id not in wanted:
-                service.detach_tool(made.id, tool.id)
-        for tool in service.tools(state.id):
-            service.attach_tool(made.id, tool.id)
-        made = service.update_agent(made.id, tool_rules=state.tool_rules, metadata=state.metadata)
+                service.tools.detach(tool.id, agent=made.id)
+        for tool in service.tools.list(state.id):
+            service.tools.attach(tool.id, agent=made.id)
+        made = service.agents.update(made.id, tool_rules=state.tool_rules, metadata=state.metadata)
     except LettaError:
-        service.delete_agent(made.id)  # half a copy would pass for a whole one
+        service.agents.delete(made.id)  # half a copy would pass for a whole one
         raise
     return _one(room, made)
 
@@ -123,19 +123,19 @@ def duplicate(room: Room, asked: Named) -> dict[str, Any]:
 @method("agent.rename", Named)
 def rename(room: Room, asked: Named) -> dict[str, Any]:
     """Give an agent another name."""
-    return _one(room, room.service.update_agent(asked.agent, name=asked.name))
+    return _one(room, room.service.agents.update(asked.agent, name=asked.name))
 
 
 @method("agent.model", Answering)
 def model(room: Room, asked: Answering) -> dict[str, Any]:
     """Let another model answer from now on."""
-    return _one(room, room.service.update_agent(asked.agent, model=asked.model))
+    return _one(room, room.service.agents.update(asked.agent, model=asked.model))
 
 
 @method("agent.export", OfAgent)
 def export(room: Room, asked: OfAgent) -> dict[str, Any]:
     """Return an agent as an agent file (``.af``), without secrets."""
-    return room.service.export_agent(asked.agent)
+    return room.service.agent_files.export(asked.agent)
 
 
 @method("agent.import", Import)
@@ -144,7 +144,7 @@ def import_(room: Room, asked: Import) -> dict[str, Any]:
 
     Tools with code from elsewhere are not attached until a person has looked at them (``detached``).
     """
-    made = room.service.import_agent(asked.data, name=asked.name)
+    made = room.service.agent_files.import_data(asked.data, name=asked.name)
     return {
         **_one(room, made.agent),
         "agents": [state.name for state in made.agents],
@@ -156,15 +156,15 @@ def import_(room: Room, asked: Import) -> dict[str, Any]:
 @method("agent.delete", OfAgent)
 def delete(room: Room, asked: OfAgent) -> None:
     """Delete an agent with its conversation, archive and the blocks nobody else has."""
-    room.service.delete_agent(asked.agent)
+    room.service.agents.delete(asked.agent)
 
 
 def _one(room: Room, state: AgentState) -> dict[str, Any]:
     def work(tx: Tx) -> tuple[dict[str, str], dict[str, Run]]:
         return agent_rows.standing(tx, state.id), run_rows.newest(tx, state.id)
 
-    standing, newest = room.service.do(work)
-    name = state.model or room.service.model_of(state.id)
+    standing, newest = room.service.database.run(work)
+    name = state.model or room.service.runs.model_of(state.id)
     return _shown(state, name, standing.get(state.id, "idle"), newest.get(state.id))
 
 

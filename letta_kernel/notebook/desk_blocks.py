@@ -36,23 +36,23 @@ class Made(OfBlock):
 def blocks(room: Room, asked: OfAgent) -> list[dict[str, Any]]:
     """Return an agent's blocks in its order, with their tokens and who else has them."""
 
-    agent_id = room.service.agent(asked.agent).id
+    agent_id = room.service.agents.retrieve(asked.agent).id
 
     def work(tx: Tx) -> list[dict[str, Any]]:
         return [_shown(tx, block, agent_id) for block in block_rows.of_agent(tx, agent_id)]
 
-    return room.service.do(work)
+    return room.service.database.run(work)
 
 
 @method("block.write", Written)
 def write(room: Room, asked: Written) -> dict[str, Any]:
     """Set a block's text, if nobody has written it since it was read."""
     # Looked up first: writing to a label there is not would make the block.
-    room.service.block(asked.agent, asked.label)
-    room.service.write_block(
-        asked.agent,
+    room.service.blocks.retrieve(asked.label, agent=asked.agent)
+    room.service.blocks.upsert(
         asked.label,
         asked.value,
+        agent=asked.agent,
         expected_version=asked.expected_version,
         reason=asked.reason,
     )
@@ -63,7 +63,7 @@ def write(room: Room, asked: Written) -> dict[str, Any]:
 def create(room: Room, asked: Made) -> dict[str, Any]:
     """Make a block; there may be none of that label."""
 
-    state = room.service.agent(asked.agent)
+    state = room.service.agents.retrieve(asked.agent)
 
     def work(tx: Tx) -> None:
         if block_rows.find(tx, state.id, check_label(asked.label)) is not None:
@@ -78,43 +78,43 @@ def create(room: Room, asked: Made) -> dict[str, Any]:
         )
         block_rows.add(tx, made, state.id)
 
-    room.service.do(work)
+    room.service.database.run(work)
     return _one(room, asked)
 
 
 @method("block.detach", OfBlock)
 def detach(room: Room, asked: OfBlock) -> None:
     """Take a block off an agent; it is deleted if no other has it."""
-    room.service.delete_block(asked.agent, asked.label)
+    room.service.blocks.delete(asked.label, agent=asked.agent)
 
 
 @method("block.versions", OfBlock)
 def versions(room: Room, asked: OfBlock) -> list[dict[str, Any]]:
     """Return all versions of a block, newest first; ``by`` is the writing agent's name, or empty."""
 
-    written = room.service.block_versions(asked.agent, asked.label)[::-1]
-    names = {state.id: state.name for state in room.service.agents()}
+    written = room.service.blocks.versions(asked.label, agent=asked.agent)[::-1]
+    names = {state.id: state.name for state in room.service.agents.list()}
     return [{**v.model_dump(mode="json"), "by": names.get(v.actor, "")} for v in written]
 
 
 @method("block.undo", OfBlock)
 def undo(room: Room, asked: OfBlock) -> dict[str, Any]:
     """Go back to the version before."""
-    room.service.undo_block(asked.agent, asked.label)
+    room.service.blocks.undo(asked.label, agent=asked.agent)
     return _one(room, asked)
 
 
 @method("block.redo", OfBlock)
 def redo(room: Room, asked: OfBlock) -> dict[str, Any]:
     """Take back an undo."""
-    room.service.redo_block(asked.agent, asked.label)
+    room.service.blocks.redo(asked.label, agent=asked.agent)
     return _one(room, asked)
 
 
 def _one(room: Room, asked: OfBlock) -> dict[str, Any]:
-    agent_id = room.service.agent(asked.agent).id
-    block = room.service.block(agent_id, asked.label)
-    return room.service.do(lambda tx: _shown(tx, block, agent_id))
+    agent_id = room.service.agents.retrieve(asked.agent).id
+    block = room.service.blocks.retrieve(asked.label, agent=agent_id)
+    return room.service.database.run(lambda tx: _shown(tx, block, agent_id))
 
 
 def _shown(tx: Tx, block: Block, agent_id: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.notebook.desk_registry import Limit, OfAgent, Room, Text, Word, method
 from letta_kernel.records import Passage
-from letta_kernel.service.memory import for_person
+from letta_kernel.service.passages import for_person
 from letta_kernel.store import messages as message_rows
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -55,7 +55,7 @@ class Messages(OfAgent):
 @method("passages", Passages)
 def passages(room: Room, asked: Passages) -> list[Passage]:
     """Return passages, newest first."""
-    return room.service.passages(
+    return room.service.passages.list(
         asked.agent, asked.limit, before=asked.before, tags=asked.tags or None
     )
 
@@ -63,7 +63,7 @@ def passages(room: Room, asked: Passages) -> list[Passage]:
 @method("passages.search", Search)
 def search_passages(room: Room, asked: Search) -> list[dict[str, Any]]:
     """Return the passages that match best, each with its ``score`` from 0 to 1."""
-    hits = room.service.search_passages(asked.agent, asked.query, top_k=asked.limit)
+    hits = room.service.passages.search(asked.query, agent=asked.agent, top_k=asked.limit)
     return [
         {**hit.passage.model_dump(mode="json"), "score": hit.score}
         for hit in for_person(asked.query, hits)
@@ -73,20 +73,20 @@ def search_passages(room: Room, asked: Search) -> list[dict[str, Any]]:
 @method("passage.add", NewPassage)
 def add_passage(room: Room, asked: NewPassage) -> list[Passage]:
     """Keep a text; return the passages it became."""
-    return room.service.add_passage(asked.agent, asked.text, asked.tags or ())
+    return room.service.passages.create(asked.text, asked.tags or (), agent=asked.agent)
 
 
 @method("passage.delete", OnePassage)
 def delete_passage(room: Room, asked: OnePassage) -> None:
     """Forget a passage."""
-    room.service.delete_passage(asked.agent, asked.id)
+    room.service.passages.delete(asked.id, agent=asked.agent)
 
 
 @method("messages", Messages)
 def messages(room: Room, asked: Messages) -> list[Message]:
     """Return a page of the conversation, oldest first; the last is the newest before ``before``."""
-    agent_id = room.service.agent(asked.agent).id
-    newest = room.service.do(
+    agent_id = room.service.agents.retrieve(asked.agent).id
+    newest = room.service.database.run(
         lambda tx: message_rows.page(
             tx,
             agent_id,
@@ -102,7 +102,7 @@ def messages(room: Room, asked: Messages) -> list[Message]:
 @method("messages.search", Search)
 def search_messages(room: Room, asked: Search) -> list[dict[str, Any]]:
     """Return the messages that match best, each with its ``score``."""
-    hits = room.service.search_messages(asked.agent, asked.query, limit=asked.limit)
+    hits = room.service.messages.search(asked.query, agent=asked.agent, limit=asked.limit)
     return [
         {**_as_read(hit.message).model_dump(mode="json"), "score": hit.score}
         for hit in for_person(asked.query, hits)

@@ -74,7 +74,7 @@ class Cost(Params):
 def talk(room: Room, asked: Said) -> dict[str, str]:
     """Send a message to an agent; what happens is told as events. Returns a ticket."""
     session = _session(room)
-    agent = room.service.agent(asked.agent)
+    agent = room.service.agents.retrieve(asked.agent)
     if not asked.text.strip():
         raise InvalidInputError("There is nothing to send: the message is empty.")
     return session.floor.later(lambda: run.talk(session, agent.id, asked.text))
@@ -83,8 +83,8 @@ def talk(room: Room, asked: Said) -> dict[str, str]:
 @method("pending", OfAgent)
 def pending(room: Room, asked: OfAgent) -> list[ToolCall]:
     """Return the calls of an agent that wait for a person's word."""
-    question = _question(room, room.service.agent(asked.agent).id)
-    return question.calls if question is not None else room.service.pending(asked.agent)
+    question = _question(room, room.service.agents.retrieve(asked.agent).id)
+    return question.calls if question is not None else room.service.runs.pending(asked.agent)
 
 
 @method("approve", Decided)
@@ -94,7 +94,7 @@ def approve(room: Room, asked: Decided) -> dict[str, str] | None:
     A run that waits in a cell of this kernel goes on there, and the answer is None. One that stopped
     waiting goes on without a cell: then the answer is a ticket.
     """
-    agent = room.service.agent(asked.agent)
+    agent = room.service.agents.retrieve(asked.agent)
     decisions = [
         Decision(one.call_id, one.approve, one.reason, one.arguments) for one in asked.decisions
     ]
@@ -103,7 +103,7 @@ def approve(room: Room, asked: Decided) -> dict[str, str] | None:
         question.decide(decisions)
         return None
     session = _session(room)
-    waiting = room.service.pending(agent.id)
+    waiting = room.service.runs.pending(agent.id)
     if not waiting:
         raise InvalidInputError(f"{agent.name} waits for no approval.")
     check_calls(waiting, decisions)
@@ -119,32 +119,32 @@ def job(room: Room, asked: Ticket) -> Any:
 @method("cancel", OneRun)
 def cancel(room: Room, asked: OneRun) -> bool:
     """Stop a run of this kernel; False if it is not running here."""
-    return room.service.cancel(asked.run)
+    return room.service.runs.cancel(asked.run)
 
 
 @method("context", OfAgent)
 def context(room: Room, asked: OfAgent) -> dict[str, Any]:
     """Return what the model would see now, part by part, in tokens."""
-    return asdict(room.service.context(asked.agent))
+    return asdict(room.service.runs.context(asked.agent))
 
 
 @method("runs", Runs)
 def runs(room: Room, asked: Runs) -> list[WholeRun]:
     """Return runs, newest first; one that went on after an approval is one."""
-    return room.service.runs(asked.agent, asked.limit, asked.before)
+    return room.service.runs.whole(asked.agent, asked.limit, asked.before)
 
 
 @method("steps", OneRun, empty=[])
 def steps(room: Room, asked: OneRun) -> list[Step]:
     """Return the steps of a run in order, with those after approvals."""
-    return room.service.whole_steps(asked.run)
+    return room.service.steps.of_run(asked.run, whole=True)
 
 
 @method("cost", Cost, empty=asdict(run_rows.Cost(0, 0, 0, 0, 0, None)))
 def cost(room: Room, asked: Cost) -> dict[str, Any]:
     """Add up what runs took; ``cost`` is in US dollars, None if no price is known."""
     since = _midnight() if asked.since == "today" else asked.since
-    return asdict(room.service.cost(asked.agent, since=since))
+    return asdict(room.service.runs.cost(asked.agent, since=since))
 
 
 @method("models")

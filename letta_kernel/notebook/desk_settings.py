@@ -81,7 +81,7 @@ def view(room: Room, asked: OfRun) -> dict[str, Any]:
         kept = [_kept(tx, one) for one in runs.chain(tx, run)]
         return replay(kept, name, label=asked.label)
 
-    return bundle(room.service.do(work))
+    return bundle(room.service.database.run(work))
 
 
 def _kept(tx: Tx, run: Run) -> Kept:

@@ -41,16 +41,16 @@ def tools(room: Room, asked: Tools) -> list[dict[str, Any]]:
     if asked.agent is None:
         found = [
             tool
-            for tool in service.all_tools()
+            for tool in service.tools.list()
             if tool.kind == "notebook" and tool.notebook == room.notebook
         ]
         agents = [room.current()]
         always: set[str] = set()
     else:
-        state = service.agent(asked.agent)
-        found, agents = service.tools(state.id), [state.id]
+        state = service.agents.retrieve(asked.agent)
+        found, agents = service.tools.list(state.id), [state.id]
         always = {rule.tool_name for rule in state.tool_rules if rule.type == "requires_approval"}
-    stats = [service.tool_stats(agent) for agent in agents if agent is not None]
+    stats = [service.tools.stats(agent) for agent in agents if agent is not None]
     host = None
     if room.session is not None:
         host = room.session.host_of(agents[0]) if agents[0] else room.session.host
@@ -66,14 +66,18 @@ def run(room: Room, asked: Call) -> Any:
     """
     tool = _own(room, asked)
     session = room.session
-    host = session.host_of(room.service.agent(asked.agent).id) if session is not None else None
+    host = (
+        session.host_of(room.service.agents.retrieve(asked.agent).id)
+        if session is not None
+        else None
+    )
 
     def work() -> dict[str, Any]:
         printed: list[str] = []
-        outcome = room.service.run_tool(
-            asked.agent,
+        outcome = room.service.tools.run(
             tool.id,
             asked.arguments,
+            agent=asked.agent,
             host=host,
             on_output=lambda stream, text: printed.append(text),
         )
@@ -87,11 +91,11 @@ def run(room: Room, asked: Call) -> Any:
 @method("tool.detach", OneTool)
 def detach(room: Room, asked: OneTool) -> None:
     """Take a tool off an agent."""
-    room.service.detach_tool(asked.agent, asked.name)
+    room.service.tools.detach(asked.name, agent=asked.agent)
 
 
 def _own(room: Room, asked: OneTool) -> Tool:
-    own = room.service.tools(asked.agent)
+    own = room.service.tools.list(asked.agent)
     for tool in own:
         if asked.name in (tool.name, tool.id):
             return tool

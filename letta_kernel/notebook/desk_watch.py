@@ -57,7 +57,7 @@ class Watch:
         same = stamp == self._stamp
         if same and self._digest is not None:
             return None
-        digest = service.do(_read) if stamp[0] is not None else {}
+        digest = service.database.run(_read) if stamp[0] is not None else {}
         # The stamp is of before the transaction: what is written meanwhile is seen the next time.
         before, self._stamp, self._digest = self._digest, stamp, digest
         if before is None:  # written to before the first look: it may be anything

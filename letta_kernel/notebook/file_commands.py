@@ -39,13 +39,15 @@ def archival_add(session: Session, given: Arguments) -> str:
     if paths:
         bar = Bar(session.shell)
         try:
-            added = session.service.add_files(agent.id, paths, tags, partial(_draw, bar))
+            added = session.service.passages.add_files(
+                paths, tags, partial(_draw, bar), agent=agent.id
+            )
         except KeyboardInterrupt:
             raise Stopped("Stopped; the same line goes on where it was.") from None
         finally:
             bar.end("")
         return _report(agent.name, added)
-    made, new = session.service.remember(agent.id, text, tags)
+    made, new = session.service.passages.remember(text, tags, agent=agent.id)
     parts = "" if len(made) == 1 else f" in {len(made)} passages"
     return f"{agent.name} has it in its archive{parts}{'' if new else ' already'} ({made[0].id})."
 

@@ -150,7 +150,7 @@ class Functions:
             if tool.name in self._shared:
                 self._shared[tool.name] = tool
             else:
-                saved = self._live[tool.name].tool = self._session.service.save_tool(tool)
+                saved = self._live[tool.name].tool = self._session.service.tools.upsert(tool)
                 said += self._changed_for(saved, agent.id if agent else "")
                 self._remember(saved)
             named.append(_called(tool))
@@ -173,7 +173,7 @@ class Functions:
             return []
         self._stored = {
             tool.name: tool
-            for tool in self._session.service.all_tools()
+            for tool in self._session.service.tools.list()
             if tool.notebook == self._session.notebook and tool.kind == "notebook"
         }
         gone = [
@@ -199,7 +199,7 @@ class Functions:
         self.load()
         service, given, new = self._session.service, [], []
         for tool in self._shared.values():
-            saved = service.save_tool(tool)
+            saved = service.tools.upsert(tool)
             self._remember(saved)
             new.append(saved.id)
             if tool.name in self._live:
@@ -215,7 +215,7 @@ class Functions:
         known = {tool.id: tool.name for tool in (self._stored or {}).values()}
         for tool_id in self._session.shared_tools if made else new:
             if tool_id in known:
-                service.attach_tool(agent_id, tool_id)
+                service.tools.attach(tool_id, agent=agent_id)
                 given.append(known[tool_id])
         return given
 
@@ -232,9 +232,9 @@ class Functions:
             if agent is None:
                 self._shared[tool.name] = tool
             else:
-                tool = self._session.service.save_tool(tool)
+                tool = self._session.service.tools.upsert(tool)
                 said += self._changed_for(tool, agent.id)
-                self._session.service.attach_tool(agent.id, tool.id)
+                self._session.service.tools.attach(tool.id, agent=agent.id)
                 self._remember(tool)
             self._live[tool.name] = Tracked.of(reference, one.name, tool)
             self._told.pop(one.name, None)
@@ -297,8 +297,8 @@ class Functions:
             return []
         service = self._session.service
         others = [
-            service.agent(owner).name
-            for owner in service.agents_with_tool(tool.id)
+            service.agents.retrieve(owner).name
+            for owner in service.tools.agents(tool.id)
             if owner != agent_id
         ]
         return [f"{tool.name} has changed for {', '.join(others)} too"] if others else []
@@ -314,10 +314,10 @@ class Functions:
             if stored is not None:
                 service = self._session.service
                 owners = [
-                    service.agent(owner).name for owner in service.agents_with_tool(stored.id)
+                    service.agents.retrieve(owner).name for owner in service.tools.agents(stored.id)
                 ]
                 for owner in owners:
-                    service.detach_tool(owner, stored.id)
+                    service.tools.detach(stored.id, agent=owner)
                 self._session.forget_shared(stored.id)
             if owners:
                 verb = "has" if len(owners) == 1 else "have"

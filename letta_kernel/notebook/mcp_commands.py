@@ -97,7 +97,7 @@ OPTIONS = (
 @command("mcp", summary="the MCP servers of this project, and how they do")
 def servers(session: Session, given: Arguments) -> Panel:
     """List the servers."""
-    known = session.service.mcp_servers() if session.has_project else []
+    known = session.service.mcp.list() if session.has_project else []
     rows = [
         [one.server.name, where(one.server), number(len(one.tools)), one.state or "not in use"]
         for one in known
@@ -133,7 +133,7 @@ def add(session: Session, given: Arguments) -> str | None:
         for key in ("time_limit", "start_limit", "return_limit")
         if given.option(key) is not None
     }
-    done = session.service.add_mcp_server(
+    done = session.service.mcp.create(
         given["name"],
         **reached,
         **limits,
@@ -157,7 +157,7 @@ def _from_file(session: Session, agent: AgentState, given: Arguments) -> None:
             raise InvalidInputError("With --from only NAME and --agent: the file says the rest.")
     name = given.get("name")
     path = located(_filled(session, given.option("from")))
-    done, left = session.service.add_mcp_file(path, only=[name] if name else [], agent=agent.id)
+    done, left = session.service.mcp.add_file(path, only=[name] if name else [], agent=agent.id)
     if not done:
         raise InvalidInputError("; ".join(f"{one.name}: {one.problem}" for one in left) + ".")
     for one in done:
@@ -182,8 +182,8 @@ COMMANDS["mcp add"] = AddServer(
 def server_tools(session: Session, given: Arguments) -> Panel:
     """Ask a server for its tools, and show which of them the agent has."""
     agent = session.agent(given.option("agent"))
-    done = session.service.mcp_tools(given["name"])
-    own = {tool.id for tool in session.service.tools(agent.id)}
+    done = session.service.mcp.refresh(given["name"])
+    own = {tool.id for tool in session.service.tools.list(agent.id)}
     rows: list[list[object]] = [
         [
             tool.name,
@@ -205,7 +205,7 @@ def server_tools(session: Session, given: Arguments) -> Panel:
 @command("mcp remove", SERVER, summary="forget a server and its tools")
 def remove(session: Session, given: Arguments) -> str:
     """Forget a server and its tools."""
-    server, agents = session.service.remove_mcp_server(given["name"])
+    server, agents = session.service.mcp.delete(given["name"])
     had = f"; {', '.join(agents)} had tools of it" if agents else ""
     return f"Removed {server.name}{had}."
 

@@ -10,7 +10,7 @@ from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.notebook.line import Argument, Arguments, Option
 from letta_kernel.notebook.quiet import say
 from letta_kernel.notebook.registry import AGENT, LIMIT, command, gone
-from letta_kernel.service.memory import for_person
+from letta_kernel.service.passages import for_person
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
@@ -31,7 +31,9 @@ _WORTH_SAYING = 100  # passages the index lacks; fewer it has before anybody cou
 def history(session: Session, given: Arguments) -> Panel:
     """Show the newest messages."""
     agent = session.agent(given.option("agent"))
-    return panels.history_table(session.service.history(agent.id, given.option("limit") or 50))
+    return panels.history_table(
+        session.service.messages.history(agent.id, given.option("limit") or 50)
+    )
 
 
 @command(
@@ -43,9 +45,9 @@ def history(session: Session, given: Arguments) -> Panel:
 def search(session: Session, given: Arguments) -> Panel:
     """Search the whole conversation."""
     agent = session.agent(given.option("agent"))
-    found = session.service.search_messages(
-        agent.id,
+    found = session.service.messages.search(
         given["query"],
+        agent=agent.id,
         roles=_roles(given.option("role")),
         limit=given.option("limit") or 10,
         **_part(given),
@@ -76,14 +78,16 @@ def _part(given: Arguments) -> dict[str, Any]:
 def archival(session: Session, given: Arguments) -> Panel:
     """List the newest passages."""
     agent = session.agent(given.option("agent"))
-    embedder, done, newest = session.service.indexed(agent.id)
+    embedder, done, newest = session.service.passages.indexed(agent.id)
     if newest - done >= _WORTH_SAYING:
         say(
             session.shell,
             f"Indexed for {embedder} up to passage {done:,} of {newest:,}, more in the background; "
             "searches read the rest.",
         )
-    return panels.passages_table(session.service.passages(agent.id, given.option("limit") or 20))
+    return panels.passages_table(
+        session.service.passages.list(agent.id, given.option("limit") or 20)
+    )
 
 
 @command(
@@ -95,9 +99,9 @@ def archival(session: Session, given: Arguments) -> Panel:
 def archival_search(session: Session, given: Arguments) -> Panel:
     """Search the archive by words and meaning."""
     agent = session.agent(given.option("agent"))
-    found = session.service.search_passages(
-        agent.id,
+    found = session.service.passages.search(
         given["query"],
+        agent=agent.id,
         tags=given.option("tags"),
         match=given.option("match") or "any",
         top_k=given.option("limit") or 10,
@@ -117,7 +121,7 @@ def archival_delete(session: Session, given: Arguments) -> str:
     agent = session.agent(given.option("agent"))
 
     def work() -> str:
-        session.service.delete_passage(agent.id, given["id"])
+        session.service.passages.delete(given["id"], agent=agent.id)
         return "Deleted."
 
     return gone(work)
@@ -131,7 +135,7 @@ def archival_delete(session: Session, given: Arguments) -> str:
 def context(session: Session, given: Arguments) -> Panel | None:
     """Show the context window part by part."""
     agent = session.agent(given.option("agent"))
-    report = session.service.context(agent.id)
+    report = session.service.runs.context(agent.id)
     if given.option("text"):
         for part in report.parts:
             if part.text:

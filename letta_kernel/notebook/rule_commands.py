@@ -49,7 +49,7 @@ def add(session: Session, given: Arguments) -> Panel:
         {"type": kind, "tool_name": name, **_fields(session, agent, kind, more, given)}
     )
     kept = [one for one in agent.tool_rules if one != rule and not _replaced(one, rule)]
-    return _listed(session.service.update_agent(agent.id, tool_rules=[*kept, rule]))
+    return _listed(session.service.agents.update(agent.id, tool_rules=[*kept, rule]))
 
 
 @command(
@@ -66,11 +66,11 @@ def remove(session: Session, given: Arguments) -> Panel:
     else:
         left = [rule for rule in agent.tool_rules if which not in (rule.tool_name, rule.type)]
     if len(left) == len(agent.tool_rules):
-        known = {*TYPES, *(tool.name for tool in session.service.tools(agent.id))}
+        known = {*TYPES, *(tool.name for tool in session.service.tools.list(agent.id))}
         if which in known:
             return _listed(agent)  # gone already
         raise InvalidInputError(f"{agent.name} has no rule {which!r}; %agent rules numbers them.")
-    return _listed(session.service.update_agent(agent.id, tool_rules=left))
+    return _listed(session.service.agents.update(agent.id, tool_rules=left))
 
 
 def _replaced(old: ToolRule, new: ToolRule) -> bool:

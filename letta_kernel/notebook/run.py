@@ -52,7 +52,7 @@ def send(
     """
 
     def start(**given: Any) -> Iterator[Event]:
-        return session.service.send(
+        return session.service.runs.send(
             agent_id, text, role=role, max_steps=max_steps, model=model, **given
         )
 
@@ -64,7 +64,7 @@ def decide(session: Session, agent_id: str, decisions: Sequence[Decision]) -> No
     """Go on with a run that waited for a person's word."""
 
     def start(**given: Any) -> Iterator[Event]:
-        return session.service.approve(agent_id, decisions, **given)
+        return session.service.runs.approve(agent_id, decisions, **given)
 
     _follow(session, agent_id, start, "")
     _follow_events(session, agent_id)
@@ -77,7 +77,7 @@ def talk(session: Session, agent_id: str, text: str) -> None:
     """
 
     def start(**given: Any) -> Iterator[Event]:
-        return session.service.send(agent_id, text, **given)
+        return session.service.runs.send(agent_id, text, **given)
 
     _follow(session, agent_id, start, text, ask_person=False, shown=False)
     _follow_events(session, agent_id, ask_person=False, shown=False)
@@ -87,7 +87,7 @@ def resume(session: Session, agent_id: str, decisions: Sequence[Decision]) -> No
     """Go on, without a cell, with a run that waited for a person's word."""
 
     def start(**given: Any) -> Iterator[Event]:
-        return session.service.approve(agent_id, decisions, **given)
+        return session.service.runs.approve(agent_id, decisions, **given)
 
     _follow(session, agent_id, start, "", ask_person=False, shown=False)
     _follow_events(session, agent_id, ask_person=False, shown=False)
@@ -97,12 +97,12 @@ def _follow_events(
     session: Session, agent_id: str, ask_person: bool = True, shown: bool = True
 ) -> None:
     for _ in range(_MOST_EVENTS):
-        text = session.service.next_event(agent_id)
+        text = session.service.runs.next_event(agent_id)
         if text is None:
             return
 
         def start(text: str = text, **given: Any) -> Iterator[Event]:
-            return session.service.send(agent_id, text, role="event", **given)
+            return session.service.runs.send(agent_id, text, role="event", **given)
 
         _follow(session, agent_id, start, text, ask_person, shown)
     say(session.shell, f"{_MOST_EVENTS} events in a row; more wait for the next run.", "warning")
@@ -150,7 +150,9 @@ def _follow(
                     say(session.shell, stopped)
                 break
             stopped = _STOPPED
-            events = session.service.approve(agent_id, decisions, host=host, live=live, wait=True)
+            events = session.service.runs.approve(
+                agent_id, decisions, host=host, live=live, wait=True
+            )
     except KeyboardInterrupt:
         raise Stopped(stopped) from None
     finally:

@@ -28,8 +28,8 @@ def cost(session: Session, given: Arguments) -> Panel:
     if given.option("agent") is None and session.current() is None:
         return table(_COLUMNS, _together(session) if session.has_project else [], empty="No runs.")
     agent, service = session.agent(given.option("agent")), session.service
-    last = service.runs(agent.id, 1)
-    spent = service.cost(agent.id)
+    last = service.runs.whole(agent.id, 1)
+    spent = service.runs.cost(agent.id)
     rows = [_figures("the last run", last[0], 1)] if last else []
     rows.append(_figures(agent.name, spent, spent.runs))
     title = f"What {agent.name} and this project took"
@@ -49,7 +49,7 @@ def _together(session: Session) -> list[list[object]]:
         scopes.insert(0, ("this notebook", {"notebook": session.notebook}))
     rows = []
     for name, scope in [*scopes, ("this project", {})]:
-        found = session.service.cost(**scope)
+        found = session.service.runs.cost(**scope)
         rows.append(_figures(name, found, found.runs))
     return rows
 
@@ -92,7 +92,7 @@ def _money(dollars: float) -> str:
 def compact(session: Session, given: Arguments) -> str:
     """Compact the conversation by hand."""
     agent = session.agent(given.option("agent"))
-    summary = session.service.compact(agent.id)
+    summary = session.service.messages.compact(agent.id)
     if summary is None:
         return f"{agent.name}: the conversation is too short for a summary."
     return f"{agent.name} sees this summary of what went before from now on: {summary.content}"
@@ -111,7 +111,7 @@ def record(session: Session, given: Arguments) -> str:
         return _end(session, file)
     if file is None:
         return session.tape or "Nothing is recorded or replayed: %agent record FILE begins."
-    aside = session.service.record(file)
+    aside = session.service.recordings.record(file)
     session.tape = f"Recording into {file}; %agent record --stop ends that."
     return session.tape + (f" The recording of before is {aside.name} now." if aside else "")
 
@@ -129,7 +129,7 @@ def replay(session: Session, given: Arguments) -> str:
         return _end(session, file)
     if file is None:
         return session.tape or "Nothing is recorded or replayed: %agent replay FILE begins."
-    tape = session.service.replay(file)
+    tape = session.service.recordings.replay(file)
     calls = words.count(len(tape.entries), "call")
     session.tape = f"Replaying {file} ({calls}), without a model; %agent replay --stop ends that."
     return session.tape
@@ -140,6 +140,6 @@ def _end(session: Session, file: str | None) -> str:
         raise InvalidInputError("--stop takes no file.")
     if not session.tape:
         return "Nothing is recorded or replayed."
-    session.service.end_tape()
+    session.service.recordings.stop()
     session.tape = ""
     return "Models answer for themselves again; nothing is recorded."

@@ -77,4 +77,4 @@ def _offered(session: Session, done: list[str], in_first_line: bool) -> list[str
 
 def _tools(session: Session) -> list[str]:
     agent = session.current()
-    return [tool.name for tool in session.service.tools(agent.id)] if agent else []
+    return [tool.name for tool in session.service.tools.list(agent.id)] if agent else []

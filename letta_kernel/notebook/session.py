@@ -144,16 +144,16 @@ class Session:
         there = self.has_project  # first: another project has other agents
         if not self._known and there:
             self._known = True
-            stored = json.loads(self.service.setting(self._key) or "{}")
+            stored = json.loads(self.service.settings.get(self._key) or "{}")
             self._agent_id = self._agent_id or stored.get("agent")
             self.shared_tools += stored.get("tools", [])
             with suppress(LettaError):
                 if self._agent_id is not None:
-                    self.service.prepare(self._agent_id)
+                    self.service.agents.prepare(self._agent_id)
         if self._agent_id is None:
             return None
         try:
-            return self.service.agent(self._agent_id)
+            return self.service.agents.retrieve(self._agent_id)
         except NotFoundError:  # deleted by someone else
             self._agent_id = None
             return None
@@ -172,7 +172,7 @@ class Session:
                     f"There is no agent {name!r}: {self.home} holds none.",
                     remedy(Do.MAKE_AGENT, name),
                 )
-            return self.service.agent(name, renamed=renamed)
+            return self.service.agents.retrieve(name, renamed=renamed)
         found = self.current()
         if found is None:
             names = self.agent_names()
@@ -186,7 +186,7 @@ class Session:
         self._agent_id = agent.id
         self._keep()
         self.floor.agent_changed()
-        self.service.prepare(agent.id)
+        self.service.agents.prepare(agent.id)
         self._get_ready(agent)
 
     def _get_ready(self, agent: AgentState | None) -> None:
@@ -202,7 +202,7 @@ class Session:
         Returns it and the names of the functions that it got.
         """
         self.current()
-        opened = self.service.open_agent(name, **options)
+        opened = self.service.agents.open(name, **options)
         given = self.functions.give_to(opened.agent.id, opened.made)
         self.choose(opened.agent)
         return opened, given
@@ -213,7 +213,7 @@ class Session:
         if service.home != self.home:
             return
         settle()
-        service.notebook = self.notebook or None
+        service.runs.notebook = self.notebook or None
         if made:
             self.functions.give_to(agent.id)
         if self.current() is None:
@@ -239,7 +239,7 @@ class Session:
 
     def agent_names(self) -> list[str]:
         """Return the names of the project's agents."""
-        return [agent.name for agent in self.service.agents()] if self.has_project else []
+        return [agent.name for agent in self.service.agents.list()] if self.has_project else []
 
     @property
     def _key(self) -> str:
@@ -247,7 +247,7 @@ class Session:
 
     def _keep(self) -> None:
         kept = {"agent": self._agent_id, "tools": self.shared_tools}
-        self.service.set_setting(self._key, json.dumps(kept))
+        self.service.settings.put(self._key, json.dumps(kept))
 
     # -- what the magics call ------------------------------------------------------------------------
 

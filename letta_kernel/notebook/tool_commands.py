@@ -27,10 +27,10 @@ _GIVEN = re.compile(r"(?:^|\s)([A-Za-z_]\w*)=")
 def tools(session: Session, given: Arguments) -> Panel:
     """Show the tools with their figures."""
     agent = session.agent(given.option("agent"))
-    own = session.service.tools(agent.id)
+    own = session.service.tools.list(agent.id)
     asked = {rule.tool_name for rule in agent.tool_rules if rule.type == "requires_approval"}
     figures: dict[str, dict[str, Any]] = {
-        name: asdict(used) for name, used in session.service.tool_stats(agent.id).items()
+        name: asdict(used) for name, used in session.service.tools.stats(agent.id).items()
     }
     for tool in own:
         figures.setdefault(tool.name, {})["place"] = _place(session, agent, tool)
@@ -57,7 +57,7 @@ def _place(session: Session, agent: AgentState, tool: Tool) -> str:
 def attach(session: Session, given: Arguments) -> str:
     """Attach a tool by name or id."""
     agent = session.agent(given.option("agent"))
-    tool = session.service.attach_tool(agent.id, given["tool"])
+    tool = session.service.tools.attach(given["tool"], agent=agent.id)
     return f"{agent.name} can call {tool.name} now."
 
 
@@ -65,11 +65,13 @@ def attach(session: Session, given: Arguments) -> str:
 def detach(session: Session, given: Arguments) -> str:
     """Detach a tool by name or id."""
     agent, name = session.agent(given.option("agent")), given["tool"]
-    if not any(name in (one.id, one.name) for one in session.service.attachable_tools()):
+    if not any(name in (one.id, one.name) for one in session.service.tools.attachable()):
         own_tool(session, agent, name)  # no tool at all goes by this name
 
     def work() -> str:
-        return f"{agent.name} no longer has {session.service.detach_tool(agent.id, name).name}."
+        return (
+            f"{agent.name} no longer has {session.service.tools.detach(name, agent=agent.id).name}."
+        )
 
     return gone(work)
 
@@ -101,8 +103,8 @@ def run_tool(session: Session, given: Arguments) -> None:
     def output(stream: str, text: str) -> None:
         print(text, end="" if stream != "progress" else "\n", file=streams.get(stream, cell))
 
-    outcome = session.service.run_tool(
-        agent.id, tool.id, arguments, host=session.host_of(agent.id), on_output=output
+    outcome = session.service.tools.run(
+        tool.id, arguments, agent=agent.id, host=session.host_of(agent.id), on_output=output
     )
     if outcome.status != "ok":
         session.last_error = outcome.traceback or session.last_error
@@ -133,8 +135,8 @@ def require_approval(session: Session, given: Arguments) -> str:
         # A rule of the agent: running the tool's cell again does not take it away.
         rules.append(ToolRule(type="requires_approval", tool_name=tool.name))
     elif tool.requires_approval:
-        service.save_tool(tool.model_copy(update={"requires_approval": False}))
-    service.update_agent(agent.id, tool_rules=rules)
+        service.tools.upsert(tool.model_copy(update={"requires_approval": False}))
+    service.agents.update(agent.id, tool_rules=rules)
     if is_on(given["state"]):
         return f"{agent.name} asks before each call of {tool.name} from now on."
     return f"{agent.name} calls {tool.name} without asking from now on."
@@ -142,7 +144,7 @@ def require_approval(session: Session, given: Arguments) -> str:
 
 def own_tool(session: Session, agent: AgentState, name: str) -> Tool:
     """Return the tool of *agent* of that name or id; the error names the nearest."""
-    own = session.service.tools(agent.id)
+    own = session.service.tools.list(agent.id)
     for tool in own:
         if name in (tool.name, tool.id):
             return tool

@@ -112,7 +112,7 @@ class RunManager:
         Parameters
         ----------
         message : a text to send, or decisions on the calls that wait for approval.
-        options : more for `AgentService.send` or `AgentService.approve`.
+        options : more for `AgentService.runs.send` or `AgentService.runs.approve`.
 
         Raises
         ------
@@ -138,10 +138,12 @@ class RunManager:
 
         def begin() -> Iterator[Event]:
             if isinstance(message, str):
-                return self.service.send(
+                return self.service.runs.send(
                     agent_ref, message, role=role, live=told, cancel=run.switch, **options
                 )
-            return self.service.approve(agent_ref, message, live=told, cancel=run.switch, **options)
+            return self.service.runs.approve(
+                agent_ref, message, live=told, cancel=run.switch, **options
+            )
 
         threading.Thread(
             target=self._run, args=(run, begin), name=f"run {agent_ref}", daemon=True

@@ -68,7 +68,7 @@ def begin(
 
     Parameters
     ----------
-    options : more for `AgentService.send` and `approve`.
+    options : more for `AgentService.runs.send` and `approve`.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def begin(
     options["client_tools"] = tools
     message, earlier = _read(request)
     conversation: str | None = options.get("conversation")
-    pending = service.pending(ref, conversation)
+    pending = service.runs.pending(ref, conversation)
     settled: dict[str, str] = {}
     decisions: list[Decision] = []
     if isinstance(message, Message):
@@ -111,9 +111,11 @@ def begin(
 def _waits(service: AgentService, ref: str, client_tools: Sequence[Tool]) -> set[str]:
     """Return the names of the tools whose calls wait."""
     ruled = {
-        rule.tool_name for rule in service.agent(ref).tool_rules if rule.type == "requires_approval"
+        rule.tool_name
+        for rule in service.agents.retrieve(ref).tool_rules
+        if rule.type == "requires_approval"
     }
-    own = {tool.name for tool in service.tools(ref) if tool.requires_approval}
+    own = {tool.name for tool in service.tools.list(ref) if tool.requires_approval}
     return ruled | own | {tool.name for tool in client_tools}
 
 
@@ -282,7 +284,7 @@ def _complete(
 ) -> list[Decision]:
     """Add a yes for calls that only waited because others of the same reply did."""
     waits = _waits(service, ref, ())
-    free = {tool.name for tool in service.tools(ref)} - waits
+    free = {tool.name for tool in service.tools.list(ref)} - waits
     decided = {decision.call_id for decision in decisions}
     return decisions + [
         Decision(call.id, approve=True)
@@ -296,7 +298,7 @@ def _settled(
 ) -> dict[str, str]:
     """Return the ids of the calls that wait, and that of the message that made them."""
     wanted = {call.id for call in pending}
-    for message in reversed(service.history(ref, limit=20, conversation=conversation)):
+    for message in reversed(service.messages.history(ref, limit=20, conversation=conversation)):
         if wanted & {call.id for call in message.tool_calls}:
             return dict.fromkeys(wanted, message.id)
     return {}

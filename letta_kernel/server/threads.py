@@ -33,11 +33,11 @@ def place_of(service: AgentService, conversation_id: str, agent_id: str | None =
     if conversation_id == DEFAULT:
         if agent_id is None:
             raise FieldError("agent_id", "Say whose default conversation: agent_id.", where="query")
-        return Place(service.agent(agent_id).id)
+        return Place(service.agents.retrieve(agent_id).id)
     if conversation_id.startswith("agent-"):
-        return Place(service.agent(conversation_id).id)
-    found = service.conversation(conversation_id)
-    if agent_id is not None and service.agent(agent_id).id != found.agent_id:
+        return Place(service.agents.retrieve(conversation_id).id)
+    found = service.conversations.retrieve(conversation_id)
+    if agent_id is not None and service.agents.retrieve(agent_id).id != found.agent_id:
         raise NotFoundError(f"The agent has no conversation {conversation_id!r}.")
     return Place(found.agent_id, found.id)
 
@@ -48,7 +48,7 @@ def history(service: AgentService, place: Place, cursor: Cursor, view: View) -> 
     A page counts messages of ours, each of which may be several of the API's.
     """
     found = _page(service, place, cursor)
-    shapes = to_messages(found, view, waiting=service.held(found))
+    shapes = to_messages(found, view, waiting=service.messages.held(found))
     return shapes[::-1] if cursor.newest_first else shapes
 
 
@@ -60,7 +60,7 @@ def _page(service: AgentService, place: Place, cursor: Cursor) -> list[Message]:
     nearest = cursor.before is not None and cursor.after is None  # what is next to the cursor
     newest_first = cursor.newest_first != nearest
 
-    found = service.page(
+    found = service.messages.list(
         place.agent_id,
         place.conversation,
         before=older,

@@ -1,21 +1,36 @@
-"""The one door to agents: the kernel, the server and the command line all come through `AgentService`."""
+"""The way in to agents: the kernel, the server and the command line all come through `AgentService`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Self
+
 from letta_kernel.agent.context import ContextPart, ContextReport
 from letta_kernel.agent.decisions import Decision
+from letta_kernel.models import keys
 from letta_kernel.service.agent_files import AgentFiles, Imported
+from letta_kernel.service.agent_views import AgentView
+from letta_kernel.service.agents import Agents, Opened
 from letta_kernel.service.archives import Archives
-from letta_kernel.service.everyone import Everyone
-from letta_kernel.service.files import FileAdded, FileProgress, Files
+from letta_kernel.service.blocks import Blocks
+from letta_kernel.service.conversations import Conversations
+from letta_kernel.service.core import Core
+from letta_kernel.service.event_log import EventLog
+from letta_kernel.service.files import Files
 from letta_kernel.service.folders import Folders
 from letta_kernel.service.identities import Identities
-from letta_kernel.service.mcp_followed import FollowedServers
-from letta_kernel.service.opening import Opened, Opening
-from letta_kernel.service.overview import AgentView, Overview
-from letta_kernel.service.shared_blocks import SharedBlocks
-from letta_kernel.service.sources import Sources
-from letta_kernel.service.toolbox import Toolbox
+from letta_kernel.service.mcp import McpServers
+from letta_kernel.service.memories import Memories
+from letta_kernel.service.messages import Messages
+from letta_kernel.service.passages import Passages
+from letta_kernel.service.preparation import Preparation
+from letta_kernel.service.project import ProjectSettings
+from letta_kernel.service.reading import FileAdded, FileProgress
+from letta_kernel.service.recordings import Recordings
+from letta_kernel.service.runner import Runner
+from letta_kernel.service.runs import Runs
+from letta_kernel.service.steps import Steps
+from letta_kernel.service.tools import Tools
 
 __all__ = [
     "AgentService",
@@ -30,24 +45,52 @@ __all__ = [
 ]
 
 
-class AgentService(
-    FollowedServers,
-    AgentFiles,
-    Overview,
-    Sources,
-    Folders,
-    Toolbox,
-    Archives,
-    SharedBlocks,
-    Everyone,
-    Files,
-    Identities,
-    Opening,
-):
-    """All agents of one project folder: make, find, talk to, inspect and change them.
+class AgentService:
+    """All agents of one project folder, and what they have: one part for each noun.
 
     Parameters
     ----------
     home : the project folder; by default ``LETTA_HOME``, or ``.letta`` beside the notebook or where the process
         began. It is made on first use. Several services, in several processes, may share one folder.
     """
+
+    def __init__(self, home: Path | str | None = None) -> None:
+        core = Core(home)
+        self.home = core.home
+        self.database = core.database
+        self._keys_back = keys.look_beside(self.home)
+        self._memories = memories = Memories(core)
+        self.recordings = Recordings()
+        self.events = EventLog()
+        self.settings = ProjectSettings(core)
+        self.identities = Identities(core)
+        self.mcp = McpServers(core)
+        self.tools = Tools(core, memories, self.mcp.connections)
+        self.agents = Agents(core, memories, self.tools)
+        self.agent_files = AgentFiles(core)
+        self.blocks = Blocks(core)
+        self.archives = Archives(core, memories)
+        self.passages = Passages(core, memories, self.archives)
+        self.folders = Folders(core, memories)
+        self.files = Files(core, memories, self.folders)
+        self.conversations = Conversations(core)
+        preparation = Preparation(core, memories, self.tools, self.recordings)
+        self.messages = Messages(core, memories, preparation, self.recordings)
+        runner = Runner(
+            core, memories, self.tools, self.mcp, preparation, self.recordings, self.events
+        )
+        self.runs = Runs(core, preparation, self.recordings, runner)
+        self.steps = Steps(core)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what was started here and let go of the database; what was acknowledged is on disk already."""
+        self.mcp.close()
+        self._memories.close()
+        self.database.close()
+        self._keys_back()

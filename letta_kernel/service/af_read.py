@@ -26,7 +26,7 @@ from letta_kernel.service.af_parse import (
     FileTool,
     stays_here,
 )
-from letta_kernel.service.agents import check_max_steps, check_style
+from letta_kernel.service.agent_checks import check_max_steps, check_style
 from letta_kernel.tools import builtin, core
 from letta_kernel.tools.schema import schema_from_source
 

@@ -23,8 +23,8 @@ from letta_kernel.records import AgentState, Passage, Tool
 from letta_kernel.service import af_messages, af_parse, af_write
 from letta_kernel.service.af_parse import OURS
 from letta_kernel.service.af_read import Draft, block_of, draft_of, foreign_tools, left_out
-from letta_kernel.service.agents import check_name
-from letta_kernel.service.conversations import Conversations
+from letta_kernel.service.agent_checks import check_name
+from letta_kernel.service.core import Core
 from letta_kernel.store import agents, blocks, mcp, messages, passages, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
@@ -47,10 +47,13 @@ class Imported:
         return self.agents[0]
 
 
-class AgentFiles(Conversations):
-    """The part of the service that writes and reads agent files."""
+class AgentFiles:
+    """Writes and reads agent files."""
 
-    def export_agent(
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def export(
         self,
         ref: str,
         *,
@@ -66,10 +69,10 @@ class AgentFiles(Conversations):
         history : False leaves out all messages and passages, to share what the agent is.
         conversation : export the messages of that conversation instead of the agent's own thread.
         """
-        data = self.do(lambda tx: self._exported(tx, ref, history, conversation))
+        data = self._core.do(lambda tx: self._exported(tx, ref, history, conversation))
         return data if form == "new" else af_parse.to_legacy(data, data["metadata"][OURS])
 
-    def import_agent(
+    def import_data(
         self,
         data: Any,
         *,
@@ -124,15 +127,15 @@ class AgentFiles(Conversations):
             result.detached.extend(_keep(tx, tool) for tool in foreign)
             return result
 
-        return self.do(work)
+        return self._core.do(work)
 
     def export_file(self, ref: str, path: Path, *, overwrite: bool = False, **options: Any) -> Path:
-        """Write an agent to a file, whole or not at all; *options* as `export_agent` takes them.
+        """Write an agent to a file, whole or not at all; *options* as `export` takes them.
 
         An earlier export of the same agent is written over, other files only with *overwrite*.
         """
-        data = self.export_agent(ref, **options)
-        overwrite = overwrite or _exported_from(path) == self.agent(ref).id
+        data = self.export(ref, **options)
+        overwrite = overwrite or _exported_from(path) == self._core.find_agent(ref).id
         if path.exists() and (not overwrite or path.is_dir()):
             raise FileTakenError(f"{path} is there already: choose another name, or overwrite it.")
         draft = path.with_name(f"{path.name}.part")
@@ -145,13 +148,13 @@ class AgentFiles(Conversations):
         return path
 
     def import_file(self, path: Path, **options: Any) -> Imported:
-        """Make the agents of a file; *options* as `import_agent` takes them."""
+        """Make the agents of a file; *options* as `import_data` takes them."""
         try:
             with path.open("rb") as opened:
                 data = opened.read(af_parse.MAX_BYTES + 1)
         except OSError as error:
             raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from None
-        return self.import_agent(data, **options)
+        return self.import_data(data, **options)
 
     def _write(self, tx: Tx, draft: Draft, made: set[str]) -> AgentState:
         state = draft.state.model_copy()
@@ -181,7 +184,7 @@ class AgentFiles(Conversations):
     def _exported(
         self, tx: Tx, ref: str, history: bool, conversation: str | None
     ) -> dict[str, Any]:
-        state = self._thread(tx, ref, conversation)
+        state = self._core.thread(tx, ref, conversation)
         own = blocks.of_agent(tx, state.id)
         attached = tools.of_agent(tx, state.id)
         stored: list[Message] = []

@@ -1,24 +1,38 @@
-"""Making, finding, changing and deleting agents."""
+"""Agents: made, found, listed, changed, set aside, deleted; each is named by its id or name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from letta_kernel.agent import prompts
 from letta_kernel.agent.settings import check_settings
-from letta_kernel.errors import InvalidInputError, NameTakenError, nearest
-from letta_kernel.ids import hidden_sign, now
-from letta_kernel.memory.blocks import check_label
+from letta_kernel.errors import InvalidInputError, NameTakenError
+from letta_kernel.ids import now
 from letta_kernel.models import naming
 from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, ToolRule
-from letta_kernel.service.base import RENAMED, ServiceBase
-from letta_kernel.store import agents, blocks, conversations, identities, messages, tools
+from letta_kernel.service.agent_checks import (
+    check_max_steps,
+    check_models,
+    check_name,
+    check_style,
+    fallbacks,
+    first_blocks,
+    give,
+)
+from letta_kernel.service.agent_views import AgentView, view_of
+from letta_kernel.service.core import RENAMED, Core
+from letta_kernel.service.differences import differing
+from letta_kernel.service.memories import Memories
+from letta_kernel.service.tools import Tools
+from letta_kernel.stop_reasons import StopReason
+from letta_kernel.store import agents, conversations, identities, messages, runs, tools
+from letta_kernel.store import blocks as block_rows
 from letta_kernel.store import settings as kept
 from letta_kernel.store.database import Tx
-from letta_kernel.tools import builtin, core
+from letta_kernel.tools.core import DEFAULT as CORE_TOOLS
+from letta_kernel.tools.core import record as core_tool
 
-MAX_NAME = 100  # characters
 CHANGEABLE = (
     "name",
     "description",
@@ -35,10 +49,32 @@ CHANGEABLE = (
 )
 
 
-class Agents(ServiceBase):
-    """The part of the service that deals with agents as a whole."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An agent that was asked for by name.
 
-    def create_agent(
+    Attributes
+    ----------
+    made : it was made just now.
+    aside : the agents that had its name until now.
+    differs : options it was asked for with but does not have: to what it has and what was given.
+    """
+
+    agent: AgentState
+    made: bool = False
+    aside: list[AgentState] = field(default_factory=list)
+    differs: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+
+class Agents:
+    """The agents of a project."""
+
+    def __init__(self, core: Core, memories: Memories, tools: Tools) -> None:
+        self._core = core
+        self._memories = memories
+        self._tools = tools
+
+    def create(
         self,
         name: str,
         *,
@@ -106,13 +142,13 @@ class Agents(ServiceBase):
             set_aside=set_aside,
         )
         if known_models:
-            _check_models(state)
-        made = _blocks(persona, human, blocks, own_blocks, block_limit)
+            check_models(state)
+        made = first_blocks(persona, human, blocks, own_blocks, block_limit)
 
         def work(tx: Tx) -> AgentState:
             if namesakes != "keep":
                 self._free(tx, state.name, namesakes == "set_aside")
-                for one in self._renamed(tx, state.name):
+                for one in self._core.renamed(tx, state.name):
                     if namesakes == "find":
                         raise NameTakenError(f"{one.name!r} was called {state.name!r} before.")
                     if namesakes == "set_aside":  # so that a cell may give the new one its new name
@@ -121,13 +157,13 @@ class Agents(ServiceBase):
             agents.add(tx, state)
             for block in made:
                 self_written = block.model_copy(update={"created_by": state.created_by})
-                self._add_block(tx, self_written, state.id)
-            for tool_name in core.DEFAULT if core_tools else ():
-                tools.give(tx, state.id, core.record(tool_name))
-            self._give(tx, state.id, block_ids, tool_refs, identity_ids)
+                block_rows.add(tx, self_written, state.id)
+            for tool_name in CORE_TOOLS if core_tools else ():
+                tools.give(tx, state.id, core_tool(tool_name))
+            give(tx, state.id, block_ids, tool_refs, identity_ids)
             return state
 
-        return self.do(work)
+        return self._core.do(work)
 
     @staticmethod
     def _free(tx: Tx, name: str, set_aside: bool) -> list[AgentState]:
@@ -139,11 +175,52 @@ class Agents(ServiceBase):
             )
         return [agents.save(tx, one.model_copy(update={"set_aside": True})) for one in taken]
 
-    def agents(self, *, set_aside: bool = False) -> list[AgentState]:
-        """Return the agents of the project, oldest first; with *set_aside* those too that are."""
-        return self.do(lambda tx: agents.list_all(tx, set_aside=set_aside))
+    def retrieve(self, ref: str, *, newest: bool = False, renamed: bool = True) -> AgentState:
+        """Return the agent of that id or name; with *newest* the newest one, if several have the name.
 
-    def update_agent(
+        A name that no agent has stands for the one that had it before it was renamed, so that cells which
+        ran before that can run again; not with *renamed* False.
+
+        Raises
+        ------
+        NotFoundError
+            There is none; the text names the nearest one.
+        InvalidInputError
+            Several have that name; the text lists their ids.
+        """
+        return self._core.find_agent(ref, newest=newest, renamed=renamed)
+
+    def view(self, ref: str) -> AgentView:
+        """Return an agent with all it has, the messages it has in sight included."""
+
+        def work(tx: Tx) -> AgentView:
+            state = self._core.agent(tx, ref)
+            view = view_of(tx, self._core, self._tools, state)
+            sight = messages.window(tx, state.id, state.window_start)
+            view.in_context = [message.id for message in sight]
+            if state.summary_id:
+                view.in_context.insert(0, state.summary_id)
+            return view
+
+        return self._core.do(work)
+
+    def views(self, states: Sequence[AgentState]) -> list[AgentView]:
+        """Return agents with all they have but the messages in sight."""
+        return self._core.do(
+            lambda tx: [view_of(tx, self._core, self._tools, state) for state in states]
+        )
+
+    def prepare(self, ref: str) -> None:
+        """Load in the background what the agent's first search needs, as it is opened; returns at once."""
+        state = self._core.find_agent(ref)
+        for memory in self._memories.of(state):
+            memory.prepare(state.id)
+
+    def tags(self, *, text: str | None = None) -> list[str]:
+        """Return the tags of all agents in the order of the alphabet, those that contain *text*."""
+        return self._core.do(lambda tx: agents.tags(tx, text))
+
+    def update(
         self,
         ref: str,
         *,
@@ -166,7 +243,7 @@ class Agents(ServiceBase):
                 )
 
         def work(tx: Tx) -> AgentState:
-            state = self._agent(tx, ref)
+            state = self._core.agent(tx, ref)
             fresh = dict(changes)
             if "name" in fresh:
                 check_name(fresh["name"])
@@ -185,39 +262,39 @@ class Agents(ServiceBase):
             changed = AgentState.model_validate(
                 {**state.model_dump(), **fresh, "updated_at": now()}
             )
-            _check_models(changed, state)
+            check_models(changed, state)
             agents.save(tx, changed)
             if block_ids is not None:
-                for block in blocks.of_agent(tx, state.id):
-                    blocks.detach(tx, state.id, block.id)
+                for block in block_rows.of_agent(tx, state.id):
+                    block_rows.detach(tx, state.id, block.id)
             if tool_refs is not None:
                 for tool in tools.of_agent(tx, state.id):
                     tools.detach(tx, state.id, tool.id)
             if identity_ids is not None:
                 for identity in identities.list_all(tx, owned=("agent", state.id)):
                     identities.detach(tx, "agent", state.id, identity.id)
-            self._give(tx, state.id, block_ids or (), tool_refs or (), identity_ids or ())
+            give(tx, state.id, block_ids or (), tool_refs or (), identity_ids or ())
             return changed
 
-        changed = self.do(work)
+        changed = self._core.do(work)
         if "embedding" in changes:
-            for memory in self._memory_of(changed):
+            for memory in self._memories.of(changed):
                 memory.follow(changed.id)  # everything anew, in the background
         return changed
 
     def doubts(self, state: AgentState) -> list[str]:
         """Return why models an agent names would not answer now (a key that is missing), a line each."""
-        named = (state.model, state.embedding, *_fallbacks(state))
+        named = (state.model, state.embedding, *fallbacks(state))
         found = [naming.doubt(name) for name in named]
         if not state.model:
             found.insert(0, naming.doubt_of_environment())
         return list(filter(None, dict.fromkeys(found)))
 
-    def reset_agent(self, ref: str) -> AgentState:
+    def reset(self, ref: str) -> AgentState:
         """Forget what was said to an agent in every thread; its memory blocks, archive and tools stay."""
 
         def work(tx: Tx) -> AgentState:
-            state = self._agent(tx, ref)
+            state = self._core.agent(tx, ref)
             agents.check_idle(tx, state.id)
             conversations.check_idle(tx, state.id)
             last = messages.last(tx, state.id)
@@ -226,123 +303,127 @@ class Agents(ServiceBase):
             begin = last.seq + 1 if last else 0
             agents.set_window(tx, state.id, begin, None)
             conversations.forget_history(tx, state.id, begin)
-            return self._agent(tx, state.id)
+            return self._core.agent(tx, state.id)
 
-        return self.do(work)
+        return self._core.do(work)
 
-    def delete_agent(self, ref: str) -> None:
+    def delete(self, ref: str) -> None:
         """Delete an agent with its conversations, archive and the blocks nobody else has."""
 
         def work(tx: Tx) -> None:
-            state = self._agent(tx, ref, renamed=False)
+            state = self._core.agent(tx, ref, renamed=False)
             agents.check_idle(tx, state.id)
             conversations.check_idle(tx, state.id)
             agents.delete(tx, state.id)
 
-        self.do(work)
+        self._core.do(work)
 
-    @staticmethod
-    def _add_block(tx: Tx, block: Block, agent_id: str) -> None:
-        blocks.add(tx, block, agent_id)
+    def open(self, name: str, *, fresh: bool = False, **options: Any) -> Opened:
+        """Return the agent of that name, or that had it before it was renamed, made if there is none.
 
-    def _give(
+        Parameters
+        ----------
+        fresh : set an agent that is there aside and make a new one of its name.
+        options : as `create` takes them, those that are None left out. They change nothing of an agent
+            that is there; what differs is told.
+
+        Raises
+        ------
+        InvalidInputError
+            A value is out of range, or several agents have that name. Nothing is changed.
+        """
+        options = {key: value for key, value in options.items() if value is not None}
+        aside = (
+            self._core.do(lambda tx: [*agents.named(tx, name), *self._core.renamed(tx, name)])
+            if fresh
+            else []
+        )
+        try:
+            state = self.create(name, namesakes="set_aside" if fresh else "find", **options)
+        except NameTakenError:
+            state = self._core.find_agent(name)
+            return Opened(state, differs=self.differing(state.id, options))
+        return Opened(state, made=True, aside=aside)
+
+    def differing(self, ref: str, options: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Return the options that an agent does not have: to what it has and what was given.
+
+        What it has learned since a person wrote a block is no difference.
+        """
+        return self._core.do(lambda tx: differing(tx, self._core.agent(tx, ref), options))
+
+    def restore(self, ref: str) -> tuple[AgentState, list[AgentState]]:
+        """Use an agent again that was set aside; one of its name is set aside instead, and returned too."""
+
+        def work(tx: Tx) -> tuple[AgentState, list[AgentState]]:
+            state = self._core.agent(tx, ref)
+            if not state.set_aside:
+                return state, []
+            others = self._free(tx, state.name, True)
+            return agents.save(tx, state.model_copy(update={"set_aside": False})), others
+
+        return self._core.do(work)
+
+    def list(
         self,
-        tx: Tx,
-        agent_id: str,
-        block_ids: Sequence[str],
-        tool_refs: Sequence[str],
-        identity_ids: Sequence[str],
-    ) -> None:
-        for block_id in block_ids:
-            if blocks.get(tx, block_id) is None:
-                raise InvalidInputError(f"block_ids: there is no block {block_id!r}.")
-            blocks.attach(tx, agent_id, block_id)
-        for ref in tool_refs:
-            known = tools.get(tx, ref) or tools.find(tx, ref)
-            if known is not None:
-                tools.attach(tx, agent_id, known.id)
-            elif (built_in := builtin.named(ref)) is not None:
-                tools.give(tx, agent_id, built_in)
-            else:
-                raise InvalidInputError(
-                    f"tools: there is no tool {ref!r}.{nearest(ref, builtin.NAMES)}"
-                )
-        for identity_id in identity_ids:
-            identities.attach(tx, "agent", agent_id, identity_id)
+        *,
+        name: str | None = None,
+        text: str | None = None,
+        tags: Sequence[str] | None = None,
+        match: Literal["any", "all"] = "any",
+        identity_id: str | None = None,
+        identity_keys: Sequence[str] | None = None,
+        last_stop_reason: StopReason | None = None,
+        order_by: str = "created_at",
+        newest_first: bool = False,
+        set_aside: bool = False,
+    ) -> list[AgentState]:
+        """Return the agents that are all of what is asked for, oldest first.
 
+        Parameters
+        ----------
+        name, text : the whole name, or a part of it in any case.
+        order_by : created_at, updated_at or last_run_completion (agents that never ran come last).
+        set_aside : those too that are set aside.
+        """
 
-def _blocks(
-    persona: str | None,
-    human: str | None,
-    more: dict[str, str] | Sequence[Block] | None,
-    own: bool,
-    limit: int,
-) -> list[Block]:
-    values: dict[str, str | Block] = {}
-    if own:
-        values["persona"] = prompts.PERSONA if persona is None else persona
-        values["human"] = prompts.HUMAN if human is None else human
-    if isinstance(more, dict):
-        values.update(more)
-    else:
-        values.update((block.label, block) for block in more or ())
-    made = []
-    for label, value in values.items():
-        check_label(label)
-        block = (
-            value
-            if isinstance(value, Block)
-            else Block(
-                label=label,
-                value=value,
-                description=prompts.BLOCK_DESCRIPTIONS.get(label, ""),
-                limit=limit,
+        def work(tx: Tx) -> list[AgentState]:
+            found = agents.list_all(
+                tx,
+                tags=tags or None,
+                match=match,
+                text=text,
+                newest_first=newest_first,
+                set_aside=set_aside,
             )
-        )
-        if len(block.value) > block.limit:
-            raise InvalidInputError(
-                f"The block {label!r} may hold {block.limit:,} characters; "
-                f"this has {len(block.value):,}."
-            )
-        made.append(block)
-    return made
+            if name is not None:
+                found = [state for state in found if state.name == name]
+            if identity_id is not None or identity_keys:
+                among = _owned_by(tx, identity_id, identity_keys)
+                found = [state for state in found if state.id in among]
+            if last_stop_reason is None and order_by != "last_run_completion":
+                return found
+            last = runs.newest(tx)
+            if last_stop_reason is not None:
+                found = [
+                    s for s in found if s.id in last and last[s.id].stop_reason == last_stop_reason
+                ]
+            if order_by == "last_run_completion":
+                ran = [state for state in found if state.id in last]
+                ran.sort(key=lambda state: last[state.id].created_at, reverse=newest_first)
+                found = ran + [state for state in found if state.id not in last]
+            return found
+
+        found = self._core.do(work)
+        if order_by == "updated_at":
+            found.sort(key=lambda state: state.updated_at, reverse=newest_first)
+        return found
 
 
-def _fallbacks(state: AgentState) -> list[str]:
-    return [str(name) for name in state.settings.get("fallbacks") or ()]
-
-
-def _check_models(state: AgentState, before: AgentState | None = None) -> None:
-    """Refuse models that cannot be; what an agent had *before* it may keep."""
-    if state.model and (before is None or state.model != before.model):
-        naming.check_model(state.model)
-    if state.embedding and (before is None or state.embedding != before.embedding):
-        naming.check_embedding(state.embedding)
-    for name in _fallbacks(state):
-        if before is None or name not in _fallbacks(before):
-            naming.check_model(name)
-
-
-def check_name(name: str) -> str:
-    """Return *name* if it can name an agent."""
-    if not isinstance(name, str) or not name.strip() or name != name.strip():
-        raise InvalidInputError(f"An agent needs a name without spaces around it, not {name!r}.")
-    if len(name) > MAX_NAME or hidden_sign(name) is not None or name.startswith("-"):
-        raise InvalidInputError(
-            f"An agent's name has at most {MAX_NAME} printable characters and no dash in front."
-        )
-    return name
-
-
-def check_style(style: str) -> Literal["native", "heartbeat"]:
-    """Return *style* if it is one."""
-    if style == "native" or style == "heartbeat":
-        return style  # type: ignore[return-value]
-    raise InvalidInputError(f"The style is 'native' or 'heartbeat', not {style!r}.")
-
-
-def check_max_steps(count: int) -> int:
-    """Return *count* if it is a sensible number of steps."""
-    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 1000:
-        raise InvalidInputError(f"max_steps is a whole number from 1 to 1000, not {count!r}.")
-    return count
+def _owned_by(tx: Tx, identity_id: str | None, keys: Sequence[str] | None) -> set[str]:
+    wanted = [identity_id] if identity_id is not None else []
+    for key in keys or ():
+        identity = identities.find(tx, key)
+        if identity is not None:
+            wanted.append(identity.id)
+    return {agent_id for one in wanted for agent_id in identities.owned(tx, "agent", one)}

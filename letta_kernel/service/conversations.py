@@ -14,9 +14,9 @@ from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
-from letta_kernel.records import AgentState, Conversation, Inherited, Run, ThreadState
-from letta_kernel.service.base import ServiceBase
-from letta_kernel.store import agents, conversations, messages, runs
+from letta_kernel.records import Conversation, Inherited
+from letta_kernel.service.core import Core
+from letta_kernel.store import agents, conversations, messages
 from letta_kernel.store.database import Tx
 
 CHANGEABLE = (
@@ -31,10 +31,13 @@ CHANGEABLE = (
 MAX_TEXT = 100_000  # characters of a summary or description
 
 
-class Conversations(ServiceBase):
-    """The part of the service that deals with conversations."""
+class Conversations:
+    """The conversations of a project, each named by its id."""
 
-    def create_conversation(
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def create(
         self,
         ref: str,
         *,
@@ -49,7 +52,7 @@ class Conversations(ServiceBase):
         _check_texts(summary, description)
 
         def work(tx: Tx) -> Conversation:
-            state = self._agent(tx, ref)
+            state = self._core.agent(tx, ref)
             made = Conversation(
                 agent_id=state.id,
                 summary=summary,
@@ -60,22 +63,13 @@ class Conversations(ServiceBase):
             )
             return conversations.add(tx, made)
 
-        return self.do(work)
+        return self._core.do(work)
 
-    def conversation(self, conversation_id: str) -> Conversation:
+    def retrieve(self, conversation_id: str) -> Conversation:
         """Return the conversation of this id; `NotFoundError` if there is none."""
-        return self.do(lambda tx: _found(tx, conversation_id))
+        return self._core.do(lambda tx: self._core.conversation(tx, conversation_id))
 
-    def conversations(self, ref: str | None = None, **wanted: Any) -> list[Conversation]:
-        """Return conversations of one agent or all; *wanted* is as `store.conversations.list_all` takes it."""
-
-        def work(tx: Tx) -> list[Conversation]:
-            agent_id = None if ref is None else self._agent(tx, ref).id
-            return conversations.list_all(tx, agent_id, **wanted)
-
-        return self.do(work)
-
-    def update_conversation(self, conversation_id: str, **changes: Any) -> Conversation:
+    def update(self, conversation_id: str, **changes: Any) -> Conversation:
         """Change summary, description, model, settings, hidden, archived or last_message_at.
 
         ``settings`` replace those it has.
@@ -90,7 +84,7 @@ class Conversations(ServiceBase):
         _check_texts(changes.get("summary"), changes.get("description"))
 
         def work(tx: Tx) -> Conversation:
-            found = _found(tx, conversation_id)
+            found = self._core.conversation(tx, conversation_id)
             fresh = dict(changes)
             if "archived" in fresh:
                 since: datetime = found.archived_at or now()
@@ -98,9 +92,9 @@ class Conversations(ServiceBase):
             changed = Conversation.model_validate({**found.model_dump(), **fresh})
             return conversations.save(tx, changed)
 
-        return self.do(work)
+        return self._core.do(work)
 
-    def delete_conversation(self, conversation_id: str) -> None:
+    def delete(self, conversation_id: str) -> None:
         """Delete a conversation and its messages; what a fork shares stays for as long as the fork.
 
         Raises
@@ -110,13 +104,13 @@ class Conversations(ServiceBase):
         """
 
         def work(tx: Tx) -> None:
-            found = _found(tx, conversation_id)
+            found = self._core.conversation(tx, conversation_id)
             agents.check_idle(tx, found.id)
             conversations.delete(tx, found)
 
-        self.do(work)
+        self._core.do(work)
 
-    def fork_conversation(
+    def fork(
         self,
         ref: str,
         conversation: str | None = None,
@@ -137,7 +131,7 @@ class Conversations(ServiceBase):
         """
 
         def work(tx: Tx) -> Conversation:
-            state = self._thread(tx, ref, conversation)
+            state = self._core.thread(tx, ref, conversation)
             seen = messages.window(tx, state.id, state.window_start, state.thread)
             if message_id is not None:
                 seen = _until(seen, message_id)
@@ -157,50 +151,17 @@ class Conversations(ServiceBase):
                 fork.summary, fork.description = state.thread.summary, state.thread.description
             return conversations.add(tx, fork)
 
-        return self.do(work)
+        return self._core.do(work)
 
-    def in_sight(self, ref: str, conversation: str | None = None) -> list[Message]:
-        """Return what the context window of a thread holds: the summary, then the messages."""
+    # Last, so that `list` in the annotations above is Python's.
+    def list(self, agent: str | None = None, **wanted: Any) -> list[Conversation]:
+        """Return conversations of one agent or all; *wanted* is as `store.conversations.list_all` takes it."""
 
-        def work(tx: Tx) -> list[Message]:
-            state = self._thread(tx, ref, conversation)
-            seen = messages.window(tx, state.id, state.window_start, state.thread)
-            head = messages.get_many(tx, [state.summary_id]) if state.summary_id else []
-            return [*head, *(message for message in seen if message.role != "summary")]
+        def work(tx: Tx) -> list[Conversation]:
+            agent_id = None if agent is None else self._core.agent(tx, agent).id
+            return conversations.list_all(tx, agent_id, **wanted)
 
-        return self.do(work)
-
-    def thread_runs(self, ref: str, conversation: str | None = None) -> list[Run]:
-        """Return the newest runs of a thread, newest first."""
-
-        def work(tx: Tx) -> list[Run]:
-            state = self._thread(tx, ref, conversation)
-            found = runs.page(tx, state.id, limit=1000, conversation_id=conversation)
-            return [run for run in found if run.conversation_id == conversation]
-
-        return self.do(work)
-
-    def running(self, ref: str, conversation: str | None = None) -> list[str]:
-        """Return the ids of the runs that go on in a thread, newest first."""
-        found = self.thread_runs(ref, conversation)
-        return [run.id for run in found if run.status in ("created", "running")]
-
-    def _thread(self, tx: Tx, ref: str, conversation: str | None) -> AgentState:
-        """Return an agent as it is in a conversation, or in its own thread."""
-        state = self._agent(tx, ref)
-        if conversation is None:
-            return state
-        found = _found(tx, conversation)
-        if found.agent_id != state.id:
-            raise NotFoundError(f"{state.name} has no conversation {conversation!r}.")
-        return ThreadState.of(state, found)
-
-
-def _found(tx: Tx, conversation_id: str) -> Conversation:
-    found = conversations.get(tx, conversation_id)
-    if found is None:
-        raise NotFoundError(f"There is no conversation {conversation_id!r}.")
-    return found
+        return self._core.do(work)
 
 
 def _until(seen: list[Message], message_id: str) -> list[Message]:

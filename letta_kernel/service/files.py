@@ -1,117 +1,200 @@
-"""Files on disk into archival memory: each once, in batches, going on where it was stopped."""
+"""Files of folders: kept, read, deleted, opened and closed for agents."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path, PurePath
 from typing import Literal
 
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.memory import chunking, files
-from letta_kernel.records import Passage
-from letta_kernel.service.memory import Memory
-from letta_kernel.store import passages
+from letta_kernel.memory.folders import FileShelf
+from letta_kernel.records import Folder, OpenFile, Passage, StoredFile
+from letta_kernel.service.core import Core
+from letta_kernel.service.folders import Folders, check_name
+from letta_kernel.service.memories import Memories
+from letta_kernel.store import folders, passages
+from letta_kernel.store.database import Tx
 
-_BATCH = 200  # passages kept in one transaction
+MAX_TEXT = 20_000_000
+"""Characters of text one file may hold."""
 
-
-@dataclass(frozen=True, slots=True)
-class FileProgress:
-    """How far it has come: file number ``file`` of ``files``, passage ``done`` of ``passages`` in it."""
-
-    path: Path
-    file: int
-    files: int
-    done: int
-    passages: int
+Duplicates = Literal["skip", "error", "suffix", "replace"]
 
 
-@dataclass(frozen=True, slots=True)
-class FileAdded:
-    """What became of one file; ``passages`` were added now, ``why`` says why a file could not be."""
+class Files:
+    """The files of a project, each in a folder; agents open them to see their text."""
 
-    path: Path
-    status: Literal["added", "known", "failed"]
-    passages: int = 0
-    why: str = ""
+    def __init__(self, core: Core, memories: Memories, all_folders: Folders) -> None:
+        self._core = core
+        self._memories = memories
+        self._folders = all_folders
 
-
-class Files(Memory):
-    """The part of the service that reads files."""
-
-    def add_files(
+    def create(
         self,
-        ref: str,
-        paths: Iterable[str | os.PathLike[str]],
-        tags: Sequence[str] = (),
-        progress: Callable[[FileProgress], None] = lambda step: None,
-    ) -> list[FileAdded]:
-        """Put the text of files into archival memory: text, Markdown, PDF, notebooks, web pages.
-
-        A file whose very content is there already is left out, whatever it is called; one that was only
-        partly kept, because it was interrupted, goes on where it ended.
+        name: str,
+        data: bytes,
+        *,
+        folder: str,
+        media_type: str = "",
+        duplicates: Duplicates = "suffix",
+    ) -> StoredFile:
+        """Put a file into a folder: its text is kept, cut into passages and made findable.
 
         Parameters
         ----------
-        paths : files, folders (all of known kinds in them) and patterns such as ``notes/*.md``.
-        progress : is called before each file and after each batch of passages.
+        name : what it is called; folders before the name are left out.
+        data : text, Markdown, PDF, a notebook or a web page.
+        duplicates : what to do where the folder has a file of that name: keep the old one (``skip``), raise
+            (``error``), call the new one ``name_(1)`` (``suffix``), or take the new one (``replace``).
 
         Raises
         ------
         InvalidInputError
-            A path names no file, or the only file cannot be read. Nothing is kept then.
+            It holds no text that can be read, or too much.
+        ConflictError
+            The folder has a file of that name, and *duplicates* says so.
         """
-        state = self.agent(ref)
-        found = files.find(paths)
-        added = []
-        for number, path in enumerate(found, 1):
-            progress(FileProgress(path, number, len(found), 0, 0))
-            try:
-                content = files.read(path)
-            except InvalidInputError as error:
-                if len(found) == 1:
-                    raise
-                added.append(FileAdded(path, "failed", why=str(error)))
-                continue
+        original = PurePath(name.replace("\\", "/")).name
+        name = check_name(original, "A file")
+        text = _text(name, data)
+        pieces = chunking.chunks(text)
+        into = self._folders.retrieve(folder)
 
-            def report(done: int, whole: int, path: Path = path, number: int = number) -> None:
-                progress(FileProgress(path, number, len(found), done, whole))
+        def work(tx: Tx) -> StoredFile:
+            there = folders.files_of(tx, [self._folders.find(tx, into.id).id], name=name)
+            final = name
+            if there and duplicates == "skip":
+                return there[0]
+            if there and duplicates == "error":
+                raise ConflictError(f"The folder {into.name!r} has a file {name!r} already.")
+            if there and duplicates == "replace":
+                for old in there:
+                    folders.delete_file(tx, old)
+            elif there:
+                taken = {one.name for one in folders.files_of(tx, [into.id])}
+                final = _free(name, taken)
+            file = StoredFile(
+                folder_id=into.id,
+                name=final,
+                original_name=original,
+                media_type=media_type or "text/plain",
+                size=len(data),
+                chunks=len(pieces),
+                content=text,
+            )
+            folders.add_file(tx, file)
+            passages.append(tx, _passages(file, pieces))
+            return file
 
-            count = self._keep(state.id, content, tags, report)
-            added.append(FileAdded(path, "added" if count else "known", count))
-        return added
+        file = self._core.do(work)
+        self._memories.embedded_by(into.embedding)[0].follow()
+        return file
 
-    def _keep(
-        self,
-        agent_id: str,
-        content: files.FileText,
-        tags: Sequence[str],
-        report: Callable[[int, int], None],
-    ) -> int:
-        """Keep the passages of one file that are not there yet; return how many those were."""
-        pieces = chunking.chunks(content.text)
-        source = f"file-{content.digest[:32]}"
-        archive = self._memory_of(self.agent(agent_id))[0]
-        owner = archive.writes_to(agent_id)
-        last = self.do(lambda tx: passages.last_position(tx, owner, source))
-        begin = 0 if last is None else last + 1
-        moment = now()
-        for at in range(begin, len(pieces), _BATCH):
-            batch = [
-                Passage(
-                    agent_id=owner,
-                    content=piece,
-                    tags=list(dict.fromkeys(tags)),
-                    source=source,
-                    position=at + offset,
-                    metadata={"file": content.path.name, "sha256": content.digest},
-                    created_at=moment,
+    def retrieve(self, file_id: str, *, folder: str) -> StoredFile:
+        """Return one file of a folder, with its text."""
+        return self._core.do(lambda tx: self._file(tx, self._folders.find(tx, folder), file_id))
+
+    def delete(self, file_id: str, *, folder: str) -> None:
+        """Delete a file of a folder."""
+        found = self._folders.retrieve(folder)
+        self._core.do(lambda tx: folders.delete_file(tx, self._file(tx, found, file_id)))
+        self._memories.embedded_by(found.embedding)[0].follow()
+
+    def of_agent(self, agent: str) -> list[tuple[Folder, StoredFile, OpenFile]]:
+        """Return every file an agent can reach, with its folder and how the agent sees it."""
+
+        def work(tx: Tx) -> list[tuple[Folder, StoredFile, OpenFile]]:
+            state = self._core.agent(tx, agent)
+            attached = {one.id: one for one in folders.list_all(tx, agent_id=state.id)}
+            seen = {one.file_id: one for one in folders.open_files(tx, state.id)}
+            return [
+                (
+                    attached[file.folder_id],
+                    file,
+                    seen.get(file.id)
+                    or OpenFile(agent_id=state.id, file_id=file.id, used_at=file.created_at),
                 )
-                for offset, piece in enumerate(pieces[at : at + _BATCH])
+                for file in folders.files_of(tx, list(attached))
             ]
-            archive.insert_many(batch)
-            report(at + len(batch), len(pieces))
-        return max(len(pieces) - begin, 0)
+
+        return self._core.do(work)
+
+    def open(self, file_id: str, *, agent: str) -> list[str]:
+        """Open a file for an agent; return the ids of files that were closed for it."""
+        shelf = self._shelf(agent)
+        before = self._open_ids(agent)
+        shelf.open(file_id)
+        return sorted(before - self._open_ids(agent))
+
+    def close(self, file_id: str, *, agent: str) -> None:
+        """Close a file for an agent; `NotFoundError` where it cannot reach the file."""
+        known = {file.id: seen for _, file, seen in self.of_agent(agent)}
+        if file_id not in known:
+            raise NotFoundError(f"{self._core.find_agent(agent).name} has no file {file_id!r}.")
+        seen = known[file_id].model_copy(update={"is_open": False, "used_at": now()})
+        self._core.do(lambda tx: folders.put_open(tx, seen))
+
+    def close_all(self, agent: str) -> list[str]:
+        """Close every file of an agent and return their ids."""
+        return self._shelf(agent).close_all()
+
+    def _open_ids(self, agent: str) -> set[str]:
+        return {file.id for _, file, seen in self.of_agent(agent) if seen.is_open}
+
+    def _shelf(self, agent: str) -> FileShelf:
+        state = self._core.find_agent(agent)
+        return FileShelf(self._core.database, state.id, self._memories.of(state)[0])
+
+    @staticmethod
+    def _file(tx: Tx, folder: Folder, file_id: str) -> StoredFile:
+        found = folders.get_file(tx, file_id)
+        if found is None or found.folder_id != folder.id:
+            raise NotFoundError(f"The folder {folder.name!r} has no file {file_id!r}.")
+        return found
+
+    # Last, so that `list` in the annotations above is Python's.
+    def list(self, *, folder: str) -> list[StoredFile]:
+        """Return the files of a folder, oldest first."""
+        return self._core.do(lambda tx: folders.files_of(tx, [self._folders.find(tx, folder).id]))
+
+
+def _text(name: str, data: bytes) -> str:
+    # The readers of files go by a file's ending; nothing of the name given is used as a path.
+    ending = PurePath(name).suffix[:20]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"file{ending if ending.isascii() else ''}"
+        path.write_bytes(data)
+        try:
+            text = files.read(path).text
+        except InvalidInputError as error:
+            raise InvalidInputError(str(error).replace(path.name, name)) from None
+    if len(text) > MAX_TEXT:
+        raise InvalidInputError(
+            f"{name} holds {len(text):,} characters of text; at most {MAX_TEXT:,} are kept."
+        )
+    return text
+
+
+def _passages(file: StoredFile, pieces: Sequence[str]) -> list[Passage]:
+    return [
+        Passage(
+            agent_id=file.folder_id,
+            content=piece,
+            source=file.id,
+            position=number,
+            metadata={"file": file.name},
+            created_at=file.created_at,
+        )
+        for number, piece in enumerate(pieces)
+    ]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    path = PurePath(name)
+    number = 1
+    while (other := f"{path.stem}_({number}){path.suffix}") in taken:
+        number += 1
+    return other

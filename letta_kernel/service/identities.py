@@ -7,7 +7,7 @@ from typing import Any
 
 from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from letta_kernel.records import Identity
-from letta_kernel.service.base import ServiceBase
+from letta_kernel.service.core import Core
 from letta_kernel.store import identities
 from letta_kernel.store.database import Tx
 from letta_kernel.store.identities import Kind
@@ -15,10 +15,13 @@ from letta_kernel.store.identities import Kind
 _KINDS: tuple[Kind, ...] = ("agent", "block")
 
 
-class Identities(ServiceBase):
-    """The part of the service that deals with identities; each is named by its id or key."""
+class Identities:
+    """The identities of a project; each is named by its id or key."""
 
-    def save_identity(
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def create(
         self,
         key: str,
         name: str,
@@ -56,17 +59,13 @@ class Identities(ServiceBase):
             self._belong(tx, made.id, agents, blocks)
             return made
 
-        return self.do(work)
+        return self._core.do(work)
 
-    def identities(self, **filters: Any) -> list[Identity]:
-        """Return identities, oldest first; filters are name, key, identity_type, owned."""
-        return self.do(lambda tx: identities.list_all(tx, **filters))
-
-    def identity(self, ref: str) -> Identity:
+    def retrieve(self, ref: str) -> Identity:
         """Return one identity; `NotFoundError` if there is none."""
-        return self.do(lambda tx: self._identity(tx, ref))
+        return self._core.do(lambda tx: self._identity(tx, ref))
 
-    def update_identity(
+    def update(
         self,
         ref: str,
         *,
@@ -90,9 +89,9 @@ class Identities(ServiceBase):
             self._belong(tx, found.id, agents or (), blocks or ())
             return changed
 
-        return self.do(work)
+        return self._core.do(work)
 
-    def set_identity_properties(self, ref: str, properties: Sequence[dict[str, Any]]) -> Identity:
+    def set_properties(self, ref: str, properties: Sequence[dict[str, Any]]) -> Identity:
         """Set properties by their keys; those with other keys stay."""
 
         def work(tx: Tx) -> Identity:
@@ -101,37 +100,37 @@ class Identities(ServiceBase):
             changed = found.model_copy(update={"properties": list(merged.values())})
             return identities.save(tx, changed)
 
-        return self.do(work)
+        return self._core.do(work)
 
-    def delete_identity(self, ref: str) -> None:
+    def delete(self, ref: str) -> None:
         """Delete an identity; the agents and blocks stay."""
-        self.do(lambda tx: identities.delete(tx, self._identity(tx, ref).id))
+        self._core.do(lambda tx: identities.delete(tx, self._identity(tx, ref).id))
 
-    def identity_owns(self, ref: str, kind: Kind) -> list[str]:
+    def owned(self, ref: str, kind: Kind) -> list[str]:
         """Return the ids of the agents or blocks of an identity."""
-        return self.do(lambda tx: identities.owned(tx, kind, self._identity(tx, ref).id))
+        return self._core.do(lambda tx: identities.owned(tx, kind, self._identity(tx, ref).id))
 
-    def attach_identity(self, kind: Kind, owner: str, ref: str) -> None:
+    def attach(self, ref: str, kind: Kind, owner: str) -> None:
         """Say that an agent or block belongs to an identity."""
 
         def work(tx: Tx) -> None:
             found = self._identity(tx, ref)
-            owner_id = self._agent(tx, owner).id if kind == "agent" else owner
+            owner_id = self._core.agent(tx, owner).id if kind == "agent" else owner
             identities.attach(tx, kind, owner_id, found.id)
 
-        self.do(work)
+        self._core.do(work)
 
-    def detach_identity(self, kind: Kind, owner: str, ref: str) -> None:
+    def detach(self, ref: str, kind: Kind, owner: str) -> None:
         """Say that an agent or block does not belong to an identity any more."""
 
         def work(tx: Tx) -> None:
             found = self._identity(tx, ref)
-            owner_id = self._agent(tx, owner).id if kind == "agent" else owner
+            owner_id = self._core.agent(tx, owner).id if kind == "agent" else owner
             if owner_id not in identities.owned(tx, kind, found.id):
                 raise NotFoundError(f"The identity {found.name!r} has no {kind} {owner!r}.")
             identities.detach(tx, kind, owner_id, found.id)
 
-        self.do(work)
+        self._core.do(work)
 
     @staticmethod
     def _belong(tx: Tx, identity_id: str, agents: Sequence[str], blocks: Sequence[str]) -> None:
@@ -145,6 +144,11 @@ class Identities(ServiceBase):
         if found is None:
             raise NotFoundError(f"There is no identity {ref!r}.")
         return found
+
+    # Last, so that `list` in the annotations above is Python's.
+    def list(self, **filters: Any) -> list[Identity]:
+        """Return identities, oldest first; filters are name, key, identity_type, owned."""
+        return self._core.do(lambda tx: identities.list_all(tx, **filters))
 
 
 def _filled(field: str, text: str) -> str:

@@ -1,41 +1,36 @@
-"""MCP servers of a project: added, listed, asked for their tools, removed."""
+"""MCP servers of a project: added, listed, asked for their tools, followed as these change, removed."""
 
 from __future__ import annotations
 
-import json
 import logging
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from letta_kernel.errors import (
     ConflictError,
     InvalidInputError,
+    LettaError,
     NotFoundError,
     nearest,
 )
-from letta_kernel.ids import new_id
 from letta_kernel.records import AgentState, McpServer, Tool
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.service.toolbox import Toolbox
+from letta_kernel.service.core import Core
+from letta_kernel.service.mcp_checks import check_server
 from letta_kernel.store import mcp, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
-from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
-from letta_kernel.tools.execute import Executor, ToolHost
 from letta_kernel.tools.mcp import CALL_LIMIT, Connections
-from letta_kernel.tools.mcp_connection import REFERENCE, Listing, fingerprint
-from letta_kernel.tools.mcp_files import is_secret_name
+from letta_kernel.tools.mcp_connection import Listing, fingerprint
+from letta_kernel.tools.mcp_files import Entry, read
 from letta_kernel.tools.mcp_schema import tool_name
-from letta_kernel.tools.outcome import Outcome
 
 log = logging.getLogger(__name__)
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 
 
 @dataclass(slots=True)
@@ -60,24 +55,26 @@ class McpStatus:
     state: str
 
 
-class McpServers(Toolbox):
-    """The part of the service that deals with MCP servers."""
+class McpServers:
+    """The MCP servers of a project, each named by its id or name, and their tools."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._stale: set[str] = set()  # servers that have said that their tools changed
+        self._following = threading.Lock()
+        self._news: dict[str, list[str]] = {}  # by agent: what it has not been told of its tools
         # Servers run beside the project folder, wherever the process that starts them happens to be.
-        self._connections = Connections(
-            lambda server_id: self.do(lambda tx: mcp.get(tx, server_id)),
-            self.home.parent,
+        self.connections = Connections(
+            lambda server_id: self._core.do(lambda tx: mcp.get(tx, server_id)),
+            self._core.home.parent,
             self._changed,
         )
 
     def close(self) -> None:
-        """End the servers that were started here, then let go of everything else."""
-        self._connections.close()
-        super().close()
+        """End the servers that were started here."""
+        self.connections.close()
 
-    def add_mcp_server(
+    def create(
         self,
         name: str,
         command: Sequence[str] = (),
@@ -127,46 +124,26 @@ class McpServers(Toolbox):
             requires_approval=requires_approval,
         )
         check_server(made)
-        state = self.agent(agent) if agent is not None else None
-        known = self.do(lambda tx: mcp.find(tx, name))
+        state = self._core.find_agent(agent) if agent is not None else None
+        known = self._core.do(lambda tx: mcp.find(tx, name))
         if known is not None:
             made = made.model_copy(update={"id": known.id, "created_at": known.created_at})
         return self._connect(made, state)
 
-    def _changed(self, server_id: str) -> None:
-        """A server says, on the loop's thread, that its tools have changed."""
-
-    def change_mcp_server(self, ref: str, **changes: Any) -> McpTools:
+    def update(self, ref: str, **changes: Any) -> McpTools:
         """Change a server's name, command, url, environment, headers or limits, and connect it anew.
 
-        Its tools keep their ids and names. Raises as `add_mcp_server` does; nothing is changed then.
+        Its tools keep their ids and names. Raises as `create` does; nothing is changed then.
         """
-        made = McpServer.model_validate({**self.mcp_server(ref).model_dump(), **changes})
+        made = McpServer.model_validate({**self.retrieve(ref).model_dump(), **changes})
         check_server(made)
         return self._connect(made, None)
 
-    def run_mcp_tool(
-        self,
-        ref: str,
-        tool: str,
-        arguments: dict[str, Any],
-        *,
-        on_output: Callable[[str, str], None] = lambda stream, text: None,
-    ) -> Outcome:
-        """Call a tool of a server by hand, for no agent."""
-        found = self.mcp_tool(ref, tool)
-        try:
-            kwargs = parse_arguments(found, json.dumps(arguments))
-        except ToolArgumentError as error:
-            return Outcome("error", str(error), error=str(error))
-        executor = Executor(servers=self._connections)
-        return executor.run(found, kwargs, call_id=new_id("call"), on_output=on_output)
-
-    def mcp_tool(self, ref: str, tool: str) -> Tool:
+    def tool(self, ref: str, tool: str) -> Tool:
         """Return one tool of a server, by our id or name or by the server's own name for it."""
 
         def work(tx: Tx) -> Tool:
-            server = self._mcp_server(tx, ref)
+            server = self._find(tx, ref)
             own = mcp.tools_of(tx, server.id)
             for one in own:
                 if tool in (one.id, one.name, one.metadata.get("tool")):
@@ -176,7 +153,7 @@ class McpServers(Toolbox):
                 f"The MCP server {server.name!r} has no tool {tool!r}.{nearest(tool, names)}"
             )
 
-        return self.do(work)
+        return self._core.do(work)
 
     def _connect(self, made: McpServer, state: AgentState | None, *, anew: bool = True) -> McpTools:
         """Connect a server and keep it and its tools; whatever goes wrong, nothing is changed."""
@@ -196,24 +173,13 @@ class McpServers(Toolbox):
             return found
 
         try:
-            listing = self._connections.listing(made)
-            return self.do(work)
+            listing = self.connections.listing(made)
+            return self._core.do(work)
         except BaseException:
-            self._connections.stop(made.id)  # what is stored is connected again when it is used
+            self.connections.stop(made.id)  # what is stored is connected again when it is used
             raise
 
-    def mcp_servers(self) -> list[McpStatus]:
-        """Return the MCP servers of the project; asks none of them."""
-
-        def work(tx: Tx) -> list[tuple[McpServer, list[Tool]]]:
-            return [(server, mcp.tools_of(tx, server.id)) for server in mcp.list_all(tx)]
-
-        return [
-            McpStatus(server, own, self._connections.state(server.id))
-            for server, own in self.do(work)
-        ]
-
-    def mcp_server(self, name: str) -> McpServer:
+    def retrieve(self, name: str) -> McpServer:
         """Return the server of that name or id.
 
         Raises
@@ -221,9 +187,9 @@ class McpServers(Toolbox):
         NotFoundError
             There is none; the text names the nearest one.
         """
-        return self.do(lambda tx: self._mcp_server(tx, name))
+        return self._core.do(lambda tx: self._find(tx, name))
 
-    def mcp_tools(self, name: str) -> McpTools:
+    def refresh(self, name: str) -> McpTools:
         """Ask a server for its tools and bring ours up to date; new ones are given to no agent.
 
         Raises
@@ -231,32 +197,27 @@ class McpServers(Toolbox):
         ToolError
             The server cannot be started or reached, or does not answer. Nothing is changed.
         """
-        server = self.mcp_server(name)
-        listing = self._connections.listing(server)
-        return self.do(lambda tx: self._keep_tools(tx, self._mcp_server(tx, server.id), listing))
+        server = self.retrieve(name)
+        listing = self.connections.listing(server)
+        return self._core.do(lambda tx: self._keep_tools(tx, self._find(tx, server.id), listing))
 
-    def remove_mcp_server(self, name: str) -> tuple[McpServer, list[str]]:
+    def delete(self, name: str) -> tuple[McpServer, list[str]]:
         """Forget a server and its tools; return it and the names of the agents that had some of them."""
 
         def work(tx: Tx) -> tuple[McpServer, list[str]]:
-            server = self._mcp_server(tx, name)
+            server = self._find(tx, name)
             had: set[str] = set()
             for tool in mcp.tools_of(tx, server.id):
                 had.update(tools.agents_with(tx, tool.id))
                 tools.delete(tx, tool.id)
             mcp.delete(tx, server.id)
-            return server, sorted(self._agent(tx, agent_id).name for agent_id in had)
+            return server, sorted(self._core.agent(tx, agent_id).name for agent_id in had)
 
-        server, names = self.do(work)
-        self._connections.stop(server.id)
+        server, names = self._core.do(work)
+        self.connections.stop(server.id)
         return server, names
 
-    def _executor(self, host: ToolHost | None, state: AgentState) -> Executor:
-        executor = super()._executor(host, state)
-        executor.servers = self._connections
-        return executor
-
-    def _mcp_server(self, tx: Tx, name: str) -> McpServer:
+    def _find(self, tx: Tx, name: str) -> McpServer:
         found = mcp.find(tx, name) or mcp.get(tx, name)
         if found is None:
             names = [server.name for server in mcp.list_all(tx)]
@@ -304,68 +265,119 @@ class McpServers(Toolbox):
             tools.delete(tx, tool.id)
         return McpTools(server, kept, listing.skipped, [tool.name for tool in own.values()])
 
+    def add_file(
+        self, path: Path, *, only: Sequence[str] = (), agent: str | None = None
+    ) -> tuple[list[McpTools], list[Entry]]:
+        """Add the servers of another program's file (``mcpServers``), each for itself.
 
-def check_server(server: McpServer) -> None:
-    """Refuse a server that cannot work, or with which a secret would be stored.
+        Reading the file again brings what is there up to date; limits and approval stay as they are. What is
+        secret in the file is not kept: environment variables are named in its place.
 
-    Raises
-    ------
-    InvalidInputError
-        One line that says how to mend it.
-    """
-    if not _NAME.fullmatch(server.name):
-        raise InvalidInputError(
-            f"An MCP server's name has at most 40 letters, digits, _ and -, and begins with a letter, "
-            f"not {server.name!r}."
-        )
-    if bool(server.command) == bool(server.url):
-        raise InvalidInputError("An MCP server has either a command or a URL.")
-    if server.url:
-        _check_url(server)
-    elif not server.command[0].strip():
-        raise InvalidInputError("The command of an MCP server cannot be empty.")
-    for name, text in server.environment.items():
-        if not _VARIABLE.fullmatch(name):
-            raise InvalidInputError(f"{name!r} cannot be the name of an environment variable.")
-        if _is_secret(name, text):
-            raise InvalidInputError(
-                f"{name} would be stored as it is written.",
-                remedy(Do.REFER_IN_ENVIRONMENT, name),
-            )
-    for part in server.command:
-        if _PASSWORD.search(REFERENCE.sub("", part)):
-            raise InvalidInputError(
-                "A password in the command would be stored: write ${NAME} for an environment variable."
-            )
-    for limit in (server.time_limit, server.start_limit, server.return_limit):
-        if not limit > 0:
-            raise InvalidInputError(f"A limit is a number above 0, not {limit}.")
+        Parameters
+        ----------
+        only : names of those wanted; all if empty.
+        agent : who gets the tools; nobody if None.
 
+        Returns
+        -------
+        The servers that were connected, and the entries that were not, with the reason.
 
-def _check_url(server: McpServer) -> None:
-    if not re.match(r"https?://[^\s/]", server.url) or re.search(r"\s", server.url):
-        raise InvalidInputError(f"{server.url!r} is no URL of an MCP server (http:// or https://).")
-    if _PASSWORD.search(REFERENCE.sub("", server.url)):
-        raise InvalidInputError(
-            "A password in the URL would be stored.", remedy(Do.REFER_IN_HEADER, "Authorization")
-        )
-    if server.environment:
-        raise InvalidInputError(
-            "Environment variables are for a server with a command; one with a URL takes headers."
-        )
-    for name, text in server.headers.items():
-        if not _HEADER.fullmatch(name) or not text.isprintable() or not text.isascii():
-            raise InvalidInputError(f"{name!r} is no header that can be sent.")
-        if _is_secret(name, text):
-            raise InvalidInputError(
-                f"The header {name} would be stored as it is written.",
-                remedy(Do.REFER_IN_HEADER, name),
-            )
+        Raises
+        ------
+        InvalidInputError
+            The file cannot be read, or names no servers, or none of these.
+        """
+        entries = read(path, self._core.home.parent)
+        for name in only:
+            if name not in (names := [one.name for one in entries]):
+                raise InvalidInputError(f"{path} has no server {name!r}.{nearest(name, names)}")
+        state = self._core.find_agent(agent) if agent is not None else None
+        done: list[McpTools] = []
+        left: list[Entry] = []
+        for entry in entries:
+            if only and entry.name not in only:
+                continue
+            try:
+                if entry.server is None:
+                    raise InvalidInputError(entry.problem)
+                done.append(self._add_entry(entry.server, state))
+            except LettaError as error:
+                left.append(replace(entry, problem=self._why(entry, error)))
+        return done, left
 
+    def _add_entry(self, made: McpServer, state: AgentState | None) -> McpTools:
+        check_server(made)
+        known = self._core.do(lambda tx: mcp.find(tx, made.name))
+        if known is None:
+            return self._connect(made, state)
+        reached = {
+            name: getattr(made, name)
+            for name in ("command", "folder", "url", "environment", "headers")
+        }
+        same = all(getattr(known, name) == value for name, value in reached.items())
+        return self._connect(known.model_copy(update=reached), state, anew=not same)
 
-def _is_secret(name: str, text: str) -> bool:
-    """Return whether *text* under *name* is a secret, or holds one."""
-    bare = REFERENCE.sub("", text)
-    if is_secret_name(name) and bare == text and text:
-        return True
-    return _PASSWORD.search(bare) is not None
+    @staticmethod
+    def _why(entry: Entry, error: LettaError) -> str:
+        unset = [name for name in entry.secrets if name not in os.environ]
+        if unset:
+            wanted = ", ".join(unset)
+            return f"set {wanted} in the environment, for secrets are not kept, and read it again"
+        said = str(error).removeprefix(f"The MCP server {entry.name!r} ")
+        return said.rstrip(".")
+
+    def _changed(self, server_id: str) -> None:
+        self._stale.add(server_id)
+        threading.Thread(target=self._follow_servers, name="letta-mcp-follow", daemon=True).start()
+
+    def _follow_servers(self) -> None:
+        """Bring the tools of servers that changed them up to date, here and for the agents that have some."""
+        with self._following:  # who comes while another is at it waits for what that finds
+            while self._stale:
+                server_id = self._stale.pop()
+                try:
+                    server = self.retrieve(server_id)
+                    listing = self.connections.listing(server)
+                    self._tell(*self._core.do(partial(self._retooled, server, listing)))
+                except LettaError as error:  # the next call, or the next list, says so
+                    log.warning("The tools of an MCP server were not read again: %s", error)
+
+    def _retooled(
+        self, server: McpServer, listing: Listing, tx: Tx
+    ) -> tuple[McpServer, set[str], list[str], list[str]]:
+        """Keep a server's tools as they are now; return who has them, and which are new and gone."""
+        before = mcp.tools_of(tx, self._find(tx, server.id).id)
+        having = {agent for tool in before for agent in tools.agents_with(tx, tool.id)}
+        found = self._keep_tools(tx, server, listing)
+        known = {tool.id for tool in before}
+        fresh = [tool for tool in found.tools if tool.id not in known]
+        for tool in fresh:
+            for agent_id in having:
+                tools.attach(tx, agent_id, tool.id)
+        return server, having, [tool.name for tool in fresh], found.gone
+
+    def _tell(self, server: McpServer, having: set[str], new: list[str], gone: list[str]) -> None:
+        parts = [f"new: {', '.join(new)}"] if new else []
+        parts += [f"gone: {', '.join(gone)}"] if gone else []
+        if parts:
+            line = f"The tools of the MCP server {server.name} have changed; {'; '.join(parts)}."
+            for agent_id in having:
+                self._news.setdefault(agent_id, []).append(line)
+
+    def news(self, agent_id: str) -> list[str]:
+        """Return, once, a line for each change of an agent's tools by their MCP servers, read anew."""
+        if self._stale or self._following.locked():
+            self._follow_servers()
+        return self._news.pop(agent_id, [])
+
+    # Last, so that `list` in the annotations above is Python's.
+    def list(self) -> list[McpStatus]:
+        """Return the MCP servers of the project; asks none of them."""
+
+        def work(tx: Tx) -> list[tuple[McpServer, list[Tool]]]:
+            return [(server, mcp.tools_of(tx, server.id)) for server in mcp.list_all(tx)]
+
+        return [
+            McpStatus(server, own, self.connections.state(server.id))
+            for server, own in self._core.do(work)
+        ]

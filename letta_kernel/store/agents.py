@@ -349,3 +349,13 @@ def _busy(tx: Tx, agent_id: str, owner: str, notebook: str | None) -> AgentBusyE
         f"The {who} is in the middle of a run in {where}: wait for it to end, or stop it there.",
         where,
     )
+
+
+def tags(tx: Tx, text: str | None = None) -> list[str]:
+    """Return the tags of all agents in the order of the alphabet, those that contain *text* in any case."""
+    rows = tx.query(
+        "SELECT DISTINCT tag FROM (SELECT unnest(tags) AS tag FROM agents) t"
+        " WHERE $1::text IS NULL OR position($1 IN lower(tag)) > 0 ORDER BY tag",
+        (text.lower() if text else None,),
+    )
+    return [str(row[0]) for row in rows]

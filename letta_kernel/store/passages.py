@@ -232,3 +232,9 @@ def drop_owner(tx: Tx, owner_id: str) -> None:
     indexes.drop_agent(tx, owner_id)
     tx.execute("DELETE FROM passages WHERE agent_id = $1", (owner_id,))
     counters.forget(tx, owner_id)
+
+
+def owners(tx: Tx) -> list[str]:
+    """Return the ids of all agents, archives and folders that have passages."""
+    rows = tx.query("SELECT DISTINCT agent_id FROM passages ORDER BY agent_id")
+    return [str(row[0]) for row in rows]

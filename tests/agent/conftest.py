@@ -11,6 +11,6 @@ from agent_bench import Bench, kept_whole
 @pytest.fixture
 def bench(bench: Bench) -> Iterator[Bench]:
     """Whatever a test does to ada, what is kept of it is whole in the end."""
-    bench.service.create_agent("ada")
+    bench.service.agents.create("ada")
     yield bench
     kept_whole(bench.service)

@@ -17,13 +17,13 @@ from letta_kernel.models.wire import NOTED
 
 
 def test_the_oldest_part_becomes_a_summary(bench: Bench) -> None:
-    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.service.agents.update("ada", settings={"context_window": 4096})
     for turn in range(12):
         bench.server.say(f"Answer {turn}. " + "word " * 150)
         assert ended(bench.send("ada", f"Question {turn}. " + "blah " * 150)).stop_reason in (
             "end_turn",
         )
-    state = bench.service.agent("ada")
+    state = bench.service.agents.retrieve("ada")
     assert state.summary_id is not None
     assert state.window_start > 1
     history = bench.history("ada")
@@ -35,7 +35,7 @@ def test_the_oldest_part_becomes_a_summary(bench: Bench) -> None:
 
 
 def test_a_failing_summariser_leaves_a_plain_notice(bench: Bench) -> None:
-    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.service.agents.update("ada", settings={"context_window": 4096})
     bench.server.say("word " * 700)
     bench.send("ada", "blah " * 700)
     bench.server.say("word " * 700)
@@ -64,11 +64,11 @@ def test_the_providers_overflow_compacts_and_tries_again(bench: Bench) -> None:
 
 
 def test_a_prompt_larger_than_the_window_says_so_and_leaves_the_agent_usable(bench: Bench) -> None:
-    bench.service.update_agent("ada", settings={"context_window": 600})
+    bench.service.agents.update("ada", settings={"context_window": 600})
     end = ended(bench.send("ada", "Hi"))
     assert end.stop_reason == "context_window_overflow_in_system_prompt"
     assert "600 tokens" in (end.error or "")
-    bench.service.update_agent("ada", settings={"context_window": None})
+    bench.service.agents.update("ada", settings={"context_window": None})
     bench.server.say("Better.")
     assert ended(bench.send("ada", "Hi")).stop_reason == "end_turn"
 
@@ -97,12 +97,12 @@ def test_a_cut_never_parts_a_call_from_its_result(room: int) -> None:
 
 
 def test_all_keeps_only_the_newest_message(bench: Bench) -> None:
-    bench.service.update_agent("ada", settings={"compaction": "all"})
+    bench.service.agents.update("ada", settings={"compaction": "all"})
     for turn in range(4):
         bench.server.say(f"Answer {turn}")
         bench.send("ada", f"Question {turn}")
     bench.server.say("They talked.")
-    summary = bench.service.compact("ada")
+    summary = bench.service.messages.compact("ada")
     assert summary is not None
     assert summary.content == "They talked."
     bench.server.say("Yes.")
@@ -113,19 +113,19 @@ def test_all_keeps_only_the_newest_message(bench: Bench) -> None:
 
 
 def test_in_self_compaction_the_agent_writes_with_its_own_prompt(bench: Bench) -> None:
-    bench.service.update_agent("ada", settings={"compaction": "self"})
+    bench.service.agents.update("ada", settings={"compaction": "self"})
     for turn in range(4):
         bench.server.say(f"Answer {turn}")
         bench.send("ada", f"Question {turn}")
     bench.server.say("I keep this.")
-    bench.service.compact("ada")
+    bench.service.messages.compact("ada")
     asked = bench.server.requests[-1]["messages"]
     assert "<memory_blocks>" in asked[0]["content"]
     assert "Question 0" in asked[1]["content"]
 
 
 def test_a_conversation_too_short_is_not_compacted(bench: Bench) -> None:
-    assert bench.service.compact("ada") is None
+    assert bench.service.messages.compact("ada") is None
 
 
 def test_one_result_larger_than_the_window_is_shown_shortened(bench: Bench) -> None:
@@ -133,7 +133,7 @@ def test_one_result_larger_than_the_window_is_shown_shortened(bench: Bench) -> N
         'def dump() -> str:\n    """Dump it all."""\n    return "start " + "x" * 40000 + " end"\n'
     )
     bench.give("ada", source)
-    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.service.agents.update("ada", settings={"context_window": 4096})
     bench.server.call("dump", {})
     bench.server.say("Long.")
     assert ended(bench.send("ada", "Dump")).stop_reason == "end_turn"
@@ -147,7 +147,7 @@ def test_one_result_larger_than_the_window_is_shown_shortened(bench: Bench) -> N
 
 
 def test_a_tiny_window_goes_on_for_as_long_as_one_likes(bench: Bench) -> None:
-    bench.service.update_agent("ada", settings={"context_window": 2048})
+    bench.service.agents.update("ada", settings={"context_window": 2048})
     for turn in range(8):
         bench.server.say(f"Answer {turn}. " + "word " * 100)
         end = ended(bench.send("ada", f"Question {turn}. " + "blah " * 100))
@@ -158,7 +158,7 @@ def test_a_tiny_window_goes_on_for_as_long_as_one_likes(bench: Bench) -> None:
 
 
 def test_a_summariser_that_fails_leaves_a_usable_agent(bench: Bench) -> None:
-    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.service.agents.update("ada", settings={"context_window": 4096})
     bench.server.say("word " * 700)
     bench.send("ada", "blah " * 700)
     bench.server.say("word " * 700)
@@ -172,10 +172,10 @@ def test_a_summariser_that_fails_leaves_a_usable_agent(bench: Bench) -> None:
 
 
 def test_the_context_view_counts_what_is_sent(bench: Bench) -> None:
-    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.service.agents.update("ada", settings={"context_window": 4096})
     bench.server.say("Long indeed.")
     assert ended(bench.send("ada", "blah " * 5000)).stop_reason == "end_turn"
-    report = bench.service.context("ada")
+    report = bench.service.runs.context("ada")
     assert report.used <= report.window
     [history] = [part for part in report.parts if part.name == "history"]
     assert "left out: too long for the context window" in history.text
@@ -204,7 +204,7 @@ def notices(events: list[Event]) -> list[str]:
 
 def test_results_that_only_together_outgrow_the_window_are_shown_shorter(bench: Bench) -> None:
     bench.give("ada", DUMP)
-    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.service.agents.update("ada", settings={"context_window": 4096})
     bench.server.calls([("dump", {"note": str(n)}) for n in range(5)])
     bench.server.say("Long.")
     events = bench.send("ada", "Dump five times")
@@ -220,7 +220,7 @@ def test_results_that_only_together_outgrow_the_window_are_shown_shorter(bench: 
 
 def test_a_call_larger_than_the_window_is_shown_shortened(bench: Bench) -> None:
     bench.give("ada", DUMP)
-    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.service.agents.update("ada", settings={"context_window": 4096})
     bench.server.call("dump", {"note": "word " * 6000, "words": 2})
     bench.server.say("Done.")
     assert ended(bench.send("ada", "Dump")).stop_reason == "end_turn"
@@ -237,7 +237,7 @@ def test_a_call_larger_than_the_window_is_shown_shortened(bench: Bench) -> None:
 @pytest.mark.parametrize("mode", ["sliding_window", "all", "self"])
 def test_a_turn_that_outgrows_the_window_by_itself_goes_on(bench: Bench, mode: str) -> None:
     bench.give("ada", DUMP)
-    bench.service.update_agent("ada", settings={"context_window": 4096, "compaction": mode})
+    bench.service.agents.update("ada", settings={"context_window": 4096, "compaction": mode})
     steps: list[int] = []
 
     def answer(body: dict[str, Any]) -> Answer:
@@ -267,11 +267,11 @@ def test_a_notice_in_place_of_a_summary_keeps_the_last_summary_and_does_not_grow
 
 
 def test_the_summariser_of_a_tiny_window_gets_something_to_summarise(bench: Bench) -> None:
-    bench.service.update_agent("ada", settings={"context_window": 2048})
+    bench.service.agents.update("ada", settings={"context_window": 2048})
     bench.server.say("\u8336" * 3000)  # each a token or more
     bench.send("ada", "\u6c34" * 3000)
     bench.server.say("Of tea and water.")
-    summary = bench.service.compact("ada")
+    summary = bench.service.messages.compact("ada")
     assert summary is not None
     assert summary.content == "Of tea and water."
     asked = bench.server.requests[-1]["messages"][1]["content"]
@@ -279,7 +279,7 @@ def test_the_summariser_of_a_tiny_window_gets_something_to_summarise(bench: Benc
 
 
 def test_who_reads_along_is_told_why_there_is_no_summary(bench: Bench) -> None:
-    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.service.agents.update("ada", settings={"context_window": 4096})
     bench.server.say("word " * 700)
     bench.send("ada", "blah " * 700)
     bench.server.say("word " * 700)
@@ -290,7 +290,7 @@ def test_who_reads_along_is_told_why_there_is_no_summary(bench: Bench) -> None:
 
 
 def test_what_a_summary_took_is_counted_to_the_run(bench: Bench) -> None:
-    bench.service.update_agent("ada", settings={"context_window": 4096})
+    bench.service.agents.update("ada", settings={"context_window": 4096})
     bench.server.say("word " * 700)
     bench.send("ada", "blah " * 700)
     bench.server.say("word " * 700)
@@ -303,7 +303,7 @@ def test_what_a_summary_took_is_counted_to_the_run(bench: Bench) -> None:
 
 @pytest.mark.parametrize("style", ["native", "heartbeat"])
 def test_the_context_view_has_the_exact_text_of_what_is_sent(bench: Bench, style: str) -> None:
-    bench.service.create_agent("eve", style=style)
+    bench.service.agents.create("eve", style=style)
     bench.server.call("archival_memory_insert", {"content": "A note.", "request_heartbeat": True})
     if style == "heartbeat":
         bench.server.call("send_message", {"message": "Kept."})
@@ -311,8 +311,8 @@ def test_the_context_view_has_the_exact_text_of_what_is_sent(bench: Bench, style
         bench.server.say("Kept.")
     bench.send("eve", "Keep this.")
     bench.server.say("They kept something.")
-    bench.service.compact("eve")
-    seen = {part.name: part.text for part in bench.service.context("eve").parts}
+    bench.service.messages.compact("eve")
+    seen = {part.name: part.text for part in bench.service.runs.context("eve").parts}
     bench.server.say("Go on.")
     bench.send("eve", "More?")
     request = bench.server.requests[-1]

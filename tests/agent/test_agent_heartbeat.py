@@ -22,7 +22,7 @@ def add(a: int, b: int) -> int:
 
 
 def heartbeat(bench: Bench) -> Bench:
-    bench.service.update_agent("ada", style="heartbeat")
+    bench.service.agents.update("ada", style="heartbeat")
     return bench
 
 
@@ -107,7 +107,7 @@ def test_a_result_given_from_outside_keeps_the_wish_to_go_on(bench: Bench) -> No
         bench.send("ada", "Add")
         (asked,) = bench.history("ada")[-1].tool_calls
         decision = Decision(asked.id, approve=True, **decided)
-        events = list(bench.service.approve("ada", [decision]))
+        events = list(bench.service.runs.approve("ada", [decision]))
         assert ended(events).stop_reason == "end_turn"
         assert bench.history("ada")[-2].said == "There it is."
 

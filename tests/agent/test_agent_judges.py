@@ -89,7 +89,7 @@ def talk(request: pytest.FixtureRequest, bench: Bench, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, f"{root}{value}" if name.endswith(("BASE", "URL")) else value)
     monkeypatch.setenv("LETTA_MODEL_TRIES", "1")
     bench.server.judge = judge
-    bench.service.update_agent("ada", model=model, settings={"tool_calls": calls})
+    bench.service.agents.update("ada", model=model, settings={"tool_calls": calls})
     for source in (ADD, STOP):
         bench.give("ada", source)
     bench.give("ada", DELETE, requires_approval=True)
@@ -126,9 +126,9 @@ def test_every_turn_is_taken_whatever_happened_before(talk: Talk) -> None:
     talk.calls(("delete", {"name": "x"}))
     assert talk.send("Delete x").stop_reason == "requires_approval"
     server.say("Then not.")
-    asked = bench.service.pending("ada")
+    asked = bench.service.runs.pending("ada")
     denied = [Decision(call.id, approve=False, reason="no") for call in asked]
-    assert ended(list(bench.service.approve("ada", denied, host=bench.host))).error is None
+    assert ended(list(bench.service.runs.approve("ada", denied, host=bench.host))).error is None
     talk.fine("after a denial")
 
     talk.calls(("nowhere.to be found", {}))
@@ -142,13 +142,13 @@ def test_every_turn_is_taken_whatever_happened_before(talk: Talk) -> None:
     assert talk.send("the file changed", role="event").error is None
 
     server.say("They talked of much.")
-    assert bench.service.compact("ada") is not None
+    assert bench.service.messages.compact("ada") is not None
     talk.fine("after a compaction")
     assert server.refusals[taken_before:] == []
 
 
 def test_heartbeat_style_is_taken_too(talk: Talk) -> None:
-    talk.bench.service.update_agent("ada", style="heartbeat")
+    talk.bench.service.agents.update("ada", style="heartbeat")
     for turn in range(2):
         talk.calls(("add", {"thinking": "", "a": 1, "b": turn, "request_heartbeat": True}))
         talk.calls(("send_message", {"thinking": "", "message": "Done."}))
@@ -159,7 +159,7 @@ def test_heartbeat_style_is_taken_too(talk: Talk) -> None:
 
 def test_the_first_gemma_is_asked_to_take_a_system_role_once(bench: Bench) -> None:
     bench.server.judge = judges.gemma_1_template
-    bench.service.update_agent("ada", model="openai/gemma-1b", settings={"tool_calls": "written"})
+    bench.service.agents.update("ada", model="openai/gemma-1b", settings={"tool_calls": "written"})
     for turn in range(3):
         bench.server.say("Hello.")
         assert ended(bench.send("ada", f"Turn {turn}")).error is None
@@ -183,7 +183,7 @@ def test_a_fallback_of_another_provider_takes_the_same_history(
         ("anthropic/claude-sonnet-5", judges.anthropic),
         ("gemini/gemini-3.5-flash", judges.gemini),
     ):
-        bench.service.update_agent("ada", model="openai/scripted", settings={"fallbacks": [model]})
+        bench.service.agents.update("ada", model="openai/scripted", settings={"fallbacks": [model]})
 
         def by_path(path: str, body: dict[str, Any], judge: judges.Judge = judge) -> None:
             if body.get("model") == "scripted":

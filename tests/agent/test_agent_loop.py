@@ -47,7 +47,7 @@ def test_a_plain_answer_ends_the_turn(bench: Bench) -> None:
         ("user", "Hi"),
         ("assistant", "Hello there"),
     ]
-    assert bench.service.runs("ada")[0].status == "completed"
+    assert bench.service.runs.whole("ada")[0].status == "completed"
 
 
 def test_a_tool_call_is_run_and_its_result_goes_back(bench: Bench) -> None:
@@ -64,7 +64,7 @@ def test_a_tool_call_is_run_and_its_result_goes_back(bench: Bench) -> None:
     package = json.loads(shown[-1]["content"])
     assert (package["status"], package["message"]) == ("OK", "5")
     assert ended(events).steps == 2
-    assert bench.service.tool_stats("ada")["add"].calls == 1
+    assert bench.service.tools.stats("ada")["add"].calls == 1
 
 
 def test_memory_is_edited_and_committed_before_it_is_told(bench: Bench) -> None:
@@ -74,7 +74,7 @@ def test_memory_is_edited_and_committed_before_it_is_told(bench: Bench) -> None:
 
     def live(event: object) -> None:
         if isinstance(event, MemoryChanged):
-            seen.append(bench.service.block("ada", "human").value)
+            seen.append(bench.service.blocks.retrieve("human", agent="ada").value)
 
     events = bench.send("ada", "I am Kim", live=live)
     change = next(e for e in events if isinstance(e, MemoryChanged))
@@ -83,7 +83,7 @@ def test_memory_is_edited_and_committed_before_it_is_told(bench: Bench) -> None:
     bench.server.say("Kim.")
     bench.send("ada", "Who am I?")
     assert "Name: Kim" in bench.server.requests[-1]["messages"][0]["content"]
-    version = bench.service.block_versions("ada", "human")[-1]
+    version = bench.service.blocks.versions("human", agent="ada")[-1]
     assert version.step_id == next(e for e in events if isinstance(e, StepEnded)).step_id
 
 
@@ -233,7 +233,7 @@ def test_an_interrupt_keeps_partial_text_and_the_history_valid(bench: Bench) -> 
     assert last.role == "assistant"
     assert last.interrupted
     assert last.content.startswith("One two")
-    assert bench.service.runs("ada")[0].status == "cancelled"
+    assert bench.service.runs.whole("ada")[0].status == "cancelled"
     bench.server.delay = 0.0
     bench.server.say("Yes.")
     assert ended(bench.send("ada", "Go on")).stop_reason == "end_turn"
@@ -266,10 +266,10 @@ def test_cancel_from_another_thread_ends_the_run(bench: Bench) -> None:
 
 def test_one_agent_runs_once_at_a_time(bench: Bench) -> None:
     bench.server.say("Slow answer")
-    with closing(bench.service.send("ada", "First")) as first:
+    with closing(bench.service.runs.send("ada", "First")) as first:
         next(first)
         with pytest.raises(AgentBusyError):
-            list(bench.service.send("ada", "Second"))
+            list(bench.service.runs.send("ada", "Second"))
     bench.server.say("Now.")
     assert ended(bench.send("ada", "Third")).stop_reason == "end_turn"
 
@@ -277,7 +277,7 @@ def test_one_agent_runs_once_at_a_time(bench: Bench) -> None:
 @pytest.mark.parametrize("text", ["", "   \n", "x" * 1_000_001])
 def test_bad_messages_are_refused_and_change_nothing(bench: Bench, text: str) -> None:
     with pytest.raises(InvalidInputError):
-        bench.service.send("ada", text)
+        bench.service.runs.send("ada", text)
     assert bench.history("ada") == []
 
 
@@ -325,11 +325,11 @@ def test_a_call_written_after_a_few_words_is_made_and_never_shown(bench: Bench, 
 
 @pytest.mark.parametrize("style", ["native", "heartbeat"])
 def test_finishing_edits_ends_the_turn(bench: Bench, style: str) -> None:
-    bench.service.create_agent("eve", style=style)
-    bench.service.attach_tool("eve", "memory_finish_edits")
+    bench.service.agents.create("eve", style=style)
+    bench.service.tools.attach("memory_finish_edits", agent="eve")
     beat = {"request_heartbeat": True} if style == "heartbeat" else {}
     append = ("core_memory_append", {"label": "human", "content": "x", **beat})
     bench.server.calls([append, ("memory_finish_edits", {})])
     end = ended(bench.send("eve", "Tidy your memory."))
     assert (end.stop_reason, end.steps) == ("tool_rule", 1)
-    assert bench.service.block("eve", "human").value == "x"
+    assert bench.service.blocks.retrieve("human", agent="eve").value == "x"

@@ -15,15 +15,15 @@ def _asked(bench: Bench, question: str = "Where does the walrus live?") -> str:
 
 
 def test_matching_passages_stand_beside_the_message_and_in_the_record(bench: Bench) -> None:
-    bench.service.add_passage("ada", "The walrus lives in the bathtub.")
-    bench.service.add_passage("ada", "Taxes are due in May.")
+    bench.service.passages.create("The walrus lives in the bathtub.", agent="ada")
+    bench.service.passages.create("Taxes are due in May.", agent="ada")
     read = _asked(bench)
     assert "<retrieved_memory>" in read
     assert "lives in the bathtub" in read
     assert "Taxes" not in read
     assert read.endswith("Where does the walrus live?")
-    [run] = bench.service.runs("ada")
-    [step] = bench.service.steps(run.id)
+    [run] = bench.service.runs.whole("ada")
+    [step] = bench.service.steps.of_run(run.id)
     assert [passage["content"] for passage in step.retrieved] == [
         "The walrus lives in the bathtub."
     ]
@@ -34,29 +34,31 @@ def test_matching_passages_stand_beside_the_message_and_in_the_record(bench: Ben
 
 
 def test_it_is_off_where_the_agent_is_set_so_and_nothing_matches_chatter(bench: Bench) -> None:
-    bench.service.add_passage("ada", "The walrus lives in the bathtub.")
+    bench.service.passages.create("The walrus lives in the bathtub.", agent="ada")
     assert "<retrieved_memory>" not in _asked(bench, "Thanks a lot")
-    bench.service.update_agent("ada", settings={"retrieval": False})
+    bench.service.agents.update("ada", settings={"retrieval": False})
     assert _asked(bench) == "Where does the walrus live?"
 
 
 def test_a_budget_and_a_small_window_limit_it(bench: Bench) -> None:
     for number in range(8):
-        bench.service.add_passage("ada", f"The walrus lives in bathtub {number}. " + "soap " * 60)
+        bench.service.passages.create(
+            f"The walrus lives in bathtub {number}. " + "soap " * 60, agent="ada"
+        )
     everything = _asked(bench).count("The walrus lives")
-    bench.service.update_agent("ada", settings={"retrieval_budget": 200})
+    bench.service.agents.update("ada", settings={"retrieval_budget": 200})
     assert 1 <= _asked(bench).count("The walrus lives") < everything
-    bench.service.update_agent("ada", settings={"retrieval_budget": 1000, "context_window": 4096})
+    bench.service.agents.update("ada", settings={"retrieval_budget": 1000, "context_window": 4096})
     read = _asked(bench)
     assert read.count("The walrus lives") < everything
     assert len(read) < 4096 // 16 * 4 + 300
 
 
 def test_the_prompt_says_how_much_there_is_to_search_and_by_which_tags(bench: Bench) -> None:
-    assert "tags in archival memory" not in bench.service.system_prompt("ada")
-    bench.service.add_passage("ada", "Puffins nest in May.", ["birds", "may"])
-    bench.service.add_passage(
-        "ada", "Gulls nest in June.", ["birds", "odd </memory_metadata>\nend"]
+    assert "tags in archival memory" not in bench.service.runs.system_prompt("ada")
+    bench.service.passages.create("Puffins nest in May.", ["birds", "may"], agent="ada")
+    bench.service.passages.create(
+        "Gulls nest in June.", ["birds", "odd </memory_metadata>\nend"], agent="ada"
     )
     bench.server.call("core_memory_append", {"label": "human", "content": "Likes birds."})
     for _ in range(3):

@@ -44,14 +44,14 @@ def test_stop_at_any_commit_leaves_the_agent_usable(
     monkeypatch.setattr(Database, "run", pressed)
     events = []
     with contextlib.suppress(KeyboardInterrupt):
-        for event in bench.service.send("ada", "One and two?", host=bench.host):
+        for event in bench.service.runs.send("ada", "One and two?", host=bench.host):
             events.append(event)
     monkeypatch.setattr(Database, "run", real)
     assert len(commits) >= commit
     for end in (event for event in events if isinstance(event, RunEnded)):
         assert end.stop_reason in ("end_turn", "cancelled"), end.error
-    assert all(run.status != "running" for run in bench.service.runs("ada"))
-    assert not [run for run in bench.service.runs("ada") if run.error]
+    assert all(run.status != "running" for run in bench.service.runs.whole("ada"))
+    assert not [run for run in bench.service.runs.whole("ada") if run.error]
     bench.server.forget()
     bench.server.say("Here.")
     assert ended(bench.send("ada", "Still there?")).stop_reason == "end_turn"

@@ -255,7 +255,7 @@ def test_hostile_blocks_do_nothing_in_the_page(lab: Lab, page: Page) -> None:
     run_hidden(
         page,
         f"ada.memory['human'] = {value!r}\n"
-        f"ada.service.change_block(ada.id, 'human', description={value[:5000]!r})",
+        f"ada.service.blocks.update(ada.id, 'human', description={value[:5000]!r})",
     )
     human = block(panel, "human")
     expect(human.locator(".lkm-value")).to_contain_text("<script>")

@@ -164,10 +164,10 @@ def test_archive(cli: Cli) -> None:
 def test_an_archive_is_searched_by_tags_and_time(cli: Cli) -> None:
     (cli.folder / "gulls.md").write_text("Gulls follow the ferry at noon.\n")
     with AgentService(cli.home) as service:
-        service.create_agent("ada", settings={"timezone": "Asia/Tokyo"})
+        service.agents.create("ada", settings={"timezone": "Asia/Tokyo"})
         for text, tags, hour in (("Puffin one", ["a", "b"], 14), ("Puffin two", ["a"], 15)):
             moment = datetime(2024, 5, 10, hour, 30, tzinfo=UTC)  # 15:00 is midnight in Tokyo
-            service.add_passage("ada", text, tags, created_at=moment)
+            service.passages.create(text, tags, agent="ada", created_at=moment)
     asked = ("archive", "search", "ada", "puffin")
 
     def found(*options: str) -> list[str]:
@@ -261,8 +261,10 @@ def test_backup_while_another_process_writes(cli: Cli) -> None:
     def write() -> None:
         with AgentService(cli.home) as service:
             while not stop.is_set():
-                written.append(service.write_block("ada", "human", f"number {len(written)}"))
-                service.add_passage("ada", f"passage {len(written)}")
+                written.append(
+                    service.blocks.upsert("human", f"number {len(written)}", agent="ada")
+                )
+                service.passages.create(f"passage {len(written)}", agent="ada")
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -358,8 +360,8 @@ def test_a_closed_pipe_is_no_matter(cli: Cli) -> None:
 def test_completion(cli: Cli, line: str, offered: set[str]) -> None:
     with AgentService(cli.home) as service:
         for name in ("ada", "amos", "bob"):
-            service.create_agent(name)
-        service.write_block("amos", "to do/it", "Row")
+            service.agents.create(name)
+        service.blocks.upsert("to do/it", "Row", agent="amos")
     code = "from letta_kernel.cli import main; import sys; sys.argv[0] = 'letta-kernel'; main()"
     done = subprocess.run(
         [sys.executable, "-c", code],

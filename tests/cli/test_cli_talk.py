@@ -29,7 +29,7 @@ def ring(times: int) -> str:
 def with_bell(cli: Cli) -> None:
     """Make ada, who may ring the bell if a person agrees."""
     with AgentService(cli.home) as service:
-        service.create_agent("ada", model="openai/scripted")
+        service.agents.create("ada", model="openai/scripted")
         tool = Tool(
             name="ring",
             description="Ring the bell.",
@@ -43,7 +43,7 @@ def with_bell(cli: Cli) -> None:
             runs_in="sandbox",
             requires_approval=True,
         )
-        service.attach_tool("ada", service.save_tool(tool).id)
+        service.tools.attach(service.tools.upsert(tool).id, agent="ada")
 
 
 def test_send_prints_the_answer_alone(scripted: ScriptedServer, cli: Cli) -> None:
@@ -223,7 +223,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(scripted: ScriptedServer, cli:
     terminal.wait()
     assert terminal.exitstatus == 0
     with AgentService(cli.home) as service:
-        kept = [m.content for m in service.history("ada")]
+        kept = [m.content for m in service.messages.history("ada")]
     assert any(text.startswith("Once upon a time") for text in kept)
 
 
@@ -247,11 +247,11 @@ def test_ctrl_c_ends_send_with_130(scripted: ScriptedServer, cli: Cli) -> None:
 
 def test_an_agent_that_a_notebook_has_is_waited_for(cli: Cli) -> None:
     with AgentService(cli.home) as service:
-        state = service.create_agent("ada", model="demo")
+        state = service.agents.create("ada", model="demo")
         run = Run(agent_id=state.id, notebook="birds.ipynb")
         owner = f"{process_owner()}/{run.id}"
-        service.do(lambda tx: agents.acquire(tx, state.id, owner, 600))
-        service.do(lambda tx: runs.start(tx, run))
+        service.database.run(lambda tx: agents.acquire(tx, state.id, owner, 600))
+        service.database.run(lambda tx: runs.start(tx, run))
         with subprocess.Popen(
             [*PROGRAM, "send", "ada", "Hello."],
             cwd=cli.folder,
@@ -264,7 +264,7 @@ def test_an_agent_that_a_notebook_has_is_waited_for(cli: Cli) -> None:
             assert (
                 line == "ada is busy in the notebook 'birds.ipynb'; this goes on when it is free.\n"
             )
-            service.do(lambda tx: agents.release(tx, state.id, owner))
+            service.database.run(lambda tx: agents.release(tx, state.id, owner))
             answer, rest = sending.communicate(timeout=120)
     assert sending.returncode == 0, rest
     assert answer.strip()

@@ -45,7 +45,7 @@ def pay(euros: float) -> str:
 
 def fill(service: AgentService, model: ScriptedServer) -> None:
     """Put a member of every kind into an empty store."""
-    service.create_agent(
+    service.agents.create(
         "ada",
         model="openai/scripted",
         persona="I am Ada.",
@@ -53,35 +53,35 @@ def fill(service: AgentService, model: ScriptedServer) -> None:
         settings={"temperature": 0.5},
         tags=["birds"],
     )
-    service.create_agent("bob", model="openai/scripted", blocks={"notes": "Rain."})
+    service.agents.create("bob", model="openai/scripted", blocks={"notes": "Rain."})
     for source, asks in ((COUNT, False), (PAY, True)):
         tool = Tool(**schema_from_source(source), source=source, requires_approval=asks)
-        service.attach_tool("ada", service.save_tool(tool).id)
-    shared = service.make_block(Block(label="team", value="We count birds."))
+        service.tools.attach(service.tools.upsert(tool).id, agent="ada")
+    shared = service.blocks.create(Block(label="team", value="We count birds."))
     for name in ("ada", "bob"):
-        service.attach_block(name, shared.id)
-    service.write_block("ada", "human", "Name: Mara. Looks after the puffins.")
-    service.undo_block("ada", "human")
-    service.add_passage("ada", "The puffin colony is on the north cliff.", ["place"])
-    service.add_passage("ada", "Mara's boat is called Heron.")
-    shelf = service.create_archive("shelf")
-    service.attach_archive("bob", shelf.id)
-    service.add_passage("bob", "The key hangs behind the kitchen door.")
-    folder = service.create_folder("papers")
-    service.add_folder_file(folder.id, "tide.md", b"# Tides\n\nHigh water is at noon.")
-    service.attach_folder("ada", folder.id)
-    service.save_identity("mara@station", "Mara", agents=[service.agent("ada").id])
-    service.set_setting("agent", "ada")
+        service.blocks.attach(shared.id, agent=name)
+    service.blocks.upsert("human", "Name: Mara. Looks after the puffins.", agent="ada")
+    service.blocks.undo("human", agent="ada")
+    service.passages.create("The puffin colony is on the north cliff.", ["place"], agent="ada")
+    service.passages.create("Mara's boat is called Heron.", agent="ada")
+    shelf = service.archives.create("shelf")
+    service.archives.attach(shelf.id, agent="bob")
+    service.passages.create("The key hangs behind the kitchen door.", agent="bob")
+    folder = service.folders.create("papers")
+    service.files.create("tide.md", b"# Tides\n\nHigh water is at noon.", folder=folder.id)
+    service.folders.attach(folder.id, agent="ada")
+    service.identities.create("mara@station", "Mara", agents=[service.agents.retrieve("ada").id])
+    service.settings.put("agent", "ada")
 
     model.call("count_birds", {"species": "puffin"})
     model.say("Twelve puffins.")
-    list(service.send("ada", "How many puffins?"))
-    list(service.send("ada", "The door opened.", role="event"))
-    conversation = service.create_conversation("ada", summary="planning")
+    list(service.runs.send("ada", "How many puffins?"))
+    list(service.runs.send("ada", "The door opened.", role="event"))
+    conversation = service.conversations.create("ada", summary="planning")
     model.say("Let us plan.")
-    list(service.send("ada", "A plan, please.", conversation=conversation.id))
+    list(service.runs.send("ada", "A plan, please.", conversation=conversation.id))
     model.call("pay", {"euros": 5})
-    list(service.send("ada", "Pay five euros."))
+    list(service.runs.send("ada", "Pay five euros."))
 
 
 def main() -> None:

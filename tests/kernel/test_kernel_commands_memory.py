@@ -150,7 +150,7 @@ def test_a_search_is_narrowed_by_tags_and_time(notebook: Notebook) -> None:
     }
     with AgentService(notebook.home) as service:
         for text, (tags, moment) in kept.items():
-            service.add_passage("keeper", text, tags, created_at=moment)
+            service.passages.create(text, tags, agent="keeper", created_at=moment)
 
     def found(options: str) -> set[str]:
         shown = notebook.run(f"%agent archival search sencha {options}")
@@ -208,7 +208,7 @@ def test_a_plain_call_searches_where_the_agent_is(tmp_path: Path) -> None:
     agent = Agent("far", home=tmp_path / ".letta", settings={"timezone": "Asia/Tokyo"})
     for text, tags, hour in (("Sencha one", ["a", "b"], 14), ("Sencha two", ["a"], 15)):
         moment = datetime(2024, 5, 10, hour, 30, tzinfo=UTC)  # 15:00 is midnight in Tokyo
-        agent.service.add_passage(agent.id, text, tags, created_at=moment)
+        agent.service.passages.create(text, tags, agent=agent.id, created_at=moment)
 
     def found(**filters: Any) -> list[str]:
         return sorted(passage.content for passage in agent.search("sencha", **filters))

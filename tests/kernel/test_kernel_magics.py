@@ -238,14 +238,14 @@ def test_the_last_agent_is_the_notebooks_own(
 def test_an_error_inside_is_one_line_too(notebook: Notebook) -> None:
     notebook.run(
         "%agent new inside\n"
-        "from letta_kernel.service import AgentService\n"
-        "kept = AgentService.agents\n"
-        "AgentService.agents = lambda self, **options: 1 / 0"
+        "from letta_kernel.service.agents import Agents\n"
+        "kept = Agents.list\n"
+        "Agents.list = lambda self, **options: 1 / 0"
     )
     ran = notebook.run("%agent list")
     refused(ran, "Something went wrong inside letta-kernel (ZeroDivisionError")
     assert "ZeroDivisionError" in notebook.run("%agent traceback").stdout
-    assert notebook.run("AgentService.agents = kept").status == "ok"
+    assert notebook.run("Agents.list = kept").status == "ok"
     assert notebook.run("%agent list").status == "ok"
 
 

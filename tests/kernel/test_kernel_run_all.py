@@ -82,7 +82,7 @@ def test_another_notebook_may_set_an_agent_aside_that_this_one_talks_to(
     notebook.run("%agent new shared --human Here")
     notebook.run(
         "from letta_kernel import Agent\n"
-        "_ = Agent('shared').service.open_agent('shared', fresh=True)"
+        "_ = Agent('shared').service.agents.open('shared', fresh=True)"
     )
     panel = Panel(notebook).open()
     marked = panel.ask("notebook")["agent"]
@@ -100,7 +100,7 @@ def test_a_name_that_several_have_is_asked_back(notebook: Notebook) -> None:
     made = notebook.run(
         "from letta_kernel import Agent\n"
         "twin = Agent('twin')\n"
-        "print(twin.id, twin.service.create_agent('twin', namesakes='keep').id)"
+        "print(twin.id, twin.service.agents.create('twin', namesakes='keep').id)"
     )
     ids = made.stdout.split()
     for line in ("%agent use twin", "%agent new twin", "%%agent twin\nHello?", "Agent('twin')"):
@@ -173,8 +173,8 @@ def test_every_line_runs_a_second_time(notebook: Notebook, tmp_path: Path) -> No
         code = (
             "from letta_kernel import Agent\n"
             "a = Agent('twice')\n"
-            "print([len(a.service.passages(a.id)), len(a.service.block_versions(a.id, 'rules')),"
-            " len(a.state.tool_rules), sorted(x.name for x in a.service.agents()),"
+            "print([len(a.service.passages.list(a.id)), len(a.service.blocks.versions(a.id, 'rules')),"
+            " len(a.state.tool_rules), sorted(x.name for x in a.service.agents.list()),"
             " sorted(x.name for x in a.tools)])"
         )
         timers = notebook.run("%agent event").text.split(" · ")
@@ -216,5 +216,5 @@ def test_an_agent_that_a_cell_renames_is_found_again(
         assert "set aside" in quiet(notebook.run("%agent new cub --fresh"))
         assert notebook.run("%agent set name bear").status == "ok"
     assert "called cub before" in notebook.run("%agent new cub").text
-    notebook.run("from letta_kernel import Agent\nAgent('cub').service.create_agent('cub')")
+    notebook.run("from letta_kernel import Agent\nAgent('cub').service.agents.create('cub')")
     assert quiet(notebook.run("%agent new cub")) == "Found cub; %%agent talks to it now."

@@ -256,7 +256,7 @@ def test_the_person_who_must_be_asked_stays_asked(
     station.run("import functools\nlaunch = functools.wraps(launch)(lambda **k: 'wrapped')")
     station.run("hidden = launch\nlaunch = lambda *a, **k: hidden(*a, **k)")
     station.run("tool(hidden)")
-    service = "station_agent.service.tools('station')"
+    service = "station_agent.service.tools.list('station')"
     asked = station.run(f"print([t.requires_approval for t in {service} if t.name == 'launch'])")
     assert asked.stdout == "[True]\n"
 

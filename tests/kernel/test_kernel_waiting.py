@@ -177,6 +177,6 @@ def test_a_run_that_waited_for_an_approval_is_one_row(
     figures = second.run(
         "from letta_kernel import Agent\n"
         "(run,) = Agent('kim').runs\n"
-        "print(run.steps, run.status, [s.number for s in Agent('kim').service.whole_steps(run.id)])"
+        "print(run.steps, run.status, [s.number for s in Agent('kim').service.steps.of_run(run.id)])"
     ).stdout
     assert figures == "2 completed [1, 2]\n"

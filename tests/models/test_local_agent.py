@@ -25,7 +25,7 @@ def service(service: AgentService, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.mark.parametrize("style", ["native", "heartbeat"])
 def test_runs_end_with_valid_calls_and_a_valid_history(service: AgentService, style: str) -> None:
-    service.create_agent(
+    service.agents.create(
         "small",
         model="local/smollm2",
         instructions="You help. Be brief.",
@@ -34,17 +34,17 @@ def test_runs_end_with_valid_calls_and_a_valid_history(service: AgentService, st
         settings={"max_tokens": 64, "temperature": 0},
     )
     keep = {"core_memory_append", "send_message"}
-    for tool in service.tools("small"):
+    for tool in service.tools.list("small"):
         if tool.name not in keep:  # a short prompt is read quickly
-            service.detach_tool("small", tool.name)
-    schemas = {tool.name: tool.parameters for tool in service.tools("small")}
-    events = list(service.send("small", "My name is Marek. Remember it."))
+            service.tools.detach(tool.name, agent="small")
+    schemas = {tool.name: tool.parameters for tool in service.tools.list("small")}
+    events = list(service.runs.send("small", "My name is Marek. Remember it."))
     ended = events[-1]
     assert isinstance(ended, RunEnded)
     assert ended.stop_reason in ("end_turn", "max_steps"), ended.error
     assert any(isinstance(event, StepEnded) for event in events)
     open_calls: set[str] = set()
-    for message in service.history("small", limit=100):
+    for message in service.messages.history("small", limit=100):
         for call in message.tool_calls:
             arguments = json.loads(call.arguments)
             arguments = {

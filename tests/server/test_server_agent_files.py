@@ -18,13 +18,13 @@ from letta_kernel.records import Tool
 def ada(server: Server) -> str:
     """The id of an agent that has said something and can add."""
     service = server.service
-    state = service.create_agent(
+    state = service.agents.create(
         "ada", human="Kim", settings={"environment": {"API_KEY": "s3cret"}}, tags=["maths"]
     )
-    tool = service.save_tool(Tool(name="add", source="def add(): return 1", kind="source"))
-    service.attach_tool(state.id, tool.id)
+    tool = service.tools.upsert(Tool(name="add", source="def add(): return 1", kind="source"))
+    service.tools.attach(tool.id, agent=state.id)
     server.scripted.say("Hello Kim")
-    list(service.send("ada", "Hi"))
+    list(service.runs.send("ada", "Hi"))
     return state.id
 
 
@@ -42,29 +42,29 @@ def test_an_agent_goes_out_and_comes_back(server: Server, ada: str, legacy: bool
         secrets=json.dumps({"API_KEY": "mine"}),
     )
     (eve_id,) = came.agent_ids
-    eve = server.service.agent(eve_id)
+    eve = server.service.agents.retrieve(eve_id)
     assert (eve.name, eve.model, eve.tags) == ("eve", "gemini/gemini-2.5-pro", ["maths"])
     assert eve.settings["environment"] == {"API_KEY": "mine"}
-    assert [m.content for m in server.service.history(eve_id)] == ["Hi", "Hello Kim"]
+    assert [m.content for m in server.service.messages.history(eve_id)] == ["Hi", "Hello Kim"]
     assert [tool["name"] for tool in came.to_dict()["detached_tools"]] == ["add"]
-    assert "add" not in [tool.name for tool in server.service.tools(eve_id)]
-    assert "Kim" in server.service.block(eve_id, "human").value
+    assert "add" not in [tool.name for tool in server.service.tools.list(eve_id)]
+    assert "Kim" in server.service.blocks.retrieve("human", agent=eve_id).value
 
 
 def test_without_messages_and_of_a_conversation(server: Server, ada: str) -> None:
     client = server.client()
     bare = json.loads(client.agents.export_file(ada, scrub_messages=True))
     assert [m["role"] for m in bare["agents"][0]["messages"]] == ["system"]
-    one = server.service.create_conversation(ada).id
+    one = server.service.conversations.create(ada).id
     server.scripted.say("There")
-    list(server.service.send(ada, "Here", conversation=one))
+    list(server.service.runs.send(ada, "Here", conversation=one))
     text = client.agents.export_file(ada, conversation_id=one)
     came = client.agents.import_file(file=io.BytesIO(text.encode()), append_copy_suffix=True)
-    copy = server.service.agent(came.agent_ids[0])
+    copy = server.service.agents.retrieve(came.agent_ids[0])
     assert copy.name == "ada_copy"
-    assert [m.content for m in server.service.history(copy.id)] == ["Here", "There"]
+    assert [m.content for m in server.service.messages.history(copy.id)] == ["Here", "There"]
     stripped = client.agents.import_file(file=io.BytesIO(text.encode()), strip_messages=True)
-    assert server.service.history(stripped.agent_ids[0]) == []
+    assert server.service.messages.history(stripped.agent_ids[0]) == []
 
 
 def test_what_cannot_be_read_changes_nothing(server: Server, ada: str) -> None:
@@ -87,4 +87,4 @@ def test_what_cannot_be_read_changes_nothing(server: Server, ada: str) -> None:
         f"{server.url}/v1/agents/import", headers=server.headers, json={}, timeout=60
     )
     assert reply.status_code == 422
-    assert len(server.service.agents()) == 1
+    assert len(server.service.agents.list()) == 1

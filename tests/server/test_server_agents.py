@@ -38,10 +38,10 @@ def settings_of(agent: object) -> object:
 
 def test_an_agent_made_without_anything_is_like_agent_new(server: Server) -> None:
     made = server.client().agents.create()
-    own = server.service.create_agent("from-the-notebook")
-    assert [t.name for t in made.tools] == [t.name for t in server.service.tools(own.id)]
+    own = server.service.agents.create("from-the-notebook")
+    assert [t.name for t in made.tools] == [t.name for t in server.service.tools.list(own.id)]
     assert [(b.label, b.value) for b in made.blocks] == [
-        (b.label, b.value) for b in server.service.blocks(own.id)
+        (b.label, b.value) for b in server.service.blocks.list(own.id)
     ]
     assert {b.limit for b in made.blocks} == {100_000}  # this API's own
     assert made.model == "openai/scripted"
@@ -136,7 +136,7 @@ def test_an_agent_made_with_everything(server: Server) -> None:
     assert [one.id for one in agent.identities or []] == [who["id"]]
     assert agent.compaction_settings.mode == "all"
     assert len(agent.message_ids or []) == 2
-    assert server.service.agent("ada").settings["reasoning_effort"] == "high"
+    assert server.service.agents.retrieve("ada").settings["reasoning_effort"] == "high"
     messages = client.agents.messages.list(agent.id, order="asc").items
     assert [m.content for m in messages] == ["Hi", "Hello"]
 
@@ -209,7 +209,7 @@ def test_model_settings_of_other_models(server: Server) -> None:
     assert settings_of(claude)["provider_type"] == "anthropic"  # type: ignore[index]
     google = client.agents.create(model="google_ai/gemini-3.5-flash")
     assert google.model == "google_ai/gemini-3.5-flash"
-    assert server.service.agent(google.id).model == "gemini/gemini-3.5-flash"
+    assert server.service.agents.retrieve(google.id).model == "gemini/gemini-3.5-flash"
 
 
 def test_an_agent_is_looked_up_changed_and_deleted(server: Server) -> None:
@@ -265,7 +265,7 @@ def test_ids_tell_agents_of_one_name_apart(server: Server) -> None:
 def test_an_agent_that_is_set_aside_is_hidden(server: Server) -> None:
     client = server.client()
     ada = client.agents.create(name="ada")
-    fresh = server.service.open_agent("ada", fresh=True).agent
+    fresh = server.service.agents.open("ada", fresh=True).agent
     assert [agent.id for agent in client.agents.list()] == [fresh.id]
     assert client.agents.retrieve(ada.id).hidden
     every = client.agents.list(extra_query={"show_hidden_agents": True})

@@ -21,7 +21,7 @@ def client(server: Server) -> Letta:
 
 @pytest.fixture
 def ada(server: Server) -> str:
-    return server.service.create_agent("ada").id
+    return server.service.agents.create("ada").id
 
 
 def test_an_agents_archival_memory(client: Letta, ada: str) -> None:
@@ -133,7 +133,7 @@ def test_passages_of_an_archive(server: Server, client: Letta) -> None:
 
 
 def test_agents_share_an_archive(server: Server, client: Letta, ada: str) -> None:
-    bob = server.service.create_agent("bob").id
+    bob = server.service.agents.create("bob").id
     archive = client.archives.create(name="house")
     client.archives.passages.create(archive.id, text=KEY)
     for agent in (ada, bob):

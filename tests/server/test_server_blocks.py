@@ -71,12 +71,12 @@ def test_what_cannot_be_a_block_is_refused(client: Letta) -> None:
 
 
 def test_blocks_are_listed_with_filters_and_in_pages(server: Server, client: Letta) -> None:
-    agent = server.service.create_agent("ada")
+    agent = server.service.agents.create("ada")
     shared = client.blocks.create(
         label="project", value="The Analytical Engine", tags=["work", "math"]
     )
     client.blocks.create(label="notes", value="nothing yet", description="loose", tags=["work"])
-    server.service.attach_block(agent.id, shared.id)
+    server.service.blocks.attach(shared.id, agent=agent.id)
 
     def labels(**filters: object) -> list[str | None]:
         return [block.label for block in client.blocks.list(**filters)]  # type: ignore[arg-type]
@@ -101,14 +101,14 @@ def test_blocks_are_listed_with_filters_and_in_pages(server: Server, client: Let
 
 
 def test_an_agents_core_memory(server: Server, client: Letta) -> None:
-    agent = server.service.create_agent("ada", persona="I count.", human="Ada")
+    agent = server.service.agents.create("ada", persona="I count.", human="Ada")
     of = client.agents.blocks
     assert [block.label for block in of.list(agent.id)] == ["persona", "human"]
     assert [block.label for block in of.list(agent.id, order="desc", limit=1).items] == ["human"]
     assert of.retrieve("persona", agent_id=agent.id).value == "I count."
     changed = of.update("persona", agent_id=agent.id, value="I count and write.", limit=50)
     assert (changed.value, changed.limit) == ("I count and write.", 50)
-    versions = server.service.block_versions(agent.id, "persona")
+    versions = server.service.blocks.versions("persona", agent=agent.id)
     assert [version.value for version in versions] == ["I count.", "I count and write."]
 
     with pytest.raises(NotFoundError, match="persona"):
@@ -120,7 +120,7 @@ def test_an_agents_core_memory(server: Server, client: Letta) -> None:
 
 
 def test_blocks_are_attached_shared_and_detached(server: Server, client: Letta) -> None:
-    ada, bob = (server.service.create_agent(name) for name in ("ada", "bob"))
+    ada, bob = (server.service.agents.create(name) for name in ("ada", "bob"))
     block = client.blocks.create(label="team", value="We meet on Mondays.")
     state = client.agents.blocks.attach(block.id, agent_id=ada.id)
     assert state.id == ada.id

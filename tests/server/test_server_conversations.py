@@ -16,7 +16,7 @@ from server_bench import Server
 @pytest.fixture
 def ada(server: Server) -> str:
     """The id of an agent."""
-    return server.service.create_agent("ada", human="Kim").id
+    return server.service.agents.create("ada", human="Kim").id
 
 
 def kinds(stream: Any) -> list[str]:
@@ -39,7 +39,7 @@ def test_a_conversation_is_made_found_changed_and_deleted(server: Server, ada: s
     found = client.conversations.retrieve(other.id)
     assert (found.model, found.context_window_limit) == ("google_ai/gemini-2.5-pro", 9000)
     assert found.api_model_settings is not None
-    assert server.service.conversation(other.id).settings == {
+    assert server.service.conversations.retrieve(other.id).settings == {
         "temperature": 0.2,
         "max_tokens": 99,
         "context_window": 9000,
@@ -55,7 +55,7 @@ def test_a_conversation_is_made_found_changed_and_deleted(server: Server, ada: s
     assert [c.id for c in client.conversations.list(archive_status="archived")] == [made.id]
     assert [c.id for c in client.conversations.list(agent_id=ada)] == [other.id]
     client.conversations.update(other.id, model=None, model_settings=None)
-    assert server.service.conversation(other.id).settings == {"context_window": 9000}
+    assert server.service.conversations.retrieve(other.id).settings == {"context_window": 9000}
     client.conversations.delete(made.id)
     with pytest.raises(NotFoundError):
         client.conversations.retrieve(made.id)
@@ -113,7 +113,7 @@ def test_a_fork_shares_and_goes_its_own_way(server: Server, ada: str) -> None:
     for text in ("One", "Two"):
         scripted.say(f"{text} it is")
         list(client.conversations.messages.create("default", agent_id=ada, input=text))
-    ids = [message.id for message in server.service.history(ada)]
+    ids = [message.id for message in server.service.messages.history(ada)]
     fork = client.conversations.fork("default", agent_id=ada, message_id=ids[1])
     assert fork.in_context_message_ids == ids[:2]
     scripted.say("Three it is")
@@ -123,7 +123,7 @@ def test_a_fork_shares_and_goes_its_own_way(server: Server, ada: str) -> None:
         *("One", "One it is", "Three", "Three it is")
     ]
     assert [c.id for c in client.conversations.list(agent_id=ada)] == [fork.id]
-    assert len(server.service.history(ada)) == 4
+    assert len(server.service.messages.history(ada)) == 4
     with pytest.raises(NotFoundError):
         client.conversations.fork(fork.id, message_id=ids[3])
 
@@ -172,7 +172,7 @@ def test_a_run_is_followed_from_where_one_was_and_cancelled(server: Server, ada:
     with pytest.raises(ConflictError):
         list(client.conversations.messages.create(one, input="Busy?"))
     meanwhile = client.conversations.messages.stream(one, starting_after=first[-1].seq_id)
-    (run_id,) = server.service.running(ada, one)
+    (run_id,) = server.service.runs.running(ada, one)
     assert client.conversations.cancel(one) == {run_id: "cancelled"}
     reader.join(60)
     assert [m.stop_reason for m in first if m.message_type == "stop_reason"] == ["cancelled"]
@@ -226,8 +226,8 @@ def test_several_conversations_stream_at_the_same_time(server: Server, ada: str)
 
     for said in asyncio.run(everybody()):
         assert said == ["assistant_message", "stop_reason", "usage_statistics"]
-    for one in server.service.conversations(ada):
-        told = [m.content for m in server.service.history(ada, conversation=one.id)]
+    for one in server.service.conversations.list(ada):
+        told = [m.content for m in server.service.messages.history(ada, conversation=one.id)]
         assert told[0] == f"Hello {one.summary}"
 
 
@@ -254,7 +254,7 @@ def test_several_conversations_stream_at_the_same_time(server: Server, ada: str)
 def test_what_cannot_be_done_is_said(
     server: Server, ada: str, method: str, path: str, body: Any, status: int
 ) -> None:
-    conversation = server.service.create_conversation(ada).id
+    conversation = server.service.conversations.create(ada).id
     url = f"{server.url}/v1/conversations{path.format(ada=ada, conv=conversation)}"
     content = None if body is None else json.dumps(body)
     headers = {**server.headers, "Content-Type": "application/json"}

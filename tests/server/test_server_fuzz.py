@@ -17,7 +17,7 @@ EXAMPLES = 2  # per operation: `st run` against a server finds more
 
 @pytest.mark.timeout(600)
 def test_no_input_makes_it_fail(server: Server) -> None:
-    server.service.create_agent("ada")
+    server.service.agents.create("ada")
     schema = schemathesis.openapi.from_url(server.url + "/openapi.json", headers=server.headers)
     tried = 0
     for found in schema.get_all_operations():

@@ -88,7 +88,7 @@ def test_large_bodies_are_refused(tmp_path: Path, scripted: ScriptedServer) -> N
 
         unknown = httpx.post(url, content=pieces(), headers=server.headers, timeout=60)  # type: ignore[arg-type]
         assert unknown.status_code == 413
-        assert service.agents() == []
+        assert service.agents.list() == []
 
 
 def test_more_requests_than_may_be(tmp_path: Path, scripted: ScriptedServer) -> None:

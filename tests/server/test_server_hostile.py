@@ -47,7 +47,7 @@ def asking(server: Server, line: str, *headers: str) -> bytes:
 @pytest.fixture
 def ada(server: Server) -> str:
     """The id of an agent."""
-    return server.service.create_agent("ada").id
+    return server.service.agents.create("ada").id
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_uploads_are_bounded(tmp_path: Path, scripted: ScriptedServer, chunked: 
         AgentService(tmp_path / "home") as service,
         serving(service, scripted, limits=RequestLimits(upload=5000)) as server,
     ):
-        folder = service.create_folder("books")
+        folder = service.folders.create("books")
         url = f"{server.url}/v1/folders/{folder.id}/upload"
         form = httpx.Request("POST", url, files={"file": ("a.txt", b"x" * 10_000)})
         body = form.read()
@@ -150,7 +150,7 @@ def test_uploads_are_bounded(tmp_path: Path, scripted: ScriptedServer, chunked: 
         answer = httpx.post(url, content=content, headers=kind, timeout=60)
         assert answer.status_code == 413
         assert "5,000 bytes" in answer.json()["detail"]
-        assert service.folder_files(folder.id) == []
+        assert service.files.list(folder=folder.id) == []
 
 
 @pytest.mark.parametrize("depth", [200, 800, 3000, 200_000])
@@ -236,7 +236,7 @@ def test_a_body_that_does_not_come(tmp_path: Path, scripted: ScriptedServer, dri
             except ConnectionError:
                 pass  # it was closed with words of ours unread
             assert with_end.startswith(b"HTTP/1.1 408")
-            assert service.agents() == []
+            assert service.agents.list() == []
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /v1/hea", b"GET /v1/health HTTP/1.1\r\nX: "])
@@ -316,7 +316,7 @@ def test_no_path_leads_out(web: httpx.Client, server: Server, tmp_path: Path, na
 
 @pytest.mark.parametrize("name", ["../../evil.txt", "/etc/evil.txt", "C:\\evil.txt", "..", SPLIT])
 def test_names_of_uploads(web: httpx.Client, server: Server, tmp_path: Path, name: str) -> None:
-    folder = server.service.create_folder("books")
+    folder = server.service.folders.create("books")
     told = {"params": {"name": name}, "files": {"file": ("a.txt", b"words")}}
     answers = [
         web.post(f"/v1/folders/{folder.id}/upload", **told),
@@ -325,7 +325,7 @@ def test_names_of_uploads(web: httpx.Client, server: Server, tmp_path: Path, nam
     for answer in answers:
         assert answer.status_code in (200, 422)
         assert "set-cookie" not in answer.headers
-    for kept in server.service.folder_files(folder.id):
+    for kept in server.service.files.list(folder=folder.id):
         assert not set(kept.name) & set("/\\\r\n\0")
         assert kept.name not in (".", "..")
     assert not list(tmp_path.rglob("*evil*"))
@@ -367,7 +367,7 @@ def test_nothing_anybody_says_is_an_event(
         kind="source",
         runs_in="sandbox",
     )
-    server.service.attach_tool("ada", server.service.save_tool(tool).id)
+    server.service.tools.attach(server.service.tools.upsert(tool).id, agent="ada")
     scripted = server.scripted
     scripted.reason(SPLIT, SPLIT)
     scripted.calls([("echo", {}), (SPLIT, {SPLIT: SPLIT}), ("echo", SPLIT)])

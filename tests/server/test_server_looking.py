@@ -17,9 +17,9 @@ def client(server: Server) -> Letta:
 
 def talk(server: Server, name: str, said: str, answer: str) -> str:
     """Let a new agent answer once, and return its id."""
-    agent = server.service.create_agent(name)
+    agent = server.service.agents.create(name)
     server.scripted.say(answer)
-    for _ in server.service.send(agent.id, said):
+    for _ in server.service.runs.send(agent.id, said):
         pass
     return agent.id
 
@@ -68,8 +68,8 @@ def test_messages_are_searched(server: Server, client: Letta) -> None:
 
 
 def test_tags_of_all_agents(server: Server, client: Letta) -> None:
-    server.service.create_agent("ada", tags=["work", "Math"])
-    server.service.create_agent("bob", tags=["work", "garden"])
+    server.service.agents.create("ada", tags=["work", "Math"])
+    server.service.agents.create("bob", tags=["work", "garden"])
     assert client.tags.list() == ["Math", "garden", "work"]
     assert client.tags.list(order="desc", limit=2) == ["work", "garden"]
     assert client.tags.list(after="Math", limit=1) == ["garden"]
@@ -78,7 +78,7 @@ def test_tags_of_all_agents(server: Server, client: Letta) -> None:
 
 
 def test_identities(server: Server, client: Letta) -> None:
-    agent = server.service.create_agent("ada")
+    agent = server.service.agents.create("ada")
     block = client.blocks.create(label="notes", value="")
     web = httpx.Client(base_url=f"{server.url}/v1", headers=server.headers, timeout=60)
     made = web.post(

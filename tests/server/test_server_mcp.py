@@ -37,7 +37,7 @@ def test_a_server_is_connected_used_changed_and_forgotten(server: Server, client
     ran = client.mcp_servers.tools.run(add.id, mcp_server_id=str(made.id), args={"a": "two"})
     assert ran.status == "error"
 
-    agent = server.service.create_agent("ada")
+    agent = server.service.agents.create("ada")
     client.agents.tools.attach(add.id, agent_id=agent.id)
     ran = client.agents.tools.run(str(add.name), agent_id=agent.id, args={"a": 2, "b": 5})
     assert (ran.status, ran.func_return) == ("success", "7")

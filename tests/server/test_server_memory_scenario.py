@@ -16,13 +16,13 @@ def double(n: int) -> int:
 
 
 def run(server: Server, ref: str, text: str) -> None:
-    for _ in server.service.send(ref, text):
+    for _ in server.service.runs.send(ref, text):
         pass
 
 
 def test_an_agent_calls_a_tool_that_came_as_source(server: Server) -> None:
     client = server.client()
-    agent = server.service.create_agent("ada")
+    agent = server.service.agents.create("ada")
     tool = client.tools.create(source_code=SOURCE)
     client.agents.tools.attach(tool.id, agent_id=agent.id)
     server.scripted.call("double", {"n": 21})
@@ -41,7 +41,7 @@ def test_an_agent_calls_a_tool_that_came_as_source(server: Server) -> None:
 
 def test_approval_asked_for_over_rest_stops_a_run(server: Server) -> None:
     client = server.client()
-    agent = server.service.create_agent("ada")
+    agent = server.service.agents.create("ada")
     tool = client.tools.create(source_code=SOURCE)
     client.agents.tools.attach(tool.id, agent_id=agent.id)
     client.agents.tools.update_approval("double", agent_id=agent.id, body_requires_approval=True)
@@ -55,7 +55,7 @@ def test_approval_asked_for_over_rest_stops_a_run(server: Server) -> None:
 
 def test_what_one_agent_keeps_another_is_shown(server: Server) -> None:
     client = server.client()
-    ada, bob = (server.service.create_agent(name) for name in ("ada", "bob"))
+    ada, bob = (server.service.agents.create(name) for name in ("ada", "bob"))
     archive = client.archives.create(name="house")
     for agent in (ada, bob):
         client.agents.archives.attach(archive.id, agent_id=agent.id)
@@ -73,7 +73,7 @@ def test_what_one_agent_keeps_another_is_shown(server: Server) -> None:
 
 def test_a_shared_block_is_in_every_prompt(server: Server) -> None:
     client = server.client()
-    ada, bob = (server.service.create_agent(name) for name in ("ada", "bob"))
+    ada, bob = (server.service.agents.create(name) for name in ("ada", "bob"))
     block = client.blocks.create(label="team", value="We meet on Mondays.")
     for agent in (ada, bob):
         client.agents.blocks.attach(block.id, agent_id=agent.id)
@@ -85,7 +85,7 @@ def test_a_shared_block_is_in_every_prompt(server: Server) -> None:
 
 def test_messages_of_one_conversation(server: Server) -> None:
     client = server.client()
-    agent = server.service.create_agent("ada")
+    agent = server.service.agents.create("ada")
     server.scripted.say("Hello.")
     run(server, agent.id, "Good morning.")
     conversation = client.conversations.create(agent_id=agent.id)

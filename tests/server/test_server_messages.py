@@ -454,10 +454,10 @@ def test_runs_and_steps(server: Server) -> None:
 
 def test_a_run_of_long_ago_is_told_from_the_history(server: Server) -> None:
     client, agent = server.client(), agent_with_shout(server)
-    server.service.update_agent(agent, name="grace")
+    server.service.agents.update(agent, name="grace")
     server.scripted.call("shout", {"text": "hi"})
     server.scripted.say("Ready.")
-    for _ in server.service.send(agent, "go"):
+    for _ in server.service.runs.send(agent, "go"):
         pass  # not through the server, which therefore remembers nothing of it
     run_id = client.runs.list().items[0].id
     assert kinds(client.runs.messages.stream(run_id)) == [

@@ -18,8 +18,8 @@ SPLIT = {"server_url": "http://h/", "custom_headers": {"X": "a\r\nb"}}
 
 @pytest.fixture
 def web(server: Server) -> httpx.Client:
-    agent = server.service.create_agent("ada")
-    server.service.add_passage(agent.id, "The key is behind the door.")
+    agent = server.service.agents.create("ada")
+    server.service.passages.create("The key is behind the door.", agent=agent.id)
     return httpx.Client(base_url=f"{server.url}/v1", headers=server.headers, timeout=60)
 
 
@@ -109,7 +109,7 @@ def test_a_broken_schema_is_refused_or_does_no_harm(
     made = web.put("/tools", json=asked)
     assert made.status_code in (200, 422)
     if made.status_code == 200:
-        server.service.attach_tool("ada", made.json()["id"])
+        server.service.tools.attach(made.json()["id"], agent="ada")
         ran = web.post("/agents/ada/tools/f/run", json={"args": {"a": 1}})
         assert ran.status_code == 200
         assert web.get("/agents/ada/tools").status_code == 200

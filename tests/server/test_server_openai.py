@@ -14,7 +14,7 @@ from letta_kernel.records import Tool
 
 @pytest.fixture
 def ada(server: Server) -> Server:
-    server.service.create_agent("ada", model="openai/scripted", human="Kim.")
+    server.service.agents.create("ada", model="openai/scripted", human="Kim.")
     return server
 
 
@@ -52,25 +52,25 @@ def test_an_answer(ada: Server, prefix: str) -> None:
     assert "I like tea." in shown
     for unread in ("pirate", "Never said.", "Nor this."):
         assert unread not in shown
-    assert "Likes tea." in ada.service.block("ada", "human").value
-    history = [m.role for m in ada.service.history("ada")]
+    assert "Likes tea." in ada.service.blocks.retrieve("human", agent="ada").value
+    history = [m.role for m in ada.service.messages.history("ada")]
     assert history.count("user") == 1
 
 
 def test_of_agents_of_one_name_the_newest_answers(ada: Server) -> None:
-    older = ada.service.agent("ada")
-    newer = ada.service.create_agent("ada", model="openai/scripted", namesakes="keep")
+    older = ada.service.agents.retrieve("ada")
+    newer = ada.service.agents.create("ada", model="openai/scripted", namesakes="keep")
     for model, agent in (("ada", newer), (older.id, older)):
         ada.scripted.say(f"I am {agent.id}.")
         answer = client(ada).chat.completions.create(model=model, messages=said("Who?"))
         assert answer.choices[0].message.content == f"I am {agent.id}."
-        assert ada.service.history(agent.id)[-1].content == f"I am {agent.id}."
+        assert ada.service.messages.history(agent.id)[-1].content == f"I am {agent.id}."
     assert {model.id for model in client(ada).models.list()} == {"ada", older.id}
     assert client(ada).models.retrieve("ada").created == int(newer.created_at.timestamp())
 
 
 def test_an_answer_in_heartbeat_style(ada: Server) -> None:
-    ada.service.update_agent("ada", style="heartbeat")
+    ada.service.agents.update("ada", style="heartbeat")
     ada.scripted.call("send_message", {"thinking": "Hm.", "message": "Good morning."})
     answer = client(ada).chat.completions.create(model="ada", messages=said("Hello"))
     assert answer.choices[0].message.content == "Good morning."
@@ -155,7 +155,7 @@ def test_every_refusal_has_openais_shape(ada: Server) -> None:
 
 
 def test_a_model_may_have_a_slash_in_its_name(ada: Server) -> None:
-    ada.service.create_agent("team/ada")
+    ada.service.agents.create("team/ada")
     assert client(ada).models.retrieve("team/ada").id == "team/ada"
 
 
@@ -169,7 +169,7 @@ def test_a_call_that_waits_says_so(ada: Server) -> None:
         runs_in="sandbox",
         requires_approval=True,
     )
-    ada.service.attach_tool("ada", ada.service.save_tool(tool).id)
+    ada.service.tools.attach(ada.service.tools.upsert(tool).id, agent="ada")
     ada.scripted.call("ring", {})
     answer = client(ada).chat.completions.create(model="ada", messages=said("Ring!"))  # type: ignore[arg-type]
     assert "Waits for approval of ring" in str(answer.choices[0].message.content)

@@ -23,7 +23,7 @@ WORDS = [f"w{n} " for n in range(3000)]
 def test_readers_of_a_long_run_each_get_everything_once(
     service: AgentService, scripted: ScriptedServer
 ) -> None:
-    service.create_agent("ada")
+    service.agents.create("ada")
     runs = RunManager(service)
     scripted.say("".join(WORDS), pieces=3000)
 
@@ -46,8 +46,8 @@ def test_readers_of_a_long_run_each_get_everything_once(
 
 
 def test_a_run_that_cannot_begin_says_why(service: AgentService, scripted: ScriptedServer) -> None:
-    service.create_agent("ada")
-    service.create_agent("grace")
+    service.agents.create("ada")
+    service.agents.create("grace")
     runs = RunManager(service, max_runs=1)
     with pytest.raises(Exception, match="no agent 'nobody'"):
         runs.start("nobody", "hi")
@@ -60,7 +60,7 @@ def test_a_run_that_cannot_begin_says_why(service: AgentService, scripted: Scrip
         time.sleep(0.01)
     first.cancel()
     assert first.over.wait(60)
-    assert service.run(first.id).stop_reason == "cancelled"
+    assert service.runs.retrieve(first.id).stop_reason == "cancelled"
     assert runs.start("grace", "hi").over.wait(90)
     runs.close()
 
@@ -69,7 +69,7 @@ def test_old_runs_are_forgotten(
     service: AgentService, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_log, "KEPT_RUNS", 2)
-    service.create_agent("ada")
+    service.agents.create("ada")
     runs = RunManager(service)
     ids = []
     for _ in range(5):

@@ -186,7 +186,7 @@ def test_tools_are_found_by_what_they_do(client: Letta) -> None:
 
 
 def test_an_agents_tools(server: Server, client: Letta) -> None:
-    agent = server.service.create_agent("ada")
+    agent = server.service.agents.create("ada")
     tool = client.tools.create(source_code=ROLL)
     state = client.agents.tools.attach(tool.id, agent_id=agent.id)
     assert state.id == agent.id
@@ -202,9 +202,9 @@ def test_an_agents_tools(server: Server, client: Letta) -> None:
 
 
 def test_an_agents_tool_is_run_in_the_sandbox(server: Server, client: Letta) -> None:
-    agent = server.service.create_agent("ada")
+    agent = server.service.agents.create("ada")
     tool = client.tools.create(source_code=ROLL)
-    server.service.attach_tool(agent.id, tool.id)
+    server.service.tools.attach(tool.id, agent=agent.id)
     ran = client.agents.tools.run("roll", agent_id=agent.id, args={"sides": 6})
     assert (ran.status, ran.func_return) == ("success", "1 x 6")
     assert ran.stdout == ["rolling\n"]
@@ -220,16 +220,16 @@ def test_an_agents_tool_is_run_in_the_sandbox(server: Server, client: Letta) -> 
 
 
 def test_approval_is_asked_for_per_agent(server: Server, client: Letta) -> None:
-    agent = server.service.create_agent("ada")
+    agent = server.service.agents.create("ada")
     tool = client.tools.create(source_code=ROLL)
-    server.service.attach_tool(agent.id, tool.id)
+    server.service.tools.attach(tool.id, agent=agent.id)
     update = client.agents.tools.update_approval
     for _ in range(2):
         update("roll", agent_id=agent.id, body_requires_approval=True)
-    rules = server.service.agent(agent.id).tool_rules
+    rules = server.service.agents.retrieve(agent.id).tool_rules
     assert [(rule.type, rule.tool_name) for rule in rules] == [("requires_approval", "roll")]
     update("roll", agent_id=agent.id, body_requires_approval=False)
-    assert server.service.agent(agent.id).tool_rules == []
+    assert server.service.agents.retrieve(agent.id).tool_rules == []
     with pytest.raises(NotFoundError):
         update("none", agent_id=agent.id, body_requires_approval=True)
     client.tools.update(tool.id, default_requires_approval=True)

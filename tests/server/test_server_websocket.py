@@ -57,8 +57,8 @@ def socket(server: Server, query: str = "", **options: Any) -> Iterator[Socket]:
 
 @pytest.fixture
 def ada(server: Server) -> Server:
-    agent = server.service.create_agent("ada", model="openai/scripted")
-    server.service.write_block(agent.id, "human", "Kim.")
+    agent = server.service.agents.create("ada", model="openai/scripted")
+    server.service.blocks.upsert("human", "Kim.", agent=agent.id)
     tool = Tool(
         name="ring",
         description="Ring.",
@@ -72,7 +72,7 @@ def ada(server: Server) -> Server:
         runs_in="sandbox",
         requires_approval=True,
     )
-    server.service.attach_tool(agent.id, server.service.save_tool(tool).id)
+    server.service.tools.attach(server.service.tools.upsert(tool).id, agent=agent.id)
     return server
 
 
@@ -179,11 +179,11 @@ def test_a_late_reader_begins_with_the_run_that_goes_on(ada: Server) -> None:
 
 
 def test_what_others_begin_is_heard(ada: Server) -> None:
-    agent = ada.service.agent("ada")
+    agent = ada.service.agents.retrieve("ada")
     with socket(ada) as one:
         one.hear()
         ada.scripted.say("Over REST or from a notebook.")
-        list(ada.service.send(agent.id, "Hello"))
+        list(ada.service.runs.send(agent.id, "Hello"))
         assert one.until("run_ended")["event"]["stop_reason"] == "end_turn"
 
 
@@ -194,7 +194,7 @@ def test_a_long_absence_is_told(ada: Server, monkeypatch: pytest.MonkeyPatch) ->
         one.say(type="send", text="1")
         first = one.until("run_ended")["seq"]
     for number in range(4):
-        list(ada.service.send("ada", f"again {number}"))
+        list(ada.service.runs.send("ada", f"again {number}"))
     with socket(ada, f"?feed={identity}&after={first}") as again:
         assert again.hear()["resumed"] is True
         gap = again.hear()
@@ -265,7 +265,7 @@ def test_pages_of_elsewhere_stay_out(ada: Server) -> None:
 
 
 def test_an_origin_that_was_allowed(service_home: AgentService, scripted: ScriptedServer) -> None:
-    service_home.create_agent("ada", model="openai/scripted")
+    service_home.agents.create("ada", model="openai/scripted")
     origins = ["https://mine.example"]
     with (
         serving(service_home, scripted, origins=origins) as server,
@@ -277,7 +277,7 @@ def test_an_origin_that_was_allowed(service_home: AgentService, scripted: Script
 def test_without_a_token_only_this_machine(
     service_home: AgentService, scripted: ScriptedServer
 ) -> None:
-    service_home.create_agent("ada", model="openai/scripted")
+    service_home.agents.create("ada", model="openai/scripted")
     with serving(service_home, scripted, token=None) as server:
         with socket(server, additional_headers={}) as one:
             assert one.hear()["type"] == "hello"
@@ -355,7 +355,7 @@ def test_no_such_agent(ada: Server) -> None:
 
 
 def test_a_name_of_several_agents_is_none(ada: Server) -> None:
-    ada.service.create_agent("ada", namesakes="keep")
+    ada.service.agents.create("ada", namesakes="keep")
     url = f"{ada.url.replace('http', 'ws', 1)}/v1/agents/ada/ws"
     with connect(url, additional_headers=ada.headers) as connection:
         with pytest.raises(ConnectionClosed) as closed:

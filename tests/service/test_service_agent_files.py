@@ -32,7 +32,7 @@ SECRET = "s3cret-value"
 def lived(bench: Bench) -> str:
     """Make an agent with all that an agent can have, and let it talk."""
     service = bench.service
-    service.create_agent(
+    service.agents.create(
         "ada",
         model="openai/scripted",
         human="Kim",
@@ -44,7 +44,7 @@ def lived(bench: Bench) -> str:
         tags=["maths"],
     )
     bench.give("ada", ADD, return_limit=500, time_limit=3.5, tags=["sums"], requires_approval=False)
-    service.update_agent(
+    service.agents.update(
         "ada",
         tool_rules=[
             ToolRule(type="max_count_per_step", tool_name="add", max_count_limit=3),
@@ -55,11 +55,11 @@ def lived(bench: Bench) -> str:
     bench.server.calls([("add", {"a": 1, "b": 2}), ("add", {"a": "x"})])
     bench.server.reason("They want a sum.", "It is 3.")
     bench.send("ada", "What is 1 + 2?")
-    list(service.send("ada", "The bell rang", role="event"))
-    list(service.send("ada", '{"type": "user_message", "message": "my own JSON"}'))
+    list(service.runs.send("ada", "The bell rang", role="event"))
+    list(service.runs.send("ada", '{"type": "user_message", "message": "my own JSON"}'))
     bench.server.say("They summed.")
-    service.compact("ada")
-    service.add_passage("ada", "Sencha wants 70 degrees", ["tea"])
+    service.messages.compact("ada")
+    service.passages.create("Sencha wants 70 degrees", ["tea"], agent="ada")
     return "ada"
 
 
@@ -72,37 +72,37 @@ def told(found: list[Message]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("form", ["new", "legacy"])
 def test_what_goes_out_comes_back(bench: Bench, form: Any) -> None:
     service = bench.service
-    ada = service.agent(lived(bench))
-    data = json.loads(json.dumps(service.export_agent("ada", form=form)))
-    came = service.import_agent(json.dumps(data), name="eve")
+    ada = service.agents.retrieve(lived(bench))
+    data = json.loads(json.dumps(service.agent_files.export("ada", form=form)))
+    came = service.agent_files.import_data(json.dumps(data), name="eve")
     eve = came.agent
     same = ("model", "style", "instructions", "description", "max_steps", "tool_rules", "metadata")
     for field in (*same, "tags"):
         assert getattr(eve, field) == getattr(ada, field), field
     assert eve.settings == {"temperature": 0.3, "context_window": 9000}
     left = {"id", "created_at", "updated_at", "version", "created_by"}
-    assert [b.model_dump(exclude=left) for b in service.blocks("eve")] == [
-        b.model_dump(exclude=left) for b in service.blocks("ada")
+    assert [b.model_dump(exclude=left) for b in service.blocks.list("eve")] == [
+        b.model_dump(exclude=left) for b in service.blocks.list("ada")
     ]
-    core = [tool.name for tool in service.tools("ada") if tool.kind == "core"]
-    assert [tool.name for tool in service.tools("eve")] == core
+    core = [tool.name for tool in service.tools.list("ada") if tool.kind == "core"]
+    assert [tool.name for tool in service.tools.list("eve")] == core
     (add,) = came.detached
-    mine = next(tool for tool in service.tools("ada") if tool.name == "add")
+    mine = next(tool for tool in service.tools.list("ada") if tool.name == "add")
     for field in ("source", "parameters", "description", "return_limit", "time_limit", "tags"):
         assert getattr(add, field) == getattr(mine, field), field
-    assert told(service.in_sight("eve")) == told(service.in_sight("ada"))
+    assert told(service.messages.in_context("eve")) == told(service.messages.in_context("ada"))
 
     def everything(name: str) -> list[dict[str, Any]]:
-        found = told(service.history(name, limit=1000))
+        found = told(service.messages.history(name, limit=1000))
         return sorted(found, key=lambda message: (message["created_at"], message["role"]))
 
     assert everything("eve") == everything("ada")
-    assert [p.content for p in service.passages("eve")] == ["Sencha wants 70 degrees"]
+    assert [p.content for p in service.passages.list("eve")] == ["Sencha wants 70 degrees"]
     bench.server.say("Hello again")
-    list(service.send("eve", "Hi"))
+    list(service.runs.send("eve", "Hi"))
     valid(bench.server.requests[-1]["messages"])
     assert "You are Ada." in bench.server.requests[-1]["messages"][0]["content"]
-    again = service.export_agent("eve", form=form)
+    again = service.agent_files.export("eve", form=form)
     assert again["name" if form == "legacy" else "metadata"]
 
 
@@ -123,42 +123,46 @@ def test_secrets_stay(bench: Bench) -> None:
         tool = Tool(
             name=f"of_{one.name}", kind="mcp", runs_in="mcp", metadata={"server_id": one.id}
         )
-        service.do(lambda tx, one=one, tool=tool: (mcp.save(tx, one), tools.save(tx, tool)))
-        service.attach_tool("ada", tool.id)
+        service.database.run(
+            lambda tx, one=one, tool=tool: (mcp.save(tx, one), tools.save(tx, tool))
+        )
+        service.tools.attach(tool.id, agent="ada")
     for form in ("new", "legacy"):
-        text = json.dumps(service.export_agent("ada", form=form))
+        text = json.dumps(service.agent_files.export("ada", form=form))
         assert SECRET not in text
         assert "API_KEY" in text
-    data = service.export_agent("ada")
+    data = service.agent_files.export("ada")
     shop, site = data["mcp_servers"]
     assert shop["stdio_config"]["args"] == ["--api-key", "***", "--token=***", "--fast"]
     assert site["server_url"] == "https://example.org/mcp"
-    came = service.import_agent(data)
+    came = service.agent_files.import_data(data)
     assert came.agent.name == "ada_copy"
     assert came.agent.settings.get("environment") is None
-    assert len(service.do(mcp.list_all)) == 2
+    assert len(service.database.run(mcp.list_all)) == 2
     notes = "\n".join(came.notes)
     for word in ("'shop'", "'web'", "of_shop", "API_KEY"):
         assert word in notes
-    bare = service.export_agent("ada", history=False)["agents"][0]
+    bare = service.agent_files.export("ada", history=False)["agents"][0]
     assert (len(bare["messages"]), bare["passages"]) == (1, [])
-    with_env = service.import_agent(data, environment={"API_KEY": "mine"}, copy=True, name="eve")
+    with_env = service.agent_files.import_data(
+        data, environment={"API_KEY": "mine"}, copy=True, name="eve"
+    )
     assert with_env.agent.name == "eve_copy"
     assert with_env.agent.settings["environment"] == {"API_KEY": "mine"}
 
 
 def test_models_of_this_machine_stay(bench: Bench) -> None:
     service = bench.service
-    service.create_agent(
+    service.agents.create(
         "ada",
         model="local//home/kim/model.gguf",
         settings={"fallbacks": ["demo"]},
         known_models=False,
     )
-    data = service.export_agent("ada")
+    data = service.agent_files.export("ada")
     assert "gguf" not in json.dumps(data)
     data["agents"][0]["metadata"]["letta_kernel"]["model"] = "local//etc/passwd"
-    assert service.import_agent(data).agent.model is None
+    assert service.agent_files.import_data(data).agent.model is None
 
 
 def foreign(**changes: Any) -> dict[str, Any]:
@@ -278,19 +282,21 @@ def foreign(**changes: Any) -> dict[str, Any]:
 
 def test_a_file_of_letta(bench: Bench) -> None:
     service = bench.service
-    came = service.import_agent(json.dumps(json.dumps(foreign())))  # some are a string in a string
+    came = service.agent_files.import_data(
+        json.dumps(json.dumps(foreign()))
+    )  # some are a string in a string
     loop = came.agent
     assert (loop.name, loop.style, loop.instructions) == ("Loop", "native", "You are Loop.")
     assert loop.model == "gemini/gemini-2.5-pro"
     assert loop.settings == {"temperature": 1.0, "max_tokens": 16384, "context_window": 90000}
     assert [rule.type for rule in loop.tool_rules] == ["exit_loop"]
-    assert [tool.name for tool in service.tools("Loop")] == ["conversation_search"]
+    assert [tool.name for tool in service.tools.list("Loop")] == ["conversation_search"]
     assert [tool.name for tool in came.detached] == ["look", "reject", "memory_insert"]
     assert all(tool.runs_in == "sandbox" for tool in came.detached)
     assert came.detached[0].parameters["required"] == ["q"]
-    (human,) = service.blocks("Loop")
+    (human,) = service.blocks.list("Loop")
     assert (human.value, human.limit) == ("x" * 30, 30)
-    everything = service.history("Loop")
+    everything = service.messages.history("Loop")
     assert [(m.role, m.content) for m in everything] == [
         ("user", "hello"),
         ("assistant", "Hi"),
@@ -304,7 +310,7 @@ def test_a_file_of_letta(bench: Bench) -> None:
     assert everything[3].name == "login"
     assert everything[4].thinking == [{"type": "thinking", "thinking": "Hm", "signature": "sig"}]
     assert [(m.tool_call_id, m.status) for m in everything[5:]] == [("c1", "ok"), ("c2", "error")]
-    assert [m.content for m in service.in_sight("Loop")][:2] == [
+    assert [m.content for m in service.messages.in_context("Loop")][:2] == [
         "They said hello.",
         "Bob logged in",
     ]
@@ -320,36 +326,36 @@ def test_a_file_of_letta(bench: Bench) -> None:
     ):
         assert word in notes, word
     assert "\x1b" not in notes
-    service.update_agent("Loop", model="openai/scripted")
+    service.agents.update("Loop", model="openai/scripted")
     bench.server.say("Back")
-    list(service.send("Loop", "Go on"))
+    list(service.runs.send("Loop", "Go on"))
     valid(bench.server.requests[-1]["messages"])
-    hits = service.search_messages("Loop", "hello")
+    hits = service.messages.search("hello", agent="Loop")
     assert any(hit.message.content == "hello" for hit in hits)
 
 
 def test_a_stranger_does_not_take_over_a_name(bench: Bench) -> None:
     service = bench.service
-    mine = service.save_tool(Tool(name="look", source="def look(): return 1", kind="source"))
-    came = service.import_agent(foreign())
-    assert service.do(lambda tx: tools.find(tx, "look")) == mine
+    mine = service.tools.upsert(Tool(name="look", source="def look(): return 1", kind="source"))
+    came = service.agent_files.import_data(foreign())
+    assert service.database.run(lambda tx: tools.find(tx, "look")) == mine
     assert came.detached[0].id != mine.id
-    again = service.import_agent(foreign())
+    again = service.agent_files.import_data(foreign())
     assert [tool.id for tool in again.detached] == [tool.id for tool in came.detached]
     assert again.agent.name == "Loop_copy"
-    assert service.import_agent(foreign()).agent.name == "Loop_copy2"
+    assert service.agent_files.import_data(foreign()).agent.name == "Loop_copy2"
 
 
 def test_agents_of_one_file_share_their_blocks(bench: Bench) -> None:
     service = bench.service
     data = foreign()
     data["agents"].append({**data["agents"][0], "id": "agent-1", "name": "Pool"})
-    came = service.import_agent(data)
+    came = service.agent_files.import_data(data)
     assert [agent.name for agent in came.agents] == ["Loop", "Pool"]
-    service.write_block("Loop", "human", "Kim")
-    assert service.block("Pool", "human").value == "Kim"
+    service.blocks.upsert("human", "Kim", agent="Loop")
+    assert service.blocks.retrieve("human", agent="Pool").value == "Kim"
     with pytest.raises(InvalidInputError, match="one name"):
-        service.import_agent(data, name="eve")
+        service.agent_files.import_data(data, name="eve")
 
 
 def nested(depth: int) -> Any:
@@ -386,17 +392,17 @@ def nested(depth: int) -> Any:
 def test_a_bad_file_changes_nothing(bench: Bench, data: Any, said: str) -> None:
     service = bench.service
     with pytest.raises(InvalidInputError, match=said) as error:
-        service.import_agent(data)
+        service.agent_files.import_data(data)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 500
-    assert service.agents() == []
-    assert service.all_tools() == []
+    assert service.agents.list() == []
+    assert service.tools.list() == []
 
 
 def test_a_file_that_is_too_large_is_refused(bench: Bench) -> None:
     for data in ("x" * 50_000_001, foreign(system=["y" * 1_000_000] * 51)):
         with pytest.raises(InvalidInputError):
-            bench.service.import_agent(data)
+            bench.service.agent_files.import_data(data)
 
 
 def test_odd_but_harmless_parts_are_passed_over(bench: Bench) -> None:
@@ -416,14 +422,14 @@ def test_odd_but_harmless_parts_are_passed_over(bench: Bench) -> None:
         llm_config={"handle": "../../etc/passwd"},
     )
     odd["tools"][0]["json_schema"] = {"parameters": {"properties": {"q": 3}}}
-    came = service.import_agent(odd)
+    came = service.agent_files.import_data(odd)
     assert came.agent.settings == {}
     assert came.agent.model is None
     assert any("temperature" in note for note in came.notes)
-    service.update_agent(came.agent.id, model="openai/scripted")
-    list(service.send(came.agent.id, "Hi"))
+    service.agents.update(came.agent.id, model="openai/scripted")
+    list(service.runs.send(came.agent.id, "Hi"))
     valid(bench.server.requests[-1]["messages"])
-    assert service.do(lambda tx: messages.count(tx, came.agent.id)) == 7
+    assert service.database.run(lambda tx: messages.count(tx, came.agent.id)) == 7
 
 
 ODD: list[Any] = [None, True, -1, 2**70, 1.5, "", "\0\ud800", "x" * 3000, [], {}, [None], {"a": []}]
@@ -442,7 +448,11 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def test_a_broken_file_is_refused_or_read_but_breaks_nothing(bench: Bench, seed: int) -> None:
     service, chance = bench.service, random.Random(seed)
     lived(bench)
-    good = [foreign(), service.export_agent("ada"), service.export_agent("ada", form="legacy")]
+    good = [
+        foreign(),
+        service.agent_files.export("ada"),
+        service.agent_files.export("ada", form="legacy"),
+    ]
     refused: list[str] = []
     read = 0
     for _ in range(40):
@@ -454,15 +464,15 @@ def test_a_broken_file_is_refused_or_read_but_breaks_nothing(bench: Bench, seed:
                 spot = spot[key]
             spot[path[-1]] = chance.choice(ODD)
         try:
-            came = service.import_agent(data)
+            came = service.agent_files.import_data(data)
         except InvalidInputError as error:
             refused.append(str(error))
             continue
         read += 1
         for agent in came.agents:
-            service.export_agent(agent.id)
-            service.in_sight(agent.id)
-            service.delete_agent(agent.id)
+            service.agent_files.export(agent.id)
+            service.messages.in_context(agent.id)
+            service.agents.delete(agent.id)
     assert refused
     assert not any("\n" in line for line in refused)
     assert read

@@ -15,32 +15,32 @@ from letta_kernel.tools import core
 
 
 def test_a_new_agent_has_its_blocks_and_the_memory_tools(service: AgentService) -> None:
-    made = service.create_agent("ada", persona="I am Ada.", human="Kim", blocks={"notes": "n"})
-    assert [(b.label, b.value) for b in service.blocks("ada")] == [
+    made = service.agents.create("ada", persona="I am Ada.", human="Kim", blocks={"notes": "n"})
+    assert [(b.label, b.value) for b in service.blocks.list("ada")] == [
         ("persona", "I am Ada."),
         ("human", "Kim"),
         ("notes", "n"),
     ]
-    assert [tool.name for tool in service.tools("ada")] == list(core.DEFAULT)
-    assert service.agent(made.id).name == "ada"
+    assert [tool.name for tool in service.tools.list("ada")] == list(core.DEFAULT)
+    assert service.agents.retrieve(made.id).name == "ada"
 
 
 def test_a_name_is_taken_once(service: AgentService) -> None:
-    service.create_agent("ada")
-    bob = service.create_agent("bob")
+    service.agents.create("ada")
+    bob = service.agents.create("bob")
     with pytest.raises(InvalidInputError, match="already"):
-        service.create_agent("ada")
+        service.agents.create("ada")
     with pytest.raises(InvalidInputError, match="already"):
-        service.update_agent(bob.id, name="ada")
-    assert [agent.name for agent in service.agents()] == ["ada", "bob"]
+        service.agents.update(bob.id, name="ada")
+    assert [agent.name for agent in service.agents.list()] == ["ada", "bob"]
 
 
 def test_opening_makes_an_agent_or_finds_it_and_tells_what_differs(service: AgentService) -> None:
     asked = {"human": "Kim.", "tags": ["sea"], "model": "demo", "max_steps": None}
-    opened = service.open_agent("ada", **asked)
+    opened = service.agents.open("ada", **asked)
     assert opened.made
     ada = opened.agent
-    again = service.open_agent("ada", **asked)
+    again = service.agents.open("ada", **asked)
     assert (again.agent, again.made, again.differs) == (ada, False, {})
 
     # What the agent has learned, undone and redone by a person, is no difference; what a person wrote is.
@@ -49,58 +49,60 @@ def test_opening_makes_an_agent_or_finds_it_and_tells_what_differs(service: Agen
         assert block is not None
         blocks.write(tx, block.id, "Kim. Likes tea.", actor=ada.id, step_id="step-1")
 
-    service.do(learn)
-    assert service.open_agent("ada", **asked).differs == {}
-    service.undo_block("ada", "human")
-    service.redo_block("ada", "human")
-    assert service.open_agent("ada", **asked).differs == {}
-    service.write_block("ada", "human", "Lee.")
-    differing = service.open_agent("ada", **{**asked, "tags": ["sea", "ice"], "style": "heartbeat"})
+    service.database.run(learn)
+    assert service.agents.open("ada", **asked).differs == {}
+    service.blocks.undo("human", agent="ada")
+    service.blocks.redo("human", agent="ada")
+    assert service.agents.open("ada", **asked).differs == {}
+    service.blocks.upsert("human", "Lee.", agent="ada")
+    differing = service.agents.open(
+        "ada", **{**asked, "tags": ["sea", "ice"], "style": "heartbeat"}
+    )
     assert differing.differs == {
         "human": ("Lee.", "Kim."),
         "tags": (["sea"], ["sea", "ice"]),
         "style": ("native", "heartbeat"),
     }
-    assert service.block("ada", "human").value == "Lee."
+    assert service.blocks.retrieve("human", agent="ada").value == "Lee."
     with pytest.raises(InvalidInputError, match="style"):
-        service.open_agent("ada", style="baroque")
+        service.agents.open("ada", style="baroque")
 
 
 def test_a_fresh_agent_sets_the_one_of_its_name_aside(service: AgentService) -> None:
-    first = service.open_agent("ada", human="Kim.").agent
+    first = service.agents.open("ada", human="Kim.").agent
     with pytest.raises(InvalidInputError):
-        service.open_agent("ada", fresh=True, style="baroque")
-    assert service.agent("ada").id == first.id
-    opened = service.open_agent("ada", fresh=True)
+        service.agents.open("ada", fresh=True, style="baroque")
+    assert service.agents.retrieve("ada").id == first.id
+    opened = service.agents.open("ada", fresh=True)
     assert opened.made
     assert [one.id for one in opened.aside] == [first.id]
-    assert service.agents() == [opened.agent]
-    assert service.agent(first.id).set_aside
-    back, others = service.bring_back(first.id)
+    assert service.agents.list() == [opened.agent]
+    assert service.agents.retrieve(first.id).set_aside
+    back, others = service.agents.restore(first.id)
     assert [one.id for one in others] == [opened.agent.id]
-    assert service.agents() == [back]
-    assert service.bring_back(first.id) == (back, [])
-    service.delete_agent(first.id)
+    assert service.agents.list() == [back]
+    assert service.agents.restore(first.id) == (back, [])
+    service.agents.delete(first.id)
     with pytest.raises(NotFoundError, match=f"Set aside: {opened.agent.id} "):
-        service.agent("ada")
+        service.agents.retrieve("ada")
 
 
 def test_a_name_that_several_have_lists_their_ids(service: AgentService) -> None:
-    first = service.create_agent("ada")
-    second = service.create_agent("ada", namesakes="keep")
+    first = service.agents.create("ada")
+    second = service.agents.create("ada", namesakes="keep")
     with pytest.raises(InvalidInputError, match=rf"{second.id} \(made 20.*{first.id} \(made 20"):
-        service.agent("ada")
+        service.agents.retrieve("ada")
     with pytest.raises(InvalidInputError, match="2 agents are called 'ada'"):
-        service.open_agent("ada")
-    assert service.agent("ada", newest=True).id == second.id
-    assert service.agent(first.id).id == first.id
+        service.agents.open("ada")
+    assert service.agents.retrieve("ada", newest=True).id == second.id
+    assert service.agents.retrieve(first.id).id == first.id
 
 
 @pytest.mark.parametrize("name", ["", " ", " ada", "a\nb", "-x", "x" * 101, "a\x00b"])
 def test_what_is_no_name_is_refused(service: AgentService, name: str) -> None:
     with pytest.raises(InvalidInputError):
-        service.create_agent(name)
-    assert service.agents() == []
+        service.agents.create(name)
+    assert service.agents.list() == []
 
 
 @pytest.mark.parametrize(
@@ -120,51 +122,51 @@ def test_bad_settings_are_refused_and_nothing_is_made(
     service: AgentService, settings: dict[str, Any]
 ) -> None:
     with pytest.raises(InvalidInputError) as refused:
-        service.create_agent("ada", **settings)
+        service.agents.create("ada", **settings)
     assert "Value error" not in str(refused.value)
     assert not str(refused.value).endswith("..")
-    assert service.agents() == []
+    assert service.agents.list() == []
 
 
 def test_an_unknown_agent_names_the_near_one(service: AgentService) -> None:
-    service.create_agent("ada")
+    service.agents.create("ada")
     with pytest.raises(NotFoundError, match="Did you mean 'ada'"):
-        service.agent("adda")
+        service.agents.retrieve("adda")
 
 
 def test_settings_are_merged_and_none_removes(service: AgentService) -> None:
-    service.create_agent("ada", settings={"temperature": 0.5})
-    service.update_agent("ada", settings={"seed": 1}, description="A test")
-    assert service.agent("ada").settings == {"temperature": 0.5, "seed": 1}
-    service.update_agent("ada", settings={"temperature": None})
-    assert service.agent("ada").settings == {"seed": 1}
+    service.agents.create("ada", settings={"temperature": 0.5})
+    service.agents.update("ada", settings={"seed": 1}, description="A test")
+    assert service.agents.retrieve("ada").settings == {"temperature": 0.5, "seed": 1}
+    service.agents.update("ada", settings={"temperature": None})
+    assert service.agents.retrieve("ada").settings == {"seed": 1}
     with pytest.raises(InvalidInputError, match="Did you mean 'temperature'"):
-        service.update_agent("ada", settings={"temperatur": 1})
+        service.agents.update("ada", settings={"temperatur": 1})
 
 
 def test_renaming_and_deleting(service: AgentService) -> None:
-    service.create_agent("ada")
-    service.create_agent("bob")
+    service.agents.create("ada")
+    service.agents.create("bob")
     with pytest.raises(InvalidInputError):
-        service.update_agent("ada", name="bob")
-    service.update_agent("ada", name="eve")
-    service.delete_agent("eve")
-    assert [a.name for a in service.agents()] == ["bob"]
+        service.agents.update("ada", name="bob")
+    service.agents.update("ada", name="eve")
+    service.agents.delete("eve")
+    assert [a.name for a in service.agents.list()] == ["bob"]
 
 
 def test_a_second_service_sees_the_same_project(service: AgentService) -> None:
-    service.create_agent("ada")
+    service.agents.create("ada")
     with AgentService(service.home) as other:
-        other.write_block("ada", "human", "Kim")
-        assert service.block("ada", "human").value == "Kim"
+        other.blocks.upsert("human", "Kim", agent="ada")
+        assert service.blocks.retrieve("human", agent="ada").value == "Kim"
 
 
 def test_settings_of_the_project(service: AgentService) -> None:
-    assert service.setting("current") is None
-    service.set_setting("current", "ada")
-    assert service.setting("current") == "ada"
-    service.set_setting("current", None)
-    assert service.setting("current") is None
+    assert service.settings.get("current") is None
+    service.settings.put("current", "ada")
+    assert service.settings.get("current") == "ada"
+    service.settings.put("current", None)
+    assert service.settings.get("current") is None
 
 
 def test_the_project_folder_follows_the_environment(
@@ -172,5 +174,5 @@ def test_the_project_folder_follows_the_environment(
 ) -> None:
     monkeypatch.setenv("LETTA_HOME", str(tmp_path / "elsewhere"))
     with AgentService() as service:
-        service.create_agent("ada")
+        service.agents.create("ada")
     assert (tmp_path / "elsewhere" / "letta.duckdb").exists()

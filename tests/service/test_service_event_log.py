@@ -279,16 +279,16 @@ def test_a_front_end_is_told_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_run_is_in_the_log_and_over_however_it_ends(bench: Bench) -> None:
-    bench.service.create_agent("ada")
-    agent = bench.service.agent("ada")
+    bench.service.agents.create("ada")
+    agent = bench.service.agents.retrieve("ada")
     told: list[tuple[str, str]] = []
     bench.service.events.listeners.append(
         lambda _, run_id, event: told.append((run_id, event.type))
     )
     bench.server.say("Hello there.", pieces=3)
-    list(bench.service.send("ada", "Hi"))
+    list(bench.service.runs.send("ada", "Hi"))
     bench.server.say("Once upon a time.", pieces=5)
-    stopped = bench.service.send("ada", "A story.")
+    stopped = bench.service.runs.send("ada", "A story.")
     next(stopped)
     stopped.close()  # type: ignore[attr-defined]
     runs = bench.service.events.runs()

@@ -18,16 +18,18 @@ def test_duplicates_are_recognised_by_content(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("Sencha wants 70 degrees.")
     (tmp_path / "copy.md").write_text("Sencha wants 70 degrees.")
     with AgentService(tmp_path / ".letta") as service:
-        service.create_agent("ada")
-        first = service.add_files("ada", [tmp_path / "one.txt"], ["shelf"])
-        again = service.add_files("ada", [tmp_path / "one.txt", tmp_path / "copy.md"])
+        service.agents.create("ada")
+        first = service.passages.add_files([tmp_path / "one.txt"], ["shelf"], agent="ada")
+        again = service.passages.add_files(
+            [tmp_path / "one.txt", tmp_path / "copy.md"], agent="ada"
+        )
         assert [one.status for one in first + again] == ["added", "known", "known"]
-        (passage,) = service.passages("ada")
+        (passage,) = service.passages.list("ada")
         assert passage.tags == ["shelf"]
         assert passage.metadata["file"] == "one.txt"
         assert len(passage.metadata["sha256"]) == 64
-        service.create_agent("bob")  # has an archive of his own
-        assert service.add_files("bob", [tmp_path / "copy.md"])[0].status == "added"
+        service.agents.create("bob")  # has an archive of his own
+        assert service.passages.add_files([tmp_path / "copy.md"], agent="bob")[0].status == "added"
 
 
 def test_an_interrupted_file_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -38,15 +40,17 @@ def test_an_interrupted_file_goes_on_where_it_was(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with AgentService(tmp_path / ".letta") as service:
-        service.create_agent("ada")
+        service.agents.create("ada")
         with pytest.raises(KeyboardInterrupt):
-            service.add_files("ada", [tmp_path / "long.txt"], progress=stop)
-        kept = len(service.passages("ada", limit=1000))
+            service.passages.add_files([tmp_path / "long.txt"], agent="ada", progress=stop)
+        kept = len(service.passages.list("ada", limit=1000))
         assert 0 < kept < 450
         seen: list[FileProgress] = []
-        (added,) = service.add_files("ada", [tmp_path / "long.txt"], progress=seen.append)
+        (added,) = service.passages.add_files(
+            [tmp_path / "long.txt"], agent="ada", progress=seen.append
+        )
         assert added.passages == 450 - kept
-        found = service.passages("ada", limit=1000)
+        found = service.passages.list("ada", limit=1000)
         assert sorted(passage.position for passage in found) == list(range(450))
         assert sorted(int(p.content.split()[1][:-1]) for p in found) == list(range(450))
         assert (seen[-1].done, seen[-1].passages) == (450, 450)
@@ -56,11 +60,13 @@ def test_one_bad_file_among_many_is_named_and_the_others_are_kept(tmp_path: Path
     (tmp_path / "good.txt").write_text("Tea.")
     (tmp_path / "bad.txt").write_bytes(b"\0\0")
     with AgentService(tmp_path / ".letta") as service:
-        service.create_agent("ada")
-        bad, good = service.add_files("ada", [tmp_path / "bad.txt", tmp_path / "good.txt"])
+        service.agents.create("ada")
+        bad, good = service.passages.add_files(
+            [tmp_path / "bad.txt", tmp_path / "good.txt"], agent="ada"
+        )
         assert (bad.status, good.status) == ("failed", "added")
         assert "bad.txt is no text" in bad.why
         with pytest.raises(InvalidInputError, match=r"bad\.txt is no text"):
-            service.add_files("ada", [tmp_path / "bad.txt"])
+            service.passages.add_files([tmp_path / "bad.txt"], agent="ada")
         with pytest.raises(InvalidInputError, match="There is no file"):
-            service.add_files("ada", [tmp_path / "good.txt", tmp_path / "none.txt"])
+            service.passages.add_files([tmp_path / "good.txt", tmp_path / "none.txt"], agent="ada")

@@ -27,17 +27,17 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AgentSer
 
 
 def test_everything_is_there(service: AgentService) -> None:
-    (version,) = service.do(lambda tx: tx.one("SELECT version FROM schema_version")) or ()
+    (version,) = service.database.run(lambda tx: tx.one("SELECT version FROM schema_version")) or ()
     assert version == len(MIGRATIONS)
-    assert [agent.name for agent in service.agents()] == ["ada", "bob"]
-    ada = service.agent("ada")
+    assert [agent.name for agent in service.agents.list()] == ["ada", "bob"]
+    ada = service.agents.retrieve("ada")
     assert (ada.settings["temperature"], ada.tags) == (0.5, ["birds"])
-    labels = {block.label: block.value for block in service.blocks("ada")}
+    labels = {block.label: block.value for block in service.blocks.list("ada")}
     assert labels == {"persona": "I am Ada.", "human": "Name: Mara", "team": "We count birds."}
-    assert [block.label for block in service.blocks("bob")][-2:] == ["notes", "team"]
-    assert len(service.block_versions("ada", "human")) == 3
-    assert service.redo_block("ada", "human").value == "Name: Mara. Looks after the puffins."
-    said = [(message.role, message.content) for message in service.history("ada")]
+    assert [block.label for block in service.blocks.list("bob")][-2:] == ["notes", "team"]
+    assert len(service.blocks.versions("human", agent="ada")) == 3
+    assert service.blocks.redo("human", agent="ada").value == "Name: Mara. Looks after the puffins."
+    said = [(message.role, message.content) for message in service.messages.history("ada")]
     assert [text for role, text in said if role != "assistant"] == [
         "How many puffins?",
         "12",
@@ -45,34 +45,34 @@ def test_everything_is_there(service: AgentService) -> None:
         "Pay five euros.",
     ]
     assert ("assistant", "Twelve puffins.") in said
-    assert {"count_birds", "pay"} <= {tool.name for tool in service.tools("ada")}
-    (plan,) = service.conversations("ada")
+    assert {"count_birds", "pay"} <= {tool.name for tool in service.tools.list("ada")}
+    (plan,) = service.conversations.list("ada")
     assert plan.summary == "planning"
-    thread = [message.content for message in service.page("ada", plan.id)]
+    thread = [message.content for message in service.messages.list("ada", plan.id)]
     assert sorted(thread) == ["A plan, please.", "Let us plan."]
-    ((_, file, _),) = service.agent_files("ada")
+    ((_, file, _),) = service.files.of_agent("ada")
     assert (file.name, file.content) == ("tide.md", "# Tides\n\nHigh water is at noon.")
-    assert service.identity("mara@station").name == "Mara"
-    assert service.setting("agent") == "ada"
-    assert len(service.runs("ada")) >= 3
+    assert service.identities.retrieve("mara@station").name == "Mara"
+    assert service.settings.get("agent") == "ada"
+    assert len(service.runs.whole("ada")) >= 3
 
 
 def test_what_it_remembers_is_found(service: AgentService) -> None:
-    assert "north cliff" in service.search_passages("ada", "puffin colony")[0].passage.content
-    assert "kitchen door" in service.search_passages("bob", "key")[0].passage.content
-    assert "puffins" in service.search_messages("ada", "how many puffins")[0].message.content
+    assert "north cliff" in service.passages.search("puffin colony", agent="ada")[0].passage.content
+    assert "kitchen door" in service.passages.search("key", agent="bob")[0].passage.content
+    assert "puffins" in service.messages.search("how many puffins", agent="ada")[0].message.content
 
 
 def test_the_call_that_waits_is_approved_and_the_talk_goes_on(
     service: AgentService, scripted: ScriptedServer
 ) -> None:
-    (waiting,) = service.pending("ada")
+    (waiting,) = service.runs.pending("ada")
     assert (waiting.name, waiting.arguments) == ("pay", '{"euros": 5}')
     scripted.say("Paid.")
     assert (
-        ended(list(service.approve("ada", [Decision(waiting.id, approve=True)]))).stop_reason
+        ended(list(service.runs.approve("ada", [Decision(waiting.id, approve=True)]))).stop_reason
         == "end_turn"
     )
-    assert "paid 5" in [m.content for m in service.history("ada") if m.role == "tool"][-1]
+    assert "paid 5" in [m.content for m in service.messages.history("ada") if m.role == "tool"][-1]
     scripted.say("Good night.")
-    assert ended(list(service.send("ada", "Good night."))).stop_reason == "end_turn"
+    assert ended(list(service.runs.send("ada", "Good night."))).stop_reason == "end_turn"

@@ -12,71 +12,79 @@ from letta_kernel.service import AgentService
 
 @pytest.fixture(autouse=True)
 def ada(service: AgentService) -> None:
-    service.create_agent("ada")
+    service.agents.create("ada")
 
 
 def test_a_block_is_written_made_and_deleted(service: AgentService) -> None:
-    service.write_block("ada", "human", "Kim")
-    service.write_block("ada", "plans", "Sail")
-    assert service.block("ada", "plans").value == "Sail"
-    service.delete_block("ada", "plans")
+    service.blocks.upsert("human", "Kim", agent="ada")
+    service.blocks.upsert("plans", "Sail", agent="ada")
+    assert service.blocks.retrieve("plans", agent="ada").value == "Sail"
+    service.blocks.delete("plans", agent="ada")
     with pytest.raises(NotFoundError, match="persona, human"):
-        service.block("ada", "plans")
+        service.blocks.retrieve("plans", agent="ada")
 
 
 def test_an_edit_made_on_an_old_version_is_refused(service: AgentService) -> None:
-    read = service.block("ada", "human")
-    service.write_block("ada", "human", "by the agent")
+    read = service.blocks.retrieve("human", agent="ada")
+    service.blocks.upsert("human", "by the agent", agent="ada")
     with pytest.raises(ConflictError):
-        service.write_block("ada", "human", "by a person", expected_version=read.version)
-    assert service.block("ada", "human").value == "by the agent"
+        service.blocks.upsert("human", "by a person", agent="ada", expected_version=read.version)
+    assert service.blocks.retrieve("human", agent="ada").value == "by the agent"
 
 
 def test_versions_undo_and_redo(service: AgentService) -> None:
     for value in ("one", "two", "three"):
-        service.write_block("ada", "human", value)
-    assert [v.value for v in service.block_versions("ada", "human")] == ["", "one", "two", "three"]
-    assert service.undo_block("ada", "human").value == "two"
-    assert service.undo_block("ada", "human").value == "one"
-    assert service.redo_block("ada", "human").value == "two"
+        service.blocks.upsert("human", value, agent="ada")
+    assert [v.value for v in service.blocks.versions("human", agent="ada")] == [
+        "",
+        "one",
+        "two",
+        "three",
+    ]
+    assert service.blocks.undo("human", agent="ada").value == "two"
+    assert service.blocks.undo("human", agent="ada").value == "one"
+    assert service.blocks.redo("human", agent="ada").value == "two"
 
 
 def test_a_block_too_long_is_refused(service: AgentService) -> None:
-    service.change_block("ada", "human", limit=10)
+    service.blocks.update("human", agent="ada", limit=10)
     with pytest.raises(InvalidInputError, match="10 characters"):
-        service.write_block("ada", "human", "x" * 11)
-    assert service.block("ada", "human").value == ""
+        service.blocks.upsert("human", "x" * 11, agent="ada")
+    assert service.blocks.retrieve("human", agent="ada").value == ""
 
 
 def test_a_read_only_block_refuses_the_agent_but_not_the_person(service: AgentService) -> None:
-    service.change_block("ada", "human", read_only=True)
-    memory = CoreMemory(service.database, service.agent("ada").id)
+    service.blocks.update("human", agent="ada", read_only=True)
+    memory = CoreMemory(service.database, service.agents.retrieve("ada").id)
     with pytest.raises(EditError, match="read-only"):
         memory.edit("human", lambda v: "x", actor="agent")
-    assert service.write_block("ada", "human", "Kim").value == "Kim"
+    assert service.blocks.upsert("human", "Kim", agent="ada").value == "Kim"
 
 
 def test_a_shared_block_is_seen_by_both(service: AgentService) -> None:
-    service.create_agent("bob")
-    service.write_block("ada", "team", "Sea birds")
-    service.share_block("ada", "team", "bob")
-    service.write_block("bob", "team", "Sea birds and seals")
-    assert service.block("ada", "team").value == "Sea birds and seals"
-    service.delete_agent("ada")
-    assert service.block("bob", "team").value == "Sea birds and seals"
+    service.agents.create("bob")
+    service.blocks.upsert("team", "Sea birds", agent="ada")
+    service.blocks.attach(service.blocks.retrieve("team", agent="ada").id, agent="bob")
+    service.blocks.upsert("team", "Sea birds and seals", agent="bob")
+    assert service.blocks.retrieve("team", agent="ada").value == "Sea birds and seals"
+    service.agents.delete("ada")
+    assert service.blocks.retrieve("team", agent="bob").value == "Sea birds and seals"
 
 
 def test_archival_memory(service: AgentService) -> None:
-    service.add_passage("ada", "The north cliff is closed because puffins nest there.", ["cliff"])
-    service.add_passage("ada", "The boat leaves at nine on Mondays.")
-    hit = service.search_passages("ada", "why is the cliff closed?")[0]
+    service.passages.create(
+        "The north cliff is closed because puffins nest there.", ["cliff"], agent="ada"
+    )
+    service.passages.create("The boat leaves at nine on Mondays.", agent="ada")
+    hit = service.passages.search("why is the cliff closed?", agent="ada")[0]
     assert "puffins" in hit.passage.content
-    assert service.passages("ada")[0].content.startswith("The boat")
-    service.delete_passage("ada", hit.passage.id)
+    assert service.passages.list("ada")[0].content.startswith("The boat")
+    service.passages.delete(hit.passage.id, agent="ada")
     assert all(
-        "puffins" not in h.passage.content for h in service.search_passages("ada", "cliff puffins")
+        "puffins" not in h.passage.content
+        for h in service.passages.search("cliff puffins", agent="ada")
     )
     with pytest.raises(NotFoundError):
-        service.delete_passage("ada", "passage-none")
+        service.passages.delete("passage-none", agent="ada")
     with pytest.raises(InvalidInputError):
-        service.add_passage("ada", "  ")
+        service.passages.create("  ", agent="ada")

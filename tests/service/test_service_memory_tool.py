@@ -11,12 +11,12 @@ from letta_kernel.service import AgentService
 
 @pytest.fixture(autouse=True)
 def ada(service: AgentService) -> None:
-    service.create_agent("ada", human="Kim\nlikes tea")
-    service.attach_tool("ada", "memory")
+    service.agents.create("ada", human="Kim\nlikes tea")
+    service.tools.attach("memory", agent="ada")
 
 
 def call(service: AgentService, **arguments: Any) -> tuple[str, str]:
-    outcome = service.run_tool("ada", "memory", arguments)
+    outcome = service.tools.run("memory", arguments, agent="ada")
     return outcome.status, outcome.text
 
 
@@ -27,11 +27,11 @@ def test_create_edit_rename_delete(service: AgentService) -> None:
         service, command="str_replace", path="/memories/plans", old_string="Sail", new_string="Row"
     )
     call(service, command="insert", path="/memories/plans", insert_text="Rest", insert_line=-1)
-    assert service.block("ada", "plans").value == "Row\nRest"
+    assert service.blocks.retrieve("plans", agent="ada").value == "Row\nRest"
     call(service, command="rename", old_path="/memories/plans", new_path="/memories/trips")
-    assert service.block("ada", "trips").value == "Row\nRest"
+    assert service.blocks.retrieve("trips", agent="ada").value == "Row\nRest"
     call(service, command="rename", path="/memories/trips", description="where we go")
-    assert service.block("ada", "trips").description == "where we go"
+    assert service.blocks.retrieve("trips", agent="ada").description == "where we go"
     call(
         service,
         command="rename",
@@ -39,19 +39,19 @@ def test_create_edit_rename_delete(service: AgentService) -> None:
         new_path="/memories/tours",
         description="all of them",
     )
-    assert service.block("ada", "tours").description == "all of them"
+    assert service.blocks.retrieve("tours", agent="ada").description == "all of them"
     call(service, command="delete", path="/memories/tours")
-    assert [b.label for b in service.blocks("ada")] == ["persona", "human"]
+    assert [b.label for b in service.blocks.list("ada")] == ["persona", "human"]
 
 
 def test_a_label_with_slashes_is_a_path_of_its_own(service: AgentService) -> None:
-    service.write_block("ada", "/note_directory", "notes")
+    service.blocks.upsert("/note_directory", "notes", agent="ada")
     call(service, command="create", path="/memories/notes/to day", file_text="Sail")
     call(service, command="rename", old_path="notes/to day", new_path="/memories/notes/now")
     call(service, command="insert", path="/memories//note_directory", insert_text="now")
     call(service, command="insert", path="/note_directory", insert_text="here")
     call(service, command="insert", path="/memories/note_directory/", insert_text="no such")
-    kept = {block.label: block.value for block in service.blocks("ada")}
+    kept = {block.label: block.value for block in service.blocks.list("ada")}
     assert kept["notes/now"] == "Sail"
     assert kept["/note_directory"] == "notes\nnow\nhere"
     assert set(kept) == {"persona", "human", "notes/now", "/note_directory"}
@@ -76,5 +76,5 @@ def test_what_cannot_be_done_says_why(
     status, text = call(service, **arguments)
     assert status == "error"
     assert words in text
-    assert service.block("ada", "human").value == "Kim\nlikes tea"
-    assert len(service.blocks("ada")) == 2
+    assert service.blocks.retrieve("human", agent="ada").value == "Kim\nlikes tea"
+    assert len(service.blocks.list("ada")) == 2

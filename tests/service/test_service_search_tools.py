@@ -14,11 +14,11 @@ from letta_kernel.service import AgentService
 
 @pytest.fixture(autouse=True)
 def ada(service: AgentService) -> None:
-    service.create_agent("ada", settings={"timezone": "America/New_York"})
+    service.agents.create("ada", settings={"timezone": "America/New_York"})
 
 
 def call(service: AgentService, tool: str, **arguments: Any) -> str:
-    outcome = service.run_tool("ada", tool, arguments)
+    outcome = service.tools.run(tool, arguments, agent="ada")
     assert outcome.status == "ok", outcome.text
     return outcome.text
 
@@ -36,12 +36,12 @@ def birds(service: AgentService) -> None:
         ("Gulls stayed.", ["birds"], datetime(2024, 1, 1, 5, tzinfo=UTC)),
         ("Seals came.", ["sea"], datetime(2024, 1, 2, 12, tzinfo=UTC)),
     ):
-        service.add_passage("ada", text, tags, created_at=moment)
+        service.passages.create(text, tags, agent="ada", created_at=moment)
 
 
 def test_what_is_inserted_can_be_named_and_found(service: AgentService) -> None:
     said = call(service, "archival_memory_insert", content="Puffins nest in May.", tags=["birds"])
-    (passage,) = service.passages("ada")
+    (passage,) = service.passages.list("ada")
     assert said == f"Kept in archival memory as {passage.id}."
     (hit,) = json.loads(call(service, "archival_memory_search", query="puffins"))
     assert set(hit) == {"id", "timestamp", "content", "tags", "relevance"}
@@ -97,17 +97,17 @@ def test_tags_and_days_filter_before_the_limit(service: AgentService) -> None:
 def test_a_bad_argument_says_what_to_write(
     service: AgentService, tool: str, arguments: dict[str, Any], words: str
 ) -> None:
-    outcome = service.run_tool("ada", tool, arguments)
+    outcome = service.tools.run(tool, arguments, agent="ada")
     assert outcome.status == "error"
     assert words in outcome.text
-    assert service.passages("ada") == []
+    assert service.passages.list("ada") == []
 
 
 def test_the_conversation_is_searched_by_role_and_day(
     service: AgentService, scripted: ScriptedServer
 ) -> None:
     scripted.say("The puffins came on Monday.")
-    list(service.send("ada", "When did the puffins come?"))
+    list(service.runs.send("ada", "When did the puffins come?"))
     both = json.loads(call(service, "conversation_search", query="puffins"))
     assert {hit["role"] for hit in both} == {"user", "assistant"}
     assert set(both[0]) == {"timestamp", "time_ago", "role", "content"}

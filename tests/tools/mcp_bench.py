@@ -24,17 +24,17 @@ class Bench:
 
     def __init__(self, home: Path) -> None:
         self.service = AgentService(home)
-        self.service.create_agent("ada")
+        self.service.agents.create("ada")
 
     def run(self, tool: str, **arguments: Any) -> Outcome:
-        return self.service.run_tool("ada", tool, arguments)
+        return self.service.tools.run(tool, arguments, agent="ada")
 
     def limit(self, tool: str, **changes: Any) -> None:
-        known = next(one for one in self.service.tools("ada") if one.name == tool)
-        self.service.save_tool(known.model_copy(update=changes))
+        known = next(one for one in self.service.tools.list("ada") if one.name == tool)
+        self.service.tools.upsert(known.model_copy(update=changes))
 
     def state(self, name: str = "test") -> str:
-        return next(one.state for one in self.service.mcp_servers() if one.server.name == name)
+        return next(one.state for one in self.service.mcp.list() if one.server.name == name)
 
 
 def gone(pid: int) -> bool:

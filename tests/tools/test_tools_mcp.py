@@ -34,7 +34,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MY_TOKEN", "s3cr3t-value")
         patch.setenv("ANOTHER_SECRET", "x")
-        made.service.add_mcp_server("test", COMMAND, environment=environment, agent="ada")
+        made.service.mcp.create("test", COMMAND, environment=environment, agent="ada")
         yield made
         made.service.close()
 
@@ -50,7 +50,7 @@ def empty(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_its_tools_are_tools_of_the_agent(bench: Bench) -> None:
-    tools = {tool.name: tool for tool in bench.service.tools("ada") if tool.kind == "mcp"}
+    tools = {tool.name: tool for tool in bench.service.tools.list("ada") if tool.kind == "mcp"}
     assert {"add", "search", "die", "a_tool_oddly_named"} <= set(tools)
     add = tools["add"]
     assert add.description == "Add two numbers."
@@ -114,10 +114,10 @@ def test_prints_to_stdout_do_no_harm(bench: Bench, capfd: pytest.CaptureFixture[
 
 def test_progress_is_passed_on(bench: Bench) -> None:
     heard: list[tuple[str, str, threading.Thread]] = []
-    bench.service.run_tool(
-        "ada",
+    bench.service.tools.run(
         "slow",
         {"seconds": 0.1},
+        agent="ada",
         on_output=lambda kind, text: heard.append((kind, text, threading.current_thread())),
     )
     assert heard == [("progress", "a quarter (1 of 4)", threading.main_thread())]
@@ -187,8 +187,8 @@ def test_cancelling(bench: Bench) -> None:
         cancel.cancel()
 
     threading.Thread(target=stop).start()
-    ended = bench.service.run_tool(
-        "ada", "slow", {"seconds": 100}, on_output=lambda *_: heard.set(), cancel=cancel
+    ended = bench.service.tools.run(
+        "slow", {"seconds": 100}, agent="ada", on_output=lambda *_: heard.set(), cancel=cancel
     )
     assert ended.status == "interrupted"
     assert bench.run("add", a=1).text == "2"
@@ -199,7 +199,7 @@ def test_the_stop_button(bench: Bench) -> None:
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     with pytest.raises(KeyboardInterrupt):
-        bench.service.run_tool("ada", "slow", {"seconds": 100}, on_output=stop)
+        bench.service.tools.run("slow", {"seconds": 100}, agent="ada", on_output=stop)
     assert bench.run("add", a=1).text == "2"
 
 
@@ -276,7 +276,7 @@ for line in sys.stdin:
 
 def test_what_the_protocol_does_not_know_does_not_lose_the_rest(empty: Bench) -> None:
     answers = json.dumps([answer for answer, _, _ in ODD_ANSWERS])
-    empty.service.add_mcp_server(
+    empty.service.mcp.create(
         "odd", [sys.executable, "-c", ODD_SERVER, answers], agent="ada", start_limit=LATER
     )
     told = [empty.run("odd", number=number) for number in range(len(ODD_ANSWERS))]
@@ -301,8 +301,8 @@ def test_one_odd_tool_does_not_lose_the_others(empty: Bench) -> None:
     listed = [{"name": name, **rest} for name, rest in ODD_TOOLS.items()]
     listed += [{"inputSchema": {}}, "no tool", {"name": 7, "inputSchema": {}}]  # type: ignore[list-item]
     command = [sys.executable, "-c", ODD_SERVER, "[]", json.dumps(listed)]
-    empty.service.add_mcp_server("odd", command, agent="ada", start_limit=LATER)
-    found = [tool.name for tool in empty.service.tools("ada") if tool.kind == "mcp"]
+    empty.service.mcp.create("odd", command, agent="ada", start_limit=LATER)
+    found = [tool.name for tool in empty.service.tools.list("ada") if tool.kind == "mcp"]
     assert sorted(found) == sorted(ODD_TOOLS)
 
 
@@ -331,11 +331,11 @@ def test_a_server_that_cannot_be_used(
     empty: Bench, command: list[str], limit: float, said: str
 ) -> None:
     with pytest.raises(ToolError, match=said) as raised:
-        empty.service.add_mcp_server("bad", command, agent="ada", start_limit=limit)
+        empty.service.mcp.create("bad", command, agent="ada", start_limit=limit)
     assert "\n" not in str(raised.value)
     assert "'bad'" in str(raised.value)
-    assert empty.service.mcp_servers() == []
-    assert not [tool for tool in empty.service.tools("ada") if tool.kind == "mcp"]
+    assert empty.service.mcp.list() == []
+    assert not [tool for tool in empty.service.tools.list("ada") if tool.kind == "mcp"]
     left = [one for one in psutil.Process().children() if command[-1] in one.cmdline()]
     assert all(gone(one.pid) for one in left)
 
@@ -362,21 +362,21 @@ def test_a_server_that_cannot_be_used(
 )
 def test_what_is_refused(bench: Bench, name: str, given: dict[str, Any], said: str) -> None:
     with pytest.raises((InvalidInputError, NotFoundError), match=said):
-        bench.service.add_mcp_server(name, **given)
-    assert [one.server.name for one in bench.service.mcp_servers()] == ["test"]
+        bench.service.mcp.create(name, **given)
+    assert [one.server.name for one in bench.service.mcp.list()] == ["test"]
 
 
 def test_a_variable_that_is_missing(empty: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOT_THERE", raising=False)
     with pytest.raises(ToolError, match="needs the environment variable NOT_THERE"):
-        empty.service.add_mcp_server("x", [*COMMAND, "${NOT_THERE}"])
+        empty.service.mcp.create("x", [*COMMAND, "${NOT_THERE}"])
 
 
 def test_secrets_are_not_in_errors(empty: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "s3cr3t-value")
     script = "import sys; sys.exit('cannot log in with ' + sys.argv[1])"
     with pytest.raises(ToolError, match=r"cannot log in with \${MY_TOKEN}$"):
-        empty.service.add_mcp_server("x", [sys.executable, "-c", script, "${MY_TOKEN}"])
+        empty.service.mcp.create("x", [sys.executable, "-c", script, "${MY_TOKEN}"])
 
 
 def test_without_the_sdk() -> None:
@@ -398,25 +398,25 @@ def test_without_the_sdk() -> None:
 
 def test_adding_again_removing_and_names(empty: Bench) -> None:
     service = empty.service
-    first = service.add_mcp_server("test", COMMAND, agent="ada", requires_approval=True)
-    again = service.add_mcp_server("test", COMMAND, agent="ada")  # as Run All does
+    first = service.mcp.create("test", COMMAND, agent="ada", requires_approval=True)
+    again = service.mcp.create("test", COMMAND, agent="ada")  # as Run All does
     assert [tool.id for tool in again.tools] == [tool.id for tool in first.tools]
     assert first.tools[0].requires_approval
     assert not again.tools[0].requires_approval
-    service.detach_tool("ada", "add")
-    assert "add" in [tool.name for tool in service.mcp_tools("test").tools]
-    assert "add" not in [tool.name for tool in service.tools("ada")]  # asking attaches nothing
-    other = service.add_mcp_server("other", COMMAND, agent="ada")
+    service.tools.detach("add", agent="ada")
+    assert "add" in [tool.name for tool in service.mcp.refresh("test").tools]
+    assert "add" not in [tool.name for tool in service.tools.list("ada")]  # asking attaches nothing
+    other = service.mcp.create("other", COMMAND, agent="ada")
     assert "other__add" in [tool.name for tool in other.tools]
     assert empty.run("other__add", a=1).text == "2"
     pid = int(empty.run("process").text)
-    removed, agents = service.remove_mcp_server("test")
+    removed, agents = service.mcp.delete("test")
     assert (removed.name, agents) == ("test", ["ada"])
     assert gone(pid)
-    assert [one.server.name for one in service.mcp_servers()] == ["other"]
-    assert "process" not in [tool.name for tool in service.all_tools()]
+    assert [one.server.name for one in service.mcp.list()] == ["other"]
+    assert "process" not in [tool.name for tool in service.tools.list()]
     with pytest.raises(NotFoundError, match="no MCP server 'test'"):
-        service.remove_mcp_server("test")
+        service.mcp.delete("test")
     other_pid = int(empty.run("other__process").text)
     service.close()
     assert gone(other_pid)
@@ -424,19 +424,19 @@ def test_adding_again_removing_and_names(empty: Bench) -> None:
 
 def test_a_server_of_another_process_is_started_here_too(bench: Bench) -> None:
     with AgentService(bench.service.home) as second:
-        here = second.run_tool("ada", "process", {})
+        here = second.tools.run("process", {}, agent="ada")
         assert here.status == "ok"
         assert here.text != bench.run("process").text
-        assert [one.state for one in second.mcp_servers()] == ["connected"]
+        assert [one.state for one in second.mcp.list()] == ["connected"]
     assert gone(int(here.text))
 
 
 def test_servers_end_with_the_process(tmp_path: Path) -> None:
     script = (
         "import sys; from letta_kernel.service import AgentService\n"
-        "service = AgentService(sys.argv[1]); service.create_agent('ada')\n"
-        "service.add_mcp_server('test', [sys.executable, sys.argv[2]], agent='ada')\n"
-        "print(service.run_tool('ada', 'process', {}).text)"
+        "service = AgentService(sys.argv[1]); service.agents.create('ada')\n"
+        "service.mcp.create('test', [sys.executable, sys.argv[2]], agent='ada')\n"
+        "print(service.tools.run('ada', 'process', {}).text)"
     )
     arguments = [sys.executable, "-c", script, str(tmp_path / "home"), str(SERVER)]
     ran = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
@@ -445,7 +445,7 @@ def test_servers_end_with_the_process(tmp_path: Path) -> None:
 
 
 def test_without_servers_a_tool_says_so(bench: Bench) -> None:
-    tool = next(one for one in bench.service.tools("ada") if one.name == "add")
+    tool = next(one for one in bench.service.tools.list("ada") if one.name == "add")
     alone = Executor().run(tool, {"a": 1})
     assert alone.status == "error"
     assert "MCP server cannot be reached from here" in alone.text
@@ -456,11 +456,11 @@ def test_without_servers_a_tool_says_so(bench: Bench) -> None:
 
 def test_a_run_with_approval(bench: Bench, scripted: ScriptedServer) -> None:
     service = bench.service
-    service.detach_tool("ada", "a_tool_oddly_named")
+    service.tools.detach("a_tool_oddly_named", agent="ada")
     bench.limit("search", requires_approval=True)
     scripted.calls([("add", {"a": 20, "b": 22}), ("add", {"a": "x"}), ("slow", {"seconds": 0.1})])
     scripted.call("search", {"point": {"x": 1}})
-    events = list(service.send("ada", "Add and look around."))
+    events = list(service.runs.send("ada", "Add and look around."))
     offered = [tool["function"]["name"] for tool in scripted.requests[0]["tools"]]
     assert {"add", "search"} <= set(offered)
     assert "a_tool_oddly_named" not in offered
@@ -474,14 +474,14 @@ def test_a_run_with_approval(bench: Bench, scripted: ScriptedServer) -> None:
     ]
     assert returned[0].text == "42"
     assert [event.text for event in events if isinstance(event, ToolProgress)]
-    [waiting] = service.pending("ada")
+    [waiting] = service.runs.pending("ada")
     assert waiting.name == "search"
     scripted.call("die", {})
     scripted.say("The server died, sorry.")
-    after = list(service.approve("ada", [Decision(waiting.id, approve=True)]))
+    after = list(service.runs.approve("ada", [Decision(waiting.id, approve=True)]))
     told = [event for event in after if isinstance(event, ToolReturned)]
     assert told[0].status == "ok"
     assert "ended with exit code 3" in told[1].text
     assert "ended with exit code 3" in str(scripted.requests[-1]["messages"][-1]["content"])
-    stats = service.tool_stats("ada")
+    stats = service.tools.stats("ada")
     assert (stats["die"].calls, stats["die"].failures) == (1, 1)

@@ -22,24 +22,24 @@ def test_over_http(empty: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     service, server = empty.service, HttpServer(token="s3cr3t-value")
     headers = {"Authorization": "Bearer ${WEB_TOKEN}"}
     with pytest.raises(ToolError, match="needs the environment variable WEB_TOKEN"):
-        service.add_mcp_server("web", url=server.url, headers=headers)
+        service.mcp.create("web", url=server.url, headers=headers)
     monkeypatch.setenv("WEB_TOKEN", "wrong-value")
     with pytest.raises(ToolError, match="'web' cannot be reached"):
-        service.add_mcp_server("web", url=server.url, headers=headers)
+        service.mcp.create("web", url=server.url, headers=headers)
     server.start()
     try:
         with pytest.raises(ToolError, match=r"answered 401 Unauthorized \(is its token right\?\)"):
-            service.add_mcp_server("web", url=server.url, headers=headers)
+            service.mcp.create("web", url=server.url, headers=headers)
         monkeypatch.setenv("WEB_TOKEN", "s3cr3t-value")
         with pytest.raises(ToolError, match="answered 404 Not Found"):
-            service.add_mcp_server("web", url=server.url + "/nowhere", headers=headers)
-        assert service.mcp_servers() == []
-        service.add_mcp_server("web", url=server.url, headers=headers, agent="ada")
+            service.mcp.create("web", url=server.url + "/nowhere", headers=headers)
+        assert service.mcp.list() == []
+        service.mcp.create("web", url=server.url, headers=headers, agent="ada")
         assert empty.run("add", a=2, b=3).text == "5"
         assert len(empty.run("long", characters=2_000_000).text) == 50_000  # one large event
         heard: list[str] = []
-        service.run_tool(
-            "ada", "slow", {"seconds": 0.1}, on_output=lambda _, text: heard.append(text)
+        service.tools.run(
+            "slow", {"seconds": 0.1}, agent="ada", on_output=lambda _, text: heard.append(text)
         )
         assert heard == ["a quarter (1 of 4)"]
         before = empty.run("process").text

@@ -68,7 +68,7 @@ def export_agent(
     """Return the agent as a file; environment variables keep their names only."""
     if max_steps is not None:
         raise LeftOutError("An export has the whole history or, with scrub_messages, none of it.")
-    data = service.export_agent(
+    data = service.agent_files.export(
         agent_id,
         form="legacy" if use_legacy_format else "new",
         history=not scrub_messages,
@@ -98,7 +98,7 @@ def import_agent(
     if override_existing_tools:
         raise LeftOutError("A file never replaces tools that are here: attach those it brought.")
     chosen = embedding or override_embedding_handle or x_override_embedding_model
-    came = service.import_agent(
+    came = service.agent_files.import_data(
         file.file.read(MAX_BYTES + 1),
         name=name or override_name or None,
         copy=append_copy_suffix,

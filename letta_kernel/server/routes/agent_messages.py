@@ -94,7 +94,7 @@ async def create_message_async(
 ) -> RunShape:
     """Send messages and return at once; the run can be followed, looked up or cancelled."""
     run = await _begin(service, live, agent_id, asked, False, True)
-    return to_run(await anyio.to_thread.run_sync(service.run, run.id), background=True)
+    return to_run(await anyio.to_thread.run_sync(service.runs.retrieve, run.id), background=True)
 
 
 @router.post("/agents/{agent_id}/messages/cancel", operation_id="cancel_messages")
@@ -103,7 +103,7 @@ def cancel_messages(
 ) -> dict[str, str]:
     """End runs of an agent; per run: cancelled, or failed where that cannot be done from here."""
     owner = agent_of(service, agent_id)
-    going = [run.id for run in service.find_runs(agent_ids=[owner], statuses=["running"])]
+    going = [run.id for run in service.runs.list(agent_ids=[owner], statuses=["running"])]
     wanted = asked.run_ids if asked and asked.run_ids else going
     return {
         run_id: "cancelled" if run_id in going and _end(service, live, run_id) else "failed"
@@ -114,7 +114,7 @@ def cancel_messages(
 def _end(service: Service, live: Live, run_id: str) -> bool:
     run = live.get(run_id)
     if run is None:
-        return service.cancel(run_id)
+        return service.runs.cancel(run_id)
     run.cancel()
     run.over.wait(_WAIT)  # so that the next message finds the agent free
     return True

@@ -92,7 +92,7 @@ def list_agents(
         cursor = Cursor(cursor.before, cursor.after, cursor.limit, "asc" if ascending else "desc")
     if template_id or base_template_id:
         return []  # there are no templates here
-    found = service.find_agents(
+    found = service.agents.list(
         name=name,
         text=query_text,
         tags=tags,
@@ -106,13 +106,13 @@ def list_agents(
     )
     if created_by_id is not None:
         found = [state for state in found if state.created_by == created_by_id]
-    return [to_agent(view, include) for view in service.view_agents(page(found, cursor))]
+    return [to_agent(view, include) for view in service.agents.views(page(found, cursor))]
 
 
 @router.get("/agents/count", operation_id="count_agents")
 def count_agents(service: Service) -> int:
     """Return how many agents there are."""
-    return len(service.agents())
+    return len(service.agents.list())
 
 
 @router.post("/agents", operation_id="create_agent")
@@ -122,9 +122,9 @@ def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
     style = asked.style()
     fields = asked.common(kept)
     name = asked.name if asked.name is not None else f"agent-{uuid.uuid4().hex[:8]}"
-    folders = [service.folder(ref).id for ref in asked.folders()]  # none is missing
+    folders = [service.folders.retrieve(ref).id for ref in asked.folders()]  # none is missing
     first = [message_of(m, f"initial_message_sequence.{n}") for n, m in _messages(asked)]
-    state = service.create_agent(
+    state = service.agents.create(
         name,
         namesakes="keep",
         style=style,
@@ -137,10 +137,10 @@ def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
         **fields,
     )
     for folder_id in folders:
-        service.attach_folder(state.id, folder_id)
+        service.folders.attach(folder_id, agent=state.id)
     if first:
-        service.put_messages(state.id, first)
-    return to_agent(service.view_agent(state.id))
+        service.messages.insert(state.id, first)
+    return to_agent(service.agents.view(state.id))
 
 
 def _messages(asked: AgentCreate) -> list[tuple[int, MessageIn]]:
@@ -150,13 +150,13 @@ def _messages(asked: AgentCreate) -> list[tuple[int, MessageIn]]:
 @router.get("/agents/{agent_id}", operation_id="retrieve_agent")
 def retrieve_agent(service: Service, agent_id: str, include: Includes = None) -> AgentShape:
     """Return an agent and what it has."""
-    return to_agent(service.view_agent(agent_of(service, agent_id)), include)
+    return to_agent(service.agents.view(agent_of(service, agent_id)), include)
 
 
 @router.patch("/agents/{agent_id}", operation_id="update_agent")
 def update_agent(service: Service, agent_id: str, asked: AgentUpdate) -> AgentShape:
     """Change an agent; what is not given stays."""
-    state = service.agent(agent_of(service, agent_id))
+    state = service.agents.retrieve(agent_of(service, agent_id))
     kept = dict(state.metadata.get(REST) or {})
     fields = asked.common(kept)
     if asked.name is not None:
@@ -164,25 +164,25 @@ def update_agent(service: Service, agent_id: str, asked: AgentUpdate) -> AgentSh
     if asked.tool_ids is not None:
         fields["tool_refs"] = asked.tool_ids
     given = asked.folder_ids is not None or asked.source_ids is not None
-    folders = [service.folder(ref).id for ref in asked.folders()]  # none is missing
+    folders = [service.folders.retrieve(ref).id for ref in asked.folders()]  # none is missing
     rest = asked.metadata
     if rest is None:
         rest = {key: value for key, value in state.metadata.items() if key != REST}
     fields["metadata"] = {**rest, REST: kept}
-    service.update_agent(state.id, namesakes="keep", **fields)
+    service.agents.update(state.id, namesakes="keep", **fields)
     if given:
-        for folder in service.folders(agent=state.id):
+        for folder in service.folders.list(agent=state.id):
             if folder.id not in folders:
-                service.detach_folder(state.id, folder.id)
+                service.folders.detach(folder.id, agent=state.id)
         for folder_id in folders:
-            service.attach_folder(state.id, folder_id)
-    return to_agent(service.view_agent(state.id))
+            service.folders.attach(folder_id, agent=state.id)
+    return to_agent(service.agents.view(state.id))
 
 
 @router.delete("/agents/{agent_id}", operation_id="delete_agent")
 def delete_agent(service: Service, agent_id: str) -> Deleted:
     """Delete an agent with its conversation, archive and the blocks nobody else has."""
-    service.delete_agent(agent_of(service, agent_id))
+    service.agents.delete(agent_of(service, agent_id))
     return Deleted(message="The agent was deleted.")
 
 
@@ -194,23 +194,23 @@ def recompile_agent(
     update_timestamp: bool = False,
 ) -> str:
     """Return the system prompt as the model sees it; it is always up to date here."""
-    return service.system_prompt(agent_of(service, agent_id))
+    return service.runs.system_prompt(agent_of(service, agent_id))
 
 
 @router.patch("/agents/{agent_id}/reset-messages", operation_id="reset_messages")
 def reset_messages(service: Service, agent_id: str, asked: ResetIn | None = None) -> AgentShape:
     """Forget the conversation; memory blocks, archive and tools stay."""
-    state = service.reset_agent(agent_of(service, agent_id))
-    return to_agent(service.view_agent(state.id))
+    state = service.agents.reset(agent_of(service, agent_id))
+    return to_agent(service.agents.view(state.id))
 
 
 @router.post("/agents/{agent_id}/summarize", operation_id="summarize_agent")
 def summarize_agent(service: Service, agent_id: str, asked: CompactIn | None = None) -> Compacted:
     """Summarise the older part of the conversation now."""
     ref = agent_of(service, agent_id)
-    before = len(service.in_sight(ref))
-    summary = service.compact(ref)
-    after = len(service.in_sight(ref))
+    before = len(service.messages.in_context(ref))
+    summary = service.messages.compact(ref)
+    after = len(service.messages.in_context(ref))
     return Compacted(
         summary=summary.content if summary else "",
         num_messages_before=before,
@@ -221,7 +221,7 @@ def summarize_agent(service: Service, agent_id: str, asked: CompactIn | None = N
 @router.get("/agents/{agent_id}/context", operation_id="retrieve_context")
 def retrieve_context(service: Service, agent_id: str) -> ContextOverview:
     """Return what the model would see now, part by part, in tokens."""
-    report = service.context(agent_of(service, agent_id))
+    report = service.runs.context(agent_of(service, agent_id))
     return ContextOverview(
         model=report.model,
         context_window_size_max=report.window,
@@ -237,4 +237,4 @@ def agent_of(service: AgentService, agent_id: str) -> str:
     """Return *agent_id* if there is such an agent: paths name agents by id, never by name."""
     if not agent_id.startswith("agent-"):
         raise NotFoundError(f"There is no agent {agent_id!r}.")
-    return service.agent(agent_id).id
+    return service.agents.retrieve(agent_id).id

@@ -38,7 +38,7 @@ def list_archives(
     order_by: Literal["created_at"] | None = None,
 ) -> list[ArchiveShape]:
     """List archives: all, those of one name, those an agent is attached to."""
-    found = service.archives(agent=agent_id, name=name)
+    found = service.archives.list(agent=agent_id, name=name)
     return [to_archive(one) for one in page(found[::-1] if cursor.newest_first else found, cursor)]
 
 
@@ -47,7 +47,7 @@ def create_archive(service: Service, asked: ArchiveCreate) -> ArchiveShape:
     """Make an empty archive."""
     config = asked.embedding_config
     named = config.handle or config.embedding_model if config is not None else None
-    made = service.create_archive(
+    made = service.archives.create(
         asked.name, description=asked.description or "", embedding=asked.embedding or named or None
     )
     return to_archive(made)
@@ -56,20 +56,20 @@ def create_archive(service: Service, asked: ArchiveCreate) -> ArchiveShape:
 @router.get("/archives/{archive_id}", operation_id="retrieve_archive")
 def retrieve_archive(service: Service, archive_id: str) -> ArchiveShape:
     """Return one archive."""
-    return to_archive(service.archive(archive_id))
+    return to_archive(service.archives.retrieve(archive_id))
 
 
 @router.patch("/archives/{archive_id}", operation_id="update_archive")
 def update_archive(service: Service, archive_id: str, asked: ArchiveUpdate) -> ArchiveShape:
     """Change an archive's name or description."""
-    changed = service.update_archive(archive_id, name=asked.name, description=asked.description)
+    changed = service.archives.update(archive_id, name=asked.name, description=asked.description)
     return to_archive(changed)
 
 
 @router.delete("/archives/{archive_id}", operation_id="delete_archive", status_code=204)
 def delete_archive(service: Service, archive_id: str) -> None:
     """Delete an archive with its passages, taking it from every agent."""
-    service.delete_archive(archive_id)
+    service.archives.delete(archive_id)
 
 
 @router.get("/archives/{archive_id}/passages", operation_id="list_archive_passages")
@@ -78,8 +78,12 @@ def list_passages(service: Service, archive_id: str, cursor: Page) -> list[Passa
     check_passages(service, cursor)
     found = seek(
         cursor,
-        lambda older, newer, newest_first: service.archive_passages(
-            archive_id, cursor.limit, before=older, after=newer, newest_first=newest_first
+        lambda older, newer, newest_first: service.passages.list(
+            limit=cursor.limit,
+            archive=archive_id,
+            before=older,
+            after=newer,
+            newest_first=newest_first,
         ),
     )
     return [to_passage(one) for one in found]
@@ -89,7 +93,7 @@ def list_passages(service: Service, archive_id: str, cursor: Page) -> list[Passa
 def create_passage(service: Service, archive_id: str, asked: PassageCreate) -> PassageShape:
     """Put one passage into an archive."""
     try:
-        (made,) = service.fill_archive(archive_id, [shapes.from_create(asked)])
+        (made,) = service.passages.insert([shapes.from_create(asked)], archive=archive_id)
     except InvalidInputError as error:
         raise FieldError("text", error.text.partition(": ")[2] or error.text) from None
     return to_passage(made)
@@ -99,7 +103,9 @@ def create_passage(service: Service, archive_id: str, asked: PassageCreate) -> P
 def create_passages(service: Service, archive_id: str, asked: PassagesCreate) -> list[PassageShape]:
     """Put many passages into an archive, all or none."""
     try:
-        made = service.fill_archive(archive_id, [shapes.from_create(p) for p in asked.passages])
+        made = service.passages.insert(
+            [shapes.from_create(p) for p in asked.passages], archive=archive_id
+        )
     except InvalidInputError as error:
         raise FieldError("passages", error.text, *error.remedies) from None
     return [to_passage(one) for one in made]
@@ -110,8 +116,8 @@ def update_passage(
     service: Service, archive_id: str, passage_id: str, asked: PassageUpdate
 ) -> PassageShape:
     """Change the text or tags of an archive's passage."""
-    changed = service.update_archive_passage(
-        archive_id, passage_id, content=asked.text, tags=asked.tags
+    changed = service.passages.update(
+        passage_id, archive=archive_id, content=asked.text, tags=asked.tags
     )
     return to_passage(changed)
 
@@ -123,7 +129,7 @@ def update_passage(
 )
 def delete_passage(service: Service, archive_id: str, passage_id: str) -> None:
     """Delete a passage of an archive."""
-    service.delete_archive_passage(archive_id, passage_id)
+    service.passages.delete(passage_id, archive=archive_id)
 
 
 @router.patch(
@@ -131,7 +137,7 @@ def delete_passage(service: Service, archive_id: str, passage_id: str) -> None:
 )
 def attach(service: Service, agent_id: str, archive_id: str) -> None:
     """Let an agent find an archive's passages; what it keeps goes there if it has no other."""
-    service.attach_archive(agent_id, archive_id)
+    service.archives.attach(archive_id, agent=agent_id)
 
 
 @router.patch(
@@ -139,4 +145,4 @@ def attach(service: Service, agent_id: str, archive_id: str) -> None:
 )
 def detach(service: Service, agent_id: str, archive_id: str) -> None:
     """Take an archive from an agent; the archive stays."""
-    service.detach_archive(agent_id, archive_id)
+    service.archives.detach(archive_id, agent=agent_id)

@@ -50,7 +50,7 @@ def list_blocks(
     """List memory blocks. There are no templates here, so asking for some gives none."""
     if templates_only or name is not None:
         return []
-    ids = service.block_ids(
+    ids = service.blocks.ids(
         label=label,
         label_text=label_search,
         description_text=description_search,
@@ -64,39 +64,39 @@ def list_blocks(
         agents_under=connected_to_agents_count_lt,
         newest_first=cursor.newest_first,
     )
-    return [to_block(one) for one in service.blocks_by_id(page(ids, cursor, key=str))]
+    return [to_block(one) for one in service.blocks.list(ids=page(ids, cursor, key=str))]
 
 
 @router.post("/blocks", operation_id="create_block")
 def create_block(service: Service, asked: BlockCreate) -> BlockResponse:
     """Make a memory block that no agent has yet; its limit is 100,000 characters unless given."""
     _check_length(asked.value, asked.limit)
-    return to_block(service.make_block(shapes.from_create(asked)))
+    return to_block(service.blocks.create(shapes.from_create(asked)))
 
 
 @router.get("/blocks/count", operation_id="count_blocks")
 def count_blocks(service: Service) -> int:
     """Count the memory blocks."""
-    return len(service.block_ids())
+    return len(service.blocks.ids())
 
 
 @router.get("/blocks/{block_id}", operation_id="retrieve_block")
 def retrieve_block(service: Service, block_id: str) -> BlockResponse:
     """Return one memory block."""
-    return to_block(service.block_by_id(block_id))
+    return to_block(service.blocks.retrieve(block_id))
 
 
 @router.patch("/blocks/{block_id}", operation_id="update_block")
 def update_block(service: Service, block_id: str, asked: BlockUpdate) -> BlockResponse:
     """Change a memory block in what is given; every agent that has it sees the change."""
-    changed = _change(service, service.block_by_id(block_id), asked)
+    changed = _change(service, service.blocks.retrieve(block_id), asked)
     return to_block(changed)
 
 
 @router.delete("/blocks/{block_id}", operation_id="delete_block")
 def delete_block(service: Service, block_id: str) -> None:
     """Delete a memory block, taking it from every agent."""
-    service.remove_block(block_id)
+    service.blocks.delete(block_id)
 
 
 @router.get("/blocks/{block_id}/agents", operation_id="list_agents_for_block")
@@ -108,21 +108,21 @@ def list_agents(
     order_by: By | None = None,
 ) -> list[AgentShape]:
     """List the agents that have a memory block."""
-    return agents_page(service, service.agents_with_block(block_id), cursor, include)
+    return agents_page(service, service.blocks.agents(block_id), cursor, include)
 
 
 @router.patch("/blocks/{block_id}/identities/attach/{identity_id}", operation_id="attach_block_id")
 def attach_identity(service: Service, block_id: str, identity_id: str) -> BlockResponse:
     """Say that a block belongs to an identity."""
-    service.attach_identity("block", block_id, identity_id)
-    return to_block(service.block_by_id(block_id))
+    service.identities.attach(identity_id, "block", block_id)
+    return to_block(service.blocks.retrieve(block_id))
 
 
 @router.patch("/blocks/{block_id}/identities/detach/{identity_id}", operation_id="detach_block_id")
 def detach_identity(service: Service, block_id: str, identity_id: str) -> BlockResponse:
     """Say that a block does not belong to an identity any more."""
-    service.detach_identity("block", block_id, identity_id)
-    return to_block(service.block_by_id(block_id))
+    service.identities.detach(identity_id, "block", block_id)
+    return to_block(service.blocks.retrieve(block_id))
 
 
 @router.get("/agents/{agent_id}/core-memory/blocks", operation_id="list_core_memory_blocks")
@@ -130,7 +130,7 @@ def list_of_agent(
     service: Service, agent_id: str, cursor: PageOldestFirst, order_by: By | None = None
 ) -> list[BlockResponse]:
     """List the blocks an agent always sees."""
-    own = service.blocks(agent_id)
+    own = service.blocks.list(agent_id)
     return [to_block(one) for one in page(own[::-1] if cursor.newest_first else own, cursor)]
 
 
@@ -140,8 +140,8 @@ def list_of_agent(
 )
 def attach(service: Service, agent_id: str, block_id: str) -> AgentShape:
     """Let an agent have a block; it may be shared with others."""
-    service.attach_block(agent_id, block_id)
-    return to_agent(service.view_agent(agent_id))
+    service.blocks.attach(block_id, agent=agent_id)
+    return to_agent(service.agents.view(agent_id))
 
 
 @router.patch(
@@ -150,8 +150,8 @@ def attach(service: Service, agent_id: str, block_id: str) -> AgentShape:
 )
 def detach(service: Service, agent_id: str, block_id: str) -> AgentShape:
     """Take a block from an agent; the block stays."""
-    service.detach_block(agent_id, block_id)
-    return to_agent(service.view_agent(agent_id))
+    service.blocks.detach(block_id, agent=agent_id)
+    return to_agent(service.agents.view(agent_id))
 
 
 # After their siblings: a label may hold slashes, and some clients send them as they are.
@@ -161,7 +161,7 @@ def detach(service: Service, agent_id: str, block_id: str) -> AgentShape:
 )
 def retrieve_of_agent(service: Service, agent_id: str, block_label: str) -> BlockResponse:
     """Return an agent's block of that label."""
-    return to_block(service.block(agent_id, block_label))
+    return to_block(service.blocks.retrieve(block_label, agent=agent_id))
 
 
 @router.patch(
@@ -172,7 +172,7 @@ def update_of_agent(
     service: Service, agent_id: str, block_label: str, asked: BlockUpdate
 ) -> BlockResponse:
     """Change an agent's block of that label in what is given."""
-    return to_block(_change(service, service.block(agent_id, block_label), asked))
+    return to_block(_change(service, service.blocks.retrieve(block_label, agent=agent_id), asked))
 
 
 def agents_page(
@@ -180,16 +180,16 @@ def agents_page(
 ) -> list[AgentShape]:
     """Return the part of these agents, by their age, that *cursor* names."""
     among = set(agent_ids)
-    found = [state for state in service.agents() if state.id in among]
+    found = [state for state in service.agents.list() if state.id in among]
     wanted = page(found[::-1] if cursor.newest_first else found, cursor)
-    return [to_agent(view, include) for view in service.view_agents(wanted)]
+    return [to_agent(view, include) for view in service.agents.views(wanted)]
 
 
 def _change(service: AgentService, block: Block, asked: BlockUpdate) -> Block:
     changes: dict[str, Any] = asked.changes()
     value, limit = changes.get("value", block.value), changes.get("limit", block.limit)
     _check_length(value, limit, "value" if "value" in changes else "limit")
-    return service.change_block_by_id(block.id, "changed through REST", **changes)
+    return service.blocks.update(block.id, reason="changed through REST", **changes)
 
 
 def _check_length(value: str, limit: int, field: str = "value") -> None:

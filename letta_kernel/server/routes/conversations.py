@@ -44,7 +44,7 @@ def create(
 ) -> ConversationShape:
     """Begin a further thread with an agent, which shares its memory, tools and archive."""
     changes = changes_of(asked or ConversationIn(), {})
-    return to_conversation(service.create_conversation(agent_id, **changes), [])
+    return to_conversation(service.conversations.create(agent_id, **changes), [])
 
 
 @router.get("/conversations", operation_id="list_conversations")
@@ -61,7 +61,7 @@ def list_all(
     ] = None,
 ) -> list[ConversationShape]:
     """List conversations, hidden ones not."""
-    found = service.conversations(
+    found = service.conversations.list(
         agent_id,
         archived={"archived": True, "unarchived": False}.get(archive_status),
         text=summary_search,
@@ -76,22 +76,22 @@ def list_all(
 @router.get("/conversations/{conversation_id}", operation_id="retrieve_conversation")
 def retrieve(conversation_id: str, service: Service) -> ConversationShape:
     """Return a conversation with the ids of the messages in sight."""
-    found = service.conversation(conversation_id)
-    seen = service.in_sight(found.agent_id, found.id)
+    found = service.conversations.retrieve(conversation_id)
+    seen = service.messages.in_context(found.agent_id, found.id)
     return to_conversation(found, [message.id for message in seen])
 
 
 @router.patch("/conversations/{conversation_id}", operation_id="update_conversation")
 def update(conversation_id: str, asked: ConversationChange, service: Service) -> ConversationShape:
     """Change what a conversation is called, archive it, or give it a model of its own."""
-    changes = changes_of(asked, service.conversation(conversation_id).settings)
-    return to_conversation(service.update_conversation(conversation_id, **changes))
+    changes = changes_of(asked, service.conversations.retrieve(conversation_id).settings)
+    return to_conversation(service.conversations.update(conversation_id, **changes))
 
 
 @router.delete("/conversations/{conversation_id}", operation_id="delete_conversation")
 def delete(conversation_id: str, service: Service) -> None:
     """Delete a conversation and its messages; what a fork shares stays for as long as the fork."""
-    service.delete_conversation(conversation_id)
+    service.conversations.delete(conversation_id)
 
 
 @router.post("/conversations/{conversation_id}/fork", operation_id="fork_conversation")
@@ -106,10 +106,10 @@ def fork(
 ) -> ConversationShape:
     """Begin a conversation that shares what is in sight of another."""
     place = threads.place_of(service, conversation_id, agent_id)
-    made = service.fork_conversation(
+    made = service.conversations.fork(
         place.agent_id, place.conversation, message_id=message_id, hidden=hidden
     )
-    seen = service.in_sight(made.agent_id, made.id)
+    seen = service.messages.in_context(made.agent_id, made.id)
     return to_conversation(made, [message.id for message in seen])
 
 
@@ -121,13 +121,13 @@ def cancel(
     place = threads.place_of(service, conversation_id, agent_id)
     return {
         run_id: "cancelled" if _end(service, live.get(run_id), run_id) else "failed"
-        for run_id in service.running(place.agent_id, place.conversation)
+        for run_id in service.runs.running(place.agent_id, place.conversation)
     }
 
 
 def _end(service: AgentService, run: LiveRun | None, run_id: str) -> bool:
     if run is None:
-        return service.cancel(run_id)
+        return service.runs.cancel(run_id)
     run.cancel()
     return True
 
@@ -143,7 +143,7 @@ def recompile(
     """Return the system prompt as it is now; it is compiled anew whenever memory has changed."""
     whose = agent_id or (asked.agent_id if asked else None)
     place = threads.place_of(service, conversation_id, whose)
-    return service.system_prompt(place.agent_id, place.conversation)
+    return service.runs.system_prompt(place.agent_id, place.conversation)
 
 
 @router.post("/conversations/{conversation_id}/compact", operation_id="compact_conversation")
@@ -156,11 +156,11 @@ def compact(
             "How to compact is a setting of the agent here: set its compaction instead."
         )
     place = threads.place_of(service, conversation_id, asked.agent_id if asked else None)
-    before = service.in_sight(place.agent_id, place.conversation)
-    summary = service.compact(place.agent_id, place.conversation)
+    before = service.messages.in_context(place.agent_id, place.conversation)
+    summary = service.messages.compact(place.agent_id, place.conversation)
     if summary is None:
         raise ConflictError("There is too little in sight to be summarised.")
-    after = service.in_sight(place.agent_id, place.conversation)
+    after = service.messages.in_context(place.agent_id, place.conversation)
     return CompactionShape(
         num_messages_before=len(before), num_messages_after=len(after), summary=summary.content
     )
@@ -232,7 +232,7 @@ def resume(
 
 
 def _newest(service: AgentService, live: Live, place: Place, run_id: str | None) -> LiveRun:
-    known = [run.id for run in service.thread_runs(place.agent_id, place.conversation)]
+    known = [run.id for run in service.runs.of_thread(place.agent_id, place.conversation)]
     if run_id is not None and run_id not in known:
         raise FieldError("run_id", f"The conversation has no run {run_id[:100]!r}.")
     wanted = run_id or (known[0] if known else None)

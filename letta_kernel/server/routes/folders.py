@@ -41,7 +41,7 @@ def list_folders(
     service: Service, cursor: Page, name: Text = None, order_by: ByTime = None
 ) -> list[FolderShape]:
     """List folders."""
-    found = service.folders(name=name)
+    found = service.folders.list(name=name)
     return [to_folder(one) for one in page(found[::-1] if cursor.newest_first else found, cursor)]
 
 
@@ -50,7 +50,7 @@ def create_folder(service: Service, asked: FolderCreate) -> FolderShape:
     """Make an empty folder."""
     config = asked.embedding_config
     named = config.handle or config.embedding_model if config is not None else None
-    made = service.create_folder(
+    made = service.folders.create(
         asked.name,
         description=asked.description or "",
         instructions=asked.instructions or "",
@@ -63,20 +63,20 @@ def create_folder(service: Service, asked: FolderCreate) -> FolderShape:
 @router.get("/folders/{folder_id}", operation_id="retrieve_folder")
 def retrieve_folder(service: Service, folder_id: str) -> FolderShape:
     """Return one folder."""
-    return to_folder(service.folder(folder_id))
+    return to_folder(service.folders.retrieve(folder_id))
 
 
 @router.patch("/folders/{folder_id}", operation_id="update_folder")
 def update_folder(service: Service, folder_id: str, asked: FolderUpdate) -> FolderShape:
     """Change a folder; its embedder stays."""
     changes = asked.model_dump(exclude={"embedding_config"})
-    return to_folder(service.update_folder(folder_id, **changes))
+    return to_folder(service.folders.update(folder_id, **changes))
 
 
 @router.delete("/folders/{folder_id}", operation_id="delete_folder")
 def delete_folder(service: Service, folder_id: str) -> None:
     """Delete a folder with its files, taking it from every agent."""
-    service.delete_folder(folder_id)
+    service.folders.delete(folder_id)
 
 
 @router.get("/folders/{folder_id}/agents", operation_id="list_agents_of_folder")
@@ -84,7 +84,7 @@ def list_agents(
     service: Service, folder_id: str, cursor: Page, order_by: ByTime = None
 ) -> list[str]:
     """List the ids of the agents a folder is attached to."""
-    found = service.agents_with_folder(folder_id)
+    found = service.folders.agents(folder_id)
     return page(found[::-1] if cursor.newest_first else found, cursor, key=str)
 
 
@@ -97,10 +97,10 @@ def upload(
     name: Annotated[str | None, Query(max_length=200)] = None,
 ) -> FileShape:
     """Put a file into a folder; it can be found as soon as this answers."""
-    kept = service.add_folder_file(
-        folder_id,
+    kept = service.files.create(
         name or file.filename or "",
         file.file.read(),
+        folder=folder_id,
         media_type=(file.content_type or "")[:100],
         duplicates=duplicate_handling,
     )
@@ -116,7 +116,7 @@ def list_files(
     order_by: ByTime = None,
 ) -> list[FileShape]:
     """List the files of a folder."""
-    found = service.folder_files(folder_id)
+    found = service.files.list(folder=folder_id)
     part = page(found[::-1] if cursor.newest_first else found, cursor)
     return [to_file(one, content=include_content) for one in part]
 
@@ -126,7 +126,7 @@ def retrieve_file(
     service: Service, folder_id: str, file_id: str, include_content: bool = False
 ) -> FileShape:
     """Return one file of a folder."""
-    return to_file(service.folder_file(folder_id, file_id), content=include_content)
+    return to_file(service.files.retrieve(file_id, folder=folder_id), content=include_content)
 
 
 @router.delete(
@@ -134,7 +134,7 @@ def retrieve_file(
 )
 def delete_file(service: Service, folder_id: str, file_id: str) -> None:
     """Delete a file of a folder."""
-    service.delete_folder_file(folder_id, file_id)
+    service.files.delete(file_id, folder=folder_id)
 
 
 @router.get("/agents/{agent_id}/folders", operation_id="list_folders_of_agent")
@@ -142,7 +142,7 @@ def list_agent_folders(
     service: Service, agent_id: str, cursor: Page, order_by: ByTime = None
 ) -> list[FolderShape]:
     """List the folders an agent has."""
-    found = service.folders(agent=agent_id)
+    found = service.folders.list(agent=agent_id)
     return [to_folder(one) for one in page(found[::-1] if cursor.newest_first else found, cursor)]
 
 
@@ -151,7 +151,7 @@ def list_agent_folders(
 )
 def attach(service: Service, agent_id: str, folder_id: str) -> AgentShape:
     """Let an agent have a folder, and tools that open, grep and search files with its first one."""
-    return to_agent(service.view_agent(service.attach_folder(agent_id, folder_id).id))
+    return to_agent(service.agents.view(service.folders.attach(folder_id, agent=agent_id).id))
 
 
 @router.patch(
@@ -159,7 +159,7 @@ def attach(service: Service, agent_id: str, folder_id: str) -> AgentShape:
 )
 def detach(service: Service, agent_id: str, folder_id: str) -> AgentShape:
     """Take a folder from an agent; the folder stays."""
-    return to_agent(service.view_agent(service.detach_folder(agent_id, folder_id).id))
+    return to_agent(service.agents.view(service.folders.detach(folder_id, agent=agent_id).id))
 
 
 @router.get("/agents/{agent_id}/files", operation_id="list_files_of_agent")
@@ -173,7 +173,7 @@ def list_agent_files(
     """List the files an agent can reach and which of them it has open."""
     found = [
         to_agent_file(*one)
-        for one in service.agent_files(agent_id)
+        for one in service.files.of_agent(agent_id)
         if is_open is None or one[2].is_open == is_open
     ]
     part = page(found[::-1] if cursor.newest_first else found, cursor)
@@ -184,16 +184,16 @@ def list_agent_files(
 @router.patch("/agents/{agent_id}/files/close-all", operation_id="close_all_files_of_agent")
 def close_all(service: Service, agent_id: str) -> list[str]:
     """Close every file of an agent; return their ids."""
-    return service.close_all_files(agent_id)
+    return service.files.close_all(agent_id)
 
 
 @router.patch("/agents/{agent_id}/files/{file_id}/open", operation_id="open_file_of_agent")
 def open_file(service: Service, agent_id: str, file_id: str) -> list[str]:
     """Open a file for an agent; return the ids of files that were closed to make room."""
-    return service.open_file(agent_id, file_id)
+    return service.files.open(file_id, agent=agent_id)
 
 
 @router.patch("/agents/{agent_id}/files/{file_id}/close", operation_id="close_file_of_agent")
 def close_file(service: Service, agent_id: str, file_id: str) -> None:
     """Close a file for an agent."""
-    service.close_file(agent_id, file_id)
+    service.files.close(file_id, agent=agent_id)

@@ -37,7 +37,7 @@ def list_identities(
     identity_type: IdentityType | None = None,
 ) -> list[IdentityShape]:
     """List identities."""
-    found = service.identities(name=name, key=identifier_key, identity_type=identity_type)
+    found = service.identities.list(name=name, key=identifier_key, identity_type=identity_type)
     wanted = page(found[::-1] if cursor.newest_first else found, cursor)
     return [_shape(service, one) for one in wanted]
 
@@ -57,13 +57,13 @@ def upsert_identity(service: Service, asked: IdentityCreate) -> IdentityShape:
 @router.get("/identities/count", operation_id="count_identities")
 def count_identities(service: Service) -> int:
     """Count the identities."""
-    return len(service.identities())
+    return len(service.identities.list())
 
 
 @router.get("/identities/{identity_id}", operation_id="retrieve_identity")
 def retrieve_identity(service: Service, identity_id: str) -> IdentityShape:
     """Return one identity."""
-    return _shape(service, service.identity(identity_id))
+    return _shape(service, service.identities.retrieve(identity_id))
 
 
 @router.patch("/identities/{identity_id}", operation_id="update_identity")
@@ -73,7 +73,7 @@ def update_identity(service: Service, identity_id: str, asked: IdentityUpdate) -
     agents, blocks = given.pop("agent_ids"), given.pop("block_ids")
     changes = {name: value for name, value in given.items() if value is not None}
     return _shape(
-        service, service.update_identity(identity_id, agents=agents, blocks=blocks, **changes)
+        service, service.identities.update(identity_id, agents=agents, blocks=blocks, **changes)
     )
 
 
@@ -84,14 +84,14 @@ def upsert_properties(
     properties: Annotated[list[IdentityProperty], Body(max_length=1000, examples=[[_PROPERTY]])],
 ) -> IdentityShape:
     """Set properties by their keys; the others stay."""
-    found = service.set_identity_properties(identity_id, [one.model_dump() for one in properties])
+    found = service.identities.set_properties(identity_id, [one.model_dump() for one in properties])
     return _shape(service, found)
 
 
 @router.delete("/identities/{identity_id}", operation_id="delete_identity")
 def delete_identity(service: Service, identity_id: str) -> None:
     """Delete an identity; its agents and blocks stay."""
-    service.delete_identity(identity_id)
+    service.identities.delete(identity_id)
 
 
 @router.get("/identities/{identity_id}/agents", operation_id="list_agents_for_identity")
@@ -99,15 +99,15 @@ def list_agents(
     service: Service, identity_id: str, cursor: Page, include: Includes = None
 ) -> list[AgentShape]:
     """List the agents of an identity."""
-    return agents_page(service, service.identity_owns(identity_id, "agent"), cursor, include)
+    return agents_page(service, service.identities.owned(identity_id, "agent"), cursor, include)
 
 
 @router.get("/identities/{identity_id}/blocks", operation_id="list_blocks_for_identity")
 def list_blocks(service: Service, identity_id: str, cursor: PageOldestFirst) -> list[BlockResponse]:
     """List the blocks of an identity."""
-    found = service.identity(identity_id)
-    ids = service.block_ids(identity_id=found.id, newest_first=cursor.newest_first)
-    return [to_block(one) for one in service.blocks_by_id(page(ids, cursor, key=str))]
+    found = service.identities.retrieve(identity_id)
+    ids = service.blocks.ids(identity_id=found.id, newest_first=cursor.newest_first)
+    return [to_block(one) for one in service.blocks.list(ids=page(ids, cursor, key=str))]
 
 
 @router.patch(
@@ -115,7 +115,7 @@ def list_blocks(service: Service, identity_id: str, cursor: PageOldestFirst) -> 
 )
 def attach(service: Service, agent_id: str, identity_id: str) -> None:
     """Say that an agent belongs to an identity."""
-    service.attach_identity("agent", agent_id, identity_id)
+    service.identities.attach(identity_id, "agent", agent_id)
 
 
 @router.patch(
@@ -124,12 +124,12 @@ def attach(service: Service, agent_id: str, identity_id: str) -> None:
 )
 def detach(service: Service, agent_id: str, identity_id: str) -> None:
     """Say that an agent does not belong to an identity any more."""
-    service.detach_identity("agent", agent_id, identity_id)
+    service.identities.detach(identity_id, "agent", agent_id)
 
 
 def _save(service: AgentService, asked: IdentityCreate, *, replace: bool) -> Identity:
     properties: list[dict[str, Any]] = [one.model_dump() for one in asked.properties or ()]
-    return service.save_identity(
+    return service.identities.create(
         asked.identifier_key,
         asked.name,
         identity_type=asked.identity_type,
@@ -143,6 +143,6 @@ def _save(service: AgentService, asked: IdentityCreate, *, replace: bool) -> Ide
 def _shape(service: AgentService, identity: Identity) -> IdentityShape:
     return to_identity(
         identity,
-        service.identity_owns(identity.id, "agent"),
-        service.identity_owns(identity.id, "block"),
+        service.identities.owned(identity.id, "agent"),
+        service.identities.owned(identity.id, "block"),
     )

@@ -32,19 +32,19 @@ router = APIRouter(tags=["mcp-servers"])
 @router.get("/mcp-servers", operation_id="list_mcp_servers")
 def list_servers(service: Service) -> list[McpServerShape]:
     """List the MCP servers; asks none of them."""
-    return [to_server(status.server) for status in service.mcp_servers()]
+    return [to_server(status.server) for status in service.mcp.list()]
 
 
 @router.post("/mcp-servers", operation_id="create_mcp_server")
 def create_server(service: Service, asked: McpServerCreate) -> McpServerShape:
     """Connect an MCP server and keep it with its tools; nothing is kept if it does not answer."""
-    if any(status.server.name == asked.server_name for status in service.mcp_servers()):
+    if any(status.server.name == asked.server_name for status in service.mcp.list()):
         raise FieldError(
             "server_name", f"There is an MCP server {asked.server_name!r} already: update that one."
         )
     fields = fields_of(asked.config, None)
     try:
-        made = service.add_mcp_server(asked.server_name, **fields)
+        made = service.mcp.create(asked.server_name, **fields)
     except InvalidInputError as error:
         raise FieldError("config", error.text, *error.remedies) from None
     return to_server(made.server)
@@ -53,18 +53,18 @@ def create_server(service: Service, asked: McpServerCreate) -> McpServerShape:
 @router.get("/mcp-servers/{mcp_server_id}", operation_id="retrieve_mcp_server")
 def retrieve_server(service: Service, mcp_server_id: str) -> McpServerShape:
     """Return one MCP server."""
-    return to_server(service.mcp_server(mcp_server_id))
+    return to_server(service.mcp.retrieve(mcp_server_id))
 
 
 @router.patch("/mcp-servers/{mcp_server_id}", operation_id="update_mcp_server")
 def update_server(service: Service, mcp_server_id: str, asked: McpServerUpdate) -> McpServerShape:
     """Change an MCP server in what is given and connect it anew; its tools keep their names."""
-    known = service.mcp_server(mcp_server_id)
+    known = service.mcp.retrieve(mcp_server_id)
     changes = fields_of(asked.config, known) if asked.config is not None else {}
     if asked.server_name is not None:
         changes["name"] = asked.server_name
     try:
-        return to_server(service.change_mcp_server(known.id, **changes).server)
+        return to_server(service.mcp.update(known.id, **changes).server)
     except InvalidInputError as error:
         raise FieldError("config", error.text, *error.remedies) from None
 
@@ -72,7 +72,7 @@ def update_server(service: Service, mcp_server_id: str, asked: McpServerUpdate) 
 @router.delete("/mcp-servers/{mcp_server_id}", operation_id="delete_mcp_server", status_code=204)
 def delete_server(service: Service, mcp_server_id: str) -> None:
     """Forget an MCP server and its tools."""
-    service.remove_mcp_server(mcp_server_id)
+    service.mcp.delete(mcp_server_id)
 
 
 @router.patch("/mcp-servers/{mcp_server_id}/refresh", operation_id="refresh_mcp_server")
@@ -82,16 +82,16 @@ def refresh_server(
     agent_id: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> McpRefresh:
     """Ask a server for its tools again; with an agent, it gets those that are new."""
-    server = service.mcp_server(mcp_server_id)
-    agent = service.agent(agent_id) if agent_id is not None else None
+    server = service.mcp.retrieve(mcp_server_id)
+    agent = service.agents.retrieve(agent_id) if agent_id is not None else None
     before = _tool_names(service, server.id)
-    now = service.mcp_tools(server.id)
+    now = service.mcp.refresh(server.id)
     names = [tool.name for tool in now.tools]
     added = [name for name in names if name not in before]
     if agent is not None:
         for tool in now.tools:
             if tool.name in added:
-                service.attach_tool(agent.id, tool.id)
+                service.tools.attach(tool.id, agent=agent.id)
     return McpRefresh(
         added=added,
         updated=[name for name in names if name in before],
@@ -103,15 +103,15 @@ def refresh_server(
 @router.get("/mcp-servers/{mcp_server_id}/tools", operation_id="list_mcp_server_tools")
 def list_tools(service: Service, mcp_server_id: str) -> list[ToolShape]:
     """List the tools of an MCP server as they were last heard of."""
-    server = service.mcp_server(mcp_server_id)
-    found = next(status for status in service.mcp_servers() if status.server.id == server.id)
+    server = service.mcp.retrieve(mcp_server_id)
+    found = next(status for status in service.mcp.list() if status.server.id == server.id)
     return [to_tool(tool) for tool in found.tools]
 
 
 @router.get("/mcp-servers/{mcp_server_id}/tools/{tool_id}", operation_id="retrieve_mcp_server_tool")
 def retrieve_tool(service: Service, mcp_server_id: str, tool_id: str) -> ToolShape:
     """Return one tool of an MCP server."""
-    return to_tool(service.mcp_tool(mcp_server_id, tool_id))
+    return to_tool(service.mcp.tool(mcp_server_id, tool_id))
 
 
 @router.post("/mcp-servers/{mcp_server_id}/tools/{tool_id}/run", operation_id="run_mcp_server_tool")
@@ -120,12 +120,14 @@ def run_tool(
 ) -> ToolExecutionResult:
     """Call a tool of an MCP server by hand."""
     said = Said()
-    outcome = service.run_mcp_tool(mcp_server_id, tool_id, asked.args, on_output=said)
+    outcome = service.tools.run(
+        service.mcp.tool(mcp_server_id, tool_id), asked.args, on_output=said
+    )
     return to_result(outcome, said.lines)
 
 
 def _tool_names(service: Service, server_id: str) -> list[str]:
-    for status in service.mcp_servers():
+    for status in service.mcp.list():
         if status.server.id == server_id:
             return [tool.name for tool in status.tools]
     return []

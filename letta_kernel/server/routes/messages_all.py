@@ -76,7 +76,7 @@ def list_messages(
             _check_cursor(service, message_id, name)
     found = seek(
         cursor,
-        lambda older, newer, newest_first: service.all_messages(
+        lambda older, newer, newest_first: service.messages.list(
             conversation=conversation_id,
             limit=cursor.limit,
             before=older,
@@ -86,14 +86,14 @@ def list_messages(
     )
     oldest_first = found[::-1] if cursor.newest_first else found
     view = View(types=include_return_message_types)
-    shown = to_messages(oldest_first, view, waiting=service.held(oldest_first))
+    shown = to_messages(oldest_first, view, waiting=service.messages.held(oldest_first))
     return shown[::-1] if cursor.newest_first else shown
 
 
 @router.post("/messages/search", operation_id="search_all_messages")
 def search_messages(service: Service, asked: MessageSearch) -> list[MessageFound]:
     """Search conversations by words and meaning together, whichever ``search_mode`` is asked for."""
-    hits = service.search_all_messages(
+    hits = service.messages.search(
         asked.query,
         agent=asked.agent_id,
         conversation=asked.conversation_id,
@@ -108,8 +108,8 @@ def search_messages(service: Service, asked: MessageSearch) -> list[MessageFound
 @router.get("/messages/{message_id}", operation_id="retrieve_message")
 def retrieve_message(service: Service, message_id: str) -> list[LettaMessage]:
     """Return one message: a thought, an answer and a call of one reply are several and share its id."""
-    found = [service.message(message_id)]
-    return to_messages(found, View(), waiting=service.held(found))
+    found = [service.messages.retrieve(message_id)]
+    return to_messages(found, View(), waiting=service.messages.held(found))
 
 
 def _found(hit: MessageHit) -> MessageFound:
@@ -134,6 +134,6 @@ def _text(hit: MessageHit) -> str:
 
 def _check_cursor(service: AgentService, message_id: str, field: str) -> None:
     try:
-        service.message(message_id)
+        service.messages.retrieve(message_id)
     except NotFoundError as error:
         raise FieldError(field, error.text, *error.remedies, where="query") from None

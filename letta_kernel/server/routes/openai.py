@@ -186,7 +186,7 @@ models = APIRouter(tags=["openai"])
 @models.get("/models", operation_id="openai_models")
 def list_models(service: Service) -> AgentModels:
     """List the agents as OpenAI's clients list models; of one name the newest has it, others their ids."""
-    agents = service.agents()
+    agents = service.agents.list()
     named = {state.name: state.id for state in agents}  # the last one is the newest
     return AgentModels(
         data=[_entry(one, one.name if named[one.name] == one.id else one.id) for one in agents]
@@ -196,7 +196,7 @@ def list_models(service: Service) -> AgentModels:
 @models.get("/models/{model:path}", operation_id="openai_model")  # a name may hold slashes
 def retrieve_model(model: str, service: Service) -> AgentModel:
     """Return one agent as OpenAI's clients see a model."""
-    return _entry(service.agent(model, newest=True), model)
+    return _entry(service.agents.retrieve(model, newest=True), model)
 
 
 def _entry(state: AgentState, name: str) -> AgentModel:
@@ -205,7 +205,7 @@ def _entry(state: AgentState, name: str) -> AgentModel:
 
 async def _newest(service: AgentService, model: str) -> str:
     """Return the id of the agent that is meant by a model's name, without holding up the event loop."""
-    return await anyio.to_thread.run_sync(lambda: service.agent(model, newest=True).id)
+    return await anyio.to_thread.run_sync(lambda: service.agents.retrieve(model, newest=True).id)
 
 
 class _Answer:

@@ -47,7 +47,7 @@ def list_passages(
     check_passages(service, cursor)
     found = seek(
         cursor,
-        lambda older, newer, newest_first: service.passages(
+        lambda older, newer, newest_first: service.passages.list(
             agent_id,
             cursor.limit,
             before=older,
@@ -64,10 +64,10 @@ def create_passage(service: Service, agent_id: str, asked: PassageCreate) -> lis
     """Put a text of any length into archival memory; a long one becomes several passages."""
     if not asked.text.strip():
         raise FieldError("text", "There is no text to keep.")
-    made = service.add_passage(
-        agent_id,
+    made = service.passages.create(
         asked.text,
         asked.tags or (),
+        agent=agent_id,
         created_at=asked.created_at,
         metadata=asked.metadata,
     )
@@ -86,10 +86,10 @@ def search_archival_memory(
     end_datetime: datetime | str | None = None,
 ) -> ArchivalHits:
     """Search an agent's archival memory by words, meaning, tags and time; filters come before the limit."""
-    zone = timezone_of(service.agent(agent_id).settings)
-    hits = service.search_passages(
-        agent_id,
+    zone = timezone_of(service.agents.retrieve(agent_id).settings)
+    hits = service.passages.search(
         query,
+        agent=agent_id,
         tags=tags,
         match=tag_match_mode,
         top_k=top_k or 10,
@@ -113,7 +113,7 @@ def search_archival_memory(
 @router.delete("/agents/{agent_id}/archival-memory/{memory_id}", operation_id="delete_passage")
 def delete_passage(service: Service, agent_id: str, memory_id: str) -> None:
     """Delete a passage of archival memory."""
-    service.delete_passage(agent_id, memory_id)
+    service.passages.delete(memory_id, agent=agent_id)
 
 
 @router.post("/passages/search", operation_id="search_passages")
@@ -131,16 +131,16 @@ def search_passages(service: Service, asked: PassageSearch) -> list[PassageFound
     }
     query = asked.query or ""
     if asked.agent_id is not None:
-        hits = service.search_passages(asked.agent_id, query, **filters)
+        hits = service.passages.search(query, agent=asked.agent_id, **filters)
     elif asked.archive_id is not None:
-        hits = service.search_archive(asked.archive_id, query, **filters)
+        hits = service.passages.search(query, archive=asked.archive_id, **filters)
     else:
-        hits = service.search_all_passages(query, **filters)
+        hits = service.passages.search(query, **filters)
     return [to_found(hit) for hit in hits]
 
 
 def check_passages(service: AgentService, cursor: Cursor) -> None:
     """Refuse a cursor that names no passage."""
     for field, passage_id in (("before", cursor.before), ("after", cursor.after)):
-        if passage_id is not None and not service.has_passage(passage_id):
+        if passage_id is not None and not service.passages.exists(passage_id):
             raise FieldError(field, f"There is no passage {passage_id!r}.", where="query")

@@ -49,7 +49,7 @@ def list_runs(
 ) -> list[RunShape]:
     """Return runs that are all of what is asked for."""
     newest_first = cursor.newest_first if ascending is None else not ascending
-    found = service.find_runs(
+    found = service.runs.list(
         agent_ids=[*(agent_ids or ()), *([agent_id] if agent_id is not None else ())],
         statuses=GOING if active else statuses or (),
         stop_reason=stop_reason,
@@ -68,15 +68,15 @@ def list_runs(
 @router.get("/runs/{run_id}", operation_id="retrieve_run")
 def retrieve_run(service: Service, live: Live, run_id: str) -> RunShape:
     """Return a run as it stands."""
-    return to_run(service.run(run_id), _background(live, run_id))
+    return to_run(service.runs.retrieve(run_id), _background(live, run_id))
 
 
 @router.get("/runs/{run_id}/usage", operation_id="retrieve_run_usage")
 def retrieve_run_usage(service: Service, run_id: str) -> RunUsage:
     """Return the tokens a run took; while it goes on, those of the steps that have ended."""
-    run = service.run(run_id)
+    run = service.runs.retrieve(run_id)
     if run.ended_at is None:
-        for step in service.steps(run_id):
+        for step in service.steps.of_run(run_id):
             run.prompt_tokens += step.prompt_tokens
             run.completion_tokens += step.completion_tokens
             run.cached_tokens += step.cached_tokens
@@ -87,13 +87,13 @@ def retrieve_run_usage(service: Service, run_id: str) -> RunUsage:
 @router.get("/runs/{run_id}/messages", operation_id="list_run_messages")
 def list_run_messages(service: Service, run_id: str, cursor: PageOldestFirst) -> list[LettaMessage]:
     """Return the messages of a run, the one it began with among them."""
-    run = service.run(run_id)
+    run = service.runs.retrieve(run_id)
     return messages_page(service, cursor, agent_id=run.agent_id, run_id=run_id)
 
 
 def messages_page(service: AgentService, cursor: Cursor, **which: Any) -> list[Any]:
     """Return a page of the messages of a run or step, in the API's shapes and the order asked for."""
-    found, held = service.find_messages(
+    found, held = service.messages.find(
         before=cursor.before,
         after=cursor.after,
         limit=cursor.limit,
@@ -108,8 +108,8 @@ def messages_page(service: AgentService, cursor: Cursor, **which: Any) -> list[A
 @router.get("/runs/{run_id}/steps", operation_id="list_run_steps")
 def list_run_steps(service: Service, run_id: str, cursor: PageOldestFirst) -> list[StepShape]:
     """Return the steps of a run."""
-    service.run(run_id)
-    found = service.find_steps(
+    service.runs.retrieve(run_id)
+    found = service.steps.list(
         run_id=run_id,
         before=cursor.before,
         after=cursor.after,
@@ -124,7 +124,7 @@ def retrieve_run_trace(
     service: Service, run_id: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
 ) -> list[dict[str, Any]]:
     """Return what took how long: a span for the run, each step and each tool call."""
-    run = service.run(run_id)
+    run = service.runs.retrieve(run_id)
     root = {
         "span_id": run.id,
         "parent_span_id": None,
@@ -133,7 +133,7 @@ def retrieve_run_trace(
         "duration_ns": int((run.seconds or 0.0) * 1e9),
         "attributes": {"agent_id": run.agent_id, "model": run.model, "status": run.status},
     }
-    spans = [root, *(span for step in service.steps(run_id) for span in _spans(step))]
+    spans = [root, *(span for step in service.steps.of_run(run_id) for span in _spans(step))]
     return spans[:limit]
 
 
@@ -187,12 +187,12 @@ def stream_run(
         return sse.stream(
             run, talk.stream_of(run), after=asked.starting_after, pings=asked.include_pings is True
         )
-    record = service.run(run_id)
+    record = service.runs.retrieve(run_id)
     if record.status in GOING:
         raise ConflictError(
             "This run goes on in another process: look at its messages, or follow it there."
         )
-    found, held = service.find_messages(
+    found, held = service.messages.find(
         record.agent_id, run_id=run_id, limit=100_000, newest_first=False
     )
     return sse.finished(stored(record, found, held))

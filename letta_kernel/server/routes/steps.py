@@ -42,7 +42,7 @@ def list_steps(
     """Return steps that are all of what is asked for."""
     if trace_ids:
         return []  # steps have no traces of that kind here
-    found = service.find_steps(
+    found = service.steps.list(
         agent_id=agent_id,
         model=model_name(model) if model and "/" in model else model,
         start=start_date,
@@ -61,7 +61,7 @@ def list_steps(
 @router.get("/steps/{step_id}", operation_id="retrieve_step")
 def retrieve_step(service: Service, step_id: str) -> StepShape:
     """Return a step."""
-    return to_step(*service.step(step_id))
+    return to_step(*service.steps.retrieve(step_id))
 
 
 @router.get("/steps/{step_id}/messages", operation_id="list_step_messages")
@@ -69,21 +69,21 @@ def list_step_messages(
     service: Service, step_id: str, cursor: PageOldestFirst
 ) -> list[LettaMessage]:
     """Return the messages of a step."""
-    step, _ = service.step(step_id)
+    step, _ = service.steps.retrieve(step_id)
     return messages_page(service, cursor, agent_id=step.agent_id, step_id=step_id)
 
 
 @router.get("/steps/{step_id}/metrics", operation_id="retrieve_step_metrics")
 def retrieve_step_metrics(service: Service, step_id: str) -> StepMetrics:
     """Return what a step took."""
-    return to_metrics(service.step(step_id)[0])
+    return to_metrics(service.steps.retrieve(step_id)[0])
 
 
 @router.get("/steps/{step_id}/trace", operation_id="retrieve_step_trace")
 def retrieve_step_trace(service: Service, step_id: str) -> ProviderTrace:
     """Return what is kept of a model call: the answer and what it took, not the prompt as it was sent."""
-    step, _ = service.step(step_id)
-    found, _held = service.find_messages(step.agent_id, step_id=step_id, newest_first=False)
+    step, _ = service.steps.retrieve(step_id)
+    found, _held = service.messages.find(step.agent_id, step_id=step_id, newest_first=False)
     said: dict[str, Any] = {}
     for message in found:
         if message.role == "assistant":
@@ -115,4 +115,4 @@ def retrieve_step_trace(service: Service, step_id: str) -> ProviderTrace:
 @router.patch("/steps/{step_id}/feedback", operation_id="rate_step")
 def rate_step(service: Service, step_id: str, asked: FeedbackIn) -> StepShape:
     """Keep what somebody thinks of a step."""
-    return to_step(*service.rate_step(step_id, asked.feedback, asked.tags))
+    return to_step(*service.steps.rate(step_id, asked.feedback, asked.tags))

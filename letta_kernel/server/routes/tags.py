@@ -21,5 +21,5 @@ def list_tags(
     order_by: Literal["name"] | None = None,
 ) -> list[str]:
     """List the tags of all agents by name; a tag is its own cursor."""
-    found = service.tags(text=name or query_text)
+    found = service.agents.tags(text=name or query_text)
     return page(found[::-1] if cursor.newest_first else found, cursor, key=str)

@@ -31,7 +31,7 @@ from letta_kernel.server.shapes.tools import (
     type_of,
 )
 from letta_kernel.service import AgentService
-from letta_kernel.service.sources import text_of
+from letta_kernel.service.tool_sources import text_of
 
 router = APIRouter(tags=["tools"])
 
@@ -77,7 +77,7 @@ def list_tools(
     """List the tools of the project, the built-in ones among them."""
     wanted = _types(tool_types, "tool_types")
     unwanted = _types(exclude_tool_types, "exclude_tool_types") or set()
-    found = service.tool_ids(
+    found = service.tools.ids(
         names=[name] if name is not None else names,
         among=tool_ids,
         text=search,
@@ -91,33 +91,33 @@ def list_tools(
         and its_type not in unwanted
         and (not return_only_letta_tools or its_type.startswith(LETTA))
     ]
-    return [to_tool(tool) for tool in service.tools_by_id(page(ids, cursor, key=str))]
+    return [to_tool(tool) for tool in service.tools.list(ids=page(ids, cursor, key=str))]
 
 
 @router.post("/tools", operation_id="create_tool")
 def create_tool(service: Service, asked: ToolCreate) -> ToolShape:
     """Make a tool from source; the schema comes from its annotations and docstring unless given."""
-    return to_tool(service.add_source_tool(_made(service, asked)))
+    return to_tool(service.tools.create(_made(service, asked)))
 
 
 @router.put("/tools", operation_id="upsert_tool")
 def upsert_tool(service: Service, asked: ToolCreate) -> ToolShape:
     """Make a tool from source, in place of the one of its name that was made from source, if any."""
-    return to_tool(service.add_source_tool(_made(service, asked), replace=True))
+    return to_tool(service.tools.create(_made(service, asked), replace=True))
 
 
 @router.get("/tools/count", operation_id="count_tools")
 def count_tools(service: Service, include_base_tools: bool | None = False) -> int:
     """Count the tools."""
-    found = service.tool_ids()
+    found = service.tools.ids()
     return sum(1 for one in found if include_base_tools or not type_of(*one).startswith(LETTA))
 
 
 @router.post("/tools/add-base-tools", operation_id="add_base_tools")
 def add_base_tools(service: Service) -> list[ToolShape]:
     """Return the built-in tools, which are there without being added."""
-    ids = [one[0] for one in service.tool_ids() if type_of(*one).startswith(LETTA)]
-    return [to_tool(tool) for tool in service.tools_by_id(ids)]
+    ids = [one[0] for one in service.tools.ids() if type_of(*one).startswith(LETTA)]
+    return [to_tool(tool) for tool in service.tools.list(ids=ids)]
 
 
 @router.post("/tools/search", operation_id="search_tools")
@@ -126,7 +126,7 @@ def search_tools(service: Service, asked: ToolSearch) -> list[ToolFound]:
     wanted = _types(asked.tool_types, "tool_types")
     found = [
         (tool, score)
-        for tool, score in service.search_tools(
+        for tool, score in service.tools.search(
             asked.query or "", tags=asked.tags or (), limit=10_000
         )
         if wanted is None or type_of(tool.id, tool.kind, tool.name) in wanted
@@ -141,13 +141,13 @@ def search_tools(service: Service, asked: ToolSearch) -> list[ToolFound]:
 def run_from_source(service: Service, asked: ToolTrial) -> ToolReturnMessage:
     """Make a tool from source and run it once in the sandbox, without keeping it."""
     _check_language(asked.source_type)
-    tool = service.tool_from_source(
+    tool = service.tools.from_source(
         asked.source_code,
         schema=asked.json_schema or ({"name": asked.name} if asked.name else None),
         parameters=asked.args_json_schema,
     )
     said = Said()
-    outcome = service.try_tool(tool, asked.args, environment=asked.env_vars, on_output=said)
+    outcome = service.tools.run(tool, asked.args, environment=asked.env_vars, on_output=said)
     result = to_result(outcome, said.lines)
     return ToolReturnMessage(
         id=new_id("message"),
@@ -164,14 +164,14 @@ def run_from_source(service: Service, asked: ToolTrial) -> ToolReturnMessage:
 @router.get("/tools/{tool_id}", operation_id="retrieve_tool")
 def retrieve_tool(service: Service, tool_id: str) -> ToolShape:
     """Return one tool."""
-    return to_tool(service.tool(tool_id))
+    return to_tool(service.tools.retrieve(tool_id))
 
 
 @router.patch("/tools/{tool_id}", operation_id="update_tool")
 def update_tool(service: Service, tool_id: str, asked: ToolUpdate) -> ToolShape:
     """Change a tool in what is given; a new source gives a new schema."""
     _check_language(asked.source_type)
-    known = service.tool(tool_id)
+    known = service.tools.retrieve(tool_id)
     metadata = asked.metadata
     if asked.pip_requirements is not None or "pip_requirements" in known.metadata:
         wanted = _requirements(asked) or known.metadata.get("pip_requirements")
@@ -179,7 +179,7 @@ def update_tool(service: Service, tool_id: str, asked: ToolUpdate) -> ToolShape:
             **(known.metadata if metadata is None else metadata),
             "pip_requirements": wanted,
         }
-    changed = service.change_tool(
+    changed = service.tools.update(
         tool_id,
         source=asked.source_code,
         schema=asked.json_schema,
@@ -197,7 +197,7 @@ def update_tool(service: Service, tool_id: str, asked: ToolUpdate) -> ToolShape:
 @router.delete("/tools/{tool_id}", operation_id="delete_tool")
 def delete_tool(service: Service, tool_id: str) -> None:
     """Delete a tool, taking it from every agent."""
-    service.delete_tool(tool_id)
+    service.tools.delete(tool_id)
 
 
 @router.get("/agents/{agent_id}/tools", operation_id="list_tools_for_agent")
@@ -205,22 +205,22 @@ def list_of_agent(
     service: Service, agent_id: str, cursor: PageOldestFirst, order_by: By | None = None
 ) -> list[ToolShape]:
     """List the tools of an agent."""
-    own = service.tools(agent_id)
+    own = service.tools.list(agent_id)
     return [to_tool(one) for one in page(own[::-1] if cursor.newest_first else own, cursor)]
 
 
 @router.patch("/agents/{agent_id}/tools/attach/{tool_id}", operation_id="attach_tool_to_agent")
 def attach(service: Service, agent_id: str, tool_id: str) -> AgentShape:
     """Give an agent a tool; it takes the place of one of the same name."""
-    service.attach_tool(agent_id, tool_id)
-    return to_agent(service.view_agent(agent_id))
+    service.tools.attach(tool_id, agent=agent_id)
+    return to_agent(service.agents.view(agent_id))
 
 
 @router.patch("/agents/{agent_id}/tools/detach/{tool_id}", operation_id="detach_tool_from_agent")
 def detach(service: Service, agent_id: str, tool_id: str) -> AgentShape:
     """Take a tool from an agent; the tool stays."""
-    service.detach_tool(agent_id, tool_id)
-    return to_agent(service.view_agent(agent_id))
+    service.tools.detach(tool_id, agent=agent_id)
+    return to_agent(service.agents.view(agent_id))
 
 
 @router.patch("/agents/{agent_id}/tools/approval/{tool_name}", operation_id="modify_tool_approval")
@@ -232,8 +232,8 @@ def approval(
     requires_approval: Annotated[bool | None, Query(description="The body's word wins.")] = None,
 ) -> AgentShape:
     """Say whether a person must approve this agent's calls of a tool."""
-    service.require_approval(agent_id, tool_name, asked.requires_approval)
-    return to_agent(service.view_agent(agent_id))
+    service.tools.require_approval(tool_name, asked.requires_approval, agent=agent_id)
+    return to_agent(service.agents.view(agent_id))
 
 
 @router.post("/agents/{agent_id}/tools/{tool_name}/run", operation_id="run_tool_for_agent")
@@ -242,7 +242,7 @@ def run_for_agent(
 ) -> ToolExecutionResult:
     """Call one of an agent's tools by hand, checked just as a model's call is."""
     said = Said()
-    outcome = service.run_tool(agent_id, tool_name, asked.args, on_output=said)
+    outcome = service.tools.run(tool_name, asked.args, agent=agent_id, on_output=said)
     return to_result(outcome, said.lines)
 
 
@@ -252,7 +252,7 @@ def _made(service: AgentService, asked: ToolCreate) -> Tool:
         raise LeftOutError("Tools in TypeScript are not run here, so npm packages are of no use.")
     wanted = _requirements(asked)
     try:
-        return service.tool_from_source(
+        return service.tools.from_source(
             asked.source_code,
             schema=asked.json_schema,
             parameters=asked.args_json_schema,

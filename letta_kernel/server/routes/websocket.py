@@ -138,8 +138,8 @@ async def agent_socket(websocket: WebSocket, agent_id: str) -> None:
     state = websocket.app.state
     service: AgentService = state.service
     try:
-        agent = await anyio.to_thread.run_sync(service.agent, agent_id)
-        pending = await anyio.to_thread.run_sync(service.pending, agent.id)
+        agent = await anyio.to_thread.run_sync(service.agents.retrieve, agent_id)
+        pending = await anyio.to_thread.run_sync(service.runs.pending, agent.id)
     except LettaError as error:
         code = _NO_AGENT if isinstance(error, NotFoundError | InvalidInputError) else 1011
         await websocket.close(code, _reason(error.in_words(WORDS)))
@@ -256,7 +256,7 @@ class _Socket:
     async def _stop(self, asked: Stop) -> None:
         going = self._log.running
         runs = [run for run in going if asked.run_id in (None, run)]
-        stopped = [run for run in runs if self._service.cancel(run)]
+        stopped = [run for run in runs if self._service.runs.cancel(run)]
         if not stopped:
             raise InvalidInputError("There is no run of this agent to end here.")
         await self.say(type="ack", id=asked.id, run_id=stopped[0])

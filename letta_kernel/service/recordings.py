@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.base import ChatModel, ModelError
+from letta_kernel.models.prompted import PromptedTools
 from letta_kernel.models.record import RecordingModel, ReplayModel, Tape
-from letta_kernel.models.registry import choose_model
-from letta_kernel.service.base import ServiceBase
+from letta_kernel.models.registry import choose_model, open_model
 
 
-class Tapes(ServiceBase):
-    """The part of the service that stands between agents and their models.
+class Recordings:
+    """What stands between agents and their models: a recording of their answers, or one in their place.
 
     Attributes
     ----------
@@ -26,8 +26,7 @@ class Tapes(ServiceBase):
         chosen) and returns what to use. No model is looked for then.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self) -> None:
         self.wrap_model: Callable[[ChatModel], ChatModel] | None = None
         self.stand_in: Callable[[str | None], ChatModel] | None = None
 
@@ -80,10 +79,23 @@ class Tapes(ServiceBase):
         self.stand_in = lambda name: ReplayModel(tape, name or tape.next_model())
         return tape
 
-    def end_tape(self) -> None:
+    def stop(self) -> None:
         """Record and replay no more."""
         self.wrap_model = self.stand_in = None
 
-    def _model_name(self, chosen: str | None) -> str:
+    def model_name(self, chosen: str | None) -> str:
         """Return the name of the model that would answer, *chosen* or None being what was asked for."""
         return self.stand_in(chosen).name if self.stand_in else choose_model(chosen)
+
+    def open_model(self, chosen: str | None, settings: AgentSettings) -> ChatModel:
+        """Return the model that answers where *chosen* (None: whichever there is) is asked for."""
+        if self.stand_in is not None:
+            chat = self.stand_in(chosen)
+        else:
+            chat = open_model(choose_model(chosen), fallbacks=tuple(settings.fallbacks))
+            if self.wrap_model is not None:
+                chat = self.wrap_model(chat)
+        if settings.context_window:
+            chat.context_window = min(chat.context_window, settings.context_window)
+        native = chat.supports_tools and settings.tool_calls == "native"
+        return chat if native else PromptedTools(chat)

@@ -1,21 +1,18 @@
-"""What all parts of the service stand on: the project folder, its database, its memories."""
+"""What all parts of the service read through: the project's database, its agents, and reads that are kept."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+from letta_kernel.agent.decisions import pending_calls
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
-from letta_kernel.memory.archival import Archive
-from letta_kernel.memory.recall import Recall
-from letta_kernel.models import keys
-from letta_kernel.models.embedding import embedder
+from letta_kernel.messages import ToolCall
 from letta_kernel.project import project_folder
-from letta_kernel.records import AgentState
+from letta_kernel.records import AgentState, Conversation, ThreadState
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import agents, settings
+from letta_kernel.store import agents, conversations, messages, settings
 from letta_kernel.store.database import Database, Tx
 
 T = TypeVar("T")
@@ -38,49 +35,36 @@ def _made(state: AgentState) -> str:
     return f"{state.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-class ServiceBase:
-    """Holds the database and the memories of one project folder."""
+class Core:
+    """The database of one project folder, and what every part of the service reads of it.
+
+    Parameters
+    ----------
+    home : the project folder; by default ``LETTA_HOME``, or ``.letta`` beside the notebook or where the process
+        began. It is made on first use.
+    """
 
     def __init__(self, home: Path | str | None = None) -> None:
         self.home = project_folder(home)
         self.database = Database(self.home)
-        self._away = keys.look_beside(self.home)
-        self.notebook: str | None = None  # whose runs these are where nothing else says
-        self._memories: dict[str, tuple[Archive, Recall]] = {}
-        self._lock = threading.Lock()
         self._reads: dict[Hashable, tuple[tuple[int, ...], Any]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the database; what was acknowledged is on disk already."""
-        for archive, recall in self._memories.values():
-            archive.close()
-            recall.close()
-        self.database.close()
-        self._away()
 
     def do(self, work: Callable[[Tx], T]) -> T:
         """Run *work* in one transaction and return what it returns, committed."""
         return self.database.run(work)
 
-    def setting(self, key: str) -> str | None:
-        """Return a small project-wide setting, None if it was never set."""
-        return self.do(lambda tx: settings.get(tx, key))
+    def find_agent(self, ref: str, *, newest: bool = False, renamed: bool = True) -> AgentState:
+        """Return an agent as `agent` does, in a transaction of its own."""
+        return self.do(lambda tx: self.agent(tx, ref, newest, renamed))
 
-    def set_setting(self, key: str, value: str | None) -> None:
-        """Keep a small project-wide setting; None removes it."""
-        self.do(lambda tx: settings.put(tx, key, value))
+    def find_thread(self, ref: str, conversation: str | None) -> AgentState:
+        """Return an agent in a conversation as `thread` does, in a transaction of its own."""
+        return self.do(lambda tx: self.thread(tx, ref, conversation))
 
-    def agent(self, ref: str, *, newest: bool = False, renamed: bool = True) -> AgentState:
+    def agent(self, tx: Tx, ref: str, newest: bool = False, renamed: bool = True) -> AgentState:
         """Return the agent of that id or name; with *newest* the newest one, if several have the name.
 
-        A name that no agent has stands for the one that had it before it was renamed, so that cells which
-        ran before that can run again; not with *renamed* False.
+        A name that no agent has stands for the one that had it before it was renamed; not with *renamed* False.
 
         Raises
         ------
@@ -89,15 +73,13 @@ class ServiceBase:
         InvalidInputError
             Several have that name; the text lists their ids.
         """
-        return self.do(lambda tx: self._agent(tx, ref, newest, renamed))
 
-    def _agent(self, tx: Tx, ref: str, newest: bool = False, renamed: bool = True) -> AgentState:
         def read() -> list[AgentState]:
             known = agents.get(tx, ref)
             found = agents.named(tx, ref) if known is None else [known]
-            return found or (self._renamed(tx, ref) if renamed else [])
+            return found or (self.renamed(tx, ref) if renamed else [])
 
-        found = self._kept(tx, ("agent", ref, renamed), ("agents",), read)
+        found = self.kept(tx, ("agent", ref, renamed), ("agents",), read)
         if len(found) > 1 and not newest:
             raise InvalidInputError(
                 f"{len(found)} agents are called {ref!r}; name one by its id: {listed(found)}."
@@ -114,13 +96,38 @@ class ServiceBase:
         return found[-1].model_copy()
 
     @staticmethod
-    def _renamed(tx: Tx, name: str) -> list[AgentState]:
+    def renamed(tx: Tx, name: str) -> list[AgentState]:
         """Return the agent in use that had this name before it was renamed, if there is one."""
         known = settings.get(tx, f"{RENAMED}{name}")
         state = agents.get(tx, known) if known else None
         return [] if state is None or state.set_aside else [state]
 
-    def _kept(self, tx: Tx, key: Hashable, tables: tuple[str, ...], read: Callable[[], T]) -> T:
+    def thread(self, tx: Tx, ref: str, conversation: str | None) -> AgentState:
+        """Return an agent as it is in a conversation, or (None) in its own thread."""
+        state = self.agent(tx, ref)
+        if conversation is None:
+            return state
+        found = self.conversation(tx, conversation)
+        if found.agent_id != state.id:
+            raise NotFoundError(f"{state.name} has no conversation {conversation!r}.")
+        return ThreadState.of(state, found)
+
+    @staticmethod
+    def conversation(tx: Tx, conversation_id: str) -> Conversation:
+        """Return the conversation of this id; `NotFoundError` if there is none."""
+        found = conversations.get(tx, conversation_id)
+        if found is None:
+            raise NotFoundError(f"There is no conversation {conversation_id!r}.")
+        return found
+
+    @staticmethod
+    def waiting_calls(tx: Tx, state: AgentState) -> list[ToolCall]:
+        """Return the calls of a thread that wait for a person's approval."""
+        if not agents.is_waiting(tx, state.thread_id):
+            return []
+        return pending_calls(messages.window(tx, state.id, state.window_start, state.thread))
+
+    def kept(self, tx: Tx, key: Hashable, tables: tuple[str, ...], read: Callable[[], T]) -> T:
         """Return what *read* returns, without reading again while nobody has written to *tables*."""
         stamp = tx.stamp(*tables)
         known = self._reads.get(key)
@@ -132,19 +139,3 @@ class ServiceBase:
                 self._reads.clear()
             self._reads[key] = (stamp, value)
         return value
-
-    def _memory_of(self, state: AgentState) -> tuple[Archive, Recall]:
-        """Return archival memory and recall for the agent's embedder, one pair per embedder."""
-        return self._memories_with(state.embedding)
-
-    def _memories_with(self, embedding: str | None) -> tuple[Archive, Recall]:
-        chosen = embedder(embedding)
-        with self._lock:
-            pair = self._memories.get(chosen.name)
-            if pair is None:
-                pair = (
-                    Archive(self.database, self.home, chosen),
-                    Recall(self.database, self.home, chosen),
-                )
-                self._memories[chosen.name] = pair
-        return pair

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.context import compile_prompt
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.agent.window import Window
 from letta_kernel.memory.folders import describe
 from letta_kernel.models.base import ChatModel
-from letta_kernel.models.prompted import PromptedTools
-from letta_kernel.models.registry import choose_model, open_model
 from letta_kernel.records import AgentState, Block, Tool
-from letta_kernel.service.tapes import Tapes
-from letta_kernel.service.toolbox import Toolbox
+from letta_kernel.service.core import Core
+from letta_kernel.service.memories import Memories
+from letta_kernel.service.recordings import Recordings
+from letta_kernel.service.tools import Tools
 from letta_kernel.store import archives, blocks, folders, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
+from letta_kernel.tools.execute import ToolHost
 
 _MOST_TAGS = 50  # of the archive's that a prompt names
 KEPT = 32  # agents whose history in sight stays in memory between turns
@@ -39,30 +42,21 @@ class Loaded:
     spent: float
 
 
-class Loading(Toolbox, Tapes):
-    """The part of the service that gets agents ready to run."""
+class Preparation:
+    """Gets agents ready to run; what it read it keeps for their next turns."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, core: Core, memories: Memories, tools: Tools, recordings: Recordings
+    ) -> None:
+        self._core = core
+        self._memories = memories
+        self._tools = tools
+        self._recordings = recordings
+        self._lock = threading.Lock()
         self._prompts: dict[str, tuple[str, str]] = {}
         self._windows: OrderedDict[str, tuple[tuple[Any, ...], Window]] = OrderedDict()
 
-    def _open_model(
-        self, state: AgentState, settings: AgentSettings, override: str | None = None
-    ) -> ChatModel:
-        chosen = override or state.model
-        if self.stand_in is not None:
-            chat = self.stand_in(chosen)
-        else:
-            chat = open_model(choose_model(chosen), fallbacks=tuple(settings.fallbacks))
-            if self.wrap_model is not None:
-                chat = self.wrap_model(chat)
-        if settings.context_window:
-            chat.context_window = min(chat.context_window, settings.context_window)
-        native = chat.supports_tools and settings.tool_calls == "native"
-        return chat if native else PromptedTools(chat)
-
-    def _read(
+    def read(
         self,
         tx: Tx,
         state: AgentState,
@@ -73,21 +67,23 @@ class Loading(Toolbox, Tapes):
         """Read what a run needs; *head* is the number the next message gets, if that is known."""
         spent = runs.cost(tx, agent_id=state.id).cost if settings.budget_total else None
         return Loaded(
-            blocks=self._kept(
+            blocks=self._core.kept(
                 tx,
                 ("blocks", state.id),
                 ("blocks", "agent_blocks"),
                 lambda: blocks.of_agent(tx, state.id),
             ),
-            tools=self._tools(tx, state),
+            tools=self._tools.of(tx, state),
             window=self._window(tx, state, chat, head),
-            passages=self._kept(
+            passages=self._core.kept(
                 tx,
                 ("passages", state.id),
                 ("passages", "agent_archives"),
                 lambda: archives.passage_count(tx, state.id),
             ),
-            files=self._kept(tx, ("files", state.id), folders.TABLES, lambda: _files(tx, state.id)),
+            files=self._core.kept(
+                tx, ("files", state.id), folders.TABLES, lambda: _files(tx, state.id)
+            ),
             spent=spent or 0.0,
         )
 
@@ -110,7 +106,8 @@ class Loading(Toolbox, Tapes):
         window.add(messages.window(tx, state.id, state.window_start, state.thread))
         return window
 
-    def _keep_window(self, state: AgentState, chat: ChatModel, window: Window) -> None:
+    def keep_window(self, state: AgentState, chat: ChatModel, window: Window) -> None:
+        """Keep the history in sight of a thread for its next turn."""
         with self._lock:
             key = (state.window_start, state.summary_id, chat.name)
             self._windows[state.thread_id] = (key, window)
@@ -123,7 +120,7 @@ class Loading(Toolbox, Tapes):
             offered.setdefault("send_message", core.record("send_message"))
         return offered
 
-    def _prompt(self, state: AgentState, loaded: Loaded) -> str:
+    def prompt(self, state: AgentState, loaded: Loaded) -> str:
         """Return the compiled prompt; the same bytes until memory or instructions change."""
         parts = (
             state.instructions,
@@ -142,7 +139,7 @@ class Loading(Toolbox, Tapes):
         if known is None or known[0] != key:
             tags: list[str] = []
             if loaded.passages:
-                tags = self.do(lambda tx: archives.passage_tags(tx, state.id, _MOST_TAGS))
+                tags = self._core.do(lambda tx: archives.passage_tags(tx, state.id, _MOST_TAGS))
             prompt = compile_prompt(
                 state,
                 loaded.blocks,
@@ -153,6 +150,34 @@ class Loading(Toolbox, Tapes):
             )
             known = self._prompts[state.thread_id] = (key, prompt)
         return known[1]
+
+    def calls(
+        self, state: AgentState, loaded: Loaded, chat: ChatModel, host: ToolHost | None = None
+    ) -> CallRunner:
+        """Return what offers and runs the tools of a run with *chat*."""
+        return CallRunner(
+            tools=self._offered(state, loaded.tools),
+            executor=self._tools.executor(host, state),
+            context=self._tools.context(state),
+            tool_rules=state.tool_rules,
+            style=state.style,
+            thinks=chat.supports_reasoning,
+        )
+
+    def retrieve(
+        self, state: AgentState, settings: AgentSettings, text: str, budget: int
+    ) -> list[dict[str, Any]]:
+        """Return the passages that match *text*, in at most *budget* tokens, as runs record them."""
+        archive = self._memories.of(state)[0]
+        return [
+            {
+                "id": hit.passage.id,
+                "timestamp": core.local_time(hit.passage.created_at, settings.timezone),
+                "content": hit.passage.content,
+                "score": round(hit.score, 4),
+            }
+            for hit in archive.relevant(state.id, text, budget)
+        ]
 
 
 def _files(tx: Tx, agent_id: str) -> str:

@@ -1,0 +1,60 @@
+"""Agents with all they have, as a list or a page shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from letta_kernel.messages import ToolCall
+from letta_kernel.records import AgentState, Block, Folder, Identity, Run, Tool
+from letta_kernel.service.core import Core
+from letta_kernel.service.tools import Tools
+from letta_kernel.store import blocks, folders, identities, messages, runs
+from letta_kernel.store.database import Tx
+
+
+@dataclass(slots=True)
+class AgentView:
+    """An agent with what it has; ``in_context`` are the ids of the messages it has in sight."""
+
+    state: AgentState
+    blocks: list[Block] = field(default_factory=list)
+    tools: list[Tool] = field(default_factory=list)
+    identities: list[tuple[Identity, list[str], list[str]]] = field(default_factory=list)
+    folders: list[Folder] = field(default_factory=list)
+    pending: list[ToolCall] = field(default_factory=list)
+    asked_in: str | None = None  # the message whose calls are pending
+    last_run: Run | None = None
+    in_context: list[str] | None = None
+
+
+def view_of(tx: Tx, core: Core, own: Tools, state: AgentState) -> AgentView:
+    """Return an agent with all it has, but the messages in sight."""
+    last = runs.page(tx, state.id, limit=1)
+    view = AgentView(
+        state,
+        blocks=blocks.of_agent(tx, state.id),
+        tools=own.of(tx, state),
+        folders=folders.list_all(tx, agent_id=state.id),
+        identities=[
+            (
+                identity,
+                identities.owned(tx, "agent", identity.id),
+                identities.owned(tx, "block", identity.id),
+            )
+            for identity in identities.list_all(tx, owned=("agent", state.id))
+        ],
+        last_run=last[0] if last else None,
+    )
+    view.pending = core.waiting_calls(tx, state)
+    if view.pending:
+        view.asked_in = _asked_in(tx, view.pending, state.id)
+    return view
+
+
+def _asked_in(tx: Tx, pending: Sequence[ToolCall], agent_id: str) -> str | None:
+    wanted = {call.id for call in pending}
+    for message in messages.page(tx, agent_id, roles=["assistant"], limit=5, thread="own"):
+        if wanted & {call.id for call in message.tool_calls}:
+            return message.id
+    return None

@@ -1,0 +1,244 @@
+"""Memory blocks: made, found, changed, shared and taken back, by their ids or as an agent's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
+from letta_kernel.ids import LOCAL_USER
+from letta_kernel.memory.blocks import check_label
+from letta_kernel.records import Block, BlockVersion
+from letta_kernel.service.core import Core
+from letta_kernel.store import blocks
+from letta_kernel.store.database import Tx
+
+LARGEST = 10_000_000
+"""The largest limit a block may be given, in characters."""
+_CHANGEABLE = ("label", "value", "limit", "description", "read_only", "tags", "metadata")
+
+
+class Blocks:
+    """The memory blocks of a project; each is named by its id, or with *agent* by the label it has there."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def create(self, block: Block) -> Block:
+        """Keep a new block that no agent has yet.
+
+        Raises
+        ------
+        InvalidInputError
+            Its label, limit or length cannot be.
+        """
+        check_block(block)
+
+        def work(tx: Tx) -> Block:
+            blocks.add(tx, block)
+            return _get(tx, block.id)
+
+        return self._core.do(work)
+
+    def retrieve(self, block: str, *, agent: str | None = None) -> Block:
+        """Return one block; `NotFoundError` where there is none, which names an agent's nearest label."""
+        return self._core.do(lambda tx: self._find(tx, block, agent))
+
+    def update(
+        self,
+        block: str,
+        *,
+        agent: str | None = None,
+        reason: str = "",
+        actor: str = LOCAL_USER,
+        expected_version: int | None = None,
+        **changes: Any,
+    ) -> Block:
+        """Change label, value, limit, description, read_only, tags or metadata: all or nothing.
+
+        A new value is a new version, however many agents have the block; the same value makes none.
+
+        Parameters
+        ----------
+        reason, actor : why and by whom, as the version tells.
+        expected_version : the version that was read before editing; if the block has moved on meanwhile,
+            nothing is changed.
+
+        Raises
+        ------
+        ConflictError
+            Someone else wrote the block since ``expected_version``.
+        InvalidInputError
+            The text is longer than the limit, or another value cannot be.
+        """
+        for name in changes:
+            if name not in _CHANGEABLE:
+                raise InvalidInputError(
+                    f"A block has no {name!r} to change; one of: {', '.join(_CHANGEABLE)}."
+                )
+
+        def work(tx: Tx) -> Block:
+            found = self._find(tx, block, agent)
+            return _change(tx, found, changes, reason, actor, expected_version)
+
+        return self._core.do(work)
+
+    def upsert(
+        self,
+        label: str,
+        value: str,
+        *,
+        agent: str,
+        reason: str = "",
+        actor: str = LOCAL_USER,
+        expected_version: int | None = None,
+    ) -> Block:
+        """Set the text of an agent's block as `update` does, making the block where there is none."""
+
+        def work(tx: Tx) -> Block:
+            state = self._core.agent(tx, agent)
+            found = blocks.find(tx, state.id, label)
+            if found is not None:
+                return _change(tx, found, {"value": value}, reason, actor, expected_version)
+            made = Block(label=label, value=value, created_by=actor)
+            check_block(made)
+            return blocks.add(tx, made, state.id)
+
+        return self._core.do(work)
+
+    def delete(self, block: str, *, agent: str | None = None) -> None:
+        """Delete a block with its versions, taking it from every agent.
+
+        With *agent*, take it off that agent; it is deleted if no other agent has it.
+        """
+
+        def work(tx: Tx) -> None:
+            found = self._find(tx, block, agent)
+            if agent is not None:
+                blocks.detach(tx, self._core.agent(tx, agent).id, found.id)
+                if blocks.agents_with(tx, found.id):
+                    return
+            blocks.delete(tx, found.id)
+
+        self._core.do(work)
+
+    def attach(self, block: str, *, agent: str) -> Block:
+        """Let an agent have the block of this id; a change by any agent that has it is seen by all.
+
+        Raises
+        ------
+        InvalidInputError
+            The agent has another block of that label.
+        """
+
+        def work(tx: Tx) -> Block:
+            state, found = self._core.agent(tx, agent), _get(tx, block)
+            blocks.attach(tx, state.id, found.id)
+            return found
+
+        return self._core.do(work)
+
+    def detach(self, block: str, *, agent: str) -> Block:
+        """Take the block of this id from an agent; the block stays."""
+
+        def work(tx: Tx) -> Block:
+            state, found = self._core.agent(tx, agent), _get(tx, block)
+            if state.id not in blocks.agents_with(tx, found.id):
+                raise NotFoundError(f"{state.name} does not have the memory block {found.label!r}.")
+            blocks.detach(tx, state.id, found.id)
+            return found
+
+        return self._core.do(work)
+
+    def agents(self, block: str) -> list[str]:
+        """Return the ids of the agents that have the block of this id."""
+        return self._core.do(lambda tx: blocks.agents_with(tx, _get(tx, block).id))
+
+    def versions(self, block: str, *, agent: str | None = None) -> list[BlockVersion]:
+        """Return all versions of a block, oldest first: who wrote what, in which step, and why."""
+        return self._core.do(lambda tx: blocks.versions(tx, self._find(tx, block, agent).id))
+
+    def undo(self, block: str, *, agent: str | None = None) -> Block:
+        """Go back to the version before; the one left can be had again with redo."""
+        return self._core.do(
+            lambda tx: blocks.undo(tx, self._find(tx, block, agent).id, LOCAL_USER)
+        )
+
+    def redo(self, block: str, *, agent: str | None = None) -> Block:
+        """Take back an undo."""
+        return self._core.do(
+            lambda tx: blocks.redo(tx, self._find(tx, block, agent).id, LOCAL_USER)
+        )
+
+    def _find(self, tx: Tx, block: str, agent: str | None) -> Block:
+        """Return the block of an id or, with *agent*, of the label it has there."""
+        if agent is None:
+            return _get(tx, block)
+        state = self._core.agent(tx, agent)
+        found = blocks.find(tx, state.id, block)
+        if found is None:
+            labels = [one.label for one in blocks.of_agent(tx, state.id)]
+            raise NotFoundError(
+                f"{state.name} has no memory block {block!r}.{nearest(block, labels)} "
+                f"There is: {', '.join(labels) or 'none'}."
+            )
+        return found
+
+    def ids(self, **filters: Any) -> list[str]:
+        """Return the ids of blocks; filters as `letta_kernel.store.blocks.ids` takes them."""
+        return self._core.do(lambda tx: blocks.ids(tx, **filters))
+
+    # Last, so that `list` in the annotations above is Python's.
+    def list(self, agent: str | None = None, *, ids: Sequence[str] | None = None) -> list[Block]:
+        """Return an agent's blocks in the order in which it sees them, or those of *ids* that exist."""
+
+        def work(tx: Tx) -> list[Block]:
+            if agent is not None:
+                return blocks.of_agent(tx, self._core.agent(tx, agent).id)
+            return blocks.get_many(tx, ids) if ids is not None else blocks.list_all(tx)
+
+        return self._core.do(work)
+
+
+def check_block(block: Block) -> None:
+    """Refuse a block that could not be one."""
+    check_label(block.label)
+    if not 1 <= block.limit <= LARGEST:
+        raise InvalidInputError(f"limit: a block may hold 1 to {LARGEST:,} characters.")
+    if len(block.value) > block.limit:
+        raise InvalidInputError(
+            f"The block {block.label!r} may hold {block.limit:,} characters; this has "
+            f"{len(block.value):,}."
+        )
+
+
+def _get(tx: Tx, block_id: str) -> Block:
+    found = blocks.get(tx, block_id)
+    if found is None:
+        raise NotFoundError(f"There is no memory block {block_id!r}.")
+    return found
+
+
+def _change(
+    tx: Tx,
+    block: Block,
+    changes: dict[str, Any],
+    reason: str,
+    actor: str,
+    expected_version: int | None,
+) -> Block:
+    """Change a block, its text as a new version where it differs or an *expected_version* is passed."""
+    changed = Block.model_validate({**block.model_dump(), **changes})
+    check_block(changed)
+    if changed.model_copy(update={"value": block.value}) != block:
+        blocks.update(tx, changed)
+    if changed.value != block.value or expected_version not in (None, block.version):
+        blocks.write(
+            tx,
+            block.id,
+            changed.value,
+            actor=actor,
+            reason=reason,
+            expected_version=expected_version,
+        )
+    return _get(tx, block.id)

@@ -1,0 +1,226 @@
+"""Messages: what was said to agents and by them, page by page, searched, summarised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from letta_kernel.agent.compaction import Compactor
+from letta_kernel.agent.settings import AgentSettings, timezone_of
+from letta_kernel.errors import NotFoundError
+from letta_kernel.memory.recall import MOST_HITS, MessageHit
+from letta_kernel.messages import Message
+from letta_kernel.models.base import Cancel
+from letta_kernel.records import AgentState
+from letta_kernel.service.core import Core
+from letta_kernel.service.memories import Memories
+from letta_kernel.service.preparation import Preparation
+from letta_kernel.service.recordings import Recordings
+from letta_kernel.store import agents, conversations, messages, runs
+from letta_kernel.store.database import Tx
+
+OWN = "default"
+"""The name of an agent's own thread among its conversations."""
+MOST_FOUND = 50
+"""Messages that a search of several agents returns, where nothing else is said."""
+
+
+class Messages:
+    """The messages of a project, in the threads of its agents."""
+
+    def __init__(
+        self, core: Core, memories: Memories, preparation: Preparation, recordings: Recordings
+    ) -> None:
+        self._core = core
+        self._memories = memories
+        self._preparation = preparation
+        self._recordings = recordings
+
+    def retrieve(self, message_id: str) -> Message:
+        """Return one message, whosever it is; `NotFoundError` if there is none."""
+        found = self._core.do(lambda tx: messages.get(tx, message_id))
+        if found is None:
+            raise NotFoundError(f"There is no message {message_id!r}.")
+        return found
+
+    def history(
+        self,
+        ref: str,
+        limit: int = 50,
+        before: int | None = None,
+        conversation: str | None = None,
+    ) -> list[Message]:
+        """Return the newest *limit* messages of a thread (before seq *before*), oldest first."""
+
+        def work(tx: Tx) -> list[Message]:
+            state = self._core.thread(tx, ref, conversation)
+            return messages.page(tx, state.id, before=before, limit=limit, thread=state.thread)
+
+        return self._core.do(work)[::-1]
+
+    def in_context(self, ref: str, conversation: str | None = None) -> list[Message]:
+        """Return what the context window of a thread holds: the summary, then the messages."""
+
+        def work(tx: Tx) -> list[Message]:
+            state = self._core.thread(tx, ref, conversation)
+            seen = messages.window(tx, state.id, state.window_start, state.thread)
+            head = messages.get_many(tx, [state.summary_id]) if state.summary_id else []
+            return [*head, *(message for message in seen if message.role != "summary")]
+
+        return self._core.do(work)
+
+    def find(
+        self,
+        agent_id: str | None = None,
+        *,
+        run_id: str | None = None,
+        step_id: str | None = None,
+        before: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+        newest_first: bool = True,
+    ) -> tuple[list[Message], dict[str, str]]:
+        """Return part of a history in the order asked for, and which calls in it were held for approval.
+
+        The second maps the id of each such call to that of the message that made it.
+        """
+
+        def work(tx: Tx) -> tuple[list[Message], dict[str, str]]:
+            # Before something, the nearest are wanted, whichever way the page is turned.
+            backwards = before is not None and after is None
+            found = messages.page(
+                tx,
+                agent_id,
+                before=after if newest_first else before,
+                after=before if newest_first else after,
+                limit=limit,
+                run_id=run_id,
+                step_id=step_id,
+                newest_first=newest_first != backwards,
+            )
+            return (found[::-1] if backwards else found), _held(tx, found)
+
+        return self._core.do(work)
+
+    def held(self, found: Sequence[Message]) -> dict[str, str]:
+        """Return which calls in *found* were held for approval, and the message that made each."""
+        return self._core.do(lambda tx: _held(tx, found))
+
+    def insert(self, ref: str, new: Sequence[Message]) -> list[Message]:
+        """Put messages into an agent's history that nobody answers; it must not be running."""
+
+        def work(tx: Tx) -> list[Message]:
+            state = self._core.agent(tx, ref)
+            agents.check_idle(tx, state.id)
+            return messages.append(tx, state.id, new)
+
+        return self._core.do(work)
+
+    def search(
+        self,
+        query: str,
+        *,
+        agent: str | None = None,
+        conversation: str | None = None,
+        **filters: Any,
+    ) -> list[MessageHit]:
+        """Search what was said with one agent, in one conversation, or (with neither) everywhere, best first.
+
+        Filters are roles, limit, start, end, timezone, and with an agent alone page. Moments without a zone
+        are meant in *timezone*; the agent's own if it is not given.
+
+        Parameters
+        ----------
+        conversation : only messages of this one; `OWN` for those of no other conversation.
+        """
+        if agent is not None and conversation is None:
+            state = self._core.find_agent(agent)
+            filters["timezone"] = filters.get("timezone") or timezone_of(state.settings)
+            return self._memories.of(state)[1].search(state.id, query, **filters)
+
+        def work(tx: Tx) -> list[AgentState]:
+            if conversation is not None and conversation != OWN:
+                return [self._core.agent(tx, self._core.conversation(tx, conversation).agent_id)]
+            return [self._core.agent(tx, agent)] if agent is not None else agents.list_all(tx)
+
+        limit: int = filters.pop("limit", MOST_FOUND)
+        found: list[MessageHit] = []
+        most = limit if conversation is None else MOST_HITS
+        for state in self._core.do(work):
+            recall = self._memories.of(state)[1]
+            hits = recall.search(state.id, query, limit=most, **filters)
+            if conversation is not None:
+                wanted = None if conversation == OWN else conversation
+                hits = [hit for hit in hits if hit.message.conversation_id == wanted]
+            found += hits[:limit]
+        if query.strip():
+            found.sort(key=lambda hit: -hit.score)  # stable: an agent's own order stays
+        else:
+            found.sort(key=lambda hit: hit.message.created_at, reverse=True)
+        return found[:limit]
+
+    def compact(self, ref: str, conversation: str | None = None) -> Message | None:
+        """Summarise the conversation now instead of when the window is full; None if it is too short.
+
+        Raises
+        ------
+        AgentBusyError
+            A run of the agent is going on.
+        """
+        state = self._core.do(lambda tx: self._core.thread(tx, ref, conversation))
+        settings = AgentSettings.model_validate(state.settings)
+        chat = self._recordings.open_model(state.model, settings)
+        loaded = self._core.do(lambda tx: self._preparation.read(tx, state, settings, chat))
+        compactor = Compactor(chat, settings.compaction, self._preparation.prompt(state, loaded))
+        count = compactor.cut(loaded.window, loaded.window.tokens() // 2)
+        if count == 0:
+            return None
+        made = compactor.compact(loaded.window, count, Cancel(), agent_id=state.id, run_id=None)
+        state.window_start, state.summary_id = loaded.window.messages[0].seq, made.summary.id
+        own = None if state.thread == "own" else state.thread_id
+
+        def work(tx: Tx) -> Message:
+            agents.check_idle(tx, state.thread_id)
+            conversations.move_window(tx, state)
+            return messages.append(tx, state.id, [made.summary], conversation_id=own)[0]
+
+        return self._core.do(work)
+
+    # Last, so that `list` in the annotations above is Python's.
+    def list(
+        self, agent: str | None = None, conversation: str | None = None, **wanted: Any
+    ) -> list[Message]:
+        """Return messages of an agent's own thread, of a conversation, or (with neither) of everybody.
+
+        *wanted* is before, after, limit, roles, newest_first, start, end, as `store.messages.page` takes them.
+        """
+
+        def work(tx: Tx) -> list[Message]:
+            if agent is not None:
+                state = self._core.thread(tx, agent, conversation)
+                return messages.page(tx, state.id, thread=state.thread, **wanted)
+            if conversation is None:
+                return messages.page(tx, None, **wanted)
+            thread = self._core.conversation(tx, conversation)
+            return messages.page(tx, thread.agent_id, thread=thread, **wanted)
+
+        return self._core.do(work)
+
+
+def _held(tx: Tx, found: Sequence[Message]) -> dict[str, str]:
+    """Return the calls of *found* whose step ended by asking for approval."""
+    spoken = [message for message in found if message.role == "assistant" and message.tool_calls]
+    steps = {message.step_id for message in spoken if message.step_id}
+    asking = runs.asking(tx, steps) if steps else set()
+    held = {
+        call.id: message.id
+        for message in spoken
+        if message.step_id in asking
+        for call in message.tool_calls
+    }
+    # Results in a step in which nothing was said settle the calls of a step before.
+    answers = {m.step_id for m in found if m.role == "tool" and m.step_id} - steps
+    if answers:
+        for message in messages.before_steps(tx, answers):
+            held.update({call.id: message.id for call in message.tool_calls})
+    return held

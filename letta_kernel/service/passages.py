@@ -1,0 +1,256 @@
+"""Passages of archival memory: an agent's own and those of archives, kept, found, changed, searched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from letta_kernel.agent.settings import timezone_of
+from letta_kernel.errors import InvalidInputError, NotFoundError
+from letta_kernel.memory.archival import Hit
+from letta_kernel.memory.chunking import chunks
+from letta_kernel.memory.recall import MessageHit
+from letta_kernel.records import Passage, SharedArchive
+from letta_kernel.service.archives import Archives
+from letta_kernel.service.core import Core
+from letta_kernel.service.memories import Memories
+from letta_kernel.service.reading import FileAdded, FileProgress, read_files
+from letta_kernel.store import archives, passages
+from letta_kernel.store.database import Tx
+
+LONGEST = 50_000
+"""Characters of one passage that is put into an archive as it is."""
+NO_RELEVANCE = 0.2
+"""Below this score, from 0 to 1, a hit is chance: with the embedder of the package, texts that have nothing to
+do with each other often reach half of it, and this seldom (16 lines in five scripts, nine queries about nothing
+in them), while paraphrases without a common word reach it. Other embedders were not looked at."""
+
+Scored = TypeVar("Scored", Hit, MessageHit)
+
+
+def for_person(query: str, hits: Sequence[Scored]) -> list[Scored]:
+    """Return *hits* as a person reads them: by score, best first, without those that have no relevance.
+
+    Agents get hits by rank, which weighs what the score leaves out (who speaks, what is asked for), and judge
+    for themselves. A blank query, which asks for the newest, keeps all in their order.
+    """
+    if not query.strip():
+        return list(hits)
+    best = max((hit.score for hit in hits), default=0.0)
+    least = max(
+        NO_RELEVANCE, best / 4
+    )  # words of the lines around it give a line a share of the best
+    worth = [hit for hit in hits if hit.score >= least]
+    return sorted(worth, key=lambda hit: hit.score, reverse=True)
+
+
+class Passages:
+    """The passages of a project: those of an *agent*, or of an *archive* that agents share."""
+
+    def __init__(self, core: Core, memories: Memories, shared: Archives) -> None:
+        self._core = core
+        self._memories = memories
+        self._archives = shared
+
+    def create(
+        self,
+        text: str,
+        tags: Sequence[str] = (),
+        *,
+        agent: str,
+        created_at: datetime | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> list[Passage]:
+        """Put a text of any length into an agent's archival memory; return the passages it became.
+
+        They go into the archive the agent was attached to first, if there is one.
+        """
+        if not text.strip():
+            raise InvalidInputError("There is no text to keep.")
+        state = self._core.find_agent(agent)
+        return self._memories.of(state)[0].insert(
+            state.id, text, tags=list(tags), created_at=created_at, metadata=metadata
+        )
+
+    def remember(
+        self, text: str, tags: Sequence[str] = (), *, agent: str
+    ) -> tuple[list[Passage], bool]:
+        """Put a text into archival memory unless the very text is there, which gets the tags it lacks.
+
+        Returns its passages, and whether they are new.
+        """
+        state = self._core.find_agent(agent)
+        archive = self._memories.of(state)[0]
+        owner, pieces = archive.writes_to(state.id), chunks(text)
+
+        def work(tx: Tx) -> list[Passage]:
+            found = [passages.of_content(tx, owner, piece) for piece in pieces]
+            known = [one for one in found if one is not None]
+            if len(known) < len(pieces):
+                return []
+            return [_tagged(tx, one, tags) for one in known]
+
+        known = self._core.do(work)
+        return (known, False) if known else (self.create(text, tags, agent=agent), True)
+
+    def add_files(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        tags: Sequence[str] = (),
+        progress: Callable[[FileProgress], None] = lambda step: None,
+        *,
+        agent: str,
+    ) -> list[FileAdded]:
+        """Put the text of files into archival memory: text, Markdown, PDF, notebooks, web pages.
+
+        A file whose very content is there already is left out, whatever it is called; one that was only
+        partly kept, because it was interrupted, goes on where it ended.
+
+        Parameters
+        ----------
+        paths : files, folders (all of known kinds in them) and patterns such as ``notes/*.md``.
+        progress : is called before each file and after each batch of passages.
+
+        Raises
+        ------
+        InvalidInputError
+            A path names no file, or the only file cannot be read. Nothing is kept then.
+        """
+        state = self._core.find_agent(agent)
+        archive = self._memories.of(state)[0]
+        return read_files(self._core, archive, state.id, paths, tags, progress)
+
+    def insert(self, new: Sequence[Passage], *, archive: str) -> list[Passage]:
+        """Put passages, whose owner may be anybody, into an archive as they are: all of them or none."""
+        found = self._archives.retrieve(archive)
+        for number, passage in enumerate(new):
+            if not passage.content.strip():
+                raise InvalidInputError(f"Passage {number}: there is no text to keep.")
+            if len(passage.content) > LONGEST:
+                raise InvalidInputError(
+                    f"Passage {number}: a passage has at most {LONGEST:,} characters, this one "
+                    f"{len(passage.content):,}; cut it into several."
+                )
+        ours = [passage.model_copy(update={"agent_id": found.id}) for passage in new]
+        return self._memories.embedded_by(found.embedding)[0].insert_many(ours)
+
+    def exists(self, passage_id: str) -> bool:
+        """Return whether there is a passage of this id, whosever it is."""
+        return self._core.do(lambda tx: passages.get(tx, passage_id)) is not None
+
+    def update(
+        self,
+        passage_id: str,
+        *,
+        archive: str,
+        content: str | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> Passage:
+        """Change the text or tags of an archive's passage."""
+        found = self._archives.retrieve(archive)
+        self._check_owned(passage_id, found)
+        memory = self._memories.embedded_by(found.embedding)[0]
+        changed = memory.update(passage_id, content=content, tags=tags)
+        if changed is None:
+            raise NotFoundError(f"The archive {found.name!r} has no passage {passage_id!r}.")
+        return changed
+
+    def delete(
+        self, passage_id: str, *, agent: str | None = None, archive: str | None = None
+    ) -> None:
+        """Delete a passage of an archive, or one an agent can find, in an archive it is attached to too."""
+        if archive is not None:
+            found = self._archives.retrieve(archive)
+            self._check_owned(passage_id, found)
+            self._memories.embedded_by(found.embedding)[0].delete(passage_id)
+            return
+        if agent is None:
+            raise InvalidInputError("Say whose passage it is: an agent's or an archive's.")
+        state = self._core.find_agent(agent)
+
+        def owned(tx: Tx) -> bool:
+            passage = passages.get(tx, passage_id)
+            return passage is not None and passage.agent_id in _owners(tx, state.id)
+
+        if not self._core.do(owned):
+            raise NotFoundError(f"{state.name} has no passage {passage_id!r} in archival memory.")
+        self._memories.of(state)[0].delete(passage_id)
+
+    def search(
+        self,
+        query: str,
+        *,
+        agent: str | None = None,
+        archive: str | None = None,
+        **filters: Any,
+    ) -> list[Hit]:
+        """Search an agent's archival memory, one archive, or (with neither) everything, best first.
+
+        Filters are tags, match, top_k, page, start, end, timezone. Moments without a zone are meant in
+        *timezone*; the agent's own if it is not given.
+        """
+        if archive is not None:
+            found = self._archives.retrieve(archive)
+            memory = self._memories.embedded_by(found.embedding)[0]
+            return memory.search(found.id, query, **filters)
+        if agent is None:
+            return self._memories.embedded_by(None)[0].search_owners(
+                self._core.do(passages.owners), query, **filters
+            )
+        state = self._core.find_agent(agent)
+        filters["timezone"] = filters.get("timezone") or timezone_of(state.settings)
+        return self._memories.of(state)[0].search(state.id, query, **filters)
+
+    def indexed(self, agent: str) -> tuple[str, int, int]:
+        """Return the agent's embedder, how far its index has come, and how many passages there were.
+
+        Searches find what is not indexed yet too; after a change of the embedder everything is indexed anew.
+        """
+        state = self._core.find_agent(agent)
+        archive = self._memories.of(state)[0]
+        return archive.embedder_name, *archive.progress(state.id)
+
+    def _check_owned(self, passage_id: str, archive: SharedArchive) -> None:
+        found = self._core.do(lambda tx: passages.get(tx, passage_id))
+        if found is None or found.agent_id != archive.id:
+            raise NotFoundError(f"The archive {archive.name!r} has no passage {passage_id!r}.")
+
+    # Last, so that `list` in the annotations above is Python's.
+    def list(
+        self,
+        agent: str | None = None,
+        limit: int = 50,
+        *,
+        archive: str | None = None,
+        **filters: Any,
+    ) -> list[Passage]:
+        """Return passages, newest first: those an agent can find (its archives' too), an archive's, or all.
+
+        Filters are before, after (ids of passages), text, tags, match, start, end, newest_first.
+        """
+
+        def work(tx: Tx) -> list[Passage]:
+            if archive is not None:
+                owners = [self._archives.find(tx, archive).id]
+            elif agent is not None:
+                owners = _owners(tx, self._core.agent(tx, agent).id)
+            else:
+                owners = passages.owners(tx)
+            whose = owners[0] if len(owners) == 1 else owners
+            return passages.page(tx, whose, limit=limit, **filters)
+
+        return self._core.do(work)
+
+
+def _owners(tx: Tx, agent_id: str) -> list[str]:
+    """Return whose passages an agent can find: its own, and those of its archives."""
+    return [agent_id, *archives.of_agent(tx, agent_id)]
+
+
+def _tagged(tx: Tx, passage: Passage, tags: Sequence[str]) -> Passage:
+    lacks = [tag for tag in dict.fromkeys(tags) if tag not in passage.tags]
+    if not lacks:
+        return passage
+    return passages.update(tx, passage.id, tags=[*passage.tags, *lacks]) or passage

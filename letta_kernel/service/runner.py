@@ -1,0 +1,249 @@
+"""Carrying a run from its first word to its end, on the caller's thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from letta_kernel import manners
+from letta_kernel.agent.agent import LettaAgent, Live
+from letta_kernel.agent.budget import Budget
+from letta_kernel.agent.context import describe_retrieved
+from letta_kernel.agent.decisions import Decision, pending_calls
+from letta_kernel.agent.journal import Journal
+from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError
+from letta_kernel.ids import now
+from letta_kernel.messages import Event, Message, Notice, RunEnded, StepEnded, Usage
+from letta_kernel.models import naming
+from letta_kernel.models.base import Cancel, ChatModel
+from letta_kernel.records import AgentState, Run, Tool
+from letta_kernel.remedies import Do, remedy
+from letta_kernel.service.core import Core
+from letta_kernel.service.event_log import EventLog
+from letta_kernel.service.mcp import McpServers
+from letta_kernel.service.memories import Memories
+from letta_kernel.service.preparation import Loaded, Preparation
+from letta_kernel.service.recordings import Recordings
+from letta_kernel.service.tools import Tools
+from letta_kernel.service.waiting import Place
+from letta_kernel.store import agents
+from letta_kernel.store.database import Tx
+from letta_kernel.tools.execute import ToolHost
+
+_SHARE_RETRIEVED = 16  # one part in so many of a model's window, at most, is for retrieved passages
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How one run is carried out; `Runs.send` says what each is."""
+
+    max_steps: int | None = None
+    model: str | None = None
+    host: ToolHost | None = None
+    live: Live | None = None
+    cancel: Cancel | None = None
+    client_tools: Sequence[Tool] = ()
+    wait: bool = False
+
+
+class Runner:
+    """Carries out the runs of this process.
+
+    Attributes
+    ----------
+    notebook : the notebook whose runs these are, where nothing else says.
+    running : what ends each run that goes on here, by the run's id.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        memories: Memories,
+        tools: Tools,
+        mcp: McpServers,
+        preparation: Preparation,
+        recordings: Recordings,
+        events: EventLog,
+    ) -> None:
+        self._core = core
+        self._memories = memories
+        self._tools = tools
+        self._mcp = mcp
+        self._preparation = preparation
+        self._recordings = recordings
+        self._events = events
+        self._lock = threading.Lock()
+        self._stepping: set[str] = set()  # threads of agents that run in this process
+        self.running: dict[str, Cancel] = {}
+        self.notebook: str | None = None
+
+    def steps(self, thread_id: str) -> bool:
+        """Return whether a thread's run goes on in this process."""
+        with self._lock:
+            return thread_id in self._stepping
+
+    def run(
+        self,
+        state: AgentState,
+        incoming: Sequence[Message],
+        decisions: Sequence[Decision] | None,
+        options: RunOptions,
+    ) -> Iterator[Event]:
+        """Yield what happens as *state*'s thread answers *incoming*, or goes on after *decisions*."""
+        if options.model:
+            naming.check_model(options.model)
+        run = Run(
+            agent_id=state.id,
+            conversation_id=None if state.thread == "own" else state.thread_id,
+            notebook=getattr(options.host, "notebook", None) or self.notebook,
+        )
+        switch = options.cancel or Cancel()
+        for message in incoming:
+            message.run_id = run.id
+        recall = incoming[-1].content if incoming else None
+
+        def tell(event: Event) -> None:
+            self._events.add(state.id, run.id, event)
+            if options.live is not None:
+                options.live(event)
+
+        news: list[str] = []
+        with self._lock:
+            self.running[run.id] = switch
+        place: Place | None = None
+        try:
+            while True:
+                settings = AgentSettings.model_validate(state.settings)
+                chat = self._recordings.open_model(options.model or state.model, settings)
+                run.model = chat.name
+                journal = Journal(self._core.database, state, run)
+                news += self._mcp.news(state.id)
+                try:
+                    written, loaded = journal.open(
+                        incoming,
+                        partial(self._read_for, run, state, settings, chat, incoming),
+                    )
+                    break
+                except AgentBusyError as busy:
+                    if not options.wait or not busy.where:
+                        raise
+                    place = place or Place(self._core.database, state, run, recall or "")
+                    if not (yield from place.wait(switch, tell)):
+                        return
+                # Whoever had the agent may have changed it, and its memory.
+                state = self._core.do(partial(self._again, state))
+                run.created_at = now()
+                for message in incoming:
+                    message.created_at = run.created_at
+            loaded.window.add(written)
+            loaded.tools = [*loaded.tools, *options.client_tools]
+            with self._lock:
+                self._stepping.add(state.thread_id)
+            try:
+                retrieving = recall if settings.retrieval else None
+                agent = self._load(
+                    state, settings, chat, journal, options.host, written, loaded, retrieving
+                )
+                steps = agent.step(
+                    max_steps=options.max_steps or state.max_steps,
+                    live=tell,
+                    cancel=switch,
+                    decisions=decisions,
+                )
+                with manners.at_work(), closing(steps) as events:
+                    for event in events:
+                        if isinstance(event, RunEnded):
+                            self._preparation.keep_window(state, chat, loaded.window)
+                            self._after_run(state)
+                        yield event
+                        if isinstance(event, StepEnded) and (more := self._mcp.news(state.id)):
+                            news += more
+                            agent.calls.renew("mcp", self._tools.list(state.id))
+                        while news and not isinstance(event, RunEnded):
+                            tell(notice := Notice(text=news.pop(0)))
+                            yield notice
+            finally:
+                with self._lock:
+                    self._stepping.discard(state.thread_id)
+                journal.finish(0, Usage(), "error", "The run could not be started.")
+        finally:
+            with self._lock:
+                self.running.pop(run.id, None)
+            self._events.finish(run.id)
+            if place is not None:
+                place.leave()
+
+    def _again(self, state: AgentState, tx: Tx) -> AgentState:
+        return self._core.thread(tx, state.id, None if state.thread == "own" else state.thread_id)
+
+    def _read_for(
+        self,
+        run: Run,
+        state: AgentState,
+        settings: AgentSettings,
+        chat: ChatModel,
+        incoming: Sequence[Message],
+        tx: Tx,
+        head: agents.Head,
+    ) -> Loaded:
+        known = head.seq if state.thread == "own" else None
+        loaded = self._preparation.read(tx, state, settings, chat, known)
+        if not incoming:
+            if not head.waiting:  # somebody has decided meanwhile
+                raise InvalidInputError(f"{state.name} waits for no approval.")
+            asking = (m.run_id for m in reversed(loaded.window.messages) if m.role == "assistant")
+            run.continues = next(asking, None)
+        if head.waiting and incoming:
+            names = ", ".join(call.name for call in pending_calls(loaded.window.messages))
+            raise InvalidInputError(
+                f"{state.name} waits for your word on {names}.", remedy(Do.DECIDE_CALLS)
+            )
+        return loaded
+
+    def _load(
+        self,
+        state: AgentState,
+        settings: AgentSettings,
+        chat: ChatModel,
+        journal: Journal,
+        host: ToolHost | None,
+        written: Sequence[Message],
+        loaded: Loaded,
+        recall: str | None,
+    ) -> LettaAgent:
+        notices: list[Notice] = []
+        retrieved: list[dict[str, Any]] = []
+        if recall is not None and loaded.passages:
+            try:
+                budget = min(settings.retrieval_budget, chat.context_window // _SHARE_RETRIEVED)
+                retrieved = self._preparation.retrieve(state, settings, recall, budget)
+            except LettaError as error:  # an embedder that cannot be reached must not stop the turn
+                said = f"Nothing retrieved: {error.text}"
+                notices.append(Notice(level="warning", text=said, remedies=error.remedies))
+        calls = self._preparation.calls(state, loaded, chat, host)
+        beside = {written[-1].id: describe_retrieved(retrieved)} if retrieved else None
+        return LettaAgent(
+            state,
+            self._preparation.prompt(state, loaded),
+            loaded.window,
+            chat,
+            calls,
+            journal,
+            beside=beside,
+            retrieved=retrieved,
+            params=settings.sampling(),
+            notices=notices,
+            budget=Budget.of(settings, loaded.spent),
+            compaction=settings.compaction,
+        )
+
+    def _after_run(self, state: AgentState) -> None:
+        """Let the indexes follow, off the turn's path."""
+        archive, recall = self._memories.of(state)
+        archive.follow(state.id)
+        recall.follow(state.id)

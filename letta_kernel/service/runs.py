@@ -1,0 +1,275 @@
+"""Runs: sent, approved, ended, looked back at, and what the next one would begin with."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Literal
+
+from letta_kernel.agent.agent import Live
+from letta_kernel.agent.context import ContextReport
+from letta_kernel.agent.decisions import Decision
+from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.errors import InvalidInputError, NotFoundError
+from letta_kernel.messages import Event, Message, ToolCall
+from letta_kernel.models.base import Cancel
+from letta_kernel.records import AgentState, Run, Tool, WholeRun
+from letta_kernel.service.context_report import report
+from letta_kernel.service.core import Core
+from letta_kernel.service.preparation import Preparation
+from letta_kernel.service.recordings import Recordings
+from letta_kernel.service.runner import Runner, RunOptions
+from letta_kernel.store import runs
+from letta_kernel.store.database import Tx
+from letta_kernel.store.runs import Cost
+from letta_kernel.tools.execute import ToolHost
+
+MAX_MESSAGE = 1_000_000  # characters
+
+
+class Runs:
+    """The runs of a project's agents."""
+
+    def __init__(
+        self, core: Core, preparation: Preparation, recordings: Recordings, runner: Runner
+    ) -> None:
+        self._core = core
+        self._preparation = preparation
+        self._recordings = recordings
+        self._runner = runner
+        self._lock = threading.Lock()
+        self._posted: dict[str, deque[str]] = {}  # what agents are told once they have ended
+
+    @property
+    def notebook(self) -> str | None:
+        """The notebook whose runs these are, where no host says another."""
+        return self._runner.notebook
+
+    @notebook.setter
+    def notebook(self, name: str | None) -> None:
+        self._runner.notebook = name
+
+    def send(
+        self,
+        ref: str,
+        text: str,
+        *,
+        role: Literal["user", "event"] = "user",
+        conversation: str | None = None,
+        max_steps: int | None = None,
+        model: str | None = None,
+        host: ToolHost | None = None,
+        live: Live | None = None,
+        cancel: Cancel | None = None,
+        earlier: Sequence[Message] = (),
+        client_tools: Sequence[Tool] = (),
+        wait: bool = False,
+    ) -> Iterator[Event]:
+        """Send a message (or a system event) to an agent and yield what happens until its turn ends.
+
+        Parameters
+        ----------
+        conversation : the id of the conversation it belongs to; None for the agent's own thread.
+        max_steps, model : for this run only.
+        host : where functions of a notebook live; without one they run from source in the sandbox.
+        live : is called with every event at once, also while a tool holds this thread.
+        cancel : ends the run from another thread.
+        earlier : messages to put into the history before this one, unanswered.
+        client_tools : tools for this run alone, which whoever sends runs: their calls wait as for
+            approval, and `approve` brings the results.
+        wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising.
+
+        Raises
+        ------
+        InvalidInputError
+            The message is empty or far too long, or the agent waits for an approval. Nothing is changed.
+        AgentBusyError
+            Another run of this agent is going on: with *wait*, in this process.
+        """
+        if not text.strip():
+            raise InvalidInputError("There is nothing to send: the message is empty.")
+        if len(text) > MAX_MESSAGE:
+            raise InvalidInputError(
+                f"A message may have {MAX_MESSAGE:,} characters; this has {len(text):,}. Put long texts "
+                "into archival memory."
+            )
+        state = self._core.find_thread(ref, conversation)
+        incoming = Message(agent_id=state.id, role=role, content=text)
+        return self._runner.run(
+            state,
+            [*earlier, incoming],
+            None,
+            RunOptions(max_steps, model, host, live, cancel, client_tools, wait),
+        )
+
+    def post_event(self, ref: str, text: str) -> bool:
+        """Keep an event for an agent that is running in this process; False if it is not.
+
+        Whoever shows the run sends it on when the run has ended: see `next_event`.
+        """
+        state = self._core.find_agent(ref)
+        if not text.strip():
+            raise InvalidInputError("There is nothing to send: the event is empty.")
+        with self._lock:
+            if not self._runner.steps(state.id):
+                return False
+            self._posted.setdefault(state.id, deque()).append(text)
+        return True
+
+    def next_event(self, ref: str) -> str | None:
+        """Take the oldest event that was kept; None if there is none or it cannot be sent yet."""
+        if not self._posted:
+            return None
+        state, waiting = self._core.do(lambda tx: self._standing(tx, ref))
+        with self._lock:
+            kept = self._posted.get(state.id)
+            if not kept or waiting or self._runner.steps(state.id):
+                return None
+            text = kept.popleft()
+            if not kept:
+                del self._posted[state.id]
+        return text
+
+    def approve(
+        self,
+        ref: str,
+        decisions: Sequence[Decision],
+        *,
+        conversation: str | None = None,
+        max_steps: int | None = None,
+        model: str | None = None,
+        host: ToolHost | None = None,
+        live: Live | None = None,
+        cancel: Cancel | None = None,
+        client_tools: Sequence[Tool] = (),
+        wait: bool = False,
+    ) -> Iterator[Event]:
+        """Go on where a run stopped for approval; calls without a decision count as denied."""
+        state, waiting = self._core.do(lambda tx: self._standing(tx, ref, conversation))
+        if not waiting:
+            raise InvalidInputError(f"{state.name} waits for no approval.")
+        known = {call.id for call in waiting}
+        for decision in decisions:
+            if decision.call_id not in known:
+                raise InvalidInputError(
+                    f"{state.name} does not wait for a call {decision.call_id!r}; it waits for: "
+                    f"{', '.join(sorted(known))}."
+                )
+        decided = {d.call_id for d in decisions}
+        complete = [*decisions, *(Decision(c, approve=False) for c in known - decided)]
+        return self._runner.run(
+            state,
+            [],
+            complete,
+            RunOptions(max_steps, model, host, live, cancel, client_tools, wait),
+        )
+
+    def pending(self, ref: str, conversation: str | None = None) -> list[ToolCall]:
+        """Return the calls that wait for a person's approval; empty if none do."""
+        return self._core.do(lambda tx: self._standing(tx, ref, conversation))[1]
+
+    def _standing(
+        self, tx: Tx, ref: str, conversation: str | None = None
+    ) -> tuple[AgentState, list[ToolCall]]:
+        state = self._core.thread(tx, ref, conversation)
+        return state, self._core.waiting_calls(tx, state)
+
+    def cancel(self, run_id: str) -> bool:
+        """End a run of this process at once; False if it is not running here."""
+        switch = self._runner.running.get(run_id)
+        if switch is None:
+            return False
+        switch.cancel()
+        return True
+
+    def model_of(self, ref: str) -> str:
+        """Return the name of the model that would answer now."""
+        return self._recordings.model_name(self._core.find_agent(ref).model)
+
+    def whole(self, ref: str, limit: int = 50, before: str | None = None) -> list[WholeRun]:
+        """Return an agent's runs, newest first, older than the run *before*.
+
+        One that waited for an approval and went on is one run.
+        """
+        return self._core.do(lambda tx: runs.whole(tx, self._core.agent(tx, ref).id, limit, before))
+
+    def retrieve(self, run_id: str) -> Run:
+        """Return one run; `NotFoundError` if there is none."""
+
+        def work(tx: Tx) -> Run:
+            found = runs.get(tx, run_id)
+            if found is None:
+                raise NotFoundError(f"There is no run {run_id!r}.")
+            return found
+
+        return self._core.do(work)
+
+    def cost(
+        self, ref: str | None = None, *, notebook: str | None = None, since: datetime | None = None
+    ) -> Cost:
+        """Return what runs took: of one agent or all, in one notebook or all, since a moment or ever."""
+        agent_id = self._core.find_agent(ref).id if ref else None
+        return self._core.do(lambda tx: runs.cost(tx, agent_id, notebook, since))
+
+    def of_thread(self, ref: str, conversation: str | None = None) -> list[Run]:
+        """Return the newest runs of a thread, newest first."""
+
+        def work(tx: Tx) -> list[Run]:
+            state = self._core.thread(tx, ref, conversation)
+            found = runs.page(tx, state.id, limit=1000, conversation_id=conversation)
+            return [run for run in found if run.conversation_id == conversation]
+
+        return self._core.do(work)
+
+    def running(self, ref: str, conversation: str | None = None) -> list[str]:
+        """Return the ids of the runs that go on in a thread, newest first."""
+        found = self.of_thread(ref, conversation)
+        return [run.id for run in found if run.status in ("created", "running")]
+
+    def context(self, ref: str, conversation: str | None = None) -> ContextReport:
+        """Return what the model would see now, part by part, with the tokens each part takes."""
+        state = self._core.find_thread(ref, conversation)
+        settings = AgentSettings.model_validate(state.settings)
+        chat = self._recordings.open_model(state.model, settings)
+        loaded = self._core.do(lambda tx: self._preparation.read(tx, state, settings, chat))
+        prompt = self._preparation.prompt(state, loaded)
+        return report(chat, prompt, loaded, self._preparation.calls(state, loaded, chat).offered())
+
+    def system_prompt(self, ref: str, conversation: str | None = None) -> str:
+        """Return the system prompt a run would begin with now."""
+        state = self._core.find_thread(ref, conversation)
+        settings = AgentSettings.model_validate(state.settings)
+        chat = self._recordings.open_model(state.model, settings)
+        return self._preparation.prompt(
+            state, self._core.do(lambda tx: self._preparation.read(tx, state, settings, chat))
+        )
+
+    # Last, so that `list` in the annotations above is Python's.
+    def list(
+        self,
+        *,
+        agent_ids: Collection[str] = (),
+        statuses: Collection[str] = (),
+        stop_reason: str | None = None,
+        conversation_id: str | None = None,
+        before: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+        newest_first: bool = True,
+    ) -> list[Run]:
+        """Return runs that are all of what is asked for; *before* and *after* as in `paging`."""
+        return self._core.do(
+            lambda tx: runs.find(
+                tx,
+                agent_ids=agent_ids,
+                statuses=statuses,
+                stop_reason=stop_reason,
+                conversation_id=conversation_id,
+                before=before,
+                after=after,
+                limit=limit,
+                newest_first=newest_first,
+            )
+        )
