@@ -9,6 +9,7 @@ import { ALL_FOLDED, type Choices } from './cells/settings';
 import { drawDisplay } from './display';
 import { h } from './dom';
 import type { IHosts } from './entries';
+import { withFigures } from './figures';
 import { HostedRenderers } from './hosted';
 import { drawMarkdown, hasFormulas, highlightCode, type Highlight } from './markdown';
 import { readSnapshot, RUN_MIME_TYPE, type ISnapshot } from './snapshot';
@@ -66,7 +67,9 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
 
   /** Show the newest state of an output. */
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
-    const snapshot = readSnapshot(model.data[RUN_MIME_TYPE]);
+    const snapshot = readSnapshot(
+      withFigures(model.data[RUN_MIME_TYPE], model.data['text/html'])
+    );
     this._snapshot = snapshot;
     if (snapshot) {
       this._drawSnapshot();

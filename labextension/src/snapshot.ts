@@ -108,9 +108,9 @@ function readItem(data: unknown): Item | null {
   }
   switch (data.kind) {
     case 'reasoning':
-      return { kind: 'reasoning', text: text(data.text) };
+      return { kind: 'reasoning', text: prose(data.text) };
     case 'answer':
-      return { kind: 'answer', text: text(data.text), interrupted: data.interrupted === true };
+      return { kind: 'answer', text: prose(data.text), interrupted: data.interrupted === true };
     case 'notice':
       return {
         kind: 'notice',
@@ -180,6 +180,11 @@ export function isRecord(data: unknown): data is Record<string, unknown> {
 
 function text(data: unknown): string {
   return typeof data === 'string' ? data : '';
+}
+
+/** A text, or the lines of one, as notebooks keep long texts. */
+function prose(data: unknown): string {
+  return Array.isArray(data) ? data.map(text).join('') : text(data);
 }
 
 function number(data: unknown): number | null {

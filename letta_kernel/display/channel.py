@@ -15,14 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 from letta_kernel.display.deltas import Deltas
-from letta_kernel.display.html import to_html
-from letta_kernel.display.text import to_text
+from letta_kernel.display.saved import bundle
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.display.widget import LiveWidget
 from letta_kernel.ids import new_id
-
-MIME = "application/vnd.letta.run.v1+json"
-"""The MIME type of a transcript snapshot, for the JupyterLab extension."""
 
 # Seconds a front end gets to say that it shows the widget. The run itself never waits for it.
 _READY_FIRST = 2.5  # nothing is known yet: it may have to load the widget manager first
@@ -39,11 +35,6 @@ _PAUSE_IN_STREAM = 0.12  # no event for so long: what is there is sent at once
 # Updates that publish the whole, where there is no widget.
 _WHOLE_SECONDS = 0.25
 _BYTES_PER_SECOND = 200_000
-
-
-def bundle(snapshot: dict[str, Any]) -> dict[str, Any]:
-    """Return the saved form of a run: our own MIME type, HTML and text, and nothing else."""
-    return {MIME: snapshot, "text/html": to_html(snapshot), "text/plain": to_text(snapshot)}
 
 
 class FrontEnds:

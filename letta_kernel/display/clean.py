@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from html import escape
-from html.parser import HTMLParser
+
+import nh3
 
 # A whole terminal sequence: CSI, OSC (ended by BEL or ST), other escapes, and the 8-bit CSI.
 _ANSI = re.compile(
@@ -70,40 +71,22 @@ def one_line(text: object, limit: int = 120) -> str:
 
 
 def esc(text: object, limit: int | None = None) -> str:
-    """Return *text* cleaned and escaped for HTML text and for attribute values in double quotes."""
+    """Return *text* cleaned and escaped for HTML text; not for attributes, where quotes matter."""
+    return escape(clean_text(text, limit), quote=False)
+
+
+def attribute(text: object, limit: int | None = None) -> str:
+    """Return *text* cleaned and escaped for an attribute's value in double quotes."""
     return escape(clean_text(text, limit), quote=True)
 
 
-# What rich results (a data frame, a styled table) may keep. Only href and src take a URL.
-_PLAIN_TAGS = """
-b i em strong code pre kbd samp var span div p ul li dl dt dd h1 h2 h3 h4 h5 h6 sub sup small u s
-blockquote caption thead tbody tfoot tr table mark figure figcaption details summary br hr
-"""
-_TAGS: dict[str, frozenset[str]] = {
-    **dict.fromkeys(_PLAIN_TAGS.split(), frozenset[str]()),
-    "ol": frozenset({"start"}),
-    "th": frozenset({"colspan", "rowspan"}),
-    "td": frozenset({"colspan", "rowspan"}),
-    "a": frozenset({"href"}),
-    "img": frozenset({"src", "alt", "width", "height"}),
-}
-_VOID = frozenset({"br", "hr", "img"})
-_DROPPED = """
-script style title template noscript iframe object svg math textarea select head noembed noframes
-xmp plaintext audio video canvas
-"""
-_DROPPED_WHOLE = frozenset(_DROPPED.split())
-_LINK = re.compile(r"(?:https?://|mailto:)[^\s\"'<>`\\]+\Z", re.IGNORECASE)
-_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+\Z")
-_CELL_STYLE = "padding:2px 10px;text-align:left;border-bottom:1px solid rgba(127,127,127,.2)"
-_STYLES = {
-    "table": "border-collapse:collapse;margin:2px 0;font-size:12px",
-    "th": _CELL_STYLE + ";font-weight:600",
-    "td": _CELL_STYLE,
-    "img": "max-width:100%",
-    "pre": "white-space:pre-wrap;overflow-wrap:break-word;margin:0",
-}
-_DEEPEST = 40
+LINK_SCHEMES = ("http", "https", "mailto")
+"""Where links may lead: to the web or to a mailbox."""
+
+_LINK = re.compile(
+    rf"(?:{'|'.join(s + (':' if s == 'mailto' else '://') for s in LINK_SCHEMES)})[^\s\"<>`\\]+\Z",
+    re.IGNORECASE,
+)
 
 
 def safe_link(url: str) -> str | None:
@@ -111,83 +94,95 @@ def safe_link(url: str) -> str | None:
     return url if len(url) <= 2_000 and _LINK.match(url) else None
 
 
-class _Sanitizer(HTMLParser):
-    """Rebuilds markup from an allow-list; tags come out balanced whatever went in."""
+# What rich results (a data frame, a styled table) may keep. Only href and src take a URL.
+_PLAIN_TAGS = """
+b i em strong code pre kbd samp var span div p ul li dl dt dd h1 h2 h3 h4 h5 h6 sub sup small u s
+blockquote caption thead tbody tfoot tr table mark figure figcaption details summary br hr
+"""
+_ALIGNED = {"tr", "th", "td"}
+_ATTRIBUTES: dict[str, set[str]] = {
+    **{tag: set() for tag in _PLAIN_TAGS.split()},
+    "ol": {"start"},
+    "tr": {"style"},
+    "th": {"colspan", "rowspan", "style"},
+    "td": {"colspan", "rowspan", "style"},
+    "a": {"href"},
+    "img": {"src", "alt", "width", "height"},
+}
+# Elements that go with all that is in them; others that are not listed leave what is in them.
+_DROPPED = """
+script style title template noscript iframe object svg math textarea select head noembed noframes
+xmp plaintext audio video canvas
+"""
+_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+\Z")
+_ALIGNMENT = re.compile(r"(?:^|;)\s*text-align\s*:\s*(left|right|center)\b", re.IGNORECASE)
+_DEEPEST = 40
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self.open: list[str] = []
-        self.dropping: str | None = None
-        self.depth_dropped = 0
-        self.room = limit
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self.dropping:
-            self.depth_dropped += tag == self.dropping
-        elif tag in _DROPPED_WHOLE:
-            self.dropping, self.depth_dropped = tag, 1
-        elif tag in _TAGS and len(self.open) < _DEEPEST and self.room > 0:
-            rebuilt = self._rebuild(tag, attrs)
-            if rebuilt is not None:
-                self.room -= len(rebuilt) if tag == "img" else 8
-                self.parts.append(rebuilt)
-                if tag not in _VOID:
-                    self.open.append(tag)
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    """Return what an attribute that is listed may say, or None if it goes."""
+    if name == "href":
+        link = safe_link(clean_text(value).strip())
+        return link and clean_text(link)
+    if name == "src":
+        return value if len(value) <= _LARGEST_IMAGE and _IMAGE.match(value) else None
+    if name == "alt":
+        return clean_text(value, 200)
+    if name == "style":  # how the columns of a table stand; the rest of its look is the page's
+        found = _ALIGNMENT.search(value[:500])
+        return f"text-align:{found[1].lower()}" if found else None
+    if name in ("target", "rel"):  # set below
+        return value
+    return value if value.isascii() and value.isdigit() and len(value) <= 4 else None
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _VOID:  # <script/> is no end: browsers ignore that slash, and so do we
-            self.handle_starttag(tag, attrs)
-        elif tag not in _DROPPED_WHOLE or tag in ("svg", "math"):
-            if tag in _TAGS:
-                self.handle_starttag(tag, attrs)
+
+@lru_cache(maxsize=1)
+def _cleaner() -> nh3.Cleaner:
+    return nh3.Cleaner(
+        tags=set(_ATTRIBUTES),
+        clean_content_tags=set(_DROPPED.split()),
+        attributes=_ATTRIBUTES,
+        attribute_filter=_attribute,
+        url_schemes={*LINK_SCHEMES, "data"},
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+    )
+
+
+_PARSED_DEEPEST = 100
+_TAG = re.compile(r"<(/?)([a-z][^\s/>]*)[^>]*>?", re.IGNORECASE)
+# Elements that are never left open by one of their own kind, or hold nothing.
+_CLOSED_BY_THEMSELVES = frozenset(
+    "li p td th tr dt dd thead tbody tfoot caption br hr img wbr input col".split()  # noqa: SIM905
+)
+_FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())  # noqa: SIM905
+
+
+def _shallow(markup: str) -> str:
+    """Return *markup* without tags that open what is far too deep; the parser's time grows with the depth."""
+    opened: list[str] = []
+
+    def kept(match: re.Match[str]) -> str:
+        tag = match[2].lower()
+        if tag in _CLOSED_BY_THEMSELVES:
+            return match[0]
+        if match[1]:
+            if tag in opened:
+                place = len(opened) - 1 - opened[::-1].index(tag)
+                # A formatting element ends by itself, any other one with all that is open in it.
+                del opened[place : place + 1 if tag in _FORMATTING else None]
+        elif len(opened) >= _PARSED_DEEPEST:
+            return ""
         else:
-            self.handle_starttag(tag, attrs)
+            opened.append(tag)
+        return match[0]
 
-    def handle_endtag(self, tag: str) -> None:
-        if self.dropping:
-            self.depth_dropped -= tag == self.dropping
-            if self.depth_dropped <= 0:
-                self.dropping = None
-        elif tag in self.open:
-            while self.open:
-                inner = self.open.pop()
-                self.parts.append(f"</{inner}>")
-                if inner == tag:
-                    break
+    return _TAG.sub(kept, markup)
 
-    def handle_data(self, data: str) -> None:
-        if not self.dropping and self.room > 0:
-            text = esc(data[: self.room])
-            self.room -= len(data)
-            self.parts.append(text)
 
-    def _rebuild(self, tag: str, attrs: list[tuple[str, str | None]]) -> str | None:
-        kept: list[str] = []
-        for name, value in attrs:
-            if name not in _TAGS[tag] or value is None:
-                continue
-            if name == "href":
-                if link := safe_link(value.strip()):
-                    kept.append(f' href="{esc(link)}" target="_blank" rel="noopener noreferrer"')
-            elif name == "src":
-                if _IMAGE.match(value) and len(value) <= self.room:
-                    kept.append(f' src="{esc(value)}"')
-            elif name == "alt":
-                kept.append(f' alt="{esc(value, 200)}"')
-            elif value.isascii() and value.isdigit() and len(value) <= 4:
-                kept.append(f' {name}="{value}"')
-        if tag == "img" and not any(attribute.startswith(" src=") for attribute in kept):
-            return None
-        style = f' style="{_STYLES[tag]}"' if tag in _STYLES else ""
-        return f"<{tag}{''.join(kept)}{style}>"
-
-    def finish(self) -> str:
-        self.close()
-        self.parts.extend(f"</{tag}>" for tag in reversed(self.open))
-        if self.room <= 0:
-            self.parts.append("<div>…</div>")
-        return "".join(self.parts)
+_TOKEN = re.compile(r"<(/?)([a-z][a-z0-9]*)((?: [a-z]+=\"[^\"]*\")*)>|[^<]+")
+_HALF_REFERENCE = re.compile(r"&[a-z]*\Z")
+_VOID = frozenset({"br", "hr", "img"})
+_ROWS = frozenset({"</table>", "</thead>", "</tbody>", "</tfoot>", "</tr>"})
 
 
 @lru_cache(maxsize=64)
@@ -197,9 +192,39 @@ def clean_html(markup: str, limit: int = 60_000) -> str:
     Tables, text and embedded pictures stay; scripts, styles, forms, event handlers, classes and
     anything from the network go.
     """
-    sanitizer = _Sanitizer(limit)
-    sanitizer.feed(clean_text(markup[: limit * 8]))
-    return sanitizer.finish()
+    parts: list[str] = []
+    kept: list[str] = []  # the end tags of what is open, empty where it was left out
+    room = limit
+    whole = len(markup) <= limit * 8 and markup.count("&") < limit // 2
+    # The parser's time grows with the square of the references; more of them could not be shown.
+    source = "&".join(clean_text(markup[: limit * 8]).split("&", limit // 2)[: limit // 2])
+    for token in _TOKEN.finditer(_cleaner().clean(_shallow(source))):
+        end, tag, attributes = token.groups()
+        if room <= 0:
+            break
+        if tag is None:
+            text = clean_text(token[0])  # references have become characters
+            if kept and kept[-1] in _ROWS and not text.strip():
+                continue
+            parts.append(text if len(text) <= room else _HALF_REFERENCE.sub("", text[:room]))
+            room -= len(text)
+        elif end:
+            parts.append(kept.pop())
+        elif tag in _VOID:
+            if tag != "img" or " src=" in attributes:
+                parts.append(token[0])
+                room -= len(attributes) or 8
+        else:
+            shown = len(kept) < _DEEPEST
+            kept.append(f"</{tag}>" if shown else "")
+            if shown:
+                between = "\n" if tag == "tr" and parts and parts[-1] == "</tr>" else ""
+                parts.append(between + token[0])
+                room -= 8
+    parts.extend(reversed(kept))
+    if room <= 0 or not whole:
+        parts.append("<div>…</div>")
+    return "".join(parts)
 
 
 _SHOWN_IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")

@@ -1,38 +1,27 @@
-"""Answers are Markdown: rendered as harmless HTML with inline styles and highlighted code."""
+"""Answers are Markdown: GFM without raw HTML, with mathematics, as harmless HTML.
+
+``tests/data/markdown.json`` says what becomes of what, here and in the page's own renderer.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 from letta_kernel.display import style
-from letta_kernel.display.clean import MATH_CLASSES, clean_text, esc, safe_link
+from letta_kernel.display.clean import MATH_CLASSES, attribute, clean_text, esc, safe_link
 
 LONGEST = 60_000
 """Characters rendered as Markdown; what is longer is shown as it is."""
-
-_PLACE = "margin:0 0 8px 0"
-_STYLES = {
-    "paragraph_open": _PLACE,
-    "bullet_list_open": "margin:0 0 8px 0;padding-left:24px",
-    "ordered_list_open": "margin:0 0 8px 0;padding-left:24px",
-    "list_item_open": "margin:2px 0",
-    "blockquote_open": (
-        f"margin:0 0 8px 0;padding:1px 0 1px 12px;border-left:3px solid {style.LINE};opacity:.85"
-    ),
-    "table_open": f"{style.TABLE};display:block;overflow-x:auto",
-    "hr": f"border:0;border-top:1px solid {style.LINE};margin:12px 0",
-}
-_HEADINGS = {"h1": 20, "h2": 18, "h3": 16, "h4": 15, "h5": 14, "h6": 14}
-_CELL = f"padding:4px 14px 4px 0;vertical-align:top;border-bottom:1px solid {style.LINE}"
 
 # Commands that make a typesetter load, link, restyle or redefine things, or loop.
 _UNSAFE_TEX = re.compile(
@@ -45,8 +34,11 @@ _UNSAFE_TEX = re.compile(
 )
 
 
+_INSIDE_TABLES = ("thead", "tbody", "th", "td")
+
+
 class _Renderer(RendererHTML):
-    """Adds inline styles, since saved notebooks keep no style sheets, and drops all attributes."""
+    """Leaves links out that may not be followed, and says how the cells of a table stand."""
 
     def renderToken(
         self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
@@ -54,35 +46,22 @@ class _Renderer(RendererHTML):
         token = tokens[idx]
         if token.hidden:
             return ""
-        newline = "\n" if token.block and token.nesting != 1 else ""
+        tag = token.tag
         if token.nesting == -1:
-            return f"</{token.tag}>{newline}"
-        return f"<{token.tag}{self._attributes(token)}>{newline}"
-
-    @staticmethod
-    def _attributes(token: Token) -> str:
-        found = ""
-        if token.type == "heading_open":
-            look = f"font-size:{_HEADINGS[token.tag]}px;font-weight:600;margin:14px 0 6px 0"
-        elif token.type in ("th_open", "td_open"):
-            align = re.search(r"text-align:(left|right|center)", str(token.attrGet("style") or ""))
-            look = f"{_CELL};text-align:{align.group(1) if align else 'left'}"
-            if token.type == "th_open":
-                look += ";font-weight:600"
-        else:
-            look = _STYLES.get(token.type, "")
-        if token.type in ("paragraph_open", "heading_open", "list_item_open", "table_open"):
-            found = ' dir="auto"'
-        start = token.attrGet("start")
-        if token.type == "ordered_list_open" and start is not None:
-            found += f' start="{int(start)}"'
-        return found + (f' style="{look}"' if look else "")
+            return f"</{tag}>" + ("\n" if token.block and tag not in _INSIDE_TABLES else "")
+        made = ""
+        if tag in ("th", "td"):  # where nothing is said, notebooks put the text on the right
+            made = f' style="{token.attrGet("style") or style.LEFT}"'
+        elif tag == "ol" and token.attrGet("start") is not None:
+            made = f' start="{int(str(token.attrGet("start")))}"'
+        said = next((t.content for t in tokens[idx + 1 : idx + 3] if t.type == "inline"), "")
+        return f"<{tag}{made}{style.direction(said)}>" + ("\n" if tag in ("hr", "br") else "")
 
     def text(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         return esc(tokens[idx].content)
 
     def code_inline(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        return f'<code style="{style.CODE}">{esc(tokens[idx].content)}</code>'
+        return f"<code>{esc(tokens[idx].content)}</code>"
 
     def code_block(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         return code_html(tokens[idx].content, "")
@@ -92,29 +71,33 @@ class _Renderer(RendererHTML):
 
     def link_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         link = safe_link(str(tokens[idx].attrGet("href") or ""))
-        return _link(link) if link else "<a>"
+        env["link"] = "</a>" if link else ""
+        return _link(link) if link else ""
+
+    def link_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return str(env["link"])
 
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         token = tokens[idx]
-        words = self.renderInlineAsText(token.children, options, env)
         link = safe_link(str(token.attrGet("src") or ""))
-        name = esc(words or "picture", 200)
-        return f"{_link(link)}[{name}]</a>" if link else f"<span>[{name}]</span>"
+        name = f"[{esc(self.renderInlineAsText(token.children, options, env) or 'picture', 200)}]"
+        return f"{_link(link)}{name}</a>" if link and not env.get("link") else name
 
     def math(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         token = tokens[idx]
+        opening, closing = token.markup, _CLOSING[token.markup]
         if len(token.content) > 2_000 or _UNSAFE_TEX.search(token.content):
-            return f'<code style="{style.CODE}">{esc(token.markup + token.content)}</code>'
+            return f"<code>{esc(opening + token.content + closing)}</code>"
         opening, closing = ("\\[", "\\]") if token.meta["display"] else ("\\(", "\\)")
         return f'<span class="{MATH_CLASSES}">{opening}{esc(token.content)}{closing}</span>'
 
 
 def _link(url: str) -> str:
-    look = f"color:{style.BLUE};text-decoration:underline"
-    return f'<a href="{esc(url)}" target="_blank" rel="noopener noreferrer" style="{look}">'
+    return f'<a href="{attribute(url)}" target="_blank" rel="noopener noreferrer">'
 
 
 _DELIMITERS = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
+_CLOSING = dict(_DELIMITERS)
 
 
 def _math(state: StateInline, silent: bool) -> bool:
@@ -145,19 +128,87 @@ def _math(state: StateInline, silent: bool) -> bool:
     return False
 
 
-def _make() -> MarkdownIt:
-    markdown = MarkdownIt(
-        "commonmark", {"html": False, "linkify": False, "maxNesting": 20}, renderer_cls=_Renderer
-    ).enable(["table", "strikethrough"])
-    markdown.validateLink = lambda url: safe_link(url) is not None  # type: ignore[method-assign]
-    markdown.inline.ruler.before("escape", "math", _math)
-    return markdown
+# Addresses that stand in a text without brackets: at its beginning, or after a blank or one of ``*_~(``.
+_BARE = re.compile(
+    r"(?<![^\s*_~(])(?:(?:https?://|www\.[\w-]+\.?)[^\s<]+|[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)*\.[a-z\d-]*[a-z\d])",
+    re.IGNORECASE | re.ASCII,
+)
+_REFERENCE = re.compile(r"&\w{1,32};\Z")
+
+
+def _autolinks(state: StateCore) -> None:
+    for block in state.tokens:
+        if block.type == "inline" and block.children:
+            block.children = list(_with_links(block.children))
+
+
+def _with_links(tokens: Sequence[Token]) -> Iterator[Token]:
+    inside = False
+    for token in tokens:
+        inside = token.type == "link_open" or (inside and token.type != "link_close")
+        done = 0
+        for match in () if inside or token.type != "text" else _BARE.finditer(token.content):
+            words = _trimmed(match[0])
+            if len(words) > 2_000:
+                continue
+            kind = "mailto:" if "@" in words and "/" not in words else ""
+            address = (kind or ("" if "://" in words else "http://")) + words
+            yield _text(token.content[done : match.start()])
+            yield Token("link_open", "a", 1, attrs={"href": address})
+            yield _text(words)
+            yield Token("link_close", "a", -1)
+            done = match.start() + len(words)
+        if done:
+            yield _text(token.content[done:])
+        else:
+            yield token
+
+
+def _text(content: str) -> Token:
+    return Token("text", "", 0, content=content)
+
+
+def _trimmed(address: str) -> str:
+    """Return *address* without what closes the sentence it stands in."""
+    extra = address.count(")") - address.count("(")
+    while address:
+        if reference := _REFERENCE.search(address[-34:]):
+            address = address[: -len(reference[0])]
+        elif address[-1] in "?!.,:;*_~'\"" or (address[-1] == ")" and extra > 0):
+            extra -= address[-1] == ")"
+            address = address[:-1]
+        else:
+            break
+    return address
+
+
+_TASK = re.compile(r"\[([ xX])\](?=\s+\S)")
+
+
+def _tasks(state: StateCore) -> None:
+    """``- [x] done``: a box, ticked or not, where others have a box to click."""
+    tokens = state.tokens
+    for place, token in enumerate(tokens[:-2]):
+        inline = tokens[place + 2]
+        if token.type != "list_item_open" or inline.type != "inline" or not inline.children:
+            continue
+        first = inline.children[0]
+        if first.type == "text" and (task := _TASK.match(first.content)):
+            first.content = ("☐" if task[1] == " " else "☑") + first.content[task.end() :]
 
 
 @lru_cache(maxsize=1)
 def parser() -> MarkdownIt:
     """Return the one parser and renderer for answers."""
-    return _make()
+    markdown = MarkdownIt(
+        "commonmark", {"html": False, "xhtmlOut": False, "maxNesting": 20}, renderer_cls=_Renderer
+    ).enable(["table", "strikethrough"])
+    # Whether a link may be followed is said where it is drawn.
+    markdown.validateLink = lambda url: True  # type: ignore[method-assign]
+    markdown.inline.ruler.before("escape", "math", _math)
+    markdown.core.ruler.after("inline", "tasks", _tasks)
+    markdown.core.ruler.after("inline", "autolinks", _autolinks)
+    return markdown
 
 
 def markdown_html(text: str) -> str:
@@ -167,9 +218,7 @@ def markdown_html(text: str) -> str:
     """
     text = clean_text(text)
     if len(text) > LONGEST:
-        return (
-            markdown_html(text[:LONGEST]) + f'<pre style="{style.PRE}">{esc(text[LONGEST:])}</pre>'
-        )
+        return markdown_html(text[:LONGEST]) + f"<pre>{esc(text[LONGEST:])}</pre>\n"
     return _rendered(text)
 
 
@@ -182,57 +231,60 @@ _LONGEST_HIGHLIGHTED = 20_000
 
 
 def code_html(code: str, language: str) -> str:
-    """Return *code* in a block, highlighted if *language* is one pygments knows."""
+    """Return *code* in a block, marked up if *language* is one pygments knows.
+
+    The classes are those of pygments, for which notebooks, nbconvert and code hosts have colours of their
+    own; where they have none, keywords are bold and comments slanted.
+    """
     code = clean_text(code.rstrip("\n"))
-    return (
-        f'<pre style="{style.CODE_BLOCK}" dir="ltr"><code style="background:transparent">'
-        f"{_highlighted(code, language[:40].lower())}</code></pre>\n"
-    )
+    marked = _highlighted(code, language[:40].lower())
+    where = "" if marked is None else ' class="highlight"'
+    return f"<pre{where}><code>{esc(code) if marked is None else marked}</code></pre>\n"
 
 
 @lru_cache(maxsize=128)
-def _highlighted(code: str, language: str) -> str:
+def _highlighted(code: str, language: str) -> str | None:
     if not language or len(code) > _LONGEST_HIGHLIGHTED:
-        return esc(code)
+        return None
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 
     try:
         lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
     except ClassNotFound:
-        return esc(code)
-    looks = ((_look(kind), value) for kind, value in lexer.get_tokens(code))
+        return None
+    kinds = ((_kind(kind), value) for kind, value in lexer.get_tokens(code))
     parts: list[str] = []
-    for look, run in groupby(looks, key=lambda pair: pair[0]):
+    for kind, run in groupby(kinds, key=lambda pair: pair[0]):
         text = esc("".join(value for _, value in run))
-        parts.append(f'<span style="{look}">{text}</span>' if look else text)
+        tag = _TAGS.get(kind, "span")
+        parts.append(f'<{tag} class="{kind}">{text}</{tag}>' if kind else text)
     return "".join(parts)
 
 
-def _look(kind: Any) -> str:
-    return next((_LOOKS[k] for k in reversed(kind.split()) if k in _LOOKS), "")
+_TAGS = {"k": "b", "c1": "i"}
 
 
-def _looks() -> dict[Any, str]:
+def _kind(kind: Any) -> str:
+    return next((_KINDS[k] for k in reversed(kind.split()) if k in _KINDS), "")
+
+
+def _kinds() -> dict[Any, str]:
     from pygments.token import Comment, Error, Generic, Keyword, Name, Number, Operator, String
 
     return {
-        Comment: f"color:{style.GREY};font-style:italic",
+        Comment: "c1",
         Error: "",
-        Keyword: f"color:{style.VIOLET}",
-        Operator.Word: f"color:{style.VIOLET}",
-        Name.Builtin: f"color:{style.BLUE}",
-        Name.Function: f"color:{style.BLUE}",
-        Name.Class: f"color:{style.BLUE}",
-        Name.Decorator: f"color:{style.AMBER}",
-        Name.Tag: f"color:{style.VIOLET}",
-        Name.Attribute: f"color:{style.BLUE}",
-        Number: f"color:{style.AMBER}",
-        String: f"color:{style.GREEN}",
-        Generic.Deleted: f"color:{style.RED}",
-        Generic.Inserted: f"color:{style.GREEN}",
-        Generic.Heading: "font-weight:600",
+        Keyword: "k",
+        Operator.Word: "k",
+        Name.Decorator: "nd",
+        Name.Tag: "nt",
+        Number: "mi",
+        String: "s2",
+        Generic.Deleted: "gd",
+        Generic.Inserted: "gi",
+        Generic.Heading: "gh",
     }
 
 
-_LOOKS = _looks()
+_KINDS = _kinds()

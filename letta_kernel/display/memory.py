@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from letta_kernel.display.channel import FrontEnds
-from letta_kernel.display.clean import esc, one_line
+from letta_kernel.display.clean import one_line
 from letta_kernel.display.html import diff_html
 from letta_kernel.display.panels import memory_panel
-from letta_kernel.display.style import el
+from letta_kernel.display.style import heading
 from letta_kernel.display.tables import PANEL_MIME, Panel, stack, when
 from letta_kernel.display.widget import LiveWidget
 from letta_kernel.errors import LettaError, NotFoundError
@@ -57,7 +57,7 @@ def static_panel(found: Sequence[Mapping[str, Any]], agent: str) -> Panel:
     blocks = [Block.model_validate({k: b[k] for k in b if k in fields}) for b in found]
     tokens = {str(b["label"]): int(b.get("tokens") or 0) for b in found}
     title = one_line(f"Memory of {agent}", 120)
-    head = Panel(el("div", el("b", esc(title), dir="auto"), look="margin:0 0 6px 0"), title)
+    head = Panel(heading(title), title)
     panel = stack(head, memory_panel(blocks, tokens))
     panel.mime = {"version": 1, "kind": "memory"}
     return panel

@@ -10,7 +10,7 @@ from letta_kernel.display import style, words
 from letta_kernel.display.clean import clean_text, esc, one_line
 from letta_kernel.display.diff import diff_lines
 from letta_kernel.display.html import diff_html
-from letta_kernel.display.style import el, fold
+from letta_kernel.display.style import el, fold, heading, lines, named, small
 from letta_kernel.display.tables import Cell, Panel, marked, number, stack, table, when
 from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.records import AgentState, Block, BlockVersion, Tool, WholeRun
@@ -53,7 +53,7 @@ def agent_card(
     tokens: Mapping[str, int] | None = None,
 ) -> Panel:
     """Return one agent: its settings, more *facts* (label: value), its memory blocks and their tokens."""
-    lines: dict[str, object] = {
+    settings: dict[str, object] = {
         "model": agent.model or "chosen each run",
         "description": agent.description,
         "style": "" if agent.style == "native" else agent.style,
@@ -63,19 +63,9 @@ def agent_card(
         **(facts or {}),
         "id": agent.id,
     }
-    shown = {one_line(k, 60): one_line(v, 300) for k, v in lines.items() if v not in (None, "")}
-    look = "padding:2px 16px 2px 0;text-align:left;vertical-align:top;line-height:1.45"
-    rows = [
-        el(
-            "tr",
-            el("td", esc(label), look=f"{look};{style.MUTED}"),
-            el("td", esc(value), look=look, dir="auto"),
-        )
-        for label, value in shown.items()
-    ]
+    shown = {one_line(k, 60): one_line(v, 300) for k, v in settings.items() if v not in (None, "")}
     name = one_line(agent.name, 80)
-    html = el("div", esc(name), look="font-size:16px;font-weight:600", dir="auto")
-    html += el("table", el("tbody", *rows), look=f"{style.TABLE};margin:4px 0 12px 0")
+    html = heading(name) + named({label: esc(value) for label, value in shown.items()})
     text = name + "".join(f"\n  {label}: {value}" for label, value in shown.items())
     card = Panel(html, text)
     return stack(card, memory_panel(blocks, tokens)) if blocks else card
@@ -99,12 +89,12 @@ def tools_table(
         used = (stats or {}).get(tool.name, {})
         calls, spent = used.get("calls") or 0, used.get("seconds")
         name, signature = one_line(tool.name, 80), f"({one_line(_signature(tool), 120)})"
-        shown = el("b", esc(name)) + el("span", esc(signature), look=style.MUTED)
+        shown = el("code", el("b", esc(name)) + esc(signature))
         kind = "" if tool.kind == "notebook" else tool.kind
         asks = "asks first" if tool.requires_approval else ""
         rows.append(
             [
-                Cell(name + signature, el("span", shown, look=style.MONO)),
+                Cell(name + signature, shown),
                 one_line(tool.description.strip().split("\n")[0], 200),
                 " ".join(part for part in (kind, asks) if part),
                 "" if used.get("place") == "core" else used.get("place") or "",
@@ -161,23 +151,9 @@ def _cell_of(tool: Tool) -> str:
     return " · ".join(part for part in parts if part)
 
 
-_WHO = {"user": style.BLUE, "assistant": style.VIOLET, "tool": style.GREEN}
-
-
 def history_table(messages: Sequence[Message]) -> Panel:
     """Return messages, oldest first."""
-    rows = []
-    for message in messages:
-        colour = _WHO.get(message.role)
-        role = el("span", message.role, look=f"color:{colour}") if colour else message.role
-        rows.append(
-            [
-                number(message.seq),
-                message.created_at,
-                Cell(message.role, role),
-                _foldable(_said(message)),
-            ]
-        )
+    rows = [[number(m.seq), m.created_at, m.role, _foldable(_said(m))] for m in messages]
     return table(["#", "when", "who", "what"], rows, empty="Nothing was said yet.")
 
 
@@ -200,12 +176,12 @@ def runs_table(runs: Sequence[WholeRun]) -> Panel:
     rows = []
     for run in runs:
         good = run.stop_reason is None or meaning(run.stop_reason) == "well"
-        look = "" if good else f"color:{style.AMBER}"
+        ending = words.ending(run)
         rows.append(
             [
                 run.created_at,
                 one_line(run.asked, 80),
-                Cell(words.ending(run), el("span", esc(words.ending(run)), look=look)),
+                Cell(ending, None if good else el("b", esc(ending))),
                 one_line(run.model, 60),
                 number(run.steps or None),
                 _seconds(run.seconds),
@@ -300,52 +276,39 @@ def block_panel(
     parts += [f"tags: {one_line(', '.join(block.tags), 120)}"] if block.tags else []
     figures = " · ".join(parts)
     html = [
-        el(
-            "div",
-            el("b", esc(label), dir="auto"),
-            el("span", esc(figures), look=style.QUIET),
-            look="display:flex;flex-wrap:wrap;gap:0 10px;align-items:baseline",
-        ),
-        el("div", esc(description), look=style.QUIET, dir="auto") if description else "",
+        el("div", el("b", esc(label)), " ", small(esc(figures))),
+        el("div", small(esc(description))) if description else "",
         bar([(share, colour, figures)]),
-        el("div", esc(block.value, _SHOWN), look=f"{style.BOX};font-size:13px", dir="auto")
-        if block.value
-        else el("div", "empty", look=style.QUIET),
+        el("blockquote", lines(block.value, _SHOWN) or small("empty")),
         _versions_html(versions),
     ]
     filled = round(share * 20)
-    lines = [f"{label}  [{'█' * filled}{'·' * (20 - filled)}]  {figures}"]
+    text = [f"{label}  [{'█' * filled}{'·' * (20 - filled)}]  {figures}"]
     value = clean_text(block.value, _SHOWN) or "(empty)"
-    lines += [f"  {line}" for line in value.split("\n")]
-    lines += [f"  v{version.version} {_who(version)}" for version in versions]
-    return Panel(el("div", *html, look="margin:0 0 12px 0"), "\n".join(lines))
+    text += [f"  {line}" for line in value.split("\n")]
+    text += [f"  v{version.version} {_who(version)}" for version in versions]
+    return Panel(el("div", *html), "\n".join(text))
 
 
 def versions_panel(
     label: str, versions: Sequence[BlockVersion], before: BlockVersion | None = None
 ) -> Panel:
     """Return what each of *versions* (oldest first) changed, the first one against *before*."""
-    html, lines = [], [f"Versions of {one_line(label, 80)}"]
+    html, text = [], [f"Versions of {one_line(label, 80)}"]
     value = before.value if before else ""
     for version in versions:
         since = f" since v{before.version}" if before and version is versions[0] else ""
         head = f"v{version.version}{since}"
-        who = _who(version)
-        title = el("b", esc(head)) + el("span", f" {esc(who)}", look=style.MUTED)
-        html.append(
-            el(
-                "div",
-                el("span", title, look=style.SMALL),
-                diff_html(value, version.value),
-                look="margin:6px 0",
-            )
-        )
-        lines.append(f"{head}  {who}".rstrip())
-        lines += [
-            f"  {line.sign} {clean_text(line.text)}" for line in diff_lines(value, version.value)
-        ]
+        html.append(_version_html(head, version, value))
+        text.append(f"{head}  {_who(version)}".rstrip())
+        text += [f"  {one.sign} {clean_text(one.text)}" for one in diff_lines(value, version.value)]
         value = version.value
-    return Panel("".join(html), "\n".join(lines))
+    return Panel("".join(html), "\n".join(text))
+
+
+def _version_html(head: str, version: BlockVersion, before: str) -> str:
+    title = el("b", esc(head)) + f" {esc(_who(version))}"
+    return el("div", small(title)) + diff_html(before, version.value)
 
 
 def _who(version: BlockVersion) -> str:
@@ -356,14 +319,9 @@ def _who(version: BlockVersion) -> str:
 def _versions_html(versions: Sequence[BlockVersion]) -> str:
     if not versions:
         return ""
-    parts: list[str] = []
-    before = ""
-    for version in versions:
-        head = el("b", f"v{version.version} ") + el("span", esc(_who(version)), look=style.MUTED)
-        diff = diff_html(before, version.value)
-        parts.insert(0, el("div", el("span", head, look=style.SMALL), diff, look="margin:6px 0"))
-        before = version.value
-    return fold(el("span", words.count(len(versions), "version"), look=style.QUIET), *parts)
+    before = ["", *(version.value for version in versions)]
+    parts = [_version_html(f"v{v.version}", v, b) for v, b in zip(versions, before, strict=False)]
+    return fold(small(words.count(len(versions), "version")), *reversed(parts))
 
 
 def bar(parts: Sequence[tuple[float, str, str]], height: int = 6) -> str:
@@ -385,14 +343,7 @@ def bar(parts: Sequence[tuple[float, str, str]], height: int = 6) -> str:
         for share, colour, title in parts
         if share > 0
     ]
-    look = (
-        f"display:flex;height:{height}px;border-radius:{height // 2}px;overflow:hidden;"
-        "margin:3px 0 5px 0;background:rgba(127,127,127,.2)"
-    )
-    return el("div", *inside, look=look)
-
-
-_UNFOLDED = "font-size:13px;padding:1px 0 1px 14px"  # in line with what has a fold's sign before it
+    return el("div", *inside, look="display:flex;background:rgba(127,127,127,.2)")
 
 
 def context_panel(parts: Sequence[Any], window: int, model: str = "") -> Panel:
@@ -409,32 +360,28 @@ def context_panel(parts: Sequence[Any], window: int, model: str = "") -> Panel:
     """
     used = sum(max(int(_field(part, "tokens") or 0), 0) for part in parts)
     whole = max(window, used, 1)
-    segments, rows, lines = [], [], []
+    segments, rows, text = [], [], []
     for place, part in enumerate(parts):
         name, tokens = one_line(_field(part, "name"), 80), int(_field(part, "tokens") or 0)
         colour = style.PARTS[place % len(style.PARTS)]
         segments.append((tokens / whole, colour, f"{name}: {tokens:,} tokens"))
-        figures = f" {tokens:,} tokens · {tokens / whole:.1%}"
-        square = el("span", "■ ", look=f"color:{colour}")
-        summary = square + el("b", esc(name), dir="auto") + el("span", figures, look=style.MUTED)
-        text = esc(_field(part, "text") or "", _SHOWN)
-        row = fold(summary, el("pre", text, look=style.PRE, dir="auto")) if text else summary
-        rows.append(el("div", row, look="font-size:13px" if text else _UNFOLDED))
-        lines.append(f"  {name:<24} {tokens:>9,} tokens  {tokens / whole:6.1%}")
+        rows.append(_share(name, tokens, whole, colour, esc(_field(part, "text") or "", _SHOWN)))
+        text.append(f"  {name:<24} {tokens:>9,} tokens  {tokens / whole:6.1%}")
     if window > used:
         free = window - used
-        figures = f" {free:,} tokens · {free / whole:.1%}"
-        room = (
-            el("span", "□ ", look=style.MUTED)
-            + el("b", "free")
-            + el("span", figures, look=style.MUTED)
-        )
-        rows.append(el("div", room, look=_UNFOLDED))
-        lines.append(f"  {'free':<24} {free:>9,} tokens  {free / whole:6.1%}")
+        rows.append(_share("free", free, whole, "", ""))
+        text.append(f"  {'free':<24} {free:>9,} tokens  {free / whole:6.1%}")
     head = f"{used:,} tokens" + (f" of {window:,} ({used / whole:.0%})" if window else "")
     head += f" · {one_line(model, 80)}" if model else ""
-    html = el("div", el("b", "Context"), " ", esc(head), look="font-size:13px")
-    return Panel(html + bar(segments, 14) + "".join(rows), "\n".join([f"Context: {head}", *lines]))
+    html = el("p", el("b", "Context"), " ", esc(head))
+    return Panel(html + bar(segments, 14) + "".join(rows), "\n".join([f"Context: {head}", *text]))
+
+
+def _share(name: str, tokens: int, whole: int, colour: str, text: str) -> str:
+    """A part of the context: a line of its colour in the bar, and its *text*, which is HTML, on demand."""
+    line = f"{el('b', esc(name))} {tokens:,} tokens · {tokens / whole:.1%}"
+    inside = fold(line, el("pre", text)) if text else line
+    return el("div", inside, look=style.alert(colour) if colour else "")
 
 
 def _score(hit: Any) -> Cell:
@@ -451,8 +398,7 @@ def _foldable(text: str) -> Cell:
     line = one_line(text, _PREVIEW)
     if len(text) <= _PREVIEW and "\n" not in text:
         return Cell(line)
-    whole = el("div", esc(text, _SHOWN), look=f"{style.BOX};{style.SMALL}", dir="auto")
-    return Cell(line, fold(esc(line), whole))
+    return Cell(line, fold(esc(line), el("blockquote", lines(text, _SHOWN))))
 
 
 def _field(thing: Any, name: str) -> Any:

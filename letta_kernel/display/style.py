@@ -1,83 +1,79 @@
-"""The look of saved transcripts, as inline styles, and a small builder of elements.
+"""The look of what is saved: elements that say what they are, and a few inline styles.
 
-An untrusted notebook keeps an inline style only if each value is a plain colour, length or keyword
-(no ``var()``, no ``inherit``), so everything here is made of translucent greys, opacity and colours
-of middle lightness, which read well on white and on black alike.
+Notebooks, nbconvert and code hosts bring fonts, tables and code of their own, light or dark; they drop
+style sheets. So form comes from the elements, and text has the colour of the page, which is readable
+wherever it is shown. A colour of ours is only ever a mark beside text: a line, a bar, a part of a plot.
 """
 
 from __future__ import annotations
 
-from letta_kernel.display.clean import esc
+import re
+from collections.abc import Mapping
 
-VIOLET = "#8f5fd7"
-GREEN = "#1a8754"
-BLUE = "#2f7fd6"
-AMBER = "#b8650a"
-RED = "#d9363e"
-ROSE = "#c2557a"
-GREY = "#7a7f87"
+from letta_kernel.display.clean import attribute, esc
+
+VIOLET = "#8c5bd6"
+GREEN = "#1a8654"
+BLUE = "#2877cc"
+AMBER = "#b1610a"
+RED = "#d9383f"
+ROSE = "#c04e75"
+GREY = "#71767d"
 
 PARTS = (VIOLET, BLUE, GREEN, AMBER, ROSE, GREY)
 """For the parts of a bar or plot, in this order. Red is not among them: it says that something is wrong."""
 
-LINE = "rgba(127,127,127,.25)"
-SHADE = "rgba(127,127,127,.09)"
+ROOT = "max-width:920px;overflow-wrap:break-word"
+LEFT, RIGHT = "text-align:left", "text-align:right"
 
-SANS = (
-    "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;"
-    "font-size:14px;line-height:1.55"
-)
-MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:12px"
-WRAP = "white-space:pre-wrap;overflow-wrap:break-word;word-break:normal"
-MUTED = "opacity:.72"
-SMALL = "font-size:12px"
-QUIET = f"{SMALL};{MUTED}"
-CLICK = "cursor:pointer;padding:1px 0"
-
-ROOT = f"{SANS};max-width:920px;overflow:hidden;padding:2px 0 4px 0"
-PRE = (
-    f"{MONO};line-height:1.5;{WRAP};margin:4px 0;padding:6px 10px;max-height:320px;overflow:auto;"
-    f"border-radius:6px;background:{SHADE}"
-)
-CODE_BLOCK = (
-    f"{MONO};line-height:1.5;white-space:pre;margin:8px 0;padding:10px 12px;max-height:480px;"
-    f"overflow:auto;border-radius:8px;border:1px solid {LINE};background:{SHADE}"
-)
-CODE = f"{MONO};padding:1px 4px;border-radius:4px;background:{SHADE}"
-BOX = f"{WRAP};max-height:320px;overflow:auto;padding:5px 10px;border-radius:6px;background:{SHADE}"
-TABLE = "border-collapse:collapse;margin:4px 0;font-size:13px"
-CELL = (
-    "padding:3px 14px 3px 0;text-align:left;vertical-align:top;line-height:1.45;"
-    f"border-bottom:1px solid {LINE}"
-)
+# Elements that end a line of the source, so that a diff of two notebooks shows what differs.
+_NAMES = "div figure p pre blockquote details summary table tr dl"
+_LINES = frozenset(_NAMES.split())
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff]")
 
 
-def tint(colour: str, alpha: float) -> str:
-    """Return *colour* (``#rrggbb``) as a translucent background."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{f'{alpha:.2f}'.lstrip('0')})"
+def alert(colour: str) -> str:
+    """Return the look of a text that must not be missed: a line of that *colour* beside it."""
+    return f"border-left:3px solid {colour};padding-left:8px"
 
 
-def chip(colour: str) -> str:
-    """Return the style of a small label; its letters are the page's, to be read on white and on black."""
-    return (
-        "display:inline-block;padding:0 7px;border-radius:10px;font-size:11px;line-height:17px;"
-        f"border:1px solid {tint(colour, 0.6)};background:{tint(colour, 0.12)}"
-    )
+def direction(text: str) -> str:
+    """Return what lets *text* run from right to left, as an attribute; empty where nothing in it does."""
+    return ' dir="auto"' if _RIGHT_TO_LEFT.search(text) else ""
 
 
 def el(tag: str, *inside: str, look: str = "", **attributes: str) -> str:
     """Return an element. *inside* is HTML already; *attributes* are plain text and escaped here."""
-    made = "".join(f' {name}="{esc(value)}"' for name, value in attributes.items() if value)
+    text = "".join(inside)
+    made = "".join(f' {name}="{attribute(value)}"' for name, value in attributes.items() if value)
+    if tag not in ("table", "tbody", "thead", "tr"):
+        made += direction(text)
     if look:
         made += f' style="{look}"'
-    return f"<{tag}{made}>{''.join(inside)}</{tag}>"
+    return f"<{tag}{made}>{text}</{tag}>" + ("\n" if tag in _LINES else "")
+
+
+def small(text: str) -> str:
+    """Return *text*, which is HTML, as something that stands back."""
+    return el("small", text) if text else ""
+
+
+def heading(text: str) -> str:
+    """Return the title of what stands below it; *text* is plain."""
+    return el("p", el("b", esc(text)))
+
+
+def lines(text: object, limit: int | None = None) -> str:
+    """Return *text* as HTML that keeps its line breaks, for prose."""
+    return esc(text, limit).replace("\n", "<br>\n")
+
+
+def named(values: Mapping[str, str]) -> str:
+    """Return a list of *values*, which are HTML, each behind its name."""
+    pairs = (f"{el('dt', esc(name))}{el('dd', value)}\n" for name, value in values.items())
+    return el("dl", *pairs)
 
 
 def fold(summary: str, *inside: str) -> str:
     """Return *inside*, shown when its *summary* is clicked."""
-    return el(
-        "details",
-        el("summary", summary, look=CLICK),
-        el("div", *inside, look="margin:2px 0 6px 16px"),
-    )
+    return el("details", el("summary", summary), *inside)

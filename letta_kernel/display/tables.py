@@ -8,7 +8,7 @@ from typing import Any
 
 from letta_kernel.display import style, words
 from letta_kernel.display.clean import ROOT_CLASSES, esc, one_line
-from letta_kernel.display.style import el
+from letta_kernel.display.style import el, heading, small
 
 PANEL_MIME = "application/vnd.letta.panel.v1+json"
 """Says to the JupyterLab extension what the HTML beside it is: a table filters and sorts there, a memory
@@ -57,8 +57,7 @@ def note(text: str, level: str = "info") -> Panel:
     """Return one quiet line (``info``), or one that is seen (``warning``, ``error``)."""
     colour = {"warning": style.AMBER, "error": style.RED}.get(level)
     line = one_line(text, 2_000)
-    look = f"{style.SMALL};{f'color:{colour}' if colour else style.MUTED}"
-    return Panel(el("div", esc(line), look=look, dir="auto"), line)
+    return Panel(el("div", small(esc(line)), look=style.alert(colour) if colour else ""), line)
 
 
 class Cell:
@@ -89,8 +88,7 @@ def marked(name: str, current: bool) -> Cell:
     name = one_line(name, 100)
     if not current:
         return Cell(name)
-    dot = el("span", "●", look=f"color:{style.GREEN}")
-    return Cell(f"* {name}", f"{dot} {el('b', esc(name))}")
+    return Cell(f"* {name}", f"● {el('b', esc(name))}")
 
 
 def table(
@@ -113,17 +111,11 @@ def table(
     columns = [columns[i] for i in used]
     made = [[row[i] for i in used] for row in made]
     right = [all(row[i].right for row in made if row[i].text) for i in range(len(columns))]
-    heads = [
-        el("th", esc(name), look=f"{_look(right[i])};font-weight:600;{style.QUIET}")
-        for i, name in enumerate(columns)
-    ]
-    body = [
-        el("tr", *(el("td", c.html, look=_look(c.right), dir="auto") for c in row)) for row in made
-    ]
-    grid = el("table", el("thead", el("tr", *heads)), el("tbody", *body), look=style.TABLE)
+    heads = [el("th", esc(name), look=_look(right[i])) for i, name in enumerate(columns)]
+    body = [el("tr", *(el("td", c.html, look=_look(c.right)) for c in row)) for row in made]
     more = f"… and {words.count(left, 'more row')}" if left > 0 else ""
-    html = el("div", grid, look="overflow-x:auto")
-    html += el("div", more, look=style.QUIET) if more else ""
+    html = el("table", el("thead", el("tr", *heads)), el("tbody", *body))
+    html += el("div", small(more)) if more else ""
     text = _text_table(columns, made, right) + (f"\n{more}" if more else "")
     panel = _with_title(title, Panel(html, text))
     panel.mime = {"version": 1, "kind": "table", "tables": [_keys(made)]}
@@ -140,9 +132,7 @@ def _keys(rows: Sequence[Sequence[Cell]]) -> dict[str, list[float | None]]:
 
 
 def _look(right: bool) -> str:
-    if not right:
-        return style.CELL
-    return style.CELL.replace("text-align:left", "text-align:right;white-space:nowrap")
+    return style.RIGHT if right else style.LEFT
 
 
 def _cell(value: object) -> Cell:
@@ -159,8 +149,7 @@ def _with_title(title: str, panel: Panel) -> Panel:
     if not title:
         return panel
     line = one_line(title, 200)
-    head = el("div", esc(line), look="font-weight:600;margin:0 0 4px 0", dir="auto")
-    return Panel(head + panel.inner, f"{line}\n{panel.text}")
+    return Panel(heading(line) + panel.inner, f"{line}\n{panel.text}")
 
 
 def _text_table(columns: Sequence[str], rows: list[list[Cell]], right: list[bool]) -> str:

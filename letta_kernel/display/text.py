@@ -10,7 +10,7 @@ from letta_kernel.display.clean import clean_text, one_line
 from letta_kernel.display.diff import diff_lines
 
 WIDTH = 96
-_LONGEST_RESULT = 1_500
+_LONGEST_RESULT = 400
 
 
 def to_text(snapshot: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from letta_kernel.display import panels, style
 from letta_kernel.display.clean import esc
-from letta_kernel.display.style import el
+from letta_kernel.display.style import el, small
 from letta_kernel.display.tables import Panel
 from letta_kernel.ids import new_id
 
@@ -28,7 +28,7 @@ class Bar:
         if time.monotonic() - self._drawn < _PAUSE or getattr(self._shell, "kernel", None) is None:
             return
         self._drawn = time.monotonic()
-        line = el("div", esc(text), look=style.QUIET, dir="auto")
+        line = el("div", small(esc(text)))
         self._publish(Panel(panels.bar([(share, style.VIOLET, text)]) + line, text))
 
     def end(self, said: str) -> str:

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 _NAMES = """
 a b i em strong s code pre span div p ul li ol h1 h2 h3 h4 h5 h6 table thead tbody tr th td
 blockquote hr br img details summary kbd samp var dl dt dd sub sup small u caption tfoot mark
-figure figcaption
+figure figcaption ins del
 """
 TAGS = set(_NAMES.split())
 ATTRIBUTES = {
@@ -26,6 +26,8 @@ CLASSES = {
     "mathjax_ignore",
     "tex2jax_process",
     "mathjax_process",
+    # Of pygments, for which notebooks have colours.
+    *("highlight", "k", "c1", "s2", "mi", "nd", "nt", "gd", "gi", "gh"),
 }
 _MATHML = """
 math mrow mi mn mo ms mtext mspace msup msub msubsup mfrac msqrt mroot mover munder munderover mtable
@@ -50,48 +52,24 @@ MATHML_ATTRIBUTES = {
 }
 VOID = {"br", "hr", "img"}
 
-# What the sanitiser of an untrusted notebook lets through, for the properties we use.
-_LENGTH = r"(?:0|-?\d*\.?\d+(?:px|em|%))"
-_COLOUR = r"(?:#[0-9a-f]{3,6}|rgba?\([\d.,\s]+\)|white|transparent)"
-_SIDES = rf"{_LENGTH}(?:\s+{_LENGTH}){{0,3}}"
-_BORDER = rf"(?:0|{_LENGTH} (?:solid|dashed) {_COLOUR})"
+# What the sanitiser of an untrusted notebook lets through, for the properties we use. No text has a colour
+# of its own: it has that of the page, light or dark.
+_LENGTH = r"(?:0|\d+px|\d*\.?\d+%)"
+_COLOUR = r"(?:#[0-9a-f]{6}|rgba\([\d.,]+\)|white)"
 PROPERTIES = {
-    "font-family": r"(?:[-\w]+|'[\w ]+')(?:,(?:[-\w]+|'[\w ]+'))*",
-    "font-size": _LENGTH,
-    "font-style": "italic",
-    "font-weight": r"600|bold",
-    "line-height": rf"[\d.]+|{_LENGTH}",
     "max-width": _LENGTH,
-    "max-height": _LENGTH,
     "width": _LENGTH,
     "height": _LENGTH,
-    "overflow": "hidden|auto",
-    "overflow-x": "auto",
+    "overflow": "auto",
     "overflow-wrap": "break-word",
-    "word-break": "normal",
-    "white-space": "pre|pre-wrap|nowrap",
-    "padding": _SIDES,
     "padding-left": _LENGTH,
-    "margin": _SIDES,
-    "opacity": r"0?\.\d+|1",
-    "color": _COLOUR,
+    "margin": rf"{_LENGTH}(?: {_LENGTH})?",
     "background": _COLOUR,
-    "border": _BORDER,
-    "border-top": _BORDER,
-    "border-left": _BORDER,
-    "border-bottom": _BORDER,
-    "border-radius": _LENGTH,
-    "border-collapse": "collapse",
-    "display": "flex|block|inline-block",
-    "flex-wrap": "wrap",
-    "gap": rf"{_LENGTH}(?:\s{_LENGTH})?",
-    "align-items": "baseline|center",
+    "border-left": f"3px solid {_COLOUR}",
+    "display": "flex",
     "text-align": "left|right|center",
-    "text-decoration": "underline|none",
-    "vertical-align": "top",
-    "cursor": "pointer",
 }
-_LINK = re.compile(r"(?:https?://|mailto:)[^\s\"'<>`]+\Z")
+_LINK = re.compile(r"(?:https?://|mailto:)[^\s\"<>`]+\Z")
 _DATA = re.compile(r"data:image/(?:png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=]+\Z")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
+import nbformat
 import pytest
 from display_checks import check_html
-from sample_run import events
+from sample_run import events, png
 
 from letta_kernel.display.diff import diff_lines
 from letta_kernel.display.html import to_html
 from letta_kernel.display.markdown import markdown_html
+from letta_kernel.display.saved import MIME, bundle
 from letta_kernel.display.text import WIDTH, to_text
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.display.words import money, seconds
-from letta_kernel.messages import RunEnded, StepStarted, TextDelta, Usage
+from letta_kernel.messages import RunEnded, RunStarted, StepStarted, TextDelta, Usage
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +98,7 @@ def test_markdown_is_rendered_with_highlighted_code() -> None:
     )
     check_html(html)
     assert "<strong>b</strong>" in html
-    assert '<span style="color:' in html
+    assert '<b class="k">def</b>' in html
     assert "&lt;b&gt;raw&lt;/b&gt;" in html
     assert "<s>gone</s>" in html
 
@@ -123,3 +127,46 @@ def test_durations_and_money() -> None:
         "",
     ]
     assert [money(v) for v in (0, 0.00001, 0.0024, 1.5)] == ["$0", "<$0.0001", "$0.0024", "$1.50"]
+
+
+def test_a_saved_run_says_most_things_once(snapshot: dict[str, Any]) -> None:
+    saved = bundle(snapshot)
+    kept, html = saved[MIME], saved["text/html"]
+    assert json.dumps(saved).count(png()) == 1
+    assert html.count("<table>") == 2  # of the tool and of the answer
+    assert html.count('style="') < 20
+    assert len(max(html.replace(png(), "").split("\n"), key=len)) < 400
+    assert not any({"id", "call_id"} & set(item) for item in kept["items"])
+
+
+def test_each_display_points_at_its_own_figure(snapshot: dict[str, Any]) -> None:
+    saved = bundle(snapshot)
+    figures = re.findall(r"(?s)<figure.*?</figure>", saved["text/html"])
+    calls = {item["name"]: item for item in saved[MIME]["items"] if item["kind"] == "tool_call"}
+    assert "<td>24.1</td>" in figures[calls["forecast"]["display"]]
+    assert png() in figures[calls["plot_days"]["display"]]
+    assert len(figures) == 2
+    # And it stands at the call that drew it.
+    assert "plot_days" in saved["text/html"].split(figures[1])[0][-250:]
+
+
+def test_a_run_made_again_differs_where_it_differs() -> None:
+    first, second = (_written(word, f"run-{n}") for n, word in enumerate(("dry", "pleasant")))
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a != b]
+    assert len(pairs) == 4  # the answer's line as data, HTML and text, and the run's id
+    assert all(len(a) < 200 for a, _ in pairs)
+
+
+def _written(word: str, run: str) -> list[str]:
+    """The lines of a notebook's file with a run that has a long answer."""
+    paragraph = "One of the many lines of an answer that goes on.\n\n"
+    transcript = Transcript()
+    for event in (
+        RunStarted(run_id=run, agent_id="a", agent_name="ada", model="m"),
+        StepStarted(step_id="s", number=1),
+        TextDelta(text=f"{paragraph * 20}It stays {word}.\n\n{paragraph * 20}"),
+    ):
+        transcript.handle(event)
+    output = nbformat.v4.new_output("display_data", data=bundle(transcript.snapshot()))
+    cell = nbformat.v4.new_code_cell("%%agent", outputs=[output], id="cell")
+    return str(nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))).split("\n")
