@@ -50,7 +50,7 @@ class LettaKernel(IPythonKernel):
         if header.get("msg_type") in ("comm_open", "comm_msg", "comm_close"):
             known = self.comm_manager.comms.get(content.get("comm_id", ""))
             target = content.get("target_name") or getattr(known, "target_name", "")
-            if target == magics.DESK:
+            if target == magics.PANEL:
                 self._quiet.add(header["msg_id"])
             if header["msg_id"] in self._quiet:  # one that closes is not known any more at its end
                 if status == "idle":

@@ -14,16 +14,16 @@ from letta_kernel import isolation
 from letta_kernel.hooks import agent_opened, memory_shown, tool_marked
 
 if TYPE_CHECKING:
-    from letta_kernel.notebook.desk_comm import Desks
     from letta_kernel.notebook.key_watch import KeyWatch
+    from letta_kernel.notebook.panel.connections import PanelConnections
     from letta_kernel.notebook.session import Session
     from letta_kernel.records import AgentState
     from letta_kernel.service import AgentService
 
-DESK = "letta-kernel.desk"
-"""The comm target of panels; `letta_kernel.notebook.desk_comm` says what is said."""
+PANEL = "letta-kernel.desk"
+"""The comm target of panels; `letta_kernel.notebook.panel.connections` says what is said."""
 _SESSION = "letta_kernel.notebook.session"
-_DESKS = "letta_kernel.notebook.desk_comm"
+_CONNECTIONS = "letta_kernel.notebook.panel.connections"
 _LINE = re.compile(r"(\s*)%agent(?=[\s?]|$)")
 _MAY_HOLD_KEY = re.compile(r"(?i)key|token|secret|bearer|sk-|AIza|gsk_|hf_|ghp_")
 _TRIPLE = re.compile(r"\"\"\"|'''")
@@ -36,8 +36,8 @@ class AgentMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._session: Session | None = None
-        self._desks: Desks | None = None
-        self._making = threading.Lock()  # desks open on threads of their own
+        self._panels: PanelConnections | None = None
+        self._making = threading.Lock()  # panels open on threads of their own
         self._keys: KeyWatch | None = None
         self._may_hold_key: list[str] = []  # cells not looked at for keys yet
         self._cells_without: set[str] = set()  # ids of cells that ran without a function
@@ -254,29 +254,29 @@ class AgentMagics(Magics):
         """Show an agent's memory as a live panel in the cell that runs."""
         return self.session.show_memory(service, agent)
 
-    def desk_opened(self, comm: Any, _message: Any) -> None:
+    def panel_opened(self, comm: Any, _message: Any) -> None:
         """Let a panel ask about agents (a comm target); the first one imports what answers."""
         threading.Thread(
-            target=self._open_desk, args=(comm,), name="letta-desk", daemon=True
+            target=self._open_panel, args=(comm,), name="letta-panel", daemon=True
         ).start()
 
-    def _open_desk(self, comm: Any) -> None:
+    def _open_panel(self, comm: Any) -> None:
         from letta_kernel import lazy_import, manners
         from letta_kernel.errors import HiddenLibraryError
 
         manners.keep_logs_apart()
         try:
-            module = lazy_import.load(_DESKS)
+            module = lazy_import.load(_CONNECTIONS)
             session = self.session
         except HiddenLibraryError:
             return  # the first agent command of a cell says so
         with self._making:
-            self._desks = self._desks or module.Desks(session)
-        self._desks.add(comm)
+            self._panels = self._panels or module.PanelConnections(session)
+        self._panels.add(comm)
 
     def do(self, ticket: str) -> None:
         """Do what a panel has asked for and the main thread has to do."""
-        self.session.floor.do(ticket)
+        self.session.main_thread.do(ticket)
 
     def complete(self, context: Any) -> dict[str, Any]:
         """Offer words for an ``%agent`` line (a completion matcher of IPython)."""
@@ -317,7 +317,7 @@ def install(shell: Any) -> None:
     shell.events.register("pre_run_cell", magics.before_cell)
     shell.events.register("post_run_cell", magics.after_cell)
     shell.input_transformers_cleanup.append(protect_lines)
-    _receive_desks(shell, magics)
+    _receive_panels(shell, magics)
     if shell.Completer is not None:
 
         @context_matcher(priority=100, identifier="letta_kernel.agent")
@@ -327,19 +327,19 @@ def install(shell: Any) -> None:
         shell.Completer.custom_matchers.append(agent_matcher)
 
 
-def _receive_desks(shell: Any, magics: AgentMagics) -> None:
-    """Let front ends open desks, and let them see that they can.
+def _receive_panels(shell: Any, magics: AgentMagics) -> None:
+    """Let panels connect, and let them see that they can.
 
     A comm that nobody has opened stands in the kernel's list of comms, which a front end can read without
-    the kernel logging an error where there are no desks.
+    the kernel logging an error where there are none.
     """
     manager = getattr(getattr(shell, "kernel", None), "comm_manager", None)
     if manager is None:  # a terminal
         return
-    manager.register_target(DESK, magics.desk_opened)
+    manager.register_target(PANEL, magics.panel_opened)
     from comm import create_comm
 
-    manager.register_comm(create_comm(target_name=DESK, comm_id=f"{DESK}.sign", primary=False))
+    manager.register_comm(create_comm(target_name=PANEL, comm_id=f"{PANEL}.sign", primary=False))
 
 
 def protect_lines(lines: list[str]) -> list[str]:

@@ -28,7 +28,7 @@ from letta_kernel.ids import LOCAL_USER, new_id
 from letta_kernel.records import Block, BlockVersion
 
 Ask = Callable[[str, dict[str, Any]], Any]
-"""Answers a method of the desk (``blocks``, ``block.write``, …) in JSON values; raises LettaError."""
+"""Answers a method of the panel (``blocks``, ``block.write``, …) in JSON values; raises LettaError."""
 
 _METHODS = ("block.write", "block.create", "block.undo", "block.redo")
 _READY_SECONDS = 20.0  # a page that has not said by then that it shows the panel does not
@@ -52,7 +52,7 @@ def _living() -> list[MemoryPanel]:
 
 
 def static_panel(found: Sequence[Mapping[str, Any]], agent: str) -> Panel:
-    """Return the saved form of *found*, the blocks of *agent* as the desk describes them."""
+    """Return the saved form of *found*, the blocks of *agent* as the panel's calls describe them."""
     fields = Block.model_fields
     blocks = [Block.model_validate({k: b[k] for k in b if k in fields}) for b in found]
     tokens = {str(b["label"]): int(b.get("tokens") or 0) for b in found}
@@ -73,7 +73,7 @@ class MemoryPanel:
     agent, name
         The agent's id and name.
     ask
-        Answers the desk's methods.
+        Answers the panel's methods.
     stamp
         Returns something cheap that differs once anybody, in any process, has written.
     """

@@ -10,7 +10,7 @@ from letta_kernel.agent.decisions import Decision
 from letta_kernel.display.live import Choice, LiveView
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
-from letta_kernel.notebook.floor import Floor, Question
+from letta_kernel.notebook.approvals import Approvals, Question
 from letta_kernel.notebook.preferences import PREFERENCES
 
 POLICY = "LETTA_APPROVAL"
@@ -20,7 +20,7 @@ _ELSEWHERE = "Waiting for your word: in JupyterLab's notification, or in the Age
 _LONGEST = 500  # characters of a call's arguments in the question
 
 
-def ask(question: Question, view: LiveView, floor: Floor) -> list[Decision] | None:
+def ask(question: Question, view: LiveView, approvals: Approvals) -> list[Decision] | None:
     """Ask about each call; None leaves them waiting.
 
     By buttons in the view where the front end shows it, and by those of a panel, whichever is pressed
@@ -43,13 +43,13 @@ def ask(question: Question, view: LiveView, floor: Floor) -> list[Decision] | No
             return None
         return [Choice(one.call_id, one.approve, one.reason, one.arguments) for one in given]
 
-    with floor.asking(question):
+    with approvals.asking(question):
         choices = view.ask_approval(question.calls, elsewhere)
         if choices is not None:
             return [
                 Decision(one.call_id, one.approve, one.reason, one.arguments) for one in choices
             ]
-        if floor.desks:
+        if approvals.panels:
             print(_ELSEWHERE, flush=True)
             return question.wait()
     return _ask_in_words(question.calls)

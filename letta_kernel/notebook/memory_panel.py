@@ -10,7 +10,7 @@ from typing import Any
 from letta_kernel.display.memory import MemoryPanel, refresh_all, static_panel
 from letta_kernel.display.tables import Panel
 from letta_kernel.messages import Event, MemoryChanged
-from letta_kernel.notebook import desk
+from letta_kernel.notebook.panel import rpc
 from letta_kernel.notebook.quiet import show
 from letta_kernel.records import AgentState
 from letta_kernel.service import AgentService
@@ -30,14 +30,14 @@ def show_memory(shell: Any, service: AgentService, agent: AgentState) -> None:
         return
     if _follow not in service.events.listeners:
         service.events.listeners.append(_follow)
-    ask = functools.partial(desk.answer, service)
+    ask = functools.partial(rpc.answer, service)
     stamp = functools.partial(_stamp, service.database.path)
     MemoryPanel(shell, agent.id, agent.name, ask, stamp).show()
 
 
 def memory_now(service: AgentService, agent: AgentState) -> Panel:
     """Return the blocks of *agent* as they are now, with their tokens."""
-    return static_panel(desk.answer(service, "blocks", {"agent": agent.id}), agent.name)
+    return static_panel(rpc.answer(service, "blocks", {"agent": agent.id}), agent.name)
 
 
 def _follow(agent_id: str, run_id: str, event: Event) -> None:

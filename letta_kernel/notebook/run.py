@@ -17,7 +17,7 @@ from letta_kernel.messages import (
     worded,
 )
 from letta_kernel.notebook.approval import ask
-from letta_kernel.notebook.floor import Question
+from letta_kernel.notebook.approvals import Question
 from letta_kernel.notebook.preferences import PREFERENCES
 from letta_kernel.notebook.quiet import AgentError, Stopped, say
 from letta_kernel.notebook.words import WORDS
@@ -144,7 +144,7 @@ def _follow(
                 break
             stopped = "The run waits for your word: %agent approve, or %agent deny REASON."
             question = Question(agent_id, waiting)
-            decisions = ask(question, view, session.floor) if ask_person else None
+            decisions = ask(question, view, session.approvals) if ask_person else None
             if decisions is None:
                 if shown:
                     say(session.shell, stopped)

@@ -32,12 +32,13 @@ from letta_kernel.notebook import (
     run_commands,
     tool_commands,
 )
+from letta_kernel.notebook.approvals import Approvals
 from letta_kernel.notebook.completion import complete
 from letta_kernel.notebook.fill import fill
-from letta_kernel.notebook.floor import Floor
 from letta_kernel.notebook.functions import Functions
 from letta_kernel.notebook.host import NotebookHost
 from letta_kernel.notebook.line import parse
+from letta_kernel.notebook.main_thread import MainThreadQueue
 from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.quiet import AgentError, Stopped, details, say, show
 from letta_kernel.notebook.timers import Timers
@@ -45,7 +46,7 @@ from letta_kernel.notebook.words import WORDS
 from letta_kernel.project import project_folder, settle
 from letta_kernel.records import AgentState
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.service import AgentService, Opened
+from letta_kernel.service import AgentService, Decision, Opened
 
 # The modules of commands register themselves.
 __all__ = [
@@ -94,7 +95,9 @@ class Session:
         tool_hosts.append(self.functions.live_function)
         turn_begins.append(self.functions.load)
         self.timers = Timers(self)
-        self.floor = Floor()
+        self.approvals = Approvals()
+        self.main_thread = MainThreadQueue()
+        self.agent_changed: Callable[[], None] = lambda: None  # tells panels whom it talks to
 
     # -- where we are --------------------------------------------------------------------------------
 
@@ -185,7 +188,7 @@ class Session:
         self.current()
         self._agent_id = agent.id
         self._keep()
-        self.floor.agent_changed()
+        self.agent_changed()
         self.service.agents.prepare(agent.id)
         self._get_ready(agent)
 
@@ -219,6 +222,14 @@ class Session:
         if self.current() is None:
             self.choose(agent)
 
+    def talk(self, agent_id: str, text: str) -> None:
+        """Send a message to an agent without a cell."""
+        run.talk(self, agent_id, text)
+
+    def resume(self, agent_id: str, decisions: Sequence[Decision]) -> None:
+        """Go on, without a cell, with a run that waited for approval."""
+        run.resume(self, agent_id, decisions)
+
     def show_memory(self, service: AgentService, agent: AgentState) -> bool:
         """Show an agent's memory where this shell shows things; always True."""
         show_memory(self.shell, service, agent)
@@ -229,7 +240,7 @@ class Session:
         if self._agent_id == agent.id:
             self._agent_id = None
             self._keep()
-            self.floor.agent_changed()
+            self.agent_changed()
 
     def forget_shared(self, tool_id: str) -> None:
         """Do not give this tool to agents made later."""

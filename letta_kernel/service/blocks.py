@@ -10,7 +10,7 @@ from letta_kernel.ids import LOCAL_USER
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.records import Block, BlockVersion
 from letta_kernel.service.core import Core
-from letta_kernel.store import blocks
+from letta_kernel.store import agents, blocks
 from letta_kernel.store.database import Tx
 
 LARGEST = 10_000_000
@@ -24,18 +24,18 @@ class Blocks:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def create(self, block: Block) -> Block:
-        """Keep a new block that no agent has yet.
+    def create(self, block: Block, *, agent: str | None = None) -> Block:
+        """Keep a new block, for an *agent* or for nobody yet.
 
         Raises
         ------
         InvalidInputError
-            Its label, limit or length cannot be.
+            Its label, limit or length cannot be, or the agent has a block of that label.
         """
         check_block(block)
 
         def work(tx: Tx) -> Block:
-            blocks.add(tx, block)
+            blocks.add(tx, block, self._core.agent(tx, agent).id if agent is not None else None)
             return _get(tx, block.id)
 
         return self._core.do(work)
@@ -153,6 +153,20 @@ class Blocks:
     def agents(self, block: str) -> list[str]:
         """Return the ids of the agents that have the block of this id."""
         return self._core.do(lambda tx: blocks.agents_with(tx, _get(tx, block).id))
+
+    def shared_with(self, agent: str) -> dict[str, list[str]]:
+        """Return the names of the other agents that have an agent's blocks, by the blocks' ids."""
+
+        def work(tx: Tx) -> dict[str, list[str]]:
+            agent_id = self._core.agent(tx, agent).id
+            found: dict[str, list[str]] = {}
+            for block in blocks.of_agent(tx, agent_id):
+                others = [agents.get(tx, key) for key in blocks.agents_with(tx, block.id)]
+                names = [one.name for one in others if one is not None and one.id != agent_id]
+                found[block.id] = names
+            return found
+
+        return self._core.do(work)
 
     def versions(self, block: str, *, agent: str | None = None) -> list[BlockVersion]:
         """Return all versions of a block, oldest first: who wrote what, in which step, and why."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -20,13 +21,25 @@ from letta_kernel.service.context_report import report
 from letta_kernel.service.core import Core
 from letta_kernel.service.preparation import Preparation
 from letta_kernel.service.recordings import Recordings
+from letta_kernel.service.replay import replay
 from letta_kernel.service.runner import Runner, RunOptions
-from letta_kernel.store import runs
+from letta_kernel.store import agents, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.runs import Cost
 from letta_kernel.tools.execute import ToolHost
 
 MAX_MESSAGE = 1_000_000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an agent stands: ``idle``, ``running`` or ``waiting``, and its newest run."""
+
+    state: str
+    last_run: Run | None = None
+
+
+IDLE = Standing("idle")
 
 
 class Runs:
@@ -194,6 +207,21 @@ class Runs:
         One that waited for an approval and went on is one run.
         """
         return self._core.do(lambda tx: runs.whole(tx, self._core.agent(tx, ref).id, limit, before))
+
+    def standing(self, ref: str | None = None) -> dict[str, Standing]:
+        """Return how agents stand that have ever run, one or all, by their ids."""
+        agent_id = self._core.find_agent(ref).id if ref else None
+
+        def work(tx: Tx) -> dict[str, Standing]:
+            last = runs.newest(tx, agent_id)
+            found = agents.standing(tx, agent_id)
+            return {key: Standing(state, last.get(key)) for key, state in found.items()}
+
+        return self._core.do(work)
+
+    def replay(self, run_id: str, label: str = "") -> tuple[str, list[Event]]:
+        """Return what was said to the agent, and the events of a run once more, from what is stored."""
+        return self._core.do(lambda tx: replay(tx, run_id, label))
 
     def retrieve(self, run_id: str) -> Run:
         """Return one run; `NotFoundError` if there is none."""

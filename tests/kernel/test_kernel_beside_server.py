@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from kernel_desk import Panel
 from kernel_notebook import Notebook
+from kernel_panel import Panel
 from letta_client import Letta
 from scripted_server import ScriptedServer
 

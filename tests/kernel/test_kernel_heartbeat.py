@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kernel_desk import Panel
 from kernel_notebook import Notebook
+from kernel_panel import Panel
 from scripted_server import ScriptedServer
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 
 import pytest
-from kernel_desk import DeskFailure, Panel
 from kernel_notebook import Notebook
+from kernel_panel import Panel, PanelFailure
 
 KEY = "gsk_" + "0aB1cD2eF3" * 4
 OTHER = "q8Zk2mN4pR7tV1xY9wB3"
@@ -58,7 +58,7 @@ def test_the_panel_keeps_a_key_outside_the_notebook(notebook: Notebook) -> None:
         kept = panel.ask("key.keep", variable="XAI_API_KEY", key=OTHER)
         assert kept["place"]
         for bad in (f"{KEY} {KEY}", KEY * 200):
-            with pytest.raises(DeskFailure) as refused:
+            with pytest.raises(PanelFailure) as refused:
                 panel.ask("key.keep", variable="XAI_API_KEY", key=bad)
             assert KEY not in str(refused.value)
         assert {"variable": "XAI_API_KEY", "place": kept["place"]} in panel.ask("keys")["found"]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kernel_desk import Panel
 from kernel_notebook import PLAIN, Notebook
+from kernel_panel import Panel
 
 Opener = Callable[..., Notebook]
 

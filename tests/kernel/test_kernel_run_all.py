@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kernel_desk import Panel
 from kernel_notebook import Notebook, Ran
+from kernel_panel import Panel
 from scripted_server import ScriptedServer
 
 

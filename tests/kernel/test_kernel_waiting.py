@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from kernel_desk import Panel
 from kernel_notebook import Notebook, Ran
+from kernel_panel import Panel
 from scripted_server import ScriptedServer
 
 
@@ -177,6 +177,7 @@ def test_a_run_that_waited_for_an_approval_is_one_row(
     figures = second.run(
         "from letta_kernel import Agent\n"
         "(run,) = Agent('kim').runs\n"
-        "print(run.steps, run.status, [s.number for s in Agent('kim').service.steps.of_run(run.id)])"
+        "steps = Agent('kim').service.steps.of_run(run.id, whole=True)\n"
+        "print(run.steps, run.status, [step.number for step in steps])"
     ).stdout
     assert figures == "2 completed [1, 2]\n"

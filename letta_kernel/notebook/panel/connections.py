@@ -1,10 +1,10 @@
-"""Desks over comms: what panels ask is answered here, and what happens is told to all of them.
+"""Connections of panels over comms: what they ask is answered, and what happens is told to all of them.
 
-One desk is one open comm of a front end. Its messages arrive on a subshell where the front end and the kernel
-have those, so also while a cell runs; they are only noted there and answered by threads of our own.
+A connection is one open comm of a front end. Its messages arrive on a subshell where the front end and the
+kernel have those, so also while a cell runs; they are only noted there and answered by threads of our own.
 
 Messages to the kernel: ``request`` (id, method, params), ``follow`` (what was missed of a run) and ``ping``,
-without which a desk is forgotten after a while. Messages from it: ``hello``, ``reply`` (id, result or error),
+without which it is forgotten after a while. Messages from it: ``hello``, ``reply`` (id, result or error),
 ``events`` (of a run of this kernel, see `letta_kernel.service.event_json`), ``changed`` (in the project, by any
 process; ``notebook``: whom this one talks to), ``asking`` (agents that cells of this kernel wait with), ``bye``
 (it is forgotten).
@@ -18,7 +18,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from comm import get_comm_manager
 
@@ -27,21 +28,18 @@ from letta_kernel.api import service_for
 from letta_kernel.display.widget import answer_while_busy, live_comms
 from letta_kernel.errors import LettaError, NotFoundError
 from letta_kernel.messages import Event
-from letta_kernel.notebook import desk
-from letta_kernel.notebook.desk_registry import METHODS, OfAgent, Room
-from letta_kernel.notebook.desk_watch import WHAT, Watch
+from letta_kernel.notebook.panel import rpc
+from letta_kernel.notebook.panel.registry import METHODS, Notebook, OfAgent, RequestContext
 from letta_kernel.notebook.quiet import details
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.service import AgentService, event_json
+from letta_kernel.service.changes import WHAT, ChangeWatch
 from letta_kernel.service.event_log import RunLog
-
-if TYPE_CHECKING:
-    from letta_kernel.notebook.session import Session
 
 PROTOCOL = 1
 """Grows when a front end has to know about it."""
 SILENCE = (
-    200.0  # seconds after which a desk that said nothing is taken for gone; they ping each minute
+    200.0  # seconds after which a panel that said nothing is taken for gone; they ping each minute
 )
 
 _WORKERS = 4
@@ -52,48 +50,63 @@ _LOOK = 0.7  # seconds between two looks at the store
 _REST, _LONGEST_REST = 20, 3.0  # times as long as a look has taken, until the next; seconds at most
 
 
-class _Desk:
+class KernelNotebook(Notebook, Protocol):
+    """What connections need of the notebook in whose kernel they are, beside what requests do."""
+
+    agent_changed: Callable[[], None]
+    last_error: str
+
+    @property
+    def home(self) -> Path:
+        """The project folder."""
+
+    @property
+    def has_project(self) -> bool:
+        """Whether there is anything in it."""
+
+
+class _Connection:
     def __init__(self, comm: Any) -> None:
         self.comm = comm
         self.heard = time.monotonic()
 
 
 class _Followed:
-    """A run that is told to all desks: up to which number, in how many messages."""
+    """A run that is told to all panels: up to which number, in how many messages."""
 
     def __init__(self, run: RunLog, told: int) -> None:
         self.run, self.told, self.messages = run, told, 0
 
 
-class Desks:
-    """All desks of one kernel."""
+class PanelConnections:
+    """All panels that are connected to one kernel."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: KernelNotebook) -> None:
         self._session = session
         self._lock = threading.Lock()
-        self._open: dict[str, _Desk] = {}
-        self._requests: queue.SimpleQueue[tuple[_Desk, dict[str, Any]]] = queue.SimpleQueue()
+        self._open: dict[str, _Connection] = {}
+        self._requests: queue.SimpleQueue[tuple[_Connection, dict[str, Any]]] = queue.SimpleQueue()
         self._workers = 0
         self._services: list[AgentService] = []  # whose runs are followed
         self._followed: dict[str, _Followed] = {}
         self._news = threading.Event()
         self._running: set[str] = set()  # which of the two threads below there are
-        self._seen = Watch(session.home)
-        session.floor.asking_changed = self._tell_asking
-        session.floor.agent_changed = self._tell_agent
+        self._seen = ChangeWatch(session.home)
+        session.approvals.changed = self._tell_asking
+        session.agent_changed = self._tell_agent
 
     def add(self, comm: Any) -> None:
-        """Take up a desk: say hello, and answer from now on."""
+        """Take up a panel: say hello, and answer from now on."""
         answer_while_busy(comm)
-        one = _Desk(comm)
+        one = _Connection(comm)
         service = self._service()
         comm.on_msg(lambda message: self._received(one, message["content"]["data"]))
         comm.on_close(lambda message: self._forget(comm.comm_id))
         with self._lock:
             self._open[comm.comm_id] = one
-            self._session.floor.desks = len(self._open)
+            self._session.approvals.panels = len(self._open)
             if "_watch" not in self._running:  # what is written from now on is to be told
-                self._seen = Watch(service.home)
+                self._seen = ChangeWatch(service.home)
             self._keep_running(self._tell)
             self._keep_running(self._watch)
         self._send(one, self._hello())
@@ -107,7 +120,7 @@ class Desks:
             "project": home.parent.name if home.name == project.FOLDER else home.name,
             "home": str(home),
             "methods": sorted(METHODS),
-            "asking": self._session.floor.asking_now(),
+            "asking": self._session.approvals.waiting(),
             "views": live_comms(),
         }
 
@@ -115,10 +128,10 @@ class Desks:
         """Start a thread for *work* unless one is there; with the lock held."""
         if work.__name__ not in self._running:
             self._running.add(work.__name__)
-            threading.Thread(target=work, name="letta-desk", daemon=True).start()
+            threading.Thread(target=work, name="letta-panel", daemon=True).start()
 
     def _goes_on(self, work: Callable[[], None]) -> bool:
-        """Whether *work* has anyone to work for. If not its thread ends, and a new desk starts another."""
+        """Whether *work* has anyone to work for. If not its thread ends, and a new panel starts another."""
         with self._lock:
             if not self._open:
                 self._running.discard(work.__name__)
@@ -136,7 +149,7 @@ class Desks:
     def _forget(self, comm_id: str) -> None:
         with self._lock:
             self._open.pop(comm_id, None)
-            self._session.floor.desks = len(self._open)
+            self._session.approvals.panels = len(self._open)
 
     def _drop_silent(self) -> None:
         limit = time.monotonic() - SILENCE
@@ -152,14 +165,14 @@ class Desks:
 
     # -- requests ------------------------------------------------------------------------------------
 
-    def _received(self, one: _Desk, data: Any) -> None:
+    def _received(self, one: _Connection, data: Any) -> None:
         one.heard = time.monotonic()
         if not isinstance(data, dict) or data.get("type") not in ("request", "follow"):
             return
         with self._lock:
             if self._workers < _WORKERS:
                 self._workers += 1
-                threading.Thread(target=self._work, name="letta-desk", daemon=True).start()
+                threading.Thread(target=self._work, name="letta-panel", daemon=True).start()
         self._requests.put((one, data))
 
     def _work(self) -> None:
@@ -174,14 +187,14 @@ class Desks:
     def _answer(self, data: dict[str, Any]) -> dict[str, Any]:
         try:
             params = data.get("params")
-            found, given = desk.read(str(data.get("method")), params)
+            found, given = rpc.read(str(data.get("method")), params)
             if not self._session.has_project:  # looking must not make a folder
                 if found.empty is not None:
                     return {"result": found.empty}
                 if isinstance(given, OfAgent):
                     raise NotFoundError(f"There is no agent {given.agent!r} here yet: make one.")
-            room = Room(self._service(), self._session)
-            return {"result": desk.answer(room, str(data["method"]), params)}
+            context = RequestContext(self._service(), self._session)
+            return {"result": rpc.answer(context, str(data["method"]), params)}
         except LettaError as error:
             kind, text = type(error).__name__, error.in_words(WORDS)
         except Exception as error:
@@ -196,25 +209,25 @@ class Desks:
 
     @contextlib.contextmanager
     def _noted(self) -> Iterator[None]:
-        """Keep a fault for ``%agent traceback`` instead of letting it end a thread all desks share."""
+        """Keep a fault for ``%agent traceback`` instead of letting it end a thread that all share."""
         try:
             yield
         except Exception as error:
             self._session.last_error = details(error)
 
-    def _send(self, one: _Desk, data: dict[str, Any]) -> None:
+    def _send(self, one: _Connection, data: dict[str, Any]) -> None:
         one.comm.send(data)
 
     def _send_all(self, data: dict[str, Any]) -> None:
         with self._lock:
-            desks = list(self._open.values())
-        for one in desks:
+            every = list(self._open.values())
+        for one in every:
             self._send(one, data)
 
     # -- what happens --------------------------------------------------------------------------------
 
     def _tell_asking(self) -> None:
-        self._send_all({"type": "asking", "agents": self._session.floor.asking_now()})
+        self._send_all({"type": "asking", "agents": self._session.approvals.waiting()})
 
     def _tell_agent(self) -> None:
         self._send_all({"type": "changed", "what": ["notebook"], "agents": []})
@@ -228,7 +241,7 @@ class Desks:
         self._news.set()
 
     def _tell(self) -> None:
-        """Send on what runs tell, gathered; ends when the last desk has gone."""
+        """Send on what runs tell, gathered; ends when the last panel has gone."""
         while self._goes_on(self._tell):
             if self._news.wait(1.0):
                 self._news.clear()
@@ -243,8 +256,8 @@ class Desks:
                 if over:
                     del self._followed[run_id]
 
-    def _catch_up(self, one: _Desk, data: dict[str, Any]) -> None:
-        """Tell one desk what it has missed of a run."""
+    def _catch_up(self, one: _Connection, data: dict[str, Any]) -> None:
+        """Tell one panel what it has missed of a run."""
         run, after = self._service().events.run(str(data.get("run_id"))), data.get("after")
         if run is not None and isinstance(after, int):
             while (message := event_json.message(run, max(0, after), WORDS)) is not None:
@@ -252,7 +265,7 @@ class Desks:
                 after = message["until"]
 
     def _watch(self) -> None:
-        """Tell of changes; ends when the last desk has gone."""
+        """Tell of changes; ends when the last panel has gone."""
         while self._goes_on(self._watch):
             took = 0.0
             with self._noted():
@@ -263,12 +276,12 @@ class Desks:
         """Tell of what has changed since the last look; return how many seconds looking took."""
         service = self._service()
         if service.home != self._seen.home:  # a cell set LETTA_HOME before its first agent command
-            self._seen = Watch(service.home)
+            self._seen = ChangeWatch(service.home)
             self._send_all(self._hello())
             self._send_all({"type": "changed", "what": WHAT, "agents": None})
         began = time.monotonic()
         try:
-            change = self._seen.changed(service)
+            change = self._seen.changed(service.database)
         except LettaError:  # the folder is gone or locked for long: whoever asks is told why
             change = None
         took = time.monotonic() - began

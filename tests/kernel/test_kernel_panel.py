@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel_desk import TARGET, DeskFailure, Panel
 from kernel_notebook import PLAIN, Notebook
+from kernel_panel import TARGET, Panel, PanelFailure
 from scripted_server import ScriptedServer
 
 
@@ -19,7 +19,7 @@ def panel(notebook: Notebook) -> Iterator[Panel]:
     opened.close()
 
 
-def test_a_desk_says_hello_with_what_it_can_be_asked(panel: Panel) -> None:
+def test_a_panel_says_hello_with_what_it_can_be_asked(panel: Panel) -> None:
     assert panel.hello["project"].startswith("project")
     assert {"agents", "blocks", "talk", "approve"} <= set(panel.hello["methods"])
     assert panel.hello["protocol"] == 1
@@ -33,7 +33,7 @@ def test_looking_makes_no_project(server: ScriptedServer, tmp_path: Path) -> Non
         assert panel.ask("agents") == []
         assert panel.ask("cost", since="today")["runs"] == 0
         assert panel.ask("models")[0]["name"] == "demo"
-        with pytest.raises(DeskFailure, match="NotFoundError: There is no agent 'ada'"):
+        with pytest.raises(PanelFailure, match="NotFoundError: There is no agent 'ada'"):
             panel.ask("blocks", agent="ada")
         assert not (tmp_path / ".letta").exists()
         assert panel.ask("agent.create", name="ada")["state"] == "idle"
@@ -59,7 +59,7 @@ def test_what_is_wrong_is_said_in_one_line(panel: Panel) -> None:
         ),
         ("agents", {"x": 1}, "InvalidInputError: agents: x: Extra inputs are not permitted."),
     ):
-        with pytest.raises(DeskFailure) as failure:
+        with pytest.raises(PanelFailure) as failure:
             panel.ask(method, **params)
         assert str(failure.value) == said
     panel.send({"type": "request", "id": None, "method": None, "params": "no"})
@@ -77,7 +77,7 @@ def test_a_busy_cell_does_not_hold_up_answers(notebook: Notebook, panel: Panel) 
         "block.write", agent="busy", label="human", value="Kim", expected_version=block["version"]
     )
     assert written["value"] == "Kim"
-    with pytest.raises(DeskFailure, match="ConflictError"):
+    with pytest.raises(PanelFailure, match="ConflictError"):
         panel.ask("block.write", agent="busy", label="human", value="Lee", expected_version=1)
     notebook.interrupt()
     assert notebook.finish(request).ename == "KeyboardInterrupt"
@@ -86,7 +86,7 @@ def test_a_busy_cell_does_not_hold_up_answers(notebook: Notebook, panel: Panel) 
 def test_panels_do_not_make_the_kernel_look_busy_or_idle(notebook: Notebook) -> None:
     panel = Panel(notebook).open()
     panel.ask("agents")
-    panel.statuses.clear()  # of what was asked before the desk was open
+    panel.statuses.clear()  # of what was asked before the panel was connected
     panel.ask("agents")
     panel.post("comm_close", data={})
     notebook.run("1")
@@ -206,7 +206,7 @@ def test_tools_are_tried_by_hand_where_the_variables_are(notebook: Notebook, pan
 def test_work_that_was_not_done_says_so(panel: Panel) -> None:
     panel.ask("agent.create", name="later")
     ticket = panel.plain("talk", agent="later", text="Hi")
-    with pytest.raises(DeskFailure, match="This was not done"):
+    with pytest.raises(PanelFailure, match="This was not done"):
         panel.ask("job", ticket=ticket["ticket"])
 
 
@@ -224,7 +224,7 @@ def shout(word: str) -> str:
 '''
 
 
-def test_a_call_that_waits_in_a_busy_cell_is_answered_at_the_desk(
+def test_a_call_that_waits_in_a_busy_cell_is_answered_in_the_panel(
     notebook: Notebook, panel: Panel, server: ScriptedServer
 ) -> None:
     notebook.run("%agent new asker\n" + APPROVED)
@@ -234,7 +234,7 @@ def test_a_call_that_waits_in_a_busy_cell_is_answered_at_the_desk(
     request = notebook.send("%%agent asker\nShout")
     agent = panel.until(lambda: [a for m in panel.of("asking") for a in m["agents"]])[0]
     [call] = panel.ask("pending", agent=agent)
-    with pytest.raises(DeskFailure, match="No call 'other' waits"):
+    with pytest.raises(PanelFailure, match="No call 'other' waits"):
         panel.ask("approve", agent=agent, decisions=[{"call_id": "other", "approve": True}])
     late = Panel(notebook).open()
     assert late.hello["asking"] == [agent]
@@ -261,7 +261,7 @@ def test_a_run_that_stopped_waiting_is_gone_on_with(
     assert server.requests[-1]["messages"][-1]["role"] == "tool"
     assert "too loud" in server.requests[-1]["messages"][-1]["content"]
     assert panel.ask("pending", agent="asker") == []
-    with pytest.raises(DeskFailure, match="waits for no approval"):
+    with pytest.raises(PanelFailure, match="waits for no approval"):
         panel.ask("approve", agent="asker", decisions=[no])
 
 
@@ -285,8 +285,8 @@ def test_changes_by_other_processes_are_noticed(notebook: Notebook, panel: Panel
     assert len(panel.of("changed")) == quiet
 
 
-def test_a_desk_that_closes_is_forgotten(notebook: Notebook, panel: Panel) -> None:
-    count = "print(get_ipython()._letta_magics.session.floor.desks)"
+def test_a_panel_that_closes_is_forgotten(notebook: Notebook, panel: Panel) -> None:
+    count = "print(get_ipython()._letta_magics.session.approvals.panels)"
     before = int(notebook.run(count).stdout)
     other = Panel(notebook).open()
     assert int(notebook.run(count).stdout) == before + 1
@@ -326,7 +326,7 @@ def test_what_cannot_be_told_does_not_end_the_telling(
     panel.until(lambda: len(panel.events("run_ended")) == 2)
 
 
-def test_a_desk_opened_soon_after_the_last_one_went_is_told_all(
+def test_a_panel_opened_soon_after_the_last_one_went_is_told_all(
     notebook: Notebook, server: ScriptedServer
 ) -> None:
     """As a page does that is loaded again: the threads that tell may be gone, or just going."""
@@ -344,15 +344,15 @@ def _is_told(panel: Panel, name: str, server: ScriptedServer) -> None:
     panel.close()
 
 
-def test_a_desk_that_says_nothing_for_long_is_closed(notebook: Notebook, panel: Panel) -> None:
+def test_a_panel_that_says_nothing_for_long_is_closed(notebook: Notebook, panel: Panel) -> None:
     silent = Panel(notebook).open()
-    notebook.run("from letta_kernel.notebook import desk_comm\ndesk_comm.SILENCE = 2.0")
+    notebook.run("from letta_kernel.notebook.panel import connections\nconnections.SILENCE = 2.0")
     panel.until(lambda: (panel.send({"type": "ping"}), silent.listen(0.1), silent.closed)[-1])
     assert not panel.closed
-    notebook.run("desk_comm.SILENCE = 200.0")
+    notebook.run("connections.SILENCE = 200.0")
 
 
-def test_a_plain_kernel_has_a_desk_once_the_extension_is_loaded(tmp_path: Path) -> None:
+def test_a_plain_kernel_has_a_panel_once_the_extension_is_loaded(tmp_path: Path) -> None:
     notebook = Notebook(tmp_path / ".letta", PLAIN, LETTA_MODEL="demo")
     try:
         assert not signs(notebook)
@@ -366,6 +366,6 @@ def test_a_plain_kernel_has_a_desk_once_the_extension_is_loaded(tmp_path: Path) 
 
 
 def signs(notebook: Notebook) -> list[str]:
-    """What a front end sees without opening a desk."""
+    """What a front end sees without connecting a panel."""
     reply = notebook.client.comm_info(TARGET, reply=True, timeout=30)
     return list(reply["content"]["comms"])

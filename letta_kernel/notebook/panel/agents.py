@@ -1,4 +1,4 @@
-"""Agents at the desk: who there is and how they stand; making, changing, copying and deleting them."""
+"""Agents in the panel: who there is and how they stand; making, changing, copying and deleting them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from pydantic import Field
 
 from letta_kernel.errors import LettaError
 from letta_kernel.models.registry import open_model
-from letta_kernel.notebook.desk_registry import OfAgent, Params, Room, Text, Word, method
-from letta_kernel.records import AgentState, Run
-from letta_kernel.store import agents as agent_rows
-from letta_kernel.store import runs as run_rows
-from letta_kernel.store.database import Tx
+from letta_kernel.notebook.panel.registry import OfAgent, Params, RequestContext, Text, Word, method
+from letta_kernel.records import AgentState
+from letta_kernel.service.runs import IDLE, Standing
 
 
 class New(Params):
@@ -45,43 +43,36 @@ class Import(Params):
 
 
 @method("agents", empty=[])
-def agents(room: Room, asked: Params) -> list[dict[str, Any]]:
+def agents(context: RequestContext, asked: Params) -> list[dict[str, Any]]:
     """Return the project's agents, oldest first, each with its state and last run.
 
     Those that are set aside are left out, but for the one that the notebook talks to.
     """
-    current = room.current()
-
-    def work(tx: Tx) -> tuple[list[AgentState], dict[str, str], dict[str, Run]]:
-        every = agent_rows.list_all(tx, set_aside=True)
-        shown = [one for one in every if one.id == current or not one.set_aside]
-        return shown, agent_rows.standing(tx), run_rows.newest(tx)
-
-    states, standing, newest = room.service.database.run(work)
+    current, service = context.current(), context.service
+    every = service.agents.list(set_aside=True)
+    states = [one for one in every if one.id == current or not one.set_aside]
+    standing = service.runs.standing()
     unnamed = next((state.id for state in states if not state.model), None)
-    chosen = room.service.runs.model_of(unnamed) if unnamed else ""
-    return [
-        _shown(state, state.model or chosen, standing.get(state.id, "idle"), newest.get(state.id))
-        for state in states
-    ]
+    chosen = service.runs.model_of(unnamed) if unnamed else ""
+    return [_shown(state, state.model or chosen, standing) for state in states]
 
 
 @method("agent.create", New)
-def create(room: Room, asked: New) -> dict[str, Any]:
+def create(context: RequestContext, asked: New) -> dict[str, Any]:
     """Make an agent."""
-    made = room.service.agents.create(
+    made = context.service.agents.create(
         asked.name, model=asked.model, persona=asked.persona, human=asked.human
     )
-    return _one(room, made)
+    return _one(context, made)
 
 
 @method("agent.duplicate", Named)
-def duplicate(room: Room, asked: Named) -> dict[str, Any]:
+def duplicate(context: RequestContext, asked: Named) -> dict[str, Any]:
     """Make an agent like another: its settings, rules and tools, and blocks of its own.
 
     What it has said and archived stays with the first one.
     """
-    service = room.service
+    service = context.service
     state = service.agents.retrieve(asked.agent)
     copies = [
         block.model_copy(update={"id": fresh.id, "version": 1, "created_at": fresh.created_at})
@@ -117,36 +108,36 @@ def duplicate(room: Room, asked: Named) -> dict[str, Any]:
     except LettaError:
         service.agents.delete(made.id)  # half a copy would pass for a whole one
         raise
-    return _one(room, made)
+    return _one(context, made)
 
 
 @method("agent.rename", Named)
-def rename(room: Room, asked: Named) -> dict[str, Any]:
+def rename(context: RequestContext, asked: Named) -> dict[str, Any]:
     """Give an agent another name."""
-    return _one(room, room.service.agents.update(asked.agent, name=asked.name))
+    return _one(context, context.service.agents.update(asked.agent, name=asked.name))
 
 
 @method("agent.model", Answering)
-def model(room: Room, asked: Answering) -> dict[str, Any]:
+def model(context: RequestContext, asked: Answering) -> dict[str, Any]:
     """Let another model answer from now on."""
-    return _one(room, room.service.agents.update(asked.agent, model=asked.model))
+    return _one(context, context.service.agents.update(asked.agent, model=asked.model))
 
 
 @method("agent.export", OfAgent)
-def export(room: Room, asked: OfAgent) -> dict[str, Any]:
+def export(context: RequestContext, asked: OfAgent) -> dict[str, Any]:
     """Return an agent as an agent file (``.af``), without secrets."""
-    return room.service.agent_files.export(asked.agent)
+    return context.service.agent_files.export(asked.agent)
 
 
 @method("agent.import", Import)
-def import_(room: Room, asked: Import) -> dict[str, Any]:
+def import_(context: RequestContext, asked: Import) -> dict[str, Any]:
     """Make the agents of an agent file; return the first, what was left out and which tools wait.
 
     Tools with code from elsewhere are not attached until a person has looked at them (``detached``).
     """
-    made = room.service.agent_files.import_data(asked.data, name=asked.name)
+    made = context.service.agent_files.import_data(asked.data, name=asked.name)
     return {
-        **_one(room, made.agent),
+        **_one(context, made.agent),
         "agents": [state.name for state in made.agents],
         "detached": [tool.name for tool in made.detached],
         "notes": made.notes,
@@ -154,21 +145,18 @@ def import_(room: Room, asked: Import) -> dict[str, Any]:
 
 
 @method("agent.delete", OfAgent)
-def delete(room: Room, asked: OfAgent) -> None:
+def delete(context: RequestContext, asked: OfAgent) -> None:
     """Delete an agent with its conversation, archive and the blocks nobody else has."""
-    room.service.agents.delete(asked.agent)
+    context.service.agents.delete(asked.agent)
 
 
-def _one(room: Room, state: AgentState) -> dict[str, Any]:
-    def work(tx: Tx) -> tuple[dict[str, str], dict[str, Run]]:
-        return agent_rows.standing(tx, state.id), run_rows.newest(tx, state.id)
-
-    standing, newest = room.service.database.run(work)
-    name = state.model or room.service.runs.model_of(state.id)
-    return _shown(state, name, standing.get(state.id, "idle"), newest.get(state.id))
+def _one(context: RequestContext, state: AgentState) -> dict[str, Any]:
+    name = state.model or context.service.runs.model_of(state.id)
+    return _shown(state, name, context.service.runs.standing(state.id))
 
 
-def _shown(state: AgentState, name: str, standing: str, last: Run | None) -> dict[str, Any]:
+def _shown(state: AgentState, name: str, standing: dict[str, Standing]) -> dict[str, Any]:
+    stands = standing.get(state.id, IDLE)
     return {
         "id": state.id,
         "name": state.name,
@@ -176,10 +164,10 @@ def _shown(state: AgentState, name: str, standing: str, last: Run | None) -> dic
         "model": state.model,
         "answers": name,
         "label": _label(name),
-        "state": standing,
+        "state": stands.state,
         "tags": state.tags,
         "created_at": state.created_at,
-        "last_run": last,
+        "last_run": stands.last_run,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, SecretStr
 
 from letta_kernel.models import keys
-from letta_kernel.notebook.desk_registry import Params, Room, Word, method
+from letta_kernel.notebook.panel.registry import Params, RequestContext, Word, method
 
 
 class Kept(Params):
@@ -18,7 +18,7 @@ class Kept(Params):
 
 
 @method("keys", empty=None)
-def of_providers(room: Room, asked: Params) -> dict[str, Any]:
+def of_providers(context: RequestContext, asked: Params) -> dict[str, Any]:
     """Return where keys are looked for, which there are (names alone), and what is wrong with a ``.env``."""
     return {
         "places": keys.places(),
@@ -29,6 +29,6 @@ def of_providers(room: Room, asked: Params) -> dict[str, Any]:
 
 
 @method("key.keep", Kept)
-def keep(room: Room, asked: Kept) -> dict[str, Any]:
+def keep(context: RequestContext, asked: Kept) -> dict[str, Any]:
     """Keep a key outside the notebook; return where it is."""
-    return {"place": keys.keep(asked.variable, asked.key.get_secret_value(), room.service.home)}
+    return {"place": keys.keep(asked.variable, asked.key.get_secret_value(), context.service.home)}

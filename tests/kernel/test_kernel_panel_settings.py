@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel_desk import DeskFailure, Panel
 from kernel_notebook import Notebook
+from kernel_panel import Panel, PanelFailure
 from scripted_server import ScriptedServer
 
 MIME = "application/vnd.letta.run.v1+json"
@@ -39,9 +39,9 @@ def test_settings_are_taken_over_and_wrong_ones_are_not(panel: Panel) -> None:
     assert held == {"default_model": "demo", "approval": "wait", "streaming": False}
     wrong: dict[str, object]
     for wrong in ({"approval": "sometimes"}, {"streaming": "no"}, {"colour": "red"}):
-        with pytest.raises(DeskFailure, match="InvalidInputError: settings: "):
+        with pytest.raises(PanelFailure, match="InvalidInputError: settings: "):
             panel.ask("settings", **{"approval": "ask", **wrong})
-    with pytest.raises(DeskFailure, match="There is no model 'nosuch'"):
+    with pytest.raises(PanelFailure, match="There is no model 'nosuch'"):
         panel.ask("settings", default_model="nosuch", streaming=True)
     assert panel.ask("settings") == {**held, "streaming": True}
 
@@ -105,7 +105,7 @@ def test_a_stored_run_is_shown_as_its_cell_showed_it(
     for before, after in zip(kept, now["items"], strict=True):
         for name in ("text", "name", "arguments", "state", "label", "before", "after", "version"):
             assert after.get(name) == before.get(name), (name, before, after)
-    with pytest.raises(DeskFailure, match="There is no run 'run-none'"):
+    with pytest.raises(PanelFailure, match="There is no run 'run-none'"):
         panel.ask("run.view", run="run-none")
 
 

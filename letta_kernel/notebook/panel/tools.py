@@ -1,17 +1,15 @@
-"""Tools at the desk: what an agent can call, how that went, trying one by hand."""
+"""Tools in the panel: what an agent can call, how that went, trying one by hand."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from letta_kernel.errors import NotFoundError, nearest
-from letta_kernel.notebook.desk_registry import OfAgent, Params, Room, Word, method
+from letta_kernel.notebook.panel.registry import OfAgent, Params, RequestContext, Word, method
 from letta_kernel.records import Tool
-from letta_kernel.store import runs as run_rows
-
-if TYPE_CHECKING:
-    from letta_kernel.tools.execute import ToolHost
+from letta_kernel.tools.execute import ToolHost
 
 _NEVER = {"calls": 0, "failures": 0, "last_error": None, "seconds": 0.0, "failing": False}
 
@@ -35,16 +33,16 @@ class Call(OneTool):
 
 
 @method("tools", Tools, empty=[])
-def tools(room: Room, asked: Tools) -> list[dict[str, Any]]:
+def tools(context: RequestContext, asked: Tools) -> list[dict[str, Any]]:
     """Return tools with how their calls went and where each runs now (``place``)."""
-    service = room.service
+    service = context.service
     if asked.agent is None:
         found = [
             tool
             for tool in service.tools.list()
-            if tool.kind == "notebook" and tool.notebook == room.notebook
+            if tool.kind == "notebook" and tool.notebook == context.notebook
         ]
-        agents = [room.current()]
+        agents = [context.current()]
         always: set[str] = set()
     else:
         state = service.agents.retrieve(asked.agent)
@@ -52,29 +50,29 @@ def tools(room: Room, asked: Tools) -> list[dict[str, Any]]:
         always = {rule.tool_name for rule in state.tool_rules if rule.type == "requires_approval"}
     stats = [service.tools.stats(agent) for agent in agents if agent is not None]
     host = None
-    if room.session is not None:
-        host = room.session.host_of(agents[0]) if agents[0] else room.session.host
+    if context.session is not None:
+        host = context.session.host_of(agents[0]) if agents[0] else context.session.host
     return [_shown(host, tool, stats, always) for tool in found]
 
 
 @method("tool.run", Call)
-def run(room: Room, asked: Call) -> Any:
+def run(context: RequestContext, asked: Call) -> Any:
     """Call a tool by hand; return its outcome and what it printed.
 
     A function of the notebook runs on the main thread, in its turn among the cells: then the answer is a
-    ticket (see `letta_kernel.notebook.floor.Floor.later`).
+    ticket (see `letta_kernel.notebook.main_thread.MainThreadQueue.submit`).
     """
-    tool = _own(room, asked)
-    session = room.session
+    tool = _own(context, asked)
+    session = context.session
     host = (
-        session.host_of(room.service.agents.retrieve(asked.agent).id)
+        session.host_of(context.service.agents.retrieve(asked.agent).id)
         if session is not None
         else None
     )
 
     def work() -> dict[str, Any]:
         printed: list[str] = []
-        outcome = room.service.tools.run(
+        outcome = context.service.tools.run(
             tool.id,
             asked.arguments,
             agent=asked.agent,
@@ -84,18 +82,18 @@ def run(room: Room, asked: Call) -> Any:
         return {**asdict(outcome), "output": "".join(printed)}
 
     if session is not None and host is not None and host.lookup(tool) is not None:
-        return session.floor.later(work)
+        return session.main_thread.submit(work)
     return work()
 
 
 @method("tool.detach", OneTool)
-def detach(room: Room, asked: OneTool) -> None:
+def detach(context: RequestContext, asked: OneTool) -> None:
     """Take a tool off an agent."""
-    room.service.tools.detach(asked.name, agent=asked.agent)
+    context.service.tools.detach(asked.name, agent=asked.agent)
 
 
-def _own(room: Room, asked: OneTool) -> Tool:
-    own = room.service.tools.list(asked.agent)
+def _own(context: RequestContext, asked: OneTool) -> Tool:
+    own = context.service.tools.list(asked.agent)
     for tool in own:
         if asked.name in (tool.name, tool.id):
             return tool
@@ -104,7 +102,7 @@ def _own(room: Room, asked: OneTool) -> Tool:
 
 
 def _shown(
-    host: ToolHost | None, tool: Tool, stats: list[dict[str, run_rows.ToolStats]], always: set[str]
+    host: ToolHost | None, tool: Tool, stats: Sequence[Mapping[str, Any]], always: set[str]
 ) -> dict[str, Any]:
     used = next((asdict(one[tool.name]) for one in stats if tool.name in one), _NEVER)
     shown = tool.model_dump(mode="json")

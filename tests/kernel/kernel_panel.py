@@ -1,4 +1,4 @@
-"""A panel for tests: a second front end of a kernel, with a desk on a subshell of its own."""
+"""A panel for tests: a second front end of a kernel, on a subshell of its own."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kernel_notebook import TIMEOUT, Notebook
 TARGET = "letta-kernel.desk"
 
 
-class DeskFailure(Exception):
+class PanelFailure(Exception):
     """The kernel's word on why it refused: kind and message."""
 
 
 class Panel:
-    """One desk."""
+    """One connection."""
 
     def __init__(self, notebook: Notebook, *, subshell: bool = True) -> None:
         # Not the manager's own client: two with one identity would get each other's replies.
@@ -80,7 +80,7 @@ class Panel:
         self.send({"type": "request", "id": number, "method": method, "params": params})
         reply = self.until(lambda: [m for m in self.of("reply") if m["id"] == number])[0]
         if "error" in reply:
-            raise DeskFailure(f"{reply['error']['kind']}: {reply['error']['message']}")
+            raise PanelFailure(f"{reply['error']['kind']}: {reply['error']['message']}")
         return reply["result"]
 
     def of(self, kind: str) -> list[dict[str, Any]]:

@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from letta_kernel.service import AgentService
-from letta_kernel.store.database import Tx
+from letta_kernel.store.database import Database, Tx
 
 _FILES = ("letta.duckdb", "letta.duckdb.wal")
 # What a front end may show, and the rows that say whether it is still so: an agent's id (or none, if
@@ -39,7 +38,7 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 Digest = dict[tuple[str, str | None], tuple[Hashable, ...]]
 
 
-class Watch:
+class ChangeWatch:
     """Compares a project with what it was when one last looked, or when this was made."""
 
     def __init__(self, home: Path) -> None:
@@ -47,7 +46,7 @@ class Watch:
         self._stamp = _stamp(home)
         self._digest: Digest | None = None
 
-    def changed(self, service: AgentService) -> dict[str, Any] | None:
+    def changed(self, database: Database) -> dict[str, Any] | None:
         """Return ``what`` has changed and for which ``agents`` (None: it may be any); None if nothing has.
 
         Looking costs two calls of the operating system while nobody writes, and a short transaction if
@@ -57,7 +56,7 @@ class Watch:
         same = stamp == self._stamp
         if same and self._digest is not None:
             return None
-        digest = service.database.run(_read) if stamp[0] is not None else {}
+        digest = database.run(_read) if stamp[0] is not None else {}
         # The stamp is of before the transaction: what is written meanwhile is seen the next time.
         before, self._stamp, self._digest = self._digest, stamp, digest
         if before is None:  # written to before the first look: it may be anything

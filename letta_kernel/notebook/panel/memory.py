@@ -1,4 +1,4 @@
-"""Archival memory and the conversation at the desk: paging, searching, keeping and forgetting."""
+"""Archival memory and the conversation in the panel: paging, searching, keeping and forgetting."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from letta_kernel.messages import ANSWER_TOOL, Message
-from letta_kernel.notebook.desk_registry import Limit, OfAgent, Room, Text, Word, method
+from letta_kernel.notebook.panel.registry import Limit, OfAgent, RequestContext, Text, Word, method
 from letta_kernel.records import Passage
 from letta_kernel.service.passages import for_person
-from letta_kernel.store import messages as message_rows
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Query = Annotated[str, StringConstraints(max_length=10_000)]
@@ -53,17 +52,17 @@ class Messages(OfAgent):
 
 
 @method("passages", Passages)
-def passages(room: Room, asked: Passages) -> list[Passage]:
+def passages(context: RequestContext, asked: Passages) -> list[Passage]:
     """Return passages, newest first."""
-    return room.service.passages.list(
+    return context.service.passages.list(
         asked.agent, asked.limit, before=asked.before, tags=asked.tags or None
     )
 
 
 @method("passages.search", Search)
-def search_passages(room: Room, asked: Search) -> list[dict[str, Any]]:
+def search_passages(context: RequestContext, asked: Search) -> list[dict[str, Any]]:
     """Return the passages that match best, each with its ``score`` from 0 to 1."""
-    hits = room.service.passages.search(asked.query, agent=asked.agent, top_k=asked.limit)
+    hits = context.service.passages.search(asked.query, agent=asked.agent, top_k=asked.limit)
     return [
         {**hit.passage.model_dump(mode="json"), "score": hit.score}
         for hit in for_person(asked.query, hits)
@@ -71,38 +70,30 @@ def search_passages(room: Room, asked: Search) -> list[dict[str, Any]]:
 
 
 @method("passage.add", NewPassage)
-def add_passage(room: Room, asked: NewPassage) -> list[Passage]:
+def add_passage(context: RequestContext, asked: NewPassage) -> list[Passage]:
     """Keep a text; return the passages it became."""
-    return room.service.passages.create(asked.text, asked.tags or (), agent=asked.agent)
+    return context.service.passages.create(asked.text, asked.tags or (), agent=asked.agent)
 
 
 @method("passage.delete", OnePassage)
-def delete_passage(room: Room, asked: OnePassage) -> None:
+def delete_passage(context: RequestContext, asked: OnePassage) -> None:
     """Forget a passage."""
-    room.service.passages.delete(asked.id, agent=asked.agent)
+    context.service.passages.delete(asked.id, agent=asked.agent)
 
 
 @method("messages", Messages)
-def messages(room: Room, asked: Messages) -> list[Message]:
+def messages(context: RequestContext, asked: Messages) -> list[Message]:
     """Return a page of the conversation, oldest first; the last is the newest before ``before``."""
-    agent_id = room.service.agents.retrieve(asked.agent).id
-    newest = room.service.database.run(
-        lambda tx: message_rows.page(
-            tx,
-            agent_id,
-            before=asked.before,
-            limit=asked.limit,
-            roles=asked.roles,
-            thread="own",
-        )
+    newest = context.service.messages.list(
+        asked.agent, before=asked.before, limit=asked.limit, roles=asked.roles
     )
     return [_as_read(message) for message in newest[::-1]]
 
 
 @method("messages.search", Search)
-def search_messages(room: Room, asked: Search) -> list[dict[str, Any]]:
+def search_messages(context: RequestContext, asked: Search) -> list[dict[str, Any]]:
     """Return the messages that match best, each with its ``score``."""
-    hits = room.service.messages.search(asked.query, agent=asked.agent, limit=asked.limit)
+    hits = context.service.messages.search(asked.query, agent=asked.agent, limit=asked.limit)
     return [
         {**_as_read(hit.message).model_dump(mode="json"), "score": hit.score}
         for hit in for_person(asked.query, hits)

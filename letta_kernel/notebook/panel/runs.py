@@ -1,10 +1,10 @@
-"""Runs at the desk: talking, approving and stopping; what the model sees, what it all took."""
+"""Runs in the panel: talking, approving and stopping; what the model sees, what it all took."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -12,15 +12,23 @@ from letta_kernel.agent.decisions import Decision
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
 from letta_kernel.models.registry import available
-from letta_kernel.notebook import run
-from letta_kernel.notebook.desk_registry import Limit, OfAgent, Params, Room, Text, Word, method
-from letta_kernel.notebook.floor import Question, check_calls
+from letta_kernel.notebook.approvals import Question, check_calls
+from letta_kernel.notebook.panel.registry import (
+    Limit,
+    OfAgent,
+    Params,
+    RequestContext,
+    Text,
+    Word,
+    method,
+)
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.records import Step, WholeRun
-from letta_kernel.store import runs as run_rows
 
-if TYPE_CHECKING:
-    from letta_kernel.notebook.session import Session
+_NO_COST = {
+    **dict.fromkeys(("runs", "steps", "prompt_tokens", "completion_tokens", "cached_tokens"), 0),
+    "cost": None,
+}
 
 
 class Said(OfAgent):
@@ -71,84 +79,84 @@ class Cost(Params):
 
 
 @method("talk", Said)
-def talk(room: Room, asked: Said) -> dict[str, str]:
+def talk(context: RequestContext, asked: Said) -> dict[str, str]:
     """Send a message to an agent; what happens is told as events. Returns a ticket."""
-    session = _session(room)
-    agent = room.service.agents.retrieve(asked.agent)
+    session = context.here()
+    agent = context.service.agents.retrieve(asked.agent)
     if not asked.text.strip():
         raise InvalidInputError("There is nothing to send: the message is empty.")
-    return session.floor.later(lambda: run.talk(session, agent.id, asked.text))
+    return session.main_thread.submit(lambda: session.talk(agent.id, asked.text))
 
 
 @method("pending", OfAgent)
-def pending(room: Room, asked: OfAgent) -> list[ToolCall]:
+def pending(context: RequestContext, asked: OfAgent) -> list[ToolCall]:
     """Return the calls of an agent that wait for a person's word."""
-    question = _question(room, room.service.agents.retrieve(asked.agent).id)
-    return question.calls if question is not None else room.service.runs.pending(asked.agent)
+    question = _question(context, context.service.agents.retrieve(asked.agent).id)
+    return question.calls if question is not None else context.service.runs.pending(asked.agent)
 
 
 @method("approve", Decided)
-def approve(room: Room, asked: Decided) -> dict[str, str] | None:
+def approve(context: RequestContext, asked: Decided) -> dict[str, str] | None:
     """Decide about calls that wait.
 
     A run that waits in a cell of this kernel goes on there, and the answer is None. One that stopped
     waiting goes on without a cell: then the answer is a ticket.
     """
-    agent = room.service.agents.retrieve(asked.agent)
+    agent = context.service.agents.retrieve(asked.agent)
     decisions = [
         Decision(one.call_id, one.approve, one.reason, one.arguments) for one in asked.decisions
     ]
-    question = _question(room, agent.id)
+    question = _question(context, agent.id)
     if question is not None:
         question.decide(decisions)
         return None
-    session = _session(room)
-    waiting = room.service.runs.pending(agent.id)
+    session = context.here()
+    waiting = context.service.runs.pending(agent.id)
     if not waiting:
         raise InvalidInputError(f"{agent.name} waits for no approval.")
     check_calls(waiting, decisions)
-    return session.floor.later(lambda: run.resume(session, agent.id, decisions))
+    return session.main_thread.submit(lambda: session.resume(agent.id, decisions))
 
 
 @method("job", Ticket)
-def job(room: Room, asked: Ticket) -> Any:
+def job(context: RequestContext, asked: Ticket) -> Any:
     """Return what came of a ticket, once its code was executed."""
-    return _session(room).floor.result(asked.ticket)
+    return context.here().main_thread.result(asked.ticket)
 
 
 @method("cancel", OneRun)
-def cancel(room: Room, asked: OneRun) -> bool:
+def cancel(context: RequestContext, asked: OneRun) -> bool:
     """Stop a run of this kernel; False if it is not running here."""
-    return room.service.runs.cancel(asked.run)
+    return context.service.runs.cancel(asked.run)
 
 
 @method("context", OfAgent)
-def context(room: Room, asked: OfAgent) -> dict[str, Any]:
+def context(context: RequestContext, asked: OfAgent) -> dict[str, Any]:
     """Return what the model would see now, part by part, in tokens."""
-    return asdict(room.service.runs.context(asked.agent))
+    return asdict(context.service.runs.context(asked.agent))
 
 
 @method("runs", Runs)
-def runs(room: Room, asked: Runs) -> list[WholeRun]:
+def runs(context: RequestContext, asked: Runs) -> list[WholeRun]:
     """Return runs, newest first; one that went on after an approval is one."""
-    return room.service.runs.whole(asked.agent, asked.limit, asked.before)
+    return context.service.runs.whole(asked.agent, asked.limit, asked.before)
 
 
 @method("steps", OneRun, empty=[])
-def steps(room: Room, asked: OneRun) -> list[Step]:
+def steps(context: RequestContext, asked: OneRun) -> list[Step]:
     """Return the steps of a run in order, with those after approvals."""
-    return room.service.steps.of_run(asked.run, whole=True)
+    return context.service.steps.of_run(asked.run, whole=True)
 
 
-@method("cost", Cost, empty=asdict(run_rows.Cost(0, 0, 0, 0, 0, None)))
-def cost(room: Room, asked: Cost) -> dict[str, Any]:
+@method("cost", Cost, empty=_NO_COST)
+def cost(context: RequestContext, asked: Cost) -> dict[str, Any]:
     """Add up what runs took; ``cost`` is in US dollars, None if no price is known."""
     since = _midnight() if asked.since == "today" else asked.since
-    return asdict(room.service.runs.cost(asked.agent, since=since))
+    return asdict(context.service.runs.cost(asked.agent, since=since))
 
 
 @method("models")
-def models(room: Room, asked: Params) -> list[dict[str, Any]]:
+def models(context: RequestContext, asked: Params) -> list[dict[str, Any]]:
     """Return what this machine can use, the chosen one first, then how to get the rest."""
     return [one.as_dict(WORDS) for one in available()]
 
@@ -157,11 +165,5 @@ def _midnight() -> datetime:
     return datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _session(room: Room) -> Session:
-    if room.session is None:
-        raise InvalidInputError("This needs the kernel of a notebook.")
-    return room.session
-
-
-def _question(room: Room, agent_id: str) -> Question | None:
-    return room.session.floor.question(agent_id) if room.session is not None else None
+def _question(context: RequestContext, agent_id: str) -> Question | None:
+    return context.session.approvals.question(agent_id) if context.session is not None else None

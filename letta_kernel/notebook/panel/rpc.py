@@ -1,7 +1,7 @@
-"""The desk: answers what a panel asks about the agents of a project.
+"""Answers what a panel asks about the agents of a project.
 
-Nothing here needs IPython; `letta_kernel.notebook.desk_comm` carries questions and answers over a comm, and
-the widgets of the notebook ask it directly.
+Nothing here needs IPython; `letta_kernel.notebook.panel.connections` carries requests and answers over a comm,
+and the widgets of the notebook ask directly.
 """
 
 from __future__ import annotations
@@ -12,52 +12,46 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
-from letta_kernel.notebook import (
-    desk_agents,
-    desk_blocks,
-    desk_keys,
-    desk_memory,
-    desk_runs,
-    desk_settings,
-    desk_tools,
-)
-from letta_kernel.notebook.desk_registry import METHODS, Method, Room
+from letta_kernel.notebook.panel import agents, blocks, keys, memory, runs, settings, tools
+from letta_kernel.notebook.panel.registry import METHODS, Method, RequestContext
 from letta_kernel.service import AgentService
 
-# The modules of questions register themselves.
+# The modules of methods register themselves.
 __all__ = [
     "METHODS",
-    "Room",
+    "RequestContext",
+    "agents",
     "answer",
-    "desk_agents",
-    "desk_blocks",
-    "desk_keys",
-    "desk_memory",
-    "desk_runs",
-    "desk_settings",
-    "desk_tools",
+    "blocks",
+    "keys",
+    "memory",
     "read",
+    "runs",
+    "settings",
+    "tools",
 ]
 
 
-def answer(service: AgentService | Room, method: str, params: dict[str, Any] | None = None) -> Any:
-    """Answer one question of a panel with JSON-ready values.
+def answer(
+    where: AgentService | RequestContext, method: str, params: dict[str, Any] | None = None
+) -> Any:
+    """Answer one request of a panel with JSON-ready values.
 
     Parameters
     ----------
-    service
-        The project; or the room of a kernel, where questions about its notebook can be answered too.
+    where
+        The project; or the context of a kernel, where requests about its notebook can be answered too.
     method, params
-        The question's name and parameters, as in `METHODS`.
+        The method's name and parameters, as in `METHODS`.
 
     Raises
     ------
     LettaError
         The one line that a person should see. Nothing is changed then.
     """
-    room = service if isinstance(service, Room) else Room(service)
+    context = where if isinstance(where, RequestContext) else RequestContext(where)
     found, given = read(method, params)
-    return _ready(found.handler(room, given))
+    return _ready(found.handler(context, given))
 
 
 def read(method: str, params: dict[str, Any] | None) -> tuple[Method, Any]:

@@ -1,0 +1,92 @@
+"""Calls that cells of this kernel wait with, until somebody has approved or denied them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from letta_kernel.agent.decisions import Decision
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.messages import ToolCall
+
+
+class Question:
+    """Calls of an agent that a cell of this kernel waits with, until somebody has decided about them."""
+
+    def __init__(self, agent_id: str, calls: Sequence[ToolCall]) -> None:
+        self.agent_id = agent_id
+        self.calls = list(calls)
+        self._decided = threading.Event()
+        self._decisions: list[Decision] | None = None
+
+    def decide(self, decisions: Sequence[Decision]) -> None:
+        """Answer it; the cell goes on. Calls without a decision count as denied.
+
+        Raises
+        ------
+        InvalidInputError
+            It was answered already, or does not ask about one of these calls.
+        """
+        if self._decided.is_set():
+            raise InvalidInputError("Somebody has answered this already.")
+        check_calls(self.calls, decisions)
+        given = {one.call_id: one for one in decisions}
+        self._decisions = [
+            given.get(call.id, Decision(call.id, approve=False)) for call in self.calls
+        ]
+        self._decided.set()
+
+    def decided(self) -> list[Decision] | None:
+        """Return what was decided; None so far."""
+        return self._decisions if self._decided.is_set() else None
+
+    def wait(self) -> list[Decision]:
+        """Wait, interruptibly, until it is answered."""
+        while not self._decided.wait(0.1):  # short: the stop button gets through
+            pass
+        assert self._decisions is not None
+        return self._decisions
+
+
+class Approvals:
+    """One per session. Everything here may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._questions: dict[str, Question] = {}
+        self.panels = 0  # open ones: somebody who could answer
+        self.changed: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def asking(self, question: Question) -> Iterator[None]:
+        """Let panels answer *question* meanwhile."""
+        try:
+            with self._lock:
+                self._questions[question.agent_id] = question
+            self.changed()
+            yield
+        finally:
+            with self._lock:
+                self._questions.pop(question.agent_id, None)
+            self.changed()
+
+    def question(self, agent_id: str) -> Question | None:
+        """Return what a cell of this kernel waits with for that agent, if one does."""
+        with self._lock:
+            return self._questions.get(agent_id)
+
+    def waiting(self) -> list[str]:
+        """Return the ids of the agents that cells of this kernel wait for a word with."""
+        with self._lock:
+            return list(self._questions)
+
+
+def check_calls(calls: Sequence[ToolCall], decisions: Sequence[Decision]) -> None:
+    """Refuse decisions about calls that do not wait."""
+    known = {call.id for call in calls}
+    for decision in decisions:
+        if decision.call_id not in known:
+            raise InvalidInputError(
+                f"No call {decision.call_id!r} waits; these do: {', '.join(sorted(known)) or 'none'}."
+            )

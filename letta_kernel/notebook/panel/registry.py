@@ -1,0 +1,124 @@
+"""What a panel may ask a kernel: each method's name, the parameters it takes, what answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.notebook.approvals import Approvals
+from letta_kernel.notebook.main_thread import MainThreadQueue
+from letta_kernel.records import AgentState
+from letta_kernel.service import AgentService, Decision
+from letta_kernel.tools.execute import ToolHost
+
+MOST = 500  # entries one answer may have
+
+Text = Annotated[str, StringConstraints(max_length=5_000_000)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Limit = Annotated[int, Field(ge=1, le=MOST)]
+
+
+class Params(BaseModel):
+    """Parameters of a request; unknown ones and values of another type are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class OfAgent(Params):
+    """A request about one agent, by name or id."""
+
+    agent: Word
+
+
+class OfBlock(OfAgent):
+    """A request about one memory block of an agent."""
+
+    label: Word
+
+
+class Notebook(Protocol):
+    """What requests need of the notebook in whose kernel they are answered."""
+
+    approvals: Approvals
+    main_thread: MainThreadQueue
+
+    @property
+    def notebook(self) -> str:
+        """Which notebook this is: its path; empty where nothing says."""
+
+    @property
+    def host(self) -> ToolHost:
+        """Where the notebook's functions are found."""
+
+    def host_of(self, agent_id: str) -> ToolHost:
+        """Return where the functions behind an agent's tools are found."""
+
+    def current(self) -> AgentState | None:
+        """Return the agent the notebook talks to."""
+
+    def talk(self, agent_id: str, text: str) -> None:
+        """Send a message to an agent without a cell."""
+
+    def resume(self, agent_id: str, decisions: Sequence[Decision]) -> None:
+        """Go on, without a cell, with a run that waited for approval."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Where a request is answered: the project, and in a kernel its notebook."""
+
+    service: AgentService
+    session: Notebook | None = None
+
+    @property
+    def notebook(self) -> str:
+        """Which notebook this is; empty where there is none, or nothing says."""
+        return self.session.notebook if self.session is not None else ""
+
+    def current(self) -> str | None:
+        """Return the id of the agent the notebook talks to, if there is one."""
+        agent = self.session.current() if self.session is not None else None
+        return agent.id if agent is not None else None
+
+    def here(self) -> Notebook:
+        """Return the notebook; `InvalidInputError` where there is none."""
+        if self.session is None:
+            raise InvalidInputError("This needs the kernel of a notebook.")
+        return self.session
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method; ``empty`` is its answer in a folder that holds no project yet, if it has one."""
+
+    params: type[Params]
+    handler: Callable[[RequestContext, Any], Any]
+    empty: Any = None
+
+
+METHODS: dict[str, Method] = {}
+
+P = TypeVar("P", bound=Params)
+Handler = Callable[[RequestContext, P], Any]
+
+
+def method(
+    name: str,
+    params: type[P] = Params,  # type: ignore[assignment]
+    *,
+    empty: Any = None,
+) -> Callable[[Handler[P]], Handler[P]]:
+    """Register the decorated function as what answers *name*.
+
+    It gets the context and the validated parameters, and returns JSON-ready values, records or lists of them.
+    """
+
+    def register(handler: Handler[P]) -> Handler[P]:
+        METHODS[name] = Method(params, handler, empty)
+        return handler
+
+    return register

@@ -1,0 +1,188 @@
+"""A run's events once more, from what the store kept of it, for those who missed how it went on.
+
+What tools printed and displayed is not kept by the store: the text the model saw stands for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from letta_kernel.errors import NotFoundError
+from letta_kernel.messages import (
+    ApprovalRequested,
+    Event,
+    MemoryChanged,
+    Message,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    ToolCall,
+    ToolReturned,
+    ToolStarted,
+    Usage,
+)
+from letta_kernel.records import Run, Step
+from letta_kernel.stop_reasons import StopReason
+from letta_kernel.store import agents, blocks, messages, runs
+from letta_kernel.store.database import Tx
+
+_STOPPED: dict[str, StopReason] = {"completed": "end_turn", "cancelled": "cancelled"}
+_MOST_MESSAGES = 5_000
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the store kept of one run, in order; each change of memory has the id of the step that made it."""
+
+    run: Run
+    steps: Sequence[Step]
+    messages: Sequence[Message]
+    changes: Sequence[tuple[str, MemoryChanged]]
+
+    def waiting(self) -> list[ToolCall]:
+        """Return the calls it ended with that a person had to decide about."""
+        if self.run.stop_reason != "requires_approval":
+            return []
+        answered = {m.tool_call_id for m in self.messages if m.role == "tool"}
+        made = [call for m in self.messages if m.role == "assistant" for call in m.tool_calls]
+        return [call for call in made if call.id not in answered]
+
+
+def replay(tx: Tx, run_id: str, label: str) -> tuple[str, list[Event]]:
+    """Return what was said to the agent, and the events of a run and of those that went on from it.
+
+    A run whose process is dead counts as failed from then on.
+
+    Parameters
+    ----------
+    label : what is shown beside every answer of its model.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such run.
+    """
+    run = runs.get(tx, run_id)
+    if run is None:
+        raise NotFoundError(f"There is no run {run_id!r} in this project.")
+    if run.status in ("created", "running"):
+        runs.recover(tx, run.agent_id, run.conversation_id)
+        run = runs.get(tx, run_id) or run
+    agent = agents.get(tx, run.agent_id)
+    name = agent.name if agent is not None else "agent"
+    parts = [_kept(tx, one) for one in runs.chain(tx, run)]
+    said = (m.content for m in parts[0].messages if m.role in ("user", "event"))
+    found: list[Event] = []
+    before: list[Message] = []
+    for part in parts:
+        found += _events(part, before, name, label)
+        before += part.messages
+    return next(said, ""), found
+
+
+def _kept(tx: Tx, run: Run) -> _Kept:
+    steps = runs.steps_of(tx, run.id)
+    said = messages.page(tx, run.agent_id, run_id=run.id, limit=_MOST_MESSAGES, newest_first=False)
+    return _Kept(run, steps, said, _changes(tx, run.agent_id, steps))
+
+
+def _changes(tx: Tx, agent_id: str, steps: list[Step]) -> list[tuple[str, MemoryChanged]]:
+    """Return what these steps wrote into the agent's blocks, each with its step's id."""
+    own = {step.id for step in steps}
+    found = []
+    for block in blocks.of_agent(tx, agent_id):
+        versions = blocks.versions(tx, block.id)
+        for before, after in zip([None, *versions], versions, strict=False):
+            if after.step_id in own and after.step_id is not None:
+                change = MemoryChanged(
+                    label=block.label,
+                    before=before.value if before is not None else "",
+                    after=after.value,
+                    version=after.version,
+                )
+                found.append((after.step_id, change))
+    return found
+
+
+def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> Iterator[Event]:
+    run, said = part.run, part.messages
+    yield RunStarted(
+        run_id=run.id,
+        agent_id=run.agent_id,
+        agent_name=agent_name,
+        model=run.model,
+        model_label=label,
+    )
+    approved = {call.id for message in before for call in message.tool_calls}
+    for answer in said:
+        if answer.role == "tool" and answer.tool_call_id in approved:
+            yield from _tool([], before, answer)
+    for step in part.steps:
+        own = [message for message in said if message.step_id == step.id]
+        yield StepStarted(step_id=step.id, number=step.number, retrieved=step.retrieved)
+        yield _step_ended(step, [m for m in own if m.role == "assistant"])
+        for answer in (m for m in own if m.role == "tool" and m.tool_call_id not in approved):
+            yield from _tool(step.tool_stats, own, answer)
+        yield from (change for step_id, change in part.changes if step_id == step.id)
+    if run.status in ("created", "running"):
+        return
+    if waiting := part.waiting():
+        yield ApprovalRequested(calls=waiting)
+    yield RunEnded(
+        run_id=run.id,
+        stop_reason=run.stop_reason or _STOPPED.get(run.status, "error"),
+        error=run.error,
+        steps=run.steps,
+        usage=_usage(run),
+        seconds=run.seconds or 0.0,
+        first_token=run.first_token,
+        model=run.model,
+    )
+
+
+def _tool(
+    stats: Sequence[dict[str, Any]], own: Sequence[Message], answer: Message
+) -> Iterator[Event]:
+    call_id, name = answer.tool_call_id or "", answer.name or "tool"
+    calls = {call.id: call for message in own for call in message.tool_calls}
+    timed = [one for one in stats if one.get("name") == name]
+    given = _arguments(calls[call_id].arguments) if call_id in calls else None
+    if given is not None:
+        yield ToolStarted(call_id=call_id, name=name, arguments=given, runs_in="")
+    status = answer.status or "ok"
+    yield ToolReturned(
+        call_id=call_id,
+        name=name,
+        status=status,
+        text=answer.content,
+        seconds=float((timed[0].get("seconds") if timed else 0.0) or 0.0),
+        error=answer.content if status == "error" else None,
+    )
+
+
+def _arguments(text: str) -> dict[str, Any] | None:
+    try:
+        read = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return None
+    return read if isinstance(read, dict) else None
+
+
+def _step_ended(step: Step, said: list[Message]) -> StepEnded:
+    return StepEnded(
+        step_id=step.id,
+        number=step.number,
+        messages=said,
+        usage=_usage(step),
+        seconds=step.seconds or 0.0,
+        first_token=step.first_token,
+        model=step.model,
+    )
+
+
+def _usage(record: Run | Step) -> Usage:
+    return Usage(**{name: getattr(record, name) for name in Usage.model_fields})
