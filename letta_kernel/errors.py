@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from letta_kernel.remedies import PLAIN, Remedy, Words, spoken
+
+whole_tracebacks: Callable[[], bool] = bool
+"""Whether to show them; `letta_kernel.settings`, which needs these errors itself, puts in what says so."""
 
 
 class LettaError(Exception):
@@ -95,10 +98,9 @@ class Stopped(KeyboardInterrupt):
 
 def render(error: BaseException, colour: str) -> list[str]:
     """Return what a notebook shows of *error*: its kind, the line of the cell, and its text."""
-    import os
     import traceback
 
-    if os.environ.get("LETTA_DEBUG"):
+    if whole_tracebacks():
         return traceback.format_exception(error)
     # The innermost line that is the person's own: IPython keeps the text of cells in linecache.
     lines = [

@@ -52,7 +52,9 @@ def project_folder(home: Path | str | None = None) -> Path:
         return Path(home).expanduser().resolve()
     if _settled is not None:
         return _settled
-    named = Path(os.environ.get("LETTA_HOME") or FOLDER).expanduser()
+    from letta_kernel import settings  # not for the start: a kernel without agents needs none
+
+    named = Path(settings.HOME() or FOLDER).expanduser()
     return (_start / named).resolve()
 
 

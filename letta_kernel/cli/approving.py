@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 
+from letta_kernel import settings
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.cli import lines, output
 from letta_kernel.cli.asking import Policy
@@ -14,7 +14,6 @@ from letta_kernel.display.clean import one_line
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
 
-VARIABLE = "LETTA_APPROVAL"
 _LONGEST = 500  # characters of a call's arguments in the question
 
 
@@ -27,7 +26,11 @@ def decide(calls: Sequence[ToolCall], policy: Policy | None) -> list[Decision] |
         Ctrl-C; the calls go on waiting.
     """
     if policy is None:
-        policy = Policy.ask if sys.stdin.isatty() and sys.stderr.isatty() else _default()
+        policy = (
+            Policy.ask
+            if sys.stdin.isatty() and sys.stderr.isatty()
+            else Policy(settings.APPROVAL())
+        )
     if policy is Policy.ask:
         if not sys.stdin.isatty():
             raise InvalidInputError("Nobody is here to ask: --approval approve, deny or wait.")
@@ -37,13 +40,6 @@ def decide(calls: Sequence[ToolCall], policy: Policy | None) -> list[Decision] |
     approve = policy is Policy.approve
     reason = "" if approve else "nobody was there to approve it"
     return [Decision(call.id, approve=approve, reason=reason) for call in calls]
-
-
-def _default() -> Policy:
-    named = os.environ.get(VARIABLE, "deny").lower()
-    if named not in ("deny", "approve", "wait"):
-        raise InvalidInputError(f"{VARIABLE} is deny, approve or wait, not {named!r}.")
-    return Policy(named)
 
 
 def _ask_all(calls: Sequence[ToolCall]) -> list[Decision] | None:

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import typer
 
+from letta_kernel import settings
 from letta_kernel.cli import output
 from letta_kernel.cli.session import Session, command
 from letta_kernel.errors import InvalidInputError, StoreError
 
 PORT = 8283  # Letta's own, which its clients try first
-TOKEN = "LETTA_SERVER_TOKEN"
 _TRIES = 50  # ports after the first, where none was asked for
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -40,7 +40,10 @@ def serve(
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option(help="What clients must send; else a new one, shown once.", envvar=TOKEN),
+        typer.Option(
+            help="What clients must send; else a new one, shown once.",
+            envvar=settings.SERVER_TOKEN.name,
+        ),
     ] = None,
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Let any program on this machine in.")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
+from letta_kernel import settings
 from letta_kernel.models import plugins
 from letta_kernel.models.base import Embedder as Embedder
 from letta_kernel.models.base import ModelError
@@ -38,7 +38,7 @@ def embedder(name: str | None = None) -> Embedder:
 
 def default_name() -> str:
     """Return the name of the embedder of those who name none."""
-    return (os.environ.get("LETTA_EMBEDDING") or OFFLINE).strip()
+    return settings.EMBEDDING() or OFFLINE
 
 
 def _make(name: str) -> Embedder:

@@ -7,6 +7,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+from letta_kernel import settings
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.models import facts, plugins
 from letta_kernel.models.base import ModelError
@@ -94,7 +95,7 @@ def doubt(name: str | None) -> str:
 
 def doubt_of_environment() -> str:
     """Return one line on why the model that LETTA_MODEL names would not answer now; "" if none."""
-    named = os.environ.get("LETTA_MODEL", "").strip()
+    named = settings.MODEL()
     if not named:
         return ""
     try:

@@ -6,14 +6,13 @@ of one's own are set by ``LETTA_RATE_LIMITS="openai=60,anthropic=30"``, in reque
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import threading
 import time
 from typing import Any
 
-from letta_kernel.errors import InvalidInputError
+from letta_kernel import settings
 
 _random = random.Random()  # the module's own numbers are the user's: they may have seeded them
 _SPREAD = 0.1  # seconds over which those who waited together come back
@@ -32,7 +31,7 @@ class RateLimit:
 
     def ask(self) -> float:
         """Return 0 and take a turn, or the seconds after which to ask again."""
-        per_minute = _configured(self.provider)
+        per_minute = settings.RATE_LIMITS().get(self.provider)
         with self._lock:
             now = time.monotonic()
             if now < self._closed_until:
@@ -84,22 +83,3 @@ def duration(text: str) -> float | None:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def _configured(provider: str) -> float | None:
-    text = os.environ.get("LETTA_RATE_LIMITS")
-    if not text:
-        return None
-    limits: dict[str, float] = {}
-    for entry in filter(None, map(str.strip, text.split(","))):
-        name, _, number = entry.partition("=")
-        try:
-            limits[name.strip()] = found = float(number)
-        except ValueError:
-            found = 0.0
-        if not found > 0:
-            example = next(iter(name.split()), provider)
-            raise InvalidInputError(
-                f"LETTA_RATE_LIMITS: {entry!r} is no limit; write {example}=60."
-            )
-    return limits.get(provider)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from letta_kernel import lazy_import
+from letta_kernel import lazy_import, settings
 from letta_kernel.errors import LettaError
 from letta_kernel.models import keys, plugins
 from letta_kernel.models.base import ChatModel
@@ -63,7 +62,7 @@ def choose_model(agent_model: str | None) -> str:
     """
     if agent_model and agent_model.strip():
         return agent_model.strip()
-    if named := os.environ.get("LETTA_MODEL", "").strip() or _preferred:
+    if named := settings.MODEL() or _preferred:
         return named
     for provider in PROVIDERS.values():
         if found := _ready(provider):
@@ -103,7 +102,7 @@ def available() -> list[ModelInfo]:
     """Return what this machine can use, the chosen one first, then how to get the rest."""
     chosen = choose_model(None)
     found: dict[str, str] = {}
-    if named := os.environ.get("LETTA_MODEL", "").strip():
+    if named := settings.MODEL():
         found[named] = "LETTA_MODEL"
     if _preferred:
         found.setdefault(_preferred, "the default model of JupyterLab's settings")

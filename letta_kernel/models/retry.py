@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from tenacity import RetryCallState, stop_before_delay, wait_exponential
 from tenacity import Retrying as Tenacious
 
+from letta_kernel import settings
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.base import Cancel, Piece, Retrying
 from letta_kernel.models.errors import ProviderError, cancelled
@@ -26,13 +26,13 @@ _TRIES = {"empty": 2, "unreachable": 3, "timeout": 3, "broken_stream": 4, "other
 class RetryPolicy:
     """Seconds and counts; each can be set by ``LETTA_MODEL_<NAME>`` or ``params["retry"]``."""
 
-    connect: float = 10.0  # to open a connection
-    first: float = 300.0  # until the first piece of the answer
-    between: float = 120.0  # between two pieces
-    total: float = 1800.0  # for the whole call, tries and waits included
-    tries: float = 5.0  # how often a call is made before it is given up
-    wait: float = 1.0  # before the second try; doubled each time, with a random share
-    longest_wait: float = 120.0  # the most a provider may ask to wait
+    connect: float = settings.MODEL_CONNECT.default
+    first: float = settings.MODEL_FIRST.default
+    between: float = settings.MODEL_BETWEEN.default
+    total: float = settings.MODEL_TOTAL.default
+    tries: float = settings.MODEL_TRIES.default
+    wait: float = settings.MODEL_WAIT.default
+    longest_wait: float = settings.MODEL_LONGEST_WAIT.default
 
     @classmethod
     def of(cls, given: dict[str, Any] | None = None) -> RetryPolicy:
@@ -44,26 +44,17 @@ class RetryPolicy:
             For a value that is no number above zero, or an unknown name in *given*.
         """
         names = [field.name for field in fields(cls)]
-        values: dict[str, float] = {}
-        for name in names:
-            variable = f"LETTA_MODEL_{name.upper()}"
-            if text := os.environ.get(variable):
-                values[name] = _seconds(variable, text)
+        values = {name: getattr(settings, f"MODEL_{name.upper()}")() for name in names}
         for name, value in (given or {}).items():
             if name not in names:
                 raise InvalidInputError(f"There is no {name!r} in retry: {', '.join(names)}.")
-            values[name] = _seconds(f"retry[{name!r}]", value)
-        return replace(cls(), **values)
-
-
-def _seconds(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not 0 < number < 1e7:
-        raise InvalidInputError(f"{name} must be a number above zero, not {value!r}.")
-    return number
+            try:
+                values[name] = settings.positive(value)
+            except ValueError as problem:
+                raise InvalidInputError(
+                    f"retry[{name!r}] must be {problem}, not {value!r}."
+                ) from None
+        return cls(**values)
 
 
 def retried(

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 
+from letta_kernel import settings
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.display.live import Choice, LiveView
-from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
 from letta_kernel.notebook.approvals import Approvals, Question
 from letta_kernel.notebook.preferences import PREFERENCES
-
-POLICY = "LETTA_APPROVAL"
-"""Environment variable: what happens where nobody can be asked (``deny``, ``approve``, ``wait``)."""
 
 _ELSEWHERE = "Waiting for your word: in JupyterLab's notification, or in the Agents panel."
 _LONGEST = 500  # characters of a call's arguments in the question
@@ -85,10 +81,7 @@ def describe(call: ToolCall) -> str:
 
 
 def _by_policy(calls: Sequence[ToolCall]) -> list[Decision] | None:
-    policy = os.environ.get(POLICY, "deny").lower()
-    if policy not in ("deny", "approve", "wait"):
-        raise InvalidInputError(f"{POLICY} is deny, approve or wait, not {policy!r}.")
-    return _decided(calls, policy, "nobody was there to approve it")
+    return _decided(calls, settings.APPROVAL(), "nobody was there to approve it")
 
 
 def _decided(calls: Sequence[ToolCall], policy: str, why_not: str) -> list[Decision] | None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from letta_kernel import isolation
+from letta_kernel import isolation, settings
 from letta_kernel.api import service_for
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, nearest
 from letta_kernel.hooks import tool_hosts, turn_begins
@@ -378,7 +378,7 @@ class Session:
             problem = Stopped()
         except Exception as error:
             self.last_error = details(error)
-            if os.environ.get("LETTA_DEBUG"):
+            if settings.DEBUG():
                 raise
             problem = AgentError(_inside(error))
         # Raised here, outside the handlers, so that it does not drag our own frames along.

@@ -12,7 +12,6 @@ from their stored source, in the sandbox. Nothing heavy is imported until the fi
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -26,7 +25,7 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 from traitlets import Unicode
 
-from letta_kernel import project
+from letta_kernel import project, settings
 from letta_kernel.server.bridge import METHODS, HttpBridge, SocketBridge, scope_of
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ class LettaExtension(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Add the handlers."""
-        chosen = self.home or os.environ.get("LETTA_HOME")
+        chosen = self.home or settings.HOME()
         assert self.serverapp is not None
         root = Path(self.serverapp.root_dir).expanduser()
         self.mounted = Mounted((root / (chosen or project.FOLDER)).expanduser().resolve())

@@ -19,6 +19,7 @@ import jsonschema
 import pytest
 from extras import needs
 
+from letta_kernel import settings
 from letta_kernel.models.base import CallPiece, Cancel, ChatRequest, ModelError, Reply, TextPiece
 from letta_kernel.models.local import engine as local_engine
 from letta_kernel.models.local.gguf import read_facts
@@ -320,7 +321,7 @@ def test_the_window_is_what_file_and_setting_allow(
 ) -> None:
     facts = read_facts(model.path)
     assert facts.architecture == "llama"
-    assert model.context_window == min(facts.context, local_engine.DEFAULT_CONTEXT)
+    assert model.context_window == min(facts.context, settings.LOCAL_CONTEXT.default)
     monkeypatch.setenv("LETTA_LOCAL_CONTEXT", "1024")
     assert open_local("local/smollm2").context_window == 1024
 

@@ -19,13 +19,11 @@ from typing import Any
 import httpx
 import psutil
 
-from letta_kernel import lazy_import
+from letta_kernel import lazy_import, settings
 from letta_kernel.models.base import Cancel, ModelError
 from letta_kernel.remedies import Do, remedy
 
 INSTALL = ("Local models need xllamacpp.", remedy(Do.INSTALL_EXTRA, "local"))
-DEFAULT_CONTEXT = 8_192
-"""Tokens of context a model is loaded with unless LETTA_LOCAL_CONTEXT says otherwise."""
 
 _BATCH = 256  # tokens of a prompt between two looks at whether it was cancelled
 _WAIT = 0.1  # seconds; short waits, so that a KeyboardInterrupt lands at once
@@ -256,9 +254,8 @@ def use_free_cores(parameters: Any) -> None:
 
 
 def _threads() -> int:
-    wanted = os.environ.get("LETTA_LOCAL_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
+    if wanted := settings.LOCAL_THREADS():
+        return wanted
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     # Its threads wait for each other by spinning: with one more than there are free cores, a reply that
     # takes seconds took many minutes.

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from filelock import FileLock, Timeout
 
-from letta_kernel import certificates
+from letta_kernel import certificates, settings
 from letta_kernel.errors import nearest
 from letta_kernel.models import plugins
 from letta_kernel.models.base import Cancel, ModelError
@@ -280,8 +280,7 @@ def _smollm2() -> Path | None:
 
 def _folder() -> Path:
     """Return where downloads are kept, for all projects of this user."""
-    chosen = os.environ.get("LETTA_MODELS", "").strip()
-    return Path(chosen or "~/.cache/letta-kernel/models").expanduser()
+    return Path(settings.MODELS()).expanduser()
 
 
 def _cached(offer: Offer) -> Path | None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from letta_kernel import settings
 from letta_kernel.errors import nearest
 from letta_kernel.messages import Usage
 from letta_kernel.models.base import Cancel, ChatRequest, ModelError, Piece, Reply
 from letta_kernel.models.local import files
 from letta_kernel.models.local import format as tool_format
-from letta_kernel.models.local.engine import DEFAULT_CONTEXT, Engine, engine
+from letta_kernel.models.local.engine import Engine, engine
 from letta_kernel.models.local.format import ToolFormat
 from letta_kernel.models.local.gguf import read_facts
 from letta_kernel.models.local.probe import holdable
@@ -86,7 +86,7 @@ class LocalModel:
         self.name = name
         self.path = path
         facts = read_facts(path)
-        self.context_window = min(facts.context, _wanted_context())
+        self.context_window = min(facts.context, settings.LOCAL_CONTEXT())
         self._template = template
         self._form: ToolFormat | None = None
         self.supports_reasoning = tool_format.thinks(template or facts.template)
@@ -119,11 +119,6 @@ class LocalModel:
         """Return the tokens *text* takes: exactly once the model is loaded, about before that."""
         loaded = engine(self.path, self.context_window, self._template)
         return loaded.tokens(text) if loaded.is_loaded else -(-len(text) // 4)
-
-
-def _wanted_context() -> int:
-    wanted = os.environ.get("LETTA_LOCAL_CONTEXT", "")
-    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else DEFAULT_CONTEXT
 
 
 def _generate(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
 from letta_kernel.models.base import ModelError
-from letta_kernel.models.embedding import OFFLINE, embedder
+from letta_kernel.models.embedding import OFFLINE, default_name, embedder
 from letta_kernel.models.registry import available
 from letta_kernel.server.shapes.models import (
     EmbeddingModelShape,
@@ -41,7 +40,7 @@ def list_models(
 @router.get("/models/embedding", operation_id="list_embedding_models")
 def list_embedding_models() -> list[EmbeddingModelShape]:
     """Return the offline embedding model and the one that is configured."""
-    names = dict.fromkeys([os.environ.get("LETTA_EMBEDDING") or OFFLINE, OFFLINE])
+    names = dict.fromkeys([default_name(), OFFLINE])
     return [to_embedding_model(name, _dimension(name)) for name in names]
 
 

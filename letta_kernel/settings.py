@@ -1,0 +1,177 @@
+"""Every ``LETTA_`` variable of the environment, once: its type, its default, what it says.
+
+Each is read where it is used, not before: ``%env`` in a cell works, and a bad value of one stops only what
+needs it. So this is no model of pydantic-settings, which reads all at once and takes 0.15 s to import.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from letta_kernel import errors
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable(Generic[T]):
+    """A variable of the environment; calling it returns its value now.
+
+    Attributes
+    ----------
+    name
+        As it is set.
+    default
+        Its value where it is not set, or empty.
+    read
+        Makes its value from its text; a `ValueError` says what the value must be.
+    about
+        What it says, as README has it.
+    """
+
+    name: str
+    default: T
+    read: Callable[[str], T]
+    about: str
+
+    def __call__(self) -> T:
+        """Return the value.
+
+        Raises
+        ------
+        InvalidInputError
+            It is set to something else than it may be; one line.
+        """
+        text = os.environ.get(self.name, "")
+        if not text.strip():
+            return self.default
+        try:
+            return self.read(text)
+        except ValueError as problem:
+            raise errors.InvalidInputError(
+                f"{self.name} must be {problem}, not {text!r:.100}."
+            ) from None
+
+
+def positive(text: object) -> float:
+    """Return a number above zero.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    try:
+        number = float(str(text))
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1e7:
+        raise ValueError("a number above zero")
+    return number
+
+
+def _count(text: str) -> int:
+    if not (text.strip().isdecimal() and int(text) > 0):
+        raise ValueError("a whole number above zero")
+    return int(text)
+
+
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.strip().lower() not in words:
+            raise ValueError(f"{', '.join(words[:-1])} or {words[-1]}")
+        return text.strip().lower()
+
+    return read
+
+
+def _rates(text: str) -> dict[str, float]:
+    found = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        name, _, number = entry.partition("=")
+        try:
+            found[name.strip()] = positive(number)
+        except ValueError:
+            example = next(iter(name.split()), "openai")
+            raise ValueError(f"limits such as {example}=60, with commas between them") from None
+    return found
+
+
+def _number(name: str, default: float, about: str) -> Variable[float]:
+    return Variable(f"LETTA_{name}", float(default), positive, f"{about}; {default} if not set")
+
+
+HOME = Variable(
+    "LETTA_HOME",
+    "",
+    str,
+    "the folder the agents live in; `.letta` beside the notebook (or where a program was started) if not set. "
+    "Read at a notebook's first agent command; `%cd` moves nothing. Its path may hold any character but `?`, "
+    "`\\` and control characters",
+)
+MODEL = Variable("LETTA_MODEL", "", str.strip, "the model of agents that name none")
+EMBEDDING = Variable(
+    "LETTA_EMBEDDING",
+    "",
+    str.strip,
+    "the embedding model: any of litellm's, or `local/PATH` of a GGUF or ONNX file (`.[local]`, `.[onnx]`); an "
+    "offline one that comes with the package if not set",
+)
+APPROVAL = Variable(
+    "LETTA_APPROVAL",
+    "deny",
+    _one_of(("deny", "approve", "wait")),
+    "what becomes of a call that waits for a person's word where nobody can be asked: `deny` (if not set), "
+    "`approve` or `wait`",
+)
+RATE_LIMITS: Variable[dict[str, float]] = Variable(
+    "LETTA_RATE_LIMITS",
+    {},
+    _rates,
+    "requests per minute to a provider, for all agents of the process: `openai=60,anthropic=30`",
+)
+MODEL_CONNECT = _number("MODEL_CONNECT", 10, "seconds to open a connection to a provider")
+MODEL_FIRST = _number("MODEL_FIRST", 300, "seconds until the first piece of an answer")
+MODEL_BETWEEN = _number("MODEL_BETWEEN", 120, "seconds between two pieces of an answer")
+MODEL_TOTAL = _number("MODEL_TOTAL", 1800, "seconds for a whole answer, tries and waits included")
+MODEL_TRIES = _number("MODEL_TRIES", 5, "how often a provider is asked before it is given up")
+MODEL_WAIT = _number(
+    "MODEL_WAIT", 1, "seconds before the second try, doubled before each further one"
+)
+MODEL_LONGEST_WAIT = _number("MODEL_LONGEST_WAIT", 120, "seconds a provider may ask to wait")
+MODELS = Variable(
+    "LETTA_MODELS",
+    "~/.cache/letta-kernel/models",
+    str.strip,
+    "the folder for downloaded models; `~/.cache/letta-kernel/models` if not set",
+)
+LOCAL_CONTEXT: Variable[int] = Variable(
+    "LETTA_LOCAL_CONTEXT",
+    8192,
+    _count,
+    "tokens of context of a model in this process; 8192 if not set, and never more than the model has",
+)
+LOCAL_THREADS: Variable[int | None] = Variable(
+    "LETTA_LOCAL_THREADS",
+    None,
+    _count,
+    "threads of a model in this process; if not set, the physical cores that are free when it is loaded",
+)
+SERVER_TOKEN = Variable(
+    "LETTA_SERVER_TOKEN",
+    "",
+    str.strip,
+    "what clients of `letta-kernel serve` must send; else a new one each time",
+)
+DEBUG = Variable("LETTA_DEBUG", False, bool, "shows whole tracebacks instead of one line")
+
+VARIABLES: tuple[Variable[object], ...] = tuple(
+    one for one in list(globals().values()) if isinstance(one, Variable)
+)
+"""All of them, in the order of README's table."""
+
+errors.whole_tracebacks = DEBUG

@@ -1,0 +1,79 @@
+"""Each LETTA_ variable is said once, typed, told in README, and read when it is used."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from letta_kernel import settings
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.settings import VARIABLES, Variable
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_readme_says_of_each_what_it_says() -> None:
+    rows = re.findall(
+        r"^\| `(LETTA_\w+)` \| (.*) \|$", (ROOT / "README.md").read_text("utf-8"), re.M
+    )
+    assert rows == [(one.name, one.about) for one in VARIABLES]
+
+
+def test_nobody_else_reads_the_environment_for_one() -> None:
+    reads = re.compile(r"environ\W.*LETTA_|getenv\(.LETTA_")
+    found = [
+        path.name
+        for path in (ROOT / "letta_kernel").rglob("*.py")
+        if reads.search(path.read_text("utf-8").replace("_LETTA_KERNEL_COMPLETE", ""))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "value"),
+    [
+        (settings.HOME, "a folder/with spaces", "a folder/with spaces"),
+        (settings.MODEL, "  demo ", "demo"),
+        (settings.APPROVAL, "Wait", "wait"),
+        (settings.RATE_LIMITS, "groq=5, openai=20,", {"groq": 5.0, "openai": 20.0}),
+        (settings.MODEL_TOTAL, "0.5", 0.5),
+        (settings.LOCAL_CONTEXT, "1024", 1024),
+        (settings.LOCAL_THREADS, " 3", 3),
+        (settings.DEBUG, "1", True),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_it_is_read_when_it_is_used(
+    variable: Variable[object], text: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for unset in ("", "  "):
+        monkeypatch.setenv(variable.name, unset)
+        assert variable() == variable.default
+    monkeypatch.setenv(variable.name, text)
+    assert variable() == value
+    monkeypatch.delenv(variable.name)
+    assert variable() == variable.default
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "must"),
+    [
+        (settings.APPROVAL, "maybe", "deny, approve or wait"),
+        (settings.RATE_LIMITS, "openai=lots", "limits such as openai=60"),
+        (settings.RATE_LIMITS, "groq=5, openai 60", "limits such as openai=60"),
+        (settings.MODEL_CONNECT, "0", "a number above zero"),
+        (settings.MODEL_TRIES, "nan", "a number above zero"),
+        (settings.MODEL_WAIT, "soon\nnever", "a number above zero"),
+        (settings.LOCAL_CONTEXT, "8k", "a whole number above zero"),
+        (settings.LOCAL_THREADS, "-1", "a whole number above zero"),
+    ],
+)
+def test_a_bad_value_is_one_line(
+    variable: Variable[object], text: str, must: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable.name, text)
+    with pytest.raises(InvalidInputError, match=f"^{variable.name} must be {must}") as caught:
+        variable()
+    assert "\n" not in str(caught.value)
