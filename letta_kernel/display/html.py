@@ -13,7 +13,7 @@ from letta_kernel.display import style, words
 from letta_kernel.display.clean import ROOT_CLASSES, attribute, clean_bundle, esc, one_line
 from letta_kernel.display.diff import DiffLine, diff_lines
 from letta_kernel.display.markdown import markdown_html
-from letta_kernel.display.style import el, fold, lines, named, small
+from letta_kernel.display.style import block, el, fold, lines, named, small
 from letta_kernel.stop_reasons import meaning
 
 
@@ -69,7 +69,7 @@ def _tool_call(item: dict[str, Any]) -> str:
     if display and picture:  # a figure is for looking at: not folded away
         after += display_html(display)
     summary = _call_line(item, state)
-    return (fold(summary, *inside) if inside else el("div", summary)) + after
+    return (fold(summary, inside) if inside else el("div", summary)) + after
 
 
 def _call_line(item: dict[str, Any], state: str) -> str:
@@ -79,39 +79,30 @@ def _call_line(item: dict[str, Any], state: str) -> str:
     return " ".join(part for part in (words.GLYPHS.get(state, "·"), call, said) if part)
 
 
-def _details(item: dict[str, Any], state: str, display: dict[str, str] | None) -> list[str]:
+def _details(item: dict[str, Any], state: str, display: dict[str, str] | None) -> str:
     """What is folded away under a call: full arguments, prints, the result, the traceback."""
-    inside: list[str] = []
-    where = words.RUNS_IN.get(str(item.get("runs_in")))
-    if where:
-        inside.append(el("div", small(esc(f"ran {where}"))))
+    inside: list[tuple[str, str]] = []
+    if where := words.RUNS_IN.get(str(item.get("runs_in"))):
+        inside.append(("ran", esc(where)))
     arguments = item.get("arguments")
     if words.preview(arguments) != words.preview(arguments, 10_000):
-        inside.append(
-            _arguments(arguments)
-            if isinstance(arguments, dict)
-            else _labelled("arguments", arguments)
-        )
+        given = arguments if isinstance(arguments, dict) else {"arguments": arguments}
+        inside += [
+            (el("code", esc(one_line(name, 80))), lines(words.pretty(value), 8_000))
+            for name, value in given.items()
+        ]
+    result = words.worth_saying(item.get("result"))
     if item.get("output"):
-        inside.append(_labelled("printed", item["output"]))
+        inside.append(("printed", block(item["output"])))
     if display:
-        inside.append(display_html(display))
-    elif item.get("result") not in (None, "", "None") and state != "error":
-        inside.append(_labelled("result", words.pretty_result(str(item["result"]))))
-    if state == "error" and item.get("result") and item["result"] != item.get("error"):
-        inside.append(_labelled("what the model was told", item["result"]))
+        inside.append(("result", display_html(display)))
+    elif result and state != "error":
+        inside.append(("result", block(words.pretty_result(result))))
+    if state == "error" and result and result != item.get("error"):
+        inside.append(("what the model was told", block(result)))
     if item.get("traceback"):
-        inside.append(_labelled("traceback", item["traceback"]))
-    return inside
-
-
-def _arguments(arguments: dict[str, Any]) -> str:
-    values = ((one_line(k, 80), lines(words.pretty(v), 8_000)) for k, v in arguments.items())
-    return named(dict(values))
-
-
-def _labelled(label: str, text: object) -> str:
-    return el("div", small(label)) + el("pre", esc(text, 40_000))
+        inside.append(("traceback", block(item["traceback"])))
+    return named(inside)
 
 
 def in_html(display: object) -> bool:
@@ -137,7 +128,7 @@ def display_html(display: dict[str, str]) -> str:
         return el("figure", display["text/html"], look=_FIGURE)
     if "text/markdown" in display:
         return markdown_html(display["text/markdown"])
-    return el("pre", esc(display.get("text/plain", "")))
+    return block(display.get("text/plain", ""))
 
 
 _DIFF_SHOWN = 12
@@ -156,8 +147,8 @@ def diff_html(before: str, after: str) -> str:
     if not shown:
         return ""
     first, more = shown[:_DIFF_SHOWN], shown[_DIFF_SHOWN:]
-    rest = fold(small(words.count(len(more), "more line")), el("pre", "\n".join(more)))
-    return el("pre", "\n".join(first)) + (rest if more else "")
+    rest = fold(small(words.count(len(more), "more line")), style.code("\n".join(more)))
+    return style.code("\n".join(first)) + (rest if more else "")
 
 
 def _diff_line(line: DiffLine) -> str:

@@ -19,6 +19,7 @@ from markdown_it.token import Token
 
 from letta_kernel.display import style
 from letta_kernel.display.clean import MATH_CLASSES, attribute, clean_text, esc, safe_link
+from letta_kernel.display.style import el
 
 LONGEST = 60_000
 """Characters rendered as Markdown; what is longer is shown as it is."""
@@ -218,7 +219,7 @@ def markdown_html(text: str) -> str:
     """
     text = clean_text(text)
     if len(text) > LONGEST:
-        return markdown_html(text[:LONGEST]) + f"<pre>{esc(text[LONGEST:])}</pre>\n"
+        return markdown_html(text[:LONGEST]) + style.block(text[LONGEST:], len(text))
     return _rendered(text)
 
 
@@ -238,8 +239,8 @@ def code_html(code: str, language: str) -> str:
     """
     code = clean_text(code.rstrip("\n"))
     marked = _highlighted(code, language[:40].lower())
-    where = "" if marked is None else ' class="highlight"'
-    return f"<pre{where}><code>{esc(code) if marked is None else marked}</code></pre>\n"
+    inside = el("code", esc(code) if marked is None else marked)
+    return el("pre", inside, look="margin-bottom:1em", **{"class": "highlight" if marked else ""})
 
 
 @lru_cache(maxsize=128)

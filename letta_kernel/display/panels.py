@@ -10,7 +10,7 @@ from letta_kernel.display import style, words
 from letta_kernel.display.clean import clean_text, esc, one_line
 from letta_kernel.display.diff import diff_lines
 from letta_kernel.display.html import diff_html
-from letta_kernel.display.style import el, fold, heading, lines, named, small
+from letta_kernel.display.style import code, el, fold, heading, lines, named, small
 from letta_kernel.display.tables import Cell, Panel, marked, number, stack, table, when
 from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.records import AgentState, Block, BlockVersion, Tool, WholeRun
@@ -65,7 +65,7 @@ def agent_card(
     }
     shown = {one_line(k, 60): one_line(v, 300) for k, v in settings.items() if v not in (None, "")}
     name = one_line(agent.name, 80)
-    html = heading(name) + named({label: esc(value) for label, value in shown.items()})
+    html = heading(name) + named((esc(label), esc(value)) for label, value in shown.items())
     text = name + "".join(f"\n  {label}: {value}" for label, value in shown.items())
     card = Panel(html, text)
     return stack(card, memory_panel(blocks, tokens)) if blocks else card
@@ -380,7 +380,7 @@ def context_panel(parts: Sequence[Any], window: int, model: str = "") -> Panel:
 def _share(name: str, tokens: int, whole: int, colour: str, text: str) -> str:
     """A part of the context: a line of its colour in the bar, and its *text*, which is HTML, on demand."""
     line = f"{el('b', esc(name))} {tokens:,} tokens · {tokens / whole:.1%}"
-    inside = fold(line, el("pre", text)) if text else line
+    inside = fold(line, code(text)) if text else line
     return el("div", inside, look=style.alert(colour) if colour else "")
 
 

@@ -8,7 +8,7 @@ wherever it is shown. A colour of ours is only ever a mark beside text: a line, 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from letta_kernel.display.clean import attribute, esc
 
@@ -68,10 +68,20 @@ def lines(text: object, limit: int | None = None) -> str:
     return esc(text, limit).replace("\n", "<br>\n")
 
 
-def named(values: Mapping[str, str]) -> str:
-    """Return a list of *values*, which are HTML, each behind its name."""
-    pairs = (f"{el('dt', esc(name))}{el('dd', value)}\n" for name, value in values.items())
-    return el("dl", *pairs)
+def code(text: str) -> str:
+    """Return *text*, which is HTML, as lines that stay as they are."""
+    return el("pre", el("code", text))
+
+
+def block(text: object, limit: int = 40_000) -> str:
+    """Return *text* as a block of what a program read or wrote, at most *limit* characters of it."""
+    return code(esc(text, limit))
+
+
+def named(values: Iterable[tuple[str, str]]) -> str:
+    """Return a list of *values*, each behind its name; both are HTML."""
+    pairs = [f"{el('dt', name)}{el('dd', value)}\n" for name, value in values]
+    return el("dl", *pairs) if pairs else ""
 
 
 def fold(summary: str, *inside: str) -> str:

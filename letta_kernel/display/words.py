@@ -114,6 +114,11 @@ def pretty(value: Any) -> str:
     return line if len(line) <= 80 else json.dumps(value, ensure_ascii=False, default=str, indent=2)
 
 
+def worth_saying(result: Any) -> str:
+    """Return a tool's result, or nothing if it gave none."""
+    return "" if result in (None, "None") else str(result)
+
+
 def pretty_result(text: str) -> str:
     """Return a tool's result; JSON on one long line is indented for people."""
     stripped = text.strip()

@@ -63,6 +63,7 @@ PROPERTIES = {
     "overflow": "auto",
     "overflow-wrap": "break-word",
     "padding-left": _LENGTH,
+    "margin-bottom": r"\dem",
     "margin": rf"{_LENGTH}(?: {_LENGTH})?",
     "background": _COLOUR,
     "border-left": f"3px solid {_COLOUR}",
