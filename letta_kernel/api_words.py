@@ -30,7 +30,7 @@ WORDS: Words = {
         f"install it: {installed.pip()} --upgrade {quoted(*wanted)}"
     ),
     Do.UPDATE: lambda: f"get a newer one: {installed.renew()}",
-    Do.COPY_STORE: "query a copy: letta_kernel.store.copies.backup(HOME, FILE)",
+    Do.COPY_STORE: "query a copy: AgentService(HOME).store.backup(FILE)",
     Do.REPLACE_FILE: "pass replace=True",
 }
 

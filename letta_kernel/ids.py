@@ -1,4 +1,4 @@
-"""Identifiers and times: made by us, never by the database, so that two stores can be merged."""
+"""Identifiers and times, made by us so that two stores can be merged, and which text can be kept."""
 
 from __future__ import annotations
 
@@ -30,3 +30,15 @@ def hidden_sign(name: str) -> str | None:
         if kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and sign not in "\u200c\u200d"):
             return sign
     return None
+
+
+def storable(text: str) -> str:
+    """Return *text* as databases take it: no NUL, halves of a surrogate pair joined, lone ones dropped."""
+    if "\0" in text:
+        text = text.replace("\0", "")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    return text

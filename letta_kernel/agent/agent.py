@@ -31,6 +31,7 @@ from letta_kernel.agent.model_call import (
 )
 from letta_kernel.agent.partial_message import PartialMessage
 from letta_kernel.agent.window import Window
+from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import (
     ApprovalRequested,
@@ -54,7 +55,6 @@ from letta_kernel.models.wire import INTERRUPTED
 from letta_kernel.records import AgentState, Step
 from letta_kernel.remedies import PLAIN
 from letta_kernel.stop_reasons import StopReason
-from letta_kernel.store.lock import Uninterrupted
 
 log = logging.getLogger("letta_kernel")
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import AgentBusyError, ConflictError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message, Usage
@@ -19,7 +20,6 @@ from letta_kernel.store import agents, conversations, messages, runs
 from letta_kernel.store.agents import Head
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lease import process_owner
-from letta_kernel.store.lock import Uninterrupted
 
 T = TypeVar("T")
 

@@ -156,23 +156,17 @@ def _project(home: Path) -> Iterator[Finding]:
         yield Finding("project", "note", f"none in {home} yet", "letta-kernel agent new NAME")
         yield _writable(home)
         return
-    from letta_kernel.store import agents
-    from letta_kernel.store.database import Database
-    from letta_kernel.store.lock import HomeLock
+    from letta_kernel.service.store import count_agents, holder
 
-    database = Database(home, patience=5.0)
     try:
-        count = len(database.run(agents.list_all))
+        count = count_agents(home, patience=5.0)
         size = path.stat().st_size / 1e6
         agents_word = "1 agent" if count == 1 else f"{count} agents"
         yield Finding("project", "ok", f"{home}: {agents_word}, {size:.1f} MB")
     except LettaError as error:
-        holder = HomeLock(home).holder()
         yield Finding(
-            "project", "wrong", f"{home} does not open: {error.text}", f"Look at {holder}."
+            "project", "wrong", f"{home} does not open: {error.text}", f"Look at {holder(home)}."
         )
-    finally:
-        database.close()
     yield _writable(home)
 
 

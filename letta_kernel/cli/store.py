@@ -34,9 +34,7 @@ def sql(
     ] = 30.0,
 ) -> None:
     """Ask the store; nothing can be changed, and no other file read."""
-    from letta_kernel.store import copies
-
-    answer = copies.look(session.home, read_text(query), limit=limit, seconds=seconds)
+    answer = session.service.store.query(read_text(query), limit=limit, seconds=seconds)
     session.show(
         [dict(zip(answer.columns, row, strict=True)) for row in answer.rows],
         lambda: output.table(answer.columns, answer.rows, "No rows."),
@@ -51,9 +49,7 @@ def backup(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a whole, consistent copy of the store, also while others work with it."""
-    from letta_kernel.store import copies
-
-    target, size = copies.backup(session.home, file, replace=force)
+    target, size = session.service.store.backup(file, replace=force)
     session.done(
         f"The store is in {target} too ({size / 1e6:.1f} MB).", {"file": target, "bytes": size}
     )
@@ -65,14 +61,12 @@ def restore(
     yes: Yes = False,
 ) -> int:
     """Put a copy in the store's place; the store that was there is kept beside it."""
-    from letta_kernel.store import copies
-
     if not file.is_file():
         raise NotFoundError(f"There is no file {file}.")
     if session.has_project and not confirmed(f"Replace the store in {session.home}?", yes):
         output.put("Nothing was changed.", stderr=True)
         return 1
-    kept = copies.restore(session.home, file)
+    kept = session.service.store.restore(file)
     told = f" The store before is kept: {kept}." if kept else ""
     session.done(f"{session.home} holds the copy now.{told}", {"home": session.home, "kept": kept})
     return 0

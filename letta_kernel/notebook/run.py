@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from letta_kernel.api import added_to
+from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.display.live import LiveView
 from letta_kernel.messages import (
     ApprovalRequested,
@@ -23,7 +24,6 @@ from letta_kernel.notebook.quiet import AgentError, Stopped, say
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.service import Decision
 from letta_kernel.stop_reasons import failed
-from letta_kernel.store.lock import Uninterrupted
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session

@@ -15,7 +15,7 @@ from letta_kernel.records import WholeRun
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.session import Session
-    from letta_kernel.store.runs import Cost
+    from letta_kernel.records import Cost
 
 STOP = Option("--stop", "flag", "no more of it")
 

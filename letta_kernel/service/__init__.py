@@ -30,6 +30,7 @@ from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.runner import Runner
 from letta_kernel.service.runs import Runs
 from letta_kernel.service.steps import Steps
+from letta_kernel.service.store import Store
 from letta_kernel.service.tools import Tools
 
 __all__ = [
@@ -81,6 +82,7 @@ class AgentService:
         )
         self.runs = Runs(core, preparation, self.recordings, runner)
         self.steps = Steps(core)
+        self.store = Store(core)
 
     def __enter__(self) -> Self:
         return self

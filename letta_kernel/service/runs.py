@@ -16,7 +16,7 @@ from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.messages import Event, Message, ToolCall
 from letta_kernel.models.base import Cancel
-from letta_kernel.records import AgentState, Run, Tool, WholeRun
+from letta_kernel.records import AgentState, Cost, Run, Tool, WholeRun
 from letta_kernel.service.context_report import report
 from letta_kernel.service.core import Core
 from letta_kernel.service.preparation import Preparation
@@ -25,7 +25,6 @@ from letta_kernel.service.replay import replay
 from letta_kernel.service.runner import Runner, RunOptions
 from letta_kernel.store import agents, runs
 from letta_kernel.store.database import Tx
-from letta_kernel.store.runs import Cost
 from letta_kernel.tools.execute import ToolHost
 
 MAX_MESSAGE = 1_000_000  # characters

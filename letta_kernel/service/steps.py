@@ -6,11 +6,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.records import Step
+from letta_kernel.records import Feedback, Step
 from letta_kernel.service.core import Core
 from letta_kernel.store import feedback, runs
 from letta_kernel.store.database import Tx
-from letta_kernel.store.feedback import Feedback
 
 
 class Steps:

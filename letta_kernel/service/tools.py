@@ -12,7 +12,7 @@ from letta_kernel.ids import new_id, now
 from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.memory.folders import FileShelf
 from letta_kernel.models.base import Cancel
-from letta_kernel.records import AgentState, Tool, ToolRule
+from letta_kernel.records import AgentState, Tool, ToolRule, ToolStats
 from letta_kernel.service.core import Core
 from letta_kernel.service.memories import Memories
 from letta_kernel.service.tool_sources import (
@@ -172,7 +172,7 @@ class Tools:
         """Return the ids of the agents that have a tool."""
         return self._core.do(lambda tx: tools.agents_with(tx, self._find_tool(tx, tool).id))
 
-    def stats(self, agent: str) -> dict[str, runs.ToolStats]:
+    def stats(self, agent: str) -> dict[str, ToolStats]:
         """Return per tool name: calls, failures, last error, total seconds."""
         return self._core.do(lambda tx: runs.tool_stats(tx, self._core.agent(tx, agent).id))
 

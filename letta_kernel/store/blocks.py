@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
-from letta_kernel.ids import now
+from letta_kernel.ids import now, storable
 from letta_kernel.records import Block, BlockVersion
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import Table, Where, clean_text
+from letta_kernel.store.mapping import Table, Where
 from letta_kernel.store.problems import Conflict
 
 _BLOCKS = Table("blocks", Block, json=("metadata",))
@@ -319,7 +319,7 @@ def _advance(
     undo_to: int | None = None,
 ) -> Block:
     moment = now()
-    value = clean_text(value)
+    value = storable(value)
     changed = tx.one(
         "UPDATE blocks SET value = $2, version = $3, shown = $4, updated_at = $5"
         " WHERE id = $1 AND version = $6 RETURNING id",

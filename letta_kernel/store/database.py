@@ -23,9 +23,10 @@ from typing import Any, TypeVar
 
 import duckdb
 
+from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import ConflictError, StoreError
 from letta_kernel.store import migrations, problems
-from letta_kernel.store.lock import HomeLock, Uninterrupted, identity
+from letta_kernel.store.lock import HomeLock, identity
 from letta_kernel.store.mapping import clean
 from letta_kernel.store.problems import Conflict
 

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from letta_kernel.records import Step
+from letta_kernel.records import Feedback, Step
 from letta_kernel.store.database import Tx
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """``opinion`` is positive, negative or None."""
-
-    opinion: str | None = None
-    tags: list[str] = field(default_factory=list)
 
 
 def of_steps(tx: Tx, step_ids: Sequence[str]) -> dict[str, Feedback]:

@@ -10,56 +10,20 @@ alone: if one is lost or stale the file lock still keeps everybody out.
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any
 
 import filelock
 
+from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import StoreError
 
 STALE = 2.0
 """Seconds after which an untouched ticket is taken for that of a dead or stopped process."""
 
 _FIRST_POLL, _LATER_POLL, _SLOW_POLL = 0.002, 0.005, 0.02  # seconds between looks
-
-
-class Uninterrupted:
-    """Hold back the stop button for a few milliseconds: it is obeyed when the block ends.
-
-    Only the main thread receives KeyboardInterrupt; elsewhere this does nothing.
-    """
-
-    def __init__(self) -> None:
-        self._held_back = False
-        self._previous: Any = None
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._held_back = True
-
-    def __enter__(self) -> Uninterrupted:
-        if threading.current_thread() is threading.main_thread():
-            current = signal.getsignal(signal.SIGINT)
-            if callable(current):
-                self._previous = current
-                signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            if self._held_back:
-                self._previous(signal.SIGINT, None)
 
 
 class HomeLock:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel
 
+from letta_kernel.ids import storable
+
 if TYPE_CHECKING:
     from letta_kernel.store.database import Tx
 
@@ -24,22 +26,10 @@ _SEPARATOR = "\x1f"  # joins a row's list of texts where a column of lists is pa
 def clean(value: Any) -> Any:
     """Return a parameter without what no database keeps: NUL and lone surrogates in text."""
     if isinstance(value, str):
-        return clean_text(value)
+        return storable(value)
     if isinstance(value, list):
         return [clean(item) for item in value]
     return value
-
-
-def clean_text(text: str) -> str:
-    """Return *text* without NUL; halves of a surrogate pair are joined, lone ones dropped."""
-    if "\0" in text:
-        text = text.replace("\0", "")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
-    return text
 
 
 def dump(value: Any) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
-from letta_kernel.records import Run, Step, WholeRun
+from letta_kernel.records import Cost, Run, Step, ToolStats, WholeRun
 from letta_kernel.store import lease
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import R, Table, Where, load
@@ -31,21 +30,6 @@ _OUTCOME = (  # what is known of a run at its end only; None is never what a val
 )
 _LONGEST_ASKED = 300  # characters
 _STEPS = Table("steps", Step, json=("retrieved", "tool_stats"))
-
-
-@dataclass(frozen=True, slots=True)
-class ToolStats:
-    """How an agent's calls of one tool went; ``seconds`` is the sum over all calls.
-
-    ``failing`` says that the newest call ended with an error.
-    """
-
-    name: str
-    calls: int
-    failures: int
-    seconds: float
-    last_error: str | None
-    failing: bool = False
 
 
 def start(tx: Tx, run: Run, fence: int | None = None) -> Run:
@@ -363,18 +347,6 @@ def recover(tx: Tx, agent_id: str, conversation_id: str | None = None) -> list[s
         ),
     )
     return [row[0] for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What runs took together; ``cost`` is in US dollars, None if no price is known."""
-
-    runs: int
-    steps: int
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    cost: float | None
 
 
 def cost(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import StoreError
-from letta_kernel.store.lock import STALE, HomeLock, Uninterrupted
+from letta_kernel.store.lock import STALE, HomeLock
 
 
 def test_only_one_holds_it(tmp_path: Path) -> None:

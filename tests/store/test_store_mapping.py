@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from letta_kernel.store.mapping import Where, clean, clean_text, dump, load
+from letta_kernel.ids import storable
+from letta_kernel.store.mapping import Where, clean, dump, load
 
 
 @pytest.mark.parametrize(
@@ -23,8 +24,8 @@ from letta_kernel.store.mapping import Where, clean, clean_text, dump, load
         ("", ""),
     ],
 )
-def test_clean_text(text: str, expected: str) -> None:
-    assert clean_text(text) == expected
+def test_storable(text: str, expected: str) -> None:
+    assert storable(text) == expected
 
 
 def test_clean_reaches_into_lists_only() -> None:

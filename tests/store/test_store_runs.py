@@ -9,7 +9,7 @@ import pytest
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
-from letta_kernel.records import AgentState, Run, Step
+from letta_kernel.records import AgentState, Cost, Run, Step, ToolStats
 from letta_kernel.store import agents, lease, messages, runs
 from letta_kernel.store.database import Database
 
@@ -87,8 +87,8 @@ def test_statistics_of_tools(database: Database, ada: AgentState) -> None:
             assert database.run(lambda tx: runs.tool_stats(tx, ada.id))["f"].failing
     stats = database.run(lambda tx: runs.tool_stats(tx, ada.id))
     assert list(stats) == ["f", "g"]
-    assert stats["f"] == runs.ToolStats("f", 3, 1, 1.75, "ValueError: bad")
-    assert stats["g"] == runs.ToolStats("g", 1, 1, 0.0, "denied")
+    assert stats["f"] == ToolStats("f", 3, 1, 1.75, "ValueError: bad")
+    assert stats["g"] == ToolStats("g", 1, 1, 0.0, "denied")
 
 
 def test_runs_of_the_dead_are_marked_failed(database: Database, ada: AgentState) -> None:
@@ -125,10 +125,10 @@ def test_costs_add_up(database: Database, ada: AgentState) -> None:
     start(database, ada, cost=0.25, steps=2, prompt_tokens=10, notebook="a")
     start(database, ada, cost=0.5, steps=1, completion_tokens=5, notebook="b")
     start(database, ada, steps=1, cached_tokens=3, notebook="b")
-    assert database.run(lambda tx: runs.cost(tx, ada.id)) == runs.Cost(3, 4, 10, 5, 3, 0.75)
+    assert database.run(lambda tx: runs.cost(tx, ada.id)) == Cost(3, 4, 10, 5, 3, 0.75)
     assert database.run(lambda tx: runs.cost(tx, notebook="b")).runs == 2
     assert database.run(lambda tx: runs.cost(tx, since=before)).runs == 3
-    nothing = runs.Cost(0, 0, 0, 0, 0, None)
+    nothing = Cost(0, 0, 0, 0, 0, None)
     assert database.run(lambda tx: runs.cost(tx, since=now() + timedelta(hours=1))) == nothing
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from letta_kernel.store.mapping import clean_text
+from letta_kernel.ids import storable
 
 _DEEPEST = 100  # levels of lists and objects in a request
 
@@ -32,7 +32,7 @@ class Asked(BaseModel):
 
 def _plain(given: Any, depth: int) -> Any:
     if isinstance(given, str):
-        return clean_text(given)
+        return storable(given)
     if depth > _DEEPEST:
         raise ValueError(f"lists and objects may be nested {_DEEPEST} levels deep")
     if isinstance(given, dict):

@@ -1,0 +1,69 @@
+"""The store of a project as a file: looked into, copied, put back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from letta_kernel.service.core import Core
+from letta_kernel.store import agents, copies
+from letta_kernel.store.copies import Answer
+from letta_kernel.store.database import Database
+from letta_kernel.store.lock import HomeLock
+
+
+class Store:
+    """The file that holds all of a project."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def query(self, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> Answer:
+        """Answer one query, which can neither change the store nor read another file.
+
+        Parameters
+        ----------
+        limit : rows to return at most; 0: all.
+        seconds : after which the query is given up, because others wait for the store meanwhile.
+
+        Raises
+        ------
+        InvalidInputError
+            It is no query, or it took too long.
+        """
+        return copies.look(self._core.home, sql, limit=limit, seconds=seconds)
+
+    def backup(self, target: Path, *, replace: bool = False) -> tuple[Path, int]:
+        """Write a whole, consistent copy; return where it is and its size in bytes.
+
+        Raises
+        ------
+        InvalidInputError
+            *target* is there already and *replace* is False, or its folder is not.
+        StoreError
+            It cannot be written.
+        """
+        return copies.backup(self._core.home, target, replace=replace)
+
+    def restore(self, source: Path) -> Path | None:
+        """Put a copy in the store's place; return where the store before is kept, None if there was none."""
+        return copies.restore(self._core.home, source)
+
+
+def count_agents(home: Path, patience: float) -> int:
+    """Return how many agents a project has; its store is waited for *patience* seconds at most.
+
+    Raises
+    ------
+    StoreError
+        The store does not open; `holder` tells who has it.
+    """
+    database = Database(home, patience=patience)
+    try:
+        return len(database.run(agents.list_all))
+    finally:
+        database.close()
+
+
+def holder(home: Path) -> str:
+    """Describe which process has the store of a project open."""
+    return HomeLock(home).holder()
