@@ -263,29 +263,15 @@ def _highlighted(code: str, language: str) -> str | None:
     return "".join(parts)
 
 
-_TAGS = {"k": "b", "c1": "i"}
+_TAGS = {"k": "b", "ow": "b", "c": "i"}
 
 
 def _kind(kind: Any) -> str:
-    return next((_KINDS[k] for k in reversed(kind.split()) if k in _KINDS), "")
+    """Return the class of a kind of token, or that of the kind above it; most kinds have none."""
+    from pygments.token import STANDARD_TYPES
+
+    names = (STANDARD_TYPES.get(one, "") for one in reversed(kind.split()))
+    return next((name for name in names if name in _MARKED), "")
 
 
-def _kinds() -> dict[Any, str]:
-    from pygments.token import Comment, Error, Generic, Keyword, Name, Number, Operator, String
-
-    return {
-        Comment: "c1",
-        Error: "",
-        Keyword: "k",
-        Operator.Word: "k",
-        Name.Decorator: "nd",
-        Name.Tag: "nt",
-        Number: "mi",
-        String: "s2",
-        Generic.Deleted: "gd",
-        Generic.Inserted: "gi",
-        Generic.Heading: "gh",
-    }
-
-
-_KINDS = _kinds()
+_MARKED = frozenset({"c", "k", "ow", "nd", "nt", "m", "s", "gd", "gi", "gh"})

@@ -27,7 +27,7 @@ CLASSES = {
     "tex2jax_process",
     "mathjax_process",
     # Of pygments, for which notebooks have colours.
-    *("highlight", "k", "c1", "s2", "mi", "nd", "nt", "gd", "gi", "gh"),
+    *("highlight", "c", "k", "ow", "nd", "nt", "m", "s", "gd", "gi", "gh"),
 }
 _MATHML = """
 math mrow mi mn mo ms mtext mspace msup msub msubsup mfrac msqrt mroot mover munder munderover mtable
