@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PANEL = "letta-kernel.desk"
 """The comm target of panels; `letta_kernel.notebook.panel.connections` says what is said."""
 _SESSION = "letta_kernel.notebook.session"
+_COMMANDS = "letta_kernel.notebook.commands"
 _CONNECTIONS = "letta_kernel.notebook.panel.connections"
 _LINE = re.compile(r"(\s*)%agent(?=[\s?]|$)")
 _MAY_HOLD_KEY = re.compile(r"(?i)key|token|secret|bearer|sk-|AIza|gsk_|hf_|ghp_")
@@ -58,88 +59,23 @@ class AgentMagics(Magics):
                     self._session = session_module.Session(self.shell, self._cells_without)
         return self._session
 
+    @property
+    def _commands(self) -> Any:
+        from letta_kernel import lazy_import
+
+        return lazy_import.load(_COMMANDS)
+
     @line_magic("agent")  # type: ignore[arg-type]
     @no_var_expand
     def line(self, line: str) -> None:
-        """Make, choose and look into the agents of this project.
-
-        Agents
-        %agent                          which agent cells talk to, and how it is doing
-        %agent new NAME [options]       make an agent, or take the one of that name, and talk to it
-            --model M  --persona TEXT  --human TEXT  --description TEXT  --instructions TEXT
-            --style native|heartbeat  --embedding E  --max-steps N  --tags A,B  --fresh
-        %agent use NAME                 talk to another agent; by ID to one that is set aside
-        %agent list [--all]             all agents of this project
-        %agent show [NAME]              all about one agent
-
-        Talking (a cell that begins with %%agent is sent: see %%agent? for that)
-        %agent event TEXT               tell it of an event: now, --in 10m, --every 1h, --stop
-        %agent approve [CALL]           let calls run that wait for your word
-        %agent deny REASON              or refuse them
-        %agent history [--limit N]      the conversation so far
-        %agent search QUERY             find what was said
-        %agent compact                  summarise the older conversation now
-        %agent reset                    forget the conversation; memory stays
-
-        Memory
-        %agent memory [LABEL [VALUE]]   its memory blocks; show one; write one
-            LABEL --undo | --redo | --history | --diff 1 3 | --limit N | --read-only on|off
-                  | --description TEXT | --share AGENT | --delete
-        %agent archival                 its archive: add TEXT or FILES | search QUERY | delete ID
-
-        Tools
-        %agent tools                    its tools, and how they have been doing
-            tools attach | detach | schema NAME,  tools run NAME key=value,  tools approve NAME on|off
-        %agent rules                    which tools it may, or must, call when: rules add | remove
-        %agent mcp                      MCP servers, whose tools it can call: mcp add | tools | remove
-
-        What it sees and takes
-        %agent context [--text]         what the model sees, and how full its window is
-        %agent runs                     the last runs: steps, time, tokens, cost
-        %agent cost                     tokens and cost of runs, agent, notebook and project; budgets
-        %agent plot [tokens|memory|cost]  a picture of the last runs, or of memory over time
-
-        Model and settings
-        %agent model [NAME]             which model answers; choose another
-        %agent set KEY VALUE            change a setting
-
-        Keeping and sharing
-        %agent export [FILE]            write it to a file in Letta's format
-        %agent import FILE              make one from such a file
-        %agent record FILE              write down what models answer
-        %agent replay FILE              let that answer instead of a model
-        %agent delete NAME [--yes]      delete an agent
-
-        Help
-        %agent help [COMMAND]           more on each of them
-        %agent traceback                where the last error came from
-
-        What has many of something lists it with the word list too: %agent tools list.
-        %%script NAME writes down what a model answers, so that none is needed: see %%script?.
-        Every function with a docstring that a cell defines becomes a tool of the current agent
-        (not if its name starts with an underscore, or with "# no tool" on its def line);
-        tool(...) makes one of anything else that can be called, as tool(station.temperature).
-        """
-        self._run(lambda: self.session.line(line))
+        """Make, choose and look into the agents of this project."""
+        self._run(lambda: self._commands.run_line(self.session, line))
 
     @cell_magic("agent")  # type: ignore[arg-type]
     @no_var_expand
     def cell(self, line: str, cell: str) -> None:
-        """Send the cell to an agent and watch it work.
-
-        %%agent [NAME] [--model M] [--max-steps N] [--raw]
-        Your message, in as many lines as you like.
-
-        NAME                  another agent than the current one; it becomes the current one
-        --model M             this model for this message only
-        --max-steps N         at most N model calls (50 by default)
-        --raw                 send the cell as it is, without filling {expressions}
-
-        {expression} is filled in from the notebook, as in an f-string: {df.shape[0]:,} rows.
-        Braces that hold no Python expression (JSON, LaTeX, code) stay as they are; {{ and }} stand
-        for single braces. The stop button ends the run; what was said so far is kept.
-        """
-        self._run(lambda: self.session.cell(line, cell))
+        """Send the cell to an agent and watch it work."""
+        self._run(lambda: self._commands.run_cell(self.session, line, cell))
 
     def _run(self, work: Callable[[], None]) -> None:
         from letta_kernel import manners
@@ -158,39 +94,7 @@ class AgentMagics(Magics):
     @cell_magic("script")  # type: ignore[arg-type]
     @no_var_expand
     def script(self, line: str, cell: str) -> Any:
-        """Write down what a model says, so that a notebook tells its story without a language model.
-
-        %%script NAME
-        # The model scripted/NAME plays this: %%agent --model scripted/NAME, %agent new ada --model …
-        expect last contains: my name is
-        think: A name. I keep it.
-        call: core_memory_append(label="human", content="Name: Kim")
-        say: Nice to meet you, Kim.
-
-        expect system contains: Name: Kim
-        say: You are Kim.
-
-        A paragraph is one answer of the model, a line is one move of it:
-
-        say: words                      the answer; stream: words gives it word by word,
-                                        stream 0.2: words with so many seconds between two
-        call: name(argument="value")    a tool call; call: name {…} sends arguments as they are written
-        think: words                    reasoning, before the answer
-        wait: 2                         seconds in which nothing comes
-        fail: words                     the model call fails; fail rate_limit: words says how
-        expect last contains: words     a check of what the model is sent, before it answers: of the last
-                                        message, the system prompt or the whole conversation; contains or lacks
-        expect tools include: a, b      which tools it is offered; include or lack
-
-        Lines that begin with # are comments; an indented line goes on with the one above. What follows a
-        call begins another answer, since its result comes between. A check that fails ends the run and says
-        what was expected and what came. Scripts live in this kernel alone. Every agent has its own place in a
-        script: the beginning, when the cell has run again or the kernel was restarted, so that Restart & Run
-        All works. The model named just scripted plays the script whose cell ran last. In Python:
-        letta_kernel.scripted(moves, name) does the same and returns the model's name.
-
-        A cell that holds no moves and names a program (%%script bash) is run by it, as IPython does.
-        """
+        """Write down what a model says, so that a notebook tells its story without a language model."""
         from letta_kernel.notebook import script_cells
 
         if not script_cells.is_ours(line, cell):
@@ -291,8 +195,36 @@ class AgentMagics(Magics):
             context.cursor_line == 0 and before.startswith("%%agent ")
         ):
             return nothing
-        fragment, words = self.session.complete(before.lstrip())
-        return _offer(fragment, words)
+        try:
+            from letta_kernel.notebook.completion import complete
+
+            return _offer(*complete(self.session, before.lstrip()))
+        except Exception as error:  # Tab must not get in the way
+            if self._session is not None:
+                self._session.last_error = (
+                    f"{type(error).__name__} while completing a line: {error}"
+                )
+            return nothing
+
+
+def _told(name: str) -> Callable[[], str]:
+    """Return what gives a magic's help, which is made from the table of commands when it is asked for."""
+
+    def help_text() -> str:
+        from letta_kernel.commands import reference
+
+        return reference.line_help() if name == "%agent" else reference.cell_help(name)
+
+    return help_text
+
+
+_HELPED: dict[str, Any] = {
+    "%agent": AgentMagics.line,
+    "%%agent": AgentMagics.cell,
+    "%%script": AgentMagics.script,
+}
+for _name, _magic in _HELPED.items():
+    _magic.getdoc = _told(_name)  # IPython asks for this before it looks at a docstring
 
 
 def _offer(fragment: str, words: list[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def main() -> None:
     import typer
 
     from letta_kernel import manners
-    from letta_kernel.cli.root import app
+    from letta_kernel.cli.root import build
     from letta_kernel.errors import LettaError
 
     if sys.argv[1:2] != ["serve"]:
@@ -28,7 +28,7 @@ def main() -> None:
     click_error: Any = typer.BadParameter.__mro__[2]  # typer may carry a click of its own
     code: Any = 1
     try:
-        code = app(standalone_mode=False)
+        code = build()(standalone_mode=False)
     except LettaError as error:
         code = 1
         _say(here(error))

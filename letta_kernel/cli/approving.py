@@ -6,15 +6,12 @@ import json
 import sys
 from collections.abc import Sequence
 
-from letta_kernel import settings
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.cli import lines, output
-from letta_kernel.cli.asking import Policy
-from letta_kernel.display.clean import one_line
+from letta_kernel.commands.approvals import answered, by_policy, described
+from letta_kernel.commands.spec import Policy
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
-
-_LONGEST = 500  # characters of a call's arguments in the question
 
 
 def decide(calls: Sequence[ToolCall], policy: Policy | None) -> list[Decision] | None:
@@ -25,21 +22,13 @@ def decide(calls: Sequence[ToolCall], policy: Policy | None) -> list[Decision] |
     KeyboardInterrupt
         Ctrl-C; the calls go on waiting.
     """
-    if policy is None:
-        policy = (
-            Policy.ask
-            if sys.stdin.isatty() and sys.stderr.isatty()
-            else Policy(settings.APPROVAL())
-        )
-    if policy is Policy.ask:
-        if not sys.stdin.isatty():
-            raise InvalidInputError("Nobody is here to ask: --approval approve, deny or wait.")
-        return _ask_all(calls)
-    if policy is Policy.wait:
-        return None
-    approve = policy is Policy.approve
-    reason = "" if approve else "nobody was there to approve it"
-    return [Decision(call.id, approve=approve, reason=reason) for call in calls]
+    if policy is None and sys.stdin.isatty() and sys.stderr.isatty():
+        policy = Policy.ask
+    if policy is not Policy.ask:
+        return by_policy(calls, policy)
+    if not sys.stdin.isatty():
+        raise InvalidInputError("Nobody is here to ask: --approval approve, deny or wait.")
+    return _ask_all(calls)
 
 
 def _ask_all(calls: Sequence[ToolCall]) -> list[Decision] | None:
@@ -51,14 +40,10 @@ def _ask_all(calls: Sequence[ToolCall]) -> list[Decision] | None:
 
 
 def _ask(call: ToolCall) -> Decision:
-    output.put(f"Allow {_described(call)}?", style="bold", stderr=True)
+    output.put(f"Allow {described(call)}?", style="bold", stderr=True)
     answer = lines.ask("[y]es, [n]o, [e]dit, or why not: ").strip()
-    if answer.lower() in ("y", "yes"):
-        return Decision(call.id, approve=True)
     if answer.lower() not in ("e", "edit"):
-        return Decision(
-            call.id, approve=False, reason="" if answer.lower() in ("", "n", "no") else answer
-        )
+        return answered(call, answer)
     given = call.arguments
     while True:
         given = lines.ask("arguments (empty: not at all): ", given).strip()
@@ -72,12 +57,3 @@ def _ask(call: ToolCall) -> Decision:
         if isinstance(arguments, dict):
             return Decision(call.id, approve=True, arguments=arguments)
         output.put('Arguments are a JSON object: {"name": value}.', style="red", stderr=True)
-
-
-def _described(call: ToolCall) -> str:
-    try:
-        given = json.loads(call.arguments)
-        text = ", ".join(f"{name}={value!r}" for name, value in given.items())
-    except (ValueError, AttributeError):
-        text = call.arguments
-    return f"{one_line(call.name, 100)}({one_line(text, _LONGEST)})"

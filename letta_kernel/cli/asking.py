@@ -1,25 +1,10 @@
-"""Questions to the person, and texts from arguments, files or a pipe."""
+"""Questions to the person, and texts from arguments or a pipe."""
 
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
-from typing import Annotated
-
-import typer
 
 from letta_kernel.errors import InvalidInputError
-
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-
-
-class Policy(StrEnum):
-    """What happens with calls that need a person's word."""
-
-    ask = "ask"
-    approve = "approve"
-    deny = "deny"
-    wait = "wait"
 
 
 def confirmed(question: str, yes: bool) -> bool:

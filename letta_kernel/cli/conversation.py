@@ -10,12 +10,14 @@ from typing import Any
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.cli import here, output
 from letta_kernel.cli.approving import decide
-from letta_kernel.cli.asking import Policy
-from letta_kernel.cli.session import Session
+from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.cli.watch import Watcher
 from letta_kernel.cli.words import WORDS
+from letta_kernel.commands import at
+from letta_kernel.commands.spec import Policy
 from letta_kernel.errors import InvalidInputError, LettaError
-from letta_kernel.messages import ANSWER_TOOL, Event, RunEnded, ToolCall, worded
+from letta_kernel.messages import Event, RunEnded, ToolCall, worded
+from letta_kernel.records import AgentState
 from letta_kernel.stop_reasons import failed
 
 HELP = """\
@@ -29,7 +31,7 @@ class Talk:
 
     def __init__(
         self,
-        session: Session,
+        session: TerminalDoor,
         agent_id: str,
         approval: Policy | None,
         *,
@@ -123,35 +125,22 @@ class Talk:
         return True
 
 
-def slash(session: Session, agent_id: str, line: str) -> None:
-    """Do what a line that begins with a slash asks for."""
-    service = session.service
+def slash(session: TerminalDoor, agent: AgentState, line: str) -> None:
+    """Do what a line that begins with a slash asks for, by a command of the table."""
     word, _, rest = line.partition(" ")
+    given: dict[str, Any] = {"agent": agent.id}
     rest = rest.strip()
+    name = {"/history": "agent history", "/tools": "tool list", "/memory": "memory list"}.get(word)
     try:
-        if word == "/history":
+        if name is None:
+            output.put(HELP, style="dim")
+            return
+        if word == "/memory" and rest:
+            name, given["label"] = "memory show", rest
+        elif word == "/history":
             if rest and not rest.isdigit():
                 raise InvalidInputError("/history takes a number of messages.")
-            for message in service.messages.history(agent_id, limit=int(rest or 20)):
-                others = (c.name for c in message.tool_calls if c.name != ANSWER_TOOL)
-                calls = "".join(f" → {name}" for name in others)
-                output.put(f"{message.role}: ", style="bold", end="")
-                output.put(message.said + calls)
-        elif word == "/memory":
-            blocks = (
-                [service.blocks.retrieve(rest, agent=agent_id)]
-                if rest
-                else service.blocks.list(agent_id)
-            )
-            for block in blocks:
-                output.put(block.label, style="bold")
-                output.put(block.value)
-        elif word == "/tools":
-            output.table(
-                ["tool", "what for"],
-                ((t.name, t.description.partition("\n")[0]) for t in service.tools.list(agent_id)),
-            )
-        else:
-            output.put(HELP, style="dim")
+            given["limit"] = int(rest or 20)
+        session.run(at("terminal")[name], given)
     except LettaError as error:
         print(here(error), file=sys.stderr)

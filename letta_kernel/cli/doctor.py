@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from letta_kernel.cli import output
-from letta_kernel.cli.session import Session, command
+from letta_kernel.cli.checks import examine
+from letta_kernel.cli.session import Session
 
 _SIGNS = {"ok": ("✓", "green"), "note": ("·", "dim"), "wrong": ("✗", "red")}
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command to *app*."""
-    command(app, "doctor")(doctor)
-
-
-def doctor(
-    session: Session,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Leave out the sandbox, which takes a second.")
-    ] = False,
-) -> int:
-    """Check this installation and project and say what to do; 1 if something is wrong.
-
-    Of keys the names of their variables are shown, never their values.
-    """
-    from letta_kernel.cli.checks import examine
-
+def examined(session: Session, quick: bool) -> int:
+    """Print what is found, and return 1 if something is wrong."""
     findings = []
     for finding in examine(session.home, quick=quick):
         findings.append(finding)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from letta_kernel.display.clean import clean_text, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from letta_kernel.display.tables import Panel
 
 
 @cache
@@ -46,12 +49,6 @@ def put(text: str, *, style: str | None = None, end: str = "\n", stderr: bool = 
     console(stderr).print(Text(clean_text(text), style=style or "", end=""), end=end)
 
 
-def warn(lines: Iterable[str]) -> None:
-    """Say on stderr what was done but may not be meant."""
-    for line in lines:
-        put(line, style="yellow", stderr=True)
-
-
 def put_json(data: Any) -> None:
     """Print *data* as JSON: records, dates and paths included."""
     print(json.dumps(data, indent=2, ensure_ascii=False, default=plain))
@@ -66,6 +63,8 @@ def plain(value: Any) -> Any:
     """Return what JSON can hold for a record, a date, bytes or anything else."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
+    if is_dataclass(value):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, bytes | bytearray):
@@ -116,3 +115,21 @@ def _cell(value: Any) -> str:
 def when(moment: datetime | None) -> str:
     """Return a moment in local time, to the minute."""
     return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+
+def put_diff(before: str, after: str, *, stderr: bool = False) -> None:
+    """Print the lines that differ, as ``diff`` does."""
+    from letta_kernel.display.diff import diff_lines
+
+    colours = {"+": "green", "-": "red"}
+    for line in diff_lines(before, after):
+        put(f"{line.sign} {line.text}", style=colours.get(line.sign, "dim"), stderr=stderr)
+
+
+def put_panel(panel: Panel) -> None:
+    """Print a panel as text; in a pipe the rows of its tables, tab-separated."""
+    if on_terminal() or not panel.cells:
+        put(panel.text)
+        return
+    for row in panel.cells:
+        print("\t".join(row))

@@ -1,33 +1,36 @@
-"""The commands, put together. Each module is one group; what they need is imported when they run."""
+"""``letta-kernel``, made from the table of commands: what they need is imported when they run."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from letta_kernel import __version__
-from letta_kernel.cli import (
-    agents,
-    archive,
-    doctor,
-    memory,
-    models,
-    serve,
-    setup,
-    store,
-    talk,
-    tools,
-)
+from letta_kernel.cli.completion import offering
+from letta_kernel.cli.door import TerminalDoor
+from letta_kernel.commands import Command, at
+from letta_kernel.commands.spec import METAVARS, TERMINAL_GROUPS, Parameter
 
-app = typer.Typer(
-    name="letta-kernel",
-    help="Stateful agents in a Jupyter kernel, and from the command line.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        help="The project folder; else LETTA_HOME, else .letta here.",
+        show_default=False,
+        metavar="FOLDER",
+    ),
+]
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_SHARED = [
+    inspect.Parameter("json", _KEYWORD, default=False, annotation=Json),
+    inspect.Parameter("home", _KEYWORD, default=None, annotation=Home),
+]
+_LOOK: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
 
 
 def _show_version(wanted: bool) -> None:
@@ -36,7 +39,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool,
@@ -46,13 +48,61 @@ def _root(
     """Stateful agents in a Jupyter kernel, and from the command line."""
 
 
-app.add_typer(agents.app, name="agent")
-talk.add(app)
-app.add_typer(memory.app, name="memory")
-app.add_typer(archive.app, name="archive")
-app.add_typer(tools.app, name="tool")
-app.add_typer(models.app, name="model")
-store.add(app)
-setup.add(app)
-serve.add(app)
-doctor.add(app)
+def build() -> typer.Typer:
+    """Return the program with all commands of the table."""
+    app = typer.Typer(
+        name="letta-kernel",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **_LOOK,
+    )
+    app.callback()(_root)
+    groups: dict[str, typer.Typer] = {}
+    for name, command in at("terminal").items():
+        first, _, second = name.partition(" ")
+        place = app
+        if second:
+            if first not in groups:
+                groups[first] = typer.Typer(help=TERMINAL_GROUPS.get(first), **_LOOK)
+                app.add_typer(groups[first], name=first)
+            place = groups[first]
+        place.command(second or first, help=f"{command.help}\n\n{command.about}")(
+            _function(command)
+        )
+    return app
+
+
+def _function(command: Command) -> Callable[..., int]:
+    """Return what typer calls for a command, with a signature that typer reads."""
+
+    def run(json: bool, home: Path | None, **given: Any) -> int:
+        session = TerminalDoor(home, json, command.makes)
+        try:
+            return session.run(command, given)
+        finally:
+            session.close()
+
+    parameters = [*map(_parameter, command.takes("terminal")), *_SHARED]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def _parameter(one: Parameter) -> inspect.Parameter:
+    takes, type_ = one.takes, one.type
+    if takes.whose:
+        type_ = str if one.required else str | None
+    how: dict[str, Any] = {
+        "help": f"{takes.help}.",
+        "min": takes.least,
+        "max": takes.most,
+        "envvar": takes.variable,
+        "show_default": one.default not in (None, False),
+        "metavar": takes.shown or METAVARS.get(takes.values),
+        "autocompletion": offering(takes.values) if takes.values not in ("", "file") else None,
+    }
+    if type_ is Path:
+        how |= {"exists": True, "dir_okay": False}
+    kind = typer.Option(*one.spelled, **how) if one.spelled else typer.Argument(**how)
+    default = inspect.Parameter.empty if one.required else one.default
+    return inspect.Parameter(one.key, _KEYWORD, default=default, annotation=Annotated[type_, kind])

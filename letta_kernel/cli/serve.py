@@ -6,68 +6,40 @@ import os
 import secrets
 import socket
 import sys
-from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 
-from letta_kernel import settings
 from letta_kernel.cli import output
-from letta_kernel.cli.session import Session, command
+from letta_kernel.cli.session import Session
+from letta_kernel.commands.program import PORT
 from letta_kernel.errors import InvalidInputError, StoreError
 
-PORT = 8283  # Letta's own, which its clients try first
 _TRIES = 50  # ports after the first, where none was asked for
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command to *app*."""
-    command(app, "serve", makes=True)(serve)
-
-
 def serve(
     session: Session,
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65535,
-            help=f"The port, 0 for any; else {PORT} or the next free one.",
-            show_default=False,
-        ),
-    ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            help="What clients must send; else a new one, shown once.",
-            envvar=settings.SERVER_TOKEN.name,
-        ),
-    ] = None,
-    no_token: Annotated[
-        bool, typer.Option("--no-token", help="Let any program on this machine in.")
-    ] = False,
-    origin: Annotated[
-        list[str] | None,
-        typer.Option(help="A web origin whose pages may call; may be repeated."),
-    ] = None,
+    *,
+    host: str,
+    port: int | None,
+    token: str | None,
+    no_token: bool,
+    origins: list[str],
 ) -> None:
-    """Serve the project's agents over HTTP: for Letta's SDK, OpenAI clients and WebSockets.
-
-    Only this machine is served unless --host says otherwise. The URL and the token are printed at the start.
-    """
+    """Listen, say where and with which token, and serve until Ctrl-C."""
     if no_token and token:
         raise typer.BadParameter("--token and --no-token exclude each other.")
     if no_token and host not in _LOOPBACK:
         raise InvalidInputError(f"Without a token only this machine is served, not {host}.")
     if token is not None and (len(token) < 8 or not token.isascii() or not token.isprintable()):
         raise InvalidInputError("A token has at least 8 printable ASCII characters.")
-    origins = [_origin(one) for one in origin or ()]
+    allowed = [_origin(one) for one in origins]
     secret = None if no_token else token or secrets.token_urlsafe(24)
     with _listener(host, port) as listener:
         _say(session, host, listener.getsockname()[1], secret, shown=token is None)
-        _run(session, listener, secret, origins)
+        _run(session, listener, secret, allowed)
 
 
 def _origin(given: str) -> str:

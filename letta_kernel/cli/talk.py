@@ -3,58 +3,33 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
-
-import typer
+from typing import Any
 
 from letta_kernel.cli import here, output
-from letta_kernel.cli.asking import Policy, read_text
-from letta_kernel.cli.completion import Agent, models
-from letta_kernel.cli.session import Session, command
+from letta_kernel.cli.conversation import Talk, slash
+from letta_kernel.cli.door import TerminalDoor
+from letta_kernel.cli.lines import Lines
+from letta_kernel.commands.spec import Policy
 from letta_kernel.errors import LettaError
-
-Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", help="For this conversation only.", autocompletion=models),
-]
-Approval = Annotated[
-    Policy | None,
-    typer.Option(
-        help="Calls that need your word: ask, approve, deny or wait. Where nobody can be asked the "
-        "default is LETTA_APPROVAL, or deny."
-    ),
-]
-
-
-def add(app: typer.Typer) -> None:
-    """Add the two commands to *app*."""
-    command(app, "chat")(chat)
-    command(app, "send")(send)
+from letta_kernel.records import AgentState
 
 
 def chat(
-    session: Session,
-    agent: Agent,
-    model: Model = None,
-    approval: Approval = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the answers.")] = False,
+    session: TerminalDoor,
+    agent: AgentState,
+    model: str | None,
+    approval: Policy | None,
+    quiet: bool,
 ) -> int:
-    """Talk to an agent, line by line; /help says what else a line can be.
-
-    Ctrl-C stops the answer, Ctrl-D leaves. Without a terminal each line of the input is a message.
-    """
-    from letta_kernel.cli.conversation import Talk, slash
-    from letta_kernel.cli.lines import Lines
-
-    service = session.service
-    state = service.agents.retrieve(agent)
+    """Talk to an agent, line by line, until the person leaves."""
     person = sys.stdin.isatty()
-    talk = Talk(session, state.id, approval, details=not quiet and output.on_terminal())
-    lines = Lines(session.home / "chat_history", f"{state.name}> ") if person else None
+    talk = Talk(session, agent.id, approval, details=not quiet and output.on_terminal())
+    lines = Lines(session.home / "chat_history", f"{agent.name}> ") if person else None
     failed = False
     if person and not quiet and not session.json:
         output.put(
-            f"{state.name} · {service.runs.model_of(state.id)} · /help, Ctrl-D leaves", style="dim"
+            f"{agent.name} · {session.service.runs.model_of(agent.id)} · /help, Ctrl-D leaves",
+            style="dim",
         )
     if person:
         talk.catch_up()
@@ -72,7 +47,7 @@ def chat(
         if person and text.startswith("/"):
             if text in ("/quit", "/exit"):
                 return 0
-            slash(session, state.id, text)
+            slash(session, agent, text)
             continue
         try:
             failed = not talk.say(text, model) or failed
@@ -85,31 +60,18 @@ def chat(
 
 
 def send(
-    session: Session,
-    agent: Agent,
-    text: Annotated[str, typer.Argument(help="What to say; - reads it from the pipe.")],
-    model: Model = None,
-    approval: Approval = None,
-    event: Annotated[
-        bool, typer.Option("--event", help="A system event instead of a message of yours.")
-    ] = False,
-    max_steps: Annotated[int | None, typer.Option(min=1, max=1000, help="Model calls.")] = None,
-    events: Annotated[
-        bool, typer.Option("--events", help="Every event of the run as a line of JSON.")
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Thoughts and calls too, on stderr.")
-    ] = False,
+    session: TerminalDoor,
+    agent: AgentState,
+    text: str,
+    approval: Policy | None,
+    events: bool,
+    verbose: bool,
+    **options: Any,
 ) -> int:
     """Send one message and print the answer."""
-    from letta_kernel.cli.conversation import Talk
-
-    said = read_text(text)
-    talk = Talk(
-        session, session.service.agents.retrieve(agent).id, approval, details=verbose, aside=True
-    )
+    talk = Talk(session, agent.id, approval, details=verbose, aside=True)
     talk.events = events
-    good = talk.say(said, model, role="event" if event else "user", max_steps=max_steps)
+    good = talk.say(text, **options)
     if session.json and not events:
         output.put_json(talk.summary())
     return 0 if good else 1

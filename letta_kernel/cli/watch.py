@@ -7,7 +7,6 @@ from typing import Any
 from letta_kernel.cli import output
 from letta_kernel.display import words
 from letta_kernel.display.clean import one_line
-from letta_kernel.display.diff import diff_lines
 from letta_kernel.messages import (
     ApprovalRequested,
     Event,
@@ -95,7 +94,7 @@ class Watcher:
             case MemoryChanged():
                 self._detail(f"✎ memory {event.label} (version {event.version})")
                 if self._details:
-                    put_diff(event.before, event.after, stderr=self._aside)
+                    output.put_diff(event.before, event.after, stderr=self._aside)
             case Notice():
                 if self._details or event.level != "info":
                     self._line(f"{words.LEVELS.get(event.level, '·')} {event.text}", stderr=True)
@@ -147,10 +146,3 @@ class Watcher:
 
 def _said(event: StepEnded) -> list[str]:
     return [m.said for m in event.messages if m.role == "assistant" and m.said.strip()]
-
-
-def put_diff(before: str, after: str, *, stderr: bool = False) -> None:
-    """Print the lines that differ, as ``diff`` does."""
-    colours = {"+": "green", "-": "red"}
-    for line in diff_lines(before, after):
-        output.put(f"{line.sign} {line.text}", style=colours.get(line.sign, "dim"), stderr=stderr)

@@ -26,6 +26,7 @@ class Panel:
         self.inner = html
         self.text = text
         self.mime: dict[str, Any] | None = None  # what it is, for the JupyterLab extension
+        self.cells: list[list[str]] = []  # the rows of its tables, for programs that read text
 
     @property
     def html(self) -> str:
@@ -46,6 +47,7 @@ class Panel:
 def stack(*panels: Panel) -> Panel:
     """Return several panels as one, below each other."""
     made = Panel("".join(p.inner for p in panels), "\n\n".join(p.text for p in panels))
+    made.cells = [row for p in panels for row in p.cells]
     known = [p.mime for p in panels if p.mime is not None]
     if known:
         tables = [keys for mime in known for keys in mime.get("tables", ())]
@@ -119,6 +121,7 @@ def table(
     text = _text_table(columns, made, right) + (f"\n{more}" if more else "")
     panel = _with_title(title, Panel(html, text))
     panel.mime = {"version": 1, "kind": "table", "tables": [_keys(made)]}
+    panel.cells = [[cell.text for cell in row] for row in made]
     return panel
 
 

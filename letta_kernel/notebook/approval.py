@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from letta_kernel import settings
 from letta_kernel.agent.decisions import Decision
+from letta_kernel.commands.approvals import answered, by_policy, described
 from letta_kernel.display.live import Choice, LiveView
 from letta_kernel.messages import ToolCall
 from letta_kernel.notebook.approvals import Approvals, Question
 from letta_kernel.notebook.preferences import PREFERENCES
 
 _ELSEWHERE = "Waiting for your word: in JupyterLab's notification, or in the Agents panel."
-_LONGEST = 500  # characters of a call's arguments in the question
 
 
 def ask(question: Question, view: LiveView, approvals: Approvals) -> list[Decision] | None:
@@ -31,7 +29,7 @@ def ask(question: Question, view: LiveView, approvals: Approvals) -> list[Decisi
     """
     if PREFERENCES.approval != "ask":
         why = "the approval policy of JupyterLab's settings is to deny"
-        return _decided(question.calls, PREFERENCES.approval, why)
+        return by_policy(question.calls, PREFERENCES.approval, why)
 
     def elsewhere() -> list[Choice] | None:
         given = question.decided()
@@ -54,38 +52,11 @@ def ask(question: Question, view: LiveView, approvals: Approvals) -> list[Decisi
 def _ask_in_words(calls: Sequence[ToolCall]) -> list[Decision] | None:
     decisions = []
     for call in calls:
-        text = f"Allow {describe(call)}?  [y]es, [n]o, or why not: "
         try:
-            answer = input(text).strip()
+            answer = input(f"Allow {described(call)}?  [y]es, [n]o, or why not: ")
         except KeyboardInterrupt:
             raise
         except Exception:  # EOF, or a front end without stdin, each with an error of its own
-            return _by_policy(calls)
-        if answer.lower() in ("y", "yes"):
-            decisions.append(Decision(call.id, approve=True))
-        else:
-            reason = "" if answer.lower() in ("", "n", "no") else answer
-            decisions.append(Decision(call.id, approve=False, reason=reason))
+            return by_policy(calls)
+        decisions.append(answered(call, answer))
     return decisions
-
-
-def describe(call: ToolCall) -> str:
-    """Return a call as it would be written in Python, in one line."""
-    try:
-        given = json.loads(call.arguments)
-        text = ", ".join(f"{name}={value!r}" for name, value in given.items())
-    except (ValueError, AttributeError):
-        text = call.arguments
-    text = " ".join(text.split())
-    return f"{call.name}({text[:_LONGEST]}{'…' if len(text) > _LONGEST else ''})"
-
-
-def _by_policy(calls: Sequence[ToolCall]) -> list[Decision] | None:
-    return _decided(calls, settings.APPROVAL(), "nobody was there to approve it")
-
-
-def _decided(calls: Sequence[ToolCall], policy: str, why_not: str) -> list[Decision] | None:
-    if policy == "wait":
-        return None
-    approve = policy == "approve"
-    return [Decision(call.id, approve=approve, reason="" if approve else why_not) for call in calls]

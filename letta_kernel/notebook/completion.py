@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import glob
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, get_args
 
-from letta_kernel.agent.settings import AgentSettings
-from letta_kernel.notebook import registry
-from letta_kernel.notebook.line import Argument, Option, quoted, split
-from letta_kernel.records import ToolRule
-
-if TYPE_CHECKING:
-    from letta_kernel.notebook.session import Session
+from letta_kernel.commands import at
+from letta_kernel.commands.arguments import quoted, split
+from letta_kernel.commands.reference import lines, top_level, under
+from letta_kernel.commands.spec import Parameter
+from letta_kernel.commands.values import values
+from letta_kernel.notebook.session import Session
 
 _CELL = "%%agent"
 _LINE = "%agent"
-_MOST_FILES = 100
 
 
 def complete(session: Session, before: str) -> tuple[str, list[str]]:
@@ -34,113 +29,54 @@ def complete(session: Session, before: str) -> tuple[str, list[str]]:
         fragment = typed[words.pop().start :]
     done = [word.text for word in words]
     if is_cell:
-        offered = _words(session, done, registry.CELL_ARGUMENTS, registry.CELL_OPTIONS, fragment)
+        offered = _words(session, done, at("notebook")[_CELL].takes("notebook"), fragment)
     elif not done:
-        offered = registry.top_level()
+        offered = top_level()
     else:
-        offered = []
-        inner = registry.under(done[0])
-        if len(done) == 1:
-            offered += inner
-        of_two = len(done) > 1 and done[1] in inner
-        command = registry.COMMANDS.get(" ".join(done[:2])) if of_two else None
-        command = command or registry.COMMANDS.get(done[0])
+        known, inner = lines(), under(done[0])
+        of_two = known.get(" ".join(done[:2])) if len(done) > 1 else None
+        command = of_two or known.get(done[0])
+        offered = inner if len(done) == 1 else []
         if command is not None:
-            after = done[2 if of_two else 1 :]
-            offered += _words(session, after, command.arguments, command.options, fragment)
+            after = done[2 if done[1:2] and done[1] in inner else 1 :]
+            offered = [*offered, *_words(session, after, command.takes("notebook"), fragment)]
     bare = _bare(fragment)
     fitting = [word for word in dict.fromkeys(offered) if word.startswith(bare)]
     return fragment, [_typed(word) for word in fitting]
 
 
 def _words(
-    session: Session,
-    done: Sequence[str],
-    arguments: Sequence[Argument],
-    options: Sequence[Option],
-    fragment: str,
+    session: Session, done: Sequence[str], takes: Sequence[Parameter], fragment: str
 ) -> list[str]:
-    """Return what may follow the words *done* of a command."""
-    known = {option.name: option for option in options}
+    """Return what may follow the words *done* of a command that *takes* these."""
+    known = {one.name: one for one in takes if one.spelled}
+    arguments = [one for one in takes if not one.spelled]
     previous = known.get(done[-1]) if done else None
     if previous is not None and previous.kind != "flag":
-        return _values(session, previous.values)
-    name, equals, _ = fragment.partition("=")
+        return _values(session, previous, fragment)
+    name, equals, begun = fragment.partition("=")
     if equals and name in known:
-        return [f"{name}={value}" for value in _values(session, known[name].values)]
-    used, positional, at = set(), 0, 0
-    while at < len(done):
-        option = known.get(done[at].partition("=")[0])
+        return [f"{name}={value}" for value in _values(session, known[name], begun)]
+    used, positional, place = set(), 0, 0
+    while place < len(done):
+        option = known.get(done[place].partition("=")[0])
         if option is None:
             positional += 1
         else:
             used.add(option.name)
-            at += option.kind != "flag" and "=" not in done[at]
-        at += 1
+            place += option.kind != "flag" and "=" not in done[place]
+        place += 1
     offered: list[str] = []
     if arguments and arguments[-1].rest:  # takes as many words as one likes
         positional = min(positional, len(arguments) - 1)
     if positional < len(arguments) and not fragment.startswith("-"):
-        kind = arguments[positional].values
-        offered += _files(fragment) if kind == "file" else _values(session, kind)
+        offered += _values(session, arguments[positional], fragment)
     return offered + [name for name in known if name not in used]
 
 
-def _values(session: Session, kind: str) -> list[str]:
-    """Return the words of a kind, as far as they can be known without making anything."""
-    if kind == "command":
-        return list(registry.COMMANDS)
-    if kind == "switch":
-        return ["on", "off"]
-    if kind == "match":
-        return ["any", "all"]
-    if kind == "role":
-        from letta_kernel.memory.recall import ROLES
-
-        return list(ROLES)
-    if kind == "plot":
-        return ["tokens", "memory", "cost"]
-    if kind == "rule":
-        return list(get_args(ToolRule.model_fields["type"].annotation))
-    if kind == "style":
-        return ["native", "heartbeat"]
-    if kind == "setting":
-        from letta_kernel.notebook.commands import FIELDS
-
-        return [*FIELDS, *AgentSettings.model_fields]
-    if kind == "agent":
-        return session.agent_names()
-    if kind == "model":
-        from letta_kernel.models.registry import known_names
-
-        return known_names()
-    if kind == "mcp":
-        return (
-            [one.server.name for one in session.service.mcp.list()] if session.has_project else []
-        )
-    agent = session.current() if kind else None
-    if agent is None:
-        return []
-    if kind == "label":
-        return [block.label for block in session.service.blocks.list(agent.id)]
-    if kind == "tool":
-        return [tool.name for tool in session.service.tools.list(agent.id)]
-    if kind == "any_tool":
-        from letta_kernel.tools import builtin
-
-        return sorted({tool.name for tool in session.service.tools.list()} | {*builtin.NAMES})
-    if kind == "call":
-        return [call.id for call in session.service.runs.pending(agent.id)]
-    if kind == "passage":
-        return [passage.id for passage in session.service.passages.list(agent.id)]
-    return []
-
-
-def _files(fragment: str) -> list[str]:
-    """Return the files and folders whose path begins with *fragment*."""
-    begun = _bare(fragment)
-    found = sorted(glob.glob(glob.escape(begun) + "*"))[:_MOST_FILES]
-    return [f"{path}/" if os.path.isdir(path) else path for path in found]
+def _values(session: Session, one: Parameter, fragment: str) -> list[str]:
+    agent = session.current() if one.takes.values else None
+    return values(one.takes.values, session, agent.id if agent else None, _bare(fragment))
 
 
 def _bare(fragment: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from letta_kernel import lazy_import
 from letta_kernel.errors import ToolError
-from letta_kernel.notebook.quiet import say
+from letta_kernel.notebook.output import say
 from letta_kernel.records import Tool
 from letta_kernel.tools import core
 from letta_kernel.tools.callables import is_method

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from letta_kernel.models import keys
-from letta_kernel.notebook.quiet import say
+from letta_kernel.notebook.output import say
 
 # As providers make them. What is before must not be part of a longer word.
 _SHAPES = re.compile(

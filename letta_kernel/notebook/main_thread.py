@@ -10,7 +10,7 @@ from typing import Any
 
 from letta_kernel.errors import LettaError, NotFoundError
 from letta_kernel.ids import new_id
-from letta_kernel.notebook.quiet import AgentError, Stopped
+from letta_kernel.notebook.output import AgentError, Stopped
 
 _MOST_JOBS = 100  # kept for front ends that may never come for them
 

@@ -10,8 +10,8 @@ from typing import Any
 from letta_kernel.display.memory import MemoryPanel, refresh_all, static_panel
 from letta_kernel.display.tables import Panel
 from letta_kernel.messages import Event, MemoryChanged
+from letta_kernel.notebook.output import show
 from letta_kernel.notebook.panel import rpc
-from letta_kernel.notebook.quiet import show
 from letta_kernel.records import AgentState
 from letta_kernel.service import AgentService
 

@@ -19,8 +19,8 @@ from letta_kernel.messages import (
 )
 from letta_kernel.notebook.approval import ask
 from letta_kernel.notebook.approvals import Question
+from letta_kernel.notebook.output import AgentError, Stopped, say
 from letta_kernel.notebook.preferences import PREFERENCES
-from letta_kernel.notebook.quiet import AgentError, Stopped, say
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.service import Decision
 from letta_kernel.stop_reasons import failed

@@ -4,74 +4,41 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from letta_kernel import isolation, settings
-from letta_kernel.api import service_for
-from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, nearest
+from letta_kernel import isolation
+from letta_kernel.api import figure_of, service_for
+from letta_kernel.commands.door import Notebook
+from letta_kernel.commands.spec import DoorName
+from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.hooks import tool_hosts, turn_begins
-from letta_kernel.models.registry import get_ready
-from letta_kernel.notebook import (
-    agent_file_commands,
-    block_commands,
-    commands,
-    event_commands,
-    file_commands,
-    help_commands,
-    mcp_commands,
-    memory_commands,
-    model_commands,
-    plot_commands,
-    registry,
-    rule_commands,
-    run,
-    run_commands,
-    tool_commands,
-)
+from letta_kernel.models import registry
+from letta_kernel.notebook import run
 from letta_kernel.notebook.approvals import Approvals
-from letta_kernel.notebook.completion import complete
-from letta_kernel.notebook.fill import fill
 from letta_kernel.notebook.functions import Functions
-from letta_kernel.notebook.host import NotebookHost
-from letta_kernel.notebook.line import parse
 from letta_kernel.notebook.main_thread import MainThreadQueue
 from letta_kernel.notebook.memory_panel import show_memory
-from letta_kernel.notebook.quiet import AgentError, Stopped, details, say, show
-from letta_kernel.notebook.timers import Timers
+from letta_kernel.notebook.output import details, say, show
+from letta_kernel.notebook.progress import progress
+from letta_kernel.notebook.template import fill
+from letta_kernel.notebook.timers import Timers, seconds_of
+from letta_kernel.notebook.tool_resolver import NotebookHost
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.project import project_folder, settle
-from letta_kernel.records import AgentState
+from letta_kernel.records import AgentState, Tool
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import AgentService, Decision, Opened
 
-# The modules of commands register themselves.
-__all__ = [
-    "Session",
-    "agent_file_commands",
-    "block_commands",
-    "commands",
-    "event_commands",
-    "file_commands",
-    "help_commands",
-    "mcp_commands",
-    "memory_commands",
-    "model_commands",
-    "plot_commands",
-    "rule_commands",
-    "run_commands",
-    "tool_commands",
-]
-
-FIRST_NAME = "agent"
 _DATABASE = "letta.duckdb"
 
 
-class Session:
-    """What ``%agent`` and ``%%agent`` of one shell share.
+class Session(Notebook):
+    """What ``%agent`` and ``%%agent`` of one shell share; the door that commands come through here.
 
     Parameters
     ----------
@@ -80,6 +47,9 @@ class Session:
     cells_without
         Ids of the cells that ran before and define no function.
     """
+
+    at: DoorName = "notebook"
+    words = WORDS
 
     def __init__(self, shell: Any, cells_without: set[str]) -> None:
         self.shell = shell
@@ -190,16 +160,16 @@ class Session:
         self._keep()
         self.agent_changed()
         self.service.agents.prepare(agent.id)
-        self._get_ready(agent)
+        self.get_ready(agent)
 
-    def _get_ready(self, agent: AgentState | None) -> None:
+    def get_ready(self, agent: AgentState | None) -> None:
         """Begin importing what the agent's next message needs; returns at once."""
         if agent is not None:
             threading.Thread(
-                target=get_ready, args=(agent.model,), name="get-ready", daemon=True
+                target=registry.get_ready, args=(agent.model,), name="get-ready", daemon=True
             ).start()
 
-    def make(self, name: str, **options: Any) -> tuple[Opened, list[str]]:
+    def open_agent(self, name: str, **options: Any) -> tuple[Opened, list[str]]:
         """Open an agent, made if there is none, with the functions that wait for one, and talk to it.
 
         Returns it and the names of the functions that it got.
@@ -222,6 +192,11 @@ class Session:
         if self.current() is None:
             self.choose(agent)
 
+    def show_memory(self, service: AgentService, agent: AgentState) -> bool:
+        """Show an agent's memory where this shell shows things; always True."""
+        show_memory(self.shell, service, agent)
+        return True
+
     def talk(self, agent_id: str, text: str) -> None:
         """Send a message to an agent without a cell."""
         run.talk(self, agent_id, text)
@@ -229,11 +204,6 @@ class Session:
     def resume(self, agent_id: str, decisions: Sequence[Decision]) -> None:
         """Go on, without a cell, with a run that waited for approval."""
         run.resume(self, agent_id, decisions)
-
-    def show_memory(self, service: AgentService, agent: AgentState) -> bool:
-        """Show an agent's memory where this shell shows things; always True."""
-        show_memory(self.shell, service, agent)
-        return True
 
     def forget(self, agent: AgentState) -> None:
         """Talk to nobody if *agent* was the current one."""
@@ -260,15 +230,88 @@ class Session:
         kept = {"agent": self._agent_id, "tools": self.shared_tools}
         self.service.settings.put(self._key, json.dumps(kept))
 
-    # -- what the magics call ------------------------------------------------------------------------
+    # -- what commands ask of it ---------------------------------------------------------------------
 
-    def line(self, line: str) -> None:
-        """Run ``%agent`` *line*."""
-        self._guarded(lambda: self._line(line))
+    def say(self, text: str, level: str = "info") -> None:
+        """Show one quiet line in the cell."""
+        say(self.shell, text, level)
 
-    def cell(self, line: str, cell: str) -> None:
-        """Run ``%%agent`` *line* with the message *cell*."""
-        self._guarded(lambda: self._cell(line, cell))
+    def show(self, panel: Any) -> None:
+        """Show a panel in the cell."""
+        show(self.shell, panel)
+
+    def fill(self, text: str) -> str:
+        """Fill ``{expressions}`` from the notebook; a quiet line names what is not defined."""
+        filled = fill(text, self.shell.user_ns)
+        if filled.note:
+            say(self.shell, filled.note)
+        return filled.text
+
+    def confirmed(self, question: str, yes: bool) -> bool:
+        """Ask the person; *yes* answers for them.
+
+        Raises
+        ------
+        InvalidInputError
+            Nobody can be asked.
+        """
+        if yes:
+            return True
+        try:
+            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        except KeyboardInterrupt:
+            raise
+        except Exception:  # a front end without stdin has an error of its own
+            raise InvalidInputError("Nobody can be asked here; add --yes if you mean it.") from None
+
+    def progress(self) -> AbstractContextManager[Callable[[float, str], None]]:
+        """Give a function that draws a share (0 to 1) and a text into the cell."""
+        return progress(self.shell)
+
+    def show_blocks(self, agent: AgentState) -> None:
+        """Show the memory of *agent*, live where that can be."""
+        show_memory(self.shell, self.service, agent)
+
+    def figure(
+        self, agent: AgentState, what: str, limit: int | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return a plot of the last runs by MIME type, and its metadata."""
+        figure: Any = figure_of(self.service, agent.id, what, limit)
+        return figure._repr_mimebundle_()
+
+    def runs_here(self, agent: AgentState, tool: Tool) -> bool:
+        """Whether the function behind *tool* is in this kernel."""
+        return self.host_of(agent.id).lookup(tool) is not None
+
+    def run_tool(self, agent: AgentState, tool: Tool, arguments: dict[str, Any]) -> Any:
+        """Call a tool by hand; what it prints comes out in the cell."""
+        # Taken now: while the tool runs, what is printed goes to `output`.
+        cell, aside = sys.stdout, sys.stderr
+
+        def output(stream: str, text: str) -> None:
+            end = "" if stream != "progress" else "\n"
+            print(text, end=end, file=aside if stream == "stderr" else cell)
+
+        host = self.host_of(agent.id)
+        return self.service.tools.run(
+            tool.id, arguments, agent=agent.id, host=host, on_output=output
+        )
+
+    def decide(self, agent: AgentState, decisions: Sequence[Decision]) -> None:
+        """Go on with a run that waits for a person's word."""
+        run.decide(self, agent.id, decisions)
+
+    def send_event(
+        self, agent: AgentState, text: str, after: str | None, every: str | None
+    ) -> None:
+        """Step *agent* by an event, now or by a timer."""
+        if after is None and every is None:
+            run.send(self, agent.id, text, role="event")
+            return
+        pause = seconds_of(every) if every is not None else None
+        self.timers.add(agent, text, seconds_of(after) if after else pause or 0.0, pause)
+
+    # -- after a cell --------------------------------------------------------------------------------
 
     def after_cell(self, result: Any, marked: Sequence[Callable[..., Any]] = ()) -> None:
         """Keep the tools in step with a cell that ran; never fails the cell.
@@ -281,116 +324,15 @@ class Session:
             say(self.shell, error.in_words(WORDS), "warning")
         except Exception as error:
             self.last_error = details(error)
-            say(self.shell, _inside(error), "warning")
-
-    def complete(self, before: str) -> tuple[str, list[str]]:
-        """Return the part of a word before the cursor, and the words that may stand there."""
-        try:
-            return complete(self, before)
-        except Exception as error:  # Tab must not get in the way
-            self.last_error = details(error)
-            return "", []
-
-    def fill(self, text: str) -> str:
-        """Fill ``{expressions}`` from the notebook; a quiet line names what is not defined."""
-        filled = fill(text, self.shell.user_ns)
-        if filled.note:
-            say(self.shell, filled.note)
-        return filled.text
-
-    def _line(self, line: str) -> None:
-        self.used = True
-        settle()
-        self.functions.load()
-        self._get_ready(self.current())
-        command, rest = registry.find(line.strip() or "show", self.agent_names)
-        given = command.parse(rest)
-        for argument in command.arguments:
-            if argument.rest and argument.name in given.words:
-                given.words[argument.name] = self.fill(given.words[argument.name])
-        for option in command.options:
-            if option.kind == "text" and option.key in given.options:
-                given.options[option.key] = self.fill(given.options[option.key])
-        answer = command.handler(self, given)
-        if isinstance(answer, str):
-            say(self.shell, answer)
-        elif answer is not None:
-            show(self.shell, answer)
-
-    def _cell(self, line: str, cell: str) -> None:
-        self.used = True
-        given = parse(
-            line, registry.CELL_ARGUMENTS, registry.CELL_OPTIONS, usage=registry.CELL_USAGE
-        )
-        text = cell.strip("\n") if given.option("raw") else self.fill(cell.strip("\n"))
-        if not text.strip():
-            raise InvalidInputError("There is nothing to send: the cell is empty.")
-        settle()
-        self.functions.load()
-        agent = self._addressed(given.get("name"))
-        run.send(
-            self,
-            agent.id,
-            text,
-            max_steps=given.option("max_steps"),
-            model=given.option("model"),
-        )
-
-    def _addressed(self, name: str | None) -> AgentState:
-        """Return the agent a cell is for; a notebook without one gets one."""
-        current = self.current()
-        if name is None:
-            return current or self._first(self._free_name())
-        names = self.agent_names()
-        if current is None and name not in names and not nearest(name, names):
-            return self._first(name)
-        agent = self.agent(name)
-        if current is None or agent.id != current.id:
-            self.choose(agent)
-        return agent
-
-    def _first(self, name: str) -> AgentState:
-        others = self.agent_names()
-        opened, given = self.make(name)
-        more = f", with {', '.join(given)}" if given else ""
-        hint = f"; %agent use {others[0]} talks to one that is there" if others else ""
-        say(self.shell, f"Made the agent {opened.agent.name!r} for this notebook{more}{hint}.")
-        return opened.agent
-
-    def _free_name(self) -> str:
-        taken = set(self.agent_names())
-        number, name = 1, FIRST_NAME
-        while name in taken:
-            number += 1
-            name = f"{FIRST_NAME}-{number}"
-        return name
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """Run *work*; whatever goes wrong ends the cell with one line."""
-        problem: BaseException
-        try:
-            return work()
-        except (AgentError, Stopped) as error:
-            problem = error
-        except LettaError as error:
-            problem = AgentError(error.in_words(WORDS))
-        except KeyboardInterrupt:
-            problem = Stopped()
-        except Exception as error:
-            self.last_error = details(error)
-            if settings.DEBUG():
-                raise
-            problem = AgentError(_inside(error))
-        # Raised here, outside the handlers, so that it does not drag our own frames along.
-        raise problem.with_traceback(None)
+            say(self.shell, inside(error), "warning")
 
 
-def _inside(error: Exception) -> str:
+def inside(error: Exception) -> str:
+    """Return one line about what went wrong within."""
     if hidden := isolation.hidden_line(isolation.hidden()):
         return hidden
-    lines = str(error).splitlines()
-    said = f": {lines[0]}" if lines else ""
+    said = str(error).splitlines()[:1]
     return (
-        f"Something went wrong inside letta-kernel ({type(error).__name__}{said}). "
+        f"Something went wrong inside letta-kernel ({': '.join([type(error).__name__, *said])}). "
         "%agent traceback shows where."
     )

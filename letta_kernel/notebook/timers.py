@@ -23,7 +23,7 @@ from letta_kernel.display.tables import note, when
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.ids import new_id
 from letta_kernel.notebook import run
-from letta_kernel.notebook.quiet import AgentError, details, say, show
+from letta_kernel.notebook.output import AgentError, details, say, show
 from letta_kernel.notebook.words import WORDS
 
 if TYPE_CHECKING:

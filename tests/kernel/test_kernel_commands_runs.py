@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from kernel_notebook import Notebook
@@ -173,28 +172,6 @@ def test_files_are_completed(notebook: Notebook, tmp_path: Path) -> None:
     found = notebook.complete(f"%agent replay {tmp_path}{os.sep}")
     assert f'"{tmp_path / "one tape.jsonl"}"' in found
     assert str(tmp_path / "two.jsonl") in found
-
-
-def test_every_help_is_grouped_in_the_order_of_a_persons_work(notebook: Notebook) -> None:
-    from letta_kernel.magics import AgentMagics
-    from letta_kernel.notebook.registry import COMMANDS, GROUPS
-    from letta_kernel.notebook.session import Session
-
-    assert Session is not None  # its module brings the commands
-    told = [name for group in GROUPS.values() for name in group]
-    assert sorted(told) == sorted(name for name in COMMANDS if " " not in name)
-    lines = (AgentMagics.line.__doc__ or "").splitlines()
-    places = [
-        next(n for n, line in enumerate(lines) if re.match(rf" *(%agent )?{word}\b", line))
-        for title, names in GROUPS.items()
-        for word in (title, *names)
-    ]
-    assert places == sorted(places)
-    shown = notebook.run("%agent help").text
-    said = [shown.index(title) for title in GROUPS]
-    assert said == sorted(said)
-    offered = notebook.complete("%agent ")
-    assert offered == told
 
 
 def test_list_lists_everywhere(notebook: Notebook) -> None:

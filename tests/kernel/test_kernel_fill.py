@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from letta_kernel.errors import InvalidInputError
-from letta_kernel.notebook.fill import fill
+from letta_kernel.notebook.template import fill
 
 NOTEBOOK = {
     "name": "Ada",

@@ -10,9 +10,10 @@ import pytest
 from kernel_notebook import Notebook
 from scripted_server import ScriptedServer
 
+from letta_kernel.commands import at
+from letta_kernel.commands.arguments import parse
+from letta_kernel.commands.mcp import where
 from letta_kernel.errors import InvalidInputError
-from letta_kernel.notebook.mcp_commands import AddServer, where
-from letta_kernel.notebook.registry import COMMANDS
 from letta_kernel.records import McpServer
 
 SERVER = Path(__file__).parent.parent / "tools" / "mcp_server.py"
@@ -131,6 +132,8 @@ def test_what_goes_wrong_is_one_line(notebook: Notebook) -> None:
     for line, said in [
         ("%agent mcp add x no-such-program", "there is no program 'no-such-program'"),
         ("%agent mcp add x http://127.0.0.1:9/mcp --token a-token", "not the token"),
+        ("%agent mcp add", "NAME is missing"),
+        ("%agent mcp add x", "COMMAND (or a URL) is missing"),
         ("%agent mcp remove y", "There is no MCP server 'y'"),
         ("%agent mcp ad x y", "Did you mean 'add'?"),
     ]:
@@ -148,9 +151,9 @@ def test_what_goes_wrong_is_one_line(notebook: Notebook) -> None:
         (
             "fs run --env A=1 --env=B --approve",
             ["run"],
-            {"environment": ["A=1", "B"], "approve": True},
+            {"env": ["A=1", "B"], "approve": True},
         ),
-        ("--env A=1 fs -- run --env B=2", ["run", "--env", "B=2"], {"environment": ["A=1"]}),
+        ("--env A=1 fs -- run --env B=2", ["run", "--env", "B=2"], {"env": ["A=1"]}),
         (
             'web https://h/mcp --header "X-A: b" --token MY_TOKEN --time-limit 5',
             ["https://h/mcp"],
@@ -159,20 +162,14 @@ def test_what_goes_wrong_is_one_line(notebook: Notebook) -> None:
     ],
 )
 def test_reading_the_line(line: str, words: list[str], options: dict[str, object]) -> None:
-    add = COMMANDS["mcp add"]
-    assert isinstance(add, AddServer)
-    given = add.parse(line)
-    assert given.options["server"] == words
-    assert given.words["name"] == line.replace("--env A=1 ", "").split()[0]
-    for key, value in options.items():
-        assert given.option(key) == value
+    given = parse(line, at("notebook")["mcp add"].takes("notebook"), usage="")
+    name = line.replace("--env A=1 ", "").split()[0]
+    assert given == {"name": name, "command": words, **options}
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("", "NAME is missing"),
-        ("fs", "COMMAND .or a URL. is missing"),
         ("fs --envv A=1 run", "Did you mean '--env'"),
         ("fs run --env", "--env needs a value"),
         ("fs run --time-limit soon", "needs a number"),
@@ -181,7 +178,7 @@ def test_reading_the_line(line: str, words: list[str], options: dict[str, object
 )
 def test_lines_that_cannot_be_read(line: str, said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
-        COMMANDS["mcp add"].parse(line)
+        parse(line, at("notebook")["mcp add"].takes("notebook"), usage="")
 
 
 def test_what_is_shown_of_a_server() -> None:

@@ -28,9 +28,9 @@ from letta_kernel.api import service_for
 from letta_kernel.display.widget import answer_while_busy, live_comms
 from letta_kernel.errors import LettaError, NotFoundError
 from letta_kernel.messages import Event
+from letta_kernel.notebook.output import details
 from letta_kernel.notebook.panel import rpc
 from letta_kernel.notebook.panel.registry import METHODS, Notebook, OfAgent, RequestContext
-from letta_kernel.notebook.quiet import details
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.service import AgentService, event_json
 from letta_kernel.service.changes import WHAT, ChangeWatch

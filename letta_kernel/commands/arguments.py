@@ -1,4 +1,4 @@
-"""The line behind ``%agent``: words, quotes and options, forgiving towards plain prose.
+"""The words of a line: quotes and options, forgiving towards plain prose.
 
 ``shlex`` fails on ``It's Ada's birthday``. Here a quote only opens at the start of a word and only
 closes before a blank, and free text is taken from the line just as it was written.
@@ -7,60 +7,12 @@ closes before a blank, and free text is taken from the line just as it was writt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from letta_kernel.commands.spec import Parameter
 from letta_kernel.errors import InvalidInputError, nearest
-
-Kind = Literal["flag", "word", "text", "list", "int", "float"]
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """An option such as ``--model NAME``; ``values`` says what Tab offers for it."""
-
-    name: str
-    kind: Kind
-    help: str
-    values: str = ""
-
-    @property
-    def key(self) -> str:
-        """The name it goes by in `Arguments.option`."""
-        return self.name.removeprefix("--").replace("-", "_")
-
-    @property
-    def usage(self) -> str:
-        """How it is written in a line of help."""
-        if self.kind == "flag":
-            return self.name
-        shown = {"int": "N", "float": "N", "text": "TEXT", "list": "A,B"}
-        kinds = {
-            "agent": "AGENT",
-            "switch": "on|off",
-            "match": "any|all",
-            "time": "TIME",
-            "tool": "TOOL",
-        }
-        named = kinds.get(self.values) or self.key.rsplit("_", 1)[-1].upper()
-        return f"{self.name} {shown.get(self.kind, named)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """A word by position; a ``rest`` argument takes all the free text that follows."""
-
-    name: str
-    required: bool = True
-    rest: bool = False
-    values: str = ""
-
-    @property
-    def usage(self) -> str:
-        """How it is written in a line of help."""
-        shown = self.name.upper()
-        return shown if self.required else f"[{shown}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +23,6 @@ class Word:
     start: int
     end: int
     quoted: bool
-
-
-@dataclass(slots=True)
-class Arguments:
-    """What was given: positional words and options by name; missing ones are None."""
-
-    words: dict[str, str] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> str:
-        """Return a required positional word."""
-        return self.words[name]
-
-    def get(self, name: str) -> str | None:
-        """Return a positional word, None if it was not given."""
-        return self.words.get(name)
-
-    def option(self, name: str) -> Any:
-        """Return the value of option *name* (``max_steps`` for ``--max-steps``), None if absent."""
-        return self.options.get(name)
 
 
 def split(line: str) -> list[Word]:
@@ -145,64 +77,66 @@ def quoted(word: str) -> str:
     return f"{quote}{inside}{chr(92) if inside.endswith(chr(92)) else ''}{quote}"
 
 
-def parse(
-    line: str, arguments: Iterable[Argument], options: Iterable[Option], *, usage: str
-) -> Arguments:
-    """Read *line* by what a command takes.
+def parse(line: str, takes: Sequence[Parameter], *, usage: str) -> dict[str, Any]:
+    """Read *line* by what a command takes; return what was given.
 
     Raises
     ------
     InvalidInputError
         One line that names what is wrong and what is near it, or how the command is used.
     """
-    return _Parser(line, list(arguments), {o.name: o for o in options}, usage).run()
+    return _Parser(line, takes, usage).run()
 
 
 class _Parser:
-    def __init__(
-        self, line: str, arguments: list[Argument], options: dict[str, Option], usage: str
-    ) -> None:
+    def __init__(self, line: str, takes: Sequence[Parameter], usage: str) -> None:
         self.line = line
-        self.left = arguments
-        self.known = options
+        self.left = [one for one in takes if not one.spelled]
+        self.known = {name: one for one in takes for name in one.spelled}
         self.usage = usage
         self.words = split(line)
-        self.found = Arguments()
-        self.rest: list[str] = []
+        self.given: dict[str, Any] = {}
         self.options_ended = False
 
-    def run(self) -> Arguments:
+    def run(self) -> dict[str, Any]:
         at = 0
         while at < len(self.words):
             word = self.words[at]
+            first = self.left[0] if self.left else None
             if not word.quoted and word.text == "--" and not self.options_ended:
                 self.options_ended = True
                 at += 1
-            elif self.is_option(word):
+            elif self.is_option(word) and not self.belongs_to_command(word):
                 at = self.take_option(at)
-            elif not self.left:
+            elif first is None:
                 near = nearest(word.text, list(self.known)) if word.text.startswith("-") else ""
                 raise InvalidInputError(
                     f"{word.text!r} is more than was expected.{near} Usage: {self.usage}"
                 )
-            elif self.left[0].rest:
-                text, at = self.prose(at)
-                self.rest.append(text)
-            else:
-                self.found.words[self.left.pop(0).name] = word.text
+            elif first.kind == "list":
+                self.given.setdefault(first.key, []).append(word.text)
                 at += 1
-        if self.rest:
-            self.found.words[self.left.pop(0).name] = " ".join(self.rest)
-        missing = [argument for argument in self.left if argument.required]
+            elif first.rest:
+                text, at = self.prose(at)
+                self.given[first.key] = " ".join(filter(None, (self.given.get(first.key), text)))
+            else:
+                self.given[self.left.pop(0).key] = word.text
+                at += 1
+        missing = [one for one in self.left if one.required and one.key not in self.given]
         if missing:
-            raise InvalidInputError(f"{missing[0].name.upper()} is missing. Usage: {self.usage}")
-        return self.found
+            raise InvalidInputError(f"{missing[0].key.upper()} is missing. Usage: {self.usage}")
+        return self.given
 
     def is_option(self, word: Word) -> bool:
         """Anything that looks like an option is one, unless it stands amid free text."""
         return not (word.quoted or self.options_ended) and (
             re.match(r"--[A-Za-z]", word.text) is not None
         )
+
+    def belongs_to_command(self, word: Word) -> bool:
+        """Whether an option is of the program whose line is given (``npx --yes …``), not one of ours."""
+        begun = bool(self.left) and self.left[0].kind == "list" and self.left[0].key in self.given
+        return begun and word.text.partition("=")[0] not in self.known
 
     def take_option(self, at: int) -> int:
         name, equals, value = self.words[at].text.partition("=")
@@ -214,7 +148,7 @@ class _Parser:
         if option.kind == "flag":
             if equals:
                 raise InvalidInputError(f"{name} takes no value.")
-            self.found.options[option.key] = True
+            self.given[option.key] = True
             return at
         if not equals:
             if at >= len(self.words) or self.is_option(self.words[at]):
@@ -223,7 +157,10 @@ class _Parser:
                 value, at = self.prose(at)
             else:
                 value, at = self.words[at].text, at + 1
-        self.found.options[option.key] = _convert(option, value)
+        if option.takes.repeated:
+            self.given.setdefault(option.key, []).append(value)
+        else:
+            self.given[option.key] = _convert(option, value)
         return at
 
     def prose(self, at: int) -> tuple[str, int]:
@@ -239,7 +176,7 @@ class _Parser:
         return self.is_option(word) and word.text.split("=", 1)[0] in self.known
 
 
-def _convert(option: Option, value: str) -> Any:
+def _convert(option: Parameter, value: str) -> Any:
     if option.kind == "list":
         return [part.strip() for part in value.split(",") if part.strip()]
     if option.kind in ("int", "float"):
@@ -247,7 +184,7 @@ def _convert(option: Option, value: str) -> Any:
             number = int(value) if option.kind == "int" else float(value)
         except ValueError:
             raise InvalidInputError(f"{option.name} needs a number, not {value!r}.") from None
-        if number <= 0:
+        if not 0 < number < float("inf"):
             raise InvalidInputError(f"{option.name} needs a number above 0, not {value}.")
         return number
     return value

@@ -1,0 +1,43 @@
+"""One table of commands, for ``%agent`` in notebooks and for ``letta-kernel`` at the terminal.
+
+Each module of this package has a group of them: functions that take a `door.Door` and what was given, and
+return a `door.Answer`, which the door draws in its own way. From the table come both doors' parsing, help and
+completion, and README's list. A new command is one function more.
+"""
+
+from __future__ import annotations
+
+# isort: off
+# In the order of a person's work, which is that of the help: they enter their commands when imported.
+from letta_kernel.commands import agents, conversation, memory, archive, tools, rules, mcp
+from letta_kernel.commands import insight, models, keeping, program
+
+# isort: on
+from letta_kernel.commands.spec import GROUPS, LIST, TABLE, Command, DoorName, command
+
+__all__ = [
+    "GROUPS",
+    "LIST",
+    "TABLE",
+    "Command",
+    "DoorName",
+    "agents",
+    "archive",
+    "at",
+    "command",
+    "conversation",
+    "insight",
+    "keeping",
+    "mcp",
+    "memory",
+    "models",
+    "program",
+    "rules",
+    "tools",
+]
+
+
+def at(door: DoorName) -> dict[str, Command]:
+    """Return the commands of a door by their names there, in the order of a person's work."""
+    found = sorted(TABLE, key=lambda one: GROUPS.index(one.group))
+    return {name: one for one in found if (name := one.name(door)) is not None}

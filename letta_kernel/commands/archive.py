@@ -1,0 +1,201 @@
+"""The archive: texts and files put into it, searched, listed, deleted."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from letta_kernel.commands.arguments import split
+from letta_kernel.commands.conversation import FROM, PAGE, QUERY, TO, TOP
+from letta_kernel.commands.door import AGENT, LIMIT, TAGS, Answer, Door, Rows, gone
+from letta_kernel.commands.spec import argument, command, option
+from letta_kernel.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from letta_kernel.records import AgentState
+    from letta_kernel.service import FileAdded, FileProgress
+
+GROUP = "Memory"
+
+_WORTH_SAYING = 100  # passages the index lacks; fewer it has before anybody could read of it
+
+
+@command("archival", "archive list", group=GROUP, lists=True)
+def list_passages(door: Door, agent: AgentState = AGENT, limit: int | None = LIMIT) -> Answer:
+    """List the newest passages of its archive."""
+    from letta_kernel.display.panels import passages_table
+
+    embedder, done, newest = door.service.passages.indexed(agent.id)
+    if newest - done >= _WORTH_SAYING and door.at == "notebook":
+        door.say(
+            f"Indexed for {embedder} up to passage {done:,} of {newest:,}, more in the background; "
+            "searches read the rest."
+        )
+    found = door.service.passages.list(agent.id, limit or (20 if door.at == "notebook" else 50))
+    rows = [[one.created_at, one.content, ", ".join(one.tags), one.id] for one in found]
+    return Answer(
+        data=found,
+        panel=lambda: passages_table(found),
+        rows=lambda: _with_source(
+            ["kept", "text", "tags", "id"], rows, found, "The archive is empty."
+        ),
+    )
+
+
+def _with_source(
+    columns: list[str], rows: list[list[Any]], passages: Sequence[Any], empty: str
+) -> Rows:
+    """Return rows, with what their passages belong to where any belongs to something."""
+    from letta_kernel.display.panels import source_of
+
+    sources = [source_of(one) for one in passages]
+    if any(sources):  # last, so that the other columns keep their places in a pipe
+        columns = [*columns, "source"]
+        rows = [[*row, source] for row, source in zip(rows, sources, strict=True)]
+    return Rows(columns, rows, empty)
+
+
+@command("archival add", "archive add", group=GROUP)
+def add(
+    door: Door,
+    agent: AgentState = AGENT,
+    text: str | None = argument(
+        "A text of any length, in a notebook also files (paths, folders, patterns); at a terminal - reads "
+        "it from the pipe",
+        None,
+        free=True,
+        values="file",
+        required="notebook",
+    ),
+    file: list[str] | None = option(
+        "A text, Markdown, notebook, web page or PDF, a folder or a pattern; may be repeated",
+        notebook=None,
+        terminal="--file -f",
+        values="file",
+    ),
+    tags: list[str] | None = TAGS,
+    tag: list[str] | None = option("The same as --tags", terminal=None),
+) -> Answer:
+    """Put a text, or files, into its archive."""
+    if (text is None) == (not file):
+        raise InvalidInputError("Give a text, or files with --file.")
+    words = [*(tags or ()), *(tag or ())]
+    paths = file or (_paths(text or "") if door.at == "notebook" else [])
+    if paths:
+        with door.progress() as draw:
+            added = door.service.passages.add_files(paths, words, _drawing(draw), agent=agent.id)
+        return _report(door, agent.name, added)
+    made, new = door.service.passages.remember(door.text(text or ""), words, agent=agent.id)
+    parts = "" if len(made) == 1 else f" in {len(made)} passages"
+    said = f"{agent.name} has it in its archive{parts}{'' if new else ' already'} ({made[0].id})."
+    return Answer(said, made)
+
+
+def _paths(text: str) -> list[str]:
+    """Return the files *text* names if it names files and nothing else; else it is a text itself."""
+    from letta_kernel.memory import files
+
+    if os.path.exists(os.path.expanduser(text)):
+        return [text]  # a name with blanks, of which the quotes are gone
+    named = [word.text for word in split(text)]
+    if text != text.strip() or "\n" in text or not all(map(files.looks_like_path, named)):
+        return []
+    return named
+
+
+def _drawing(draw: Callable[[float, str], None]) -> Callable[[FileProgress], None]:
+    from letta_kernel.display.clean import one_line
+
+    def show(step: FileProgress) -> None:
+        inside = step.done / step.passages if step.passages else 0.0
+        share = (step.file - 1 + inside) / step.files
+        draw(share, f"{one_line(step.path.name, 80)} ({step.file} of {step.files}) {share:.0%}")
+
+    return show
+
+
+def _report(door: Door, agent: str, added: list[FileAdded]) -> Answer:
+    from letta_kernel.display import words
+
+    new = [one for one in added if one.status == "added"]
+    known = [one for one in added if one.status == "known"]
+    failed = [one for one in added if one.status == "failed"]
+    said = []
+    if new:
+        passages = words.count(sum(one.passages for one in new), "passage")
+        said.append(f"{agent} has {words.count(len(new), 'file')} more in its archive ({passages})")
+    if known:
+        said.append(f"{len(known)} known already")
+    if failed:
+        said.append(" ".join(one.why for one in failed))
+    nothing = failed and not new and not known and door.at == "notebook"
+    figures = [
+        {"path": one.path, "status": one.status, "passages": one.passages, "why": one.why}
+        for one in added
+    ]
+    return Answer(
+        " · ".join(said) + ("" if failed else "."),
+        figures,
+        rows=lambda: Rows(["file", "", "passages", ""], [list(one.values()) for one in figures]),
+        problem=said[0] if nothing else "",
+        code=1 if failed else 0,
+    )
+
+
+@command("archival search", "archive search", group=GROUP)
+def search(
+    door: Door,
+    agent: AgentState = AGENT,
+    query: str = QUERY,
+    tags: list[str] | None = option(
+        "Only those with one of these tags, or all: --match all", terminal="--tag -t"
+    ),
+    match: str = option("Any or all of the tags", "any", values="match", shown="any|all"),
+    start: str | None = FROM,
+    end: str | None = TO,
+    limit: int = TOP,
+    page: int = PAGE,
+) -> Answer:
+    """Search its archive by words and meaning, best first; dates are in its time zone."""
+    from letta_kernel.display.panels import passages_table
+    from letta_kernel.service.passages import for_person
+
+    hits = for_person(
+        query,
+        door.service.passages.search(
+            query,
+            agent=agent.id,
+            tags=tags or None,
+            match=match,
+            top_k=limit,
+            page=page - 1,
+            start=start,
+            end=end,
+        ),
+    )
+    passages = [hit.passage for hit in hits]
+    rows = [
+        [f"{hit.score:.2f}", one.created_at, one.content, ", ".join(one.tags), one.id]
+        for hit, one in zip(hits, passages, strict=True)
+    ]
+    columns = ["score", "kept", "text", "tags", "id"]
+    return Answer(
+        data=[{"score": hit.score, "passage": hit.passage} for hit in hits],
+        panel=lambda: passages_table(hits),
+        rows=lambda: _with_source(columns, rows, passages, "Nothing found."),
+    )
+
+
+@command("archival delete", "archive delete", group=GROUP)
+def delete(
+    door: Door, agent: AgentState = AGENT, id: str = argument("A passage's id", values="passage")
+) -> Answer:
+    """Delete a passage of its archive."""
+
+    def work() -> Answer:
+        door.service.passages.delete(id, agent=agent.id)
+        return Answer(f"Deleted {id}.", {"deleted": id})
+
+    return gone(door, work)

@@ -1,0 +1,94 @@
+"""The program itself: served, installed, examined, explained."""
+
+from __future__ import annotations
+
+from letta_kernel import settings
+from letta_kernel.commands.door import Answer, Door, Notebook, Terminal
+from letta_kernel.commands.spec import argument, command, option
+
+GROUP = "The program"
+PORT = 8283  # Letta's own, which its clients try first
+
+
+@command(None, "serve", group=GROUP, makes=True)
+def serve(
+    door: Terminal,
+    host: str = option("The address to listen at", "127.0.0.1"),
+    port: int | None = option(
+        f"The port, 0 for any; else {PORT} or the next free one", least=0, most=65535
+    ),
+    token: str | None = option(
+        "What clients must send; else a new one, shown once", variable=settings.SERVER_TOKEN.name
+    ),
+    no_token: bool = option("Let any program on this machine in"),
+    origin: list[str] | None = option("A web origin whose pages may call; may be repeated"),
+) -> None:
+    """Serve the project's agents over HTTP: for Letta's SDK, OpenAI clients and WebSockets.
+
+    Only this machine is served unless --host says otherwise. The URL and the token are printed at the start.
+    """
+    door.own(
+        "serve.serve", host=host, port=port, token=token, no_token=no_token, origins=origin or []
+    )
+
+
+@command(None, "install", group=GROUP)
+def install(
+    door: Terminal,
+    user: bool = option("For this user (the default)", terminal="--user"),
+    sys_prefix: bool = option("Into the environment this runs in", terminal="--sys-prefix"),
+    system: bool = option("For all users", terminal="--system"),
+    prefix: str | None = option("Under this prefix"),
+    name: str = option("The kernelspec's name", "letta"),
+    display_name: str | None = option("What the launcher shows"),
+    env: list[str] | None = option("A variable for the kernel: KEY=VALUE; may be repeated"),
+) -> Answer:
+    """Register the kernel with a Jupyter server that lives in another environment.
+
+    The kernelspec names this Python by its absolute path.
+    """
+    folder = door.own(
+        "setup.install",
+        name=name,
+        display_name=display_name,
+        pairs=env or [],
+        user=user,
+        sys_prefix=sys_prefix,
+        system=system,
+        prefix=prefix,
+    )
+    return Answer(f"Installed the kernel {name!r} in {folder}", {"name": name, "folder": folder})
+
+
+@command(None, "doctor", group=GROUP)
+def doctor(
+    door: Terminal, quick: bool = option("Leave out the sandbox, which takes a second")
+) -> int:
+    """Check this installation and project and say what to do; 1 if something is wrong.
+
+    Of keys the names of their variables are shown, never their values.
+    """
+    return door.own("doctor.examined", quick=quick)
+
+
+@command("help", None, group="Help")
+def help_on(
+    door: Door,
+    topic: str | None = argument("One of the commands", None, free=True, values="command"),
+) -> Answer:
+    """Show all commands, or explain one of them."""
+    from letta_kernel.commands.reference import explained, overview
+
+    if topic is None:
+        return Answer(panel=overview)
+    return Answer(explained(topic), plain=True)
+
+
+@command("traceback", None, group="Help")
+def traceback(door: Notebook) -> Answer:
+    """Show where the last error came from, in full."""
+    if not door.last_error:
+        return Answer(
+            "Nothing has gone wrong. (A tool's own traceback is in the cell that called it.)"
+        )
+    return Answer(door.last_error, plain=True)

@@ -1,0 +1,132 @@
+"""Which words may stand for a parameter: what Tab offers in a notebook and in a shell."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar, get_args
+
+from letta_kernel.commands.spec import TABLE
+from letta_kernel.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from letta_kernel.commands.door import Project
+    from letta_kernel.store.database import Tx
+
+T = TypeVar("T")
+_MOST_FILES = 100
+FIXED: dict[str, tuple[str, ...]] = {
+    "switch": ("on", "off"),
+    "match": ("any", "all"),
+    "plot": ("tokens", "memory", "cost"),
+    "style": ("native", "heartbeat"),
+}
+
+
+def values(kind: str, door: Project, agent: str | None, begun: str = "") -> list[str]:
+    """Return the words of a kind, as far as they can be known without making anything.
+
+    Parameters
+    ----------
+    agent
+        Whose labels, tools, calls and passages are meant: a name or id.
+    begun
+        What is typed already; only files need it.
+    """
+    if kind in FIXED:
+        return list(FIXED[kind])
+    if kind == "command":
+        return [name for one in TABLE if (name := one.name(door.at)) and not name.startswith("%%")]
+    if kind == "file":
+        return _files(begun)
+    if kind == "role":
+        from letta_kernel.memory.recall import ROLES
+
+        return list(ROLES)
+    if kind == "rule":
+        from letta_kernel.records import ToolRule
+
+        return list(get_args(ToolRule.model_fields["type"].annotation))
+    if kind == "setting":
+        from letta_kernel.commands.models import setting_names
+
+        return setting_names()
+    if kind == "model":
+        from letta_kernel.models.registry import known_names
+
+        return known_names()
+    if kind == "download":
+        from letta_kernel.models.plugins import offers
+
+        return [one.name for one in offers().values()]
+    return _stored(kind, door, agent) if door.has_project else []
+
+
+def _stored(kind: str, door: Project, agent: str | None) -> list[str]:
+    """Return the names of what the project holds; a shell waits for them, so they are read from the store."""
+    from letta_kernel.store import agents, blocks, tools
+
+    if kind == "agent":
+        return _read(door, lambda tx: [one.name for one in agents.list_all(tx)])
+    if kind == "any_tool":
+        from letta_kernel.tools import builtin
+
+        known = _read(door, lambda tx: {one.name for one in tools.list_all(tx)})
+        return sorted(known | {*builtin.NAMES})
+    if kind == "mcp":
+        return [one.server.name for one in door.service.mcp.list()]
+    if agent is None:
+        return []
+    if kind == "label":
+        return _read(
+            door,
+            lambda tx: [
+                block.label for one in _named(tx, agent) for block in blocks.of_agent(tx, one)
+            ],
+        )
+    if kind == "tool":
+        return _read(
+            door,
+            lambda tx: [tool.name for one in _named(tx, agent) for tool in tools.of_agent(tx, one)],
+        )
+    if kind == "call":
+        return [call.id for call in door.service.runs.pending(agent)]
+    if kind == "passage":
+        return [passage.id for passage in door.service.passages.list(agent)]
+    return []
+
+
+def _read(door: Project, work: Callable[[Tx], T]) -> T:
+    if door.at == "notebook":
+        return door.service.database.run(work)
+    from letta_kernel.store.database import Database
+
+    database = Database(door.home, patience=1.0)
+    try:
+        return database.run(work)
+    finally:
+        database.close()
+
+
+def _named(tx: Tx, agent: str) -> list[str]:
+    """Return the ids of the agents of that name or id."""
+    from letta_kernel.store import agents
+
+    found = agents.get(tx, agent)
+    return [found.id] if found is not None else [one.id for one in agents.named(tx, agent)]
+
+
+def _files(begun: str) -> list[str]:
+    """Return the files and folders whose path begins so."""
+    found = sorted(glob.glob(glob.escape(begun) + "*"))[:_MOST_FILES]
+    return [f"{path}/" if os.path.isdir(path) else path for path in found]
+
+
+def is_on(word: str) -> bool:
+    """Read ``on`` or ``off``."""
+    if word.lower() in ("on", "yes", "true"):
+        return True
+    if word.lower() in ("off", "no", "false"):
+        return False
+    raise InvalidInputError(f"Say on or off, not {word!r}.")
