@@ -40,7 +40,7 @@ _OF_TYPE = {
     "pattern": "string", "format": "string", "minimum": "number", "maximum": "number",
     "exclusiveMinimum": "number", "exclusiveMaximum": "number", "multipleOf": "number",
 }  # fmt: skip
-_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _SIZES = {
     "string": ("minLength", "maxLength"),
     "array": ("minItems", "maxItems"),
@@ -131,7 +131,7 @@ class _Writer:
         reference = schema.get("$ref")
         if isinstance(reference, str):
             rest = {key: value for key, value in schema.items() if key != "$ref"}
-            target = self._target(reference)
+            target = target_of(self.root, reference)
             if reference in within:  # it would never end: below, anything of that kind goes
                 kind = target.get("type") if isinstance(target, Mapping) else None
                 return {**({"type": kind} if isinstance(kind, str) else {}), **rest}, within
@@ -148,17 +148,6 @@ class _Writer:
                     joined = _merged(joined, part)
             return joined, within
         return schema, within
-
-    def _target(self, reference: str) -> Any:
-        # Only paths within the schema are followed: no anchors, no addresses.
-        found: Any = self.root if reference == "#" or reference.startswith("#/") else None
-        for part in unquote(reference[1:]).split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
-                found = found[int(key)]
-            else:
-                found = found.get(key) if isinstance(found, Mapping) else None
-        return found
 
     def _branches(
         self, schema: Mapping[str, Any], within: tuple[str, ...], depth: int
@@ -189,12 +178,12 @@ class _Writer:
                 return None
             made["enum"] = fitting
         if kind in ("integer", "number"):
-            for key in _NUMBERS:
-                if _number(schema.get(key)) and (key != "multipleOf" or schema[key] > 0):
+            for key in NUMBERS:
+                if is_number(schema.get(key)) and (key != "multipleOf" or schema[key] > 0):
                     made[key] = schema[key]
         for key in _SIZES.get(kind, ()):
             size: Any = schema.get(key)
-            if _number(size) and 0 <= size <= _REPEATS and size == int(size):
+            if is_number(size) and 0 <= size <= _REPEATS and size == int(size):
                 made[key] = int(size)
         if kind in ("string", "integer", "number") and isinstance(schema.get("format"), str):
             made["format"] = schema["format"]
@@ -262,6 +251,18 @@ class _Writer:
         return self.keys[name]
 
 
+def target_of(root: Any, reference: str) -> Any:
+    """Return what a reference within a schema points at; None for anchors, addresses and what is not there."""
+    found: Any = root if reference == "#" or reference.startswith("#/") else None
+    for part in unquote(reference[1:]).split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+            found = found[int(key)]
+        else:
+            found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
 def _words(schema: Mapping[str, Any]) -> Schema:
     """Return what *schema* says about itself."""
     made: Schema = {
@@ -309,7 +310,7 @@ def _choices(schema: Mapping[str, Any]) -> list[Any] | None:
         return None
     found: list[Any] = []
     for one in given:
-        if _scalar(one) and not any(one == other and type(one) is type(other) for other in found):
+        if is_scalar(one) and not any(one == other and type(one) is type(other) for other in found):
             found.append(one)
     return found or None
 
@@ -358,12 +359,14 @@ def _fits(value: Any, kind: str) -> bool:
     return found == kind or (kind == "number" and found == "integer")
 
 
-def _number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether *value* is a number JSON can say."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | bool) or _number(value)
+def is_scalar(value: Any) -> bool:
+    """Return whether *value* is null, a truth value, a number or a text."""
+    return value is None or isinstance(value, str | bool) or is_number(value)
 
 
 def _json(value: Any) -> bool:

@@ -105,7 +105,10 @@ class Resolver:
                 try:
                     return typing.get_type_hints(holder, _NOTHING, names, include_extras=True)["it"]
                 except NameError as error:  # quoted inside an alias
-                    names[str(error.name)] = self.name(str(error.name))
+                    missing = str(error.name)
+                    if missing in names:
+                        raise UnresolvedError(missing) from None
+                    names[missing] = self.name(missing)
         except ToolError:
             raise
         except Exception as error:

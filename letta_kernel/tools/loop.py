@@ -7,6 +7,7 @@ blocks it is left behind with it, and the next call gets a new one.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -19,36 +20,51 @@ from letta_kernel.tools.interrupt import CancelledCallError, TimeUpError
 _GRACE = 1.0  # seconds a cancelled coroutine has to end
 
 
-class _LoopThread(threading.Thread):
-    def __init__(self) -> None:
-        super().__init__(name="letta-async-tools", daemon=True)
-        self.loop = asyncio.new_event_loop()
+class LoopThread(threading.Thread):
+    """A thread with an event loop of its own, started at once."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        # Jupyter's choice of loop on Windows cannot start processes.
+        self.loop: asyncio.AbstractEventLoop
+        if sys.platform == "win32":
+            self.loop = asyncio.ProactorEventLoop()
+        else:
+            self.loop = asyncio.new_event_loop()
         self.start()
 
     def run(self) -> None:
+        """Run the loop until `end`."""
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+    def end(self) -> None:
+        """Stop the loop, as soon as nothing blocks it."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
 
 
 _lock = threading.Lock()
-_current: _LoopThread | None = None
+_current: LoopThread | None = None
 
 
-def _thread() -> _LoopThread:
+def _thread() -> LoopThread:
     global _current
     with _lock:
         if _current is None or not _current.is_alive():
-            _current = _LoopThread()
+            _current = LoopThread("letta-async-tools")
         return _current
 
 
-def _abandon(thread: _LoopThread) -> None:
+def _abandon(thread: LoopThread) -> None:
     """Leave a blocked loop behind; should it come back, it ends itself."""
     global _current
     with _lock:
         if _current is thread:
             _current = None
-    thread.loop.call_soon_threadsafe(thread.loop.stop)
+    thread.end()
 
 
 def run_async(awaitable: Awaitable[Any], time_limit: float | None, cancel: Cancel) -> Any:
@@ -109,7 +125,7 @@ def run_async(awaitable: Awaitable[Any], time_limit: float | None, cancel: Cance
     raise CancelledCallError if cancelled.is_set() else TimeUpError
 
 
-def _end(thread: _LoopThread, stop: Callable[[], None], state: dict[str, Any]) -> None:
+def _end(thread: LoopThread, stop: Callable[[], None], state: dict[str, Any]) -> None:
     """Cancel the task; if it does not end soon, leave its loop behind."""
     thread.loop.call_soon_threadsafe(stop)
     waited = threading.Event()

@@ -12,11 +12,10 @@ import atexit
 import importlib.util
 import logging
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -27,6 +26,7 @@ from letta_kernel.models.base import Cancel
 from letta_kernel.records import McpServer, Tool
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.tools.interrupt import CancelledCallError
+from letta_kernel.tools.loop import LoopThread
 from letta_kernel.tools.mcp_connection import Connection, Listing, Progress, fingerprint
 from letta_kernel.tools.mcp_results import outcome_of
 from letta_kernel.tools.outcome import Outcome
@@ -65,7 +65,7 @@ class Connections:
         self._on_change = on_change
         self._folder = folder
         self._lock = threading.Lock()
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
         self._known: dict[str, McpServer] = {}
         # Only touched on the loop's thread:
         self._connections: dict[str, Connection] = {}
@@ -146,7 +146,8 @@ class Connections:
         """End the connection to a server, and the server if it is ours."""
         self._known.pop(server_id, None)
         if self._thread is not None and self._thread.is_alive():
-            self._thread.submit(self._drop(server_id)).result(2 * _CLOSE_LIMIT)
+            dropped = asyncio.run_coroutine_threadsafe(self._drop(server_id), self._thread.loop)
+            dropped.result(2 * _CLOSE_LIMIT)
 
     def close(self) -> None:
         """End all connections and servers of ours; a later call begins anew."""
@@ -156,13 +157,14 @@ class Connections:
             return
         connections = list(self._connections.values())
         try:
-            thread.submit(self._drop_all()).result(_CLOSE_LIMIT)
+            asyncio.run_coroutine_threadsafe(self._drop_all(), thread.loop).result(_CLOSE_LIMIT)
         except (TimeoutError, CancelledError, RuntimeError):
             pass
         finally:
             for connection in connections:
                 connection.kill()
             thread.end()
+            thread.join(1.0)
 
     # -- on the caller's thread ----------------------------------------------------------------------
 
@@ -200,7 +202,7 @@ class Connections:
         """
         try:
             thread = self._running()
-            future = thread.submit(work)
+            future = asyncio.run_coroutine_threadsafe(work, thread.loop)
         except BaseException:
             work.close()
             raise
@@ -226,13 +228,14 @@ class Connections:
         except CancelledError:
             raise ToolError("The MCP servers were closed during the call.") from None
 
-    def _running(self) -> _LoopThread:
+    def _running(self) -> LoopThread:
         """Return the loop's thread, started if need be (also after a fork)."""
         _load()
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._connections, self._locks, self._leaving = {}, {}, set()
-                self._thread = _LoopThread()
+                self._thread = LoopThread("letta-mcp")
+                self._thread.loop.set_exception_handler(_quietly)
                 _opened.add(self)
             return self._thread
 
@@ -302,37 +305,6 @@ class Connections:
             self._retire(connection, at_once=False)
         if self._leaving:
             await asyncio.wait(self._leaving)
-
-
-class _LoopThread(threading.Thread):
-    """A thread with an event loop of its own."""
-
-    def __init__(self) -> None:
-        super().__init__(name="letta-mcp", daemon=True)
-        # Jupyter's choice of loop on Windows cannot start processes.
-        self._loop: asyncio.AbstractEventLoop
-        if sys.platform == "win32":
-            self._loop = asyncio.ProactorEventLoop()
-        else:
-            self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(_quietly)
-        self.start()
-
-    def run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.close()
-
-    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run *work* on the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-    def end(self) -> None:
-        """Stop the loop and wait a moment for the thread."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self.join(1.0)
 
 
 _opened: WeakSet[Connections] = WeakSet()

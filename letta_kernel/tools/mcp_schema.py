@@ -7,14 +7,13 @@ things, and its schemas keep only what providers and our own argument check know
 from __future__ import annotations
 
 import json
-import math
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import unquote
 
 from letta_kernel.errors import ToolError
+from letta_kernel.models.schemas import NUMBERS, is_number, is_scalar, target_of
 from letta_kernel.tools.fromschema import annotation_of
 from letta_kernel.tools.jsonschema import Schema
 
@@ -32,7 +31,6 @@ _VALUE = 1_000  # characters of a default or an example
 _NAME = 64  # characters of a tool's name that every provider takes
 
 _TYPES = {"string", "integer", "number", "boolean", "null", "array", "object"}
-_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _SIZES = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 _BRANCHES = ("anyOf", "oneOf", "allOf")
 _JOINERS = "\u200c\u200d"  # invisible, but some scripts and emoji need them
@@ -124,7 +122,7 @@ class _Cleaner:
         reference = schema.get("$ref")
         if isinstance(reference, str) and reference not in within:
             # A recursive definition ends where it begins anew: below that, anything goes.
-            target = self.clean(self._target(reference), (*within, reference), depth + 1)
+            target = self.clean(target_of(self.root, reference), (*within, reference), depth + 1)
             made = {**target, **made}
         properties = schema.get("properties")
         if isinstance(properties, Mapping):
@@ -155,21 +153,6 @@ class _Cleaner:
             return _or_null(made)
         return made
 
-    def _target(self, reference: str) -> Any:
-        """Return what a reference within this schema points at; None for any other."""
-        if reference != "#" and not reference.startswith("#/"):
-            return None
-        found: Any = self.root
-        for part in unquote(reference[1:]).split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
-                found = found[int(key)]
-            elif isinstance(found, Mapping):
-                found = found.get(key)
-            else:
-                return None
-        return found
-
 
 def _words(schema: Mapping[str, Any]) -> Schema:
     """Return the keywords of *schema* that hold no schemas, as far as they mean something."""
@@ -184,20 +167,24 @@ def _words(schema: Mapping[str, Any]) -> Schema:
     if isinstance(schema.get("description"), str):
         made["description"] = plain_text(schema["description"], _NOTE)
     choices = schema.get("enum")
-    if isinstance(choices, list) and 0 < len(choices) <= _CHOICES and all(map(_scalar, choices)):
+    if (
+        isinstance(choices, list)
+        and 0 < len(choices) <= _CHOICES
+        and all(map(_short_scalar, choices))
+    ):
         made["enum"] = list(choices)
-    if "const" in schema and _scalar(schema["const"]):
+    if "const" in schema and _short_scalar(schema["const"]):
         made["const"] = schema["const"]
     for key in ("default", "examples"):
         if key in schema and _small(schema[key]):
             made[key] = schema[key]
-    for key in _NUMBERS:
+    for key in NUMBERS:
         value = schema.get(key, "")
-        if _number(value) and (key != "multipleOf" or value > 0):
+        if is_number(value) and (key != "multipleOf" or value > 0):
             made[key] = value
     for key in _SIZES:
         value = schema.get(key, "")
-        if _number(value) and value >= 0 and value == int(value):
+        if is_number(value) and value >= 0 and value == int(value):
             made[key] = int(value)
     for key, limit in (("format", 40), ("pattern", 500)):
         value = schema.get(key)
@@ -214,14 +201,8 @@ def _or_null(made: Schema) -> Schema:
     return {**words, "anyOf": [made, {"type": "null"}]} if made else words
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _scalar(value: Any) -> bool:
-    if isinstance(value, str):
-        return len(value) <= _VALUE
-    return value is None or isinstance(value, bool) or _number(value)
+def _short_scalar(value: Any) -> bool:
+    return is_scalar(value) and (not isinstance(value, str) or len(value) <= _VALUE)
 
 
 def _small(value: Any) -> bool:

@@ -436,7 +436,7 @@ def test_servers_end_with_the_process(tmp_path: Path) -> None:
         "import sys; from letta_kernel.service import AgentService\n"
         "service = AgentService(sys.argv[1]); service.agents.create('ada')\n"
         "service.mcp.create('test', [sys.executable, sys.argv[2]], agent='ada')\n"
-        "print(service.tools.run('ada', 'process', {}).text)"
+        "print(service.tools.run('process', {}, agent='ada').text)"
     )
     arguments = [sys.executable, "-c", script, str(tmp_path / "home"), str(SERVER)]
     ran = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
