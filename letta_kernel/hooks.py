@@ -18,9 +18,6 @@ agent_opened: list[Callable[[AgentService, AgentState, bool], None]] = []
 memory_shown: list[Callable[[AgentService, AgentState], bool]] = []
 """Called when ``ada.memory`` is to be shown; True from one that has shown it."""
 
-tool_marked: list[Callable[[Callable[..., Any], dict[str, Any]], None]] = []
-"""Called when ``tool(…)`` marked a callable, with the names of the code that did."""
-
 tool_hosts: list[Callable[[Tool], Callable[..., Any] | None]] = []
 """Asked for the function behind a tool that `Agent.add_tool` did not bring; None from one that has none."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 LOCAL_USER = "user-00000000-0000-4000-8000-000000000000"
 """The one local user who owns everything until a project says otherwise."""
@@ -32,10 +33,16 @@ def hidden_sign(name: str) -> str | None:
     return None
 
 
-def storable(text: str) -> str:
-    """Return *text* as databases take it: no NUL, halves of a surrogate pair joined, lone ones dropped."""
-    if "\0" in text:
-        text = text.replace("\0", "")
+def storable(value: Any) -> Any:
+    """Return text, or a list of texts, as databases take it; other values as they are.
+
+    Without NUL; halves of a surrogate pair are joined, lone ones dropped.
+    """
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\0", "")
     if not text.isascii():
         try:
             text.encode()

@@ -25,9 +25,9 @@ import duckdb
 
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import ConflictError, StoreError
+from letta_kernel.ids import storable
 from letta_kernel.store import migrations, problems
 from letta_kernel.store.lock import HomeLock, identity
-from letta_kernel.store.mapping import clean
 from letta_kernel.store.problems import Conflict
 
 T = TypeVar("T")
@@ -125,7 +125,7 @@ class Tx:
                 self.begun = True
                 self._connection.execute(_parsed(self._connection, "BEGIN"))
             self._connection.execute(
-                _parsed(self._connection, sql), [clean(value) for value in params]
+                _parsed(self._connection, sql), [storable(value) for value in params]
             )
             return self._connection.fetchall() if fetch else []
         except (duckdb.Error, RuntimeError, OSError, MemoryError) as error:

@@ -7,29 +7,18 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel
 
 from letta_kernel.ids import storable
-
-if TYPE_CHECKING:
-    from letta_kernel.store.database import Tx
+from letta_kernel.store.database import Tx
 
 R = TypeVar("R", bound=BaseModel)
 
 _FEW = 5  # rows that are quicker as VALUES; more are passed as one array per column
 _ROWS_AT_ONCE = 1000  # of one INSERT
 _SEPARATOR = "\x1f"  # joins a row's list of texts where a column of lists is passed as an array
-
-
-def clean(value: Any) -> Any:
-    """Return a parameter without what no database keeps: NUL and lone surrogates in text."""
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, list):
-        return [clean(item) for item in value]
-    return value
 
 
 def dump(value: Any) -> str:
@@ -124,7 +113,7 @@ class Table(Generic[R]):
 
     def as_stored(self, record: R) -> R:
         """Return *record* as it will be read back: text freed of what no database keeps."""
-        return self.read([clean(value) for value in self.row(record)])
+        return self.read([storable(value) for value in self.row(record)])
 
     def read(self, row: Sequence[Any]) -> R:
         """Return the record of a *row* selected with `columns`."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from letta_kernel.ids import storable
 from letta_kernel.records import Passage
 from letta_kernel.store import counters, indexes
 from letta_kernel.store.database import Tx
@@ -17,7 +18,7 @@ from letta_kernel.store.indexes import (
     outbox,
     outbox_done,
 )
-from letta_kernel.store.mapping import Table, Where, clean
+from letta_kernel.store.mapping import Table, Where
 
 __all__ = [
     "OutboxEntry",
@@ -164,7 +165,7 @@ def neighbours(tx: Tx, passage: Passage, before: int = 2, after: int = 2) -> lis
 def of_content(tx: Tx, agent_id: str, content: str) -> Passage | None:
     """Return the agent's oldest passage of exactly this text, or None."""
     where = "WHERE agent_id = $1 AND content = $2 ORDER BY seq LIMIT 1"
-    found = _PASSAGES.select(tx, where, (agent_id, clean(content)))
+    found = _PASSAGES.select(tx, where, (agent_id, storable(content)))
     return found[0] if found else None
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from letta_kernel.ids import storable
-from letta_kernel.store.mapping import Where, clean, dump, load
+from letta_kernel.store.mapping import Where, dump, load
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,10 @@ def test_storable(text: str, expected: str) -> None:
     assert storable(text) == expected
 
 
-def test_clean_reaches_into_lists_only() -> None:
-    assert clean(["a\0", 1, None]) == ["a", 1, None]
-    assert clean(b"a\0") == b"a\0"
-    assert clean(3.5) == 3.5
+def test_cleaning_reaches_into_lists_only() -> None:
+    assert storable(["a\0", 1, None]) == ["a", 1, None]
+    assert storable(b"a\0") == b"a\0"
+    assert storable(3.5) == 3.5
 
 
 @pytest.mark.parametrize(
