@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from letta_kernel.messages import ToolCall, Usage
 from letta_kernel.models import plugins
 from letta_kernel.models.base import (
     CallPiece,
@@ -40,7 +39,9 @@ from letta_kernel.models.errors import scrub
 
 _SHOWN = 60  # characters of a message that are kept, to say what changed
 _NOT_SAMPLING = frozenset({"api_base", "retry"})
-_KINDS = {kind.__name__: kind for kind in (TextPiece, ReasoningPiece, CallPiece, Retrying, Reset)}
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind for kind in (TextPiece, ReasoningPiece, CallPiece, Retrying, Reset, Reply)
+}
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _MOMENT = re.compile(
@@ -218,34 +219,18 @@ def _scrubbed(value: Any) -> Any:
 
 
 def _to_json(piece: Piece) -> dict[str, Any]:
-    if not isinstance(piece, Reply):
-        return {"piece": type(piece).__name__, **asdict(piece)}
-    data = {name: getattr(piece, name) for name in _REPLY}
-    data["tool_calls"] = [call.model_dump() for call in piece.tool_calls]
-    data["usage"] = piece.usage.model_dump()
-    return {"piece": "Reply", **data}
+    from pydantic import TypeAdapter
 
-
-_REPLY = (
-    "text",
-    "reasoning",
-    "thinking",
-    "finish_reason",
-    "model",
-    "label",
-    "first_token",
-)
+    name = type(piece).__name__
+    return {"piece": name, **TypeAdapter(_KINDS[name]).dump_python(piece, mode="json")}
 
 
 def _from_json(data: dict[str, Any]) -> Piece:
-    data = dict(data)
-    name = data.pop("piece")
-    if name != "Reply":
-        piece: Piece = _KINDS[name](**data)
-        return piece
-    calls = [ToolCall.model_validate(call) for call in data.pop("tool_calls")]
-    usage = Usage.model_validate(data.pop("usage"))
-    return Reply(tool_calls=calls, usage=usage, **data)
+    from pydantic import TypeAdapter
+
+    given = {name: value for name, value in data.items() if name != "piece"}
+    piece: Piece = TypeAdapter(_KINDS[data["piece"]]).validate_python(given)
+    return piece
 
 
 # Replaying ----------------------------------------------------------------------------------------

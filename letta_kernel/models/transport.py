@@ -15,8 +15,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import httpcore
@@ -159,8 +161,8 @@ class _Backend(httpcore.NetworkBackend):
         if line is None:
             return _Stream(self._inner.connect_tcp(host, port, timeout, local_address, options))
         seconds = line.seconds(line.connect)
-        attempt = _Connecting(self._inner, host, port, seconds, local_address, options)
-        return _Stream(attempt.wait(line, seconds))
+        connect = partial(self._inner.connect_tcp, host, port, seconds, local_address, options)
+        return _Stream(_connected(line, seconds, connect))
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
@@ -171,50 +173,38 @@ class _Backend(httpcore.NetworkBackend):
         time.sleep(seconds)
 
 
-class _Connecting(threading.Thread):
-    def __init__(self, inner: httpcore.SyncBackend, host: str, port: int, *rest: Any) -> None:
-        super().__init__(name="connect", daemon=True)
-        self._arguments = (inner, host, port, *rest)
-        self._done = threading.Event()
-        self._lock = threading.Lock()
-        self._given_up = False
-        self._stream: httpcore.NetworkStream | None = None
-        self._error: BaseException | None = None
+def _connected(
+    line: Line, seconds: float, connect: Callable[[], httpcore.NetworkStream]
+) -> httpcore.NetworkStream:
+    """Connect in a thread of its own; a stream that comes when it was given up is closed."""
+    made: futures.Future[httpcore.NetworkStream] = futures.Future()
 
-    def run(self) -> None:
-        inner, *arguments = self._arguments
+    def work() -> None:
         try:
-            stream = inner.connect_tcp(*arguments)
+            stream = connect()
         except BaseException as error:  # raised again in the thread that waits
-            self._error = error
+            if made.set_running_or_notify_cancel():
+                made.set_exception(error)
         else:
-            with self._lock:
-                self._stream = stream
-                if self._given_up:
-                    stream.close()
-        finally:
-            self._done.set()
+            if made.set_running_or_notify_cancel():
+                made.set_result(stream)
+            else:
+                stream.close()
 
-    def wait(self, line: Line, seconds: float) -> httpcore.NetworkStream:
-        self.start()
-        # Names may resolve to several addresses, each of which gets the whole time: hence our own end.
-        end = time.monotonic() + seconds + 0.5
-        try:
-            while not self._done.wait(0.05):
-                if line.cut_off:
-                    raise httpcore.ConnectError("cancelled")
-                if time.monotonic() > end:
-                    raise httpcore.ConnectTimeout("timed out")
-        except BaseException:
-            with self._lock:
-                self._given_up = True
-                if self._stream is not None:
-                    self._stream.close()
-            raise
-        if self._error is not None:
-            raise self._error
-        assert self._stream is not None
-        return self._stream
+    threading.Thread(target=work, name="connect", daemon=True).start()
+    # Names may resolve to several addresses, each of which gets the whole time: hence our own end.
+    end = time.monotonic() + seconds + 0.5
+    try:
+        while not futures.wait([made], 0.05).done:
+            if line.cut_off:
+                raise httpcore.ConnectError("cancelled")
+            if time.monotonic() > end:
+                raise httpcore.ConnectTimeout("timed out")
+    except BaseException:
+        if not made.cancel() and made.exception() is None:
+            made.result().close()
+        raise
+    return made.result()
 
 
 class Transport(httpx.HTTPTransport):
