@@ -10,9 +10,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from letta_kernel import __version__
 from letta_kernel.server import errors, examples, slashes
+from letta_kernel.server.events.runs import RunManager
 from letta_kernel.server.guard import Guard, RequestLimits
 from letta_kernel.server.routes import ROUTERS, openai
-from letta_kernel.server.run_manager import RunManager
 from letta_kernel.service import AgentService
 
 DESCRIPTION = """\

@@ -7,8 +7,8 @@ from typing import Annotated, cast
 from fastapi import Depends, Query
 from starlette.requests import HTTPConnection
 
+from letta_kernel.server.events.runs import RunManager
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, Order
-from letta_kernel.server.run_manager import RunManager
 from letta_kernel.service import AgentService
 
 

@@ -8,7 +8,7 @@ from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import Message
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import Cursor
-from letta_kernel.server.shapes.messages import View, to_messages
+from letta_kernel.server.schemas.messages import View, to_messages
 from letta_kernel.service import AgentService
 
 DEFAULT = "default"
@@ -16,14 +16,14 @@ DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ThreadRef:
     """A thread: the agent's id, and the conversation's or None for the agent's own."""
 
     agent_id: str
     conversation: str | None = None
 
 
-def place_of(service: AgentService, conversation_id: str, agent_id: str | None = None) -> Place:
+def place_of(service: AgentService, conversation_id: str, agent_id: str | None = None) -> ThreadRef:
     """Return the thread that a path means.
 
     Parameters
@@ -33,16 +33,16 @@ def place_of(service: AgentService, conversation_id: str, agent_id: str | None =
     if conversation_id == DEFAULT:
         if agent_id is None:
             raise FieldError("agent_id", "Say whose default conversation: agent_id.", where="query")
-        return Place(service.agents.retrieve(agent_id).id)
+        return ThreadRef(service.agents.retrieve(agent_id).id)
     if conversation_id.startswith("agent-"):
-        return Place(service.agents.retrieve(conversation_id).id)
+        return ThreadRef(service.agents.retrieve(conversation_id).id)
     found = service.conversations.retrieve(conversation_id)
     if agent_id is not None and service.agents.retrieve(agent_id).id != found.agent_id:
         raise NotFoundError(f"The agent has no conversation {conversation_id!r}.")
-    return Place(found.agent_id, found.id)
+    return ThreadRef(found.agent_id, found.id)
 
 
-def history(service: AgentService, place: Place, cursor: Cursor, view: View) -> list[object]:
+def history(service: AgentService, place: ThreadRef, cursor: Cursor, view: View) -> list[object]:
     """Return a page of a thread's messages in the API's shapes, in the order asked for.
 
     A page counts messages of ours, each of which may be several of the API's.
@@ -52,7 +52,7 @@ def history(service: AgentService, place: Place, cursor: Cursor, view: View) -> 
     return shapes[::-1] if cursor.newest_first else shapes
 
 
-def _page(service: AgentService, place: Place, cursor: Cursor) -> list[Message]:
+def _page(service: AgentService, place: ThreadRef, cursor: Cursor) -> list[Message]:
     """Return the messages of a page, oldest first."""
     older, newer = cursor.after, cursor.before
     if not cursor.newest_first:

@@ -16,6 +16,6 @@ def server(
     service: AgentService, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Server]:
     # On a crowded machine a step may take longer than pings wait: they come where a test asks for them.
-    monkeypatch.setattr("letta_kernel.server.sse.PING_SECONDS", 3600.0)
+    monkeypatch.setattr("letta_kernel.server.events.sse.PING_SECONDS", 3600.0)
     with serving(service, scripted) as running:
         yield running

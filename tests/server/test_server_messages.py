@@ -149,7 +149,7 @@ def test_heartbeat_style_answers_through_send_message(server: Server) -> None:
 def test_a_quiet_stream_is_kept_open_by_pings(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("letta_kernel.server.sse.PING_SECONDS", 0.1)
+    monkeypatch.setattr("letta_kernel.server.events.sse.PING_SECONDS", 0.1)
     client = server.client()
     agent = client.agents.create().id
     server.scripted.hang(0.6, text="At last.")

@@ -14,7 +14,7 @@ from server_bench import Server
 
 from letta_kernel.messages import Event, RunEnded, TextDelta
 from letta_kernel.server.errors import TooManyRunsError
-from letta_kernel.server.run_manager import LiveRun, RunManager
+from letta_kernel.server.events.runs import LiveRun, RunManager
 from letta_kernel.service import AgentService, event_log
 
 WORDS = [f"w{n} " for n in range(3000)]

@@ -31,7 +31,7 @@ _NO_COST = {
 }
 
 
-class Said(OfAgent):
+class Talk(OfAgent):
     """A message for an agent."""
 
     text: Annotated[Text, StringConstraints(min_length=1)]
@@ -78,8 +78,8 @@ class Cost(Params):
     agent: Word | None = None
 
 
-@method("talk", Said)
-def talk(context: RequestContext, asked: Said) -> dict[str, str]:
+@method("talk", Talk)
+def talk(context: RequestContext, asked: Talk) -> dict[str, str]:
     """Send a message to an agent; what happens is told as events. Returns a ticket."""
     session = context.here()
     agent = context.service.agents.retrieve(asked.agent)

@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 from letta_kernel.server.deps import Service
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.handles import embedding_name, model_name
-from letta_kernel.server.shapes.base import Shape
+from letta_kernel.server.schemas.base import Shape
 from letta_kernel.server.threads import DEFAULT
 from letta_kernel.service.af_parse import MAX_BYTES
 

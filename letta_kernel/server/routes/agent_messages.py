@@ -9,15 +9,16 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import ConfigDict, Field
 
-from letta_kernel.server import sse, talk, threads
+from letta_kernel.server import threads
 from letta_kernel.server.deps import Live, Page, Service
+from letta_kernel.server.events import requests, sse
+from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.routes.agents import agent_of
-from letta_kernel.server.run_manager import LiveRun
-from letta_kernel.server.shapes.asked import MessageRequest, StreamedRequest
-from letta_kernel.server.shapes.base import Asked
-from letta_kernel.server.shapes.messages import LettaMessage, LettaResponse, MessageType, View
-from letta_kernel.server.shapes.runs import RunShape, to_run
-from letta_kernel.server.threads import Place
+from letta_kernel.server.schemas.base import Asked
+from letta_kernel.server.schemas.messages import LettaMessage, LettaResponse, MessageType, View
+from letta_kernel.server.schemas.requests import MessageRequest, StreamedRequest
+from letta_kernel.server.schemas.runs import RunShape, to_run
+from letta_kernel.server.threads import ThreadRef
 
 router = APIRouter(tags=["agents"])
 
@@ -48,7 +49,7 @@ def list_messages(
     assistant_message_tool_kwarg: str = "message",
 ) -> list[LettaMessage]:
     """List the messages of an agent; one of several parts comes as several, and counts once."""
-    place = Place(agent_of(service, agent_id))
+    place = ThreadRef(agent_of(service, agent_id))
     if conversation_id is not None:
         place = threads.place_of(service, conversation_id, place.agent_id)
     view = View(
@@ -71,7 +72,7 @@ async def create_message(
     """Send messages, or words on calls that wait; answer with all the agent says and does."""
     tokens = asked.streaming and asked.stream_tokens
     run = await _begin(service, live, agent_id, asked, tokens, asked.background)
-    return talk.as_stream(run, asked) if asked.streaming else await talk.respond(run)
+    return requests.as_stream(run, asked) if asked.streaming else await requests.respond(run)
 
 
 @router.post(
@@ -85,7 +86,7 @@ async def create_message_stream(
 ) -> StreamingResponse:
     """Do the same, answered as a stream: each step as it ends or, with stream_tokens, each piece."""
     run = await _begin(service, live, agent_id, asked, asked.stream_tokens, asked.background)
-    return talk.as_stream(run, asked)
+    return requests.as_stream(run, asked)
 
 
 @router.post("/agents/{agent_id}/messages/async", operation_id="create_message_async")
@@ -130,6 +131,6 @@ async def _begin(
 ) -> LiveRun:
     def begin() -> LiveRun:
         owner = agent_of(service, agent_id)
-        return talk.begin(service, live, owner, asked, tokens=tokens, background=background)
+        return requests.begin(service, live, owner, asked, tokens=tokens, background=background)
 
     return await anyio.to_thread.run_sync(begin)

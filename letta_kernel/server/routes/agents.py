@@ -10,13 +10,13 @@ from pydantic import Field
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.server.deps import Page, Service
+from letta_kernel.server.events.requests import message_of
 from letta_kernel.server.paging import Cursor, page
-from letta_kernel.server.shapes.agents import AgentShape, Include, to_agent
-from letta_kernel.server.shapes.agents_asked import REST, AgentCreate, AgentUpdate
-from letta_kernel.server.shapes.asked import CompactIn, MessageIn
-from letta_kernel.server.shapes.base import Asked, Shape
-from letta_kernel.server.shapes.blocks import BLOCK_LIMIT, from_create
-from letta_kernel.server.talk import message_of
+from letta_kernel.server.schemas.agent_requests import REST, AgentCreate, AgentUpdate
+from letta_kernel.server.schemas.agents import AgentShape, Include, to_agent
+from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.server.schemas.blocks import BLOCK_LIMIT, from_create
+from letta_kernel.server.schemas.requests import CompactIn, MessageIn
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import StopReason
 

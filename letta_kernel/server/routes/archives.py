@@ -11,8 +11,8 @@ from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import page, seek
 from letta_kernel.server.routes.passages import check_passages
-from letta_kernel.server.shapes import passages as shapes
-from letta_kernel.server.shapes.passages import (
+from letta_kernel.server.schemas import passages as schemas
+from letta_kernel.server.schemas.passages import (
     ArchiveCreate,
     ArchiveShape,
     ArchiveUpdate,
@@ -93,7 +93,7 @@ def list_passages(service: Service, archive_id: str, cursor: Page) -> list[Passa
 def create_passage(service: Service, archive_id: str, asked: PassageCreate) -> PassageShape:
     """Put one passage into an archive."""
     try:
-        (made,) = service.passages.insert([shapes.from_create(asked)], archive=archive_id)
+        (made,) = service.passages.insert([schemas.from_create(asked)], archive=archive_id)
     except InvalidInputError as error:
         raise FieldError("text", error.text.partition(": ")[2] or error.text) from None
     return to_passage(made)
@@ -104,7 +104,7 @@ def create_passages(service: Service, archive_id: str, asked: PassagesCreate) ->
     """Put many passages into an archive, all or none."""
     try:
         made = service.passages.insert(
-            [shapes.from_create(p) for p in asked.passages], archive=archive_id
+            [schemas.from_create(p) for p in asked.passages], archive=archive_id
         )
     except InvalidInputError as error:
         raise FieldError("passages", error.text, *error.remedies) from None

@@ -11,9 +11,9 @@ from letta_kernel.records import Block
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import Cursor, page
-from letta_kernel.server.shapes import blocks as shapes
-from letta_kernel.server.shapes.agents import AgentShape, Include, to_agent
-from letta_kernel.server.shapes.blocks import BlockCreate, BlockResponse, BlockUpdate, to_block
+from letta_kernel.server.schemas import blocks as schemas
+from letta_kernel.server.schemas.agents import AgentShape, Include, to_agent
+from letta_kernel.server.schemas.blocks import BlockCreate, BlockResponse, BlockUpdate, to_block
 from letta_kernel.service import AgentService
 
 router = APIRouter(tags=["blocks"])
@@ -71,7 +71,7 @@ def list_blocks(
 def create_block(service: Service, asked: BlockCreate) -> BlockResponse:
     """Make a memory block that no agent has yet; its limit is 100,000 characters unless given."""
     _check_length(asked.value, asked.limit)
-    return to_block(service.blocks.create(shapes.from_create(asked)))
+    return to_block(service.blocks.create(schemas.from_create(asked)))
 
 
 @router.get("/blocks/count", operation_id="count_blocks")

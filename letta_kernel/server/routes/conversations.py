@@ -9,12 +9,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from letta_kernel.errors import ConflictError
-from letta_kernel.server import sse, talk, threads
+from letta_kernel.server import threads
 from letta_kernel.server.deps import Live, Page, Service
 from letta_kernel.server.errors import FieldError, LeftOutError
+from letta_kernel.server.events import requests, sse
+from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.paging import MAX_LIMIT, Order
-from letta_kernel.server.run_manager import LiveRun
-from letta_kernel.server.shapes.conversations import (
+from letta_kernel.server.schemas.conversations import (
     CompactionShape,
     CompactRequest,
     ConversationChange,
@@ -25,8 +26,8 @@ from letta_kernel.server.shapes.conversations import (
     changes_of,
     to_conversation,
 )
-from letta_kernel.server.shapes.messages import LettaMessage, LettaResponse, MessageType, View
-from letta_kernel.server.threads import Place
+from letta_kernel.server.schemas.messages import LettaMessage, LettaResponse, MessageType, View
+from letta_kernel.server.threads import ThreadRef
 from letta_kernel.service import AgentService
 
 router = APIRouter(tags=["conversations"])
@@ -195,7 +196,7 @@ async def create_message(
 
     def begin() -> LiveRun:
         place = threads.place_of(service, conversation_id, asked.agent_id)
-        return talk.begin(
+        return requests.begin(
             service,
             live,
             place.agent_id,
@@ -207,8 +208,8 @@ async def create_message(
 
     run = await anyio.to_thread.run_sync(begin)
     if asked.streaming:
-        return talk.as_stream(run, asked)
-    return await talk.respond(run)
+        return requests.as_stream(run, asked)
+    return await requests.respond(run)
 
 
 @router.post(
@@ -227,11 +228,11 @@ def resume(
     place = threads.place_of(service, conversation_id, asked.agent_id)
     run = _newest(service, live, place, asked.run_id)
     return sse.stream(
-        run, talk.stream_of(run), after=asked.starting_after, pings=bool(asked.include_pings)
+        run, requests.stream_of(run), after=asked.starting_after, pings=bool(asked.include_pings)
     )
 
 
-def _newest(service: AgentService, live: Live, place: Place, run_id: str | None) -> LiveRun:
+def _newest(service: AgentService, live: Live, place: ThreadRef, run_id: str | None) -> LiveRun:
     known = [run.id for run in service.runs.of_thread(place.agent_id, place.conversation)]
     if run_id is not None and run_id not in known:
         raise FieldError("run_id", f"The conversation has no run {run_id[:100]!r}.")

@@ -9,9 +9,9 @@ from fastapi import APIRouter, File, Query, UploadFile
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.handles import embedding_name
 from letta_kernel.server.paging import page
-from letta_kernel.server.shapes.agents import AgentShape, to_agent
-from letta_kernel.server.shapes.base import Shape
-from letta_kernel.server.shapes.folders import (
+from letta_kernel.server.schemas.agents import AgentShape, to_agent
+from letta_kernel.server.schemas.base import Shape
+from letta_kernel.server.schemas.folders import (
     AgentFileShape,
     FileShape,
     FolderCreate,

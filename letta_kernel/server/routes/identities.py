@@ -10,9 +10,9 @@ from letta_kernel.records import Identity
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.paging import page
 from letta_kernel.server.routes.blocks import Includes, agents_page
-from letta_kernel.server.shapes.agents import AgentShape
-from letta_kernel.server.shapes.blocks import BlockResponse, to_block
-from letta_kernel.server.shapes.identities import (
+from letta_kernel.server.schemas.agents import AgentShape
+from letta_kernel.server.schemas.blocks import BlockResponse, to_block
+from letta_kernel.server.schemas.identities import (
     IdentityCreate,
     IdentityProperty,
     IdentityShape,

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.server.deps import Service
 from letta_kernel.server.errors import FieldError
-from letta_kernel.server.routes.tools import Said
-from letta_kernel.server.shapes.mcp_servers import (
+from letta_kernel.server.routes.tools import Printed
+from letta_kernel.server.schemas.mcp_servers import (
     McpRefresh,
     McpServerCreate,
     McpServerShape,
@@ -18,7 +18,7 @@ from letta_kernel.server.shapes.mcp_servers import (
     fields_of,
     to_server,
 )
-from letta_kernel.server.shapes.tools import (
+from letta_kernel.server.schemas.tools import (
     ToolExecutionResult,
     ToolRun,
     ToolShape,
@@ -119,11 +119,11 @@ def run_tool(
     service: Service, mcp_server_id: str, tool_id: str, asked: ToolRun
 ) -> ToolExecutionResult:
     """Call a tool of an MCP server by hand."""
-    said = Said()
+    printed = Printed()
     outcome = service.tools.run(
-        service.mcp.tool(mcp_server_id, tool_id), asked.args, on_output=said
+        service.mcp.tool(mcp_server_id, tool_id), asked.args, on_output=printed
     )
-    return to_result(outcome, said.lines)
+    return to_result(outcome, printed.lines)
 
 
 def _tool_names(service: Service, server_id: str) -> list[str]:

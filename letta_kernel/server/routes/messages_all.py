@@ -13,9 +13,9 @@ from letta_kernel.memory.recall import MessageHit
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import seek
-from letta_kernel.server.shapes.base import Asked, Shape
-from letta_kernel.server.shapes.messages import LettaMessage, MessageType, View, to_messages
-from letta_kernel.server.shapes.passages import Moment
+from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.server.schemas.messages import LettaMessage, MessageType, View, to_messages
+from letta_kernel.server.schemas.passages import Moment
 from letta_kernel.service import AgentService
 
 router = APIRouter(tags=["messages"])

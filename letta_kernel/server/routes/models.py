@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from letta_kernel.models.base import ModelError
 from letta_kernel.models.embedding import OFFLINE, default_name, embedder
 from letta_kernel.models.registry import available
-from letta_kernel.server.shapes.models import (
+from letta_kernel.server.schemas.models import (
     EmbeddingModelShape,
     ModelShape,
     to_embedding_model,

@@ -31,10 +31,10 @@ from letta_kernel.messages import (
     Usage,
 )
 from letta_kernel.records import AgentState
-from letta_kernel.server import sse
 from letta_kernel.server.deps import Live, Service
 from letta_kernel.server.errors import FieldError, LeftOutError, openai_error, status_of
-from letta_kernel.server.run_manager import LiveRun
+from letta_kernel.server.events import sse
+from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import failed

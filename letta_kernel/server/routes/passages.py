@@ -12,7 +12,7 @@ from letta_kernel.errors import InvalidInputError
 from letta_kernel.server.deps import Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, seek
-from letta_kernel.server.shapes.passages import (
+from letta_kernel.server.schemas.passages import (
     ArchivalHit,
     ArchivalHits,
     Match,

@@ -9,12 +9,12 @@ from fastapi.responses import StreamingResponse
 
 from letta_kernel.errors import ConflictError
 from letta_kernel.records import Step
-from letta_kernel.server import sse, talk
 from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
-from letta_kernel.server.message_stream import stored
+from letta_kernel.server.events import requests, sse
+from letta_kernel.server.events.messages import stored
 from letta_kernel.server.paging import Cursor
-from letta_kernel.server.shapes.messages import LettaMessage, View, to_messages
-from letta_kernel.server.shapes.runs import (
+from letta_kernel.server.schemas.messages import LettaMessage, View, to_messages
+from letta_kernel.server.schemas.runs import (
     RunShape,
     RunStatus,
     RunUsage,
@@ -185,7 +185,10 @@ def stream_run(
     run = live.get(run_id)
     if run is not None:
         return sse.stream(
-            run, talk.stream_of(run), after=asked.starting_after, pings=asked.include_pings is True
+            run,
+            requests.stream_of(run),
+            after=asked.starting_after,
+            pings=asked.include_pings is True,
         )
     record = service.runs.retrieve(run_id)
     if record.status in GOING:

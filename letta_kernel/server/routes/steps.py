@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.handles import model_name
 from letta_kernel.server.routes.runs import messages_page
-from letta_kernel.server.shapes.messages import LettaMessage
-from letta_kernel.server.shapes.runs import (
+from letta_kernel.server.schemas.messages import LettaMessage
+from letta_kernel.server.schemas.runs import (
     FeedbackIn,
     Opinion,
     ProviderTrace,

@@ -13,10 +13,10 @@ from letta_kernel.records import Tool
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.paging import page
-from letta_kernel.server.shapes.agents import AgentShape, to_agent
-from letta_kernel.server.shapes.base import Asked
-from letta_kernel.server.shapes.messages import ToolReturnMessage
-from letta_kernel.server.shapes.tools import (
+from letta_kernel.server.schemas.agents import AgentShape, to_agent
+from letta_kernel.server.schemas.base import Asked
+from letta_kernel.server.schemas.messages import ToolReturnMessage
+from letta_kernel.server.schemas.tools import (
     TOOL_TYPES,
     ToolCreate,
     ToolExecutionResult,
@@ -49,7 +49,7 @@ class ApprovalIn(Asked):
     requires_approval: bool
 
 
-class Said:
+class Printed:
     """Collects what a tool prints, by stream."""
 
     def __init__(self) -> None:
@@ -146,9 +146,9 @@ def run_from_source(service: Service, asked: ToolTrial) -> ToolReturnMessage:
         schema=asked.json_schema or ({"name": asked.name} if asked.name else None),
         parameters=asked.args_json_schema,
     )
-    said = Said()
-    outcome = service.tools.run(tool, asked.args, environment=asked.env_vars, on_output=said)
-    result = to_result(outcome, said.lines)
+    printed = Printed()
+    outcome = service.tools.run(tool, asked.args, environment=asked.env_vars, on_output=printed)
+    result = to_result(outcome, printed.lines)
     return ToolReturnMessage(
         id=new_id("message"),
         date=now(),
@@ -241,9 +241,9 @@ def run_for_agent(
     service: Service, agent_id: str, tool_name: str, asked: ToolRun
 ) -> ToolExecutionResult:
     """Call one of an agent's tools by hand, checked just as a model's call is."""
-    said = Said()
-    outcome = service.tools.run(tool_name, asked.args, agent=agent_id, on_output=said)
-    return to_result(outcome, said.lines)
+    printed = Printed()
+    outcome = service.tools.run(tool_name, asked.args, agent=agent_id, on_output=printed)
+    return to_result(outcome, printed.lines)
 
 
 def _made(service: AgentService, asked: ToolCreate) -> Tool:

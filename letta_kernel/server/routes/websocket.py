@@ -58,8 +58,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.messages import worded
 from letta_kernel.records import AgentState
+from letta_kernel.server.events.runs import RunManager
 from letta_kernel.server.guard import host_of, is_here, is_right
-from letta_kernel.server.run_manager import RunManager
 from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.service.event_log import AgentLog, Gap

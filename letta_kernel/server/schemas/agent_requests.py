@@ -10,11 +10,11 @@ from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.handles import embedding_name, model_name
-from letta_kernel.server.shapes.asked import CompactionIn, MessageIn
-from letta_kernel.server.shapes.base import Asked
-from letta_kernel.server.shapes.blocks import BlockCreate, Texts
-from letta_kernel.server.shapes.model_settings import ModelSettingsIn, check_format, settings_from
-from letta_kernel.server.shapes.tool_rules import ToolRuleIn, from_rule
+from letta_kernel.server.schemas.base import Asked
+from letta_kernel.server.schemas.blocks import BlockCreate, Texts
+from letta_kernel.server.schemas.model_settings import ModelSettingsIn, check_format, settings_from
+from letta_kernel.server.schemas.requests import CompactionIn, MessageIn
+from letta_kernel.server.schemas.tool_rules import ToolRuleIn, from_rule
 
 REST = "letta_rest"
 """The key in an agent's metadata under which what only REST speaks of is kept."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from letta_kernel.records import ToolRule
-from letta_kernel.server.shapes.base import Asked, Shape
+from letta_kernel.server.schemas.base import Asked, Shape
 
 RuleType = Literal[
     "run_first",

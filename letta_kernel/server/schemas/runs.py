@@ -9,7 +9,7 @@ from pydantic import Field
 
 from letta_kernel.records import Feedback, Run, Step
 from letta_kernel.server.handles import model_handle
-from letta_kernel.server.shapes.base import Asked, Shape
+from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.stop_reasons import StopReason, failed
 
 Opinion = Literal["positive", "negative"]

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from letta_kernel.server.shapes.base import Asked
-from letta_kernel.server.shapes.messages import MessageType
+from letta_kernel.server.schemas.base import Asked
+from letta_kernel.server.schemas.messages import MessageType
 
 MAX_MESSAGES = 1000
 MAX_CLIENT_TOOLS = 128

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 from letta_kernel.memory.archival import Hit
 from letta_kernel.models.embedding import OFFLINE
 from letta_kernel.records import Passage, SharedArchive
-from letta_kernel.server.shapes.base import Asked, Shape
-from letta_kernel.server.shapes.blocks import Texts
+from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.server.schemas.blocks import Texts
 
 
 def in_utc(moment: datetime) -> datetime:

@@ -10,8 +10,8 @@ from pydantic import ConfigDict, Field
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.memory.folders import view_of
 from letta_kernel.records import Folder, OpenFile, StoredFile
-from letta_kernel.server.shapes.base import Asked, Shape
-from letta_kernel.server.shapes.passages import EmbeddingConfig, to_embedding_config
+from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.server.schemas.passages import EmbeddingConfig, to_embedding_config
 
 _FOLDER: dict[str, Any] = {"name": "manuals", "description": "How the boats are kept."}
 

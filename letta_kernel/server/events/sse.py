@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from letta_kernel.errors import LettaError
 from letta_kernel.ids import new_id, now
-from letta_kernel.server.message_stream import MessageStream
-from letta_kernel.server.run_manager import LiveRun
-from letta_kernel.server.shapes.messages import ErrorMessage, Ping
+from letta_kernel.server.events.messages import MessageStream
+from letta_kernel.server.events.runs import LiveRun
+from letta_kernel.server.schemas.messages import ErrorMessage, Ping
 from letta_kernel.server.words import WORDS
 
 PING_SECONDS = 15.0

@@ -21,7 +21,7 @@ from letta_kernel.messages import (
     Usage,
 )
 from letta_kernel.records import Run
-from letta_kernel.server.shapes.messages import (
+from letta_kernel.server.schemas.messages import (
     AssistantMessage,
     CalledToolDelta,
     ErrorMessage,

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import ConfigDict, Field
 
 from letta_kernel.records import Tool
-from letta_kernel.server.shapes.base import Asked, Shape
-from letta_kernel.server.shapes.blocks import Texts
+from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.server.schemas.blocks import Texts
 from letta_kernel.tools import builtin
 from letta_kernel.tools.file_tools import FILE_TOOLS
 from letta_kernel.tools.outcome import Outcome

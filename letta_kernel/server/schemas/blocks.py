@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from letta_kernel.records import Block
-from letta_kernel.server.shapes.base import Asked, Shape
+from letta_kernel.server.schemas.base import Asked, Shape
 
 BLOCK_LIMIT = 100_000
 """Characters a block made through REST may hold unless it says otherwise."""

@@ -14,15 +14,15 @@ from letta_kernel.models import plugins
 from letta_kernel.models.registry import choose_model
 from letta_kernel.records import AgentState
 from letta_kernel.server.handles import embedding_handle, endpoint_type, model_handle
-from letta_kernel.server.shapes.agents_asked import REST
-from letta_kernel.server.shapes.base import Shape
-from letta_kernel.server.shapes.blocks import BlockResponse, to_block
-from letta_kernel.server.shapes.folders import FolderShape, to_folder
-from letta_kernel.server.shapes.identities import IdentityShape, to_identity
-from letta_kernel.server.shapes.messages import ApprovalRequestMessage, approval_request
-from letta_kernel.server.shapes.model_settings import ModelSettings, to_settings
-from letta_kernel.server.shapes.tool_rules import ToolRuleShape, to_rule
-from letta_kernel.server.shapes.tools import ToolShape, to_tool
+from letta_kernel.server.schemas.agent_requests import REST
+from letta_kernel.server.schemas.base import Shape
+from letta_kernel.server.schemas.blocks import BlockResponse, to_block
+from letta_kernel.server.schemas.folders import FolderShape, to_folder
+from letta_kernel.server.schemas.identities import IdentityShape, to_identity
+from letta_kernel.server.schemas.messages import ApprovalRequestMessage, approval_request
+from letta_kernel.server.schemas.model_settings import ModelSettings, to_settings
+from letta_kernel.server.schemas.tool_rules import ToolRuleShape, to_rule
+from letta_kernel.server.schemas.tools import ToolShape, to_tool
 from letta_kernel.service import AgentView
 from letta_kernel.stop_reasons import StopReason
 

@@ -10,12 +10,18 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from letta_kernel.errors import ConflictError
 from letta_kernel.messages import Message, RunEnded, ToolCall
 from letta_kernel.records import Tool
-from letta_kernel.server import sse
 from letta_kernel.server.errors import FieldError, LeftOutError
+from letta_kernel.server.events import sse
+from letta_kernel.server.events.messages import MessageStream
+from letta_kernel.server.events.runs import LiveRun, RunManager
 from letta_kernel.server.handles import model_name
-from letta_kernel.server.message_stream import MessageStream
-from letta_kernel.server.run_manager import LiveRun, RunManager
-from letta_kernel.server.shapes.asked import (
+from letta_kernel.server.schemas.messages import (
+    LettaResponse,
+    StopReasonMessage,
+    View,
+    usage_of,
+)
+from letta_kernel.server.schemas.requests import (
     ApprovalIn,
     ContentPart,
     MessageIn,
@@ -23,12 +29,6 @@ from letta_kernel.server.shapes.asked import (
     StreamedRequest,
     ToolReturnIn,
     ToolReturnsIn,
-)
-from letta_kernel.server.shapes.messages import (
-    LettaResponse,
-    StopReasonMessage,
-    View,
-    usage_of,
 )
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.stop_reasons import failed

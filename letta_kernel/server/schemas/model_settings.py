@@ -8,7 +8,7 @@ from pydantic import Field
 
 from letta_kernel.server.errors import LeftOutError
 from letta_kernel.server.handles import provider_type
-from letta_kernel.server.shapes.base import Asked, Shape
+from letta_kernel.server.schemas.base import Asked, Shape
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from letta_kernel.agent.prompts import DENIED
 from letta_kernel.messages import Message, ToolCall, Usage
-from letta_kernel.server.shapes.base import Shape
+from letta_kernel.server.schemas.base import Shape
 from letta_kernel.stop_reasons import StopReason
 
 MessageType = Literal[

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from letta_kernel.records import Identity
-from letta_kernel.server.shapes.base import Asked, Shape
+from letta_kernel.server.schemas.base import Asked, Shape
 
 IdentityType = Literal["org", "user", "other"]
 _EXAMPLE: dict[str, Any] = {

@@ -9,14 +9,14 @@ from pydantic import ConfigDict, Field
 
 from letta_kernel.records import Conversation
 from letta_kernel.server.handles import model_handle, model_name
-from letta_kernel.server.shapes.asked import StreamedRequest
-from letta_kernel.server.shapes.base import Asked, Shape
-from letta_kernel.server.shapes.model_settings import (
+from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.server.schemas.model_settings import (
     ModelSettings,
     ModelSettingsIn,
     settings_from,
     to_settings,
 )
+from letta_kernel.server.schemas.requests import StreamedRequest
 
 MAX_TEXT = 100_000  # characters
 _ASKED = ("temperature", "max_tokens", "reasoning_effort")  # settings that are the model's

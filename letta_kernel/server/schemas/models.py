@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from letta_kernel.server.handles import embedding_handle, endpoint_type, model_handle, provider_type
-from letta_kernel.server.shapes.agents import window_of
-from letta_kernel.server.shapes.base import Shape
+from letta_kernel.server.schemas.agents import window_of
+from letta_kernel.server.schemas.base import Shape
 
 
 class ModelShape(Shape):
