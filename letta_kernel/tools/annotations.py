@@ -14,7 +14,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from letta_kernel.errors import ToolError
 
@@ -216,14 +216,25 @@ class Resolver:
                     names[first] = importlib.import_module(first)
                 if checked:
                     self.name(path)
-            case ast.Call(func=function):
-                inside = [(part, False) for part, _ in inside]
-                if checked and not _only_describes(self.name(ast.unparse(function))):
+            case ast.Call(func=function, args=given):
+                found = self.name(ast.unparse(function)) if checked else None
+                if checked and not _only_describes(found):
                     raise UnresolvedError(ast.unparse(function))
+                # Of the strings in a call these quote types: pydantic would evaluate them.
+                called = getattr(found, "__name__", "")
+                quoted = given[1:] if called == "NewType" else given if called[:3] == "con" else []
+                names_of_types = [k.value for k in node.keywords if k.arg in ("tp", "item_type")]
+                inside = [(one, one in quoted) for one in given]
+                inside += [(k.value, k.value in names_of_types) for k in node.keywords]
+                inside.append((function, False))
             case ast.Subscript(value=owner, slice=ast.expr() as given):
                 parts = given.elts if isinstance(given, ast.Tuple) else [given]
-                word = ast.unparse(owner).rpartition(".")[2]
-                kept = {"Literal": 0, "Annotated": 1}.get(word, len(parts))
+                kind = ast.unparse(owner).rpartition(".")[2]
+                if checked and isinstance(owner, ast.Name | ast.Attribute):
+                    # By what it is: an import may give another thing the name "Literal".
+                    found = self.name(ast.unparse(owner))
+                    kind = {id(Literal): "Literal", id(Annotated): "Annotated"}.get(id(found), "")
+                kept = {"Literal": 0, "Annotated": 1}.get(kind, len(parts))
                 inside = [
                     (owner, typed),
                     *((one, typed and at < kept) for at, one in enumerate(parts)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -116,6 +117,32 @@ def test_plain_types_of_foreign_source_run_nowhere(tmp_path: Path) -> None:
     source = f"open({str(marker)!r}, 'w').close()\n" + cases.one("list[int]")
     schema_from_source(source)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "from typing import NewType\ndef f(x: NewType('X', HARM)): ...",
+        "from typing import NewType as Plain\ndef f(x: Plain('X', list[HARM])): ...",
+        "from typing import NewType\nX = NewType('X', tp=HARM)\ndef f(x: X): ...",
+        "from pydantic import conlist as some\ndef f(x: some(HARM)): ...",
+        "from pydantic import conset\ndef f(x: conset(item_type=HARM) | None = None): ...",
+        "from typing import List as Literal\ndef f(x: Literal[HARM]): ...",
+        "from typing import Dict as Annotated\ndef f(x: Annotated[str, HARM]): ...",
+        "Many = list[HARM]\ndef f(x: Many): ...",
+        "def f(x: HARM, y: 'list[HARM]' = None): ...",
+        "def f(x: list[(lambda: HARM)()]): ...",
+        "def f(x=HARM, y=[HARM]): ...",
+        "import typing\ndef f(x: typing.sys.modules['os'].system('true')): ...",
+    ],
+)
+def test_annotations_of_foreign_source_run_nothing_here(lines: str, tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    harm = f'open({str(marker)!r}, "w").close()'
+    for written in (harm, repr(harm), repr(f"().__class__ or {harm}")):
+        with contextlib.suppress(ToolError):
+            schema_here(lines.replace("HARM", written), "f", None)
+        assert not marker.exists(), written
 
 
 def test_foreign_source_that_cannot_run_is_one_line() -> None:
