@@ -17,8 +17,7 @@ from letta_kernel.messages import (
     ToolCall,
     worded,
 )
-from letta_kernel.notebook.approval import ask
-from letta_kernel.notebook.approvals import Question
+from letta_kernel.notebook.approvals import Question, ask
 from letta_kernel.notebook.output import AgentError, Stopped, say
 from letta_kernel.notebook.preferences import PREFERENCES
 from letta_kernel.notebook.words import WORDS

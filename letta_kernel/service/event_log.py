@@ -166,6 +166,7 @@ class RunLog(_Log):
         self.run_id, self.agent_id = run_id, agent_id
         self.running = False
         self.bytes = 0  # that it takes, about
+        self.placed = 0  # number of the newest event that its agent's log has
         self._kept: list[Kept] = []
 
     def add(self, event: Event) -> None:
@@ -256,13 +257,15 @@ class AgentLog(_Log):
             return next(going, self.last)
 
     def add(self, run: RunLog) -> None:
-        """Take in the newest event of a run."""
-        self.last += 1
+        """Take in what is new of a run."""
+        start, run.placed = run.placed + 1, run.last
+        count = run.last + 1 - start
         span = self._spans[-1] if self._spans else None
-        if span is not None and span.run is run and span.start + span.count == run.last:
-            span.count += 1
+        if span is not None and span.run is run:
+            span.count += count
         else:
-            self._spans.append(_Span(self.last, run, run.last, 1))
+            self._spans.append(_Span(self.last + 1, run, start, count))
+        self.last += count
         self._ring()
 
     def forget(self, run: RunLog) -> None:

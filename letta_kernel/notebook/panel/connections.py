@@ -18,8 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from comm import get_comm_manager
 
@@ -30,7 +29,7 @@ from letta_kernel.errors import LettaError, NotFoundError
 from letta_kernel.messages import Event
 from letta_kernel.notebook.output import details
 from letta_kernel.notebook.panel import rpc
-from letta_kernel.notebook.panel.registry import METHODS, Notebook, OfAgent, RequestContext
+from letta_kernel.notebook.panel.registry import METHODS, Kernel, OfAgent, RequestContext
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.service import AgentService, event_json
 from letta_kernel.service.changes import WHAT, ChangeWatch
@@ -50,21 +49,6 @@ _LOOK = 0.7  # seconds between two looks at the store
 _REST, _LONGEST_REST = 20, 3.0  # times as long as a look has taken, until the next; seconds at most
 
 
-class KernelNotebook(Notebook, Protocol):
-    """What connections need of the notebook in whose kernel they are, beside what requests do."""
-
-    agent_changed: Callable[[], None]
-    last_error: str
-
-    @property
-    def home(self) -> Path:
-        """The project folder."""
-
-    @property
-    def has_project(self) -> bool:
-        """Whether there is anything in it."""
-
-
 class _Connection:
     def __init__(self, comm: Any) -> None:
         self.comm = comm
@@ -81,8 +65,8 @@ class _Followed:
 class PanelConnections:
     """All panels that are connected to one kernel."""
 
-    def __init__(self, session: KernelNotebook) -> None:
-        self._session = session
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
         self._lock = threading.Lock()
         self._open: dict[str, _Connection] = {}
         self._requests: queue.SimpleQueue[tuple[_Connection, dict[str, Any]]] = queue.SimpleQueue()
@@ -91,9 +75,9 @@ class PanelConnections:
         self._followed: dict[str, _Followed] = {}
         self._news = threading.Event()
         self._running: set[str] = set()  # which of the two threads below there are
-        self._seen = ChangeWatch(session.home)
-        session.approvals.changed = self._tell_asking
-        session.agent_changed = self._tell_agent
+        self._seen = ChangeWatch(kernel.home)
+        kernel.approvals.changed = self._tell_asking
+        kernel.agent_changed = self._tell_agent
 
     def add(self, comm: Any) -> None:
         """Take up a panel: say hello, and answer from now on."""
@@ -104,7 +88,7 @@ class PanelConnections:
         comm.on_close(lambda message: self._forget(comm.comm_id))
         with self._lock:
             self._open[comm.comm_id] = one
-            self._session.approvals.panels = len(self._open)
+            self._kernel.approvals.panels = len(self._open)
             if "_watch" not in self._running:  # what is written from now on is to be told
                 self._seen = ChangeWatch(service.home)
             self._keep_running(self._tell)
@@ -112,7 +96,7 @@ class PanelConnections:
         self._send(one, self._hello())
 
     def _hello(self) -> dict[str, Any]:
-        home = self._session.home
+        home = self._kernel.home
         return {
             "type": "hello",
             "protocol": PROTOCOL,
@@ -120,7 +104,7 @@ class PanelConnections:
             "project": home.parent.name if home.name == project.FOLDER else home.name,
             "home": str(home),
             "methods": sorted(METHODS),
-            "asking": self._session.approvals.waiting(),
+            "asking": self._kernel.approvals.waiting(),
             "views": live_comms(),
         }
 
@@ -139,7 +123,7 @@ class PanelConnections:
 
     def _service(self) -> AgentService:
         """Return the project's service, which makes no folder yet, and follow its runs."""
-        service = service_for(self._session.home)
+        service = service_for(self._kernel.home)
         with self._lock:
             if service not in self._services:
                 self._services.append(service)
@@ -149,7 +133,7 @@ class PanelConnections:
     def _forget(self, comm_id: str) -> None:
         with self._lock:
             self._open.pop(comm_id, None)
-            self._session.approvals.panels = len(self._open)
+            self._kernel.approvals.panels = len(self._open)
 
     def _drop_silent(self) -> None:
         limit = time.monotonic() - SILENCE
@@ -188,17 +172,17 @@ class PanelConnections:
         try:
             params = data.get("params")
             found, given = rpc.read(str(data.get("method")), params)
-            if not self._session.has_project:  # looking must not make a folder
+            if not self._kernel.has_project:  # looking must not make a folder
                 if found.empty is not None:
                     return {"result": found.empty}
                 if isinstance(given, OfAgent):
                     raise NotFoundError(f"There is no agent {given.agent!r} here yet: make one.")
-            context = RequestContext(self._service(), self._session)
+            context = RequestContext(self._service(), self._kernel)
             return {"result": rpc.answer(context, str(data["method"]), params)}
         except LettaError as error:
             kind, text = type(error).__name__, error.in_words(WORDS)
         except Exception as error:
-            self._session.last_error = details(error)
+            self._kernel.last_error = details(error)
             line = str(error).partition("\n")[0]
             kind = "InternalError"
             text = (
@@ -213,7 +197,7 @@ class PanelConnections:
         try:
             yield
         except Exception as error:
-            self._session.last_error = details(error)
+            self._kernel.last_error = details(error)
 
     def _send(self, one: _Connection, data: dict[str, Any]) -> None:
         one.comm.send(data)
@@ -227,7 +211,7 @@ class PanelConnections:
     # -- what happens --------------------------------------------------------------------------------
 
     def _tell_asking(self) -> None:
-        self._send_all({"type": "asking", "agents": self._session.approvals.waiting()})
+        self._send_all({"type": "asking", "agents": self._kernel.approvals.waiting()})
 
     def _tell_agent(self) -> None:
         self._send_all({"type": "changed", "what": ["notebook"], "agents": []})

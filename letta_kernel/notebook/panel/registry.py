@@ -8,10 +8,10 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from letta_kernel.commands.door import Notebook
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.notebook.approvals import Approvals
 from letta_kernel.notebook.main_thread import MainThreadQueue
-from letta_kernel.records import AgentState
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.tools.execute import ToolHost
 
@@ -40,15 +40,12 @@ class OfBlock(OfAgent):
     label: Word
 
 
-class Notebook(Protocol):
-    """What requests need of the notebook in whose kernel they are answered."""
+class Kernel(Notebook, Protocol):
+    """A notebook with its kernel, in which requests are answered."""
 
     approvals: Approvals
     main_thread: MainThreadQueue
-
-    @property
-    def notebook(self) -> str:
-        """Which notebook this is: its path; empty where nothing says."""
+    agent_changed: Callable[[], None]
 
     @property
     def host(self) -> ToolHost:
@@ -56,9 +53,6 @@ class Notebook(Protocol):
 
     def host_of(self, agent_id: str) -> ToolHost:
         """Return where the functions behind an agent's tools are found."""
-
-    def current(self) -> AgentState | None:
-        """Return the agent the notebook talks to."""
 
     def talk(self, agent_id: str, text: str) -> None:
         """Send a message to an agent without a cell."""
@@ -72,23 +66,23 @@ class RequestContext:
     """Where a request is answered: the project, and in a kernel its notebook."""
 
     service: AgentService
-    session: Notebook | None = None
+    kernel: Kernel | None = None
 
     @property
     def notebook(self) -> str:
         """Which notebook this is; empty where there is none, or nothing says."""
-        return self.session.notebook if self.session is not None else ""
+        return self.kernel.notebook if self.kernel is not None else ""
 
     def current(self) -> str | None:
         """Return the id of the agent the notebook talks to, if there is one."""
-        agent = self.session.current() if self.session is not None else None
+        agent = self.kernel.current() if self.kernel is not None else None
         return agent.id if agent is not None else None
 
-    def here(self) -> Notebook:
-        """Return the notebook; `InvalidInputError` where there is none."""
-        if self.session is None:
+    def here(self) -> Kernel:
+        """Return the kernel; `InvalidInputError` where there is none."""
+        if self.kernel is None:
             raise InvalidInputError("This needs the kernel of a notebook.")
-        return self.session
+        return self.kernel
 
 
 @dataclass(frozen=True, slots=True)

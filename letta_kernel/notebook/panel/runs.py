@@ -81,11 +81,11 @@ class Cost(Params):
 @method("talk", Talk)
 def talk(context: RequestContext, asked: Talk) -> dict[str, str]:
     """Send a message to an agent; what happens is told as events. Returns a ticket."""
-    session = context.here()
+    kernel = context.here()
     agent = context.service.agents.retrieve(asked.agent)
     if not asked.text.strip():
         raise InvalidInputError("There is nothing to send: the message is empty.")
-    return session.main_thread.submit(lambda: session.talk(agent.id, asked.text))
+    return kernel.main_thread.submit(lambda: kernel.talk(agent.id, asked.text))
 
 
 @method("pending", OfAgent)
@@ -110,12 +110,12 @@ def approve(context: RequestContext, asked: Decided) -> dict[str, str] | None:
     if question is not None:
         question.decide(decisions)
         return None
-    session = context.here()
+    kernel = context.here()
     waiting = context.service.runs.pending(agent.id)
     if not waiting:
         raise InvalidInputError(f"{agent.name} waits for no approval.")
     check_calls(waiting, decisions)
-    return session.main_thread.submit(lambda: session.resume(agent.id, decisions))
+    return kernel.main_thread.submit(lambda: kernel.resume(agent.id, decisions))
 
 
 @method("job", Ticket)
@@ -166,4 +166,4 @@ def _midnight() -> datetime:
 
 
 def _question(context: RequestContext, agent_id: str) -> Question | None:
-    return context.session.approvals.question(agent_id) if context.session is not None else None
+    return context.kernel.approvals.question(agent_id) if context.kernel is not None else None

@@ -50,8 +50,8 @@ def tools(context: RequestContext, asked: Tools) -> list[dict[str, Any]]:
         always = {rule.tool_name for rule in state.tool_rules if rule.type == "requires_approval"}
     stats = [service.tools.stats(agent) for agent in agents if agent is not None]
     host = None
-    if context.session is not None:
-        host = context.session.host_of(agents[0]) if agents[0] else context.session.host
+    if context.kernel is not None:
+        host = context.kernel.host_of(agents[0]) if agents[0] else context.kernel.host
     return [_shown(host, tool, stats, always) for tool in found]
 
 
@@ -63,10 +63,10 @@ def run(context: RequestContext, asked: Call) -> Any:
     ticket (see `letta_kernel.notebook.main_thread.MainThreadQueue.submit`).
     """
     tool = _own(context, asked)
-    session = context.session
+    kernel = context.kernel
     host = (
-        session.host_of(context.service.agents.retrieve(asked.agent).id)
-        if session is not None
+        kernel.host_of(context.service.agents.retrieve(asked.agent).id)
+        if kernel is not None
         else None
     )
 
@@ -81,8 +81,8 @@ def run(context: RequestContext, asked: Call) -> Any:
         )
         return {**asdict(outcome), "output": "".join(printed)}
 
-    if session is not None and host is not None and host.lookup(tool) is not None:
-        return session.main_thread.submit(work)
+    if kernel is not None and host is not None and host.lookup(tool) is not None:
+        return kernel.main_thread.submit(work)
     return work()
 
 
