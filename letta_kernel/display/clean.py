@@ -148,7 +148,9 @@ def _cleaner() -> nh3.Cleaner:
     )
 
 
-_PARSED_DEEPEST = 100
+# The parser's time grows with the square of all this in one place, or with their product.
+_MOST_OPEN, _MOST_FORMATTING = 100, 12
+_LONGEST_TAG = 4_000  # characters, of those without data or an address
 _TAG = re.compile(r"<(/?)([a-z][^\s/>]*)[^>]*>?", re.IGNORECASE)
 # Elements that are never left open by one of their own kind, or hold nothing.
 _CLOSED_BY_THEMSELVES = frozenset(
@@ -157,24 +159,30 @@ _CLOSED_BY_THEMSELVES = frozenset(
 _FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())  # noqa: SIM905
 
 
-def _shallow(markup: str) -> str:
-    """Return *markup* without tags that open what is far too deep; the parser's time grows with the depth."""
+def _modest(markup: str, most: int) -> str:
+    """Return *markup* with *most* tags that open something, and without those that are far too deep."""
     opened: list[str] = []
+    left = most
 
     def kept(match: re.Match[str]) -> str:
+        nonlocal left
         tag = match[2].lower()
-        if tag in _CLOSED_BY_THEMSELVES:
-            return match[0]
         if match[1]:
             if tag in opened:
                 place = len(opened) - 1 - opened[::-1].index(tag)
                 # A formatting element ends by itself, any other one with all that is open in it.
                 del opened[place : place + 1 if tag in _FORMATTING else None]
-        elif len(opened) >= _PARSED_DEEPEST:
+            return match[0]
+        left -= 1
+        if left < 0:
             return ""
-        else:
+        if tag not in _CLOSED_BY_THEMSELVES:
+            formatting = tag in _FORMATTING
+            alike = sum(one in _FORMATTING for one in opened) if formatting else len(opened)
+            if alike >= (_MOST_FORMATTING if formatting else _MOST_OPEN):
+                return ""
             opened.append(tag)
-        return match[0]
+        return match[0] if len(match[0]) < _LONGEST_TAG or tag in ("img", "a") else f"<{tag}>"
 
     return _TAG.sub(kept, markup)
 
@@ -196,9 +204,10 @@ def clean_html(markup: str, limit: int = 60_000) -> str:
     kept: list[str] = []  # the end tags of what is open, empty where it was left out
     room = limit
     whole = len(markup) <= limit * 8 and markup.count("&") < limit // 2
-    # The parser's time grows with the square of the references; more of them could not be shown.
-    source = "&".join(clean_text(markup[: limit * 8]).split("&", limit // 2)[: limit // 2])
-    for token in _TOKEN.finditer(_cleaner().clean(_shallow(source))):
+    source = clean_text(markup[: limit * 8]).replace("\xa0", "&nbsp;")
+    # More references and tags than these could not be shown.
+    source = _modest("&".join(source.split("&", limit // 2)[: limit // 2]), limit // 8)
+    for token in _TOKEN.finditer(_cleaner().clean(source)):
         end, tag, attributes = token.groups()
         if room <= 0:
             break
