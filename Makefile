@@ -16,7 +16,7 @@ install = { test -x $(BIN)/uv && $(UV) $(1); } || $(PIP) $(1)
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-FRONT_END := $(shell find labextension/src labextension/schema labextension/style -type f) $(wildcard labextension/*.js*) \
+FRONT_END := $(shell find labextension/src labextension/schema labextension/style -type f) $(wildcard labextension/*.*js*) \
 	labextension/yarn.lock labextension/.yarnrc.yml
 PACKAGED := pyproject.toml hatch_build.py install.json README.md notebooks/quickstart.ipynb \
 	$(wildcard letta_kernel/kernelspec/*) $(FRONT_END)
@@ -79,7 +79,7 @@ bench: $(VENV)/installed-test
 
 clean:
 	rm -rf $(VENV) $(VENV)-oldest artifacts build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	rm -rf labextension/node_modules labextension/lib letta_kernel/labextension
+	rm -rf labextension/node_modules labextension/lib letta_kernel/labextension letta_kernel/display/static/ui.js
 	find letta_kernel tests notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # Set-up, each step once until what it is made from changes.

@@ -21,9 +21,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = "labextension"
 BUILT = "letta_kernel/labextension"
+WIDGET = "letta_kernel/display/static/ui.js"  # of the same sources, for pages without the extension
 DIGEST = "sources.sha256"
 NOT_SOURCES = {"node_modules", "lib", "test", "coverage", ".yarn"}
-SOURCE_FILES = {".ts", ".tsx", ".js", ".css", ".svg", ".json", ".lock", ".yml"}
+SOURCE_FILES = {".ts", ".tsx", ".js", ".mjs", ".css", ".svg", ".json", ".lock", ".yml"}
 
 
 class LabextensionHook(BuildHookInterface):
@@ -52,7 +53,8 @@ def build_requirements() -> list[str]:
 def is_stale(root: Path) -> bool:
     """Whether the built extension is missing or was made from other sources."""
     digest = root / BUILT / DIGEST
-    return not digest.is_file() or digest.read_text().strip() != source_digest(root)
+    built = digest.is_file() and (root / WIDGET).is_file()
+    return not built or digest.read_text().strip() != source_digest(root)
 
 
 def source_digest(root: Path) -> str:
@@ -113,6 +115,7 @@ def build(root: Path) -> None:
         )
     shutil.rmtree(root / SOURCE / "lib", ignore_errors=True)
     shutil.rmtree(root / BUILT, ignore_errors=True)
+    (root / WIDGET).unlink(missing_ok=True)
     before = source_digest(root)
     for arguments in (["install", "--immutable"], ["run", "build:prod"]):
         done = subprocess.run(

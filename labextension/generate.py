@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from letta_kernel.display.words import NEARLY_FULL
 from letta_kernel.stop_reasons import MEANINGS, Meaning
 
-TARGET = Path(__file__).parent / "src" / "stopReasons.ts"
+UI = Path(__file__).parent / "src" / "ui"
+TARGET = UI / "stopReasons.ts"
+LIMITS = UI / "limits.ts"
 
 
 def stop_reasons() -> str:
@@ -24,5 +27,15 @@ def stop_reasons() -> str:
     )
 
 
+def limits() -> str:
+    """Return the module that says from where on something is nearly full."""
+    return (
+        "// Written by labextension/generate.py from letta_kernel/display/words.py.\n\n"
+        "/** Above this share of what it may hold, something is nearly full. */\n"
+        f"export const NEARLY_FULL = {NEARLY_FULL};\n"
+    )
+
+
 if __name__ == "__main__":
     TARGET.write_text(stop_reasons(), encoding="utf-8")
+    LIMITS.write_text(limits(), encoding="utf-8")

@@ -1,6 +1,6 @@
 """What it means that a run stopped: said here once, for the journal, every door and the page.
 
-The page's own copy, ``labextension/src/stopReasons.ts``, is written by ``python labextension/generate.py``.
+The page's own copy, ``labextension/src/ui/stopReasons.ts``, is written by ``python labextension/generate.py``.
 """
 
 from __future__ import annotations

@@ -10,11 +10,12 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import bridge from './bridge';
 import cells, { IChoices, type Choices } from './cells';
 import { KernelWidgets } from './live';
-import type { Highlight } from './markdown';
+import { highlighter } from './highlight';
 import outputs from './outputs';
 import panel from './panel';
 import { RunRenderer, type IRunRendererOptions } from './renderer';
-import { RUN_MIME_TYPE } from './snapshot';
+import { HIGHLIGHT } from './ui/markdown';
+import { RUN_MIME_TYPE } from './ui/snapshot';
 
 /** Before HTML and text (50 and up), after a widget view (-10): nothing here can tell if that lives. */
 const RANK = 0;
@@ -46,10 +47,9 @@ const runRenderer: JupyterFrontEndPlugin<void> = {
   ) => {
     const choices = chosen ?? undefined;
     const trans = (translator ?? nullTranslator).load('letta-kernel');
-    const highlight: Highlight | undefined =
-      languages === null
-        ? undefined
-        : (code, name, into) => languages.highlight(code, languages.findBest(name), into);
+    const highlight = highlighter(languages) ?? undefined;
+    // Widgets draw runs too, by the same hand but in a module of their own.
+    Object.assign(globalThis, { [HIGHLIGHT]: highlight });
     rendermime.addFactory(factory({ rendermime, trans, highlight, choices }), RANK);
     const addToNotebook = (panel: NotebookPanel) => {
       const own = panel.content.rendermime;

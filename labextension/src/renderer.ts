@@ -5,17 +5,16 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
-import { ALL_FOLDED, type Choices } from './cells/settings';
-import { drawDisplay } from './display';
-import { h } from './dom';
-import type { IHosts } from './entries';
-import { withFigures } from './figures';
+import type { Choices } from './cells/settings';
+import { h } from './ui/dom';
+import { hostsWith } from './ui/entries';
+import { withFigures } from './ui/figures';
 import { HostedRenderers } from './hosted';
-import { drawMarkdown, hasFormulas, highlightCode, type Highlight } from './markdown';
-import { readSnapshot, RUN_MIME_TYPE, type ISnapshot } from './snapshot';
-import { RunView } from './view';
+import type { Highlight } from './ui/markdown';
+import { readSnapshot, RUN_MIME_TYPE, type ISnapshot } from './ui/snapshot';
+import { ALL_FOLDED, RunView } from './ui/view';
 import { WidgetHost, type ILiveWidgets } from './widgethost';
-import type { Trans } from './words';
+import type { Trans } from './ui/words';
 
 export interface IRunRendererOptions {
   /** The registry of the document that the output is in. */
@@ -41,14 +40,8 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
   constructor(options: IRunRendererOptions) {
     super();
     this.addClass('lk-RunRenderer');
-    this._rendermime = options.rendermime;
     this._trans = options.trans;
-    this._highlight = options.highlight ?? null;
-    const markdown = (host: HTMLElement, text: string) => this._drawMarkdown(host, text);
-    const hosts: IHosts = {
-      markdown,
-      bundle: (host, bundle) => drawDisplay(host, bundle, markdown)
-    };
+    const hosts = hostsWith(options.highlight ?? null);
     this._view = new RunView(hosts, options.trans, () => options.choices?.folds ?? ALL_FOLDED);
     this._choices = options.choices ?? null;
     this._choices?.changed.connect(this._drawSnapshot, this);
@@ -60,6 +53,9 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
       onShown: shown => {
         this._view.node.hidden = shown;
         this._drawSnapshot();
+        if (!shown) {
+          this._view.bound(); // as it was watched: nothing jumps when a run is over
+        }
       }
     });
     this.node.append(this._view.node, this._widget.node);
@@ -99,7 +95,6 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
   protected override onAfterAttach(message: Message): void {
     super.onAfterAttach(message);
     this._hosted.attach();
-    this._finishMarkdown();
   }
 
   protected override onBeforeDetach(message: Message): void {
@@ -111,38 +106,13 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
   private _drawSnapshot(): void {
     if (this._snapshot && !this._view.node.hidden) {
       this._view.update(this._snapshot);
-      this._finishMarkdown();
     }
   }
 
-  private _drawMarkdown(host: HTMLElement, text: string): void {
-    drawMarkdown(host, text);
-    this._unfinished.add(host);
-  }
-
-  /** Colour the code and typeset the mathematics of what is on the page. */
-  private _finishMarkdown(): void {
-    if (!this.isAttached) {
-      return;
-    }
-    for (const host of this._unfinished) {
-      if (this._highlight) {
-        void highlightCode(host, this._highlight);
-      }
-      if (hasFormulas(host)) {
-        void this._rendermime.latexTypesetter?.typeset(host);
-      }
-    }
-    this._unfinished.clear();
-  }
-
-  private _rendermime: IRenderMimeRegistry;
   private _trans: Trans;
-  private _highlight: Highlight | null;
   private _view: RunView;
   private _choices: Choices | null;
   private _snapshot: ISnapshot | null = null;
-  private _unfinished = new Set<HTMLElement>();
   private _hosted = new HostedRenderers();
   private _notReadable = h('pre', 'lk-Text');
   private _widget: WidgetHost;

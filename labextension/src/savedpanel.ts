@@ -6,12 +6,12 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
-import { h } from './dom';
+import { h } from './ui/dom';
 import { HostedRenderers } from './hosted';
-import { isRecord } from './snapshot';
+import { isRecord } from './ui/snapshot';
 import { readKeys, TableTools } from './tabletools';
 import { WidgetHost, type ILiveWidgets } from './widgethost';
-import type { Trans } from './words';
+import type { Trans } from './ui/words';
 
 export const PANEL_MIME_TYPE = 'application/vnd.letta.panel.v1+json';
 

@@ -1,8 +1,8 @@
 // Lets a table that is already on the page be filtered and sorted in place.
 
-import { h } from './dom';
-import { isRecord } from './snapshot';
-import type { Trans } from './words';
+import { h } from './ui/dom';
+import { isRecord } from './ui/snapshot';
+import type { Trans } from './ui/words';
 
 /** For a column's place: what its rows sort by, where that is not their text (times, durations, money). */
 export type Keys = Record<string, (number | null)[]>;

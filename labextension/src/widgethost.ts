@@ -6,9 +6,9 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
 import { Panel, type Widget } from '@lumino/widgets';
 
-import { h } from './dom';
+import { h } from './ui/dom';
 import type { HostedRenderers } from './hosted';
-import { isRecord } from './snapshot';
+import { isRecord } from './ui/snapshot';
 
 export const WIDGET_VIEW_MIME_TYPE = 'application/vnd.jupyter.widget-view+json';
 

@@ -1,4 +1,6 @@
+import './ui.css';
 import './run.css';
+import './memory.css';
 import './bridge.css';
 import './panel.css';
 import './outputs.css';

@@ -1,4 +1,4 @@
-import { diffLines, type IDiffLine } from '../src/diff';
+import { diffLines, type IDiffLine } from '../src/ui/diff';
 
 /** Each line as its sign and text, changed words in brackets. */
 function written(lines: IDiffLine[]): string[] {

@@ -1,5 +1,5 @@
-import { withFigures } from '../src/figures';
-import { readSnapshot } from '../src/snapshot';
+import { withFigures } from '../src/ui/figures';
+import { readSnapshot } from '../src/ui/snapshot';
 
 const HTML = [
   '<div><details><figure><table><tr><td>1</td></tr></table><figure>inner</figure></figure></details>\n',

@@ -1,7 +1,7 @@
 import { nullTranslator } from '@jupyterlab/translation';
 
-import { h } from '../src/dom';
-import { Finder, findPlaces } from '../src/find';
+import { h } from '../src/ui/dom';
+import { Finder, findPlaces } from '../src/ui/find';
 
 const trans = nullTranslator.load('letta-kernel');
 

@@ -3,7 +3,7 @@ import { nullTranslator } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
 
 import { RunRenderer } from '../src/renderer';
-import { RUN_MIME_TYPE } from '../src/snapshot';
+import { RUN_MIME_TYPE } from '../src/ui/snapshot';
 import { hostileStrings } from './hostile';
 import { ENDED, run } from './snapshots';
 
@@ -13,12 +13,14 @@ const ELEMENTS = new Set(
   (
     'article header footer div span p b i u s em strong del code pre kbd samp var br hr blockquote ul ol li ' +
     'dl dt dd h1 h2 h3 h4 h5 h6 sub sup small mark figure figcaption caption table thead tbody tfoot tr th ' +
-    'td details summary a img'
+    'td details summary a img ' +
+    'math semantics mrow mi mn mo ms mtext mspace msup msub msubsup mfrac msqrt mroot mover munder ' +
+    'munderover mtable mtr mtd mstyle mpadded mphantom menclose'
   ).split(' ')
 );
 
 const ATTRIBUTES: Record<string, RegExp> = {
-  class: /^(?:(?:lk|lm|jp|tex2jax|mathjax)[-_\w]*\s*)+$/,
+  class: /^(?:(?:lk|lm|jp)[-_\w]*\s*)+$/,
   dir: /^(?:auto|ltr)$/,
   hidden: /^$/,
   open: /^$/,
@@ -39,13 +41,17 @@ const ATTRIBUTES: Record<string, RegExp> = {
   'aria-hidden': /^true$/,
   'data-part': /^[a-z]+$/,
   'data-starts-open': /^(?:true|false)$/,
-  'data-language': /^\S{1,40}$/
+  'data-language': /^\S{1,40}$/,
+  'data-tex': /^/
 };
+for (const name of 'display mathvariant stretchy fence form separator accent lspace rspace minsize maxsize'.split(' ')) {
+  ATTRIBUTES[name] = /^[\w. %+-]{1,40}$/;
+}
 
 /** What is in a drawn run and not on the lists above; the line to search it with comes first and is our own. */
 function unexpected(root: Element): string[] {
-  const search = root.querySelector('.lk-Find');
-  expect(search?.textContent).toBe('↑↓✕⌕↕');
+  const search = root.querySelector('.lk-Tools');
+  expect(search?.textContent).toBe('↑↓✕⌕↕⤢');
   const drawn = Array.from(root.querySelectorAll('*')).filter(one => !search?.contains(one));
   return drawn.flatMap(element => [
     ...(ELEMENTS.has(element.localName) ? [] : [`<${element.localName}>`]),
@@ -78,14 +84,9 @@ function saying(text: string, display: Record<string, string>): Record<string, a
 }
 
 let renderer: RunRenderer;
-let typeset: jest.Mock;
 
 beforeEach(() => {
-  typeset = jest.fn();
-  const rendermime = new RenderMimeRegistry({
-    initialFactories: standardRendererFactories,
-    latexTypesetter: { typeset }
-  });
+  const rendermime = new RenderMimeRegistry({ initialFactories: standardRendererFactories });
   renderer = new RunRenderer({ rendermime, trans });
   Widget.attach(renderer, document.body);
 });

@@ -5,7 +5,7 @@ import { Signal } from '@lumino/signaling';
 import { Panel, Widget } from '@lumino/widgets';
 
 import { RunRenderer } from '../src/renderer';
-import { RUN_MIME_TYPE } from '../src/snapshot';
+import { RUN_MIME_TYPE } from '../src/ui/snapshot';
 import { call, ENDED, run } from './snapshots';
 
 const VIEW = 'application/vnd.jupyter.widget-view+json';
@@ -99,9 +99,9 @@ describe('a saved run', () => {
     expect(seen('.lk-Call .lk-spoken')).toBe('done');
     expect(seen('.lk-Call .lk-inside')).toContain('looking it up');
     expect(seen('.lk-Call .lk-inside')).toContain('21.5');
-    expect(seen('.lk-Diff-come')).toBe('+ Asks about Paris.');
+    expect(seen('.lk-Diff-come')).toBe('+added: Asks about Paris.');
     expect(seen('.lk-Notice')).toContain('still being indexed');
-    expect(seen('.lk-Answer .jp-RenderedMarkdown')).toContain('21.5 °C');
+    expect(seen('.lk-Answer .lk-Md')).toContain('21.5 °C');
     expect(seen('.lk-Footer')).toContain('2 steps · 1.8 s');
     expect(seen('.lk-Footer')).toContain('end_turn');
     expect(find('.lk-Run').getAttribute('aria-busy')).toBe('false');
@@ -184,7 +184,7 @@ describe('a saved run', () => {
     Widget.detach(renderer);
     await renderer.renderModel(output(run({ items: [{ kind: 'answer', text: 'Later.' }] })));
     Widget.attach(renderer, document.body);
-    expect(seen('.lk-Answer .jp-RenderedMarkdown')).toContain('Later.');
+    expect(seen('.lk-Answer .lk-Md')).toContain('Later.');
   });
 });
 
@@ -223,7 +223,7 @@ describe('a run that goes on', () => {
     const said = (text: string) => run({ state: 'running', items: [{ kind: 'answer', text }] });
     await Promise.all(['a', 'a b', 'a b c'].map(text => renderer.renderModel(output(said(text)))));
     expect(seen('.lk-Answer')).toBe('a b c');
-    expect(count('.jp-RenderedMarkdown')).toBe(1);
+    expect(count('.lk-Md')).toBe(1);
   });
 });
 

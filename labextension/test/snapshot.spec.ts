@@ -1,4 +1,4 @@
-import { readSnapshot } from '../src/snapshot';
+import { readSnapshot } from '../src/ui/snapshot';
 import { ENDED, run } from './snapshots';
 
 describe('readSnapshot', () => {

@@ -1,6 +1,6 @@
 import { nullTranslator } from '@jupyterlab/translation';
 
-import { readSnapshot, type IToolCall } from '../src/snapshot';
+import { readSnapshot, type IToolCall } from '../src/ui/snapshot';
 import {
   argumentsLine,
   briefFooterParts,
@@ -9,7 +9,7 @@ import {
   money,
   oneLine,
   prettyResult
-} from '../src/words';
+} from '../src/ui/words';
 import { call, ENDED } from './snapshots';
 
 const trans = nullTranslator.load('letta-kernel');

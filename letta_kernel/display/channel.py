@@ -1,7 +1,11 @@
 """Sends a run to its front ends and hears what they say: one thread for one live view.
 
-Where a front end shows the widget it gets small numbered changes; elsewhere the whole is published again
-now and then. At the end the saved form takes the place of either, and only then the widget is closed.
+Where a front end shows the widget it gets the run's events, numbered (`letta_kernel.service.event_json`);
+elsewhere the whole is published again now and then. At the end the saved form takes the place of either, and
+only then the widget is closed.
+
+Messages to the widget: ``events``, and ``ask`` (what the person is asked, or None). Messages from it:
+``follow`` (what it has not seen; it shows the run then), ``shown`` (a question), ``answer``, ``stop``.
 """
 
 from __future__ import annotations
@@ -14,11 +18,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from letta_kernel.display.deltas import Deltas
 from letta_kernel.display.saved import bundle
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.display.widget import LiveWidget
 from letta_kernel.ids import new_id
+from letta_kernel.remedies import PLAIN
+from letta_kernel.service import event_json
+from letta_kernel.service.event_log import RunLog
 
 # Seconds a front end gets to say that it shows the widget. The run itself never waits for it.
 _READY_FIRST = 2.5  # nothing is known yet: it may have to load the widget manager first
@@ -27,7 +33,7 @@ _READY_SILENT = 1.0  # none has answered in earlier runs
 _SEEN_SECONDS = 6.0  # for a page to say that it shows a question, before it is asked in another way
 _SILENT_RUNS = 3  # so many runs without an answer: no more widgets in this kernel
 
-# Updates of the widget: quick at first, rarer in a long stream, since each costs some 500 bytes of
+# Messages to the widget: quick at first, rarer in a long stream, since each costs some 500 bytes of
 # envelope and the page lays the letters out over the time between two of them.
 _PACE = ((25, 0.04), (60, 0.1), (100, 0.16), (150, 0.4))  # messages so far, seconds between two
 _SLOWEST = 0.8
@@ -63,15 +69,17 @@ class Channel:
     ----------
     display_pub
         IPython's display publisher.
-    transcript
-        What to show; it may grow at any time, and `wake` says that it has.
+    transcript, log
+        What to show; both may grow at any time, and `wake` says that they have.
     """
 
-    def __init__(self, display_pub: Any, transcript: Transcript) -> None:
+    def __init__(self, display_pub: Any, transcript: Transcript, log: RunLog) -> None:
         self._pub = display_pub
         self._display = {"display_id": new_id("view")}
         self._transcript = transcript
-        self._deltas = Deltas()
+        self._log = log
+        self._told = 0  # the number of the last event that front ends were told
+        self._messages = 0
         self._widget: LiveWidget | None = None
         self._view: dict[str, Any] = {}  # the MIME type that shows the widget
         self._by_widget = False  # is the widget what is on screen?
@@ -82,6 +90,7 @@ class Channel:
         self._last_wake = 0.0
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._asked: dict[str, Any] | None = None
+        self._asked_there: dict[str, Any] | None = None  # what front ends know to be asked
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._heard = threading.Event()  # has a page said anything about what is asked?
         self._runner = threading.current_thread()
@@ -148,6 +157,8 @@ class Channel:
             self._stream()
         finally:
             self._settled.set()
+            if self._ready:
+                self._send_news()  # how it ended, so that nothing changes when the saved form comes
             self._publish(self._saved())
             if self._widget is not None:
                 self._widget.close()
@@ -189,15 +200,19 @@ class Channel:
                 self._publish(data)
                 self._pause(max(_WHOLE_SECONDS, len(data["text/html"]) / _BYTES_PER_SECOND))
             elif self._ready:
-                self._pause(self._send_changes())
+                self._pause(self._send_news())
 
-    def _send_changes(self) -> float:
+    def _send_news(self) -> float:
         """Tell the widget what is new; return how long to wait before the next time."""
         assert self._widget is not None
-        pause = next((s for sent, s in _PACE if self._deltas.number <= sent), _SLOWEST)
-        change = self._deltas.changes(*self._transcript.follow(), self._asked)
-        if change is not None:
-            self._widget.send({**change, "ms": 0 if self._idle() else int(1000 * pause)})
+        pause = next((s for sent, s in _PACE if self._messages <= sent), _SLOWEST)
+        while (message := event_json.message(self._log, self._told, PLAIN)) is not None:
+            self._told = message["until"]
+            self._messages += 1
+            self._widget.send(message)
+        if self._asked is not self._asked_there:
+            self._asked_there = self._asked
+            self._widget.send({"type": "ask", "ask": self._asked})
         return pause
 
     def _pause(self, seconds: float) -> None:
@@ -213,25 +228,34 @@ class Channel:
     def _read_inbox(self) -> None:
         while not self._inbox.empty():
             content = self._inbox.get_nowait()
-            kind, asked = content.get("kind"), self._asked
+            kind, asked = content.get("type"), self._asked
             if asked is not None and content.get("ask") == asked["id"]:
                 self._heard.set()
-            if kind == "ready":
-                self._welcome()
+            if kind == "follow":
+                self._catch_up(content.get("after"))
             elif kind == "answer" and asked is not None and content.get("ask") == asked["id"]:
                 self._asked = None  # the first answer counts, in every front end
                 self._answers.put(content)
             elif kind == "stop":
                 self._interrupt()
 
-    def _welcome(self) -> None:
-        """A front end shows the widget, or has missed something: it gets the whole."""
+    def _catch_up(self, after: object) -> None:
+        """A front end shows the widget, or has missed something: it gets what it has not seen."""
         assert self._widget is not None
         if not self._by_widget:  # it came late: show the widget again
             self._by_widget = True
             self._publish({**self._view, **self._saved()})
-        self._send_changes()  # for the others, who would miss this number
-        self._widget.send(self._deltas.whole())
+        self._send_news()  # for the others, who count on the next number
+        seen = max(after, 0) if isinstance(after, int) else 0
+        message = event_json.message(self._log, seen, PLAIN)
+        while message is not None and message["after"] < self._told:
+            self._widget.send(message)
+            message = event_json.message(self._log, message["until"], PLAIN)
+        if not self._told:
+            self._widget.send(
+                {"type": "events", "run_id": "", "after": 0, "until": 0, "events": []}
+            )
+        self._widget.send({"type": "ask", "ask": self._asked})
         self._ready = FrontEnds.answered = True
         self._settled.set()
 

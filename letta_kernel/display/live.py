@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,7 +12,8 @@ from letta_kernel.display.saved import MIME, bundle
 from letta_kernel.display.terminal import TerminalView
 from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript
-from letta_kernel.messages import Event, Notice, ToolCall
+from letta_kernel.messages import Event, Notice, RunQueued, RunStarted, ToolCall
+from letta_kernel.service.event_log import RunLog
 
 __all__ = ["MIME", "Choice", "LiveView", "bundle"]
 
@@ -64,6 +64,7 @@ class LiveView:
         shown: bool = True,
     ) -> None:
         self.transcript = Transcript(prompt)
+        self._log = RunLog()
         self._streaming = streaming
         own: Any = shell if shell is not None else _running_shell()
         self._shell: Any = own if shown else None
@@ -86,6 +87,9 @@ class LiveView:
     def handle(self, event: Event) -> None:
         """Take one event of the run in and show it soon; the first has to come from the run's thread."""
         self.transcript.handle(event)
+        if isinstance(event, RunStarted | RunQueued) and not self._log.run_id:
+            self._log.run_id, self._log.agent_id = event.run_id, event.agent_id
+        self._log.add(event)
         if not self._opened:
             self._opened = True
             if self._streaming:
@@ -121,7 +125,7 @@ class LiveView:
         self._open_channel()
         if self._channel is None:
             return None
-        shown = [{"id": c.id, "name": c.name, "arguments": _indented(c.arguments)} for c in calls]
+        shown = [call.model_dump() for call in calls]
         answer = self._channel.ask({"kind": "approval", "calls": shown}, lambda: bool(elsewhere()))
         if answer is not None:
             return _choices(calls, answer.get("decisions"))
@@ -163,7 +167,7 @@ class LiveView:
 
     def _open_channel(self) -> None:
         if self._channel is None and self._somebody_looks():
-            self._channel = Channel(self._shell.display_pub, self.transcript)
+            self._channel = Channel(self._shell.display_pub, self.transcript, self._log)
 
     def _somebody_looks(self) -> bool:
         """A front end that takes no input is a program, which wants the end only."""
@@ -179,13 +183,6 @@ def _running_shell() -> Any:
     from IPython.core.getipython import get_ipython
 
     return get_ipython()
-
-
-def _indented(arguments: str) -> str:
-    try:
-        return json.dumps(json.loads(arguments or "{}"), ensure_ascii=False, indent=2)
-    except (ValueError, RecursionError):
-        return arguments
 
 
 def _choices(calls: Sequence[ToolCall], decisions: object) -> list[Choice]:

@@ -1,8 +1,12 @@
 """The memory panel: an agent's blocks in a cell, live and to be edited, by the thread of one panel.
 
 What it asks goes through a function that is given to it, so that nothing here knows where blocks are
-kept. The page gets numbered changes; the saved form, HTML and text, follows a moment behind, so that the
-notebook's file always holds the blocks as they were last seen.
+kept. The page gets all blocks whenever one has changed; the saved form, HTML and text, follows a moment behind,
+so that the notebook's file always holds the blocks as they were last seen.
+
+Messages to the page: ``blocks`` (agent, blocks) and ``reply`` (id, result or error), as at a desk.
+Messages from it: ``ready`` (it shows the panel; ``hosted``: and the saved form once the kernel is gone),
+``here`` (somebody looks at it), ``request`` (id, method, params).
 """
 
 from __future__ import annotations
@@ -18,25 +22,25 @@ from typing import Any
 
 from letta_kernel.display.channel import FrontEnds
 from letta_kernel.display.clean import one_line
-from letta_kernel.display.html import diff_html
 from letta_kernel.display.panels import memory_panel
 from letta_kernel.display.style import heading
-from letta_kernel.display.tables import PANEL_MIME, Panel, stack, when
+from letta_kernel.display.tables import PANEL_MIME, Panel, stack
 from letta_kernel.display.widget import LiveWidget
 from letta_kernel.errors import LettaError, NotFoundError
-from letta_kernel.ids import LOCAL_USER, new_id
-from letta_kernel.records import Block, BlockVersion
+from letta_kernel.ids import new_id
+from letta_kernel.records import Block
 
 Ask = Callable[[str, dict[str, Any]], Any]
 """Answers a method of the panel (``blocks``, ``block.write``, …) in JSON values; raises LettaError."""
 
-_METHODS = ("block.write", "block.create", "block.undo", "block.redo")
+_METHODS = tuple(
+    f"block.{name}" for name in ("write", "create", "detach", "undo", "redo", "versions")
+)
 _READY_SECONDS = 20.0  # a page that has not said by then that it shows the panel does not
 _POLL_SECONDS = 0.6  # between two looks at whether something was written, while somebody watches
 _HERE_SECONDS = 25.0  # a page that shows the panel says so more often
 _SAVE_SECONDS = 1.0  # the saved form follows this long after the last change
 _MOST_PANELS = 8  # live at once in one kernel; the oldest is left in its saved form
-_SHOWN = 40_000  # characters of a diff's texts
 
 _open: list[weakref.ref[MemoryPanel]] = []
 
@@ -87,7 +91,6 @@ class MemoryPanel:
         self._ask, self._stamp = ask, stamp
         self._seen: object = None
         self._blocks: dict[str, dict[str, Any]] = {}  # by id, in their order
-        self._number = 0
         self._saved: dict[str, str] = {}
         self._unsaved_since: float | None = None
         self._ready = False
@@ -172,7 +175,7 @@ class MemoryPanel:
 
     def _handle(self, content: dict[str, Any]) -> None:
         assert self._widget is not None
-        kind = content.get("kind")
+        kind = content.get("type")
         self._here = time.monotonic()
         if kind == "ready":
             if content.get("hosted") is False:
@@ -181,21 +184,21 @@ class MemoryPanel:
                 return
             self._ready = FrontEnds.answered = True
             self._look()
-            whole = {"blocks": list(self._blocks.values()), "order": list(self._blocks)}
-            self._widget.send({"n": self._number, "whole": True, "agent": self._name, **whole})
-        elif kind == "ask":
+            self._send_blocks()
+        elif kind == "request":
             reply = self._answer(content)
             self._look(now=True)
-            self._widget.send({"reply": content.get("id"), **reply})
+            self._widget.send({"type": "reply", "id": content.get("id"), **reply})
+
+    def _send_blocks(self) -> None:
+        assert self._widget is not None
+        blocks = list(self._blocks.values())
+        self._widget.send({"type": "blocks", "agent": self._name, "blocks": blocks})
 
     def _answer(self, content: dict[str, Any]) -> dict[str, Any]:
         method, given = str(content.get("method")), content.get("params")
         params = given if isinstance(given, dict) else {}
         try:
-            if method == "versions":
-                return {"result": [_told(one) for one in self._versions(params)]}
-            if method == "diff":
-                return {"result": self._diff(params)}
             if method not in _METHODS:
                 raise NotFoundError(f"The memory panel has no {method!r}.")
             return {"result": self._ask(method, {**params, "agent": self._agent})}
@@ -204,26 +207,13 @@ class MemoryPanel:
         except Exception as error:  # a page must get an answer whatever went wrong
             return {"error": {"kind": "Error", "message": f"{type(error).__name__}: {error}"}}
 
-    def _versions(self, params: dict[str, Any]) -> list[dict[str, Any]]:
-        given = {"agent": self._agent, "label": params.get("label")}
-        return list(self._ask("block.versions", given))
-
-    def _diff(self, params: dict[str, Any]) -> str:
-        """Return what changed between two versions, or two texts, as harmless HTML."""
-        if "before" in params:
-            before, after = str(params["before"]), str(params.get("after"))
-        else:
-            values = {one["version"]: str(one["value"]) for one in self._versions(params)}
-            before, after = (values.get(params.get(end), "") for end in ("from", "to"))
-        return diff_html(before[:_SHOWN], after[:_SHOWN])
-
     def _look(self, *, now: bool = False) -> None:
         """Read the blocks again if anybody has written, and tell the page what is new."""
         stale, self._stale = self._stale or now, False
         stamp = self._stamp()
         if not stale and stamp == self._seen:
             return
-        before, order = dict(self._blocks), list(self._blocks)
+        before = list(self._blocks.values())
         try:
             self._read()
         except NotFoundError:  # the agent is gone; what it knew stays to be seen
@@ -232,14 +222,11 @@ class MemoryPanel:
         except LettaError:  # somebody holds the store; the next look will tell
             self._seen = None
             return
-        changed = [block for key, block in self._blocks.items() if before.get(key) != block]
-        if not changed and order == list(self._blocks):
+        if before == list(self._blocks.values()):
             return
-        self._number += 1
         self._unsaved_since = time.monotonic()
         if self._ready and self._widget is not None:
-            news = {"blocks": changed, "order": list(self._blocks)}
-            self._widget.send({"n": self._number, **news})
+            self._send_blocks()
 
     def _read(self) -> None:
         self._seen = self._stamp()
@@ -260,16 +247,3 @@ class MemoryPanel:
     def _bundle(self) -> dict[str, Any]:
         bundle = static_panel(list(self._blocks.values()), self._name)._repr_mimebundle_()
         return {PANEL_MIME: bundle.pop(PANEL_MIME), **bundle}
-
-
-def _told(version: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the page shows of a version; its text only goes there as part of a diff."""
-    known = BlockVersion.model_validate({k: version[k] for k in BlockVersion.model_fields})
-    by = version.get("by") or ("you" if known.actor == LOCAL_USER else known.actor)
-    return {
-        "version": known.version,
-        "by": by,
-        "reason": known.reason,
-        "when": when(known.created_at),
-        "size": len(known.value),
-    }

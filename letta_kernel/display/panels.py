@@ -268,7 +268,7 @@ def block_panel(
 ) -> Panel:
     """Return one block: label, fill bar, value, and the diffs of *versions* (oldest first)."""
     share = min(len(block.value) / max(block.limit, 1), 1.0)
-    colour = style.RED if share > 0.95 else style.AMBER if share > 0.8 else style.VIOLET
+    colour = style.RED if share > 1 else style.AMBER if share > words.NEARLY_FULL else style.VIOLET
     label, description = one_line(block.label, 80), one_line(block.description, 300)
     parts = [f"{len(block.value):,} of {block.limit:,} characters"]
     parts += [words.count(tokens, "token")] if tokens is not None else []

@@ -51,7 +51,6 @@ class _Item:
 
     kind: str
     data: dict[str, Any]
-    key: int  # unique in the transcript, for those who follow it
     pieces: list[str] = field(default_factory=list)
     step: int = 0
     provisional: bool = True  # this step's stream may still be void
@@ -78,7 +77,6 @@ class Transcript:
         self._lock = threading.RLock()
         self._items: list[_Item] = []
         self._step = 0
-        self._made = 0
         self._state = "running"
         self._prompt = prompt
         self._head = {"run_id": "", "agent": "", "model": "", "label": ""}
@@ -131,13 +129,6 @@ class Transcript:
                 for item in self._items:
                     if item.kind == "tool_call" and item.data["state"] in _OPEN_STATES:
                         item.data["state"] = "interrupted"
-
-    def follow(self) -> tuple[dict[str, Any], list[int]]:
-        """Return a snapshot and a key for each of its items that stays the same as the item grows."""
-        with self._lock:
-            snapshot = self.snapshot()
-            keys = [item.key for item in self._items[:MOST_ITEMS]]
-            return snapshot, keys + [0] * (len(snapshot["items"]) - len(keys))
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole transcript as plain JSON values, every text cleaned and bounded."""
@@ -297,8 +288,7 @@ class Transcript:
     # The parts they share.
 
     def _add(self, kind: str, data: dict[str, Any]) -> _Item:
-        self._made += 1
-        item = _Item(kind, data, self._made, step=self._step)
+        item = _Item(kind, data, step=self._step)
         self._items.append(item)
         return item
 

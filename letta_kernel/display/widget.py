@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
@@ -26,20 +27,36 @@ class LiveWidget:
     receive
         Called on whichever thread the kernel reads messages, so it may only note what came.
     kind
-        Which of the ES modules beside this one draws it: ``run`` or ``memory``.
+        What it shows: ``run`` or ``memory``.
 
     Raises
     ------
     ImportError
         The widget packages are not installed.
+    FileNotFoundError
+        The module that draws it was not built.
+
+    Notes
+    -----
+    The module, ``labextension/src/ui`` in one file, is sent to a page once: it asks ``{"type": "module"}``.
+    What else front ends say reaches *receive*.
     """
 
     def __init__(self, receive: Callable[[dict[str, Any]], None], kind: str = "run") -> None:
-        self._widget = _widget_class(kind)()
-        self._widget.on_msg(lambda _widget, content, _buffers: receive(content))
+        self._widget = _widget_class()(kind=kind)
+        self._receive = receive
+        self._widget.on_msg(lambda _widget, content, _buffers: self._heard(content))
         answer_while_busy(self._widget.comm)
         self._comms = {self._widget.model_id, self._widget.layout.model_id}
         _live.update(self._comms)
+
+    def _heard(self, content: object) -> None:
+        if not isinstance(content, dict):
+            return
+        if content.get("type") == "module":
+            self.send({"type": "module", "code": _module()})
+        else:
+            self._receive(content)
 
     @property
     def bundle(self) -> dict[str, Any]:
@@ -60,20 +77,27 @@ class LiveWidget:
         _live.difference_update(self._comms)
 
 
-@lru_cache(maxsize=2)
-def _widget_class(kind: str) -> type[Any]:
-    import anywidget
+def _static(name: str) -> str:
+    return (files("letta_kernel.display") / "static" / name).read_text(encoding="utf-8")
 
-    static = files("letta_kernel.display") / "static"
-    return type(
-        f"{kind.capitalize()}Widget",
-        (anywidget.AnyWidget,),
-        {
-            "__module__": __name__,
-            "_esm": (static / f"{kind}.js").read_text(encoding="utf-8"),
-            "_css": (static / f"{kind}.css").read_text(encoding="utf-8"),
-        },
-    )
+
+@lru_cache(maxsize=1)
+def _module() -> str:
+    return _static("ui.js")
+
+
+@lru_cache(maxsize=1)
+def _widget_class() -> type[Any]:
+    import anywidget
+    from traitlets import Unicode
+
+    members = {
+        "__module__": __name__,
+        "_esm": _static("loader.js"),
+        "kind": Unicode().tag(sync=True),
+        "version": Unicode(hashlib.sha256(_module().encode()).hexdigest()[:12]).tag(sync=True),
+    }
+    return type("LettaWidget", (anywidget.AnyWidget,), members)
 
 
 def answer_while_busy(comm: Any) -> None:

@@ -21,6 +21,9 @@ GLYPHS = {
 }
 """A sign for each state of a tool call; the state's word always stands beside or behind it."""
 
+NEARLY_FULL = 0.9
+"""Above this share of what it may hold, something is nearly full; the page's own copy is generated."""
+
 LEVELS = {"info": "·", "warning": "!", "error": "✗"}
 
 STATE_WORDS = {

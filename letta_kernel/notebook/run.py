@@ -18,6 +18,7 @@ from letta_kernel.messages import (
     worded,
 )
 from letta_kernel.notebook.approvals import Question, ask
+from letta_kernel.notebook.figures import Figures
 from letta_kernel.notebook.output import AgentError, Stopped, say
 from letta_kernel.notebook.preferences import PREFERENCES
 from letta_kernel.notebook.words import WORDS
@@ -118,8 +119,11 @@ def _follow(
     # Stays unseen until the first event.
     view = LiveView(prompt, shell=session.shell, streaming=PREFERENCES.streaming, shown=shown)
 
+    figures = Figures(session.shell)
+
     def live(event: Event) -> None:
-        view.handle(worded(event, WORDS))
+        event = worded(event, WORDS)
+        view.handle(figures.at_its_call(event) if shown else event)
 
     session.functions.load()
     added_to(agent_id).refresh(session.service)
@@ -157,6 +161,7 @@ def _follow(
     finally:
         with Uninterrupted():
             _close(events)
+            figures.close()
             view.close()
     ended_here = ended.stop_reason == "cancelled" if ended else not waiting
     if (

@@ -184,6 +184,10 @@ class Blocks:
             lambda tx: blocks.redo(tx, self._find(tx, block, agent).id, LOCAL_USER)
         )
 
+    def movable(self, agent: str) -> dict[str, tuple[bool, bool]]:
+        """Return of each of an agent's blocks, by id, whether `undo` and `redo` would do something."""
+        return self._core.do(lambda tx: blocks.movable(tx, self._core.agent(tx, agent).id))
+
     def _find(self, tx: Tx, block: str, agent: str | None) -> Block:
         """Return the block of an id or, with *agent*, of the label it has there."""
         if agent is None:

@@ -240,6 +240,18 @@ def redo(
     return _move(tx, block_id, actor, step_id, reason, "redo")
 
 
+def movable(tx: Tx, agent_id: str) -> dict[str, tuple[bool, bool]]:
+    """Return of each of an agent's blocks, by id, whether there is something to undo, and to redo."""
+    rows = tx.query(
+        "SELECT b.id, v.undo_to IS NOT NULL, v.redo_to IS NOT NULL FROM agent_blocks a"
+        " JOIN blocks b ON b.id = a.block_id"
+        " JOIN block_versions v ON v.block_id = b.id AND v.version = b.shown"
+        " WHERE a.agent_id = $1",
+        (agent_id,),
+    )
+    return {block_id: (bool(undo), bool(redo)) for block_id, undo, redo in rows}
+
+
 def attach(tx: Tx, agent_id: str, block_id: str) -> None:
     """Let an agent have a block; other agents may have the same one.
 

@@ -81,7 +81,7 @@ class Stage:
 
     def saved(self, cell: Locator) -> Locator:
         """Wait until the run of a cell is over; return its saved form."""
-        expect(cell.locator(".lkw")).to_have_count(0)
+        expect(cell.locator(".lk-mod-live")).to_have_count(0)
         run = cell.locator(".lk-Run")
         expect(run).to_be_visible()
         return run

@@ -369,7 +369,7 @@ def test_a_run_that_ended_while_the_page_was_away_is_made_good(lab: Lab, page: P
         "%%agent\nMeasure the depth of the lake 'Sils'",
     )
     run_all(page)
-    expect(page.locator(".lkw").get_by_text("measure_depth").first).to_be_visible()
+    expect(page.locator(".lk-mod-live").get_by_text("measure_depth").first).to_be_visible()
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.reload()
     run = page.locator(".lk-Run")
@@ -394,7 +394,7 @@ def test_a_run_whose_kernel_died_says_so(lab: Lab, page: Page) -> None:
         "%%agent\nMeasure the depth of the lake 'Styx'",
     )
     run_all(page)
-    expect(page.locator(".lkw").get_by_text("measure_depth").first).to_be_visible()
+    expect(page.locator(".lk-mod-live").get_by_text("measure_depth").first).to_be_visible()
     page.get_by_role("button", name="OK").click()  # the kernel appears to have died
     run = page.locator(".lk-Run")
     expect(run).to_be_visible()

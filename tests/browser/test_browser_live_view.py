@@ -76,13 +76,13 @@ def open_and_run(lab: Lab, page: Page, name: str, code: str) -> None:
 @pytest.mark.usefixtures("requests_elsewhere")
 def test_a_run_is_watched_and_leaves_its_saved_form(lab: Lab, page: Page) -> None:
     open_and_run(lab, page, "watch.ipynb", WHOLE_RUN)
-    live = page.locator(".lkw")
-    expect(live.locator(".lkw-thought")).to_contain_text("The user wants")
+    live = page.locator(".lk-mod-live")
+    expect(live.locator(".lk-Thought")).to_contain_text("The user wants")
     expect(live).to_contain_text("forecast")
     expect(live.get_by_role("status")).to_contain_text("ada is answering.")
-    expect(live.locator(".lkw-answer strong")).to_have_text("three warmest days")
-    expect(live.locator(".lkw-answer pre span").first).to_be_visible()  # highlighted code
-    expect(live.locator(".lkw-aside details[open]")).to_have_count(0)  # folded once the answer came
+    expect(live.locator(".lk-Answer strong")).to_have_text("three warmest days")
+    expect(live.locator(".lk-Answer pre span").first).to_be_visible()  # highlighted code
+    expect(live.locator(".lk-Aside details[open]")).to_have_count(0)  # folded once the answer came
     page.screenshot(path=ARTIFACTS / "live-light.png")
     expect(live).to_have_count(0)
     output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
@@ -123,9 +123,8 @@ def test_approval_by_keyboard_while_the_cell_is_busy(lab: Lab, page: Page) -> No
 def test_denying_says_why(lab: Lab, page: Page) -> None:
     open_and_run(lab, page, "deny.ipynb", START + PAY)
     ask = page.get_by_role("group", name="Approval")
+    ask.get_by_role("textbox", name="Why not").fill("Mara has enough")
     ask.get_by_role("button", name="Deny").click()
-    page.keyboard.type("Mara has enough")
-    page.keyboard.press("Enter")
     output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
     expect(output).to_contain_text("approve=False, reason='Mara has enough'")
 
@@ -133,12 +132,12 @@ def test_denying_says_why(lab: Lab, page: Page) -> None:
 def test_the_stop_button_of_the_view(lab: Lab, page: Page) -> None:
     code = START + "view.handle(TextDelta(text='I begin …'))\nwith view:\n    time.sleep(60)"
     open_and_run(lab, page, "stop.ipynb", code)
-    expect(page.locator(".lkw-answer")).to_contain_text("I begin")
+    expect(page.locator(".lk-Answer")).to_contain_text("I begin")
     page.get_by_role("button", name="Stop", exact=True).click()
     output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
     expect(output).to_contain_text("KeyboardInterrupt")
     expect(output).to_contain_text("I begin")
-    expect(page.locator(".lkw")).to_have_count(0)
+    expect(page.locator(".lk-mod-live")).to_have_count(0)
 
 
 def test_two_views_of_one_run_agree(lab: Lab, page: Page) -> None:
@@ -149,7 +148,7 @@ def test_two_views_of_one_run_agree(lab: Lab, page: Page) -> None:
     expect(asks).to_have_count(2)
     asks.nth(1).get_by_role("button", name="Approve").click()
     expect(asks).to_have_count(0)
-    expect(page.locator(".lkw")).to_have_count(0)
+    expect(page.locator(".lk-mod-live")).to_have_count(0)
 
 
 def test_long_output_follows_the_end_unless_the_reader_scrolled_up(lab: Lab, page: Page) -> None:
@@ -161,7 +160,7 @@ def test_long_output_follows_the_end_unless_the_reader_scrolled_up(lab: Lab, pag
         "    time.sleep(1)\n"
     )
     open_and_run(lab, page, "scroll.ipynb", code)
-    box = page.locator(".lkw-list")
+    box = page.locator(".lk-mod-live .lk-Body")
     expect(box).to_contain_text("line 60")
     at_end = "box => box.scrollHeight - box.scrollTop - box.clientHeight < 60"
     assert box.evaluate(at_end)
@@ -201,7 +200,7 @@ with view:
 
     page.on("dialog", dismiss)
     open_and_run(lab, page, "hostile.ipynb", code)
-    live = page.locator(".lkw")
+    live = page.locator(".lk-mod-live")
     live.get_by_role("button", name="Answer").click()
     expect(live).to_contain_text("that was all of it", timeout=60_000)
     assert live.evaluate(HARMFUL) == []
@@ -235,8 +234,8 @@ def test_narrow_windows_and_text_from_right_to_left(lab: Lab, page: Page) -> Non
         "    time.sleep(3)\n"
     )
     open_and_run(lab, page, "narrow.ipynb", code)
-    first = page.locator(".lkw-answer p").first
+    first = page.locator(".lk-Answer p").first
     expect(first).to_contain_text("שלום")
     assert first.evaluate("p => getComputedStyle(p).direction") == "rtl"
     page.screenshot(path=ARTIFACTS / "live-narrow.png")
-    assert page.locator(".lkw").evaluate("root => root.scrollWidth <= root.clientWidth + 1")
+    assert page.locator(".lk-mod-live").evaluate("root => root.scrollWidth <= root.clientWidth + 1")

@@ -94,14 +94,13 @@ def test_a_block_is_edited_in_place_by_keyboard_and_undone(lab: Lab, page: Page)
     changed = human.get_by_role("region", name="What changed")
     expect(changed).to_contain_text("Lives in Freiburg")
     human.get_by_role("button", name="Undo human").click()
-    expect(human.locator(".lkm-value")).to_have_text(HUMAN)
-    expect(human.locator(".lkm-version")).to_have_count(3)
+    expect(human.locator(".lk-Block-value")).to_have_text(HUMAN)
+    expect(human.locator(".lk-Version")).to_have_count(3)
     human.get_by_role("combobox", name="From version").select_option("1")
     expect(changed).to_have_text("The two are the same.")
     human.get_by_role("button", name="Redo human").click()
-    expect(human.locator(".lkm-value")).to_contain_text("Freiburg")
-    human.get_by_role("button", name="Redo human").click()
-    expect(human.get_by_role("alert")).not_to_be_empty()
+    expect(human.locator(".lk-Block-value")).to_contain_text("Freiburg")
+    expect(human.get_by_role("button", name="Redo human")).to_be_disabled()
     run_hidden(page, "assert 'Freiburg' in ada.memory['human'].value")
     page.screenshot(path=ARTIFACTS / "memory-history.png")
 
@@ -120,20 +119,20 @@ def test_a_conflict_shows_both_texts_and_the_person_chooses(lab: Lab, page: Page
     expect(mine).to_have_value("Name: Mara Berg")
     set_theme(page, "JupyterLab Dark")
     conflict.locator("summary").click()
-    expect(conflict.locator(".lkm-diff")).to_contain_text("Berg")
+    expect(conflict.locator(".lk-Diff")).to_contain_text("Berg")
     page.screenshot(path=ARTIFACTS / "memory-conflict-dark.png")
     run_hidden(page, "assert ada.memory['human'].value == 'Name: Mara, a doctor'")
     mine.fill("Name: Mara Berg, a doctor")
     conflict.get_by_role("button", name="Save yours").click()
     expect(conflict).to_have_count(0)
-    expect(human.locator(".lkm-value")).to_have_text("Name: Mara Berg, a doctor")
+    expect(human.locator(".lk-Block-value")).to_have_text("Name: Mara Berg, a doctor")
     human.get_by_role("button", name="Edit human").click()
     human.get_by_role("textbox").fill("mine")
     run_hidden(page, "ada.memory['human'] = 'theirs'")
     expect(human.get_by_role("alert")).to_contain_text("was changed")
     human.get_by_role("button", name="Save").click()
     human.get_by_role("button", name="Keep theirs").click()
-    expect(human.locator(".lkm-value")).to_have_text("theirs")
+    expect(human.locator(".lk-Block-value")).to_have_text("theirs")
     run_hidden(page, "assert ada.memory['human'].value == 'theirs'")
 
 
@@ -143,22 +142,22 @@ def test_blocks_are_made_and_limits_are_kept(lab: Lab, page: Page) -> None:
     form = panel.get_by_role("group", name="New memory block")
     expect(form.get_by_label("Label")).to_be_focused()
     form.get_by_label("Label").fill("human")
-    form.get_by_role("button", name="Make it").click()
+    form.get_by_role("button", name="Create block").click()
     expect(form.get_by_role("alert")).to_contain_text("already")
     form.get_by_label("Label").fill("plans")
     form.get_by_label("Limit in characters").fill("12")
     form.get_by_label("Text").fill("a tour")
-    form.get_by_role("button", name="Make it").click()
+    form.get_by_role("button", name="Create block").click()
     plans = block(panel, "plans")
     expect(plans).to_contain_text("6 of 12 characters")
     plans.get_by_role("button", name="Edit plans").click()
     plans.get_by_role("textbox").fill("a tour through Rome")
     expect(plans.get_by_role("button", name="Save")).to_be_disabled()
-    expect(plans.locator(".lkm-fill")).to_have_attribute("data-level", "full")
+    expect(plans.locator(".lk-Fill-part")).to_have_attribute("data-level", "over")
     page.keyboard.press("Escape")
     expect(plans.get_by_role("alert")).to_contain_text("Escape again")
     page.keyboard.press("Escape")
-    expect(plans.locator(".lkm-value")).to_have_text("a tour")
+    expect(plans.locator(".lk-Block-value")).to_have_text("a tour")
 
 
 def test_a_run_is_seen_in_the_panel_and_edits_arrive_while_it_goes_on(lab: Lab, page: Page) -> None:
@@ -170,7 +169,7 @@ def test_a_run_is_seen_in_the_panel_and_edits_arrive_while_it_goes_on(lab: Lab, 
         "print(ada.memory['persona'].value)"
     )
     panel = open_panel(lab, page, "watches", "%%agent\nPlease remember that I like tea.", wait)
-    expect(block(panel, "human").locator(".lkm-value")).to_contain_text("tea")
+    expect(block(panel, "human").locator(".lk-Block-value")).to_contain_text("tea")
     last = page.locator(".jp-CodeCell").nth(3)
     expect(last.locator(".jp-InputPrompt")).to_have_text("[*]:")  # busy
     persona = block(panel, "persona")
@@ -192,7 +191,7 @@ def test_two_tabs_show_the_same_and_another_process_is_seen(
     human.get_by_role("button", name="Edit human").click()
     human.get_by_role("textbox").fill("From the second tab")
     human.get_by_role("button", name="Save").click()
-    expect(block(panel, "human").locator(".lkm-value")).to_have_text("From the second tab")
+    expect(block(panel, "human").locator(".lk-Block-value")).to_have_text("From the second tab")
     page.bring_to_front()
     code = (
         "import subprocess, sys\n"
@@ -200,8 +199,8 @@ def test_two_tabs_show_the_same_and_another_process_is_seen(
         "Agent('twice').memory['human'] = 'From elsewhere'\"], check=True)"
     )
     run_hidden(page, code)
-    expect(block(panel, "human").locator(".lkm-value")).to_have_text("From elsewhere")
-    expect(human.locator(".lkm-value")).to_have_text("From elsewhere")
+    expect(block(panel, "human").locator(".lk-Block-value")).to_have_text("From elsewhere")
+    expect(human.locator(".lk-Block-value")).to_have_text("From elsewhere")
 
 
 def test_the_notebook_reopened_without_a_kernel_shows_the_blocks(lab: Lab, page: Page) -> None:
@@ -210,7 +209,7 @@ def test_the_notebook_reopened_without_a_kernel_shows_the_blocks(lab: Lab, page:
     human.get_by_role("button", name="Edit human").click()
     human.get_by_role("textbox").fill("Name: Mara, from Freiburg")
     human.get_by_role("button", name="Save").click()
-    expect(human.locator(".lkm-value")).to_contain_text("Freiburg")
+    expect(human.locator(".lk-Block-value")).to_contain_text("Freiburg")
     # The saved form follows; the file then holds what was seen last.
     page.wait_for_function(
         "JSON.stringify(window.jupyterapp.shell.currentWidget.context.model.toJSON())"
@@ -232,14 +231,14 @@ def test_the_notebook_reopened_without_a_kernel_shows_the_blocks(lab: Lab, page:
     expect(output).to_contain_text("Name: Mara, from Freiburg")
     expect(output).to_contain_text("25 of 20,000 characters")
     expect(output).not_to_contain_text("not found")
-    expect(page.locator(".lkm")).to_have_count(0)
+    expect(page.locator(".lk-Blocks")).to_have_count(0)
     page.screenshot(path=ARTIFACTS / "memory-reopened.png")
 
 
 def test_the_panel_in_the_dark_and_in_a_narrow_window(lab: Lab, page: Page) -> None:
     panel = open_panel(lab, page, "dark")
     run_hidden(page, "ada.memory['human'] = '\\u202e' + 'שלום ' * 400 + 'x' * 17_000")
-    expect(block(panel, "human").locator(".lkm-fill")).to_have_attribute("data-level", "full")
+    expect(block(panel, "human").locator(".lk-Fill-part")).to_have_attribute("data-level", "high")
     set_theme(page, "JupyterLab Dark")
     block(panel, "persona").get_by_role("button", name="Edit persona").click()
     page.screenshot(path=ARTIFACTS / "memory-dark.png")
@@ -258,7 +257,7 @@ def test_hostile_blocks_do_nothing_in_the_page(lab: Lab, page: Page) -> None:
         f"ada.service.blocks.update(ada.id, 'human', description={value[:5000]!r})",
     )
     human = block(panel, "human")
-    expect(human.locator(".lkm-value")).to_contain_text("<script>")
+    expect(human.locator(".lk-Block-value")).to_contain_text("<script>")
     human.get_by_role("button", name="History human").click()
     expect(human.get_by_role("region", name="What changed")).to_contain_text("<script>")
     assert panel.evaluate(HARMFUL) == []

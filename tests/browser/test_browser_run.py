@@ -70,6 +70,7 @@ USAGE = {"prompt_tokens": 812, "completion_tokens": 45, "total_tokens": 857}
 FOOTER = re.compile(r"3 steps.*first token.*2,436 \+ 135 tokens.*end_turn")
 HEBREW = "שלום, **מה שלומך**?"
 WIDE = "width" * 80  # one word
+HEIGHT = "node => Math.round(node.closest('.jp-OutputArea').getBoundingClientRect().height)"
 FITS = "root => root.scrollWidth <= root.clientWidth + 1"
 
 
@@ -102,30 +103,33 @@ def test_a_run_is_watched_from_the_first_thought_to_the_footer(stage: Stage, the
         more('fin", "days": 2}'),
     )
     cell = stage.start("%%agent\nHow many puffins were seen in the last two days?")
-    live = cell.locator(".lkw")
-    expect(live.locator(".lkw-call")).to_contain_text('count_birds({"species": "puf…')
-    expect(live.locator(".lkw-call")).to_contain_text("being written")
+    live = cell.locator(".lk-mod-live")
+    expect(live.locator(".lk-Call")).to_contain_text('count_birds({"species": "puf…')
+    expect(live.locator(".lk-Call")).to_contain_text("being written")
     expect(live.locator("summary")).to_contain_text("Thought · Mara asks about puffins")
     expect(live.get_by_role("status")).to_have_text("count_birds: being written.")
     memory = {"label": "human", "content": f"Watches puffins, in the {name}."}
     stage.model.call("core_memory_append", memory, usage=USAGE)
     stage.go_on()
-    expect(live.locator(".lkw-call")).to_contain_text("running · ")
-    expect(live.locator(".lkw-output")).to_have_text("asking the station about puffin\n")
+    expect(live.locator(".lk-Call")).to_contain_text("running · ")
+    expect(live.locator(".lk-Call-output")).to_have_text("asking the station about puffin\n")
     stage.picture(live, f"run-tool-{name}")
-    accessible(page, ".lkw")
+    accessible(page, ".lk-mod-live")
     stage.stream(*(words(ANSWER[i : i + 40]) for i in range(0, len(ANSWER), 40)), None)
     go.touch()
     expect(live).to_contain_text("memory human")
     expect(live.get_by_text(f"Watches puffins, in the {name}.").last).to_be_visible()
-    expect(live.locator(".lkw-answer strong")).to_have_text("31 puffins")
-    expect(live.locator(".lkw-answer math").first).to_be_visible()
-    expect(live.locator(".lkw-answer pre span").first).to_be_visible()
-    expect(live.locator(".lkw-aside details[open]")).to_have_count(0)
+    expect(live.locator(".lk-Answer strong")).to_have_text("31 puffins")
+    expect(live.locator(".lk-Answer math").first).to_be_visible()
+    expect(live.locator(".lk-Answer pre span").first).to_be_visible()
+    expect(live.locator(".lk-Aside details[open]")).to_have_count(0)
     stage.picture(live, f"run-answer-{name}")
-    accessible(page, ".lkw")
+    accessible(page, ".lk-mod-live")
+    text, height = live.locator(".lk-Answer").inner_text(), live.evaluate(HEIGHT)
     stage.go_on()
     run = stage.saved(cell)
+    assert run.locator(".lk-Answer").inner_text() == text
+    assert run.evaluate(HEIGHT) == height  # nothing jumps when a run is over
     expect(run.locator(".lk-Footer")).to_have_text(FOOTER)
     expect(run.locator(".lk-Answer table td").first).to_have_text("Monday")
     expect(run.locator("details[open]")).to_have_count(0)
@@ -138,7 +142,7 @@ def test_tables_and_pictures_of_tools_are_shown_as_such(stage: Stage) -> None:
     stage.model.calls([("tabulate", given), ("draw", given)])
     stage.stream(words("There you are."), None)
     cell = stage.start("%%agent\nShow me.")
-    live = cell.locator(".lkw")
+    live = cell.locator(".lk-mod-live")
     expect(live.locator("img")).to_be_visible()
     live.locator("summary", has_text="tabulate").click()
     expect(live.get_by_role("rowheader", name="Tuesday")).to_be_visible()
@@ -156,7 +160,7 @@ def test_a_tool_asks_the_person(stage: Stage) -> None:
     field = cell.locator(".jp-Stdin-input")
     expect(cell.locator(".jp-Stdin-prompt")).to_have_text("Which colour? ")
     expect(field).to_be_focused()
-    stage.picture(cell.locator(".lkw"), "run-question")
+    stage.picture(cell.locator(".lk-mod-live"), "run-question")
     stage.page.keyboard.type("teal")
     stage.page.keyboard.press("Enter")
     expect(stage.saved(cell)).to_contain_text("Teal, then.")
@@ -166,7 +170,7 @@ def test_a_tool_asks_the_person(stage: Stage) -> None:
 def test_the_stop_button_keeps_what_was_said_and_the_agent_is_ready(stage: Stage) -> None:
     stage.stream(words("I begin to"), None, words(" never end"))
     cell = stage.start("%%agent\nCount to a million.")
-    expect(cell.locator(".lkw-answer")).to_contain_text("I begin to")
+    expect(cell.locator(".lk-Answer")).to_contain_text("I begin to")
     interrupt(stage.page)
     run = stage.saved(cell)
     expect(run).to_contain_text("I begin to")
@@ -197,11 +201,11 @@ def test_narrow_windows_and_text_from_right_to_left(stage: Stage) -> None:
         words(f"{HEBREW}\n\n{WIDE}\n\n{code}\n\n| a | b |\n|---|---|\n| {WIDE} | 2 |\n\n."), None
     )
     cell = stage.start("%%agent\nשלום")
-    live = cell.locator(".lkw")
-    first = live.locator(".lkw-answer p").first
+    live = cell.locator(".lk-mod-live")
+    first = live.locator(".lk-Answer p").first
     expect(first).to_contain_text("שלום")
     assert first.evaluate("p => getComputedStyle(p).direction") == "rtl"
-    expect(live.locator(".lkw-answer table")).to_be_visible()
+    expect(live.locator(".lk-Answer table")).to_be_visible()
     assert live.evaluate(FITS)
     stage.picture(live, "run-narrow")
     stage.go_on()

@@ -29,27 +29,6 @@ CLASSES = {
     # Of pygments, for which notebooks have colours.
     *("highlight", "c", "k", "ow", "nd", "nt", "m", "s", "gd", "gi", "gh"),
 }
-_MATHML = """
-math mrow mi mn mo ms mtext mspace msup msub msubsup mfrac msqrt mroot mover munder munderover mtable
-mtr mtd mstyle mpadded mphantom menclose
-"""
-MATHML = set(_MATHML.split())
-MATHML_ATTRIBUTES = {
-    "display",
-    "mathvariant",
-    "stretchy",
-    "fence",
-    "form",
-    "separator",
-    "accent",
-} | {
-    "linethickness",
-    "columnalign",
-    "displaystyle",
-    "notation",
-    "largeop",
-    "movablelimits",
-}
 VOID = {"br", "hr", "img"}
 
 # What the sanitiser of an untrusted notebook lets through, for the properties we use. No text has a colour
@@ -78,18 +57,13 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud
 class Checker(HTMLParser):
     """Fails on any element, attribute, class, style or URL that is not on the list."""
 
-    def __init__(self, mathml: bool) -> None:
+    def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.mathml = mathml
         self.open: list[str] = []
         self.deepest = 0
         self.words: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self.mathml and tag in MATHML:
-            assert {name for name, _ in attrs} <= MATHML_ATTRIBUTES, attrs
-            self.open.append(tag)
-            return
         assert tag in TAGS, f"<{tag}>"
         names = [name for name, _ in attrs]
         assert len(set(names)) == len(names), names
@@ -137,10 +111,10 @@ class Checker(HTMLParser):
         raise AssertionError(f"<?{data}>")
 
 
-def check_html(html: str, mathml: bool = False) -> str:
+def check_html(html: str) -> str:
     """Assert that *html* is harmless, balanced and clean; return its text."""
     assert not _CONTROL.search(html)
-    checker = Checker(mathml)
+    checker = Checker()
     checker.feed(html)
     checker.close()
     assert checker.open == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +13,12 @@ from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+from pydantic import TypeAdapter
 
+from letta_kernel.display.transcript import Transcript
+from letta_kernel.messages import Event
+
+_EVENTS: TypeAdapter[list[Event]] = TypeAdapter(list[Event])
 VIEW = "application/vnd.jupyter.widget-view+json"
 _TIMEOUT = 120.0
 _PREPARE = f"""
@@ -58,44 +62,27 @@ class Cell:
 
 
 class Screen:
-    """The widget as a page would have it, put together from the messages."""
+    """The events of a widget as a page would have them, put together from the messages."""
 
     def __init__(self) -> None:
-        self.n = -1
-        self.told: dict[str, Any] = {}
-        self.looks: list[str] = []
-        self.items: dict[int, dict[str, Any]] = {}
+        self.seen = 0
+        self.events: list[dict[str, Any]] = []
+        self.missed = False
 
     def receive(self, message: dict[str, Any]) -> None:
-        if message.get("whole"):
-            if message["n"] == self.n:
-                return
-            self.items = {}
-        elif self.n < 0:
+        if message.get("type") != "events" or message["after"] < self.seen:
             return
-        else:
-            assert message["n"] == self.n + 1, "a change was missed"
-        self.n = message["n"]
-        self.looks = [*([] if message.get("whole") else self.looks), *message.get("looks", ())]
-        self.told.update(
-            {k: v for k, v in message.items() if k not in ("n", "whole", "items", "order")}
-        )
-        for change in message.get("items", ()):
-            known = self.items.get(change["k"], {})
-            if "t" in change and change["t"] != known.get("t"):
-                known = {}
-            for name, value in change.items():
-                if name.startswith("+"):
-                    known[name[1:]] = known.get(name[1:], "") + value
-                else:
-                    known[name] = value
-            self.items[change["k"]] = known
-        if "order" in message:
-            self.items = {key: self.items[key] for key in message["order"]}
+        self.missed = message["after"] > self.seen
+        if not self.missed:
+            self.seen = message["until"]
+            self.events += message["events"]
 
-    def html(self, packed: str) -> str:
-        """HTML with its styles put back."""
-        return re.sub(r' style="@(\d+)"', lambda m: f' style="{self.looks[int(m[1])]}"', packed)
+    def snapshot(self) -> dict[str, Any]:
+        """What the events say of the run."""
+        transcript = Transcript("hello")
+        for event in _EVENTS.validate_python(self.events):
+            transcript.handle(event)
+        return transcript.snapshot()
 
 
 Say = Callable[[dict[str, Any]], None]
@@ -142,7 +129,7 @@ class FrontEnd:
         react: Callable[[dict[str, Any], Say], None] | None = None,
         allow_stdin: bool = True,
     ) -> Cell:
-        """Run a cell; say "ready" when a widget is shown, and let *react* see each thing it is told."""
+        """Run a cell; follow it when a widget is shown, and let *react* see each thing it is told."""
         cell = Cell()
         request = self.client.execute(code, allow_stdin=allow_stdin)
         end = time.monotonic() + _TIMEOUT
@@ -158,7 +145,7 @@ class FrontEnd:
             kind, content = message["msg_type"], message["content"]
             if kind == "display_data" and VIEW in content["data"] and ready:
                 shown = content["data"][VIEW]["model_id"]
-                self.say(shown, {"kind": "ready"})
+                self.say(shown, {"type": "follow", "run_id": "", "after": 0})
             elif kind == "comm_msg" and react and content["data"].get("method") == "custom":
                 model = shown or content["comm_id"]
                 react(content["data"]["content"], lambda said, to=model: self.say(to, said))

@@ -10,7 +10,6 @@ from typing import Any
 
 import nbformat
 import pytest
-from display_checks import check_html
 from front_end import VIEW, Cell, FrontEnd, Say, Screen
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
@@ -72,36 +71,35 @@ def test_a_run_is_streamed_and_only_the_saved_form_is_left(front_end: FrontEnd) 
     assert len(cell.told) > 5
 
 
-def test_changes_add_up_to_the_run(front_end: FrontEnd) -> None:
-    screen = put_together(front_end.run(WHOLE_RUN))
-    kinds = [item["t"] for item in screen.items.values()]
-    assert kinds.count("answer") == 1
-    answer = list(screen.items.values())[-1]
-    text = check_html(screen.html(answer["html"]) + "<p>" + answer["tail"] + "</p>", mathml=True)
-    assert "three warmest days" in text
-    for item in screen.items.values():
-        if item["t"] == "html":
-            check_html(screen.html(item["html"]))
+def test_the_events_add_up_to_the_run(front_end: FrontEnd) -> None:
+    cell = front_end.run(WHOLE_RUN)
+    screen = put_together(cell)
+    kinds = [event["type"] for event in screen.events]
+    assert kinds[0] == "run_started"
+    assert kinds[-1] == "run_ended"
+    assert bundle(screen.snapshot())[MIME] == final_bundle(cell)[MIME]
 
 
-def test_a_front_end_that_comes_late_or_misses_something_gets_the_whole(
+def test_a_front_end_that_comes_late_or_misses_something_gets_what_it_has_not_seen(
     front_end: FrontEnd,
 ) -> None:
+    late = Screen()
+    lost: list[int] = []
     asked: list[int] = []
 
     def react(message: dict[str, Any], say: Say) -> None:
-        if not asked and message["n"] > 3 and not message.get("whole"):
-            asked.append(message["n"])
-            say({"kind": "ready"})
+        if message["type"] == "events" and message["after"] > 3 and not lost:
+            lost.append(message["after"])
+            return
+        late.receive(message)
+        if late.missed and not asked:
+            asked.append(late.seen)
+            say({"type": "follow", "run_id": "run-1", "after": late.seen})
 
     cell = front_end.run(WHOLE_RUN.replace("0.01", "0.04"), react=react)
-    assert sum(1 for m in cell.told if m.get("whole")) == 2
-    late = Screen()
-    for message in cell.told[
-        cell.told.index(next(m for m in cell.told if m["n"] == asked[0])) + 1 :
-    ]:
-        late.receive(message)
-    assert late.items == put_together(cell).items
+    assert put_together(cell).events[-1]["type"] == "run_ended"
+    assert asked == lost
+    assert late.snapshot() == put_together(cell).snapshot()
 
 
 def test_a_long_answer_costs_little(front_end: FrontEnd) -> None:
@@ -120,7 +118,7 @@ def test_a_long_answer_costs_little(front_end: FrontEnd) -> None:
 def test_calls_are_decided_by_buttons_while_the_cell_runs(front_end: FrontEnd) -> None:
     def react(message: dict[str, Any], say: Say) -> None:
         if ask := message.get("ask"):
-            answer = {"kind": "answer", "ask": ask["id"]}
+            answer = {"type": "answer", "ask": ask["id"]}
             say({**answer, "ask": "another"})  # not this question: passed over
             first = {"id": "c1", "approve": True, "arguments": {"euros": 4}}
             second = {"id": "c2", "approve": False, "reason": "not now"}
@@ -135,7 +133,7 @@ def test_calls_are_decided_by_buttons_while_the_cell_runs(front_end: FrontEnd) -
     assert "Choice(call_id='c2', approve=False, reason='not now', arguments=None)" in cell.stdout
     asks = [m["ask"] for m in cell.told if "ask" in m]
     asked = next(ask for ask in asks if ask)
-    assert asked["calls"][0]["arguments"] == '{\n  "euros": 5\n}'
+    assert asked["calls"][0]["arguments"] == '{"euros": 5}'
     assert asks[-1] is None  # gone from every screen
 
 
@@ -144,7 +142,7 @@ def test_what_is_not_decided_is_denied(front_end: FrontEnd) -> None:
         if ask := message.get("ask"):
             say(
                 {
-                    "kind": "answer",
+                    "type": "answer",
                     "ask": ask["id"],
                     "decisions": [{"id": "c1", "approve": "yes"}, 7],
                 }
@@ -159,7 +157,7 @@ def test_what_is_not_decided_is_denied(front_end: FrontEnd) -> None:
 def test_a_question_is_answered(front_end: FrontEnd) -> None:
     def react(message: dict[str, Any], say: Say) -> None:
         if ask := message.get("ask"):
-            say({"kind": "answer", "ask": ask["id"], "text": ask["text"].upper()})
+            say({"type": "answer", "ask": ask["id"], "text": ask["text"].upper()})
 
     cell = front_end.run(START + "print(view.ask('which city?'))\nview.close()", react=react)
     assert cell.stdout == "WHICH CITY?\n"
@@ -169,8 +167,8 @@ def test_the_stop_button_of_the_view_stops_a_tool_and_a_question(front_end: Fron
     for waiting in ("time.sleep(30)", "view.ask('which city?')"):
 
         def react(message: dict[str, Any], say: Say, waiting: str = waiting) -> None:
-            if message.get("whole") or message.get("ask"):
-                say({"kind": "stop"})
+            if message["type"] == "ask":
+                say({"type": "stop"})
 
         cell = front_end.run(f"{START}try:\n    {waiting}\nfinally:\n    view.close()", react=react)
         assert cell.reply["content"]["ename"] == "KeyboardInterrupt"
@@ -341,9 +339,9 @@ def test_where_clicks_are_held_back_the_view_says_so(front_end: FrontEnd) -> Non
 def test_a_page_that_shows_the_question_is_given_time(front_end: FrontEnd) -> None:
     def react(message: dict[str, Any], say: Say) -> None:
         if ask := message.get("ask"):
-            say({"kind": "shown", "ask": ask["id"]})
+            say({"type": "shown", "ask": ask["id"]})
             time.sleep(1.5)
-            say({"kind": "answer", "ask": ask["id"], "decisions": [{"id": "c1", "approve": True}]})
+            say({"type": "answer", "ask": ask["id"], "decisions": [{"id": "c1", "approve": True}]})
 
     code = (
         "import letta_kernel.display.channel as channel\n"
@@ -362,7 +360,7 @@ def test_what_a_page_says_on_a_subshell_that_is_gone_arrives(
 
     def react(message: dict[str, Any], say: Say) -> None:
         if ask := message.get("ask"):
-            say({"kind": "answer", "ask": ask["id"], "decisions": decisions})
+            say({"type": "answer", "ask": ask["id"], "decisions": decisions})
 
     code = START + CALLS + "print(view.ask_approval(calls))\nview.close()"
     cell = front_end.run(code, react=react)

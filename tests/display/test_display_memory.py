@@ -41,27 +41,27 @@ class Page:
         self.cell = front_end.run(made + "ada.memory", ready=False)
         self.shown = self.cell.of("display_data")[0]["data"]
         self.model = self.shown[VIEW]["model_id"]
-        self.say({"kind": "ready", "hosted": True, **ready})
+        self.say({"type": "ready", "hosted": True, **ready})
 
     def say(self, content: dict[str, Any]) -> None:
         self.front_end.say(self.model, content)
 
-    def told(self, key: str) -> dict[str, Any]:
-        """The next thing the panel is told that has *key*."""
+    def told(self, kind: str) -> dict[str, Any]:
+        """The next thing of a kind that the panel is told."""
 
         def wanted(message: dict[str, Any]) -> bool:
             data = message["content"].get("data", {})
             return (
                 message["msg_type"] == "comm_msg"
                 and data.get("method") == "custom"
-                and key in data["content"]
+                and data["content"]["type"] == kind
             )
 
         content: dict[str, Any] = self.front_end.listen(wanted)[-1]["content"]["data"]["content"]
         return content
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        self.say({"kind": "ask", "id": "q", "method": method, "params": params})
+        self.say({"type": "request", "id": "q", "method": method, "params": params})
         return self.told("reply")
 
     def saved(self) -> dict[str, Any]:
@@ -77,29 +77,23 @@ def test_the_panel_has_its_saved_form_beside_it(front_end: FrontEnd) -> None:
     text = check_html(page.shown["text/html"])
     for said in ("Memory of ada", "human", "Name: Mara", "10 of 20,000 characters", "3 tokens"):
         assert said in text
-    whole = page.told("whole")
-    assert whole["agent"] == "ada"
-    human = next(b for b in whole["blocks"] if b["label"] == "human")
+    told = page.told("blocks")
+    assert told["agent"] == "ada"
+    human = next(b for b in told["blocks"] if b["label"] == "human")
     assert (human["value"], human["tokens"], human["shared_with"]) == ("Name: Mara", 3, [])
-    assert whole["order"] == [block["id"] for block in whole["blocks"]]
+    opened = [c["data"]["state"] for c in page.cell.of("comm_open")]
+    assert sum(len(state.get("_esm", "")) for state in opened) < 3_000
+    page.say({"type": "module"})  # what draws it is sent once, to a page that asks
+    assert "letta-kernel" in page.told("module")["code"]
 
 
-def test_an_edit_is_a_numbered_change_and_then_in_the_saved_form(front_end: FrontEnd) -> None:
+def test_an_edit_is_told_and_then_in_the_saved_form(front_end: FrontEnd) -> None:
     page = Page(front_end, "bea")
-    before = page.told("whole")
-    page.say(
-        {
-            "kind": "ask",
-            "id": "w",
-            "method": "block.write",
-            "params": {"label": "human", "value": "Name: Bea", "expected_version": 1},
-        }
-    )
-    change = page.told("blocks")
-    assert change["n"] == before["n"] + 1
-    assert [(b["label"], b["value"], b["version"]) for b in change["blocks"]] == [
-        ("human", "Name: Bea", 2)
-    ]
+    page.told("blocks")
+    params = {"label": "human", "value": "Name: Bea", "expected_version": 1}
+    page.say({"type": "request", "id": "w", "method": "block.write", "params": params})
+    told = [(b["label"], b["value"], b["version"]) for b in page.told("blocks")["blocks"]]
+    assert told == [("persona", "Short.", 1), ("human", "Name: Bea", 2)]
     assert page.told("reply")["result"]["version"] == 2
     saved = page.saved()
     assert set(saved) == SAVED | {VIEW}
@@ -107,10 +101,8 @@ def test_an_edit_is_a_numbered_change_and_then_in_the_saved_form(front_end: Fron
     assert "Name: Bea" in saved["text/plain"]
     conflict = page.ask("block.write", label="human", value="mine", expected_version=1)["error"]
     assert conflict["kind"] == "ConflictError"
-    versions = page.ask("versions", label="human")["result"]
-    assert [(v["version"], v["by"]) for v in versions] == [(2, "you"), (1, "you")]
-    diff = page.ask("diff", label="human", **{"from": 1, "to": 2})["result"]
-    assert "Bea" in check_html(diff)
+    versions = page.ask("block.versions", label="human")["result"]
+    assert [(v["version"], v["value"]) for v in versions] == [(2, "Name: Bea"), (1, "Name: Mara")]
 
 
 def test_what_cannot_be_asked_is_refused_in_one_line(front_end: FrontEnd) -> None:
@@ -120,13 +112,13 @@ def test_what_cannot_be_asked_is_refused_in_one_line(front_end: FrontEnd) -> Non
         ("block.write", {"label": "human"}, "InvalidInputError"),
         ("block.write", {"label": "human", "value": 5, "expected_version": 1}, "InvalidInputError"),
         ("block.undo", {"label": "nothing"}, "NotFoundError"),
-        ("versions", {}, "InvalidInputError"),
+        ("block.versions", {}, "InvalidInputError"),
         ("block.create", {"label": "human", "value": ""}, "InvalidInputError"),
     ):
         error = page.ask(method, **params)["error"]
         assert error["kind"] == kind, (method, error)
         assert "\n" not in error["message"]
-    page.say({"kind": "ask", "id": "q", "method": ["x"], "params": 7})
+    page.say({"type": "request", "id": "q", "method": ["x"], "params": 7})
     assert page.told("reply")["error"]["kind"] == "NotFoundError"
     # Another agent's blocks cannot be named: the panel adds its own agent.
     page.ask("block.create", label="plans", value="", agent="ada")
@@ -134,16 +126,14 @@ def test_what_cannot_be_asked_is_refused_in_one_line(front_end: FrontEnd) -> Non
     assert cell.stdout == "False True\n"
 
 
-def test_hostile_values_are_harmless_in_diffs_and_saved_form(front_end: FrontEnd) -> None:
+def test_hostile_values_are_harmless_in_the_saved_form(front_end: FrontEnd) -> None:
     page = Page(front_end, "dora")
-    block = next(b for b in page.told("whole")["blocks"] if b["label"] == "human")
+    block = next(b for b in page.told("blocks")["blocks"] if b["label"] == "human")
     value = "\n".join(text[:300] for text in HOSTILE.values())
     value = value.encode("utf-8", "replace").decode()  # no page can send half a character
     given = {"label": "human", "value": value, "expected_version": block["version"]}
     reply = page.ask("block.write", **given)
     assert "result" in reply, reply
-    check_html(page.ask("diff", label="human", **{"from": 1, "to": 2})["result"])
-    check_html(page.ask("diff", before="<b>", after=value)["result"])
     check_html(page.saved()["text/html"])
 
 
@@ -158,9 +148,9 @@ def test_where_the_saved_form_would_not_be_shown_only_that_is_left(front_end: Fr
 
 def test_the_agent_is_deleted_under_an_open_panel(front_end: FrontEnd) -> None:
     page = Page(front_end, "fay")
-    page.told("whole")
+    page.told("blocks")
     front_end.run("Agent('fay').delete()", ready=False)
-    page.say({"kind": "here"})
+    page.say({"type": "here"})
     assert set(page.saved()) == SAVED
 
 

@@ -2,8 +2,8 @@
 
 import { Notification } from '@jupyterlab/apputils';
 
-import type { Trans } from '../words';
-import { oneLine } from '../words';
+import type { Trans } from '../ui/words';
+import { oneLine } from '../ui/words';
 import type { Desk } from './desk';
 import type { Bridge } from './follow';
 

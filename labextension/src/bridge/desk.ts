@@ -7,11 +7,10 @@ import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
-import type { Trans } from '../words';
+import { Followed, type IEvents } from '../ui/followed';
+import type { Trans } from '../ui/words';
 import { DeskError } from './bridge';
 import type { BridgeState, IChanged, IDeskEvent } from './bridge';
-import { Followed } from './followed';
-import type { IEvents } from './followed';
 import { hasSign, makeSubshell, sendComm, TARGET, within } from './line';
 import { Requests } from './requests';
 import { Strangers } from './strangers';
@@ -388,7 +387,8 @@ export class Desk implements IDisposable {
   private readonly _strangers: Strangers;
   private readonly _followed = new Followed(
     (runId, after) => this._askFor(runId, after),
-    event => this._events.emit(event)
+    ({ run_id, agent_id, events }) =>
+      events.forEach(event => this._events.emit({ run_id, agent_id, event }))
   );
   private _isDisposed = false;
   private _stateChanged = new Signal<this, BridgeState>(this);

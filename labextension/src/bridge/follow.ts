@@ -5,7 +5,7 @@ import type { Kernel } from '@jupyterlab/services';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
-import type { Trans } from '../words';
+import type { Trans } from '../ui/words';
 import { DeskError } from './bridge';
 import type { BridgeState, IBridge, IChanged, IDeskEvent } from './bridge';
 import { Desk } from './desk';

@@ -5,8 +5,8 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 import * as React from 'react';
 
-import type { Trans } from '../words';
-import { money } from '../words';
+import type { Trans } from '../ui/words';
+import { money } from '../ui/words';
 import type { IBridge } from './bridge';
 
 const PAUSE = 500; // milliseconds in which reasons for looking are gathered

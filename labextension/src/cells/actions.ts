@@ -8,7 +8,7 @@ import type { CommandRegistry } from '@lumino/commands';
 import type { Menu } from '@lumino/widgets';
 
 import type { IBridge } from '../bridge/bridge';
-import { oneLine, type Trans } from '../words';
+import { oneLine, type Trans } from '../ui/words';
 import { agentCell, readFirstLine, withAgent, withModel } from './firstline';
 import { showToolForm, type IToolOutcome } from './form';
 import type { IFacts, IToolEntry, Roster } from './roster';

@@ -7,7 +7,7 @@ import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
 import { agentIcon } from '../panel/icon';
-import type { Trans } from '../words';
+import type { Trans } from '../ui/words';
 import {
   CHOOSE_AGENT,
   CHOOSE_MODEL,

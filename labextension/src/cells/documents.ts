@@ -11,7 +11,7 @@ import { ServerConnection } from '@jupyterlab/services';
 import { BoxPanel, Widget } from '@lumino/widgets';
 
 import { agentIcon } from '../panel/icon';
-import type { Trans } from '../words';
+import type { Trans } from '../ui/words';
 import type { CellActions } from './actions';
 
 export const NEW_NOTEBOOK = 'letta-kernel:new-agent-notebook';

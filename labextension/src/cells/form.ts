@@ -3,9 +3,9 @@
 import { Dialog } from '@jupyterlab/apputils';
 import { Widget } from '@lumino/widgets';
 
-import { h } from '../dom';
-import { isRecord } from '../snapshot';
-import { oneLine, pretty, prettyResult, type Trans } from '../words';
+import { h } from '../ui/dom';
+import { isRecord } from '../ui/snapshot';
+import { oneLine, pretty, prettyResult, type Trans } from '../ui/words';
 import type { IToolEntry } from './roster';
 import { typeWord } from './tools';
 

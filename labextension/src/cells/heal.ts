@@ -6,7 +6,7 @@ import type { IOutput } from '@jupyterlab/nbformat';
 import type { PartialJSONObject } from '@lumino/coreutils';
 
 import type { IBridge } from '../bridge/bridge';
-import { isRecord, RUN_MIME_TYPE } from '../snapshot';
+import { isRecord, RUN_MIME_TYPE } from '../ui/snapshot';
 
 const WIDGET_VIEW_MIME_TYPE = 'application/vnd.jupyter.widget-view+json';
 const STILL = ['running', 'waiting'];

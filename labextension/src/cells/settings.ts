@@ -5,20 +5,12 @@ import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { Signal, type ISignal } from '@lumino/signaling';
 
 import { DeskError, type IBridge } from '../bridge/bridge';
+import { ALL_FOLDED, type IFolds } from '../ui/view';
 
 export type Policy = 'ask' | 'approve' | 'deny' | 'wait';
 
 /** Errors of the kernel about what was chosen; others are of its going away. */
 const REFUSED = new Set(['InvalidInputError', 'NotFoundError']);
-
-/** Which parts of a finished run start open. */
-export interface IFolds {
-  readonly thoughts: boolean;
-  readonly calls: boolean;
-  readonly passages: boolean;
-}
-
-export const ALL_FOLDED: IFolds = { thoughts: true, calls: true, passages: true };
 
 /** What was chosen; before the settings are read, and without any, the defaults. */
 export class Choices {

@@ -3,7 +3,7 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
-import type { Trans } from '../words';
+import type { Trans } from '../ui/words';
 
 export const SHOW_CELL = 'letta-kernel:show-cell';
 

@@ -1,7 +1,7 @@
 // The strip above a cell: who an agent cell is for, and the tools that a cell defines.
 
-import { h } from '../dom';
-import { oneLine, type Trans } from '../words';
+import { h } from '../ui/dom';
+import { oneLine, type Trans } from '../ui/words';
 import { readFirstLine } from './firstline';
 import type { IFacts, IToolEntry } from './roster';
 import { toolState, toolWord, TOOL_GLYPHS } from './tools';

@@ -1,8 +1,8 @@
 // The state of a tool, and the card that shows what the model is told of it.
 
-import { h } from '../dom';
-import { isRecord } from '../snapshot';
-import { oneLine, type Trans } from '../words';
+import { h } from '../ui/dom';
+import { isRecord } from '../ui/snapshot';
+import { oneLine, type Trans } from '../ui/words';
 import type { IToolEntry } from './roster';
 
 export type ToolState = 'ok' | 'failing' | 'approval' | 'sandbox';

@@ -6,7 +6,7 @@ import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { IDisposable } from '@lumino/disposable';
 import { Signal } from '@lumino/signaling';
 
-import type { Trans } from '../words';
+import type { Trans } from '../ui/words';
 import { isAgentCell } from './firstline';
 import { AGENT_CELL_MIME } from './prose';
 import type { Roster } from './roster';

@@ -4,7 +4,7 @@ import { Dialog, InputDialog, showDialog, showErrorMessage } from '@jupyterlab/a
 import type { CommandRegistry } from '@lumino/commands';
 
 import { SHOW_CELL } from '../cells/showcell';
-import { oneLine, type Trans } from '../words';
+import { oneLine, type Trans } from '../ui/words';
 import { KeyForm, type IKeys } from './keys';
 import type { PanelModel } from './model/panel';
 import { messageOf } from './model/part';

@@ -3,7 +3,7 @@
 import { caretDownIcon, caretRightIcon, ellipsesIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import type { Trans } from '../words';
+import type { Trans } from '../ui/words';
 import { ArchiveSection } from './archive';
 import { ChatSection } from './chat';
 import { ContextSection } from './context';

@@ -6,7 +6,7 @@ import * as React from 'react';
 import type { AgentModel } from './model/panel';
 import type { ArchiveModel } from './model/parts';
 import type { IPassage } from './model/records';
-import { oneLine } from '../words';
+import { oneLine } from '../ui/words';
 import { Hint, IconButton, LongText, Moment, PartBody, Search, usePanel } from './ui';
 
 export function ArchiveSection({ agent }: { agent: AgentModel }): JSX.Element {

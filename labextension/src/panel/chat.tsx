@@ -3,14 +3,14 @@
 import { runIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { RunView } from '../view';
-import { pretty } from '../words';
+import { drawApproval } from '../ui/ask';
+import { readSnapshot } from '../ui/snapshot';
+import { RunView } from '../ui/view';
 import type { ChatModel, IExchange } from './model/chat';
 import type { AgentModel } from './model/panel';
-import type { IAgent, IMessage, IToolCall } from './model/records';
+import type { IAgent, IMessage } from './model/records';
 import { useFollowedEnd } from './follow';
-import { CallLine } from './messages';
-import { Hint, IconButton, Markdown, PartBody, Problem, TextButton, usePanel } from './ui';
+import { Drawn, Hint, IconButton, Markdown, PartBody, Problem, usePanel } from './ui';
 
 export function ChatSection({ agent, state }: { agent: AgentModel; state: IAgent }) {
   const { trans } = usePanel();
@@ -94,21 +94,17 @@ function ExchangeView({ exchange }: { exchange: IExchange }): JSX.Element {
 /** A run, drawn by the same hand that draws it in a cell. */
 function RunDrawing({ exchange }: { exchange: IExchange }): JSX.Element {
   const { hosts, trans } = usePanel();
-  const host = React.useRef<HTMLDivElement>(null);
-  const view = React.useRef<RunView | null>(null);
+  const view = React.useMemo(() => new RunView(hosts, trans, undefined, true), [hosts, trans]);
   React.useEffect(() => {
-    view.current = new RunView(hosts, trans, undefined, true);
-    host.current?.replaceChildren(view.current.node);
-  }, [hosts, trans]);
-  React.useEffect(() => {
-    if (exchange.transcript) {
-      view.current?.update(exchange.transcript.snapshot());
+    const snapshot = readSnapshot(exchange.transcript?.snapshot());
+    if (snapshot) {
+      view.update(snapshot);
     }
   });
   const begins = exchange.transcript?.state === 'running' && exchange.transcript.empty;
   return (
     <>
-      <div ref={host} className="lk-Bubble lk-mod-agent" />
+      <Drawn node={view.node} className="lk-Bubble lk-mod-agent" />
       {begins && <Hint>{trans.__('thinks…')}</Hint>}
     </>
   );
@@ -116,9 +112,14 @@ function RunDrawing({ exchange }: { exchange: IExchange }): JSX.Element {
 
 function Approval({ chat }: { chat: ChatModel }): JSX.Element {
   const { trans } = usePanel();
-  const approveAll = () =>
-    chat.waiting.forEach(call => void chat.decide({ call_id: call.id, approve: true }));
   const node = React.useRef<HTMLDivElement>(null);
+  const calls = chat.waiting;
+  const ids = calls.map(({ id }) => id).join('\n');
+  const cards = React.useMemo(
+    () =>
+      drawApproval(calls, trans, ({ id }, choice) => void chat.decide({ call_id: id, ...choice })),
+    [chat, ids, trans]
+  );
   React.useLayoutEffect(() => {
     const asked = node.current;
     return () => {
@@ -129,113 +130,13 @@ function Approval({ chat }: { chat: ChatModel }): JSX.Element {
     };
   }, []);
   return (
-    <div ref={node} className="lk-Approval" role="group" aria-label={trans.__('Waits for your approval')}>
+    <div ref={node}>
       <p role="alert">
-        {trans._n('One call waits for you.', '%1 calls wait for you.', chat.waiting.length)}
+        {trans._n('One call waits for you.', '%1 calls wait for you.', calls.length)}
       </p>
-      {chat.waiting.map(call => (
-        <CallToDecide key={call.id} call={call} chat={chat} />
-      ))}
-      {chat.waiting.length > 1 && (
-        <TextButton accept onClick={approveAll}>
-          {trans.__('Approve all')}
-        </TextButton>
-      )}
+      <Drawn node={cards} />
     </div>
   );
-}
-
-function CallToDecide({ call, chat }: { call: IToolCall; chat: ChatModel }): JSX.Element {
-  const { trans } = usePanel();
-  const [mode, setMode] = React.useState<'ask' | 'deny' | 'edit'>('ask');
-  const [text, setText] = React.useState('');
-  const [wrong, setWrong] = React.useState(false);
-  const made = chat.decisions.get(call.id);
-  const id = call.id;
-  const approve = () => {
-    if (mode !== 'edit') {
-      void chat.decide({ call_id: id, approve: true });
-      return;
-    }
-    try {
-      const given: unknown = JSON.parse(text);
-      if (typeof given === 'object' && given !== null && !Array.isArray(given)) {
-        const edited = given as Record<string, unknown>;
-        void chat.decide({ call_id: id, approve: true, arguments: edited });
-        return;
-      }
-    } catch {
-      // said below
-    }
-    setWrong(true);
-  };
-  const deny = () => void chat.decide({ call_id: id, approve: false, reason: text });
-  const begin = (next: 'deny' | 'edit') => {
-    setMode(next);
-    setText(next === 'edit' ? formatted(call.arguments) : '');
-    setWrong(false);
-  };
-  if (made) {
-    return (
-      <div className="lk-Row">
-        <CallLine call={call} />
-        <span className="lk-muted">{made.approve ? trans.__('approved') : trans.__('denied')}</span>
-      </div>
-    );
-  }
-  return (
-    <div className="lk-Form">
-      <CallLine call={call} />
-      {mode !== 'ask' && (
-        <textarea
-          className="jp-mod-styled lk-Input"
-          autoFocus
-          rows={mode === 'edit' ? 4 : 1}
-          dir="auto"
-          aria-label={
-            mode === 'edit'
-              ? trans.__('Arguments of %1, as JSON', call.name)
-              : trans.__('Why not (optional)')
-          }
-          aria-invalid={wrong}
-          placeholder={mode === 'deny' ? trans.__('Why not (optional)') : ''}
-          value={text}
-          onChange={event => setText(event.target.value)}
-        />
-      )}
-      {wrong && (
-        <span className="lk-Error lk-Small" role="alert">
-          {trans.__('The arguments have to be a JSON object.')}
-        </span>
-      )}
-      <div className="lk-Row">
-        {mode !== 'deny' && (
-          <TextButton accept onClick={approve}>
-            {trans.__('Approve')}
-          </TextButton>
-        )}
-        {mode === 'ask' && (
-          <TextButton onClick={() => begin('edit')}>{trans.__('Edit')}</TextButton>
-        )}
-        {mode !== 'edit' && (
-          <TextButton onClick={mode === 'deny' ? deny : () => begin('deny')}>
-            {trans.__('Deny')}
-          </TextButton>
-        )}
-        {mode !== 'ask' && (
-          <TextButton onClick={() => setMode('ask')}>{trans.__('Back')}</TextButton>
-        )}
-      </div>
-    </div>
-  );
-}
-
-function formatted(text: string): string {
-  try {
-    return pretty(JSON.parse(text));
-  } catch {
-    return text;
-  }
 }
 
 /** Enter sends, Shift+Enter makes a line. */

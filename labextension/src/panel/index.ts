@@ -7,7 +7,6 @@ import {
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
-import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
@@ -15,9 +14,10 @@ import type { PartialJSONObject } from '@lumino/coreutils';
 import { Menu } from '@lumino/widgets';
 
 import { IBridge } from '../bridge';
-import type { Trans } from '../words';
+import { highlighter } from '../highlight';
+import { hostsWith } from '../ui/entries';
+import type { Trans } from '../ui/words';
 import { Actions } from './actions';
-import { hostsOf } from './drawing';
 import { agentIcon } from './icon';
 import type { IRemembered } from './model/panel';
 import { PanelModel } from './model/panel';
@@ -44,12 +44,11 @@ const agentsPanel: JupyterFrontEndPlugin<void> = {
   id: 'letta-kernel:agents-panel',
   description: 'A side panel with the agents of the project behind the notebook in front.',
   autoStart: true,
-  requires: [IBridge, IRenderMimeRegistry],
+  requires: [IBridge],
   optional: [ILayoutRestorer, IStateDB, ICommandPalette, ITranslator, IEditorLanguageRegistry],
   activate: (
     app: JupyterFrontEnd,
     bridge: IBridge,
-    rendermime: IRenderMimeRegistry,
     restorer: ILayoutRestorer | null,
     state: IStateDB | null,
     palette: ICommandPalette | null,
@@ -65,7 +64,7 @@ const agentsPanel: JupyterFrontEndPlugin<void> = {
       model,
       actions,
       trans,
-      hosts: hostsOf(rendermime, languages),
+      hosts: hostsWith(highlighter(languages)),
       onMenu: (_, below) => {
         const { left, bottom } = below.getBoundingClientRect();
         menu.open(left, bottom);

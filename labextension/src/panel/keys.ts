@@ -3,8 +3,8 @@
 import type { Dialog } from '@jupyterlab/apputils';
 import { Widget } from '@lumino/widgets';
 
-import { h } from '../dom';
-import type { Trans } from '../words';
+import { h } from '../ui/dom';
+import type { Trans } from '../ui/words';
 
 /** What the kernel says of keys: names and places, never a key. */
 export interface IKeys {

@@ -2,7 +2,7 @@
 
 import * as React from 'react';
 
-import { argumentsLine, type Trans } from '../words';
+import { argumentsLine, type Trans } from '../ui/words';
 import type { AgentModel } from './model/panel';
 import type { IMessage, IToolCall } from './model/records';
 import { Hint, LongText, Moment, PartBody, Search, usePanel } from './ui';
@@ -104,7 +104,7 @@ function MessageView({ message }: { message: IMessage }): JSX.Element {
 }
 
 /** A call in one line, as in a cell. */
-export function CallLine({ call }: { call: IToolCall }): JSX.Element {
+function CallLine({ call }: { call: IToolCall }): JSX.Element {
   return (
     <div className="lk-Code lk-Small lk-CallLine" dir="ltr">
       <b>{call.name}</b>({argumentsLine({ arguments: read(call.arguments) }, 200)})

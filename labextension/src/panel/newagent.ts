@@ -3,8 +3,8 @@
 import type { Dialog } from '@jupyterlab/apputils';
 import { Widget } from '@lumino/widgets';
 
-import { h } from '../dom';
-import type { Trans } from '../words';
+import { h } from '../ui/dom';
+import type { Trans } from '../ui/words';
 
 export interface INewAgent {
   name: string;

@@ -3,7 +3,7 @@
 import { deleteIcon, launchIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { duration, prettyResult } from '../words';
+import { duration, prettyResult } from '../ui/words';
 import { fieldsOf, fill, type IField } from './model/form';
 import type { AgentModel } from './model/panel';
 import { messageOf } from './model/part';

@@ -3,9 +3,8 @@
 import { Button, type LabIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { diffLines } from '../diff';
-import type { IHosts } from '../entries';
-import type { Trans } from '../words';
+import type { IHosts } from '../ui/entries';
+import type { Trans } from '../ui/words';
 import type { Actions } from './actions';
 import type { PanelModel } from './model/panel';
 import type { Observable, Part } from './model/part';
@@ -177,30 +176,11 @@ export function Markdown({ text }: { text: string }): JSX.Element {
   return <div ref={host} className="lk-Markdown" dir="auto" />;
 }
 
-/** Which lines and words went and came. */
-export function Diff({ before, after }: { before: string; after: string }): JSX.Element {
-  const { trans } = usePanel();
-  const lines = React.useMemo(() => diffLines(before, after), [before, after]);
-  if (before === after) {
-    return <Hint>{trans.__('No difference.')}</Hint>;
-  }
-  const kinds = { ' ': 'same', '-': 'gone', '+': 'come' };
-  const spoken = { ' ': '', '-': trans.__('removed: '), '+': trans.__('added: ') };
-  return (
-    <div className="lk-Diff" tabIndex={0} role="group" aria-label={trans.__('What changed')}>
-      {lines.map(({ sign, pieces }, index) => (
-        <div key={index} dir="auto" className={`lk-Diff-${kinds[sign]}`}>
-          {spoken[sign] && <span className="lk-spoken">{spoken[sign]}</span>}
-          <span aria-hidden="true">{sign} </span>
-          {pieces.map((piece, place) => (
-            <span key={place} className={piece.changed ? 'lk-Diff-changed' : undefined}>
-              {piece.text}
-            </span>
-          ))}
-        </div>
-      ))}
-    </div>
-  );
+/** What is drawn without React. */
+export function Drawn({ node, className }: { node: HTMLElement; className?: string }): JSX.Element {
+  const host = React.useRef<HTMLDivElement>(null);
+  React.useLayoutEffect(() => host.current?.replaceChildren(node), [node]);
+  return <div ref={host} className={className} />;
 }
 
 interface ISearchProps {

@@ -1,5 +1,4 @@
 import { ChatModel } from '../../src/panel/model/chat';
-import { Transcript } from '../../src/panel/model/transcript';
 import { Desk, message, settle } from './desk';
 
 const STARTED = {
@@ -7,119 +6,6 @@ const STARTED = {
   ...{ model: 'demo', model_label: 'demo model' }
 };
 const CALL = { id: 'c1', name: 'pay', arguments: '{"euros": 4}' };
-
-function followed(...events: { type: string; [field: string]: unknown }[]) {
-  const transcript = new Transcript();
-  events.forEach(event => transcript.handle(event));
-  return transcript.snapshot();
-}
-
-describe('Transcript', () => {
-  it('puts pieces together', () => {
-    const run = followed(
-      STARTED,
-      { type: 'step_started', number: 1, retrieved: [{ content: 'from the archive' }] },
-      { type: 'reasoning_delta', text: 'I ' },
-      { type: 'reasoning_delta', text: 'think' },
-      { type: 'tool_call_delta', index: 0, id: 'a', name: 'add', arguments: '{"x"' },
-      { type: 'tool_call_delta', index: 1, id: 'b', name: 'sub', arguments: '{}' },
-      { type: 'tool_call_delta', index: 0, arguments: ': 1}' },
-      { type: 'step_ended', messages: [] },
-      { type: 'tool_started', call_id: 'a', name: 'add', arguments: { x: 1 }, runs_in: 'sandbox' },
-      { type: 'tool_progress', call_id: 'a', text: 'half\n', stream: 'stdout' },
-      { type: 'tool_returned', call_id: 'a', name: 'add', status: 'ok', text: '2', seconds: 0.1 },
-      { type: 'memory_changed', label: 'human', before: '', after: 'Lin', version: 2 },
-      { type: 'step_started', number: 2, retrieved: [] },
-      { type: 'text_delta', text: 'It is ' },
-      { type: 'text_delta', text: '2.' },
-      { type: 'run_ended', stop_reason: 'end_turn', steps: 2, seconds: 1, usage: { cost: 0.5 } }
-    );
-    expect(run).toMatchObject({ agent: 'ada', label: 'demo model', state: 'ended' });
-    expect(run.items).toMatchObject([
-      { kind: 'retrieved', passages: ['from the archive'] },
-      { kind: 'reasoning', text: 'I think' },
-      { arguments: { x: 1 }, state: 'ok', result: '2', output: 'half\n', runsIn: 'sandbox' },
-      { name: 'sub', arguments: '{}', state: 'interrupted' },
-      { kind: 'memory', label: 'human', after: 'Lin' },
-      { kind: 'answer', text: 'It is 2.' }
-    ]);
-    expect(run.footer).toMatchObject({ stopReason: 'end_turn', steps: 2, cost: 0.5 });
-  });
-
-  it('shows an answer given by a call as text, and who gave it', () => {
-    const told = { call_id: 'c1', name: 'send_message' };
-    const run = followed(
-      STARTED,
-      { type: 'step_started', number: 1 },
-      { type: 'text_delta', text: 'Hello.' },
-      { type: 'tool_started', ...told, arguments: {} },
-      { type: 'tool_returned', ...told, status: 'ok', text: 'Sent' },
-      { type: 'step_ended', messages: [], model: 'openai/x', model_label: '' },
-      { type: 'step_started', number: 2 },
-      { type: 'tool_returned', ...told, status: 'error', text: 'No message' }
-    );
-    expect(run).toMatchObject({ model: 'openai/x', label: '' });
-    expect(run.items).toMatchObject([
-      { kind: 'answer', text: 'Hello.' },
-      { name: 'send_message', state: 'error' }
-    ]);
-  });
-
-  it('drops what a failed call had streamed, and nothing else', () => {
-    const run = followed(
-      STARTED,
-      { type: 'step_started', number: 1 },
-      { type: 'text_delta', text: 'kept' },
-      { type: 'step_ended', messages: [] },
-      { type: 'step_started', number: 2 },
-      { type: 'text_delta', text: 'void' },
-      { type: 'notice', level: 'warning', text: 'trying again' },
-      { type: 'stream_reset' },
-      { type: 'text_delta', text: 'new' }
-    );
-    expect(run.items.map(item => ('text' in item ? item.text : ''))).toEqual([
-      'kept',
-      'trying again',
-      'new'
-    ]);
-  });
-
-  it('shows what was committed and not streamed', () => {
-    const run = followed(
-      STARTED,
-      { type: 'step_started', number: 1 },
-      {
-        type: 'step_ended',
-        messages: [{ role: 'assistant', content: 'Hello', reasoning: '', interrupted: true }]
-      }
-    );
-    expect(run.items).toEqual([{ kind: 'answer', text: 'Hello', interrupted: true }]);
-  });
-
-  it('waits, and goes on when the call is approved', () => {
-    const transcript = new Transcript();
-    transcript.handle(STARTED);
-    transcript.handle({ type: 'approval_requested', calls: [CALL] });
-    expect(transcript.state).toBe('waiting');
-    expect(transcript.snapshot().items).toMatchObject([
-      { state: 'waiting', arguments: { euros: 4 } }
-    ]);
-    transcript.handle({ type: 'tool_started', call_id: 'c1', name: 'pay', arguments: {} });
-    expect(transcript.state).toBe('running');
-  });
-
-  it('takes events of later versions and without their fields', () => {
-    const run = followed(
-      { type: 'from_the_future' },
-      { type: 'tool_returned' },
-      { type: 'approval_requested', calls: 'none' },
-      { type: 'step_started', retrieved: 7 },
-      { type: 'step_ended' },
-      { type: 'run_ended' }
-    );
-    expect(run.state).toBe('ended');
-  });
-});
 
 describe('ChatModel', () => {
   let desk: Desk;
@@ -226,7 +112,7 @@ describe('ChatModel', () => {
     expect(chat.exchanges).toHaveLength(1);
     const { items, footer } = chat.exchanges[0].transcript!.snapshot();
     expect(items).toMatchObject([{ name: 'pay', state: 'ok' }]);
-    expect(footer).toMatchObject({ steps: 2, promptTokens: 20, cost: null, stopReason: 'end_turn' });
+    expect(footer).toMatchObject({ steps: 2, prompt_tokens: 20, cost: null, stop_reason: 'end_turn' });
     desk.answers.messages = () => [message(1, { run_id: 'run-1' }), message(2, { run_id: 'run-2' })];
     chat.invalidate();
     await settle();
@@ -261,22 +147,6 @@ describe('ChatModel', () => {
     expect(chat.exchanges.map(({ transcript }) => transcript?.state)).toEqual(['running']);
   });
 
-  it('takes up a run that began before anybody listened, until the history has it', async () => {
-    desk.answers.messages = () => [message(1, { run_id: 'run-5', content: 'Go on' })];
-    const hear = (event: { type: string; [field: string]: unknown }) =>
-      chat.handle({ agent_id: 'agent-ada', run_id: 'run-5', event });
-    hear({ type: 'text_delta', text: 'and so' });
-    await settle();
-    expect(chat.running?.runId).toBe('run-5');
-    expect(chat.exchanges).toMatchObject([{ prompt: 'Go on', late: true }]);
-    hear({ type: 'run_ended', stop_reason: 'end_turn' });
-    await settle();
-    expect(chat.exchanges).toEqual([]);
-    expect(chat.past).toMatchObject([{ content: 'Go on' }]);
-    hear({ type: 'run_ended', stop_reason: 'end_turn' });
-    expect(chat.exchanges).toEqual([]);
-  });
-
   it('says for whom it waits, lets the wait be stopped, and goes on', async () => {
     chat.write('How are you?');
     void chat.send('ada');
@@ -291,7 +161,7 @@ describe('ChatModel', () => {
     happen({ type: 'run_started', agent_name: 'ada' });
     happen({ type: 'text_delta', text: 'Well.' });
     const { items } = chat.exchanges[0].transcript!.snapshot();
-    expect(items).toMatchObject([{ kind: 'answer', text: 'Well.' }]);
+    expect(items).toMatchObject([{ kind: 'notice', waits: false }, { kind: 'answer', text: 'Well.' }]);
   });
 
   it('stops what is running', async () => {

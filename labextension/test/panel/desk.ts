@@ -4,7 +4,8 @@ import { Signal } from '@lumino/signaling';
 
 import type { BridgeState, IBridge, IChanged, IDeskEvent } from '../../src/bridge';
 import { DeskError } from '../../src/bridge';
-import type { IAgent, IBlock, IMessage } from '../../src/panel/model/records';
+import type { IAgent, IMessage } from '../../src/panel/model/records';
+import type { IBlock } from '../../src/ui/blocks';
 
 type Answer = (params: any) => unknown;
 
@@ -76,7 +77,7 @@ export function agent(name: string, changes: Partial<IAgent> = {}): IAgent {
 export function block(label: string, value: string, version = 1): IBlock {
   return {
     ...{ id: `block-${label}`, label, value, limit: 100, description: '', read_only: false },
-    ...{ version, tokens: 3, shared_with: [] }
+    ...{ version, tokens: 3, shared_with: [], undoable: false, redoable: false }
   };
 }
 

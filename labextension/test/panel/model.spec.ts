@@ -61,88 +61,25 @@ describe('the parts of an agent', () => {
   });
 });
 
-describe('editing memory', () => {
-  let desk: Desk;
-  let memory: MemoryModel;
-
-  beforeEach(async () => {
+describe('asking about memory', () => {
+  it('has the blocks as they are then when it is answered, refused or not', async () => {
     let kept = block('human', 'Lin');
-    desk = new Desk({
+    const desk = new Desk({
       blocks: () => [kept],
-      'block.write': ({ value, expected_version }) => {
-        if (expected_version !== kept.version) {
+      'block.write': ({ value }) => {
+        kept = block('human', value, kept.version + 1);
+        if (value === 'refused') {
           throw new DeskError('ConflictError', 'It was changed meanwhile.');
         }
-        kept = block('human', value, kept.version + 1);
-      },
-      elsewhere: ({ value }) => (kept = block('human', value, kept.version + 1)),
-      'block.versions': () => [{ version: kept.version, value: kept.value }]
+      }
     });
-    memory = new MemoryModel(ask(desk), 'agent-ada');
-    memory.show(true);
-    await settle();
-    memory.edit('human');
-    memory.change('human', 'Lin likes tea');
-  });
-
-  it('writes a draft', async () => {
-    await memory.save('human');
+    const memory = new MemoryModel(ask(desk), 'agent-ada');
+    const write = (value: string) => memory.askBlocks('block.write', { label: 'human', value });
+    await write('Lin likes tea');
     expect(memory.blocks[0]).toMatchObject({ value: 'Lin likes tea', version: 2 });
-    expect(memory.drafts.size).toBe(0);
-  });
-
-  it('writes nothing if nothing was changed', async () => {
-    memory.change('human', 'Lin');
-    await memory.save('human');
-    expect(desk.count('block.write')).toBe(0);
-    expect(memory.drafts.size).toBe(0);
-  });
-
-  it('finds out at once that a run has written meanwhile', async () => {
-    memory.written('human', 'Lin is 30', 2);
-    expect(memory.conflict('human')?.value).toBe('Lin is 30');
-    await memory.save('human');
-    expect(desk.count('block.write')).toBe(0);
-  });
-
-  it('finds out on saving that another process has written, and can keep either', async () => {
-    await desk.request('elsewhere', { value: 'Lin is 30' });
-    await memory.save('human');
-    expect(memory.error).toBe('');
-    expect(memory.conflict('human')?.value).toBe('Lin is 30');
-    expect(memory.drafts.get('human')?.value).toBe('Lin likes tea');
-    await memory.keepMine('human');
-    expect(memory.blocks[0]).toMatchObject({ value: 'Lin likes tea', version: 3 });
-
-    memory.edit('human');
-    memory.change('human', 'mine');
-    await desk.request('elsewhere', { value: 'theirs' });
-    await memory.save('human');
-    memory.cancel('human');
-    expect(memory.blocks[0].value).toBe('theirs');
-  });
-
-  it('keeps the draft when writing is refused', async () => {
-    desk.answers['block.write'] = () => {
-      throw new DeskError('InvalidInputError', 'Too long.');
-    };
-    await memory.save('human');
-    expect(memory.error).toBe('Too long.');
-    expect(memory.drafts.get('human')).toMatchObject({ value: 'Lin likes tea', saving: false });
-  });
-
-  it('reads open histories anew after a change', async () => {
-    await memory.toggleHistory('human');
-    await memory.save('human');
-    expect(memory.histories.get('human')?.[0].value).toBe('Lin likes tea');
-    await memory.toggleHistory('human');
-    expect(memory.histories.size).toBe(0);
-  });
-
-  it('does not edit what is read only', async () => {
-    memory.blocks = [{ ...block('law', 'is law'), read_only: true }];
-    memory.edit('law');
-    expect(memory.drafts.has('law')).toBe(false);
+    await expect(write('refused')).rejects.toThrow('It was changed meanwhile.');
+    expect(memory.blocks[0].version).toBe(3);
+    expect(desk.asked[0][1]).toEqual({ agent: 'agent-ada', label: 'human', value: 'Lin likes tea' });
   });
 });
 
@@ -267,9 +204,9 @@ describe('PanelModel', () => {
     expect(states()).toEqual(['idle', 'waiting']);
     desk.happen('agent-bob', 'run-1', { type: 'run_ended', stop_reason: 'end_turn' });
     expect(states()).toEqual(['idle', 'idle']);
-    desk.happen('agent-ada', 'run-2', {
-      ...{ type: 'memory_changed', label: 'human', before: 'Lin', after: 'Lin, 30', version: 2 }
-    });
+    desk.answers.blocks = () => [block('human', 'Lin, 30', 2)];
+    desk.happen('agent-ada', 'run-2', { type: 'memory_changed', label: 'human' });
+    await settle();
     expect(panel.chosen?.memory.blocks[0].value).toBe('Lin, 30');
     const read = desk.count('blocks');
     desk.changed.emit({ what: ['blocks'], agents: ['agent-bob'] });

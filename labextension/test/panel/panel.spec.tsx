@@ -1,11 +1,10 @@
-import { RenderMimeRegistry, standardRendererFactories } from '@jupyterlab/rendermime';
 import { nullTranslator } from '@jupyterlab/translation';
 import { CommandRegistry } from '@lumino/commands';
 import { MessageLoop } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
 import { Actions } from '../../src/panel/actions';
-import { hostsOf } from '../../src/panel/drawing';
+import { hostsWith } from '../../src/ui/entries';
 import { PanelModel, SECTIONS } from '../../src/panel/model/panel';
 import { AgentsPanel } from '../../src/panel/panel';
 import { hostileStrings } from '../hostile';
@@ -19,12 +18,11 @@ let model: PanelModel;
 
 function open(desk: Desk): void {
   model = new PanelModel(desk);
-  const rendermime = new RenderMimeRegistry({ initialFactories: standardRendererFactories });
   panel = new AgentsPanel({
     model,
     trans,
     actions: new Actions(model, new CommandRegistry(), trans),
-    hosts: hostsOf(rendermime, null),
+    hosts: hostsWith(null),
     onMenu: () => undefined
   });
   Widget.attach(panel, document.body);
@@ -110,25 +108,18 @@ describe('AgentsPanel', () => {
     await until(() => !says('The disk is full.')());
   });
 
-  it('edits a block and shows what others wrote meanwhile', async () => {
+  it('shows memory as a cell does', async () => {
     const desk = new Desk({ 'block.write': () => null });
     open(desk);
     (await until(find('[aria-label="Edit human"]'))).click();
-    const field = await until(find('.lk-Editor textarea'));
-    expect(document.activeElement).toBe(field);
+    const field = await until(find('.lk-Block textarea'));
     type(field, 'Lin likes tea');
-    model.chosen?.memory.written('human', 'Lin is 30', 2);
-    const conflict = await until(find('.lk-Conflict'));
-    expect(conflict.textContent).toContain('human was changed while you were editing it');
-    expect(conflict.querySelector('.lk-Diff-come')?.textContent).toContain('Lin is 30');
-    const [theirs, mine] = conflict.querySelectorAll('button');
-    expect([theirs.textContent, mine.textContent]).toEqual(['Take theirs', 'Keep mine']);
-    desk.answers.blocks = () => [block('human', 'Lin likes tea', 3)];
-    mine.click();
-    await until(() => !find('.lk-Editor')() && says('Lin likes tea')());
+    desk.answers.blocks = () => [block('human', 'Lin likes tea', 2)];
+    press(field, 'Enter', { ctrlKey: true });
+    await until(() => !find('.lk-Block textarea')() && says('Lin likes tea')());
     expect(desk.asked).toContainEqual([
       'block.write',
-      { agent: 'agent-ada', label: 'human', value: 'Lin likes tea', expected_version: 2 }
+      { agent: 'agent-ada', label: 'human', value: 'Lin likes tea', expected_version: 1 }
     ]);
   });
 
@@ -162,14 +153,14 @@ describe('AgentsPanel', () => {
       }
     );
     await until(() => find('.lk-Chat strong')()?.textContent === 'going');
-    const ask = await until(find('.lk-Approval'));
-    expect(ask.textContent).toContain('pay(euros=4)');
+    const ask = await until(find('.lk-Ask'));
+    expect(ask.textContent).toContain('"euros": 4');
     const button = (name: string) =>
-      Array.from(panel.node.querySelectorAll<HTMLElement>('.lk-Approval button')).find(
+      Array.from(panel.node.querySelectorAll<HTMLElement>('.lk-Ask button')).find(
         ({ textContent }) => textContent === name
       );
     button('Edit')?.click();
-    const field = await until(find('.lk-Approval textarea'));
+    const field = await until(find('.lk-Ask textarea'));
     type(field, '[1]');
     await until(() => (field as HTMLTextAreaElement).value === '[1]');
     button('Approve')?.click();

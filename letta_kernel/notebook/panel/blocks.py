@@ -32,7 +32,8 @@ def blocks(context: RequestContext, asked: OfAgent) -> list[dict[str, Any]]:
     """Return an agent's blocks in its order, with their tokens and who else has them."""
     found = context.service.blocks.list(asked.agent)
     shared = context.service.blocks.shared_with(asked.agent)
-    return [_shown(block, shared) for block in found]
+    movable = context.service.blocks.movable(asked.agent)
+    return [_shown(block, shared, movable) for block in found]
 
 
 @method("block.write", Written)
@@ -91,12 +92,18 @@ def redo(context: RequestContext, asked: OfBlock) -> dict[str, Any]:
 
 def _one(context: RequestContext, asked: OfBlock) -> dict[str, Any]:
     block = context.service.blocks.retrieve(asked.label, agent=asked.agent)
-    return _shown(block, context.service.blocks.shared_with(asked.agent))
+    blocks = context.service.blocks
+    return _shown(block, blocks.shared_with(asked.agent), blocks.movable(asked.agent))
 
 
-def _shown(block: Block, shared: dict[str, list[str]]) -> dict[str, Any]:
+def _shown(
+    block: Block, shared: dict[str, list[str]], movable: dict[str, tuple[bool, bool]]
+) -> dict[str, Any]:
+    undoable, redoable = movable.get(block.id, (False, False))
     return {
         **block.model_dump(mode="json"),
         "tokens": count(block.value),
         "shared_with": shared.get(block.id, []),
+        "undoable": undoable,
+        "redoable": redoable,
     }

@@ -2,8 +2,8 @@
 
 import type { IDeskEvent } from '../../bridge';
 import { messageOf, Part } from './part';
+import { Transcript } from '../../ui/transcript';
 import type { Ask, IDecision, IMessage, IToolCall } from './records';
-import { Transcript } from './transcript';
 
 /** Messages of the past that are shown above what is new. */
 const PAST = 12;
@@ -34,8 +34,6 @@ export interface IExchange {
   /** Null while it waits for the kernel. */
   transcript: Transcript | null;
   error: string;
-  /** It was heard of when it had begun already: only what came since is known until it ends. */
-  late: boolean;
 }
 
 export class ChatModel extends Part {
@@ -122,13 +120,8 @@ export class ChatModel extends Part {
       exchange = this._goOn(run_id);
     }
     if (!exchange) {
-      if (event.type === 'run_ended') {
-        this.invalidate(); // it began before anybody listened; the history has it
-        return;
-      }
       exchange = this._add(null, run_id);
       exchange.transcript = new Transcript();
-      exchange.late = !BEGINNINGS.includes(event.type);
       if (event.type !== 'run_queued') {
         void this._findPrompt(exchange);
       }
@@ -140,10 +133,6 @@ export class ChatModel extends Part {
     if (ABOUT_WAITING.includes(event.type)) {
       this.waiting = exchange.transcript?.waiting ?? [];
       this.decisions.clear();
-    }
-    if (exchange.late && event.type === 'run_ended') {
-      this.exchanges = this.exchanges.filter(other => other !== exchange);
-      this.invalidate(); // the history has all of it
     }
     this.emit();
   }
@@ -171,7 +160,7 @@ export class ChatModel extends Part {
   private _add(prompt: string | null, runId: string): IExchange {
     const exchange: IExchange = {
       ...{ key: this._made++, prompt, runId, before: [] },
-      ...{ transcript: null, error: '', late: false }
+      ...{ transcript: null, error: '' }
     };
     this.exchanges = [...this.exchanges, exchange].slice(-MOST_RUNS);
     return exchange;

@@ -1,6 +1,6 @@
 // A form for a tool's arguments, from the JSON schema of its parameters.
 
-import { isRecord } from '../../snapshot';
+import { isRecord } from '../../ui/snapshot';
 
 export interface IField {
   name: string;

@@ -1,7 +1,7 @@
 // The panel's model: the agents of the project behind the notebook in front, and the chosen one.
 
 import type { IBridge, IChanged, IDeskEvent } from '../../bridge';
-import { meaning } from '../../stopReasons';
+import { meaning } from '../../ui/stopReasons';
 import { ChatModel } from './chat';
 import { MemoryModel } from './memory';
 import { messageOf, Observable, type Part } from './part';
@@ -208,8 +208,7 @@ export class PanelModel extends Observable {
     const model = this._model(agent_id);
     model.chat.handle(happened);
     if (event.type === 'memory_changed') {
-      const { label, after, version } = event as unknown as Record<string, never>;
-      model.memory.written(label, after, version);
+      model.memory.invalidate();
     }
     const now = STATES[event.type];
     const ended = event.type === 'run_ended';

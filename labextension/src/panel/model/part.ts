@@ -23,13 +23,9 @@ export abstract class Observable {
   private _changed = new Signal<this, void>(this);
 }
 
-/** What an error says to a person, and its kind as the kernel names it. */
+/** What an error says to a person. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-export function kindOf(error: unknown): string {
-  return String((error as { kind?: unknown } | null)?.kind ?? '');
 }
 
 /**

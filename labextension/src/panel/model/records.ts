@@ -1,5 +1,9 @@
 // What the kernel tells of agents, in the shapes it sends.
 
+import type { IToolCall } from '../../ui/transcript';
+
+export type { IToolCall };
+
 export type AgentStatus = 'idle' | 'running' | 'waiting';
 
 export interface IAgent {
@@ -14,29 +18,6 @@ export interface IAgent {
   label: string;
   state: AgentStatus;
   tags: string[];
-}
-
-export interface IBlock {
-  id: string;
-  label: string;
-  value: string;
-  /** Characters it may hold. */
-  limit: number;
-  description: string;
-  read_only: boolean;
-  version: number;
-  tokens: number;
-  /** Other agents that have the same block. */
-  shared_with: string[];
-}
-
-export interface IBlockVersion {
-  version: number;
-  value: string;
-  /** The name of the agent that wrote it; empty: a person did. */
-  by: string;
-  reason: string;
-  created_at: string;
 }
 
 export interface IContextPart {
@@ -87,13 +68,6 @@ export interface IPassage {
   content: string;
   tags: string[];
   created_at: string;
-}
-
-export interface IToolCall {
-  id: string;
-  name: string;
-  /** JSON, just as the model wrote it. */
-  arguments: string;
 }
 
 export interface IMessage {

@@ -1,34 +1,37 @@
-// What is known of the runs of one kernel: each of their events is passed on once and in order.
+// What is known of runs that a kernel tells of: each of their events is passed on once and in order.
 
-import type { IDeskEvent } from './bridge';
+import type { IEvent } from './transcript';
 
 /** Runs that are remembered, so that nothing of them is passed on twice. */
 const MOST_RUNS = 500;
 
-/** Events of a run after one number up to and with another, as letta_kernel.service.event_json says. */
+/** Events of a run after one number up to and with another, as `letta_kernel.service.event_json` says. */
 export interface IEvents {
   readonly run_id: string;
   readonly agent_id: string;
   readonly after: number;
   readonly until: number;
-  readonly events: readonly IDeskEvent['event'][];
+  readonly events: readonly IEvent[];
 }
 
 export class Followed {
+  /**
+   * @param _ask - Ask the kernel for what follows a number.
+   * @param _pass - Hears of events that follow on what was passed on before.
+   */
   constructor(
     private _ask: (runId: string, after: number) => void,
-    private _pass: (event: IDeskEvent) => void
+    private _pass: (message: IEvents) => void
   ) {}
 
   /** Pass on what follows what is known; ask for what was missed before it. */
-  take({ run_id, agent_id, after, until, events }: IEvents): void {
+  take(message: IEvents): void {
+    const { run_id, after, until } = message;
     const run = this._known(run_id);
     run.heard = Math.max(run.heard, until);
     if (after === run.seen) {
       run.seen = until;
-      for (const event of events) {
-        this._pass({ run_id, agent_id, event });
-      }
+      this._pass(message);
     }
     if (run.seen < run.heard && run.asked !== run.seen) {
       run.asked = run.seen;

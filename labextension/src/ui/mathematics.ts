@@ -1,12 +1,9 @@
-// What in a Markdown text is mathematics. The rule is that of the saved HTML, which the kernel writes.
+// What in a Markdown text is mathematics, and drawing it. The rule is that of the saved HTML.
 
 import type { Tokens, TokenizerAndRendererExtension } from 'marked';
 
 import { h } from './dom';
-
-/** What `typeset` looks into; everything around it is left alone, so that money stays money. */
-export const MATH_CLASSES = 'tex2jax_process mathjax_process';
-export const NO_MATH_CLASSES = 'tex2jax_ignore mathjax_ignore';
+import { mathml } from './tex';
 
 const DELIMITERS = [
   ['$$', '$$'],
@@ -17,7 +14,7 @@ const DELIMITERS = [
 const LONGEST_SEARCHED = 3000;
 const LONGEST_TYPESET = 2000;
 
-/** Commands that make a typesetter load, link, restyle or redefine things, or loop. */
+/** Commands that link, restyle or redefine things, or loop. */
 const UNSAFE = new RegExp(
   '\\\\(?:href|url|style|class|cssId|html(?:Class|Id|Style|Data)|data|includegraphics|require|unicode|' +
     '[gex]?def|let|futurelet|(?:re|provide)?newcommand|newenvironment|DeclareMathOperator|' +
@@ -68,12 +65,18 @@ export const MATH_TOKENS: TokenizerAndRendererExtension = {
   }
 };
 
-/** A formula as the typesetter wants it, or as code where it would do more than show something. */
-export function drawFormula(token: Tokens.Generic): HTMLElement {
+/** A formula as MathML; as code where it is not known or does more than show something. */
+export function drawFormula(token: Tokens.Generic): Element {
   const { raw, tex, opening } = token as Tokens.Generic & IFormula;
-  if (tex.length > LONGEST_TYPESET || UNSAFE.test(tex)) {
-    return h('code', '', raw);
+  if (tex.length <= LONGEST_TYPESET && !UNSAFE.test(tex)) {
+    const display = opening === '$$' || opening === '\\[';
+    try {
+      const drawn = mathml(tex, display);
+      drawn.setAttribute('data-tex', display ? `\\[${tex}\\]` : `\\(${tex}\\)`);
+      return drawn;
+    } catch {
+      // shown as it was written
+    }
   }
-  const display = opening === '$$' || opening === '\\[';
-  return h('span', MATH_CLASSES, display ? `\\[${tex}\\]` : `\\(${tex}\\)`);
+  return h('code', '', raw);
 }

@@ -3,7 +3,6 @@
 
 import { h, type Child } from './dom';
 import { drawLink } from './links';
-import { NO_MATH_CLASSES } from './mathematics';
 import type { Bundle } from './snapshot';
 
 const PICTURES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
@@ -62,12 +61,11 @@ function drawPicture(address: string, name: string): HTMLElement {
 }
 
 function drawHtml(html: string): HTMLElement {
-  const className = `jp-RenderedHTMLCommon jp-RenderedHTML ${NO_MATH_CLASSES}`;
   const source = html.slice(0, LONGEST_HTML);
   try {
     // A document made by the parser runs and loads nothing; from here on it is only read.
     const parsed = new DOMParser().parseFromString(source, 'text/html');
-    return h('div', className, ...rebuiltChildren(parsed.body, 0));
+    return h('div', 'lk-Md', ...rebuiltChildren(parsed.body, 0));
   } catch {
     return h('pre', 'lk-Text', source); // nested too deep for the parser
   }

@@ -1,10 +1,26 @@
 // The words and numbers a run is described with, the same as the kernel's own rendering uses.
 
-import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
-
+import { oneLine } from './clean';
 import type { CallState, IFooter, IToolCall } from './snapshot';
+import { meaning } from './stopReasons';
 
-export type Trans = Pick<IRenderMime.TranslationBundle, '__' | '_n'>;
+export { oneLine };
+
+/** Says things in a person's language, as JupyterLab's translation bundles do; `%1` is the first argument. */
+export interface Trans {
+  __(text: string, ...given: unknown[]): string;
+  _n(one: string, many: string, count: number, ...given: unknown[]): string;
+}
+
+/** Where there are no translations. */
+export const ENGLISH: Trans = {
+  __: filled,
+  _n: (one, many, count, ...given) => filled(count === 1 ? one : many, count, ...given)
+};
+
+function filled(text: string, ...given: unknown[]): string {
+  return text.replace(/%(\d)/g, (_, place: string) => String(given[Number(place) - 1]));
+}
 
 /** A sign for each state of a call; its word always stands beside it, on screen or for a screen reader. */
 export const GLYPHS: Record<CallState, string> = {
@@ -102,7 +118,7 @@ export function footerParts(footer: IFooter, trans: Trans): string[] {
 /** The few of them that stand on one narrow line: an unusual end, the time, all tokens, the cost. */
 export function briefFooterParts(footer: IFooter, trans: Trans): string[] {
   const tokens = footer.promptTokens + footer.completionTokens;
-  const usual = ['', 'end_turn', 'tool_rule', 'requires_approval'].includes(footer.stopReason);
+  const usual = !footer.stopReason || ['well', 'waits'].includes(meaning(footer.stopReason));
   return [
     usual ? '' : oneLine(footer.stopReason, 80),
     footer.seconds === null ? '' : duration(footer.seconds),
@@ -111,7 +127,7 @@ export function briefFooterParts(footer: IFooter, trans: Trans): string[] {
   ].filter(Boolean);
 }
 
-function grouped(value: number): string {
+export function grouped(value: number): string {
   return value.toLocaleString('en-US');
 }
 
@@ -146,10 +162,4 @@ export function prettyResult(result: string): string {
     }
   }
   return result;
-}
-
-/** Text on one line, cut at a whole character. */
-export function oneLine(text: string, limit: number): string {
-  const line = Array.from(text.slice(0, limit * 4).replace(/\s+/g, ' ').trim());
-  return line.length > limit ? line.slice(0, limit - 1).join('') + '…' : line.join('');
 }

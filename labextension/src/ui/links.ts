@@ -2,7 +2,7 @@
 
 import { h, type Child } from './dom';
 
-const SAFE = /^(?:https?:\/\/|mailto:)[^\s"'<>`\\]+$/i;
+const SAFE = /^(?:https?:\/\/|mailto:)[^\s"<>`\\]+$/i;
 const LONGEST = 2000;
 
 /** A link, or its text alone where it leads anywhere else. Nothing is fetched until it is clicked. */

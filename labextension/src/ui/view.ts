@@ -1,17 +1,32 @@
 // Draws a snapshot of a run, and redraws only what changed when the next one comes.
 
-import { ALL_FOLDED, type IFolds } from './cells/settings';
 import { h } from './dom';
-import { drawEntry, type IHosts } from './entries';
+import { drawEntry, thoughtStart, type IHosts } from './entries';
 import { Finder } from './find';
 import type { IAnswer, ISnapshot, Item } from './snapshot';
-import { briefFooterParts, footerParts, oneLine, type Trans } from './words';
+import { meaning } from './stopReasons';
+import { briefFooterParts, duration, footerParts, oneLine, stateWord, type Trans } from './words';
 
 interface IEntry {
   /** Everything the entry was drawn from. */
   key: string;
   node: HTMLElement;
+  item: Item;
+  /** Since when the entry is in its state, on the page's clock. */
+  since: number;
 }
+
+/** Which parts of a run start folded. */
+export interface IFolds {
+  readonly thoughts: boolean;
+  readonly calls: boolean;
+  readonly passages: boolean;
+}
+
+export const ALL_FOLDED: IFolds = { thoughts: true, calls: true, passages: true };
+
+/** A running call's time is told from here on, in seconds. */
+const SOON = 0.5;
 
 /** A run as DOM nodes: a header, its entries in order, a footer. */
 export class RunView {
@@ -29,11 +44,24 @@ export class RunView {
     this._trans = trans;
     this._folds = folds;
     this._brief = brief;
-    this._finder = new Finder(this._body, trans);
-    this.node.append(this._finder.node, this._header, this._body, this._footer);
+    this._finder = new Finder(this.body, trans);
+    this._whole = this._finder.button('⤢', trans.__('Show all of it'), () => {
+      this.node.classList.remove('lk-mod-bounded');
+      this._whole.hidden = true;
+    });
+    this._whole.hidden = true;
+    this._finder.node.append(this._whole);
+    this.tools.append(this._finder.node);
+    this.node.append(this.tools, this._header, this.body, this.asked, this._footer);
   }
 
   readonly node = h('article', 'lk-Run');
+  /** Buttons that stand beside the header. */
+  readonly tools = h('div', 'lk-Tools');
+  /** The entries. */
+  readonly body = h('div', 'lk-Body');
+  /** A place for questions, below the entries. */
+  readonly asked = h('div', 'lk-Asked');
 
   /** Show a snapshot. Folds that a person opened or closed stay as they are. */
   update(snapshot: ISnapshot): void {
@@ -42,13 +70,37 @@ export class RunView {
     this._drawHeader(snapshot);
     const last = snapshot.items.length - 1;
     snapshot.items.forEach((item, index) => {
-      this._drawItem(index, item, startsOpen(item, index === last, snapshot, this._folds()));
+      const isLast = index === last;
+      const asked = this._brief || this.asked.firstChild !== null;
+      const open = startsOpen(item, isLast, snapshot, this._folds(), asked);
+      const grows = isLast && snapshot.state === 'running' && 'text' in item;
+      this._drawItem(index, item, open, grows);
     });
     for (const entry of this._entries.splice(snapshot.items.length)) {
       entry.node.remove();
     }
     this._drawFooter(snapshot);
     this._finder.refresh();
+    this.tick();
+  }
+
+  /** Tell how long calls have been running. */
+  tick(): void {
+    for (const { item, node, since } of this._entries) {
+      if (item.kind === 'tool_call' && item.state === 'running') {
+        const seconds = (performance.now() - since) / 1000;
+        const said = item.progress || stateWord(item.state, this._trans);
+        const place = node.querySelector('.lk-Call-said');
+        place?.replaceChildren(said + (seconds < SOON ? '' : ` · ${duration(seconds)}`));
+      }
+    }
+  }
+
+  /** Let a long run scroll in a box of its own, until somebody wants to see all of it. */
+  bound(): void {
+    this.node.classList.add('lk-mod-bounded');
+    this._whole.hidden = this.body.scrollHeight <= this.body.clientHeight;
+    this.body.scrollTop = this.body.scrollHeight;
   }
 
   dispose(): void {
@@ -70,20 +122,32 @@ export class RunView {
     );
   }
 
-  private _drawItem(index: number, item: Item, open: boolean): void {
-    const key = JSON.stringify([item, open]);
+  private _drawItem(index: number, item: Item, open: boolean, grows: boolean): void {
+    const key = JSON.stringify([item, open, grows]);
     const entry = this._entries[index];
     if (entry?.key === key) {
       return;
     }
     if (item.kind === 'answer' && entry?.node.matches('.lk-Answer')) {
       entry.key = key;
-      this._drawAnswer(entry.node, item);
+      this._drawAnswer(entry.node, item, grows);
       return;
+    }
+    if (item.kind === 'reasoning' && entry?.item.kind === 'reasoning' && open && grows) {
+      // A box that is scrolled stays where it is.
+      const text = entry.node.querySelector('.lk-Thought');
+      const summary = entry.node.querySelector('.lk-Thought-start');
+      if (text && summary) {
+        text.textContent = item.text;
+        summary.textContent = thoughtStart(item.text);
+        entry.key = key;
+        entry.item = item;
+        return;
+      }
     }
     const node =
       item.kind === 'answer'
-        ? this._drawAnswer(h('div', 'lk-Answer', h('div', 'lk-Answer-text')), item)
+        ? this._drawAnswer(h('div', 'lk-Answer', h('div', 'lk-Answer-text')), item, grows)
         : h('div', 'lk-Aside', drawEntry(item, open, this._hosts, this._trans));
     node.querySelectorAll('details').forEach(details => {
       details.dataset.startsOpen = String(details.open);
@@ -92,15 +156,17 @@ export class RunView {
       keepFolds(entry.node, node);
       entry.node.replaceWith(node);
     } else {
-      this._body.append(node);
+      this.body.append(node);
     }
-    this._entries[index] = { key, node };
+    const goesOn = entry && stateOf(entry.item) === stateOf(item);
+    this._entries[index] = { key, node, item, since: goesOn ? entry.since : performance.now() };
   }
 
-  private _drawAnswer(node: HTMLElement, item: IAnswer): HTMLElement {
+  private _drawAnswer(node: HTMLElement, item: IAnswer, grows: boolean): HTMLElement {
     const host = node.firstElementChild as HTMLElement;
     host.dir = 'auto';
-    this._hosts.markdown(host, item.text);
+    this._hosts.markdown(host, item.text, grows);
+    node.classList.toggle('lk-mod-grows', grows);
     node.querySelector('.lk-Answer-cut')?.remove();
     if (item.interrupted) {
       const cut = this._trans.__('■ interrupted here');
@@ -115,8 +181,8 @@ export class RunView {
     if (state === 'waiting') {
       parts.push(h('span', 'lk-mod-waiting', this._trans.__('waits for approval')));
     } else if (footer.stopReason) {
-      const usual = ['end_turn', 'tool_rule'].includes(footer.stopReason);
-      parts.push(h('span', usual ? '' : 'lk-mod-warning', oneLine(footer.stopReason, 80)));
+      const well = meaning(footer.stopReason) === 'well';
+      parts.push(h('span', well ? '' : 'lk-mod-warning', oneLine(footer.stopReason, 80)));
     }
     const line = h('div', 'lk-Footer-line lk-muted lk-small');
     parts.forEach((part, index) => line.append(...(index ? [' · '] : []), part));
@@ -144,27 +210,37 @@ export class RunView {
   private _folds: () => IFolds;
   private _brief: boolean;
   private _finder: Finder;
+  private _whole: HTMLButtonElement;
   private _header = h('header', 'lk-Header');
-  private _body = h('div', 'lk-Body');
   private _footer = h('footer', 'lk-Footer');
   private _entries: IEntry[] = [];
 }
 
 /**
- * The thought being thought is open, and so is a call that a person has to decide on; of the rest, what
- * the person does not want folded.
+ * The thought being thought is open, and so is a call that a person has to decide on, unless a question
+ * shows it (`asked`); of the rest, what the person does not want folded.
  */
-function startsOpen(item: Item, isLast: boolean, snapshot: ISnapshot, folds: IFolds): boolean {
+function startsOpen(
+  item: Item,
+  isLast: boolean,
+  snapshot: ISnapshot,
+  folds: IFolds,
+  asked: boolean
+): boolean {
   switch (item.kind) {
     case 'reasoning':
-      return !folds.thoughts || (isLast && snapshot.state === 'running');
+      return !folds.thoughts || (isLast && snapshot.state !== 'ended');
     case 'tool_call':
-      return !folds.calls || item.state === 'waiting';
+      return !folds.calls || (item.state === 'waiting' && !asked);
     case 'retrieved':
       return !folds.passages;
     default:
       return false;
   }
+}
+
+function stateOf(item: Item): string {
+  return item.kind === 'tool_call' ? item.state : item.kind;
 }
 
 /** Carry over to a redrawn entry which folds a person had opened or closed. */

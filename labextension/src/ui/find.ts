@@ -113,12 +113,12 @@ export class Finder {
     this._line.append(
       this._field,
       this._count,
-      this._button('↑', trans.__('Previous match'), () => this._go(-1)),
-      this._button('↓', trans.__('Next match'), () => this._go(1)),
-      this._button('✕', trans.__('Close the search'), () => this.close())
+      this.button('↑', trans.__('Previous match'), () => this._go(-1)),
+      this.button('↓', trans.__('Next match'), () => this._go(1)),
+      this.button('✕', trans.__('Close the search'), () => this.close())
     );
-    const fold = this._button('↕', trans.__('Unfold or fold everything'), () => this.foldAll());
-    this.node.append(this._line, this._button('⌕', trans.__('Search this run'), this.open), fold);
+    const fold = this.button('↕', trans.__('Unfold or fold everything'), () => this.foldAll());
+    this.node.append(this._line, this.button('⌕', trans.__('Search this run'), this.open), fold);
     this._field.addEventListener('input', () => this._search(0));
     // The notebook has other plans with these keys.
     this.node.dataset.lmSuppressShortcuts = 'true';
@@ -203,7 +203,8 @@ export class Finder {
     element.scrollIntoView?.({ block: 'nearest' });
   }
 
-  private _button(sign: string, label: string, act: () => void): HTMLButtonElement {
+  /** Make a button of this row. */
+  button(sign: string, label: string, act: () => void): HTMLButtonElement {
     const button = h('button', 'lk-Find-button', sign);
     button.type = 'button';
     button.title = label;

@@ -5,7 +5,7 @@ import { Marked, type Token, type Tokens } from 'marked';
 
 import { h, type Child } from './dom';
 import { drawLink } from './links';
-import { drawFormula, MATH_CLASSES, MATH_TOKENS, NO_MATH_CLASSES } from './mathematics';
+import { drawFormula, MATH_TOKENS } from './mathematics';
 
 /** Characters drawn as Markdown; what is longer is shown as it is. */
 const LONGEST = 60_000;
@@ -23,34 +23,79 @@ const marked = new Marked({
   tokenizer: { html: () => undefined, tag: () => undefined }
 });
 
-/** Draw Markdown into an element in place of what is in it; code and mathematics are yet to be done. */
-export function drawMarkdown(host: HTMLElement, source: string): void {
-  const className = `jp-RenderedHTMLCommon jp-RenderedMarkdown ${NO_MATH_CLASSES}`;
-  const rest = source.slice(LONGEST);
-  host.replaceChildren(
-    h('div', className, ...parsed(source.slice(0, LONGEST)), rest && h('pre', '', rest))
-  );
+/** What of an element's text is drawn for good, and what is drawn of the rest. */
+interface IDrawn {
+  settled: string;
+  open: Node[];
 }
 
-function parsed(source: string): Child[] {
+const drawn = new WeakMap<HTMLElement, IDrawn>();
+
+/**
+ * Draw Markdown into an element in place of what is in it; code is yet to be coloured.
+ *
+ * A text that has grown is drawn from its last block on, so that one may be watched as it comes.
+ */
+export function drawMarkdown(host: HTMLElement, source: string): void {
+  const text = source.slice(0, LONGEST);
+  let known = drawn.get(host);
+  if (!known || !text.startsWith(known.settled)) {
+    known = { settled: '', open: [] };
+    drawn.set(host, known);
+    host.classList.add('lk-Md');
+    host.replaceChildren();
+  }
+  known.open.forEach(node => node.parentNode?.removeChild(node));
+  const blocks = parsed(text.slice(known.settled.length));
+  const last = Math.max(blocks.map(({ node }) => !!node).lastIndexOf(true), 0);
+  for (const { raw, node } of blocks.slice(0, last)) {
+    known.settled += raw;
+    host.append(...nodes(node));
+  }
+  const rest = source.slice(LONGEST);
+  known.open = [...blocks.slice(last).map(({ node }) => node), rest && h('pre', '', rest)].flatMap(nodes);
+  host.append(...known.open);
+}
+
+interface IBlock {
+  raw: string;
+  node: Child;
+}
+
+function parsed(source: string): IBlock[] {
+  const asItIs = [{ raw: source, node: source && h('pre', '', source) }];
   if (source.split(/\n\s*\n/).some(part => part.split(/[*_~]+/).length > MOST_MARKS)) {
-    return [h('pre', '', source)];
+    return asItIs;
   }
-  let tokens: Token[];
   try {
-    tokens = marked.lexer(source);
+    return marked.lexer(source).map(token => ({
+      raw: token.raw,
+      node: drawToken(token as Tokens.Generic, 0)
+    }));
   } catch {
-    return [h('pre', '', source)]; // nested too deep for the parser
+    return asItIs; // nested too deep for the parser
   }
-  return drawTokens(tokens, 0);
+}
+
+function nodes(child: Child): Node[] {
+  return child ? [child instanceof Node ? child : document.createTextNode(child)] : [];
 }
 
 /** Colour code written in a named language. It may be loaded for that from the page's own server. */
 export type Highlight = (code: string, language: string, into: HTMLElement) => Promise<void>;
 
-/** Have the code in drawn Markdown coloured. */
-export async function highlightCode(drawn: HTMLElement, highlight: Highlight): Promise<void> {
-  const blocks = drawn.querySelectorAll<HTMLElement>('code[data-language]');
+/** Where the JupyterLab extension leaves it for the widgets of its page. */
+export const HIGHLIGHT = Symbol.for('letta-kernel.highlight');
+
+/** Have the code in drawn Markdown coloured; while it grows, not that of its last block. */
+export async function highlightCode(
+  host: HTMLElement,
+  highlight: Highlight,
+  grows = false
+): Promise<void> {
+  const blocks = host.querySelectorAll<HTMLElement>(
+    `${grows ? ':scope > :not(:last-child) ' : ''}code[data-language]`
+  );
   await Promise.all(
     Array.from(blocks, async block => {
       const code = block.textContent ?? '';
@@ -67,11 +112,6 @@ export async function highlightCode(drawn: HTMLElement, highlight: Highlight): P
       }
     })
   );
-}
-
-/** Whether there is mathematics in drawn Markdown that is still to be typeset. */
-export function hasFormulas(drawn: HTMLElement): boolean {
-  return drawn.getElementsByClassName(MATH_CLASSES).length > 0;
 }
 
 function drawTokens(tokens: Token[] | undefined, depth: number): Child[] {

@@ -1,7 +1,9 @@
 // Draws the entries of a run, one function for each kind.
 
 import { diffLines } from './diff';
+import { drawDisplay } from './display';
 import { fold, h, type Child } from './dom';
+import { drawMarkdown, highlightCode, type Highlight } from './markdown';
 import type { Bundle, IMemory, INotice, IReasoning, IRetrieved, IToolCall, Item } from './snapshot';
 import {
   argumentsLine,
@@ -17,10 +19,21 @@ import {
 
 /** Draws what is more than text, always as untrusted content. */
 export interface IHosts {
-  /** Draw Markdown into an element; drawing into the same element again replaces it. */
-  markdown(host: HTMLElement, text: string): void;
+  /** Draw Markdown into an element; drawing into the same element again replaces it. It may still grow. */
+  markdown(host: HTMLElement, text: string, grows?: boolean): void;
   /** Draw a MIME bundle into an element; false if nothing in it can be shown. */
   bundle(host: HTMLElement, bundle: Bundle): boolean;
+}
+
+/** Draws it in any page; `highlight` colours code where there is something that can. */
+export function hostsWith(highlight: Highlight | null): IHosts {
+  const markdown = (host: HTMLElement, text: string, grows = false) => {
+    drawMarkdown(host, text);
+    if (highlight) {
+      void highlightCode(host, highlight, grows);
+    }
+  };
+  return { markdown, bundle: (host, bundle) => drawDisplay(host, bundle, markdown) };
 }
 
 /** Lines of a diff that are shown without opening a fold. */
@@ -48,25 +61,29 @@ export function drawEntry(
 }
 
 function reasoning(item: IReasoning, open: boolean, trans: Trans): HTMLElement {
-  const summary = [h('em', '', trans.__('Thought')), ' · ', oneLine(item.text, 90)];
+  const start = h('span', 'lk-Thought-start', thoughtStart(item.text));
+  const summary = [h('em', '', trans.__('Thought')), ' · ', start];
   return fold('thought', 'lk-muted lk-small', summary, [prose('lk-Thought', item.text)], open);
 }
 
+/** How a thought begins, in one line. */
+export function thoughtStart(text: string): string {
+  return oneLine(text, 90);
+}
+
 function toolCall(item: IToolCall, open: boolean, hosts: IHosts, trans: Trans): HTMLElement {
-  const peek = argumentsLine(item);
-  const said = item.state === 'ok' ? [] : [stateWord(item.state, trans)];
+  const peek = argumentsLine(item) + (item.state === 'writing' ? '…' : '');
+  const said = item.state === 'ok' ? [] : [item.progress || stateWord(item.state, trans)];
   if (item.seconds !== null) {
     said.push(duration(item.seconds));
-  }
-  if (item.progress) {
-    said.push(oneLine(item.progress, 120));
   }
   const summary: Child[] = [
     glyph(item, trans),
     ' ',
     h('code', 'lk-Call-name', oneLine(item.name, 100)),
     h('span', 'lk-Call-arguments', `(${peek})`),
-    said.length > 0 && h('span', 'lk-muted lk-small', ` ${said.join(' · ')}`)
+    ' ',
+    h('span', 'lk-Call-said lk-muted lk-small', said.join(' · '))
   ];
   const picture = item.display !== null && hasPicture(item.display);
   const drawn = item.display === null ? null : h('div', 'lk-Call-display');
@@ -79,6 +96,7 @@ function toolCall(item: IToolCall, open: boolean, hosts: IHosts, trans: Trans): 
     'div',
     'lk-Call',
     line,
+    item.state === 'running' && item.output && h('pre', 'lk-Text lk-Call-output', item.output),
     item.state === 'error' && item.error && h('div', 'lk-Call-error', oneLine(item.error, 300)),
     shown && picture && drawn
   );
@@ -100,7 +118,7 @@ function callDetails(
   if (peek.length > 60 || item.state === 'waiting') {
     details.push(...callArguments(item.arguments, trans));
   }
-  if (item.output) {
+  if (item.output && item.state !== 'running') {
     details.push(labelled(trans.__('printed'), item.output));
   }
   if (drawn) {
@@ -143,18 +161,6 @@ function callArguments(given: IToolCall['arguments'], trans: Trans): HTMLElement
 }
 
 function memory(item: IMemory, trans: Trans): HTMLElement {
-  const lines = diffLines(item.before, item.after).map(({ sign, pieces }) =>
-    h(
-      'div',
-      sign === '+' ? 'lk-Diff-come' : sign === '-' ? 'lk-Diff-gone' : 'lk-Diff-same',
-      h('span', 'lk-Diff-sign', sign === '-' ? '−' : sign),
-      ' ',
-      ...pieces.map(piece =>
-        piece.changed ? h('span', 'lk-Diff-changed', piece.text) : piece.text
-      )
-    )
-  );
-  const more = lines.splice(DIFF_SHOWN);
   return h(
     'div',
     'lk-Memory',
@@ -162,15 +168,34 @@ function memory(item: IMemory, trans: Trans): HTMLElement {
     ' ',
     h('span', 'lk-small', trans.__('memory'), ' ', h('b', '', oneLine(item.label, 80))),
     item.version !== null && h('span', 'lk-muted lk-small', ` v${item.version}`),
-    lines.length > 0 && h('div', 'lk-Diff', ...lines),
-    more.length > 0 &&
-      fold(
-        'more',
-        'lk-muted lk-small',
-        [trans._n('%1 more line', '%1 more lines', more.length)],
-        [h('div', 'lk-Diff', ...more)]
-      )
+    ...drawDiff(item.before, item.after, trans)
   );
+}
+
+/** Which lines and words went and came; what is more than a dozen lines long is folded. */
+export function drawDiff(before: string, after: string, trans: Trans): HTMLElement[] {
+  const kinds = { ' ': 'same', '-': 'gone', '+': 'come' };
+  const spoken = { ' ': '', '-': trans.__('removed:'), '+': trans.__('added:') };
+  const lines = diffLines(before, after).map(({ sign, pieces }) => {
+    const line = h(
+      'div',
+      `lk-Diff-${kinds[sign]}`,
+      hidden(sign === '-' ? '−' : sign, spoken[sign]),
+      ' ',
+      ...pieces.map(piece =>
+        piece.changed ? h('span', 'lk-Diff-changed', piece.text) : piece.text
+      )
+    );
+    line.dir = 'auto';
+    return line;
+  });
+  const more = lines.splice(DIFF_SHOWN);
+  const shown = lines.length ? [h('div', 'lk-Diff', ...lines)] : [];
+  const summary = trans._n('%1 more line', '%1 more lines', more.length);
+  const rest = h('div', 'lk-Diff', ...more);
+  return more.length
+    ? [...shown, fold('more', 'lk-muted lk-small', [summary], [rest])]
+    : shown;
 }
 
 function notice(item: INotice, trans: Trans): HTMLElement {

@@ -1,0 +1,41 @@
+// An agent's memory blocks, as the kernel tells of them and is asked about them.
+
+export interface IBlock {
+  id: string;
+  label: string;
+  value: string;
+  /** Characters it may hold. */
+  limit: number;
+  description: string;
+  /** The agent may not change it, and neither may a person here. */
+  read_only: boolean;
+  version: number;
+  tokens: number;
+  /** Other agents that have the same block. */
+  shared_with: string[];
+  /** Is there something to undo, and to redo? */
+  undoable: boolean;
+  redoable: boolean;
+}
+
+export interface IBlockVersion {
+  version: number;
+  value: string;
+  /** The name of the agent that wrote it; empty: a person did. */
+  by: string;
+  reason: string;
+  created_at: string;
+}
+
+/** Ask the kernel something about an agent's blocks; rejects with an error whose message is one line. */
+export type AskBlocks = <T>(method: string, params: object) => Promise<T>;
+
+/** How an error says what kind it is, besides its message. */
+export function kindOf(error: unknown): string {
+  return String((error as { kind?: unknown } | null)?.kind ?? '');
+}
+
+/** Characters, as Python counts them: an emoji is one, not two. */
+export function lengthOf(text: string): number {
+  return [...text].length;
+}

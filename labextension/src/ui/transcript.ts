@@ -1,0 +1,458 @@
+// What has happened in a run so far: its events as one snapshot, `application/vnd.letta.run.v1+json`.
+//
+// The same as `letta_kernel/display/transcript.py`; both are tested on the runs in `tests/data/runs`.
+
+import { cleanText, oneLine } from './clean';
+import { isRecord, type RunState } from './snapshot';
+import { meaning } from './stopReasons';
+import { duration } from './words';
+
+type Fields = Record<string, unknown>;
+
+/** An event of a run (`letta_kernel/messages.py`) as it comes over the wire. */
+export interface IEvent {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+export interface IToolCall {
+  id: string;
+  name: string;
+  /** JSON, just as the model wrote it. */
+  arguments: string;
+}
+
+const VERSION = 1;
+
+// Characters of one field that are kept for people. The history in the store has everything.
+const TEXT_LIMIT = 200_000;
+const REASONING_LIMIT = 40_000;
+const RESULT_LIMIT = 12_000;
+const OUTPUT_LIMIT = 8_000;
+const ARGUMENT_LIMIT = 8_000;
+const MOST_ITEMS = 1_000;
+
+const OPEN = ['writing', 'running', 'waiting'];
+const TOKENS = ['prompt_tokens', 'completion_tokens', 'cached_tokens', 'reasoning_tokens'];
+const ANSWER_TOOL = 'send_message';
+
+interface IItem {
+  kind: string;
+  data: Fields;
+  /** What has streamed of its text. */
+  streamed: string;
+  step: number;
+  /** This step's stream may still be void. */
+  provisional: boolean;
+  /** Which of the step's parallel calls, while it streams. */
+  callIndex: number | null;
+}
+
+/** One run as far as its events have told, and the runs that went on from it after approvals. */
+export class Transcript {
+  constructor(private _prompt = '') {}
+
+  get state(): RunState {
+    return this._state;
+  }
+
+  /** Whether nothing was said or done yet. */
+  get empty(): boolean {
+    return !this._items.length;
+  }
+
+  /** What waits for a person's decision. */
+  get waiting(): IToolCall[] {
+    const undecided = this._items.filter(({ data }) => data.state === 'waiting').map(i => i.data.id);
+    return this._state === 'waiting' ? this._asked.filter(({ id }) => undecided.includes(id)) : [];
+  }
+
+  /** Take one event in; those of kinds not known here are passed over. */
+  handle(event: IEvent): void {
+    this._snapshot = null;
+    if (isAnswering(event)) {
+      this._items = this._items.filter(({ data }) => data.id !== event.call_id);
+    } else {
+      this._handlers[event.type]?.(event);
+    }
+  }
+
+  /** No more events will come: what was still open was interrupted. */
+  close(): void {
+    this._snapshot = null;
+    if (this._queued) {
+      const { item } = this._queued;
+      this._items = this._items.filter(other => other !== item); // a line of its own says that it was stopped
+      this._queued = null;
+    }
+    if (this._state === 'running') {
+      this._state = 'interrupted';
+      this._footer.stop_reason ||= 'cancelled';
+    }
+    for (const item of this._items) {
+      if (this._state === 'interrupted' && item.kind === 'answer' && item.provisional) {
+        item.data.interrupted = true;
+      }
+      if (this._state !== 'waiting' && item.kind === 'tool_call' && OPEN.includes(text(item.data.state))) {
+        item.data.state = 'interrupted';
+      }
+    }
+  }
+
+  /** All of it as plain JSON values, every text cleaned and bounded. */
+  snapshot(): Fields {
+    this._snapshot ??= this._made();
+    return this._snapshot;
+  }
+
+  private _made(): Fields {
+    const items = this._items.slice(0, MOST_ITEMS).map(published);
+    const left = this._items.length - items.length;
+    if (left > 0) {
+      items.push({ kind: 'notice', level: 'info', text: `${left} more entries not shown` });
+    }
+    const head = Object.entries(this._head).map(([name, value]) => [name, oneLine(value ?? '', 300)]);
+    return {
+      version: VERSION,
+      ...Object.fromEntries(head),
+      state: this._state,
+      prompt: cleanText(this._prompt, TEXT_LIMIT),
+      items,
+      footer: { ...this._footer }
+    };
+  }
+
+  private readonly _handlers: Record<string, (event: IEvent) => void> = {
+    run_queued: event => {
+      Object.assign(this._head, { run_id: event.run_id, agent: event.agent_name });
+      this._queued ??= {
+        item: this._add('notice', { level: 'info', text: '', waits: true }),
+        since: performance.now(),
+        where: text(event.where)
+      };
+      this._queued.item.data.text = oneLine(event.text, 1_000);
+    },
+    run_started: event => {
+      this._state = 'running';
+      this._before = { ...this._footer }; // it was approved: this goes on
+      if (this._queued) {
+        const { item, since, where } = this._queued;
+        const took = duration((performance.now() - since) / 1000);
+        Object.assign(item.data, { waits: false, text: `Waited ${took} for ${where}.` });
+        this._queued = null;
+      }
+      this._head = {
+        run_id: event.run_id,
+        agent: event.agent_name,
+        model: event.model,
+        label: event.model_label
+      };
+    },
+    step_started: event => {
+      this._step++;
+      if (Array.isArray(event.retrieved) && event.retrieved.length) {
+        this._add('retrieved', { passages: event.retrieved.slice(0, 50).filter(isRecord).map(passage) });
+      }
+    },
+    reasoning_delta: event => this._stream('reasoning', text(event.text)),
+    text_delta: event => this._stream('answer', text(event.text)),
+    tool_call_delta: event => {
+      let item = findLast(
+        this._items,
+        one => one.step === this._step && one.provisional && one.callIndex === event.index
+      );
+      if (!item) {
+        item = this._call(text(event.id), text(event.name));
+        item.callIndex = Number(event.index);
+      }
+      item.data.id ||= text(event.id);
+      item.data.name ||= text(event.name);
+      item.streamed += text(event.arguments);
+    },
+    stream_reset: () => {
+      const streams = ['reasoning', 'answer', 'tool_call'];
+      this._items = this._items.filter(
+        ({ kind, step, provisional }) => !(step === this._step && provisional && streams.includes(kind))
+      );
+    },
+    tool_started: event => {
+      const item = this._find(event.call_id, event.name);
+      Object.assign(item.data, {
+        state: 'running',
+        arguments: event.arguments,
+        runs_in: event.runs_in
+      });
+      item.provisional = false;
+    },
+    tool_progress: event => {
+      const { data } = this._find(event.call_id);
+      if (event.stream === 'progress') {
+        data.progress = oneLine(event.text, 200);
+      } else {
+        data.output = (text(data.output) + text(event.text)).slice(-2 * OUTPUT_LIMIT);
+      }
+    },
+    tool_returned: event => {
+      const item = this._find(event.call_id, event.name);
+      delete item.data.progress;
+      Object.assign(item.data, {
+        state: event.status,
+        seconds: event.status === 'denied' ? null : event.seconds,
+        result: cleanText(event.text, RESULT_LIMIT),
+        display: isRecord(event.display) ? event.display : null,
+        error: event.error ? oneLine(event.error, 500) : null,
+        traceback: event.traceback ? cleanText(event.traceback, RESULT_LIMIT) : null
+      });
+      item.provisional = false;
+    },
+    memory_changed: event => {
+      const [before, after] = aroundTheChange(text(event.before), text(event.after));
+      const item = this._add('memory', {
+        label: oneLine(event.label),
+        before: cleanText(before, RESULT_LIMIT),
+        after: cleanText(after, RESULT_LIMIT),
+        version: event.version,
+        call_id: event.call_id ?? null
+      });
+      this._moveBelowItsCall(item);
+    },
+    approval_requested: event => {
+      this._state = 'waiting';
+      this._asked = Array.isArray(event.calls) ? (event.calls as IToolCall[]) : [];
+      for (const call of this._asked) {
+        const item = this._find(call.id, call.name);
+        item.streamed = call.arguments;
+        Object.assign(item.data, { state: 'waiting', arguments: null });
+        item.provisional = false;
+      }
+    },
+    notice: event => {
+      const seconds = event.seconds ?? null;
+      this._add('notice', { level: event.level, text: oneLine(event.text, 1_000), seconds });
+    },
+    step_ended: event => {
+      this._items.forEach(item => (item.provisional = false));
+      const messages = Array.isArray(event.messages) ? event.messages.filter(isRecord) : [];
+      messages.filter(({ role }) => role === 'assistant').forEach(message => this._settle(message));
+      const footer = this._footer;
+      const usage = isRecord(event.usage) ? event.usage : {};
+      footer.steps = Number(footer.steps) + (Number(event.number) > 0 ? 1 : 0);
+      footer.seconds = Number(footer.seconds ?? 0) + Number(event.seconds);
+      footer.first_token ??= event.first_token ?? null;
+      for (const name of TOKENS) {
+        footer[name] = Number(footer[name]) + Number(usage[name] ?? 0);
+      }
+      footer.cost = sum(footer.cost, usage.cost);
+      if (event.model && event.model !== this._head.model) {
+        Object.assign(this._head, { model: event.model, label: event.model_label }); // a fallback answered
+      }
+    },
+    run_ended: event => {
+      const means = meaning(text(event.stop_reason));
+      this._state = means === 'waits' ? 'waiting' : means === 'cancelled' ? 'interrupted' : 'ended';
+      const usage = isRecord(event.usage) ? event.usage : {};
+      for (const name of ['steps', 'seconds', ...TOKENS, 'cost']) {
+        this._footer[name] = sum(this._before[name], { ...usage, ...event }[name]);
+      }
+      this._footer.stop_reason = event.stop_reason;
+      this._footer.error = event.error ? oneLine(event.error, 1_000) : null;
+      this._footer.first_token = this._before.first_token ?? event.first_token ?? null;
+      this._head.model = event.model || this._head.model;
+      this.close();
+    }
+  };
+
+  private _add(kind: string, data: Fields): IItem {
+    const item = {
+      ...{ kind, data, streamed: '', step: this._step },
+      ...{ provisional: true, callIndex: null }
+    };
+    this._items.push(item);
+    return item;
+  }
+
+  /** Parallel calls are all written before the first one changes anything. */
+  private _moveBelowItsCall(item: IItem): void {
+    const items = this._items;
+    for (let place = items.length - 1; place && items[place - 1].step === item.step; place--) {
+      const { id, call_id } = items[place - 1].data;
+      if (item.data.call_id === (id ?? null) || item.data.call_id === (call_id ?? null)) {
+        items.splice(place, 0, ...items.splice(-1));
+        return;
+      }
+    }
+  }
+
+  private _stream(kind: string, piece: string): void {
+    let last = this._items.at(-1);
+    if (last?.kind !== kind || last.step !== this._step || !last.provisional) {
+      last = this._add(kind, {});
+    }
+    last.streamed += piece;
+  }
+
+  private _call(id: string, name: string): IItem {
+    return this._add('tool_call', {
+      ...{ id, name, arguments: null, state: 'writing', runs_in: '', seconds: null, result: '' },
+      ...{ display: null, error: null, traceback: null, output: '' }
+    });
+  }
+
+  /** The newest call of that id (providers repeat ids in later runs), made if never seen. */
+  private _find(id: unknown, name: unknown = ''): IItem {
+    return (
+      findLast(this._items, ({ kind, data }) => kind === 'tool_call' && data.id === id) ??
+      this._call(text(id), text(name))
+    );
+  }
+
+  /** What was committed but not streamed is shown all the same. */
+  private _settle(message: Fields): void {
+    const mine = this._items.filter(({ step }) => step === this._step);
+    const calls = Array.isArray(message.tool_calls) ? (message.tool_calls as IToolCall[]) : [];
+    for (const [kind, said] of [
+      ['reasoning', text(message.reasoning)],
+      ['answer', spoken(text(message.content), calls)]
+    ]) {
+      if (said && !mine.some(item => item.kind === kind)) {
+        this._add(kind, {}).streamed = said;
+      }
+    }
+    for (const call of calls) {
+      if (call.name !== ANSWER_TOOL || mine.some(({ data }) => data.id === call.id)) {
+        const item = this._find(call.id, call.name);
+        item.streamed ||= call.arguments;
+      }
+    }
+    for (const item of this._items) {
+      if (message.interrupted && item.step === this._step && item.kind === 'answer') {
+        item.data.interrupted = true;
+      }
+      item.provisional = false;
+    }
+  }
+
+  private _items: IItem[] = [];
+  private _snapshot: Fields | null = null;
+  private _step = 0;
+  private _state: RunState = 'running';
+  private _asked: IToolCall[] = [];
+  private _head: Fields = { run_id: '', agent: '', model: '', label: '' };
+  private _footer: Fields = {
+    ...{ stop_reason: null, error: null, steps: 0, seconds: null, first_token: null },
+    ...{ prompt_tokens: 0, completion_tokens: 0, cached_tokens: 0, reasoning_tokens: 0, cost: null }
+  };
+  /** The figures of the runs this one goes on from. */
+  private _before: Fields = { ...this._footer };
+  /** The line of a wait, since when, and for whom. */
+  private _queued: { item: IItem; since: number; where: string } | null = null;
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function findLast<T>(items: readonly T[], wanted: (item: T) => boolean): T | undefined {
+  return [...items].reverse().find(wanted);
+}
+
+function sum(one: unknown, other: unknown): number | null {
+  const known = [one, other].filter(value => typeof value === 'number');
+  return known.length ? known.reduce((all, value) => all + value, 0) : null;
+}
+
+/** The call by which an agent of heartbeat style answers, unless it failed: the answer is shown as text. */
+function isAnswering(event: IEvent): boolean {
+  const returned = event.type === 'tool_returned' && event.status === 'ok';
+  return event.name === ANSWER_TOOL && (returned || event.type === 'tool_started');
+}
+
+/** What is said by a text and by the calls that answer. */
+function spoken(content: string, calls: IToolCall[]): string {
+  const answers = calls
+    .filter(({ name }) => name === ANSWER_TOOL)
+    .map(call => {
+      const given = parsed(call.arguments);
+      return isRecord(given) ? text(given.message) : '';
+    });
+  return [content, ...answers].filter(Boolean).join('\n');
+}
+
+function published({ kind, data, streamed }: IItem): Fields {
+  const result: Fields = { kind, ...data };
+  if (kind === 'reasoning' || kind === 'answer') {
+    result.text = cleanText(streamed, kind === 'answer' ? TEXT_LIMIT : REASONING_LIMIT);
+  } else if (kind === 'tool_call') {
+    const written = data.state === 'writing' ? streamed : parsed(streamed);
+    const given = plain(data.arguments ?? written);
+    result.arguments = given;
+    if (isRecord(given)) {
+      const names = Object.keys(given);
+      if (names.join('\n') !== [...names].sort().join('\n')) {
+        result.order = names; // a saved notebook has its keys sorted
+      }
+    }
+    result.name = oneLine(data.name, 200);
+    result.id = oneLine(data.id, 200);
+    result.output = cleanText(data.output, OUTPUT_LIMIT);
+  }
+  return result;
+}
+
+/** A call's arguments by name, or the text as it is where it is no JSON object. */
+function parsed(written: string): unknown {
+  try {
+    const value: unknown = JSON.parse(written || '{}');
+    return isRecord(value) ? value : written;
+  } catch {
+    return written;
+  }
+}
+
+/** A value with clean strings, not too deep and not too large. */
+function plain(value: unknown, depth = 0, room = ARGUMENT_LIMIT): unknown {
+  if (typeof value === 'string') {
+    return cleanText(value, room);
+  }
+  if (typeof value !== 'object' || value === null) {
+    return typeof value === 'number' && Math.abs(value) >= 1e300 ? String(value) : value;
+  }
+  if (depth >= 6) {
+    return '…';
+  }
+  const share = (count: number, least: number) => Math.max(Math.floor(room / Math.max(count, 1)), least);
+  if (Array.isArray(value)) {
+    const items = value.slice(0, 200);
+    return items.map(item => plain(item, depth + 1, share(items.length, 40)));
+  }
+  const pairs = Object.entries(value).slice(0, 100);
+  const each = share(pairs.length, 200);
+  return Object.fromEntries(pairs.map(([name, one]) => [oneLine(name, 200), plain(one, depth + 1, each)]));
+}
+
+function passage(given: Fields): Fields {
+  const names = ['id', 'score', 'created_at', 'timestamp', 'tags'];
+  const kept = names.filter(name => (given[name] ?? null) !== null);
+  return {
+    text: cleanText(given.content ?? given.text ?? '', 1_000),
+    ...Object.fromEntries(kept.map(name => [name, plain(given[name])]))
+  };
+}
+
+/** Both texts without the lines they share at either end, but for a little context. */
+function aroundTheChange(before: string, after: string, context = 2): [string, string] {
+  const [old, now] = [before.split('\n'), after.split('\n')];
+  const shortest = Math.min(old.length, now.length);
+  let head = 0;
+  while (head < shortest && old[head] === now[head]) {
+    head++;
+  }
+  let tail = 0;
+  while (tail < shortest - head && old.at(-1 - tail) === now.at(-1 - tail)) {
+    tail++;
+  }
+  const [start, end] = [Math.max(head - context, 0), Math.max(tail - context, 0)];
+  const cut = (lines: string[]) =>
+    [...(start ? ['…'] : []), ...lines.slice(start, lines.length - end), ...(end ? ['…'] : [])].join('\n');
+  return [cut(old), cut(now)];
+}
