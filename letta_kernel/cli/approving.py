@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.cli import lines, output
 from letta_kernel.commands.approvals import answered, by_policy, described
+from letta_kernel.commands.arguments import json_object
 from letta_kernel.commands.spec import Policy
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
@@ -50,10 +50,8 @@ def _ask(call: ToolCall) -> Decision:
         if not given:
             return Decision(call.id, approve=False)
         try:
-            arguments = json.loads(given)
-        except ValueError as error:
-            output.put(f"That is no JSON ({error}).", style="red", stderr=True)
+            arguments = json_object(given, "The arguments are")
+        except InvalidInputError as error:
+            output.put(str(error), style="red", stderr=True)
             continue
-        if isinstance(arguments, dict):
-            return Decision(call.id, approve=True, arguments=arguments)
-        output.put('Arguments are a JSON object: {"name": value}.', style="red", stderr=True)
+        return Decision(call.id, approve=True, arguments=arguments)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import typer
 
-from letta_kernel.cli.session import Session
+from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.commands.values import values
 
 
@@ -20,7 +20,7 @@ def offering(kind: str) -> Callable[[typer.Context, str], list[str]]:
     """Return what completes a parameter by words of a *kind*."""
 
     def offer(ctx: typer.Context, incomplete: str) -> list[str]:
-        session = Session(ctx.params.get("home"), json=False)
+        session = TerminalDoor(ctx.params.get("home"), json=False)
         agent = ctx.params.get("agent")
         with contextlib.suppress(Exception):  # a shell in the middle of a line is told nothing
             try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from letta_kernel.cli import output
 from letta_kernel.cli.checks import examine
-from letta_kernel.cli.session import Session
+from letta_kernel.cli.door import TerminalDoor
 
 _SIGNS = {"ok": ("✓", "green"), "note": ("·", "dim"), "wrong": ("✗", "red")}
 
 
-def examined(session: Session, quick: bool) -> int:
+def examined(session: TerminalDoor, quick: bool) -> int:
     """Print what is found, and return 1 if something is wrong."""
     findings = []
     for finding in examine(session.home, quick=quick):

@@ -6,21 +6,74 @@ import getpass
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letta_kernel.cli import asking, output
-from letta_kernel.cli.session import Session
+from letta_kernel.cli import output
+from letta_kernel.cli.words import WORDS
 from letta_kernel.commands.door import Answer, Terminal
-from letta_kernel.commands.spec import Command
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.commands.spec import Command, DoorName
+from letta_kernel.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from letta_kernel.records import AgentState, Tool
+    from letta_kernel.service import AgentService
 
 
-class TerminalDoor(Session, Terminal):
-    """One command's world, and what the command asks of it."""
+class TerminalDoor(Terminal):
+    """One command's world.
+
+    Parameters
+    ----------
+    home : the project folder as given, None to find it.
+    json : whether the answer is for a program.
+    makes : whether the project is made if it is not there.
+    """
+
+    at: DoorName = "terminal"
+    words = WORDS
+
+    def __init__(self, home: Path | None, json: bool, makes: bool = False) -> None:
+        self.json = json
+        self._given = home
+        self._makes = makes
+
+    @cached_property
+    def home(self) -> Path:
+        """The project folder, which may not be there yet."""
+        from letta_kernel.project import project_folder
+
+        return project_folder(self._given)
+
+    @property
+    def has_project(self) -> bool:
+        """Whether the folder holds a project."""
+        return (self.home / "letta.duckdb").exists()
+
+    @cached_property
+    def service(self) -> AgentService:
+        """The project's agents.
+
+        Raises
+        ------
+        NotFoundError
+            There is no project, and this command makes none.
+        """
+        from letta_kernel.service import AgentService
+
+        if not self._makes and not self.has_project:
+            raise NotFoundError(
+                f"There is no project in {self.home}: go to its folder, name it with --home or LETTA_HOME, "
+                "or make an agent: letta-kernel agent new NAME."
+            )
+        return AgentService(self.home)
+
+    def close(self) -> None:
+        """Let go of the project."""
+        if "service" in self.__dict__:
+            self.service.close()
 
     def run(self, command: Command, given: dict[str, Any]) -> int:
         """Do what a *command* does, show what it answers, and return the exit code."""
@@ -59,7 +112,12 @@ class TerminalDoor(Session, Terminal):
 
     def confirmed(self, question: str, yes: bool) -> bool:
         """Ask yes or no; *yes* answers for the person."""
-        return asking.confirmed(question, yes)
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise InvalidInputError(f"{question} Nobody is here to ask: add --yes.")
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[float, str], None]]:
@@ -73,7 +131,14 @@ class TerminalDoor(Session, Terminal):
 
     def text(self, given: str) -> str:
         """Return *given*, or what comes in by the pipe where it is ``-``."""
-        return asking.read_text(given)
+        if given != "-":
+            return given
+        try:
+            return sys.stdin.buffer.read().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidInputError(
+                f"What came in by the pipe is not UTF-8 text ({error.reason})."
+            ) from None
 
     def say(self, text: str, level: str = "info") -> None:
         """Say something on stderr."""

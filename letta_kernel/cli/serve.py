@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from letta_kernel.cli import output
-from letta_kernel.cli.session import Session
+from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.commands.program import PORT
 from letta_kernel.errors import InvalidInputError, StoreError
 
@@ -20,7 +20,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(
-    session: Session,
+    session: TerminalDoor,
     *,
     host: str,
     port: int | None,
@@ -56,7 +56,9 @@ def _origin(given: str) -> str:
     return given if given == "*" else bare
 
 
-def _run(session: Session, listener: socket.socket, token: str | None, origins: list[str]) -> None:
+def _run(
+    session: TerminalDoor, listener: socket.socket, token: str | None, origins: list[str]
+) -> None:
     import uvicorn
 
     from letta_kernel.server.app import create_app
@@ -66,7 +68,7 @@ def _run(session: Session, listener: socket.socket, token: str | None, origins: 
     uvicorn.Server(config_of(app)).run(sockets=[listener])
 
 
-def _say(session: Session, host: str, port: int, token: str | None, *, shown: bool) -> None:
+def _say(session: TerminalDoor, host: str, port: int, token: str | None, *, shown: bool) -> None:
     name = f"[{host}]" if ":" in host else host
     url = f"http://{'127.0.0.1' if host == '0.0.0.0' else name}:{port}"
     if session.json:

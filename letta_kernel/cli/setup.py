@@ -7,11 +7,11 @@ from pathlib import Path
 
 import typer
 
-from letta_kernel.cli.session import Session
+from letta_kernel.cli.door import TerminalDoor
 
 
 def install(
-    session: Session,
+    session: TerminalDoor,
     *,
     name: str,
     display_name: str | None,

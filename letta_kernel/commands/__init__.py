@@ -9,32 +9,15 @@ from __future__ import annotations
 
 # isort: off
 # In the order of a person's work, which is that of the help: they enter their commands when imported.
-from letta_kernel.commands import agents, conversation, memory, archive, tools, rules, mcp
-from letta_kernel.commands import insight, models, keeping, program
+from letta_kernel.commands import agents as agents, conversation as conversation
+from letta_kernel.commands import memory as memory, archive as archive, tools as tools
+from letta_kernel.commands import rules as rules, mcp as mcp, insight as insight
+from letta_kernel.commands import models as models, keeping as keeping, program as program
 
 # isort: on
 from letta_kernel.commands.spec import GROUPS, LIST, TABLE, Command, DoorName, command
 
-__all__ = [
-    "GROUPS",
-    "LIST",
-    "TABLE",
-    "Command",
-    "DoorName",
-    "agents",
-    "archive",
-    "at",
-    "command",
-    "conversation",
-    "insight",
-    "keeping",
-    "mcp",
-    "memory",
-    "models",
-    "program",
-    "rules",
-    "tools",
-]
+__all__ = ["GROUPS", "LIST", "TABLE", "Command", "DoorName", "at", "command"]
 
 
 def at(door: DoorName) -> dict[str, Command]:

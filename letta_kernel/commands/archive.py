@@ -153,8 +153,8 @@ def search(
         "Only those with one of these tags, or all: --match all", terminal="--tag -t"
     ),
     match: str = option("Any or all of the tags", "any", values="match", shown="any|all"),
-    start: str | None = FROM,
-    end: str | None = TO,
+    from_: str | None = FROM,
+    to: str | None = TO,
     limit: int = TOP,
     page: int = PAGE,
 ) -> Answer:
@@ -171,8 +171,8 @@ def search(
             match=match,
             top_k=limit,
             page=page - 1,
-            start=start,
-            end=end,
+            start=from_,
+            end=to,
         ),
     )
     passages = [hit.passage for hit in hits]

@@ -6,6 +6,7 @@ closes before a blank, and free text is taken from the line just as it was writt
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -188,3 +189,20 @@ def _convert(option: Parameter, value: str) -> Any:
             raise InvalidInputError(f"{option.name} needs a number above 0, not {value}.")
         return number
     return value
+
+
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """Read a JSON object; *what* it is begins the error's line.
+
+    Raises
+    ------
+    InvalidInputError
+        It is no JSON, or another kind of it.
+    """
+    try:
+        read = json.loads(text)
+    except ValueError as error:
+        raise InvalidInputError(f"{what} no JSON: {error}.") from None
+    if not isinstance(read, dict):
+        raise InvalidInputError(f'{what} a JSON object: {{"name": value}}.')
+    return read

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from letta_kernel.commands.arguments import json_object
 from letta_kernel.commands.door import (
     AGENT,
     LIMIT,
@@ -24,23 +24,11 @@ if TYPE_CHECKING:
 
 GROUP = "Talking"
 
-FROM = option(
-    "From this day or moment on: 2024-01-31, 2024-01-31T09:00",
-    notebook="--from",
-    terminal="--from",
-    values="time",
-)
-TO = option(
-    "Up to this day or moment, the whole day included",
-    notebook="--to",
-    terminal="--to",
-    values="time",
-)
+FROM = option("From this day or moment on: 2024-01-31, 2024-01-31T09:00", values="time")
+TO = option("Up to this day or moment, the whole day included", values="time")
 PAGE = option("Which so many; 2: the next", 1, least=1)
-TOP = option("How many", 10, notebook="--limit", terminal="--top -n", least=1, most=1000)
+TOP = option("How many", 10, terminal="--top -n", least=1, most=1000)
 QUERY = argument("Words, or a question", free=True)
-
-
 APPROVAL = option(
     "Calls that need your word: ask, approve, deny or wait. Where nobody can be asked the default is "
     "LETTA_APPROVAL, or deny",
@@ -148,7 +136,7 @@ def approve(
     if args is not None and len(calls) != 1:
         known = ", ".join(f"{one.id} ({one.name})" for one in calls)
         raise InvalidInputError(f"--args is for one call: {known}.")
-    arguments = None if args is None else _json_object(args)
+    arguments = None if args is None else json_object(args, "--args is")
     decisions = [Decision(one.id, approve=True, arguments=arguments) for one in calls]
     asks = {tool.name for tool in door.service.tools.list(agent.id) if tool.requires_approval}
     for one in door.service.runs.pending(agent.id):
@@ -182,16 +170,6 @@ def _waiting(door: Door, agent: AgentState, name: str | None) -> list[ToolCall]:
         known = ", ".join(f"{call.id} ({call.name})" for call in calls)
         raise InvalidInputError(f"{agent.name} does not wait for {name!r}; it waits for: {known}.")
     return found
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        read = json.loads(text)
-    except ValueError as error:
-        raise InvalidInputError(f"--args is no JSON: {error}.") from None
-    if not isinstance(read, dict):
-        raise InvalidInputError('--args is a JSON object: {"name": value}.')
-    return read
 
 
 @command(None, "chat", group=GROUP)
@@ -252,8 +230,8 @@ def search(
     role: list[str] | None = option(
         "Only what they said: user, assistant, system, event, summary", values="role"
     ),
-    start: str | None = FROM,
-    end: str | None = TO,
+    from_: str | None = FROM,
+    to: str | None = TO,
     limit: int = TOP,
     page: int = PAGE,
 ) -> Answer:
@@ -262,7 +240,7 @@ def search(
     from letta_kernel.service.passages import for_person
 
     found = door.service.messages.search(
-        query, agent=agent.id, roles=_roles(role), limit=limit, start=start, end=end, page=page - 1
+        query, agent=agent.id, roles=_roles(role), limit=limit, start=from_, end=to, page=page - 1
     )
     found = for_person(query, found)
     data = [{"score": one.score, "message": one.message} for one in found]

@@ -44,50 +44,28 @@ class Rows:
 
 @dataclass(slots=True)
 class Answer:
-    """What a command has to show.
+    """What a command has to show: a door takes of it what it can show best.
 
-    Parameters
-    ----------
-    text
-        In words; a notebook shows them as a quiet line, or, if *plain*, as a program's output. A terminal
-        frees them of what could command it, unless they are *raw*.
-    data
-        For ``--json``: records, or what JSON holds.
-    panel
-        What a notebook shows in place of *text*, and a terminal where there is neither that nor *rows*.
-    rows
-        What a terminal shows in place of *text*.
-    diff
-        Two texts whose difference a terminal shows in place of *text*.
-    bundle, metadata
-        What a front end shows in place of *text*, by MIME type, with *metadata*.
-    notes
-        What was done but may not be meant, or left undone: at a terminal on stderr.
-    problem
-        What went wrong: it ends a cell, and a terminal's command with 1.
-    traceback
-        Where in a tool that was.
-    code
-        A terminal's exit code without a *problem*.
+    A terminal shows *rows*, else *diff*, else *text*, else *panel*; a notebook *panel*, else *bundle*, else
+    *text*. A program at the terminal gets *data*.
     """
 
     text: str = ""
-    data: Any = None
+    data: Any = None  # for --json: records, or what JSON holds
     panel: Callable[[], Any] | None = None
     rows: Callable[[], Rows] | None = None
-    diff: tuple[str, str] | None = None
-    bundle: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-    notes: Sequence[str] = ()
-    plain: bool = False
-    raw: bool = False
-    problem: str = ""
-    traceback: str = ""
-    code: int = 0
+    diff: tuple[str, str] | None = None  # two texts that are compared
+    bundle: dict[str, Any] | None = None  # by MIME type, for a front end
+    notes: Sequence[str] = ()  # what may not be meant, or was left undone: at a terminal on stderr
+    plain: bool = False  # a notebook shows the text as a program's output, not as a quiet line
+    raw: bool = False  # a terminal prints the text as it is, control characters included
+    problem: str = ""  # what went wrong: it ends a cell, and a terminal's command with 1
+    traceback: str = ""  # where in a tool that was
+    code: int = 0  # a terminal's exit code without a problem
 
 
-class Project(Protocol):
-    """The project that is spoken of, and where."""
+class Door(Protocol):
+    """A notebook or a terminal, as commands see it; by itself one that has no current agent."""
 
     at: DoorName
     words: Words
@@ -103,10 +81,6 @@ class Project(Protocol):
     @property
     def has_project(self) -> bool:
         """Whether it holds a project."""
-
-
-class Door(Project, Protocol):
-    """A notebook or a terminal, as commands see it; by itself one that has no current agent."""
 
     def agent(self, name: str | None = None, *, renamed: bool = True) -> AgentState:
         """Return the agent of that name or id, or the current one; with *renamed* also one called so before."""
@@ -178,10 +152,8 @@ class Notebook(Door, Protocol):
     def show_blocks(self, agent: AgentState) -> None:
         """Show the memory of *agent*, live where that can be."""
 
-    def figure(
-        self, agent: AgentState, what: str, limit: int | None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return a plot of the last runs by MIME type, and its metadata."""
+    def figure(self, agent: AgentState, what: str, limit: int | None) -> Any:
+        """Return a plot of the last runs."""
 
     def send_event(
         self, agent: AgentState, text: str, after: str | None, every: str | None

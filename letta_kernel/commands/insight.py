@@ -142,5 +142,5 @@ def plot(
     limit: int | None = LIMIT,
 ) -> Answer:
     """Show tokens of each step, memory over time, or cost, as a picture."""
-    data, metadata = door.figure(agent, what, limit)
-    return Answer(data["text/plain"], bundle=data, metadata=metadata, plain=True)
+    figure = door.figure(agent, what, limit)
+    return Answer(panel=lambda: figure)

@@ -39,15 +39,7 @@ def memory(
     yes: bool = YES,
 ) -> Answer | None:
     """Show the memory blocks live, or one of them; write it, undo, compare, share, delete."""
-    actions: dict[str, Any] = {
-        "undo": undo,
-        "redo": redo,
-        "history": history,
-        "diff": diff,
-        "share": share,
-        "delete": delete,
-    }
-    wanted = [name for name, given in actions.items() if given]
+    wanted = [one for one in (undo, redo, history, diff, share, delete) if one]
     changes: dict[str, Any] = {
         "limit": limit,
         "read_only": None if read_only is None else is_on(read_only),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from letta_kernel.commands import GROUPS, LIST, TABLE, Command, at
+from letta_kernel.commands import GROUPS, LIST, TABLE, Command, DoorName, at
 from letta_kernel.errors import InvalidInputError, nearest
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def readme() -> str:
     return "\n".join(told)
 
 
-def _code(one: Command, door: str) -> str:
-    if one.name(door) is None:  # type: ignore[arg-type]
+def _code(one: Command, door: DoorName) -> str:
+    if one.name(door) is None:
         return ""
-    return f"`{one.short(door).replace('|', '/')}`"  # type: ignore[arg-type]
+    return f"`{one.short(door).replace('|', '/')}`"

@@ -124,28 +124,10 @@ def argument(help: str, default: Any = REQUIRED, **how: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One thing that a command takes at one door.
+    """One thing that a command takes at one door."""
 
-    Parameters
-    ----------
-    key
-        The parameter of the handler.
-    spelled
-        Its spellings as an option; empty for a word by position.
-    type
-        The handler's annotation.
-    kind
-        How its value is read.
-    default
-        What it is if it is not given.
-    required
-        It has to be given.
-    takes
-        All that was said of it.
-    """
-
-    key: str
-    spelled: tuple[str, ...]
+    key: str  # the parameter of the handler
+    spelled: tuple[str, ...]  # as an option; empty for a word by position
     type: Any
     kind: Kind
     default: Any

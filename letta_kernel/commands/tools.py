@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letta_kernel.commands.arguments import split
+from letta_kernel.commands.arguments import json_object, split
 from letta_kernel.commands.door import AGENT, ANY_AGENT, Answer, Door, Rows, Terminal, gone, how
 from letta_kernel.commands.spec import argument, command, option
 from letta_kernel.commands.values import is_on
@@ -281,13 +281,7 @@ def _arguments(
     """
     text = (words[0] if len(words) == 1 else text).strip()
     if text.startswith("{"):
-        try:
-            read = json.loads(text)
-        except ValueError as error:
-            raise InvalidInputError(f"The arguments are no JSON: {error}.") from None
-        if not isinstance(read, dict):
-            raise InvalidInputError('The arguments are a JSON object: {"name": value}.')
-        return read
+        return json_object(text, "The arguments are")
     properties: dict[str, Any] = tool.parameters.get("properties") or {}
     split_words = [word.partition("=") for word in words]
     if split_words and all(key and equals for key, equals, _ in split_words):

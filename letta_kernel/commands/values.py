@@ -11,7 +11,7 @@ from letta_kernel.commands.spec import TABLE
 from letta_kernel.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from letta_kernel.commands.door import Project
+    from letta_kernel.commands.door import Door
     from letta_kernel.store.database import Tx
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ FIXED: dict[str, tuple[str, ...]] = {
 }
 
 
-def values(kind: str, door: Project, agent: str | None, begun: str = "") -> list[str]:
+def values(kind: str, door: Door, agent: str | None, begun: str = "") -> list[str]:
     """Return the words of a kind, as far as they can be known without making anything.
 
     Parameters
@@ -63,41 +63,33 @@ def values(kind: str, door: Project, agent: str | None, begun: str = "") -> list
     return _stored(kind, door, agent) if door.has_project else []
 
 
-def _stored(kind: str, door: Project, agent: str | None) -> list[str]:
+def _stored(kind: str, door: Door, agent: str | None) -> list[str]:
     """Return the names of what the project holds; a shell waits for them, so they are read from the store."""
     from letta_kernel.store import agents, blocks, tools
+    from letta_kernel.tools import builtin
 
-    if kind == "agent":
-        return _read(door, lambda tx: [one.name for one in agents.list_all(tx)])
-    if kind == "any_tool":
-        from letta_kernel.tools import builtin
-
-        known = _read(door, lambda tx: {one.name for one in tools.list_all(tx)})
-        return sorted(known | {*builtin.NAMES})
+    reads: dict[str, Callable[[Tx], list[str]]] = {
+        "agent": lambda tx: [one.name for one in agents.list_all(tx)],
+        "any_tool": lambda tx: sorted({*builtin.NAMES, *(one.name for one in tools.list_all(tx))}),
+        "label": lambda tx: [
+            block.label for one in _named(tx, agent) for block in blocks.of_agent(tx, one)
+        ],
+        "tool": lambda tx: [
+            tool.name for one in _named(tx, agent) for tool in tools.of_agent(tx, one)
+        ],
+    }
+    if kind in reads:
+        return _read(door, reads[kind])
     if kind == "mcp":
         return [one.server.name for one in door.service.mcp.list()]
-    if agent is None:
-        return []
-    if kind == "label":
-        return _read(
-            door,
-            lambda tx: [
-                block.label for one in _named(tx, agent) for block in blocks.of_agent(tx, one)
-            ],
-        )
-    if kind == "tool":
-        return _read(
-            door,
-            lambda tx: [tool.name for one in _named(tx, agent) for tool in tools.of_agent(tx, one)],
-        )
-    if kind == "call":
+    if agent is not None and kind == "call":
         return [call.id for call in door.service.runs.pending(agent)]
-    if kind == "passage":
+    if agent is not None and kind == "passage":
         return [passage.id for passage in door.service.passages.list(agent)]
     return []
 
 
-def _read(door: Project, work: Callable[[Tx], T]) -> T:
+def _read(door: Door, work: Callable[[Tx], T]) -> T:
     if door.at == "notebook":
         return door.service.database.run(work)
     from letta_kernel.store.database import Database
@@ -109,10 +101,12 @@ def _read(door: Project, work: Callable[[Tx], T]) -> T:
         database.close()
 
 
-def _named(tx: Tx, agent: str) -> list[str]:
+def _named(tx: Tx, agent: str | None) -> list[str]:
     """Return the ids of the agents of that name or id."""
     from letta_kernel.store import agents
 
+    if agent is None:
+        return []
     found = agents.get(tx, agent)
     return [found.id] if found is not None else [one.id for one in agents.named(tx, agent)]
 

@@ -56,7 +56,7 @@ def _show(session: Session, answer: Any) -> None:
     if answer.panel is not None:
         session.show(answer.panel())
     elif answer.bundle and getattr(session.shell, "kernel", None) is not None:
-        session.shell.display_pub.publish(answer.bundle, answer.metadata)
+        session.shell.display_pub.publish(answer.bundle)
     elif answer.plain:
         print(answer.text)
     elif said := "\n".join(filter(None, (answer.text, *answer.notes))):

@@ -36,12 +36,13 @@ def say(shell: Any, text: str, level: str = "info") -> None:
 
 
 def show(shell: Any, thing: Any) -> None:
-    """Show a panel in the cell's output: HTML in a notebook, text in a terminal."""
+    """Show a panel or a plot in the cell's output: HTML in a notebook, text in a terminal."""
     bundle = thing._repr_mimebundle_()
+    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, None)
     if getattr(shell, "kernel", None) is None:
-        print(bundle["text/plain"])
+        print(data["text/plain"])
     else:
-        shell.display_pub.publish(bundle)
+        shell.display_pub.publish(data, metadata)
 
 
 def details(error: BaseException) -> str:

@@ -272,12 +272,9 @@ class Session(Notebook):
         """Show the memory of *agent*, live where that can be."""
         show_memory(self.shell, self.service, agent)
 
-    def figure(
-        self, agent: AgentState, what: str, limit: int | None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return a plot of the last runs by MIME type, and its metadata."""
-        figure: Any = figure_of(self.service, agent.id, what, limit)
-        return figure._repr_mimebundle_()
+    def figure(self, agent: AgentState, what: str, limit: int | None) -> Any:
+        """Return a plot of the last runs."""
+        return figure_of(self.service, agent.id, what, limit)
 
     def runs_here(self, agent: AgentState, tool: Tool) -> bool:
         """Whether the function behind *tool* is in this kernel."""
