@@ -35,7 +35,7 @@ def list_tools(door: Door, agent: AgentState | None = ANY_AGENT) -> Answer:
     from letta_kernel.display.panels import tools_table
 
     service = door.service
-    found = service.tools.attachable() if agent is None else service.tools.list(agent.id)
+    found = service.tools.list() if agent is None else service.tools.list(agent.id)
     used = {} if agent is None else service.tools.stats(agent.id)
     rows = [_row(tool, used.get(tool.name), agent is not None) for tool in found]
     figures = ["calls", "failed", "last error"] if agent is not None else []
@@ -92,7 +92,7 @@ def _for_panel(
 def show(door: Terminal, tool: str = ANY_TOOL, agent: AgentState | None = ANY_AGENT) -> Answer:
     """Show a tool: what the model is told of it, and its source."""
     service = door.service
-    every = service.tools.list(agent.id) if agent is not None else service.tools.attachable()
+    every = service.tools.list(agent.id) if agent is not None else service.tools.list()
     found = _named(every, tool)[0]
     said = f"{found.name}  {found.id}  {found.kind}, runs in: {found.runs_in}\n{_told(found)}"
     source = f"\n\n{found.source.rstrip()}" if found.source else ""
@@ -105,7 +105,7 @@ def source(door: Door, tool: str = ANY_TOOL) -> Answer:
     parts = [
         f"# {one.name} ({one.id}), runs in: {one.runs_in}\n"
         + (one.source or "# It has no source: it is built in, or a server has it.")
-        for one in _named(door.service.tools.attachable(), tool)
+        for one in _named(door.service.tools.list(), tool)
     ]
     return Answer("\n".join(parts), plain=True)
 
@@ -188,7 +188,7 @@ def attach(door: Door, agent: AgentState = AGENT, tool: str = ANY_TOOL) -> Answe
 @command("tools detach", "tool detach", group=GROUP)
 def detach(door: Door, agent: AgentState = AGENT, tool: str = OWN_TOOL) -> Answer:
     """Take a tool off an agent; it stays in the project."""
-    if not any(tool in (one.id, one.name) for one in door.service.tools.attachable()):
+    if not any(tool in (one.id, one.name) for one in door.service.tools.list()):
         own_tool(door, agent, tool)  # no tool at all goes by this name
 
     def work() -> Answer:

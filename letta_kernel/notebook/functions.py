@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import cache
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from letta_kernel import lazy_import
 from letta_kernel.errors import ToolError
 from letta_kernel.notebook.output import say
-from letta_kernel.records import Tool
+from letta_kernel.records import AgentState, Tool
+from letta_kernel.service import AgentService
 from letta_kernel.tools import core
 from letta_kernel.tools.callables import is_method
 from letta_kernel.tools.discovery import (
@@ -37,9 +38,6 @@ from letta_kernel.tools.references import (
 )
 from letta_kernel.tools.sandbox import default_sandbox
 
-if TYPE_CHECKING:
-    from letta_kernel.notebook.session import Session
-
 _Made = tuple[Found, Reference, str | None]  # and the cell it belongs to
 _NOT_PYTHON = re.compile(r"\s*%%agent\b")
 
@@ -57,6 +55,31 @@ def _warm_sandbox() -> None:
     threading.Thread(target=start, name="warm-sandbox", daemon=True).start()
 
 
+class NotebookState(Protocol):
+    """What functions ask of the notebook they are in."""
+
+    shell: Any
+    shared_tools: list[str]
+
+    @property
+    def service(self) -> AgentService:
+        """The project's agents."""
+
+    @property
+    def has_project(self) -> bool:
+        """Is there anything yet?"""
+
+    @property
+    def notebook(self) -> str:
+        """Which notebook this is."""
+
+    def current(self) -> AgentState | None:
+        """Return the agent the notebook talks to."""
+
+    def forget_shared(self, tool_id: str) -> None:
+        """Do not give this tool to agents made later."""
+
+
 class Functions:
     """The notebook's functions, as tools of its agents.
 
@@ -64,7 +87,7 @@ class Functions:
     afterwards to the agent that is current when their cell runs.
     """
 
-    def __init__(self, session: Session, cells_without: set[str]) -> None:
+    def __init__(self, session: NotebookState, cells_without: set[str]) -> None:
         self._session = session
         self._live: dict[str, Tracked] = {}  # by the tool's name
         self._told: dict[str, str] = {}  # what was said of those that are none, by name

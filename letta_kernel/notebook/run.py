@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from letta_kernel.api import added_to
 from letta_kernel.concurrency import Uninterrupted
@@ -17,16 +17,15 @@ from letta_kernel.messages import (
     ToolCall,
     worded,
 )
-from letta_kernel.notebook.approvals import Question, ask
+from letta_kernel.notebook.approvals import Approvals, Question, ask
 from letta_kernel.notebook.figures import Figures
+from letta_kernel.notebook.functions import Functions
 from letta_kernel.notebook.output import AgentError, Stopped, say
 from letta_kernel.notebook.preferences import PREFERENCES
+from letta_kernel.notebook.tool_resolver import NotebookHost
 from letta_kernel.notebook.words import WORDS
-from letta_kernel.service import Decision
+from letta_kernel.service import AgentService, Decision
 from letta_kernel.stop_reasons import failed
-
-if TYPE_CHECKING:
-    from letta_kernel.notebook.session import Session
 
 Start = Callable[..., Iterator[Event]]
 
@@ -34,9 +33,24 @@ _STOPPED = "Stopped; what was said and done so far is kept."
 _MOST_EVENTS = 20  # that tools may post in a chain before somebody has to look
 
 
+class RunContext(Protocol):
+    """What a run asks of the notebook it is shown in."""
+
+    shell: Any
+    functions: Functions
+    approvals: Approvals
+
+    @property
+    def service(self) -> AgentService:
+        """The project's agents."""
+
+    def host_of(self, agent_id: str) -> NotebookHost:
+        """Return where the functions behind this agent's tools are found."""
+
+
 # A run that ends like this has not done what it was asked to; the cell fails, so that Run All stops.
 def send(
-    session: Session,
+    session: RunContext,
     agent_id: str,
     text: str,
     *,
@@ -60,7 +74,7 @@ def send(
     _follow_events(session, agent_id, ask_person)
 
 
-def decide(session: Session, agent_id: str, decisions: Sequence[Decision]) -> None:
+def decide(session: RunContext, agent_id: str, decisions: Sequence[Decision]) -> None:
     """Go on with a run that waited for a person's word."""
 
     def start(**given: Any) -> Iterator[Event]:
@@ -70,7 +84,7 @@ def decide(session: Session, agent_id: str, decisions: Sequence[Decision]) -> No
     _follow_events(session, agent_id)
 
 
-def talk(session: Session, agent_id: str, text: str) -> None:
+def talk(session: RunContext, agent_id: str, text: str) -> None:
     """Send *text* to an agent without a cell: what happens is seen by those who follow the service.
 
     Calls that need a person's word are left waiting for it, so that the notebook is free meanwhile.
@@ -83,7 +97,7 @@ def talk(session: Session, agent_id: str, text: str) -> None:
     _follow_events(session, agent_id, ask_person=False, shown=False)
 
 
-def resume(session: Session, agent_id: str, decisions: Sequence[Decision]) -> None:
+def resume(session: RunContext, agent_id: str, decisions: Sequence[Decision]) -> None:
     """Go on, without a cell, with a run that waited for a person's word."""
 
     def start(**given: Any) -> Iterator[Event]:
@@ -94,7 +108,7 @@ def resume(session: Session, agent_id: str, decisions: Sequence[Decision]) -> No
 
 
 def _follow_events(
-    session: Session, agent_id: str, ask_person: bool = True, shown: bool = True
+    session: RunContext, agent_id: str, ask_person: bool = True, shown: bool = True
 ) -> None:
     for _ in range(_MOST_EVENTS):
         text = session.service.runs.next_event(agent_id)
@@ -109,7 +123,7 @@ def _follow_events(
 
 
 def _follow(
-    session: Session,
+    session: RunContext,
     agent_id: str,
     start: Start,
     prompt: str,

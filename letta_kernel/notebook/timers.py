@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from letta_kernel.display import words
 from letta_kernel.display.clean import one_line
@@ -25,10 +25,7 @@ from letta_kernel.ids import new_id
 from letta_kernel.notebook import run
 from letta_kernel.notebook.output import AgentError, details, say, show
 from letta_kernel.notebook.words import WORDS
-
-if TYPE_CHECKING:
-    from letta_kernel.notebook.session import Session
-    from letta_kernel.records import AgentState
+from letta_kernel.records import AgentState
 
 _AGAIN = 0.2  # seconds until it is looked again whether the cell that is running has ended
 _LONGEST = 366 * 86_400.0  # seconds
@@ -94,10 +91,16 @@ def _request(parent: Any) -> str:
     return str(((parent or {}).get("header") or {}).get("msg_id") or "")
 
 
+class TimerContext(run.RunContext, Protocol):
+    """What timers ask of the notebook they are set in."""
+
+    last_error: str
+
+
 class Timers:
     """The timers of one notebook."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: TimerContext) -> None:
         self._session = session
         self._timers: list[Timer] = []
         self._in_cell = True  # a timer is set from a cell

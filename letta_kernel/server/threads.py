@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.messages import Message
 from letta_kernel.server.errors import FieldError
-from letta_kernel.server.paging import Cursor
+from letta_kernel.server.paging import Cursor, seek
 from letta_kernel.server.schemas.messages import View, to_messages
 from letta_kernel.service import AgentService
 
@@ -21,6 +21,11 @@ class ThreadRef:
 
     agent_id: str
     conversation: str | None = None
+
+    @property
+    def thread_id(self) -> str:
+        """The thread's id, as runs name it."""
+        return self.conversation or self.agent_id
 
 
 def place_of(service: AgentService, conversation_id: str, agent_id: str | None = None) -> ThreadRef:
@@ -42,30 +47,21 @@ def place_of(service: AgentService, conversation_id: str, agent_id: str | None =
     return ThreadRef(found.agent_id, found.id)
 
 
-def history(service: AgentService, place: ThreadRef, cursor: Cursor, view: View) -> list[object]:
-    """Return a page of a thread's messages in the API's shapes, in the order asked for.
+def history(service: AgentService, cursor: Cursor, view: View, **whose: Any) -> list[Any]:
+    """Return a page of messages in the API's shapes, in the order asked for.
 
     A page counts messages of ours, each of which may be several of the API's.
+
+    Parameters
+    ----------
+    whose : agent, conversation, run_id, step_id, as `Messages.list` takes them.
     """
-    found = _page(service, place, cursor)
-    shapes = to_messages(found, view, waiting=service.messages.held(found))
-    return shapes[::-1] if cursor.newest_first else shapes
-
-
-def _page(service: AgentService, place: ThreadRef, cursor: Cursor) -> list[Message]:
-    """Return the messages of a page, oldest first."""
-    older, newer = cursor.after, cursor.before
-    if not cursor.newest_first:
-        older, newer = newer, older
-    nearest = cursor.before is not None and cursor.after is None  # what is next to the cursor
-    newest_first = cursor.newest_first != nearest
-
-    found = service.messages.list(
-        place.agent_id,
-        place.conversation,
-        before=older,
-        after=newer,
-        limit=cursor.limit,
-        newest_first=newest_first,
+    found = seek(
+        cursor,
+        lambda older, newer, newest_first: service.messages.list(
+            limit=cursor.limit, before=older, after=newer, newest_first=newest_first, **whose
+        ),
     )
-    return found[::-1] if newest_first else found
+    oldest_first = found[::-1] if cursor.newest_first else found
+    shapes = to_messages(oldest_first, view, waiting=service.messages.held(oldest_first))
+    return shapes[::-1] if cursor.newest_first else shapes

@@ -69,39 +69,6 @@ class Messages:
 
         return self._core.do(work)
 
-    def find(
-        self,
-        agent_id: str | None = None,
-        *,
-        run_id: str | None = None,
-        step_id: str | None = None,
-        before: str | None = None,
-        after: str | None = None,
-        limit: int = 50,
-        newest_first: bool = True,
-    ) -> tuple[list[Message], dict[str, str]]:
-        """Return part of a history in the order asked for, and which calls in it were held for approval.
-
-        The second maps the id of each such call to that of the message that made it.
-        """
-
-        def work(tx: Tx) -> tuple[list[Message], dict[str, str]]:
-            # Before something, the nearest are wanted, whichever way the page is turned.
-            backwards = before is not None and after is None
-            found = messages.page(
-                tx,
-                agent_id,
-                before=after if newest_first else before,
-                after=before if newest_first else after,
-                limit=limit,
-                run_id=run_id,
-                step_id=step_id,
-                newest_first=newest_first != backwards,
-            )
-            return (found[::-1] if backwards else found), _held(tx, found)
-
-        return self._core.do(work)
-
     def held(self, found: Sequence[Message]) -> dict[str, str]:
         """Return which calls in *found* were held for approval, and the message that made each."""
         return self._core.do(lambda tx: _held(tx, found))
@@ -192,13 +159,17 @@ class Messages:
     ) -> list[Message]:
         """Return messages of an agent's own thread, of a conversation, or (with neither) of everybody.
 
-        *wanted* is before, after, limit, roles, newest_first, start, end, as `store.messages.page` takes them.
+        *wanted* is before, after, limit, roles, newest_first, start, end, run_id, step_id, as
+        `store.messages.page` takes them; those of a run or step are found in whatever thread it was.
         """
 
         def work(tx: Tx) -> list[Message]:
             if agent is not None:
                 state = self._core.thread(tx, agent, conversation)
-                return messages.page(tx, state.id, thread=state.thread, **wanted)
+                by_run = wanted.get("run_id") or wanted.get("step_id")
+                return messages.page(
+                    tx, state.id, thread=None if by_run else state.thread, **wanted
+                )
             if conversation is None:
                 return messages.page(tx, None, **wanted)
             thread = self._core.conversation(tx, conversation)

@@ -240,21 +240,6 @@ class Runs:
         agent_id = self._core.find_agent(ref).id if ref else None
         return self._core.do(lambda tx: runs.cost(tx, agent_id, notebook, since))
 
-    def of_thread(self, ref: str, conversation: str | None = None) -> list[Run]:
-        """Return the newest runs of a thread, newest first."""
-
-        def work(tx: Tx) -> list[Run]:
-            state = self._core.thread(tx, ref, conversation)
-            found = runs.page(tx, state.id, limit=1000, conversation_id=conversation)
-            return [run for run in found if run.conversation_id == conversation]
-
-        return self._core.do(work)
-
-    def running(self, ref: str, conversation: str | None = None) -> list[str]:
-        """Return the ids of the runs that go on in a thread, newest first."""
-        found = self.of_thread(ref, conversation)
-        return [run.id for run in found if run.status in ("created", "running")]
-
     def context(self, ref: str, conversation: str | None = None) -> ContextReport:
         """Return what the model would see now, part by part, with the tokens each part takes."""
         state = self._core.find_thread(ref, conversation)
@@ -281,12 +266,19 @@ class Runs:
         statuses: Collection[str] = (),
         stop_reason: str | None = None,
         conversation_id: str | None = None,
+        thread_id: str | None = None,
         before: str | None = None,
         after: str | None = None,
         limit: int = 50,
         newest_first: bool = True,
     ) -> list[Run]:
-        """Return runs that are all of what is asked for; *before* and *after* as in `paging`."""
+        """Return runs that are all of what is asked for.
+
+        Parameters
+        ----------
+        thread_id : a conversation's id, or an agent's for its own thread.
+        before, after : ids of runs, in the order asked for; before one, the nearest are wanted.
+        """
         return self._core.do(
             lambda tx: runs.find(
                 tx,
@@ -294,6 +286,7 @@ class Runs:
                 statuses=statuses,
                 stop_reason=stop_reason,
                 conversation_id=conversation_id,
+                thread_id=thread_id,
                 before=before,
                 after=after,
                 limit=limit,

@@ -191,13 +191,6 @@ class Tools:
 
         return self._core.do(work)
 
-    def attachable(self) -> list[Tool]:
-        """Return every tool an agent could be given, the built-in ones too, in the order of their names."""
-        stored = [builtin.current(tool) for tool in self._core.do(tools.list_all)]
-        there = {tool.id for tool in stored}
-        built_in = (tool for tool in map(builtin.record, builtin.NAMES) if tool.id not in there)
-        return sorted([*stored, *built_in], key=lambda tool: (tool.name, tool.id))
-
     def search(
         self, query: str, *, tags: Sequence[str] = (), limit: int = 50
     ) -> list[tuple[Tool, float]]:
@@ -334,7 +327,10 @@ class Tools:
 
     # Last, so that `list` in the annotations above is Python's.
     def list(self, agent: str | None = None, *, ids: Sequence[str] | None = None) -> list[Tool]:
-        """Return an agent's tools, core tools first; or those of *ids* that exist; or all the project keeps."""
+        """Return an agent's tools, core tools first; or those of *ids* that exist; or all, by their names.
+
+        All are those the project keeps and the built-in ones, which any agent can be given.
+        """
 
         def work(tx: Tx) -> list[Tool]:
             if agent is not None:
@@ -342,4 +338,9 @@ class Tools:
             found = tools.get_many(tx, ids) if ids is not None else tools.list_all(tx)
             return [builtin.current(tool) for tool in found]
 
-        return self._core.do(work)
+        found = self._core.do(work)
+        if agent is not None or ids is not None:
+            return found
+        there = {tool.id for tool in found}
+        built_in = (tool for tool in map(builtin.record, builtin.NAMES) if tool.id not in there)
+        return sorted([*found, *built_in], key=lambda tool: (tool.name, tool.id))

@@ -59,17 +59,11 @@ def page(
     agent_id: str | None,
     limit: int = 50,
     before: str | None = None,
-    conversation_id: str | None = None,
 ) -> list[Run]:
-    """Return runs, newest first: of one agent or (None) of all, older than the run *before*.
-
-    With *conversation_id* only the runs of that conversation.
-    """
+    """Return runs, newest first: of one agent or (None) of all, older than the run *before*."""
     where = Where()
     if agent_id is not None:
         where.add("agent_id = {}", agent_id)
-    if conversation_id is not None:
-        where.add("conversation_id = {}", conversation_id)
     if before is not None:
         where.beyond("runs", "created_at", "<", before)
     tail = f"{where} ORDER BY created_at DESC, id DESC LIMIT {where.place(limit)}"
@@ -172,6 +166,7 @@ def find(
     statuses: Collection[str] = (),
     stop_reason: str | None = None,
     conversation_id: str | None = None,
+    thread_id: str | None = None,
     before: str | None = None,
     after: str | None = None,
     limit: int = 50,
@@ -179,7 +174,8 @@ def find(
 ) -> list[Run]:
     """Return runs that are all of what is asked for, in order of their beginning.
 
-    *before* and *after* are ids of runs, in the order asked for; before one, the nearest are wanted.
+    *before* and *after* are ids of runs, in the order asked for; before one, the nearest are wanted. A thread
+    is named by its conversation's id, an agent's own by the agent's.
     """
     where = Where()
     if agent_ids:
@@ -190,6 +186,8 @@ def find(
         where.add("stop_reason = {}", stop_reason)
     if conversation_id is not None:
         where.add("conversation_id = {}", conversation_id)
+    if thread_id is not None:
+        where.add("coalesce(conversation_id, agent_id) = {}", thread_id)
     return _part(tx, _RUNS, where, before, after, limit, newest_first)
 
 

@@ -172,7 +172,7 @@ def test_a_run_is_followed_from_where_one_was_and_cancelled(server: Server, ada:
     with pytest.raises(ConflictError):
         list(client.conversations.messages.create(one, input="Busy?"))
     meanwhile = client.conversations.messages.stream(one, starting_after=first[-1].seq_id)
-    (run_id,) = server.service.runs.running(ada, one)
+    (run_id,) = [run.id for run in server.service.runs.list(thread_id=one, statuses=["running"])]
     assert client.conversations.cancel(one) == {run_id: "cancelled"}
     reader.join(60)
     assert [m.stop_reason for m in first if m.message_type == "stop_reason"] == ["cancelled"]

@@ -89,8 +89,10 @@ def test_two_threads_run_at_the_same_time(bench: Bench) -> None:
     first = service.runs.send("ada", "Take your time")
     while not isinstance(next(first), StepStarted):
         pass
-    assert service.runs.running("ada") == [service.runs.whole("ada")[0].id]
-    assert service.runs.running("ada", one) == []
+    ada = service.agents.retrieve("ada").id
+    (run,) = service.runs.list(thread_id=ada, statuses=["running"])
+    assert run.id == service.runs.whole("ada")[0].id
+    assert service.runs.list(thread_id=one) == []
     with pytest.raises(AgentBusyError):
         list(service.runs.send("ada", "Now!"))
     say(bench, "Meanwhile", "Sure", one)
@@ -100,7 +102,7 @@ def test_two_threads_run_at_the_same_time(bench: Bench) -> None:
     rest = list(first)
     assert ended(rest).stop_reason == "end_turn"
     assert told(service.messages.history("ada", conversation=one)) == ["Meanwhile", "Sure"]
-    assert service.runs.running("ada") == []
+    assert service.runs.list(thread_id=ada, statuses=["running"]) == []
 
 
 def test_many_threads_at_once_lose_nothing(bench: Bench) -> None:

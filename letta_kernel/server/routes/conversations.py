@@ -15,6 +15,7 @@ from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.paging import MAX_LIMIT, Order
+from letta_kernel.server.routes.runs import GOING
 from letta_kernel.server.schemas.conversations import (
     CompactionShape,
     CompactRequest,
@@ -121,8 +122,8 @@ def cancel(
     """End the runs of a conversation: per run id, whether that could be done from here."""
     place = threads.place_of(service, conversation_id, agent_id)
     return {
-        run_id: "cancelled" if _end(service, live.get(run_id), run_id) else "failed"
-        for run_id in service.runs.running(place.agent_id, place.conversation)
+        run.id: "cancelled" if _end(service, live.get(run.id), run.id) else "failed"
+        for run in service.runs.list(thread_id=place.thread_id, statuses=GOING, limit=MAX_LIMIT)
     }
 
 
@@ -180,7 +181,9 @@ def list_messages(
     """List the messages of a conversation; a message of several parts comes as several."""
     place = threads.place_of(service, conversation_id, agent_id)
     view = View(types=include_return_message_types)
-    return threads.history(service, place, page, view)  # type: ignore[return-value]
+    return threads.history(
+        service, page, view, agent=place.agent_id, conversation=place.conversation
+    )
 
 
 @router.post(
@@ -233,7 +236,7 @@ def resume(
 
 
 def _newest(service: AgentService, live: Live, place: ThreadRef, run_id: str | None) -> LiveRun:
-    known = [run.id for run in service.runs.of_thread(place.agent_id, place.conversation)]
+    known = [one.id for one in service.runs.list(thread_id=place.thread_id, limit=MAX_LIMIT)]
     if run_id is not None and run_id not in known:
         raise FieldError("run_id", f"The conversation has no run {run_id[:100]!r}.")
     wanted = run_id or (known[0] if known else None)

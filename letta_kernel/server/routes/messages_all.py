@@ -12,10 +12,10 @@ from letta_kernel.errors import NotFoundError
 from letta_kernel.memory.recall import MessageHit
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
-from letta_kernel.server.paging import seek
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.server.schemas.messages import LettaMessage, MessageType, View, to_messages
 from letta_kernel.server.schemas.passages import Moment
+from letta_kernel.server.threads import history
 from letta_kernel.service import AgentService
 
 router = APIRouter(tags=["messages"])
@@ -74,20 +74,8 @@ def list_messages(
     for name, message_id in (("before", cursor.before), ("after", cursor.after)):
         if message_id is not None:
             _check_cursor(service, message_id, name)
-    found = seek(
-        cursor,
-        lambda older, newer, newest_first: service.messages.list(
-            conversation=conversation_id,
-            limit=cursor.limit,
-            before=older,
-            after=newer,
-            newest_first=newest_first,
-        ),
-    )
-    oldest_first = found[::-1] if cursor.newest_first else found
     view = View(types=include_return_message_types)
-    shown = to_messages(oldest_first, view, waiting=service.messages.held(oldest_first))
-    return shown[::-1] if cursor.newest_first else shown
+    return history(service, cursor, view, conversation=conversation_id)
 
 
 @router.post("/messages/search", operation_id="search_all_messages")

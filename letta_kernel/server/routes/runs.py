@@ -12,8 +12,7 @@ from letta_kernel.records import Step
 from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.messages import stored
-from letta_kernel.server.paging import Cursor
-from letta_kernel.server.schemas.messages import LettaMessage, View, to_messages
+from letta_kernel.server.schemas.messages import LettaMessage, View
 from letta_kernel.server.schemas.runs import (
     RunShape,
     RunStatus,
@@ -24,7 +23,7 @@ from letta_kernel.server.schemas.runs import (
     to_step,
     to_usage,
 )
-from letta_kernel.service import AgentService
+from letta_kernel.server.threads import history
 from letta_kernel.stop_reasons import StopReason
 
 router = APIRouter(tags=["runs"])
@@ -88,21 +87,7 @@ def retrieve_run_usage(service: Service, run_id: str) -> RunUsage:
 def list_run_messages(service: Service, run_id: str, cursor: PageOldestFirst) -> list[LettaMessage]:
     """Return the messages of a run, the one it began with among them."""
     run = service.runs.retrieve(run_id)
-    return messages_page(service, cursor, agent_id=run.agent_id, run_id=run_id)
-
-
-def messages_page(service: AgentService, cursor: Cursor, **which: Any) -> list[Any]:
-    """Return a page of the messages of a run or step, in the API's shapes and the order asked for."""
-    found, held = service.messages.find(
-        before=cursor.before,
-        after=cursor.after,
-        limit=cursor.limit,
-        newest_first=cursor.newest_first,
-        **which,
-    )
-    in_order = found[::-1] if cursor.newest_first else found
-    shapes = to_messages(in_order, View(), waiting=held)
-    return shapes[::-1] if cursor.newest_first else shapes
+    return history(service, cursor, View(), agent=run.agent_id, run_id=run_id)
 
 
 @router.get("/runs/{run_id}/steps", operation_id="list_run_steps")
@@ -195,10 +180,8 @@ def stream_run(
         raise ConflictError(
             "This run goes on in another process: look at its messages, or follow it there."
         )
-    found, held = service.messages.find(
-        record.agent_id, run_id=run_id, limit=100_000, newest_first=False
-    )
-    return sse.finished(stored(record, found, held))
+    found = service.messages.list(record.agent_id, run_id=run_id, limit=100_000, newest_first=False)
+    return sse.finished(stored(record, found, service.messages.held(found)))
 
 
 def _background(live: Live, run_id: str) -> bool | None:

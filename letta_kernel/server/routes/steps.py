@@ -9,8 +9,7 @@ from fastapi import APIRouter, Query
 
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.handles import model_name
-from letta_kernel.server.routes.runs import messages_page
-from letta_kernel.server.schemas.messages import LettaMessage
+from letta_kernel.server.schemas.messages import LettaMessage, View
 from letta_kernel.server.schemas.runs import (
     FeedbackIn,
     Opinion,
@@ -20,6 +19,7 @@ from letta_kernel.server.schemas.runs import (
     to_metrics,
     to_step,
 )
+from letta_kernel.server.threads import history
 
 router = APIRouter(tags=["steps"])
 
@@ -70,7 +70,7 @@ def list_step_messages(
 ) -> list[LettaMessage]:
     """Return the messages of a step."""
     step, _ = service.steps.retrieve(step_id)
-    return messages_page(service, cursor, agent_id=step.agent_id, step_id=step_id)
+    return history(service, cursor, View(), agent=step.agent_id, step_id=step_id)
 
 
 @router.get("/steps/{step_id}/metrics", operation_id="retrieve_step_metrics")
@@ -83,7 +83,7 @@ def retrieve_step_metrics(service: Service, step_id: str) -> StepMetrics:
 def retrieve_step_trace(service: Service, step_id: str) -> ProviderTrace:
     """Return what is kept of a model call: the answer and what it took, not the prompt as it was sent."""
     step, _ = service.steps.retrieve(step_id)
-    found, _held = service.messages.find(step.agent_id, step_id=step_id, newest_first=False)
+    found = service.messages.list(step.agent_id, step_id=step_id, newest_first=False)
     said: dict[str, Any] = {}
     for message in found:
         if message.role == "assistant":
