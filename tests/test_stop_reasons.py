@@ -26,3 +26,4 @@ def test_the_page_has_the_same_meanings() -> None:
     made = runpy.run_path(str(LABEXTENSION / "generate.py"))
     assert made["TARGET"].read_text(encoding="utf-8") == made["stop_reasons"]()
     assert made["LIMITS"].read_text(encoding="utf-8") == made["limits"]()
+    assert made["RULES"].read_text(encoding="utf-8") == made["rules"]()

@@ -83,37 +83,38 @@ def attribute(text: object, limit: int | None = None) -> str:
 LINK_SCHEMES = ("http", "https", "mailto")
 """Where links may lead: to the web or to a mailbox."""
 
-_LINK = re.compile(
-    rf"(?:{'|'.join(s + (':' if s == 'mailto' else '://') for s in LINK_SCHEMES)})[^\s\"<>`\\]+\Z",
-    re.IGNORECASE,
-)
+_PREFIXES = "|".join(s + (":" if s == "mailto" else "://") for s in LINK_SCHEMES)
+LINK = rf'(?:{_PREFIXES})[^\s"<>`\\]+'
+"""The pattern of an address that may be followed, in letters of either case."""
+
+_LINK = re.compile(LINK, re.IGNORECASE)
 
 
 def safe_link(url: str) -> str | None:
     """Return *url* if it leads to the web or to a mailbox, else None."""
-    return url if len(url) <= 2_000 and _LINK.match(url) else None
+    return url if len(url) <= 2_000 and _LINK.fullmatch(url) else None
 
 
-# What rich results (a data frame, a styled table) may keep. Only href and src take a URL.
-_PLAIN_TAGS = """
-b i em strong code pre kbd samp var span div p ul li dl dt dd h1 h2 h3 h4 h5 h6 sub sup small u s
-blockquote caption thead tbody tfoot tr table mark figure figcaption details summary br hr
-"""
-_ALIGNED = {"tr", "th", "td"}
+KEPT_ELEMENTS = """
+b i em strong code pre kbd samp var span div p ul ol li dl dt dd h1 h2 h3 h4 h5 h6 sub sup small u s
+blockquote caption thead tbody tfoot tr th td table mark figure figcaption details summary br hr a img
+""".split()  # noqa: SIM905
+"""What rich results (a data frame, a styled table) may keep."""
+
+DROPPED_ELEMENTS = """
+script style title template noscript iframe object svg math textarea select head noembed noframes
+xmp plaintext audio video canvas
+""".split()  # noqa: SIM905
+"""Elements that go with all that is in them; others that are not listed leave what is in them."""
+
+# Only href and src take a URL.
 _ATTRIBUTES: dict[str, set[str]] = {
-    **{tag: set() for tag in _PLAIN_TAGS.split()},
     "ol": {"start"},
-    "tr": {"style"},
     "th": {"colspan", "rowspan", "style"},
     "td": {"colspan", "rowspan", "style"},
     "a": {"href"},
     "img": {"src", "alt", "width", "height"},
 }
-# Elements that go with all that is in them; others that are not listed leave what is in them.
-_DROPPED = """
-script style title template noscript iframe object svg math textarea select head noembed noframes
-xmp plaintext audio video canvas
-"""
 _IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+\Z")
 _ALIGNMENT = re.compile(r"(?:^|;)\s*text-align\s*:\s*(left|right|center)\b", re.IGNORECASE)
 _DEEPEST = 40
@@ -128,7 +129,7 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
         return value if len(value) <= _LARGEST_IMAGE and _IMAGE.match(value) else None
     if name == "alt":
         return clean_text(value, 200)
-    if name == "style":  # how the columns of a table stand; the rest of its look is the page's
+    if name == "style":  # how a cell stands; the rest of a table's look is the page's
         found = _ALIGNMENT.search(value[:500])
         return f"text-align:{found[1].lower()}" if found else None
     if name in ("target", "rel"):  # set below
@@ -139,8 +140,8 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
 @lru_cache(maxsize=1)
 def _cleaner() -> nh3.Cleaner:
     return nh3.Cleaner(
-        tags=set(_ATTRIBUTES),
-        clean_content_tags=set(_DROPPED.split()),
+        tags=set(KEPT_ELEMENTS),
+        clean_content_tags=set(DROPPED_ELEMENTS),
         attributes=_ATTRIBUTES,
         attribute_filter=_attribute,
         url_schemes={*LINK_SCHEMES, "data"},

@@ -25,14 +25,14 @@ LONGEST = 60_000
 """Characters rendered as Markdown; what is longer is shown as it is."""
 
 # Commands that make a typesetter load, link, restyle or redefine things, or loop.
-_UNSAFE_TEX = re.compile(
+UNSAFE_TEX = (
     r"\\(?:href|url|style|class|cssId|html(?:Class|Id|Style|Data)|data|includegraphics|require|unicode|"
     r"[gex]?def|let|futurelet|(?:re|provide)?newcommand|newenvironment|DeclareMathOperator|"
     r"begingroup|input|include|special|write|openout|catcode|csname|texttip|mathtip|toggle|action|"
     r"bbox|mmlToken|rule|[hvm]?kern|[hv]space|[hv]skip|raise|lower|move\w*|label|ref|eqref|"
-    r"[f]?color(?:box)?|definecolor)(?![a-z])",
-    re.IGNORECASE,
+    r"[f]?color(?:box)?|definecolor)(?![a-z])"
 )
+_UNSAFE_TEX = re.compile(UNSAFE_TEX, re.IGNORECASE)
 
 
 _INSIDE_TABLES = ("thead", "tbody", "th", "td")
@@ -97,15 +97,15 @@ def _link(url: str) -> str:
     return f'<a href="{attribute(url)}" target="_blank" rel="noopener noreferrer">'
 
 
-_DELIMITERS = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
-_CLOSING = dict(_DELIMITERS)
+DELIMITERS = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
+_CLOSING = dict(DELIMITERS)
 
 
 def _math(state: StateInline, silent: bool) -> bool:
     """``$x$``, ``$$x$$``, ``\\(x\\)`` and ``\\[x\\]``; a lone dollar stays a dollar."""
     if state.src[state.pos] not in "$\\":
         return False
-    for opening, closing in _DELIMITERS:
+    for opening, closing in DELIMITERS:
         if not state.src.startswith(opening, state.pos):
             continue
         begin = state.pos + len(opening)

@@ -3,6 +3,7 @@
 
 import { h, type Child } from './dom';
 import { drawLink } from './links';
+import { DROPPED_ELEMENTS, KEPT_ELEMENTS } from './rules';
 import type { Bundle } from './snapshot';
 
 const PICTURES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
@@ -12,20 +13,6 @@ const DATA_PICTURE = /^data:image\/(?:png|jpeg|gif|webp);base64,[\w+/=\s]+$/;
 
 const LONGEST_HTML = 500_000;
 const DEEPEST = 40;
-const PLAIN = new Set(
-  (
-    'b i em strong code pre kbd samp var span div p ul ol li dl dt dd h1 h2 h3 h4 h5 h6 sub sup small ' +
-    'u s blockquote caption thead tbody tfoot tr th td table mark figure figcaption details summary br hr'
-  ).split(' ')
-);
-/** Elements that go with all that is in them; others that are not known leave what is in them. */
-const DROPPED = new Set(
-  (
-    'script style title template noscript iframe object svg math textarea select head noembed noframes ' +
-    'xmp plaintext audio video canvas'
-  ).split(' ')
-);
-
 /** Draw a bundle into an element; false if there is nothing in it to be shown. */
 export function drawDisplay(
   host: HTMLElement,
@@ -65,7 +52,7 @@ function drawHtml(html: string): HTMLElement {
   try {
     // A document made by the parser runs and loads nothing; from here on it is only read.
     const parsed = new DOMParser().parseFromString(source, 'text/html');
-    return h('div', 'lk-Md', ...rebuiltChildren(parsed.body, 0));
+    return h('div', 'lk-Md lk-Rich', ...rebuiltChildren(parsed.body, 0));
   } catch {
     return h('pre', 'lk-Text', source); // nested too deep for the parser
   }
@@ -81,7 +68,7 @@ function rebuilt(node: Node, depth: number): Child[] {
   if (node.nodeType === Node.TEXT_NODE) {
     return [node.nodeValue];
   }
-  if (!(node instanceof Element) || DROPPED.has(node.localName)) {
+  if (!(node instanceof Element) || DROPPED_ELEMENTS.has(node.localName)) {
     return [];
   }
   if (node.localName === 'img') {
@@ -91,11 +78,15 @@ function rebuilt(node: Node, depth: number): Child[] {
   if (node.localName === 'a') {
     return [drawLink(node.getAttribute('href')?.trim() ?? '', ...inside)];
   }
-  if (!PLAIN.has(node.localName)) {
+  if (!KEPT_ELEMENTS.has(node.localName)) {
     return inside;
   }
   const element = h(node.localName as keyof HTMLElementTagNameMap, '', ...inside);
   copyNumbers(node, element, ['colspan', 'rowspan', 'start']);
+  const align = node instanceof HTMLTableCellElement ? node.style.textAlign : '';
+  if (['left', 'right', 'center'].includes(align)) {
+    element.style.textAlign = align;
+  }
   return [element];
 }
 

@@ -3,26 +3,11 @@
 import type { Tokens, TokenizerAndRendererExtension } from 'marked';
 
 import { h } from './dom';
+import { DELIMITERS, UNSAFE_TEX } from './rules';
 import { mathml } from './tex';
 
-const DELIMITERS = [
-  ['$$', '$$'],
-  ['\\[', '\\]'],
-  ['\\(', '\\)'],
-  ['$', '$']
-] as const;
 const LONGEST_SEARCHED = 3000;
 const LONGEST_TYPESET = 2000;
-
-/** Commands that link, restyle or redefine things, or loop. */
-const UNSAFE = new RegExp(
-  '\\\\(?:href|url|style|class|cssId|html(?:Class|Id|Style|Data)|data|includegraphics|require|unicode|' +
-    '[gex]?def|let|futurelet|(?:re|provide)?newcommand|newenvironment|DeclareMathOperator|' +
-    'begingroup|input|include|special|write|openout|catcode|csname|texttip|mathtip|toggle|action|' +
-    'bbox|mmlToken|rule|[hvm]?kern|[hv]space|[hv]skip|raise|lower|move\\w*|label|ref|eqref|' +
-    '[f]?color(?:box)?|definecolor)(?![a-z])',
-  'i'
-);
 
 interface IFormula {
   raw: string;
@@ -68,7 +53,7 @@ export const MATH_TOKENS: TokenizerAndRendererExtension = {
 /** A formula as MathML; as code where it is not known or does more than show something. */
 export function drawFormula(token: Tokens.Generic): Element {
   const { raw, tex, opening } = token as Tokens.Generic & IFormula;
-  if (tex.length <= LONGEST_TYPESET && !UNSAFE.test(tex)) {
+  if (tex.length <= LONGEST_TYPESET && !UNSAFE_TEX.test(tex)) {
     const display = opening === '$$' || opening === '\\[';
     try {
       const drawn = mathml(tex, display);
