@@ -6,6 +6,7 @@ the model can mend its call at once.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -235,22 +236,20 @@ def _depth(text: str) -> int:
 @lru_cache(256)
 def _from_schema(text: str) -> Inputs:
     """Return what a tool takes whose parameters only a JSON schema tells, given as *text*."""
-    from letta_kernel.tools.fromschema import allows_null, annotation_of
+    from pydantic import TypeAdapter, ValidationError
+
+    from letta_kernel.tools.fromschema import annotation_of
 
     parameters = json.loads(text)
-    required = set(parameters.get("required", ()))
-    definitions = parameters.get("$defs", {})
-    return Inputs(
-        [
-            Parameter(
-                name,
-                annotation_of(schema, definitions),
-                required=name in required,
-                nullable=allows_null(schema),
-            )
-            for name, schema in (parameters.get("properties") or {}).items()
-        ]
-    )
+    required, definitions = set(parameters.get("required", ())), parameters.get("$defs", {})
+    found = []
+    for name, schema in (parameters.get("properties") or {}).items():
+        one = Parameter(name, annotation_of(schema, definitions), required=name in required)
+        with contextlib.suppress(ValidationError):
+            TypeAdapter(one.annotation).validate_json("null")
+            one.nullable = True
+        found.append(one)
+    return Inputs(found)
 
 
 def _checked(tool: str, given: dict[str, Any], inputs: Inputs, plain: bool) -> dict[str, Any]:

@@ -105,18 +105,10 @@ def record(name: str) -> Tool:
 
 @cache
 def _outside(name: str) -> Tool:
-    source = f"from typing import Literal\n\n\n{inspect.getsource(OUTSIDE[name])}"
-    schema = schema_of(OUTSIDE[name])
-    return Tool(
-        id=_ID + name,
-        name=name,
-        description=schema["description"],
-        parameters=schema["parameters"],
-        source=source,
-        kind="source",
-        runs_in="sandbox",
-        parallel_safe=True,
-    )
+    function = OUTSIDE[name]
+    source = f"from typing import Literal\n\n\n{inspect.getsource(function)}"
+    told = {**schema_of(function), "source": source, "kind": "source", "runs_in": "sandbox"}
+    return Tool.model_validate({"id": _ID + name, "parallel_safe": True, **told})
 
 
 def named(ref: str) -> Tool | None:

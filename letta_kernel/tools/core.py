@@ -360,14 +360,5 @@ def run(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Outcome:
 @cache
 def record(name: str) -> Tool:
     """Return the tool record of the core tool *name*; its id is the same in every project."""
-    function = FUNCTIONS[name]
-    schema = schema_of(function)
-    return Tool(
-        id=f"tool-core-{name}",
-        name=name,
-        description=schema["description"],
-        parameters=schema["parameters"],
-        kind="core",
-        runs_in="core",
-        parallel_safe=False,
-    )
+    schema = schema_of(FUNCTIONS[name])
+    return Tool(id=f"tool-core-{name}", **schema, kind="core", runs_in="core", parallel_safe=False)

@@ -19,6 +19,8 @@ from letta_kernel.tools.references import Reference, same, snapshot, unwrapped
 from letta_kernel.tools.schema import schema_from_source, schema_of
 from letta_kernel.tools.source import FunctionNode
 
+# Calls that may be made again elsewhere: they only make a type or a pattern.
+_DESCRIBING = ("NewType", "TypeVar", "Field", "compile", "namedtuple", "Enum", "Path", "TypedDict")
 _NO_TOOL = re.compile(r"#\s*no[ -]?tool\b", re.IGNORECASE)
 
 
@@ -41,9 +43,7 @@ class Found:
     def record(self, **fields: Any) -> Tool:
         """Return the tool it makes, not kept yet; *fields* are those of a `Tool` and come first."""
         made = {
-            "name": self.tool_name,
-            "description": self.schema["description"],
-            "parameters": self.schema["parameters"],
+            **self.schema,
             "source": self.source,
             "metadata": {
                 "own_source": self.own_source,
@@ -332,26 +332,14 @@ def _movable(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Assign | ast.AnnAssign):
         value = statement.value
         return value is not None and not any(
-            isinstance(part, ast.Call | ast.Await) and not _describes(part)
+            isinstance(part, ast.Await)
+            or (
+                isinstance(part, ast.Call)
+                and ast.unparse(part.func).rpartition(".")[2] not in _DESCRIBING
+            )
             for part in ast.walk(value)
         )
     return True
-
-
-def _describes(call: ast.AST) -> bool:
-    """Return whether a call only makes a type or a pattern (``NewType``, ``Field``, ``re.compile``)."""
-    function = getattr(call, "func", None)
-    word = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    return word in [
-        "NewType",
-        "TypeVar",
-        "Field",
-        "compile",
-        "namedtuple",
-        "Enum",
-        "Path",
-        "TypedDict",
-    ]
 
 
 def _parsed(text: str) -> ast.stmt | None:

@@ -42,21 +42,6 @@ def annotation_of(schema: Any, definitions: Mapping[str, Any], level: int = 0) -
         return Any
 
 
-def allows_null(schema: Any) -> bool:
-    """Return whether *schema* accepts null."""
-    if not isinstance(schema, Mapping):
-        return True
-    kind = schema.get("type")
-    if kind is not None:
-        return kind == "null" or (isinstance(kind, list) and "null" in kind)
-    if "enum" in schema:
-        return None in schema["enum"]
-    if "const" in schema:
-        return schema["const"] is None
-    branches = schema.get("anyOf") or schema.get("oneOf")
-    return any(map(allows_null, branches)) if branches else "$ref" not in schema
-
-
 def _annotation(schema: Mapping[str, Any], definitions: Mapping[str, Any], level: int) -> Any:
     reference = schema.get("$ref")
     if isinstance(reference, str):

@@ -39,7 +39,7 @@ CALL_LIMIT = 60.0
 
 _GRACE = 20.0  # seconds beyond its own limits after which work on the thread is given up
 _CLOSE_LIMIT = 5.0  # seconds closing may take before servers are ended by force
-_PATIENCE = 1.0  # seconds of starting after which the person is told what is waited for
+_QUIET = 1.0  # seconds of starting after which the person is told what is waited for
 
 
 class Connections:
@@ -100,8 +100,8 @@ class Connections:
             server = self._server_of(tool)
             said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
             work = self._call(server, tool, dict(arguments), limit, said.put)
-            patience = 2 * server.start_limit + limit + _GRACE
-            answer = self._wait(work, patience, cancel, said, sink)
+            longest = 2 * server.start_limit + limit + _GRACE
+            answer = self._wait(work, longest, cancel, said, sink)
             return outcome_of(answer, tool.return_limit)
         except CancelledCallError:
             text = "The call was interrupted before it was done."
@@ -129,9 +129,9 @@ class Connections:
             return await connection.listing()
 
         said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        patience = server.start_limit + 60 + _GRACE
+        longest = server.start_limit + 60 + _GRACE
         try:
-            return self._wait(work(), patience, cancel or Cancel(), said)
+            return self._wait(work(), longest, cancel or Cancel(), said)
         except CancelledCallError:
             raise ToolError("It was cancelled before the server had told its tools.") from None
 
@@ -186,7 +186,7 @@ class Connections:
     def _wait(
         self,
         work: Coroutine[Any, Any, T],
-        patience: float,
+        longest: float,
         cancel: Cancel,
         said: queue.SimpleQueue[str | None],
         sink: Sink | None = None,
@@ -198,7 +198,7 @@ class Connections:
         CancelledCallError
             The switch was thrown.
         ToolError
-            The connections were closed, or nothing came within *patience* seconds: then the thread hangs.
+            The connections were closed, or nothing came within *longest* seconds: then the thread hangs.
         """
         try:
             thread = self._running()
@@ -208,7 +208,7 @@ class Connections:
             raise
         future.add_done_callback(lambda done: said.put(None))
         cancel.on_cancel(lambda: said.put(None))
-        end = time.monotonic() + patience
+        end = time.monotonic() + longest
         try:
             while not (future.done() or cancel.cancelled):
                 if time.monotonic() > end:
@@ -333,7 +333,7 @@ async def _told(work: Coroutine[Any, Any, None], text: str, progress: Progress) 
     """Do *work*; if it takes a while, say for what."""
     task = asyncio.ensure_future(work)
     try:
-        done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
+        done, _ = await asyncio.wait({task}, timeout=_QUIET)
         if not done:
             progress(f"{text} …\n")
         await task

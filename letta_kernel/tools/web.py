@@ -16,7 +16,7 @@ from letta_kernel.memory import files
 
 LARGEST = 10 * 1024 * 1024
 """Bytes of a page at most."""
-_PATIENCE = 30.0  # seconds without a byte
+_TIMEOUT = 30.0  # seconds without a byte
 _ENDINGS = {"text/html": ".html", "application/xhtml+xml": ".html", "application/pdf": ".pdf"}
 
 
@@ -79,7 +79,7 @@ def _ask(request: urllib.request.Request) -> tuple[bytes, Any]:
     host = request.host
     try:
         trusted = certificates.context() if certificates.named() else None
-        with urllib.request.urlopen(request, timeout=_PATIENCE, context=trusted) as answer:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT, context=trusted) as answer:
             data = answer.read(LARGEST + 1)
     except urllib.error.HTTPError as error:
         raise InvalidInputError(f"{host} answered {error.code} {error.reason}.") from None
