@@ -206,7 +206,7 @@ class Channel:
         """Tell the widget what is new; return how long to wait before the next time."""
         assert self._widget is not None
         pause = next((s for sent, s in _PACE if self._messages <= sent), _SLOWEST)
-        while (message := event_json.message(self._log, self._told, PLAIN)) is not None:
+        for message in event_json.messages(self._log, self._told, PLAIN):
             self._told = message["until"]
             self._messages += 1
             self._widget.send(message)
@@ -247,10 +247,10 @@ class Channel:
             self._publish({**self._view, **self._saved()})
         self._send_news()  # for the others, who count on the next number
         seen = max(after, 0) if isinstance(after, int) else 0
-        message = event_json.message(self._log, seen, PLAIN)
-        while message is not None and message["after"] < self._told:
+        for message in event_json.messages(self._log, seen, PLAIN):
+            if message["after"] >= self._told:
+                break
             self._widget.send(message)
-            message = event_json.message(self._log, message["until"], PLAIN)
         if not self._told:
             self._widget.send(
                 {"type": "events", "run_id": "", "after": 0, "until": 0, "events": []}

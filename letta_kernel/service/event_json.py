@@ -13,6 +13,7 @@ not kept any more are told as ``"lost": N``: those after ``after`` up to number 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from letta_kernel.messages import Event, worded
@@ -23,29 +24,22 @@ _LARGEST = 200_000  # characters of what is only shown
 _MOST = 500  # events of one message
 
 
-def message(run: RunLog, after: int, words: Words) -> dict[str, Any] | None:
-    """Return what a front end is told that has seen *run* up to number *after*; None if nothing is new.
-
-    There may be more than one message holds: ask again with its ``until``.
+def messages(run: RunLog, after: int, words: Words) -> Iterator[dict[str, Any]]:
+    """Yield what a front end is told that has seen *run* up to number *after*; nothing if nothing is new.
 
     Parameters
     ----------
     words : what would mend an error, as the front end's door says it.
     """
-    found = run.read(after, behind=0, most=_MOST)
-    if not found:
-        return None
-    told: dict[str, Any] = {
-        "type": "events",
-        "run_id": run.run_id,
-        "agent_id": run.agent_id,
-        "after": after,
-        "until": found[-1].number,
-        "events": [shown(worded(one.event, words)) for one in found if not isinstance(one, Gap)],
-    }
-    if isinstance(found[0], Gap):
-        told["lost"] = found[0].number
-    return told
+    while found := run.read(after, behind=0, most=_MOST):
+        until = found[-1].number
+        events = [shown(worded(one.event, words)) for one in found if not isinstance(one, Gap)]
+        told: dict[str, Any] = {"type": "events", "run_id": run.run_id, "agent_id": run.agent_id}
+        told.update(after=after, until=until, events=events)
+        if isinstance(found[0], Gap):
+            told["lost"] = found[0].number
+        yield told
+        after = until
 
 
 def shown(event: Event) -> dict[str, Any]:

@@ -230,7 +230,9 @@ def test_agents_that_told_nothing_are_forgotten_before_others(
     assert log.agent("agent-2").id != second
 
 
-def test_a_front_end_gets_what_it_has_not_seen_in_valid_json_of_bounded_size() -> None:
+def test_a_front_end_gets_what_it_has_not_seen_in_valid_json_of_bounded_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     log = log_of(
         begun(),
         TextDelta(text="half a \ud83d"),
@@ -246,8 +248,7 @@ def test_a_front_end_gets_what_it_has_not_seen_in_valid_json_of_bounded_size() -
         ),
         Notice(text="No key.", remedies=(remedy(Do.CHOOSE_MODEL),)),
     )
-    told = event_json.message(log, 0, WORDS)
-    assert told is not None
+    (told,) = event_json.messages(log, 0, WORDS)
     assert {**told, "events": None} == {
         "type": "events",
         "run_id": "run-1",
@@ -261,18 +262,20 @@ def test_a_front_end_gets_what_it_has_not_seen_in_valid_json_of_bounded_size() -
     assert told["events"][1]["text"] == "half a ?Hello"
     assert told["events"][2]["display"] is None
     assert "%agent model" in told["events"][3]["text"]
-    rest = event_json.message(log, 3, WORDS)
-    assert rest is not None
+    (rest,) = event_json.messages(log, 3, WORDS)
     assert (rest["after"], rest["until"]) == (3, 6)
     assert rest["events"][0]["text"] == "lo"
-    assert event_json.message(log, 6, WORDS) is None
+    assert list(event_json.messages(log, 6, WORDS)) == []
+    monkeypatch.setattr(event_json, "_MOST", 2)
+    parts = list(event_json.messages(log, 0, WORDS))
+    assert [(one["after"], one["until"]) for one in parts] == [(0, 4), (4, 6)]
+    assert [event for one in parts for event in one["events"]] == told["events"]
 
 
 def test_a_front_end_is_told_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_log, "RUN_BYTES", 10_000)
     log = log_of(*(Notice(text=f"{n}") for n in range(100)))
-    told = event_json.message(log, 0, WORDS)
-    assert told is not None
+    (told,) = event_json.messages(log, 0, WORDS)
     assert told["after"] == 0
     assert told["until"] == 100
     assert told["lost"] + len(told["events"]) == 100

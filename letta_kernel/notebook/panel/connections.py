@@ -233,7 +233,7 @@ class PanelConnections:
                 time.sleep(_BATCH if min(told, default=0) < _MANY else _LONGER_BATCH)
             for run_id, one in tuple(self._followed.items()):
                 over = one.run.over
-                while (message := event_json.message(one.run, one.told, WORDS)) is not None:
+                for message in event_json.messages(one.run, one.told, WORDS):
                     one.told, one.messages = message["until"], one.messages + 1
                     with self._noted():
                         self._send_all(message)
@@ -244,9 +244,8 @@ class PanelConnections:
         """Tell one panel what it has missed of a run."""
         run, after = self._service().events.run(str(data.get("run_id"))), data.get("after")
         if run is not None and isinstance(after, int):
-            while (message := event_json.message(run, max(0, after), WORDS)) is not None:
+            for message in event_json.messages(run, max(0, after), WORDS):
                 self._send(one, message)
-                after = message["until"]
 
     def _watch(self) -> None:
         """Tell of changes; ends when the last panel has gone."""
