@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import importlib
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,10 +26,6 @@ _COMMON = (
     *("decimal", "uuid", "fractions", "ipaddress", "re"),
 )
 _SAFE_MODULES = (*_COMMON, "collections", "enum", "numbers", "annotated_types")
-_BUILTINS = (
-    *("str", "int", "float", "bool", "bytes", "complex", "object", "type"),
-    *("list", "dict", "tuple", "set", "frozenset"),
-)
 _ALIASES = {"t": "typing", "tp": "typing", "dt": "datetime", "te": "typing_extensions"}
 _DESCRIBING = {
     "typing": ("NewType",),
@@ -42,17 +39,8 @@ _DESCRIBING = {
     ),
 }
 _HARMLESS = (
-    *(
-        ast.Name,
-        ast.Constant,
-        ast.Tuple,
-        ast.List,
-        ast.Dict,
-        ast.Subscript,
-        ast.Attribute,
-        ast.Call,
-    ),
-    *(ast.keyword, ast.expr_context, ast.UnaryOp, ast.USub, ast.BinOp, ast.BitOr),
+    *(ast.Name, ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Subscript, ast.Attribute),
+    *(ast.Call, ast.keyword, ast.expr_context, ast.UnaryOp, ast.USub, ast.BinOp, ast.BitOr),
 )
 _NOTHING: dict[str, Any] = {"__builtins__": {}}
 
@@ -155,7 +143,7 @@ class Resolver:
             return self._namespace[path]
         if path in self._defined:
             return self._written(path, self._defined[path])
-        if self._namespace is not None and hasattr(builtins, path):
+        if hasattr(builtins, path):  # also ``open``: what only describes is called, nothing else
             return getattr(builtins, path)
         if path in _common():
             return _member(_common()[path], path)
@@ -204,9 +192,8 @@ class Resolver:
                 names[name] = self.name(name)
             case ast.Constant(value=str()) if typed:
                 inside = [(_unquoted(node), True)]
-            case ast.BinOp(left=left, right=right) if (
-                typed
-            ):  # Python cannot join a quoted type to another
+            case ast.BinOp(left=left, right=right) if typed:
+                # Python cannot join a quoted type to another.
                 node.left, node.right = _unquoted(left), _unquoted(right)
                 inside = [(node.left, True), (node.right, True)]
             case ast.Attribute():
@@ -229,16 +216,13 @@ class Resolver:
                 inside.append((function, False))
             case ast.Subscript(value=owner, slice=ast.expr() as given):
                 parts = given.elts if isinstance(given, ast.Tuple) else [given]
-                kind = ast.unparse(owner).rpartition(".")[2]
-                if checked and isinstance(owner, ast.Name | ast.Attribute):
-                    # By what it is: an import may give another thing the name "Literal".
+                # By what it is: an import may give another thing the name "Literal".
+                found = None
+                with contextlib.suppress(UnresolvedError):
                     found = self.name(ast.unparse(owner))
-                    kind = {id(Literal): "Literal", id(Annotated): "Annotated"}.get(id(found), "")
-                kept = {"Literal": 0, "Annotated": 1}.get(kind, len(parts))
-                inside = [
-                    (owner, typed),
-                    *((one, typed and at < kept) for at, one in enumerate(parts)),
-                ]
+                kept = 0 if found is Literal else 1 if found is Annotated else len(parts)
+                inside = [(one, typed and at < kept) for at, one in enumerate(parts)]
+                inside.append((owner, typed))
         for part, quotes in inside:
             self._look(part, names, checked, quotes)
 
@@ -272,7 +256,7 @@ def hints_of(target: Any, namespace: Mapping[str, Any] | None = None) -> dict[st
 @cache
 def _common() -> dict[str, str]:
     """Return the module of each name that is understood without an import."""
-    found = dict.fromkeys(_BUILTINS, "builtins")
+    found: dict[str, str] = {}
     for module in _COMMON:
         loaded = importlib.import_module(module)
         for name in getattr(loaded, "__all__", vars(loaded)):
