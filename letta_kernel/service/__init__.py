@@ -8,7 +8,7 @@ from typing import Self
 from letta_kernel.agent.context import ContextPart, ContextReport
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.models import keys
-from letta_kernel.service.agent_files import AgentFiles, Imported
+from letta_kernel.service.agent_file.files import AgentFiles, Imported
 from letta_kernel.service.agent_views import AgentView
 from letta_kernel.service.agents import Agents, Opened
 from letta_kernel.service.archives import Archives
@@ -53,6 +53,17 @@ class AgentService:
     ----------
     home : the project folder; by default ``LETTA_HOME``, or ``.letta`` beside the notebook or where the process
         began. It is made on first use. Several services, in several processes, may share one folder.
+
+    Attributes
+    ----------
+    agents, blocks, archives, passages : who there is, and what they remember.
+    conversations, messages, runs, steps : what was said and done; ``runs.send`` talks to an agent.
+    tools, mcp, folders, files, identities : what agents are given.
+    agent_files, recordings, settings, store : agents as files, models' answers on file, the project itself.
+    events : what the runs of this process tell, as they go on.
+
+    The verbs are the same in all of them: create, retrieve, list, update, delete, attach, detach, search. What
+    a method is about comes first, whose it is follows as ``agent=``, ``archive=`` or ``folder=``.
     """
 
     def __init__(self, home: Path | str | None = None) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from letta_kernel.agent import prompts
+from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.ids import hidden_sign
 from letta_kernel.memory.blocks import check_label
@@ -16,6 +17,20 @@ from letta_kernel.store.database import Tx
 from letta_kernel.tools import builtin
 
 MAX_NAME = 100  # characters
+CHANGEABLE = (
+    "name",
+    "description",
+    "model",
+    "embedding",
+    "style",
+    "instructions",
+    "max_steps",
+    "settings",
+    "tool_rules",
+    "tags",
+    "metadata",
+    "set_aside",
+)
 
 
 def first_blocks(
@@ -95,6 +110,33 @@ def check_max_steps(count: int) -> int:
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 1000:
         raise InvalidInputError(f"max_steps is a whole number from 1 to 1000, not {count!r}.")
     return count
+
+
+def check_changes(state: AgentState, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return what is to become of fields of an agent, settings merged into those it has.
+
+    Raises
+    ------
+    InvalidInputError
+        A field cannot be changed, or not to this.
+    """
+    for key in changes:
+        if key not in CHANGEABLE:
+            raise InvalidInputError(f"{key!r} cannot be changed; one of: {', '.join(CHANGEABLE)}.")
+    fresh = dict(changes)
+    for key, check in (
+        ("name", check_name),
+        ("style", check_style),
+        ("max_steps", check_max_steps),
+    ):
+        if key in fresh:
+            check(fresh[key])
+    if "settings" in fresh:
+        merged = {**state.settings, **fresh["settings"]}
+        fresh["settings"] = check_settings(
+            {key: value for key, value in merged.items() if value is not None}
+        )
+    return fresh
 
 
 def give(

@@ -28,8 +28,8 @@ class AgentView:
     in_context: list[str] | None = None
 
 
-def view_of(tx: Tx, core: Core, own: Tools, state: AgentState) -> AgentView:
-    """Return an agent with all it has, but the messages in sight."""
+def view_of(tx: Tx, core: Core, own: Tools, state: AgentState, *, sight: bool = False) -> AgentView:
+    """Return an agent with all it has; *sight*: the messages it has in sight too."""
     last = runs.page(tx, state.id, limit=1)
     view = AgentView(
         state,
@@ -49,6 +49,10 @@ def view_of(tx: Tx, core: Core, own: Tools, state: AgentState) -> AgentView:
     view.pending = core.waiting_calls(tx, state)
     if view.pending:
         view.asked_in = _asked_in(tx, view.pending, state.id)
+    if sight:
+        seen = messages.window(tx, state.id, state.window_start)
+        summary = [state.summary_id] if state.summary_id else []
+        view.in_context = [*summary, *(message.id for message in seen)]
     return view
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from letta_kernel.agent.settings import check_settings
-from letta_kernel.errors import InvalidInputError, NameTakenError
+from letta_kernel.errors import NameTakenError
 from letta_kernel.ids import now
 from letta_kernel.models import naming
 from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, ToolRule
 from letta_kernel.service.agent_checks import (
+    check_changes,
     check_max_steps,
     check_models,
     check_name,
@@ -32,21 +33,6 @@ from letta_kernel.store import settings as kept
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.core import DEFAULT as CORE_TOOLS
 from letta_kernel.tools.core import record as core_tool
-
-CHANGEABLE = (
-    "name",
-    "description",
-    "model",
-    "embedding",
-    "style",
-    "instructions",
-    "max_steps",
-    "settings",
-    "tool_rules",
-    "tags",
-    "metadata",
-    "set_aside",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,16 +179,9 @@ class Agents:
     def view(self, ref: str) -> AgentView:
         """Return an agent with all it has, the messages it has in sight included."""
 
-        def work(tx: Tx) -> AgentView:
-            state = self._core.agent(tx, ref)
-            view = view_of(tx, self._core, self._tools, state)
-            sight = messages.window(tx, state.id, state.window_start)
-            view.in_context = [message.id for message in sight]
-            if state.summary_id:
-                view.in_context.insert(0, state.summary_id)
-            return view
-
-        return self._core.do(work)
+        return self._core.do(
+            lambda tx: view_of(tx, self._core, self._tools, self._core.agent(tx, ref), sight=True)
+        )
 
     def views(self, states: Sequence[AgentState]) -> list[AgentView]:
         """Return agents with all they have but the messages in sight."""
@@ -236,29 +215,13 @@ class Agents:
         *identity_ids*, where given, replace all it has of these. A name that another agent has is refused
         unless *namesakes* says to keep both.
         """
-        for key in changes:
-            if key not in CHANGEABLE:
-                raise InvalidInputError(
-                    f"{key!r} cannot be changed; one of: {', '.join(CHANGEABLE)}."
-                )
 
         def work(tx: Tx) -> AgentState:
             state = self._core.agent(tx, ref)
-            fresh = dict(changes)
-            if "name" in fresh:
-                check_name(fresh["name"])
-                if namesakes == "refuse" and fresh["name"] != state.name:
-                    self._free(tx, fresh["name"], False)
-                    kept.put(tx, f"{RENAMED}{state.name}", state.id)
-            if "style" in fresh:
-                check_style(fresh["style"])
-            if "max_steps" in fresh:
-                check_max_steps(fresh["max_steps"])
-            if "settings" in fresh:
-                merged = {**state.settings, **fresh["settings"]}
-                fresh["settings"] = check_settings(
-                    {key: value for key, value in merged.items() if value is not None}
-                )
+            fresh = check_changes(state, changes)
+            if namesakes == "refuse" and fresh.get("name", state.name) != state.name:
+                self._free(tx, fresh["name"], False)
+                kept.put(tx, f"{RENAMED}{state.name}", state.id)
             changed = AgentState.model_validate(
                 {**state.model_dump(), **fresh, "updated_at": now()}
             )

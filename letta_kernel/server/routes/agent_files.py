@@ -13,7 +13,7 @@ from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.handles import embedding_name, model_name
 from letta_kernel.server.schemas.base import Shape
 from letta_kernel.server.threads import DEFAULT
-from letta_kernel.service.af_parse import MAX_BYTES
+from letta_kernel.service.agent_file.parse import MAX_BYTES
 
 router = APIRouter(tags=["agents"])
 

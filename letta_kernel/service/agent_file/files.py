@@ -20,10 +20,11 @@ from letta_kernel.errors import FileTakenError, InvalidInputError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Passage, Tool
-from letta_kernel.service import af_messages, af_parse, af_write
-from letta_kernel.service.af_parse import OURS
-from letta_kernel.service.af_read import Draft, block_of, draft_of, foreign_tools, left_out
 from letta_kernel.service.agent_checks import check_name
+from letta_kernel.service.agent_file import messages as file_messages
+from letta_kernel.service.agent_file import parse, write
+from letta_kernel.service.agent_file.parse import OURS
+from letta_kernel.service.agent_file.read import Draft, block_of, draft_of, foreign_tools, left_out
 from letta_kernel.service.core import Core
 from letta_kernel.store import agents, blocks, mcp, messages, passages, tools
 from letta_kernel.store.database import Tx
@@ -70,7 +71,7 @@ class AgentFiles:
         conversation : export the messages of that conversation instead of the agent's own thread.
         """
         data = self._core.do(lambda tx: self._exported(tx, ref, history, conversation))
-        return data if form == "new" else af_parse.to_legacy(data, data["metadata"][OURS])
+        return data if form == "new" else parse.to_legacy(data, data["metadata"][OURS])
 
     def import_data(
         self,
@@ -98,7 +99,7 @@ class AgentFiles:
         InvalidInputError
             The file is wrong or too large; nothing was changed.
         """
-        file = af_parse.parse(data)
+        file = parse.parse(data)
         if name is not None and len(file.agents) > 1:
             raise InvalidInputError(
                 f"The file holds {len(file.agents)} agents: they cannot all have one name."
@@ -151,7 +152,7 @@ class AgentFiles:
         """Make the agents of a file; *options* as `import_data` takes them."""
         try:
             with path.open("rb") as opened:
-                data = opened.read(af_parse.MAX_BYTES + 1)
+                data = opened.read(parse.MAX_BYTES + 1)
         except OSError as error:
             raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from None
         return self.import_data(data, **options)
@@ -194,15 +195,15 @@ class AgentFiles:
                 tx,
                 state.id,
                 thread=state.thread,
-                limit=af_parse.MAX_MESSAGES,
+                limit=parse.MAX_MESSAGES,
             )[::-1]
-            kept = passages.page(tx, state.id, limit=af_parse.MAX_PASSAGES)[::-1]
+            kept = passages.page(tx, state.id, limit=parse.MAX_PASSAGES)[::-1]
         system = state.instructions or prompts.INSTRUCTIONS[state.style]
         first = Message(agent_id=state.id, role="system", content=system)
         first.created_at = stored[0].created_at if stored else state.created_at
-        model = None if af_parse.stays_here(state.model) else state.model
+        model = None if parse.stays_here(state.model) else state.model
         said = [
-            af_messages.to_file(message, f"message-{number}", "agent-0", model)
+            file_messages.to_file(message, f"message-{number}", "agent-0", model)
             for number, message in enumerate([first, *stored])
         ]
         ids = {message.id: entry["id"] for message, entry in zip(stored, said[1:], strict=True)}
@@ -218,7 +219,7 @@ class AgentFiles:
             if tool.kind == "mcp" and (server := mcp.get(tx, str(tool.metadata.get("server_id"))))
         }
         agent = {
-            **af_write.agent(state, system),
+            **write.agent(state, system),
             "tool_ids": [f"tool-{n}" for n in range(len(attached))],
             "block_ids": [f"block-{n}" for n in range(len(own))],
             "messages": said,
@@ -234,13 +235,12 @@ class AgentFiles:
         return {
             "agents": [agent],
             "groups": [],
-            "blocks": [af_write.block(block, f"block-{n}") for n, block in enumerate(own)],
+            "blocks": [write.block(block, f"block-{n}") for n, block in enumerate(own)],
             "files": [],
             "sources": [],
-            "tools": [af_write.tool(tool, f"tool-{n}", servers) for n, tool in enumerate(attached)],
+            "tools": [write.tool(tool, f"tool-{n}", servers) for n, tool in enumerate(attached)],
             "mcp_servers": [
-                af_write.server(server, f"mcp_server-{n}")
-                for n, server in enumerate(servers.values())
+                write.server(server, f"mcp_server-{n}") for n, server in enumerate(servers.values())
             ],
             "metadata": {OURS: FORM},
             "created_at": now().isoformat(),
@@ -250,7 +250,7 @@ class AgentFiles:
 def _exported_from(path: Path) -> str | None:
     """Return the id of the agent whose export a file is; None if it is none of ours."""
     try:
-        if path.stat().st_size > af_parse.MAX_BYTES:
+        if path.stat().st_size > parse.MAX_BYTES:
             return None
         data = json.loads(path.read_bytes())
         agent = data["agents"][0] if "agents" in data else data

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from letta_kernel.records import AgentState, Block, McpServer, Tool, ToolRule
-from letta_kernel.service.af_parse import OURS, PROVIDERS, stays_here
+from letta_kernel.service.agent_file.parse import OURS, PROVIDERS, stays_here
 from letta_kernel.tools import builtin
 
 _ENDPOINTS = frozenset(

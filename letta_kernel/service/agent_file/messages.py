@@ -13,7 +13,7 @@ from typing import Any
 from letta_kernel.agent.context import package_event, package_result
 from letta_kernel.ids import now
 from letta_kernel.messages import Message, ReturnStatus, ToolCall
-from letta_kernel.service.af_parse import OURS, FileMessage
+from letta_kernel.service.agent_file.parse import OURS, FileMessage
 
 _STATUSES: tuple[ReturnStatus, ...] = ("ok", "error", "interrupted", "denied")
 MAX_NAME = 200  # characters of a call's id or name

@@ -15,8 +15,9 @@ from letta_kernel.ids import now
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.messages import Message
 from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, Passage, Tool, ToolRule
-from letta_kernel.service import af_messages
-from letta_kernel.service.af_parse import (
+from letta_kernel.service.agent_checks import check_max_steps, check_style
+from letta_kernel.service.agent_file import messages as file_messages
+from letta_kernel.service.agent_file.parse import (
     OURS,
     PROVIDERS,
     AgentFile,
@@ -26,7 +27,6 @@ from letta_kernel.service.af_parse import (
     FileTool,
     stays_here,
 )
-from letta_kernel.service.agent_checks import check_max_steps, check_style
 from letta_kernel.tools import builtin, core
 from letta_kernel.tools.schema import schema_from_source
 
@@ -210,14 +210,14 @@ def _history(agent: FileAgent) -> tuple[list[Message], list[Message], list[Messa
     before = [entry for entry in entries if id(entry) not in shown and id(entry) not in prompts_]
     summary: list[Message] = []
     if sight and before:
-        first = af_messages.from_file(sight[0], summary=True)
+        first = file_messages.from_file(sight[0], summary=True)
         if first and first[0].role == "summary":
             summary, sight = first, sight[1:]
     return _messages(before), summary, _messages(sight)
 
 
 def _messages(entries: list[FileMessage]) -> list[Message]:
-    return [message for entry in entries for message in af_messages.from_file(entry)]
+    return [message for entry in entries for message in file_messages.from_file(entry)]
 
 
 def _is_core(tool: FileTool) -> bool:

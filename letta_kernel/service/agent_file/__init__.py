@@ -1,0 +1,1 @@
+"""Agent files: an agent as one JSON document in Letta's format (``.af``), to keep, share or move."""
