@@ -273,12 +273,6 @@ class Tape:
                     "replay_miss", f"Line {number} of {self.path} is no recorded call."
                 ) from None
 
-    def rewind(self) -> None:
-        """Begin again."""
-        with self._lock:
-            for entry in self.entries:
-                entry.served = False
-
     def next_model(self) -> str:
         """Return the model that answered the first call that has not been replayed yet."""
         with self._lock:

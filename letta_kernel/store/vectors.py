@@ -189,11 +189,6 @@ class VectorTable:
             for start in range(0, len(ids), 500):
                 table.delete(f"id IN ({listed(ids[start : start + 500])}){older}")
 
-    def remove_agent(self, agent_id: str, up_to: int) -> None:
-        """Delete an agent's rows up to a seq. The right to write must be held, as for `add`."""
-        with self._broken():
-            self._table().delete(f"agent_id = {quoted(agent_id)} AND seq <= {int(up_to)}")
-
     def known_ids(self, agent_id: str, after_seq: int) -> set[str]:
         """Return the ids of an agent's rows after a seq: what was added before a crash."""
         where = f"agent_id = {quoted(agent_id)} AND seq > {int(after_seq)}"

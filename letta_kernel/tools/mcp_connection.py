@@ -184,10 +184,6 @@ class Connection:
         """Whether the server no longer knows the session, so that it did nothing of what was asked."""
         return isinstance(self._transport, HttpServer) and self._transport.status == 404
 
-    @property
-    def _broken(self) -> bool:
-        return isinstance(self._transport, HttpServer) and self._transport.failed
-
     async def call(
         self, name: str, arguments: dict[str, Any], limit: float, say: Progress
     ) -> mcp_types.CallToolResult:

@@ -37,11 +37,6 @@ class HttpServer:
         """Whether its session may still be there; only the next request can tell."""
         return self.status != HTTPStatus.NOT_FOUND
 
-    @property
-    def failed(self) -> bool:
-        """Whether the last answer was an error, or there was none."""
-        return self.status >= 400 or innermost(self._failure) is not None
-
     @contextlib.asynccontextmanager
     async def streams(self) -> AsyncGenerator[Streams, None]:
         """Give the streams to it; its session is ended afterwards."""

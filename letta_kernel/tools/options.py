@@ -178,12 +178,6 @@ def _mark(target: Any, options: ToolOptions, namespace: dict[str, Any]) -> Any:
     return target
 
 
-def options_of(function: Any) -> dict[str, Any]:
-    """Return the record fields a live function's ``@tool(...)`` sets; empty where it has none."""
-    found = live_options(function)
-    return found.record_fields() if found else {}
-
-
 def live_options(function: Any) -> ToolOptions | None:
     """Return the options a live callable was marked with, or the function a partial is made of; or None."""
     found = getattr(function, MARK, None)

@@ -25,7 +25,7 @@ COLUMNS = 20
 """Columns of a table the model is shown."""
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-"""What may be sent on to a model that takes images (base64 in ``Presented.display``)."""
+"""Pictures a page can show (base64 in ``Presented.display``)."""
 
 _CELL = 60  # characters of one table cell
 _ITEMS = 100_000  # values of a structure that are written out before it is shown by its repr only
@@ -38,12 +38,6 @@ class Presented:
 
     text: str
     display: dict[str, Any] | None = None
-
-    @property
-    def images(self) -> list[tuple[str, str]]:
-        """The pictures in it, as MIME type and base64 text."""
-        display = self.display or {}
-        return [(kind, display[kind]) for kind in IMAGE_TYPES if kind in display]
 
 
 def present(value: Any, limit: int = 50_000) -> Presented:

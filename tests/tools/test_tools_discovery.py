@@ -14,7 +14,7 @@ from letta_kernel import tool
 from letta_kernel.errors import ToolError
 from letta_kernel.tools.cells import python_of
 from letta_kernel.tools.discovery import definitions, discover, found_in
-from letta_kernel.tools.options import ToolOptions, live_options, options_of
+from letta_kernel.tools.options import ToolOptions, live_options
 
 DOC = '    """Do it."""\n'
 
@@ -121,8 +121,7 @@ def test_the_decorator_returns_the_function_itself() -> None:
     assert tool(plain) is plain
     assert live_options(plain) == ToolOptions()
     assert tool(requires_approval=True)(plain) is plain
-    assert options_of(plain)["requires_approval"] is True
-    assert options_of(print) == {}
+    assert live_options(plain) == ToolOptions(requires_approval=True)
 
 
 @pytest.mark.parametrize(

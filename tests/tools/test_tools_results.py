@@ -157,16 +157,14 @@ def test_a_figure_is_shown_and_described() -> None:
         assert "'Growth'" in made.text
         assert "x: year" in made.text
         assert "lines: sales" in made.text
-        ((kind, data),) = made.images
-        assert kind == "image/png"
-        assert base64.b64decode(data).startswith(b"\x89PNG")
+        assert base64.b64decode((made.display or {})["image/png"]).startswith(b"\x89PNG")
 
 
 def test_an_image_is_shown_and_described() -> None:
     image = pytest.importorskip("PIL.Image").new("CMYK", (30, 20))
     made = present(image)
     assert made.text == "[image, 30×20 pixels, CMYK; shown to the user]"
-    assert base64.b64decode(made.images[0][1]).startswith(b"\x89PNG")
+    assert base64.b64decode((made.display or {})["image/png"]).startswith(b"\x89PNG")
 
 
 def test_objects_that_display_themselves() -> None:
@@ -183,7 +181,8 @@ def test_objects_that_display_themselves() -> None:
 
     assert present(Html()).text == "bold"
     assert present(Html()).display == {"text/html": "<b>bold</b>", "text/plain": "bold"}
-    assert present(Png()).images == [("image/png", base64.b64encode(b"\x89PNG").decode())]
+    shown = present(Png()).display or {}
+    assert shown["image/png"] == base64.b64encode(b"\x89PNG").decode()
     assert "shown to the user" in present(Png()).text
 
 
