@@ -7,6 +7,7 @@ read back from a file.
 from __future__ import annotations
 
 from base64 import b64encode
+from itertools import groupby
 from typing import Any
 
 from letta_kernel.display import style, words
@@ -16,13 +17,21 @@ from letta_kernel.display.markdown import markdown_html
 from letta_kernel.display.style import block, el, fold, lines, named, small
 from letta_kernel.stop_reasons import meaning
 
+_ASIDE = "margin-bottom:1em"  # of what stands before an answer
+
 
 def to_html(snapshot: dict[str, Any]) -> str:
     """Return the saved HTML of a transcript *snapshot* (`letta_kernel.display.transcript`)."""
+    body = [
+        "".join(map(item_html, items)) if answer else el("div", *map(item_html, items), look=_ASIDE)
+        for answer, items in groupby(
+            _dicts(snapshot.get("items")), lambda i: i.get("kind") == "answer"
+        )
+    ]
     return el(
         "div",
         header_html(snapshot),
-        *(item_html(item) for item in _dicts(snapshot.get("items"))),
+        *body,
         footer_html(snapshot),
         look=style.ROOT,
         **{"class": f"letta-run {ROOT_CLASSES}"},

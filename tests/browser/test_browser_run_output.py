@@ -131,7 +131,7 @@ def test_a_saved_run_is_drawn_in_either_theme(lab: Lab, page: Page, theme: str) 
     set_theme(page, theme)
     expect(run.locator(".lk-Answer table")).to_be_visible()
     expect(run.locator(".lk-Answer code").first).to_be_visible()
-    expect(run.locator(".lk-Answer mjx-container")).to_have_count(1)
+    expect(run.locator(".lk-Answer math")).to_have_count(1)
     expect(run.locator(".lk-Footer")).to_contain_text("3 steps · 1.8 s")
     expect(run.locator(".lk-Call-error")).to_have_text("LookupError: there is no city of that name")
     expect(page.get_by_text("asking the station")).to_be_hidden()
@@ -228,7 +228,7 @@ def test_a_hostile_saved_notebook_asks_for_nothing_and_runs_nothing(lab: Lab, pa
         assert run.evaluate(HARMFUL) == []
     ending = page.locator(".lk-Answer", has_text="The end of it.")
     expect(ending).to_contain_text("It costs $5 or $10, and")
-    expect(ending.locator("mjx-container")).to_have_count(1)
+    expect(ending.locator("math")).to_have_count(1)
     expect(ending.locator("code")).to_contain_text("evil.example/mermaid.png")
     base = urlsplit(lab.url)
     elsewhere = [
