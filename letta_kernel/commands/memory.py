@@ -62,8 +62,13 @@ def memory(
     if diff:
         return compare(door, agent, label, *_two(diff))
     if share:
-        other = service.agents.retrieve(share)
-        service.blocks.attach(service.blocks.retrieve(label, agent=agent.id).id, agent=other.id)
+        other, block = (
+            service.agents.retrieve(share),
+            service.blocks.retrieve(label, agent=agent.id),
+        )
+        if any(one.label == label and one.id != block.id for one in service.blocks.list(other.id)):
+            raise InvalidInputError(f"{other.name!r} has a block {label!r} of its own already.")
+        service.blocks.attach(block.id, agent=other.id)
         return Answer(f"{agent.name} and {other.name} have the block {label} together now.")
     if delete:
         return gone(door, lambda: _delete(door, agent, label, yes))
