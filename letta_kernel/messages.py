@@ -24,6 +24,11 @@ ANSWER_TOOL = "send_message"
 """The tool with which agents of heartbeat style answer."""
 ReturnStatus = Literal["ok", "error", "interrupted", "denied"]
 
+MAY_HAVE_HAPPENED = "Interrupted before it finished; it may have happened."
+"""The result of a call that had begun and never came to its end."""
+DID_NOT_HAPPEN = "Interrupted before it began; it did not happen."
+"""The result of a call that was asked for and never begun, or whose effect was undone."""
+
 
 class Frozen(BaseModel):
     """A value that does not change once made and refuses unknown fields."""

@@ -4,8 +4,9 @@
     -> validated execution -> results back -> ... until the agent ends its turn
 
 `LettaAgent.step` is a plain generator of events that runs on the caller's thread, so that notebook functions
-run where the user's variables are and the stop button reaches them. Each step is committed once, whole; on a
-stop, what was said is kept and every open call gets a result, so that the history stays valid.
+run where the user's variables are and the stop button reaches them. A step is committed at its end, its calls
+before they have an effect (`step_record`); on a stop, what was said is kept and every open call gets a result,
+so that the history stays valid.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from itertools import zip_longest
 from time import perf_counter
 from typing import Any
 
@@ -30,10 +32,13 @@ from letta_kernel.agent.model_call import (
     check_cancel,
 )
 from letta_kernel.agent.partial_message import PartialMessage
+from letta_kernel.agent.step_record import StepRecord
 from letta_kernel.agent.window import Window
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import (
+    DID_NOT_HAPPEN,
+    MAY_HAVE_HAPPENED,
     ApprovalRequested,
     Event,
     Message,
@@ -51,7 +56,6 @@ from letta_kernel.models.base import (
     ModelError,
     Reply,
 )
-from letta_kernel.models.wire import INTERRUPTED
 from letta_kernel.records import AgentState, Step
 from letta_kernel.remedies import PLAIN
 from letta_kernel.stop_reasons import StopReason
@@ -160,20 +164,20 @@ class LettaAgent:
                 live(ended)
             raise
         except KeyboardInterrupt:
-            yield self._abort("cancelled", None)
+            yield from self._stop("cancelled", None)
             raise
         except Cancelled:
-            yield self._abort("cancelled", None)
+            yield from self._stop("cancelled", None)
         except ModelError as error:
-            if error.kind == "cancelled":
-                yield self._abort("cancelled", None)
-            else:
-                yield self._abort(_reason_of(error), error)
+            cancelled = error.kind == "cancelled"
+            yield from self._stop(
+                *(("cancelled", None) if cancelled else (_reason_of(error), error))
+            )
         except LettaError as error:
-            yield self._abort("error", error)
+            yield from self._stop("error", error)
         except Exception as error:  # a defect of ours must not leave the run open
             log.exception("run %s failed", self.journal.run.id)
-            yield self._abort("error", LettaError(f"{type(error).__name__}: {error}"))
+            yield from self._stop("error", LettaError(f"{type(error).__name__}: {error}"))
 
     def _turn(
         self,
@@ -194,7 +198,7 @@ class LettaAgent:
                 decisions = None
             else:
                 if number == 1 and (spent := self.budget.used_up(self._usage)):
-                    yield self._abort("max_tokens_exceeded", spent)
+                    yield from self._stop("max_tokens_exceeded", spent)
                     return
                 yield from self.caller.make_room(cancel)
                 work = self._begin(number)
@@ -234,7 +238,8 @@ class LettaAgent:
             retrieved=self.retrieved if number == 1 else [],
         )
         heartbeat = self.state.style == "heartbeat"
-        self._work = Work(step, PartialMessage(heartbeat), perf_counter())
+        record = StepRecord(self.journal, step)
+        self._work = Work(record, PartialMessage(heartbeat), perf_counter())
         self.calls.context.step_id = step.id
         return self._work
 
@@ -255,6 +260,8 @@ class LettaAgent:
             thinking=reply.thinking,
             tool_calls=self.calls.taken(reply.tool_calls),
         )
+        work.record.unsaved.append(work.assistant)
+        _note_usage(work)
         if reply.finish_reason == "length" and reply.tool_calls:
             self.calls.cut_off = True
 
@@ -292,7 +299,7 @@ class LettaAgent:
         if any(self.calls.needs_approval(call) for call in calls):
             return None, "requires_approval", None
         yield from self._execute(work, calls, {}, live, cancel)
-        return self._after_calls(work)
+        return self._after_calls()
 
     def _settle(
         self, work: Work, decisions: Sequence[Decision], live: Live | None, cancel: Cancel
@@ -300,7 +307,7 @@ class LettaAgent:
         """Carry out what a person decided about the calls of the last assistant message."""
         pending = pending_calls(self.window.messages)
         yield from self._execute(work, pending, {d.call_id: d for d in decisions}, live, cancel)
-        return self._after_calls(work)
+        return self._after_calls()
 
     def _execute(
         self,
@@ -310,24 +317,32 @@ class LettaAgent:
         live: Live | None,
         cancel: Cancel,
     ) -> Turn:
+        """Run *calls*, and show each as soon as it is saved: the last with the step's end."""
+
         def progress(event: ToolProgress) -> None:
             self._progress.append(event)
             if live:
                 live(event)
 
-        for batch in self.calls.batches(calls):
+        record = work.record
+        batches = [list(batch) for batch in self.calls.batches(calls)]
+        for batch, following in zip_longest(batches, batches[1:], fillvalue=()):
             check_cancel(cancel)
-            for event in self.calls.run(batch, decisions, progress, cancel):
-                while self._progress:
-                    yield self._progress.pop(0)
-                if isinstance(event, Message):
-                    event.run_id, event.step_id = work.step.run_id, work.step.id
-                    work.results.append(event)
-                else:
-                    yield event
+            work.held = yield from self.calls.run(batch, decisions, progress, cancel, record)
+            if record.unsaved and following:
+                record.keep(self.calls.outside(following))
+            if not record.unsaved:
+                yield from self._show(work)
 
-    def _after_calls(self, work: Work) -> After:
-        verdict = self.calls.verdict(work.results)
+    def _show(self, work: Work) -> Turn:
+        """Yield what was held back until it was saved."""
+        while self._progress:
+            yield self._progress.pop(0)
+        while work.held:
+            yield work.held.pop(0)
+
+    def _after_calls(self) -> After:
+        verdict = self.calls.verdict()
         if verdict.stop is not None:
             return None, verdict.stop, None
         if verdict.event is not None:
@@ -337,8 +352,8 @@ class LettaAgent:
     def _commit(
         self, work: Work, after: Message | None, reason: StopReason | None, error: LettaError | None
     ) -> Turn:
-        added = [m for m in (work.assistant, *work.results, after) if m is not None]
-        written = self._write(work, added, reason, error)
+        written = self._write(work, [after] if after else [], reason, error)
+        yield from self._show(work)
         yield StepEnded(
             step_id=work.step.id,
             number=work.step.number,
@@ -361,25 +376,28 @@ class LettaAgent:
         reason: StopReason | None,
         error: LettaError | None,
     ) -> list[Message]:
-        step, usage = work.step, work.usage
-        step.prompt_tokens, step.completion_tokens = usage.prompt_tokens, usage.completion_tokens
-        step.cached_tokens, step.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
-        step.cost, step.first_token = usage.cost, work.first_token
+        step = work.step
         step.seconds = perf_counter() - work.started
         step.stop_reason, step.error = reason, _line(error)
         step.tool_stats = self.calls.take_stats()
-        self._usage += usage
+        self._usage += work.usage
         self._steps = step.number
         self.journal.run.first_token = self._first_token
         with Uninterrupted():  # or what was written would be written once more
-            written = self.journal.commit_step(
-                step, added, usage=self._usage, end=reason, error=_line(error)
-            )
+            written = work.record.end(added, self._usage, reason, _line(error))
             self._work = None
             self.window.add(written)
         return written
 
     # -- endings -----------------------------------------------------------------------------------
+
+    def _stop(self, reason: StopReason, error: LettaError | None) -> Turn:
+        """End the run before its time, and say so."""
+        work = self._work
+        ended = self._abort(reason, error)
+        if work is not None:
+            yield from self._show(work)
+        yield ended
 
     def _abort(self, reason: StopReason, error: LettaError | None) -> RunEnded:
         """Commit what there is of an unfinished step and end the run."""
@@ -387,8 +405,8 @@ class LettaAgent:
             return self._ended
         work = self._work
         try:
-            if work is not None and (unfinished := self._unfinished(work)):
-                self._write(work, unfinished, reason, error)
+            if work is not None and self._unfinished(work):
+                self._write(work, [], reason, error)
             else:
                 self.journal.finish(self._steps, self._usage, reason, _line(error))
         except LettaError as failure:  # the store refused: say so rather than hide why we stopped
@@ -397,7 +415,9 @@ class LettaAgent:
             reason = "error"
         return self._ending(reason, error)
 
-    def _unfinished(self, work: Work) -> list[Message]:
+    def _unfinished(self, work: Work) -> bool:
+        """Give each open call of a step that was cut off a result; False if nothing was said in it."""
+        record = work.record
         if work.assistant is None and work.partial.text:
             work.assistant = self._message(
                 work,
@@ -407,21 +427,23 @@ class LettaAgent:
                 reasoning=work.partial.reasoning,
             )
             work.assistant.interrupted = True
+            record.unsaved.append(work.assistant)
         calls = work.assistant.tool_calls if work.assistant else pending_calls(self.window.messages)
-        answered = {m.tool_call_id for m in work.results}
+        answered = {m.tool_call_id for m in (*record.saved, *record.unsaved)}
         for call in calls:
             if call.id not in answered:
-                work.results.append(
+                text = MAY_HAVE_HAPPENED if call.id in record.begun else DID_NOT_HAPPEN
+                record.unsaved.append(
                     self._message(
                         work,
                         role="tool",
-                        content=INTERRUPTED,
+                        content=text,
                         name=call.name,
                         tool_call_id=call.id,
                         status="interrupted",
                     )
                 )
-        return [m for m in (work.assistant, *work.results) if m is not None]
+        return bool(record.saved or record.unsaved)
 
     def _ending(self, reason: StopReason, error: LettaError | None) -> RunEnded:
         self._ended = RunEnded(
@@ -447,6 +469,14 @@ class LettaAgent:
     def _event(self, name: str, text: str) -> Message:
         assert self._work is not None
         return self._message(self._work, role="event", name=name, content=text)
+
+
+def _note_usage(work: Work) -> None:
+    """Write down with the step what the model's reply took."""
+    step, usage = work.step, work.usage
+    step.prompt_tokens, step.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+    step.cached_tokens, step.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
+    step.cost, step.first_token = usage.cost, work.first_token
 
 
 def spoken_id(step_id: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from typing import Any, Literal
 from letta_kernel.agent import prompts
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.agent.partial_message import FINISH_EDITS, HEARTBEAT, SEND, THINKING
+from letta_kernel.agent.step_record import StepRecord
 from letta_kernel.errors import nearest
 from letta_kernel.ids import new_id
 from letta_kernel.memory.blocks import Change
@@ -59,6 +60,11 @@ class _Ready:
     arguments: dict[str, Any]
     shown: dict[str, Any]
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether it may have an effect that is not in our store."""
+        return self.tool.kind != "core"
+
 
 @dataclass(slots=True)
 class CallRunner:
@@ -81,6 +87,7 @@ class CallRunner:
     thinks: bool
     cut_off: bool = False
     _done: list[rules.Called] = field(default_factory=list)
+    _judged: int = 0  # how many of them a verdict was given on
     _stats: list[dict[str, Any]] = field(default_factory=list)
     _wants_heartbeat: bool = False
     _last: tuple[str, str] = ("", "")
@@ -188,6 +195,11 @@ class CallRunner:
         if batch:
             yield batch
 
+    def outside(self, calls: Sequence[ToolCall]) -> list[str]:
+        """Return the ids of those *calls* that may have an effect which is not in our store."""
+        tools = ((call.id, self.tools.get(call.name)) for call in calls)
+        return [call_id for call_id, tool in tools if tool is not None and tool.kind != "core"]
+
     # -- running -------------------------------------------------------------------------------------
 
     def run(
@@ -196,34 +208,35 @@ class CallRunner:
         decisions: dict[str, Any],
         progress: Callable[[ToolProgress], None],
         cancel: Cancel,
-    ) -> Iterator[Event | Message]:
-        """Run the calls of *batch*; yield events, and for each call its result message, in order."""
-        ready: list[_Ready | Outcome] = []
-        for call in batch:
-            prepared = self._prepare(call, decisions.get(call.id))
-            ready.append(prepared)
-            if isinstance(prepared, _Ready):
+        record: StepRecord,
+    ) -> Generator[Event, None, list[Event]]:
+        """Run the calls of *batch* and leave their results in *record*, in order.
+
+        Yields what may be shown at once; returns what may be shown when the results are saved.
+        """
+        ready = [self._prepare(call, decisions.get(call.id)) for call in batch]
+        if outside := [one.call.id for one in ready if isinstance(one, _Ready) and one.is_outside]:
+            record.begin(outside)
+        for one in ready:
+            if isinstance(one, _Ready):
                 yield ToolStarted(
-                    call_id=call.id,
-                    name=call.name,
-                    arguments=prepared.shown,
-                    runs_in=self._place(prepared.tool),
+                    call_id=one.call.id,
+                    name=one.call.name,
+                    arguments=one.shown,
+                    runs_in=self._place(one.tool),
                 )
-        outcomes: Iterable[tuple[Outcome, list[Change]]]
+        shown: list[Event] = []
         if len(ready) > 1:
             outcomes = self._run_parallel(ready, progress, cancel)
+        elif isinstance(ready[0], _Ready) and ready[0].tool.kind == "core":
+            return self._run_core(ready[0], record)
         else:
-            outcomes = (self._run_one(item, progress, cancel) for item in ready)
-        for call, (outcome, changes) in zip(batch, outcomes, strict=True):
-            for change in changes:
-                yield MemoryChanged(
-                    label=change.block.label,
-                    before=change.before,
-                    after=change.block.value,
-                    version=change.block.version,
-                    call_id=call.id,
-                )
-            yield from self._report(call, outcome)
+            outcomes = [self._run_one(ready[0], progress, cancel)]
+        for call, outcome in zip(batch, outcomes, strict=True):
+            result = self._result(record, call, outcome, self._repetition(call))
+            record.unsaved.append(result)
+            shown += self._report(call, outcome, result)
+        return shown
 
     def _place(self, tool: Tool) -> str:
         return "core" if tool.kind == "core" else self.executor.place(tool)
@@ -289,31 +302,54 @@ class CallRunner:
 
     def _run_one(
         self, item: _Ready | Outcome, progress: Callable[[ToolProgress], None], cancel: Cancel
-    ) -> tuple[Outcome, list[Change]]:
+    ) -> Outcome:
         if isinstance(item, Outcome):
-            return item, []
-        if item.tool.kind == "core":
-            return self._run_core(item)
+            return item
 
         def output(stream: str, text: str) -> None:
             progress(ToolProgress(call_id=item.call.id, text=text, stream=stream))  # type: ignore[arg-type]
 
-        outcome = self.executor.run(
+        return self.executor.run(
             item.tool, item.arguments, call_id=item.call.id, on_output=output, cancel=cancel
         )
-        return outcome, []
 
-    def _run_core(self, item: _Ready) -> tuple[Outcome, list[Change]]:
-        changes: list[Change] = []
-        self.context.on_change = changes.append
-        return core.run(item.tool, item.arguments, self.context), changes
+    def _run_core(self, item: _Ready, record: StepRecord) -> list[Event]:
+        """Run a core tool; one that changes the store does so in the commit that writes its result."""
+        call = item.call
+        warning = self._repetition(call)
+
+        def act() -> tuple[Outcome, list[Change]]:
+            changes: list[Change] = []
+            self.context.on_change = changes.append
+            return core.run(item.tool, item.arguments, self.context), changes
+
+        def result(outcome: Outcome) -> Message:
+            return self._result(record, call, outcome, warning)
+
+        changes: list[Change] | None = None
+        if call.name in core.WRITERS:
+            outcome, changes = record.effect(act, result)
+        else:
+            outcome, _ = act()
+            record.unsaved.append(result(outcome))
+        changed: list[Event] = [
+            MemoryChanged(
+                label=change.block.label,
+                before=change.before,
+                after=change.block.value,
+                version=change.block.version,
+                call_id=call.id,
+            )
+            for change in changes or []
+        ]
+        return [*changed, *self._report(call, outcome, result(outcome))]
 
     def _run_parallel(
         self,
         items: Sequence[_Ready | Outcome],
         progress: Callable[[ToolProgress], None],
         cancel: Cancel,
-    ) -> list[tuple[Outcome, list[Change]]]:
+    ) -> list[Outcome]:
         lock = threading.Lock()
 
         def report(event: ToolProgress) -> None:
@@ -338,10 +374,22 @@ class CallRunner:
 
     # -- after a call ran ----------------------------------------------------------------------------
 
-    def _report(self, call: ToolCall, outcome: Outcome) -> Iterator[Event | Message]:
-        text = outcome.text + self._repetition(call)
-        if outcome.note:
-            yield Notice(text=outcome.note)
+    def _result(
+        self, record: StepRecord, call: ToolCall, outcome: Outcome, warning: str
+    ) -> Message:
+        return Message(
+            agent_id=self.context.agent_id,
+            run_id=record.step.run_id,
+            step_id=record.step.id,
+            role="tool",
+            content=outcome.text + warning,
+            tool_call_id=call.id,
+            name=call.name,
+            status=outcome.status,
+        )
+
+    def _report(self, call: ToolCall, outcome: Outcome, result: Message) -> list[Event]:
+        """Note how a call went, and return what a person is shown of it."""
         self._done.append(rules.Called(call.name, outcome.text, outcome.status == "ok"))
         self._stats.append(
             {
@@ -351,24 +399,17 @@ class CallRunner:
                 "error": outcome.error or (outcome.text[:300] if outcome.status != "ok" else None),
             }
         )
-        yield ToolReturned(
+        returned = ToolReturned(
             call_id=call.id,
             name=call.name,
             status=outcome.status,
-            text=text,
+            text=result.content,
             seconds=outcome.seconds,
             display=outcome.display,
             error=outcome.error,
             traceback=outcome.traceback,
         )
-        yield Message(
-            agent_id=self.context.agent_id,
-            role="tool",
-            content=text,
-            tool_call_id=call.id,
-            name=call.name,
-            status=outcome.status,
-        )
+        return [Notice(text=outcome.note), returned] if outcome.note else [returned]
 
     def _repetition(self, call: ToolCall) -> str:
         this = (call.name, call.arguments)
@@ -381,14 +422,15 @@ class CallRunner:
             "answer with what you know.)"
         )
 
-    def verdict(self, results: Sequence[Message]) -> Verdict:
-        """Return whether the turn goes on after *results*."""
+    def verdict(self) -> Verdict:
+        """Return whether the turn goes on after the calls that ran since the last verdict."""
         wish, self._wants_heartbeat, self.cut_off = self._wants_heartbeat, False, False
-        names = [message.name or "" for message in results]
-        failed = any(message.status != "ok" for message in results)
+        called, self._judged = self._done[self._judged :], len(self._done)
+        names = [call.name for call in called]
+        failed = not all(call.ok for call in called)
         if SEND in names and not failed:
             return Verdict(stop="end_turn")
-        if any(self._terminal(m.name or "") and m.status == "ok" for m in results):
+        if any(self._terminal(call.name) and call.ok for call in called):
             return Verdict(stop="tool_rule")
         if self.style != "heartbeat":
             return Verdict()

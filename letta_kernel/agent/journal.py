@@ -16,7 +16,7 @@ from letta_kernel.ids import now
 from letta_kernel.messages import Message, Usage
 from letta_kernel.records import AgentState, Run, Step
 from letta_kernel.stop_reasons import StopReason, run_status
-from letta_kernel.store import agents, conversations, messages, runs
+from letta_kernel.store import agents, conversations, messages, recovery, runs
 from letta_kernel.store.agents import Head
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lease import process_owner
@@ -53,10 +53,15 @@ class Journal:
         state = self.state
 
         def work(tx: Tx) -> tuple[list[Message], T]:
-            head = agents.begin(tx, state.thread_id, self._owner, LEASE_SECONDS, len(incoming))
+            head = agents.begin(
+                tx,
+                state.thread_id,
+                self._owner,
+                LEASE_SECONDS,
+                len(incoming),
+                lambda: recovery.recover(tx, state.id, self.run.conversation_id),
+            )
             self._fence = head.fence
-            if not head.clean:
-                runs.recover(tx, state.id, self.run.conversation_id)
             found = read(tx, head)
             runs.start(tx, self.run, head.fence)
             if incoming and self.run.conversation_id is not None:
@@ -82,14 +87,17 @@ class Journal:
         usage: Usage,
         end: StopReason | None = None,
         error: str | None = None,
+        opened: bool = False,
     ) -> list[Message]:
-        """Write a step with its messages and, if it is the last, the end of the run: one commit."""
-        waiting = None if end is None else end == "requires_approval"
+        """Write a step's end with its messages and, if it is the last, the end of the run: one commit.
+
+        *opened* says that the step itself was written before.
+        """
 
         def work(tx: Tx) -> list[Message]:
-            first = self._advance(tx, len(added), end, waiting)
+            first = self._advance(tx, len(added), end, end == "requires_approval")
             written = self._append(tx, added, first)
-            runs.add_step(tx, step)
+            (runs.end_step if opened else runs.add_step)(tx, step)
             self._progress(tx, step.number, usage, end, error)
             return written
 
@@ -98,6 +106,31 @@ class Journal:
             if end is not None:
                 self._closed.set()
         return written
+
+    def keep(
+        self, step: Step, added: Sequence[Message], *, begun: Sequence[str], opened: bool
+    ) -> list[Message]:
+        """Write part of a step; the calls *begun* are about to have an effect outside the store."""
+        return self.database.run(lambda tx: self._part(tx, step, added, begun, opened))
+
+    def effect(
+        self, step: Step, act: Callable[[], tuple[T, Sequence[Message]]], *, opened: bool
+    ) -> tuple[T, list[Message]]:
+        """Let *act* change the store, and write the messages it returns: one commit, or nothing."""
+
+        def work(tx: Tx) -> tuple[T, list[Message]]:
+            done, added = act()
+            return done, self._part(tx, step, added, (), opened)
+
+        return self.database.run_joined(work)
+
+    def _part(
+        self, tx: Tx, step: Step, added: Sequence[Message], begun: Sequence[str], opened: bool
+    ) -> list[Message]:
+        first = self._advance(tx, len(added), None, False, begun)
+        if not opened:
+            runs.add_step(tx, step)
+        return self._append(tx, added, first)
 
     def compact(self, summary: Message) -> list[Message]:
         """Write a *summary* and where the window begins now (as the state says), in one commit."""
@@ -130,7 +163,12 @@ class Journal:
         return messages.append(tx, state.id, added, own, conversation_id)
 
     def _advance(
-        self, tx: Tx, count: int, end: StopReason | None, waiting: bool | None = None
+        self,
+        tx: Tx,
+        count: int,
+        end: StopReason | None,
+        waiting: bool | None = None,
+        begun: Sequence[str] = (),
     ) -> int:
         return agents.advance(
             tx,
@@ -140,6 +178,7 @@ class Journal:
             count,
             end=end is not None,
             waiting=waiting,
+            begun=begun,
         )
 
     def _progress(

@@ -12,6 +12,7 @@ from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.compaction import Compactor, Mode
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.partial_message import PartialMessage
+from letta_kernel.agent.step_record import StepRecord
 from letta_kernel.agent.window import OVERHEAD, TARGET, TRIGGER, Window
 from letta_kernel.messages import Event, Message, Notice, StreamReset, Usage
 from letta_kernel.models.base import (
@@ -48,16 +49,21 @@ def check_cancel(cancel: Cancel) -> None:
 
 @dataclass(slots=True)
 class Work:
-    """The step being worked on, not committed yet."""
+    """The step being worked on; ``held`` is what a person is shown once it is saved."""
 
-    step: Step
+    record: StepRecord
     partial: PartialMessage
     started: float
     assistant: Message | None = None
-    results: list[Message] = field(default_factory=list)
+    held: list[Event] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     first_token: float | None = None
     label: str = ""  # of the model that answered
+
+    @property
+    def step(self) -> Step:
+        """The step's own record."""
+        return self.record.step
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from letta_kernel.messages import MAY_HAVE_HAPPENED
 from letta_kernel.models.base import ChatRequest
 from letta_kernel.models.gemini_schema import for_gemini
 from letta_kernel.models.reasoning import messages_for
@@ -40,8 +41,7 @@ GO_ON = "(go on)"
 """The user's part where a conversation has none at its beginning or end."""
 NOTHING = "(nothing)"
 """The content of a message that has none."""
-INTERRUPTED = "Interrupted by the user before it finished."
-"""The result of a call that never had one."""
+_INTERRUPTED = "Interrupted before it "  # how the results of interrupted calls begin
 
 _ID = re.compile(r"[A-Za-z0-9]{9}")
 _KIMI_ID = re.compile(r"functions\.[\w-]+:\d+")  # Kimi was trained to find its calls by these
@@ -161,7 +161,7 @@ def _take_turn(chat: Chat, message: dict[str, Any]) -> None:
     before = chat[-1]["role"] if chat else "system"
     role = message["role"]
     if role == "user" and before == "tool":
-        broken = INTERRUPTED in str(chat[-1].get("content"))
+        broken = _INTERRUPTED in str(chat[-1].get("content"))
         chat.append({"role": "assistant", "content": BROKEN_OFF if broken else NOTED})
     elif role == "assistant" and before == "system":
         chat.append({"role": "user", "content": GO_ON})
@@ -227,7 +227,7 @@ def paired(messages: Iterable[dict[str, Any]]) -> Chat:
         for call in waiting:
             result = next((r for r in left if r.get("tool_call_id") == call.get("id")), None)
             if result is None:
-                failed = json.dumps({"status": "Failed", "message": INTERRUPTED})
+                failed = json.dumps({"status": "Failed", "message": MAY_HAVE_HAPPENED})
                 chat.append({"role": "tool", "tool_call_id": call.get("id"), "content": failed})
             else:
                 left.remove(result)  # two calls with one id have each their own

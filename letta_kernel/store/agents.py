@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from letta_kernel.ids import now
 from letta_kernel.records import AgentState, ToolRule
 from letta_kernel.store import blocks, counters, indexes, lease, queue
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import Table, Where
+from letta_kernel.store.mapping import Table, Where, dump
 from letta_kernel.store.problems import Conflict
 
 _AGENTS = Table("agents", AgentState, json=("settings", "metadata"), parts={"tool_rules": ToolRule})
@@ -180,31 +180,41 @@ def acquire(tx: Tx, agent_id: str, owner: str, seconds: float) -> int:
 class Head:
     """Where an agent's history is written on: the fence of the lease, the next message's number.
 
-    ``waiting``: the last run waits for an approval. ``clean``: the holder before had given the lease back.
+    ``waiting``: the last run waits for an approval.
     """
 
     fence: int
     seq: int
     waiting: bool
-    clean: bool
 
 
-def begin(tx: Tx, agent_id: str, owner: str, seconds: float, count: int) -> Head:
-    """Take the lease and *count* message numbers in one statement, as a run begins; see `acquire`."""
+def begin(
+    tx: Tx,
+    agent_id: str,
+    owner: str,
+    seconds: float,
+    count: int,
+    recover: Callable[[], object] = lambda: None,
+) -> Head:
+    """Take the lease and *count* message numbers in one statement, as a run begins; see `acquire`.
+
+    *recover* is called before numbers are taken where the holder before had not given the lease back.
+    """
     row = tx.one(
         "UPDATE leases SET owner = $2, fence = fence + 1, expires_at = $3, next_seq = next_seq + $4"
         " WHERE agent_id = $1 AND owner IS NULL AND queue IS NULL RETURNING fence, next_seq, waiting",
         (agent_id, owner, now() + timedelta(seconds=seconds), count),
     )
     if row is not None:
-        return Head(int(row[0]), int(row[1]) - count, bool(row[2]), clean=True)
+        return Head(int(row[0]), int(row[1]) - count, bool(row[2]))
     fence = acquire(tx, agent_id, owner, seconds)
+    recover()
     row = tx.one(
         "UPDATE leases SET next_seq = next_seq + $2 WHERE agent_id = $1 RETURNING next_seq, waiting",
         (agent_id, count),
     )
     assert row is not None
-    return Head(fence, int(row[0]) - count, bool(row[1]), clean=False)
+    return Head(fence, int(row[0]) - count, bool(row[1]))
 
 
 def advance(
@@ -216,23 +226,25 @@ def advance(
     *,
     end: bool = False,
     waiting: bool | None = None,
+    begun: Sequence[str] = (),
 ) -> int:
-    """Take *count* message numbers for a step's commit; return the first.
+    """Take *count* message numbers for a commit of a run; return the first.
 
     The lease is prolonged, or given back at the *end* of the run; *waiting* says whether the agent waits
-    for an approval from now on (None: as before).
+    for an approval from now on (None: as before). The calls *begun* are about to have their effect.
 
     Raises
     ------
     ConflictError
         Somebody has taken the agent over since *fence* was given out, or it was deleted.
     """
-    values: list[Any] = [agent_id, fence, count]
+    values: list[Any] = [agent_id, fence, count, dump(list(begun)) if begun else None]
+    changes = "begun = $4::text"
     if end:
-        changes = "owner = NULL, expires_at = NULL"
+        changes += ", owner = NULL, expires_at = NULL"
     else:
         values.append(now() + timedelta(seconds=seconds))
-        changes = "expires_at = $4"
+        changes += ", expires_at = $5"
     if waiting is not None:
         values.append(waiting)
         changes += f", waiting = ${len(values)}"

@@ -184,6 +184,7 @@ class Database:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._tx: Tx | None = None
         self._open_ended = False  # a transaction was begun and may not have been ended
+        self._joining = False  # what runs inside the transaction, on its thread, joins it
         self._running: int | None = None  # the thread inside a transaction
         self._wanting: dict[int, bool] = {}  # threads that wait for their turn
         self._writes: Counter[str] = (
@@ -209,6 +210,8 @@ class Database:
         """
         thread = threading.get_ident()
         if self._running == thread and self._mutex.locked():
+            if self._joining and self._tx is not None:
+                return work(self._tx)
             raise StoreError("A transaction cannot begin inside another one of the same thread.")
         committed: list[T] = []
         try:
@@ -230,6 +233,18 @@ class Database:
             raise
         finally:
             self._wanting.pop(thread, None)
+
+    def run_joined(self, work: Callable[[Tx], T]) -> T:
+        """Do what `run` does; what *work* runs in turn, on its thread, joins the transaction."""
+
+        def joining(tx: Tx) -> T:
+            self._joining = True
+            try:
+                return work(tx)
+            finally:
+                self._joining = False
+
+        return self.run(joining)
 
     def close(self) -> None:
         """Close the connection and give up the lock. A later `run` opens it again."""

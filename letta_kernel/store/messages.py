@@ -171,6 +171,17 @@ def page(
     return _MESSAGES.select(tx, tail, where.params)
 
 
+def since_answer(tx: Tx, agent_id: str, conversation_id: str | None) -> list[Message]:
+    """Return the last thing an agent said in a thread and what came after it, oldest first."""
+    of_thread = "agent_id = $1 AND conversation_id IS NOT DISTINCT FROM $2::text"
+    return _MESSAGES.select(
+        tx,
+        f"WHERE {of_thread} AND seq >= coalesce((SELECT max(seq) FROM messages"
+        f" WHERE {of_thread} AND role = 'assistant'), 0) ORDER BY seq",
+        (agent_id, conversation_id),
+    )
+
+
 def before_steps(tx: Tx, step_ids: Collection[str]) -> list[Message]:
     """Return, for those of these steps in which nothing was said, what was last said before them."""
     found = []

@@ -365,6 +365,9 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE mcp_servers ADD COLUMN folder text DEFAULT '';
     """,
+    """
+    ALTER TABLE leases ADD COLUMN begun text;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 

@@ -6,9 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.ids import now
 from letta_kernel.records import Cost, Run, Step, ToolStats, WholeRun
-from letta_kernel.store import lease
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import R, Table, Where, load
 
@@ -261,6 +259,11 @@ def add_step(tx: Tx, step: Step) -> Step:
     return step
 
 
+def end_step(tx: Tx, step: Step) -> None:
+    """Write how a step ended that `add_step` wrote when its calls began."""
+    _STEPS.change(tx, step, ("seconds", "stop_reason", "error", "tool_stats"))
+
+
 def get_step(tx: Tx, step_id: str) -> Step | None:
     """Return the step of this id, or None."""
     return _STEPS.get(tx, step_id)
@@ -318,33 +321,6 @@ def tool_stats(tx: Tx, agent_id: str) -> dict[str, ToolStats]:
     return dict(sorted(found.items(), key=lambda item: (-item[1].calls, item[0])))
 
 
-def recover(tx: Tx, agent_id: str, conversation_id: str | None = None) -> list[str]:
-    """Mark as failed the runs of a thread that nobody runs any more, and return their ids.
-
-    A run belongs to whoever held the thread's lease when it started. If somebody alive holds it
-    still, only older runs are dead.
-    """
-    row = tx.one(
-        "SELECT owner, fence, expires_at FROM leases WHERE agent_id = $1",
-        (conversation_id or agent_id,),
-    )
-    if row is None:
-        return []
-    owner, fence, expires_at = row
-    alive = owner is not None and expires_at > now() and not lease.is_dead(owner)
-    rows = tx.query(
-        "UPDATE runs SET status = 'failed', stop_reason = 'error', ended_at = $3, error = $4"
-        " WHERE agent_id = $1 AND status IN ('created', 'running') AND fence < $2"
-        " AND conversation_id IS NOT DISTINCT FROM $5::text RETURNING id",
-        (
-            agent_id,
-            fence if alive else fence + 1,
-            now(),
-            "The process that ran it ended.",
-            conversation_id,
-        ),
-    )
-    return [row[0] for row in rows]
 
 
 def cost(

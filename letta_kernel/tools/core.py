@@ -19,6 +19,7 @@ from letta_kernel.ids import now
 from letta_kernel.memory import edits
 from letta_kernel.memory.blocks import Change, CoreMemory
 from letta_kernel.records import Tool
+from letta_kernel.store.problems import Conflict
 from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.file_tools import FILE_TOOLS
 from letta_kernel.tools.outcome import Outcome
@@ -324,6 +325,14 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     )
 }
 
+WRITERS = frozenset(
+    {
+        *("core_memory_append", "core_memory_replace", "memory_insert", "memory_replace"),
+        *("memory_rethink", "memory_apply_patch", "memory", "archival_memory_insert", "open_files"),
+    }
+)
+"""Those that change the store, quickly: no model and no search is asked."""
+
 DEFAULT = (
     "core_memory_append",
     "core_memory_replace",
@@ -345,6 +354,8 @@ def run(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Outcome:
     started = perf_counter()
     try:
         outcome = Outcome(status="ok", text=FUNCTIONS[tool.name](context, **arguments))
+    except Conflict:
+        raise  # the transaction it is in is tried again
     except LettaError as error:
         outcome = Outcome(status="error", text=str(error), error=str(error))
     except Exception as error:  # an argument no schema can refuse must not break the run
