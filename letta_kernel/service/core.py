@@ -12,7 +12,7 @@ from letta_kernel.messages import ToolCall
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Conversation, ThreadState
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import agents, conversations, messages, settings
+from letta_kernel.store import agents, conversations, lease, messages, recovery, settings
 from letta_kernel.store.database import Database, Tx
 
 T = TypeVar("T")
@@ -50,8 +50,18 @@ class Core:
         self._reads: dict[Hashable, tuple[tuple[int, ...], Any]] = {}
 
     def do(self, work: Callable[[Tx], T]) -> T:
-        """Run *work* in one transaction and return what it returns, committed."""
-        return self.database.run(work)
+        """Run *work* in one transaction and return what it returns, committed.
+
+        What a process that has died left of a run is brought to an end first, so that everybody sees it.
+        """
+
+        def after_recovery(tx: Tx) -> T:
+            for thread_id, owner in self.kept(tx, "held", ("leases",), lambda: recovery.held(tx)):
+                if lease.is_dead(owner):
+                    recovery.recover_thread(tx, thread_id)
+            return work(tx)
+
+        return self.database.run(after_recovery)
 
     def find_agent(self, ref: str, *, newest: bool = False, renamed: bool = True) -> AgentState:
         """Return an agent as `agent` does, in a transaction of its own."""

@@ -20,7 +20,7 @@ UNANSWERED = "The process ended before you had answered."
 _FAILED = "The process that ran it ended."
 
 
-def left_over(tx: Tx) -> list[tuple[str, str]]:
+def held(tx: Tx) -> list[tuple[str, str]]:
     """Return the threads that somebody holds, each with its owner, who may be dead."""
     return [
         (str(row[0]), str(row[1]))
