@@ -86,11 +86,15 @@ def _close(
     tx: Tx, agent_id: str, conversation_id: str | None, dead: list[str], begun: list[str]
 ) -> None:
     tail = messages.since_answer(tx, agent_id, conversation_id)
-    if not tail or tail[-1].run_id not in dead:
+    if not tail:
         return
     last = tail[-1]
     answered = {message.tool_call_id for message in tail}
     calls = [call for call in tail[0].tool_calls if call.id not in answered]
+    if (
+        last.run_id not in dead and not calls
+    ):  # calls may be another run's, which asked for approval
+        return
     if last.role == "assistant" and not calls:
         return  # all was said; only the run's end was not written
     shared: dict[str, Any] = {"agent_id": agent_id, "run_id": last.run_id}

@@ -321,8 +321,6 @@ def tool_stats(tx: Tx, agent_id: str) -> dict[str, ToolStats]:
     return dict(sorted(found.items(), key=lambda item: (-item[1].calls, item[0])))
 
 
-
-
 def cost(
     tx: Tx,
     agent_id: str | None = None,
