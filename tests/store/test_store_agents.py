@@ -203,7 +203,11 @@ def test_who_waits_longest_comes_first(database: Database, ada: AgentState) -> N
     with pytest.raises(AgentBusyError):
         database.run(lambda tx: agents.begin(tx, ada.id, f"{ME}/run-3", 60, 1))
     database.run(lambda tx: queue.leave(tx, ada.id, f"{ME}/run-2"))
-    assert database.run(lambda tx: agents.begin(tx, ada.id, f"{ME}/run-3", 60, 1)).clean
+    left: list[str] = []
+    database.run(
+        lambda tx: agents.begin(tx, ada.id, f"{ME}/run-3", 60, 1, lambda: left.append("a run"))
+    )
+    assert not left  # it was given back
 
 
 def test_those_who_do_not_come_back_hold_nobody_up(database: Database, ada: AgentState) -> None:
