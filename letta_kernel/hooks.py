@@ -23,6 +23,3 @@ tool_hosts: list[Callable[[Tool], Callable[..., Any] | None]] = []
 
 turn_begins: list[Callable[[], None]] = []
 """Called before ``ada.send(…)`` sends, so that a notebook's changed functions are told as they are."""
-
-passing: Callable[[str], object] = lambda point: None  # noqa: E731 - a name to be set
-"""Called at the points where a step is written; tests end the process there."""

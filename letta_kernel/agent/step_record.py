@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from letta_kernel import hooks
 from letta_kernel.agent.journal import Journal
 from letta_kernel.messages import Message, Usage
 from letta_kernel.records import Step
@@ -19,6 +18,10 @@ from letta_kernel.store.lock import Uninterrupted
 from letta_kernel.tools.outcome import Outcome
 
 T = TypeVar("T")
+
+
+def passing(point: str) -> None:
+    """Do nothing, at each point at which a step is written: tests put in its place what ends the process."""
 
 
 class _Undone(Exception):
@@ -51,7 +54,7 @@ class StepRecord:
         """Write that these calls are about to have an effect outside the store, unless that is known."""
         if self.unsaved or not self.begun.issuperset(call_ids):
             self.keep(call_ids)
-        hooks.passing("begun")
+        passing("begun")
 
     def keep(self, next_calls: Sequence[str] = ()) -> None:
         """Write what was said and done so far, and that *next_calls* are about to have an effect."""
@@ -60,7 +63,7 @@ class StepRecord:
                 self.step, self.unsaved, begun=next_calls, opened=self._opened
             )
             self._take(written, next_calls)
-        hooks.passing("kept")
+        passing("kept")
 
     def effect(
         self, act: Callable[[], tuple[Outcome, T]], result: Callable[[Outcome], Message]
@@ -76,7 +79,7 @@ class StepRecord:
             done = act()
             if done[0].status != "ok":
                 raise _Undone(done[0])
-            hooks.passing("effect")
+            passing("effect")
             return done, [*self.unsaved, result(done[0])]
 
         try:
@@ -86,7 +89,7 @@ class StepRecord:
         except _Undone as undone:
             self.unsaved.append(result(undone.outcome))
             return undone.outcome, None
-        hooks.passing("kept")
+        passing("kept")
         return done
 
     def end(
@@ -102,7 +105,7 @@ class StepRecord:
             opened=self._opened,
         )
         self._take(written, ())
-        hooks.passing("ended")
+        passing("ended")
         return self.saved
 
     def _take(self, written: list[Message], begun: Sequence[str]) -> None:
