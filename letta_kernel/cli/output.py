@@ -128,7 +128,7 @@ def put_diff(before: str, after: str, *, stderr: bool = False) -> None:
 
 def put_panel(panel: Panel) -> None:
     """Print a panel as text; in a pipe the rows of its tables, tab-separated."""
-    if on_terminal() or not panel.cells:
+    if on_terminal() or panel.cells is None:
         put(panel.text)
         return
     for row in panel.cells:

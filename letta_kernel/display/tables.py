@@ -26,7 +26,9 @@ class Panel:
         self.inner = html
         self.text = text
         self.mime: dict[str, Any] | None = None  # what it is, for the JupyterLab extension
-        self.cells: list[list[str]] = []  # the rows of its tables, for programs that read text
+        self.cells: list[list[str]] | None = (
+            None  # rows, where it is tables: for programs that read text
+        )
 
     @property
     def html(self) -> str:
@@ -47,7 +49,8 @@ class Panel:
 def stack(*panels: Panel) -> Panel:
     """Return several panels as one, below each other."""
     made = Panel("".join(p.inner for p in panels), "\n\n".join(p.text for p in panels))
-    made.cells = [row for p in panels for row in p.cells]
+    if all(p.cells is not None for p in panels):
+        made.cells = [row for p in panels for row in p.cells or ()]
     known = [p.mime for p in panels if p.mime is not None]
     if known:
         tables = [keys for mime in known for keys in mime.get("tables", ())]
@@ -108,7 +111,9 @@ def table(
     left = len(made) - _MOST_ROWS
     made = made[:_MOST_ROWS]
     if not made:
-        return _with_title(title, note(empty))
+        nothing = _with_title(title, note(empty))
+        nothing.cells = []
+        return nothing
     used = [i for i in range(len(columns)) if any(row[i].text for row in made)]
     columns = [columns[i] for i in used]
     made = [[row[i] for i in used] for row in made]

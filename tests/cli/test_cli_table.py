@@ -54,6 +54,9 @@ def test_what_was_said_and_what_it_took(shell: Shell) -> None:
     assert [run["stop_reason"] for run in shell.json("agent", "runs", "ada")] == ["end_turn"]
     assert shell.json("agent", "cost", "ada")["ada"]["runs"] == 1
     assert shell.json("agent", "cost")["this project"]["runs"] == 1
+    shown = shell("agent", "show", "ada")
+    assert "project: " in shown
+    assert "My name is Kim." in shown, "its last runs"
     parts = shell.json("agent", "context", "ada")["parts"]
     assert sum(part["tokens"] for part in parts) > 0
     assert "Be brief." in shell("agent", "context", "ada", "--text")
@@ -82,6 +85,7 @@ def test_rules_and_approvals(shell: Shell) -> None:
     ]
     shell("rule", "remove", "ada", tool)
     assert shell.json("rule", "list", "ada") == []
+    assert shell("rule", "list", "ada") == "", "nothing is no row"
     with pytest.raises(LettaError, match="letta-kernel rule add ada max_count_per_step TOOL N"):
         shell("rule", "add", "ada", "max_count_per_step", tool, "often")
 
