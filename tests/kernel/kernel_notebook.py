@@ -54,7 +54,7 @@ class Ran:
 
     @property
     def answer(self) -> str:
-        return "".join(item["text"] for item in self.items("answer"))
+        return "".join("".join(item["text"]) for item in self.items("answer"))
 
     @property
     def notices(self) -> list[dict[str, Any]]:
