@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-from pathlib import Path
 from typing import Any
 
 from letta_kernel.display.memory import MemoryPanel, refresh_all, static_panel
@@ -14,6 +12,7 @@ from letta_kernel.notebook.output import show
 from letta_kernel.notebook.panel import rpc
 from letta_kernel.records import AgentState
 from letta_kernel.service import AgentService
+from letta_kernel.service.changes import stamp_of
 
 _VSCODE = "__vsc_ipynb_file__"  # in the namespace of its kernels
 
@@ -31,7 +30,7 @@ def show_memory(shell: Any, service: AgentService, agent: AgentState) -> None:
     if _follow not in service.events.listeners:
         service.events.listeners.append(_follow)
     ask = functools.partial(rpc.answer, service)
-    stamp = functools.partial(_stamp, service.database.path)
+    stamp = functools.partial(stamp_of, service.home)
     MemoryPanel(shell, agent.id, agent.name, ask, stamp).show()
 
 
@@ -44,16 +43,3 @@ def _follow(agent_id: str, run_id: str, event: Event) -> None:
     """Let the open panels show at once what a run of this process has just written."""
     if isinstance(event, MemoryChanged):
         refresh_all()
-
-
-def _stamp(database: Path) -> tuple[object, ...]:
-    """Return what differs once any process has written: each commit grows one of the two files."""
-    found: list[object] = []
-    for path in (database, database.with_name(database.name + ".wal")):
-        try:
-            stat = os.stat(path)
-        except OSError:  # the log is not there between two openings
-            found.append(None)
-        else:
-            found.append((stat.st_size, stat.st_mtime_ns))
-    return tuple(found)

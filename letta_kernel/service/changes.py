@@ -43,7 +43,7 @@ class ChangeWatch:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._stamp = _stamp(home)
+        self._stamp = stamp_of(home)
         self._digest: Digest | None = None
 
     def changed(self, database: Database) -> dict[str, Any] | None:
@@ -52,7 +52,7 @@ class ChangeWatch:
         Looking costs two calls of the operating system while nobody writes, and a short transaction if
         somebody has.
         """
-        stamp = _stamp(self.home)
+        stamp = stamp_of(self.home)
         same = stamp == self._stamp
         if same and self._digest is not None:
             return None
@@ -72,7 +72,8 @@ class ChangeWatch:
         }
 
 
-def _stamp(home: Path) -> Stamp:
+def stamp_of(home: Path) -> Stamp:
+    """Return what differs once any process has written: each commit grows one of the files."""
     found: list[tuple[int, int, int] | None] = []
     for name in _FILES:
         entry = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -79,13 +80,33 @@ class Runner:
         self._events = events
         self._lock = threading.Lock()
         self._stepping: set[str] = set()  # threads of agents that run in this process
+        self._posted: dict[str, deque[str]] = {}  # what they are told once they have ended
         self.running: dict[str, Cancel] = {}
         self.notebook: str | None = None
 
-    def steps(self, thread_id: str) -> bool:
-        """Return whether a thread's run goes on in this process."""
+    def post(self, thread_id: str, text: str) -> bool:
+        """Keep an event for a thread whose run goes on in this process; False if none does."""
         with self._lock:
-            return thread_id in self._stepping
+            if thread_id not in self._stepping:
+                return False
+            self._posted.setdefault(thread_id, deque()).append(text)
+        return True
+
+    def posted(self, thread_id: str) -> str | None:
+        """Take the oldest event that was kept for a thread; None while a run of it goes on."""
+        with self._lock:
+            kept = self._posted.get(thread_id)
+            if not kept or thread_id in self._stepping:
+                return None
+            text = kept.popleft()
+            if not kept:
+                del self._posted[thread_id]
+        return text
+
+    @property
+    def has_posted(self) -> bool:
+        """Is an event kept for any thread?"""
+        return bool(self._posted)
 
     def run(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,8 +49,6 @@ class Runs:
         self._preparation = preparation
         self._recordings = recordings
         self._runner = runner
-        self._lock = threading.Lock()
-        self._posted: dict[str, deque[str]] = {}  # what agents are told once they have ended
 
     @property
     def notebook(self) -> str | None:
@@ -124,25 +120,14 @@ class Runs:
         state = self._core.find_agent(ref)
         if not text.strip():
             raise InvalidInputError("There is nothing to send: the event is empty.")
-        with self._lock:
-            if not self._runner.steps(state.id):
-                return False
-            self._posted.setdefault(state.id, deque()).append(text)
-        return True
+        return self._runner.post(state.id, text)
 
     def next_event(self, ref: str) -> str | None:
         """Take the oldest event that was kept; None if there is none or it cannot be sent yet."""
-        if not self._posted:
+        if not self._runner.has_posted:
             return None
         state, waiting = self._core.do(lambda tx: self._standing(tx, ref))
-        with self._lock:
-            kept = self._posted.get(state.id)
-            if not kept or waiting or self._runner.steps(state.id):
-                return None
-            text = kept.popleft()
-            if not kept:
-                del self._posted[state.id]
-        return text
+        return None if waiting else self._runner.posted(state.id)
 
     def approve(
         self,

@@ -90,6 +90,10 @@ def search_messages(service: Service, asked: MessageSearch) -> list[MessageFound
         end=asked.end_date,
         timezone="UTC",
     )
+    if (
+        asked.query.strip()
+    ):  # of one agent they come as it would read them, which weighs more than the score
+        hits.sort(key=lambda hit: -hit.score)
     return [_found(hit) for hit in hits]
 
 
