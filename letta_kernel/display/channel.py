@@ -111,18 +111,25 @@ class Channel:
         self._wake.set()
 
     def ask(
-        self, question: dict[str, Any], over: Callable[[], bool] = lambda: False
+        self,
+        question: dict[str, Any],
+        over: Callable[[], bool] = lambda: False,
+        alone: Callable[[], None] | None = None,
     ) -> dict[str, Any] | None:
         """Show *question* and wait for the answer, interruptibly.
 
-        None where no front end answers, where it cannot because its clicks are held back until the cell is
-        over, and when *over* says that there is nothing to answer any more.
+        None when *over* says that there is nothing to answer any more; and where no front end answers, or
+        cannot because its clicks are held back until the cell is over, unless there is *alone*. That is called
+        then, once, and the question stays: it is answered elsewhere, or by a page that comes late.
         """
         while not self._settled.wait(0.05):
             if not self._thread.is_alive() or over():
                 return None
         if not self._ready:
-            return None
+            if alone is None:
+                return None
+            alone()
+        waits = not self._ready  # however long it takes
         while not self._answers.empty():  # of an earlier question
             self._answers.get_nowait()
         self._asked = {**question, "id": new_id("ask")}
@@ -134,9 +141,14 @@ class Channel:
                 try:
                     return self._answers.get(timeout=0.1)  # short: the stop button gets through
                 except queue.Empty:
-                    deaf = not self._heard.is_set() and time.monotonic() > deadline
-                    if deaf or over():
+                    if over():
                         return None
+                    if waits or self._heard.is_set() or time.monotonic() < deadline:
+                        continue
+                    if alone is None:
+                        return None
+                    alone()
+                    waits = True
         finally:
             self._asked = None
             self.wake()

@@ -109,6 +109,7 @@ class LiveView:
         self,
         calls: Sequence[ToolCall],
         elsewhere: Callable[[], list[Choice] | None] = lambda: None,
+        alone: Callable[[], None] | None = None,
     ) -> list[Choice] | None:
         """Ask for a word on each of *calls* by buttons, and wait for it; the stop button interrupts.
 
@@ -116,6 +117,8 @@ class LiveView:
         ----------
         elsewhere
             Is asked now and then whether somebody has answered in another place; the question is over then.
+        alone
+            Called once where no front end answers; the question then waits for *elsewhere*, or a late page.
 
         Returns
         -------
@@ -125,8 +128,8 @@ class LiveView:
         self._open_channel()
         if self._channel is None:
             return None
-        shown = [call.model_dump() for call in calls]
-        answer = self._channel.ask({"kind": "approval", "calls": shown}, lambda: bool(elsewhere()))
+        asked = {"kind": "approval", "calls": [call.model_dump() for call in calls]}
+        answer = self._channel.ask(asked, lambda: bool(elsewhere()), alone)
         if answer is not None:
             return _choices(calls, answer.get("decisions"))
         decided = elsewhere()

@@ -111,7 +111,9 @@ def ask(question: Question, view: LiveView, approvals: Approvals) -> list[Decisi
         return [Choice(one.call_id, one.approve, one.reason, one.arguments) for one in given]
 
     with approvals.asking(question):
-        choices = view.ask_approval(question.calls, elsewhere)
+        # A page may take its time to load what shows the buttons: the question waits for it.
+        alone = (lambda: print(_ELSEWHERE, flush=True)) if approvals.panels else None
+        choices = view.ask_approval(question.calls, elsewhere, alone)
         if choices is not None:
             return [
                 Decision(one.call_id, one.approve, one.reason, one.arguments) for one in choices

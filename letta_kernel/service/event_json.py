@@ -20,7 +20,8 @@ from letta_kernel.messages import Event, worded
 from letta_kernel.remedies import Words
 from letta_kernel.service.event_log import Gap, RunLog
 
-_LARGEST = 200_000  # characters of what is only shown
+# Characters of what is only shown; a figure has as many as the saved form of a run may have.
+_LARGEST = {"display": 3_000_000, "messages": 200_000, "retrieved": 200_000}
 _MOST = 500  # events of one message
 
 
@@ -48,8 +49,8 @@ def shown(event: Event) -> dict[str, Any]:
         plain = event.model_dump(mode="json")
     except ValueError:  # a display of a tool's own that is not JSON
         plain = event.model_copy(update={"display": None}).model_dump(mode="json")
-    for name in ("display", "messages", "retrieved"):
-        if plain.get(name) and len(json.dumps(plain[name])) > _LARGEST:
+    for name, largest in _LARGEST.items():
+        if plain.get(name) and len(json.dumps(plain[name])) > largest:
             plain[name] = [] if isinstance(plain[name], list) else None
     text = json.dumps(plain, ensure_ascii=False)
     try:

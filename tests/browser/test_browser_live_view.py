@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser_lab import ARTIFACTS, Lab, run_all, set_theme
+from browser_lab import ARTIFACTS, Lab, run_all, running_lab, set_theme
+from browser_stage import accessible
 from nbformat.v4 import new_code_cell
 from playwright.sync_api import Page, Request, expect
 
@@ -239,3 +240,25 @@ def test_narrow_windows_and_text_from_right_to_left(lab: Lab, page: Page) -> Non
     assert first.evaluate("p => getComputedStyle(p).direction") == "rtl"
     page.screenshot(path=ARTIFACTS / "live-narrow.png")
     assert page.locator(".lk-mod-live").evaluate("root => root.scrollWidth <= root.clientWidth + 1")
+
+
+def test_without_the_extension_the_view_is_the_same(
+    page: Page, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("plain")
+    settings = home / "config" / "labconfig" / "page_config.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"disabledExtensions": {"letta-kernel": true}}')
+    with running_lab(home / "notebooks", home) as plain:
+        open_and_run(plain, page, "plain.ipynb", WHOLE_RUN.replace("0.05", "0.1"))
+        live = page.locator(".lk-mod-live")
+        expect(live.locator(".lk-Answer strong")).to_have_text("three warmest days")
+        expect(live.locator(".lk-Answer math")).to_be_visible()
+        expect(live.locator(".lk-Answer td").nth(1)).to_have_css("text-align", "right")
+        page.screenshot(path=ARTIFACTS / "live-plain.png")
+        accessible(page, ".lk-mod-live")
+        expect(live).to_have_count(0)
+        output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
+        expect(output.locator(".letta-run")).to_contain_text("three warmest days")
+        page.screenshot(path=ARTIFACTS / "live-plain-saved.png")
+        page.goto("about:blank")  # it would miss the server

@@ -125,7 +125,7 @@ class FrontEnd:
         self,
         code: str,
         *,
-        ready: bool = True,
+        ready: bool | None = True,
         react: Callable[[dict[str, Any], Say], None] | None = None,
         allow_stdin: bool = True,
     ) -> Cell:
@@ -143,9 +143,13 @@ class FrontEnd:
                 continue
             cell.messages.append(message)
             kind, content = message["msg_type"], message["content"]
-            if kind == "display_data" and VIEW in content["data"] and ready:
+            follow = {"type": "follow", "run_id": "", "after": 0}
+            if kind == "display_data" and VIEW in content["data"]:
                 shown = content["data"][VIEW]["model_id"]
-                self.say(shown, {"type": "follow", "run_id": "", "after": 0})
+                if ready:
+                    self.say(shown, follow)
+            elif kind == "stream" and ready is None:  # late: when something is printed
+                self.say(shown, follow)
             elif kind == "comm_msg" and react and content["data"].get("method") == "custom":
                 model = shown or content["comm_id"]
                 react(content["data"]["content"], lambda said, to=model: self.say(to, said))

@@ -352,6 +352,24 @@ def test_a_page_that_shows_the_question_is_given_time(front_end: FrontEnd) -> No
     assert "Choice(call_id='c1', approve=True" in cell.stdout
 
 
+def test_a_page_that_comes_late_is_asked_where_somebody_looks(front_end: FrontEnd) -> None:
+    def react(message: dict[str, Any], say: Say) -> None:
+        if ask := message.get("ask"):
+            say({"type": "answer", "ask": ask["id"], "decisions": [{"id": "c1", "approve": True}]})
+
+    code = (
+        "import letta_kernel.display.channel as channel\n"
+        "channel._READY_KNOWN = 0.3\n"
+        + START
+        + CALLS
+        + "print(view.ask_approval(calls, alone=lambda: print('alone', flush=True)))\nview.close()\n"
+        "channel._READY_KNOWN = 4.0"
+    )
+    cell = front_end.run(code, ready=None, react=react)
+    assert cell.stdout.startswith("alone\n")
+    assert "Choice(call_id='c1', approve=True" in cell.stdout
+
+
 def test_what_a_page_says_on_a_subshell_that_is_gone_arrives(
     front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:

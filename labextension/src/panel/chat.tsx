@@ -130,7 +130,7 @@ function Approval({ chat }: { chat: ChatModel }): JSX.Element {
     };
   }, []);
   return (
-    <div ref={node}>
+    <div ref={node} role="group" aria-label={trans.__('Waits for your approval')}>
       <p role="alert">
         {trans._n('One call waits for you.', '%1 calls wait for you.', calls.length)}
       </p>

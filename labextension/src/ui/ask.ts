@@ -156,7 +156,7 @@ class Card {
 
   private _edit(): void {
     this._edited.hidden = !this._edited.hidden;
-    this._given.hidden = !this._edited.hidden;
+    this._given.hidden = this._reason.hidden = !this._edited.hidden;
     this._wrong.textContent = '';
     if (!this._edited.hidden) {
       this._edited.focus();

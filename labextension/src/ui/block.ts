@@ -19,6 +19,9 @@ interface IEditor {
   base: string | null;
 }
 
+/** Characters that are shown of a long text until all of it is asked for. */
+const LONG = 2_000;
+
 /** A text field is as high as its text, within these pixels. */
 const LOWEST = 56;
 const HIGHEST = 420;
@@ -109,7 +112,14 @@ export class BlockView {
     this._label.textContent = label;
     this._about.textContent = description;
     this._about.hidden = !description;
-    this._value.textContent = value || this._memory.trans.__('empty');
+    const { trans } = this._memory;
+    const long = value.length > 1.2 * LONG;
+    const more = button(this._whole ? trans.__('less') : trans.__('more'), 'lk-mod-small', () => {
+      this._whole = !this._whole;
+      this._draw();
+    });
+    const shown = long && !this._whole ? `${value.slice(0, LONG)}… ` : value;
+    this._value.replaceChildren(shown || trans.__('empty'), ...(long ? [more] : []));
     this._value.classList.toggle('lk-mod-empty', !value);
     [this._undo, this._redo, this._change].forEach(tool => (tool.hidden = read_only));
     this._undo.disabled = !this._block.undoable;
@@ -379,6 +389,7 @@ export class BlockView {
   private _change: HTMLButtonElement;
   private _editor: IEditor | null = null;
   private _saving = false;
+  private _whole = false;
   private _leaving = false;
   /** Saving was refused for a version that is not known here yet. */
   private _missed = false;
