@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+DOCS = NOTEBOOKS.parent / "docs"
 
 # Variables that would let another model than the demo model answer.
 _OTHERS = ("LETTA_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_")
@@ -39,6 +42,21 @@ def test_every_notebook_runs_and_says_who_answers(notebook: Path, tmp_path: Path
     bundles = [o.data for o in outputs if "data" in o]
     assert any("application/vnd.letta.run.v1+json" in data for data in bundles)
     assert not any("application/vnd.jupyter.widget-view+json" in data for data in bundles)
+
+
+def test_the_page_on_the_architecture_draws_what_happens(tmp_path: Path) -> None:
+    executed = tmp_path / "executed.ipynb"
+    page = DOCS / "architecture.ipynb"
+    done = run(page, "--save", str(executed))
+    assert done.returncode == 0, done.stdout + done.stderr
+    outputs = [o for c in nbformat.read(executed, 4).cells for o in c.get("outputs", [])]
+    (drawing,) = (o.data["text/html"] for o in outputs if "<svg" in str(o.get("data")))
+    for room in ("notebook", "service", "agent", "models", "tools", "store"):
+        assert f">{room}<" in drawing
+    # What the glossary names is there.
+    text = nbformat.read(page, 4).cells[-1].source
+    for module in re.findall(r"`(letta_kernel[\w.]+)`", text):
+        assert importlib.util.find_spec(module) is not None, module
 
 
 def restart_and_run_all_again(notebook: Path, home: Path) -> None:
