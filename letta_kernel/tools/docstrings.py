@@ -6,27 +6,38 @@ import inspect
 import re
 from dataclasses import dataclass, field
 
-_PARAMETERS = (
-    *("args", "arguments", "parameters", "params", "keyword args", "keyword arguments"),
+_PARAMETERS = {
+    "args",
+    "arguments",
+    "parameters",
+    "params",
+    "keyword args",
+    "keyword arguments",
     "other parameters",
-)
+}
 # Sections that tell a reader of the code something, but the caller of a tool nothing.
-_DROPPED = (
-    *("returns", "return", "yields", "yield", "raises", "raise", "exceptions", "except", "warns"),
-    *("attributes", "methods", "receives", "see also", "references", "todo"),
-)
-_KEPT = ("example", "examples", "note", "notes", "warning", "warnings", "usage", "important")
-_TITLES = frozenset((*_PARAMETERS, *_DROPPED, *_KEPT))
+_DROPPED = {
+    "returns",
+    "return",
+    "yields",
+    "yield",
+    "raises",
+    "raise",
+    "exceptions",
+    "except",
+    "warns",
+    "attributes",
+    "methods",
+    "receives",
+    "see also",
+    "references",
+    "todo",
+}
+_KEPT = {"example", "examples", "note", "notes", "warning", "warnings", "usage", "important"}
 _GOOGLE_HEADER = re.compile(r"(?P<title>[A-Z][A-Za-z]*(?: [A-Za-z]+)?)\s*:\s*$")
 _NUMPY_RULE = re.compile(r"[-=]{3,}\s*$")
 _REST_FIELD = re.compile(r":(?P<kind>[a-z]+)(?:\s+[^:]*)?:(?:\s|$)")
 _REST_TYPE = re.compile(r":type\s+(?P<name>\w+)\s*:\s*(?P<type>.+)")
-_NAMES = r"(?P<names>[*`\\]*\w+`?(?:\s*,\s*[*`\\]*\w+`?)*)"
-_ENTRIES = {
-    "google": re.compile(rf"(?:[-*] )?{_NAMES}\s*(?:\((?P<type>.*?)\))?\s*:\s*(?P<text>.*)"),
-    "numpy": re.compile(r"(?P<names>[^:]+?)\s*(?::\s*(?P<type>.*))?(?P<text>)$"),
-    "rest": re.compile(rf":\w+\s+(?:(?P<type>[^:]*\S)\s+)?{_NAMES}\s*:\s*(?P<text>.*)"),
-}
 _REST_PARAMETERS = {"param", "parameter", "arg", "argument", "key", "keyword"}
 _REST_KINDS = _REST_PARAMETERS | {
     *("attribute", "attr", "type"),
@@ -105,13 +116,13 @@ def _header(lines: list[str], at: int) -> tuple[str, str | None]:
     following = lines[at + 1] if at + 1 < len(lines) else ""
     title = line.strip().lower()
     if line and not line[0].isspace():
-        if _NUMPY_RULE.match(following) and title in _TITLES:
+        if _NUMPY_RULE.match(following) and title in _PARAMETERS | _DROPPED | _KEPT:
             return title, "numpy"
         found = _REST_FIELD.match(line)
         if found and found["kind"] in _REST_KINDS:
             return found["kind"], "rest"
         google = _GOOGLE_HEADER.match(line)
-        if google and google["title"].lower() in _TITLES:
+        if google and google["title"].lower() in _PARAMETERS | _DROPPED | _KEPT:
             body = next((one for one in lines[at + 1 :] if one), "")
             if body[:1].isspace() or google["title"].lower() in _PARAMETERS:
                 return google["title"].lower(), "google"
@@ -133,30 +144,45 @@ def _section_end(lines: list[str], start: int, style: str) -> int:
 
 
 def _take_parameters(doc: Doc, body: list[str], style: str) -> bool:
-    """Read one section of parameters, or one reST field, into *doc*.
+    """Let docstring-parser read one section of parameters, or one reST field, into *doc*.
 
     Returns
     -------
     bool
         False if it cannot be read.
     """
-    margin = next((len(line) - len(line.lstrip()) for line in body if line), 0)
-    entries: list[list[str]] = []
-    for line in body:
-        begins = line and (not line[: margin + 1].isspace() if style != "rest" else not entries)
-        if begins:
-            entries.append([line.strip()])
-        elif entries:
-            entries[-1].append(line)
-    found = [(_ENTRIES[style].match(first), rest) for first, *rest in entries]
-    if not all(entry for entry, _ in found):
+    from docstring_parser import ParseError
+    from docstring_parser.google import GoogleParser
+    from docstring_parser.numpydoc import NumpydocParser
+    from docstring_parser.rest import parse as parse_rest
+
+    if not any(body):
+        return True
+    try:
+        if style == "google":
+            # The leading text keeps cleandoc from taking the entries' indentation away.
+            parsed = GoogleParser().parse("\n".join(["-", "", "Args:", *_without_bullets(body)]))
+        elif style == "numpy":
+            parsed = NumpydocParser().parse("\n".join(["Parameters", "----------", *body]))
+        else:
+            parsed = parse_rest("\n".join(body))
+    except (ParseError, IndexError):  # the latter where a reST field has no name
         return False
-    for entry, rest in found:
-        assert entry is not None
-        text = inspect.cleandoc("\n".join([entry["text"], *rest]))
-        for name in entry["names"].split(","):
+    for parameter in parsed.params:
+        text = (parameter.description or "").strip("\n")
+        for name in parameter.arg_name.split(","):
             if text.strip():
-                doc.parameters[name.strip(" `*\\")] = text
-            if entry["type"]:
-                doc.types[name.strip(" `*\\")] = entry["type"]
+                doc.parameters[name.strip(" `*")] = text
+            if parameter.type_name:
+                doc.types[name.strip(" `*")] = parameter.type_name
     return True
+
+
+def _without_bullets(body: list[str]) -> list[str]:
+    """Take list marks away from entries written as ``- name: description``."""
+    first = next((line for line in body if line), "")
+    indent = first[: len(first) - len(first.lstrip())]
+    if not first.lstrip().startswith(("- ", "* ")):
+        return body
+    mark = re.compile(re.escape(indent) + r"[-*] ")
+    return [mark.sub(indent, line, count=1) for line in body]
