@@ -4,17 +4,10 @@ import { caretDownIcon, caretRightIcon, ellipsesIcon } from '@jupyterlab/ui-comp
 import * as React from 'react';
 
 import type { Trans } from '../ui/words';
-import { ArchiveSection } from './archive';
-import { ChatSection } from './chat';
-import { ContextSection } from './context';
-import { MemorySection } from './memory';
-import { MessagesSection } from './messages';
-import type { AgentModel, PanelModel, Section } from './model/panel';
-import { SECTIONS } from './model/panel';
+import type { PanelModel } from './model/panel';
 import type { AgentStatus, IAgent } from './model/records';
-import { RunsSection } from './runs';
-import { ToolsSection } from './tools';
-import { Guard, IconButton, usePanel } from './ui';
+import type { ISection } from './sections';
+import { Guard, IconButton, useModel, usePanel } from './ui';
 
 const SIGNS: Record<AgentStatus, string> = { idle: '○', running: '◐', waiting: '◇' };
 
@@ -26,25 +19,6 @@ function stateWord(state: AgentStatus, trans: Trans): string {
       return trans.__('waits for approval');
     default:
       return trans.__('idle');
-  }
-}
-
-function sectionTitle(section: Section, trans: Trans): string {
-  switch (section) {
-    case 'chat':
-      return trans.__('Chat');
-    case 'memory':
-      return trans.__('Memory');
-    case 'context':
-      return trans.__('Context window');
-    case 'tools':
-      return trans.__('Tools');
-    case 'archive':
-      return trans.__('Archive');
-    case 'messages':
-      return trans.__('Messages');
-    case 'runs':
-      return trans.__('Runs');
   }
 }
 
@@ -119,8 +93,9 @@ interface IChosenProps {
 }
 
 export function Chosen({ model, agent, onMenu }: IChosenProps): JSX.Element | null {
-  const { trans, actions } = usePanel();
+  const { trans, actions, sections } = usePanel();
   const { chosen } = model;
+  useModel(sections);
   if (!chosen) {
     return null;
   }
@@ -146,9 +121,9 @@ export function Chosen({ model, agent, onMenu }: IChosenProps): JSX.Element | nu
           <span className="lk-Tag">{agent.label}</span>
         )}
       </header>
-      {SECTIONS.map(section => (
-        <SectionView key={section} section={section} model={model}>
-          <Parts key={chosen.id} section={section} agent={chosen} state={agent} />
+      {sections.all.map(section => (
+        <SectionView key={section.id} section={section} model={model}>
+          <section.body key={chosen.id} agent={chosen} state={agent} />
         </SectionView>
       ))}
     </section>
@@ -156,25 +131,25 @@ export function Chosen({ model, agent, onMenu }: IChosenProps): JSX.Element | nu
 }
 
 interface ISectionProps {
-  section: Section;
+  section: ISection;
   model: PanelModel;
   children: React.ReactNode;
 }
 
 function SectionView({ section, model, children }: ISectionProps): JSX.Element {
   const { trans } = usePanel();
-  const open = model.open.has(section);
+  const open = model.open.has(section.id);
   const Caret = open ? caretDownIcon : caretRightIcon;
-  const title = sectionTitle(section, trans);
-  const id = `lk-section-${section}`;
+  const title = section.title(trans);
+  const id = `lk-section-${section.id}`;
   return (
-    <section className="lk-Section" data-section={section}>
+    <section className="lk-Section" data-section={section.id}>
       <h4 className="lk-Section-title">
         <button
           type="button"
           aria-expanded={open}
           aria-controls={id}
-          onClick={() => model.toggle(section)}
+          onClick={() => model.toggle(section.id)}
         >
           <Caret.react tag="span" width="16px" height="16px" />
           {title}
@@ -189,29 +164,4 @@ function SectionView({ section, model, children }: ISectionProps): JSX.Element {
       </div>
     </section>
   );
-}
-
-interface IPartsProps {
-  section: Section;
-  agent: AgentModel;
-  state: IAgent;
-}
-
-function Parts({ section, agent, state }: IPartsProps): JSX.Element {
-  switch (section) {
-    case 'chat':
-      return <ChatSection agent={agent} state={state} />;
-    case 'memory':
-      return <MemorySection agent={agent} />;
-    case 'context':
-      return <ContextSection agent={agent} />;
-    case 'tools':
-      return <ToolsSection agent={agent} />;
-    case 'archive':
-      return <ArchiveSection agent={agent} />;
-    case 'messages':
-      return <MessagesSection agent={agent} />;
-    case 'runs':
-      return <RunsSection agent={agent} />;
-  }
 }

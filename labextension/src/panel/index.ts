@@ -23,6 +23,7 @@ import type { IRemembered } from './model/panel';
 import { PanelModel } from './model/panel';
 import type { IAgent } from './model/records';
 import { AgentsPanel, PANEL_ID } from './panel';
+import { IPanelSections, PanelSections } from './sections';
 
 const STATE_KEY = 'letta-kernel:agents-panel';
 const CATEGORY = 'Agents';
@@ -40,10 +41,11 @@ export const COMMANDS = {
   remove: 'letta-kernel:delete-agent'
 } as const;
 
-const agentsPanel: JupyterFrontEndPlugin<void> = {
+const agentsPanel: JupyterFrontEndPlugin<IPanelSections> = {
   id: 'letta-kernel:agents-panel',
   description: 'A side panel with the agents of the project behind the notebook in front.',
   autoStart: true,
+  provides: IPanelSections,
   requires: [IBridge],
   optional: [ILayoutRestorer, IStateDB, ICommandPalette, ITranslator, IEditorLanguageRegistry],
   activate: (
@@ -58,12 +60,14 @@ const agentsPanel: JupyterFrontEndPlugin<void> = {
     const trans = (translator ?? nullTranslator).load('letta-kernel');
     const model = new PanelModel(bridge);
     const actions = new Actions(model, app.commands, trans);
+    const sections = new PanelSections();
     addCommands(app, model, actions, trans);
     const menu = agentMenu(app.commands);
     const panel = new AgentsPanel({
       model,
       actions,
       trans,
+      sections,
       hosts: hostsWith(highlighter(languages)),
       onMenu: (_, below) => {
         const { left, bottom } = below.getBoundingClientRect();
@@ -78,6 +82,7 @@ const agentsPanel: JupyterFrontEndPlugin<void> = {
     if (state) {
       void remember(model, state);
     }
+    return sections;
   }
 };
 

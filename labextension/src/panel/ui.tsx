@@ -8,6 +8,7 @@ import type { Trans } from '../ui/words';
 import type { Actions } from './actions';
 import type { PanelModel } from './model/panel';
 import type { Observable, Part } from './model/part';
+import type { PanelSections } from './sections';
 
 export interface IPanelContext {
   model: PanelModel;
@@ -15,6 +16,7 @@ export interface IPanelContext {
   trans: Trans;
   /** Draw Markdown and what tools show, neither of which anybody vouches for. */
   hosts: IHosts;
+  sections: PanelSections;
 }
 
 export const PanelContext = React.createContext<IPanelContext | null>(null);

@@ -1,12 +1,20 @@
+import { readFileSync } from 'fs';
+import { join } from 'path';
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { nullTranslator } from '@jupyterlab/translation';
 import { CommandRegistry } from '@lumino/commands';
 import { MessageLoop } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
+import * as React from 'react';
+import { JsxEmit, ModuleKind, transpileModule } from 'typescript';
 
 import { Actions } from '../../src/panel/actions';
 import { hostsWith } from '../../src/ui/entries';
 import { PanelModel, SECTIONS } from '../../src/panel/model/panel';
 import { AgentsPanel } from '../../src/panel/panel';
+import * as joining from '../../src/panel/sections';
+import { PanelSections } from '../../src/panel/sections';
 import { hostileStrings } from '../hostile';
 import { agent, block, Desk, message } from './desk';
 
@@ -15,6 +23,7 @@ const WHEN = '2026-01-02T03:04:05Z';
 
 let panel: AgentsPanel;
 let model: PanelModel;
+let sections: PanelSections;
 
 function open(desk: Desk): void {
   model = new PanelModel(desk);
@@ -23,6 +32,7 @@ function open(desk: Desk): void {
     trans,
     actions: new Actions(model, new CommandRegistry(), trans),
     hosts: hostsWith(null),
+    sections: (sections = new PanelSections()),
     onMenu: () => undefined
   });
   Widget.attach(panel, document.body);
@@ -59,6 +69,27 @@ function press(element: Element, key: string, options: KeyboardEventInit = {}): 
 afterEach(() => panel.dispose());
 
 describe('AgentsPanel', () => {
+  it('has a section more, made as CONTRIBUTING says', async () => {
+    const text = readFileSync(join(__dirname, '../../../CONTRIBUTING.md'), 'utf-8');
+    const code = /```tsx\n([^]*?)```/.exec(text)?.[1] ?? '';
+    const { outputText } = transpileModule(code, {
+      compilerOptions: { module: ModuleKind.CommonJS, jsx: JsxEmit.React }
+    });
+    const made: { default?: JupyterFrontEndPlugin<void> } = {};
+    const modules: Record<string, unknown> = { react: React, './sections': joining };
+    new Function('exports', 'require', outputText)(made, (name: string) => modules[name]);
+    open(new Desk());
+    expect(made.default?.requires).toEqual([joining.IPanelSections]);
+    void made.default?.activate({} as JupyterFrontEnd, sections);
+    const button = await until(() =>
+      Array.from(panel.node.querySelectorAll('button')).find(one => one.textContent === 'Name')
+    );
+    button.click();
+    await until(says('This agent is called ada.'));
+    expect(model.remembered.open).toContain('name');
+    expect(() => sections.add({ ...sections.all[0]! })).toThrow('already');
+  });
+
   it('lists the agents, and goes through them with the arrow keys', async () => {
     open(new Desk());
     const chosen = await until(find('[role=option][aria-selected=true]'));

@@ -23,7 +23,7 @@ export type Section = (typeof SECTIONS)[number];
 export interface IRemembered {
   /** The path of a notebook and the agent chosen there instead of its own, the last choice first. */
   choices: [string, string][];
-  open: Section[];
+  open: string[];
 }
 
 const MOST_CHOICES = 50;
@@ -87,7 +87,7 @@ export class PanelModel extends Observable {
   /** Whether the agents have been read since the kernel was connected. */
   loaded = false;
   error = '';
-  readonly open = new Set<Section>(['chat', 'memory']);
+  readonly open = new Set<string>(['chat', 'memory']);
 
   /** What a later session takes up. */
   get remembered(): IRemembered {
@@ -104,7 +104,7 @@ export class PanelModel extends Observable {
     }
     if (Array.isArray(open)) {
       this.open.clear();
-      SECTIONS.filter(name => open.includes(name)).forEach(name => this.open.add(name));
+      open.filter(name => typeof name === 'string').forEach(name => this.open.add(name));
     }
     this._choose();
     this.emit();
@@ -134,7 +134,7 @@ export class PanelModel extends Observable {
     this.emit();
   }
 
-  toggle(section: Section, open = !this.open.has(section)): void {
+  toggle(section: string, open = !this.open.has(section)): void {
     if (open) {
       this.open.add(section);
     } else {

@@ -1,0 +1,60 @@
+// The sections below the chosen agent, in order: ours, and those of others, who join in the same way.
+
+import { Token } from '@lumino/coreutils';
+import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
+import type * as React from 'react';
+
+import type { Trans } from '../ui/words';
+import { ArchiveSection } from './archive';
+import { ChatSection } from './chat';
+import { ContextSection } from './context';
+import { MemorySection } from './memory';
+import { MessagesSection } from './messages';
+import type { AgentModel } from './model/panel';
+import { Observable } from './model/part';
+import type { IAgent } from './model/records';
+import { RunsSection } from './runs';
+import { ToolsSection } from './tools';
+
+export interface ISection {
+  /** What it is known by; which sections are open is remembered under it. */
+  id: string;
+  title: (trans: Trans) => string;
+  /** What it shows of the chosen agent; drawn while it is open. */
+  body: React.ComponentType<{ agent: AgentModel; state: IAgent }>;
+}
+
+export interface IPanelSections {
+  /** Add a section at the end, until what is returned is disposed of. */
+  add(section: ISection): IDisposable;
+}
+
+export const IPanelSections = new Token<IPanelSections>(
+  'letta-kernel:IPanelSections',
+  'The sections of the Agents panel, to which others can add theirs.'
+);
+
+export class PanelSections extends Observable implements IPanelSections {
+  all: readonly ISection[] = [
+    { id: 'chat', title: trans => trans.__('Chat'), body: ChatSection },
+    { id: 'memory', title: trans => trans.__('Memory'), body: MemorySection },
+    { id: 'context', title: trans => trans.__('Context window'), body: ContextSection },
+    { id: 'tools', title: trans => trans.__('Tools'), body: ToolsSection },
+    { id: 'archive', title: trans => trans.__('Archive'), body: ArchiveSection },
+    { id: 'messages', title: trans => trans.__('Messages'), body: MessagesSection },
+    { id: 'runs', title: trans => trans.__('Runs'), body: RunsSection }
+  ];
+
+  add(section: ISection): IDisposable {
+    if (this.all.some(({ id }) => id === section.id)) {
+      throw new Error(`The Agents panel has a section "${section.id}" already.`);
+    }
+    this._set([...this.all, section]);
+    return new DisposableDelegate(() => this._set(this.all.filter(one => one !== section)));
+  }
+
+  private _set(all: readonly ISection[]): void {
+    this.all = all;
+    this.emit();
+  }
+}
