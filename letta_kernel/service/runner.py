@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from letta_kernel.service.preparation import Loaded, Preparation
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.tools import Tools
 from letta_kernel.service.waiting import Place
-from letta_kernel.store import agents
+from letta_kernel.store import agents, posted
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.execute import ToolHost
 
@@ -80,33 +79,16 @@ class Runner:
         self._events = events
         self._lock = threading.Lock()
         self._stepping: set[str] = set()  # threads of agents that run in this process
-        self._posted: dict[str, deque[str]] = {}  # what they are told once they have ended
         self.running: dict[str, Cancel] = {}
         self.notebook: str | None = None
 
     def post(self, thread_id: str, text: str) -> bool:
         """Keep an event for a thread whose run goes on in this process; False if none does."""
-        with self._lock:
+        with self._lock:  # the run must not end meanwhile, or nobody would look
             if thread_id not in self._stepping:
                 return False
-            self._posted.setdefault(thread_id, deque()).append(text)
+            self._core.do(lambda tx: posted.add(tx, thread_id, text))
         return True
-
-    def posted(self, thread_id: str) -> str | None:
-        """Take the oldest event that was kept for a thread; None while a run of it goes on."""
-        with self._lock:
-            kept = self._posted.get(thread_id)
-            if not kept or thread_id in self._stepping:
-                return None
-            text = kept.popleft()
-            if not kept:
-                del self._posted[thread_id]
-        return text
-
-    @property
-    def has_posted(self) -> bool:
-        """Is an event kept for any thread?"""
-        return bool(self._posted)
 
     def run(
         self,
@@ -219,6 +201,8 @@ class Runner:
                 raise InvalidInputError(f"{state.name} waits for no approval.")
             asking = (m.run_id for m in reversed(loaded.window.messages) if m.role == "assistant")
             run.continues = next(asking, None)
+        if incoming and incoming[-1].role == "event":
+            posted.begun(tx, state.thread_id, incoming[-1].content)
         if head.waiting and incoming:
             names = ", ".join(call.name for call in pending_calls(loaded.window.messages))
             raise InvalidInputError(

@@ -21,7 +21,7 @@ from letta_kernel.service.preparation import Preparation
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.replay import replay
 from letta_kernel.service.runner import Runner, RunOptions
-from letta_kernel.store import agents, runs
+from letta_kernel.store import agents, posted, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.execute import ToolHost
 
@@ -123,11 +123,17 @@ class Runs:
         return self._runner.post(state.id, text)
 
     def next_event(self, ref: str) -> str | None:
-        """Take the oldest event that was kept; None if there is none or it cannot be sent yet."""
-        if not self._runner.has_posted:
-            return None
-        state, waiting = self._core.do(lambda tx: self._standing(tx, ref))
-        return None if waiting else self._runner.posted(state.id)
+        """Return the oldest event that was kept; None if there is none or it cannot be sent yet.
+
+        It is kept until a run has begun with it.
+        """
+
+        def work(tx: Tx) -> str | None:
+            state, waiting = self._standing(tx, ref)
+            idle = not waiting and agents.standing(tx, state.id).get(state.id) == "idle"
+            return posted.first(tx, state.id) if idle else None
+
+        return self._core.do(work)
 
     def approve(
         self,

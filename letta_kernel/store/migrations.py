@@ -368,6 +368,9 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE leases ADD COLUMN begun text;
     """,
+    """
+    ALTER TABLE leases ADD COLUMN posted text;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 

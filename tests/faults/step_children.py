@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -56,6 +57,10 @@ def prepare(service: AgentService, home: str, **options: Any) -> None:
     """Make the agent and its tool."""
     style = options.pop("style", "native")
     service.agents.create(name="ada", model="scripted/turn", style=style)
+    if options.pop("mcp", False):
+        server = Path(__file__).with_name("bank_server.py")
+        service.mcp.create("bank", [sys.executable, str(server), str(book(home))], agent="ada")
+        return
     tool = Tool(**schema_from_source(source(home)), source=source(home), **options)
     service.tools.attach(service.tools.upsert(tool).id, agent="ada")
 
