@@ -24,9 +24,9 @@ ANSWER_TOOL = "send_message"
 """The tool with which agents of heartbeat style answer."""
 ReturnStatus = Literal["ok", "error", "interrupted", "denied"]
 
-MAY_HAVE_HAPPENED = "Interrupted before it finished; it may have happened."
+MAY_HAVE_HAPPENED = "It may have happened: interrupted before it finished."
 """The result of a call that had begun and never came to its end."""
-DID_NOT_HAPPEN = "Interrupted before it began; it did not happen."
+DID_NOT_HAPPEN = "It did not happen: interrupted before it began."
 """The result of a call that was asked for and never begun, or whose effect was undone."""
 
 

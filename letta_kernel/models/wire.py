@@ -41,7 +41,7 @@ GO_ON = "(go on)"
 """The user's part where a conversation has none at its beginning or end."""
 NOTHING = "(nothing)"
 """The content of a message that has none."""
-_INTERRUPTED = "Interrupted before it "  # how the results of interrupted calls begin
+_INTERRUPTED = "interrupted before it "  # in the results of interrupted calls
 
 _ID = re.compile(r"[A-Za-z0-9]{9}")
 _KIMI_ID = re.compile(r"functions\.[\w-]+:\d+")  # Kimi was trained to find its calls by these
