@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -84,6 +85,7 @@ class Notebook:
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=TIMEOUT)
+        self._kept: deque[dict[str, Any]] = deque(maxlen=1000)  # of cells that are finished later
 
     def close(self) -> None:
         self.client.stop_channels()
@@ -146,8 +148,8 @@ class Notebook:
                 except Empty:
                     pass
             try:
-                message = self.client.get_iopub_msg(timeout=0.02)
-                if message["parent_header"].get("msg_id") == request:
+                message = self._next(request)
+                if message is not None:
                     idle = self._take(message, ran, by_id) or idle
             except Empty:
                 pass
@@ -162,6 +164,18 @@ class Notebook:
                 except Empty:
                     pass
         return ran
+
+    def _next(self, request: str) -> dict[str, Any] | None:
+        """Return the next message about *request*, None if another comes; those are kept for later."""
+        for message in self._kept:
+            if message["parent_header"].get("msg_id") == request:
+                self._kept.remove(message)
+                return message
+        message = self.client.get_iopub_msg(timeout=0.02)
+        if message["parent_header"].get("msg_id") == request:
+            return dict(message)
+        self._kept.append(message)
+        return None
 
     def _take(self, message: dict[str, Any], ran: Ran, by_id: dict[str, Any]) -> bool:
         kind, content = message["msg_type"], message["content"]

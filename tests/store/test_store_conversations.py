@@ -104,9 +104,8 @@ def test_runs_are_recovered_thread_by_thread(database: Database, ada: AgentState
     assert database.run(lambda tx: recovery.recover(tx, ada.id, one.id)) == []  # it goes on
     database.run(lambda tx: agents.release(tx, one.id, process_owner()))
     assert database.run(lambda tx: recovery.recover(tx, ada.id, one.id)) == [run.id]
-    assert [r.id for r in database.run(lambda tx: runs.page(tx, None, conversation_id=one.id))] == [
-        run.id
-    ]
+    found = database.run(lambda tx: runs.find(tx, conversation_id=one.id))
+    assert [r.id for r in found] == [run.id]
 
 
 def test_lists_are_filtered_ordered_and_paged(database: Database, ada: AgentState) -> None:
