@@ -133,7 +133,7 @@ def test_denying_says_why(lab: Lab, page: Page) -> None:
 def test_the_stop_button_of_the_view(lab: Lab, page: Page) -> None:
     code = START + "view.handle(TextDelta(text='I begin …'))\nwith view:\n    time.sleep(60)"
     open_and_run(lab, page, "stop.ipynb", code)
-    expect(page.locator(".lk-Answer")).to_contain_text("I begin")
+    expect(page.locator(".lk-Answer:visible")).to_contain_text("I begin")
     page.get_by_role("button", name="Stop", exact=True).click()
     output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
     expect(output).to_contain_text("KeyboardInterrupt")
