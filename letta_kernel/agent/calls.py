@@ -60,11 +60,6 @@ class _Ready:
     arguments: dict[str, Any]
     shown: dict[str, Any]
 
-    @property
-    def is_outside(self) -> bool:
-        """Whether it may have an effect that is not in our store."""
-        return self.tool.kind != "core"
-
 
 @dataclass(slots=True)
 class CallRunner:
@@ -215,7 +210,7 @@ class CallRunner:
         Yields what may be shown at once; returns what may be shown when the results are saved.
         """
         ready = [self._prepare(call, decisions.get(call.id)) for call in batch]
-        if outside := [one.call.id for one in ready if isinstance(one, _Ready) and one.is_outside]:
+        if outside := self.outside([one.call for one in ready if isinstance(one, _Ready)]):
             record.begin(outside)
         for one in ready:
             if isinstance(one, _Ready):
@@ -235,7 +230,7 @@ class CallRunner:
         for call, outcome in zip(batch, outcomes, strict=True):
             result = self._result(record, call, outcome, self._repetition(call))
             record.unsaved.append(result)
-            shown += self._report(call, outcome, result)
+            shown += self._report(call, outcome, result.content)
         return shown
 
     def _place(self, tool: Tool) -> str:
@@ -342,7 +337,7 @@ class CallRunner:
             )
             for change in changes or []
         ]
-        return [*changed, *self._report(call, outcome, result(outcome))]
+        return [*changed, *self._report(call, outcome, outcome.text + warning)]
 
     def _run_parallel(
         self,
@@ -388,7 +383,7 @@ class CallRunner:
             status=outcome.status,
         )
 
-    def _report(self, call: ToolCall, outcome: Outcome, result: Message) -> list[Event]:
+    def _report(self, call: ToolCall, outcome: Outcome, text: str) -> list[Event]:
         """Note how a call went, and return what a person is shown of it."""
         self._done.append(rules.Called(call.name, outcome.text, outcome.status == "ok"))
         self._stats.append(
@@ -403,7 +398,7 @@ class CallRunner:
             call_id=call.id,
             name=call.name,
             status=outcome.status,
-            text=result.content,
+            text=text,
             seconds=outcome.seconds,
             display=outcome.display,
             error=outcome.error,

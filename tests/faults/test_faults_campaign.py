@@ -183,9 +183,13 @@ def check(home: Path, shown: set[str]) -> None:
     assert all(number in said for number in paid)  # nothing was done that history does not know
 
 
+@pytest.mark.parametrize(
+    "rounds", [2, pytest.param(50, marks=(pytest.mark.slow, pytest.mark.timeout(3600)))]
+)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_few_kills(
+def test_kills_at_any_moment(
     kind: str,
+    rounds: int,
     fresh_project: Callable[[Path], Path],
     tmp_path: Path,
     scripted: ScriptedServer,
@@ -193,19 +197,4 @@ def test_a_few_kills(
 ) -> None:
     home = fresh_project(tmp_path / "home")
     monkeypatch.setenv("LETTA_HOME", str(home))
-    take_turns_and_die(kind, home, scripted, rounds=2)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kind", KINDS)
-def test_two_hundred_kills(
-    kind: str,
-    fresh_project: Callable[[Path], Path],
-    tmp_path: Path,
-    scripted: ScriptedServer,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    home = fresh_project(tmp_path / "home")
-    monkeypatch.setenv("LETTA_HOME", str(home))
-    take_turns_and_die(kind, home, scripted, rounds=50)
+    take_turns_and_die(kind, home, scripted, rounds)
