@@ -12,6 +12,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 
 from letta_kernel import isolation
 from letta_kernel.hooks import agent_opened, memory_shown
+from letta_kernel.notebook.executed import ExecutedCells
 from letta_kernel.tools.marks import tool_marked
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class AgentMagics(Magics):
         self._marked: list[Any] = []  # what the running cell called ``tool(…)`` with
         self._hidden: set[str] = set()  # libraries that files of the user's hide, as said already
         self._ipython_script = shell.find_cell_magic("script")
+        self.executed = ExecutedCells(shell)
 
     @property
     def session(self) -> Session:
@@ -57,7 +59,9 @@ class AgentMagics(Magics):
             session_module = lazy_import.load(_SESSION)
             with self._making:
                 if self._session is None:
-                    self._session = session_module.Session(self.shell, self._cells_without)
+                    self._session = session_module.Session(
+                        self.shell, self._cells_without, self.executed
+                    )
         return self._session
 
     @property
@@ -90,6 +94,7 @@ class AgentMagics(Magics):
 
     def before_cell(self, info: Any) -> None:
         """Let the cell import what the notebook's folder has (a ``pre_run_cell`` hook)."""
+        self.executed.begin(info)
         isolation.before_users_code(info.raw_cell)
 
     @cell_magic("script")  # type: ignore[arg-type]
@@ -105,6 +110,7 @@ class AgentMagics(Magics):
 
     def after_cell(self, result: Any) -> None:
         """Look at the functions a cell defined or removed (a ``post_run_cell`` hook)."""
+        self.executed.end(result)
         if result is None or result.info is None:
             return
         info = result.info

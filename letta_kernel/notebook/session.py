@@ -20,6 +20,7 @@ from letta_kernel.hooks import tool_hosts, turn_begins
 from letta_kernel.models import registry
 from letta_kernel.notebook import run
 from letta_kernel.notebook.approvals import Approvals
+from letta_kernel.notebook.executed import ExecutedCells
 from letta_kernel.notebook.functions import Functions
 from letta_kernel.notebook.main_thread import MainThreadQueue
 from letta_kernel.notebook.memory_panel import show_memory
@@ -46,13 +47,16 @@ class Session(Notebook):
         The IPython shell.
     cells_without
         Ids of the cells that ran before and define no function.
+    executed
+        What ran in the shell.
     """
 
     at: DoorName = "notebook"
     words = WORDS
 
-    def __init__(self, shell: Any, cells_without: set[str]) -> None:
+    def __init__(self, shell: Any, cells_without: set[str], executed: ExecutedCells) -> None:
         self.shell = shell
+        self.executed = executed
         self.shared_tools: list[str] = []  # ids of the tools every agent made here gets
         self.tape = ""  # what is being recorded or replayed, in a sentence
         self.used = False  # an agent has been spoken of in this notebook
