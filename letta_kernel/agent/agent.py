@@ -5,7 +5,7 @@
 
 `LettaAgent.step` is a plain generator of events that runs on the caller's thread, so that notebook functions
 run where the user's variables are and the stop button reaches them. A step is committed at its end, its calls
-before they have an effect (`step_record`); on a stop, what was said is kept and every open call gets a result,
+before they have an effect (`StepRecord`); on a stop, what was said is kept and every open call gets a result,
 so that the history stays valid.
 """
 
@@ -19,21 +19,19 @@ from time import perf_counter
 from typing import Any
 
 from letta_kernel.agent import prompts
-from letta_kernel.agent.budget import Budget
 from letta_kernel.agent.calls import CallRunner
-from letta_kernel.agent.compaction import Mode
 from letta_kernel.agent.decisions import Decision, pending_calls
-from letta_kernel.agent.journal import Journal
+from letta_kernel.agent.journal import Journal, StepRecord
 from letta_kernel.agent.model_call import (
     Cancelled,
     ModelCaller,
+    PartialMessage,
     SystemPromptTooLarge,
     Work,
     check_cancel,
 )
-from letta_kernel.agent.partial_message import PartialMessage
-from letta_kernel.agent.step_record import StepRecord
-from letta_kernel.agent.window import Window
+from letta_kernel.agent.settings import Budget
+from letta_kernel.agent.window import Mode, Window
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import (

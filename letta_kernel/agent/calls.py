@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.decisions import Decision
-from letta_kernel.agent.partial_message import FINISH_EDITS, HEARTBEAT, SEND, THINKING
-from letta_kernel.agent.step_record import StepRecord
+from letta_kernel.agent.journal import StepRecord
 from letta_kernel.errors import nearest
 from letta_kernel.ids import new_id
 from letta_kernel.memory.blocks import Change
 from letta_kernel.messages import (
+    ANSWER_TOOL,
     Event,
     MemoryChanged,
     Message,
@@ -40,6 +40,11 @@ from letta_kernel.tools.arguments import ToolArgumentError, as_object, parse_arg
 from letta_kernel.tools.execute import Executor
 from letta_kernel.tools.outcome import Outcome
 
+THINKING = "thinking"
+"""The argument in which a model without reasoning of its own writes its inner thoughts."""
+HEARTBEAT = "request_heartbeat"
+SEND = ANSWER_TOOL
+FINISH_EDITS = "memory_finish_edits"
 REPEATS = 3  # the same call this often in a row gets a word of warning with its result
 
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from letta_kernel.agent.calls import CallRunner
-from letta_kernel.agent.compaction import Compactor, Mode
-from letta_kernel.agent.journal import Journal
-from letta_kernel.agent.partial_message import PartialMessage
-from letta_kernel.agent.step_record import StepRecord
-from letta_kernel.agent.window import OVERHEAD, TARGET, TRIGGER, Window
-from letta_kernel.messages import Event, Message, Notice, StreamReset, Usage
+from pydantic_core import from_json
+
+from letta_kernel.agent.calls import SEND, THINKING, CallRunner
+from letta_kernel.agent.journal import Journal, StepRecord
+from letta_kernel.agent.window import OVERHEAD, TARGET, TRIGGER, Compactor, Mode, Window
+from letta_kernel.messages import (
+    Event,
+    Message,
+    Notice,
+    ReasoningDelta,
+    StreamReset,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
 from letta_kernel.models.base import (
     CallPiece,
     Cancel,
     ChatModel,
     ChatRequest,
     ModelError,
+    Piece,
+    ReasoningPiece,
     Reply,
     Reset,
     Retrying,
@@ -28,6 +38,83 @@ from letta_kernel.models.base import (
 )
 from letta_kernel.models.written_calls import has_tag, may_be_call, read_calls
 from letta_kernel.records import AgentState, Step
+
+
+class PartialMessage:
+    """Collects the pieces of one reply and turns them into events.
+
+    In heartbeat style the answer and the inner thoughts arrive inside a call's arguments; they are read
+    out of the half-written JSON, so that a person sees them as they stream.
+    """
+
+    def __init__(self, heartbeat: bool) -> None:
+        self.text = ""
+        self.reasoning = ""
+        self._heartbeat = heartbeat
+        self._calls: dict[int, _PartialCall] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been shown yet."""
+        return not (self.text or self.reasoning or self._calls)
+
+    def take(self, piece: Piece) -> Iterator[Event]:
+        """Add *piece*; yield the events that show it."""
+        if isinstance(piece, TextPiece):
+            self.text += piece.text
+            yield TextDelta(text=piece.text)
+        elif isinstance(piece, ReasoningPiece):
+            self.reasoning += piece.text
+            yield ReasoningDelta(text=piece.text)
+        elif isinstance(piece, CallPiece):
+            call = self._calls.setdefault(piece.index, _PartialCall())
+            call.name = call.name or piece.name
+            call.arguments += piece.arguments
+            if self._heartbeat:
+                yield from self._unwrap(call)
+            if not (self._heartbeat and call.name == SEND):
+                call.held.append(
+                    ToolCallDelta(
+                        index=piece.index, id=piece.id, name=piece.name, arguments=piece.arguments
+                    )
+                )
+            if call.acts or not self._heartbeat:
+                yield from call.held
+                call.held.clear()
+
+    def _unwrap(self, call: _PartialCall) -> Iterator[Event]:
+        try:
+            seen = from_json(call.arguments or "{}", allow_partial="trailing-strings")
+        except ValueError:
+            return
+        if not isinstance(seen, dict):
+            return
+        call.acts = any(name != THINKING for name in seen)
+        thought = seen.get(THINKING)
+        if isinstance(thought, str) and len(thought) > call.thought:
+            fresh = thought[call.thought :]
+            apart = "\n" if self.reasoning and not call.thought else ""  # another call's thought
+            call.thought = len(thought)
+            self.reasoning += apart + fresh
+            yield ReasoningDelta(text=fresh)
+        said = seen.get("message") if call.name == SEND else None
+        if isinstance(said, str) and len(said) > call.said:
+            fresh, call.said = said[call.said :], len(said)
+            self.text += fresh
+            yield TextDelta(text=fresh)
+
+
+class _PartialCall:
+    __slots__ = ("acts", "arguments", "held", "name", "said", "thought")
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.arguments = ""
+        self.thought = 0  # characters already shown
+        self.said = 0
+        self.held: list[Event] = []  # what is shown only after the thought that leads to it
+        self.acts = False
+
 
 Turn = Generator[Event, None, None]
 OVERFLOW_TRIES = 3

@@ -14,23 +14,19 @@ from letta_kernel.service.agents import Agents, Opened
 from letta_kernel.service.archives import Archives
 from letta_kernel.service.blocks import Blocks
 from letta_kernel.service.conversations import Conversations
-from letta_kernel.service.core import Core
+from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.event_log import EventLog
-from letta_kernel.service.files import Files
+from letta_kernel.service.files import FileAdded, FileProgress, Files
 from letta_kernel.service.folders import Folders
 from letta_kernel.service.identities import Identities
 from letta_kernel.service.mcp import McpServers
-from letta_kernel.service.memories import Memories
 from letta_kernel.service.messages import Messages
 from letta_kernel.service.passages import Passages
 from letta_kernel.service.preparation import Preparation
-from letta_kernel.service.project import ProjectSettings
-from letta_kernel.service.reading import FileAdded, FileProgress
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.runner import Runner
-from letta_kernel.service.runs import Runs
-from letta_kernel.service.steps import Steps
-from letta_kernel.service.store import Store
+from letta_kernel.service.runs import Runs, Steps
+from letta_kernel.service.store import ProjectSettings, Store
 from letta_kernel.service.tools import Tools
 
 __all__ = [

@@ -17,14 +17,13 @@ from letta_kernel.service.agent_checks import (
     check_models,
     check_name,
     check_style,
+    differing,
     fallbacks,
     first_blocks,
     give,
 )
 from letta_kernel.service.agent_views import AgentView, view_of
-from letta_kernel.service.core import RENAMED, Core
-from letta_kernel.service.differences import differing
-from letta_kernel.service.memories import Memories
+from letta_kernel.service.core import RENAMED, Core, Memories
 from letta_kernel.service.tools import Tools
 from letta_kernel.stop_reasons import StopReason
 from letta_kernel.store import agents, conversations, identities, messages, runs, tools

@@ -8,8 +8,7 @@ from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.models.base import ModelError
 from letta_kernel.models.embedding import embedder
 from letta_kernel.records import SharedArchive
-from letta_kernel.service.core import Core
-from letta_kernel.service.memories import Memories
+from letta_kernel.service.core import Core, Memories
 from letta_kernel.store import archives
 from letta_kernel.store.database import Tx
 

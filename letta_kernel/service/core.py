@@ -1,14 +1,18 @@
-"""What all parts of the service read through: the project's database, its agents, and reads that are kept."""
+"""What all parts of the service read through: the project's database, its agents and memories, reads kept."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from letta_kernel.agent.decisions import pending_calls
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
+from letta_kernel.memory.archival import Archive
+from letta_kernel.memory.recall import Recall
 from letta_kernel.messages import ToolCall
+from letta_kernel.models.embedding import embedder
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Conversation, ThreadState
 from letta_kernel.remedies import Do, remedy
@@ -149,3 +153,33 @@ class Core:
                 self._reads.clear()
             self._reads[key] = (stamp, value)
         return value
+
+
+class Memories:
+    """The searchable memories of one project folder, opened on first use."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._pairs: dict[str, tuple[Archive, Recall]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, state: AgentState) -> tuple[Archive, Recall]:
+        """Return archival memory and recall with the agent's embedder."""
+        return self.embedded_by(state.embedding)
+
+    def embedded_by(self, embedding: str | None) -> tuple[Archive, Recall]:
+        """Return archival memory and recall with an embedder; None is the project's."""
+        chosen = embedder(embedding)
+        with self._lock:
+            pair = self._pairs.get(chosen.name)
+            if pair is None:
+                database, home = self._core.database, self._core.home
+                pair = Archive(database, home, chosen), Recall(database, home, chosen)
+                self._pairs[chosen.name] = pair
+        return pair
+
+    def close(self) -> None:
+        """Let go of the indexes."""
+        for archive, recall in self._pairs.values():
+            archive.close()
+            recall.close()

@@ -7,8 +7,7 @@ from typing import Any
 
 from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError, nearest
 from letta_kernel.records import AgentState, Folder
-from letta_kernel.service.core import Core
-from letta_kernel.service.memories import Memories
+from letta_kernel.service.core import Core, Memories
 from letta_kernel.store import folders, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core

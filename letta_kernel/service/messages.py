@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from letta_kernel.agent.compaction import Compactor
 from letta_kernel.agent.settings import AgentSettings, timezone_of
+from letta_kernel.agent.window import Compactor
 from letta_kernel.errors import NotFoundError
 from letta_kernel.memory.recall import MOST_HITS, MessageHit
 from letta_kernel.messages import Message
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import AgentState
-from letta_kernel.service.core import Core
-from letta_kernel.service.memories import Memories
+from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.preparation import Preparation
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.store import agents, conversations, messages, runs

@@ -14,9 +14,8 @@ from letta_kernel.memory.chunking import chunks
 from letta_kernel.memory.recall import MessageHit
 from letta_kernel.records import Passage, SharedArchive
 from letta_kernel.service.archives import Archives
-from letta_kernel.service.core import Core
-from letta_kernel.service.memories import Memories
-from letta_kernel.service.reading import FileAdded, FileProgress, read_files
+from letta_kernel.service.core import Core, Memories
+from letta_kernel.service.files import FileAdded, FileProgress, read_files
 from letta_kernel.store import archives, passages
 from letta_kernel.store.database import Tx
 

@@ -1,4 +1,7 @@
-"""What a run reads before its first step: memory, tools, the history in sight, the compiled prompt."""
+"""What a run reads before its first step: memory, tools, the history in sight, the compiled prompt.
+
+`report` tells of it part by part, with the tokens each part takes.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from letta_kernel.agent.calls import CallRunner
-from letta_kernel.agent.context import compile_prompt
+from letta_kernel.agent.context import ContextPart, ContextReport, compile_blocks, compile_prompt
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.agent.window import Window
 from letta_kernel.memory.folders import describe
 from letta_kernel.models.base import ChatModel
 from letta_kernel.records import AgentState, Block, Tool
-from letta_kernel.service.core import Core
-from letta_kernel.service.memories import Memories
+from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.tools import Tools
 from letta_kernel.store import archives, blocks, folders, messages, runs
@@ -191,3 +193,39 @@ def _files(tx: Tx, agent_id: str) -> str:
 def messages_so_far(window: Window) -> int:
     """Return how many messages the conversation has had, by the number of the newest."""
     return window.messages[-1].seq if window.messages else 0
+
+
+def report(
+    chat: ChatModel, prompt: str, loaded: Loaded, offered: Sequence[dict[str, Any]]
+) -> ContextReport:
+    """Return what *chat* would be sent: prompt, schemas of tools, summary and the history in sight."""
+    window = loaded.window
+    memory = compile_blocks(loaded.blocks)
+    schemas = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in offered)
+    texts = {
+        "instructions": prompt.replace(memory, "").replace(loaded.files, "").strip(),
+        "memory blocks": memory,
+        **({"files": loaded.files} if loaded.files else {}),
+        "tools": schemas,
+    }
+    parts = [
+        ContextPart(name, chat.count_tokens(text) if text else 0, text)
+        for name, text in texts.items()
+    ]
+    room = chat.context_window - sum(part.tokens for part in parts)
+    window.most = max(1, room // 2)  # as a run does: longer messages are shown shortened
+    sent = window.chat()
+    summary = [sent.pop(0)] if window.summary else []
+    for name, size, entries in (
+        ("summary", window.size(window.summary) if window.summary else 0, summary),
+        ("history", sum(map(window.size, window.messages)), sent),
+    ):
+        parts.append(ContextPart(name, size, "\n".join(map(_as_sent, entries))))
+    return ContextReport(chat.name, chat.context_window, parts)
+
+
+def _as_sent(entry: dict[str, Any]) -> str:
+    """Return one message of a chat as a line of text, its content just as the model gets it."""
+    calls = [call["function"] for call in entry.get("tool_calls", ())]
+    said = "".join(f" [calls {call['name']}({call['arguments']})]" for call in calls)
+    return f"{entry['role']}: {entry['content'] or ''}{said}"

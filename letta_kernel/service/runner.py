@@ -1,39 +1,44 @@
-"""Carrying a run from its first word to its end, on the caller's thread."""
+"""Carrying a run from its first word to its end, on the caller's thread, in its turn."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from letta_kernel import manners
 from letta_kernel.agent.agent import LettaAgent, Live
-from letta_kernel.agent.budget import Budget
 from letta_kernel.agent.context import describe_retrieved
 from letta_kernel.agent.decisions import Decision, pending_calls
 from letta_kernel.agent.journal import Journal
-from letta_kernel.agent.settings import AgentSettings
+from letta_kernel.agent.settings import AgentSettings, Budget
 from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError
 from letta_kernel.ids import now
-from letta_kernel.messages import Event, Message, Notice, RunEnded, StepEnded, Usage
+from letta_kernel.messages import Event, Message, Notice, RunEnded, RunQueued, StepEnded, Usage
 from letta_kernel.models import naming
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Run, Tool
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.service.core import Core
+from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.event_log import EventLog
 from letta_kernel.service.mcp import McpServers
-from letta_kernel.service.memories import Memories
 from letta_kernel.service.preparation import Loaded, Preparation
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.tools import Tools
-from letta_kernel.service.waiting import Place
-from letta_kernel.store import agents, posted
-from letta_kernel.store.database import Tx
+from letta_kernel.store import agents, posted, queue
+from letta_kernel.store.database import Database, Tx
+from letta_kernel.store.lease import process_owner
 from letta_kernel.tools.execute import ToolHost
+
+_LOOK = 0.5  # seconds between two looks at the store
+_SLICE = 0.1  # seconds of a pause that a stop button may have to wait
+
+Tell = Callable[[Event], None]
+
 
 _SHARE_RETRIEVED = 16  # one part in so many of a model's window, at most, is for retrieved passages
 
@@ -252,3 +257,86 @@ class Runner:
         archive, recall = self._memories.of(state)
         archive.follow(state.id)
         recall.follow(state.id)
+
+
+class Place:
+    """The place of one run in the line for its agent; *said* is what it is to say."""
+
+    def __init__(self, database: Database, state: AgentState, run: Run, said: str) -> None:
+        self._database = database
+        self._state = state
+        self._thread_id = state.thread_id
+        self._run = run
+        self._said = said
+        self._owner = f"{process_owner()}/{run.id}"
+        self._renewed = float("-inf")
+
+    def wait(self, cancel: Cancel, tell: Tell) -> Generator[Event, None, bool]:
+        """Yield who is waited for, until it is this run's turn; False if it was stopped before."""
+        where = ""
+        try:
+            while (busy := self._look()) is not None:
+                if busy.where != where:
+                    where = busy.where
+                    queued = self._queued(where)
+                    tell(queued)
+                    yield queued
+                for _ in range(round(_LOOK / _SLICE)):
+                    if cancel.wait(_SLICE):
+                        for event in self._stopped(where):
+                            tell(event)
+                            yield event
+                        return False
+            return True
+        except (KeyboardInterrupt, GeneratorExit):
+            for event in self._stopped(where):
+                tell(event)
+            raise
+
+    def leave(self) -> None:
+        """Give the place up, if it is still taken."""
+        with suppress(LettaError):  # the line forgets who does not come back
+            self._database.run(lambda tx: queue.leave(tx, self._thread_id, self._owner))
+
+    def _look(self) -> AgentBusyError | None:
+        """Keep the place, and return who comes before this run."""
+        renew = time.monotonic() - self._renewed > queue.RENEWED
+
+        def work(tx: Tx) -> AgentBusyError | None:
+            if renew:
+                queue.stand(tx, self._thread_id, self._owner, self._run.notebook)
+            try:
+                agents.check_free(tx, self._thread_id, self._owner)
+            except AgentBusyError as busy:
+                return busy
+            return None
+
+        found = self._database.run(work)
+        if renew:
+            self._renewed = time.monotonic()
+        return found
+
+    def _queued(self, where: str) -> RunQueued:
+        state = self._state
+        text = f"{state.name} is busy in {where}; this goes on when it is free."
+        if self._run.notebook and where == f"the notebook {self._run.notebook!r}":
+            text = f"{state.name} is busy in another kernel of this notebook; this goes on when it is free."
+        return RunQueued(
+            run_id=self._run.id,
+            agent_id=state.id,
+            agent_name=state.name,
+            said=self._said,
+            where=where,
+            text=text,
+        )
+
+    def _stopped(self, where: str) -> tuple[Notice, RunEnded]:
+        ended = RunEnded(
+            run_id=self._run.id,
+            stop_reason="cancelled",
+            steps=0,
+            usage=Usage(),
+            seconds=0.0,
+            model=self._run.model,
+        )
+        return Notice(text=f"Stopped waiting for {where or 'its turn'}: nothing was sent."), ended

@@ -1,11 +1,11 @@
-"""The store of a project as a file: looked into, copied, put back."""
+"""The project as a whole: its settings, and its store as a file: looked into, copied, put back."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from letta_kernel.service.core import Core
-from letta_kernel.store import agents, copies
+from letta_kernel.store import agents, copies, settings
 from letta_kernel.store.copies import Answer
 from letta_kernel.store.database import Database
 from letta_kernel.store.lock import HomeLock
@@ -67,3 +67,18 @@ def count_agents(home: Path, patience: float) -> int:
 def holder(home: Path) -> str:
     """Describe which process has the store of a project open."""
     return HomeLock(home).holder()
+
+
+class ProjectSettings:
+    """What is kept for a project under a key."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def get(self, key: str) -> str | None:
+        """Return a setting, None if it was never set."""
+        return self._core.do(lambda tx: settings.get(tx, key))
+
+    def put(self, key: str, value: str | None) -> None:
+        """Keep a setting; None removes it."""
+        self._core.do(lambda tx: settings.put(tx, key, value))

@@ -13,8 +13,7 @@ from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.memory.folders import FileShelf
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import AgentState, Tool, ToolRule, ToolStats
-from letta_kernel.service.core import Core
-from letta_kernel.service.memories import Memories
+from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.tool_sources import (
     best_of,
     changed_tool,

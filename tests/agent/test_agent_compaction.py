@@ -9,8 +9,7 @@ import pytest
 from agent_bench import Bench, ended, valid
 from scripted_wire import Answer, Call
 
-from letta_kernel.agent.compaction import fallback
-from letta_kernel.agent.window import Window
+from letta_kernel.agent.window import Window, fallback
 from letta_kernel.messages import Event, Message, Notice, ToolCall
 from letta_kernel.models.tokens import count
 from letta_kernel.models.wire import NOTED

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from letta_kernel.agent import step_record
+from letta_kernel.agent import journal
 from letta_kernel.messages import Event, RunEnded, ToolReturned
 from letta_kernel.models.scripted import scripted
 from letta_kernel.records import Tool
@@ -82,7 +82,7 @@ def take_a_turn(
             os.kill(os.getpid(), signal.SIGKILL)
 
     scripted(moves, "turn")
-    step_record.passing = passing
+    journal.passing = passing
     host = None if sandbox else Host(home)
     with AgentService(home) as service:
         ended = _show(service.runs.send("ada", "Please.", host=host), told)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from store_children import children
 
-from letta_kernel.agent import step_record
+from letta_kernel.agent import journal
 from letta_kernel.models.scripted import scripted
 from letta_kernel.records import Tool
 from letta_kernel.service import AgentService
@@ -126,7 +126,7 @@ def post(home: str, told: Connection) -> None:
         def lookup(self, tool: Tool) -> Any:
             return lambda: str(service.runs.post_event("ada", "The tea is ready."))
 
-    step_record.passing = lambda point: die() if point == "ended" else None
+    journal.passing = lambda point: die() if point == "ended" else None
     with AgentService(home) as service:
         for _ in service.runs.send("ada", "Tea, please.", host=Host()):
             pass
