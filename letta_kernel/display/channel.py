@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from letta_kernel.display.saved import bundle
+from letta_kernel.display.html import bundle
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.display.widget import LiveWidget
 from letta_kernel.ids import new_id

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from letta_kernel.display.channel import Channel
-from letta_kernel.display.saved import MIME, bundle
+from letta_kernel.display.html import MIME, bundle
 from letta_kernel.display.terminal import TerminalView
 from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript

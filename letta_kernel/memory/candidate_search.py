@@ -10,7 +10,7 @@ import numpy as np
 
 from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.scoring import Background, Query
-from letta_kernel.store.search_rows import Line
+from letta_kernel.store.indexes import Line
 from letta_kernel.store.vector_queries import Candidate
 from letta_kernel.store.vectors import VectorTable
 

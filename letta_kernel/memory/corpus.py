@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from letta_kernel.memory import question_type, terms
-from letta_kernel.store.search_rows import Line
+from letta_kernel.store.indexes import Line
 
 REACH = 3
 """How many lines to either side of a line belong to its context."""

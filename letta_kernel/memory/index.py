@@ -15,10 +15,9 @@ from letta_kernel.errors import LettaError
 from letta_kernel.memory import terms
 from letta_kernel.memory.vectors import Vectors
 from letta_kernel.models.embedding import default_name
-from letta_kernel.store import indexes, search_rows
+from letta_kernel.store import indexes
 from letta_kernel.store.database import Database, Tx
-from letta_kernel.store.indexes import Kind, OutboxEntry
-from letta_kernel.store.search_rows import Line
+from letta_kernel.store.indexes import Kind, Line, OutboxEntry
 from letta_kernel.store.vector_queries import IndexRow
 from letta_kernel.store.vectors import IndexBrokenError, VectorTable
 
@@ -86,7 +85,7 @@ class Index:
         return self.database.run(
             lambda tx: (
                 indexes.mark(tx, name, owner, self.kind),
-                search_rows.newest(tx, self.kind, owner),
+                indexes.newest(tx, self.kind, owner),
             )
         )
 
@@ -195,7 +194,7 @@ class Index:
         return bool(entries) or any(newest - mark >= least for _, mark, newest in behind)
 
     def _behind(self, tx: Tx, name: str) -> list[tuple[str, int, int]]:
-        return search_rows.behind(tx, self.kind, name, self._vectors.embedder.name, default_name())
+        return indexes.behind(tx, self.kind, name, self._vectors.embedder.name, default_name())
 
     def _begin(self) -> str:
         return self.table.create(self._vectors.embedder.dimension)
@@ -208,7 +207,7 @@ class Index:
 
     def _compare(self, name: str) -> None:
         """Find out whether the table still has what its marks say, say after a restored backup."""
-        want = self.database.run(lambda tx: search_rows.marked(tx, self.kind, name))
+        want = self.database.run(lambda tx: indexes.marked(tx, self.kind, name))
         if self.table.count() < want:
             raise IndexBrokenError("it lacks lines it should have")
 
@@ -218,7 +217,7 @@ class Index:
         added = 0
         while not stop.is_set():
             new, last = self.database.run(
-                lambda tx, m=mark: search_rows.after(tx, self.kind, agent_id, m, _BATCH)  # type: ignore[misc]
+                lambda tx, m=mark: indexes.after(tx, self.kind, agent_id, m, _BATCH)  # type: ignore[misc]
             )
             if last == mark:
                 break
@@ -270,10 +269,10 @@ class Index:
         ids = {entry.item_id for entry in entries if entry.item_id is not None}
         stamp = max(entry.id for entry in entries)
         if any(entry.item_id is None for entry in entries):  # everything up to then was deleted
-            stored = self.database.run(lambda tx: search_rows.digests(tx, self.kind, agent_id))
+            stored = self.database.run(lambda tx: indexes.digests(tx, self.kind, agent_id))
             ids |= self.table.known_ids(agent_id, 0) - stored.keys()
         wanted = sorted(ids)
-        found = self.database.run(lambda tx: search_rows.of_ids(tx, self.kind, agent_id, wanted))
+        found = self.database.run(lambda tx: indexes.of_ids(tx, self.kind, agent_id, wanted))
         # The new form first: a search in between sees a line twice, which does no harm, but never not.
         self.table.add(self._rows(agent_id, found, stamp))
         self.table.remove([line.id for line in found], before_stamp=stamp)

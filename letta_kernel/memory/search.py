@@ -17,13 +17,11 @@ from letta_kernel.memory import scoring
 from letta_kernel.memory.candidate_search import FURTHEST, CandidateSearch, candidates
 from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.index import Index
-from letta_kernel.memory.quantised import QuantisedVectors
-from letta_kernel.memory.related_words import RelatedWords
-from letta_kernel.memory.vectors import Vectors, alike
-from letta_kernel.store import indexes, search_rows
+from letta_kernel.memory.scoring import RelatedWords
+from letta_kernel.memory.vectors import QuantisedVectors, Vectors, alike
+from letta_kernel.store import indexes
 from letta_kernel.store.database import Database, Tx
-from letta_kernel.store.indexes import Kind, OutboxEntry
-from letta_kernel.store.search_rows import Line
+from letta_kernel.store.indexes import Kind, Line, OutboxEntry
 from letta_kernel.store.vector_queries import Candidate, condition
 from letta_kernel.store.vectors import IndexBrokenError
 
@@ -162,7 +160,7 @@ class Engine:
 
     def prepare(self, agent_id: str) -> None:
         """Load what the first search of an agent needs, if there is so much that it takes a while."""
-        if self.database.run(lambda tx: search_rows.newest(tx, self.kind, agent_id)) < _MANY:
+        if self.database.run(lambda tx: indexes.newest(tx, self.kind, agent_id)) < _MANY:
             return
         known = self._of(agent_id)
         with known.lock, known.whole():
@@ -194,7 +192,7 @@ class Engine:
         name = self._index.name()
         newest, mark = self.database.run(
             lambda tx: (
-                search_rows.newest(tx, self.kind, agent_id),
+                indexes.newest(tx, self.kind, agent_id),
                 indexes.mark(tx, name, agent_id, self.kind),
             )
         )
@@ -307,13 +305,13 @@ class Engine:
             return None
         # Asking for the mark makes the store announce edits and deletes of this agent from now on.
         indexes.mark(tx, name, agent_id, self.kind)
-        changes = search_rows.changes(tx)
+        changes = indexes.changes(tx)
         digests = None
         if changes != known.changes:
-            digests = search_rows.digests(tx, self.kind, agent_id) if known.seq else {}
-        new, last = search_rows.after(tx, self.kind, agent_id, known.seq, _AT_ONCE)
+            digests = indexes.digests(tx, self.kind, agent_id) if known.seq else {}
+        new, last = indexes.after(tx, self.kind, agent_id, known.seq, _AT_ONCE)
         whole = last - known.seq < _AT_ONCE
-        newest = last if whole else search_rows.newest(tx, self.kind, agent_id)
+        newest = last if whole else indexes.newest(tx, self.kind, agent_id)
         return changes, digests, new, last, newest, None if stamp is None else (name, stamp)
 
     def _correct(self, agent_id: str, known: _Known, digests: dict[str, str]) -> None:
@@ -322,9 +320,7 @@ class Engine:
         corpus.remove([item for item in corpus.row_of if item not in digests])
         edited = [i for i, row in corpus.row_of.items() if corpus.digests[row] != digests[i]]
         if edited:
-            again = self.database.run(
-                lambda tx: search_rows.of_ids(tx, self.kind, agent_id, edited)
-            )
+            again = self.database.run(lambda tx: indexes.of_ids(tx, self.kind, agent_id, edited))
             corpus.remove(edited)
             self._add(known, again)
 
@@ -368,7 +364,7 @@ class Engine:
         if known.state is not None and stamp is not None and known.stamp == (name, stamp):
             return known.state
         mark = indexes.mark(tx, name, agent_id, self.kind)
-        if self._index.table.name() is None or mark + LARGE < search_rows.newest(
+        if self._index.table.name() is None or mark + LARGE < indexes.newest(
             tx, self.kind, agent_id
         ):
             return None
@@ -376,11 +372,11 @@ class Engine:
         entries = [entry for entry in found if entry.agent_id == agent_id]
         if len(found) == _WAITING or any(entry.item_id is None for entry in entries):
             return None
-        new, _ = search_rows.after(tx, self.kind, agent_id, mark, LARGE)
+        new, _ = indexes.after(tx, self.kind, agent_id, mark, LARGE)
         fresh = {line.id for line in new}
         ids = [e.item_id for e in entries if e.item_id is not None and e.item_id not in fresh]
         known.stamp = (name, stamp) if stamp is not None else None
-        return _State(mark, entries, [*new, *search_rows.of_ids(tx, self.kind, agent_id, ids)])
+        return _State(mark, entries, [*new, *indexes.of_ids(tx, self.kind, agent_id, ids)])
 
 
 def _sketched(

@@ -1,4 +1,4 @@
-"""Vectors for lines and questions: kept where they were made once, and done without when they must be."""
+"""Vectors for lines and questions: made once, done without when they must be, and searched in little memory."""
 
 from __future__ import annotations
 
@@ -72,3 +72,108 @@ def alike(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """
     products: np.ndarray = np.einsum("ij,j->i", vectors, vector)
     return products
+
+
+_WORD = 64  # signs in one number
+_CLOSER = 20  # times as many rows as are asked for are compared in full
+_USUAL = 600  # rows whose likeness to a query counts as usual
+
+
+class QuantisedVectors:
+    """Unit vectors as bytes, and the signs of what tells each from the mean: these are compared first.
+
+    Rows are numbered as they were added.
+    """
+
+    def __init__(self) -> None:
+        self._bytes: list[np.ndarray] = []
+        self._scales: list[np.ndarray] = []
+        self._mean = np.zeros(0, dtype=np.float32)
+        self._signs: list[np.ndarray] = []  # by column of 64 signs
+
+    def __len__(self) -> int:
+        return sum(map(len, self._scales))
+
+    def nbytes(self) -> int:
+        """Return how many bytes of memory it takes, about."""
+        return sum(part.nbytes for part in self._bytes)
+
+    def fits(self, vector: np.ndarray) -> bool:
+        """Whether *vector* can be compared with what is here."""
+        return bool(self._bytes) and self._bytes[0].shape[1] == len(vector)
+
+    def add(self, vectors: np.ndarray) -> None:
+        """Append *vectors*, one per row."""
+        scale = np.abs(vectors).max(axis=1) / 127 + np.float32(1e-12)
+        self._bytes.append(np.rint(vectors / scale[:, None]).astype(np.int8))
+        self._scales.append(scale.astype(np.float32))
+        self._signs = []
+
+    def nearest(
+        self, vector: np.ndarray, allowed: np.ndarray, number: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the *allowed* rows most alike to a unit *vector* that fits, and how alike each is.
+
+        Parameters
+        ----------
+        allowed
+            One truth per row.
+        number
+            How many rows at most.
+        """
+        there = int(np.count_nonzero(allowed))
+        if not there:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+        self._join()
+        far = self._distances(vector)
+        if there < len(far):
+            far[~allowed] = np.iinfo(far.dtype).max
+        # Counting is quicker than sorting: distances are few.
+        upto = np.cumsum(np.bincount(far)) >= min(_CLOSER * number, there)
+        rows = np.flatnonzero(far <= int(np.argmax(upto)))
+        similarity = self._alike(rows, vector)
+        if len(rows) > number:
+            best = np.argpartition(-similarity, number - 1)[:number]
+            rows, similarity = rows[best], similarity[best]
+        return rows, similarity
+
+    def usual(self, vector: np.ndarray) -> np.ndarray:
+        """Return how alike to *vector* rows are as they come."""
+        self._join()
+        return self._alike(np.arange(0, len(self), max(1, len(self) // _USUAL)), vector)
+
+    def _alike(self, rows: np.ndarray, vector: np.ndarray) -> np.ndarray:
+        return alike(self._bytes[0][rows].astype(np.float32), vector) * self._scales[0][rows]
+
+    def _distances(self, vector: np.ndarray) -> np.ndarray:
+        """Return in how many signs each row differs from *vector*."""
+        total = np.zeros(len(self), dtype=np.uint16)
+        for row_signs, signs in zip(
+            self._signs, _packed((vector > self._mean)[None, :]), strict=True
+        ):
+            total += np.bitwise_count(row_signs ^ signs)
+        return total
+
+    def _join(self) -> None:
+        """Bring the parts together and take their signs, once they are all there."""
+        if self._signs:
+            return
+        self._bytes = [np.concatenate(self._bytes)]
+        self._scales = [np.concatenate(self._scales)]
+        parts, scales = self._bytes[0], self._scales[0]
+        pieces = range(0, len(parts), 10_000)  # as floats they would take four times the memory
+        whole = [parts[i : i + 10_000] * scales[i : i + 10_000, None] for i in pieces[:3]]
+        self._mean = np.concatenate(whole).mean(axis=0)
+        packed = [
+            _packed(parts[i : i + 10_000] * scales[i : i + 10_000, None] > self._mean)
+            for i in pieces
+        ]
+        self._signs = [np.concatenate(column) for column in zip(*packed, strict=True)]
+
+
+def _packed(signs: np.ndarray) -> list[np.ndarray]:
+    """Return the columns of 64 signs of each row as numbers."""
+    missing = -signs.shape[1] % _WORD
+    padded = np.pad(signs, ((0, 0), (0, missing)))
+    numbers = np.packbits(padded, axis=1).view(np.uint64)
+    return [np.ascontiguousarray(column) for column in numbers.T]

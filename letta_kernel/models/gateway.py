@@ -18,9 +18,8 @@ from letta_kernel.models.base import (
 from letta_kernel.models.errors import ProviderError, cancelled
 from letta_kernel.models.facts import facts_of
 from letta_kernel.models.prompted import PromptedTools
-from letta_kernel.models.rate_limit import RateLimit, rate_limit_of
 from letta_kernel.models.refusals import MOST
-from letta_kernel.models.retry import RetryPolicy, retried
+from letta_kernel.models.retry import RateLimit, RetryPolicy, rate_limit_of, retried
 from letta_kernel.models.routes import Route, resolve
 from letta_kernel.models.streaming import Try
 from letta_kernel.models.tokens import count

@@ -18,7 +18,6 @@ from letta_kernel.models.costs import usage_of
 from letta_kernel.models.errors import ProviderError, cancelled, describe, retry_after
 from letta_kernel.models.gemini import GeminiReader
 from letta_kernel.models.library import litellm, our_settings
-from letta_kernel.models.rate_limit import rate_limit_of
 from letta_kernel.models.readers import (
     AnthropicReader,
     ChatReader,
@@ -28,6 +27,7 @@ from letta_kernel.models.readers import (
     payloads,
 )
 from letta_kernel.models.reasoning import reasoning_to_keep
+from letta_kernel.models.retry import rate_limit_of
 from letta_kernel.models.routes import Route, encoded
 from letta_kernel.models.stream_accumulator import FINISHED, StreamAccumulator
 from letta_kernel.models.transport import Line

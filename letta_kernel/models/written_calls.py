@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from letta_kernel.ids import new_id
 from letta_kernel.messages import ToolCall
-from letta_kernel.models.tool_names import meant
+from letta_kernel.models.wire import meant
 
 _TAGGED = re.compile(
     r"<(tool_call|function_call)>\s*(?P<body>.*?)\s*(?P<end></\1>|\Z)"

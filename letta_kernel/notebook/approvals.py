@@ -1,17 +1,21 @@
-"""Calls that wait for a person in front of the notebook: asked about in the cell and in panels."""
+"""Calls that wait for a person in front of the notebook: asked about in the cell and in panels.
+
+And `PREFERENCES`: what JupyterLab's settings say about asking, and about streaming.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.commands.approvals import answered, by_policy, described
 from letta_kernel.display.live import Choice, LiveView
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
-from letta_kernel.notebook.preferences import PREFERENCES
 
 _ELSEWHERE = "Waiting for your word: in JupyterLab's notification, or in the Agents panel."
 
@@ -145,3 +149,18 @@ def check_calls(calls: Sequence[ToolCall], decisions: Sequence[Decision]) -> Non
             raise InvalidInputError(
                 f"No call {decision.call_id!r} waits; these do: {', '.join(sorted(known)) or 'none'}."
             )
+
+
+Policy = Literal["ask", "approve", "deny", "wait"]
+
+
+@dataclass(slots=True)
+class Preferences:
+    """Held by the kernel's process; without a front end that sets them the defaults stand."""
+
+    approval: Policy = "ask"
+    streaming: bool = True
+
+
+PREFERENCES = Preferences()
+"""The one of this process: a kernel has one notebook, and what is chosen holds for all notebooks."""

@@ -1,4 +1,4 @@
-"""Functions of the notebook as tools: found after each cell, kept in step with what the cells say."""
+"""Functions of the notebook as tools: found after each cell, kept in step with the cells, found again for a call."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from types import FunctionType
 from typing import Any, Protocol
 
 from letta_kernel import lazy_import
+from letta_kernel.api import added_to
 from letta_kernel.errors import ToolError
 from letta_kernel.notebook.output import say
 from letta_kernel.records import AgentState, Tool
@@ -380,3 +381,34 @@ def _called(tool: Tool) -> str:
 
 def _reason(error: ToolError, name: str) -> str:
     return str(error).removeprefix(f"{name}: ")
+
+
+class NotebookHost:
+    """Looks tools up in the user's namespace (a `letta_kernel.tools.execute.ToolHost`).
+
+    Parameters
+    ----------
+    functions
+        The notebook's.
+    agent_id
+        Whose tools: what `Agent.add_tool` gave this agent is found too.
+    """
+
+    def __init__(self, functions: Functions, agent_id: str | None = None) -> None:
+        self._functions = functions
+        self._agent_id = agent_id
+
+    @property
+    def notebook(self) -> str | None:
+        """The notebook whose runs these are, for counting costs; None where nothing names it."""
+        return self._functions.notebook or None
+
+    def lookup(self, tool: Tool) -> Callable[..., Any] | None:
+        """Return the live function behind *tool*; None if its cell has not run in this kernel.
+
+        A tool another notebook defined, or whose source has changed elsewhere since, is not ours.
+        """
+        found = self._functions.live_function(tool)
+        if found is None and self._agent_id is not None:
+            found = added_to(self._agent_id).given(tool)
+        return found

@@ -17,12 +17,10 @@ from letta_kernel.messages import (
     ToolCall,
     worded,
 )
-from letta_kernel.notebook.approvals import Approvals, Question, ask
+from letta_kernel.notebook.approvals import PREFERENCES, Approvals, Question, ask
 from letta_kernel.notebook.figures import Figures
-from letta_kernel.notebook.functions import Functions
+from letta_kernel.notebook.functions import Functions, NotebookHost
 from letta_kernel.notebook.output import AgentError, Stopped, say
-from letta_kernel.notebook.preferences import PREFERENCES
-from letta_kernel.notebook.tool_resolver import NotebookHost
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.stop_reasons import failed

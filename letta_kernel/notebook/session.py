@@ -21,14 +21,12 @@ from letta_kernel.models import registry
 from letta_kernel.notebook import run
 from letta_kernel.notebook.approvals import Approvals
 from letta_kernel.notebook.executed import ExecutedCells
-from letta_kernel.notebook.functions import Functions
+from letta_kernel.notebook.functions import Functions, NotebookHost
 from letta_kernel.notebook.main_thread import MainThreadQueue
 from letta_kernel.notebook.memory_panel import show_memory
-from letta_kernel.notebook.output import details, say, show
-from letta_kernel.notebook.progress import progress
+from letta_kernel.notebook.output import details, progress, say, show
 from letta_kernel.notebook.template import fill
 from letta_kernel.notebook.timers import Timers, seconds_of
-from letta_kernel.notebook.tool_resolver import NotebookHost
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.project import project_folder, settle
 from letta_kernel.records import AgentState, Tool

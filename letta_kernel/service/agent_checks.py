@@ -10,7 +10,7 @@ from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.ids import hidden_sign
 from letta_kernel.memory.blocks import check_label
-from letta_kernel.models import naming
+from letta_kernel.models import registry
 from letta_kernel.records import AgentState, Block
 from letta_kernel.store import blocks, identities, tools
 from letta_kernel.store.database import Tx
@@ -79,12 +79,12 @@ def fallbacks(state: AgentState) -> list[str]:
 def check_models(state: AgentState, before: AgentState | None = None) -> None:
     """Refuse models that cannot be; what an agent had *before* it may keep."""
     if state.model and (before is None or state.model != before.model):
-        naming.check_model(state.model)
+        registry.check_model(state.model)
     if state.embedding and (before is None or state.embedding != before.embedding):
-        naming.check_embedding(state.embedding)
+        registry.check_embedding(state.embedding)
     for name in fallbacks(state):
         if before is None or name not in fallbacks(before):
-            naming.check_model(name)
+            registry.check_model(name)
 
 
 def check_name(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import NameTakenError
 from letta_kernel.ids import now
-from letta_kernel.models import naming
+from letta_kernel.models import registry
 from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, ToolRule
 from letta_kernel.service.agent_checks import (
     check_changes,
@@ -247,9 +247,9 @@ class Agents:
     def doubts(self, state: AgentState) -> list[str]:
         """Return why models an agent names would not answer now (a key that is missing), a line each."""
         named = (state.model, state.embedding, *fallbacks(state))
-        found = [naming.doubt(name) for name in named]
+        found = [registry.doubt(name) for name in named]
         if not state.model:
-            found.insert(0, naming.doubt_of_environment())
+            found.insert(0, registry.doubt_of_environment())
         return list(filter(None, dict.fromkeys(found)))
 
     def reset(self, ref: str) -> AgentState:

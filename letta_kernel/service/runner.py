@@ -19,7 +19,7 @@ from letta_kernel.agent.settings import AgentSettings, Budget
 from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError
 from letta_kernel.ids import now
 from letta_kernel.messages import Event, Message, Notice, RunEnded, RunQueued, StepEnded, Usage
-from letta_kernel.models import naming
+from letta_kernel.models import registry
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Run, Tool
 from letta_kernel.remedies import Do, remedy
@@ -104,7 +104,7 @@ class Runner:
     ) -> Iterator[Event]:
         """Yield what happens as *state*'s thread answers *incoming*, or goes on after *decisions*."""
         if options.model:
-            naming.check_model(options.model)
+            registry.check_model(options.model)
         run = Run(
             agent_id=state.id,
             conversation_id=None if state.thread == "own" else state.thread_id,

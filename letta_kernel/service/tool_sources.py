@@ -15,7 +15,7 @@ from letta_kernel.models.embedding import OFFLINE, embedder
 from letta_kernel.records import Tool
 from letta_kernel.store import tools
 from letta_kernel.store.database import Tx
-from letta_kernel.store.search_rows import Line
+from letta_kernel.store.indexes import Line
 from letta_kernel.tools import builtin, core
 from letta_kernel.tools.mcp_schema import clean_schema
 from letta_kernel.tools.options import options_from_ast

@@ -13,9 +13,8 @@ from weakref import WeakKeyDictionary
 
 from letta_kernel.errors import ToolError
 from letta_kernel.tools.annotations import hints_of
-from letta_kernel.tools.docstrings import parse_docstring
 from letta_kernel.tools.inputs import Inputs
-from letta_kernel.tools.parameters import OPTIONS, REST, Parameter, read_parameters
+from letta_kernel.tools.parameters import OPTIONS, REST, Parameter, parse_docstring, read_parameters
 from letta_kernel.tools.references import current, name_in, same, snapshot, unwrapped, written_call
 
 Function = Callable[..., Any]

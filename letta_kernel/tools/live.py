@@ -16,12 +16,11 @@ from typing import Any, NoReturn
 
 from letta_kernel import isolation
 from letta_kernel.models.base import Cancel
-from letta_kernel.tools.error_text import holds
 from letta_kernel.tools.interrupt import CancelledCallError, TimeUpError, ended_by
 from letta_kernel.tools.outcome import Outcome, ReportedError, failure, interrupted
 from letta_kernel.tools.output import OutputFunction, captured
 from letta_kernel.tools.references import Reference, StaleToolError
-from letta_kernel.tools.results import Presented, present
+from letta_kernel.tools.results import Presented, holds, present
 
 ITEMS = 10_000
 """Items a generator may yield; then it is stopped, and what it yielded is its result."""
@@ -169,7 +168,7 @@ def _gives_items(value: Any) -> bool:
 def _awaited(
     awaitable: Any, time_limit: float | None, cancel: Cancel, on_output: OutputFunction
 ) -> Any:
-    from letta_kernel.tools.loop import run_async  # asyncio, for those who need it
+    from letta_kernel.tools.interrupt import run_async  # asyncio, for those who need it
 
     if inspect.isasyncgen(awaitable):
         awaitable = _drained_async(awaitable, on_output)

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from letta_kernel.messages import ReturnStatus
-from letta_kernel.tools.error_text import error_text
-from letta_kernel.tools.results import shorten
+from letta_kernel.tools.results import error_text, shorten
 
 _HERE = str(Path(__file__).parent)
 _ERROR = 300  # characters of an error's one line

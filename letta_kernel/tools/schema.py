@@ -8,8 +8,8 @@ from typing import Any
 from letta_kernel.errors import ToolError
 from letta_kernel.tools.annotations import UnresolvedError
 from letta_kernel.tools.callables import docstring_of, inputs_of, name_of
-from letta_kernel.tools.docstrings import parse_docstring
 from letta_kernel.tools.options import ToolOptions, checked_name, live_options
+from letta_kernel.tools.parameters import parse_docstring
 from letta_kernel.tools.sandbox import default_sandbox
 from letta_kernel.tools.source import schema_here
 

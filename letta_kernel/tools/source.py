@@ -10,10 +10,9 @@ from typing import Any
 
 from letta_kernel.errors import ToolError, nearest
 from letta_kernel.tools.annotations import Resolver, UnresolvedError
-from letta_kernel.tools.docstrings import parse_docstring
 from letta_kernel.tools.inputs import Inputs
 from letta_kernel.tools.options import ToolOptions, checked_name, options_from_ast
-from letta_kernel.tools.parameters import read_parameters
+from letta_kernel.tools.parameters import parse_docstring, read_parameters
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from letta_kernel.memory.quantised import QuantisedVectors
+from letta_kernel.memory.vectors import QuantisedVectors
 
 
 def unit(vectors):

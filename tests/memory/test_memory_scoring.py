@@ -7,7 +7,7 @@ import numpy as np
 from letta_kernel.ids import now
 from letta_kernel.memory import scoring
 from letta_kernel.memory.corpus import Corpus
-from letta_kernel.store.search_rows import Line
+from letta_kernel.store.indexes import Line
 
 
 def line(number: int) -> Line:

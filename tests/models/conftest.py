@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from letta_kernel.models import facts, rate_limit, refusals
+from letta_kernel.models import facts, refusals, retry
 from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply
 from letta_kernel.models.providers import PROVIDERS
 from letta_kernel.models.registry import open_model
@@ -35,7 +35,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")  # nothing listens on the discard port
     monkeypatch.delenv("LETTA_MODEL", raising=False)
     monkeypatch.setenv("LETTA_MODEL_WAIT", "0.01")
-    monkeypatch.setattr(rate_limit, "_limits", {})
+    monkeypatch.setattr(retry, "_limits", {})
     monkeypatch.setattr(facts, "_asked", {})
     monkeypatch.setattr(refusals, "_known", {})
 

@@ -10,7 +10,7 @@ import pytest
 from scripted_server import ScriptedServer
 from scripted_wire import OVERFLOWS
 
-from letta_kernel.models import errors, rate_limit
+from letta_kernel.models import errors, retry
 from letta_kernel.models.base import ModelError, Reply, Retrying, TextPiece
 from letta_kernel.models.registry import open_model
 
@@ -500,7 +500,7 @@ def test_the_last_error_is_raised(scripted: ScriptedServer, ask) -> None:
 
 
 def test_what_one_agent_is_told_holds_for_all(scripted: ScriptedServer, ask) -> None:
-    rate_limit.rate_limit_of("openai").close_for(0.4)
+    retry.rate_limit_of("openai").close_for(0.4)
     begun = time.monotonic()
     pieces = ask(model="openai/another")
     assert "rate limit of openai" in retries(pieces)[0].reason
@@ -510,14 +510,14 @@ def test_what_one_agent_is_told_holds_for_all(scripted: ScriptedServer, ask) -> 
 def test_a_429_closes_the_door_for_the_others(scripted: ScriptedServer, ask) -> None:
     scripted.fault(429, headers={"Retry-After": "0.5"}, times=1)
     error_of(ask, retry={"tries": 1})
-    assert rate_limit.rate_limit_of("openai").ask() > 0
-    assert rate_limit.rate_limit_of("groq").ask() == 0
+    assert retry.rate_limit_of("openai").ask() > 0
+    assert retry.rate_limit_of("groq").ask() == 0
 
 
 def test_what_nobody_waits_for_closes_no_door(scripted: ScriptedServer, ask) -> None:
     scripted.fault(429, headers={"Retry-After": "500"}, message="come back later")
     assert "asks to wait 500 s: come back later" in str(error_of(ask))
-    assert rate_limit.rate_limit_of("openai").ask() == 0
+    assert retry.rate_limit_of("openai").ask() == 0
 
 
 def test_a_retry_is_told_in_whole_sentences(scripted: ScriptedServer, ask) -> None:
@@ -529,15 +529,15 @@ def test_nothing_remaining_closes_the_door(scripted: ScriptedServer, ask) -> Non
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m2s"}
     scripted.say("last one", headers=headers)
     ask()
-    assert 60 < rate_limit.rate_limit_of("openai").ask() < 63
+    assert 60 < retry.rate_limit_of("openai").ask() < 63
 
 
 def test_a_limit_of_ones_own(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LETTA_RATE_LIMITS", "groq=5, openai=20")
-    limit = rate_limit.rate_limit_of("openai")
+    limit = retry.rate_limit_of("openai")
     assert [limit.ask(), limit.ask()] == [0, 0]
     assert 2 < limit.ask() <= 3
-    assert rate_limit.rate_limit_of("mistral").ask() == 0
+    assert retry.rate_limit_of("mistral").ask() == 0
     for wrong in ("openai=lots", "groq=5, openai 60", "groq=0", "groq=nan"):
         monkeypatch.setenv("LETTA_RATE_LIMITS", wrong)
         with pytest.raises(Exception, match="LETTA_RATE_LIMITS"):
@@ -549,7 +549,7 @@ def test_a_limit_of_ones_own(scripted: ScriptedServer, monkeypatch: pytest.Monke
     [("1m30.5s", 90.5), ("20ms", 0.02), ("6", 6.0), ("2h", 7200.0), ("soon", None), ("1x", None)],
 )
 def test_durations(text: str, seconds: float | None) -> None:
-    assert rate_limit.duration(text) == seconds
+    assert retry.duration(text) == seconds
 
 
 def test_a_model_is_open_before_its_server_is(monkeypatch: pytest.MonkeyPatch) -> None:

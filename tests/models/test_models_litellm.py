@@ -19,8 +19,8 @@ from scripted_server import ScriptedServer
 import letta_kernel.models
 from letta_kernel import lazy_import
 from letta_kernel.models import facts, gemini, library, tokens, transport
-from letta_kernel.models.naming import providers
 from letta_kernel.models.providers import CHAT_ADDRESSES
+from letta_kernel.models.registry import providers
 
 MODELS = Path(letta_kernel.models.__file__).parent
 MESSAGES = [{"role": "user", "content": "hi"}]

@@ -19,7 +19,7 @@ from letta_kernel.models.base import (
     TextPiece,
 )
 from letta_kernel.models.registry import open_model
-from letta_kernel.models.tool_names import meant
+from letta_kernel.models.wire import meant
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
-from letta_kernel.notebook.panel import agents, blocks, keys, memory, runs, settings, tools
+from letta_kernel.notebook.panel import agents, memory, runs, settings, tools
 from letta_kernel.notebook.panel.registry import METHODS, Method, RequestContext
 from letta_kernel.service import AgentService
 
@@ -22,8 +22,6 @@ __all__ = [
     "RequestContext",
     "agents",
     "answer",
-    "blocks",
-    "keys",
     "memory",
     "read",
     "runs",

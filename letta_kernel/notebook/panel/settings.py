@@ -1,16 +1,16 @@
-"""What agent cells need of the panel's calls: settings, the notebook's agent, and how a missed run went on."""
+"""What agent cells need of the panel's calls: settings, keys, the notebook's agent, a run that was missed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from letta_kernel.display.live import bundle
 from letta_kernel.display.transcript import Transcript
-from letta_kernel.models import naming, registry
+from letta_kernel.models import keys, registry
+from letta_kernel.notebook.approvals import PREFERENCES, Policy
 from letta_kernel.notebook.panel.registry import Params, RequestContext, Word, method
-from letta_kernel.notebook.preferences import PREFERENCES, Policy
 
 
 class Chosen(Params):
@@ -40,7 +40,7 @@ def settings(context: RequestContext, asked: Chosen) -> dict[str, Any]:
         PREFERENCES.streaming = asked.streaming
     if asked.default_model is not None:
         if model := asked.default_model.strip():
-            naming.check_model(model)
+            registry.check_model(model)
         registry.prefer(asked.default_model)
     return {
         "default_model": registry.preferred(),
@@ -66,3 +66,27 @@ def view(context: RequestContext, asked: OfRun) -> dict[str, Any]:
     for event in events:
         transcript.handle(event)
     return bundle(transcript.snapshot())
+
+
+class Kept(Params):
+    """A key and the variable it is for."""
+
+    variable: Word
+    key: SecretStr = Field(max_length=5_000)  # does not show itself, in an error's text either
+
+
+@method("keys", empty=None)
+def of_providers(context: RequestContext, asked: Params) -> dict[str, Any]:
+    """Return where keys are looked for, which there are (names alone), and what is wrong with a ``.env``."""
+    return {
+        "places": keys.places(),
+        "found": [{"variable": name, "place": place} for name, place in keys.found().items()],
+        "variables": [names[0] for names in keys.VARIABLES.values()],
+        "problems": keys.problems(),
+    }
+
+
+@method("key.keep", Kept)
+def keep(context: RequestContext, asked: Kept) -> dict[str, Any]:
+    """Keep a key outside the notebook; return where it is."""
+    return {"place": keys.keep(asked.variable, asked.key.get_secret_value(), context.service.home)}
