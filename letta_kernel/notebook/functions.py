@@ -1,4 +1,4 @@
-"""Functions of the notebook as tools: found after each cell, kept in step with the cells, found again for a call."""
+"""Functions of the notebook as tools: found after each cell, kept in step with it, found again for a call."""
 
 from __future__ import annotations
 

@@ -29,9 +29,8 @@ from letta_kernel.service.mcp import McpServers
 from letta_kernel.service.preparation import Loaded, Preparation
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.tools import Tools
-from letta_kernel.store import agents, posted, queue
+from letta_kernel.store import agents, lease
 from letta_kernel.store.database import Database, Tx
-from letta_kernel.store.lease import process_owner
 from letta_kernel.tools.execute import ToolHost
 
 _LOOK = 0.5  # seconds between two looks at the store
@@ -92,7 +91,7 @@ class Runner:
         with self._lock:  # the run must not end meanwhile, or nobody would look
             if thread_id not in self._stepping:
                 return False
-            self._core.do(lambda tx: posted.add(tx, thread_id, text))
+            self._core.do(lambda tx: lease.post(tx, thread_id, text))
         return True
 
     def run(
@@ -207,7 +206,7 @@ class Runner:
             asking = (m.run_id for m in reversed(loaded.window.messages) if m.role == "assistant")
             run.continues = next(asking, None)
         if incoming and incoming[-1].role == "event":
-            posted.begun(tx, state.thread_id, incoming[-1].content)
+            lease.posted_begun(tx, state.thread_id, incoming[-1].content)
         if head.waiting and incoming:
             names = ", ".join(call.name for call in pending_calls(loaded.window.messages))
             raise InvalidInputError(
@@ -268,7 +267,7 @@ class Place:
         self._thread_id = state.thread_id
         self._run = run
         self._said = said
-        self._owner = f"{process_owner()}/{run.id}"
+        self._owner = f"{lease.process_owner()}/{run.id}"
         self._renewed = float("-inf")
 
     def wait(self, cancel: Cancel, tell: Tell) -> Generator[Event, None, bool]:
@@ -296,15 +295,15 @@ class Place:
     def leave(self) -> None:
         """Give the place up, if it is still taken."""
         with suppress(LettaError):  # the line forgets who does not come back
-            self._database.run(lambda tx: queue.leave(tx, self._thread_id, self._owner))
+            self._database.run(lambda tx: lease.leave(tx, self._thread_id, self._owner))
 
     def _look(self) -> AgentBusyError | None:
         """Keep the place, and return who comes before this run."""
-        renew = time.monotonic() - self._renewed > queue.RENEWED
+        renew = time.monotonic() - self._renewed > lease.RENEWED
 
         def work(tx: Tx) -> AgentBusyError | None:
             if renew:
-                queue.stand(tx, self._thread_id, self._owner, self._run.notebook)
+                lease.stand(tx, self._thread_id, self._owner, self._run.notebook)
             try:
                 agents.check_free(tx, self._thread_id, self._owner)
             except AgentBusyError as busy:

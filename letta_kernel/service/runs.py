@@ -20,7 +20,7 @@ from letta_kernel.service.preparation import Preparation, report
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.replay import replay
 from letta_kernel.service.runner import Runner, RunOptions
-from letta_kernel.store import agents, feedback, posted, runs
+from letta_kernel.store import agents, lease, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.execute import ToolHost
 
@@ -130,7 +130,7 @@ class Runs:
         def work(tx: Tx) -> str | None:
             state, waiting = self._standing(tx, ref)
             idle = not waiting and agents.standing(tx, state.id).get(state.id) == "idle"
-            return posted.first(tx, state.id) if idle else None
+            return lease.first_posted(tx, state.id) if idle else None
 
         return self._core.do(work)
 
@@ -298,7 +298,7 @@ class Steps:
             found = runs.get_step(tx, step_id)
             if found is None:
                 raise NotFoundError(f"There is no step {step_id!r}.")
-            return found, feedback.of_steps(tx, [step_id]).get(step_id, Feedback())
+            return found, runs.feedback_of(tx, [step_id]).get(step_id, Feedback())
 
         return self._core.do(work)
 
@@ -307,7 +307,7 @@ class Steps:
     ) -> tuple[Step, Feedback]:
         """Keep what somebody thinks of a step: positive, negative or (None) nothing any more."""
         step, _ = self.retrieve(step_id)
-        kept = self._core.do(lambda tx: feedback.put(tx, step, opinion, tags))
+        kept = self._core.do(lambda tx: runs.rate(tx, step, opinion, tags))
         return step, kept
 
     def of_run(self, run_id: str, *, whole: bool = False) -> list[Step]:
@@ -350,7 +350,7 @@ class Steps:
                 limit=limit,
                 newest_first=newest_first,
             )
-            thought = feedback.of_steps(tx, [step.id for step in found])
+            thought = runs.feedback_of(tx, [step.id for step in found])
             return [(step, thought.get(step.id, Feedback())) for step in found]
 
         return self._core.do(work)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import AgentState, ToolRule
-from letta_kernel.store import blocks, counters, indexes, lease, queue
+from letta_kernel.store import blocks, counters, indexes, lease
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Table, Where, dump
 from letta_kernel.store.problems import Conflict
@@ -164,7 +164,7 @@ def acquire(tx: Tx, agent_id: str, owner: str, seconds: float) -> int:
     holder, fence = row
     if holder != owner:
         check_free(tx, agent_id, owner)
-    queue.leave(tx, agent_id, owner)
+    lease.leave(tx, agent_id, owner)
     new = int(fence) if holder == owner else int(fence) + 1
     changed = tx.one(
         "UPDATE leases SET owner = $2, fence = $3, expires_at = $4"
@@ -334,7 +334,7 @@ def check_idle(tx: Tx, agent_id: str) -> None:
 def check_free(tx: Tx, agent_id: str, owner: str) -> None:
     """Make sure that nobody runs the agent, and that nobody has waited for it longer than *owner*."""
     holder = _holder(tx, agent_id)
-    if holder is None and (first := queue.first(tx, agent_id, owner)) is not None:
+    if holder is None and (first := lease.first_waiting(tx, agent_id, owner)) is not None:
         holder = first["owner"], first["notebook"]
     if holder is not None:
         raise _busy(tx, agent_id, *holder)

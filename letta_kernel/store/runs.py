@@ -1,12 +1,12 @@
-"""Runs (turns) and their steps, and what they tell about tools."""
+"""Runs (turns) and their steps, what they tell about tools, and what people thought of them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.records import Cost, Run, Step, ToolStats, WholeRun
+from letta_kernel.records import Cost, Feedback, Run, Step, ToolStats, WholeRun
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import R, Table, Where, load
 
@@ -342,3 +342,26 @@ def cost(
     assert row is not None
     counts = [int(value) for value in row[:5]]
     return Cost(counts[0], counts[1], counts[2], counts[3], counts[4], row[5])
+
+
+def feedback_of(tx: Tx, step_ids: Sequence[str]) -> dict[str, Feedback]:
+    """Return what there is, by the id of the step."""
+    if not step_ids:
+        return {}
+    rows = tx.query(
+        "SELECT step_id, opinion, tags FROM feedback WHERE step_id = ANY($1::text[])",
+        (list(step_ids),),
+    )
+    return {row[0]: Feedback(row[1], list(row[2])) for row in rows}
+
+
+def rate(tx: Tx, step: Step, opinion: str | None, tags: Sequence[str] | None = None) -> Feedback:
+    """Keep an opinion of a step; *tags* of None leaves those there are."""
+    known = feedback_of(tx, [step.id]).get(step.id, Feedback())
+    kept = Feedback(opinion, list(known.tags if tags is None else tags))
+    tx.execute(
+        "INSERT INTO feedback (step_id, agent_id, opinion, tags) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (step_id) DO UPDATE SET opinion = excluded.opinion, tags = excluded.tags",
+        (step.id, step.agent_id, kept.opinion, kept.tags),
+    )
+    return kept

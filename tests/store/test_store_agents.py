@@ -18,7 +18,6 @@ from letta_kernel.store import (
     lease,
     messages,
     passages,
-    queue,
     runs,
     tools,
 )
@@ -193,7 +192,7 @@ def test_who_waits_longest_comes_first(database: Database, ada: AgentState) -> N
     other = "another-host|12|34/run-1"
     database.run(lambda tx: agents.acquire(tx, ada.id, holder, 60))
     for owner, notebook in ((other, "b.ipynb"), (f"{ME}/run-2", "c.ipynb")):
-        database.run(lambda tx, o=owner, n=notebook: queue.stand(tx, ada.id, o, n))  # type: ignore[misc]
+        database.run(lambda tx, o=owner, n=notebook: lease.stand(tx, ada.id, o, n))  # type: ignore[misc]
     database.run(lambda tx: agents.release(tx, ada.id, holder))
     for late in (f"{ME}/run-2", f"{ME}/run-3"):
         with pytest.raises(AgentBusyError, match=r"in the notebook 'b\.ipynb' on another-host"):
@@ -202,7 +201,7 @@ def test_who_waits_longest_comes_first(database: Database, ada: AgentState) -> N
     database.run(lambda tx: agents.release(tx, ada.id, other))
     with pytest.raises(AgentBusyError):
         database.run(lambda tx: agents.begin(tx, ada.id, f"{ME}/run-3", 60, 1))
-    database.run(lambda tx: queue.leave(tx, ada.id, f"{ME}/run-2"))
+    database.run(lambda tx: lease.leave(tx, ada.id, f"{ME}/run-2"))
     left: list[str] = []
     database.run(
         lambda tx: agents.begin(tx, ada.id, f"{ME}/run-3", 60, 1, lambda: left.append("a run"))
@@ -212,8 +211,8 @@ def test_who_waits_longest_comes_first(database: Database, ada: AgentState) -> N
 
 def test_those_who_do_not_come_back_hold_nobody_up(database: Database, ada: AgentState) -> None:
     gone = ME.rsplit("|", 1)[0] + "|1/run-1"  # this process's number, but begun at another time
-    database.run(lambda tx: queue.stand(tx, ada.id, gone, None))
-    database.run(lambda tx: queue.stand(tx, ada.id, "another-host|12|34/run-1", None))
+    database.run(lambda tx: lease.stand(tx, ada.id, gone, None))
+    database.run(lambda tx: lease.stand(tx, ada.id, "another-host|12|34/run-1", None))
     silent = (now() - timedelta(seconds=60)).isoformat()
     text = database.run(
         lambda tx: tx.one("SELECT queue FROM leases WHERE agent_id = $1", (ada.id,))
