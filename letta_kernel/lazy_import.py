@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from letta_kernel import isolation, manners
+from letta_kernel import isolation, side_effects
 from letta_kernel.errors import HiddenLibraryError
 
 _lock = threading.Lock()
@@ -39,7 +39,7 @@ class _Import(threading.Thread):
         try:
             library = self.module_name.partition(".")[0]
             isolation.belongs_to_us(library)
-            with _one_at_a_time, _environment(library), manners.importing():
+            with _one_at_a_time, _environment(library), side_effects.importing():
                 self.module = importlib.import_module(self.module_name)
         except BaseException as error:  # handed to whoever waits
             self.error = error

@@ -53,9 +53,9 @@ class AgentMagics(Magics):
     def session(self) -> Session:
         """This notebook's session, made on first use (interruptible)."""
         if self._session is None:
-            from letta_kernel import lazy_import, manners
+            from letta_kernel import lazy_import, side_effects
 
-            manners.keep_logs_apart()
+            side_effects.keep_logs_apart()
             session_module = lazy_import.load(_SESSION)
             with self._making:
                 if self._session is None:
@@ -83,9 +83,9 @@ class AgentMagics(Magics):
         self._run(lambda: self._commands.run_cell(self.session, line, cell))
 
     def _run(self, work: Callable[[], None]) -> None:
-        from letta_kernel import manners
+        from letta_kernel import side_effects
 
-        with manners.at_work():
+        with side_effects.at_work():
             work()
         new = {n: file for n, file in isolation.hidden().items() if n not in self._hidden}
         if new:
@@ -123,11 +123,11 @@ class AgentMagics(Magics):
             if info.cell_id and result.success:
                 self._cells_without.add(info.cell_id)
             return
-        from letta_kernel import manners
+        from letta_kernel import side_effects
         from letta_kernel.errors import HiddenLibraryError
 
         try:
-            with manners.at_work():
+            with side_effects.at_work():
                 self.session.after_cell(result, marked)
         except HiddenLibraryError as error:
             print(error)
@@ -172,10 +172,10 @@ class AgentMagics(Magics):
         ).start()
 
     def _open_panel(self, comm: Any) -> None:
-        from letta_kernel import lazy_import, manners
+        from letta_kernel import lazy_import, side_effects
         from letta_kernel.errors import HiddenLibraryError
 
-        manners.keep_logs_apart()
+        side_effects.keep_logs_apart()
         try:
             module = lazy_import.load(_CONNECTIONS)
             session = self.session

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from letta_kernel import manners
+from letta_kernel import side_effects
 from letta_kernel.errors import LettaError
 from letta_kernel.memory import terms
 from letta_kernel.memory.vectors import Vectors
@@ -71,7 +71,7 @@ class Index:
         def attempt() -> None:
             try:
                 if not self._stop.is_set():
-                    with manners.at_work():
+                    with side_effects.at_work():
                         work()
             except (LettaError, IndexBrokenError) as error:
                 log.info("Nothing could be prepared: %s", error)
@@ -111,7 +111,7 @@ class Index:
             The project folder cannot be read.
         """
         stop = stop or threading.Event()
-        with manners.at_work(), self.table.writing(patience) as mine:
+        with side_effects.at_work(), self.table.writing(patience) as mine:
             if not mine:
                 return 0
             try:

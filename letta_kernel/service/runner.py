@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from letta_kernel import manners
+from letta_kernel import side_effects
 from letta_kernel.agent.agent import LettaAgent, Live
 from letta_kernel.agent.context import describe_retrieved
 from letta_kernel.agent.decisions import Decision, pending_calls
@@ -162,7 +162,7 @@ class Runner:
                     cancel=switch,
                     decisions=decisions,
                 )
-                with manners.at_work(), closing(steps) as events:
+                with side_effects.at_work(), closing(steps) as events:
                     for event in events:
                         if isinstance(event, RunEnded):
                             self._preparation.keep_window(state, chat, loaded.window)
