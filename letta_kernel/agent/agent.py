@@ -26,9 +26,9 @@ from letta_kernel.agent.model_call import (
     Cancelled,
     ModelCaller,
     PartialMessage,
-    SystemPromptTooLarge,
     Work,
     check_cancel,
+    stop_reason_of,
 )
 from letta_kernel.agent.settings import Budget
 from letta_kernel.agent.window import Mode, Window
@@ -45,6 +45,7 @@ from letta_kernel.messages import (
     RunStarted,
     StepEnded,
     StepStarted,
+    ToolCall,
     ToolProgress,
     Usage,
 )
@@ -112,6 +113,8 @@ class LettaAgent:
         self._steps = 0
         self._first_token: float | None = None
         self._started = perf_counter()
+        self._live: Live | None = None
+        self._cancel = Cancel()
         self._work: Work | None = None
         self._ended: RunEnded | None = None
         self._progress: list[ToolProgress] = []
@@ -132,20 +135,14 @@ class LettaAgent:
         the run goes on where it waited for approval. A KeyboardInterrupt inside is raised again after the
         final `RunEnded`; closing the generator commits what was done and ends the run as cancelled.
         """
-        cancel = cancel or Cancel()
-        with closing(self._guarded(max_steps, live, cancel, decisions)) as events:
+        self._live, self._cancel = live, cancel or Cancel()
+        with closing(self._guarded(max_steps, decisions)) as events:
             for event in events:
                 if live and not isinstance(event, ToolProgress):  # progress went there at once
                     live(event)
                 yield event
 
-    def _guarded(
-        self,
-        max_steps: int,
-        live: Live | None,
-        cancel: Cancel,
-        decisions: Sequence[Decision] | None,
-    ) -> Turn:
+    def _guarded(self, max_steps: int, decisions: Sequence[Decision] | None) -> Turn:
         try:
             yield RunStarted(
                 run_id=self.journal.run.id,
@@ -155,11 +152,11 @@ class LettaAgent:
                 model_label=self.model.label,
             )
             yield from self.notices
-            yield from self._turn(max_steps, live, cancel, decisions)
+            yield from self._turn(max_steps, decisions)
         except GeneratorExit:
             ended = self._abort("cancelled", None)
-            if live:
-                live(ended)
+            if self._live:
+                self._live(ended)
             raise
         except KeyboardInterrupt:
             yield from self._stop("cancelled", None)
@@ -169,7 +166,7 @@ class LettaAgent:
         except ModelError as error:
             cancelled = error.kind == "cancelled"
             yield from self._stop(
-                *(("cancelled", None) if cancelled else (_reason_of(error), error))
+                *(("cancelled", None) if cancelled else (stop_reason_of(error), error))
             )
         except LettaError as error:
             yield from self._stop("error", error)
@@ -177,33 +174,27 @@ class LettaAgent:
             log.exception("run %s failed", self.journal.run.id)
             yield from self._stop("error", LettaError(f"{type(error).__name__}: {error}"))
 
-    def _turn(
-        self,
-        max_steps: int,
-        live: Live | None,
-        cancel: Cancel,
-        decisions: Sequence[Decision] | None,
-    ) -> Turn:
+    def _turn(self, max_steps: int, decisions: Sequence[Decision] | None) -> Turn:
         number = 0 if decisions is None else -1  # what a person let go on is no model call
         nudged = False
         while self._ended is None:
             number += 1
-            check_cancel(cancel)
+            check_cancel(self._cancel)
             if decisions is not None:
                 work = self._begin(number)
                 yield StepStarted(step_id=work.step.id, number=number)
-                after, reason, error = yield from self._settle(work, decisions, live, cancel)
+                after, reason, error = yield from self._settle(work, decisions)
                 decisions = None
             else:
                 if number == 1 and (spent := self.budget.used_up(self._usage)):
                     yield from self._stop("max_tokens_exceeded", spent)
                     return
-                yield from self.caller.make_room(cancel)
+                yield from self.caller.make_room(self._cancel)
                 work = self._begin(number)
                 yield StepStarted(
                     step_id=work.step.id, number=number, retrieved=work.step.retrieved
                 )
-                reply = yield from self.caller.ask(work, cancel)
+                reply = yield from self.caller.ask(work, self._cancel)
                 self._take_reply(work, reply)
                 if number == 1 and self.budget.blind(reply.usage):
                     text = (
@@ -212,7 +203,7 @@ class LettaAgent:
                     )
                     yield Notice(level="warning", text=text)
                 if reply.tool_calls:
-                    after, reason, error = yield from self._act(work, live, cancel)
+                    after, reason, error = yield from self._act(work)
                 else:
                     after, reason, error = self._answered(reply, nudged)
                     nudged = nudged or after is not None
@@ -259,7 +250,7 @@ class LettaAgent:
             tool_calls=self.calls.taken(reply.tool_calls),
         )
         work.record.unsaved.append(work.assistant)
-        _note_usage(work)
+        work.note_usage()
         if reply.finish_reason == "length" and reply.tool_calls:
             self.calls.cut_off = True
 
@@ -291,42 +282,35 @@ class LettaAgent:
             return self._event("no_answer", prompts.NO_ANSWER), None, None
         return None, "end_turn", None
 
-    def _act(self, work: Work, live: Live | None, cancel: Cancel) -> Generator[Event, None, After]:
+    def _act(self, work: Work) -> Generator[Event, None, After]:
         assert work.assistant is not None
         calls = work.assistant.tool_calls
         if any(self.calls.needs_approval(call) for call in calls):
             return None, "requires_approval", None
-        yield from self._execute(work, calls, {}, live, cancel)
+        yield from self._execute(work, calls, {})
         return self._after_calls()
 
-    def _settle(
-        self, work: Work, decisions: Sequence[Decision], live: Live | None, cancel: Cancel
-    ) -> Generator[Event, None, After]:
+    def _settle(self, work: Work, decisions: Sequence[Decision]) -> Generator[Event, None, After]:
         """Carry out what a person decided about the calls of the last assistant message."""
         pending = pending_calls(self.window.messages)
-        yield from self._execute(work, pending, {d.call_id: d for d in decisions}, live, cancel)
+        yield from self._execute(work, pending, {d.call_id: d for d in decisions})
         return self._after_calls()
 
     def _execute(
-        self,
-        work: Work,
-        calls: Sequence[Any],
-        decisions: dict[str, Decision],
-        live: Live | None,
-        cancel: Cancel,
+        self, work: Work, calls: Sequence[ToolCall], decisions: dict[str, Decision]
     ) -> Turn:
         """Run *calls*, and show each as soon as it is saved: the last with the step's end."""
 
         def progress(event: ToolProgress) -> None:
             self._progress.append(event)
-            if live:
-                live(event)
+            if self._live:
+                self._live(event)
 
         record = work.record
         batches = [list(batch) for batch in self.calls.batches(calls)]
         for batch, following in zip_longest(batches, batches[1:], fillvalue=()):
-            check_cancel(cancel)
-            work.held = yield from self.calls.run(batch, decisions, progress, cancel, record)
+            check_cancel(self._cancel)
+            work.held = yield from self.calls.run(batch, decisions, progress, self._cancel, record)
             if record.unsaved and following:
                 record.keep(self.calls.outside(following))
             if not record.unsaved:
@@ -469,14 +453,6 @@ class LettaAgent:
         return self._message(self._work, role="event", name=name, content=text)
 
 
-def _note_usage(work: Work) -> None:
-    """Write down with the step what the model's reply took."""
-    step, usage = work.step, work.usage
-    step.prompt_tokens, step.completion_tokens = usage.prompt_tokens, usage.completion_tokens
-    step.cached_tokens, step.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
-    step.cost, step.first_token = usage.cost, work.first_token
-
-
 def spoken_id(step_id: str) -> str:
     """Return the id of what the model says in a step, known before it is said: streams need one."""
     return "message-" + step_id.removeprefix("step-")
@@ -485,11 +461,3 @@ def spoken_id(step_id: str) -> str:
 def _line(error: LettaError | None) -> str | None:
     """Return what the store keeps of an error: no door's words, for any door may read it."""
     return error.in_words(PLAIN) if error else None
-
-
-def _reason_of(error: ModelError) -> StopReason:
-    if isinstance(error, SystemPromptTooLarge):
-        return "context_window_overflow_in_system_prompt"
-    if error.kind in ("broken_stream", "empty"):
-        return "invalid_llm_response"
-    return "llm_api_error"

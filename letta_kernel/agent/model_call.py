@@ -38,6 +38,7 @@ from letta_kernel.models.base import (
 )
 from letta_kernel.models.written_calls import has_tag, may_be_call, read_calls
 from letta_kernel.records import AgentState, Step
+from letta_kernel.stop_reasons import StopReason
 
 
 class PartialMessage:
@@ -124,6 +125,15 @@ class SystemPromptTooLarge(ModelError):
     """The prefix alone does not fit into the model's window."""
 
 
+def stop_reason_of(error: ModelError) -> StopReason:
+    """Return why a run ends whose model call failed for good."""
+    if isinstance(error, SystemPromptTooLarge):
+        return "context_window_overflow_in_system_prompt"
+    if error.kind in ("broken_stream", "empty"):
+        return "invalid_llm_response"
+    return "llm_api_error"
+
+
 class Cancelled(Exception):
     """The run was cancelled from another thread."""
 
@@ -151,6 +161,13 @@ class Work:
     def step(self) -> Step:
         """The step's own record."""
         return self.record.step
+
+    def note_usage(self) -> None:
+        """Write down with the step what the model's reply took."""
+        step, usage = self.record.step, self.usage
+        step.prompt_tokens, step.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+        step.cached_tokens, step.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
+        step.cost, step.first_token = usage.cost, self.first_token
 
 
 @dataclass(slots=True)
