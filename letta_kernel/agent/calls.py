@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from letta_kernel.agent import prompts
+from letta_kernel.agent.context import FINISH_EDITS, HEARTBEAT, SEND, THINKING, tool_schema
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.agent.journal import StepRecord
 from letta_kernel.errors import nearest
 from letta_kernel.ids import new_id
 from letta_kernel.memory.blocks import Change
 from letta_kernel.messages import (
-    ANSWER_TOOL,
     Event,
     MemoryChanged,
     Message,
@@ -40,11 +40,6 @@ from letta_kernel.tools.arguments import ToolArgumentError, as_object, parse_arg
 from letta_kernel.tools.execute import Executor
 from letta_kernel.tools.outcome import Outcome
 
-THINKING = "thinking"
-"""The argument in which a model without reasoning of its own writes its inner thoughts."""
-HEARTBEAT = "request_heartbeat"
-SEND = ANSWER_TOOL
-FINISH_EDITS = "memory_finish_edits"
 REPEATS = 3  # the same call this often in a row gets a word of warning with its result
 
 
@@ -126,31 +121,12 @@ class CallRunner:
     def _schema(self, name: str) -> dict[str, Any]:
         schema = self._schemas.get(name)
         if schema is None:
-            tool = self.tools[name]
-            schema = self._schemas[name] = {
-                "type": "function",
-                "function": {
-                    "name": name,
-                    "description": tool.description,
-                    "parameters": self._parameters(tool),
-                },
-            }
+            schema = self._schemas[name] = tool_schema(
+                self.tools[name],
+                heartbeat=self.style == "heartbeat" and not self._terminal(name),
+                thinking=self.style == "heartbeat" and not self.thinks,
+            )
         return schema
-
-    def _parameters(self, tool: Tool) -> dict[str, Any]:
-        if self.style != "heartbeat":
-            return tool.parameters
-        properties = dict(tool.parameters.get("properties", {}))
-        required = list(tool.parameters.get("required", []))
-        if not self.thinks:
-            thought = "Your inner thoughts, which only you see; think before you call."
-            properties = {THINKING: {"type": "string", "description": thought}, **properties}
-            required.insert(0, THINKING)
-        if not self._terminal(tool.name):
-            more = "True if you want to go on after this call, false to end your turn with it."
-            properties[HEARTBEAT] = {"type": "boolean", "description": more}
-            required.append(HEARTBEAT)
-        return {**tool.parameters, "properties": properties, "required": required}
 
     def _terminal(self, name: str) -> bool:
         return name in (SEND, FINISH_EDITS) or rules.ends_turn(self.tool_rules, name)

@@ -17,11 +17,17 @@ from typing import Any
 
 from letta_kernel.agent import prompts
 from letta_kernel.ids import now
-from letta_kernel.messages import Message
+from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.models.wire import paired
-from letta_kernel.records import AgentState, Block
+from letta_kernel.records import AgentState, Block, Tool
 from letta_kernel.tools import rules
 from letta_kernel.tools.arguments import ToolArgumentError, as_object
+
+THINKING = "thinking"
+"""The argument in which a model without reasoning of its own writes its inner thoughts."""
+HEARTBEAT = "request_heartbeat"
+SEND = ANSWER_TOOL
+FINISH_EDITS = "memory_finish_edits"
 
 _CLOSING = re.compile(r"</(?=(?:value|block|memory_blocks|description)>)")
 
@@ -179,6 +185,31 @@ def _object_text(arguments: str) -> str:
         return as_object(arguments)
     except ToolArgumentError:
         return json.dumps({"malformed_arguments": arguments[:2000]}, ensure_ascii=False)
+
+
+def tool_schema(tool: Tool, *, heartbeat: bool, thinking: bool) -> dict[str, Any]:
+    """Return the schema of *tool* in OpenAI's form.
+
+    Parameters
+    ----------
+    heartbeat : whether the model must say in a call if it wants to go on after it.
+    thinking : whether it must write its inner thoughts into the call, first of all.
+    """
+    parameters = tool.parameters
+    if heartbeat or thinking:
+        properties = dict(parameters.get("properties", {}))
+        required = list(parameters.get("required", []))
+        if thinking:
+            thought = "Your inner thoughts, which only you see; think before you call."
+            properties = {THINKING: {"type": "string", "description": thought}, **properties}
+            required.insert(0, THINKING)
+        if heartbeat:
+            more = "True if you want to go on after this call, false to end your turn with it."
+            properties[HEARTBEAT] = {"type": "boolean", "description": more}
+            required.append(HEARTBEAT)
+        parameters = {**parameters, "properties": properties, "required": required}
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return {"type": "function", "function": function}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from letta_kernel.agent.calls import SEND, THINKING, CallRunner
+from letta_kernel.agent.calls import CallRunner
+from letta_kernel.agent.context import SEND, THINKING
 from letta_kernel.agent.journal import Journal, StepRecord
 from letta_kernel.agent.window import OVERHEAD, TARGET, TRIGGER, Compactor, Mode, Window
 from letta_kernel.messages import (
