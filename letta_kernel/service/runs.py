@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from letta_kernel.agent.agent import Live
 from letta_kernel.agent.context import ContextReport
@@ -249,40 +249,9 @@ class Runs:
         )
 
     # Last, so that `list` in the annotations above is Python's.
-    def list(
-        self,
-        *,
-        agent_ids: Collection[str] = (),
-        statuses: Collection[str] = (),
-        stop_reason: str | None = None,
-        conversation_id: str | None = None,
-        thread_id: str | None = None,
-        before: str | None = None,
-        after: str | None = None,
-        limit: int = 50,
-        newest_first: bool = True,
-    ) -> list[Run]:
-        """Return runs that are all of what is asked for.
-
-        Parameters
-        ----------
-        thread_id : a conversation's id, or an agent's for its own thread.
-        before, after : ids of runs, in the order asked for; before one, the nearest are wanted.
-        """
-        return self._core.do(
-            lambda tx: runs.find(
-                tx,
-                agent_ids=agent_ids,
-                statuses=statuses,
-                stop_reason=stop_reason,
-                conversation_id=conversation_id,
-                thread_id=thread_id,
-                before=before,
-                after=after,
-                limit=limit,
-                newest_first=newest_first,
-            )
-        )
+    def list(self, **wanted: Any) -> list[Run]:
+        """Return runs that are all of what is asked for; *wanted* is as `store.runs.find` takes it."""
+        return self._core.do(lambda tx: runs.find(tx, **wanted))
 
 
 class Steps:
@@ -316,40 +285,11 @@ class Steps:
         return self._core.do(lambda tx: read(tx, run_id))
 
     # Last, so that `list` in the annotations above is Python's.
-    def list(
-        self,
-        *,
-        agent_id: str | None = None,
-        run_id: str | None = None,
-        model: str | None = None,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        opinion: str | None = None,
-        has_opinion: bool | None = None,
-        tags: Collection[str] = (),
-        before: str | None = None,
-        after: str | None = None,
-        limit: int = 50,
-        newest_first: bool = True,
-    ) -> list[tuple[Step, Feedback]]:
-        """Return steps that are all of what is asked for, each with what was thought of it."""
+    def list(self, **wanted: Any) -> list[tuple[Step, Feedback]]:
+        """Return steps that are all of what is asked for, as `store.runs.find_steps` takes it, rated or not."""
 
         def work(tx: Tx) -> list[tuple[Step, Feedback]]:
-            found = runs.find_steps(
-                tx,
-                agent_id=agent_id,
-                run_id=run_id,
-                model=model,
-                start=start,
-                end=end,
-                opinion=opinion,
-                has_opinion=has_opinion,
-                tags=tags,
-                before=before,
-                after=after,
-                limit=limit,
-                newest_first=newest_first,
-            )
+            found = runs.find_steps(tx, **wanted)
             thought = runs.feedback_of(tx, [step.id for step in found])
             return [(step, thought.get(step.id, Feedback())) for step in found]
 
