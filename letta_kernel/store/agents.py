@@ -22,6 +22,8 @@ _OWNED = (
     *("agent_folders", "agent_files"),
 )
 
+get = _AGENTS.get
+
 
 def add(tx: Tx, agent: AgentState) -> AgentState:
     """Insert a new agent; others may have its name."""
@@ -32,11 +34,6 @@ def add(tx: Tx, agent: AgentState) -> AgentState:
         (agent.id,),
     )
     return agent
-
-
-def get(tx: Tx, agent_id: str) -> AgentState | None:
-    """Return the agent of this id, or None."""
-    return _AGENTS.get(tx, agent_id)
 
 
 def named(tx: Tx, name: str, *, set_aside: bool = False) -> list[AgentState]:
@@ -93,17 +90,8 @@ def list_all(
 
 
 def save(tx: Tx, agent: AgentState) -> AgentState:
-    """Write a changed agent; its ``updated_at`` is set.
-
-    Raises
-    ------
-    NotFoundError
-        If the agent has been deleted.
-    """
-    agent.updated_at = now()
-    if not _AGENTS.update(tx, agent, keep=("created_at", "created_by")):
-        raise NotFoundError(f"The agent {agent.name!r} has been deleted.")
-    return agent
+    """Write a changed agent; `NotFoundError` if it has been deleted."""
+    return _AGENTS.save(tx, agent, "agent")
 
 
 def set_window(tx: Tx, agent_id: str, window_start: int, summary_id: str | None) -> None:

@@ -8,38 +8,21 @@ keeps goes into the archive it was attached to first.
 from __future__ import annotations
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.ids import now
 from letta_kernel.records import SharedArchive
 from letta_kernel.store import passages
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import Table, Where
+from letta_kernel.store.mapping import Links, Table, Where
 
 _ARCHIVES = Table("archives", SharedArchive, json=("metadata",))
+_OF_AGENTS = Links("agent_archives", "archive_id")
 
-
-def add(tx: Tx, archive: SharedArchive) -> SharedArchive:
-    """Insert a new archive."""
-    _ARCHIVES.insert(tx, [archive])
-    return archive
-
-
-def get(tx: Tx, archive_id: str) -> SharedArchive | None:
-    """Return the archive of this id, or None."""
-    return _ARCHIVES.get(tx, archive_id)
+add, get = _ARCHIVES.add, _ARCHIVES.get
+detach, of_agent, agents_with = _OF_AGENTS.detach, _OF_AGENTS.of_agent, _OF_AGENTS.agents_with
 
 
 def save(tx: Tx, archive: SharedArchive) -> SharedArchive:
-    """Write a changed archive; its ``updated_at`` is set.
-
-    Raises
-    ------
-    NotFoundError
-        It has been deleted.
-    """
-    archive.updated_at = now()
-    if not _ARCHIVES.update(tx, archive, keep=("created_at", "created_by")):
-        raise NotFoundError(f"The archive {archive.name!r} has been deleted.")
-    return archive
+    """Write a changed archive; `NotFoundError` if it has been deleted."""
+    return _ARCHIVES.save(tx, archive, "archive")
 
 
 def list_all(
@@ -55,45 +38,12 @@ def list_all(
 
 
 def attach(tx: Tx, agent_id: str, archive_id: str) -> None:
-    """Let an agent have an archive; doing so twice changes nothing.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such archive or agent.
-    """
+    """Let an agent have an archive; `NotFoundError` if there is no such archive or agent."""
     if get(tx, archive_id) is None:
         raise NotFoundError(f"There is no archive {archive_id}.")
     if tx.one("SELECT 1 FROM agents WHERE id = $1", (agent_id,)) is None:
         raise NotFoundError(f"There is no agent {agent_id}.")
-    tx.execute(
-        "INSERT INTO agent_archives SELECT $1, $2, coalesce(max(position), 0) + 1"
-        " FROM agent_archives WHERE agent_id = $1 ON CONFLICT DO NOTHING",
-        (agent_id, archive_id),
-    )
-
-
-def detach(tx: Tx, agent_id: str, archive_id: str) -> None:
-    """Take an archive from an agent; the archive and its passages stay."""
-    tx.execute(
-        "DELETE FROM agent_archives WHERE agent_id = $1 AND archive_id = $2", (agent_id, archive_id)
-    )
-
-
-def of_agent(tx: Tx, agent_id: str) -> list[str]:
-    """Return the ids of the archives an agent is attached to, the first attached first."""
-    rows = tx.query(
-        "SELECT archive_id FROM agent_archives WHERE agent_id = $1 ORDER BY position", (agent_id,)
-    )
-    return [str(row[0]) for row in rows]
-
-
-def agents_with(tx: Tx, archive_id: str) -> list[str]:
-    """Return the ids of the agents attached to an archive."""
-    rows = tx.query(
-        "SELECT agent_id FROM agent_archives WHERE archive_id = $1 ORDER BY agent_id", (archive_id,)
-    )
-    return [str(row[0]) for row in rows]
+    _OF_AGENTS.attach(tx, agent_id, archive_id)
 
 
 def passage_count(tx: Tx, agent_id: str) -> int:

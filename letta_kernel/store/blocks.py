@@ -14,11 +14,15 @@ from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from letta_kernel.ids import now, storable
 from letta_kernel.records import Block, BlockVersion
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import Table, Where
+from letta_kernel.store.mapping import Links, Table, Where
 from letta_kernel.store.problems import Conflict
 
 _BLOCKS = Table("blocks", Block, json=("metadata",))
 _VERSIONS = Table("block_versions", BlockVersion)
+_OF_AGENTS = Links("agent_blocks", "block_id")
+
+get, get_many = _BLOCKS.get, _BLOCKS.get_many
+detach, agents_with = _OF_AGENTS.detach, _OF_AGENTS.agents_with
 
 
 def add(tx: Tx, block: Block, agent_id: str | None = None) -> Block:
@@ -48,11 +52,6 @@ def add(tx: Tx, block: Block, agent_id: str | None = None) -> Block:
     return block
 
 
-def get(tx: Tx, block_id: str) -> Block | None:
-    """Return the block of this id, or None."""
-    return _BLOCKS.get(tx, block_id)
-
-
 def list_all(tx: Tx, *, label: str | None = None, limit: int | None = None) -> list[Block]:
     """Return all blocks, or those of one label, in the order in which they were made."""
     return _BLOCKS.select(
@@ -60,13 +59,6 @@ def list_all(tx: Tx, *, label: str | None = None, limit: int | None = None) -> l
         "WHERE ($1::text IS NULL OR label = $1) ORDER BY created_at, id LIMIT $2::bigint",
         (label, limit),
     )
-
-
-def get_many(tx: Tx, block_ids: Sequence[str]) -> list[Block]:
-    """Return the blocks of these ids that exist, in the order of *block_ids*."""
-    found = _BLOCKS.select(tx, "WHERE id = ANY($1::text[])", (list(block_ids),))
-    by_id = {block.id: block for block in found}
-    return [by_id[block_id] for block_id in block_ids if block_id in by_id]
 
 
 def ids(
@@ -266,26 +258,7 @@ def attach(tx: Tx, agent_id: str, block_id: str) -> None:
     if tx.one("SELECT 1 FROM agents WHERE id = $1", (agent_id,)) is None:
         raise NotFoundError(f"There is no agent {agent_id}.")
     _check_label(tx, agent_id, block_id, block.label)
-    tx.execute(
-        "INSERT INTO agent_blocks SELECT $1, $2, coalesce(max(position), 0) + 1 FROM agent_blocks"
-        " WHERE agent_id = $1 ON CONFLICT DO NOTHING",
-        (agent_id, block_id),
-    )
-
-
-def detach(tx: Tx, agent_id: str, block_id: str) -> None:
-    """Take a block from an agent; the block itself stays."""
-    tx.execute(
-        "DELETE FROM agent_blocks WHERE agent_id = $1 AND block_id = $2", (agent_id, block_id)
-    )
-
-
-def agents_with(tx: Tx, block_id: str) -> list[str]:
-    """Return the ids of the agents that have this block."""
-    rows = tx.query(
-        "SELECT agent_id FROM agent_blocks WHERE block_id = $1 ORDER BY agent_id", (block_id,)
-    )
-    return [row[0] for row in rows]
+    _OF_AGENTS.attach(tx, agent_id, block_id)
 
 
 def delete(tx: Tx, block_id: str) -> bool:

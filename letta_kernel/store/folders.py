@@ -8,42 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from letta_kernel.errors import NotFoundError
-from letta_kernel.ids import now
 from letta_kernel.records import Folder, OpenFile, StoredFile
 from letta_kernel.store import passages
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import Table, Where
+from letta_kernel.store.mapping import Links, Table, Where
 
 TABLES = ("folders", "files", "agent_folders", "agent_files")
 
 _FOLDERS = Table("folders", Folder, json=("metadata",))
 _FILES = Table("files", StoredFile)
+_OF_AGENTS = Links("agent_folders", "folder_id")
 
-
-def add(tx: Tx, folder: Folder) -> Folder:
-    """Insert a new folder."""
-    _FOLDERS.insert(tx, [folder])
-    return folder
-
-
-def get(tx: Tx, folder_id: str) -> Folder | None:
-    """Return the folder of this id, or None."""
-    return _FOLDERS.get(tx, folder_id)
+add, get = _FOLDERS.add, _FOLDERS.get
+add_file, get_file = _FILES.add, _FILES.get
+attach, agents_with = _OF_AGENTS.attach, _OF_AGENTS.agents_with
 
 
 def save(tx: Tx, folder: Folder) -> Folder:
-    """Write a changed folder; its ``updated_at`` is set.
-
-    Raises
-    ------
-    NotFoundError
-        It has been deleted.
-    """
-    folder.updated_at = now()
-    if not _FOLDERS.update(tx, folder, keep=("created_at", "created_by")):
-        raise NotFoundError(f"The folder {folder.name!r} has been deleted.")
-    return folder
+    """Write a changed folder; `NotFoundError` if it has been deleted."""
+    return _FOLDERS.save(tx, folder, "folder")
 
 
 def list_all(tx: Tx, *, agent_id: str | None = None, name: str | None = None) -> list[Folder]:
@@ -60,9 +43,7 @@ def delete(tx: Tx, folder_id: str) -> bool:
     """Delete a folder with its files and their passages; False if there is none."""
     if tx.one("DELETE FROM folders WHERE id = $1 RETURNING id", (folder_id,)) is None:
         return False
-    for (agent_id,) in tx.query(
-        "SELECT agent_id FROM agent_folders WHERE folder_id = $1", (folder_id,)
-    ):
+    for agent_id in agents_with(tx, folder_id):
         detach(tx, agent_id, folder_id)
     tx.execute("DELETE FROM files WHERE folder_id = $1", (folder_id,))
     passages.drop_owner(tx, folder_id)
@@ -70,17 +51,6 @@ def delete(tx: Tx, folder_id: str) -> bool:
 
 
 # -- files ---------------------------------------------------------------------------------------------
-
-
-def add_file(tx: Tx, file: StoredFile) -> StoredFile:
-    """Insert a file."""
-    _FILES.insert(tx, [file])
-    return file
-
-
-def get_file(tx: Tx, file_id: str) -> StoredFile | None:
-    """Return the file of this id with its text, or None."""
-    return _FILES.get(tx, file_id)
 
 
 def files_of(tx: Tx, folder_ids: Sequence[str], *, name: str | None = None) -> list[StoredFile]:
@@ -102,35 +72,14 @@ def delete_file(tx: Tx, file: StoredFile) -> None:
 # -- agents --------------------------------------------------------------------------------------------
 
 
-def attach(tx: Tx, agent_id: str, folder_id: str) -> None:
-    """Let an agent have a folder; doing so twice changes nothing."""
-    tx.execute(
-        "INSERT INTO agent_folders SELECT $1, $2, coalesce(max(position), 0) + 1"
-        " FROM agent_folders WHERE agent_id = $1 ON CONFLICT DO NOTHING",
-        (agent_id, folder_id),
-    )
-
-
 def detach(tx: Tx, agent_id: str, folder_id: str) -> bool:
-    """Take a folder from an agent; False if it was not attached."""
-    gone = tx.one(
-        "DELETE FROM agent_folders WHERE agent_id = $1 AND folder_id = $2 RETURNING agent_id",
-        (agent_id, folder_id),
-    )
+    """Take a folder from an agent, which closes its files; False if it was not attached."""
     tx.execute(
         "DELETE FROM agent_files WHERE agent_id = $1 AND file_id IN"
         " (SELECT id FROM files WHERE folder_id = $2)",
         (agent_id, folder_id),
     )
-    return gone is not None
-
-
-def agents_with(tx: Tx, folder_id: str) -> list[str]:
-    """Return the ids of the agents a folder is attached to."""
-    rows = tx.query(
-        "SELECT agent_id FROM agent_folders WHERE folder_id = $1 ORDER BY agent_id", (folder_id,)
-    )
-    return [str(row[0]) for row in rows]
+    return _OF_AGENTS.detach(tx, agent_id, folder_id)
 
 
 def open_files(tx: Tx, agent_id: str) -> list[OpenFile]:

@@ -14,6 +14,8 @@ Kind = Literal["agent", "block"]
 
 _IDENTITIES = Table("identities", Identity, json=("properties",))
 
+get = _IDENTITIES.get
+
 
 def save(tx: Tx, identity: Identity) -> Identity:
     """Insert an identity, or write it over the one of the same id.
@@ -33,11 +35,6 @@ def save(tx: Tx, identity: Identity) -> Identity:
     if not _IDENTITIES.update(tx, identity, keep=("created_at", "created_by")):
         _IDENTITIES.insert(tx, [identity])
     return identity
-
-
-def get(tx: Tx, identity_id: str) -> Identity | None:
-    """Return the identity of this id, or None."""
-    return _IDENTITIES.get(tx, identity_id)
 
 
 def find(tx: Tx, key: str) -> Identity | None:

@@ -1,4 +1,4 @@
-"""Records to rows and back: the only place that knows which columns hold JSON."""
+"""Records to rows and back: the only place that knows which columns hold JSON; and which agent has what."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel
 
-from letta_kernel.ids import storable
+from letta_kernel.errors import NotFoundError
+from letta_kernel.ids import now, storable
 from letta_kernel.store.database import Tx
 
 R = TypeVar("R", bound=BaseModel)
@@ -139,6 +140,17 @@ class Table(Generic[R]):
         found = self.select(tx, "WHERE id = $1", (record_id,))
         return found[0] if found else None
 
+    def get_many(self, tx: Tx, record_ids: Sequence[str]) -> list[R]:
+        """Return the records of these ids that exist, in the order of *record_ids*."""
+        found: list[Any] = self.select(tx, "WHERE id = ANY($1::text[])", (list(record_ids),))
+        by_id: dict[str, R] = {record.id: record for record in found}
+        return [by_id[one] for one in record_ids if one in by_id]
+
+    def add(self, tx: Tx, record: R) -> R:
+        """Insert one new record."""
+        self.insert(tx, [record])
+        return record
+
     def insert(self, tx: Tx, records: Sequence[R], **extra: Any) -> None:
         """Insert *records*; *extra* gives columns that are no fields, the same for all."""
         columns = (*self.fields, *extra)
@@ -182,11 +194,61 @@ class Table(Generic[R]):
         sql = _update(self.name, tuple(values)) + " RETURNING id"
         return tx.one(sql, [identifier, *values.values()]) is not None
 
+    def save(self, tx: Tx, record: R, what: str) -> R:
+        """Write a changed record; its ``updated_at`` is set.
+
+        Raises
+        ------
+        NotFoundError
+            It has been deleted; *what* is the noun for it.
+        """
+        changed: Any = record
+        changed.updated_at = now()
+        if not self.update(tx, record, keep=("created_at", "created_by")):
+            raise NotFoundError(f"The {what} {changed.name!r} has been deleted.")
+        return record
+
     def change(self, tx: Tx, record: R, fields: Sequence[str]) -> None:
         """Write *fields* of *record*, whose row is known to be there: half the time of `update`."""
         values = dict(zip(self.fields, self.row(record), strict=True))
         params = [values["id"], *(values[field] for field in fields)]
         tx.execute(_update(self.name, tuple(fields)), params)
+
+
+class Links:
+    """Which agents have which of something: a table of pairs, in the order in which they were attached.
+
+    Parameters
+    ----------
+    table, column
+        The table and its column for what agents have; the other one is ``agent_id``.
+    """
+
+    def __init__(self, table: str, column: str) -> None:
+        self._table, self._column = table, column
+
+    def attach(self, tx: Tx, agent_id: str, other_id: str) -> None:
+        """Let an agent have something; doing so twice changes nothing."""
+        tx.execute(
+            f"INSERT INTO {self._table} SELECT $1, $2, coalesce(max(position), 0) + 1"
+            f" FROM {self._table} WHERE agent_id = $1 ON CONFLICT DO NOTHING",
+            (agent_id, other_id),
+        )
+
+    def detach(self, tx: Tx, agent_id: str, other_id: str) -> bool:
+        """Take something from an agent, which stays; False if the agent does not have it."""
+        sql = f"DELETE FROM {self._table} WHERE agent_id = $1 AND {self._column} = $2 RETURNING agent_id"
+        return tx.one(sql, (agent_id, other_id)) is not None
+
+    def agents_with(self, tx: Tx, other_id: str) -> list[str]:
+        """Return the ids of the agents that have something."""
+        sql = f"SELECT agent_id FROM {self._table} WHERE {self._column} = $1 ORDER BY agent_id"
+        return [str(row[0]) for row in tx.query(sql, (other_id,))]
+
+    def of_agent(self, tx: Tx, agent_id: str) -> list[str]:
+        """Return the ids of what an agent has, the first attached first."""
+        sql = f"SELECT {self._column} FROM {self._table} WHERE agent_id = $1 ORDER BY position"
+        return [str(row[0]) for row in tx.query(sql, (agent_id,))]
 
 
 _COLUMN_TYPES: dict[Any, str] = {

@@ -10,6 +10,8 @@ from letta_kernel.store.mapping import Table
 
 _SERVERS = Table("mcp_servers", McpServer, json=("environment", "headers"))
 
+get = _SERVERS.get
+
 
 def save(tx: Tx, server: McpServer) -> McpServer:
     """Insert a server, or write it over the one of the same id."""
@@ -17,11 +19,6 @@ def save(tx: Tx, server: McpServer) -> McpServer:
     if not _SERVERS.update(tx, server, keep=("created_at", "created_by")):
         _SERVERS.insert(tx, [server])
     return server
-
-
-def get(tx: Tx, server_id: str) -> McpServer | None:
-    """Return the server of this id, or None."""
-    return _SERVERS.get(tx, server_id)
 
 
 def find(tx: Tx, name: str) -> McpServer | None:

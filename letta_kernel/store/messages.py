@@ -18,6 +18,8 @@ Thread = Conversation | Literal["own"]
 
 _MESSAGES = Table("messages", Message, json=("thinking",), parts={"tool_calls": ToolCall})
 
+get, get_many = _MESSAGES.get, _MESSAGES.get_many
+
 
 def append(
     tx: Tx,
@@ -59,18 +61,6 @@ def append(
     ]
     _MESSAGES.insert(tx, stored)
     return stored
-
-
-def get(tx: Tx, message_id: str) -> Message | None:
-    """Return the message of this id, or None."""
-    return _MESSAGES.get(tx, message_id)
-
-
-def get_many(tx: Tx, message_ids: Sequence[str]) -> list[Message]:
-    """Return the messages of these ids that exist, in the order of *message_ids*."""
-    found = _MESSAGES.select(tx, "WHERE id = ANY($1::text[])", (list(message_ids),))
-    by_id = {message.id: message for message in found}
-    return [by_id[message_id] for message_id in message_ids if message_id in by_id]
 
 
 def window(tx: Tx, agent_id: str, from_seq: int, thread: Thread = "own") -> list[Message]:

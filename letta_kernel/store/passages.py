@@ -10,38 +10,11 @@ from letta_kernel.ids import storable
 from letta_kernel.records import Passage
 from letta_kernel.store import counters, indexes
 from letta_kernel.store.database import Tx
-from letta_kernel.store.indexes import (
-    OutboxEntry,
-    forget_index,
-    mark,
-    move_mark,
-    outbox,
-    outbox_done,
-)
 from letta_kernel.store.mapping import Table, Where
 
-__all__ = [
-    "OutboxEntry",
-    "append",
-    "clear",
-    "count",
-    "delete",
-    "delete_source",
-    "forget_index",
-    "get",
-    "get_many",
-    "mark",
-    "move_mark",
-    "neighbours",
-    "of_content",
-    "outbox",
-    "outbox_done",
-    "page",
-    "since",
-    "update",
-]
-
 _PASSAGES = Table("passages", Passage, json=("metadata",))
+
+get, get_many = _PASSAGES.get, _PASSAGES.get_many
 
 
 def append(tx: Tx, passages: Sequence[Passage]) -> list[Passage]:
@@ -60,18 +33,6 @@ def append(tx: Tx, passages: Sequence[Passage]) -> list[Passage]:
         stored.append(_PASSAGES.as_stored(passage.model_copy(update={"seq": seq})))
     _PASSAGES.insert(tx, stored)
     return stored
-
-
-def get(tx: Tx, passage_id: str) -> Passage | None:
-    """Return the passage of this id, or None."""
-    return _PASSAGES.get(tx, passage_id)
-
-
-def get_many(tx: Tx, passage_ids: Sequence[str]) -> list[Passage]:
-    """Return the passages of these ids that exist, in the order of *passage_ids*."""
-    found = _PASSAGES.select(tx, "WHERE id = ANY($1::text[])", (list(passage_ids),))
-    by_id = {passage.id: passage for passage in found}
-    return [by_id[passage_id] for passage_id in passage_ids if passage_id in by_id]
 
 
 def page(

@@ -29,6 +29,8 @@ _OUTCOME = (  # what is known of a run at its end only; None is never what a val
 _LONGEST_ASKED = 300  # characters
 _STEPS = Table("steps", Step, json=("retrieved", "tool_stats"))
 
+get, get_step, add_step = _RUNS.get, _STEPS.get, _STEPS.add
+
 
 def start(tx: Tx, run: Run, fence: int | None = None) -> Run:
     """Insert a run that begins now; *fence* is its lease's, read if it is not given."""
@@ -45,11 +47,6 @@ def finish(tx: Tx, run: Run) -> Run:
     """Write how a run that `start` wrote stands or ended."""
     _RUNS.change(tx, run, [field for field in _OUTCOME if getattr(run, field) is not None])
     return run
-
-
-def get(tx: Tx, run_id: str) -> Run | None:
-    """Return the run of this id, or None."""
-    return _RUNS.get(tx, run_id)
 
 
 def page(
@@ -253,20 +250,9 @@ def asking(tx: Tx, step_ids: Collection[str]) -> set[str]:
     return {row[0] for row in rows}
 
 
-def add_step(tx: Tx, step: Step) -> Step:
-    """Insert a step."""
-    _STEPS.insert(tx, [step])
-    return step
-
-
 def end_step(tx: Tx, step: Step) -> None:
     """Write how a step ended that `add_step` wrote when its calls began."""
     _STEPS.change(tx, step, ("seconds", "stop_reason", "error", "tool_stats"))
-
-
-def get_step(tx: Tx, step_id: str) -> Step | None:
-    """Return the step of this id, or None."""
-    return _STEPS.get(tx, step_id)
 
 
 def steps_of(tx: Tx, run_id: str) -> list[Step]:

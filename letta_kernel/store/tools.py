@@ -8,9 +8,13 @@ from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import Tool
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import Table, Where
+from letta_kernel.store.mapping import Links, Table, Where
 
 _TOOLS = Table("tools", Tool, json=("parameters", "metadata"))
+_OF_AGENTS = Links("agent_tools", "tool_id")
+
+get, get_many = _TOOLS.get, _TOOLS.get_many
+detach, agents_with = _OF_AGENTS.detach, _OF_AGENTS.agents_with
 
 
 def save(tx: Tx, tool: Tool) -> Tool:
@@ -25,11 +29,6 @@ def save(tx: Tx, tool: Tool) -> Tool:
         for agent_id in agents_with(tx, tool.id):
             _detach_namesakes(tx, agent_id, tool)
     return tool.model_copy(update={"created_at": old.created_at, "created_by": old.created_by})
-
-
-def get(tx: Tx, tool_id: str) -> Tool | None:
-    """Return the tool of this id, or None."""
-    return _TOOLS.get(tx, tool_id)
 
 
 def find(tx: Tx, name: str, notebook: str | None = None) -> Tool | None:
@@ -64,13 +63,6 @@ def list_all(
         where.beyond("tools", "name", ">", after)
     tail = f"{where} ORDER BY name, id LIMIT {where.place(limit)}::bigint"
     return _TOOLS.select(tx, tail, where.params)
-
-
-def get_many(tx: Tx, tool_ids: Sequence[str]) -> list[Tool]:
-    """Return the tools of these ids that exist, in the order of *tool_ids*."""
-    found = _TOOLS.select(tx, "WHERE id = ANY($1::text[])", (list(tool_ids),))
-    by_id = {tool.id: tool for tool in found}
-    return [by_id[tool_id] for tool_id in tool_ids if tool_id in by_id]
 
 
 def ids(
@@ -127,11 +119,7 @@ def attach(tx: Tx, agent_id: str, tool_id: str) -> None:
     if tx.one("SELECT 1 FROM agents WHERE id = $1", (agent_id,)) is None:
         raise NotFoundError(f"There is no agent {agent_id}.")
     _detach_namesakes(tx, agent_id, tool)
-    tx.execute(
-        "INSERT INTO agent_tools SELECT $1, $2, coalesce(max(position), 0) + 1 FROM agent_tools"
-        " WHERE agent_id = $1 ON CONFLICT DO NOTHING",
-        (agent_id, tool_id),
-    )
+    _OF_AGENTS.attach(tx, agent_id, tool_id)
 
 
 def give(tx: Tx, agent_id: str, tool: Tool) -> None:
@@ -139,19 +127,6 @@ def give(tx: Tx, agent_id: str, tool: Tool) -> None:
     if get(tx, tool.id) is None:
         save(tx, tool)
     attach(tx, agent_id, tool.id)
-
-
-def detach(tx: Tx, agent_id: str, tool_id: str) -> None:
-    """Take a tool from an agent; the tool itself stays."""
-    tx.execute("DELETE FROM agent_tools WHERE agent_id = $1 AND tool_id = $2", (agent_id, tool_id))
-
-
-def agents_with(tx: Tx, tool_id: str) -> list[str]:
-    """Return the ids of the agents that have this tool."""
-    rows = tx.query(
-        "SELECT agent_id FROM agent_tools WHERE tool_id = $1 ORDER BY agent_id", (tool_id,)
-    )
-    return [row[0] for row in rows]
 
 
 def delete(tx: Tx, tool_id: str) -> bool:

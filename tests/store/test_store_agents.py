@@ -110,7 +110,7 @@ def test_deleting_takes_all_that_is_only_its_own(database: Database, ada: AgentS
         for agent in (ada, bob):
             messages.append(tx, agent.id, [Message(agent_id=agent.id, role="user", content="hi")])
             passages.append(tx, [Passage(agent_id=agent.id, content="fact")])
-            passages.mark(tx, "p-index", agent.id)
+            indexes.mark(tx, "p-index", agent.id)
             indexes.mark(tx, "m-index", agent.id, "messages")
         runs.start(tx, run)
         runs.add_step(tx, step)
@@ -137,7 +137,7 @@ def test_deleting_takes_all_that_is_only_its_own(database: Database, ada: AgentS
             (bob.id,)
         ]
         for index in ("p-index", "m-index"):  # the indexes are told, each once
-            (entry,) = passages.outbox(tx, index)
+            (entry,) = indexes.outbox(tx, index)
             assert (entry.agent_id, entry.item_id, entry.action) == (ada.id, None, "delete")
 
     database.run(look)

@@ -133,14 +133,14 @@ def test_deleting(database: Database, ada: AgentState, six: list[Passage]) -> No
 def test_an_index_follows_by_its_mark(
     database: Database, ada: AgentState, six: list[Passage]
 ) -> None:
-    assert database.run(lambda tx: passages.mark(tx, "index", ada.id)) == 0
+    assert database.run(lambda tx: indexes.mark(tx, "index", ada.id)) == 0
     assert database.run(lambda tx: passages.since(tx, ada.id, 0, 4)) == six[:4]
-    database.run(lambda tx: passages.move_mark(tx, "index", ada.id, 4))
-    database.run(lambda tx: passages.move_mark(tx, "index", ada.id, 2))  # never back
-    assert database.run(lambda tx: passages.mark(tx, "index", ada.id)) == 4
+    database.run(lambda tx: indexes.move_mark(tx, "index", ada.id, 4))
+    database.run(lambda tx: indexes.move_mark(tx, "index", ada.id, 2))  # never back
+    assert database.run(lambda tx: indexes.mark(tx, "index", ada.id)) == 4
     assert database.run(lambda tx: passages.since(tx, ada.id, 4, 100)) == six[4:]
-    database.run(lambda tx: passages.move_mark(tx, "index", ada.id, 6))
-    assert database.run(lambda tx: passages.mark(tx, "index", ada.id)) == 6
+    database.run(lambda tx: indexes.move_mark(tx, "index", ada.id, 6))
+    assert database.run(lambda tx: indexes.mark(tx, "index", ada.id)) == 6
 
 
 def test_edits_reach_every_known_index(
@@ -148,7 +148,7 @@ def test_edits_reach_every_known_index(
 ) -> None:
     database.run(lambda tx: passages.delete(tx, six[0].id))  # before any index knows of the agent
     for index in ("one", "two"):
-        database.run(lambda tx, index=index: passages.mark(tx, index, ada.id))  # type: ignore[misc]
+        database.run(lambda tx, index=index: indexes.mark(tx, index, ada.id))  # type: ignore[misc]
     database.run(lambda tx: indexes.mark(tx, "recall", ada.id, "messages"))
     database.run(lambda tx: passages.update(tx, six[1].id, content="new"))
     database.run(lambda tx: passages.delete(tx, six[2].id))
@@ -157,7 +157,7 @@ def test_edits_reach_every_known_index(
     expected += [("delete", passage.id) for passage in (six[1], six[3], six[4])]
 
     def waiting(index: str, limit: int = 100) -> list[indexes.OutboxEntry]:
-        return database.run(lambda tx: passages.outbox(tx, index, limit))
+        return database.run(lambda tx: indexes.outbox(tx, index, limit))
 
     for index in ("one", "two"):
         entries = waiting(index)
@@ -165,10 +165,10 @@ def test_edits_reach_every_known_index(
         assert {(entry.action, entry.item_id) for entry in entries} == set(expected)
     assert waiting("recall") == []
     done = [entry.id for entry in waiting("one", 3)]
-    database.run(lambda tx: passages.outbox_done(tx, done))
+    database.run(lambda tx: indexes.outbox_done(tx, done))
     assert len(waiting("one")) == 2
     assert len(waiting("two")) == 5
-    database.run(lambda tx: passages.forget_index(tx, "two"))
+    database.run(lambda tx: indexes.forget_index(tx, "two"))
     assert waiting("two") == []
     assert database.run(lambda tx: passages.clear(tx, ada.id)) == 1
     assert waiting("one")[-1].item_id is None
