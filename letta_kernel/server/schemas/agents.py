@@ -132,9 +132,8 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
     identities = [to_identity(*one) for one in view.identities]
     folders = [to_folder(one) for one in view.folders] if "agent.sources" in wanted else []
     run = view.last_run
-    return AgentShape(
-        id=state.id,
-        name=state.name,
+    return AgentShape.of(
+        state,
         agent_type=agent_type,
         description=state.description or None,
         system=state.instructions or INSTRUCTIONS[state.style],
@@ -164,9 +163,6 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
         last_run_completion=run.ended_at if run else None,
         last_run_duration_ms=int(run.seconds * 1000) if run and run.seconds is not None else None,
         last_stop_reason=run.stop_reason if run else None,
-        created_at=state.created_at,
-        updated_at=state.updated_at,
-        created_by_id=state.created_by,
         last_updated_by_id=state.created_by,
     )
 

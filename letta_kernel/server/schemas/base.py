@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -16,6 +16,14 @@ class Shape(BaseModel):
     """Something the server answers with, in the form the SDK's model of the same name has."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    @classmethod
+    def of(cls, record: BaseModel, **given: Any) -> Self:
+        """Return *record* in this shape: its fields of the same names, and what is *given* instead."""
+        same = {name: getattr(record, name) for name in cls.model_fields if hasattr(record, name)}
+        if "created_by_id" in cls.model_fields:
+            same["created_by_id"] = getattr(record, "created_by", None)
+        return cls(**{**same, **given})
 
 
 class Asked(BaseModel):

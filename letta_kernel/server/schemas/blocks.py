@@ -58,32 +58,9 @@ class BlockResponse(Shape):
     hidden: bool = False
 
 
-class BlockCreate(Asked):
-    """A block to make."""
+class BlockFields(Asked):
+    """What can be given when a block is made and changed later."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"label": "human", "value": "Ada likes short answers."}]}
-    )
-
-    label: str
-    value: str
-    limit: Limit = BLOCK_LIMIT
-    description: str | None = None
-    read_only: bool | None = False
-    metadata: dict[str, Any] | None = None
-    tags: Texts | None = None
-
-
-class BlockUpdate(Asked):
-    """What to change of a block; what is not given, or null, stays."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"value": "Ada likes long answers after all."}]}
-    )
-
-    label: str | None = None
-    value: str | None = None
-    limit: Limit | None = None
     description: str | None = None
     read_only: bool | None = None
     metadata: dict[str, Any] | None = None
@@ -94,29 +71,35 @@ class BlockUpdate(Asked):
         return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
+class BlockCreate(BlockFields):
+    """A block to make."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"label": "human", "value": "Ada likes short answers."}]}
+    )
+
+    label: str
+    value: str
+    limit: Limit = BLOCK_LIMIT
+
+
+class BlockUpdate(BlockFields):
+    """What to change of a block; what is not given, or null, stays."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"value": "Ada likes long answers after all."}]}
+    )
+
+    label: str | None = None
+    value: str | None = None
+    limit: Limit | None = None
+
+
 def to_block(block: Block) -> BlockResponse:
     """Return *block* in the API's shape."""
-    return BlockResponse(
-        id=block.id,
-        label=block.label,
-        value=block.value,
-        limit=block.limit,
-        description=block.description or None,
-        read_only=block.read_only,
-        metadata=block.metadata,
-        tags=block.tags,
-        created_by_id=block.created_by,
-    )
+    return BlockResponse.of(block, description=block.description or None)
 
 
 def from_create(asked: BlockCreate) -> Block:
     """Return the block that was asked for, not kept yet."""
-    return Block(
-        label=asked.label,
-        value=asked.value,
-        limit=asked.limit,
-        description=asked.description or "",
-        read_only=bool(asked.read_only),
-        metadata=asked.metadata or {},
-        tags=asked.tags or [],
-    )
+    return Block(**asked.changes())

@@ -55,29 +55,29 @@ class ConversationShape(Shape):
     last_updated_by_id: str | None = None
 
 
-class ConversationIn(Asked):
+class ConversationFields(Asked):
+    """What can be given when a conversation is made and changed later."""
+
+    summary: str | None = Field(default=None, max_length=MAX_TEXT)
+    description: str | None = Field(default=None, max_length=MAX_TEXT)
+    model: str | None = Field(default=None, max_length=200)
+    model_settings: ModelSettingsIn | None = None
+    context_window_limit: int | None = Field(default=None, ge=512, le=2**31 - 1)
+
+
+class ConversationIn(ConversationFields):
     """What a conversation may be made with."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"summary": "The trip to Lisbon"}]})
 
-    summary: str | None = Field(default=None, max_length=MAX_TEXT)
-    description: str | None = Field(default=None, max_length=MAX_TEXT)
-    model: str | None = Field(default=None, max_length=200)
-    model_settings: ModelSettingsIn | None = None
-    context_window_limit: int | None = Field(default=None, ge=512, le=2**31 - 1)
     hidden: bool = False
 
 
-class ConversationChange(Asked):
+class ConversationChange(ConversationFields):
     """What is to change; what is not named stays."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"archived": True}]})
 
-    summary: str | None = Field(default=None, max_length=MAX_TEXT)
-    description: str | None = Field(default=None, max_length=MAX_TEXT)
-    model: str | None = Field(default=None, max_length=200)
-    model_settings: ModelSettingsIn | None = None
-    context_window_limit: int | None = Field(default=None, ge=512, le=2**31 - 1)
     archived: bool | None = None
     last_message_at: datetime | None = None
 
@@ -127,21 +127,13 @@ class CompactionShape(Shape):
 def to_conversation(found: Conversation, in_sight: list[str] | None = None) -> ConversationShape:
     """Return a conversation in the API's shape."""
     settings = found.settings
-    return ConversationShape(
-        id=found.id,
-        agent_id=found.agent_id,
-        summary=found.summary,
-        description=found.description,
+    return ConversationShape.of(
+        found,
         archived=found.archived_at is not None,
-        archived_at=found.archived_at,
         model=model_handle(found.model) if found.model else None,
         model_settings=_model_settings(found),
         context_window_limit=settings.get("context_window"),
         in_context_message_ids=in_sight,
-        last_message_at=found.last_message_at,
-        created_at=found.created_at,
-        updated_at=found.updated_at,
-        created_by_id=found.created_by,
         last_updated_by_id=found.created_by,
     )
 

@@ -95,26 +95,20 @@ class AgentFileShape(Shape):
 
 def to_folder(folder: Folder) -> FolderShape:
     """Return a folder as the API has it."""
-    return FolderShape(
-        id=folder.id,
-        name=folder.name,
+    return FolderShape.of(
+        folder,
         description=folder.description or None,
         instructions=folder.instructions or None,
-        metadata=folder.metadata,
         embedding_config=to_embedding_config(folder.embedding),
-        created_at=folder.created_at,
-        updated_at=folder.updated_at,
-        created_by_id=folder.created_by,
         last_updated_by_id=folder.created_by,
     )
 
 
 def to_file(file: StoredFile, *, content: bool = False) -> FileShape:
     """Return a file as the API has it, with its text if *content* is wanted."""
-    return FileShape(
-        id=file.id,
+    return FileShape.of(
+        file,
         source_id=file.folder_id,
-        folder_id=file.folder_id,
         file_name=file.name,
         original_file_name=file.original_name,
         file_type=file.media_type,
@@ -122,8 +116,6 @@ def to_file(file: StoredFile, *, content: bool = False) -> FileShape:
         total_chunks=file.chunks,
         chunks_embedded=file.chunks,
         content=file.content if content else None,
-        created_at=file.created_at,
-        updated_at=file.updated_at,
     )
 
 
@@ -135,15 +127,12 @@ def to_agent_file(folder: Folder, file: StoredFile, seen: OpenFile) -> AgentFile
             visible = view_of(file, file.name, seen.start_line, seen.end_line).text
         except InvalidInputError:  # replaced by a shorter one
             visible = view_of(file, file.name).text
-    return AgentFileShape(
+    return AgentFileShape.of(
+        seen,
         id=f"{seen.agent_id}:{file.id}",
-        file_id=file.id,
         file_name=file.name,
         folder_id=folder.id,
         folder_name=folder.name,
-        is_open=seen.is_open,
-        start_line=seen.start_line,
-        end_line=seen.end_line,
         visible_content=visible,
         last_accessed_at=seen.used_at,
     )

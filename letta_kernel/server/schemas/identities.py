@@ -81,12 +81,4 @@ class IdentityUpdate(Asked):
 
 def to_identity(identity: Identity, agents: list[str], blocks: list[str]) -> IdentityShape:
     """Return *identity*, which has these agents and blocks, in the API's shape."""
-    return IdentityShape(
-        id=identity.id,
-        identifier_key=identity.identifier_key,
-        name=identity.name,
-        identity_type=identity.identity_type,
-        agent_ids=agents,
-        block_ids=blocks,
-        properties=identity.properties,
-    )
+    return IdentityShape.of(identity, agent_ids=agents, block_ids=blocks)

@@ -226,16 +226,12 @@ class ArchiveUpdate(Asked):
 def to_passage(passage: Passage) -> PassageShape:
     """Return *passage* in the API's shape."""
     owner = passage.agent_id
-    return PassageShape(
-        id=passage.id,
+    return PassageShape.of(
+        passage,
         text=passage.content,
-        tags=passage.tags,
         archive_id=owner if owner.startswith("archive-") else None,
         source_id=passage.source,
         file_name=passage.metadata.get("file"),
-        metadata=passage.metadata,
-        created_at=passage.created_at,
-        created_by_id=passage.created_by,
     )
 
 
@@ -270,13 +266,8 @@ def to_embedding_config(embedding: str | None) -> EmbeddingConfig:
 
 def to_archive(archive: SharedArchive) -> ArchiveShape:
     """Return *archive* in the API's shape."""
-    return ArchiveShape(
-        id=archive.id,
-        name=archive.name,
+    return ArchiveShape.of(
+        archive,
         description=archive.description or None,
         embedding_config=to_embedding_config(archive.embedding),
-        metadata=archive.metadata,
-        created_at=archive.created_at,
-        updated_at=archive.updated_at,
-        created_by_id=archive.created_by,
     )

@@ -131,14 +131,9 @@ class StreamIn(Asked):
 
 def to_run(run: Run, background: bool | None = None) -> RunShape:
     """Return *run* in the API's shape."""
-    return RunShape(
-        id=run.id,
-        agent_id=run.agent_id,
-        conversation_id=run.conversation_id,
-        status=run.status,
-        stop_reason=run.stop_reason,
+    return RunShape.of(
+        run,
         background=background,
-        created_at=run.created_at,
         completed_at=run.ended_at,
         total_duration_ns=_ns(run.seconds),
         ttft_ns=_ns(run.first_token),
@@ -148,9 +143,8 @@ def to_run(run: Run, background: bool | None = None) -> RunShape:
 
 def to_usage(run: Run) -> RunUsage:
     """Return what *run* took."""
-    return RunUsage(
-        completion_tokens=run.completion_tokens,
-        prompt_tokens=run.prompt_tokens,
+    return RunUsage.of(
+        run,
         total_tokens=run.prompt_tokens + run.completion_tokens,
         completion_tokens_details=CompletionDetails(reasoning_tokens=run.reasoning_tokens),
         prompt_tokens_details=PromptDetails(
@@ -163,10 +157,8 @@ def to_step(step: Step, thought: Feedback) -> StepShape:
     """Return *step* in the API's shape."""
     handle = model_handle(step.model) if step.model else None
     has_failed = bool(step.error) and failed(step.stop_reason)
-    return StepShape(
-        id=step.id,
-        agent_id=step.agent_id,
-        run_id=step.run_id,
+    return StepShape.of(
+        step,
         model=handle.partition("/")[2] if handle else None,
         model_handle=handle,
         provider_name=handle.partition("/")[0] if handle else None,
@@ -175,17 +167,13 @@ def to_step(step: Step, thought: Feedback) -> StepShape:
         else "failed"
         if has_failed
         else "success",
-        stop_reason=step.stop_reason,
         error_type=step.stop_reason if has_failed else None,
         error_data={"message": step.error} if step.error else None,
-        completion_tokens=step.completion_tokens,
-        prompt_tokens=step.prompt_tokens,
         total_tokens=step.prompt_tokens + step.completion_tokens,
         cached_input_tokens=step.cached_tokens,
-        reasoning_tokens=step.reasoning_tokens,
         completion_tokens_details={"reasoning_tokens": step.reasoning_tokens},
         prompt_tokens_details={"cached_tokens": step.cached_tokens},
-        feedback=thought.opinion,  # type: ignore[arg-type]
+        feedback=thought.opinion,
         tags=thought.tags,
     )
 
@@ -195,10 +183,8 @@ def to_metrics(step: Step) -> StepMetrics:
     tools = sum(call.get("seconds") or 0.0 for call in step.tool_stats)
     start = int(step.created_at.timestamp() * _NS)
     model = max(0.0, step.seconds - tools) if step.seconds is not None else None
-    return StepMetrics(
-        id=step.id,
-        agent_id=step.agent_id,
-        run_id=step.run_id,
+    return StepMetrics.of(
+        step,
         step_start_ns=start,
         step_ns=_ns(step.seconds),
         llm_request_start_ns=start,

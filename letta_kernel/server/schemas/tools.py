@@ -95,40 +95,36 @@ class ToolShape(Shape):
     project_id: str | None = None
 
 
-class ToolCreate(Asked):
+class ToolFields(Asked):
+    """What can be given when a tool is made and changed later."""
+
+    description: str | None = None
+    json_schema: dict[str, Any] | None = None
+    args_json_schema: dict[str, Any] | None = None
+    tags: Texts | None = None
+    return_char_limit: ReturnLimit | None = None
+    default_requires_approval: bool | None = None
+    enable_parallel_execution: bool | None = None
+    pip_requirements: Annotated[list[PipRequirement], Field(max_length=100)] | None = None
+    npm_requirements: Annotated[list[NpmRequirement], Field(max_length=100)] | None = None
+
+
+class ToolCreate(ToolFields):
     """A tool as source: its last top-level function, with a docstring that describes the arguments."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     source_code: str
     source_type: str = "python"
-    description: str | None = None
-    json_schema: dict[str, Any] | None = None
-    args_json_schema: dict[str, Any] | None = None
-    tags: Texts | None = None
-    return_char_limit: ReturnLimit | None = None
-    default_requires_approval: bool | None = None
-    enable_parallel_execution: bool | None = None
-    pip_requirements: Annotated[list[PipRequirement], Field(max_length=100)] | None = None
-    npm_requirements: Annotated[list[NpmRequirement], Field(max_length=100)] | None = None
 
 
-class ToolUpdate(Asked):
+class ToolUpdate(ToolFields):
     """What to change of a tool; what is not given, or null, stays."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"tags": ["games"]}]})
 
     source_code: str | None = None
     source_type: str | None = None
-    description: str | None = None
-    json_schema: dict[str, Any] | None = None
-    args_json_schema: dict[str, Any] | None = None
-    tags: Texts | None = None
-    return_char_limit: ReturnLimit | None = None
-    default_requires_approval: bool | None = None
-    enable_parallel_execution: bool | None = None
-    pip_requirements: Annotated[list[PipRequirement], Field(max_length=100)] | None = None
-    npm_requirements: Annotated[list[NpmRequirement], Field(max_length=100)] | None = None
     metadata: Annotated[dict[str, Any] | None, Field(validation_alias="metadata_")] = None
 
 
@@ -213,10 +209,8 @@ def to_tool(tool: Tool) -> ToolShape:
     """Return *tool* in the API's shape."""
     metadata = dict(tool.metadata)
     wanted = metadata.pop("pip_requirements", None)
-    return ToolShape(
-        id=tool.id,
-        name=tool.name,
-        description=tool.description,
+    return ToolShape.of(
+        tool,
         tool_type=type_of(tool.id, tool.kind, tool.name),
         source_type="python" if tool.kind in ("source", "notebook", "core") else "json",
         source_code=tool.source or None,
@@ -226,13 +220,11 @@ def to_tool(tool: Tool) -> ToolShape:
             "parameters": tool.parameters,
         },
         args_json_schema=tool.parameters if tool.kind != "core" else None,
-        tags=tool.tags,
         return_char_limit=tool.return_limit,
         default_requires_approval=tool.requires_approval,
         enable_parallel_execution=tool.parallel_safe,
         pip_requirements=wanted,
         metadata=metadata,
-        created_by_id=tool.created_by,
     )
 
 
