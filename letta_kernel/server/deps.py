@@ -29,24 +29,20 @@ _After = Annotated[
 _Limit = Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="At most so many items.")]
 
 
+_Order = Annotated[
+    Order | None,
+    Query(description="By time of making: `desc` is newest first, `asc` oldest first."),
+]
+
+
 async def _page(
-    before: _Before = None,
-    after: _After = None,
-    limit: _Limit = 50,
-    order: Annotated[
-        Order | None, Query(description="By time of making: `desc` is newest first.")
-    ] = "desc",
+    before: _Before = None, after: _After = None, limit: _Limit = 50, order: _Order = "desc"
 ) -> Cursor:
     return Cursor(before, after, limit or 50, order or "desc")
 
 
 async def _page_oldest_first(
-    before: _Before = None,
-    after: _After = None,
-    limit: _Limit = 50,
-    order: Annotated[
-        Order | None, Query(description="By time of making: `asc` is oldest first.")
-    ] = "asc",
+    before: _Before = None, after: _After = None, limit: _Limit = 50, order: _Order = "asc"
 ) -> Cursor:
     return Cursor(before, after, limit or 50, order or "asc")
 

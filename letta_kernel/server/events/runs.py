@@ -28,6 +28,8 @@ MAX_RUNS = 1000
 KEPT_REQUESTS = 10_000
 """Requests whose runs are remembered, for clients that do not know if theirs arrived."""
 
+_WAIT = 5.0  # seconds that cancelling waits for a run to have ended
+
 
 class LiveRun:
     """One run that was started here, and the switch that ends it.
@@ -86,6 +88,15 @@ class RunManager:
         """Return a run that goes on here or has ended not long ago."""
         with self._lock:
             return self._runs.get(run_id)
+
+    def end(self, run_id: str) -> bool:
+        """End a run and wait, some seconds at most, until it has ended; False if that is not done from here."""
+        run = self.get(run_id)
+        if run is None:
+            return self.service.runs.cancel(run_id)
+        run.cancel()
+        run.over.wait(_WAIT)  # so that the next message finds the agent free
+        return True
 
     def begun_by(self, agent_id: str, request_id: str) -> str | None:
         """Return the run that a client's request of this id began already."""

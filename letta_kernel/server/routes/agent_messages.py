@@ -22,8 +22,6 @@ from letta_kernel.server.threads import ThreadRef
 
 router = APIRouter(tags=["agents"])
 
-_WAIT = 5.0  # seconds that cancelling waits for a run to have ended
-
 
 class CancelIn(Asked):
     """Which runs to end; all of the agent's if none are named."""
@@ -109,18 +107,9 @@ def cancel_messages(
     going = [run.id for run in service.runs.list(agent_ids=[owner], statuses=["running"])]
     wanted = asked.run_ids if asked and asked.run_ids else going
     return {
-        run_id: "cancelled" if run_id in going and _end(service, live, run_id) else "failed"
+        run_id: "cancelled" if run_id in going and live.end(run_id) else "failed"
         for run_id in wanted
     }
-
-
-def _end(service: Service, live: Live, run_id: str) -> bool:
-    run = live.get(run_id)
-    if run is None:
-        return service.runs.cancel(run_id)
-    run.cancel()
-    run.over.wait(_WAIT)  # so that the next message finds the agent free
-    return True
 
 
 async def _begin(

@@ -226,10 +226,7 @@ def retrieve_context(service: Service, agent_id: str) -> ContextOverview:
         model=report.model,
         context_window_size_max=report.window,
         context_window_size_current=sum(part.tokens for part in report.parts),
-        parts=[
-            ContextPartShape(name=part.name, tokens=part.tokens, text=part.text)
-            for part in report.parts
-        ],
+        parts=[ContextPartShape.of(part) for part in report.parts],
     )
 
 

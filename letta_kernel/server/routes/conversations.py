@@ -122,16 +122,9 @@ def cancel(
     """End the runs of a conversation: per run id, whether that could be done from here."""
     place = threads.place_of(service, conversation_id, agent_id)
     return {
-        run.id: "cancelled" if _end(service, live.get(run.id), run.id) else "failed"
+        run.id: "cancelled" if live.end(run.id) else "failed"
         for run in service.runs.list(thread_id=place.thread_id, statuses=GOING, limit=MAX_LIMIT)
     }
-
-
-def _end(service: AgentService, run: LiveRun | None, run_id: str) -> bool:
-    if run is None:
-        return service.runs.cancel(run_id)
-    run.cancel()
-    return True
 
 
 @router.post("/conversations/{conversation_id}/recompile", operation_id="recompile_conversation")
@@ -210,9 +203,7 @@ async def create_message(
         )
 
     run = await anyio.to_thread.run_sync(begin)
-    if asked.streaming:
-        return requests.as_stream(run, asked)
-    return await requests.respond(run)
+    return requests.as_stream(run, asked) if asked.streaming else await requests.respond(run)
 
 
 @router.post(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -121,21 +121,17 @@ def search_passages(service: Service, asked: PassageSearch) -> list[PassageFound
     """Search one agent's archival memory, one archive, or everything; without a query: the newest."""
     if asked.agent_id is not None and asked.archive_id is not None:
         raise InvalidInputError("Give agent_id or archive_id, not both.")
-    filters: dict[str, Any] = {
-        "tags": asked.tags,
-        "match": asked.tag_match_mode,
-        "top_k": asked.limit,
-        "start": asked.start_date,
-        "end": asked.end_date,
-        "timezone": "UTC",
-    }
-    query = asked.query or ""
-    if asked.agent_id is not None:
-        hits = service.passages.search(query, agent=asked.agent_id, **filters)
-    elif asked.archive_id is not None:
-        hits = service.passages.search(query, archive=asked.archive_id, **filters)
-    else:
-        hits = service.passages.search(query, **filters)
+    hits = service.passages.search(
+        asked.query or "",
+        agent=asked.agent_id,
+        archive=asked.archive_id,
+        tags=asked.tags,
+        match=asked.tag_match_mode,
+        top_k=asked.limit,
+        start=asked.start_date,
+        end=asked.end_date,
+        timezone="UTC",
+    )
     return [to_found(hit) for hit in hits]
 
 

@@ -180,16 +180,7 @@ def update_tool(service: Service, tool_id: str, asked: ToolUpdate) -> ToolShape:
             "pip_requirements": wanted,
         }
     changed = service.tools.update(
-        tool_id,
-        source=asked.source_code,
-        schema=asked.json_schema,
-        parameters=asked.args_json_schema,
-        description=asked.description,
-        tags=asked.tags,
-        return_limit=asked.return_char_limit,
-        requires_approval=asked.default_requires_approval,
-        parallel_safe=asked.enable_parallel_execution,
-        metadata=metadata,
+        tool_id, source=asked.source_code, metadata=metadata, **asked.given()
     )
     return to_tool(changed)
 
@@ -254,14 +245,8 @@ def _made(service: AgentService, asked: ToolCreate) -> Tool:
     try:
         return service.tools.from_source(
             asked.source_code,
-            schema=asked.json_schema,
-            parameters=asked.args_json_schema,
-            description=asked.description,
-            tags=asked.tags,
-            return_limit=asked.return_char_limit,
-            requires_approval=asked.default_requires_approval,
-            parallel_safe=asked.enable_parallel_execution,
             metadata={"pip_requirements": wanted} if wanted else None,
+            **asked.given(),
         )
     except (ConflictError, NotFoundError, FieldError):
         raise

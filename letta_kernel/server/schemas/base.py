@@ -18,7 +18,7 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     @classmethod
-    def of(cls, record: BaseModel, **given: Any) -> Self:
+    def of(cls, record: object, **given: Any) -> Self:
         """Return *record* in this shape: its fields of the same names, and what is *given* instead."""
         same = {name: getattr(record, name) for name in cls.model_fields if hasattr(record, name)}
         if "created_by_id" in cls.model_fields:

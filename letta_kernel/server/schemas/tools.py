@@ -108,6 +108,18 @@ class ToolFields(Asked):
     pip_requirements: Annotated[list[PipRequirement], Field(max_length=100)] | None = None
     npm_requirements: Annotated[list[NpmRequirement], Field(max_length=100)] | None = None
 
+    def given(self) -> dict[str, Any]:
+        """Return what is given of it but source and packages, by the names `Tools` has for it."""
+        return {
+            "schema": self.json_schema,
+            "parameters": self.args_json_schema,
+            "description": self.description,
+            "tags": self.tags,
+            "return_limit": self.return_char_limit,
+            "requires_approval": self.default_requires_approval,
+            "parallel_safe": self.enable_parallel_execution,
+        }
+
 
 class ToolCreate(ToolFields):
     """A tool as source: its last top-level function, with a docstring that describes the arguments."""
