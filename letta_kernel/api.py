@@ -14,15 +14,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
 from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from letta_kernel.api_run import Run
+from letta_kernel.api_tools import added_to
 from letta_kernel.api_words import WORDS, speaks_python
-from letta_kernel.display.live import bundle
 from letta_kernel.display.panels import memory_panel
-from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.errors import (
     InvalidInputError,
@@ -32,15 +31,15 @@ from letta_kernel.errors import (
     ToolError,
     nearest,
 )
-from letta_kernel.hooks import agent_opened, memory_shown, tool_hosts, turn_begins
-from letta_kernel.messages import Event, Message, RunEnded, RunQueued, RunStarted, StepEnded, worded
+from letta_kernel.hooks import agent_opened, memory_shown, turn_begins
+from letta_kernel.messages import Event, Message, RunQueued, RunStarted, worded
 from letta_kernel.models.tokens import count
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Block, Passage, Tool, WholeRun
 from letta_kernel.service import AgentService, ContextReport
 from letta_kernel.tools import core
+from letta_kernel.tools.answers import of_type
 from letta_kernel.tools.discovery import Tracked, found_in
-from letta_kernel.tools.live import callable_now
 from letta_kernel.tools.references import reference_to
 
 if TYPE_CHECKING:
@@ -134,16 +133,47 @@ class Agent:
 
     # -- talking -------------------------------------------------------------------------------------
 
-    def stream(self, text: str, **options: Any) -> Iterator[Event]:
-        """Send *text* and yield typed events (`letta_kernel.messages`) as they happen."""
+    def stream(self, text: str, *, as_type: Any = None, **options: Any) -> Iterator[Event]:
+        """Send *text* and yield typed events (`letta_kernel.messages`) as they happen.
+
+        With *as_type* (see `ask`) the answer is JSON of that type.
+        """
         options.setdefault("host", self._host)
+        if as_type is not None and as_type is not str:
+            options["form"] = of_type(as_type)
         self._host.refresh(self.service)
         for tell in turn_begins:
             tell()
         return _in_python(self.service.runs.send(self.id, text, **options))
 
-    def send(self, text: str, **options: Any) -> Run:
-        """Send *text*, wait for the end of the turn, and return the run, which displays itself."""
+    def ask(self, text: str, *, as_type: Any = str, **options: Any) -> Any:
+        """Send *text* and return the answer as a value of a type, validated.
+
+        A model that can is held to the type by its provider, another by a tool that it must call; an answer
+        that does not fit goes back once, with what is wrong with it.
+
+        Parameters
+        ----------
+        as_type : a pydantic model, dataclass or TypedDict, ``list[Model]``, ``int``, ``Literal["a", "b"]``
+            and what else pydantic reads from JSON; a DataFrame of pandas or polars; ``str`` is the plain text.
+        **options : as `send` takes them.
+
+        Raises
+        ------
+        AnswerError
+            The answer did not fit twice, or there is none.
+        InvalidInputError
+            The type cannot be written as JSON; nothing is sent.
+        """
+        return self.send(text, as_type=as_type, **options).value
+
+    def send(self, text: str, *, as_type: Any = None, **options: Any) -> Run:
+        """Send *text*, wait for the end of the turn, and return the run, which displays itself.
+
+        With *as_type* (see `ask`) its ``value`` is the answer as that type.
+        """
+        if as_type is not None and as_type is not str:
+            options["form"] = of_type(as_type)
         run = self._send(text, **options)
         # What its tools posted meanwhile; each event may post more, so there is an end to it.
         options = {"role": "event", "host": options.get("host", self._host)}
@@ -173,7 +203,7 @@ class Agent:
         finally:
             if isinstance(stream, Generator):
                 stream.close()
-        return Run(events, transcript)
+        return Run(events, transcript, options.get("form"))
 
     def event(self, text: str, **options: Any) -> Run | None:
         """Tell the agent of a system event, which steps it without a user message.
@@ -306,41 +336,6 @@ class Agent:
         return f"Agent({self.name!r})"
 
 
-class Run:
-    """What happened in one turn; in a notebook it shows itself."""
-
-    def __init__(self, events: Sequence[Event], transcript: Transcript) -> None:
-        self.events = list(events)
-        self._transcript = transcript
-
-    @property
-    def messages(self) -> list[Message]:
-        """The committed messages of the run, in order."""
-        return [m for e in self.events if isinstance(e, StepEnded) for m in e.messages]
-
-    @property
-    def text(self) -> str:
-        """The answer."""
-        items = self._transcript.snapshot()["items"]
-        return "\n\n".join(item["text"] for item in items if item["kind"] == "answer")
-
-    @property
-    def ended(self) -> RunEnded | None:
-        """How the run ended: stop reason, error, steps, usage, seconds."""
-        return next((e for e in reversed(self.events) if isinstance(e, RunEnded)), None)
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why the run ended, in Letta's word."""
-        return self.ended.stop_reason if self.ended else None
-
-    def __repr__(self) -> str:
-        return to_text(self._transcript.snapshot())
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        return bundle(self._transcript.snapshot())
-
-
 @speaks_python
 class MemoryView:
     """An agent's core memory as a mapping; assigning a string writes the block."""
@@ -430,48 +425,3 @@ def _shell() -> Any:
     """Return the running IPython shell, None outside of one; this room does not import IPython."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython is not None else None
-
-
-class Added:
-    """What `Agent.add_tool` gave one agent, found again as it is now."""
-
-    def __init__(self) -> None:
-        self._tracked: dict[str, Tracked] = {}  # by the tool's id
-
-    def add(self, tracked: Tracked) -> None:
-        """Know a function from now on."""
-        self._tracked[tracked.tool.id] = tracked
-
-    def given(self, tool: Tool) -> Callable[..., Any] | None:
-        """Return the function that was given as *tool*, as it is now, or None."""
-        known = self._tracked.get(tool.id)
-        return None if known is None else callable_now(known.reference)
-
-    def lookup(self, tool: Tool) -> Callable[..., Any] | None:
-        """Return the function behind *tool*: given, the notebook's, or a script's own of this name."""
-        found = self.given(tool)
-        for ask in tool_hosts if found is None else ():
-            found = found or ask(tool)
-        return found or _in_main(tool.name)
-
-    def refresh(self, service: AgentService) -> None:
-        """Let the project have the schemas of what has changed; a stale tool says so when it is called."""
-        for known in self._tracked.values():
-            with suppress(ToolError):
-                tool = known.changed(vars(sys.modules["__main__"]))
-                if tool is not None:
-                    same = tool.model_copy(update={"id": known.tool.id})
-                    known.tool = service.tools.upsert(same)
-
-
-_added: dict[str, Added] = {}
-
-
-def added_to(agent_id: str) -> Added:
-    """Return what the agent of this id was given in this process."""
-    return _added.setdefault(agent_id, Added())
-
-
-def _in_main(name: str) -> Callable[..., Any] | None:
-    found = getattr(sys.modules.get("__main__"), name, None)
-    return found if inspect.isfunction(found) else None

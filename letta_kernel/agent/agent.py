@@ -58,6 +58,7 @@ from letta_kernel.models.base import (
 from letta_kernel.records import AgentState, Step
 from letta_kernel.remedies import PLAIN
 from letta_kernel.stop_reasons import StopReason
+from letta_kernel.tools.answers import AnswerForm
 
 log = logging.getLogger("letta_kernel")
 
@@ -80,6 +81,7 @@ class LettaAgent:
     notices : what to tell the person at the start.
     budget : what the run may take.
     compaction : what is summarised when the window is full.
+    form : what the answer must be; None for free text.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class LettaAgent:
         notices: Sequence[Notice] = (),
         budget: Budget | None = None,
         compaction: Mode = "sliding_window",
+        form: AnswerForm | None = None,
     ) -> None:
         self.state = state
         self.window = window
@@ -106,6 +109,10 @@ class LettaAgent:
         self.caller = ModelCaller(
             state, system, window, model, calls, journal, beside, params, compaction
         )
+        self.form = form
+        if form is not None:
+            self.caller.format = form.format
+            calls.speaks = False
         self.retrieved = retrieved or []
         self.notices = notices
         self.budget = budget or Budget()
@@ -280,6 +287,12 @@ class LettaAgent:
                     LettaError(f"{self.model.name} gave no answer; ask again."),
                 )
             return self._event("no_answer", prompts.NO_ANSWER), None, None
+        if self.form is not None and (problem := self.form.problem(reply.text)):
+            if self.caller.format != self.form.format:
+                return None, "invalid_llm_response", LettaError(problem)
+            self.caller.format = self.form.at_once
+            text = f"{problem} {prompts.ANSWER_AGAIN}"
+            return self._event("response_format", text), None, None
         return None, "end_turn", None
 
     def _act(self, work: Work) -> Generator[Event, None, After]:
@@ -325,6 +338,8 @@ class LettaAgent:
 
     def _after_calls(self) -> After:
         verdict = self.calls.verdict()
+        if verdict.stop == "end_turn" and self.form is not None:  # of heartbeat style
+            return self._event("heartbeat", prompts.ANSWER_NOW), None, None
         if verdict.stop is not None:
             return None, verdict.stop, None
         if verdict.event is not None:

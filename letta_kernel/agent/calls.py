@@ -72,6 +72,7 @@ class CallRunner:
     context : the memory that core tools reach.
     tool_rules, style : the agent's.
     thinks : the model has reasoning of its own (else heartbeat style asks for ``thinking``).
+    speaks : an answer of heartbeat style is a call of ``send_message``; one of a given form is not.
     """
 
     tools: dict[str, Tool]
@@ -80,6 +81,7 @@ class CallRunner:
     tool_rules: Sequence[ToolRule]
     style: str
     thinks: bool
+    speaks: bool = True
     cut_off: bool = False
     _done: list[rules.Called] = field(default_factory=list)
     _judged: int = 0  # how many of them a verdict was given on
@@ -116,7 +118,8 @@ class CallRunner:
         return rules.allowed(self.tool_rules, self._names(), self._done)
 
     def _names(self) -> list[str]:
-        return [name for name in self.tools if name != SEND or self.style == "heartbeat"]
+        speaks = self.speaks and self.style == "heartbeat"
+        return [name for name in self.tools if name != SEND or speaks]
 
     def _schema(self, name: str) -> dict[str, Any]:
         schema = self._schemas.get(name)
@@ -259,7 +262,7 @@ class CallRunner:
 
     def _answer_tool(self, name: str) -> Tool | None:
         # Native style does not offer send_message, but models trained on it may call it all the same.
-        return core.record(SEND) if name == SEND else None
+        return core.record(SEND) if name == SEND and self.speaks else None
 
     def _take_loop_arguments(self, raw: str) -> str:
         """Take ``thinking`` and ``request_heartbeat``, which are the loop's, out of the arguments."""

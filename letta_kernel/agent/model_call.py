@@ -24,6 +24,7 @@ from letta_kernel.messages import (
     ToolCallDelta,
     Usage,
 )
+from letta_kernel.models import structured
 from letta_kernel.models.base import (
     CallPiece,
     Cancel,
@@ -34,6 +35,7 @@ from letta_kernel.models.base import (
     ReasoningPiece,
     Reply,
     Reset,
+    ResponseFormat,
     Retrying,
     TextPiece,
 )
@@ -184,6 +186,7 @@ class ModelCaller:
     beside: dict[str, str] | None = None
     params: dict[str, Any] | None = None
     compaction: Mode = "sliding_window"
+    format: ResponseFormat | None = None  # of the answer
     spent: Usage = field(default_factory=Usage)  # on summaries, not yet counted to a step
     _beside_tokens: int | None = None
 
@@ -217,6 +220,8 @@ class ModelCaller:
         tagged = has_tag(reply.text)
         if reply.tool_calls or not (tagged or may_be_call(reply.text)):
             return
+        if self.format is not None and not tagged:
+            return  # JSON is the answer here
         names = [tool["function"]["name"] for tool in self.calls.offered()]
         rest, calls = read_calls(reply.text, names)
         if not calls or (rest and not tagged):
@@ -235,11 +240,12 @@ class ModelCaller:
             tools=self.calls.offered(),
             tool_choice=self.calls.tool_choice(),
             params=self.params or {},
+            response_format=self.format,
             agent_id=self.state.id,
         )
         if getattr(self.model, "loading", False):  # only models of providers have something to load
             yield Notice(text="Loading the model library, once per kernel.")
-        with closing(self.model.stream(request, cancel)) as pieces:
+        with closing(structured.ask(self.model, request, cancel)) as pieces:
             for piece in pieces:
                 if isinstance(piece, Reply):
                     return piece

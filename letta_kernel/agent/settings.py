@@ -48,6 +48,26 @@ class AgentSettings(BaseModel):
         "native", description="written: for a model that takes no tools, as text in its answer"
     )
 
+    response_format: dict[str, Any] | None = Field(
+        None, description="form of all answers, as Letta has it: text, json_object, json_schema"
+    )
+
+    @field_validator("response_format", mode="before")
+    @classmethod
+    def _by_its_type(cls, given: Any) -> Any:
+        return {"type": given} if isinstance(given, str) else given
+
+    @field_validator("response_format")
+    @classmethod
+    def _known_format(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        from letta_kernel.tools.answers import of_format  # few agents have one
+
+        try:
+            of_format(given)
+        except InvalidInputError as error:
+            raise ValueError(error.text) from None
+        return given
+
     @field_validator("fallbacks", mode="before")
     @classmethod
     def _names_in_order(cls, value: Any) -> Any:

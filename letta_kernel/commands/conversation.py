@@ -45,9 +45,18 @@ def cell(
     ),
     model: str | None = THIS_MODEL,
     max_steps: int | None = MAX_STEPS,
+    as_: str | None = option(
+        "Put the answer into a variable, as a value of a type: --as rows list[Person]",
+        free=True,
+        shown="VARIABLE TYPE",
+    ),
     raw: bool = option("Send the cell as it is, without filling {expressions}"),
 ) -> None:
     """Send the cell to an agent and watch it work.
+
+    --as person Person gives the variable person a validated object: of a pydantic model, a dataclass, a
+    TypedDict, list[Person], int, DataFrame. An answer that does not fit goes back once; then the cell fails,
+    and nothing is assigned.
 
     {expression} is filled in from the notebook, as in an f-string: {df.shape[0]:,} rows. Braces that hold no
     Python expression (JSON, LaTeX, code) stay as they are; {{ and }} stand for single braces. The stop

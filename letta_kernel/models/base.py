@@ -15,18 +15,38 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """The form an answer must have: a JSON object of a schema.
+
+    Parameters
+    ----------
+    name : what it is called: letters, digits, ``_`` and ``-``, 64 at most.
+    schema : its JSON schema; without properties any object will do.
+    strict : the schema is closed (all fields required, no others), so that a provider can hold a model to it.
+    now : the answer is wanted at once, without another call of a tool before it.
+    """
+
+    name: str
+    schema: dict[str, Any]
+    strict: bool = False
+    now: bool = False
+
+
 @dataclass(slots=True)
 class ChatRequest:
     """A model call: messages and tools in OpenAI's chat form; ``params`` are sampling parameters.
 
-    ``agent_id`` says for whom, to a model in this process that keeps something for each agent; it is empty
-    where no step of an agent asks, as for a summary. No provider is sent it.
+    ``response_format`` is the form of the answer where it is not free (`models.structured`). ``agent_id`` says
+    for whom, to a model in this process that keeps something for each agent; it is empty where no step of an
+    agent asks, as for a summary. No provider is sent it.
     """
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] = field(default_factory=list)
     tool_choice: str | dict[str, Any] | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    response_format: ResponseFormat | None = None
     agent_id: str = ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
+from letta_kernel.models import structured
 from letta_kernel.models.base import (
     Cancel,
     ChatModel,
@@ -41,6 +42,7 @@ class WithFallbacks:
         If none of them can be opened: the first one's.
     """
 
+    takes_format = True
     supports_tools = True  # asked for by a prompt, of those that have no tool calling
 
     def __init__(self, names: Sequence[str], open_one: Callable[[str], ChatModel]) -> None:
@@ -82,7 +84,7 @@ class WithFallbacks:
     ) -> Generator[Piece, None, ModelError | None]:
         """Yield what *name* answers; return the error it ended with."""
         try:
-            with closing(self._open(name).stream(request, cancel)) as pieces:
+            with closing(structured.ask(self._open(name), request, cancel)) as pieces:
                 for piece in pieces:
                     if isinstance(piece, Reply) and not silence_is_fine and _says_nothing(piece):
                         return ModelError("empty", f"{name} gave an empty answer.", partial=piece)

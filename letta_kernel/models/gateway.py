@@ -22,6 +22,7 @@ from letta_kernel.models.refusals import MOST
 from letta_kernel.models.retry import RateLimit, RetryPolicy, rate_limit_of, retried
 from letta_kernel.models.routes import Route, resolve
 from letta_kernel.models.streaming import Try
+from letta_kernel.models.structured import as_answer, as_parameter, is_native, with_tool
 from letta_kernel.models.tokens import count
 from letta_kernel.models.transport import Line
 
@@ -32,6 +33,8 @@ class Gateway:
     Sampling parameters it understands beside the provider's own: ``api_base`` (an address) and
     ``retry`` (a dict of `RetryPolicy`'s fields, in seconds).
     """
+
+    takes_format = True
 
     def __init__(self, name: str) -> None:
         facts = facts_of(name)
@@ -98,15 +101,14 @@ class Gateway:
     ) -> Iterator[Piece]:
         """Make one call; what the model refuses but can do without is left out, and the call made again."""
         for again in range(MOST, -1, -1):
-            if (
-                request.tools and route.refused.results
-            ):  # its template knows no calls: as text, then
-                written = replace(request, params={**request.params, **params})
-                yield from PromptedTools(self).stream(written, cancel)
+            sent, more, tool = self._formed(route, request)
+            if sent.tools and route.refused.results:  # its template knows no calls: as text, then
+                written = replace(sent, params={**request.params, **params})
+                yield from as_answer(PromptedTools(self).stream(written, cancel), tool)
                 return
-            attempt = Try(route, request, params, line, cancel)
+            attempt = Try(route, sent, {**params, **more}, line, cancel)
             try:
-                yield from attempt.pieces()
+                yield from as_answer(attempt.pieces(), tool)
                 return
             except ProviderError as failure:
                 shaped = attempt.shaped
@@ -121,6 +123,24 @@ class Gateway:
                     raise
             if told:
                 yield Retrying(told, 0.0, 0)
+
+    def _formed(
+        self, route: Route, request: ChatRequest
+    ) -> tuple[ChatRequest, dict[str, Any], str]:
+        """Return what to send for the form of the answer: request, parameters, the tool that gives it."""
+        wanted, refused = request.response_format, route.refused
+        if wanted is None:
+            return request, {}, ""
+        if not refused.results and is_native(
+            self.name,
+            route.provider,
+            wanted,
+            tools=bool(request.tools),
+            refused=refused.parameters,
+        ):
+            return *as_parameter(request), ""
+        sent, tool = with_tool(request)
+        return sent, {}, tool
 
     def _turn(
         self, limit: RateLimit, policy: RetryPolicy, ends_at: float, cancel: Cancel

@@ -22,6 +22,11 @@ _NEEDED = frozenset(
     ("model", "messages", "contents", "tools", "stream", "system", "systemInstruction", "input", "prompt",
      "generationConfig", "options", "api_base")
 )  # fmt: skip
+FORMATS = (
+    "response_format", "output_format", "response_schema", "responseSchema", "responseJsonSchema",
+    "output_config",
+)  # fmt: skip
+"""What a request says the form of its answer with, most telling first."""
 # Where a refusal names several (a temperature beside a top_p, a tool choice while thinking), the first goes.
 _ORDER = (
     "stream_options",
@@ -72,6 +77,11 @@ _NO_RESULTS = re.compile(
     r"roles must alternate|invalid content type|unexpected role.{0,4}tool\b"
     r"|only user(?:,| and) (?:system and )?assistant roles"
     r"|(?:unknown|unsupported|invalid) role:? [`'\"]?tool\b",
+    re.IGNORECASE,
+)
+_NO_FORMAT = re.compile(
+    r"(?:response|output)[_ ]?(?:format|schema|mime)|response_?json_?schema|json[_ ](?:schema|mode)"
+    r"|structured[_ ]output",
     re.IGNORECASE,
 )
 _ONE_OF_BOTH = re.compile(r"either content or tool_calls,? but not both", re.IGNORECASE)
@@ -130,6 +140,10 @@ class Refused:
         if not self.both and _ONE_OF_BOTH.search(error.said):
             self.both = True
             return ""
+        form = next((name for name in FORMATS if name in parameters), None)
+        if form and form not in self.parameters and _NO_FORMAT.search(error.said):
+            self.parameters.add(form)
+            return f"{sentence(error.text)} The answer is asked for by a tool instead."
         if tool := self._tool(error, tools):
             self.tools.add(tool)
             return f"{sentence(error.text)} The tool {tool} is left out."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import keyword
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +19,7 @@ from letta_kernel.notebook.session import Session, inside
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.project import settle
 from letta_kernel.records import AgentState
+from letta_kernel.tools.answers import AnswerForm, of_type
 
 FIRST_NAME = "agent"
 
@@ -108,16 +111,52 @@ def _cell(session: Session, line: str, cell: str) -> None:
     text = cell.strip("\n") if given.get("raw") else session.fill(cell.strip("\n"))
     if not text.strip():
         raise InvalidInputError("There is nothing to send: the cell is empty.")
+    variable, form = _variable(session, given["as_"]) if given.get("as_") else ("", None)
     settle()
     session.functions.load()
     agent = _addressed(session, given.get("name"))
+    taken: list[Any] = []
+
+    def take(value: Any) -> None:
+        taken.append(value)
+        if variable:
+            session.shell.user_ns[variable] = value
+
     run.send(
         session,
         agent.id,
         text,
         max_steps=given.get("max_steps"),
         model=given.get("model"),
+        form=form,
+        take=take,
     )
+    if variable and not taken:
+        raise AgentError(f"{variable} is not set: the run has not come to an answer.")
+
+
+def _variable(session: Session, given: str) -> tuple[str, AnswerForm | None]:
+    """Return the variable that an answer is for, and the form of its type; None for text.
+
+    Raises
+    ------
+    InvalidInputError
+        It is no variable, or no type; nothing is sent.
+    """
+    name, _, kind = given.strip().partition(" ")
+    if not name.isidentifier() or keyword.iskeyword(name) or not kind.strip():
+        raise InvalidInputError(
+            "--as needs a variable and a type: --as person Person, or --as rows list[Person]."
+        )
+    try:
+        as_type = eval(kind, session.shell.user_global_ns, session.shell.user_ns)
+    except Exception as error:
+        if kind.strip() == "DataFrame" and importlib.util.find_spec("pandas"):
+            as_type = importlib.import_module("pandas").DataFrame
+        else:
+            said = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise InvalidInputError(f"--as: {kind.strip()} is no type here ({said}).") from None
+    return name, None if as_type is str else of_type(as_type)
 
 
 def _addressed(session: Session, name: str | None) -> AgentState:

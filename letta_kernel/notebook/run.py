@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
-from letta_kernel.api import added_to
+from letta_kernel.api_tools import added_to
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.display.live import LiveView
 from letta_kernel.messages import (
@@ -14,6 +14,7 @@ from letta_kernel.messages import (
     RunEnded,
     RunQueued,
     RunStarted,
+    StepEnded,
     ToolCall,
     worded,
 )
@@ -24,6 +25,7 @@ from letta_kernel.notebook.output import AgentError, Stopped, say
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.stop_reasons import failed
+from letta_kernel.tools.answers import AnswerForm, last_answer
 
 Start = Callable[..., Iterator[Event]]
 
@@ -56,11 +58,14 @@ def send(
     max_steps: int | None = None,
     model: str | None = None,
     ask_person: bool = True,
+    form: AnswerForm | None = None,
+    take: Callable[[Any], None] = lambda value: None,
 ) -> None:
     """Send *text* to an agent and show the run in the cell until it has ended.
 
     Events that its tools posted meanwhile (`letta_kernel.Agent.event`) follow, each with a run of its own.
-    With *ask_person* False, calls that need a person's word are left waiting for it.
+    With *ask_person* False, calls that need a person's word are left waiting for it. *take* is given the
+    answer, if there is one: its text, or the value it stands for where it was to have a *form*.
     """
 
     def start(**given: Any) -> Iterator[Event]:
@@ -68,7 +73,9 @@ def send(
             agent_id, text, role=role, max_steps=max_steps, model=model, **given
         )
 
-    _follow(session, agent_id, start, text, ask_person)
+    answer = _follow(session, agent_id, start, text, ask_person, form=form)
+    if answer is not None:
+        take(answer if form is None else form.read(answer))
     _follow_events(session, agent_id, ask_person)
 
 
@@ -127,7 +134,9 @@ def _follow(
     prompt: str,
     ask_person: bool = True,
     shown: bool = True,
-) -> None:
+    form: AnswerForm | None = None,
+) -> str | None:
+    """Follow a run to its end; return what was answered at last, None where it waits or was cut short."""
     # Stays unseen until the first event.
     view = LiveView(prompt, shell=session.shell, streaming=PREFERENCES.streaming, shown=shown)
 
@@ -140,8 +149,9 @@ def _follow(
     session.functions.load()
     added_to(agent_id).refresh(session.service)
     host = session.host_of(agent_id)
-    events = start(host=host, live=live, wait=True)
+    events = start(host=host, live=live, wait=True, form=form)
     ended: RunEnded | None = None
+    answer: str | None = None
     stopped = _STOPPED
     try:
         while True:
@@ -151,6 +161,8 @@ def _follow(
                     stopped = "Stopped waiting; nothing was sent."
                 elif isinstance(event, RunStarted):
                     stopped = _STOPPED
+                elif isinstance(event, StepEnded):
+                    answer = last_answer(event.messages)
                 elif isinstance(event, ApprovalRequested):
                     waiting = event.calls
                 elif isinstance(event, RunEnded):
@@ -166,7 +178,7 @@ def _follow(
                 break
             stopped = _STOPPED
             events = session.service.runs.approve(
-                agent_id, decisions, host=host, live=live, wait=True
+                agent_id, decisions, host=host, live=live, wait=True, form=form
             )
     except KeyboardInterrupt:
         raise Stopped(stopped) from None
@@ -183,6 +195,7 @@ def _follow(
     if ended is not None and failed(ended.stop_reason):
         text = ended.error or f"The run ended with {ended.stop_reason}."
         raise AgentError(text, f"The run failed ({ended.stop_reason}); the agent is ready again.")
+    return answer if ended is not None and ended.stop_reason == "end_turn" else None
 
 
 def _close(events: Iterator[Event]) -> None:

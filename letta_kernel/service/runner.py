@@ -31,6 +31,7 @@ from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.tools import Tools
 from letta_kernel.store import agents, lease
 from letta_kernel.store.database import Database, Tx
+from letta_kernel.tools.answers import AnswerForm, of_format
 from letta_kernel.tools.execute import ToolHost
 
 _LOOK = 0.5  # seconds between two looks at the store
@@ -53,6 +54,7 @@ class RunOptions:
     cancel: Cancel | None = None
     client_tools: Sequence[Tool] = ()
     wait: bool = False
+    form: AnswerForm | None = None
 
 
 class Runner:
@@ -154,7 +156,7 @@ class Runner:
             try:
                 retrieving = recall if settings.retrieval else None
                 agent = self._load(
-                    state, settings, chat, journal, options.host, written, loaded, retrieving
+                    state, settings, chat, journal, options, written, loaded, retrieving
                 )
                 steps = agent.step(
                     max_steps=options.max_steps or state.max_steps,
@@ -220,7 +222,7 @@ class Runner:
         settings: AgentSettings,
         chat: ChatModel,
         journal: Journal,
-        host: ToolHost | None,
+        options: RunOptions,
         written: Sequence[Message],
         loaded: Loaded,
         recall: str | None,
@@ -234,7 +236,7 @@ class Runner:
             except LettaError as error:  # an embedder that cannot be reached must not stop the turn
                 said = f"Nothing retrieved: {error.text}"
                 notices.append(Notice(level="warning", text=said, remedies=error.remedies))
-        calls = self._preparation.calls(state, loaded, chat, host)
+        calls = self._preparation.calls(state, loaded, chat, options.host)
         beside = {written[-1].id: describe_retrieved(retrieved)} if retrieved else None
         return LettaAgent(
             state,
@@ -249,6 +251,7 @@ class Runner:
             notices=notices,
             budget=Budget.of(settings, loaded.spent),
             compaction=settings.compaction,
+            form=options.form or of_format(settings.response_format),
         )
 
     def _after_run(self, state: AgentState) -> None:

@@ -22,6 +22,7 @@ from letta_kernel.service.replay import replay
 from letta_kernel.service.runner import Runner, RunOptions
 from letta_kernel.store import agents, lease, runs
 from letta_kernel.store.database import Tx
+from letta_kernel.tools.answers import AnswerForm
 from letta_kernel.tools.execute import ToolHost
 
 MAX_MESSAGE = 1_000_000  # characters
@@ -73,6 +74,7 @@ class Runs:
         earlier: Sequence[Message] = (),
         client_tools: Sequence[Tool] = (),
         wait: bool = False,
+        form: AnswerForm | None = None,
     ) -> Iterator[Event]:
         """Send a message (or a system event) to an agent and yield what happens until its turn ends.
 
@@ -87,6 +89,7 @@ class Runs:
         client_tools : tools for this run alone, which whoever sends runs: their calls wait as for
             approval, and `approve` brings the results.
         wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising.
+        form : what the answer must be (`letta_kernel.tools.answers`); else what the agent's settings say.
 
         Raises
         ------
@@ -108,7 +111,7 @@ class Runs:
             state,
             [*earlier, incoming],
             None,
-            RunOptions(max_steps, model, host, live, cancel, client_tools, wait),
+            RunOptions(max_steps, model, host, live, cancel, client_tools, wait, form),
         )
 
     def post_event(self, ref: str, text: str) -> bool:
@@ -147,6 +150,7 @@ class Runs:
         cancel: Cancel | None = None,
         client_tools: Sequence[Tool] = (),
         wait: bool = False,
+        form: AnswerForm | None = None,
     ) -> Iterator[Event]:
         """Go on where a run stopped for approval; calls without a decision count as denied."""
         state, waiting = self._core.do(lambda tx: self._standing(tx, ref, conversation))
@@ -165,7 +169,7 @@ class Runs:
             state,
             [],
             complete,
-            RunOptions(max_steps, model, host, live, cancel, client_tools, wait),
+            RunOptions(max_steps, model, host, live, cancel, client_tools, wait, form),
         )
 
     def pending(self, ref: str, conversation: str | None = None) -> list[ToolCall]:

@@ -122,24 +122,7 @@ def read_object(raw: str) -> dict[str, Any]:
     ToolArgumentError
         One line that says where the text stops being JSON.
     """
-    text = raw.strip().removeprefix("\ufeff").strip()
-    fence = _FENCE.match(text)
-    text = fence["inside"].strip() if fence else text
-    if not text:
-        return {}
-    if _depth(text) > DEPTH_LIMIT:
-        raise ToolArgumentError(f"the arguments are nested more than {DEPTH_LIMIT} levels deep")
-    try:
-        found = _loads(text)
-    except json.JSONDecodeError as error:
-        mended = _STRING_OR_COMMA.sub(lambda m: "" if m[0] == "," else m[0], text)
-        try:
-            found = _loads(mended)
-        except json.JSONDecodeError:
-            at = f"line {error.lineno} column {error.colno}"
-            raise ToolArgumentError(
-                f"the arguments are not valid JSON ({error.msg} at {at}); send one JSON object"
-            ) from None
+    found = read_value(raw, "the arguments are")
     if found is None or found in ("", []):  # of a tool without parameters
         return {}
     if isinstance(found, str) and (found.strip() == "null" or found.strip()[:1] in ("{", "[", '"')):
@@ -152,6 +135,34 @@ def read_object(raw: str) -> dict[str, Any]:
         )
         raise ToolArgumentError(f"the arguments must be one JSON object, not {kind}")
     return found
+
+
+def read_value(raw: str, what: str) -> Any:
+    """Read the JSON that a model wrote, mended as `read_object` says; nothing is None.
+
+    Raises
+    ------
+    ToolArgumentError
+        One line, begun with *what*, that says where it stops being JSON.
+    """
+    text = raw.strip().removeprefix("\ufeff").strip()
+    fence = _FENCE.match(text)
+    text = fence["inside"].strip() if fence else text
+    if not text:
+        return None
+    if _depth(text) > DEPTH_LIMIT:
+        raise ToolArgumentError(f"{what} nested more than {DEPTH_LIMIT} levels deep")
+    try:
+        return _loads(text)
+    except json.JSONDecodeError as error:
+        mended = _STRING_OR_COMMA.sub(lambda m: "" if m[0] == "," else m[0], text)
+        try:
+            return _loads(mended)
+        except json.JSONDecodeError:
+            at = f"line {error.lineno} column {error.colno}"
+            raise ToolArgumentError(
+                f"{what} not valid JSON ({error.msg} at {at}); send one JSON object"
+            ) from None
 
 
 def as_object(raw: str) -> str:
@@ -264,7 +275,7 @@ def _checked(tool: str, given: dict[str, Any], inputs: Inputs, plain: bool) -> d
     try:
         made = inputs.model.model_validate_json(json.dumps(given))
     except ValidationError as error:
-        problems += _described(given, error)
+        problems += described(given, error)
     except Exception as error:  # a validator of the author's that fails in a way of its own
         where = _failing(given, inputs)
         problems.append(f"{where!r}: {_short(f'{type(error).__name__}: {error}', _LONGEST)}")
@@ -303,8 +314,8 @@ def _failing(given: dict[str, Any], inputs: Inputs) -> str:
     return ", ".join(given)
 
 
-def _described(given: dict[str, Any], error: ValidationError) -> list[str]:
-    """Return one problem for each bad place in the arguments."""
+def described(given: Any, error: ValidationError) -> list[str]:
+    """Return one problem for each bad place in *given*, JSON that a check has refused."""
     places: dict[str, list[str]] = {}
     shown: dict[str, str] = {}
     for one in error.errors(include_url=False):
@@ -323,7 +334,8 @@ def _described(given: dict[str, Any], error: ValidationError) -> list[str]:
         if one["type"] not in ("missing", "extra_forbidden"):
             shown[path] = f" (got {_short(json.dumps(inside, ensure_ascii=False), _SHOWN)})"
     return [
-        _short(f"{path!r} {' or '.join(texts)}", _LONGEST) + shown.get(path, "")
+        _short(f"{repr(path) if path else 'it'} {' or '.join(texts)}", _LONGEST)
+        + shown.get(path, "")
         for path, texts in places.items()
     ]
 

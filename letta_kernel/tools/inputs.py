@@ -103,7 +103,7 @@ def _modelled(
 
     fields: dict[str, Any] = {
         f"p{at}": (
-            _modern(one.annotation, namespace),
+            modern(one.annotation, namespace),
             Field(... if one.required else None, alias=one.name),
         )
         for at, one in enumerate(parameters)
@@ -141,7 +141,7 @@ def _undescribable(parameter: Parameter, error: Exception) -> str:
     )
 
 
-def _modern(annotation: Any, namespace: Mapping[str, Any]) -> Any:
+def modern(annotation: Any, namespace: Mapping[str, Any]) -> Any:
     """Replace ``typing.TypedDict`` classes, which pydantic refuses before Python 3.12, by newer ones."""
     if sys.version_info >= (3, 12):
         return annotation
@@ -156,13 +156,13 @@ def _modern(annotation: Any, namespace: Mapping[str, Any]) -> Any:
                 raise hint
             if get_origin(hint) not in (Required, NotRequired):
                 needed = Required if key in annotation.__required_keys__ else NotRequired
-                hint = needed[_modern(hint, namespace)]
+                hint = needed[modern(hint, namespace)]
             fields[key] = hint
         made = TypedDict(annotation.__name__, fields)  # type: ignore[misc]
         made.__doc__, made.__module__ = annotation.__doc__, annotation.__module__
         return made
     parts, origin = get_args(annotation), get_origin(annotation)
-    changed = [] if origin is Literal else [_modern(part, namespace) for part in parts]
+    changed = [] if origin is Literal else [modern(part, namespace) for part in parts]
     if all(new is old for new, old in zip(changed, parts, strict=False)):
         return annotation
     if origin is Annotated:

@@ -310,3 +310,56 @@ def test_stopping_an_approval_leaves_it_open(notebook: Notebook, server: Scripte
     assert "%agent approve" in ran.evalue
     server.say("Posted later.")
     assert "Posted later." in notebook.run("%agent approve").text
+
+
+PERSON = """
+from pydantic import BaseModel
+
+class Person(BaseModel):
+    name: str
+    age: int
+"""
+
+
+def test_an_answer_becomes_a_variable_of_a_type(notebook: Notebook, server: ScriptedServer) -> None:
+    """The cell shows the answer as any other; one that does not fit goes back once, then nothing is set."""
+    notebook.run("%agent new registrar")
+    notebook.run(PERSON)
+    server.call("give_answer", {"name": "Kim", "age": "a lot"})
+    server.call("give_answer", {"name": "Kim", "age": 36})
+    ran = notebook.run("%%agent --as person Person\nWho am I?")
+    assert ran.status == "ok", ran
+    assert [item["text"] for item in ran.items("answer")][-1] == '{"name": "Kim", "age": 36}'
+    assert notebook.run("print(type(person).__name__, person.age)").stdout.strip() == "Person 36"
+    server.call("give_answer", {"columns": ["a", "b"], "rows": [[1, "x"], [2, "y"]]})
+    assert notebook.run("%%agent registrar --as table DataFrame\nA table.").status == "ok"
+    assert notebook.run("print(table['b'].tolist())").stdout.strip() == "['x', 'y']"
+    server.call("give_answer", {"age": 1})
+    server.say("I cannot.")
+    refused(
+        notebook.run("%%agent --as person Person\nOnce more?"),
+        "The answer is not a valid Person: it is not valid JSON",
+    )
+    assert notebook.run("print(person.name)").stdout.strip() == "Kim"
+    server.say("Just words.")
+    assert notebook.run("%%agent --as words str\nHi").status == "ok"
+    assert notebook.run("print(words)").stdout.strip() == "Just words."
+    for wrong, said in (
+        ("2x int", "--as needs a variable and a type"),
+        ("x", "--as needs a variable and a type"),
+        ("x Persn", "Persn is no type here (NameError"),
+        ("x print", "An answer cannot be a"),
+    ):
+        refused(notebook.run(f"%%agent --as {wrong}\nHi"), said)
+    server.call("give_answer", {"value": [{"name": "Kim", "age": 36}]})
+    asked = notebook.run(
+        "from letta_kernel import Agent\n"
+        "print(Agent('registrar').ask('Who is there?', as_type=list[Person])[0].name)"
+    )
+    assert asked.stdout.strip() == "Kim", asked
+    server.say("No.")
+    server.say("Never.")
+    failed = notebook.run("Agent('registrar').ask('Who?', as_type=Person)")
+    assert (failed.ename, failed.status) == ("AnswerError", "error")
+    assert "The answer is not a valid Person" in failed.evalue
+    assert "letta_kernel/" not in failed.text

@@ -30,6 +30,14 @@ SHOUT = '''def shout(text: str) -> str:
     return text.upper()
 '''
 
+COUNT: dict[str, object] = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "count",
+        "schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]},
+    },
+}
+
 
 def settings_of(agent: object) -> object:
     settings = agent.api_model_settings  # type: ignore[attr-defined]
@@ -177,8 +185,6 @@ def test_what_cannot_be_is_refused_by_name(
     [
         {"enable_sleeptime": True},
         {"message_buffer_autoclear": True},
-        {"response_format": {"type": "json_object"}},
-        {"model_settings": {"response_format": {"type": "json_object"}}},
     ],
 )
 def test_what_agents_cannot_do_is_said(server: Server, fields: dict[str, object]) -> None:
@@ -189,8 +195,31 @@ def test_what_agents_cannot_do_is_said(server: Server, fields: dict[str, object]
     agent = client.agents.create()
     with pytest.raises(InternalServerError, match="Not offered by this server"):
         client.agents.update(agent.id, **fields)
-    text = {"response_format": {"type": "text"}}
-    assert client.agents.update(agent.id, model_settings=text).id == agent.id
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_form_of_an_agents_answers_is_a_setting(server: Server, inside: bool) -> None:
+    client = server.client()
+
+    def fields(wanted: dict[str, object]) -> dict[str, object]:
+        asked: dict[str, object] = {"response_format": wanted}
+        return {"model_settings": {"provider_type": "openai", **asked}} if inside else asked
+
+    agent = client.agents.create(**fields(COUNT))
+    assert agent.response_format is not None
+    assert agent.response_format.to_dict() == COUNT
+    assert settings_of(agent)["response_format"] == COUNT  # type: ignore[index]
+    server.scripted.call("give_answer", {"n": 3})
+    answer = client.agents.messages.create(agent.id, input="How many?")
+    assert [m.content for m in answer.messages] == ['{"n": 3}']
+    for wrong in ({"type": "xml"}, {"type": "json_schema", "json_schema": {}}):
+        with pytest.raises(UnprocessableEntityError, match="response_format"):
+            client.agents.update(agent.id, **fields(wrong))
+    assert client.agents.retrieve(agent.id).response_format.to_dict() == COUNT  # type: ignore[union-attr]
+    client.agents.update(agent.id, **fields({"type": "text"}))
+    server.scripted.say("Three.")
+    answer = client.agents.messages.create(agent.id, input="How many?")
+    assert [m.content for m in answer.messages] == ["Three."]
 
 
 def test_a_block_at_the_limit_is_taken(server: Server) -> None:

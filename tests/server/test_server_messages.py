@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+import httpx
 import pytest
 from letta_client import APIStatusError, ConflictError, UnprocessableEntityError
 from server_bench import Server
@@ -505,3 +506,41 @@ def test_the_asynchronous_sdk(server: Server) -> None:
             assert [a.messages[-1].content for a in answers] == ["Done."] * 5
 
     asyncio.run(talk())
+
+
+def test_one_answer_of_a_given_form(server: Server) -> None:
+    """As Letta and OpenAI write it, with the message; whole, streamed, and on OpenAI's route."""
+    client = server.client()
+    agent = client.agents.create(name="ada").id
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    form = {"type": "json_schema", "json_schema": {"name": "count", "schema": schema}}
+    asked: dict[str, Any] = {"input": "How many?", "extra_body": {"response_format": form}}
+    server.scripted.call("give_answer", {"n": "many"})
+    server.scripted.call("give_answer", {"n": 3})
+    answer = client.agents.messages.create(agent, **asked)
+    assert [m.content for m in answer.messages if m.message_type == "assistant_message"] == [
+        '{"n": "many"}',
+        '{"n": 3}',
+    ]
+    server.scripted.call("give_answer", {"n": 4})
+    pieces = list(client.agents.messages.stream(agent, stream_tokens=True, **asked))
+    said = [m.content for m in pieces if m.message_type == "assistant_message"]
+    assert "".join(map(str, said)) == '{"n": 4}'
+    assert "tool_call_message" not in kinds(pieces)
+    server.scripted.say("No.")
+    server.scripted.say("Still no.")
+    with pytest.raises(APIStatusError, match="not a valid count") as failed:
+        client.agents.messages.create(agent, **asked)
+    assert failed.value.status_code == 502
+    with pytest.raises(UnprocessableEntityError, match="text, json_object or json_schema"):
+        client.agents.messages.create(
+            agent, input="Hi", extra_body={"response_format": {"type": "yaml"}}
+        )
+    openai = httpx.Client(base_url=server.url, headers=server.headers)
+    body: dict[str, Any] = {"model": "ada", "messages": [{"role": "user", "content": "How many?"}]}
+    server.scripted.call("give_answer", {"n": 5})
+    done = openai.post("/v1/chat/completions", json={**body, "response_format": form}).json()
+    assert done["choices"][0]["message"]["content"] == '{"n": 5}'
+    bad = openai.post("/v1/chat/completions", json={**body, "response_format": {"type": "x"}})
+    assert bad.status_code == 422
+    openai.close()

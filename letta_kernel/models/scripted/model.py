@@ -108,6 +108,7 @@ class ScriptedModel:
     """Plays the script it is named after; see `letta_kernel.scripted`."""
 
     context_window = 32_000
+    takes_format = True  # what is written down is said
     supports_tools = True
     supports_reasoning = True
 

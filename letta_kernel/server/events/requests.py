@@ -21,6 +21,7 @@ from letta_kernel.server.schemas.messages import (
     View,
     usage_of,
 )
+from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.schemas.requests import (
     ApprovalIn,
     ContentPart,
@@ -80,6 +81,7 @@ def begin(
             raise LeftOutError(f"Not offered by this server: {what} ({field}).")
     options["max_steps"] = request.max_steps
     options["model"] = model_name(request.override_model, "override_model")
+    options["form"] = check_format(request.response_format, "response_format")
     tools = _client_tools(request)
     options["client_tools"] = tools
     message, earlier = _read(request)

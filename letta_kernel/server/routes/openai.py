@@ -35,6 +35,7 @@ from letta_kernel.server.deps import Live, Service
 from letta_kernel.server.errors import FieldError, LeftOutError, openai_error, status_of
 from letta_kernel.server.events import sse
 from letta_kernel.server.events.runs import LiveRun
+from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import failed
@@ -89,6 +90,7 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     n: int | None = None
     tools: list[dict[str, Any]] | None = None
+    response_format: dict[str, Any] | None = None
 
 
 class Said(BaseModel):
@@ -167,7 +169,8 @@ async def complete(request: ChatRequest, service: Service, live: Live) -> Respon
     """Send the last user message to the agent named as the model, and return what it answers."""
     try:
         text = _last_of_user(request)
-        run = await live.start_async(await _newest(service, request.model), text)
+        form = check_format(request.response_format, "response_format")
+        run = await live.start_async(await _newest(service, request.model), text, form=form)
     except LettaError as error:
         return _refusal(status_of(error), error.in_words(WORDS), type(error).__name__)
     answer = _Answer(run, request.model)

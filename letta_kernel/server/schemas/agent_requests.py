@@ -111,7 +111,6 @@ class AgentFields(Asked):
         for field, what in _NOT_DONE.items():
             if getattr(self, field, None):
                 raise LeftOutError(f"Not offered by this server: {what} ({field}).")
-        check_format(self.response_format, "response_format")
         ours: dict[str, Any] = {}
         if self.description is not None:
             ours["description"] = self.description
@@ -152,6 +151,9 @@ class AgentFields(Asked):
         if self.model_settings is not None:
             ours, shown = settings_from(self.model_settings)
             kept["model_settings"] = {**kept.get("model_settings", {}), **shown}
+        if self.response_format is not None:
+            check_format(self.response_format, "response_format")
+            ours["response_format"] = self.response_format
         if self.max_tokens is not None:
             ours.setdefault("max_tokens", self.max_tokens)
         if self.parallel_tool_calls is not None:

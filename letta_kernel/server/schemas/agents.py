@@ -104,6 +104,7 @@ class AgentShape(Shape):
     tool_exec_environment_variables: list[Secret]
     compaction_settings: CompactionSettings | None = None
     timezone: str
+    response_format: dict[str, Any] | None = None
     message_ids: list[str] | None = None
     message_buffer_autoclear: bool = False
     enable_sleeptime: bool = False
@@ -157,6 +158,7 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
             mode=kept.get("compaction_mode") or _mode(state.settings.get("compaction"))
         ),
         timezone=state.settings.get("timezone") or "UTC",
+        response_format=state.settings.get("response_format"),
         message_ids=view.in_context,
         hidden=state.set_aside,
         pending_approval=_pending(view) if "agent.pending_approval" in wanted else None,

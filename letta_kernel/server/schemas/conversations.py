@@ -19,7 +19,12 @@ from letta_kernel.server.schemas.model_settings import (
 from letta_kernel.server.schemas.requests import StreamedRequest
 
 MAX_TEXT = 100_000  # characters
-_ASKED = ("temperature", "max_tokens", "reasoning_effort")  # settings that are the model's
+_ASKED = (
+    "temperature",
+    "max_tokens",
+    "reasoning_effort",
+    "response_format",
+)  # settings that are the model's
 
 _EXAMPLE: dict[str, Any] = {
     "id": "conv-5b1f8a52-7f0e-4f0e-9d57-0d8a3f1c2b4e",

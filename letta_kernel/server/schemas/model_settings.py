@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from letta_kernel.server.errors import LeftOutError
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.server.errors import FieldError
 from letta_kernel.server.handles import provider_type
 from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.tools.answers import AnswerForm, of_format
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -55,9 +57,11 @@ _EFFORTS = {"xhigh": "high", "max": "high"}  # what our setting has no word for
 
 def settings_from(asked: ModelSettingsIn) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the agent settings *asked* stands for, and what more of it is to be shown again."""
-    check_format(asked.response_format, "model_settings.response_format")
     ours: dict[str, Any] = {}
     given = asked.model_fields_set
+    if "response_format" in given:
+        check_format(asked.response_format, "model_settings.response_format")
+        ours["response_format"] = asked.response_format
     if "temperature" in given:
         ours["temperature"] = asked.temperature
     if "max_output_tokens" in given:
@@ -67,7 +71,7 @@ def settings_from(asked: ModelSettingsIn) -> tuple[dict[str, Any], dict[str, Any
         ours["reasoning_effort"] = _EFFORTS.get(effort or "", effort)
     shown: dict[str, Any] = {
         name: getattr(asked, name)
-        for name in ("parallel_tool_calls", "strict", "response_format")
+        for name in ("parallel_tool_calls", "strict")
         if getattr(asked, name) is not None
     }
     if effort in _EFFORTS:
@@ -89,7 +93,7 @@ def to_settings(
             parallel_tool_calls=_or(shown.get("parallel_tool_calls"), True),
             strict=_or(shown.get("strict"), False),
             reasoning=Reasoning(reasoning_effort=effort or "minimal"),
-            response_format=shown.get("response_format"),
+            response_format=settings.get("response_format"),
         )
     if kind == "letta" and not settings and not shown:
         return None
@@ -100,14 +104,16 @@ def to_settings(
         parallel_tool_calls=shown.get("parallel_tool_calls"),
         strict=shown.get("strict"),
         reasoning=Reasoning(reasoning_effort=effort) if effort else None,
-        response_format=shown.get("response_format"),
+        response_format=settings.get("response_format"),
     )
 
 
-def check_format(asked: dict[str, Any] | None, field: str) -> None:
-    """Refuse a format of answers that is not plain text."""
-    if (asked or {}).get("type", "text") != "text":
-        raise LeftOutError(f"Not offered by this server: answers in a given format ({field}).")
+def check_format(asked: dict[str, Any] | None, field: str) -> AnswerForm | None:
+    """Return the form of answers that is asked for, None for text; a `FieldError` if it cannot be."""
+    try:
+        return of_format(asked)
+    except InvalidInputError as error:
+        raise FieldError(field, error.text) from None
 
 
 def _or(value: Any, default: Any) -> Any:

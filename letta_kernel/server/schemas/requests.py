@@ -138,6 +138,9 @@ class MessageRequest(Asked):
     client_tools: list[ClientTool] | None = Field(None, max_length=MAX_CLIENT_TOOLS)
     override_model: str | None = Field(None, max_length=200)
     override_system: str | None = None
+    response_format: dict[str, Any] | None = Field(
+        None, description="The form of the answer: text, json_object or json_schema."
+    )
     client_skills: list[dict[str, Any]] | None = None
     return_logprobs: bool = False
     return_token_ids: bool = False
