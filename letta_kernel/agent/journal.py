@@ -20,7 +20,7 @@ from letta_kernel.ids import now
 from letta_kernel.messages import Message, Usage
 from letta_kernel.records import AgentState, Run, Step
 from letta_kernel.stop_reasons import StopReason, run_status
-from letta_kernel.store import agents, conversations, messages, recovery, runs
+from letta_kernel.store import agents, conversations, lease, messages, runs
 from letta_kernel.store.agents import Head
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lease import process_owner
@@ -64,7 +64,7 @@ class Journal:
                 self._owner,
                 LEASE_SECONDS,
                 len(incoming),
-                lambda: recovery.recover(tx, state.id, self.run.conversation_id),
+                lambda: lease.recover(tx, state.id, self.run.conversation_id),
             )
             self._fence = head.fence
             found = read(tx, head)

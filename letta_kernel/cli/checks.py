@@ -1,4 +1,4 @@
-"""What `letta-kernel doctor` looks at, one finding after the other."""
+"""``letta-kernel doctor``: looks at everything that has to be right, and says what to do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from letta_kernel import installed
+from letta_kernel.cli import output
+from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.errors import LettaError
 
 OLDEST = (3, 11)
@@ -250,3 +252,25 @@ def _sandbox() -> Finding:
         f"does not run: {said[0]}",
         "Tools of closed notebooks cannot be called.",
     )
+
+
+_SIGNS = {"ok": ("✓", "green"), "note": ("·", "dim"), "wrong": ("✗", "red")}
+
+
+def examined(session: TerminalDoor, quick: bool) -> int:
+    """Print what is found, and return 1 if something is wrong."""
+    findings = []
+    for finding in examine(session.home, quick=quick):
+        findings.append(finding)
+        if not session.json:
+            sign, style = _SIGNS[finding.state]
+            output.put(f"{sign} ", style=style, end="")
+            output.put(f"{finding.what:<12} {finding.text}")
+            if finding.todo:
+                output.put(f"{'':<14} → {finding.todo}", style="bold")
+    wrong = sum(one.state == "wrong" for one in findings)
+    if session.json:
+        output.put_json([one.as_dict() for one in findings])
+    elif wrong:
+        output.put(f"\n{wrong} thing{'s' * (wrong != 1)} to mend.", stderr=True)
+    return 1 if wrong else 0

@@ -68,7 +68,7 @@ def doctor(
 
     Of keys the names of their variables are shown, never their values.
     """
-    return door.own("doctor.examined", quick=quick)
+    return door.own("checks.examined", quick=quick)
 
 
 @command("help", None, group="Help")

@@ -16,7 +16,7 @@ from letta_kernel.display.clean import ROOT_CLASSES, attribute, clean_bundle, es
 from letta_kernel.display.diff import DiffLine, diff_lines
 from letta_kernel.display.markdown import markdown_html
 from letta_kernel.display.style import block, el, fold, lines, named, small
-from letta_kernel.display.text import to_text
+from letta_kernel.display.words import to_text
 from letta_kernel.stop_reasons import meaning
 
 _ASIDE = "margin-bottom:1em"  # of what stands before an answer

@@ -10,8 +10,8 @@ from typing import Any
 from letta_kernel.display.channel import Channel
 from letta_kernel.display.html import MIME, bundle
 from letta_kernel.display.terminal import TerminalView
-from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript
+from letta_kernel.display.words import to_text
 from letta_kernel.messages import Event, Notice, RunQueued, RunStarted, ToolCall
 from letta_kernel.service.event_log import RunLog
 

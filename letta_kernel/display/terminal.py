@@ -9,8 +9,8 @@ from typing import Any
 
 from letta_kernel.display import words
 from letta_kernel.display.clean import clean_text, one_line
-from letta_kernel.display.text import WIDTH, footer_text, header_text, item_lines
 from letta_kernel.display.transcript import Transcript
+from letta_kernel.display.words import WIDTH, footer_text, header_text, item_lines
 from letta_kernel.messages import (
     ApprovalRequested,
     Event,

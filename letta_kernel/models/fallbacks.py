@@ -16,7 +16,7 @@ from letta_kernel.models.base import (
     Reply,
     Retrying,
 )
-from letta_kernel.models.prompted import PromptedTools
+from letta_kernel.models.written_calls import PromptedTools
 from letta_kernel.remedies import sentence
 
 # What another model would not mend, or must not be asked instead for.

@@ -17,7 +17,6 @@ from letta_kernel.models.base import (
 )
 from letta_kernel.models.errors import ProviderError, cancelled
 from letta_kernel.models.facts import facts_of
-from letta_kernel.models.prompted import PromptedTools
 from letta_kernel.models.refusals import MOST
 from letta_kernel.models.retry import RateLimit, RetryPolicy, rate_limit_of, retried
 from letta_kernel.models.routes import Route, resolve
@@ -25,6 +24,7 @@ from letta_kernel.models.streaming import Try
 from letta_kernel.models.structured import as_answer, as_parameter, is_native, with_tool
 from letta_kernel.models.tokens import count
 from letta_kernel.models.transport import Line
+from letta_kernel.models.written_calls import PromptedTools
 
 
 class Gateway:

@@ -16,7 +16,7 @@ from letta_kernel.models.embedding import embedder
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Conversation, ThreadState
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import agents, conversations, lease, messages, recovery, settings
+from letta_kernel.store import agents, conversations, lease, messages, settings
 from letta_kernel.store.database import Database, Tx
 
 T = TypeVar("T")
@@ -60,9 +60,9 @@ class Core:
         """
 
         def after_recovery(tx: Tx) -> T:
-            for thread_id, owner in self.kept(tx, "held", ("leases",), lambda: recovery.held(tx)):
+            for thread_id, owner in self.kept(tx, "held", ("leases",), lambda: lease.held(tx)):
                 if lease.is_dead(owner):
-                    recovery.recover_thread(tx, thread_id)
+                    lease.recover_thread(tx, thread_id)
             return work(tx)
 
         return self.database.run(after_recovery)

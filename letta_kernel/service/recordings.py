@@ -9,9 +9,9 @@ from pathlib import Path
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.base import ChatModel, ModelError
-from letta_kernel.models.prompted import PromptedTools
 from letta_kernel.models.record import RecordingModel, ReplayModel, Tape
 from letta_kernel.models.registry import choose_model, open_model
+from letta_kernel.models.written_calls import PromptedTools
 
 
 class Recordings:

@@ -27,7 +27,7 @@ from letta_kernel.messages import (
 )
 from letta_kernel.records import Run, Step
 from letta_kernel.stop_reasons import StopReason
-from letta_kernel.store import agents, blocks, messages, recovery, runs
+from letta_kernel.store import agents, blocks, lease, messages, runs
 from letta_kernel.store.database import Tx
 
 _STOPPED: dict[str, StopReason] = {"completed": "end_turn", "cancelled": "cancelled"}
@@ -70,7 +70,7 @@ def replay(tx: Tx, run_id: str, label: str) -> tuple[str, list[Event]]:
     if run is None:
         raise NotFoundError(f"There is no run {run_id!r} in this project.")
     if run.status in ("created", "running"):
-        recovery.recover(tx, run.agent_id, run.conversation_id)
+        lease.recover(tx, run.agent_id, run.conversation_id)
         run = runs.get(tx, run_id) or run
     agent = agents.get(tx, run.agent_id)
     name = agent.name if agent is not None else "agent"

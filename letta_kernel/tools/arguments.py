@@ -249,7 +249,7 @@ def _from_schema(text: str) -> Inputs:
     """Return what a tool takes whose parameters only a JSON schema tells, given as *text*."""
     from pydantic import TypeAdapter, ValidationError
 
-    from letta_kernel.tools.fromschema import annotation_of
+    from letta_kernel.tools.jsonschema import annotation_of
 
     parameters = json.loads(text)
     required, definitions = set(parameters.get("required", ())), parameters.get("$defs", {})

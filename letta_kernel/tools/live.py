@@ -2,25 +2,249 @@
 
 ``async`` functions run on a thread with a loop of its own, in the caller's context, so that what they print
 finds its way. On the main thread a time limit ends a call anywhere; elsewhere (parallel calls) only between
-Python instructions. A function that catches `BaseException` for ever cannot be ended.
+Python instructions, so that a call that blocks outside Python ends late. A function that catches
+`BaseException` is asked again every second; one that does so for ever cannot be ended.
+
+The loop stays, so that clients and sessions an async tool keeps between calls go on working. A tool that
+blocks it is left behind with it, and the next call gets a new one.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ctypes
 import inspect
+import signal
+import sys
+import threading
+import time
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, NoReturn
 
 from letta_kernel import isolation
 from letta_kernel.models.base import Cancel
-from letta_kernel.tools.interrupt import CancelledCallError, TimeUpError, ended_by
 from letta_kernel.tools.outcome import Outcome, ReportedError, failure, interrupted
 from letta_kernel.tools.output import OutputFunction, captured
 from letta_kernel.tools.references import Reference, StaleToolError
 from letta_kernel.tools.results import Presented, holds, present
+
+_AGAIN = 1.0  # seconds until a function that caught the exception is asked again
+
+
+class TimeUpError(BaseException):
+    """The call took longer than its time limit; no ``except Exception`` of a tool catches it."""
+
+
+class CancelledCallError(BaseException):
+    """The run was cancelled while the call ran."""
+
+
+@contextlib.contextmanager
+def ended_by(time_limit: float | None, cancel: Cancel) -> Iterator[None]:
+    """Raise `TimeUpError` or `CancelledCallError` inside the block when its end has come.
+
+    *time_limit* is in seconds; None means none.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if main and hasattr(signal, "setitimer"):
+        with _alarm(time_limit, cancel):
+            yield
+    else:
+        with _request(time_limit, cancel):
+            yield
+
+
+@contextlib.contextmanager
+def _alarm(time_limit: float | None, cancel: Cancel) -> Iterator[None]:
+    started = time.monotonic()
+    armed = True
+
+    def ring(signum: int, frame: Any) -> None:
+        if armed and cancel.cancelled:
+            raise CancelledCallError
+        if armed and time_limit is not None and time.monotonic() - started >= time_limit:
+            raise TimeUpError
+        if callable(before):  # an alarm of the user's own
+            before(signum, frame)
+
+    def wake() -> None:  # called in the cancelling thread
+        if armed:
+            signal.setitimer(signal.ITIMER_REAL, 0.001, _AGAIN)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    left, interval = signal.getitimer(signal.ITIMER_REAL)
+    try:
+        if time_limit is not None:
+            signal.setitimer(signal.ITIMER_REAL, time_limit, _AGAIN)
+        cancel.on_cancel(wake)
+        yield
+    finally:
+        armed = False
+        # An alarm the user had set goes on as if we had not been here.
+        rest = max(0.001, left - (time.monotonic() - started)) if left else 0
+        signal.setitimer(signal.ITIMER_REAL, rest, interval)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _request(time_limit: float | None, cancel: Cancel) -> Iterator[None]:
+    target = threading.get_ident()
+    done = threading.Event()
+    lock = threading.Lock()
+
+    def ask(kind: type[BaseException] | None) -> None:
+        raised = ctypes.py_object(kind) if kind else None
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(target), raised)
+
+    def watch() -> None:
+        end = None if time_limit is None else time.monotonic() + time_limit
+        wake = threading.Event()
+        cancel.on_cancel(wake.set)
+        while not done.is_set():
+            late = end is not None and time.monotonic() >= end
+            if cancel.cancelled or late:
+                with lock:
+                    if done.is_set():
+                        return
+                    ask(CancelledCallError if cancel.cancelled else TimeUpError)
+                done.wait(_AGAIN)
+                continue
+            # Short waits, since two things may end this one.
+            done.wait(0.05 if end is None else min(0.05, max(0.0, end - time.monotonic())))
+
+    watcher = threading.Thread(target=watch, name="tool-limit", daemon=True)
+    try:
+        watcher.start()
+        yield
+    finally:
+        with lock:
+            done.set()
+            ask(None)  # an exception asked for but not raised yet must not hit what follows
+
+
+_GRACE = 1.0  # seconds a cancelled coroutine has to end
+
+
+class LoopThread(threading.Thread):
+    """A thread with an event loop of its own, started at once."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        # Jupyter's choice of loop on Windows cannot start processes.
+        self.loop: asyncio.AbstractEventLoop
+        if sys.platform == "win32":
+            self.loop = asyncio.ProactorEventLoop()
+        else:
+            self.loop = asyncio.new_event_loop()
+        self.start()
+
+    def run(self) -> None:
+        """Run the loop until `end`."""
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+    def end(self) -> None:
+        """Stop the loop, as soon as nothing blocks it."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+
+_lock = threading.Lock()
+_current: LoopThread | None = None
+
+
+def _thread() -> LoopThread:
+    global _current
+    with _lock:
+        if _current is None or not _current.is_alive():
+            _current = LoopThread("letta-async-tools")
+        return _current
+
+
+def _abandon(thread: LoopThread) -> None:
+    """Leave a blocked loop behind; should it come back, it ends itself."""
+    global _current
+    with _lock:
+        if _current is thread:
+            _current = None
+    thread.end()
+
+
+def run_async(awaitable: Awaitable[Any], time_limit: float | None, cancel: Cancel) -> Any:
+    """Run *awaitable* on the loop thread in the caller's context, and return its result.
+
+    *time_limit* is in seconds. The caller waits interruptibly.
+
+    Raises
+    ------
+    TimeUpError, CancelledCallError
+        When its end came from outside.
+    KeyboardInterrupt
+        The stop button; the coroutine has been cancelled.
+    """
+    thread = _thread()
+    done = threading.Event()
+    state: dict[str, Any] = {}
+
+    async def work() -> None:
+        try:
+            state["value"] = await awaitable
+        except BaseException as error:  # handed to the caller, KeyboardInterrupt and SystemExit too
+            state["error"] = error
+        finally:
+            done.set()
+
+    def begin() -> None:
+        state["task"] = thread.loop.create_task(work(), context=context)
+
+    def stop() -> None:
+        task = state.get("task")
+        if task is not None:
+            task.cancel()
+
+    def wake() -> None:
+        cancelled.set()
+        done.set()
+
+    context = copy_context()
+    cancelled = threading.Event()
+    cancel.on_cancel(wake)
+    end = None if time_limit is None else time.monotonic() + time_limit
+    thread.loop.call_soon_threadsafe(begin)
+    try:
+        left = 0.1  # a wait with an end lets signals in on every platform
+        while not done.wait(max(0.0, left)):
+            left = 0.1 if end is None else min(0.1, end - time.monotonic())
+            if left <= 0:
+                break
+    except KeyboardInterrupt:
+        _end(thread, stop, state)
+        raise
+    if "error" in state:
+        raise state["error"]
+    if "value" in state:
+        return state["value"]
+    _end(thread, stop, state)
+    raise CancelledCallError if cancelled.is_set() else TimeUpError
+
+
+def _end(thread: LoopThread, stop: Callable[[], None], state: dict[str, Any]) -> None:
+    """Cancel the task; if it does not end soon, leave its loop behind."""
+    thread.loop.call_soon_threadsafe(stop)
+    waited = threading.Event()
+    for _ in range(int(_GRACE / 0.02)):
+        if "error" in state or "value" in state:
+            return
+        waited.wait(0.02)
+    _abandon(thread)
+
 
 ITEMS = 10_000
 """Items a generator may yield; then it is stopped, and what it yielded is its result."""
@@ -168,7 +392,7 @@ def _gives_items(value: Any) -> bool:
 def _awaited(
     awaitable: Any, time_limit: float | None, cancel: Cancel, on_output: OutputFunction
 ) -> Any:
-    from letta_kernel.tools.interrupt import run_async  # asyncio, for those who need it
+    from letta_kernel.tools.live import run_async  # asyncio, for those who need it
 
     if inspect.isasyncgen(awaitable):
         awaitable = _drained_async(awaitable, on_output)

@@ -25,7 +25,7 @@ from letta_kernel.errors import ToolError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import McpServer, Tool
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.tools.interrupt import CancelledCallError, LoopThread
+from letta_kernel.tools.live import CancelledCallError, LoopThread
 from letta_kernel.tools.mcp_connection import Connection, Listing, Progress, fingerprint
 from letta_kernel.tools.mcp_results import outcome_of
 from letta_kernel.tools.outcome import Outcome

@@ -14,8 +14,7 @@ from typing import Any
 
 from letta_kernel.errors import ToolError
 from letta_kernel.models.schemas import NUMBERS, is_number, is_scalar, target_of
-from letta_kernel.tools.fromschema import annotation_of
-from letta_kernel.tools.jsonschema import Schema
+from letta_kernel.tools.jsonschema import Schema, annotation_of
 
 DESCRIPTION = 4_000
 """Characters of a tool's description that are kept."""

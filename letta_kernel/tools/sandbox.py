@@ -33,7 +33,7 @@ from letta_kernel import isolation
 from letta_kernel.errors import ToolError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
-from letta_kernel.tools import dependencies
+from letta_kernel.tools import cells
 from letta_kernel.tools.outcome import Outcome, shorten_line
 from letta_kernel.tools.output import OutputFunction, Sink
 from letta_kernel.tools.results import checked_display, shorten
@@ -146,7 +146,7 @@ class Sandbox:
         ToolError
             When it cannot be started: a package it needs is missing, or there is no sandbox here.
         """
-        lack = dependencies.missing(dependencies.declared(tool.source, tool.name))
+        lack = cells.missing(cells.declared(tool.source, tool.name))
         if lack:
             text, mend = lack
             raise ToolError(f"{tool.name} {text}", mend)

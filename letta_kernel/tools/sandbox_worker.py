@@ -66,7 +66,7 @@ def serve(descriptor: int, path: list[str]) -> NoReturn:
     # Imported now so that no call has to: after a fork they are simply there.
     import asyncio  # noqa: F401
 
-    import letta_kernel.tools.interrupt  # noqa: F401
+    import letta_kernel.tools.live  # noqa: F401
 
     _rehearse()
     sys.path[:] = path

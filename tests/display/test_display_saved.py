@@ -14,9 +14,8 @@ from sample_run import events, png
 from letta_kernel.display.diff import diff_lines
 from letta_kernel.display.html import MIME, bundle, to_html
 from letta_kernel.display.markdown import markdown_html
-from letta_kernel.display.text import WIDTH, to_text
 from letta_kernel.display.transcript import Transcript
-from letta_kernel.display.words import money, seconds
+from letta_kernel.display.words import WIDTH, money, seconds, to_text
 from letta_kernel.messages import RunEnded, RunStarted, StepStarted, TextDelta, Usage
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from letta_kernel.messages import Message, ToolCall
 from letta_kernel.records import AgentState, Run, Step
-from letta_kernel.store import agents, lease, messages, recovery, runs
+from letta_kernel.store import agents, lease, messages, runs
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lock import HomeLock
 
@@ -42,7 +42,7 @@ def write_steps(home: str, acknowledge: Connection) -> None:
 
     def begin(tx: Tx) -> int:
         fence = agents.acquire(tx, agent.id, owner, 60)
-        recovery.recover(tx, agent.id)
+        lease.recover(tx, agent.id)
         runs.start(tx, run)
         return fence
 

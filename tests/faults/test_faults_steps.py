@@ -16,7 +16,7 @@ from store_children import children
 from letta_kernel.messages import DID_NOT_HAPPEN, MAY_HAVE_HAPPENED, Message
 from letta_kernel.models.scripted import scripted
 from letta_kernel.service import AgentService
-from letta_kernel.store.recovery import UNANSWERED
+from letta_kernel.store.lease import UNANSWERED
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from store_children import (
 )
 
 from letta_kernel.errors import AgentBusyError, ConflictError
-from letta_kernel.store import agents, lease, messages, recovery, runs
+from letta_kernel.store import agents, lease, messages, runs
 from letta_kernel.store.database import Database, Tx
 
 ROUNDS = 30
@@ -122,12 +122,12 @@ def test_the_agent_of_a_killed_process_is_taken_over_at_once(tmp_path: Path) -> 
         me = lease.process_owner()
         with pytest.raises(AgentBusyError, match="in the middle of a run in another program: wait"):
             database.run(lambda tx: agents.acquire(tx, agent.id, me, 60))
-        assert database.run(lambda tx: recovery.recover(tx, agent.id)) == []
+        assert database.run(lambda tx: lease.recover(tx, agent.id)) == []
     finally:
         child.kill()
         child.join()
     assert database.run(lambda tx: agents.acquire(tx, agent.id, me, 60)) == fence + 1
-    assert database.run(lambda tx: recovery.recover(tx, agent.id)) == [run_id]
+    assert database.run(lambda tx: lease.recover(tx, agent.id)) == [run_id]
     run = database.run(lambda tx: runs.get(tx, run_id))
     assert run is not None
     assert (run.status, run.stop_reason) == ("failed", "error")

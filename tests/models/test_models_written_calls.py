@@ -6,8 +6,13 @@ import json
 
 import pytest
 
-from letta_kernel.models.prompted import as_text
-from letta_kernel.models.written_calls import describe_tools, may_be_call, read_calls, shown_length
+from letta_kernel.models.written_calls import (
+    as_text,
+    describe_tools,
+    may_be_call,
+    read_calls,
+    shown_length,
+)
 
 NAMES = {"add", "weather"}
 CALL = '{"name": "add", "arguments": {"a": 1, "b": 2}}'

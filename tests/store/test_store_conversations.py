@@ -7,7 +7,7 @@ import pytest
 from letta_kernel.errors import AgentBusyError, NotFoundError
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Conversation, Inherited, Run
-from letta_kernel.store import agents, conversations, indexes, messages, recovery, runs
+from letta_kernel.store import agents, conversations, indexes, lease, messages, runs
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lease import process_owner
 
@@ -100,10 +100,10 @@ def test_runs_are_recovered_thread_by_thread(database: Database, ada: AgentState
     head = database.run(lambda tx: agents.begin(tx, one.id, process_owner(), 60, 0))
     run = Run(agent_id=ada.id, conversation_id=one.id)
     database.run(lambda tx: runs.start(tx, run, head.fence))
-    assert database.run(lambda tx: recovery.recover(tx, ada.id)) == []
-    assert database.run(lambda tx: recovery.recover(tx, ada.id, one.id)) == []  # it goes on
+    assert database.run(lambda tx: lease.recover(tx, ada.id)) == []
+    assert database.run(lambda tx: lease.recover(tx, ada.id, one.id)) == []  # it goes on
     database.run(lambda tx: agents.release(tx, one.id, process_owner()))
-    assert database.run(lambda tx: recovery.recover(tx, ada.id, one.id)) == [run.id]
+    assert database.run(lambda tx: lease.recover(tx, ada.id, one.id)) == [run.id]
     found = database.run(lambda tx: runs.find(tx, conversation_id=one.id))
     assert [r.id for r in found] == [run.id]
 

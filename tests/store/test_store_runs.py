@@ -10,7 +10,7 @@ from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Cost, Run, Step, ToolStats
-from letta_kernel.store import agents, lease, messages, recovery, runs
+from letta_kernel.store import agents, lease, messages, runs
 from letta_kernel.store.database import Database
 
 ME = lease.process_owner()
@@ -66,7 +66,7 @@ def test_pages(database: Database, ada: AgentState) -> None:
 def test_an_unknown_agent_has_no_runs(database: Database) -> None:
     with pytest.raises(NotFoundError):
         database.run(lambda tx: runs.start(tx, Run(agent_id="agent-none")))
-    assert database.run(lambda tx: recovery.recover(tx, "agent-none")) == []
+    assert database.run(lambda tx: lease.recover(tx, "agent-none")) == []
 
 
 def test_statistics_of_tools(database: Database, ada: AgentState) -> None:
@@ -98,8 +98,8 @@ def test_runs_of_the_dead_are_marked_failed(database: Database, ada: AgentState)
     finished = start(database, ada, status="completed")
     fence = database.run(lambda tx: agents.acquire(tx, ada.id, ME, 3600))
     mine = start(database, ada)
-    assert database.run(lambda tx: recovery.recover(tx, ada.id)) == [abandoned.id]
-    assert database.run(lambda tx: recovery.recover(tx, ada.id)) == []
+    assert database.run(lambda tx: lease.recover(tx, ada.id)) == [abandoned.id]
+    assert database.run(lambda tx: lease.recover(tx, ada.id)) == []
     assert [status(database, run) for run in (abandoned, finished, mine)] == [
         "failed",
         "completed",
@@ -115,9 +115,9 @@ def test_runs_of_the_dead_are_marked_failed(database: Database, ada: AgentState)
 def test_runs_without_a_holder_are_dead(database: Database, ada: AgentState) -> None:
     database.run(lambda tx: agents.acquire(tx, ada.id, ME, 3600))
     run = start(database, ada)
-    assert database.run(lambda tx: recovery.recover(tx, ada.id)) == []
+    assert database.run(lambda tx: lease.recover(tx, ada.id)) == []
     database.run(lambda tx: agents.release(tx, ada.id, ME))
-    assert database.run(lambda tx: recovery.recover(tx, ada.id)) == [run.id]
+    assert database.run(lambda tx: lease.recover(tx, ada.id)) == [run.id]
 
 
 def test_costs_add_up(database: Database, ada: AgentState) -> None:

@@ -20,7 +20,7 @@ import pytest
 from letta_kernel.errors import ToolError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
-from letta_kernel.tools import dependencies
+from letta_kernel.tools import cells
 from letta_kernel.tools.outcome import Outcome
 from letta_kernel.tools.sandbox import ResourceLimits, Sandbox
 
@@ -407,15 +407,15 @@ def test_dependencies_are_read_and_checked_before_anything_runs(sandbox: Sandbox
     fine = source(
         "return 1", before='@tool(dependencies=["pydantic>=2", "nothing; python_version < \'3\'"])'
     )
-    assert dependencies.missing(dependencies.declared(fine)) is None
+    assert cells.missing(cells.declared(fine)) is None
 
 
 @pytest.mark.parametrize("text", ["not a requirement!", ">=3"])
 def test_a_requirement_that_is_none_is_told(text: str) -> None:
     with pytest.raises(ToolError, match="no requirement"):
-        dependencies.missing([text])
+        cells.missing([text])
 
 
 def test_a_broken_block_is_told() -> None:
     with pytest.raises(ToolError, match="not valid TOML"):
-        dependencies.declared("# /// script\n# dependencies = [\n# ///\n")
+        cells.declared("# /// script\n# dependencies = [\n# ///\n")
