@@ -20,6 +20,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 _MARKERS = {"browser": "browser", "kernel": "kernel", "notebooks": "kernel"}
 RERUNS_ALLOWED = 3
+_REASON_LINES = 25  # of a first try's failure that are printed
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,9 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
-def _second_tries(config: pytest.Config) -> list[str]:
+def _second_tries(config: pytest.Config) -> list[pytest.TestReport]:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    return [] if reporter is None else [report.nodeid for report in reporter.stats.get("rerun", [])]
+    return [] if reporter is None else reporter.stats.get("rerun", [])
 
 
 @pytest.hookimpl(trylast=True)
@@ -51,12 +52,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Name and count the tests that needed a second try."""
+    """Name and count the tests that needed a second try, and say why the first failed."""
     again = _second_tries(config)
     if again:
         terminalreporter.section("second tries")
-        for name in again:
-            terminalreporter.line(name)
+        for report in again:
+            terminalreporter.line(report.nodeid)
+            terminalreporter.line("\n".join(report.longreprtext.splitlines()[-_REASON_LINES:]))
         terminalreporter.line(
             f"{len(again)} needed a second try; more than {RERUNS_ALLOWED} fail the run."
         )

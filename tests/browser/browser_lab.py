@@ -37,6 +37,7 @@ class Lab:
     url: str
     token: str
     folder: Path
+    home: Path
 
     def write(self, name: str, *cells: Any, kernel: str = "python3") -> str:
         """Write a notebook of *cells* and return the address that opens it."""
@@ -116,7 +117,7 @@ def _wait(server: subprocess.Popen[bytes], runtime: Path, folder: Path, log: Pat
             break
         if found.exists() and (text := found.read_text()).strip():
             info = json.loads(text)
-            return Lab(info["url"], info["token"], folder)
+            return Lab(info["url"], info["token"], folder, runtime.parent)
         time.sleep(0.1)
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-4000:]}")
 

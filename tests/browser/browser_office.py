@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,14 @@ class Office:
         """Write a notebook of *cells* in a project's folder and return the address that opens it."""
         (self.lab.folder / path).parent.mkdir(exist_ok=True)
         return self.lab.write(path, *map(new_code_cell, cells), kernel=kernel)
+
+    def clear(self) -> None:
+        """Delete projects, layouts and what the model would still say: a second try begins as the first."""
+        self.model.forget()
+        shutil.rmtree(self.lab.home / "workspaces", ignore_errors=True)
+        for project in self.lab.folder.iterdir():
+            if project.is_dir():
+                shutil.rmtree(project)
 
 
 @contextmanager

@@ -38,9 +38,10 @@ def module_office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
 
 @pytest.fixture
 def office(module_office: Office) -> Iterator[Office]:
-    """The server of projects, whose kernels end with the test."""
+    """The server of projects, whose kernels end with the test; its projects and the model's answers go."""
     yield module_office
     module_office.lab.end_kernels()
+    module_office.clear()
 
 
 @pytest.fixture(scope="module")

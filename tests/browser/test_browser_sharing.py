@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from secrets import token_hex
-
 from browser_lab import ARTIFACTS, set_theme
 from browser_office import PAY
 from browser_stage import connected
@@ -157,34 +155,32 @@ def test_a_theme_change_leaves_the_newest_message_in_view(desk: Desk, page: Page
 
 
 def test_two_notebooks_with_one_agent(desk: Desk, page: Page) -> None:
-    # Its own each time: the first try may have left a cell that runs and an agent that is busy.
-    share, ada = f"share{token_hex(2)}", f"ada-{token_hex(2)}"
-    panel = desk.open(page, share, agents(ada, model="openai/scripted"))
-    desk.write(f"{share}/other.ipynb", f"%agent use {ada}")
+    panel = desk.open(page, "share", agents("ada", model="openai/scripted"))
+    desk.write("share/other.ipynb", "%agent use ada")
     desk.model.hang(seconds=600, text="Never said.")
     holding = run_cell(page, "%%agent\nI came first.")
     expect(holding).to_contain_text("running")
-    bring(page, f"{share}/other.ipynb")
+    bring(page, "share/other.ipynb")
     connected(page)
-    waiting = run_cell(page, f"%%agent {ada}\nI came second.")
-    line = f"{ada} is busy in the notebook '{share}.ipynb'; this goes on when it is free."
+    waiting = run_cell(page, "%%agent ada\nI came second.")
+    line = "ada is busy in the notebook 'share.ipynb'; this goes on when it is free."
     expect(waiting).to_contain_text(line)
     expect(waiting).to_contain_text("waits for its turn")
     said = panel.get_by_role("log")
     expect(said).to_contain_text(line)
     expect(said).to_contain_text("I came second.")
     page.screenshot(path=ARTIFACTS / "sharing-waits.png")
-    panel.get_by_role("button", name=f"Stop {ada}").click()
-    stopped = f"Stopped waiting for the notebook '{share}.ipynb': nothing was sent."
+    panel.get_by_role("button", name="Stop ada").click()
+    stopped = "Stopped waiting for the notebook 'share.ipynb': nothing was sent."
     expect(waiting).to_contain_text(stopped)
     expect(said).to_contain_text(stopped)
     expect(said).not_to_contain_text(line)
-    again = run_cell(page, f"%%agent {ada} --model demo\nI came third.")
+    again = run_cell(page, "%%agent ada --model demo\nI came third.")
     expect(again).to_contain_text(line)
-    bring(page, f"{share}/{share}.ipynb")
+    bring(page, "share/share.ipynb")
     page.evaluate("() => void window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
     expect(holding).to_contain_text("Stopped; what was said")
-    bring(page, f"{share}/other.ipynb")
+    bring(page, "share/other.ipynb")
     expect(again.locator(".lk-Answer")).to_be_visible()
     expect(again).to_contain_text("Waited")
     page.screenshot(path=ARTIFACTS / "sharing-went-on.png")

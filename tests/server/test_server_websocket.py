@@ -338,11 +338,12 @@ def test_nonsense_is_answered_and_then_not_any_more(ada: Server) -> None:
 def test_far_too_much_at_once(ada: Server) -> None:
     with socket(ada) as one:
         one.hear()
-        one.say(type="send", text="x" * (route.MAX_FRAME + 1))
+        with contextlib.suppress(ConnectionClosed):
+            one.say(type="send", text="x" * (route.MAX_FRAME + 1))
         with pytest.raises(ConnectionClosed) as closed:
             one.hear()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1009
+        # The server closes with a word; it may be lost, for what was sent too much lies unread.
+        assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
 
 
 def test_no_such_agent(ada: Server) -> None:
