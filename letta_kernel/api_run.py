@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from letta_kernel.display.live import bundle
-from letta_kernel.display.text import to_text
 from letta_kernel.display.transcript import Transcript
+from letta_kernel.display.words import to_text
 from letta_kernel.messages import Event, Message, RunEnded, StepEnded
 from letta_kernel.stop_reasons import meaning
 from letta_kernel.tools.answers import AnswerError, AnswerForm, last_answer

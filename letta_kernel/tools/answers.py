@@ -218,7 +218,7 @@ def _checked_by(schema: dict[str, Any]) -> Callable[[str], Any]:
     """Return what checks JSON by a schema from elsewhere, and returns it as it is."""
     from pydantic import TypeAdapter
 
-    from letta_kernel.tools.fromschema import annotation_of
+    from letta_kernel.tools.jsonschema import annotation_of
 
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation_of(schema, schema.get("$defs", {})))
