@@ -160,7 +160,7 @@ class Tool(Record):
         default_factory=lambda: {"type": "object", "properties": {}, "required": []}
     )
     source: str = ""
-    kind: Literal["core", "notebook", "source", "mcp"] = "notebook"
+    kind: Literal["core", "notebook", "source", "mcp", "turn"] = "notebook"
     runs_in: Literal["core", "notebook", "sandbox", "mcp"] = "notebook"
     requires_approval: bool = False
     parallel_safe: bool = False

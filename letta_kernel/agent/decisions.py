@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from letta_kernel.messages import Message, ToolCall
+
+Scope = Literal["", "run", "notebook", "agent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,8 @@ class Decision:
     """A person's word on one call that waits for approval.
 
     ``arguments`` replaces the model's (an edit); ``result`` answers the call instead of running it, as a
-    failure if ``failed``.
+    failure if ``failed``. ``scope`` says for how long calls like it pass too: this ``run``, this ``notebook``,
+    always for this ``agent``; empty for this call alone.
     """
 
     call_id: str
@@ -23,6 +26,7 @@ class Decision:
     arguments: dict[str, Any] | None = None
     result: str | None = None
     failed: bool = False
+    scope: Scope = ""
 
 
 def pending_calls(messages: Sequence[Message]) -> list[ToolCall]:

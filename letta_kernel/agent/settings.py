@@ -11,9 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from letta_kernel.errors import InvalidInputError, LettaError, nearest
 from letta_kernel.messages import Usage
 from letta_kernel.remedies import Do, remedy
+from letta_kernel.tools.notebook import NAMES
 
 SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort")
 """Settings that are passed to the model as they are."""
+
+STAY_HERE = ("environment", "notebook")
+"""Settings that no agent file says: what an agent may do without asking is for the person who has it to say."""
 
 
 class AgentSettings(BaseModel):
@@ -44,6 +48,12 @@ class AgentSettings(BaseModel):
         {}, description="environment variables of sandboxed tools; never shown or exported"
     )
     fallbacks: list[str] = Field([], description="models to try, in order, if the first fails")
+    notebook: Literal["ask", "edits", "all", "off"] = Field(
+        "ask", description="what it may do in the notebook without asking: read, change cells, all"
+    )
+    notebook_tools: list[str] | None = Field(
+        None, description="which notebook tools it is offered; all if not set"
+    )
     tool_calls: Literal["native", "written"] = Field(
         "native", description="written: for a model that takes no tools, as text in its answer"
     )
@@ -75,6 +85,16 @@ class AgentSettings(BaseModel):
         if not isinstance(names, list):
             return value
         return [one.strip() if isinstance(one, str) else one for one in names if one != ""]
+
+    @field_validator("notebook_tools", mode="before")
+    @classmethod
+    def _known_tools(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        for name in names if isinstance(names, list) else ():
+            if name not in NAMES:
+                near = nearest(str(name), NAMES) or f" There is: {', '.join(NAMES)}"
+                raise ValueError(f"there is no notebook tool {name!r}.{near}")
+        return names
 
     @field_validator("timezone")
     @classmethod

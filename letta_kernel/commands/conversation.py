@@ -136,18 +136,26 @@ def approve(
         "One of them, by its id or tool; all if not given", None, values="call"
     ),
     args: str | None = option("Other arguments for the call, as JSON", free=True),
+    for_: str | None = option(
+        "Which later calls like it pass too, of tools of the notebook: run, notebook, always",
+        values="scope",
+    ),
 ) -> None:
     """Let the calls run that wait for your word, or one of them; the others are denied then."""
+    from letta_kernel.commands.approvals import scope_of
     from letta_kernel.service import Decision
+    from letta_kernel.tools.notebook import NAMES
     from letta_kernel.tools.rules import needs_approval
 
+    scope = scope_of(for_)
     calls = _waiting(door, agent, call)
     if args is not None and len(calls) != 1:
         known = ", ".join(f"{one.id} ({one.name})" for one in calls)
         raise InvalidInputError(f"--args is for one call: {known}.")
     arguments = None if args is None else json_object(args, "--args is")
-    decisions = [Decision(one.id, approve=True, arguments=arguments) for one in calls]
+    decisions = [Decision(one.id, approve=True, arguments=arguments, scope=scope) for one in calls]
     asks = {tool.name for tool in door.service.tools.list(agent.id) if tool.requires_approval}
+    asks.update(NAMES)  # the notebook knows which of them do not
     for one in door.service.runs.pending(agent.id):
         if one not in calls and not (
             one.name in asks or needs_approval(agent.tool_rules, one.name)

@@ -60,7 +60,7 @@ def add(
     if type not in _types():
         hint = nearest(type, list(_types())) or f" Types: {', '.join(_types())}."
         raise InvalidInputError(f"There is no rule {type!r}.{hint}")
-    name = own_tool(door, agent, tool).name
+    name = _name(door, agent, tool)
     rule = ToolRule.model_validate(
         {"type": type, "tool_name": name, **_fields(door, agent, type, more or [], default)}
     )
@@ -88,6 +88,13 @@ def remove(
     return list_rules(door, door.service.agents.update(agent.id, tool_rules=left))
 
 
+def _name(door: Door, agent: AgentState, tool: str) -> str:
+    """Return the name of one of the agent's tools, or of those every notebook lends it."""
+    from letta_kernel.tools.notebook import NAMES
+
+    return tool if tool in NAMES else own_tool(door, agent, tool).name
+
+
 def _replaced(old: Any, new: Any) -> bool:
     """Whether a limit takes the place of another, as when a cell was edited and run again."""
     limit = ("max_count_per_step", new.tool_name)
@@ -107,7 +114,7 @@ def _fields(
     if kind in _WITH_CHILDREN:
         if not more:
             raise InvalidInputError(f"Name the tools: {adds('CHILD', '…')}")
-        return {"children": [own_tool(door, agent, child).name for child in more]}
+        return {"children": [_name(door, agent, child) for child in more]}
     if kind == "conditional":
         mapping = {}
         for word in more:
@@ -116,10 +123,10 @@ def _fields(
                 raise InvalidInputError(
                     f"{word!r} does not say which tool follows which result: RESULT=TOOL"
                 )
-            mapping[result] = own_tool(door, agent, child).name
+            mapping[result] = _name(door, agent, child)
         if not mapping:
             raise InvalidInputError("A conditional rule needs RESULT=TOOL …")
-        other = own_tool(door, agent, default).name if default else None
+        other = _name(door, agent, default) if default else None
         return {
             "child_output_mapping": mapping,
             "children": list(dict.fromkeys([*mapping.values(), *([other] if other else [])])),

@@ -21,6 +21,7 @@ FIXED: dict[str, tuple[str, ...]] = {
     "match": ("any", "all"),
     "plot": ("tokens", "memory", "cost"),
     "style": ("native", "heartbeat"),
+    "scope": ("run", "notebook", "always"),
 }
 
 

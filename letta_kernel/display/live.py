@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from letta_kernel.display.channel import Channel
 from letta_kernel.display.html import MIME, bundle
@@ -17,6 +17,8 @@ from letta_kernel.service.event_log import RunLog
 
 __all__ = ["MIME", "Choice", "LiveView", "bundle"]
 
+Scope = Literal["", "run", "notebook", "agent"]
+_SCOPES: dict[str, Scope] = {"run": "run", "notebook": "notebook", "agent": "agent"}
 _LONGEST_QUESTION = 4_000  # characters
 _LONGEST_REASON = 2_000
 _DEAF = (
@@ -27,12 +29,16 @@ _DEAF = (
 
 @dataclass(frozen=True)
 class Choice:
-    """A person's word on one call: ``arguments`` replaces the model's if they edited them."""
+    """A person's word on one call: ``arguments`` replaces the model's if they edited them.
+
+    ``scope`` is as in `letta_kernel.agent.decisions.Decision`.
+    """
 
     call_id: str
     approve: bool
     reason: str = ""
     arguments: dict[str, Any] | None = None
+    scope: Scope = ""
 
 
 class LiveView:
@@ -203,6 +209,7 @@ def _choices(calls: Sequence[ToolCall], decisions: object) -> list[Choice]:
                 approve=said.get("approve") is True,
                 reason=str(said.get("reason") or "")[:_LONGEST_REASON],
                 arguments=arguments if isinstance(arguments, dict) else None,
+                scope=_SCOPES.get(str(said.get("scope")), ""),
             )
         )
     return made

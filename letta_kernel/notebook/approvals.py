@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from letta_kernel.agent.decisions import Decision
-from letta_kernel.commands.approvals import answered, by_policy, described
+from letta_kernel.commands.approvals import NOBODY, answered, by_policy, described, ways
 from letta_kernel.display.live import Choice, LiveView
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
@@ -91,28 +91,41 @@ class Approvals:
             return list(self._questions)
 
 
-def ask(question: Question, view: LiveView, approvals: Approvals) -> list[Decision] | None:
+def ask(
+    question: Question,
+    view: LiveView,
+    approvals: Approvals,
+    policy: str,
+    nobody: Callable[[], str] = lambda: NOBODY,
+) -> list[Decision] | None:
     """Ask about each call; None leaves them waiting.
 
     By buttons in the view where the front end shows it, and by those of a panel, whichever is pressed
     first; where there is neither, by a line to type in. Where a front end takes no input (a notebook run
     without a person), the policy decides, which is to deny unless ``LETTA_APPROVAL`` says otherwise.
-    Nobody is asked where JupyterLab's settings say what to do.
+    Nobody is asked where *policy*, that of JupyterLab's settings, says what to do.
+
+    Parameters
+    ----------
+    nobody
+        Called where nobody can be asked; returns why a call is denied then.
 
     Raises
     ------
     KeyboardInterrupt
         The stop button; the calls go on waiting.
     """
-    if PREFERENCES.approval != "ask":
+    if policy != "ask":
         why = "the approval policy of JupyterLab's settings is to deny"
-        return by_policy(question.calls, PREFERENCES.approval, why)
+        return by_policy(question.calls, policy, why)
 
     def elsewhere() -> list[Choice] | None:
         given = question.decided()
         if given is None:
             return None
-        return [Choice(one.call_id, one.approve, one.reason, one.arguments) for one in given]
+        return [
+            Choice(one.call_id, one.approve, one.reason, one.arguments, one.scope) for one in given
+        ]
 
     with approvals.asking(question):
         # A page may take its time to load what shows the buttons: the question waits for it.
@@ -120,23 +133,24 @@ def ask(question: Question, view: LiveView, approvals: Approvals) -> list[Decisi
         choices = view.ask_approval(question.calls, elsewhere, alone)
         if choices is not None:
             return [
-                Decision(one.call_id, one.approve, one.reason, one.arguments) for one in choices
+                Decision(one.call_id, one.approve, one.reason, one.arguments, scope=one.scope)
+                for one in choices
             ]
         if approvals.panels:
             print(_ELSEWHERE, flush=True)
             return question.wait()
-    return _ask_in_words(question.calls)
+    return _ask_in_words(question.calls, nobody)
 
 
-def _ask_in_words(calls: Sequence[ToolCall]) -> list[Decision] | None:
+def _ask_in_words(calls: Sequence[ToolCall], nobody: Callable[[], str]) -> list[Decision] | None:
     decisions = []
     for call in calls:
         try:
-            answer = input(f"Allow {described(call)}?  [y]es, [n]o, or why not: ")
+            answer = input(f"Allow {described(call)}?  {ways(call)}: ")
         except KeyboardInterrupt:
             raise
         except Exception:  # EOF, or a front end without stdin, each with an error of its own
-            return by_policy(calls)
+            return by_policy(calls, why_not=nobody())
         decisions.append(answered(call, answer))
     return decisions
 

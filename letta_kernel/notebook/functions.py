@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from letta_kernel import lazy_import
 from letta_kernel.api_tools import added_to
 from letta_kernel.errors import ToolError
+from letta_kernel.notebook.document.turn import Turn
 from letta_kernel.notebook.output import say
 from letta_kernel.records import AgentState, Tool
 from letta_kernel.service import AgentService
@@ -392,11 +393,16 @@ class NotebookHost:
         The notebook's.
     agent_id
         Whose tools: what `Agent.add_tool` gave this agent is found too.
+    turn
+        What the notebook tools of its turn do.
     """
 
-    def __init__(self, functions: Functions, agent_id: str | None = None) -> None:
+    def __init__(
+        self, functions: Functions, agent_id: str | None = None, turn: Turn | None = None
+    ) -> None:
         self._functions = functions
         self._agent_id = agent_id
+        self.turn = turn
 
     @property
     def notebook(self) -> str | None:
@@ -408,6 +414,8 @@ class NotebookHost:
 
         A tool another notebook defined, or whose source has changed elsewhere since, is not ours.
         """
+        if tool.kind == "turn":
+            return self.turn.function(tool.name) if self.turn is not None else None
         found = self._functions.live_function(tool)
         if found is None and self._agent_id is not None:
             found = added_to(self._agent_id).given(tool)

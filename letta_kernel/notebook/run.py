@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 from letta_kernel.api_tools import added_to
+from letta_kernel.commands.approvals import NOBODY
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.display.live import LiveView
 from letta_kernel.messages import (
@@ -19,13 +20,18 @@ from letta_kernel.messages import (
     worded,
 )
 from letta_kernel.notebook.approvals import PREFERENCES, Approvals, Question, ask
+from letta_kernel.notebook.document import Document
+from letta_kernel.notebook.document.grants import Grants, has_own
+from letta_kernel.notebook.document.turn import Turn
 from letta_kernel.notebook.figures import Figures
 from letta_kernel.notebook.functions import Functions, NotebookHost
 from letta_kernel.notebook.output import AgentError, Stopped, say
 from letta_kernel.notebook.words import WORDS
+from letta_kernel.records import Tool
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.stop_reasons import failed
 from letta_kernel.tools.answers import AnswerForm, last_answer
+from letta_kernel.tools.notebook import NAMES
 
 Start = Callable[..., Iterator[Event]]
 
@@ -39,12 +45,18 @@ class RunContext(Protocol):
     shell: Any
     functions: Functions
     approvals: Approvals
+    grants: Grants
+    seen: dict[tuple[str, str], str]
 
     @property
     def service(self) -> AgentService:
         """The project's agents."""
 
-    def host_of(self, agent_id: str) -> NotebookHost:
+    @property
+    def document(self) -> Document:
+        """The notebook as it can be reached now."""
+
+    def host_of(self, agent_id: str, turn: Turn | None = None) -> NotebookHost:
         """Return where the functions behind this agent's tools are found."""
 
 
@@ -68,6 +80,8 @@ def send(
     answer, if there is one: its text, or the value it stands for where it was to have a *form*.
     """
 
+    session.grants.turn_begins(agent_id)
+
     def start(**given: Any) -> Iterator[Event]:
         return session.service.runs.send(
             agent_id, text, role=role, max_steps=max_steps, model=model, **given
@@ -81,6 +95,7 @@ def send(
 
 def decide(session: RunContext, agent_id: str, decisions: Sequence[Decision]) -> None:
     """Go on with a run that waited for a person's word."""
+    decisions = _granted(session, agent_id, decisions)
 
     def start(**given: Any) -> Iterator[Event]:
         return session.service.runs.approve(agent_id, decisions, **given)
@@ -94,6 +109,7 @@ def talk(session: RunContext, agent_id: str, text: str) -> None:
 
     Calls that need a person's word are left waiting for it, so that the notebook is free meanwhile.
     """
+    session.grants.turn_begins(agent_id)
 
     def start(**given: Any) -> Iterator[Event]:
         return session.service.runs.send(agent_id, text, **given)
@@ -104,12 +120,29 @@ def talk(session: RunContext, agent_id: str, text: str) -> None:
 
 def resume(session: RunContext, agent_id: str, decisions: Sequence[Decision]) -> None:
     """Go on, without a cell, with a run that waited for a person's word."""
+    decisions = _granted(session, agent_id, decisions)
 
     def start(**given: Any) -> Iterator[Event]:
         return session.service.runs.approve(agent_id, decisions, **given)
 
     _follow(session, agent_id, start, "", ask_person=False, shown=False)
     _follow_events(session, agent_id, ask_person=False, shown=False)
+
+
+def _granted(session: RunContext, agent_id: str, decisions: Sequence[Decision]) -> list[Decision]:
+    """Keep what was granted beside *decisions*, and return them with a yes for calls that never ask."""
+    service = session.service
+    waiting = service.runs.pending(agent_id)
+    session.grants.note(service, agent_id, waiting, decisions)
+    decided = {one.call_id for one in decisions}
+    left = [call for call in waiting if call.id not in decided]
+    return [*decisions, *_free(left, session.grants.offered(service, agent_id))]
+
+
+def _free(calls: Sequence[ToolCall], offered: Sequence[Tool]) -> list[Decision]:
+    """Return a yes for those *calls* of notebook tools that only wait because others do."""
+    free = {tool.name for tool in offered if not tool.requires_approval}
+    return [Decision(call.id, approve=True) for call in calls if call.name in free]
 
 
 def _follow_events(
@@ -119,6 +152,7 @@ def _follow_events(
         text = session.service.runs.next_event(agent_id)
         if text is None:
             return
+        session.grants.turn_begins(agent_id)
 
         def start(text: str = text, **given: Any) -> Iterator[Event]:
             return session.service.runs.send(agent_id, text, role="event", **given)
@@ -148,8 +182,10 @@ def _follow(
 
     session.functions.load()
     added_to(agent_id).refresh(session.service)
-    host = session.host_of(agent_id)
-    events = start(host=host, live=live, wait=True, form=form)
+    service, turn = session.service, Turn(session, agent_id)
+    host = session.host_of(agent_id, turn)
+    offered = session.grants.offered(service, agent_id)
+    events = start(host=host, live=live, wait=True, turn_tools=offered, form=form)
     ended: RunEnded | None = None
     answer: str | None = None
     stopped = _STOPPED
@@ -160,7 +196,7 @@ def _follow(
                 if isinstance(event, RunQueued):
                     stopped = "Stopped waiting; nothing was sent."
                 elif isinstance(event, RunStarted):
-                    stopped = _STOPPED
+                    stopped, turn.run_id = _STOPPED, event.run_id
                 elif isinstance(event, StepEnded):
                     answer = last_answer(event.messages)
                 elif isinstance(event, ApprovalRequested):
@@ -170,15 +206,25 @@ def _follow(
             if not waiting:
                 break
             stopped = "The run waits for your word: %agent approve, or %agent deny REASON."
-            question = Question(agent_id, waiting)
-            decisions = ask(question, view, session.approvals) if ask_person else None
+            free = _free(waiting, offered)
+            passed = {one.call_id for one in free}
+            asked = [call for call in waiting if call.id not in passed]
+            decisions = _asked(session, agent_id, asked, view, turn) if ask_person else None
             if decisions is None:
                 if shown:
                     say(session.shell, stopped)
                 break
+            session.grants.note(service, agent_id, asked, decisions)
             stopped = _STOPPED
-            events = session.service.runs.approve(
-                agent_id, decisions, host=host, live=live, wait=True, form=form
+            offered = session.grants.offered(service, agent_id)
+            events = service.runs.approve(
+                agent_id,
+                [*decisions, *free],
+                host=host,
+                live=live,
+                wait=True,
+                turn_tools=offered,
+                form=form,
             )
     except KeyboardInterrupt:
         raise Stopped(stopped) from None
@@ -196,6 +242,22 @@ def _follow(
         text = ended.error or f"The run ended with {ended.stop_reason}."
         raise AgentError(text, f"The run failed ({ended.stop_reason}); the agent is ready again.")
     return answer if ended is not None and ended.stop_reason == "end_turn" else None
+
+
+def _asked(
+    session: RunContext, agent_id: str, calls: Sequence[ToolCall], view: LiveView, turn: Turn
+) -> list[Decision] | None:
+    """Ask the person in front about *calls*; None leaves them waiting."""
+    ours = any(call.name in NAMES for call in calls)
+    # The agent's own policy for the notebook goes before what JupyterLab's settings say of all calls.
+    own = ours and has_own(session.service.agents.retrieve(agent_id))
+
+    def nobody() -> str:
+        turn.propose(calls)
+        return f"{NOBODY}; it is shown as a proposal" if ours else NOBODY
+
+    policy = "ask" if own else PREFERENCES.approval
+    return ask(Question(agent_id, calls), view, session.approvals, policy, nobody)
 
 
 def _close(events: Iterator[Event]) -> None:

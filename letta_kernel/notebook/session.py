@@ -20,6 +20,10 @@ from letta_kernel.hooks import tool_hosts, turn_begins
 from letta_kernel.models import registry
 from letta_kernel.notebook import run
 from letta_kernel.notebook.approvals import Approvals
+from letta_kernel.notebook.document import Document, FrontEnds, OpenDocument, SavedDocument
+from letta_kernel.notebook.document.grants import Grants
+from letta_kernel.notebook.document.proposals import Proposals
+from letta_kernel.notebook.document.turn import Turn, called
 from letta_kernel.notebook.executed import ExecutedCells
 from letta_kernel.notebook.functions import Functions, NotebookHost
 from letta_kernel.notebook.main_thread import MainThreadQueue
@@ -28,7 +32,7 @@ from letta_kernel.notebook.output import details, progress, say, show
 from letta_kernel.notebook.template import fill
 from letta_kernel.notebook.timers import Timers, seconds_of
 from letta_kernel.notebook.words import WORDS
-from letta_kernel.project import project_folder, settle
+from letta_kernel.project import project_folder, settle, start
 from letta_kernel.records import AgentState, Tool
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import AgentService, Decision, Opened
@@ -69,6 +73,9 @@ class Session(Notebook):
         self.timers = Timers(self)
         self.approvals = Approvals()
         self.main_thread = MainThreadQueue()
+        self.front_ends = FrontEnds()
+        self.grants = Grants()
+        self.seen: dict[tuple[str, str], str] = {}  # cells as agents have read them
         self.agent_changed: Callable[[], None] = lambda: None  # tells panels whom it talks to
 
     # -- where we are --------------------------------------------------------------------------------
@@ -96,10 +103,12 @@ class Session(Notebook):
     @property
     def notebook(self) -> str:
         """Which notebook this is: its path beside the project folder; empty where nothing says."""
+        return self.beside(Path(self._named)) if self._named else ""
+
+    @property
+    def _named(self) -> str:
         named = os.environ.get("JPY_SESSION_NAME") or self.shell.user_ns.get("__vsc_ipynb_file__")
-        if not isinstance(named, str) or not named:
-            return ""
-        return self.beside(Path(named))
+        return named if isinstance(named, str) else ""
 
     def beside(self, path: Path) -> str:
         """Return *path* as it is from beside the project folder, so that it is the same when that moves."""
@@ -108,9 +117,25 @@ class Session(Notebook):
             path = path.relative_to(beside)
         return path.as_posix()
 
-    def host_of(self, agent_id: str) -> NotebookHost:
-        """Return where the functions behind this agent's tools are found."""
-        return NotebookHost(self.functions, agent_id)
+    def host_of(self, agent_id: str, turn: Turn | None = None) -> NotebookHost:
+        """Return where the functions behind this agent's tools are found, and in a *turn* the notebook's."""
+        return NotebookHost(self.functions, agent_id, turn)
+
+    @property
+    def document(self) -> Document:
+        """The notebook as it can be reached now: open in a front end of ours, or else its file."""
+        key = self.front_ends.current()
+        if key is not None:
+            return OpenDocument(self.front_ends, key)
+        return SavedDocument(self.file, self.executed, Proposals(self.shell))
+
+    @property
+    def file(self) -> Path | None:
+        """The notebook's file; None where nothing says which it is."""
+        named = self._named
+        if not named.endswith(".ipynb"):
+            return None
+        return Path(named) if Path(named).is_absolute() else start() / Path(named).name
 
     # -- the current agent ---------------------------------------------------------------------------
 
@@ -295,6 +320,12 @@ class Session(Notebook):
         return self.service.tools.run(
             tool.id, arguments, agent=agent.id, host=host, on_output=output
         )
+
+    def notebook_call(
+        self, tool: str, arguments: dict[str, Any], agent_id: str, run_id: str
+    ) -> dict[str, Any]:
+        """Carry out a call of a notebook tool for an agent that talks elsewhere; return its outcome."""
+        return called(Turn(self, agent_id, run_id), tool, arguments)
 
     def decide(self, agent: AgentState, decisions: Sequence[Decision]) -> None:
         """Go on with a run that waits for a person's word."""

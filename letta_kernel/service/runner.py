@@ -53,6 +53,7 @@ class RunOptions:
     live: Live | None = None
     cancel: Cancel | None = None
     client_tools: Sequence[Tool] = ()
+    turn_tools: Sequence[Tool] = ()
     wait: bool = False
     form: AnswerForm | None = None
 
@@ -150,7 +151,9 @@ class Runner:
                 for message in incoming:
                     message.created_at = run.created_at
             loaded.window.add(written)
-            loaded.tools = [*loaded.tools, *options.client_tools]
+            own = {tool.name for tool in loaded.tools}
+            lent = [tool for tool in options.turn_tools if tool.name not in own]
+            loaded.tools = [*loaded.tools, *lent, *options.client_tools]
             with self._lock:
                 self._stepping.add(state.thread_id)
             try:

@@ -73,6 +73,7 @@ class Runs:
         cancel: Cancel | None = None,
         earlier: Sequence[Message] = (),
         client_tools: Sequence[Tool] = (),
+        turn_tools: Sequence[Tool] = (),
         wait: bool = False,
         form: AnswerForm | None = None,
     ) -> Iterator[Event]:
@@ -88,6 +89,8 @@ class Runs:
         earlier : messages to put into the history before this one, unanswered.
         client_tools : tools for this run alone, which whoever sends runs: their calls wait as for
             approval, and `approve` brings the results.
+        turn_tools : tools for this run alone, which *host* has the functions of; the agent's own go before
+            them.
         wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising.
         form : what the answer must be (`letta_kernel.tools.answers`); else what the agent's settings say.
 
@@ -111,7 +114,7 @@ class Runs:
             state,
             [*earlier, incoming],
             None,
-            RunOptions(max_steps, model, host, live, cancel, client_tools, wait, form),
+            RunOptions(max_steps, model, host, live, cancel, client_tools, turn_tools, wait, form),
         )
 
     def post_event(self, ref: str, text: str) -> bool:
@@ -149,6 +152,7 @@ class Runs:
         live: Live | None = None,
         cancel: Cancel | None = None,
         client_tools: Sequence[Tool] = (),
+        turn_tools: Sequence[Tool] = (),
         wait: bool = False,
         form: AnswerForm | None = None,
     ) -> Iterator[Event]:
@@ -169,7 +173,7 @@ class Runs:
             state,
             [],
             complete,
-            RunOptions(max_steps, model, host, live, cancel, client_tools, wait, form),
+            RunOptions(max_steps, model, host, live, cancel, client_tools, turn_tools, wait, form),
         )
 
     def pending(self, ref: str, conversation: str | None = None) -> list[ToolCall]:
@@ -224,6 +228,17 @@ class Runs:
             if found is None:
                 raise NotFoundError(f"There is no run {run_id!r}.")
             return found
+
+        return self._core.do(work)
+
+    def first_of(self, run_id: str) -> str:
+        """Return the id of the run that a run goes on with after approvals; its own if it is the first."""
+
+        def work(tx: Tx) -> str:
+            first = run_id
+            while (found := runs.get(tx, first)) is not None and found.continues:
+                first = found.continues
+            return first
 
         return self._core.do(work)
 

@@ -15,11 +15,12 @@ def define(name: str, body: str = "return word", doc: str = "Say it.") -> str:
 
 
 def tools(notebook: Notebook, server: ScriptedServer) -> dict[str, dict[str, object]]:
-    """What the model is offered now, apart from the built-in tools."""
+    """What the model is offered now, apart from the built-in tools and the notebook's."""
     server.say("Yes.")
     notebook.run("%%agent\nHello?")
     offered = [tool["function"] for tool in server.requests[-1]["tools"]]
-    return {one["name"]: one for one in offered if "memory" not in one["name"]} | {}
+    ours = ("memory", "notebook_")
+    return {one["name"]: one for one in offered if not any(part in one["name"] for part in ours)}
 
 
 def own(notebook: Notebook, server: ScriptedServer) -> set[str]:

@@ -4,10 +4,11 @@ A connection is one open comm of a front end. Its messages arrive on a subshell 
 kernel have those, so also while a cell runs; they are only noted there and answered by threads of our own.
 
 Messages to the kernel: ``request`` (id, method, params), ``follow`` (what was missed of a run) and ``ping``,
-without which it is forgotten after a while. Messages from it: ``hello``, ``reply`` (id, result or error),
-``events`` (of a run of this kernel, see `letta_kernel.service.event_json`), ``changed`` (in the project, by any
-process; ``notebook``: whom this one talks to), ``asking`` (agents that cells of this kernel wait with), ``bye``
-(it is forgotten).
+without which it is forgotten after a while; ``document`` and ``answer`` are for
+`letta_kernel.notebook.document.front_ends`, which sends ``ask``. Messages from it: ``hello``, ``reply`` (id,
+result or error), ``events`` (of a run of this kernel, see `letta_kernel.service.event_json`), ``changed`` (in
+the project, by any process; ``notebook``: whom this one talks to), ``asking`` (agents that cells of this
+kernel wait with), ``bye`` (it is forgotten).
 """
 
 from __future__ import annotations
@@ -134,6 +135,7 @@ class PanelConnections:
         with self._lock:
             self._open.pop(comm_id, None)
             self._kernel.approvals.panels = len(self._open)
+        self._kernel.front_ends.gone(comm_id)
 
     def _drop_silent(self) -> None:
         limit = time.monotonic() - SILENCE
@@ -151,6 +153,9 @@ class PanelConnections:
 
     def _received(self, one: _Connection, data: Any) -> None:
         one.heard = time.monotonic()
+        if isinstance(data, dict) and data.get("type") in ("document", "answer"):
+            self._kernel.front_ends.received(one.comm.comm_id, data, partial(self._send, one))
+            return
         if not isinstance(data, dict) or data.get("type") not in ("request", "follow"):
             return
         with self._lock:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from letta_kernel.commands.door import Notebook
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.notebook.approvals import Approvals
+from letta_kernel.notebook.document import FrontEnds
+from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.main_thread import MainThreadQueue
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.tools.execute import ToolHost
@@ -45,6 +47,8 @@ class Kernel(Notebook, Protocol):
 
     approvals: Approvals
     main_thread: MainThreadQueue
+    front_ends: FrontEnds
+    grants: Grants
     agent_changed: Callable[[], None]
 
     @property
@@ -53,6 +57,11 @@ class Kernel(Notebook, Protocol):
 
     def host_of(self, agent_id: str) -> ToolHost:
         """Return where the functions behind an agent's tools are found."""
+
+    def notebook_call(
+        self, tool: str, arguments: dict[str, Any], agent_id: str, run_id: str
+    ) -> dict[str, Any]:
+        """Carry out a call of a notebook tool for an agent that talks elsewhere; return its outcome."""
 
     def talk(self, agent_id: str, text: str) -> None:
         """Send a message to an agent without a cell."""

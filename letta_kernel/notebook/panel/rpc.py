@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
-from letta_kernel.notebook.panel import agents, memory, runs, settings, tools
+from letta_kernel.notebook.panel import agents, memory, notebook, runs, settings, tools
 from letta_kernel.notebook.panel.registry import METHODS, Method, RequestContext
 from letta_kernel.service import AgentService
 
@@ -23,6 +23,7 @@ __all__ = [
     "agents",
     "answer",
     "memory",
+    "notebook",
     "read",
     "runs",
     "settings",

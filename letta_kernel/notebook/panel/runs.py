@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from letta_kernel.agent.decisions import Decision
+from letta_kernel.agent.decisions import Decision, Scope
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
 from letta_kernel.models.registry import available
@@ -38,12 +38,13 @@ class Talk(OfAgent):
 
 
 class Verdict(Params):
-    """A person's word on one call; ``arguments`` replaces the model's if they edited them."""
+    """A person's word on one call; ``arguments`` and ``scope`` are as in `Decision`."""
 
     call_id: Word
     approve: bool
     reason: str = Field("", max_length=2000)
     arguments: dict[str, Any] | None = None
+    scope: Scope = ""
 
 
 class Decided(OfAgent):
@@ -104,7 +105,8 @@ def approve(context: RequestContext, asked: Decided) -> dict[str, str] | None:
     """
     agent = context.service.agents.retrieve(asked.agent)
     decisions = [
-        Decision(one.call_id, one.approve, one.reason, one.arguments) for one in asked.decisions
+        Decision(one.call_id, one.approve, one.reason, one.arguments, scope=one.scope)
+        for one in asked.decisions
     ]
     question = _question(context, agent.id)
     if question is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from letta_kernel.agent import prompts
-from letta_kernel.agent.settings import AgentSettings, check_settings
+from letta_kernel.agent.settings import STAY_HERE, AgentSettings, check_settings
 from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.ids import now
 from letta_kernel.memory.blocks import check_label
@@ -175,7 +175,7 @@ def _settings(agent: FileAgent, ours: dict[str, Any], notes: list[str]) -> dict[
     settings: dict[str, Any] = {}
     for name, value in found.items():
         # Variables could make the programs that tools start do anything: no file may set them.
-        if value is None or name == "environment" or name not in AgentSettings.model_fields:
+        if value is None or name in STAY_HERE or name not in AgentSettings.model_fields:
             continue
         if name == "fallbacks" and isinstance(value, list):
             value = [one for one in map(_handle, value) if one]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from letta_kernel.agent.settings import STAY_HERE
 from letta_kernel.records import AgentState, Block, McpServer, Tool, ToolRule
 from letta_kernel.service.agent_file.parse import OURS, PROVIDERS, stays_here
 from letta_kernel.tools import builtin
@@ -24,7 +25,7 @@ _SECRET = re.compile(r"key|token|secret|passw|auth|credential", re.IGNORECASE)
 
 def agent(state: AgentState, system: str) -> dict[str, Any]:
     """Return an agent without what it has; environment variables keep their names only."""
-    settings = {key: value for key, value in state.settings.items() if key != "environment"}
+    settings = {key: value for key, value in state.settings.items() if key not in STAY_HERE}
     model = None if stays_here(state.model) else state.model
     settings["fallbacks"] = [one for one in settings.get("fallbacks", ()) if not stays_here(one)]
     if not settings["fallbacks"]:
