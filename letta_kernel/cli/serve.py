@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import secrets
-import socket
 import sys
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
 
 from letta_kernel.cli import output
 from letta_kernel.cli.door import TerminalDoor
-from letta_kernel.commands.program import PORT
-from letta_kernel.errors import InvalidInputError, StoreError
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.server.address import LOOPBACK, checked_token, listener, url_of
 
-_TRIES = 50  # ports after the first, where none was asked for
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+if TYPE_CHECKING:
+    import socket
+
+    from starlette.types import ASGIApp
 
 
 def serve(
@@ -29,17 +30,57 @@ def serve(
     origins: list[str],
 ) -> None:
     """Listen, say where and with which token, and serve until Ctrl-C."""
+    if no_token and host not in LOOPBACK:
+        raise InvalidInputError(f"Without a token only this machine is served, not {host}.")
+    secret = token_of(token, no_token)
+    allowed = [_origin(one) for one in origins]
+    with listener(host, port) as listening:
+        url = url_of(host, listening)
+        shown = token is None
+        key = "" if secret is None else f', api_key="{secret if shown else "…"}"'
+        say(session, url, secret, shown, f'Python:  Letta(base_url="{url}"{key})')
+
+        from letta_kernel.server.app import create_app
+
+        run(create_app(session.service, token=secret, origins=allowed), listening)
+
+
+def token_of(token: str | None, no_token: bool) -> str | None:
+    """Return what clients must send, None for nothing.
+
+    Raises
+    ------
+    BadParameter
+        Both are given.
+    InvalidInputError
+        It can be no token.
+    """
     if no_token and token:
         raise typer.BadParameter("--token and --no-token exclude each other.")
-    if no_token and host not in _LOOPBACK:
-        raise InvalidInputError(f"Without a token only this machine is served, not {host}.")
-    if token is not None and (len(token) < 8 or not token.isascii() or not token.isprintable()):
-        raise InvalidInputError("A token has at least 8 printable ASCII characters.")
-    allowed = [_origin(one) for one in origins]
-    secret = None if no_token else token or secrets.token_urlsafe(24)
-    with _listener(host, port) as listener:
-        _say(session, host, listener.getsockname()[1], secret, shown=token is None)
-        _run(session, listener, secret, allowed)
+    return None if no_token else checked_token(token)
+
+
+def say(session: TerminalDoor, url: str, token: str | None, shown: bool, use: str) -> None:
+    """Print where is listened, and the token if it was *shown* nowhere else; for a program in JSON."""
+    if session.json:
+        output.put_json_line({"url": url, "token": token, "home": session.home, "pid": os.getpid()})
+        return
+    output.put(f"letta-kernel serves {session.home}\n\n    {url}")
+    if token is None:
+        output.put("    no token: any program on this machine may use it")
+    elif shown:
+        output.put(f"    token: {token}")
+    output.put(f"\n{use}\nCtrl-C ends it.", style="dim")
+    sys.stdout.flush()
+
+
+def run(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve *app* until Ctrl-C."""
+    import uvicorn
+
+    from letta_kernel.server.listen import config_of
+
+    uvicorn.Server(config_of(app)).run(sockets=[listening])
 
 
 def _origin(given: str) -> str:
@@ -54,45 +95,3 @@ def _origin(given: str) -> str:
             "http://localhost:3000."
         )
     return given if given == "*" else bare
-
-
-def _run(
-    session: TerminalDoor, listener: socket.socket, token: str | None, origins: list[str]
-) -> None:
-    import uvicorn
-
-    from letta_kernel.server.app import create_app
-    from letta_kernel.server.listen import config_of
-
-    app = create_app(session.service, token=token, origins=origins)
-    uvicorn.Server(config_of(app)).run(sockets=[listener])
-
-
-def _say(session: TerminalDoor, host: str, port: int, token: str | None, *, shown: bool) -> None:
-    name = f"[{host}]" if ":" in host else host
-    url = f"http://{'127.0.0.1' if host == '0.0.0.0' else name}:{port}"
-    if session.json:
-        output.put_json_line({"url": url, "token": token, "home": session.home, "pid": os.getpid()})
-        return
-    output.put(f"letta-kernel serves {session.home}\n\n    {url}")
-    if token is None:
-        output.put("    no token: any program on this machine may use it")
-    elif shown:
-        output.put(f"    token: {token}")
-    key = "" if token is None else f', api_key="{token if shown else "…"}"'
-    output.put(f'\nPython:  Letta(base_url="{url}"{key})\nCtrl-C ends it.', style="dim")
-    sys.stdout.flush()
-
-
-def _listener(host: str, port: int | None) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    ports = range(PORT, PORT + _TRIES) if port is None else [port]
-    problem: OSError | None = None
-    for number in ports:
-        try:
-            return socket.create_server((host, number), family=family, backlog=2048)
-        except OSError as error:
-            problem = error
-    asked = f"{host}:{port}" if port is not None else f"{host}, ports {PORT} to {ports[-1]}"
-    said = problem.strerror if problem and problem.strerror else problem
-    raise StoreError(f"Nothing can listen at {asked} ({said}): choose another --port or --host.")
