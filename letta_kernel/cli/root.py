@@ -57,25 +57,51 @@ def build() -> typer.Typer:
         **_LOOK,
     )
     app.callback()(_root)
+    known = at("terminal")
     groups: dict[str, typer.Typer] = {}
-    for name, command in at("terminal").items():
+    for name, command in known.items():
         first, _, second = name.partition(" ")
         place = app
         if second:
             if first not in groups:
-                groups[first] = typer.Typer(help=TERMINAL_GROUPS.get(first), **_LOOK)
+                groups[first] = _group(first, known.get(first))
                 app.add_typer(groups[first], name=first)
             place = groups[first]
-        place.command(second or first, help=f"{command.help}\n\n{command.about}")(
-            _function(command)
-        )
+        elif any(other.startswith(f"{first} ") for other in known):
+            continue  # its group does it where no second word follows
+        place.command(second or first, help=_help(command))(_function(command))
     return app
 
 
-def _function(command: Command) -> Callable[..., int]:
-    """Return what typer calls for a command, with a signature that typer reads."""
+def _help(command: Command) -> str:
+    return f"{command.help}\n\n{command.about}"
+
+
+def _group(name: str, command: Command | None) -> typer.Typer:
+    """Return the commands whose first word is *name*; alone it is *command*, or shows the help."""
+    about = TERMINAL_GROUPS.get(name)
+    if command is None:
+        return typer.Typer(help=about, **_LOOK)
+    group = typer.Typer(
+        help=f"{about}\n\nAlone: {_help(command)}",
+        invoke_without_command=True,
+        rich_markup_mode=None,
+    )
+    group.callback()(_function(command, alone=True))
+    return group
+
+
+def _function(command: Command, alone: bool = False) -> Callable[..., int]:
+    """Return what typer calls for a command, with a signature that typer reads.
+
+    Parameters
+    ----------
+    alone : it is a group's, and does nothing where another word follows.
+    """
 
     def run(json: bool, home: Path | None, **given: Any) -> int:
+        if alone and given.pop("context").invoked_subcommand is not None:
+            return 0
         session = TerminalDoor(home, json, command.makes)
         try:
             return session.run(command, given)
@@ -83,6 +109,9 @@ def _function(command: Command) -> Callable[..., int]:
             session.close()
 
     parameters = [*map(_parameter, command.takes("terminal")), *_SHARED]
+    if alone:
+        kind = typer.Context
+        parameters.insert(0, inspect.Parameter("context", _KEYWORD, annotation=kind))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run

@@ -185,8 +185,12 @@ def _convert(option: Parameter, value: str) -> Any:
             number = int(value) if option.kind == "int" else float(value)
         except ValueError:
             raise InvalidInputError(f"{option.name} needs a number, not {value!r}.") from None
-        if not 0 < number < float("inf"):
-            raise InvalidInputError(f"{option.name} needs a number above 0, not {value}.")
+        zero, most = option.takes.least == 0, option.takes.most or float("inf")
+        enough = number >= 0 if zero else number > 0
+        if not enough or number > most or number == float("inf"):
+            least = "from 0 on" if zero else "above 0"
+            end = "" if most == float("inf") else f", {most:g} at most"
+            raise InvalidInputError(f"{option.name} needs a number {least}{end}, not {value}.")
         return number
     return value
 

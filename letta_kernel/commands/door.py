@@ -138,6 +138,7 @@ class Notebook(Door, Protocol):
     tape: str
     last_error: str
     timers: Any  # letta_kernel.notebook.timers.Timers
+    server: Any  # letta_kernel.notebook.serving.Serving
 
     @property
     def notebook(self) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from letta_kernel import settings
 from letta_kernel.commands.door import Answer, Door, Notebook, Terminal
-from letta_kernel.commands.spec import argument, command, option
+from letta_kernel.commands.spec import Policy, argument, command, option
+from letta_kernel.errors import InvalidInputError
 
 GROUP = "The program"
 PORT = 8283  # Letta's own, which its clients try first
@@ -30,6 +31,76 @@ def serve(
     door.own(
         "serve.serve", host=host, port=port, token=token, no_token=no_token, origins=origin or []
     )
+
+
+@command("serve", None, group=GROUP)
+def serve_here(
+    door: Notebook,
+    port: int | None = option(
+        f"The port, 0 for any; else {PORT} or the next free one", least=0, most=65535
+    ),
+) -> Answer:
+    """Serve this project's agents over HTTP from this kernel, until it ends.
+
+    Functions of the notebook are their tools as they are now; they run on threads beside its cells. Only this
+    machine is served, and clients need the token, which is never shown in the notebook.
+    """
+    return door.server.start(port)
+
+
+@command("serve status", None, group=GROUP)
+def serving(door: Notebook) -> Answer:
+    """Say whether this kernel serves the agents, where, and how to use it."""
+    return door.server.status()
+
+
+@command("serve stop", None, group=GROUP)
+def serve_no_more(door: Notebook) -> Answer:
+    """End what %agent serve began; runs that go on there are stopped."""
+    return door.server.stop()
+
+
+@command(None, "acp", group=GROUP)
+def acp(
+    door: Terminal,
+    agent: str | None = argument(
+        "The agent's name or id; if not given, the only one there is", None, values="agent"
+    ),
+    approval: Policy = option(
+        "What sessions begin with for calls that need a person's word", Policy.ask
+    ),
+) -> None:
+    """Let an agent answer in an editor's or JupyterLab's chat, over the Agent Client Protocol.
+
+    The client starts this and talks over standard input and output. A session is a conversation of the agent.
+    It needs the extra acp.
+    """
+    names = [one.name for one in door.service.agents.list()]
+    if agent is None and len(names) > 1:
+        raise InvalidInputError(f"Name one of the agents: {', '.join(names[:10])}.")
+    whose = door.agent(agent or (names[0] if names else "NAME"))
+    door.own("acp.serve", agent=whose, policy=approval)
+
+
+@command(None, "mcp", group=GROUP)
+def mcp(
+    door: Terminal,
+    http: bool = option("Over HTTP on this machine, not over standard input and output"),
+    port: int | None = option(
+        f"With --http: the port, 0 for any; else {PORT} or the next free one", least=0, most=65535
+    ),
+    token: str | None = option(
+        "With --http: what clients must send; else a new one, shown once",
+        variable=settings.SERVER_TOKEN.name,
+    ),
+    no_token: bool = option("With --http: let any program on this machine in"),
+) -> None:
+    """Offer the agents and their memory to MCP clients: send, read and write memory, search the archive.
+
+    A client starts this and talks over standard input and output. The commands of this group are about other
+    servers, whose tools the agents here can call.
+    """
+    door.own("mcp.serve", http=http, port=port, token=token, no_token=no_token)
 
 
 @command(None, "install", group=GROUP)

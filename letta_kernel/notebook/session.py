@@ -29,6 +29,7 @@ from letta_kernel.notebook.functions import Functions, NotebookHost
 from letta_kernel.notebook.main_thread import MainThreadQueue
 from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.output import details, progress, say, show
+from letta_kernel.notebook.serving import Serving
 from letta_kernel.notebook.template import fill
 from letta_kernel.notebook.timers import Timers, seconds_of
 from letta_kernel.notebook.words import WORDS
@@ -76,6 +77,7 @@ class Session(Notebook):
         self.front_ends = FrontEnds()
         self.grants = Grants()
         self.seen: dict[tuple[str, str], str] = {}  # cells as agents have read them
+        self.server = Serving(self)
         self.agent_changed: Callable[[], None] = lambda: None  # tells panels whom it talks to
 
     # -- where we are --------------------------------------------------------------------------------

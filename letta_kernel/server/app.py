@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
@@ -14,6 +14,7 @@ from letta_kernel.server.events.runs import RunManager
 from letta_kernel.server.guard import Guard, RequestLimits
 from letta_kernel.server.routes import ROUTERS, openai
 from letta_kernel.service import AgentService
+from letta_kernel.tools.execute import ToolHost
 
 DESCRIPTION = """\
 Stateful agents over REST, in the shapes of Letta's own API: the `letta-client` SDK works unchanged.
@@ -28,6 +29,7 @@ def create_app(
     prefix: str = "",
     origins: Sequence[str] = (),
     limits: RequestLimits | None = None,
+    host_of: Callable[[str], ToolHost] | None = None,
 ) -> FastAPI:
     """Return the application that serves *service*.
 
@@ -37,8 +39,9 @@ def create_app(
     prefix : is put before ``/v1``.
     origins : web origins that may call (CORS); none unless asked for.
     limits : bounds on requests.
+    host_of : tells where an agent's live functions are found; None: tools run from their stored source.
     """
-    live = RunManager(service)
+    live = RunManager(service, host_of=host_of)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

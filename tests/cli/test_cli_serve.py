@@ -103,3 +103,15 @@ def test_serve_refuses(cli: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert "another --port" in cli.fails("serve", "--port", port)
+
+
+def test_the_other_doors_refuse(cli: Cli) -> None:
+    for words in (("mcp",), ("mcp", "--http"), ("acp",)):
+        assert "no project" in cli.fails(*words), "a client's folder stays as it is"
+    assert not cli.home.exists()
+    assert "go with --http" in cli.fails("mcp", "--port", "1", code=2)
+    assert "mcp" in cli.fails("mcp", "serve", code=2)
+    cli("agent", "new", "ada")
+    assert "8 printable" in cli.fails("mcp", "--http", "--token", "short")
+    for words in (("mcp",), ("acp",), ("acp", "ada")):
+        assert cli.out(*words, given="") == "", "nothing is said before a client asks"

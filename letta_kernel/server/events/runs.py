@@ -15,10 +15,12 @@ import anyio.to_thread
 from letta_kernel.errors import ConflictError, LettaError
 from letta_kernel.messages import Event, RunStarted, worded
 from letta_kernel.models.base import Cancel
+from letta_kernel.remedies import Words
 from letta_kernel.server.errors import TooManyRunsError
 from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.service.event_log import Gap, RunLog
+from letta_kernel.tools.execute import ToolHost
 
 log = logging.getLogger("letta_kernel")
 
@@ -41,8 +43,9 @@ class LiveRun:
     extra : what the one who started it wants to remember with it.
     """
 
-    def __init__(self, agent_ref: str) -> None:
+    def __init__(self, agent_ref: str, words: Words = WORDS) -> None:
         self.agent_ref = agent_ref
+        self._words = words
         self.id = ""
         self.agent_id = ""
         self.log = RunLog()
@@ -70,15 +73,36 @@ class LiveRun:
                     raise ConflictError(
                         "This run told more than is kept of it: its messages are in the history."
                     )
-                yield None if one is None else worded(one.event, WORDS)
+                yield None if one is None else worded(one.event, self._words)
 
 
 class RunManager:
-    """Starts runs, and remembers them for as long as the event log does."""
+    """Starts runs, and remembers them for as long as the event log does.
 
-    def __init__(self, service: AgentService, *, max_runs: int = MAX_RUNS) -> None:
+    Parameters
+    ----------
+    service
+        The project's agents.
+    max_runs
+        Runs that may go on at the same time.
+    words
+        What is said to do about errors: those of the door that clients come through.
+    host_of
+        Tells where the live functions of an agent (its id) are found; None: tools run from their stored source.
+    """
+
+    def __init__(
+        self,
+        service: AgentService,
+        *,
+        max_runs: int = MAX_RUNS,
+        words: Words = WORDS,
+        host_of: Callable[[str], ToolHost] | None = None,
+    ) -> None:
         self.service = service
         self.max_runs = max_runs
+        self._words = words
+        self._host_of = host_of
         self._runs: dict[str, LiveRun] = {}
         self._begun: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._going = 0
@@ -138,7 +162,7 @@ class RunManager:
                     f"{self._going} runs are going on here, as many as may: try again later."
                 )
             self._going += 1
-        run = LiveRun(agent_ref)
+        run = LiveRun(agent_ref, self._words)
 
         def told(event: Event) -> None:
             if isinstance(event, RunStarted):
@@ -148,6 +172,8 @@ class RunManager:
                 run.begun.set()
 
         def begin() -> Iterator[Event]:
+            if self._host_of is not None:
+                options["host"] = self._host_of(self.service.agents.retrieve(agent_ref).id)
             if isinstance(message, str):
                 return self.service.runs.send(
                     agent_ref, message, role=role, live=told, cancel=run.switch, **options

@@ -1,0 +1,146 @@
+"""``%agent serve``: the project's agents over HTTP, from the kernel that holds its store."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import shlex
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from letta_kernel import lazy_import, settings
+from letta_kernel.commands.door import Answer
+from letta_kernel.errors import InvalidInputError, StoreError
+from letta_kernel.tools.execute import ToolHost
+
+if TYPE_CHECKING:
+    from letta_kernel.server.embedded import EmbeddedServer
+    from letta_kernel.service import AgentService
+
+TOKEN_FILE = "server-token"
+"""In the project folder; only its owner can read it."""
+
+_HOST = "127.0.0.1"
+_LONGEST = 1000  # characters of a token
+
+
+class Served(Protocol):
+    """What is served of a notebook."""
+
+    def host_of(self, agent_id: str) -> ToolHost:
+        """Return where the functions behind an agent's tools are found."""
+
+    @property
+    def service(self) -> AgentService:
+        """The project's agents."""
+
+    @property
+    def home(self) -> Path:
+        """The project folder."""
+
+
+class Serving:
+    """The server of one notebook; there is one at most."""
+
+    def __init__(self, notebook: Served) -> None:
+        self._notebook = notebook
+        self._server: EmbeddedServer | None = None
+        self._url = ""
+        self._token: Path | None = None  # where it is; None: in the environment
+
+    def start(self, port: int | None) -> Answer:
+        """Begin to serve, and say where and how to use it.
+
+        Raises
+        ------
+        InvalidInputError
+            It serves already, at another port.
+        StoreError
+            Nothing can listen there, or the token cannot be kept.
+        """
+        if self._alive():
+            if port not in (None, 0, int(self._url.rpartition(":")[2])):
+                raise InvalidInputError(
+                    f"Served already at {self._url}: %agent serve stop ends that."
+                )
+            return self.status()
+        # The one background thread that imports: the notebook's folder must not get in the way.
+        address: Any = lazy_import.load("letta_kernel.server.address")
+        embedded: Any = lazy_import.load("letta_kernel.server.embedded")
+        service = self._notebook.service
+        service.agents.list()  # makes the folder
+        named = settings.SERVER_TOKEN()
+        file = None if named else self._notebook.home / TOKEN_FILE
+        token = address.checked_token(named or None)
+        if file is not None:
+            token = _kept(file, token)
+        listening = address.listener(_HOST, port)
+        server = embedded.EmbeddedServer(service, listening, token, self._notebook.host_of)
+        try:
+            server.wait()
+        except BaseException:  # the stop button
+            server.stop()
+            raise
+        self._server, self._url, self._token = server, address.url_of(_HOST, listening), file
+        atexit.register(self.end)
+        return self.status()
+
+    def status(self) -> Answer:
+        """Say whether it serves, where, and how that is used; never the token."""
+        if not self._alive():
+            return Answer("Not served from here: %agent serve begins it.", {"url": None})
+        name = settings.SERVER_TOKEN.name
+        token, shell, where = f'os.environ["{name}"]', f"${name}", f"that of {name}"
+        module = "import os"
+        if (file := self._token) is not None:
+            token, shell = f"Path({str(file)!r}).read_text()", f"$(cat {shlex.quote(str(file))})"
+            where = f"in {file}, which only you can read"
+            module = "from pathlib import Path"
+        text = (
+            f"Served at {self._url}, until %agent serve stop or the kernel's end. "
+            f"The token is {where}; it is not shown here, for notebooks are passed on.\n\n"
+            f"    {module}\n"
+            "    from letta_client import Letta\n"
+            f"    client = Letta(base_url={self._url!r}, api_key={token})\n\n"
+            f'    curl -H "Authorization: Bearer {shell}" {self._url}/v1/agents/'
+        )
+        return Answer(text, {"url": self._url}, plain=True)
+
+    def stop(self) -> Answer:
+        """End it."""
+        if not self._alive():
+            return Answer("Nothing to stop: nothing is served from here.")
+        self.end()
+        return Answer(f"No longer served at {self._url}.")
+
+    def end(self) -> None:
+        """End it, if it serves."""
+        server, self._server = self._server, None
+        atexit.unregister(self.end)
+        if server is not None:
+            server.stop()
+
+    def _alive(self) -> bool:
+        return self._server is not None and self._server.alive
+
+
+def _kept(file: Path, fresh: str) -> str:
+    """Return the token of a project: the one on file, so that clients need no other, else *fresh* from now on.
+
+    A file that others could have read counts for nothing.
+    """
+    with suppress(OSError, ValueError):
+        if os.name != "posix" or not file.stat().st_mode & 0o077:
+            known = file.read_text("ascii").strip()
+            if 8 <= len(known) <= _LONGEST and known.isprintable():
+                return known
+    beside = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
+    try:
+        with open(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as opened:
+            opened.write(fresh)
+        beside.replace(file)
+    except OSError as error:
+        raise StoreError(f"The token cannot be kept in {file} ({error.strerror}).") from None
+    return fresh
