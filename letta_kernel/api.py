@@ -34,6 +34,7 @@ from letta_kernel.errors import (
 from letta_kernel.hooks import agent_opened, memory_shown, turn_begins
 from letta_kernel.messages import Event, Message, RunQueued, RunStarted, worded
 from letta_kernel.models.tokens import count
+from letta_kernel.pictures.values import pictures_of
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Block, Passage, Tool, WholeRun
 from letta_kernel.service import AgentService, ContextReport
@@ -133,11 +134,18 @@ class Agent:
 
     # -- talking -------------------------------------------------------------------------------------
 
-    def stream(self, text: str, *, as_type: Any = None, **options: Any) -> Iterator[Event]:
+    def stream(
+        self, text: str, *, as_type: Any = None, pictures: Sequence[Any] = (), **options: Any
+    ) -> Iterator[Event]:
         """Send *text* and yield typed events (`letta_kernel.messages`) as they happen.
 
-        With *as_type* (see `ask`) the answer is JSON of that type.
+        Parameters
+        ----------
+        as_type : the answer is JSON of that type (see `ask`).
+        pictures : figures, images, and files or bytes of PNG, JPEG, GIF or WebP that go with it.
         """
+        if pictures:
+            options["pictures"] = pictures_of(pictures)
         options.setdefault("host", self._host)
         if as_type is not None and as_type is not str:
             options["form"] = of_type(as_type)
@@ -170,7 +178,8 @@ class Agent:
     def send(self, text: str, *, as_type: Any = None, **options: Any) -> Run:
         """Send *text*, wait for the end of the turn, and return the run, which displays itself.
 
-        With *as_type* (see `ask`) its ``value`` is the answer as that type.
+        With *as_type* (see `ask`) its ``value`` is the answer as that type. Other *options* are those of
+        `stream`: ``pictures=[figure, "photo.jpg"]`` go with it.
         """
         if as_type is not None and as_type is not str:
             options["form"] = of_type(as_type)

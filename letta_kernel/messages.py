@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeGuard, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.pictures.picture import Picture, Thumbnail
 from letta_kernel.remedies import Remedy, Words
 from letta_kernel.remedies import spoken as mended
 from letta_kernel.stop_reasons import StopReason
@@ -74,8 +75,9 @@ class Message(BaseModel):
 
     ``seq`` orders messages within one agent and is given by the store. ``conversation_id`` is None in the
     agent's own thread. A ``tool`` message answers the
-    call named by ``tool_call_id``; ``content`` is then the bare result text. ``thinking`` keeps a
-    provider's signed reasoning blocks, which must be passed back unchanged.
+    call named by ``tool_call_id``; ``content`` is then the bare result text. ``pictures`` are those that
+    ``content`` describes, in order. ``thinking`` keeps a provider's signed reasoning blocks, which must be
+    passed back unchanged.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -88,6 +90,7 @@ class Message(BaseModel):
     step_id: str | None = None
     role: Role
     content: str = ""
+    pictures: list[Picture] = []
     reasoning: str = ""
     thinking: list[dict[str, Any]] = []
     tool_calls: list[ToolCall] = []
@@ -105,7 +108,7 @@ class Message(BaseModel):
 
 
 class RunStarted(Frozen):
-    """A run has begun and its user message or system event is committed."""
+    """A run has begun and its user message or system event is committed; ``pictures`` are the message's."""
 
     type: Literal["run_started"] = "run_started"
     run_id: str
@@ -113,6 +116,7 @@ class RunStarted(Frozen):
     agent_name: str
     model: str
     model_label: str = ""  # shown beside every answer, e.g. "demo model: no language model"
+    pictures: list[Thumbnail] = []
 
 
 class RunQueued(Frozen):

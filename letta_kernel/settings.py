@@ -167,6 +167,13 @@ SERVER_TOKEN = Variable(
     str.strip,
     "what clients of `letta-kernel serve` must send; else a new one each time",
 )
+IMAGE_HOSTS: Variable[tuple[str, ...]] = Variable(
+    "LETTA_IMAGE_HOSTS",
+    (),
+    lambda text: tuple(filter(None, map(str.strip, text.lower().split(",")))),
+    "hosts of a private network, with or without a port and commas between them, from which a server may fetch "
+    "images that a client names by URL; none if not set",
+)
 DEBUG = Variable("LETTA_DEBUG", False, bool, "shows whole tracebacks instead of one line")
 
 VARIABLES: tuple[Variable[object], ...] = tuple(

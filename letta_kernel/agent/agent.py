@@ -55,6 +55,7 @@ from letta_kernel.models.base import (
     ModelError,
     Reply,
 )
+from letta_kernel.pictures.picture import Thumbnail
 from letta_kernel.records import AgentState, Step
 from letta_kernel.remedies import PLAIN
 from letta_kernel.stop_reasons import StopReason
@@ -116,6 +117,7 @@ class LettaAgent:
         self.retrieved = retrieved or []
         self.notices = notices
         self.budget = budget or Budget()
+        self.shown: Sequence[Thumbnail] = ()  # pictures of the message it answers
         self._usage = Usage()
         self._steps = 0
         self._first_token: float | None = None
@@ -157,6 +159,7 @@ class LettaAgent:
                 agent_name=self.state.name,
                 model=self.model.name,
                 model_label=self.model.label,
+                pictures=[*self.shown],
             )
             yield from self.notices
             yield from self._turn(max_steps, decisions)

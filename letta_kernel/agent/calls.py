@@ -19,6 +19,7 @@ from letta_kernel.agent import prompts
 from letta_kernel.agent.context import FINISH_EDITS, HEARTBEAT, SEND, THINKING, tool_schema
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.agent.journal import StepRecord
+from letta_kernel.agent.returned import answered, with_pictures
 from letta_kernel.errors import nearest
 from letta_kernel.ids import new_id
 from letta_kernel.memory.blocks import Change
@@ -227,7 +228,7 @@ class CallRunner:
         if decision is not None and decision.result is not None:
             self._take_loop_arguments(call.arguments)
             status: Literal["ok", "error"] = "error" if decision.failed else "ok"
-            return Outcome(status=status, text=decision.result)
+            return answered(status, decision.result, decision.pictures)
         tool = self.tools.get(call.name) or self._answer_tool(call.name)
         if tool is None:
             known = [name for name in self.tools if name != SEND]
@@ -356,12 +357,14 @@ class CallRunner:
     def _result(
         self, record: StepRecord, call: ToolCall, outcome: Outcome, warning: str
     ) -> Message:
+        content, pictures = with_pictures(outcome.text + warning, outcome)
         return Message(
             agent_id=self.context.agent_id,
             run_id=record.step.run_id,
             step_id=record.step.id,
             role="tool",
-            content=outcome.text + warning,
+            content=content,
+            pictures=pictures,
             tool_call_id=call.id,
             name=call.name,
             status=outcome.status,

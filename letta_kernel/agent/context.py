@@ -10,12 +10,13 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from letta_kernel.agent import prompts
+from letta_kernel.agent.images import with_images
 from letta_kernel.ids import now
 from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.models.wire import paired
@@ -124,7 +125,10 @@ def _inert_tag(text: str) -> str:
 
 
 def to_chat(
-    messages: Sequence[Message], *, beside: dict[str, str] | None = None
+    messages: Sequence[Message],
+    *,
+    beside: dict[str, str] | None = None,
+    images: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return *messages* in OpenAI's chat form, repaired where history was cut short.
 
@@ -132,12 +136,14 @@ def to_chat(
     ----------
     messages : the history in order, without the system prompt.
     beside : texts to place before the content of the message with that id (retrieved passages).
+    images : data URLs of the pictures to show, by their ids; of others the description stays.
     """
+    urls = images or {}
     chat: list[dict[str, Any]] = []
     for message in messages:
         if message.role == "tool":
             given = {"role": "tool", "tool_call_id": message.tool_call_id or ""}
-            chat.append({**given, "content": package_result(message)})
+            chat.append({**given, "content": with_images(message, package_result(message), urls)})
         elif message.role == "assistant":
             chat.append(_assistant(message))
         else:
@@ -145,7 +151,7 @@ def to_chat(
             if beside and message.id in beside:
                 content = f"{beside[message.id]}\n\n{content}"
             role = "system" if message.role == "system" else "user"
-            chat.append({"role": role, "content": content})
+            chat.append({"role": role, "content": with_images(message, content, urls)})
     return paired(chat)
 
 

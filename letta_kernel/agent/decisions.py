@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from letta_kernel.messages import Message, ToolCall
+from letta_kernel.pictures.picture import Picture
 
 Scope = Literal["", "run", "notebook", "agent"]
 
@@ -15,9 +16,9 @@ Scope = Literal["", "run", "notebook", "agent"]
 class Decision:
     """A person's word on one call that waits for approval.
 
-    ``arguments`` replaces the model's (an edit); ``result`` answers the call instead of running it, as a
-    failure if ``failed``. ``scope`` says for how long calls like it pass too: this ``run``, this ``notebook``,
-    always for this ``agent``; empty for this call alone.
+    ``arguments`` replaces the model's (an edit); ``result``, with ``pictures``, answers the call instead of
+    running it, as a failure if ``failed``. ``scope`` says for how long calls like it pass too: this ``run``,
+    this ``notebook``, always for this ``agent``; empty for this call alone.
     """
 
     call_id: str
@@ -27,6 +28,7 @@ class Decision:
     result: str | None = None
     failed: bool = False
     scope: Scope = ""
+    pictures: tuple[Picture, ...] = ()
 
 
 def pending_calls(messages: Sequence[Message]) -> list[ToolCall]:

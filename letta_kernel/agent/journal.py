@@ -20,7 +20,7 @@ from letta_kernel.ids import now
 from letta_kernel.messages import Message, Usage
 from letta_kernel.records import AgentState, Run, Step
 from letta_kernel.stop_reasons import StopReason, run_status
-from letta_kernel.store import agents, conversations, lease, messages, runs
+from letta_kernel.store import agents, conversations, lease, messages, pictures, runs
 from letta_kernel.store.agents import Head
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lease import process_owner
@@ -136,6 +136,10 @@ class Journal:
         if not opened:
             runs.add_step(tx, step)
         return self._append(tx, added, first)
+
+    def pictures(self, wanted: Sequence[str]) -> dict[str, str]:
+        """Return the pictures of these ids as data URLs, by id."""
+        return self.database.run(lambda tx: pictures.urls(tx, wanted))
 
     def compact(self, summary: Message) -> list[Message]:
         """Write a *summary* and where the window begins now (as the state says), in one commit."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -189,6 +189,9 @@ class ModelCaller:
     format: ResponseFormat | None = None  # of the answer
     spent: Usage = field(default_factory=Usage)  # on summaries, not yet counted to a step
     _beside_tokens: int | None = None
+    _pictures: dict[str, str] = field(
+        default_factory=dict
+    )  # data URLs of those in sight, by their ids
 
     def ask(self, work: Work, cancel: Cancel) -> Generator[Event, None, Reply]:
         """Call the model and stream its reply into ``work.partial``; compact on an overflow and try again.
@@ -236,7 +239,10 @@ class ModelCaller:
 
     def _stream(self, work: Work, cancel: Cancel) -> Generator[Event, None, Reply]:
         request = ChatRequest(
-            messages=[{"role": "system", "content": self.system}, *self.window.chat(self.beside)],
+            messages=[
+                {"role": "system", "content": self.system},
+                *self.window.chat(self.beside, self._urls),
+            ],
             tools=self.calls.offered(),
             tool_choice=self.calls.tool_choice(),
             params=self.params or {},
@@ -260,6 +266,14 @@ class ModelCaller:
         raise ModelError(
             "broken_stream", f"{self.model.name} ended its answer without finishing it."
         )
+
+    def _urls(self, wanted: Sequence[str]) -> dict[str, str]:
+        """Return the pictures of these ids as data URLs; those in sight stay in memory for the run."""
+        missing = [one for one in wanted if one not in self._pictures]
+        fresh = self.journal.pictures(missing) if missing else {}
+        known = {**self._pictures, **fresh}
+        self._pictures = {one: known[one] for one in wanted if one in known}
+        return self._pictures
 
     def _room(self) -> int:
         """Return the tokens the history may take: the window less prompt, tools and what was retrieved."""
@@ -315,6 +329,11 @@ class ModelCaller:
 
 def _too_long(message: Message) -> str:
     what = f"What {message.name} returned" if message.role == "tool" else "The message"
+    if message.pictures:
+        return (
+            f"{what} takes more than fits into the model's window: it reads what its images are, and "
+            "as much of the text as fits."
+        )
     return (
         f"{what} has {len(message.content):,} characters, more than fits into the model's window: "
         "it sees the beginning and the end."

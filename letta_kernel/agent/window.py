@@ -6,13 +6,14 @@ What no longer fits becomes a summary (`Compactor`); recall keeps it all.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.context import to_chat
+from letta_kernel.agent.images import in_sight
 from letta_kernel.messages import ANSWER_TOOL, Message, ToolCall, Usage
 from letta_kernel.models.base import Cancel, ChatModel, ChatRequest, ModelError, Reply
 
@@ -32,10 +33,16 @@ class Window:
     messages : the history from the agent's ``window_start`` on, summaries excluded.
     summary : the message that stands for what went before, if anything did.
     count : returns the number of tokens of a text; each message is counted once.
+    images : the model is shown pictures; else it reads their descriptions.
     """
 
     def __init__(
-        self, messages: Sequence[Message], summary: Message | None, count: Callable[[str], int]
+        self,
+        messages: Sequence[Message],
+        summary: Message | None,
+        count: Callable[[str], int],
+        *,
+        images: bool = False,
     ) -> None:
         self.messages = list(messages)
         self.summary = summary
@@ -43,6 +50,7 @@ class Window:
             (m.seq for m in messages), default=0
         )  # number of the newest, in sight or not
         self.most: int | None = None  # tokens one message may take; longer ones are shown shortened
+        self.images = images
         self._count = count
         self._sizes: dict[str, int] = {}
 
@@ -51,18 +59,35 @@ class Window:
         self.messages.extend(m for m in messages if m.role != "summary")
         self.newest = max(self.newest, *(m.seq for m in messages)) if messages else self.newest
 
-    def chat(self, beside: dict[str, str] | None = None) -> list[dict[str, Any]]:
-        """Return what the model reads after the system prompt."""
+    def chat(
+        self,
+        beside: dict[str, str] | None = None,
+        urls: Callable[[Sequence[str]], Mapping[str, str]] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return what the model reads after the system prompt; *urls* gives the pictures of these ids."""
         head = [self.summary] if self.summary else []
-        return to_chat([self.shown(m) for m in (*head, *self.messages)], beside=beside)
+        shown = [self.shown(m) for m in (*head, *self.messages)]
+        images: Mapping[str, str] = {}
+        if self.images and urls and any(m.pictures for m in shown):
+            shown = in_sight(shown)
+            images = urls(list({one.id: None for m in shown for one in m.pictures}))
+        return to_chat(shown, beside=beside, images=images)
 
     def shown(self, message: Message) -> Message:
-        """Return *message*, or a copy with its middle left out if it alone would fill the window."""
-        if self.most is None or self._full_size(message) <= self.most:
+        """Return *message*, or a copy without what of it is too much if it alone would fill the window.
+
+        Its pictures go first, then the middle of its text.
+        """
+        full = self._full_size(message)
+        if self.most is None or full <= self.most:
             return message
-        share = self.most / self._full_size(message)
+        full -= self._picture_tokens(message)
+        if full <= self.most:
+            return message.model_copy(update={"pictures": []})
+        share = self.most / full
         return message.model_copy(
             update={
+                "pictures": [],
                 "content": _shortened(message.content, share),
                 "tool_calls": [_shortened_call(call, share) for call in message.tool_calls],
             }
@@ -87,8 +112,12 @@ class Window:
         size = self._sizes.get(message.id)
         if size is None:
             calls = "".join(call.name + call.arguments for call in message.tool_calls)
-            size = self._sizes[message.id] = self._count(message.content + calls) + OVERHEAD
+            size = self._count(message.content + calls) + self._picture_tokens(message) + OVERHEAD
+            self._sizes[message.id] = size
         return size
+
+    def _picture_tokens(self, message: Message) -> int:
+        return sum(picture.tokens for picture in message.pictures) if self.images else 0
 
     def tokens(self, messages: Sequence[Message] | None = None) -> int:
         """Return the tokens of *messages* (all in sight, if not given) and the summary, about."""

@@ -37,6 +37,10 @@ class ResponseFormat:
 class ChatRequest:
     """A model call: messages and tools in OpenAI's chat form; ``params`` are sampling parameters.
 
+    A content that holds pictures is a list of parts, ``text`` and ``image_url`` (a data URL); the latter have
+    a ``text`` of their own, which describes the picture. Results of tools may hold some too. Only a model that
+    says `ChatModel.supports_images` is sent any.
+
     ``response_format`` is the form of the answer where it is not free (`models.structured`). ``agent_id`` says
     for whom, to a model in this process that keeps something for each agent; it is empty where no step of an
     agent asks, as for a summary. No provider is sent it.
@@ -180,6 +184,7 @@ class ChatModel(Protocol):
     context_window: int  # tokens
     supports_tools: bool
     supports_reasoning: bool
+    supports_images: bool  # a model that does not say so is sent none
 
     def stream(self, request: ChatRequest, cancel: Cancel) -> Generator[Piece, None, None]:
         """Yield pieces and at last one `Reply`.

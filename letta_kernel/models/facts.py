@@ -37,6 +37,7 @@ class Facts:
     context_window: int = UNKNOWN_WINDOW
     supports_tools: bool = True
     supports_reasoning: bool = False
+    supports_images: bool = True  # as long as nobody says else: what is refused is described
     token_scale: float = 1.0
     params: dict[str, Any] = field(default_factory=dict)
 
@@ -63,6 +64,7 @@ def facts_of(name: str) -> Facts:
         context_window=int(window),
         supports_tools=bool(tools),
         supports_reasoning=bool(entry.get("supports_reasoning")),
+        supports_images=bool(entry.get("supports_vision")),
         token_scale=scale,
     )
 
@@ -194,7 +196,12 @@ def _window_of_server(name: str) -> int | None:
 def _ollama(model: str, scale: float) -> Facts:
     shown = ask(f"{ollama_base()}/api/show", {"model": model})
     if not isinstance(shown, dict):
-        return Facts(OLLAMA_WINDOW, token_scale=scale, params={"num_ctx": OLLAMA_WINDOW})
+        return Facts(
+            OLLAMA_WINDOW,
+            supports_images=False,
+            token_scale=scale,
+            params={"num_ctx": OLLAMA_WINDOW},
+        )
     info = shown.get("model_info") or {}
     trained = [v for k, v in info.items() if k.endswith(".context_length") and isinstance(v, int)]
     window = min([*trained, OLLAMA_WINDOW])
@@ -203,6 +210,7 @@ def _ollama(model: str, scale: float) -> Facts:
         context_window=window,
         supports_tools="tools" in able if isinstance(able, list) else True,
         supports_reasoning="thinking" in able if isinstance(able, list) else False,
+        supports_images="vision" in able if isinstance(able, list) else False,
         token_scale=scale,
         params={"num_ctx": window},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from letta_kernel.models import structured
 from letta_kernel.models.base import (
@@ -16,6 +17,7 @@ from letta_kernel.models.base import (
     Reply,
     Retrying,
 )
+from letta_kernel.models.images import described, takes_images
 from letta_kernel.models.written_calls import PromptedTools
 from letta_kernel.remedies import sentence
 
@@ -54,6 +56,7 @@ class WithFallbacks:
         self.label = self._like.label if self.name in self._opened else ""
         self.context_window = self._like.context_window
         self.supports_reasoning = self._like.supports_reasoning
+        self.supports_images = takes_images(self._like)
 
     @property
     def loading(self) -> bool:
@@ -84,7 +87,10 @@ class WithFallbacks:
     ) -> Generator[Piece, None, ModelError | None]:
         """Yield what *name* answers; return the error it ended with."""
         try:
-            with closing(structured.ask(self._open(name), request, cancel)) as pieces:
+            model = self._open(name)
+            if not takes_images(model):
+                request = replace(request, messages=described(request.messages))
+            with closing(structured.ask(model, request, cancel)) as pieces:
                 for piece in pieces:
                     if isinstance(piece, Reply) and not silence_is_fine and _says_nothing(piece):
                         return ModelError("empty", f"{name} gave an empty answer.", partial=piece)

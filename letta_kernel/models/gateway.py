@@ -43,6 +43,7 @@ class Gateway:
         self.context_window = facts.context_window
         self.supports_tools = facts.supports_tools
         self.supports_reasoning = facts.supports_reasoning
+        self.supports_images = facts.supports_images
         self._extra = facts.params
         self._scale = facts.token_scale
 
@@ -118,6 +119,7 @@ class Gateway:
                     attempt.parameters,
                     list(shaped.names),
                     system=shaped.has_system,
+                    images=shaped.has_images,
                 )
                 if told is None or not again:
                     raise

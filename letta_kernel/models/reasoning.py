@@ -72,5 +72,5 @@ def mark_cache(body: dict[str, Any]) -> None:
     messages = body.get("messages")
     if messages and isinstance(messages[-1].get("content"), list) and messages[-1]["content"]:
         content = messages[-1]["content"]
-        if content[-1].get("type") in ("text", "tool_result"):
+        if content[-1].get("type") in ("text", "image", "tool_result"):
             content[-1] = {**content[-1], "cache_control": mark}

@@ -36,6 +36,7 @@ from letta_kernel.models.base import (
     TextPiece,
 )
 from letta_kernel.models.errors import scrub
+from letta_kernel.models.images import takes_images
 
 _SHOWN = 60  # characters of a message that are kept, to say what changed
 _NOT_SAMPLING = frozenset({"api_base", "retry"})
@@ -96,6 +97,8 @@ class _Names:
             return value
         if key in ("id", "tool_call_id"):
             return self._number(value)
+        if key == "url" and value.startswith("data:"):
+            return _digest(value)
         text = _UUID.sub(lambda match: self._number(match[0]), scrub(value))
         text = _MOMENT.sub("<time>", text)
         return _ADDRESS.sub("<address>", _AGE.sub("<ago>", text))
@@ -132,6 +135,7 @@ class RecordingModel:
         self.context_window = inner.context_window
         self.supports_tools = inner.supports_tools
         self.supports_reasoning = inner.supports_reasoning
+        self.supports_images = takes_images(inner)
 
     def count_tokens(self, text: str) -> int:
         """Return what the recorded model counts."""
@@ -171,6 +175,7 @@ class RecordingModel:
                 "context_window": self.context_window,
                 "supports_tools": self.supports_tools,
                 "supports_reasoning": self.supports_reasoning,
+                "supports_images": self.supports_images,
             },
             "pieces": [_to_json(piece) for piece in _without_split_secrets(pieces)],
             "error": {"kind": error.kind, "text": scrub(str(error))} if error else None,
@@ -369,6 +374,7 @@ class ReplayModel:
         self.context_window: int = first.model["context_window"]
         self.supports_tools: bool = first.model["supports_tools"]
         self.supports_reasoning: bool = first.model["supports_reasoning"]
+        self.supports_images: bool = first.model.get("supports_images", False)
 
     def count_tokens(self, text: str) -> int:
         """Return what the recorded model would count."""

@@ -84,6 +84,10 @@ _NO_FORMAT = re.compile(
     r"|structured[_ ]output",
     re.IGNORECASE,
 )
+_NO_IMAGES = re.compile(
+    r"image|vision|multi-?modal|content[^.]{0,40} must be (?:a |of type )?str",
+    re.IGNORECASE,
+)
 _ONE_OF_BOTH = re.compile(r"either content or tool_calls,? but not both", re.IGNORECASE)
 _SCHEMA_OF = re.compile(
     r"(?:for|of|in) (?:the )?(?:function|tool) [`'\"]([A-Za-z0-9_-]{1,64})[`'\"]", re.I
@@ -105,6 +109,7 @@ class Refused:
     system: bool = False  # the system role
     results: bool = False  # calls and results, though tools may be offered
     both: bool = False  # text and calls in one message
+    images: bool = False  # pictures
 
     def learn(
         self,
@@ -114,6 +119,7 @@ class Refused:
         tools: list[str],
         *,
         system: bool,
+        images: bool = False,
     ) -> str | None:
         """Take from *error* what to leave out; return why in one line, "" if nobody misses it, else None.
 
@@ -121,6 +127,7 @@ class Refused:
         ----------
         parameters, tools : names of what was sent, tools in order.
         system : whether a system message was sent.
+        images : whether pictures were sent.
 
         Raises
         ------
@@ -129,6 +136,9 @@ class Refused:
         """
         if error.status not in _STATUSES or error.kind in ("context_overflow", "content_filter"):
             return None
+        if images and _NO_IMAGES.search(error.said):
+            self.images = True
+            return f"{sentence(error.text)} Images are described to it."
         if tools and _NO_TOOLS.search(error.said):
             raise no_tools(error, endpoint)
         if system and not self.system and _NO_SYSTEM.search(error.said):

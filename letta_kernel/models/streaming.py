@@ -56,6 +56,7 @@ class Try:
             without=route.refused.tools,
             system=not route.refused.system,
             apart=route.refused.both,
+            images=not route.refused.images,
         )
         self._route = route
         self._params = params

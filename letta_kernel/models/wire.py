@@ -8,6 +8,7 @@ every turn after them. What is sent is shaped here, for all providers alike, and
 - user and assistant take turns: neighbours of one role are joined, an assistant message stands between a result
   and what a person says next, the conversation begins and ends with the user or a result;
 - each call has its result right after it, and no result is without its call;
+- pictures of results stand behind these, but for Anthropic; a model that refused them reads what they are;
 - ids of calls are nine letters and digits (Mistral takes no others), in pairs, each once;
 - names and schemas of tools are such as all take; `Shaped` leads back to our own.
 
@@ -26,6 +27,7 @@ from typing import Any
 
 from letta_kernel.messages import MAY_HAVE_HAPPENED
 from letta_kernel.models.base import ChatRequest
+from letta_kernel.models.images import as_sent, described, has_images, split
 from letta_kernel.models.reasoning import messages_for
 from letta_kernel.models.schemas import for_gemini, portable
 
@@ -109,6 +111,7 @@ class Shaped:
     history: Chat
     system: bool = True  # the model takes a system role
     apart: bool = False  # it takes either text or calls in one message
+    images: bool = True  # it takes pictures
     tools: list[dict[str, Any]] = field(default_factory=list)
     tool_choice: str | dict[str, Any] | None = None
     names: dict[str, str] = field(default_factory=dict)  # of the tools offered, as sent, to our own
@@ -119,9 +122,18 @@ class Shaped:
         """Whether a system message is sent."""
         return self.system and any(m.get("role") == "system" for m in self.history)
 
+    @property
+    def has_images(self) -> bool:
+        """Whether pictures are sent."""
+        return self.images and has_images(self.history)
+
     def messages(self, *, asked: bool) -> Chat:
         """Return the messages to send; *asked*: reasoning is asked for, so signed thoughts go back."""
-        messages = messages_for(self.provider, self.history, asked=asked)
+        if self.images:
+            history = as_sent(self.history, in_results=self.provider == "anthropic")
+        else:
+            history = described(self.history)
+        messages = messages_for(self.provider, history, asked=asked)
         if not self.system:
             messages = [{**m, "role": "user"} if m["role"] == "system" else m for m in messages]
         own = {name: sent for sent, name in self.names.items()}
@@ -149,6 +161,7 @@ def shape(
     without: Collection[str] = (),
     system: bool = True,
     apart: bool = False,
+    images: bool = True,
 ) -> Shaped:
     """Return *request* as it is sent to *model* of *provider*.
 
@@ -157,9 +170,10 @@ def shape(
     without : names (as sent) of tools the model has refused.
     system : whether it takes a system message; else that is the beginning of the first user message.
     apart : text beside calls stands in a message of its own.
+    images : whether it takes pictures; else they are described.
     """
     choice = request.tool_choice
-    shaped = Shaped(provider, model, request.messages, system, apart, tool_choice=choice)
+    shaped = Shaped(provider, model, request.messages, system, apart, images, tool_choice=choice)
     gemini = provider in ("gemini", "vertex_ai", "vertex_ai_beta")
     for tool in request.tools:
         own = str(tool["function"]["name"])
@@ -213,7 +227,7 @@ def _take_turn(chat: Chat, message: dict[str, Any]) -> None:
     before = chat[-1]["role"] if chat else "system"
     role = message["role"]
     if role == "user" and before == "tool":
-        broken = _INTERRUPTED in str(chat[-1].get("content"))
+        broken = _INTERRUPTED in split(chat[-1].get("content"))[0]
         chat.append({"role": "assistant", "content": BROKEN_OFF if broken else NOTED})
     elif role == "assistant" and before == "system":
         chat.append({"role": "user", "content": GO_ON})

@@ -31,6 +31,7 @@ from letta_kernel.models.base import (
     Retrying,
     TextPiece,
 )
+from letta_kernel.models.images import joined, split, takes_images
 from letta_kernel.models.wire import meant, turns
 
 _TAGGED = re.compile(
@@ -212,6 +213,7 @@ class PromptedTools:
         self.label = inner.label
         self.context_window = inner.context_window
         self.supports_reasoning = inner.supports_reasoning
+        self.supports_images = takes_images(inner)
 
     def count_tokens(self, text: str) -> int:
         """Return the tokens of *text* in the inner model's counting."""
@@ -261,7 +263,7 @@ def as_text(messages: list[dict[str, Any]], tools: str) -> list[dict[str, Any]]:
     """Return a chat with tool calls and results written out, and *tools* added to the system prompt."""
     plain: list[dict[str, Any]] = []
     for message in messages:
-        content = message.get("content") or ""
+        content, images = split(message.get("content"))
         if message["role"] == "system" and not plain:
             plain.append({**message, "content": f"{content}\n\n{tools}"})
             continue
@@ -269,7 +271,7 @@ def as_text(messages: list[dict[str, Any]], tools: str) -> list[dict[str, Any]]:
             plain.append({"role": "system", "content": tools})
         if message["role"] == "tool":
             written = f"<tool_response>{content}</tool_response>"
-            plain.append({"role": "user", "content": written})
+            plain.append({"role": "user", "content": joined(written, images)})
         elif message.get("tool_calls"):
             calls = "\n".join(
                 f'<tool_call>{{"name": "{call["function"]["name"]}", '
@@ -278,5 +280,5 @@ def as_text(messages: list[dict[str, Any]], tools: str) -> list[dict[str, Any]]:
             )
             plain.append({"role": "assistant", "content": f"{content}\n{calls}".strip()})
         else:
-            plain.append({"role": message["role"], "content": content})
+            plain.append({"role": message["role"], "content": message.get("content") or ""})
     return turns(plain)

@@ -16,6 +16,7 @@ from letta_kernel.errors import InvalidInputError, LettaError, nearest
 from letta_kernel.notebook import run
 from letta_kernel.notebook.output import AgentError, Stopped, details
 from letta_kernel.notebook.session import Session, inside
+from letta_kernel.notebook.template import Filled
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.project import settle
 from letta_kernel.records import AgentState
@@ -108,8 +109,9 @@ def _cell(session: Session, line: str, cell: str) -> None:
     command = at("notebook")["%%agent"]
     usage = f"{command.usage('notebook')}, the message below it"
     given = parse(line, command.takes("notebook"), usage=usage)
-    text = cell.strip("\n") if given.get("raw") else session.fill(cell.strip("\n"))
-    if not text.strip():
+    text = cell.strip("\n")
+    filled = Filled(text) if given.get("raw") else session.filled(text)
+    if not filled.text.strip():
         raise InvalidInputError("There is nothing to send: the cell is empty.")
     variable, form = _variable(session, given["as_"]) if given.get("as_") else ("", None)
     settle()
@@ -125,7 +127,8 @@ def _cell(session: Session, line: str, cell: str) -> None:
     run.send(
         session,
         agent.id,
-        text,
+        filled.text,
+        pictures=filled.pictures,
         max_steps=given.get("max_steps"),
         model=given.get("model"),
         form=form,

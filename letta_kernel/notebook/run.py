@@ -27,6 +27,7 @@ from letta_kernel.notebook.figures import Figures
 from letta_kernel.notebook.functions import Functions, NotebookHost
 from letta_kernel.notebook.output import AgentError, Stopped, say
 from letta_kernel.notebook.words import WORDS
+from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import Tool
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.stop_reasons import failed
@@ -72,8 +73,9 @@ def send(
     ask_person: bool = True,
     form: AnswerForm | None = None,
     take: Callable[[Any], None] = lambda value: None,
+    pictures: Sequence[Picture] = (),
 ) -> None:
-    """Send *text* to an agent and show the run in the cell until it has ended.
+    """Send *text*, with *pictures*, to an agent and show the run in the cell until it has ended.
 
     Events that its tools posted meanwhile (`letta_kernel.Agent.event`) follow, each with a run of its own.
     With *ask_person* False, calls that need a person's word are left waiting for it. *take* is given the
@@ -84,7 +86,13 @@ def send(
 
     def start(**given: Any) -> Iterator[Event]:
         return session.service.runs.send(
-            agent_id, text, role=role, max_steps=max_steps, model=model, **given
+            agent_id,
+            text,
+            role=role,
+            max_steps=max_steps,
+            model=model,
+            pictures=pictures,
+            **given,
         )
 
     answer = _follow(session, agent_id, start, text, ask_person, form=form)

@@ -30,7 +30,7 @@ from letta_kernel.notebook.main_thread import MainThreadQueue
 from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.output import details, progress, say, show
 from letta_kernel.notebook.serving import Serving
-from letta_kernel.notebook.template import fill
+from letta_kernel.notebook.template import Filled, fill
 from letta_kernel.notebook.timers import Timers, seconds_of
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.project import project_folder, settle, start
@@ -271,10 +271,14 @@ class Session(Notebook):
 
     def fill(self, text: str) -> str:
         """Fill ``{expressions}`` from the notebook; a quiet line names what is not defined."""
+        return self.filled(text).text
+
+    def filled(self, text: str) -> Filled:
+        """Do the same and return the pictures among them too."""
         filled = fill(text, self.shell.user_ns)
         if filled.note:
             say(self.shell, filled.note)
-        return filled.text
+        return filled
 
     def confirmed(self, question: str, yes: bool) -> bool:
         """Ask the person; *yes* answers for them.

@@ -1,5 +1,7 @@
 """``{expression}`` in a message, filled in from the notebook as in an f-string.
 
+A figure or an image goes with the message as a picture; the text says what and where it is.
+
 A prompt is mostly prose, and prose holds braces that mean nothing of the kind: JSON, LaTeX, code.
 So braces are filled only where their inside is a Python expression that uses a name or works something
 out (``{name}``, ``{1 + 1}``, ``{"ab".upper()}``); literals (``{3}``, ``{"a": 1}``), f-strings and everything
@@ -13,9 +15,12 @@ import builtins
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from letta_kernel.errors import InvalidInputError
+from letta_kernel.pictures.picture import Picture
+from letta_kernel.pictures.values import picture_of
 
 # What Python's own types take after the colon; anything else after a colon (`{color: red}`,
 # `{k: v for k in xs}`) is a dictionary or a style sheet, not a format.
@@ -39,10 +44,14 @@ _WORKING = (ast.BinOp, ast.BoolOp, ast.Compare, ast.Call, ast.Subscript, ast.IfE
 
 @dataclass(slots=True)
 class Filled:
-    """A message with its expressions filled in; ``undefined`` lists the names that were missing."""
+    """A message with its expressions filled in; ``undefined`` lists the names that were missing.
+
+    ``pictures`` are what its figures and images look like, in order.
+    """
 
     text: str
     undefined: list[str] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
 
     @property
     def note(self) -> str:
@@ -88,6 +97,7 @@ class _Filler:
         self.text = text
         self.namespace = namespace
         self.undefined: list[str] = []
+        self.pictures: list[Picture] = []
         self.closing = _matching_braces(text)
         self.math = (
             [match.span() for match in _MATH.finditer(text)] if "\\" in text or "$" in text else []
@@ -119,7 +129,7 @@ class _Filler:
                 filled, at = self.group(at)
                 out.append(filled)
         out.append(text[at:])
-        return Filled("".join(out), self.undefined)
+        return Filled("".join(out), self.undefined, self.pictures)
 
     def group(self, at: int) -> tuple[str, int]:
         """Return what stands for the brace group at *at*, and where the text goes on."""
@@ -186,6 +196,10 @@ class _Filler:
             value = eval(  # the notebook's own author wrote it, as in any cell
                 compile(found.tree, "<message>", "eval"), dict(self.namespace)
             )
+            plain = not found.conversion and not found.spec
+            if plain and (picture := _picture(value)) is not None:
+                self.pictures.append(picture)
+                return picture.described
             if found.conversion:
                 value = _CONVERT[found.conversion](value)
             spec = fill(found.spec, self.namespace).text if "{" in found.spec else found.spec
@@ -210,6 +224,11 @@ class _Filler:
             for name in wanted
             if name not in bound and name not in self.namespace and not hasattr(builtins, name)
         ]
+
+
+def _picture(value: Any) -> Picture | None:
+    """Return the picture that *value* is or draws; a path is text, as it always was, and so is a dictionary."""
+    return None if isinstance(value, Path | dict) else picture_of(value)
 
 
 def _matching_braces(text: str) -> dict[int, int]:

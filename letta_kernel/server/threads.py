@@ -63,5 +63,6 @@ def history(service: AgentService, cursor: Cursor, view: View, **whose: Any) -> 
         ),
     )
     oldest_first = found[::-1] if cursor.newest_first else found
+    oldest_first = service.messages.with_pictures(oldest_first)
     shapes = to_messages(oldest_first, view, waiting=service.messages.held(oldest_first))
     return shapes[::-1] if cursor.newest_first else shapes

@@ -11,15 +11,18 @@ from letta_kernel.errors import NotFoundError
 from letta_kernel.memory.recall import MOST_HITS, MessageHit
 from letta_kernel.messages import Message
 from letta_kernel.models.base import Cancel
+from letta_kernel.pictures.picture import Picture, Thumbnail, read
 from letta_kernel.records import AgentState
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.preparation import Preparation
 from letta_kernel.service.recordings import Recordings
-from letta_kernel.store import agents, conversations, messages, runs
+from letta_kernel.store import agents, conversations, messages, pictures, runs
 from letta_kernel.store.database import Tx
 
 OWN = "default"
 """The name of an agent's own thread among its conversations."""
+MOST_BYTES = 20_000_000
+"""Bytes of pictures that a list of messages brings with it, where nothing else is said."""
 MOST_FOUND = 50
 """Messages that a search of several agents returns, where nothing else is said."""
 
@@ -56,6 +59,42 @@ class Messages:
             return messages.page(tx, state.id, before=before, limit=limit, thread=state.thread)
 
         return self._core.do(work)[::-1]
+
+    def with_pictures(self, found: Sequence[Message], most: int = MOST_BYTES) -> list[Message]:
+        """Return messages whose pictures have their bytes, the first *most* bytes of them."""
+        wanted: dict[str, Picture] = {}
+        for picture in (one for message in found for one in message.pictures):
+            if picture.id not in wanted and picture.size <= most:
+                wanted[picture.id] = picture
+                most -= picture.size
+        if not wanted:
+            return [*found]
+        whole = self._core.do(lambda tx: pictures.whole(tx, list(wanted.values())))
+        by_id = {picture.id: picture for picture in whole}
+        return [
+            message.model_copy(
+                update={"pictures": [by_id.get(one.id, one) for one in message.pictures]}
+            )
+            if message.pictures
+            else message
+            for message in found
+        ]
+
+    def picture(self, picture_id: str) -> Picture:
+        """Return a picture that a message has; `NotFoundError` if there is none of this id."""
+        data = self._core.do(lambda tx: pictures.file(tx, picture_id))
+        if data is None:
+            raise NotFoundError(f"There is no image {picture_id[:80]!r} in the messages here.")
+        return read(data)
+
+    def thumbnails(self, found: Sequence[Message]) -> dict[str, list[Thumbnail]]:
+        """Return what is shown of the pictures of those messages that have some, by the message's id."""
+
+        def work(tx: Tx) -> dict[str, list[Thumbnail]]:
+            having = (message for message in found if message.pictures)
+            return {one.id: pictures.thumbnails(tx, one.pictures) for one in having}
+
+        return self._core.do(work)
 
     def in_context(self, ref: str, conversation: str | None = None) -> list[Message]:
         """Return what the context window of a thread holds: the summary, then the messages."""

@@ -19,6 +19,7 @@ from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.agent.window import Window
 from letta_kernel.memory.folders import describe
 from letta_kernel.models.base import ChatModel
+from letta_kernel.models.images import takes_images
 from letta_kernel.records import AgentState, Block, Tool
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.recordings import Recordings
@@ -104,7 +105,7 @@ class Preparation:
                 window.add(messages.window(tx, state.id, window.newest + 1, state.thread))
             return window
         summary = messages.get(tx, state.summary_id) if state.summary_id else None
-        window = Window([], summary, chat.count_tokens)
+        window = Window([], summary, chat.count_tokens, images=takes_images(chat))
         window.add(messages.window(tx, state.id, state.window_start, state.thread))
         return window
 

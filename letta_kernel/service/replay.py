@@ -1,6 +1,7 @@
 """A run's events once more, from what the store kept of it, for those who missed how it went on.
 
-What tools printed and displayed is not kept by the store: the text the model saw stands for it.
+What tools printed and displayed is not kept by the store, but for the first picture of a result, in small: the
+text the model saw stands for it.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from letta_kernel.messages import (
     ToolStarted,
     Usage,
 )
+from letta_kernel.pictures.picture import Thumbnail
 from letta_kernel.records import Run, Step
 from letta_kernel.stop_reasons import StopReason
-from letta_kernel.store import agents, blocks, lease, messages, runs
+from letta_kernel.store import agents, blocks, lease, messages, pictures, runs
 from letta_kernel.store.database import Tx
 
 _STOPPED: dict[str, StopReason] = {"completed": "end_turn", "cancelled": "cancelled"}
@@ -42,6 +44,7 @@ class _Kept:
     steps: Sequence[Step]
     messages: Sequence[Message]
     changes: Sequence[tuple[str, MemoryChanged]]
+    shown: dict[str, Thumbnail]  # the first picture of a message, by its id
 
     def waiting(self) -> list[ToolCall]:
         """Return the calls it ended with that a person had to decide about."""
@@ -75,19 +78,23 @@ def replay(tx: Tx, run_id: str, label: str) -> tuple[str, list[Event]]:
     agent = agents.get(tx, run.agent_id)
     name = agent.name if agent is not None else "agent"
     parts = [_kept(tx, one) for one in runs.chain(tx, run)]
-    said = (m.content for m in parts[0].messages if m.role in ("user", "event"))
+    asked = [m for m in parts[0].messages if m.role in ("user", "event")]
+    shown = pictures.thumbnails(tx, asked[-1].pictures) if asked else []
     found: list[Event] = []
     before: list[Message] = []
     for part in parts:
         found += _events(part, before, name, label)
         before += part.messages
-    return next(said, ""), found
+    if shown and isinstance(found[0], RunStarted):
+        found[0] = found[0].model_copy(update={"pictures": shown})
+    return asked[0].content if asked else "", found
 
 
 def _kept(tx: Tx, run: Run) -> _Kept:
     steps = runs.steps_of(tx, run.id)
     said = messages.page(tx, run.agent_id, run_id=run.id, limit=_MOST_MESSAGES, newest_first=False)
-    return _Kept(run, steps, said, _changes(tx, run.agent_id, steps))
+    first = {one.id: pictures.thumbnails(tx, one.pictures[:1])[0] for one in said if one.pictures}
+    return _Kept(run, steps, said, _changes(tx, run.agent_id, steps), first)
 
 
 def _changes(tx: Tx, agent_id: str, steps: list[Step]) -> list[tuple[str, MemoryChanged]]:
@@ -120,13 +127,13 @@ def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> 
     approved = {call.id for message in before for call in message.tool_calls}
     for answer in said:
         if answer.role == "tool" and answer.tool_call_id in approved:
-            yield from _tool([], before, answer)
+            yield from _tool([], before, answer, part.shown)
     for step in part.steps:
         own = [message for message in said if message.step_id == step.id]
         yield StepStarted(step_id=step.id, number=step.number, retrieved=step.retrieved)
         yield _step_ended(step, [m for m in own if m.role == "assistant"])
         for answer in (m for m in own if m.role == "tool" and m.tool_call_id not in approved):
-            yield from _tool(step.tool_stats, own, answer)
+            yield from _tool(step.tool_stats, own, answer, part.shown)
         yield from (change for step_id, change in part.changes if step_id == step.id)
     if run.status in ("created", "running"):
         return
@@ -145,7 +152,10 @@ def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> 
 
 
 def _tool(
-    stats: Sequence[dict[str, Any]], own: Sequence[Message], answer: Message
+    stats: Sequence[dict[str, Any]],
+    own: Sequence[Message],
+    answer: Message,
+    shown: dict[str, Thumbnail],
 ) -> Iterator[Event]:
     call_id, name = answer.tool_call_id or "", answer.name or "tool"
     calls = {call.id: call for message in own for call in message.tool_calls}
@@ -159,6 +169,7 @@ def _tool(
         name=name,
         status=status,
         text=answer.content,
+        display=shown[answer.id].bundle if answer.id in shown else None,
         seconds=float((timed[0].get("seconds") if timed else 0.0) or 0.0),
         error=answer.content if status == "error" else None,
     )

@@ -21,6 +21,7 @@ from letta_kernel.ids import now
 from letta_kernel.messages import Event, Message, Notice, RunEnded, RunQueued, StepEnded, Usage
 from letta_kernel.models import registry
 from letta_kernel.models.base import Cancel, ChatModel
+from letta_kernel.pictures.picture import Picture, Thumbnail
 from letta_kernel.records import AgentState, Run, Tool
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service.core import Core, Memories
@@ -161,6 +162,7 @@ class Runner:
                 agent = self._load(
                     state, settings, chat, journal, options, written, loaded, retrieving
                 )
+                agent.shown = [Thumbnail.of(one, one.thumbnail) for one in _pictures(incoming)]
                 steps = agent.step(
                     max_steps=options.max_steps or state.max_steps,
                     live=tell,
@@ -345,3 +347,7 @@ class Place:
             model=self._run.model,
         )
         return Notice(text=f"Stopped waiting for {where or 'its turn'}: nothing was sent."), ended
+
+
+def _pictures(incoming: Sequence[Message]) -> list[Picture]:
+    return incoming[-1].pictures if incoming else []

@@ -14,6 +14,7 @@ from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.messages import Event, Message, ToolCall
 from letta_kernel.models.base import Cancel
+from letta_kernel.pictures.picture import Picture, check, marked
 from letta_kernel.records import AgentState, Cost, Feedback, Run, Step, Tool, WholeRun
 from letta_kernel.service.core import Core
 from letta_kernel.service.preparation import Preparation, report
@@ -76,6 +77,7 @@ class Runs:
         turn_tools: Sequence[Tool] = (),
         wait: bool = False,
         form: AnswerForm | None = None,
+        pictures: Sequence[Picture] = (),
     ) -> Iterator[Event]:
         """Send a message (or a system event) to an agent and yield what happens until its turn ends.
 
@@ -93,6 +95,8 @@ class Runs:
             them.
         wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising.
         form : what the answer must be (`letta_kernel.tools.answers`); else what the agent's settings say.
+        pictures : those of the message, in the order in which *text* describes them; what it does not
+            describe comes behind it.
 
         Raises
         ------
@@ -101,6 +105,8 @@ class Runs:
         AgentBusyError
             Another run of this agent is going on: with *wait*, in this process.
         """
+        check(pictures)
+        text = marked(text, pictures)
         if not text.strip():
             raise InvalidInputError("There is nothing to send: the message is empty.")
         if len(text) > MAX_MESSAGE:
@@ -109,7 +115,7 @@ class Runs:
                 "into archival memory."
             )
         state = self._core.find_thread(ref, conversation)
-        incoming = Message(agent_id=state.id, role=role, content=text)
+        incoming = Message(agent_id=state.id, role=role, content=text, pictures=[*pictures])
         return self._runner.run(
             state,
             [*earlier, incoming],

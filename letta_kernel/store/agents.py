@@ -10,7 +10,7 @@ from typing import Any, Literal
 from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import AgentState, ToolRule
-from letta_kernel.store import blocks, counters, indexes, lease
+from letta_kernel.store import blocks, counters, indexes, lease, pictures
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Table, Where, dump
 from letta_kernel.store.problems import Conflict
@@ -124,6 +124,7 @@ def delete(tx: Tx, agent_id: str) -> bool:
     for table in _OWNED:
         tx.execute(f"DELETE FROM {table} WHERE agent_id = $1", (agent_id,))
     counters.forget(tx, agent_id)
+    pictures.sweep(tx)
     return True
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import AgentState, Conversation, Inherited
-from letta_kernel.store import agents, indexes
+from letta_kernel.store import agents, indexes, pictures
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Table, Where
 
@@ -151,6 +151,7 @@ def _purge(tx: Tx, agent_id: str) -> None:
             (agent_id, gone),
         )
         indexes.announce(tx, agent_id, "messages", "delete", [row[0] for row in rows])
+        pictures.sweep(tx)
         tx.execute("DELETE FROM leases WHERE agent_id = ANY($1::text[])", (gone,))
         tx.execute("DELETE FROM conversations WHERE id = ANY($1::text[])", (gone,))
 

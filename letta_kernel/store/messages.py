@@ -8,15 +8,18 @@ from typing import Literal
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import Message, ToolCall
+from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import Conversation
-from letta_kernel.store import indexes
+from letta_kernel.store import indexes, pictures
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Table, Where
 
 Thread = Conversation | Literal["own"]
 """A conversation, or the agent's own thread."""
 
-_MESSAGES = Table("messages", Message, json=("thinking",), parts={"tool_calls": ToolCall})
+_MESSAGES = Table(
+    "messages", Message, json=("thinking",), parts={"tool_calls": ToolCall, "pictures": Picture}
+)
 
 get, get_many = _MESSAGES.get, _MESSAGES.get_many
 
@@ -40,7 +43,8 @@ def append(
     Returns
     -------
     list of Message
-        The messages as stored: with ``seq`` (1, 2, … within the agent) and clean text.
+        The messages as stored: with ``seq`` (1, 2, … within the agent) and clean text. Their pictures are
+        kept beside them, and are without bytes from here on.
     """
     if not messages:
         return []
@@ -60,6 +64,7 @@ def append(
         for seq, message in enumerate(messages, start=first)
     ]
     _MESSAGES.insert(tx, stored)
+    pictures.keep(tx, (picture for message in messages for picture in message.pictures))
     return stored
 
 
@@ -205,4 +210,6 @@ def clear(tx: Tx, agent_id: str) -> int:
     """Delete an agent's whole history and return how many messages that was. Indexes are told."""
     tx.execute("UPDATE leases SET waiting = false WHERE agent_id = $1", (agent_id,))
     indexes.announce(tx, agent_id, "messages", "delete", [None])
-    return len(tx.query("DELETE FROM messages WHERE agent_id = $1 RETURNING seq", (agent_id,)))
+    gone = tx.query("DELETE FROM messages WHERE agent_id = $1 RETURNING seq", (agent_id,))
+    pictures.sweep(tx)
+    return len(gone)

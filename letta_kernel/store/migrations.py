@@ -371,6 +371,16 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE leases ADD COLUMN posted text;
     """,
+    """
+    CREATE TABLE pictures (
+        id text PRIMARY KEY,
+        media_type text NOT NULL,
+        data bytea NOT NULL,
+        thumbnail bytea NOT NULL,
+        created_at timestamptz NOT NULL
+    );
+    ALTER TABLE messages ADD COLUMN pictures json DEFAULT '[]';
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""
 

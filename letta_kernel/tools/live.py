@@ -267,7 +267,7 @@ def run_function(
         with captured(on_output), isolation.absent():
             value = _called(function, kwargs, time_limit, cancel, on_output, agent_state)
             made = value.presented(limit) if isinstance(value, _Items) else present(value, limit)
-        outcome = Outcome("ok", made.text, made.display)
+        outcome = Outcome("ok", made.text, made.display, pictures=[*made.pictures])
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and the like must not end the kernel
@@ -367,7 +367,8 @@ class _Items:
 
     def presented(self, limit: int) -> Presented:
         """Return them as a list."""
-        return Presented(present(self.values, limit).text, self.display)
+        made = present(self.values, limit)
+        return Presented(made.text, self.display or made.display, made.pictures)
 
 
 def _drained(iterator: Iterator[Any], on_output: OutputFunction) -> Any:

@@ -9,7 +9,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.tools.outcome import Outcome, shorten_line
-from letta_kernel.tools.results import IMAGE_TYPES, checked_display, present, shorten
+from letta_kernel.tools.results import (
+    IMAGE_TYPES,
+    checked_display,
+    checked_pictures,
+    present,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -137,11 +143,11 @@ def _without_data(value: Any) -> Any:
 def outcome_of(result: CallToolResult, limit: int) -> Outcome:
     """Return the outcome of a call that was answered with *result*.
 
-    Text beyond *limit* characters keeps head and tail. Of pictures one of each type is shown; the model is
-    told of all. Structured content stands in where there is no text.
+    Text beyond *limit* characters keeps head and tail. Of pictures one of each type is shown; the model gets
+    all. Structured content stands in where there is no text.
     """
     parts: list[str] = []
-    pictures: dict[str, Any] = {}
+    pictures: dict[str, list[str]] = {}
     for block in result.content:
         if block.type == "text":
             parts.append(block.text)
@@ -157,24 +163,25 @@ def outcome_of(result: CallToolResult, limit: int) -> Outcome:
     if result.structured_content is not None and not any(b.type == "text" for b in result.content):
         parts.append(present(result.structured_content, limit).text)
     text = shorten("\n".join(parts), limit)
-    display = {**pictures, "text/plain": text} if pictures else None
+    display: dict[str, Any] = {kind: found[0] for kind, found in pictures.items()}
+    shown = {**display, "text/plain": text} if display else None
+    files = checked_pictures([data for found in pictures.values() for data in found])
     if result.is_error:
         text = text or "The tool failed without saying why."
-        return Outcome("error", text, display, error=shorten_line(text))
-    return Outcome("ok", text or present(None).text, display)
+        return Outcome("error", text, shown, error=shorten_line(text), pictures=files)
+    return Outcome("ok", text or present(None).text, shown, pictures=files)
 
 
-def _picture(kind: str, data: str, pictures: dict[str, Any]) -> str:
+def _picture(kind: str, data: str, pictures: dict[str, list[str]]) -> str:
     about = f"{kind}, {_size(data)}"
     if checked_display({kind: data}) is None:
         return f"[{about}; it cannot be shown]"
-    if kind in pictures:
-        return f"[{about}; one more, not shown]"
-    pictures[kind] = data
-    return f"[{about}; shown to the user]"
+    found = pictures.setdefault(kind, [])
+    found.append(data)
+    return f"[{about}; {'one more, not shown' if len(found) > 1 else 'shown to the user'}]"
 
 
-def _resource(resource: Any, pictures: dict[str, Any]) -> str:
+def _resource(resource: Any, pictures: dict[str, list[str]]) -> str:
     text = getattr(resource, "text", None)
     if text is not None:
         return f"[resource {resource.uri}]\n{text}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from letta_kernel.messages import ReturnStatus
+from letta_kernel.pictures.picture import Picture
 from letta_kernel.tools.results import error_text, shorten
 
 _HERE = str(Path(__file__).parent)
@@ -23,7 +24,8 @@ class Outcome:
 
     ``text`` is what the model sees, ``display`` a MIME bundle for the person, ``error`` one line with type
     and message, ``traceback`` starts at the author's function, ``seconds`` is the time it took, ``note``
-    something the person should know (where a stored tool ran, say).
+    something the person should know (where a stored tool ran, say). ``pictures`` are those the model gets, as
+    files or read already, where they are others than the one in the display.
     """
 
     status: ReturnStatus
@@ -33,6 +35,7 @@ class Outcome:
     traceback: str | None = None
     seconds: float = 0.0
     note: str | None = None
+    pictures: list[bytes | Picture] = field(default_factory=list)
 
 
 class ReportedError(Exception):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import datetime
 import decimal
 import enum
-import io
 import json
 import math
 import uuid
@@ -16,6 +16,10 @@ from pathlib import PurePath
 from typing import Any
 
 from letta_kernel.errors import ToolError
+from letta_kernel.pictures.files import type_of
+from letta_kernel.pictures.picture import Picture
+from letta_kernel.pictures.values import TYPES as IMAGE_TYPES
+from letta_kernel.pictures.values import drawn, figure_of
 
 ROWS = 20
 """Rows of a table the model is shown: the first and the last."""
@@ -23,20 +27,22 @@ ROWS = 20
 COLUMNS = 20
 """Columns of a table the model is shown."""
 
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-"""Pictures a page can show (base64 in ``Presented.display``)."""
-
 _CELL = 60  # characters of one table cell
 _ITEMS = 100_000  # values of a structure that are written out before it is shown by its repr only
 _IMAGE_BYTES = 8_000_000
+_PICTURES = 20  # of one structure
 
 
 @dataclasses.dataclass(slots=True)
 class Presented:
-    """A result as ``text`` for the model and as ``display``, a MIME bundle for people (or None)."""
+    """A result as ``text`` for the model and as ``display``, a MIME bundle for people (or None).
+
+    ``pictures`` are the files of those it holds, where they are more than the one in the display.
+    """
 
     text: str
     display: dict[str, Any] | None = None
+    pictures: list[bytes] = dataclasses.field(default_factory=list)
 
 
 def present(value: Any, limit: int = 50_000) -> Presented:
@@ -75,17 +81,14 @@ def _present(value: Any) -> Presented:
         return Presented(str(value))
     if isinstance(value, BaseException):
         return Presented(error_text(value))
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, bytes | bytearray) and not type_of(bytes(value[:16])):
         return Presented(f"<{len(value):,} bytes, beginning with {bytes(value[:40])!r}>")
     special = _table(value) or _picture(value)
     if special is not None:
         return special
     if isinstance(value, type) or callable(value):
         return Presented(repr(value))
-    text = _structure(value)
-    if text is not None:
-        return Presented(text)
-    return _displayed(value)
+    return _structure(value) or _displayed(value)
 
 
 # -- structures ----------------------------------------------------------------------------------------
@@ -95,9 +98,13 @@ class _NoJsonError(Exception):
     """The value has no natural JSON form."""
 
 
-def _structure(value: Any) -> str | None:
-    """Return numbers, collections, dataclasses and models as JSON; None for what is none of them."""
+def _structure(value: Any) -> Presented | None:
+    """Return numbers, collections, dataclasses and models as JSON; None for what is none of them.
+
+    Of figures and images in them the JSON has the description.
+    """
     count = 0
+    pictures: list[Presented] = []
 
     def plain(part: Any, depth: int) -> Any:
         nonlocal count
@@ -137,26 +144,36 @@ def _structure(value: Any) -> str | None:
             return plain(part.item(), depth + 1)
         if depth == 0:
             raise _NoJsonError
-        table = _table(part)
-        return str(part) if table is None else table.text
+        special = _table(part)
+        if special is None and len(pictures) < _PICTURES:
+            with contextlib.suppress(Exception):  # one that cannot be drawn is text
+                special = _picture(part)
+            if special is not None:
+                pictures.append(special)
+        return str(part) if special is None else special.text
 
     if isinstance(value, enum.Enum) and isinstance(value.value, str):
-        return str(value.value)
+        return Presented(str(value.value))
     if isinstance(value, bool | int | float | decimal.Decimal | complex):
-        return str(value)
+        return Presented(str(value))
     if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
+        return Presented(value.isoformat())
     if isinstance(value, datetime.timedelta | uuid.UUID | PurePath):
-        return str(value)
+        return Presented(str(value))
     try:
         made = plain(value, 0)
     except _NoJsonError:
         return None
     except RecursionError:
         return None
-    if isinstance(made, str):
-        return made
-    return json.dumps(made, ensure_ascii=False)
+    text = made if isinstance(made, str) else json.dumps(made, ensure_ascii=False)
+    shown = [one.display for one in pictures if one.display]
+    files = [base64.b64decode(data) for one in shown for data in _images_in(one)]
+    return Presented(text, shown[0] if shown else None, files if len(files) > 1 else [])
+
+
+def _images_in(display: dict[str, Any]) -> list[str]:
+    return [data for kind, data in display.items() if kind in IMAGE_TYPES]
 
 
 def _key(key: Any) -> str:
@@ -266,23 +283,18 @@ def _cell(value: Any) -> str:
 def _picture(value: Any) -> Presented | None:
     """Return a figure or image: shown to the person, described to the model."""
     module = type(value).__module__.partition(".")[0]
-    if module == "matplotlib":
-        figure = value if hasattr(value, "savefig") else getattr(value, "figure", None)
-        if figure is not None and hasattr(figure, "savefig"):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", bbox_inches="tight")
-            return _image("image/png", buffer.getvalue(), _figure_text(figure))
-    if module == "PIL" and hasattr(value, "save") and hasattr(value, "size"):
-        buffer = io.BytesIO()
-        image = (
-            value if value.mode in ("1", "L", "LA", "P", "RGB", "RGBA") else value.convert("RGB")
-        )
-        image.save(buffer, format="PNG")
+    figure = figure_of(value)
+    if figure is not None:
+        about = _figure_text(figure)
+    elif module == "PIL" and hasattr(value, "save") and hasattr(value, "size"):
         width, height = value.size
-        return _image(
-            "image/png", buffer.getvalue(), f"image, {width}×{height} pixels, {value.mode}"
-        )
-    return None
+        about = f"image, {width}×{height} pixels, {value.mode}"
+    elif module == "plotly" or isinstance(value, bytes | bytearray):
+        about = "figure" if module == "plotly" else "image"
+    else:
+        return None
+    data = drawn(value)
+    return None if data is None else _image(str(type_of(data)), data, about)
 
 
 def _image(kind: str, data: bytes, about: str) -> Presented:
@@ -428,3 +440,12 @@ def _cause(error: BaseException, message: str) -> BaseException | None:
     if error.__cause__ is not None:
         return error.__cause__
     return None if message or error.__suppress_context__ else error.__context__
+
+
+def checked_pictures(files: Any) -> list[bytes | Picture]:
+    """Return what may be pictures of what code that is not trusted sent; whether they are is seen later."""
+    found: list[bytes | Picture] = []
+    for data in files[:_PICTURES] if isinstance(files, list) else ():
+        with contextlib.suppress(TypeError, ValueError):
+            found.append(base64.b64decode(data, validate=True))
+    return found

@@ -36,7 +36,7 @@ from letta_kernel.records import Tool
 from letta_kernel.tools import cells
 from letta_kernel.tools.outcome import Outcome, shorten_line
 from letta_kernel.tools.output import OutputFunction, Sink
-from letta_kernel.tools.results import checked_display, shorten
+from letta_kernel.tools.results import checked_display, checked_pictures, shorten
 from letta_kernel.tools.sandbox_talk import Ended, Talk
 from letta_kernel.tools.sandbox_worker import LARGEST
 
@@ -184,6 +184,7 @@ class Sandbox:
             checked_display(answer.get("display")),
             shorten_line(str(answer.get("error") or text)) if failed else None,
             shorten(str(trace), 20_000) if trace else None,
+            pictures=checked_pictures(answer.get("pictures")),
         )
 
     def _why(self, ended: Ended, seconds: float) -> str:

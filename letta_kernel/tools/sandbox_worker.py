@@ -8,6 +8,7 @@ kernel is gone. Only JSON goes back.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
 import gc
@@ -357,6 +358,9 @@ def _call(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
         "display": outcome.display,
         "error": outcome.error,
         "traceback": outcome.traceback,
+        "pictures": [
+            base64.b64encode(one).decode() for one in outcome.pictures if isinstance(one, bytes)
+        ],
     }
 
 

@@ -125,7 +125,7 @@ def test_errors_are_those_the_client_knows(ada: Server) -> None:
     assert odd.status_code in (200, 404, 422)
     ada.scripted.received.clear()
     image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]
-    with pytest.raises(openai.UnprocessableEntityError, match="Only text"):
+    with pytest.raises(openai.UnprocessableEntityError, match="no address of an image"):
         complete(model="ada", messages=image)  # type: ignore[arg-type]
     with pytest.raises(openai.InternalServerError, match="one answer"):
         complete(model="ada", messages=said("x"), n=2)  # type: ignore[arg-type]

@@ -38,6 +38,7 @@ TABLES = [
     "messages",
     "outbox",
     "passages",
+    "pictures",
     "runs",
     "schema_version",
     "settings",

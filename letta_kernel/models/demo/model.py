@@ -65,6 +65,7 @@ class DemoModel:
     context_window = 32_000
     supports_tools = True
     supports_reasoning = True  # one line on why it chose a tool
+    supports_images = False
 
     def count_tokens(self, text: str) -> int:
         """Return an estimate: a token for four characters."""

@@ -90,6 +90,7 @@ class LocalModel:
         self._template = template
         self._form: ToolFormat | None = None
         self.supports_reasoning = tool_format.thinks(template or facts.template)
+        self.supports_images = False
 
     def stream(self, request: ChatRequest, cancel: Cancel) -> Generator[Piece, None, None]:
         """Yield pieces and at last one `Reply`; see `ChatModel.stream`."""

@@ -111,6 +111,7 @@ class ScriptedModel:
     takes_format = True  # what is written down is said
     supports_tools = True
     supports_reasoning = True
+    supports_images = True  # a check sees their descriptions
 
     def __init__(self, name: str) -> None:
         self.name = name

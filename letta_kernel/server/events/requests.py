@@ -12,6 +12,7 @@ from letta_kernel.messages import Message, RunEnded, ToolCall
 from letta_kernel.records import Tool
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.events import sse
+from letta_kernel.server.events.contents import ContentReader, Read
 from letta_kernel.server.events.messages import MessageStream
 from letta_kernel.server.events.runs import LiveRun, RunManager
 from letta_kernel.server.handles import model_name
@@ -24,7 +25,6 @@ from letta_kernel.server.schemas.messages import (
 from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.schemas.requests import (
     ApprovalIn,
-    ContentPart,
     MessageIn,
     MessageRequest,
     StreamedRequest,
@@ -84,7 +84,8 @@ def begin(
     options["form"] = check_format(request.response_format, "response_format")
     tools = _client_tools(request)
     options["client_tools"] = tools
-    message, earlier = _read(request)
+    reader = ContentReader(service)
+    message, earlier = _read(request, reader)
     conversation: str | None = options.get("conversation")
     pending = service.runs.pending(ref, conversation)
     settled: dict[str, str] = {}
@@ -96,11 +97,12 @@ def begin(
                 f"The agent waits for approval of {names}: approve or deny it, or send its return."
             )
         options["earlier"] = earlier
+        options["pictures"] = message.pictures
         run = live.start(ref, message.content, role=_role(message), **options)
     else:
         if not pending:
             raise ConflictError("The agent waits for no approval.")
-        decisions = _complete(service, ref, pending, _decisions(message, pending))
+        decisions = _complete(service, ref, pending, _decisions(message, pending, reader))
         settled = _settled(service, ref, pending, conversation)
         run = live.start(ref, decisions, **options)
     waits = _waits(service, ref, tools) if tokens else set()
@@ -167,13 +169,13 @@ def as_stream(run: LiveRun, request: StreamedRequest) -> StreamingResponse:
 
 
 def _read(
-    request: MessageRequest,
+    request: MessageRequest, reader: ContentReader
 ) -> tuple[Message | Sequence[ApprovalIn | ToolReturnsIn], list[Message]]:
     """Return the message to send and those before it, or the words on calls that wait."""
     if request.input is not None and request.messages:
         raise FieldError("input", "Send either input or messages.")
     if request.input is not None:
-        return _message("user", _text(request.input, "input")), []
+        return _message("user", reader.read(request.input, "input")), []
     given = request.messages or []
     if not given:
         raise FieldError("messages", "There is nothing to send: no message, no input.")
@@ -185,7 +187,7 @@ def _read(
     read = []
     for number, item in enumerate(given):
         assert isinstance(item, MessageIn)
-        read.append(message_of(item, f"messages.{number}"))
+        read.append(message_of(item, f"messages.{number}", reader))
     if read[-1].role == "assistant":
         raise FieldError(
             f"messages.{len(read) - 1}.role", "The last message is the user's or the system's."
@@ -193,37 +195,27 @@ def _read(
     return read[-1], read[:-1]
 
 
-def message_of(given: MessageIn, field: str) -> Message:
+def message_of(given: MessageIn, field: str, reader: ContentReader) -> Message:
     """Return a message that a client sent, as one of ours; *field* says where it stood."""
-    text = _text(given.content, f"{field}.content")
-    if not text.strip():
+    said = reader.read(given.content, f"{field}.content")
+    if not said[0].strip():
         raise FieldError(f"{field}.content", "The message is empty.")
-    return _message(given.role, text, given.name)
+    return _message(given.role, said, given.name)
 
 
-def _message(role: str, text: str, name: str | None = None) -> Message:
+def _message(role: str, said: Read, name: str | None = None) -> Message:
     ours: dict[str, Literal["user", "event", "assistant"]] = {"system": "event"}
     return Message(
         agent_id="",
         role=ours.get(role, "assistant" if role == "assistant" else "user"),
-        content=text,
+        content=said[0],
+        pictures=[*said[1]],
         name=name,
     )
 
 
 def _role(message: Message) -> Literal["user", "event"]:
     return "event" if message.role == "event" else "user"
-
-
-def _text(content: str | list[ContentPart], field: str) -> str:
-    if isinstance(content, str):
-        return content
-    parts = []
-    for number, part in enumerate(content):
-        if part.type != "text" or part.text is None:
-            raise FieldError(f"{field}.{number}", f"Only text can be sent, not {part.type[:40]!r}.")
-        parts.append(part.text)
-    return "\n".join(parts)
 
 
 def _client_tools(request: MessageRequest) -> list[Tool]:
@@ -247,7 +239,9 @@ def _client_tools(request: MessageRequest) -> list[Tool]:
 
 
 def _decisions(
-    answers: Sequence[ApprovalIn | ToolReturnsIn], pending: Sequence[ToolCall]
+    answers: Sequence[ApprovalIn | ToolReturnsIn],
+    pending: Sequence[ToolCall],
+    reader: ContentReader,
 ) -> list[Decision]:
     decisions: dict[str, Decision] = {}
     for number, answer in enumerate(answers):
@@ -262,7 +256,7 @@ def _decisions(
         else:
             raise FieldError(f"messages.{number}.approvals", "Say which calls, or approve for all.")
         for place, part in enumerate(parts):
-            decision = _decision(part, f"messages.{number}.{place}")
+            decision = _decision(part, f"messages.{number}.{place}", reader)
             decisions[decision.call_id] = decision
     known = {call.id for call in pending}
     for call_id in decisions:
@@ -274,10 +268,13 @@ def _decisions(
     return list(decisions.values())
 
 
-def _decision(part: Any, field: str) -> Decision:
+def _decision(part: Any, field: str, reader: ContentReader) -> Decision:
     if isinstance(part, ToolReturnIn):
-        text = _text(part.tool_return, f"{field}.tool_return")
-        return Decision(part.tool_call_id, approve=True, result=text, failed=part.status == "error")
+        text, pictures = reader.read(part.tool_return, f"{field}.tool_return")
+        failed = part.status == "error"
+        return Decision(
+            part.tool_call_id, approve=True, result=text, failed=failed, pictures=pictures
+        )
     return Decision(part.tool_call_id, part.approve, part.reason or "")
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.server.deps import Page, Service
+from letta_kernel.server.events.contents import ContentReader
 from letta_kernel.server.events.requests import message_of
 from letta_kernel.server.paging import Cursor, page
 from letta_kernel.server.schemas.agent_requests import REST, AgentCreate, AgentUpdate
@@ -123,7 +124,8 @@ def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
     fields = asked.common(kept)
     name = asked.name if asked.name is not None else f"agent-{uuid.uuid4().hex[:8]}"
     folders = [service.folders.retrieve(ref).id for ref in asked.folders()]  # none is missing
-    first = [message_of(m, f"initial_message_sequence.{n}") for n, m in _messages(asked)]
+    reader = ContentReader(service)
+    first = [message_of(m, f"initial_message_sequence.{n}", reader) for n, m in _messages(asked)]
     state = service.agents.create(
         name,
         namesakes="keep",

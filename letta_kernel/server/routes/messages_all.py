@@ -100,7 +100,7 @@ def search_messages(service: Service, asked: MessageSearch) -> list[MessageFound
 @router.get("/messages/{message_id}", operation_id="retrieve_message")
 def retrieve_message(service: Service, message_id: str) -> list[LettaMessage]:
     """Return one message: a thought, an answer and a call of one reply are several and share its id."""
-    found = [service.messages.retrieve(message_id)]
+    found = service.messages.with_pictures([service.messages.retrieve(message_id)])
     return to_messages(found, View(), waiting=service.messages.held(found))
 
 

@@ -34,8 +34,10 @@ from letta_kernel.records import AgentState
 from letta_kernel.server.deps import Live, Service
 from letta_kernel.server.errors import FieldError, LeftOutError, openai_error, status_of
 from letta_kernel.server.events import sse
+from letta_kernel.server.events.contents import ContentReader, Read
 from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.schemas.model_settings import check_format
+from letta_kernel.server.schemas.requests import ContentPart
 from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import failed
@@ -46,22 +48,13 @@ _FINISH = {"max_tokens_exceeded": "length"}
 _KEEP_ALIVE = b": still here\n\n"
 
 
-class Part(BaseModel):
-    """A part of a message."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    text: str | None = None
-
-
 class ChatMessage(BaseModel):
     """A message as OpenAI's clients send it."""
 
     model_config = ConfigDict(extra="allow")
 
     role: str
-    content: str | list[Part] | None = None
+    content: str | list[ContentPart] | None = None
 
 
 class StreamOptions(BaseModel):
@@ -168,9 +161,10 @@ class AgentModels(BaseModel):
 async def complete(request: ChatRequest, service: Service, live: Live) -> Response | Completion:
     """Send the last user message to the agent named as the model, and return what it answers."""
     try:
-        text = _last_of_user(request)
+        text, pictures = await anyio.to_thread.run_sync(_last_of_user, request, service)
         form = check_format(request.response_format, "response_format")
-        run = await live.start_async(await _newest(service, request.model), text, form=form)
+        agent_id = await _newest(service, request.model)
+        run = await live.start_async(agent_id, text, form=form, pictures=pictures)
     except LettaError as error:
         return _refusal(status_of(error), error.in_words(WORDS), type(error).__name__)
     answer = _Answer(run, request.model)
@@ -331,24 +325,16 @@ class _Answer:
         }
 
 
-def _last_of_user(request: ChatRequest) -> str:
+def _last_of_user(request: ChatRequest, service: AgentService) -> Read:
     if request.n not in (None, 1):
         raise LeftOutError("An agent gives one answer: leave out n.")
     if request.tools:
         raise LeftOutError("Tools of the client are not offered here: give the agent its own.")
     for number, message in reversed(list(enumerate(request.messages))):
         if message.role == "user":
-            return _text(message, f"messages.{number}.content")
+            field = f"messages.{number}.content"
+            return ContentReader(service).read(message.content or "", field)
     raise FieldError("messages", "There is no message of the user to send.")
-
-
-def _text(message: ChatMessage, field: str) -> str:
-    if message.content is None or isinstance(message.content, str):
-        return message.content or ""
-    for part in message.content:
-        if part.type != "text" or part.text is None:
-            raise FieldError(field, f"Only text can be sent, not {part.type[:40]!r}.")
-    return "\n".join(part.text or "" for part in message.content)
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

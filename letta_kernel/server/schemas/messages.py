@@ -6,6 +6,7 @@ share its id, as Letta's do; ``otid`` tells them apart.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pydantic import Field
 
 from letta_kernel.agent.prompts import DENIED
 from letta_kernel.messages import Message, ToolCall, Usage
+from letta_kernel.pictures.picture import Picture, parts
 from letta_kernel.server.schemas.base import Shape
 from letta_kernel.stop_reasons import StopReason
 
@@ -47,6 +49,40 @@ class _Base(Shape):
     run_id: str | None = None
 
 
+class TextContent(Shape):
+    """Text as a part of a content."""
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+class Base64Image(Shape):
+    """An image's bytes."""
+
+    type: Literal["base64"] = "base64"
+    media_type: str
+    data: str
+
+
+class LettaImage(Shape):
+    """An image by its id, where a list of messages would grow too large with its bytes."""
+
+    type: Literal["letta"] = "letta"
+    file_id: str
+    media_type: str | None = None
+
+
+class ImageContent(Shape):
+    """An image as a part of a content."""
+
+    type: Literal["image"] = "image"
+    source: Annotated[Base64Image | LettaImage, Field(discriminator="type")]
+
+
+Contents = list[Annotated[TextContent | ImageContent, Field(discriminator="type")]]
+"""Text and images in order, where there are images."""
+
+
 class SystemMessage(_Base):
     """A system event or instruction."""
 
@@ -58,7 +94,7 @@ class UserMessage(_Base):
     """What a person said."""
 
     message_type: Literal["user_message"] = "user_message"
-    content: str
+    content: str | Contents
 
 
 class ReasoningMessage(_Base):
@@ -105,7 +141,7 @@ class ToolReturn(Shape):
     """What one call returned."""
 
     type: Literal["tool"] = "tool"
-    tool_return: str
+    tool_return: str | Contents
     status: Literal["success", "error"]
     tool_call_id: str
     stdout: list[str] | None = None
@@ -303,7 +339,7 @@ def _shapes(message: Message, view: View, waiting: Mapping[str, str]) -> Iterato
     otid = otid_of(message.id, 0)
     match message.role:
         case "user":
-            yield UserMessage(content=message.content, name=message.name, otid=otid, **shared)
+            yield UserMessage(content=_contents(message), name=message.name, otid=otid, **shared)
         case "system" | "event":
             yield SystemMessage(content=message.content, name=message.name, otid=otid, **shared)
         case "summary":
@@ -342,15 +378,33 @@ def _said(
         )
 
 
+def _contents(message: Message) -> str | Contents:
+    """Return what a message says, in parts where it holds pictures."""
+    if not message.pictures:
+        return message.content
+    return [
+        TextContent(text=piece) if isinstance(piece, str) else _image(piece)
+        for piece in parts(message.content, message.pictures)
+    ]
+
+
+def _image(picture: Picture) -> ImageContent:
+    kind = picture.media_type
+    if not picture.data:
+        return ImageContent(source=LettaImage(file_id=picture.id, media_type=kind))
+    data = base64.b64encode(picture.data).decode("ascii")
+    return ImageContent(source=Base64Image(media_type=kind, data=data))
+
+
 def _returned(message: Message, shared: dict[str, Any]) -> ToolReturnMessage:
     part = ToolReturn(
-        tool_return=message.content,
+        tool_return=_contents(message),
         status="success" if message.status in ("ok", None) else "error",
         tool_call_id=message.tool_call_id or "",
     )
     return ToolReturnMessage(
         name=message.name,
-        tool_return=part.tool_return,
+        tool_return=message.content,
         status=part.status,
         tool_call_id=part.tool_call_id,
         tool_returns=[part],

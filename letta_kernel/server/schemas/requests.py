@@ -13,11 +13,24 @@ MAX_MESSAGES = 1000
 MAX_CLIENT_TOOLS = 128
 
 
+class ImageSource(Asked):
+    """Where an image is: its bytes in base64, a URL (of the public web, or ``data:``), or one sent before."""
+
+    type: str | None = Field(None, description="base64, url or letta (by file_id).")
+    data: str | None = None
+    media_type: str | None = Field(None, description="Passed over: its bytes say what it is.")
+    url: str | None = Field(None, max_length=30_000_000)
+    file_id: str | None = Field(None, max_length=200)
+    detail: str | None = None
+
+
 class ContentPart(Asked):
-    """A part of a message; only text is understood."""
+    """A part of a message: text, or an image with its ``source`` (or, as OpenAI has it, ``image_url``)."""
 
     type: str = "text"
     text: str | None = None
+    source: ImageSource | None = None
+    image_url: ImageSource | str | None = None
 
 
 class MessageIn(Asked):
