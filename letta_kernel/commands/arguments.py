@@ -121,7 +121,7 @@ class _Parser:
                 text, at = self.prose(at)
                 self.given[first.key] = " ".join(filter(None, (self.given.get(first.key), text)))
             else:
-                self.given[self.left.pop(0).key] = word.text
+                self.given[self.left.pop(0).key] = _convert(first, word.text)
                 at += 1
         missing = [one for one in self.left if one.required and one.key not in self.given]
         if missing:

@@ -164,6 +164,27 @@ class Notebook(Door, Protocol):
     def decide(self, agent: AgentState, decisions: Sequence[Decision]) -> None:
         """Go on with a run that waits for a person's word and show it."""
 
+    def send(self, agent: AgentState, text: str) -> None:
+        """Send a message and show the run."""
+
+    def about_error(self, cell: str | None, wish: str) -> str:
+        """Return a message about the cell that failed last, or how that *cell* did, which ends with *wish*.
+
+        Raises
+        ------
+        NotFoundError
+            None failed.
+        """
+
+    def next_cell(self, source: str) -> None:
+        """Put *source* into the next cell, where the front end has such, or the next line."""
+
+    def undo_cells(self, run: str, force: bool) -> tuple[Sequence[str], Sequence[str]]:
+        """Take back what a run changed in cells; return the ids of those, and of those changed since.
+
+        With *force* the latter are taken back too.
+        """
+
 
 class Terminal(Door, Protocol):
     """A terminal, for commands that are its alone."""

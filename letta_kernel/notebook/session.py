@@ -18,9 +18,16 @@ from letta_kernel.commands.spec import DoorName
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.hooks import tool_hosts, turn_begins
 from letta_kernel.models import registry
-from letta_kernel.notebook import run
+from letta_kernel.notebook import failures, run
 from letta_kernel.notebook.approvals import Approvals
-from letta_kernel.notebook.document import Document, FrontEnds, OpenDocument, SavedDocument
+from letta_kernel.notebook.document import (
+    Contents,
+    Document,
+    DocumentError,
+    FrontEnds,
+    OpenDocument,
+    SavedDocument,
+)
 from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.document.proposals import Proposals
 from letta_kernel.notebook.document.turn import Turn, called
@@ -336,6 +343,27 @@ class Session(Notebook):
     def decide(self, agent: AgentState, decisions: Sequence[Decision]) -> None:
         """Go on with a run that waits for a person's word."""
         run.decide(self, agent.id, decisions)
+
+    def send(self, agent: AgentState, text: str) -> None:
+        """Send a message and show the run."""
+        run.send(self, agent.id, text)
+
+    def about_error(self, cell: str | None, wish: str) -> str:
+        """Return a message about the cell that failed last, or how that *cell* did."""
+        try:
+            contents = self.document.read()
+        except DocumentError:  # what the kernel knows of it is enough
+            contents = Contents()
+        return failures.message(self.executed, contents, self.shell.user_ns, cell, wish)
+
+    def next_cell(self, source: str) -> None:
+        """Put *source* into the next cell, where the front end has such, or the next line."""
+        self.shell.set_next_input(source, replace=False)
+
+    def undo_cells(self, run: str, force: bool) -> tuple[Sequence[str], Sequence[str]]:
+        """Take back what a run changed in cells; return the ids of those, and of those changed since."""
+        done = self.document.undo(run, force)
+        return done.undone, done.changed
 
     def send_event(
         self, agent: AgentState, text: str, after: str | None, every: str | None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
@@ -16,6 +18,15 @@ from letta_kernel.store.database import Tx
 LARGEST = 10_000_000
 """The largest limit a block may be given, in characters."""
 _CHANGEABLE = ("label", "value", "limit", "description", "read_only", "tags", "metadata")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A block that was written: as it is now, the text it had before, and whether others wrote it since."""
+
+    block: Block
+    before: str
+    changed_since: bool
 
 
 class Blocks:
@@ -171,6 +182,20 @@ class Blocks:
     def versions(self, block: str, *, agent: str | None = None) -> list[BlockVersion]:
         """Return all versions of a block, oldest first: who wrote what, in which step, and why."""
         return self._core.do(lambda tx: blocks.versions(tx, self._find(tx, block, agent).id))
+
+    def written_in(self, steps: Sequence[str]) -> builtins.list[Written]:
+        """Return which blocks were written in these steps, each with the text it had before."""
+
+        def work(tx: Tx) -> builtins.list[Written]:
+            found = []
+            for block_id, (first, last) in blocks.written_in(tx, steps).items():
+                block = blocks.get(tx, block_id)
+                before = [v for v in blocks.versions(tx, block_id) if v.version < first]
+                if block is not None and before:
+                    found.append(Written(block, before[-1].value, block.version > last))
+            return found
+
+        return self._core.do(work)
 
     def undo(self, block: str, *, agent: str | None = None) -> Block:
         """Go back to the version before; the one left can be had again with redo."""

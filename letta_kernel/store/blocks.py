@@ -210,6 +210,16 @@ def versions(tx: Tx, block_id: str) -> list[BlockVersion]:
     return _VERSIONS.select(tx, "WHERE block_id = $1 ORDER BY version", (block_id,))
 
 
+def written_in(tx: Tx, step_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return which blocks were written in these steps: by id, the first and the last version written."""
+    rows = tx.query(
+        "SELECT block_id, min(version), max(version) FROM block_versions"
+        " WHERE step_id = ANY($1::text[]) GROUP BY block_id ORDER BY min(created_at)",
+        (list(step_ids),),
+    )
+    return {str(block_id): (int(first), int(last)) for block_id, first, last in rows}
+
+
 def undo(
     tx: Tx, block_id: str, actor: str, *, step_id: str | None = None, reason: str = ""
 ) -> Block:

@@ -35,6 +35,7 @@ class Ran:
     stdout: str = ""
     stderr: str = ""
     displays: list[dict[str, Any]] = field(default_factory=list)
+    next_cell: str = ""  # what was put into it
     seconds: float = 0.0  # from the interrupt, or the request, to the reply
 
     @property
@@ -159,6 +160,8 @@ class Notebook:
                     if reply["parent_header"].get("msg_id") == request:
                         ran.status = reply["content"]["status"]
                         ran.seconds = time.monotonic() - began
+                        for one in reply["content"].get("payload", ()):
+                            ran.next_cell += one.get("text", "")
                         ran.ename = reply["content"].get("ename", "")
                         ran.evalue = reply["content"].get("evalue", "")
                 except Empty:

@@ -190,6 +190,48 @@ def test_the_chat_that_runs_elsewhere_has_the_kernel_do_its_calls(
         page.ask("notebook.call", tool="notebook_rum", arguments={})
 
 
+def test_an_error_goes_to_the_agent_and_what_it_changed_is_taken_back(
+    notebook: Notebook, server: ScriptedServer, page: Page
+) -> None:
+    notebook.run("%agent new fixer")
+    notebook.run("%agent memory human Works with means.")
+    notebook.run("%agent set notebook edits")
+    assert "No cell has failed" in notebook.run("%agent fix --cell data").evalue.replace(
+        "This cell has not", "No cell has"
+    )
+    notebook.run(BROKEN, "broken")
+    server.call("notebook_edit", {"cell": "broken", "source": MENDED})
+    server.call("core_memory_append", {"label": "human", "content": "Mistypes."})
+    server.say("A typing error.\n\n```python\nvalues[0]\n```\n\nor\n\n~~~\nvalues[1]\n~~~\n")
+    ran = notebook.run("%agent fix Keep it short.")
+    asked = server.requests[-3]["messages"][-1]["content"]
+    for said in ("The cell broken", BROKEN, "NameError", "values: list of 3", "Keep it short."):
+        assert said in asked
+    assert page.source("broken") == MENDED
+    assert notebook.run("%agent code").next_cell == "values[1]"
+    assert notebook.run("%agent code 2").next_cell == "values[0]"
+    assert "only 2" in notebook.run("%agent code 3").evalue
+    server.say("It was a typing error.")
+    ran = notebook.run("%agent explain-error --cell broken")
+    assert "Change nothing" in server.requests[-1]["messages"][-1]["content"]
+    # The last run that changed something is taken back, in memory and in cells.
+    ran = notebook.run("%agent undo")
+    assert "Cells are as before: 1" in ran.text
+    assert page.source("broken") == BROKEN
+    assert "Mistypes" not in notebook.run("%agent memory human").text.split("version")[0]
+    assert "No run of fixer" in notebook.run("%agent undo").evalue
+    # What was changed since is asked about, and left alone where nobody answers.
+    server.call("notebook_edit", {"cell": "broken", "source": MENDED})
+    server.call("core_memory_append", {"label": "human", "content": "Mistypes."})
+    server.say("Again.")
+    notebook.run("%agent fix --run")
+    notebook.run("%agent memory human By hand.")
+    page.cells[1]["source"] = "by_hand = 1"
+    ran = notebook.run("%agent undo")
+    assert "human left alone" in ran.text
+    assert page.source("broken") == "by_hand = 1"
+
+
 def test_the_stop_button_ends_code_an_agent_runs(
     notebook: Notebook, server: ScriptedServer
 ) -> None:

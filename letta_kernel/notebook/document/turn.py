@@ -108,7 +108,7 @@ class Turn:
             if isinstance(value, ModuleType):
                 found.append(f"{name}: module {value.__name__}")
             else:
-                found.append(f"{name}: {_described(value)}")
+                found.append(f"{name}: {described(value)}")
         if len(found) > _MOST_VARIABLES:
             more = len(found) - _MOST_VARIABLES
             found = [*found[:_MOST_VARIABLES], f"… and {more} more; ask for fewer by a pattern"]
@@ -328,7 +328,8 @@ def _told(ran: running.Ran) -> str:
     raise ReportedError(text or line, line, "\n".join(frames))
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
+    """Return a value's type, size and beginning, in one line."""
     kind = type(value)
     name = (
         kind.__qualname__
