@@ -11,6 +11,7 @@ import bridge from './bridge';
 import cells, { IChoices, type Choices } from './cells';
 import { KernelWidgets } from './live';
 import { highlighter } from './highlight';
+import notebook from './notebook';
 import outputs from './outputs';
 import panel from './panel';
 import { RunRenderer, type IRunRendererOptions } from './renderer';
@@ -62,4 +63,4 @@ const runRenderer: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default [runRenderer, ...outputs, ...bridge, ...panel, ...cells];
+export default [runRenderer, ...outputs, ...bridge, ...panel, ...cells, ...notebook];

@@ -41,7 +41,7 @@ export class RunRenderer extends Widget implements IRenderMime.IRenderer {
     super();
     this.addClass('lk-RunRenderer');
     this._trans = options.trans;
-    const hosts = hostsWith(options.highlight ?? null);
+    const hosts = hostsWith(options.highlight ?? null, options.trans);
     this._view = new RunView(hosts, options.trans, () => options.choices?.folds ?? ALL_FOLDED);
     this._choices = options.choices ?? null;
     this._choices?.changed.connect(this._drawSnapshot, this);

@@ -5,3 +5,4 @@ import './bridge.css';
 import './panel.css';
 import './outputs.css';
 import './cells.css';
+import './notebook.css';

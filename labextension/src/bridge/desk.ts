@@ -39,6 +39,9 @@ interface IHello {
   views?: string[];
 }
 
+/** Answers what a kernel asks of the page; what it rejects with is told to the kernel by name and message. */
+export type Answerer = (method: string, params: JSONObject) => Promise<unknown>;
+
 interface ITicket {
   execute: string;
   ticket: string;
@@ -95,6 +98,16 @@ export class Desk implements IDisposable {
 
   get version(): string {
     return this._hello.version ?? '';
+  }
+
+  /** What answers the kernel's questions. */
+  answerer: Answerer | null = null;
+
+  /** Say something that is not answered; nothing while there is nobody to hear it. */
+  tell(data: object): void {
+    if (this._state === 'ready' && this.kernel.connectionStatus === 'connected') {
+      this._send('comm_msg', { data: data as JSONObject });
+    }
   }
 
   get isDisposed(): boolean {
@@ -319,6 +332,9 @@ export class Desk implements IDisposable {
       case 'asking':
         this._setAsking(data.agents as string[]);
         break;
+      case 'ask':
+        void this._onAsk(data);
+        break;
       case 'bye':
         this._comm = '';
         this._begin(); // it took us for gone
@@ -340,15 +356,27 @@ export class Desk implements IDisposable {
     this._setState('ready');
   }
 
+  private async _onAsk({ id, method, params }: JSONObject): Promise<void> {
+    try {
+      if (!this.answerer) {
+        throw new DeskError('Closed', this._trans.__('No notebook of this kernel is open here.'));
+      }
+      const result = await this.answerer(String(method), (params ?? {}) as JSONObject);
+      this.tell({ type: 'answer', id, result: result ?? null });
+    } catch (error) {
+      const { kind, name, message } = error as Partial<DeskError>;
+      const said = { name: kind ?? name ?? 'Error', message: message ?? String(error) };
+      this.tell({ type: 'answer', id, error: said });
+    }
+  }
+
   /** Ask for what follows an event of a run, when something was missed. */
   private _askFor(run_id: string, after: number): void {
     this._send('comm_msg', { data: { type: 'follow', run_id, after } });
   }
 
   private _ping(): void {
-    if (this._state === 'ready' && this.kernel.connectionStatus === 'connected') {
-      this._send('comm_msg', { data: { type: 'ping' } });
-    }
+    this.tell({ type: 'ping' });
   }
 
   private _setState(state: BridgeState): void {

@@ -5,18 +5,17 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-import { Approvals } from './approvals';
 import { IBridge } from './bridge';
 import { Bridge } from './follow';
 import { AgentsStatus } from './status';
 
 export * from './bridge';
 
-const OPEN_PANEL = 'letta-kernel:open-agents-panel';
+export const OPEN_PANEL = 'letta-kernel:open-agents-panel';
 
 const bridge: JupyterFrontEndPlugin<IBridge> = {
   id: 'letta-kernel:bridge',
-  description: 'Connects to the agents of the notebook in front; asks for a word where one waits.',
+  description: 'Connects to the agents of the notebook in front.',
   autoStart: true,
   provides: IBridge,
   requires: [INotebookTracker],
@@ -34,7 +33,6 @@ const bridge: JupyterFrontEndPlugin<IBridge> = {
         void app.commands.execute(OPEN_PANEL);
       }
     };
-    new Approvals(made, trans, open);
     if (statusBar) {
       const item = new AgentsStatus(made, trans, open);
       statusBar.registerStatusItem('letta-kernel:status', {

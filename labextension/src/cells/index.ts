@@ -16,6 +16,7 @@ import { IBridge } from '../bridge/bridge';
 import { CellActions } from './actions';
 import { addCommands } from './commands';
 import { addDocuments } from './documents';
+import { askAboutError, type AskedOfError } from './errors';
 import { Healer } from './heal';
 import { agentCellLanguage, AGENT_CELL_MIME, proseExtension } from './prose';
 import { Roster } from './roster';
@@ -93,7 +94,13 @@ const agentCells: JupyterFrontEndPlugin<void> = {
       chooseModel: (anchor: HTMLElement) => actions.openModelMenu(panel, cell, anchor),
       runTool: (tool: Parameters<CellActions['runTool']>[1]) => void actions.runTool(panel, tool),
       showTool: card.show.bind(card),
-      hideTool: card.hide.bind(card)
+      hideTool: card.hide.bind(card),
+      askAboutError: (what: AskedOfError) => {
+        const kernel = panel.sessionContext.session?.kernel;
+        if (kernel) {
+          void askAboutError(cell, what, kernel);
+        }
+      }
     });
     const watch = (panel: NotebookPanel) => {
       watchers.set(panel, new CellWatcher(panel, roster, languages, actionsFor, trans));

@@ -7,13 +7,18 @@ import type { IDisposable } from '@lumino/disposable';
 import { Signal } from '@lumino/signaling';
 
 import type { Trans } from '../ui/words';
+import { ErrorButtons, type AskedOfError } from './errors';
 import { isAgentCell } from './firstline';
 import { AGENT_CELL_MIME } from './prose';
 import type { Roster } from './roster';
 import { CellStrip, type IStripActions } from './strip';
 
-/** What a strip's buttons do, for the cell they stand above. */
-export type ActionsFor = (panel: NotebookPanel, cell: CodeCell) => IStripActions;
+/** What the buttons of a cell do. */
+export interface ICellActions extends IStripActions {
+  askAboutError(what: AskedOfError): void;
+}
+
+export type ActionsFor = (panel: NotebookPanel, cell: CodeCell) => ICellActions;
 
 /** One code cell that is watched. */
 class WatchedCell implements IDisposable {
@@ -22,10 +27,12 @@ class WatchedCell implements IDisposable {
     private readonly _panel: NotebookPanel,
     private readonly _roster: Roster,
     private readonly _languages: IEditorLanguageRegistry,
-    actions: IStripActions,
+    actions: ICellActions,
     trans: Trans
   ) {
     this.strip = new CellStrip(actions, trans);
+    const can = () => _roster.facts(_panel) !== null;
+    this._errors = new ErrorButtons(cell, can, what => actions.askAboutError(what), trans);
     this._code = cell.model.mimeType === AGENT_CELL_MIME ? '' : cell.model.mimeType;
     cell.model.sharedModel.changed.connect(this._onChange, this);
     cell.model.mimeTypeChanged.connect(this._onMimeType, this);
@@ -48,12 +55,14 @@ class WatchedCell implements IDisposable {
     this._isDisposed = true;
     Signal.clearData(this);
     this.strip.node.remove();
+    this._errors.dispose();
   }
 
   update(): void {
     if (!this._isDisposed) {
       const facts = this._roster.facts(this._panel);
       this.strip.update(this.cell.model.sharedModel.source, this.cell.model.id, facts);
+      this._errors.update();
     }
   }
 
@@ -101,6 +110,7 @@ class WatchedCell implements IDisposable {
     }
   }
 
+  private readonly _errors: ErrorButtons;
   private _code: string;
   private _isDisposed = false;
 }

@@ -68,7 +68,7 @@ const agentsPanel: JupyterFrontEndPlugin<IPanelSections> = {
       actions,
       trans,
       sections,
-      hosts: hostsWith(highlighter(languages)),
+      hosts: hostsWith(highlighter(languages), trans),
       onMenu: (_, below) => {
         const { left, bottom } = below.getBoundingClientRect();
         menu.open(left, bottom);

@@ -1,6 +1,9 @@
 // What a person is asked: calls to approve, or a question. Keys stay here, away from the notebook.
 
 import { h } from './dom';
+import { faceOf, isChange, type IFace, type Scope } from './faces';
+import { keepKeys } from './keys';
+import { thePage } from './page';
 import type { IToolCall } from './transcript';
 import type { Trans } from './words';
 
@@ -9,6 +12,8 @@ export interface IChoice {
   approve: boolean;
   reason?: string;
   arguments?: Record<string, unknown>;
+  /** For what it holds beside this call. */
+  scope?: Scope;
 }
 
 export function button(text: string, className: string, act: () => void): HTMLButtonElement {
@@ -26,17 +31,6 @@ export function field(label: string, value = '', rows = 1): HTMLTextAreaElement 
   made.dir = 'auto';
   made.setAttribute('aria-label', label);
   return made;
-}
-
-/** Keys pressed in an element are no shortcuts of a notebook, whose fields also take new lines. */
-export function keepKeys(node: HTMLElement): void {
-  node.dataset.lmSuppressShortcuts = 'true';
-  const keep = (event: InputEvent) => {
-    if (event.inputType === 'insertLineBreak') {
-      event.stopPropagation();
-    }
-  };
-  node.addEventListener('beforeinput', keep, true);
 }
 
 /** Call `act` at an Enter that is neither part of a word being composed nor a new line. */
@@ -64,24 +58,56 @@ export function drawQuestion(text: string, trans: Trans, answer: (text: string) 
   return node;
 }
 
-/** Ask for a word on each of some calls; `decide` is called once for each. */
+/**
+ * Ask for a word on each of some calls; `decide` is called once for each. Changes that the page shows in a
+ * notebook are decided there as well: then the page is told instead.
+ *
+ * @param near - Where the question stands.
+ */
 export function drawApproval(
   calls: readonly IToolCall[],
   trans: Trans,
-  decide: (call: IToolCall, choice: IChoice) => void
+  decide: (call: IToolCall, choice: IChoice) => void,
+  near: Node | null = null
 ): HTMLElement {
   const node = group(trans.__('Approval'));
-  const cards = calls.map(call => new Card(call, trans, choice => decide(call, choice)));
-  node.append(...cards.map(card => card.node));
-  if (cards.length > 1) {
-    node.append(
-      h(
-        'div',
-        'lk-Buttons lk-Ask-all',
-        button(trans.__('Approve all'), 'lk-mod-good', () => cards.forEach(card => card.approve())),
-        button(trans.__('Deny all'), 'lk-mod-bad', () => cards.forEach(card => card.deny()))
-      )
+  const page = thePage();
+  const shown = calls.filter(call => page?.shows(call, near));
+  const say = shown.length
+    ? (call: IToolCall, choice: IChoice) => page?.decide(call.id, choice)
+    : decide;
+  const cards = calls
+    .filter(call => !shown.includes(call))
+    .map(call => new Card(call, trans, choice => say(call, choice)));
+  if (shown.length) {
+    const text = trans._n(
+      'A change is proposed in the notebook.',
+      '%1 changes are proposed in the notebook.',
+      shown.length
     );
+    const show = button(trans.__('Show'), '', () => page?.show(shown[0].id));
+    node.append(h('div', 'lk-Ask-title', text), h('div', 'lk-Buttons', show));
+  }
+  node.append(...cards.map(card => card.node));
+  if (calls.length > 1 || shown.length) {
+    const changes = calls.every(isChange);
+    const one = calls.length === 1;
+    const [yes, no] = changes
+      ? one
+        ? [trans.__('Accept'), trans.__('Reject')]
+        : [trans.__('Accept all'), trans.__('Reject all')]
+      : [trans.__('Approve all'), trans.__('Deny all')];
+    const all = (approve: boolean) => () => {
+      cards.forEach(card => (approve ? card.approve() : card.deny()));
+      shown.forEach(call => page?.decide(call.id, { approve }));
+    };
+    const buttons = [button(yes, 'lk-mod-good', all(true)), button(no, 'lk-mod-bad', all(false))];
+    const beside = cards.length === 0 ? node.querySelector('.lk-Buttons') : null;
+    if (beside) {
+      beside.append(...buttons);
+    } else {
+      node.append(h('div', 'lk-Buttons lk-Ask-all', ...buttons));
+    }
   }
   return node;
 }
@@ -94,30 +120,39 @@ function group(label: string): HTMLElement {
   return node;
 }
 
-class Card {
+/** One call, what it would do, and what can be said about it. */
+export class Card {
+  /**
+   * @param more - Buttons beside that of approval.
+   */
   constructor(
     call: IToolCall,
-    private _trans: Trans,
-    private _decide: (choice: IChoice) => void
+    trans: Trans,
+    private _decide: (choice: IChoice) => void,
+    more: readonly HTMLElement[] = []
   ) {
-    const written = indented(call.arguments);
-    this._given = h('pre', 'lk-Text', written);
-    this._given.dir = 'auto';
-    this._edited = field(_trans.__('Arguments of %1, as JSON', call.name), written);
-    this._edited.rows = Math.min(written.split('\n').length + 1, 14);
+    this._face = faceOf(call, trans);
+    this._scope = drawScopes(trans);
+    const { text, label, title, approve, deny, scopes } = this._face;
+    this._edited = field(label, text ?? '');
+    this._edited.rows = Math.min((text ?? '').split('\n').length + 1, 14);
     this._edited.classList.add('lk-mod-code');
     this._edited.spellcheck = false;
     this._edited.hidden = true;
-    const why = _trans.__('Why not (optional)');
+    this._edited.addEventListener('keydown', event => this._onKey(event));
+    const why = trans.__('Why not (optional)');
     this._reason = field(why);
     this._reason.placeholder = why;
     onEnter(this._reason, () => this.deny());
     this._wrong.setAttribute('role', 'alert');
-    this._title.append(_trans.__('Allow'), ' ', h('b', 'lk-mod-code', call.name), '?');
+    this._title.append(...title.filter(child => !!child).map(child => child as Node | string));
+    this._given.append(...this._face.draw(text ?? ''));
     this._buttons.append(
-      button(_trans.__('Approve'), 'lk-mod-good', () => this.approve()),
-      button(_trans.__('Deny'), 'lk-mod-bad', () => this.deny()),
-      button(_trans.__('Edit'), '', () => this._edit()),
+      button(approve, 'lk-mod-good', () => this.approve()),
+      ...more,
+      button(deny, 'lk-mod-bad', () => this.deny()),
+      ...(text === null ? [] : [button(trans.__('Edit'), '', () => this._edit())]),
+      ...(scopes ? [this._scope] : []),
       this._reason
     );
     this.node.append(this._title, this._given, this._edited, this._wrong, this._buttons);
@@ -125,33 +160,61 @@ class Card {
 
   readonly node = h('div', 'lk-Ask-card');
 
+  /** Whether the word was given. */
+  get decided(): boolean {
+    return this._decided;
+  }
+
+  /** Say before the title who asks. */
+  sign(name: Node): void {
+    this._title.prepend(name, ' · ');
+  }
+
+  /** Draw again what the call would do, unless somebody is editing that. */
+  redraw(): void {
+    if (this._edited.hidden && !this._decided) {
+      this._given.replaceChildren(...this._face.draw(this._edited.value));
+    }
+  }
+
   approve(): void {
+    const scope = (this._scope.value || undefined) as Scope | undefined;
+    const choice: IChoice = { approve: true, ...(scope ? { scope } : {}) };
     if (this._edited.hidden) {
-      this._settle(this._trans.__('approved'), { approve: true });
+      this._settle(0, choice);
       return;
     }
-    let value: unknown;
     try {
-      value = JSON.parse(this._edited.value);
+      choice.arguments = this._face.read(this._edited.value);
     } catch (error) {
       this._wrong.textContent = String(error instanceof Error ? error.message : error);
       return;
     }
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      this._wrong.textContent = this._trans.__('The arguments have to be a JSON object, {…}.');
-      return;
-    }
-    this._given.textContent = this._edited.value;
+    this._given.replaceChildren(...this._face.draw(this._edited.value));
     this._given.hidden = false;
-    this._settle(this._trans.__('approved as edited'), {
-      approve: true,
-      arguments: value as Record<string, unknown>
-    });
+    this._settle(1, choice);
   }
 
   deny(): void {
     const reason = this._reason.value.trim();
-    this._settle(this._trans.__('denied'), { approve: false, ...(reason ? { reason } : {}) });
+    this._settle(2, { approve: false, ...(reason ? { reason } : {}) });
+  }
+
+  /** The word was given elsewhere. */
+  settle(approve: boolean): void {
+    this._settle(approve ? 0 : 2);
+  }
+
+  private _settle(said: 0 | 1 | 2, choice?: IChoice): void {
+    if (this._decided) {
+      return;
+    }
+    this._decided = true;
+    [this._buttons, this._edited, this._wrong].forEach(node => node.remove());
+    this._title.append(h('span', 'lk-muted lk-small', ` ${this._face.said[said]}`));
+    if (choice) {
+      this._decide(choice);
+    }
   }
 
   private _edit(): void {
@@ -163,29 +226,42 @@ class Card {
     }
   }
 
-  private _settle(said: string, choice: IChoice): void {
-    if (this._decided) {
-      return;
+  private _onKey(event: KeyboardEvent): void {
+    if (event.key === 'Escape') {
+      event.stopPropagation();
+      this._edit();
+      this._buttons.querySelector('button')?.focus();
+    } else if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      this.approve();
     }
-    this._decided = true;
-    [this._buttons, this._edited, this._wrong].forEach(node => node.remove());
-    this._title.append(h('span', 'lk-muted lk-small', ` ${said}`));
-    this._decide(choice);
   }
 
   private _decided = false;
+  private _face: IFace;
   private _title = h('div', 'lk-Ask-title');
-  private _given: HTMLElement;
+  private _given = h('div', 'lk-Ask-given');
   private _edited: HTMLTextAreaElement;
   private _reason: HTMLTextAreaElement;
   private _wrong = h('div', 'lk-Wrong');
   private _buttons = h('div', 'lk-Buttons');
+  private _scope: HTMLSelectElement;
 }
 
-function indented(text: string): string {
-  try {
-    return JSON.stringify(JSON.parse(text || '{}'), null, 2);
-  } catch {
-    return text;
+/** A choice of what a word holds for. */
+export function drawScopes(trans: Trans): HTMLSelectElement {
+  const made = h('select', 'lk-Field lk-Scope');
+  made.setAttribute('aria-label', trans.__('For how long'));
+  const choices: [Scope, string][] = [
+    ['', trans.__('this time')],
+    ['run', trans.__('for this run')],
+    ['notebook', trans.__('for this notebook')],
+    ['agent', trans.__('always for this agent')]
+  ];
+  for (const [value, text] of choices) {
+    const option = h('option', '', text);
+    option.value = value;
+    made.append(option);
   }
+  return made;
 }

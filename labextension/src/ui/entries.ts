@@ -1,6 +1,7 @@
 // Draws the entries of a run, one function for each kind.
 
-import { diffLines } from './diff';
+import { withTools } from './code';
+import { diffLines, type IDiffLine } from './diff';
 import { drawDisplay } from './display';
 import { fold, h, type Child } from './dom';
 import { drawMarkdown, highlightCode, type Highlight } from './markdown';
@@ -8,6 +9,7 @@ import type { Bundle, IMemory, INotice, IReasoning, IRetrieved, IToolCall, Item 
 import {
   argumentsLine,
   duration,
+  ENGLISH,
   GLYPHS,
   oneLine,
   placeWord,
@@ -26,9 +28,10 @@ export interface IHosts {
 }
 
 /** Draws it in any page; `highlight` colours code where there is something that can. */
-export function hostsWith(highlight: Highlight | null): IHosts {
+export function hostsWith(highlight: Highlight | null, trans: Trans = ENGLISH): IHosts {
+  const frame = (block: HTMLElement) => withTools(block, trans);
   const markdown = (host: HTMLElement, text: string, grows = false) => {
-    drawMarkdown(host, text);
+    drawMarkdown(host, text, frame, grows);
     if (highlight) {
       void highlightCode(host, highlight, grows);
     }
@@ -38,6 +41,8 @@ export function hostsWith(highlight: Highlight | null): IHosts {
 
 /** Lines of a diff that are shown without opening a fold. */
 const DIFF_SHOWN = 12;
+/** Lines shown around a change of code. */
+const DIFF_AROUND = 3;
 
 /** Draw any entry but an answer. `open` says whether its fold starts open. */
 export function drawEntry(
@@ -172,11 +177,20 @@ function memory(item: IMemory, trans: Trans): HTMLElement {
   );
 }
 
-/** Which lines and words went and came; what is more than a dozen lines long is folded. */
-export function drawDiff(before: string, after: string, trans: Trans): HTMLElement[] {
+/**
+ * Which lines and words went and came; what is more than a dozen lines long is folded.
+ *
+ * @param around - Show it as a change of code: all that changed, and a few lines around.
+ */
+export function drawDiff(before: string, after: string, trans: Trans, around = false): HTMLElement[] {
   const kinds = { ' ': 'same', '-': 'gone', '+': 'come' };
   const spoken = { ' ': '', '-': trans.__('removed:'), '+': trans.__('added:') };
-  const lines = diffLines(before, after).map(({ sign, pieces }) => {
+  const found = diffLines(before, after);
+  const near = around ? nearChanges(found) : null;
+  const lines = found.flatMap(({ sign, pieces }, index) => {
+    if (near && !near.has(index)) {
+      return near.has(index - 1) || index === 0 ? [h('div', 'lk-Diff-same', '  ⋯')] : [];
+    }
     const line = h(
       'div',
       `lk-Diff-${kinds[sign]}`,
@@ -186,16 +200,27 @@ export function drawDiff(before: string, after: string, trans: Trans): HTMLEleme
         piece.changed ? h('span', 'lk-Diff-changed', piece.text) : piece.text
       )
     );
-    line.dir = 'auto';
-    return line;
+    line.dir = around ? 'ltr' : 'auto';
+    return [line];
   });
-  const more = lines.splice(DIFF_SHOWN);
+  const more = around ? [] : lines.splice(DIFF_SHOWN);
   const shown = lines.length ? [h('div', 'lk-Diff', ...lines)] : [];
   const summary = trans._n('%1 more line', '%1 more lines', more.length);
   const rest = h('div', 'lk-Diff', ...more);
   return more.length
     ? [...shown, fold('more', 'lk-muted lk-small', [summary], [rest])]
     : shown;
+}
+
+/** The lines that changed, and those close to them. */
+function nearChanges(lines: readonly IDiffLine[]): Set<number> {
+  const near = new Set<number>();
+  lines.forEach(({ sign }, index) => {
+    for (let at = index - DIFF_AROUND; sign !== ' ' && at <= index + DIFF_AROUND; at++) {
+      near.add(at);
+    }
+  });
+  return near;
 }
 
 function notice(item: INotice, trans: Trans): HTMLElement {

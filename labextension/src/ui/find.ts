@@ -36,7 +36,7 @@ export function findPlaces(root: HTMLElement, words: string, most = MOST): Stati
   while (walker.nextNode()) {
     const node = walker.currentNode as Text;
     const parent = node.parentElement;
-    if (!parent || parent.closest('.lk-spoken, mjx-assistive-mml')) {
+    if (!parent || parent.closest('.lk-spoken, .lk-Code-tools, mjx-assistive-mml')) {
       continue;
     }
     const own = parent.closest(BLOCKS);

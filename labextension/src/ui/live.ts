@@ -1,8 +1,9 @@
 // A run while it happens: its view, a button that stops it, what the person is asked.
 
-import { button, drawApproval, drawQuestion, keepKeys, type IChoice } from './ask';
+import { button, drawApproval, drawQuestion, type IChoice } from './ask';
 import { h } from './dom';
 import type { IHosts } from './entries';
+import { keepKeys } from './keys';
 import { readSnapshot, type ISnapshot } from './snapshot';
 import { Transcript, type IEvent, type IToolCall } from './transcript';
 import { RunView } from './view';
@@ -88,12 +89,13 @@ export class LiveRun {
       return drawQuestion(question.text, trans, text => answer(question.id, { text }));
     }
     const decisions: ({ id: string } & IChoice)[] = [];
-    return drawApproval(question.calls, trans, (call, choice) => {
+    const decide = (call: IToolCall, choice: IChoice) => {
       decisions.push({ id: call.id, ...choice });
       if (decisions.length === question.calls.length) {
         answer(question.id, { decisions });
       }
-    });
+    };
+    return drawApproval(question.calls, trans, decide, this.node);
   }
 
   /** Draw what is known, the newest letters of an answer little by little. */

@@ -31,12 +31,20 @@ interface IDrawn {
 
 const drawn = new WeakMap<HTMLElement, IDrawn>();
 
+/** Puts a frame around a block of code that is drawn in full. */
+export type Frame = (block: HTMLElement) => HTMLElement;
+
 /**
  * Draw Markdown into an element in place of what is in it; code is yet to be coloured.
  *
  * A text that has grown is drawn from its last block on, so that one may be watched as it comes.
  */
-export function drawMarkdown(host: HTMLElement, source: string): void {
+export function drawMarkdown(
+  host: HTMLElement,
+  source: string,
+  frame: Frame | null = null,
+  grows = false
+): void {
   const text = source.slice(0, LONGEST);
   let known = drawn.get(host);
   if (!known || !text.startsWith(known.settled)) {
@@ -50,11 +58,27 @@ export function drawMarkdown(host: HTMLElement, source: string): void {
   const last = Math.max(blocks.map(({ node }) => !!node).lastIndexOf(true), 0);
   for (const { raw, node } of blocks.slice(0, last)) {
     known.settled += raw;
-    host.append(...nodes(node));
+    host.append(...nodes(framed(node, frame)));
   }
   const rest = source.slice(LONGEST);
-  known.open = [...blocks.slice(last).map(({ node }) => node), rest && h('pre', '', rest)].flatMap(nodes);
+  const open = blocks.slice(last).map(({ node }) => (grows ? node : framed(node, frame)));
+  known.open = [...open, rest && h('pre', '', rest)].flatMap(nodes);
   host.append(...known.open);
+}
+
+function framed(node: Child, frame: Frame | null): Child {
+  if (!frame || !(node instanceof HTMLElement)) {
+    return node;
+  }
+  if (node.localName === 'pre') {
+    return frame(node);
+  }
+  node.querySelectorAll('pre').forEach(block => {
+    const place = document.createComment('');
+    block.replaceWith(place);
+    place.replaceWith(frame(block));
+  });
+  return node;
 }
 
 interface IBlock {

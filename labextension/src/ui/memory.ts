@@ -1,9 +1,10 @@
 // An agent's memory blocks: read, edited in place, undone, looked back at.
 
-import { button, keepKeys } from './ask';
+import { button } from './ask';
 import { BlockView } from './block';
 import type { AskBlocks, IBlock } from './blocks';
 import { h } from './dom';
+import { keepKeys } from './keys';
 import { NewBlock } from './newblock';
 import type { Trans } from './words';
 import { grouped } from './words';

@@ -4,8 +4,9 @@ import { Notification } from '@jupyterlab/apputils';
 import { nullTranslator } from '@jupyterlab/translation';
 import { Signal } from '@lumino/signaling';
 
-import { Approvals } from '../../src/bridge/approvals';
+import { Approvals, tellRefusal } from '../../src/bridge/approvals';
 import type { Bridge } from '../../src/bridge/follow';
+import { Waiting } from '../../src/bridge/waiting';
 import { settle } from './kernel';
 
 const trans = nullTranslator.load('letta-kernel');
@@ -40,14 +41,15 @@ function played(...desks: PlayedDesk[]) {
     anyChanged: new Signal<object, void>({})
   };
   let shown = 0;
-  new Approvals(bridge as unknown as Bridge, trans, () => shown++);
+  const waiting = new Waiting(bridge as unknown as Bridge, tellRefusal);
+  new Approvals(waiting, trans, () => shown++);
   const look = async () => {
     bridge.anyChanged.emit();
     jest.advanceTimersByTime(1000);
     await settle();
     await settle();
   };
-  return { look, shown: () => shown };
+  return { look, waiting, shown: () => shown };
 }
 
 const press = (label: string) => {
@@ -127,4 +129,58 @@ it('says why an answer was refused', async () => {
   press('Approve');
   await settle();
   expect(messages()).toContain('Somebody has answered this already.');
+});
+
+it('tells the agent when all of its calls are decided, and asks again if that is refused', async () => {
+  const desk = new PlayedDesk();
+  desk.waiting = { ada: [CALL, { ...CALL, id: 'call-2' }] };
+  const { look, waiting } = played(desk);
+  await look();
+  waiting.decide('call-2', { approve: false, reason: 'no' });
+  await settle();
+  expect(waiting.decision('call-2')).toMatchObject({ approve: false });
+  expect(desk.decided).toEqual([]);
+  desk.refusal = new Error('The kernel is not connected.');
+  waiting.decide('call-1', { approve: true, scope: 'run' });
+  expect(waiting.waits).toEqual([]);
+  await settle();
+  expect(waiting.waits).toHaveLength(1);
+  expect(waiting.decision('call-2')).toBeNull();
+  desk.refusal = null;
+  waiting.decide('call-1', { approve: true, scope: 'run' });
+  waiting.decide('call-2', { approve: true });
+  await settle();
+  const decisions = [
+    { call_id: 'call-1', approve: true, scope: 'run' },
+    { call_id: 'call-2', approve: true }
+  ];
+  expect(desk.decided).toEqual([{ agent: 'ada', decisions }]);
+});
+
+it('remembers a word that was given before it was known who waits', async () => {
+  const desk = new PlayedDesk();
+  desk.waiting = { ada: [CALL] };
+  const { waiting } = played(desk);
+  waiting.decide('call-1', { approve: true });
+  jest.advanceTimersByTime(1000);
+  await settle();
+  await settle();
+  expect(desk.decided).toHaveLength(1);
+  expect(messages()).toEqual([]);
+});
+
+it('asks about what waits elsewhere than in a kernel, until it does not', async () => {
+  const { waiting } = played();
+  const told: unknown[] = [];
+  const wait = {
+    ...{ key: 'chat', agent: { id: 'ada', name: 'ada' }, calls: [CALL], desk: null, panel: null },
+    answer: async (decisions: unknown) => told.push(decisions)
+  };
+  const added = waiting.add(wait);
+  expect(messages()).toHaveLength(1);
+  added.dispose();
+  expect(messages()).toEqual([]);
+  waiting.add({ ...wait, key: 'again' });
+  press('Approve');
+  expect(told).toEqual([[{ call_id: 'call-1', approve: true }]]);
 });

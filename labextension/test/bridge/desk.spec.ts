@@ -304,6 +304,30 @@ describe('what may become of a kernel', () => {
     desk.dispose();
   });
 
+  it('answers what the kernel asks of the page, or says by name why not', async () => {
+    const [desk, kernel] = await ready();
+    kernel.say({ type: 'ask', id: 'q1', method: 'document.read', params: {} });
+    await settle();
+    expect(kernel.asked).toMatchObject({ type: 'answer', id: 'q1', error: { name: 'Closed' } });
+    desk.answerer = async (method, params) => {
+      if (params.wrong) {
+        throw Object.assign(new Error('Read it again.'), { name: 'Changed' });
+      }
+      return { method };
+    };
+    kernel.say({ type: 'ask', id: 'q2', method: 'document.read', params: {} });
+    await settle();
+    expect(kernel.asked).toEqual({ type: 'answer', id: 'q2', result: { method: 'document.read' } });
+    kernel.say({ type: 'ask', id: 'q3', method: 'document.apply', params: { wrong: true } });
+    await settle();
+    const error = { name: 'Changed', message: 'Read it again.' };
+    expect(kernel.asked).toEqual({ type: 'answer', id: 'q3', error });
+    const sent = kernel.sent.length;
+    kernel.become('dead');
+    desk.tell({ type: 'document' });
+    expect(kernel.sent).toHaveLength(sent);
+  });
+
   it('knows the live views of before the page, and no others, when they close', async () => {
     const [, kernel] = await ready();
     expect(kernel.closes('view')).toBe(false);

@@ -1,0 +1,111 @@
+// Tells kernels which of their notebooks are open in this page, and answers what they ask of them.
+
+import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import type { JSONObject } from '@lumino/coreutils';
+
+import type { Desk } from '../bridge/desk';
+import type { Bridge } from '../bridge/follow';
+import type { Trans } from '../ui/words';
+import { hasKernel, OpenDocument } from './document';
+import { DocumentError } from './records';
+
+/** The open notebooks of this page. */
+export class Documents {
+  constructor(
+    bridge: Bridge,
+    private readonly _notebooks: INotebookTracker,
+    private readonly _trans: Trans
+  ) {
+    this._bridge = bridge;
+    bridge.desksChanged.connect(() => this._look());
+    _notebooks.currentChanged.connect((_, panel) => {
+      if (panel) {
+        this._recent = [panel, ...this._recent.filter(one => one !== panel && !one.isDisposed)];
+      }
+      this._look();
+    });
+    _notebooks.widgetAdded.connect((_, panel) => this._follow(panel));
+    _notebooks.forEach(panel => this._follow(panel));
+    // Of several pages with one notebook, that in front is the one that was looked at last.
+    window.addEventListener('focus', () => this._look(true));
+    this._look();
+  }
+
+  /** All open notebooks, that in front first. */
+  get all(): OpenDocument[] {
+    const others: NotebookPanel[] = [];
+    this._notebooks.forEach(panel => this._recent.includes(panel) || others.push(panel));
+    return [...this._recent, ...others]
+      .filter(panel => !panel.isDisposed)
+      .map(panel => OpenDocument.of(panel, this._trans));
+  }
+
+  /** The notebook of a kernel that is open here; that in front, of several views. */
+  of(desk: Desk): OpenDocument | null {
+    return this.all.find(({ panel }) => hasKernel(panel, desk.kernel)) ?? null;
+  }
+
+  /** The desk of a notebook's kernel, if it can be asked. */
+  desk(panel: NotebookPanel): Desk | null {
+    return this._bridge.desks.find(desk => hasKernel(panel, desk.kernel)) ?? null;
+  }
+
+  /** Say again which notebook is in front: what is decided here is done here. */
+  announce(): void {
+    this._look(true);
+  }
+
+  private _follow(panel: NotebookPanel): void {
+    panel.context.pathChanged.connect(() => this._look());
+    panel.sessionContext.kernelChanged.connect(() => this._look());
+    panel.disposed.connect(() => {
+      this._recent = this._recent.filter(one => one !== panel);
+      this._look();
+    });
+    this._look();
+  }
+
+  /** Tell every kernel what it does not know yet; *again*: the one in front in any case. */
+  private _look(again = false): void {
+    const { desks } = this._bridge;
+    for (const desk of this._told.keys()) {
+      if (!desks.includes(desk)) {
+        this._told.delete(desk); // it is told anew when it is back
+      }
+    }
+    for (const desk of desks) {
+      desk.answerer ??= (method, params) => this._answer(desk, method, params);
+      const found = this.of(desk);
+      const active = found !== null && found.panel === this._notebooks.currentWidget;
+      const said = { type: 'document', open: found !== null, path: found?.path ?? '', active };
+      const key = JSON.stringify(said);
+      if (this._told.get(desk) !== key || (again && active)) {
+        this._told.set(desk, key);
+        desk.tell(said);
+      }
+    }
+  }
+
+  private async _answer(desk: Desk, method: string, params: JSONObject): Promise<unknown> {
+    const found = this.of(desk);
+    if (!found) {
+      throw new DocumentError('Closed', this._trans.__('The notebook is not open any more.'));
+    }
+    switch (method) {
+      case 'document.read':
+        return found.read();
+      case 'document.apply':
+        return found.apply(params as never);
+      case 'document.output':
+        return found.output(params as never);
+      case 'document.undo':
+        return found.undo(params as never);
+      default:
+        throw new DocumentError('Invalid', this._trans.__('This page does not know %1.', method));
+    }
+  }
+
+  private readonly _bridge: Bridge;
+  private _recent: NotebookPanel[] = [];
+  private readonly _told = new Map<Desk, string>();
+}
