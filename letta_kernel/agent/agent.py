@@ -267,28 +267,16 @@ class LettaAgent:
     def _answered(self, reply: Reply, nudged: bool) -> After:
         """Decide what a reply without tool calls means: event to add, stop reason, error."""
         if reply.finish_reason == "length":
-            return (
-                None,
-                "max_tokens_exceeded",
-                LettaError("The answer was cut at the model's output limit."),
-            )
+            return _failed("max_tokens_exceeded", "The answer was cut at the model's output limit.")
         if reply.finish_reason == "content_filter":
-            return (
-                None,
-                "llm_api_error",
-                LettaError("The provider's content filter stopped the answer."),
-            )
+            return _failed("llm_api_error", "The provider's content filter stopped the answer.")
         missing = self.calls.missing_before_exit()
         if missing and not nudged:
             text = f"Before your turn ends you must call: {', '.join(missing)}."
             return self._event("tool_rule", text), None, None
         if not reply.text.strip():
             if nudged:
-                return (
-                    None,
-                    "no_tool_call",
-                    LettaError(f"{self.model.name} gave no answer; ask again."),
-                )
+                return _failed("no_tool_call", f"{self.model.name} gave no answer; ask again.")
             return self._event("no_answer", prompts.NO_ANSWER), None, None
         if self.form is not None and (problem := self.form.problem(reply.text)):
             if self.caller.format != self.form.format:
@@ -343,11 +331,8 @@ class LettaAgent:
         verdict = self.calls.verdict()
         if verdict.stop == "end_turn" and self.form is not None:  # of heartbeat style
             return self._event("heartbeat", prompts.ANSWER_NOW), None, None
-        if verdict.stop is not None:
-            return None, verdict.stop, None
-        if verdict.event is not None:
-            return self._event("heartbeat", verdict.event), None, None
-        return None, None, None
+        event = self._event("heartbeat", verdict.event) if verdict.event else None
+        return event, verdict.stop, None
 
     def _commit(
         self, work: Work, after: Message | None, reason: StopReason | None, error: LettaError | None
@@ -469,6 +454,10 @@ class LettaAgent:
     def _event(self, name: str, text: str) -> Message:
         assert self._work is not None
         return self._message(self._work, role="event", name=name, content=text)
+
+
+def _failed(reason: StopReason, text: str) -> After:
+    return None, reason, LettaError(text)
 
 
 def spoken_id(step_id: str) -> str:

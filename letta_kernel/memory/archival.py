@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from letta_kernel.errors import InvalidInputError
-from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.ids import new_id, now
 from letta_kernel.memory import chunking, dates, terms
-from letta_kernel.memory.index import Index
-from letta_kernel.memory.search import Engine, Filter, SearchHit
-from letta_kernel.memory.vectors import Vectors
+from letta_kernel.memory.search import Filter, Searched, SearchHit
 from letta_kernel.models.embedding import Embedder
 from letta_kernel.records import Passage
 from letta_kernel.store import archives, passages
@@ -36,7 +34,7 @@ class Hit:
     score: float
 
 
-class Archive:
+class Archive(Searched):
     """The archival memory of every agent of one project, with one embedder. Thread- and process-safe.
 
     Where a method takes *agent_id*, the id of a shared archive (`letta_kernel.store.archives`) does as well:
@@ -44,11 +42,7 @@ class Archive:
     """
 
     def __init__(self, database: Database, home: Path | str, embedder: Embedder) -> None:
-        self.database = database
-        self.embedder_name = embedder.name
-        vectors = Vectors(embedder)
-        self._index = Index(database, Path(home), vectors, "passages")
-        self._engine = Engine(database, vectors, "passages", self._index)
+        super().__init__(database, home, embedder, "passages")
         self._lock = threading.Lock()
         self._kept: dict[str, Passage] = {}
         self._kept_stamp: tuple[int, ...] | None = None
@@ -61,25 +55,18 @@ class Archive:
         content: str,
         tags: Sequence[str] = (),
         *,
-        source: str | None = None,
-        position: int | None = None,
         created_at: datetime | None = None,
         metadata: dict[str, Any] | None = None,
-        created_by: str = LOCAL_USER,
     ) -> list[Passage]:
         """Keep a text of any size; return the passages it became, in order.
 
-        It goes into the archive the agent was attached to first, or else among its own passages.
+        It goes into the archive the agent was attached to first, or else among its own passages. Passages
+        of one text have one source, and are read in their order.
 
         Parameters
         ----------
         tags
             Words to find it by, the same for all its passages.
-        source
-            What the text belongs to; passages of one source are read in their order. A text that
-            becomes several passages gets a source of its own if none is given.
-        position
-            Place of the first passage within *source*.
         created_at
             When it was said or written; now, if not given.
 
@@ -91,8 +78,7 @@ class Archive:
         pieces = chunking.chunks(content)
         if not pieces:
             raise InvalidInputError("There is no text to keep in archival memory.")
-        if source is None and len(pieces) > 1:
-            source = new_id("source")
+        source = new_id("source") if len(pieces) > 1 else None
         moment = created_at or now()
         owner = self.writes_to(agent_id)
         made = [
@@ -101,10 +87,9 @@ class Archive:
                 content=piece,
                 tags=list(dict.fromkeys(tags)),
                 source=source,
-                position=(position or 0) + number,
+                position=number,
                 metadata=metadata or {},
                 created_at=moment,
-                created_by=created_by,
             )
             for number, piece in enumerate(pieces)
         ]
@@ -120,9 +105,13 @@ class Archive:
         self._index.follow()
         return stored
 
-    def search(
+    def search(self, agent_id: str, query: str, **filters: Any) -> list[Hit]:
+        """Do what `search_owners` does with an agent's own passages and those of its archives."""
+        return self.search_owners(self._owners(agent_id), query, **filters)
+
+    def search_owners(
         self,
-        agent_id: str,
+        owners: Sequence[str],
         query: str,
         *,
         tags: Sequence[str] | None = None,
@@ -133,9 +122,9 @@ class Archive:
         end: dates.Moment = None,
         timezone: str | tzinfo | None = None,
     ) -> list[Hit]:
-        """Return the passages that answer *query* best, best first; an empty query: the newest.
+        """Return the passages of agents and archives that answer *query* best, best first.
 
-        Archives the agent is attached to are searched with its own passages.
+        An empty query returns the newest.
 
         Parameters
         ----------
@@ -152,32 +141,6 @@ class Archive:
         InvalidInputError
             A date, zone, page or match that makes no sense.
         """
-        return self.search_owners(
-            [agent_id, *self.attached(agent_id)],
-            query,
-            tags=tags,
-            match=match,
-            top_k=top_k,
-            page=page,
-            start=start,
-            end=end,
-            timezone=timezone,
-        )
-
-    def search_owners(
-        self,
-        owners: Sequence[str],
-        query: str,
-        *,
-        tags: Sequence[str] | None = None,
-        match: Literal["any", "all"] = "any",
-        top_k: int = 10,
-        page: int = 0,
-        start: dates.Moment = None,
-        end: dates.Moment = None,
-        timezone: str | tzinfo | None = None,
-    ) -> list[Hit]:
-        """Do what `search` does with the passages of exactly these agents and archives."""
         if match not in ("any", "all"):
             raise InvalidInputError(f"Tags match 'any' or 'all', not {match!r}.")
         if page < 0 or top_k < 0:
@@ -223,8 +186,7 @@ class Archive:
             return []  # "thanks a lot", "go on": it asks for nothing
         hits = []
         room = budget_tokens * 4
-        owners = [agent_id, *self.attached(agent_id)]
-        for hit in self._found(owners, text, Filter(), _CANDIDATES, 0, _RELEVANT):
+        for hit in self._found(self._owners(agent_id), text, Filter(), _CANDIDATES, 0, _RELEVANT):
             size = len(hit.passage.content) + 40  # its timestamp
             if size <= room:
                 hits.append(hit)
@@ -273,30 +235,12 @@ class Archive:
             self._index.follow()
         return changed
 
-    def prepare(self, agent_id: str) -> None:
-        """Load in the background what the first search of an agent needs; returns at once."""
-
-        def work() -> None:
-            for owner in (agent_id, *self.attached(agent_id)):
-                self._engine.prepare(owner)
-
-        self._index.also(work)
+    def _owners(self, agent_id: str) -> list[str]:
+        return [agent_id, *self.attached(agent_id)]
 
     def progress(self, agent_id: str) -> tuple[int, int]:
         """Return up to which passage the vector index has followed, and the newest one's number."""
         return self._index.progress(agent_id)
-
-    def follow(self, agent_id: str | None = None) -> None:
-        """Let the vector index follow the store in the background; returns at once."""
-        self._index.follow()
-
-    def catch_up(self) -> int:
-        """Bring the vector index up to date now; return how many passages were indexed."""
-        return self._index.catch_up()
-
-    def close(self) -> None:
-        """End the background work after the batch it is at."""
-        self._index.close()
 
     def _passages(self, tx: Tx, ids: list[str]) -> list[Passage]:
         """Return the passages that still exist, without reading again what nobody has changed."""

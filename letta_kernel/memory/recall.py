@@ -9,9 +9,7 @@ from pathlib import Path
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.memory import dates
-from letta_kernel.memory.index import Index
-from letta_kernel.memory.search import Engine, Filter
-from letta_kernel.memory.vectors import Vectors
+from letta_kernel.memory.search import Filter, Searched
 from letta_kernel.messages import Message
 from letta_kernel.models.embedding import Embedder
 from letta_kernel.store import messages
@@ -31,14 +29,11 @@ class MessageHit:
     score: float
 
 
-class Recall:
+class Recall(Searched):
     """The conversations of every agent of one project, with one embedder. Thread- and process-safe."""
 
     def __init__(self, database: Database, home: Path | str, embedder: Embedder) -> None:
-        self.database = database
-        vectors = Vectors(embedder)
-        self._index = Index(database, Path(home), vectors, "messages")
-        self._engine = Engine(database, vectors, "messages", self._index)
+        super().__init__(database, home, embedder, "messages")
 
     def search(
         self,
@@ -93,19 +88,3 @@ class Recall:
         stored = self.database.run(lambda tx: messages.get_many(tx, [hit.id for hit in hits]))
         relevance = {hit.id: hit.relevance for hit in hits}
         return [MessageHit(message, relevance[message.id]) for message in stored]
-
-    def prepare(self, agent_id: str) -> None:
-        """Load in the background what the first search of an agent needs; returns at once."""
-        self._index.also(lambda: self._engine.prepare(agent_id))
-
-    def follow(self, agent_id: str | None = None) -> None:
-        """Let the vector index follow the conversation in the background; returns at once."""
-        self._index.follow()
-
-    def catch_up(self) -> int:
-        """Bring the vector index up to date now; return how many messages were indexed."""
-        return self._index.catch_up()
-
-    def close(self) -> None:
-        """End the background work after the batch it is at."""
-        self._index.close()

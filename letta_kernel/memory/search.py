@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.index import Index
 from letta_kernel.memory.scoring import RelatedWords
 from letta_kernel.memory.vectors import QuantisedVectors, Vectors, alike
+from letta_kernel.models.embedding import Embedder
 from letta_kernel.store import indexes
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.indexes import Kind, Line, OutboxEntry
@@ -28,10 +30,7 @@ from letta_kernel.store.vectors import IndexBrokenError
 log = logging.getLogger(__name__)
 
 Stamp = tuple[str, tuple[int, ...]] | None
-_TABLES: dict[Kind, tuple[str, ...]] = {
-    "passages": ("passages", "index_marks", "outbox", "counters"),
-    "messages": ("messages", "index_marks", "outbox", "counters"),
-}
+_TABLES = ("index_marks", "outbox", "counters")  # that a search depends on, beside the lines' own
 
 LARGE = 4000
 """So many lines of an agent are read from the store, embedded and scored one and all; beyond that
@@ -170,11 +169,6 @@ class Engine:
                 self._refresh(agent_id, known)
                 known.corpus.derived()
 
-    def forget(self, agent_id: str) -> None:
-        """Drop what is kept in memory of an agent."""
-        with self._lock:
-            self._agents.pop(agent_id, None)
-
     def _of(self, agent_id: str) -> _Known:
         with self._lock:
             known = self._agents.pop(agent_id, None)
@@ -299,7 +293,7 @@ class Engine:
         self, tx: Tx, agent_id: str, known: _Known
     ) -> tuple[int, dict[str, str] | None, list[Line], int, int, Stamp] | None:
         """Return what is new in the store; None if nobody has written to it since the last time."""
-        stamp = tx.stamp(*_TABLES[self.kind])
+        stamp = tx.stamp(self.kind, *_TABLES)
         name = self._index.name()
         if stamp is not None and known.stamp == (name, stamp):
             return None
@@ -359,7 +353,7 @@ class Engine:
         return corpus, scoring.score(asked, corpus, allowed, None, background), allowed
 
     def _read_state(self, tx: Tx, agent_id: str, known: _Known) -> _State | None:
-        stamp = tx.stamp(*_TABLES[self.kind])
+        stamp = tx.stamp(self.kind, *_TABLES)
         name = self._index.name()
         if known.state is not None and stamp is not None and known.stamp == (name, stamp):
             return known.state
@@ -377,6 +371,44 @@ class Engine:
         ids = [e.item_id for e in entries if e.item_id is not None and e.item_id not in fresh]
         known.stamp = (name, stamp) if stamp is not None else None
         return _State(mark, entries, [*new, *indexes.of_ids(tx, self.kind, agent_id, ids)])
+
+
+class Searched:
+    """What agents keep of one *kind*, found by one embedder, with an index that follows the store."""
+
+    def __init__(
+        self, database: Database, home: Path | str, embedder: Embedder, kind: Kind
+    ) -> None:
+        self.database = database
+        self.embedder_name = embedder.name
+        vectors = Vectors(embedder)
+        self._index = Index(database, Path(home), vectors, kind)
+        self._engine = Engine(database, vectors, kind, self._index)
+
+    def _owners(self, agent_id: str) -> list[str]:
+        """Return whose lines an agent finds."""
+        return [agent_id]
+
+    def prepare(self, agent_id: str) -> None:
+        """Load in the background what the first search of an agent needs; returns at once."""
+
+        def work() -> None:
+            for owner in self._owners(agent_id):
+                self._engine.prepare(owner)
+
+        self._index.also(work)
+
+    def follow(self) -> None:
+        """Let the vector index follow the store in the background; returns at once."""
+        self._index.follow()
+
+    def catch_up(self) -> int:
+        """Bring the vector index up to date now; return how much was indexed."""
+        return self._index.catch_up()
+
+    def close(self) -> None:
+        """End the background work after the batch it is at."""
+        self._index.close()
 
 
 def _sketched(

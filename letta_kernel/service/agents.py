@@ -241,7 +241,7 @@ class Agents:
         changed = self._core.do(work)
         if "embedding" in changes:
             for memory in self._memories.of(changed):
-                memory.follow(changed.id)  # everything anew, in the background
+                memory.follow()  # everything anew, in the background
         return changed
 
     def doubts(self, state: AgentState) -> list[str]:

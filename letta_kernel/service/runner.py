@@ -262,8 +262,8 @@ class Runner:
     def _after_run(self, state: AgentState) -> None:
         """Let the indexes follow, off the turn's path."""
         archive, recall = self._memories.of(state)
-        archive.follow(state.id)
-        recall.follow(state.id)
+        archive.follow()
+        recall.follow()
 
 
 class Place:

@@ -20,7 +20,7 @@ import duckdb
 from letta_kernel.errors import InvalidInputError, NotFoundError, StoreError
 from letta_kernel.ids import now
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import migrations, problems
+from letta_kernel.store import opening, problems
 from letta_kernel.store.database import PATIENCE
 from letta_kernel.store.lock import HomeLock
 
@@ -124,7 +124,7 @@ def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, in
     draft = target.with_name(f".{FILE}.{os.getpid()}.part")  # a name that can be opened
     try:
         with _held(home) as path, _explained(path):
-            migrations.open_database(path, _PLAIN, PATIENCE).close()  # the log becomes part of it
+            opening.open_database(path, _PLAIN, PATIENCE).close()  # the log becomes part of it
             _copy(path, draft)
             log = path.with_name(path.name + ".wal")
             if log.exists():
@@ -165,7 +165,7 @@ def restore(home: Path, source: Path) -> Path | None:
             kept: Path | None = None
             if path.exists():
                 with _explained(path), contextlib.suppress(StoreError):
-                    migrations.open_database(path, _PLAIN, PATIENCE).close()
+                    opening.open_database(path, _PLAIN, PATIENCE).close()
                 kept = home / f"before-restore-{now():%Y%m%d-%H%M%S-%f}.duckdb"
                 log = path.with_name(path.name + ".wal")
                 if log.exists():
@@ -193,7 +193,7 @@ def _check(draft: Path, source: Path) -> None:
             probe.close()
     except duckdb.Error:
         raise InvalidInputError(f"{source} is no copy of a letta-kernel store.") from None
-    connection = migrations.open_database(draft, _PLAIN, PATIENCE)
+    connection = opening.open_database(draft, _PLAIN, PATIENCE)
     try:
         connection.execute("DELETE FROM index_marks")
         connection.execute("DELETE FROM outbox")

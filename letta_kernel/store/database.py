@@ -26,7 +26,7 @@ import duckdb
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import ConflictError, StoreError
 from letta_kernel.ids import storable
-from letta_kernel.store import migrations, problems
+from letta_kernel.store import opening, problems
 from letta_kernel.store.lock import HomeLock, identity
 from letta_kernel.store.problems import Conflict
 
@@ -322,7 +322,7 @@ class Database:
             self._lock.acquire(self.patience)
             with Uninterrupted():
                 self._taken = time.monotonic()
-                self._connection = migrations.open_database(self.path, _SETTINGS, self.patience)
+                self._connection = opening.open_database(self.path, _SETTINGS, self.patience)
                 self._identity = identity(self.path)
                 self._writes[OPENED] = next(_openings)
         except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:

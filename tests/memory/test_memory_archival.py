@@ -39,12 +39,11 @@ def test_what_was_kept_is_found_by_its_words_and_by_its_meaning(archive):
 
 def test_a_hit_carries_the_passage_and_how_well_it_matches(archive):
     moment = datetime(2024, 2, 3, 4, 5, tzinfo=UTC)
-    keep(archive, "The boiler was repaired", tags=["house"], created_at=moment, source="log")
+    keep(archive, "The boiler was repaired", tags=["house"], created_at=moment)
     keep(archive, "Something else entirely")
     hits = archive.search(ADA, "boiler repaired")
     assert hits[0].passage.created_at == moment
     assert hits[0].passage.tags == ["house"]
-    assert hits[0].passage.source == "log"
     assert 0.5 < hits[0].score <= 1
     assert 0 <= hits[1].score < 0.2
 
