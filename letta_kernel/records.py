@@ -166,6 +166,7 @@ class Tool(Record):
     parallel_safe: bool = False
     return_limit: int = 50_000  # characters of a result kept for the model
     time_limit: float | None = None  # seconds; None: no limit of its own
+    network: bool = True  # whether it has one in the sandbox
     notebook: str | None = None  # the notebook (kernel session path) that defined it
     cell_id: str | None = None
     tags: list[str] = []

@@ -101,6 +101,13 @@ def _rates(text: str) -> dict[str, float]:
     return found
 
 
+def _folders(text: str) -> tuple[str, ...]:
+    found = tuple(os.path.expanduser(one) for one in text.split(os.pathsep) if one.strip())
+    if not all(os.path.isabs(one) for one in found):
+        raise ValueError(f"whole paths of folders, with {os.pathsep!r} between them")
+    return found
+
+
 def _number(name: str, default: float, about: str) -> Variable[float]:
     return Variable(f"LETTA_{name}", float(default), positive, f"{about}; {default} if not set")
 
@@ -173,6 +180,18 @@ IMAGE_HOSTS: Variable[tuple[str, ...]] = Variable(
     lambda text: tuple(filter(None, map(str.strip, text.lower().split(",")))),
     "hosts of a private network, with or without a port and commas between them, from which a server may fetch "
     "images that a client names by URL; none if not set",
+)
+SANDBOX_READ: Variable[tuple[str, ...]] = Variable(
+    "LETTA_SANDBOX_READ",
+    (),
+    _folders,
+    "folders that sandboxed tools may read beside the notebook's: `/data:/srv/books`",
+)
+SANDBOX_WRITE: Variable[tuple[str, ...]] = Variable(
+    "LETTA_SANDBOX_WRITE",
+    (),
+    _folders,
+    "folders that sandboxed tools may write; else only their scratch folder, which goes when a call ends",
 )
 DEBUG = Variable("LETTA_DEBUG", False, bool, "shows whole tracebacks instead of one line")
 

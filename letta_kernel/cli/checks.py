@@ -229,6 +229,7 @@ def _models() -> Iterator[Finding]:
 def _sandbox() -> Finding:
     from letta_kernel.records import Tool
     from letta_kernel.tools.execute import Executor
+    from letta_kernel.tools.sandbox import HELD_BY, WEAK, default_sandbox
 
     tool = Tool(
         name="probe",
@@ -244,7 +245,10 @@ def _sandbox() -> Finding:
         said.append(error)
     else:
         if outcome.status == "ok" and outcome.text.strip() == "2":
-            return Finding("sandbox", "ok", f"a tool ran in it in {outcome.seconds:.1f} s")
+            level = default_sandbox().level()
+            ran = f"a tool ran in it in {outcome.seconds:.1f} s, kept in by {HELD_BY[level]}"
+            weak = level == "process"
+            return Finding("sandbox", "note" if weak else "ok", ran, WEAK if weak else "")
         said.append(outcome.error or outcome.text)
     return Finding(
         "sandbox",

@@ -80,12 +80,24 @@ def _for_panel(
         place: str = tool.runs_in
         if agent is not None and place == "notebook" and not door.runs_here(agent, tool):
             place = "sandbox, from its source"
+        if place.startswith("sandbox"):
+            place += f"; kept in by {_held_by()}" + ("" if tool.network else ", without a network")
         figures.setdefault(tool.name, {})["place"] = place
     shown = [
         tool.model_copy(update={"requires_approval": tool.requires_approval or tool.name in asked})
         for tool in tools
     ]
     return shown, figures
+
+
+def _held_by() -> str:
+    """Return what keeps sandboxed tools in on this machine, in words."""
+    from letta_kernel.tools.sandbox import HELD_BY, default_sandbox
+
+    try:
+        return HELD_BY[default_sandbox().level()]
+    except ToolError as error:
+        return f"nothing: {error}"
 
 
 @command(None, "tool show", group=GROUP)
@@ -257,6 +269,22 @@ def require_approval(
     how_ = "asks before each call of" if asks else "calls"
     end = "" if asks else " without asking"
     return Answer(f"{agent.name} {how_} {found.name}{end} from now on.", changed)
+
+
+@command("tools network", "tool network", group=GROUP)
+def allow_network(
+    door: Door,
+    agent: AgentState = AGENT,
+    tool: str = OWN_TOOL,
+    state: str = argument("on or off", values="switch"),
+) -> Answer:
+    """Say whether a tool has a network in the sandbox: off at first for tools that came with an agent file."""
+    found = own_tool(door, agent, tool)
+    if found.runs_in not in ("notebook", "sandbox"):
+        raise InvalidInputError(f"{found.name} does not run in the sandbox.")
+    changed = door.service.tools.upsert(found.model_copy(update={"network": is_on(state)}))
+    now = "has a network" if changed.network else "has no network"
+    return Answer(f"{found.name} {now} in the sandbox from now on.", changed)
 
 
 def own_tool(door: Door, agent: AgentState, name: str) -> Tool:

@@ -26,7 +26,11 @@ LONGEST_SOURCE = 1_000_000
 """Characters of a tool's source."""
 MAX_RETURN = 1_000_000
 """The largest return limit a tool may be given, in characters."""
-_FREE = ("description", "requires_approval", "parallel_safe", "return_limit", "tags", "metadata")
+FREE = (
+    *("description", "requires_approval", "parallel_safe", "return_limit", "network"),
+    *("tags", "metadata"),
+)
+"""What of a tool can be changed whatever its source says."""
 
 
 def from_source(
@@ -44,7 +48,7 @@ def from_source(
     schema : ``name``, ``description``, ``parameters`` as a model is shown them, instead of those that
         the source's docstring and annotations give.
     parameters : the same for the parameters alone.
-    fields : description, requires_approval, parallel_safe, return_limit, tags, metadata.
+    fields : those of `FREE`.
 
     Raises
     ------
@@ -133,10 +137,8 @@ def check_ours(tool: Tool, what: str) -> None:
 def changed_tool(tool: Tool, fields: Mapping[str, Any]) -> Tool:
     """Return *tool* with the fields a person may change at any time."""
     for name in fields:
-        if name not in _FREE:
-            raise InvalidInputError(
-                f"A tool has no {name!r} to change; one of: {', '.join(_FREE)}."
-            )
+        if name not in FREE:
+            raise InvalidInputError(f"A tool has no {name!r} to change; one of: {', '.join(FREE)}.")
     changed = tool.model_copy(update={k: v for k, v in fields.items() if v is not None})
     if not 1 <= changed.return_limit <= MAX_RETURN:
         raise InvalidInputError(

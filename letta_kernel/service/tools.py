@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from letta_kernel import project, settings
 from letta_kernel.agent.settings import AgentSettings, timezone_of
 from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError, nearest
 from letta_kernel.ids import new_id, now
@@ -15,6 +16,7 @@ from letta_kernel.models.base import Cancel
 from letta_kernel.records import AgentState, Tool, ToolRule, ToolStats
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.tool_sources import (
+    FREE,
     best_of,
     changed_tool,
     check_ours,
@@ -29,6 +31,7 @@ from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.execute import Executor, ToolHost
 from letta_kernel.tools.mcp import Connections
 from letta_kernel.tools.outcome import Outcome
+from letta_kernel.tools.sandbox import View
 
 
 class Tools:
@@ -116,10 +119,7 @@ class Tools:
                 f"The source and schema of {known.name!r} come from {where}: change them there."
             )
         else:
-            kept = {
-                name: getattr(known, name) for name in ("requires_approval", "metadata", "tags")
-            }
-            kept |= {"parallel_safe": known.parallel_safe, "return_limit": known.return_limit}
+            kept = {name: getattr(known, name) for name in FREE if name != "description"}
             if source is None and schema is None:
                 schema = {"name": known.name, "description": known.description}
             made = from_source(
@@ -290,7 +290,21 @@ class Tools:
         if state is not None:
             environment = AgentSettings.model_validate(state.settings).environment
         return Executor(
-            host, environment=environment or {}, agent_state=state, servers=self._connections
+            host,
+            environment=environment or {},
+            agent_state=state,
+            servers=self._connections,
+            view=self._view(),
+        )
+
+    def _view(self) -> View:
+        """Return what sandboxed tools see: the notebook's folder and what is allowed, never the agents'."""
+        home = self._core.database.path.parent
+        beside = home.parent if home.name == project.FOLDER else project.start()
+        return View(
+            folders=(str(beside), *settings.SANDBOX_READ()),
+            writable=settings.SANDBOX_WRITE(),
+            hidden=(str(home),),
         )
 
     def of(self, tx: Tx, state: AgentState) -> list[Tool]:

@@ -371,5 +371,8 @@ MIGRATIONS: list[str] = [
     );
     ALTER TABLE messages ADD COLUMN pictures json DEFAULT '[]';
     """,
+    """
+    ALTER TABLE tools ADD COLUMN network boolean DEFAULT true;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -17,7 +17,7 @@ from letta_kernel.tools import builtin
 from letta_kernel.tools.live import run_function
 from letta_kernel.tools.outcome import Outcome, interrupted
 from letta_kernel.tools.output import OutputFunction
-from letta_kernel.tools.sandbox import Sandbox, default_sandbox
+from letta_kernel.tools.sandbox import Sandbox, View, default_sandbox
 
 Place = Literal["notebook", "sandbox", "mcp"]
 
@@ -59,6 +59,8 @@ class Executor:
         The environment variables a sandboxed tool is given (the agent's own), and no others.
     agent_state
         What a tool that asks for ``agent_state`` gets; in the sandbox a copy.
+    view
+        What of the file system a sandboxed tool sees.
     servers
         Where tools of MCP servers run; None: they cannot.
     """
@@ -68,6 +70,7 @@ class Executor:
     environment: Mapping[str, str] = field(default_factory=dict)
     agent_state: Any = None
     servers: ToolServers | None = None
+    view: View = field(default_factory=View)
 
     def function(self, tool: Tool) -> Callable[..., Any] | None:
         """Return the live function a call of *tool* would run, or None if it runs elsewhere."""
@@ -146,6 +149,7 @@ class Executor:
                 kwargs,
                 environment={**builtin.environment(tool), **self.environment},
                 agent_state=self.agent_state,
+                view=self.view,
                 on_output=on_output,
                 cancel=cancel,
             )

@@ -39,6 +39,8 @@ class ToolOptions:
         Characters of a result kept for the model.
     time_limit
         Seconds a call may take; None: no limit of its own (the sandbox has one).
+    network
+        Whether it has a network in the sandbox.
     dependencies
         Packages the tool needs (requirement strings), looked for before it runs in the sandbox;
         nothing is installed.
@@ -53,6 +55,7 @@ class ToolOptions:
     parallel_safe: bool = False
     return_limit: int = 50_000
     time_limit: float | None = None
+    network: bool = True
     dependencies: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 
@@ -64,6 +67,7 @@ class ToolOptions:
             "parallel_safe": self.parallel_safe,
             "return_limit": self.return_limit,
             "time_limit": self.time_limit,
+            "network": self.network,
             "tags": list(self.tags),
         }
 
@@ -112,7 +116,7 @@ def _problem(name: str, value: Any) -> str | None:
     """Return what *value* should have been, or None if it is fine."""
     if name in ("name", "description"):
         return None if value is None or (isinstance(value, str) and value) else "a string"
-    if name in ("requires_approval", "parallel_safe"):
+    if name in ("requires_approval", "parallel_safe", "network"):
         return None if isinstance(value, bool) else "True or False"
     if name == "runs_in":
         return None if value in ("notebook", "sandbox") else '"notebook" or "sandbox"'
@@ -140,6 +144,7 @@ def tool(
     parallel_safe: bool = False,
     return_limit: int = 50_000,
     time_limit: float | None = None,
+    network: bool = True,
     dependencies: list[str] | tuple[str, ...] = (),
     tags: list[str] | tuple[str, ...] = (),
 ) -> Callable[[F], F]: ...

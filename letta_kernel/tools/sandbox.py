@@ -1,15 +1,14 @@
 """Running a tool's source in a process of its own, from a warm start.
 
 What it protects: this process and its memory (variables, keys, the notebook) cannot be reached, no
-environment variable but those given is seen, time, processor time, memory, file size, open files and
-processes are limited, and when the call is over everything it started is ended and its scratch directory
-removed. Only JSON (and pictures as base64) comes back; nothing is unpickled.
+environment variable but those given is seen, and time, processor time, memory, bytes written, open files and
+processes are limited. On Linux the call also sees only what is granted of the file system, read-only, has no
+network unless it may, and cannot reach other processes: see `letta_kernel.tools.sandbox_walls` for the levels
+of this and docs/sandbox.md for what holds where. When the call is over everything it started is ended and its
+scratch folder is removed. Only JSON (and pictures as base64) comes back; nothing is unpickled.
 
-What it does **not** protect against: code that means harm. The tool runs as the same user of the operating
-system, so it can read and write that user's files anywhere, use the network, and send signals to the user's
-other processes. Memory is limited per process, not for all processes of a call together. On macOS the memory
-limit is not enforced and a process that leaves its group is not found; on Windows there is no sandbox. For
-tools you do not trust, run the kernel in a container or a virtual machine.
+Memory is limited per process, not for all processes of a call together. On macOS there are no walls, the
+memory limit is not enforced, and a process that leaves its group is not found; on Windows there is no sandbox.
 """
 
 from __future__ import annotations
@@ -18,13 +17,14 @@ import atexit
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -34,17 +34,20 @@ from letta_kernel.errors import ToolError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.tools import cells
+from letta_kernel.tools import sandbox_walls as walls
 from letta_kernel.tools.outcome import Outcome, shorten_line
 from letta_kernel.tools.output import OutputFunction, Sink
 from letta_kernel.tools.results import checked_display, checked_pictures, shorten
 from letta_kernel.tools.sandbox_talk import Ended, Talk
+from letta_kernel.tools.sandbox_walls import LEVELS, Level
 from letta_kernel.tools.sandbox_worker import LARGEST
 
 _START = 60.0  # seconds the warm process may take to come up on a busy machine
 _BOOT = (
     "import json, sys; ours, theirs = json.loads(sys.argv[1]); sys.path[:] = ours; "
     "from letta_kernel import isolation; isolation.install(); "
-    "from letta_kernel.tools.sandbox_worker import serve; serve(int(sys.argv[2]), theirs)"
+    "from letta_kernel.tools.sandbox_worker import serve; "
+    "serve(int(sys.argv[2]), theirs, sys.argv[3].split(','))"
 )
 # Passed on since programs need them to work at all; none of them holds a secret.
 _PASSED = (
@@ -54,15 +57,42 @@ _PASSED = (
 _FEW_THREADS = {"OPENBLAS_NUM_THREADS": "4", "OMP_NUM_THREADS": "4", "MPLBACKEND": "agg"}
 
 
+HELD_BY: dict[Level, str] = {
+    "namespaces": "namespaces of its own",
+    "landlock": "Landlock",
+    "process": "a process of its own alone",
+}
+"""What keeps a call in, in words."""
+WEAK = (
+    "Tools there can read your files and use the network; run strangers' tools only where the system has "
+    "user namespaces or Landlock (Linux 5.13 or later)."
+)
+"""What to know and do where there are no walls."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """What one call may use: seconds, bytes (per process, per file), processes, open files."""
+    """What one call may use: seconds; bytes per process, per file, of all files; processes; open files."""
 
     seconds: float = 180.0
     memory: int = 2 * 1024**3
     file_size: int = 100 * 1024**2
+    disk: int = 512 * 1024**2
     processes: int = 64
     open_files: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of the file system a call sees, beside the system's own: absolute paths.
+
+    ``folders`` can be read, and their files found by name in the current folder; ``writable`` ones written too;
+    what is in ``hidden`` is not there, and nothing called ``.letta`` or ``.env``.
+    """
+
+    folders: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 class Sandbox:
@@ -72,10 +102,16 @@ class Sandbox:
     ----------
     limits
         What a call may use, unless its tool has a time limit of its own.
+    levels
+        The walls to choose from; the strongest that works here is taken.
     """
 
-    def __init__(self, limits: ResourceLimits | None = None) -> None:
+    def __init__(
+        self, limits: ResourceLimits | None = None, levels: Sequence[Level] = LEVELS
+    ) -> None:
         self.limits = limits or ResourceLimits()
+        self._levels = levels
+        self._level: Level = "process"
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -93,6 +129,17 @@ class Sandbox:
             alive = self._process is not None and self._process.poll() is None
             if not alive or self._owner != os.getpid():
                 self._start()
+
+    def level(self) -> Level:
+        """Return what keeps calls away from the rest of the machine, once it has been tried.
+
+        Raises
+        ------
+        ToolError
+            When the warm process cannot be started.
+        """
+        self.warm()
+        return self._level
 
     def close(self) -> None:
         """End the warm process; calls that are under way end by themselves."""
@@ -120,7 +167,8 @@ class Sandbox:
         """
         message = {"kind": "schema", "source": source, "name": name, "strict": strict}
         seconds = min(30.0, self.limits.seconds)
-        with self._call(message, {}, seconds, Cancel(), lambda stream, text: None) as ended:
+        nothing = _Call({}, View(), network=False)
+        with self._call(message, nothing, seconds, Cancel(), lambda stream, text: None) as ended:
             answer = ended.answer
         if answer is None:
             raise ToolError(f"the source cannot be read: {self._why(ended, seconds)}")
@@ -136,10 +184,13 @@ class Sandbox:
         *,
         environment: Mapping[str, str] | None = None,
         agent_state: Any = None,
+        view: View | None = None,
         on_output: OutputFunction = lambda stream, text: None,
         cancel: Cancel | None = None,
     ) -> Outcome:
         """Call *tool* from its source; *kwargs* are JSON values and are converted there.
+
+        It has the network if the tool may (``tool.network``), and sees *view* of the file system.
 
         Raises
         ------
@@ -160,7 +211,8 @@ class Sandbox:
             "agent_state": _state_values(agent_state),
             "return_limit": tool.return_limit,
         }
-        with self._call(message, environment or {}, seconds, cancel, on_output) as ended:
+        call = _Call(environment or {}, view or View(), tool.network)
+        with self._call(message, call, seconds, cancel, on_output) as ended:
             return self._outcome(tool, ended, seconds)
 
     def _outcome(self, tool: Tool, ended: Ended, seconds: float) -> Outcome:
@@ -193,6 +245,8 @@ class Sandbox:
             return f"took longer than its limit of {seconds:g} seconds and was stopped"
         if ended.reason == "processes":
             return f"started more than {self.limits.processes} processes and was stopped"
+        if ended.reason == "disk":
+            return f"wrote more than {self.limits.disk / 1024**2:,.0f} MB and was stopped"
         if ended.reason == "garbage":
             return "sent back something that is no answer"
         code = ended.code
@@ -216,7 +270,10 @@ class Sandbox:
         ours, theirs = socket.socketpair()
         path = [isolation.own_path(), [entry or os.getcwd() for entry in sys.path]]
         process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _BOOT, json.dumps(path), str(theirs.fileno())],
+            [
+                *(sys.executable, "-I", "-c", _BOOT, json.dumps(path)),
+                *(str(theirs.fileno()), ",".join(self._levels)),
+            ],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -228,14 +285,14 @@ class Sandbox:
         theirs.close()
         ours.settimeout(_START)
         try:
-            ready = ours.recv(1)
+            ready = ours.recv(2)
         except OSError:
             ready = b""
         except BaseException:  # the stop button
             process.kill()
             ours.close()
             raise
-        if ready != b"R":
+        if ready[:1] != b"R":
             process.kill()
             said = (process.communicate()[1] or b"").decode(errors="replace").strip()
             ours.close()
@@ -244,6 +301,7 @@ class Sandbox:
         if process.stderr is not None:
             process.stderr.close()
         ours.settimeout(None)
+        self._level = next(one for one in LEVELS if one.startswith(ready[1:].decode() or "p"))
         if self._control is not None:
             self._control.close()
         self._process, self._control, self._owner = process, ours, os.getpid()
@@ -269,7 +327,7 @@ class Sandbox:
     def _call(
         self,
         message: dict[str, Any],
-        environment: Mapping[str, str],
+        call: _Call,
         seconds: float,
         cancel: Cancel,
         on_output: OutputFunction,
@@ -279,11 +337,18 @@ class Sandbox:
             raise ToolError(
                 f"the arguments take {len(data):,} bytes, which is too much for the sandbox"
             )
+        given = {name: str(value) for name, value in call.environment.items()}
+        scratch = tempfile.mkdtemp(prefix="letta-tool-")
         settings = {
-            "environment": {**base_environment(), **{k: str(v) for k, v in environment.items()}},
-            "scratch": tempfile.gettempdir(),
+            "environment": {**base_environment(), **given},
+            "scratch": scratch,
+            "folders": call.view.folders,
+            "writable": call.view.writable,
+            "hidden": call.view.hidden,
+            "network": call.network,
             "memory": self.limits.memory,
             "file_size": self.limits.file_size,
+            "disk": self.limits.disk,
             "processes": self.limits.processes,
             "open_files": self.limits.open_files,
             # Only a backstop behind the clock: several threads use up several seconds each second.
@@ -294,6 +359,8 @@ class Sandbox:
         out, their_out = os.pipe()
         err, their_err = os.pipe()
         with contextlib.ExitStack() as stack:
+            # The keeper removes it, unless it was ended itself.
+            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
             for channel in (request, control, their_request, their_control):
                 stack.callback(channel.close)
             stack.callback(os.close, out)
@@ -304,6 +371,8 @@ class Sandbox:
                 self._fork([their_request.fileno(), their_control.fileno(), their_out, their_err])
             their_request.close()
             their_control.close()
+            if self._level != "namespaces":
+                stack.enter_context(_closed_to_others())
             head = json.dumps(settings).encode()
             control.sendall(len(head).to_bytes(4, "big") + head)
             sink = Sink(on_output)
@@ -313,6 +382,37 @@ class Sandbox:
             finally:
                 talk.close()
                 sink.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    environment: Mapping[str, str]
+    view: View
+    network: bool
+
+
+_closed = 0
+_closing = threading.Lock()
+
+
+@contextlib.contextmanager
+def _closed_to_others() -> Iterator[None]:
+    """Keep this process's memory and environment from other processes of the user, in this block (Linux).
+
+    It makes core dumps and debuggers impossible meanwhile, so only where a call could reach it otherwise.
+    """
+    global _closed
+    with _closing:
+        _closed += 1
+        if _closed == 1:
+            walls.dumpable(False)
+    try:
+        yield
+    finally:
+        with _closing:
+            _closed -= 1
+            if _closed == 0:
+                walls.dumpable(True)
 
 
 def base_environment() -> dict[str, str]:

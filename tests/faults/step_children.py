@@ -45,8 +45,11 @@ class Host:
 
 
 def book(home: str | Path) -> Path:
-    """The file in which payments stand, one a line."""
-    return Path(home).parent / "book.txt"
+    """The file in which payments stand, one a line; its folder is all that sandboxed tools may write."""
+    folder = Path(home).parent / "book"
+    folder.mkdir(exist_ok=True)
+    os.environ["LETTA_SANDBOX_WRITE"] = str(folder)
+    return folder / "book.txt"
 
 
 def source(home: str) -> str:

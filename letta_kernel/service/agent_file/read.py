@@ -257,6 +257,7 @@ def foreign_tools(file: AgentFile, notes: list[str]) -> list[Tool]:
                 requires_approval=bool(tool.default_requires_approval),
                 parallel_safe=bool(tool.enable_parallel_execution),
                 return_limit=tool.return_char_limit or 50_000,
+                network=False,  # somebody else's code, until a person lets it
                 time_limit=limit if isinstance(limit, int | float) and 0 < limit < 1e6 else None,
                 tags=list(tool.tags or ()),
                 metadata=metadata,
