@@ -40,19 +40,22 @@ async def _serve(session: TerminalDoor, agent: AgentState, policy: Policy) -> No
     from acp.agent.connection import AgentSideConnection
 
     from letta_kernel.server.acp.agent import ServedAgent
-    from letta_kernel.server.acp.transport import StdioTransport
+    from letta_kernel.server.acp.transport import Input, Output
     from letta_kernel.server.stdio import StandardStreams
 
     served = ServedAgent(session.service, agent, policy, session.words)
+    agent_side: Any = served  # authentication and extensions are left out
     try:
         async with StandardStreams() as streams:
-            agent_side: Any = served  # authentication and extensions are left out
+            source = Input(streams)
+            filling = asyncio.create_task(source.fill())
             connection = AgentSideConnection(
-                agent_side, StdioTransport(streams), listening=False, use_unstable_protocol=True
+                agent_side, Output(streams), source, listening=False, use_unstable_protocol=True
             )
             try:
                 await connection.listen()
             finally:
+                filling.cancel()
                 await connection.close()
     finally:
         await asyncio.to_thread(served.close)

@@ -151,6 +151,8 @@ def test_a_conversation_in_an_editor(service: AgentService, scripted: ScriptedSe
         assert done.usage is not None
         assert done.usage.total_tokens > 0
         assert editor.text("agent_thought_chunk") == "A greeting."
+        [window] = editor.told("usage_update")
+        assert 0 < window.used < window.size
         assert editor.text() == "Good morning."
         assert len({one.message_id for one in editor.told("agent_message_chunk")}) == 1
         said = scripted.requests[-1]["messages"][-1]["content"]

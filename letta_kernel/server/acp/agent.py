@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import acp
@@ -14,18 +12,17 @@ from acp import schema
 from acp.exceptions import RequestError
 
 from letta_kernel import __version__
-from letta_kernel.commands.approvals import by_policy, described
 from letta_kernel.commands.spec import Policy
-from letta_kernel.display.clean import one_line
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
-from letta_kernel.messages import ApprovalRequested, RunEnded, ToolCall
+from letta_kernel.messages import RunEnded
 from letta_kernel.models.registry import check_model
 from letta_kernel.records import AgentState, Conversation
 from letta_kernel.remedies import Words
 from letta_kernel.server.acp.prompt import text_of
-from letta_kernel.server.acp.updates import Updates, asked, replayed
-from letta_kernel.server.events.runs import LiveRun, RunManager
-from letta_kernel.service import AgentService, Decision
+from letta_kernel.server.acp.turns import Session, Turn, Turns
+from letta_kernel.server.acp.updates import replayed
+from letta_kernel.server.events.runs import RunManager
+from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import failed
 
 T = TypeVar("T")
@@ -34,7 +31,6 @@ REPLAYED = 1000
 """Messages of a session that are told when it is loaded; older ones stay in the history."""
 
 _PAGE = 50  # sessions listed at a time
-_TITLE = 80  # characters of a session's title
 _MODEL = "model"
 _FAILED, _REFUSED = -32603, -32602
 
@@ -45,37 +41,6 @@ MODES = {
     Policy.wait: ("Wait", "Leave them waiting, for a notebook or a terminal to decide."),
 }
 """What becomes of calls that need a person's word."""
-
-OPTIONS = [
-    schema.PermissionOption(option_id="once", name="Allow once", kind="allow_once"),
-    schema.PermissionOption(
-        option_id="session", name="Allow this tool in this session", kind="allow_always"
-    ),
-    schema.PermissionOption(option_id="no", name="Reject", kind="reject_once"),
-]
-
-
-@dataclass(slots=True)
-class _Turn:
-    """A prompt that is being answered."""
-
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    run: LiveRun | None = None
-
-    def stop(self) -> None:
-        self.stopped.set()
-        if self.run is not None:
-            self.run.cancel()
-
-
-@dataclass(slots=True)
-class _Session:
-    id: str
-    conversation: str | None  # None: the agent's own thread
-    mode: Policy
-    titled: bool
-    allowed: set[str] = field(default_factory=set)  # names of tools, until the client leaves
-    turn: _Turn | None = None
 
 
 def _told(method: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
@@ -115,8 +80,8 @@ class ServedAgent:
         self.words = words
         self._service, self._agent, self._policy = service, agent, policy
         self._runs = RunManager(service, words=words)
-        self._sessions: dict[str, _Session] = {}
-        self._client: Any = None
+        self._sessions: dict[str, Session] = {}
+        self._turns = Turns(service, agent, self._runs)
 
     def close(self) -> None:
         """End the runs that go on."""
@@ -126,7 +91,7 @@ class ServedAgent:
 
     def on_connect(self, conn: Any) -> None:
         """Take note of whom we talk to."""
-        self._client = conn
+        self._turns.client = conn
 
     async def initialize(self, protocol_version: int, **_: Any) -> schema.InitializeResponse:
         """Say what can be done here."""
@@ -152,7 +117,7 @@ class ServedAgent:
     @_told
     async def new_session(self, cwd: str, **_: Any) -> schema.NewSessionResponse:
         """Begin a conversation."""
-        made = await _aside(self._service.conversations.create, self._agent.id)
+        made = await asyncio.to_thread(self._service.conversations.create, self._agent.id)
         session = self._opened(made)
         return schema.NewSessionResponse(session_id=session.id, **await self._state(session))
 
@@ -160,14 +125,14 @@ class ServedAgent:
     async def load_session(self, cwd: str, session_id: str, **_: Any) -> schema.LoadSessionResponse:
         """Go on with a conversation, and tell what was said in it."""
         session = await self._session(session_id)
-        history = await _aside(
+        history = await asyncio.to_thread(
             self._service.messages.history,
             self._agent.id,
             REPLAYED,
             conversation=session.conversation,
         )
         for update in replayed(history):
-            await self._client.session_update(session_id, update)
+            await self._turns.client.session_update(session_id, update)
         return schema.LoadSessionResponse(**await self._state(session))
 
     @_told
@@ -182,7 +147,9 @@ class ServedAgent:
     async def fork_session(self, session_id: str, cwd: str, **_: Any) -> schema.ForkSessionResponse:
         """Begin a conversation that shares what was said in another."""
         session = await self._session(session_id)
-        made = await _aside(self._service.conversations.fork, self._agent.id, session.conversation)
+        made = await asyncio.to_thread(
+            self._service.conversations.fork, self._agent.id, session.conversation
+        )
         forked = self._opened(made)
         return schema.ForkSessionResponse(session_id=forked.id, **await self._state(forked))
 
@@ -203,7 +170,7 @@ class ServedAgent:
             own = len(found) <= _PAGE and self._service.messages.history(self._agent.id, 1)
             return found, bool(own)
 
-        found, own = await _aside(read)
+        found, own = await asyncio.to_thread(read)
         where = cwd or str(self._service.home.parent)
         sessions = [
             schema.SessionInfo(
@@ -245,7 +212,7 @@ class ServedAgent:
             check_model(value)
             self._service.conversations.update(session_id, model=value)
 
-        await _aside(choose)
+        await asyncio.to_thread(choose)
         return schema.SetSessionConfigOptionResponse(config_options=await self._options(session))
 
     @_told
@@ -255,15 +222,15 @@ class ServedAgent:
         text = text_of(prompt)
         if session.turn is not None:
             raise InvalidInputError("This session is answering: cancel that first, or wait.")
-        session.turn = turn = _Turn()
+        session.turn = turn = Turn()
         try:
-            ended = await self._answered(session, turn, text)
+            ended = await self._turns.answered(session, turn, text)
         finally:
             session.turn = None
             turn.stop()
         if ended is not None and failed(ended.stop_reason):
             raise RequestError(_FAILED, ended.error or f"The run ended with {ended.stop_reason}.")
-        return _response(ended)
+        return _response(session, ended)
 
     async def cancel(self, session_id: str, **_: Any) -> None:
         """End the turn that goes on; what was said and done so far is kept."""
@@ -279,9 +246,9 @@ class ServedAgent:
 
     # -- sessions ------------------------------------------------------------------------------------
 
-    def _opened(self, conversation: Conversation | None) -> _Session:
+    def _opened(self, conversation: Conversation | None) -> Session:
         key = self._agent.id if conversation is None else conversation.id
-        session = _Session(
+        session = Session(
             key,
             None if conversation is None else key,
             self._policy,
@@ -289,19 +256,19 @@ class ServedAgent:
         )
         return self._sessions.setdefault(key, session)
 
-    async def _session(self, session_id: str) -> _Session:
+    async def _session(self, session_id: str) -> Session:
         """Return a session, opened if it is not: the id of the agent itself names its own thread."""
         known = self._sessions.get(session_id)
         if known is not None:
             return known
         if session_id == self._agent.id:
             return self._opened(None)
-        found = await _aside(self._service.conversations.retrieve, session_id)
+        found = await asyncio.to_thread(self._service.conversations.retrieve, session_id)
         if found.agent_id != self._agent.id:
             raise NotFoundError(f"{self._agent.name} has no session {session_id!r}.")
         return self._opened(found)
 
-    async def _state(self, session: _Session) -> dict[str, Any]:
+    async def _state(self, session: Session) -> dict[str, Any]:
         modes = [
             schema.SessionMode(id=mode, name=name, description=about)
             for mode, (name, about) in MODES.items()
@@ -311,7 +278,7 @@ class ServedAgent:
             "config_options": await self._options(session),
         }
 
-    async def _options(self, session: _Session) -> list[Any]:
+    async def _options(self, session: Session) -> list[Any]:
         """Return which models can answer; in the agent's own thread that is chosen elsewhere."""
         if session.conversation is None:
             return []
@@ -324,7 +291,7 @@ class ServedAgent:
             names = [one.name for one in available() if one.usable]
             return now, list(dict.fromkeys([now, *names]))
 
-        now, names = await _aside(read)
+        now, names = await asyncio.to_thread(read)
         return [
             schema.SessionConfigOptionSelect(
                 type="select",
@@ -336,108 +303,6 @@ class ServedAgent:
             )
         ]
 
-    # -- a turn --------------------------------------------------------------------------------------
-
-    async def _answered(self, session: _Session, turn: _Turn, text: str) -> RunEnded | None:
-        """Send *text* and return how the turn ended; None if it was stopped before anything was sent."""
-        updates = Updates()
-        waiting = await _aside(self._service.runs.pending, self._agent.id, session.conversation)
-        if waiting:  # since a turn that was stopped, or at another door
-            before = await self._decided(session, turn, updates, waiting)
-            if before is not None:
-                ended = await self._run(session, turn, updates, before)
-                if ended is None or ended.stop_reason == "cancelled" or failed(ended.stop_reason):
-                    return ended
-        if turn.stopped.is_set():
-            return None
-        await self._title(session, text)
-        return await self._run(session, turn, updates, text)
-
-    async def _run(
-        self, session: _Session, turn: _Turn, updates: Updates, message: str | list[Decision]
-    ) -> RunEnded | None:
-        """Follow a run, and those that go on from it; None if it was stopped before it began."""
-        while not turn.stopped.is_set():
-            turn.run = run = await self._runs.start_async(
-                self._agent.id, message, conversation=session.conversation
-            )
-            if turn.stopped.is_set():
-                run.cancel()
-            calls: list[ToolCall] = []
-            ended: RunEnded | None = None
-            async with aclosing(run.events()) as events:
-                async for event in events:
-                    assert event is not None
-                    if isinstance(event, ApprovalRequested):
-                        calls = event.calls
-                    elif isinstance(event, RunEnded):
-                        ended = event
-                    for update in updates.of(event):
-                        await self._client.session_update(session.id, update)
-            if not calls:
-                return ended
-            decisions = await self._decided(session, turn, updates, calls)
-            if decisions is None:
-                return None if turn.stopped.is_set() else ended
-            message = decisions
-        return None
-
-    async def _decided(
-        self, session: _Session, turn: _Turn, updates: Updates, calls: Sequence[ToolCall]
-    ) -> list[Decision] | None:
-        """Return what becomes of calls that need a person's word; None leaves them waiting."""
-        decisions = []
-        for call in calls:
-            for update in updates.waiting(call):
-                await self._client.session_update(session.id, update)
-            if session.mode is Policy.ask and call.name in session.allowed:
-                found: list[Decision] | None = [Decision(call.id, approve=True)]
-            elif session.mode is Policy.ask:
-                found = await self._asked(session, turn, call)
-            else:
-                found = by_policy([call], session.mode, "the session's mode is to deny")
-            if found is None:
-                if not turn.stopped.is_set():
-                    line = updates.aside(f"It waits for your word on {described(call)}.")
-                    await self._client.session_update(session.id, line)
-                return None
-            decisions += found
-        return decisions
-
-    async def _asked(self, session: _Session, turn: _Turn, call: ToolCall) -> list[Decision] | None:
-        """Ask the person about one call; a client that cannot ask leaves it to the policy."""
-        question = asyncio.ensure_future(
-            self._client.request_permission(session.id, asked(call), OPTIONS)
-        )
-        stopped = asyncio.ensure_future(turn.stopped.wait())
-        try:
-            await asyncio.wait({question, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not question.done():
-                return None
-            outcome = question.result().outcome
-        except (RequestError, ValueError):
-            return by_policy([call])
-        finally:
-            stopped.cancel()
-            question.cancel()
-        chosen = getattr(outcome, "option_id", None)
-        if chosen is None:  # the client was told to stop
-            turn.stop()
-            return None
-        if chosen == "session":
-            session.allowed.add(call.name)
-        return [Decision(call.id, approve=chosen in ("once", "session"))]
-
-    async def _title(self, session: _Session, text: str) -> None:
-        """Call a conversation by what is said in it first."""
-        if session.titled:
-            return
-        session.titled = True
-        title = one_line(text, _TITLE)
-        await _aside(self._service.conversations.update, session.id, summary=title)
-        update = schema.SessionInfoUpdate(session_update="session_info_update", title=title)
-        await self._client.session_update(session.id, update)
-
 
 _STOPS: dict[str, Any] = {
     "max_steps": "max_turn_requests",
@@ -446,12 +311,10 @@ _STOPS: dict[str, Any] = {
 }
 
 
-def _response(ended: RunEnded | None) -> schema.PromptResponse:
-    if ended is None:
-        return schema.PromptResponse(stop_reason="cancelled")
-    took = ended.usage
+def _response(session: Session, ended: RunEnded | None) -> schema.PromptResponse:
+    took = session.used
     return schema.PromptResponse(
-        stop_reason=_STOPS.get(ended.stop_reason, "end_turn"),
+        stop_reason="cancelled" if ended is None else _STOPS.get(ended.stop_reason, "end_turn"),
         usage=schema.Usage(
             total_tokens=took.total_tokens,
             input_tokens=took.prompt_tokens,
@@ -460,8 +323,3 @@ def _response(ended: RunEnded | None) -> schema.PromptResponse:
             cached_read_tokens=took.cached_tokens,
         ),
     )
-
-
-async def _aside(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Do work of the service on a thread: the client is heard meanwhile."""
-    return await asyncio.to_thread(work, *args, **kwargs)
