@@ -214,7 +214,7 @@ def test_a_conversation_in_an_editor(service: AgentService, scripted: ScriptedSe
         scripted.say("Good night.")
         assert (await editor.say(other, "Good night.")).stop_reason == "end_turn"
         assert call(editor, "call-late")["status"] == "completed"
-        assert editor.text(session=other).endswith("Late, then.Good night.")
+        assert editor.text(session=other).endswith("Late, then.\n\nGood night.")
 
         # Stopped while it speaks; a second prompt meanwhile is refused.
         scripted.hang_mid_stream(60, "Once upon")

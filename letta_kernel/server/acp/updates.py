@@ -52,6 +52,7 @@ class Updates:
 
     def __init__(self) -> None:
         self._message_id = ""
+        self._spoken = ""  # the message whose text was told last, if nothing came since
         self._told: set[str] = set()  # calls that the client knows of
         self._changes: dict[str, list[Any]] = {}  # what a call changed in memory
         self._printed: dict[str, str] = {}
@@ -64,7 +65,12 @@ class Updates:
             case StepStarted():
                 self._message_id = spoken_id(event.step_id)
             case TextDelta():
-                yield self._said(acp.update_agent_message_text(event.text))
+                # Clients that show one text for all messages need to see where one begins.
+                new = self._spoken and self._spoken != self._message_id
+                self._spoken = self._message_id
+                yield self._said(
+                    acp.update_agent_message_text(f"\n\n{event.text}" if new else event.text)
+                )
             case ReasoningDelta():
                 yield self._said(acp.update_agent_thought_text(event.text))
             case StreamReset():
@@ -105,6 +111,7 @@ class Updates:
 
     def _begun(self, call: ToolCall, status: Any) -> Any:
         self._told.add(call.id)
+        self._spoken = ""
         return _call(call, status)
 
     def _returned(self, event: ToolReturned) -> Any:
