@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -39,6 +39,7 @@ from letta_kernel.stop_reasons import StopReason
 from letta_kernel.tools import core, rules
 from letta_kernel.tools.arguments import ToolArgumentError, as_object, parse_arguments
 from letta_kernel.tools.execute import Executor
+from letta_kernel.tools.notebook import CHANGES
 from letta_kernel.tools.outcome import Outcome
 
 REPEATS = 3  # the same call this often in a row gets a word of warning with its result
@@ -195,7 +196,10 @@ class CallRunner:
         Yields what may be shown at once; returns what may be shown when the results are saved.
         """
         ready = [self._prepare(call, decisions.get(call.id)) for call in batch]
-        if outside := self.outside([one.call for one in ready if isinstance(one, _Ready)]):
+        begun = [one.call for one in ready if isinstance(one, _Ready)]
+        if self._waits_on(begun, decisions, record):
+            begun = []
+        if outside := self.outside(begun):
             record.begin(outside)
         for one in ready:
             if isinstance(one, _Ready):
@@ -217,6 +221,19 @@ class CallRunner:
             record.unsaved.append(result)
             shown += self._report(call, outcome, result.content)
         return shown
+
+    def _waits_on(
+        self, calls: Sequence[ToolCall], decisions: Collection[str], record: StepRecord
+    ) -> bool:
+        """Return whether *calls* are a change of cells that can be approved once more should we die in it.
+
+        Such a change is made only where the cells are still what it is for, so it waits until it is made.
+        """
+        first = not (record.saved or record.unsaved or record.begun)
+        return first and all(
+            call.id in decisions and self.tools[call.name].kind == "turn" and call.name in CHANGES
+            for call in calls
+        )
 
     def _place(self, tool: Tool) -> str:
         return "core" if tool.kind == "core" else self.executor.place(tool)
