@@ -34,7 +34,8 @@ def names() -> list[str]:
 def fill(folder: Path, modules: list[str]) -> None:
     """Write modules of these names; each notes beside the folder that it was run."""
     folder.mkdir()
-    log = folder.parent / "ran.txt"
+    log = folder.parent / "ran" / "ran.txt"
+    log.parent.mkdir()
     log.touch()
     for name in modules:
         (folder / f"{name}.py").write_text(
@@ -43,7 +44,7 @@ def fill(folder: Path, modules: list[str]) -> None:
 
 
 def ran_in(folder: Path) -> list[str]:
-    return sorted(set((folder.parent / "ran.txt").read_text().split()))
+    return sorted(set((folder.parent / "ran" / "ran.txt").read_text().split()))
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def notebook(server: ScriptedServer, folder: Path) -> Iterator[Notebook]:
     model = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "test"}
+    model["LETTA_SANDBOX_WRITE"] = str(folder.parent / "ran")
     opened = Notebook(folder.parent / ".letta", cwd=folder, **model)
     yield opened
     opened.close()
