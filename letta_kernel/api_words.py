@@ -22,6 +22,7 @@ WORDS: Words = {
     Do.SET_SECRET: ("set it: os.environ[{0!r}] = getpass.getpass()"),
     Do.RAISE_BUDGET: "raise it: Agent(NAME, settings={{{0!r}: NUMBER}})",
     Do.DECIDE_CALLS: "decide first: agent.service.runs.approve(agent.id, [Decision(CALL_ID, approve=…)])",
+    Do.ALLOW_SKILLS: "look at them (agent.service.skills.list()) and allow them: agent.service.skills.allow()",
     Do.ADD_MCP_SERVER: "add it: agent.service.mcp.create(NAME, …)",
     Do.REFER_IN_ENVIRONMENT: "set os.environ[{0!r}] and give '${{{0}}}' as its value",
     Do.REFER_IN_HEADER: "put it into os.environ and write '${{NAME}}' in the header {0}",

@@ -23,6 +23,7 @@ class Do(StrEnum):
     SET_SECRET = "set_secret"  # (name)
     RAISE_BUDGET = "raise_budget"  # (setting)
     DECIDE_CALLS = "decide_calls"
+    ALLOW_SKILLS = "allow_skills"
     ADD_MCP_SERVER = "add_mcp_server"
     REFER_IN_ENVIRONMENT = "refer_in_environment"  # (variable)
     REFER_IN_HEADER = "refer_in_header"  # (header)
@@ -89,6 +90,7 @@ PLAIN: Words = {
     Do.SET_SECRET: ("set the environment variable {0}"),
     Do.RAISE_BUDGET: "raise the setting {0}",
     Do.DECIDE_CALLS: "approve or deny them first",
+    Do.ALLOW_SKILLS: "look at them and allow them",
     Do.ADD_MCP_SERVER: "add the MCP server",
     Do.REFER_IN_ENVIRONMENT: "set the environment variable {0} and write ${{{0}}} for its value",
     Do.REFER_IN_HEADER: "put it into an environment variable and write ${{NAME}} in the header {0}",

@@ -15,6 +15,7 @@ WORDS: Words = {
     Do.SET_SECRET: ("export it as {0}"),
     Do.RAISE_BUDGET: "raise it: letta-kernel agent set AGENT {0} NUMBER",
     Do.DECIDE_CALLS: "approve or deny it first: letta-kernel chat asks",
+    Do.ALLOW_SKILLS: "letta-kernel skill allow shows and allows them",
     Do.ADD_MCP_SERVER: "add it: letta-kernel mcp add AGENT NAME -- COMMAND",
     Do.REFER_IN_ENVIRONMENT: "export {0} and write ${{{0}}} for its value",
     Do.REFER_IN_HEADER: "export it as NAME and write ${{NAME}} in the header {0}",

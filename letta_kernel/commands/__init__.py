@@ -12,7 +12,7 @@ from __future__ import annotations
 from letta_kernel.commands import agents as agents, conversation as conversation
 from letta_kernel.commands import notebook as notebook
 from letta_kernel.commands import memory as memory, archive as archive, tools as tools
-from letta_kernel.commands import rules as rules, mcp as mcp, insight as insight
+from letta_kernel.commands import rules as rules, mcp as mcp, skills as skills, insight as insight
 from letta_kernel.commands import models as models, keeping as keeping, program as program
 
 # isort: on

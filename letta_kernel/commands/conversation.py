@@ -146,6 +146,7 @@ def approve(
     from letta_kernel.service import Decision
     from letta_kernel.tools.notebook import NAMES
     from letta_kernel.tools.rules import needs_approval
+    from letta_kernel.tools.skills import ASKS as SKILLS_ASK
 
     scope = scope_of(for_)
     calls = _waiting(door, agent, call)
@@ -156,6 +157,7 @@ def approve(
     decisions = [Decision(one.id, approve=True, arguments=arguments, scope=scope) for one in calls]
     asks = {tool.name for tool in door.service.tools.list(agent.id) if tool.requires_approval}
     asks.update(NAMES)  # the notebook knows which of them do not
+    asks |= SKILLS_ASK
     for one in door.service.runs.pending(agent.id):
         if one not in calls and not (
             one.name in asks or needs_approval(agent.tool_rules, one.name)

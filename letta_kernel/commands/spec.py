@@ -39,6 +39,7 @@ TERMINAL_GROUPS = {
     "tool": "Tools: list, look at, add, attach, detach and run them.",
     "rule": "Tool rules: which tools an agent may, or must, call when.",
     "mcp": "MCP servers, whose tools agents can call.",
+    "skill": "Skills: folders of instructions and scripts that agents may use.",
     "model": "Models: list them, choose one, download one.",
 }
 """What the first words of commands of two words are about, at the terminal."""

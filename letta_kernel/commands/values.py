@@ -41,6 +41,8 @@ def values(kind: str, door: Door, agent: str | None, begun: str = "") -> list[st
         return [name for one in TABLE if (name := one.name(door.at)) and not name.startswith("%%")]
     if kind == "file":
         return _files(begun)
+    if kind == "skill":
+        return [one.name for one in door.service.skills.list()] if door.has_project else []
     if kind == "role":
         from letta_kernel.memory.recall import ROLES
 

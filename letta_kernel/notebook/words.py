@@ -17,6 +17,7 @@ WORDS: Words = {
     ),
     Do.RAISE_BUDGET: "raise it: %agent set {0} NUMBER",
     Do.DECIDE_CALLS: "approve or deny it first: %agent approve, %agent deny REASON",
+    Do.ALLOW_SKILLS: "%agent skills allow shows and allows them",
     Do.ADD_MCP_SERVER: "add it: %agent mcp add",
     Do.REFER_IN_ENVIRONMENT: (
         "set it without writing it down (import getpass, os; os.environ[{0!r}] = getpass.getpass()) "

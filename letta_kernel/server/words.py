@@ -14,6 +14,7 @@ WORDS: Words = {
     Do.SET_SECRET: ("set {0} in the server's environment"),
     Do.RAISE_BUDGET: "raise the agent's setting {0}",
     Do.DECIDE_CALLS: "send an approval message for them first",
+    Do.ALLOW_SKILLS: "the server's keeper allows them: letta-kernel skill allow",
     Do.ADD_MCP_SERVER: "add it: POST /v1/mcp-servers/",
     Do.REFER_IN_ENVIRONMENT: "set {0} in the server's environment and send ${{{0}}} for its value",
     Do.REFER_IN_HEADER: (

@@ -26,6 +26,7 @@ from letta_kernel.service.preparation import Preparation
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.runner import Runner
 from letta_kernel.service.runs import Runs, Steps
+from letta_kernel.service.skills import FoundSkill, Skills
 from letta_kernel.service.store import ProjectSettings, Store
 from letta_kernel.service.tools import Tools
 
@@ -37,6 +38,7 @@ __all__ = [
     "Decision",
     "FileAdded",
     "FileProgress",
+    "FoundSkill",
     "Imported",
     "Opened",
 ]
@@ -54,7 +56,7 @@ class AgentService:
     ----------
     agents, blocks, archives, passages : who there is, and what they remember.
     conversations, messages, runs, steps : what was said and done; ``runs.send`` talks to an agent.
-    tools, mcp, folders, files, identities : what agents are given.
+    tools, mcp, skills, folders, files, identities : what agents are given.
     agent_files, recordings, settings, store : agents as files, models' answers on file, the project itself.
     events : what the runs of this process tell, as they go on.
 
@@ -82,10 +84,18 @@ class AgentService:
         self.folders = Folders(core, memories)
         self.files = Files(core, memories, self.folders)
         self.conversations = Conversations(core)
-        preparation = Preparation(core, memories, self.tools, self.recordings)
+        self.skills = Skills(core)
+        preparation = Preparation(core, memories, self.tools, self.recordings, self.skills)
         self.messages = Messages(core, memories, preparation, self.recordings)
         runner = Runner(
-            core, memories, self.tools, self.mcp, preparation, self.recordings, self.events
+            core,
+            memories,
+            self.tools,
+            self.mcp,
+            preparation,
+            self.recordings,
+            self.events,
+            self.skills,
         )
         self.runs = Runs(core, preparation, self.recordings, runner)
         self.steps = Steps(core)

@@ -10,7 +10,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from letta_kernel.agent.calls import CallRunner
@@ -23,11 +23,13 @@ from letta_kernel.models.images import takes_images
 from letta_kernel.records import AgentState, Block, Tool
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.recordings import Recordings
+from letta_kernel.service.skills import Skills
 from letta_kernel.service.tools import Tools
 from letta_kernel.store import archives, blocks, folders, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 from letta_kernel.tools.execute import ToolHost
+from letta_kernel.tools.skills import ClientSkill, Skill, section
 
 _MOST_TAGS = 50  # of the archive's that a prompt names
 KEPT = 32  # agents whose history in sight stays in memory between turns
@@ -43,18 +45,31 @@ class Loaded:
     passages: int
     files: str  # the section of the prompt on folders and open files, empty for most
     spent: float
+    skills: list[Skill] = field(default_factory=list)  # that are offered
+    client_skills: Sequence[ClientSkill] = ()
+
+    @property
+    def about_skills(self) -> str:
+        """The section of the prompt on skills; empty where there are none."""
+        return section(self.skills, self.client_skills)
 
 
 class Preparation:
     """Gets agents ready to run; what it read it keeps for their next turns."""
 
     def __init__(
-        self, core: Core, memories: Memories, tools: Tools, recordings: Recordings
+        self,
+        core: Core,
+        memories: Memories,
+        tools: Tools,
+        recordings: Recordings,
+        skills: Skills,
     ) -> None:
         self._core = core
         self._memories = memories
         self._tools = tools
         self._recordings = recordings
+        self._skills = skills
         self._lock = threading.Lock()
         self._prompts: dict[str, tuple[str, str]] = {}
         self._windows: OrderedDict[str, tuple[tuple[Any, ...], Window]] = OrderedDict()
@@ -88,6 +103,7 @@ class Preparation:
                 tx, ("files", state.id), folders.TABLES, lambda: _files(tx, state.id)
             ),
             spent=spent or 0.0,
+            skills=self._skills.offered(),
         )
 
     def _window(self, tx: Tx, state: AgentState, chat: ChatModel, head: int | None) -> Window:
@@ -117,8 +133,10 @@ class Preparation:
             while len(self._windows) > KEPT:
                 self._windows.popitem(last=False)
 
-    def _offered(self, state: AgentState, tools: Sequence[Tool]) -> dict[str, Tool]:
-        offered = {tool.name: tool for tool in tools}
+    def _offered(self, state: AgentState, loaded: Loaded) -> dict[str, Tool]:
+        offered = {tool.name: tool for tool in loaded.tools}
+        for tool in self._skills.tools(state, loaded.skills):
+            offered.setdefault(tool.name, tool)
         if state.style == "heartbeat":
             offered.setdefault("send_message", core.record("send_message"))
         return offered
@@ -136,6 +154,7 @@ class Preparation:
             state.window_start,
             state.summary_id,
             loaded.files,
+            loaded.about_skills,
         )
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         known = self._prompts.get(state.thread_id)
@@ -148,7 +167,7 @@ class Preparation:
                 loaded.blocks,
                 messages=messages_so_far(loaded.window),
                 passages=loaded.passages,
-                files=loaded.files,
+                files="\n\n".join(filter(None, (loaded.files, loaded.about_skills))),
                 tags=tags,
             )
             known = self._prompts[state.thread_id] = (key, prompt)
@@ -158,9 +177,11 @@ class Preparation:
         self, state: AgentState, loaded: Loaded, chat: ChatModel, host: ToolHost | None = None
     ) -> CallRunner:
         """Return what offers and runs the tools of a run with *chat*."""
+        executor = self._tools.executor(host, state)
+        executor.lent = self._skills.lent(loaded.skills, executor.view)
         return CallRunner(
-            tools=self._offered(state, loaded.tools),
-            executor=self._tools.executor(host, state),
+            tools=self._offered(state, loaded),
+            executor=executor,
             context=self._tools.context(state),
             tool_rules=state.tool_rules,
             style=state.style,
@@ -203,10 +224,14 @@ def report(
     window = loaded.window
     memory = compile_blocks(loaded.blocks)
     schemas = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in offered)
+    more = {"files": loaded.files, "skills": loaded.about_skills}
+    rest = prompt.replace(memory, "")
+    for text in filter(None, more.values()):
+        rest = rest.replace(text, "")
     texts = {
-        "instructions": prompt.replace(memory, "").replace(loaded.files, "").strip(),
+        "instructions": rest.strip(),
         "memory blocks": memory,
-        **({"files": loaded.files} if loaded.files else {}),
+        **{name: text for name, text in more.items() if text},
         "tools": schemas,
     }
     parts = [

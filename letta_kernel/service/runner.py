@@ -29,11 +29,13 @@ from letta_kernel.service.event_log import EventLog
 from letta_kernel.service.mcp import McpServers
 from letta_kernel.service.preparation import Loaded, Preparation
 from letta_kernel.service.recordings import Recordings
+from letta_kernel.service.skills import Skills
 from letta_kernel.service.tools import Tools
 from letta_kernel.store import agents, lease
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.tools.answers import AnswerForm, of_format
 from letta_kernel.tools.execute import ToolHost
+from letta_kernel.tools.skills import ClientSkill
 
 _LOOK = 0.5  # seconds between two looks at the store
 _SLICE = 0.1  # seconds of a pause that a stop button may have to wait
@@ -57,6 +59,7 @@ class RunOptions:
     turn_tools: Sequence[Tool] = ()
     wait: bool = False
     form: AnswerForm | None = None
+    client_skills: Sequence[ClientSkill] = ()
 
 
 class Runner:
@@ -77,6 +80,7 @@ class Runner:
         preparation: Preparation,
         recordings: Recordings,
         events: EventLog,
+        skills: Skills,
     ) -> None:
         self._core = core
         self._memories = memories
@@ -85,6 +89,7 @@ class Runner:
         self._preparation = preparation
         self._recordings = recordings
         self._events = events
+        self._skills = skills
         self._lock = threading.Lock()
         self._stepping: set[str] = set()  # threads of agents that run in this process
         self.running: dict[str, Cancel] = {}
@@ -155,6 +160,7 @@ class Runner:
             own = {tool.name for tool in loaded.tools}
             lent = [tool for tool in options.turn_tools if tool.name not in own]
             loaded.tools = [*loaded.tools, *lent, *options.client_tools]
+            loaded.client_skills = options.client_skills
             with self._lock:
                 self._stepping.add(state.thread_id)
             try:
@@ -241,6 +247,9 @@ class Runner:
             except LettaError as error:  # an embedder that cannot be reached must not stop the turn
                 said = f"Nothing retrieved: {error.text}"
                 notices.append(Notice(level="warning", text=said, remedies=error.remedies))
+        if waiting := self._skills.news():
+            said = f"Skills here that are not offered yet: {', '.join(waiting)}."
+            notices.append(Notice(text=said, remedies=(remedy(Do.ALLOW_SKILLS),)))
         calls = self._preparation.calls(state, loaded, chat, options.host)
         beside = {written[-1].id: describe_retrieved(retrieved)} if retrieved else None
         return LettaAgent(

@@ -25,6 +25,7 @@ from letta_kernel.store import agents, lease, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.answers import AnswerForm
 from letta_kernel.tools.execute import ToolHost
+from letta_kernel.tools.skills import ClientSkill
 
 MAX_MESSAGE = 1_000_000  # characters
 
@@ -78,6 +79,7 @@ class Runs:
         wait: bool = False,
         form: AnswerForm | None = None,
         pictures: Sequence[Picture] = (),
+        client_skills: Sequence[ClientSkill] = (),
     ) -> Iterator[Event]:
         """Send a message (or a system event) to an agent and yield what happens until its turn ends.
 
@@ -94,6 +96,7 @@ class Runs:
         turn_tools : tools for this run alone, which *host* has the functions of; the agent's own go before
             them.
         wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising.
+        client_skills : skills on the machine of whoever sends, which the model reads by that one's own tools.
         form : what the answer must be (`letta_kernel.tools.answers`); else what the agent's settings say.
         pictures : those of the message, in the order in which *text* describes them; what it does not
             describe comes behind it.
@@ -120,7 +123,18 @@ class Runs:
             state,
             [*earlier, incoming],
             None,
-            RunOptions(max_steps, model, host, live, cancel, client_tools, turn_tools, wait, form),
+            RunOptions(
+                max_steps=max_steps,
+                model=model,
+                host=host,
+                live=live,
+                cancel=cancel,
+                client_tools=client_tools,
+                client_skills=client_skills,
+                turn_tools=turn_tools,
+                wait=wait,
+                form=form,
+            ),
         )
 
     def post_event(self, ref: str, text: str) -> bool:
@@ -161,6 +175,7 @@ class Runs:
         turn_tools: Sequence[Tool] = (),
         wait: bool = False,
         form: AnswerForm | None = None,
+        client_skills: Sequence[ClientSkill] = (),
     ) -> Iterator[Event]:
         """Go on where a run stopped for approval; calls without a decision count as denied."""
         state, waiting = self._core.do(lambda tx: self._standing(tx, ref, conversation))
@@ -179,7 +194,18 @@ class Runs:
             state,
             [],
             complete,
-            RunOptions(max_steps, model, host, live, cancel, client_tools, turn_tools, wait, form),
+            RunOptions(
+                max_steps=max_steps,
+                model=model,
+                host=host,
+                live=live,
+                cancel=cancel,
+                client_tools=client_tools,
+                client_skills=client_skills,
+                turn_tools=turn_tools,
+                wait=wait,
+                form=form,
+            ),
         )
 
     def pending(self, ref: str, conversation: str | None = None) -> list[ToolCall]:

@@ -20,6 +20,8 @@ from letta_kernel.tools.output import OutputFunction
 from letta_kernel.tools.sandbox import Sandbox, View, default_sandbox
 
 Place = Literal["notebook", "sandbox", "mcp"]
+Lent = Callable[[Mapping[str, Any], OutputFunction, Cancel], Outcome]
+"""What does the work of a tool of one turn: takes checked JSON values, what is told of output, the switch."""
 
 
 class ToolHost(Protocol):
@@ -63,6 +65,8 @@ class Executor:
         What of the file system a sandboxed tool sees.
     servers
         Where tools of MCP servers run; None: they cannot.
+    lent
+        What runs tools of this turn, by their ids.
     """
 
     host: ToolHost | None = None
@@ -71,6 +75,7 @@ class Executor:
     agent_state: Any = None
     servers: ToolServers | None = None
     view: View = field(default_factory=View)
+    lent: Mapping[str, Lent] = field(default_factory=dict)
 
     def function(self, tool: Tool) -> Callable[..., Any] | None:
         """Return the live function a call of *tool* would run, or None if it runs elsewhere."""
@@ -126,6 +131,8 @@ class Executor:
                 cancel=cancel,
                 agent_state=self.agent_state,
             )
+        elif tool.id in self.lent:
+            outcome = self.lent[tool.id](kwargs, on_output, cancel)
         elif tool.runs_in == "mcp" and self.servers is not None:
             outcome = self.servers.call(tool, kwargs, on_output=on_output, cancel=cancel)
         else:

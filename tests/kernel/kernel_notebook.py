@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -121,6 +122,9 @@ class Notebook:
         self, code: str, cell_id: str | None = None, *, answers: list[str] | None = None
     ) -> Ran:
         """Run a cell to its end; *answers* are typed where it asks."""
+        with suppress(Empty):  # what a cell that was stopped had asked
+            while answers is not None:
+                self.client.stdin_channel.get_msg(timeout=0)
         return self.finish(self.send(code, cell_id, stdin=answers is not None), answers)
 
     def finish(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from kernel_notebook import Notebook, Ran
 from scripted_server import ScriptedServer
@@ -363,3 +366,40 @@ def test_an_answer_becomes_a_variable_of_a_type(notebook: Notebook, server: Scri
     assert (failed.ename, failed.status) == ("AnswerError", "error")
     assert "The answer is not a valid Person" in failed.evalue
     assert "letta_kernel/" not in failed.text
+
+
+def test_skills_beside_the_notebook_are_offered_after_a_yes(
+    notebook: Notebook, server: ScriptedServer, tmp_path: Path
+) -> None:
+    notebook.run(f"%env XDG_CONFIG_HOME={tmp_path}")
+    notebook.run("%agent new skilled")
+    assert "No skills here" in notebook.run("%agent skills").text
+    folder = notebook.home.parent / "skills" / "tea"
+    folder.mkdir(parents=True)
+    try:
+        text = "---\nname: tea\ndescription: Brews tea.\n---\nRun brew.py."
+        (folder / "SKILL.md").write_text(text)
+        (folder / "brew.py").write_text("import sys\nprint('tea for', sys.argv[1])")
+        server.say("Hello.")
+        ran = notebook.run("%%agent\nHi")
+        told = [item["text"] for item in ran.notices]
+        assert any("not offered yet: tea" in one and "%agent skills allow" in one for one in told)
+        assert "tea" not in str(server.requests[-1]["messages"])
+        refused(notebook.run("%agent skills allow"), "Nobody can be asked here; add --yes")
+        assert "waits for your yes" in notebook.run("%agent skills").text
+        assert "Nothing has changed" in notebook.run("%agent skills allow", answers=["n"]).text
+        allowed = notebook.run("%agent skills allow tea", answers=["y"]).text
+        assert "tea (skills/tea; with brew.py): Brews tea." in allowed
+        assert "Agents are offered: tea." in allowed
+        server.call("skill_run", {"name": "tea", "script": "brew.py", "arguments": ["two"]})
+        server.say("Brewed.")
+        ran = notebook.run("%%agent\nTea, please.", answers=["y"])
+        assert "- tea: Brews tea." in server.requests[-1]["messages"][0]["content"]
+        assert ran.items("tool_call")[0]["result"].strip() == "tea for two", ran.run
+        (folder / "brew.py").write_text("print('coffee')")
+        assert "has changed" in notebook.run("%agent skills").text
+        refused(notebook.run("%agent skills allow coffee"), "There is no skill 'coffee' here")
+        assert "Not offered any more: tea." in notebook.run("%agent skills off").text
+        assert " off " in f"{notebook.run('%agent skills').text} "
+    finally:
+        shutil.rmtree(folder.parent)

@@ -33,10 +33,11 @@ from letta_kernel.server.schemas.requests import (
 )
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.stop_reasons import failed
+from letta_kernel.tools import skills
+from letta_kernel.tools.skills import ClientSkill
 
 NOT_DONE = {
     "override_system": "a system prompt for one request",
-    "client_skills": "client-side skills",
     "return_logprobs": "log probabilities",
     "return_token_ids": "token ids",
     "callback_url": "calling back when a run has ended",
@@ -84,6 +85,9 @@ def begin(
     options["form"] = check_format(request.response_format, "response_format")
     tools = _client_tools(request)
     options["client_tools"] = tools
+    options["client_skills"] = [
+        ClientSkill(one.name, one.description, one.location) for one in request.client_skills or ()
+    ]
     reader = ContentReader(service)
     message, earlier = _read(request, reader)
     conversation: str | None = options.get("conversation")
@@ -120,7 +124,7 @@ def _waits(service: AgentService, ref: str, client_tools: Sequence[Tool]) -> set
         if rule.type == "requires_approval"
     }
     own = {tool.name for tool in service.tools.list(ref) if tool.requires_approval}
-    return ruled | own | {tool.name for tool in client_tools}
+    return ruled | own | {tool.name for tool in client_tools} | skills.ASKS
 
 
 def stream_of(run: LiveRun) -> MessageStream:
@@ -283,7 +287,7 @@ def _complete(
 ) -> list[Decision]:
     """Add a yes for calls that only waited because others of the same reply did."""
     waits = _waits(service, ref, ())
-    free = {tool.name for tool in service.tools.list(ref)} - waits
+    free = ({tool.name for tool in service.tools.list(ref)} | {*skills.NAMES}) - waits
     decided = {decision.call_id for decision in decisions}
     return decisions + [
         Decision(call.id, approve=True)

@@ -11,6 +11,7 @@ from letta_kernel.server.schemas.messages import MessageType
 
 MAX_MESSAGES = 1000
 MAX_CLIENT_TOOLS = 128
+MAX_CLIENT_SKILLS = 500
 
 
 class ImageSource(Asked):
@@ -115,6 +116,14 @@ class ClientTool(Asked):
     parameters: dict[str, Any] | None = None
 
 
+class ClientSkillIn(Asked):
+    """A skill on the client's machine."""
+
+    name: str = Field(max_length=200)
+    description: str = Field(max_length=10_000)
+    location: str = Field(max_length=1000)
+
+
 class MessageRequest(Asked):
     """One or more messages to an agent, and how its answer is wanted."""
 
@@ -154,7 +163,11 @@ class MessageRequest(Asked):
     response_format: dict[str, Any] | None = Field(
         None, description="The form of the answer: text, json_object or json_schema."
     )
-    client_skills: list[dict[str, Any]] | None = None
+    client_skills: list[ClientSkillIn] | None = Field(
+        None,
+        max_length=MAX_CLIENT_SKILLS,
+        description="Read by the model with the client's own tools.",
+    )
     return_logprobs: bool = False
     return_token_ids: bool = False
     callback_url: str | None = None
