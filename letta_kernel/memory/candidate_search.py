@@ -167,5 +167,5 @@ def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
 def candidates(table: VectorTable, where: str, asked: Query, hits: int) -> list[Candidate]:
     """Return the lines LanceDB thinks of by words and by meaning, enough for so many *hits*."""
     by_words, by_meaning = next((w, m) for most, w, m in _TIERS if hits <= most)
-    found = table.candidates(where, list(asked.words), by_words, asked.vector, by_meaning)
+    found = table.candidates(where, list(asked.words), by_words, asked.vector, by_meaning)()
     return list({candidate.id: candidate for candidate in found}.values())

@@ -241,7 +241,7 @@ class Engine:
         if sketch is not None:
             return lambda: _sketched(sketch, vector, allowed)
         where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
-        answer = self._index.table.soon(where, (), 0, vector, _ALIKE, vectors=False)
+        answer = self._index.table.candidates(where, (), 0, vector, _ALIKE, vectors=False)
 
         def likeness() -> scoring.Likeness | None:
             try:

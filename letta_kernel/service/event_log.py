@@ -136,24 +136,6 @@ class _Log:
                     except TimeoutError:
                         yield None
 
-    def listen(
-        self, after: int = 0, *, idle: float | None = None, behind: int | None = None
-    ) -> Iterator[Numbered | Gap | None]:
-        """Do what `follow` does, for a thread, which waits meanwhile."""
-        bell = threading.Event()
-        with self._rung(bell.set):
-            while True:
-                bell.clear()
-                over = self.over
-                found = self.read(after, behind=behind)
-                for one in found:
-                    yield one
-                    after = one.number
-                if not found and over:
-                    return
-                if not found and not bell.wait(idle):
-                    yield None
-
     def _after(self, after: int, gathered: bool) -> Iterator[tuple[int, Numbered]]:
         """Yield the events after a number, each with the number of its first piece."""
         raise NotImplementedError

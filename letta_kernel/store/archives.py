@@ -41,8 +41,6 @@ def attach(tx: Tx, agent_id: str, archive_id: str) -> None:
     """Let an agent have an archive; `NotFoundError` if there is no such archive or agent."""
     if get(tx, archive_id) is None:
         raise NotFoundError(f"There is no archive {archive_id}.")
-    if tx.one("SELECT 1 FROM agents WHERE id = $1", (agent_id,)) is None:
-        raise NotFoundError(f"There is no agent {agent_id}.")
     _OF_AGENTS.attach(tx, agent_id, archive_id)
 
 

@@ -265,8 +265,6 @@ def attach(tx: Tx, agent_id: str, block_id: str) -> None:
         The agent has another block of that label.
     """
     block, _ = _load(tx, block_id)
-    if tx.one("SELECT 1 FROM agents WHERE id = $1", (agent_id,)) is None:
-        raise NotFoundError(f"There is no agent {agent_id}.")
     _check_label(tx, agent_id, block_id, block.label)
     _OF_AGENTS.attach(tx, agent_id, block_id)
 

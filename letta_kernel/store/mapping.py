@@ -228,7 +228,9 @@ class Links:
         self._table, self._column = table, column
 
     def attach(self, tx: Tx, agent_id: str, other_id: str) -> None:
-        """Let an agent have something; doing so twice changes nothing."""
+        """Let an agent have something, once; `NotFoundError` if there is no such agent."""
+        if tx.one("SELECT 1 FROM agents WHERE id = $1", (agent_id,)) is None:
+            raise NotFoundError(f"There is no agent {agent_id}.")
         tx.execute(
             f"INSERT INTO {self._table} SELECT $1, $2, coalesce(max(position), 0) + 1"
             f" FROM {self._table} WHERE agent_id = $1 ON CONFLICT DO NOTHING",

@@ -116,8 +116,6 @@ def attach(tx: Tx, agent_id: str, tool_id: str) -> None:
     tool = _TOOLS.get(tx, tool_id)
     if tool is None:
         raise NotFoundError(f"There is no tool {tool_id}.")
-    if tx.one("SELECT 1 FROM agents WHERE id = $1", (agent_id,)) is None:
-        raise NotFoundError(f"There is no agent {agent_id}.")
     _detach_namesakes(tx, agent_id, tool)
     _OF_AGENTS.attach(tx, agent_id, tool_id)
 

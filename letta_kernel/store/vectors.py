@@ -246,33 +246,28 @@ class VectorTable:
         by_words: int,
         vector: np.ndarray | None,
         by_meaning: int,
-    ) -> list[Candidate]:
-        """Return the rows that best match any of *words* (stems) by BM25, then those like *vector*.
+        *,
+        vectors: bool = True,
+    ) -> Callable[[], list[Candidate]]:
+        """Ask at once for the rows that best match any of *words*, then those like *vector*.
 
         Parameters
         ----------
         where
             A filter as `condition` makes it; it is applied before the limits.
+        words
+            Stems, matched by BM25.
         by_words, by_meaning
             How many rows of each kind at most.
         vector
             Of unit length; None if there is none to be had.
-        """
-        return self.soon(where, words, by_words, vector, by_meaning, vectors=True)()
+        vectors
+            False: only their likeness is known; that takes less time.
 
-    def soon(
-        self,
-        where: str,
-        words: Sequence[str],
-        by_words: int,
-        vector: np.ndarray | None,
-        by_meaning: int,
-        *,
-        vectors: bool,
-    ) -> Callable[[], list[Candidate]]:
-        """Ask as `candidates` does, at once; return what waits for the answer.
-
-        Without *vectors* only their likeness is known; that takes less time.
+        Returns
+        -------
+        Callable
+            Waits for the answer.
         """
         with self._broken():
             asked = ask(self._candidates(where, words, by_words, vector, by_meaning, vectors))

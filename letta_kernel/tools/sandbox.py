@@ -38,7 +38,7 @@ from letta_kernel.tools import sandbox_walls as walls
 from letta_kernel.tools.outcome import Outcome, shorten_line
 from letta_kernel.tools.output import OutputFunction, Sink
 from letta_kernel.tools.results import checked_display, checked_pictures, shorten
-from letta_kernel.tools.sandbox_talk import Ended, Talk
+from letta_kernel.tools.sandbox_talk import CallChannel, Ended
 from letta_kernel.tools.sandbox_walls import LEVELS, Level
 from letta_kernel.tools.sandbox_worker import LARGEST
 
@@ -376,7 +376,9 @@ class Sandbox:
             head = json.dumps(settings).encode()
             control.sendall(len(head).to_bytes(4, "big") + head)
             sink = Sink(on_output)
-            talk = Talk(request, control, out, err, sink, len(data).to_bytes(4, "big") + data)
+            talk = CallChannel(
+                request, control, out, err, sink, len(data).to_bytes(4, "big") + data
+            )
             try:
                 yield talk.until_end(seconds, cancel)
             finally:

@@ -28,7 +28,7 @@ class Ended:
     code: int | None = None
 
 
-class Talk:
+class CallChannel:
     """The conversation with one call, over its request and control channels and its two output pipes."""
 
     def __init__(

@@ -61,7 +61,7 @@ def test_the_index_follows_what_is_added_edited_and_deleted(project):
     assert archive.catch_up() == 5
     assert ids_in(archive) == stored_ids(project)
     vector = embedder("wordllama").embed(["the walrus sings"])[0]
-    found = table_of(archive).candidates(condition(ADA), ["walrus"], 5, vector, 1)
+    found = table_of(archive).candidates(condition(ADA), ["walrus"], 5, vector, 1)()
     assert [candidate.id for candidate in found] == [kept[3].id, kept[3].id]
     assert project.database.run(lambda tx: tx.query("SELECT * FROM outbox")) == []
     assert archive.catch_up() == 0
@@ -182,7 +182,7 @@ def test_a_table_of_many_rows_gets_a_vector_index_and_finds_the_same(project, mo
     columns = {column for index in table._table().list_indices() for column in index.columns}
     assert {"vector", "words"} <= columns
     vector = embedder("wordllama").embed(["walruses are singing at midday"])[0]
-    (found,) = table.candidates(condition(ADA), [], 0, vector, 1)
+    (found,) = table.candidates(condition(ADA), [], 0, vector, 1)()
     assert found.likeness > 0.4
     assert found.id == archive.search(ADA, "walrus")[0].passage.id
     assert not table.tidy()
