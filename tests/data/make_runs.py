@@ -23,7 +23,7 @@ from letta_kernel.agent.decisions import Decision  # noqa: E402
 from letta_kernel.display.transcript import Transcript  # noqa: E402
 from letta_kernel.messages import Event, RunQueued, ToolCallDelta, ToolProgress  # noqa: E402
 from letta_kernel.remedies import PLAIN  # noqa: E402
-from letta_kernel.service.event_json import message  # noqa: E402
+from letta_kernel.service.event_json import messages  # noqa: E402
 from letta_kernel.service.event_log import RunLog  # noqa: E402
 
 
@@ -117,11 +117,7 @@ def recorded(name: str, events: Iterator[Event], prompt: str) -> None:
     for event in events:
         transcript.handle(event)
         log.add(event)
-    told: list[dict[str, Any]] = []
-    after = 0
-    while (news := message(log, after, PLAIN)) is not None:
-        told += news["events"]
-        after = news["until"]
+    told = [event for news in messages(log, 0, PLAIN) for event in news["events"]]
     kept = {"prompt": prompt, "events": told, "snapshot": transcript.snapshot()}
     text = json.dumps(kept, ensure_ascii=False, indent=1)
     (HERE / "runs" / f"{name}.json").write_text(text + "\n", encoding="utf-8")
