@@ -25,7 +25,9 @@ from letta_kernel.records import ToolRule
 from letta_kernel.server.stdio import LONGEST
 from letta_kernel.service import AgentService
 
+MCP_SERVER = Path(__file__).parent.parent / "tools" / "mcp_server.py"
 PROGRAM = ("-m", "letta_kernel.cli", "acp")
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 LATER = 60.0
 
 
@@ -160,6 +162,12 @@ def test_a_conversation_in_an_editor(service: AgentService, scripted: ScriptedSe
         assert '<resource uri="file:///a/b.py">\nx = 1\n</resource>' in said
         assert editor.told("session_info_update")[0].title.startswith("Look at")
 
+        scripted.say("A pixel.")
+        await editor.say(session, "What is ", acp.image_block(PIXEL, "image/png"), "?")
+        [before, picture, _] = scripted.requests[-1]["messages"][-1]["content"]
+        assert "What is" in before["text"]
+        assert picture["image_url"]["url"] == f"data:image/png;base64,{PIXEL}"
+
         # A call that needs a person's word: once, then for the session, then never.
         def append(text: str) -> None:
             arguments = {"label": "human", "content": text}
@@ -231,6 +239,7 @@ def test_a_conversation_in_an_editor(service: AgentService, scripted: ScriptedSe
             editor.say(other, "Hello?"),
             editor.say(other, ""),
             editor.say(other, acp.image_block("aGk=", "image/png")),
+            editor.say(other, acp.audio_block("aGk=", "audio/wav")),
             editor.say("conv-none", "Hello?"),
             connection.load_session("/", "agent-none"),
             connection.set_session_mode(other, "free"),
@@ -249,7 +258,7 @@ def test_a_conversation_in_an_editor(service: AgentService, scripted: ScriptedSe
         assert {one.session_id for one in listed.sessions} == {session, other}
         editor.heard.clear()
         await connection.load_session("/", session)
-        assert editor.text().startswith("Good morning.Kept.")
+        assert editor.text().startswith("Good morning.A pixel.Kept.")
         assert "I am Kim." in editor.text("user_message_chunk")
         assert call(editor, "call-Kim")["states"] == ["pending", "completed"]
         assert call(editor, "call-Max")["status"] == "failed"
@@ -257,6 +266,23 @@ def test_a_conversation_in_an_editor(service: AgentService, scripted: ScriptedSe
         await editor.say(ada.id, "Who am I?")
         assert service.messages.history(ada.id)[-1].content == "As in notebooks."
         assert ada.id in {one.session_id for one in (await connection.list_sessions()).sessions}
+        # The client's MCP servers are the session's: reading is free, all else asks, nothing is kept.
+        birds = schema.McpServerStdio(
+            name="birds", command=sys.executable, args=[str(MCP_SERVER)], env=[]
+        )
+        gone = schema.McpServerStdio(name="gone", command="/nowhere", args=[], env=[])
+        fresh = await connection.new_session(cwd="/", mcp_servers=[birds, gone])
+        asked_before = len(editor.asked)
+        editor.answer = lambda asked: "no"
+        scripted.calls([("add", {"a": 2, "b": 3})], ids=["call-add"])
+        scripted.calls([("fail", {"reason": "x"})], ids=["call-fail"])
+        scripted.say("Five.")
+        await editor.say(fresh.session_id, "How many birds?")
+        assert "'gone'" in editor.text("agent_thought_chunk", fresh.session_id)
+        assert call(editor, "call-add")["content"][0].content.text == "5"
+        assert call(editor, "call-fail")["status"] == "failed"
+        assert len(editor.asked) == asked_before + 1
+        assert service.mcp.list() == []
         forked = (await connection.fork_session(session_id=session, cwd="/")).session_id
         await connection.resume_session(session_id=forked, cwd="/")
         await connection.close_session(forked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import acp
@@ -18,7 +18,8 @@ from letta_kernel.messages import RunEnded
 from letta_kernel.models.registry import check_model
 from letta_kernel.records import AgentState, Conversation
 from letta_kernel.remedies import Words
-from letta_kernel.server.acp.prompt import text_of
+from letta_kernel.server.acp.prompt import message_of
+from letta_kernel.server.acp.servers import SessionServers
 from letta_kernel.server.acp.turns import Session, Turn, Turns
 from letta_kernel.server.acp.updates import replayed
 from letta_kernel.server.events.runs import RunManager
@@ -108,23 +109,30 @@ class ServedAgent:
             ),
             agent_capabilities=schema.AgentCapabilities(
                 load_session=True,
-                prompt_capabilities=schema.PromptCapabilities(embedded_context=True),
+                prompt_capabilities=schema.PromptCapabilities(image=True, embedded_context=True),
+                mcp_capabilities=schema.McpCapabilities(http=True),
                 session_capabilities=able,
             ),
             auth_methods=[],
         )
 
     @_told
-    async def new_session(self, cwd: str, **_: Any) -> schema.NewSessionResponse:
+    async def new_session(
+        self, cwd: str, mcp_servers: Any = None, **_: Any
+    ) -> schema.NewSessionResponse:
         """Begin a conversation."""
         made = await asyncio.to_thread(self._service.conversations.create, self._agent.id)
         session = self._opened(made)
+        self._bring(session, mcp_servers, cwd)
         return schema.NewSessionResponse(session_id=session.id, **await self._state(session))
 
     @_told
-    async def load_session(self, cwd: str, session_id: str, **_: Any) -> schema.LoadSessionResponse:
+    async def load_session(
+        self, cwd: str, session_id: str, mcp_servers: Any = None, **_: Any
+    ) -> schema.LoadSessionResponse:
         """Go on with a conversation, and tell what was said in it."""
         session = await self._session(session_id)
+        self._bring(session, mcp_servers, cwd)
         history = await asyncio.to_thread(
             self._service.messages.history,
             self._agent.id,
@@ -137,20 +145,24 @@ class ServedAgent:
 
     @_told
     async def resume_session(
-        self, session_id: str, cwd: str, **_: Any
+        self, session_id: str, cwd: str, mcp_servers: Any = None, **_: Any
     ) -> schema.ResumeSessionResponse:
         """Go on with a conversation that the client knows."""
         session = await self._session(session_id)
+        self._bring(session, mcp_servers, cwd)
         return schema.ResumeSessionResponse(**await self._state(session))
 
     @_told
-    async def fork_session(self, session_id: str, cwd: str, **_: Any) -> schema.ForkSessionResponse:
+    async def fork_session(
+        self, session_id: str, cwd: str, mcp_servers: Any = None, **_: Any
+    ) -> schema.ForkSessionResponse:
         """Begin a conversation that shares what was said in another."""
         session = await self._session(session_id)
         made = await asyncio.to_thread(
             self._service.conversations.fork, self._agent.id, session.conversation
         )
         forked = self._opened(made)
+        self._bring(forked, mcp_servers, cwd)
         return schema.ForkSessionResponse(session_id=forked.id, **await self._state(forked))
 
     @_told
@@ -219,12 +231,12 @@ class ServedAgent:
     async def prompt(self, session_id: str, prompt: Any, **_: Any) -> schema.PromptResponse:
         """Send a message, tell what happens, and return why the turn ended."""
         session = await self._session(session_id)
-        text = text_of(prompt)
+        text, pictures = await asyncio.to_thread(message_of, prompt)
         if session.turn is not None:
             raise InvalidInputError("This session is answering: cancel that first, or wait.")
         session.turn = turn = Turn()
         try:
-            ended = await self._turns.answered(session, turn, text)
+            ended = await self._turns.answered(session, turn, text, pictures)
         finally:
             session.turn = None
             turn.stop()
@@ -267,6 +279,12 @@ class ServedAgent:
         if found.agent_id != self._agent.id:
             raise NotFoundError(f"{self._agent.name} has no session {session_id!r}.")
         return self._opened(found)
+
+    def _bring(self, session: Session, servers: Sequence[Any] | None, folder: str) -> None:
+        """Let a session have the MCP servers that the client names; those it had before are gone."""
+        connections = self._service.mcp.connections
+        session.servers = SessionServers(connections, servers, folder) if servers else None
+        session.lent = ()
 
     async def _state(self, session: Session) -> dict[str, Any]:
         modes = [

@@ -16,7 +16,9 @@ from letta_kernel.commands.spec import Policy
 from letta_kernel.display.clean import one_line
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import ApprovalRequested, RunEnded, ToolCall, Usage
-from letta_kernel.records import AgentState
+from letta_kernel.pictures.picture import Picture
+from letta_kernel.records import AgentState, Tool
+from letta_kernel.server.acp.servers import SessionServers
 from letta_kernel.server.acp.updates import Updates, asked
 from letta_kernel.server.events.runs import LiveRun, RunManager
 from letta_kernel.service import AgentService, Decision
@@ -57,6 +59,8 @@ class Session:
     titled: bool
     allowed: set[str] = field(default_factory=set)  # names of tools, until the client leaves
     used: Usage = field(default_factory=Usage)  # since it was opened
+    servers: SessionServers | None = None
+    lent: Sequence[Tool] = ()  # what these offer in the turn that goes on
     turn: Turn | None = None
 
 
@@ -77,9 +81,12 @@ class Turns:
         self._service, self._agent, self._runs = service, agent, runs
         self.client: Any = None
 
-    async def answered(self, session: Session, turn: Turn, text: str) -> RunEnded | None:
-        """Send *text* and return how the turn ended; None if it was stopped before anything was sent."""
+    async def answered(
+        self, session: Session, turn: Turn, text: str, pictures: Sequence[Picture] = ()
+    ) -> RunEnded | None:
+        """Send a message and return how the turn ended; None if it was stopped before anything was sent."""
         updates = Updates()
+        await self._lend(session, updates)
         waiting = await asyncio.to_thread(
             self._service.runs.pending, self._agent.id, session.conversation
         )
@@ -92,15 +99,37 @@ class Turns:
         if turn.stopped.is_set():
             return None
         await self._title(session, text)
-        return await self._run(session, turn, updates, text)
+        return await self._run(session, turn, updates, text, pictures=pictures)
+
+    async def _lend(self, session: Session, updates: Updates) -> None:
+        """Find out what the servers of the client offer now."""
+        servers = session.servers
+        if servers is None:
+            return
+
+        def read() -> tuple[list[Tool], list[str]]:
+            return servers.tools(one.name for one in self._service.tools.list(self._agent.id))
+
+        session.lent, problems = await asyncio.to_thread(read)
+        for line in problems:
+            await self.client.session_update(session.id, updates.aside(line))
 
     async def _run(
-        self, session: Session, turn: Turn, updates: Updates, message: str | list[Decision]
+        self,
+        session: Session,
+        turn: Turn,
+        updates: Updates,
+        message: str | list[Decision],
+        **options: Any,
     ) -> RunEnded | None:
         """Follow a run, and those that go on from it; None if it was stopped before it began."""
         while not turn.stopped.is_set():
             turn.run = run = await self._runs.start_async(
-                self._agent.id, message, conversation=session.conversation
+                self._agent.id,
+                message,
+                conversation=session.conversation,
+                turn_tools=session.lent,
+                **options,
             )
             if turn.stopped.is_set():
                 run.cancel()
@@ -122,7 +151,7 @@ class Turns:
             decisions = await self._decided(session, turn, updates, calls)
             if decisions is None:
                 return None if turn.stopped.is_set() else ended
-            message = decisions
+            message, options = decisions, {}
         return None
 
     async def _decided(
