@@ -62,23 +62,9 @@ class Messages:
 
     def with_pictures(self, found: Sequence[Message], most: int = MOST_BYTES) -> list[Message]:
         """Return messages whose pictures have their bytes, the first *most* bytes of them."""
-        wanted: dict[str, Picture] = {}
-        for picture in (one for message in found for one in message.pictures):
-            if picture.id not in wanted and picture.size <= most:
-                wanted[picture.id] = picture
-                most -= picture.size
-        if not wanted:
+        if not any(message.pictures for message in found):
             return [*found]
-        whole = self._core.do(lambda tx: pictures.whole(tx, list(wanted.values())))
-        by_id = {picture.id: picture for picture in whole}
-        return [
-            message.model_copy(
-                update={"pictures": [by_id.get(one.id, one) for one in message.pictures]}
-            )
-            if message.pictures
-            else message
-            for message in found
-        ]
+        return self._core.do(lambda tx: pictures.filled(tx, found, most))
 
     def picture(self, picture_id: str) -> Picture:
         """Return a picture that a message has; `NotFoundError` if there is none of this id."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from letta_kernel.ids import now
+from letta_kernel.messages import Message
 from letta_kernel.pictures.picture import Picture, Thumbnail, data_url
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import load
@@ -37,6 +38,26 @@ def whole(tx: Tx, pictures: Sequence[Picture]) -> list[Picture]:
     )
     found = {row[0]: {"data": bytes(row[1]), "thumbnail": bytes(row[2])} for row in rows}
     return [one.model_copy(update=found[one.id]) if one.id in found else one for one in pictures]
+
+
+def filled(tx: Tx, messages: Sequence[Message], most: int) -> list[Message]:
+    """Return *messages* whose pictures have their bytes, the first *most* bytes of them."""
+    wanted: dict[str, Picture] = {}
+    for picture in (one for message in messages for one in message.pictures):
+        if picture.id not in wanted and picture.size <= most:
+            wanted[picture.id] = picture
+            most -= picture.size
+    if not wanted:
+        return [*messages]
+    by_id = {picture.id: picture for picture in whole(tx, list(wanted.values()))}
+    return [
+        message.model_copy(
+            update={"pictures": [by_id.get(one.id, one) for one in message.pictures]}
+        )
+        if message.pictures
+        else message
+        for message in messages
+    ]
 
 
 def file(tx: Tx, picture_id: str) -> bytes | None:

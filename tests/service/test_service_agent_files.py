@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import random
 from collections.abc import Iterator
@@ -10,9 +12,11 @@ from typing import Any
 
 import pytest
 from agent_bench import Bench, valid
+from PIL import Image
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import Message
+from letta_kernel.pictures.picture import Picture, read
 from letta_kernel.records import McpServer, Tool, ToolRule
 from letta_kernel.store import mcp, messages, tools
 from letta_kernel.tools import builtin
@@ -27,7 +31,20 @@ def add(a: int, b: int) -> int:
     """
     return a + b
 '''
+DRAW = '''
+def draw() -> object:
+    """Draw a square."""
+    from PIL import Image
+
+    return Image.new("RGB", (9, 9), "green")
+'''
 SECRET = "s3cret-value"
+
+
+def picture(colour: str) -> Picture:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 10), colour).save(buffer, "PNG")
+    return read(buffer.getvalue())
 
 
 def lived(bench: Bench) -> str:
@@ -56,6 +73,13 @@ def lived(bench: Bench) -> str:
     bench.server.calls([("add", {"a": 1, "b": 2}), ("add", {"a": "x"})])
     bench.server.reason("They want a sum.", "It is 3.")
     bench.send("ada", "What is 1 + 2?")
+    bench.give("ada", DRAW, requires_approval=False, runs_in="notebook")
+    bench.server.call("draw")
+    red, blue = picture("red"), picture("blue")
+    text = f"Is {red.described} like {blue.described}? Draw."
+    bench.send("ada", text, pictures=[red, blue])
+    service.tools.detach("draw", agent="ada")
+    list(service.runs.send("ada", "The camera saw", role="event", pictures=[red]))
     list(service.runs.send("ada", "The bell rang", role="event"))
     list(service.runs.send("ada", '{"type": "user_message", "message": "my own JSON"}'))
     bench.server.say("They summed.")
@@ -477,3 +501,39 @@ def test_a_broken_file_is_refused_or_read_but_breaks_nothing(bench: Bench, seed:
     assert refused
     assert not any("\n" in line for line in refused)
     assert read
+
+
+def test_pictures_come_back_and_strange_ones_are_described(bench: Bench) -> None:
+    service = bench.service
+    data = json.loads(json.dumps(service.agent_files.export(lived(bench))))
+    service.agents.delete("ada")
+    assert not service.database.run(lambda tx: tx.query("SELECT id FROM pictures"))
+    eve = service.agent_files.import_data(data, name="eve").agent
+    found = service.messages.with_pictures(service.messages.history(eve.id, limit=1000))
+    files = [one.data for message in found for one in message.pictures]
+    assert [read(one).width for one in files] == [20, 20, 9, 20]
+    assert files[0] == files[3] == picture("red").data
+
+    def entry(**source: Any) -> dict[str, Any]:
+        parts = [{"type": "text", "text": "Look"}, {"type": "image", "source": source}]
+        return {"role": "user", "content": parts}
+
+    png = base64.b64encode(picture("red").data).decode()
+    svg = base64.b64encode(b"<svg/>").decode()
+    said = [
+        entry(type="base64", media_type="text/html", data=png),
+        entry(type="base64", media_type="image/png", data=svg),
+        entry(type="url", url="http://169.254.169.254/"),
+        entry(type="letta", file_id="../../etc/passwd"),
+        {"role": "user", "content": [{"type": "image", "source": {"data": png}}] * 21},
+    ]
+    file = {"agents": [{"name": "bob", "messages": said}]}
+    bob = service.agent_files.import_data(file).agent
+    first, *others, last = service.messages.history(bob.id)
+    assert first.content == f"Look\n{picture('red').described}"
+    assert [len(one.pictures) for one in (first, *others, last)] == [1, 0, 0, 0, 20]
+    assert "not taken over: An image must be PNG" in others[0].content
+    assert all("does not hold" in one.content for one in others[1:])
+    said[-1]["content"] *= 50
+    with pytest.raises(InvalidInputError, match="1,054 images; it may have 1,000"):
+        service.agent_files.import_data(file)

@@ -26,7 +26,7 @@ from letta_kernel.service.agent_file import parse, write
 from letta_kernel.service.agent_file.parse import OURS
 from letta_kernel.service.agent_file.read import Draft, block_of, draft_of, foreign_tools, left_out
 from letta_kernel.service.core import Core
-from letta_kernel.store import agents, blocks, mcp, messages, passages, tools
+from letta_kernel.store import agents, blocks, mcp, messages, passages, pictures, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 
@@ -196,7 +196,8 @@ class AgentFiles:
                 state.id,
                 thread=state.thread,
                 limit=parse.MAX_MESSAGES,
-            )[::-1]
+            )
+            stored = pictures.filled(tx, stored, parse.MAX_BYTES // 2)[::-1]  # the newest first
             kept = passages.page(tx, state.id, limit=parse.MAX_PASSAGES)[::-1]
         system = state.instructions or prompts.INSTRUCTIONS[state.style]
         first = Message(agent_id=state.id, role="system", content=system)

@@ -6,13 +6,16 @@ no word for, such as a call that was interrupted, goes under a key of our own, w
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from letta_kernel.agent.context import package_event, package_result
+from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message, ReturnStatus, ToolCall
+from letta_kernel.pictures.picture import Picture, check, from_base64, marked
 from letta_kernel.service.agent_file.parse import OURS, FileMessage
 
 _STATUSES: tuple[ReturnStatus, ...] = ("ok", "error", "interrupted", "denied")
@@ -71,9 +74,16 @@ def to_file(message: Message, message_id: str, agent_id: str, model: str | None)
             ours["role"] = "user"  # a person's own JSON is not taken for something packed
     if text or not entry["content"]:
         entry["content"].append({"type": "text", "text": text, "signature": None})
+    entry["content"] += [_image(picture) for picture in message.pictures if picture.data]
     if ours:
         entry[OURS] = ours
     return entry
+
+
+def _image(picture: Picture) -> dict[str, Any]:
+    data = base64.b64encode(picture.data).decode("ascii")
+    source = {"type": "base64", "media_type": picture.media_type, "data": data, "detail": None}
+    return {"type": "image", "source": source}
 
 
 def _thoughts(message: Message) -> list[dict[str, Any]]:
@@ -99,7 +109,7 @@ def from_file(entry: FileMessage, *, summary: bool = False) -> list[Message]:
     """
     shared: dict[str, Any] = {"agent_id": "", "created_at": entry.created_at or now()}
     ours = entry.ours or {}
-    text, reasoning, thinking, calls = _read_parts(entry)
+    text, reasoning, thinking, calls, pictures = _read_parts(entry)
     interrupted = ours.get("interrupted") is True
     match entry.role:
         case "assistant" | "approval":
@@ -117,7 +127,7 @@ def from_file(entry: FileMessage, *, summary: bool = False) -> list[Message]:
                 )
             ]
         case "tool" | "function":
-            return _results(entry, text, ours, shared)
+            return _results(entry, text, pictures, ours, shared)
         case "system":
             return [Message(role="system", content=text, **shared)]
         case "summary":
@@ -125,6 +135,7 @@ def from_file(entry: FileMessage, *, summary: bool = False) -> list[Message]:
     kind, bare = (None, text) if ours.get("role") == "user" else _unpacked(text)
     if ours.get("role") == "summary" or (summary and kind == "system_alert"):
         return [Message(role="summary", content=bare, **shared)]
+    shared["pictures"], bare = pictures, marked(bare, pictures)
     if kind in (None, "user_message"):
         return [Message(role="user", content=bare, name=_short(entry.name), **shared)]
     name = None if kind == "system_event" else _short(kind)
@@ -132,7 +143,11 @@ def from_file(entry: FileMessage, *, summary: bool = False) -> list[Message]:
 
 
 def _results(
-    entry: FileMessage, text: str, ours: dict[str, Any], shared: dict[str, Any]
+    entry: FileMessage,
+    text: str,
+    pictures: list[Picture],
+    ours: dict[str, Any],
+    shared: dict[str, Any],
 ) -> list[Message]:
     returns = entry.tool_returns or []
     if len(returns) <= 1:
@@ -148,19 +163,24 @@ def _results(
         made.append(
             Message(
                 role="tool",
-                content=content,
+                content=marked(content, pictures),
+                pictures=pictures,
                 name=_short(entry.name),
                 tool_call_id=_short(_text(one.get("tool_call_id") or entry.tool_call_id)),
                 status=status,
                 **shared,
             )
         )
+        pictures = []  # they are the first one's
     return made
 
 
-def _read_parts(entry: FileMessage) -> tuple[str, str, list[dict[str, Any]], list[ToolCall]]:
-    """Return text, reasoning, signed thoughts and calls."""
+def _read_parts(
+    entry: FileMessage,
+) -> tuple[str, str, list[dict[str, Any]], list[ToolCall], list[Picture]]:
+    """Return text, reasoning, signed thoughts, calls and pictures."""
     texts, thoughts, signed = [], [], []
+    pictures: list[Picture] = []
     calls = [_call(call.get("id"), call.get("function")) for call in entry.tool_calls or ()]
     parts: Sequence[dict[str, Any]] = (
         [{"type": "text", "text": entry.content}]
@@ -186,8 +206,26 @@ def _read_parts(entry: FileMessage) -> tuple[str, str, list[dict[str, Any]], lis
             case "tool_return":
                 texts.append(_text(part.get("content")))
             case "image":
-                texts.append("[an image that the agent file does not hold]")
-    return "\n".join(texts), "\n".join(thoughts), signed, calls
+                found = _picture(part, pictures)
+                if isinstance(found, str):
+                    texts.append(found)
+                else:
+                    pictures.append(found)
+    return "\n".join(texts), "\n".join(thoughts), signed, calls, pictures
+
+
+def _picture(part: dict[str, Any], before: Sequence[Picture]) -> Picture | str:
+    """Return the picture of a *part*, or words for one that is not taken over."""
+    source = part.get("source")
+    data = source.get("data") if isinstance(source, dict) else None
+    if not isinstance(data, str) or not data:
+        return "[an image that the agent file does not hold]"
+    try:
+        picture = from_base64(data)
+        check([*before, picture])
+    except InvalidInputError as error:
+        return f"[an image that is not taken over: {error.text}]"
+    return picture
 
 
 def _call(call_id: Any, function: Any) -> ToolCall:

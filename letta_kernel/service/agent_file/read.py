@@ -32,6 +32,7 @@ from letta_kernel.tools.schema import schema_from_source
 
 _HANDLE = re.compile(r"[A-Za-z0-9_-]+/(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.:/@-]{0,200}")
 _HEARTBEATS = ("memgpt_agent", "memgpt_v2_agent")
+MAX_IMAGES = 1_000
 MAX_SHOWN = 80  # characters of a foreign name in a note
 
 
@@ -200,6 +201,11 @@ def _rules(agent: FileAgent, notes: list[str]) -> list[ToolRule]:
 def _history(agent: FileAgent) -> tuple[list[Message], list[Message], list[Message]]:
     """Return the messages out of sight, the summary that stands for them, and those in sight."""
     entries = list(agent.messages)
+    parts = (part for entry in entries if isinstance(entry.content, list) for part in entry.content)
+    if (images := sum(part.get("type") == "image" for part in parts)) > MAX_IMAGES:
+        raise InvalidInputError(
+            f"The agent {_shown(agent.name)} of the file has {images:,} images; it may have {MAX_IMAGES:,}."
+        )
     by_id = {entry.id: entry for entry in entries if entry.id}
     sight = [by_id[one] for one in dict.fromkeys(agent.in_context_message_ids) if one in by_id]
     if not agent.in_context_message_ids:
