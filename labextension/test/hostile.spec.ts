@@ -71,6 +71,7 @@ function saying(text: string, display: Record<string, string>): Record<string, a
     prompt: text,
     items: [
       { kind: 'retrieved', passages: [{ text }] },
+      { kind: 'pictures', pictures: [{ alt: text, src: text }, { alt: text, src: `data:image/png;base64,${text}` }] },
       { kind: 'reasoning', text },
       { ...called, arguments: { [text]: text }, display },
       { ...called, state: 'error', error: text, traceback: text },

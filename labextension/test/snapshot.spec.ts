@@ -1,6 +1,8 @@
 import { readSnapshot } from '../src/ui/snapshot';
 import { ENDED, run } from './snapshots';
 
+const SMALL = 'data:image/jpeg;base64,/9j/4AAQ';
+
 describe('readSnapshot', () => {
   it('reads what the kernel writes', () => {
     const snapshot = readSnapshot(ENDED);
@@ -33,7 +35,8 @@ describe('readSnapshot', () => {
           { kind: 'answer', text: { html: '<b>' } },
           { kind: 'tool_call', state: 'odd', arguments: [1], display: [], seconds: 'long' },
           { kind: 'notice', level: 'shout', text: 1 },
-          { kind: 'retrieved', passages: [1, { text: 2 }, { text: 'kept' }] }
+          { kind: 'retrieved', passages: [1, { text: 2 }, { text: 'kept' }] },
+          { kind: 'pictures', pictures: [1, { src: 'https://x/y.png' }, { alt: 'kept', src: SMALL }] }
         ]
       })
     );
@@ -43,7 +46,14 @@ describe('readSnapshot', () => {
       { kind: 'answer', text: '' },
       { kind: 'tool_call', name: 'tool', state: 'ok', arguments: '', display: null, seconds: null },
       { kind: 'notice', level: 'info', text: '' },
-      { kind: 'retrieved', passages: ['', 'kept'] }
+      { kind: 'retrieved', passages: ['', 'kept'] },
+      {
+        kind: 'pictures',
+        pictures: [
+          { alt: 'image', src: '' },
+          { alt: 'kept', src: SMALL }
+        ]
+      }
     ]);
   });
 

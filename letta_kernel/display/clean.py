@@ -237,6 +237,16 @@ def clean_html(markup: str, limit: int = 60_000) -> str:
     return "".join(parts)
 
 
+_LARGEST_THUMBNAIL = 40_000  # characters of a data URL
+_THUMBNAIL = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+\Z")
+
+
+def clean_thumbnail(src: object) -> str:
+    """Return the data URL of a small picture, or nothing if it is none."""
+    fits = isinstance(src, str) and len(src) <= _LARGEST_THUMBNAIL and _THUMBNAIL.match(src)
+    return str(src) if fits else ""
+
+
 _SHOWN_IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+\Z")
 _LARGEST_IMAGE = 3_000_000  # characters of base64

@@ -12,7 +12,14 @@ from itertools import groupby
 from typing import Any
 
 from letta_kernel.display import style, words
-from letta_kernel.display.clean import ROOT_CLASSES, attribute, clean_bundle, esc, one_line
+from letta_kernel.display.clean import (
+    ROOT_CLASSES,
+    attribute,
+    clean_bundle,
+    clean_thumbnail,
+    esc,
+    one_line,
+)
 from letta_kernel.display.diff import DiffLine, diff_lines
 from letta_kernel.display.markdown import markdown_html
 from letta_kernel.display.style import block, el, fold, lines, named, small
@@ -27,7 +34,7 @@ def to_html(snapshot: dict[str, Any]) -> str:
     body = [
         "".join(map(item_html, items)) if answer else el("div", *map(item_html, items), look=_ASIDE)
         for answer, items in groupby(
-            _dicts(snapshot.get("items")), lambda i: i.get("kind") == "answer"
+            words.dicts(snapshot.get("items")), lambda i: i.get("kind") == "answer"
         )
     ]
     return el(
@@ -179,13 +186,28 @@ def _notice(item: dict[str, Any]) -> str:
 
 
 def _retrieved(item: dict[str, Any]) -> str:
-    passages = _dicts(item.get("passages"))
+    passages = words.dicts(item.get("passages"))
     found = f"{words.count(len(passages), 'passage')} from archival memory"
     rows = [el("blockquote", lines(p.get("text") or "", 1_000)) for p in passages]
     return fold(small(found), *rows)
 
 
+def _pictures(item: dict[str, Any]) -> str:
+    """Return small pictures of what went with the message, each with its description."""
+    shown = []
+    for picture in words.dicts(item.get("pictures")):
+        alt, src = one_line(picture.get("alt") or "image", 100), clean_thumbnail(picture.get("src"))
+        if src:
+            look = "max-height:96px;margin:2px 4px 2px 0;background:white"
+            name = attribute(alt)
+            shown.append(f'<img alt="{name}" src="{src}" style="{look}">')
+        else:
+            shown.append(small(esc(alt)))
+    return el("div", " ".join(shown))
+
+
 _RENDERERS = {
+    "pictures": _pictures,
     "answer": _answer,
     "reasoning": _reasoning,
     "tool_call": _tool_call,
@@ -209,10 +231,6 @@ def footer_html(snapshot: dict[str, Any]) -> str:
     if reason:
         parts.append(esc(reason) if meaning(reason) == "well" else el("b", esc(reason)))
     return error + (el("p", small(" · ".join(parts))) if parts else "")
-
-
-def _dicts(items: object) -> list[dict[str, Any]]:
-    return [i for i in items if isinstance(i, dict)] if isinstance(items, list | tuple) else []
 
 
 MIME = "application/vnd.letta.run.v1+json"

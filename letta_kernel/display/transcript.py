@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from letta_kernel.display import words
-from letta_kernel.display.clean import clean_bundle, clean_text, one_line
+from letta_kernel.display.clean import clean_bundle, clean_text, clean_thumbnail, one_line
 from letta_kernel.messages import (
     ANSWER_TOOL,
     ApprovalRequested,
@@ -31,6 +31,7 @@ from letta_kernel.messages import (
     ToolStarted,
     is_answering,
 )
+from letta_kernel.pictures.picture import Thumbnail
 
 VERSION = 1
 
@@ -41,6 +42,8 @@ RESULT_LIMIT = 12_000
 OUTPUT_LIMIT = 8_000
 ARGUMENT_LIMIT = 8_000
 MOST_ITEMS = 1_000
+MOST_PICTURES = 20
+MOST_THUMBNAILS = 6  # of one message: others are named, so that a notebook stays small
 
 _OPEN_STATES = ("writing", "running", "waiting")
 
@@ -164,6 +167,9 @@ class Transcript:
             "model": event.model,
             "label": event.model_label,
         }
+        if event.pictures:
+            shown = enumerate(event.pictures[:MOST_PICTURES])
+            self._add("pictures", {"pictures": [_thumbnail(one, place) for place, one in shown]})
 
     def _on_run_queued(self, event: RunQueued) -> None:
         self._head.update(run_id=event.run_id, agent=event.agent_name)
@@ -406,6 +412,11 @@ def _plain(value: Any, depth: int = 0, room: int = ARGUMENT_LIMIT) -> Any:
         share = max(room // max(len(items), 1), 40)
         return [_plain(v, depth + 1, share) for v in items]
     return clean_text(value, room)
+
+
+def _thumbnail(picture: Thumbnail, place: int) -> dict[str, str]:
+    src = clean_thumbnail(picture.src) if place < MOST_THUMBNAILS else ""
+    return {"alt": one_line(picture.alt, 100), "src": src}
 
 
 def _passage(passage: dict[str, Any]) -> dict[str, Any]:

@@ -208,6 +208,10 @@ def item_lines(item: dict[str, Any]) -> list[str]:
     if kind == "retrieved":
         found = count(len(item.get("passages") or ()), "passage")
         return [f"  · {found} from archival memory"]
+    if kind == "pictures":
+        return [
+            f"  ▣ {one_line(one.get('alt') or 'image', 100)}" for one in dicts(item.get("pictures"))
+        ]
     return []
 
 
@@ -243,3 +247,8 @@ def _wrapped(text: str, prefix: str) -> list[str]:
         lines.extend(textwrap.wrap(paragraph, WIDTH - len(prefix)) or [""])
     blank = " " * len(prefix)
     return [(blank if n else prefix) + line for n, line in enumerate(lines)]
+
+
+def dicts(items: object) -> list[dict[str, Any]]:
+    """Return those of *items*, which come from a file, that are objects."""
+    return [i for i in items if isinstance(i, dict)] if isinstance(items, list | tuple) else []

@@ -1,4 +1,4 @@
-"""Record runs that both pictures of a run are tested on: ``python tests/data/make_runs.py``.
+"""Record runs that both pictures of a run are tested on: ``python tests/data/make_runs.py``, or some by name.
 
 Each file in ``runs/`` holds the events of a real run of a scripted model, as front ends are sent them, and the
 snapshot that Python makes of them; the page has to make the same of them.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,15 @@ call: forecast(city="Rome")
 
 call: forecast(city="Oslo")
 """
+LOOKS = """
+say: A picture.
+"""
 
 
 def recorded(name: str, events: Iterator[Event], prompt: str) -> None:
-    """Keep a run."""
+    """Keep a run, if it is one of those that are wanted."""
+    if sys.argv[1:] and name not in sys.argv:
+        return
     log, transcript = RunLog(), Transcript(prompt)
     for event in events:
         transcript.handle(event)
@@ -143,6 +149,7 @@ def main() -> None:
     said("heartbeat", ANSWERS, style="heartbeat")
     said("fails", FAILS)
     said("limited", LIMITED, sends={"max_steps": 1})
+    said("pictures", LOOKS, sends={"pictures": [b64decode(png(8, 4)), b64decode(png(4, 8))] * 4})
 
     payer = agent("approval", APPROVAL)
     payer.add_tool(pay)

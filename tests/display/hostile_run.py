@@ -21,6 +21,7 @@ from letta_kernel.messages import (
     ToolStarted,
     Usage,
 )
+from letta_kernel.pictures.picture import Thumbnail
 
 
 def hostile_run(text: str) -> Transcript:
@@ -28,7 +29,16 @@ def hostile_run(text: str) -> Transcript:
     short = text[:5_000]
     transcript = Transcript(text)
     for event in (
-        RunStarted(run_id=short, agent_id="a", agent_name=text, model=text, model_label=text),
+        RunStarted(
+            run_id=short,
+            agent_id="a",
+            agent_name=text,
+            model=text,
+            model_label=text,
+            pictures=[
+                Thumbnail(alt=text, src=src) for src in (text, f"data:image/png;base64,{text}")
+            ],
+        ),
         StepStarted(
             step_id="s", number=1, retrieved=[{"content": text, "id": short, "tags": [text]}]
         ),

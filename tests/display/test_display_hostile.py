@@ -66,7 +66,11 @@ def test_a_hostile_snapshot_from_a_file_is_shown_harmlessly(hostile: str) -> Non
                 "passages": [value, {"text": value}],
             }
             | {"label": value, "before": value, "after": value, "version": value, "level": value}
-            for kind in ("reasoning", "answer", "tool_call", "memory", "notice", "retrieved", value)
+            | {"pictures": [value, {"alt": value, "src": value}]}
+            for kind in (
+                *("reasoning", "answer", "tool_call", "memory", "notice", "retrieved", "pictures"),
+                value,
+            )
         ]
         footer: Any = {
             "stop_reason": value,

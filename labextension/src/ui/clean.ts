@@ -54,3 +54,12 @@ export function oneLine(given: unknown, limit = 120): string {
     ? line
     : characters.slice(0, limit - 1).join('') + '…';
 }
+
+const THUMBNAIL = /^data:image\/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+$/;
+const LONGEST_THUMBNAIL = 40_000;
+
+/** The data URL of a small picture, or nothing if it is none. */
+export function cleanThumbnail(src: unknown): string {
+  const fits = typeof src === 'string' && src.length <= LONGEST_THUMBNAIL && THUMBNAIL.test(src);
+  return fits ? src : '';
+}

@@ -5,7 +5,7 @@ import { diffLines, type IDiffLine } from './diff';
 import { drawDisplay } from './display';
 import { fold, h, type Child } from './dom';
 import { drawMarkdown, highlightCode, type Highlight } from './markdown';
-import type { Bundle, IMemory, INotice, IReasoning, IRetrieved, IToolCall, Item } from './snapshot';
+import type { Bundle, IMemory, INotice, IPictures, IReasoning, IRetrieved, IToolCall, Item } from './snapshot';
 import {
   argumentsLine,
   duration,
@@ -62,6 +62,8 @@ export function drawEntry(
       return notice(item, trans);
     case 'retrieved':
       return retrieved(item, open, trans);
+    case 'pictures':
+      return pictures(item);
   }
 }
 
@@ -163,6 +165,20 @@ function callArguments(given: IToolCall['arguments'], trans: Trans): HTMLElement
     row.querySelector('th')?.setAttribute('scope', 'row');
   }
   return rows.length ? [h('table', 'lk-Call-table', h('tbody', '', ...rows))] : [];
+}
+
+/** Small pictures of what went with the message, each with its description. */
+function pictures(item: IPictures): HTMLElement {
+  const shown = item.pictures.map(({ alt, src }) => {
+    if (!src) {
+      return h('span', 'lk-muted lk-small', oneLine(alt, 100));
+    }
+    const picture = h('img', 'lk-Thumbnail');
+    picture.alt = oneLine(alt, 100);
+    picture.src = src;
+    return picture;
+  });
+  return h('div', 'lk-Thumbnails', ...shown);
 }
 
 function memory(item: IMemory, trans: Trans): HTMLElement {

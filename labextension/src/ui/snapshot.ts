@@ -1,5 +1,7 @@
 // The content of `application/vnd.letta.run.v1+json`, and a reader that takes whatever a file holds.
 
+import { cleanThumbnail } from './clean';
+
 export const RUN_MIME_TYPE = 'application/vnd.letta.run.v1+json';
 
 export type RunState = 'running' | 'ended' | 'interrupted' | 'waiting';
@@ -31,6 +33,12 @@ export interface IRetrieved {
   passages: string[];
 }
 
+/** What went with the message: descriptions, and small pictures as data URLs or nothing. */
+export interface IPictures {
+  kind: 'pictures';
+  pictures: { alt: string; src: string }[];
+}
+
 export interface IMemory {
   kind: 'memory';
   label: string;
@@ -55,7 +63,7 @@ export interface IToolCall {
   progress: string;
 }
 
-export type Item = IReasoning | IAnswer | INotice | IRetrieved | IMemory | IToolCall;
+export type Item = IReasoning | IAnswer | INotice | IRetrieved | IPictures | IMemory | IToolCall;
 
 export interface IFooter {
   stopReason: string;
@@ -124,6 +132,13 @@ function readItem(data: unknown): Item | null {
         passages: (Array.isArray(data.passages) ? data.passages : [])
           .filter(isRecord)
           .map(passage => text(passage.text))
+      };
+    case 'pictures':
+      return {
+        kind: 'pictures',
+        pictures: (Array.isArray(data.pictures) ? data.pictures.slice(0, 20) : [])
+          .filter(isRecord)
+          .map(({ alt, src }) => ({ alt: text(alt) || 'image', src: cleanThumbnail(src) }))
       };
     case 'memory':
       return {

@@ -2,7 +2,7 @@
 //
 // The same as `letta_kernel/display/transcript.py`; both are tested on the runs in `tests/data/runs`.
 
-import { cleanText, oneLine } from './clean';
+import { cleanText, cleanThumbnail, oneLine } from './clean';
 import { isRecord, type RunState } from './snapshot';
 import { meaning } from './stopReasons';
 import { duration } from './words';
@@ -31,6 +31,8 @@ const RESULT_LIMIT = 12_000;
 const OUTPUT_LIMIT = 8_000;
 const ARGUMENT_LIMIT = 8_000;
 const MOST_ITEMS = 1_000;
+const MOST_PICTURES = 20;
+const MOST_THUMBNAILS = 6;
 
 const OPEN = ['writing', 'running', 'waiting'];
 const TOKENS = ['prompt_tokens', 'completion_tokens', 'cached_tokens', 'reasoning_tokens'];
@@ -147,6 +149,11 @@ export class Transcript {
         model: event.model,
         label: event.model_label
       };
+      if (Array.isArray(event.pictures) && event.pictures.length) {
+        this._add('pictures', {
+          pictures: event.pictures.slice(0, MOST_PICTURES).filter(isRecord).map(thumbnail)
+        });
+      }
     },
     step_started: event => {
       this._step++;
@@ -428,6 +435,13 @@ function plain(value: unknown, depth = 0, room = ARGUMENT_LIMIT): unknown {
   const pairs = Object.entries(value).slice(0, 100);
   const each = share(pairs.length, 200);
   return Object.fromEntries(pairs.map(([name, one]) => [oneLine(name, 200), plain(one, depth + 1, each)]));
+}
+
+function thumbnail(given: Fields, place: number): Fields {
+  return {
+    alt: oneLine(given.alt ?? '', 100),
+    src: place < MOST_THUMBNAILS ? cleanThumbnail(given.src) : ''
+  };
 }
 
 function passage(given: Fields): Fields {
