@@ -55,3 +55,41 @@ def test_figures_of_the_person_stay_where_they_are(
     ran = notebook.run(f"plt.figure(); plt.plot([3, 1])\n{talk}")
     assert len(ran.items("tool_call")) == 1
     assert len([shown for shown in ran.displays if "image/png" in shown]) == 1  # the person's
+
+
+def test_a_figure_in_braces_is_seen_by_the_model_and_small_in_the_run(
+    notebook: Notebook, server: ScriptedServer
+) -> None:
+    notebook.run(
+        "from PIL import Image\n"
+        "fig, axes = plt.subplots(); axes.plot([3, 1]); plt.close(fig)\n"
+        "red = Image.new('RGB', (400, 200), 'red')"
+    )
+    server.say("A line, and red.")
+    ran = notebook.run("%%agent\nWhat is in {fig} and {red}? Not {{this}}, {red.width}.")
+    content = server.requests[-1]["messages"][-1]["content"]
+    assert [part["type"] for part in content] == ["text", "image_url", "text", "image_url", "text"]
+    assert [part["text"] for part in content[::2]] == ["What is in", "and", "? Not {this}, 400."]
+    assert all(part["image_url"]["url"].startswith("data:image/png") for part in content[1::2])
+    (shown,) = ran.items("pictures")
+    assert shown["pictures"][1]["alt"].startswith("image 400x200 PNG, ")
+    assert all(one["src"].startswith("data:image/jpeg;base64,") for one in shown["pictures"])
+    saved = next(one for one in ran.displays if "text/html" in one)
+    assert 'alt="image 400x200 PNG, ' in saved["text/html"]
+    assert "▣ image 400x200 PNG" in saved["text/plain"]
+    assert len(str(saved)) < 40_000
+    server.say("Again.")
+    ran = notebook.run(
+        "from letta_kernel import Agent\n"
+        "Agent('painter').send('And now?', pictures=[red, axes])\n"
+        "None"
+    )
+    assert ran.status == "ok"
+    content = server.requests[-1]["messages"][-1]["content"]
+    assert [part["type"] for part in content] == ["text", "image_url", "image_url"]
+    ran = notebook.run("Agent('painter').send('And now?', pictures=['no.png'])")
+    assert "'no.png' is no picture" in ran.text
+    asked = len(server.requests)
+    notebook.run("huge = b'\\x89PNG\\r\\n\\x1a\\n' + bytes(100)")
+    assert "could not be filled in" in notebook.run("%%agent\nLook: {huge}").text
+    assert len(server.requests) == asked
