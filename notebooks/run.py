@@ -62,7 +62,8 @@ def run(path: Path, kernel: str, timeout: int, save: Path | None) -> int:
         on_cell_executed=lambda cell, cell_index, execute_reply: show_outputs(cell),
     )
     try:
-        client.execute()
+        # As a Jupyter server does, so that the kernel knows which notebook it is of.
+        client.execute(env={**os.environ, "JPY_SESSION_NAME": str(path.resolve())})
     except CellExecutionError:
         print(f"{path}: the cell above failed", file=sys.stderr)
         return 1

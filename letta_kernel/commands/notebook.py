@@ -178,7 +178,7 @@ def _undo_cells(door: Notebook, run: WholeRun, steps: Sequence[Step], yes: bool)
     if changed:
         said.append(f"Left alone, changed since: {len(changed)} (--yes takes them back).")
     if not back and not changed:
-        said.append("Cells it changed can be taken back where the notebook is open.")
+        said.append("There are no cells to take back here.")
     return " ".join(said)
 
 

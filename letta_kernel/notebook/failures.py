@@ -37,6 +37,9 @@ def message(
     """
     ran = executed.last_error() if cell_id is None else executed.of(cell_id)
     shown = next((one for one in contents.cells if one.id == (cell_id or _id(ran))), None)
+    if shown is None and ran is not None and ran.cell_id is None:  # not every front end says which
+        same = [one for one in contents.cells if one.source == ran.source]
+        shown = same[0] if len(same) == 1 else None
     if (ran is not None and ran.private) or (shown is not None and shown.private):
         raise InvalidInputError("The cell that failed is private: no agent is shown it.")
     error = ran.error if ran is not None else None
@@ -46,7 +49,7 @@ def message(
     if error is None:
         which = "No cell has failed" if cell_id is None else "This cell has not failed"
         raise NotFoundError(f"{which} since the kernel started.")
-    named = cell_id or _id(ran)
+    named = shown.id if shown is not None else cell_id or _id(ran)
     where = f"The cell {named}" if named else "A cell"
     parts = [f"{where} of this notebook failed.", _fenced(shorten(source, _SOURCE), "python")]
     if ran is not None and ran.source != source and ran.error is not None:

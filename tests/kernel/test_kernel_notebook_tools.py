@@ -15,6 +15,17 @@ from scripted_server import ScriptedServer
 BROKEN = "mean = sum(values) / len(valuse)"
 MENDED = "mean = sum(values) / len(values)"
 
+PAY = """
+from letta_kernel import tool
+paid = []
+
+@tool(requires_approval=True)
+def pay(euros: int) -> str:
+    'Pay.'
+    paid.append(euros)
+    return "paid"
+"""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _values(notebook: Notebook) -> None:
@@ -153,6 +164,14 @@ def test_policies_and_switches_say_what_is_offered_and_asks(
 
     free = {name for name, asks in asking("ask").items() if not asks}
     assert free == {"notebook_read", "notebook_variables"}
+    # JupyterLab's setting is what holds where the agent has none of its own.
+    page.ask("settings", approval="approve")
+    assert not any(asking("ask")[name] for name in free)
+    assert asking("ask")["notebook_run"]
+    notebook.run("%agent set notebook default")
+    assert page.ask("notebook.tools", agent="ruled")["policy"] == "all"
+    page.ask("settings", approval="ask")
+    assert page.ask("notebook.tools", agent="ruled")["policy"] == "ask"
     runs = {name for name, asks in asking("edits").items() if asks}
     assert runs == {"notebook_run", "notebook_run_cell"}
     assert not any(asking("all").values())
@@ -171,6 +190,16 @@ def test_policies_and_switches_say_what_is_offered_and_asks(
     assert "notebook_" not in notebook.run("%agent tools").text
     assert "'notebook_red'" in notebook.run("%agent set notebook_tools notebook_red").evalue
     assert "ask" in notebook.run("%agent set notebook maybe").evalue
+    # No code of the agent's goes around the word that a tool needs on every call.
+    notebook.run(PAY)
+    notebook.run(
+        "%agent set notebook all\n%agent set notebook_tools default\n%agent rules remove 1"
+    )
+    server.call("notebook_run", {"code": "pay(3)"})
+    server.say("I may not.")
+    ran = notebook.run("%%agent\nPay by code.", "talk")
+    assert "needs the person's word" in ran.items("tool_call")[0]["result"]
+    assert notebook.run("paid").text.strip() == "[]"
 
 
 def test_the_chat_that_runs_elsewhere_has_the_kernel_do_its_calls(
@@ -271,3 +300,12 @@ def test_where_nobody_can_be_asked_there_are_proposals(
     ran = notebook.run("%%agent\nChange it.", "talk")
     assert "Proposed" in ran.text
     assert "takes the proposal over" in returned(server)
+    # What waits is approved later, with other arguments than the model's.
+    notebook.run("%agent set notebook ask\n%env LETTA_APPROVAL=wait")
+    server.call("notebook_run", {"code": "values = 0"})
+    assert "waits for your word" in notebook.run("%%agent\nRun it.", "talk").text
+    server.say("So it is nine.")
+    ran = notebook.run('%agent approve --args {"code": "values = [9]"} --for run')
+    assert ran.answer == "So it is nine."
+    assert notebook.run("values").text.strip() == "[9]"
+    notebook.run("%env LETTA_APPROVAL=deny")

@@ -57,10 +57,18 @@ class SavedDocument:
         written = 0.0
         if self._path is not None and self._path.exists():
             saved, written = _read(self._path), self._path.stat().st_mtime
-        ran = {one.cell_id or f"in-{one.serial}": one for one in self._executed.all()}
+        places = {cell.source: cell.id for cell in saved}
+        if len(places) < len(saved):  # a source that stands twice says nothing
+            sources = [cell.source for cell in saved]
+            places = {one: where for one, where in places.items() if sources.count(one) == 1}
+        ran = {
+            # Not every front end says which cell it sends.
+            one.cell_id or places.get(one.source) or f"in-{one.serial}": one
+            for one in self._executed.all()
+        }
         cells = [_newer(cell, ran.pop(cell.id, None), written) for cell in saved]
         others = [_cell(name, one) for name, one in ran.items() if not one.ours]
-        return Contents(str(self._path or ""), None, [*cells, *others])
+        return Contents(self._path.name if self._path else "", None, [*cells, *others])
 
     def apply(self, changes: Sequence[Change], by: Author) -> Sequence[str]:
         """Show the changes as proposed cells."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from letta_kernel.errors import LettaError, ToolError
 from letta_kernel.messages import ToolCall
 from letta_kernel.notebook.document import proposals, running
 from letta_kernel.notebook.document.cells import as_text, outputs_text
+from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.document.protocol import (
     Author,
     Cell,
@@ -29,11 +31,13 @@ from letta_kernel.tools.arguments import parse_arguments
 from letta_kernel.tools.live import run_function
 from letta_kernel.tools.outcome import Outcome, ReportedError
 from letta_kernel.tools.results import error_text, present, shorten
+from letta_kernel.tools.rules import needs_approval
 
 PROPOSED = (
     "It is shown to the person as a proposal; the notebook is as it was, and stays so until the person "
     "takes the proposal over."
 )
+_WORD = re.compile(r"[^\W\d]\w*")
 _VALUE = 300  # characters of a variable's value
 _MOST_VARIABLES = 200
 _NEVER = ("In", "Out", "exit", "quit", "open", "get_ipython")
@@ -44,6 +48,7 @@ class Notebook(Protocol):
 
     shell: Any
     seen: dict[tuple[str, str], str]
+    grants: Grants
 
     @property
     def service(self) -> AgentService:
@@ -118,6 +123,7 @@ class Turn:
 
     def run(self, code: str) -> str:
         """Run code in the user's namespace."""
+        self._check_calls(code)
         return _told(running.run(self._notebook.shell, code))
 
     def run_cell(self, cell: str | int) -> str:
@@ -128,6 +134,7 @@ class Turn:
             raise ReportedError(f"The cell {found.id} is {found.kind}, which is not run.")
         if found.id == self._cell or found.state == "running":
             raise ReportedError(f"The cell {found.id} is running.")
+        self._check_calls(found.source)
         shell = self._notebook.shell
         ran = running.run(shell, found.source, found.id, shown=not document.writes)
         count = getattr(shell, "execution_count", None)
@@ -242,6 +249,25 @@ class Turn:
             return Author(self.run_id)
         run = service.runs.first_of(self.run_id) if self.run_id else ""
         return Author(run, self._agent_id, service.agents.retrieve(self._agent_id).name)
+
+    def _check_calls(self, code: str) -> None:
+        """Refuse code that nobody is asked about if it calls a tool that needs a person's word on each call."""
+        if not self._agent_id:
+            return
+        service = self._notebook.service
+        agent = service.agents.retrieve(self._agent_id)
+        if self._notebook.grants.policy(agent) != "all":
+            return
+        asking = {
+            tool.name
+            for tool in service.tools.list(agent.id)
+            if tool.requires_approval or needs_approval(agent.tool_rules, tool.name)
+        }
+        if named := sorted(asking.intersection(_WORD.findall(code))):
+            raise ReportedError(
+                f"{named[0]} needs the person's word on every call: call the tool, not the function. "
+                "Nothing was run."
+            )
 
     # -- which cell ----------------------------------------------------------------------------------
 
