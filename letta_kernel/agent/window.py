@@ -34,6 +34,10 @@ class Window:
     summary : the message that stands for what went before, if anything did.
     count : returns the number of tokens of a text; each message is counted once.
     images : the model is shown pictures; else it reads their descriptions.
+
+    Attributes
+    ----------
+    turn : what is being answered, which stays in sight however much of what followed it goes.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Window:
     ) -> None:
         self.messages = list(messages)
         self.summary = summary
+        self.turn: Message | None = None
         self.newest = max(
             (m.seq for m in messages), default=0
         )  # number of the newest, in sight or not
@@ -65,13 +70,18 @@ class Window:
         urls: Callable[[Sequence[str]], Mapping[str, str]] | None = None,
     ) -> list[dict[str, Any]]:
         """Return what the model reads after the system prompt; *urls* gives the pictures of these ids."""
-        head = [self.summary] if self.summary else []
-        shown = [self.shown(m) for m in (*head, *self.messages)]
+        shown = [self.shown(m) for m in (*self._head(), *self.messages)]
         images: Mapping[str, str] = {}
         if self.images and urls and any(m.pictures for m in shown):
             shown = in_sight(shown)
             images = urls(list({one.id: None for m in shown for one in m.pictures}))
         return to_chat(shown, beside=beside, images=images)
+
+    def _head(self) -> list[Message]:
+        """Return what stands before the messages in sight: the summary, and what is being answered."""
+        head = [self.summary] if self.summary else []
+        begins = self.messages[0].seq if self.messages else self.newest + 1
+        return [*head, self.turn] if self.turn is not None and self.turn.seq < begins else head
 
     def shown(self, message: Message) -> Message:
         """Return *message*, or a copy without what of it is too much if it alone would fill the window.
@@ -120,9 +130,9 @@ class Window:
         return sum(picture.tokens for picture in message.pictures) if self.images else 0
 
     def tokens(self, messages: Sequence[Message] | None = None) -> int:
-        """Return the tokens of *messages* (all in sight, if not given) and the summary, about."""
-        summary = self.size(self.summary) if self.summary else 0
-        return summary + sum(map(self.size, self.messages if messages is None else messages))
+        """Return the tokens of *messages* (all in sight, if not given) and what stands before them, about."""
+        shown = self.messages if messages is None else messages
+        return sum(map(self.size, (*self._head(), *shown)))
 
     def cut(self, room: int, *, keep: int = 1) -> int:
         """Return how many messages to evict so that the rest takes at most *room* tokens.
@@ -130,10 +140,18 @@ class Window:
         The cut is never between a call and its result, and the last *keep* messages stay. Returns 0 where
         nothing can go.
         """
-        starts = [i for i in self._starts() if i <= len(self.messages) - keep]
+        # What is being answered stays, so that to evict it alone would win nothing.
+        answered = self.turn is not None and self.messages[:1] == [self.turn]
+        starts = [i for i in self._starts() if answered < i <= len(self.messages) - keep]
         if not starts:
             return 0
         sizes = [self.size(m) for m in self.messages]
+        if self.turn is not None:
+            answered_id = self.turn.id
+            sizes = [
+                0 if m.id == answered_id else s for m, s in zip(self.messages, sizes, strict=True)
+            ]
+            room -= self.size(self.turn)
         left = sum(sizes)
         share, best = EVICT_FIRST, 0
         while share <= 1.0:

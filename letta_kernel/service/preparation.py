@@ -129,6 +129,7 @@ class Preparation:
         """Keep the history in sight of a thread for its next turn."""
         with self._lock:
             key = (state.window_start, state.summary_id, chat.name)
+            window.turn = None
             self._windows[state.thread_id] = (key, window)
             while len(self._windows) > KEPT:
                 self._windows.popitem(last=False)

@@ -31,7 +31,7 @@ from letta_kernel.service.preparation import Loaded, Preparation
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.skills import Skills
 from letta_kernel.service.tools import Tools
-from letta_kernel.store import agents, lease
+from letta_kernel.store import agents, lease, messages
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.tools.answers import AnswerForm, of_format
 from letta_kernel.tools.execute import ToolHost
@@ -157,6 +157,8 @@ class Runner:
                 for message in incoming:
                     message.created_at = run.created_at
             loaded.window.add(written)
+            if written:
+                loaded.window.turn = written[-1]
             own = {tool.name for tool in loaded.tools}
             lent = [tool for tool in options.turn_tools if tool.name not in own]
             loaded.tools = [*loaded.tools, *lent, *options.client_tools]
@@ -218,6 +220,7 @@ class Runner:
                 raise InvalidInputError(f"{state.name} waits for no approval.")
             asking = (m.run_id for m in reversed(loaded.window.messages) if m.role == "assistant")
             run.continues = next(asking, None)
+            loaded.window.turn = messages.turn(tx, state.id, state.thread)
         if incoming and incoming[-1].role == "event":
             lease.posted_begun(tx, state.thread_id, incoming[-1].content)
         if head.waiting and incoming:

@@ -83,6 +83,22 @@ def window(tx: Tx, agent_id: str, from_seq: int, thread: Thread = "own") -> list
     return _MESSAGES.select(tx, f"{where} ORDER BY seq", where.params)
 
 
+def turn(tx: Tx, agent_id: str, thread: Thread = "own") -> Message | None:
+    """Return what the newest turn of a thread answers: the newest message or event that began a run."""
+    where = Where()
+    where.add("agent_id = {}", agent_id)
+    where.add("role IN ('user', 'event')")
+    _of_thread(where, thread)
+    found = _MESSAGES.select(
+        tx,
+        f"{where} AND seq = (SELECT min(first.seq) FROM messages first"
+        " WHERE first.agent_id = messages.agent_id AND first.run_id = messages.run_id)"
+        " ORDER BY seq DESC LIMIT 1",
+        where.params,
+    )
+    return found[0] if found else None
+
+
 def _of_thread(where: Where, thread: Thread) -> None:
     """Keep the messages of *thread*, those it inherits among them."""
     if thread == "own":

@@ -9,10 +9,12 @@ import pytest
 from agent_bench import Bench, ended, valid
 from scripted_wire import Answer, Call
 
+from letta_kernel.agent.decisions import Decision
 from letta_kernel.agent.window import Window, fallback
 from letta_kernel.messages import Event, Message, Notice, ToolCall
 from letta_kernel.models.tokens import count
 from letta_kernel.models.wire import NOTED
+from letta_kernel.service import AgentService
 
 
 def test_the_oldest_part_becomes_a_summary(bench: Bench) -> None:
@@ -248,12 +250,43 @@ def test_a_turn_that_outgrows_the_window_by_itself_goes_on(bench: Bench, mode: s
         return Answer(text="Enough.")
 
     bench.server.default = answer
-    events = bench.send("ada", "Dump ten times")
+    events = bench.send("ada", "Dump ten times, please")
     assert ended(events).stop_reason == "end_turn"
     assert max(steps) < 2600
+    asked = [one for one in bench.server.requests if "tools" in one]
+    for one in asked:  # what is being answered stays in sight, once
+        valid(one["messages"])
+        assert str(one["messages"][1:]).count("Dump ten times, please") == 1
     summaries = [m for m in bench.history("ada") if m.role == "summary"]
     compacting = [text for text in notices(events) if text.startswith("Compacting")]
     assert len(summaries) == len(compacting) > 0
+
+
+def test_what_is_answered_stays_in_sight_over_an_approval_in_another_process(bench: Bench) -> None:
+    bench.give("ada", DUMP)
+    bench.give(
+        "ada", 'def pay() -> str:\n    """Pay."""\n    return "paid"\n', requires_approval=True
+    )
+    bench.service.agents.update("ada", settings={"context_window": 4096})
+
+    def answer(body: dict[str, Any]) -> Answer:
+        number = len(bench.server.requests)
+        if "tools" not in body:
+            return Answer(text="They dumped.")
+        if number <= 10:
+            return Answer(calls=[Call(f"call-{number}", "dump", '{"words": 350}')])
+        return Answer(calls=[Call(f"call-{number}", "pay", "{}")])
+
+    bench.server.default = answer
+    assert ended(bench.send("ada", "Dump, then pay")).stop_reason == "requires_approval"
+    assert any(m.role == "summary" for m in bench.history("ada"))
+    bench.server.default = lambda body: Answer(text="Paid.")
+    bench.service.close()
+    with AgentService(bench.service.home) as other:
+        calls = [Decision(call.id, True) for call in other.runs.pending("ada")]
+        list(other.runs.approve("ada", calls, host=bench.host))
+    valid(bench.server.requests[-1]["messages"])
+    assert str(bench.server.requests[-1]["messages"][1:]).count("Dump, then pay") == 1
 
 
 def test_a_notice_in_place_of_a_summary_keeps_the_last_summary_and_does_not_grow() -> None:
