@@ -45,7 +45,9 @@ class EmbeddedServer:
     ) -> None:
         app = create_app(service, token=token, host_of=host_of)
         self._listening = listening
-        self._server = uvicorn.Server(config_of(app, timeout_graceful_shutdown=1))
+        # log_config: uvicorn's own would close all handlers of the process.
+        config = config_of(app, timeout_graceful_shutdown=1, log_config=None)
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="letta-server", daemon=True)
         self._thread.start()
 

@@ -48,7 +48,11 @@ def test_a_notebook_serves_its_agents(
 ) -> None:
     assert "%agent serve begins it" in notebook.run("%agent serve status").text
     assert "Nothing to stop" in notebook.run("%agent serve stop").text
-    notebook.run("counted = 1")
+    log = tmp_path / "mine.log"
+    notebook.run(
+        "import logging; counted = 1\n"
+        f"logging.getLogger('mine').addHandler(logging.FileHandler({str(log)!r}, mode='w'))"
+    )
     notebook.run(TOOL)
     port = free_port()
     began = notebook.run(f"%agent serve --port {port}")
@@ -60,6 +64,8 @@ def test_a_notebook_serves_its_agents(
     assert str(file) in began.stdout
     assert token not in began.text
     assert httpx.get(f"{url}/v1/agents/", timeout=60).status_code == 401
+    notebook.run("logging.getLogger('mine').warning('still mine')")
+    assert log.read_text() == "still mine\n", "the process is the person's"
 
     # What it says works as it is, in a cell of this very kernel.
     assert f'curl -H "Authorization: Bearer $(cat {file})" {url}/v1/agents/' in began.stdout
