@@ -247,6 +247,15 @@ def test_an_agent_may_answer_in_one_form_always(bench: Bench) -> None:
     assert "JSON" in sent["messages"][0]["content"]
 
 
+def test_the_demo_model_gives_an_answer_of_a_form(bench: Bench) -> None:
+    class Caller(BaseModel):
+        name: str
+        age: int
+
+    said = "My name is Kim and I am 36 years old."
+    assert answered(bench, said, Caller, "demo") == Caller(name="Kim", age=36)
+
+
 def test_an_error_lists_few_of_many_problems() -> None:
     with pytest.raises(AnswerError, match="and 40 more") as raised:
         of_type(list[int]).read(json.dumps(["x"] * 50))

@@ -18,6 +18,9 @@ const MAGIC = '%%agent';
 /** Options whose value may stand behind them as a word of its own. */
 const TAKE_A_WORD = ['--model', '--max-steps'];
 
+/** Options whose value is all that stands behind them, up to the next option. */
+const TAKE_THE_REST = ['--as'];
+
 /** Whether a cell's source is a message to an agent. */
 export function isAgentCell(source: string): boolean {
   return /^%%agent(?=\s|$)/.test(source);
@@ -74,7 +77,7 @@ function dissect(line: string): { agent?: IWord; model?: IWord; option?: IWord }
   const found: { agent?: IWord; model?: IWord; option?: IWord } = {};
   for (let at = 0; at < words.length; at++) {
     const word = words[at];
-    if (word.quoted || !/^--[A-Za-z]/.test(word.text)) {
+    if (!isOption(word)) {
       if (word.text !== '--' || word.quoted) {
         found.agent ??= word;
       }
@@ -90,8 +93,15 @@ function dissect(line: string): { agent?: IWord; model?: IWord; option?: IWord }
       found.model = { ...found.option, text };
     }
     at += apart ? 1 : 0;
+    while (TAKE_THE_REST.includes(name) && at + 1 < words.length && !isOption(words[at + 1])) {
+      at++;
+    }
   }
   return found;
+}
+
+function isOption(word: IWord): boolean {
+  return !word.quoted && /^--[A-Za-z]/.test(word.text);
 }
 
 /** Split a line into words: a quote opens at the start of a word only and closes before a blank only. */

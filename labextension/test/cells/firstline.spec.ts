@@ -20,6 +20,9 @@ test.each([
   ['%%agent --model=openai/gpt ada --raw', 'ada', 'openai/gpt'],
   ['%%agent "Ada Lovelace" --max-steps 3', 'Ada Lovelace', ''],
   ['%%agent --max-steps 3', '', ''],
+  ['%%agent --as rows list[Person]', '', ''],
+  ['%%agent --as rows dict[str, int] --model demo', '', 'demo'],
+  ['%%agent ada --as=rows list[Person]', 'ada', ''],
   ["%%agent It's", "It's", ''],
   ['%%agent "a \\"b\\" c"', 'a "b" c', ''],
   ['%%agent --model="my model"', '', 'my model'],
@@ -35,6 +38,7 @@ test.each([
   ['%%agent ada --raw', '', '%%agent --raw'],
   ['%%agent --model demo ada', 'bob', '%%agent --model demo bob'],
   ['%%agent --max-steps 3', 'Ada Lovelace', '%%agent "Ada Lovelace" --max-steps 3'],
+  ['%%agent --as person Person', 'ada', '%%agent ada --as person Person'],
   ['%%agent', '--model', '%%agent "--model"'],
   ['%%agent', 'a\n"b"', '%%agent "a \\"b\\""']
 ])('%j can get the agent %j', (source, agent, wanted) => {

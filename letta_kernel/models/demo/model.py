@@ -102,7 +102,8 @@ def _decide(choice: str | dict[str, Any] | None, scene: Scene) -> Step:
     calls = [step for step in steps if step.name]
     # One that failed is not tried again, and no more are made than were planned.
     left = [s for s in calls if (s.name, s.arguments) not in made] if len(made) < len(calls) else []
-    fits = made or "send_message" in forced or (left and left[0].name in forced)
+    may = {name for name, _ in made} | {"send_message"} | {step.name for step in left[:1]}
+    fits = may & set(forced)
     if forced and not fits:
         return _force([scene.tools[name] for name in forced], scene.message)
     return left[0] if left and choice != "none" else Step(_closing(steps, scene))

@@ -18,7 +18,7 @@ _VALUE = re.compile(r"<value>\n?(.*?)\n?</value>", re.DOTALL)
 _RETRIEVED = re.compile(r"<retrieved_memory>(.*?)</retrieved_memory>\s*", re.DOTALL)
 _PASSAGE = re.compile(r"^- (?:\[[^\]]*\] )?(.+)$", re.MULTILINE)
 _NUDGES = frozenset(
-    {"heartbeat", "no_answer", "tool_rule"}
+    {"heartbeat", "no_answer", "response_format", "tool_rule"}
 )  # by which the step loop only says: go on
 
 
