@@ -152,7 +152,8 @@ class Refused:
             return ""
         form = next((name for name in FORMATS if name in parameters), None)
         if form and form not in self.parameters and _NO_FORMAT.search(error.said):
-            self.parameters.add(form)
+            # Of `output_config` the rest may stay.
+            self.parameters.add("output_format" if form == "output_config" else form)
             return f"{sentence(error.text)} The answer is asked for by a tool instead."
         if tool := self._tool(error, tools):
             self.tools.add(tool)

@@ -77,6 +77,7 @@ class Route:
             body["stream"] = True
         if self.wire_format == "anthropic":
             mark_cache(body)
+            _name_format(body, headers)
         if isinstance(extra := body.pop("extra_body", None), dict):
             body |= extra
         headers = {k: v for k, v in headers.items() if v is not None}
@@ -298,6 +299,17 @@ def _optional(route: Route, shaped: Shaped, params: dict[str, Any]) -> dict[str,
         **{k: v for k, v in params.items() if k != "api_base"},
     )
     return optional
+
+
+def _name_format(body: dict[str, Any], headers: dict[str, Any]) -> None:
+    """Say the form of the answer as Anthropic's own API does, where litellm still says it as its trial did."""
+    body.pop("json_mode", None)  # a note of litellm's to itself
+    if (form := body.pop("output_format", None)) is None:
+        return
+    body["output_config"] = {**(body.get("output_config") or {}), "format": form}
+    trials = str(headers.pop("anthropic-beta", "")).split(",")
+    if left := [one for one in trials if one and not one.startswith("structured-outputs")]:
+        headers["anthropic-beta"] = ",".join(left)
 
 
 def _account() -> dict[str, str]:

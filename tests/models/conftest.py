@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from letta_kernel.models import facts, refusals, retry
-from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply
+from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply, ResponseFormat
 from letta_kernel.models.providers import PROVIDERS
 from letta_kernel.models.registry import open_model
 
@@ -51,10 +51,11 @@ def ask() -> Ask:
         fallbacks: tuple[str, ...] = (),
         tools: bool = False,
         cancel: Cancel | None = None,
+        response_format: ResponseFormat | None = None,
         **params: Any,
     ) -> list[Piece]:
         messages = [{"role": "user", "content": text}] if isinstance(text, str) else text
-        request = ChatRequest(messages, [TOOL] if tools else [], params=params)
+        request = ChatRequest(messages, [TOOL] if tools else [], None, params, response_format)
         chat = open_model(model, fallbacks=fallbacks)
         return list(chat.stream(request, cancel or Cancel()))
 

@@ -6,9 +6,16 @@ import json
 from collections.abc import Callable
 
 import pytest
+from scripted_judges import anthropic
 from scripted_server import ScriptedServer
 
-from letta_kernel.models.base import ModelError, ReasoningPiece, Reply, Retrying
+from letta_kernel.models.base import (
+    ModelError,
+    ReasoningPiece,
+    Reply,
+    ResponseFormat,
+    Retrying,
+)
 
 MODEL = "anthropic/claude-sonnet-5"
 
@@ -176,3 +183,25 @@ def test_without_streaming(scripted: ScriptedServer, reply: Callable) -> None:
     found = reply(model=MODEL, tools=True)
     assert found.text == "whole"
     assert [(c.id, c.arguments) for c in found.tool_calls] == [("t", '{"a": 1}')]
+
+
+def test_the_form_of_an_answer_is_said_as_the_provider_has_it(
+    scripted: ScriptedServer, ask: Callable
+) -> None:
+    scripted.judge = anthropic
+    scripted.say('{"n": 3}')
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    request = {"tools": True, "response_format": ResponseFormat("count", schema, strict=True)}
+    assert ask(model=MODEL, reasoning_effort="low", **request)[-1].text == '{"n": 3}'
+    body = scripted.received[0].body
+    assert body["output_config"]["format"] == {"type": "json_schema", "schema": schema}
+    assert "json_mode" not in body
+    scripted.fault(400, message="output_config.format: structured outputs are not supported")
+    scripted.call("give_answer", {"n": 4})
+    assert ask(model=MODEL, **request)[-1].text == '{"n": 4}'
+    assert scripted.received[-1].body["tool_choice"]["type"] == "any"
