@@ -26,12 +26,28 @@ type Back =
   | { op: 'delete'; cell: string; json: IBaseCell; above: string | null }
   | { op: 'move'; cell: string; above: string | null };
 
+/** A place for a text that outlives the page. */
+export interface IKept {
+  read(): string | null;
+  write(text: string): void;
+}
+
 /** The changes of one notebook: what was done for which run. */
 export class Changes {
+  /**
+   * @param kept - Where it is kept what was done, so that it can be taken back after the page was loaded anew.
+   */
   constructor(
     private readonly _notebook: ISharedNotebook,
-    private readonly _trans: Trans
-  ) {}
+    private readonly _trans: Trans,
+    private readonly _kept: IKept = { read: () => null, write: () => undefined }
+  ) {
+    try {
+      this._runs = new Map(JSON.parse(_kept.read() ?? '[]') as [string, Back[]][]);
+    } catch {
+      // somebody else's
+    }
+  }
 
   /**
    * Make changes, all of them or none; returns the ids of the cells they are about.
@@ -44,17 +60,23 @@ export class Changes {
     const mark = { by: agent_name, agent, run, at: new Date().toISOString() };
     const done = this._runs.get(run) ?? [];
     const { undoManager } = this._notebook as YNotebook;
-    if (this._last?.run === run && undoManager.undoStack.at(-1) === this._last.step) {
+    const joins = this._last?.run === run && undoManager.undoStack.at(-1) === this._last.step;
+    if (joins) {
       undoManager.lastChange = Date.now(); // so that it joins the step before
     } else {
       undoManager.stopCapturing();
     }
-    const ids = this._transact(draft =>
-      changes.map(change => {
-        const back = draft.make(change, mark);
-        done.push(back);
-        return back.cell;
-      })
+    this._forgetTwin();
+    const [first] = changes;
+    const alone = !joins && changes.length === 1 && first.op === 'edit' ? first.cell : null;
+    const ids = this._transact(
+      draft =>
+        changes.map(change => {
+          const back = draft.make(change, mark);
+          done.push(back);
+          return back.cell;
+        }),
+      alone
     );
     this._last = { run, step: undoManager.undoStack.at(-1) };
     undoManager.stopCapturing();
@@ -64,6 +86,7 @@ export class Changes {
     if (this._runs.size > MOST_RUNS) {
       this._runs.delete(oldest);
     }
+    this._keep();
     return ids;
   }
 
@@ -71,7 +94,7 @@ export class Changes {
   undo(run: string, force = false): IUndone {
     const done = this._runs.get(run);
     if (!done) {
-      const text = this._trans.__('This page does not know what that run changed: it was loaded since.');
+      const text = this._trans.__('This page does not know what that run changed.');
       throw new DocumentError('NotFound', text);
     }
     const { undoManager } = this._notebook as YNotebook;
@@ -79,6 +102,7 @@ export class Changes {
     const changed = new Set<string>();
     const left: Back[] = [];
     undoManager.stopCapturing();
+    this._forgetTwin();
     this._transact(draft => {
       for (const back of [...done].reverse()) {
         if (!changed.has(back.cell) && draft.takeBack(back, force)) {
@@ -95,31 +119,61 @@ export class Changes {
     } else {
       this._runs.delete(run);
     }
+    this._keep();
     return { undone: [...undone], changed: [...changed] };
   }
 
-  private _transact<T>(work: (draft: Draft) => T): T {
-    const cells = this._notebook.cells.map(cell => (cell as YBaseCell<any>).undoManager);
-    const own = cells.filter(one => one && one !== (this._notebook as YNotebook).undoManager);
-    // The undo of a cell's editor knows of it as well as that of the notebook.
-    own.forEach(one => {
-      one?.stopCapturing();
-      one?.addTrackedOrigin(this._notebook);
-    });
+  /** Change cells; of a change of the source of one cell alone its editor's undo knows as well. */
+  private _transact<T>(work: (draft: Draft) => T, alone: string | null = null): T {
+    const { undoManager } = this._notebook as YNotebook;
+    const cell = this._notebook.cells.find(({ id }) => id === alone) as YBaseCell<any> | undefined;
+    const own = cell?.undoManager === undoManager ? null : (cell?.undoManager ?? null);
+    own?.stopCapturing();
+    own?.addTrackedOrigin(this._notebook);
+    let result: T;
     try {
-      let result: T;
       this._notebook.transact(() => (result = work(new Draft(this._notebook, this._trans))));
-      return result!;
     } finally {
-      own.forEach(one => {
-        one?.removeTrackedOrigin(this._notebook);
-        one?.stopCapturing();
-      });
+      own?.removeTrackedOrigin(this._notebook);
+      own?.stopCapturing();
     }
+    if (own) {
+      this._forgetTwin = twins(undoManager, own);
+    }
+    return result!;
+  }
+
+  private _keep(): void {
+    this._kept.write(JSON.stringify([...this._runs]));
   }
 
   private _runs = new Map<string, Back[]>();
   private _last: { run: string; step: unknown } | null = null;
+  /** Let the editor's undo forget the last step, of which the notebook's will know alone. */
+  private _forgetTwin: () => void = () => undefined;
+}
+
+type UndoManager = YNotebook['undoManager'];
+
+/**
+ * The last step of two undos is the same one: when one of them takes it back, the other forgets it. Taken back
+ * twice, it would take more than itself. Returns what lets the second forget it.
+ */
+function twins(one: UndoManager, other: UndoManager): () => void {
+  const steps = new Map([one, other].map(undo => [undo, undo.undoStack.at(-1)]));
+  const forget = (undo: UndoManager) => {
+    undo.undoStack = undo.undoStack.filter(step => step !== steps.get(undo));
+    steps.forEach((_, each) => each.off('stack-item-popped', popped));
+  };
+  const popped = ({ stackItem }: { stackItem: unknown }) => {
+    if (stackItem === steps.get(one)) {
+      forget(other);
+    } else if (stackItem === steps.get(other)) {
+      forget(one);
+    }
+  };
+  steps.forEach((_, undo) => undo.on('stack-item-popped', popped));
+  return () => forget(other);
 }
 
 /**

@@ -10,7 +10,7 @@ import { KernelMessage, type Kernel } from '@jupyterlab/services';
 import { Signal, type ISignal } from '@lumino/signaling';
 
 import type { Trans } from '../ui/words';
-import { Changes } from './changes';
+import { Changes, type IKept } from './changes';
 import {
   DocumentError,
   type CellKind,
@@ -168,7 +168,7 @@ export class OpenDocument {
     // A notebook that was reverted or reloaded keeps its shared model.
     let made = changesOf.get(model.sharedModel);
     if (!made) {
-      made = new Changes(model.sharedModel, this._trans);
+      made = new Changes(model.sharedModel, this._trans, keptOf(this.path));
       changesOf.set(model.sharedModel, made);
     }
     return made;
@@ -211,6 +211,21 @@ export class OpenDocument {
 
 const documents = new WeakMap<NotebookPanel, OpenDocument>();
 const changesOf = new WeakMap<object, Changes>();
+
+/** Keeps what was changed in a notebook for as long as the tab is there. */
+function keptOf(path: string): IKept {
+  const key = `letta-kernel:changes:${path}`;
+  return {
+    read: () => sessionStorage.getItem(key),
+    write: text => {
+      try {
+        sessionStorage.setItem(key, text);
+      } catch {
+        sessionStorage.removeItem(key); // too much for it: known until the page is loaded anew
+      }
+    }
+  };
+}
 
 /** The panels of notebooks whose kernel this is. */
 export function hasKernel(panel: NotebookPanel, kernel: Kernel.IKernelConnection): boolean {

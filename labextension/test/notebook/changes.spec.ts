@@ -63,10 +63,34 @@ it('says in the cell who changed it, and takes that back too', () => {
   expect(cell('two').getMetadata('letta')).toBeUndefined();
 });
 
-it('is undone in the editor of an edited cell as well', () => {
+it('is undone in the editor of an edited cell as well, and never twice', () => {
+  const there = () => cell('two').source;
   apply('run-1', EDIT);
   cell('two').undo();
-  expect(cell('two').source).toBe('b = 2\nb');
+  expect(there()).toBe('b = 2\nb');
+  expect(notebook.canUndo()).toBe(false);
+  cell('two').redo();
+  expect(there()).toBe('b = 20\nb');
+  notebook.undo();
+  cell('two').undo();
+  expect(there()).toBe('b = 2\nb');
+  apply('run-2', EDIT);
+  notebook.undo();
+  expect(cell('two').canUndo()).toBe(false);
+  notebook.redo();
+  cell('two').undo();
+  expect(there()).toBe('b = 20\nb');
+  notebook.undo();
+  apply('run-3', EDIT);
+  changes.undo('run-3');
+  cell('two').undo();
+  expect(there()).toBe('b = 2\nb');
+  apply('run-4', EDIT);
+  apply('run-4', INSERT);
+  cell('two').undo();
+  expect(there()).toBe('b = 20\nb');
+  notebook.undo();
+  expect(sources()).toEqual(['a = 1', 'b = 2\nb', 'c = 3']);
 });
 
 it('joins later changes of a run, but not of another nor after a change by hand', () => {
@@ -149,6 +173,17 @@ it('leaves alone what somebody has changed since, until it is told to take that 
   expect(sources()).toEqual(['a = 1', 'mine now', 'b = 21', 'c = 3']);
   expect(changes.undo('run-1', true)).toEqual({ undone: [made, 'two'], changed: [] });
   expect(sources()).toEqual(['a = 1', 'b = 2\nb', 'c = 3']);
+});
+
+it('takes back what was changed before the page was loaded anew', () => {
+  let text: string | null = null;
+  const kept = { read: () => text, write: (now: string) => (text = now) };
+  changes = new Changes(notebook, trans, kept);
+  apply('run-1', EDIT, INSERT);
+  expect(new Changes(notebook, trans, kept).undo('run-1').changed).toEqual([]);
+  expect(sources()).toEqual(['a = 1', 'b = 2\nb', 'c = 3']);
+  const none = new Changes(notebook, trans, { ...kept, read: () => 'no JSON' });
+  expect(() => none.undo('run-1')).toThrow(expect.objectContaining({ name: 'NotFound' }));
 });
 
 it('does not mind what was undone by hand already', () => {
