@@ -198,6 +198,13 @@ class AgentMagics(Magics):
 
             fragment, words = script_cells.complete(self.session, before, context.cursor_line == 0)
             return nothing if words is None else _offer(fragment, words)
+        if context.cursor_line > 0 and context.full_text.startswith("%%agent"):
+            from letta_kernel.notebook.beside import mentions
+
+            name = mentions.begun(before)
+            if name is None:
+                return nothing
+            return _offer(name, [one["name"] for one in self.session.names(name)])
         if _LINE.match(before) is None and not (
             context.cursor_line == 0 and before.startswith("%%agent ")
         ):

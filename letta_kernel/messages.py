@@ -136,12 +136,17 @@ class RunQueued(Frozen):
 
 
 class StepStarted(Frozen):
-    """A model call is about to be made. ``retrieved`` lists passages placed beside the message."""
+    """A model call is about to be made.
+
+    ``retrieved`` lists passages placed beside the message, ``beside`` what a notebook placed there
+    (`letta_kernel.records.Beside` as dicts).
+    """
 
     type: Literal["step_started"] = "step_started"
     step_id: str
     number: int  # 1 for the first step of the run
     retrieved: list[dict[str, Any]] = []
+    beside: list[dict[str, Any]] = []
 
 
 class ReasoningDelta(Frozen):

@@ -340,6 +340,20 @@ class WholeRun(Run):
     waits: bool = False  # for a person's approval, now
 
 
+class Beside(Record):
+    """Something that a notebook places beside a message: what happened in it, or what a name stands for.
+
+    ``kind`` is notebook, variable, cell, error, file, folder; ``name`` is what a person calls it, ``note`` says
+    in a few words what it is. With ``lasting`` it stays beside its message in later turns.
+    """
+
+    kind: str
+    name: str
+    text: str
+    note: str = ""
+    lasting: bool = True
+
+
 class Step(Record):
     """One model call and the tool calls it asked for.
 
@@ -361,6 +375,7 @@ class Step(Record):
     first_token: float | None = None
     seconds: float | None = None
     retrieved: list[dict[str, Any]] = []  # passages placed beside the message
+    beside: list[Beside] = []  # what a notebook placed there
     tool_stats: list[dict[str, Any]] = []  # per call: name, status, seconds
     created_at: datetime = Field(default_factory=now)
 

@@ -72,6 +72,7 @@ function saying(text: string, display: Record<string, string>): Record<string, a
     items: [
       { kind: 'retrieved', passages: [{ text }] },
       { kind: 'pictures', pictures: [{ alt: text, src: text }, { alt: text, src: `data:image/png;base64,${text}` }] },
+      { kind: 'beside', parts: [{ kind: text, name: text, note: text, text }] },
       { kind: 'reasoning', text },
       { ...called, arguments: { [text]: text }, display },
       { ...called, state: 'error', error: text, traceback: text },

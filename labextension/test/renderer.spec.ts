@@ -111,6 +111,7 @@ describe('a saved run', () => {
     const evil = '<img src=x onerror="window.hacked = 1"><script>window.hacked = 1</script>';
     const items = [
       { kind: 'retrieved', passages: [{ text: evil }] },
+      { kind: 'beside', parts: [{ name: evil, note: evil, text: evil }] },
       { kind: 'reasoning', text: evil },
       {
         ...ENDED.items[2],

@@ -8,6 +8,7 @@ describe('readSnapshot', () => {
     const snapshot = readSnapshot(ENDED);
     expect(snapshot?.agent).toBe('ada');
     expect(snapshot?.items.map(item => item.kind)).toEqual([
+      'beside',
       'retrieved',
       'reasoning',
       'tool_call',
@@ -36,7 +37,8 @@ describe('readSnapshot', () => {
           { kind: 'tool_call', state: 'odd', arguments: [1], display: [], seconds: 'long' },
           { kind: 'notice', level: 'shout', text: 1 },
           { kind: 'retrieved', passages: [1, { text: 2 }, { text: 'kept' }] },
-          { kind: 'pictures', pictures: [1, { src: 'https://x/y.png' }, { alt: 'kept', src: SMALL }] }
+          { kind: 'pictures', pictures: [1, { src: 'https://x/y.png' }, { alt: 'kept', src: SMALL }] },
+          { kind: 'beside', parts: [1, { name: 2, text: 'kept' }] }
         ]
       })
     );
@@ -53,7 +55,8 @@ describe('readSnapshot', () => {
           { alt: 'image', src: '' },
           { alt: 'kept', src: SMALL }
         ]
-      }
+      },
+      { kind: 'beside', parts: [{ kind: '', name: '', note: '', text: 'kept' }] }
     ]);
   });
 

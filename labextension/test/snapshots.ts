@@ -9,6 +9,13 @@ export const ENDED = {
   state: 'ended',
   prompt: 'How warm is it in Paris?',
   items: [
+    {
+      kind: 'beside',
+      parts: [
+        { kind: 'notebook', name: 'a.ipynb', note: '2 cells', text: '' },
+        { kind: 'variable', name: '@df', note: 'DataFrame, 3 rows', text: 'columns: a, b' }
+      ]
+    },
     { kind: 'retrieved', passages: [{ text: 'Paris lies on the Seine.', score: 0.8 }] },
     { kind: 'reasoning', text: 'The person wants a temperature.\nI have a tool.' },
     {

@@ -56,7 +56,7 @@ from letta_kernel.models.base import (
     Reply,
 )
 from letta_kernel.pictures.picture import Thumbnail
-from letta_kernel.records import AgentState, Step
+from letta_kernel.records import AgentState, Beside, Step
 from letta_kernel.remedies import PLAIN
 from letta_kernel.stop_reasons import StopReason
 from letta_kernel.tools.answers import AnswerForm
@@ -76,8 +76,8 @@ class LettaAgent:
     ----------
     state, system, window : who it is, its compiled prompt, its history in sight.
     model, calls, journal : what it thinks with, acts with, and writes with.
-    beside : retrieved text to place before the message of that id.
-    retrieved : the same passages, as recorded with the step.
+    beside : text to place before the message of that id: what a notebook gives, retrieved passages.
+    retrieved, placed : the passages, and what the notebook gave, as recorded with the step.
     params : sampling parameters of the model.
     notices : what to tell the person at the start.
     budget : what the run may take.
@@ -96,6 +96,7 @@ class LettaAgent:
         *,
         beside: dict[str, str] | None = None,
         retrieved: list[dict[str, Any]] | None = None,
+        placed: Sequence[Beside] = (),
         params: dict[str, Any] | None = None,
         notices: Sequence[Notice] = (),
         budget: Budget | None = None,
@@ -115,6 +116,7 @@ class LettaAgent:
             self.caller.format = form.format
             calls.speaks = False
         self.retrieved = retrieved or []
+        self.placed = list(placed)
         self.notices = notices
         self.budget = budget or Budget()
         self.shown: Sequence[Thumbnail] = ()  # pictures of the message it answers
@@ -202,7 +204,10 @@ class LettaAgent:
                 yield from self.caller.make_room(self._cancel)
                 work = self._begin(number)
                 yield StepStarted(
-                    step_id=work.step.id, number=number, retrieved=work.step.retrieved
+                    step_id=work.step.id,
+                    number=number,
+                    retrieved=work.step.retrieved,
+                    beside=[one.model_dump() for one in work.step.beside],
                 )
                 reply = yield from self.caller.ask(work, self._cancel)
                 self._take_reply(work, reply)
@@ -235,6 +240,7 @@ class LettaAgent:
             number=number,
             model=self.model.name,
             retrieved=self.retrieved if number == 1 else [],
+            beside=self.placed if number == 1 and self.caller.beside else [],
         )
         heartbeat = self.state.style == "heartbeat"
         record = StepRecord(self.journal, step)

@@ -41,9 +41,13 @@ def compile_prompt(
     passages: int,
     files: str = "",
     tags: Sequence[str] = (),
+    notebook: str = "",
     compiled_at: datetime | None = None,
 ) -> str:
-    """Return the system prompt: instructions, memory blocks, files, tool rules, memory metadata."""
+    """Return the system prompt: instructions, memory blocks, files, tool rules, memory metadata.
+
+    *notebook* names the one that the messages come from, if they do.
+    """
     parts = [state.instructions or prompts.INSTRUCTIONS[state.style], compile_blocks(blocks)]
     if files:
         parts.append(files)
@@ -60,6 +64,9 @@ def compile_prompt(
     if tags:
         named = ", ".join(" ".join(tag.split())[:100] for tag in tags)
         facts.append(f"- tags in archival memory: {named.replace('</', '')}")
+    if notebook:
+        named = " ".join(notebook.split())[:300].replace("</", "")
+        facts.append(f"- notebook you are talked to from: {named}")
     parts.append("<memory_metadata>\n" + "\n".join(facts) + "\n</memory_metadata>")
     return "\n\n".join(parts)
 
@@ -135,7 +142,7 @@ def to_chat(
     Parameters
     ----------
     messages : the history in order, without the system prompt.
-    beside : texts to place before the content of the message with that id (retrieved passages).
+    beside : texts to place before the content of the message with that id (passages, a notebook's part).
     images : data URLs of the pictures to show, by their ids; of others the description stays.
     """
     urls = images or {}

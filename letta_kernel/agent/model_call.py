@@ -287,7 +287,8 @@ class ModelCaller:
         room = self._room()
         if self.beside and room < (self._beside_tokens or 0):
             self.beside, self._beside_tokens = None, 0
-            yield Notice(text="What was retrieved is left out: it would leave no room to talk.")
+            text = "What stands beside the message is left out: it would leave no room to talk."
+            yield Notice(text=text)
             room = self._room()
         if room <= 0:
             text = (

@@ -40,6 +40,11 @@ class AgentSettings(BaseModel):
     )
     retrieval: bool = Field(True, description="place matching passages beside each message")
     retrieval_budget: int = Field(1000, ge=0, description="tokens of passages placed beside it")
+    notebook_context: Literal["off", "on", "whole"] = Field(
+        "on",
+        description="what of a notebook goes beside each message: what is new, all, or nothing",
+    )
+    notebook_budget: int = Field(2000, ge=0, description="tokens of the notebook placed beside it")
     budget: float | None = Field(None, gt=0, description="US dollars one run may cost")
     budget_tokens: int | None = Field(None, ge=1, description="tokens one run may take")
     budget_total: float | None = Field(None, gt=0, description="US dollars all runs may cost")
@@ -95,6 +100,11 @@ class AgentSettings(BaseModel):
                 near = nearest(str(name), NAMES) or f" There is: {', '.join(NAMES)}"
                 raise ValueError(f"there is no notebook tool {name!r}.{near}")
         return names
+
+    @field_validator("notebook_context", mode="before")
+    @classmethod
+    def _switched(cls, value: Any) -> Any:
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
     @field_validator("timezone")
     @classmethod

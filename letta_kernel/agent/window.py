@@ -38,6 +38,7 @@ class Window:
     Attributes
     ----------
     turn : what is being answered, which stays in sight however much of what followed it goes.
+    beside : what stays beside messages in sight, by their ids (`letta_kernel.agent.beside`).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Window:
         )  # number of the newest, in sight or not
         self.most: int | None = None  # tokens one message may take; longer ones are shown shortened
         self.images = images
+        self.beside: dict[str, str] = {}
         self._count = count
         self._sizes: dict[str, int] = {}
 
@@ -69,13 +71,18 @@ class Window:
         beside: dict[str, str] | None = None,
         urls: Callable[[Sequence[str]], Mapping[str, str]] | None = None,
     ) -> list[dict[str, Any]]:
-        """Return what the model reads after the system prompt; *urls* gives the pictures of these ids."""
-        shown = [self.shown(m) for m in (*self._head(), *self.messages)]
+        """Return what the model reads after the system prompt.
+
+        *beside* wins over what stays beside messages; *urls* gives the pictures of these ids.
+        """
+        every = [*self._head(), *self.messages]
+        placed = {m.id: self._beside_shown(m) for m in every if m.id in self.beside}
+        shown = [self.shown(m) for m in every]
         images: Mapping[str, str] = {}
         if self.images and urls and any(m.pictures for m in shown):
             shown = in_sight(shown)
             images = urls(list({one.id: None for m in shown for one in m.pictures}))
-        return to_chat(shown, beside=beside, images=images)
+        return to_chat(shown, beside={**placed, **(beside or {})}, images=images)
 
     def _head(self) -> list[Message]:
         """Return what stands before the messages in sight: the summary, and what is being answered."""
@@ -103,6 +110,22 @@ class Window:
             }
         )
 
+    def _beside_shown(self, message: Message) -> str:
+        text = self.beside[message.id]
+        full = self._full_size(message) - self._picture_tokens(message)
+        fits = self.most is None or full <= self.most
+        return text if fits else _shortened(text, self.most / full)
+
+    def beside_size(self, message: Message) -> int:
+        """Return the tokens of what stays beside *message*, about."""
+        text = self.beside.get(message.id)
+        if not text:
+            return 0
+        key = f"{message.id} beside"
+        if key not in self._sizes:
+            self._sizes[key] = self._count(text)
+        return self._sizes[key]
+
     def squeeze(self, room: int, *, last_step: bool = False) -> None:
         """Show the longest messages ever shorter until all take *room* tokens, as far as that goes.
 
@@ -119,6 +142,9 @@ class Window:
         return full if self.most is None else min(full, self.most)
 
     def _full_size(self, message: Message) -> int:
+        return self._own_size(message) + self.beside_size(message)
+
+    def _own_size(self, message: Message) -> int:
         size = self._sizes.get(message.id)
         if size is None:
             calls = "".join(call.name + call.arguments for call in message.tool_calls)

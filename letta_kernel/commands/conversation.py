@@ -50,7 +50,11 @@ def cell(
         free=True,
         shown="VARIABLE TYPE",
     ),
-    raw: bool = option("Send the cell as it is, without filling {expressions}"),
+    notebook_context: str | None = option(
+        "What of the notebook goes beside this message: what is new, the whole, or nothing",
+        values="context",
+    ),
+    raw: bool = option("Send the cell as it is: no {expressions} filled in, no @names looked up"),
 ) -> None:
     """Send the cell to an agent and watch it work.
 
@@ -61,6 +65,16 @@ def cell(
     {expression} is filled in from the notebook, as in an f-string: {df.shape[0]:,} rows. Braces that hold no
     Python expression (JSON, LaTeX, code) stay as they are; {{ and }} stand for single braces. The stop
     button ends the run; what was said so far is kept.
+
+    @name puts what it stands for beside the message: @df a variable (of a table columns, types, ranges and
+    first rows, of a function its source), @cell the selected cell or the one that ran last, @cell:3 the one
+    of that number or id, @above the cell above, @error the cell that failed last, @file.csv, @notebook.ipynb
+    and @folder what is there (@"with spaces.csv"). A name that is nothing stays text: e-mail addresses,
+    decorators, what stands in backticks.
+
+    Beside each message stands what cells have done since the agent's last turn, in at most notebook_budget
+    tokens; cells tagged private never, keys and passwords hidden. %agent set notebook_context off|on|whole
+    says how much, %agent context shows it.
     """  # the notebook does it, which has the cell
 
 

@@ -13,6 +13,7 @@ from letta_kernel.commands.spec import TABLE, DoorName, argument, option
 from letta_kernel.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from letta_kernel.agent.beside import BesideSource
     from letta_kernel.records import AgentState, Tool
     from letta_kernel.remedies import Words
     from letta_kernel.service import AgentService, Decision, Opened
@@ -108,6 +109,10 @@ class Door(Protocol):
     def fill(self, text: str) -> str:
         """Fill in a notebook's ``{expressions}``."""
         return text
+
+    def beside_of(self, text: str = "", mode: str | None = None) -> BesideSource | None:
+        """Return what gives what a notebook places beside the next message; None at a terminal."""
+        return None
 
     def runs_here(self, agent: AgentState, tool: Tool) -> bool:
         """Whether the function behind a tool of a notebook is at hand."""

@@ -24,7 +24,8 @@ def context(
     """Show what the model sees, and how full its window is."""
     from letta_kernel.display.panels import context_panel
 
-    report = door.service.runs.context(agent.id)
+    notebook = getattr(door, "notebook", None)
+    report = door.service.runs.context(agent.id, notebook=notebook, beside=door.beside_of())
     data = {"model": report.model, "window": report.window, "parts": report.parts}
     if text:
         parts = [

@@ -52,6 +52,7 @@ METAVARS = {
     "agent": "AGENT",
     "switch": "on|off",
     "match": "any|all",
+    "context": "on|whole|off",
     "time": "TIME",
     "tool": "TOOL",
     "file": "FILE",

@@ -22,6 +22,7 @@ FIXED: dict[str, tuple[str, ...]] = {
     "plot": ("tokens", "memory", "cost"),
     "style": ("native", "heartbeat"),
     "scope": ("run", "notebook", "always"),
+    "context": ("on", "whole", "off"),
 }
 
 

@@ -206,7 +206,26 @@ def _pictures(item: dict[str, Any]) -> str:
     return el("div", " ".join(shown))
 
 
+def _beside(item: dict[str, Any]) -> str:
+    parts = words.dicts(item.get("parts"))
+    chips = small("beside the message: " + " · ".join(map(_chip, parts)))
+    told = [
+        el("div", small(el("b", esc(one_line(p.get("name") or "", 80)))))
+        + el("blockquote", lines(p["text"], 1_000))
+        for p in parts
+        if p.get("text")
+    ]
+    return fold(chips, *told) if told else el("div", chips)
+
+
+def _chip(part: dict[str, Any]) -> str:
+    note = esc(one_line(part.get("note") or "", 80))
+    name = el("b", esc(one_line(part.get("name") or "", 80)))
+    return f"{name} {note}" if note else name
+
+
 _RENDERERS = {
+    "beside": _beside,
     "pictures": _pictures,
     "answer": _answer,
     "reasoning": _reasoning,

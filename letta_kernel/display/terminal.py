@@ -80,8 +80,9 @@ class TerminalView:
         elif isinstance(event, MemoryChanged | Notice):
             self._item("memory" if isinstance(event, MemoryChanged) else "notice")
         elif isinstance(event, StepStarted):
-            if event.retrieved:
-                self._item("retrieved")
+            for kind in ("beside", "retrieved"):
+                if getattr(event, kind):
+                    self._item(kind)
         elif isinstance(event, StreamReset):
             self._line("  ! What was said since the last step is void: the model is asked again.")
         elif isinstance(event, ApprovalRequested):

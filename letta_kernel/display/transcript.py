@@ -180,6 +180,8 @@ class Transcript:
 
     def _on_step_started(self, event: StepStarted) -> None:
         self._step += 1
+        if event.beside:
+            self._add("beside", {"parts": [_part(part) for part in event.beside[:50]]})
         if event.retrieved:
             self._add("retrieved", {"passages": [_passage(p) for p in event.retrieved[:50]]})
 
@@ -426,6 +428,15 @@ def _passage(passage: dict[str, Any]) -> dict[str, Any]:
         if passage.get(name) is not None:
             kept[name] = _plain(passage[name])
     return kept
+
+
+def _part(part: dict[str, Any]) -> dict[str, str]:
+    """What stood beside the message: of the notebook itself only how much, for its cells are in the page."""
+    text = "" if part.get("kind") == "notebook" else clean_text(part.get("text", ""), 1_000)
+    return {
+        **{name: one_line(part.get(name) or "", 200) for name in ("kind", "name", "note")},
+        "text": text,
+    }
 
 
 def _around_the_change(before: str, after: str, context: int = 2) -> tuple[str, str]:

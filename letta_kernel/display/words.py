@@ -205,6 +205,10 @@ def item_lines(item: dict[str, Any]) -> list[str]:
     if kind == "notice":
         sign = LEVELS.get(str(item.get("level")), "·")
         return _wrapped(one_line(item.get("text") or "", 1_000), f"  {sign} ")
+    if kind == "beside":
+        parts = [one for one in item.get("parts") or () if isinstance(one, dict)]
+        said = [f"{one.get('name') or ''} {one.get('note') or ''}".strip() for one in parts]
+        return _wrapped(one_line(f"beside the message: {' · '.join(said)}", 500), "  · ")
     if kind == "retrieved":
         found = count(len(item.get("passages") or ()), "passage")
         return [f"  · {found} from archival memory"]

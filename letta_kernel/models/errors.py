@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from typing import Any
 import httpx
 
 from letta_kernel import certificates
-from letta_kernel.models import keys
 from letta_kernel.models.base import ErrorKind, ModelError, Reply
+from letta_kernel.models.masking import scrub
 from letta_kernel.remedies import Do, Remedy, remedy
 
 LONGEST = 300  # characters of a provider's own words that are shown
@@ -48,11 +47,6 @@ _NO_MODEL = re.compile(
     r"|(unknown|invalid|no such|unsupported) model|model_not_found|try pulling it",
     re.IGNORECASE,
 )
-_SECRETS = re.compile(
-    r"\b(sk|pk|gsk|xai|hf|r8|fw|csk|nvapi|AIza|ghp|github_pat|Bearer|Basic)(?=[-_ A-Z0-9a-z])[-_ ]?"
-    r"[A-Za-z0-9._~+/=-]{12,}|(?<=[?&]key=)[^&,\s'\"]+"
-)
-_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?(_|$)")
 
 
 class ProviderError(ModelError):
@@ -316,13 +310,3 @@ def _said(body: bytes, content_type: str) -> tuple[str, str]:
 def _one_line(text: str) -> str:
     line = scrub(" ".join(text.split()))
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
-
-
-def scrub(text: str) -> str:
-    """Return *text* without keys: those in the environment or read elsewhere, and what looks like one."""
-    for value in keys.secrets():
-        text = text.replace(value, "[hidden]")
-    for name, value in os.environ.items():
-        if len(value) >= 8 and _SECRET_NAME.search(name) and value in text:
-            text = text.replace(value, "[hidden]")
-    return _SECRETS.sub("[hidden]", text)

@@ -79,6 +79,9 @@ class ModelProvider:
     what is slow to import belongs into its methods.
     """
 
+    here: bool = False
+    """Whether its models run on this machine: what they are told goes nowhere else."""
+
     def open(self, name: str) -> ChatModel:
         """Return the model *name* (whole: ``acme/one``).
 

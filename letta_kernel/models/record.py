@@ -35,8 +35,8 @@ from letta_kernel.models.base import (
     Retrying,
     TextPiece,
 )
-from letta_kernel.models.errors import scrub
 from letta_kernel.models.images import takes_images
+from letta_kernel.models.masking import scrub
 
 _SHOWN = 60  # characters of a message that are kept, to say what changed
 _NOT_SAMPLING = frozenset({"api_base", "retry"})

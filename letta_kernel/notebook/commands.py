@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from letta_kernel import settings
+from letta_kernel.agent.settings import check_settings
 from letta_kernel.commands import LIST, Command, at
 from letta_kernel.commands.arguments import Word, parse, split
 from letta_kernel.commands.door import Answer
@@ -109,6 +110,9 @@ def _cell(session: Session, line: str, cell: str) -> None:
     command = at("notebook")["%%agent"]
     usage = f"{command.usage('notebook')}, the message below it"
     given = parse(line, command.takes("notebook"), usage=usage)
+    context = given.get("notebook_context")
+    if context is not None:
+        check_settings({"notebook_context": context})
     text = cell.strip("\n")
     filled = Filled(text) if given.get("raw") else session.filled(text)
     if not filled.text.strip():
@@ -133,6 +137,8 @@ def _cell(session: Session, line: str, cell: str) -> None:
         model=given.get("model"),
         form=form,
         take=take,
+        names=not given.get("raw"),
+        context=context,
     )
     if variable and not taken:
         raise AgentError(f"{variable} is not set: the run has not come to an answer.")

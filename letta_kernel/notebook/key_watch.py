@@ -6,17 +6,9 @@ import re
 from typing import Any
 
 from letta_kernel.models import keys
+from letta_kernel.models.masking import SHAPES
 from letta_kernel.notebook.output import say
 
-# As providers make them. What is before must not be part of a longer word.
-_SHAPES = re.compile(
-    r"(?<![A-Za-z0-9_-])(?:"
-    r"sk-[A-Za-z0-9_-]{16,}|AIza[A-Za-z0-9_-]{30,}|gsk_[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,}"
-    r"|hf_[A-Za-z0-9]{20,}|r8_[A-Za-z0-9]{20,}|fw_[A-Za-z0-9]{16,}|csk-[A-Za-z0-9]{20,}"
-    r"|pplx-[A-Za-z0-9]{20,}|nvapi-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}"
-    r"|github_pat_[A-Za-z0-9_]{30,}|tgp_v1_[A-Za-z0-9_-]{20,}"
-    r")"
-)
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 # A name and what it is given: os.environ["X"] = "…", X = '…', export X=…, %env X …, {"X": "…"}, f(api_key="…").
 _GIVEN = re.compile(
@@ -48,7 +40,7 @@ def seen(source: str) -> list[str]:
         if _is_key(value) if known else _shaped(value):
             found.append(name)
             named.append(match.span(group))
-    for match in _SHAPES.finditer(source):
+    for match in SHAPES.finditer(source):
         inside = any(start <= match.start() < end for start, end in named)
         if not inside and _shaped(match[0]):
             found.append("a key")
@@ -66,11 +58,11 @@ def warning(names: list[str]) -> str:
 
 
 def _shaped(value: str) -> bool:
-    return _SHAPES.fullmatch(value) is not None and not _FILLED_IN.search(value)
+    return SHAPES.fullmatch(value) is not None and not _FILLED_IN.search(value)
 
 
 def _is_key(value: str) -> bool:
-    if _SHAPES.fullmatch(value):
+    if SHAPES.fullmatch(value):
         return _shaped(value)
     if _STAND_IN.search(value):
         return False

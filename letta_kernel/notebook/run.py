@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
+from letta_kernel.agent.beside import BesideSource
 from letta_kernel.api_tools import added_to
 from letta_kernel.commands.approvals import NOBODY
 from letta_kernel.concurrency import Uninterrupted
@@ -60,6 +61,9 @@ class RunContext(Protocol):
     def host_of(self, agent_id: str, turn: Turn | None = None) -> NotebookHost:
         """Return where the functions behind this agent's tools are found."""
 
+    def beside_of(self, text: str = "", mode: str | None = None) -> BesideSource:
+        """Return what gives what stands beside a message."""
+
 
 # A run that ends like this has not done what it was asked to; the cell fails, so that Run All stops.
 def send(
@@ -74,13 +78,18 @@ def send(
     form: AnswerForm | None = None,
     take: Callable[[Any], None] = lambda value: None,
     pictures: Sequence[Picture] = (),
+    names: bool = True,
+    context: str | None = None,
 ) -> None:
     """Send *text*, with *pictures*, to an agent and show the run in the cell until it has ended.
 
     Events that its tools posted meanwhile (`letta_kernel.Agent.event`) follow, each with a run of its own.
-    With *ask_person* False, calls that need a person's word are left waiting for it. *take* is given the
-    answer, if there is one: its text, or the value it stands for where it was to have a *form*.
+    With *ask_person* False, calls that need a person's word are left waiting for it; with *names* False,
+    ``@names`` in the text mean nothing. *context* says what of the notebook goes beside it: off, on, whole.
+    *take* is given the answer, if there is one: its text, or the value it stands for where it was to have a
+    *form*.
     """
+    beside = session.beside_of(text if names and role == "user" else "", context)
 
     session.grants.turn_begins(agent_id)
 
@@ -92,6 +101,7 @@ def send(
             max_steps=max_steps,
             model=model,
             pictures=pictures,
+            beside=beside,
             **given,
         )
 
@@ -120,7 +130,8 @@ def talk(session: RunContext, agent_id: str, text: str) -> None:
     session.grants.turn_begins(agent_id)
 
     def start(**given: Any) -> Iterator[Event]:
-        return session.service.runs.send(agent_id, text, **given)
+        beside = session.beside_of(text)
+        return session.service.runs.send(agent_id, text, beside=beside, **given)
 
     _follow(session, agent_id, start, text, ask_person=False, shown=False)
     _follow_events(session, agent_id, ask_person=False, shown=False)
@@ -163,7 +174,8 @@ def _follow_events(
         session.grants.turn_begins(agent_id)
 
         def start(text: str = text, **given: Any) -> Iterator[Event]:
-            return session.service.runs.send(agent_id, text, role="event", **given)
+            beside = session.beside_of()
+            return session.service.runs.send(agent_id, text, role="event", beside=beside, **given)
 
         _follow(session, agent_id, start, text, ask_person, shown)
     say(session.shell, f"{_MOST_EVENTS} events in a row; more wait for the next run.", "warning")

@@ -20,6 +20,7 @@ from letta_kernel.hooks import tool_hosts, turn_begins
 from letta_kernel.models import registry
 from letta_kernel.notebook import failures, run
 from letta_kernel.notebook.approvals import Approvals
+from letta_kernel.notebook.beside import NotebookBeside, Seen, offered, visible
 from letta_kernel.notebook.document import (
     Contents,
     Document,
@@ -67,6 +68,8 @@ class Session(Notebook):
     def __init__(self, shell: Any, cells_without: set[str], executed: ExecutedCells) -> None:
         self.shell = shell
         self.executed = executed
+        self.told: dict[str, Seen] = {}  # what agents know of the notebook, by thread
+        self.sent_to: set[str] = set()  # to whom its cells go, as far as the person was told
         self.shared_tools: list[str] = []  # ids of the tools every agent made here gets
         self.tape = ""  # what is being recorded or replayed, in a sentence
         self.used = False  # an agent has been spoken of in this notebook
@@ -232,6 +235,14 @@ class Session(Notebook):
         """Show an agent's memory where this shell shows things; always True."""
         show_memory(self.shell, service, agent)
         return True
+
+    def beside_of(self, text: str = "", mode: str | None = None) -> NotebookBeside:
+        """Return what gives what stands beside the message *text*; *mode* wins over the agent's setting."""
+        return NotebookBeside(self, text, mode)
+
+    def names(self, begun: str) -> list[dict[str, str]]:
+        """Return the ``@names`` that begin like that, with what they are."""
+        return offered(begun, visible(self.shell))
 
     def talk(self, agent_id: str, text: str) -> None:
         """Send a message to an agent without a cell."""

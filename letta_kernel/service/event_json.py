@@ -21,7 +21,7 @@ from letta_kernel.remedies import Words
 from letta_kernel.service.event_log import Gap, RunLog
 
 # Characters of what is only shown; a figure has as many as the saved form of a run may have.
-_LARGEST = {"display": 3_000_000, "messages": 200_000, "retrieved": 200_000}
+_LARGEST = {"display": 3_000_000, "messages": 200_000, "retrieved": 200_000, "beside": 200_000}
 _MOST = 500  # events of one message
 
 

@@ -11,8 +11,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Any
 
+from letta_kernel.agent.beside import described, lasting
 from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.context import ContextPart, ContextReport, compile_blocks, compile_prompt
 from letta_kernel.agent.settings import AgentSettings
@@ -20,7 +22,7 @@ from letta_kernel.agent.window import Window
 from letta_kernel.memory.folders import describe
 from letta_kernel.models.base import ChatModel
 from letta_kernel.models.images import takes_images
-from letta_kernel.records import AgentState, Block, Tool
+from letta_kernel.records import AgentState, Beside, Block, Tool
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.skills import Skills
@@ -71,7 +73,7 @@ class Preparation:
         self._recordings = recordings
         self._skills = skills
         self._lock = threading.Lock()
-        self._prompts: dict[str, tuple[str, str]] = {}
+        self._prompts: dict[tuple[str, str], tuple[str, str]] = {}
         self._windows: OrderedDict[str, tuple[tuple[Any, ...], Window]] = OrderedDict()
 
     def read(
@@ -118,12 +120,23 @@ class Preparation:
         if kept is not None and kept[0] == key and kept[1].messages:
             window = kept[1]
             if head is None or head > window.newest + 1:
-                window.add(messages.window(tx, state.id, window.newest + 1, state.thread))
+                self._add(tx, window, state, window.newest + 1)
             return window
         summary = messages.get(tx, state.summary_id) if state.summary_id else None
         window = Window([], summary, chat.count_tokens, images=takes_images(chat))
-        window.add(messages.window(tx, state.id, state.window_start, state.thread))
+        self._add(tx, window, state, state.window_start)
         return window
+
+    def _add(self, tx: Tx, window: Window, state: AgentState, first: int) -> None:
+        """Add the thread's messages from number *first* on, with what stays beside them."""
+        found = messages.window(tx, state.id, first, state.thread)
+        window.add(found)
+        began = {m.run_id: m.id for m in found if m.run_id and m.role != "tool" and not m.step_id}
+        if began:
+            placed = runs.beside_of(tx, state.id, list(filter(None, began)))
+            window.beside.update(
+                {began[run_id]: lasting(parts) for run_id, parts in placed.items()}
+            )
 
     def keep_window(self, state: AgentState, chat: ChatModel, window: Window) -> None:
         """Keep the history in sight of a thread for its next turn."""
@@ -142,8 +155,11 @@ class Preparation:
             offered.setdefault("send_message", core.record("send_message"))
         return offered
 
-    def prompt(self, state: AgentState, loaded: Loaded) -> str:
-        """Return the compiled prompt; the same bytes until memory or instructions change."""
+    def prompt(self, state: AgentState, loaded: Loaded, notebook: str | None = None) -> str:
+        """Return the compiled prompt; the same bytes until memory or instructions change.
+
+        *notebook* is where the messages come from: two notebooks have prompts of their own.
+        """
         parts = (
             state.instructions,
             state.style,
@@ -158,7 +174,8 @@ class Preparation:
             loaded.about_skills,
         )
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-        known = self._prompts.get(state.thread_id)
+        where = (state.thread_id, notebook or "")
+        known = self._prompts.get(where)
         if known is None or known[0] != key:
             tags: list[str] = []
             if loaded.passages:
@@ -170,8 +187,9 @@ class Preparation:
                 passages=loaded.passages,
                 files="\n\n".join(filter(None, (loaded.files, loaded.about_skills))),
                 tags=tags,
+                notebook=notebook or "",
             )
-            known = self._prompts[state.thread_id] = (key, prompt)
+            known = self._prompts[where] = (key, prompt)
         return known[1]
 
     def calls(
@@ -219,9 +237,16 @@ def messages_so_far(window: Window) -> int:
 
 
 def report(
-    chat: ChatModel, prompt: str, loaded: Loaded, offered: Sequence[dict[str, Any]]
+    chat: ChatModel,
+    prompt: str,
+    loaded: Loaded,
+    offered: Sequence[dict[str, Any]],
+    beside: Sequence[Beside] = (),
 ) -> ContextReport:
-    """Return what *chat* would be sent: prompt, schemas of tools, summary and the history in sight."""
+    """Return what *chat* would be sent: prompt, schemas of tools, summary and the history in sight.
+
+    What a notebook placed beside messages, and *beside* the next, is a part of its own.
+    """
     window = loaded.window
     memory = compile_blocks(loaded.blocks)
     schemas = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in offered)
@@ -241,6 +266,7 @@ def report(
     ]
     room = chat.context_window - sum(part.tokens for part in parts)
     window.most = max(1, room // 2)  # as a run does: longer messages are shown shortened
+    placed, window.beside = window.beside, {}
     sent = window.chat()
     summary = [sent.pop(0)] if window.summary else []
     for name, size, entries in (
@@ -248,7 +274,22 @@ def report(
         ("history", sum(map(window.size, window.messages)), sent),
     ):
         parts.append(ContextPart(name, size, "\n".join(map(_as_sent, entries))))
+    window.beside = placed
+    if text := _notebook(window, beside):
+        parts.append(ContextPart("notebook", chat.count_tokens(text), text))
     return ContextReport(chat.name, chat.context_window, parts)
+
+
+def _notebook(window: Window, beside: Sequence[Beside]) -> str:
+    """Return what stands beside the messages in sight and the next one, each under the message's beginning."""
+    texts = [
+        f"Beside “{shorten(m.content, 60, placeholder=' …')}”:\n{window.beside[m.id]}"
+        for m in window.messages
+        if window.beside.get(m.id)
+    ]
+    if beside:
+        texts.append(f"Beside your next message:\n{described(beside)}")
+    return "\n\n".join(texts)
 
 
 def _as_sent(entry: dict[str, Any]) -> str:

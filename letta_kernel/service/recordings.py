@@ -9,6 +9,7 @@ from pathlib import Path
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.base import ChatModel, ModelError
+from letta_kernel.models.destinations import destinations
 from letta_kernel.models.record import RecordingModel, ReplayModel, Tape
 from letta_kernel.models.registry import choose_model, open_model
 from letta_kernel.models.written_calls import PromptedTools
@@ -86,6 +87,12 @@ class Recordings:
     def model_name(self, chosen: str | None) -> str:
         """Return the name of the model that would answer, *chosen* or None being what was asked for."""
         return self.stand_in(chosen).name if self.stand_in else choose_model(chosen)
+
+    def destinations(self, chosen: str | None, settings: AgentSettings) -> list[str]:
+        """Return to whom a message may go where *chosen* is asked for; empty for models of this machine."""
+        if self.stand_in is not None:
+            return []
+        return destinations([choose_model(chosen), *settings.fallbacks])
 
     def open_model(self, chosen: str | None, settings: AgentSettings) -> ChatModel:
         """Return the model that answers where *chosen* (None: whichever there is) is asked for."""

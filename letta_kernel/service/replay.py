@@ -130,7 +130,12 @@ def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> 
             yield from _tool([], before, answer, part.shown)
     for step in part.steps:
         own = [message for message in said if message.step_id == step.id]
-        yield StepStarted(step_id=step.id, number=step.number, retrieved=step.retrieved)
+        yield StepStarted(
+            step_id=step.id,
+            number=step.number,
+            retrieved=step.retrieved,
+            beside=[one.model_dump() for one in step.beside],
+        )
         yield _step_ended(step, [m for m in own if m.role == "assistant"])
         for answer in (m for m in own if m.role == "tool" and m.tool_call_id not in approved):
             yield from _tool(step.tool_stats, own, answer, part.shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from letta_kernel import side_effects
 from letta_kernel.agent.agent import LettaAgent, Live
+from letta_kernel.agent.beside import SHARE, Ahead, BesideSource, described, lasting
 from letta_kernel.agent.context import describe_retrieved
 from letta_kernel.agent.decisions import Decision, pending_calls
 from letta_kernel.agent.journal import Journal
@@ -22,7 +24,7 @@ from letta_kernel.messages import Event, Message, Notice, RunEnded, RunQueued, S
 from letta_kernel.models import registry
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.pictures.picture import Picture, Thumbnail
-from letta_kernel.records import AgentState, Run, Tool
+from letta_kernel.records import AgentState, Beside, Run, Tool
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.event_log import EventLog
@@ -36,6 +38,8 @@ from letta_kernel.store.database import Database, Tx
 from letta_kernel.tools.answers import AnswerForm, of_format
 from letta_kernel.tools.execute import ToolHost
 from letta_kernel.tools.skills import ClientSkill
+
+log = logging.getLogger("letta_kernel")
 
 _LOOK = 0.5  # seconds between two looks at the store
 _SLICE = 0.1  # seconds of a pause that a stop button may have to wait
@@ -60,6 +64,7 @@ class RunOptions:
     wait: bool = False
     form: AnswerForm | None = None
     client_skills: Sequence[ClientSkill] = ()
+    beside: BesideSource | None = None
 
 
 class Runner:
@@ -180,6 +185,9 @@ class Runner:
                 with side_effects.at_work(), closing(steps) as events:
                     for event in events:
                         if isinstance(event, RunEnded):
+                            if event.steps and agent.placed and options.beside is not None:
+                                loaded.window.beside[written[-1].id] = lasting(agent.placed)
+                                options.beside.went()
                             self._preparation.keep_window(state, chat, loaded.window)
                             self._after_run(state)
                         yield event
@@ -253,23 +261,49 @@ class Runner:
         if waiting := self._skills.news():
             said = f"Skills here that are not offered yet: {', '.join(waiting)}."
             notices.append(Notice(text=said, remedies=(remedy(Do.ALLOW_SKILLS),)))
+        placed: list[Beside] = []
+        if options.beside is not None and written:
+            ahead = self.ahead(state, settings, chat, options.model)
+            placed = self._placed(options.beside, ahead, notices)
+        texts = [described(placed), describe_retrieved(retrieved) if retrieved else ""]
+        beside = "\n\n".join(filter(None, texts))
         calls = self._preparation.calls(state, loaded, chat, options.host)
-        beside = {written[-1].id: describe_retrieved(retrieved)} if retrieved else None
         return LettaAgent(
             state,
-            self._preparation.prompt(state, loaded),
+            self._preparation.prompt(state, loaded, journal.run.notebook),
             loaded.window,
             chat,
             calls,
             journal,
-            beside=beside,
+            beside={written[-1].id: beside} if beside else None,
             retrieved=retrieved,
+            placed=placed,
             params=settings.sampling(),
             notices=notices,
             budget=Budget.of(settings, loaded.spent),
             compaction=settings.compaction,
             form=options.form or of_format(settings.response_format),
         )
+
+    def ahead(
+        self, state: AgentState, settings: AgentSettings, chat: ChatModel, model: str | None = None
+    ) -> Ahead:
+        """Return what there is to know before something is placed beside a message for *chat*."""
+        goes_to = self._recordings.destinations(model or state.model, settings)
+        room = chat.context_window // SHARE
+        return Ahead(state, settings, room, chat.count_tokens, goes_to)
+
+    def _placed(self, source: BesideSource, ahead: Ahead, notices: list[Notice]) -> list[Beside]:
+        """Return what *source* gives; what goes wrong there must not stop the turn."""
+        try:
+            placed = source.gather(ahead)
+        except Exception as error:
+            log.exception("nothing was gathered for %s", ahead.agent.id)
+            said = f"Nothing of the notebook is beside the message: {type(error).__name__}."
+            notices.append(Notice(level="warning", text=said))
+            return []
+        notices += [Notice(text=text) for text in source.notes]
+        return placed
 
     def _after_run(self, state: AgentState) -> None:
         """Let the indexes follow, off the turn's path."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from letta_kernel.agent.agent import Live
+from letta_kernel.agent.beside import BesideSource
 from letta_kernel.agent.context import ContextReport
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.agent.settings import AgentSettings
@@ -80,6 +81,7 @@ class Runs:
         form: AnswerForm | None = None,
         pictures: Sequence[Picture] = (),
         client_skills: Sequence[ClientSkill] = (),
+        beside: BesideSource | None = None,
     ) -> Iterator[Event]:
         """Send a message (or a system event) to an agent and yield what happens until its turn ends.
 
@@ -100,6 +102,7 @@ class Runs:
         form : what the answer must be (`letta_kernel.tools.answers`); else what the agent's settings say.
         pictures : those of the message, in the order in which *text* describes them; what it does not
             describe comes behind it.
+        beside : gives what a notebook places beside the message; nothing is placed there without it.
 
         Raises
         ------
@@ -134,6 +137,7 @@ class Runs:
                 turn_tools=turn_tools,
                 wait=wait,
                 form=form,
+                beside=beside,
             ),
         )
 
@@ -281,14 +285,28 @@ class Runs:
         agent_id = self._core.find_agent(ref).id if ref else None
         return self._core.do(lambda tx: runs.cost(tx, agent_id, notebook, since))
 
-    def context(self, ref: str, conversation: str | None = None) -> ContextReport:
-        """Return what the model would see now, part by part, with the tokens each part takes."""
+    def context(
+        self,
+        ref: str,
+        conversation: str | None = None,
+        *,
+        notebook: str | None = None,
+        beside: BesideSource | None = None,
+    ) -> ContextReport:
+        """Return what the model would see now, part by part, with the tokens each part takes.
+
+        Parameters
+        ----------
+        notebook, beside : where the next message comes from, and what gives what stands beside it.
+        """
         state = self._core.find_thread(ref, conversation)
         settings = AgentSettings.model_validate(state.settings)
         chat = self._recordings.open_model(state.model, settings)
         loaded = self._core.do(lambda tx: self._preparation.read(tx, state, settings, chat))
-        prompt = self._preparation.prompt(state, loaded)
-        return report(chat, prompt, loaded, self._preparation.calls(state, loaded, chat).offered())
+        prompt = self._preparation.prompt(state, loaded, notebook)
+        offered = self._preparation.calls(state, loaded, chat).offered()
+        ahead = self._runner.ahead(state, settings, chat)
+        return report(chat, prompt, loaded, offered, beside.gather(ahead) if beside else ())
 
     def system_prompt(self, ref: str, conversation: str | None = None) -> str:
         """Return the system prompt a run would begin with now."""

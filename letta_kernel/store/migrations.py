@@ -374,5 +374,8 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE tools ADD COLUMN network boolean DEFAULT true;
     """,
+    """
+    ALTER TABLE steps ADD COLUMN beside json DEFAULT '[]';
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

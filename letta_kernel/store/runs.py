@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.records import Cost, Feedback, Run, Step, ToolStats, WholeRun
+from letta_kernel.records import Beside, Cost, Feedback, Run, Step, ToolStats, WholeRun
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import R, Table, Where, load
 
@@ -27,7 +27,7 @@ _OUTCOME = (  # what is known of a run at its end only; None is never what a val
     "ended_at",
 )
 _LONGEST_ASKED = 300  # characters
-_STEPS = Table("steps", Step, json=("retrieved", "tool_stats"))
+_STEPS = Table("steps", Step, json=("retrieved", "tool_stats"), parts={"beside": Beside})
 
 get, get_step, add_step = _RUNS.get, _STEPS.get, _STEPS.add
 
@@ -258,6 +258,16 @@ def end_step(tx: Tx, step: Step) -> None:
 def steps_of(tx: Tx, run_id: str) -> list[Step]:
     """Return the steps of a run in their order."""
     return _STEPS.select(tx, "WHERE run_id = $1 ORDER BY number", (run_id,))
+
+
+def beside_of(tx: Tx, agent_id: str, run_ids: Collection[str]) -> dict[str, list[Beside]]:
+    """Return what was placed beside the messages that these runs began with, by run id."""
+    rows = tx.query(
+        "SELECT run_id, beside FROM steps WHERE agent_id = $1 AND run_id = ANY($2::text[])"
+        " AND number = 1 AND beside::text <> '[]'",
+        (agent_id, list(run_ids)),
+    )
+    return {row[0]: [Beside.model_construct(**one) for one in load(row[1])] for row in rows}
 
 
 def whole_steps(tx: Tx, run_id: str) -> list[Step]:

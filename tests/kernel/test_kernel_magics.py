@@ -165,7 +165,8 @@ def test_what_a_cell_sends(notebook: Notebook, server: ScriptedServer) -> None:
     server.say("Yes.")
     ran = notebook.run("%%agent\n" + cell)
     sent = server.requests[-1]["messages"][-1]["content"]
-    assert sent == "Hi 'Kim', {name}, {\"a\": 1}, \\frac{a}{b}, {nobody}?\n\n  indented"
+    filled = "Hi 'Kim', {name}, {\"a\": 1}, \\frac{a}{b}, {nobody}?\n\n  indented"
+    assert sent.endswith(f"</notebook>\n\n{filled}")  # beside it stands the cell before
     assert "nobody is not defined" in ran.text
     server.say("Yes.")
     notebook.run("%%agent --raw\n{name} {{}}")

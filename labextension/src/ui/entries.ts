@@ -5,7 +5,17 @@ import { diffLines, type IDiffLine } from './diff';
 import { drawDisplay } from './display';
 import { fold, h, type Child } from './dom';
 import { drawMarkdown, highlightCode, type Highlight } from './markdown';
-import type { Bundle, IMemory, INotice, IPictures, IReasoning, IRetrieved, IToolCall, Item } from './snapshot';
+import type {
+  Bundle,
+  IBeside,
+  IMemory,
+  INotice,
+  IPictures,
+  IReasoning,
+  IRetrieved,
+  IToolCall,
+  Item
+} from './snapshot';
 import {
   argumentsLine,
   duration,
@@ -64,6 +74,8 @@ export function drawEntry(
       return retrieved(item, open, trans);
     case 'pictures':
       return pictures(item);
+    case 'beside':
+      return beside(item, open, trans);
   }
 }
 
@@ -264,6 +276,21 @@ function retrieved(item: IRetrieved, open: boolean, trans: Trans): HTMLElement {
     item.passages.map(passage => prose('lk-Passage', passage)),
     open
   );
+}
+
+function beside(item: IBeside, open: boolean, trans: Trans): HTMLElement {
+  const chips = item.parts.map(({ name, note }) => {
+    const chip = h('span', 'lk-Chip', h('b', '', oneLine(name, 80)), note && ` ${oneLine(note, 80)}`);
+    chip.dir = 'auto';
+    return chip;
+  });
+  const summary: Child[] = [h('span', 'lk-spoken', trans.__('Beside the message:')), ...chips];
+  const told = item.parts
+    .filter(part => part.text)
+    .map(part => labelled(oneLine(part.name, 80), part.text));
+  return told.length
+    ? fold('beside', 'lk-Beside lk-muted lk-small', summary, [h('div', 'lk-inside', ...told)], open)
+    : h('div', 'lk-Beside lk-muted lk-small', ...summary);
 }
 
 function glyph(item: IToolCall, trans: Trans): HTMLElement {

@@ -39,6 +39,12 @@ export interface IPictures {
   pictures: { alt: string; src: string }[];
 }
 
+/** What a notebook placed beside the message: one chip each. */
+export interface IBeside {
+  kind: 'beside';
+  parts: { kind: string; name: string; note: string; text: string }[];
+}
+
 export interface IMemory {
   kind: 'memory';
   label: string;
@@ -63,7 +69,7 @@ export interface IToolCall {
   progress: string;
 }
 
-export type Item = IReasoning | IAnswer | INotice | IRetrieved | IPictures | IMemory | IToolCall;
+export type Item = IReasoning | IAnswer | INotice | IRetrieved | IPictures | IBeside | IMemory | IToolCall;
 
 export interface IFooter {
   stopReason: string;
@@ -139,6 +145,16 @@ function readItem(data: unknown): Item | null {
         pictures: (Array.isArray(data.pictures) ? data.pictures.slice(0, 20) : [])
           .filter(isRecord)
           .map(({ alt, src }) => ({ alt: text(alt) || 'image', src: cleanThumbnail(src) }))
+      };
+    case 'beside':
+      return {
+        kind: 'beside',
+        parts: (Array.isArray(data.parts) ? data.parts : []).filter(isRecord).map(part => ({
+          kind: text(part.kind),
+          name: text(part.name),
+          note: text(part.note),
+          text: text(part.text)
+        }))
       };
     case 'memory':
       return {

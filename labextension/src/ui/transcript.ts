@@ -157,6 +157,9 @@ export class Transcript {
     },
     step_started: event => {
       this._step++;
+      if (Array.isArray(event.beside) && event.beside.length) {
+        this._add('beside', { parts: event.beside.slice(0, 50).filter(isRecord).map(part) });
+      }
       if (Array.isArray(event.retrieved) && event.retrieved.length) {
         this._add('retrieved', { passages: event.retrieved.slice(0, 50).filter(isRecord).map(passage) });
       }
@@ -441,6 +444,15 @@ function thumbnail(given: Fields, place: number): Fields {
   return {
     alt: oneLine(given.alt ?? '', 100),
     src: place < MOST_THUMBNAILS ? cleanThumbnail(given.src) : ''
+  };
+}
+
+/** What stood beside the message: of the notebook itself only how much, for its cells are in the page. */
+function part(data: Fields): Fields {
+  const said = (name: string) => oneLine(text(data[name]), 200);
+  return {
+    ...{ kind: said('kind'), name: said('name'), note: said('note') },
+    text: data.kind === 'notebook' ? '' : cleanText(text(data.text), 1_000)
   };
 }
 

@@ -233,6 +233,7 @@ function startsOpen(
     case 'tool_call':
       return !folds.calls || (item.state === 'waiting' && !asked);
     case 'retrieved':
+    case 'beside':
       return !folds.passages;
     default:
       return false;

@@ -9,6 +9,8 @@ from letta_kernel.models.plugins import ModelInfo, ModelProvider
 class Demo(ModelProvider):
     """``demo``, the only model of this name."""
 
+    here = True
+
     def open(self, name: str) -> ChatModel:
         """Return the demo model."""
         from letta_kernel.models.demo.model import DemoModel

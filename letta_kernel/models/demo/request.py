@@ -16,6 +16,7 @@ _BLOCK = re.compile(r"<block\b(?P<attributes>[^>]*)>(?P<body>.*?)</block>", re.D
 _ATTRIBUTE = re.compile(r"\b([\w-]{1,40})=\s*\"([^\"]*)\"")
 _VALUE = re.compile(r"<value>\n?(.*?)\n?</value>", re.DOTALL)
 _RETRIEVED = re.compile(r"<retrieved_memory>(.*?)</retrieved_memory>\s*", re.DOTALL)
+_BESIDE = re.compile(r"\A(?:<(?P<tag>notebook|mention) name=.*?</(?P=tag)>\s*)+", re.DOTALL)
 _PASSAGE = re.compile(r"^- (?:\[[^\]]*\] )?(.+)$", re.MULTILINE)
 _NUDGES = frozenset(
     {"heartbeat", "no_answer", "response_format", "tool_rule"}
@@ -69,7 +70,8 @@ def read(request: ChatRequest) -> Scene:
             passages = [
                 p for match in _RETRIEVED.finditer(content) for p in _PASSAGE.findall(match[1])
             ]
-            packed = _object(content := _RETRIEVED.sub("", content).strip())
+            content = _RETRIEVED.sub("", _BESIDE.sub("", content)).strip()
+            packed = _object(content)
             if packed.get("type") in _NUDGES and asked is not None:
                 continue
             if asked is not None:

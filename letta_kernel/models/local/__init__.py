@@ -15,6 +15,8 @@ _MOST_OFFERED = 2  # in the list of models; `%agent model get` lists them all
 class Local(ModelProvider):
     """``local/NAME`` of a downloaded model, ``local/PATH`` of any GGUF file."""
 
+    here = True
+
     def open(self, name: str) -> ChatModel:
         """Return the local model *name*; it is loaded at its first call."""
         from letta_kernel.models.local.model import open_local

@@ -17,6 +17,8 @@ _NAME = re.compile(r"[^\W\d][\w-]*")
 class Scripted(ModelProvider):
     """``scripted/NAME`` plays the script of that name, ``scripted`` the newest."""
 
+    here = True
+
     def open(self, name: str) -> ChatModel:
         """Return the model that plays a script; the script may be written later."""
         return ScriptedModel(name)

@@ -63,6 +63,9 @@ class Kernel(Notebook, Protocol):
     ) -> dict[str, Any]:
         """Carry out a call of a notebook tool for an agent that talks elsewhere; return its outcome."""
 
+    def names(self, begun: str) -> list[dict[str, str]]:
+        """Return the ``@names`` that begin like that, with what they are."""
+
     def talk(self, agent_id: str, text: str) -> None:
         """Send a message to an agent without a cell."""
 

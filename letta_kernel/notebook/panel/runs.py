@@ -135,7 +135,21 @@ def cancel(context: RequestContext, asked: OneRun) -> bool:
 @method("context", OfAgent)
 def context(context: RequestContext, asked: OfAgent) -> dict[str, Any]:
     """Return what the model would see now, part by part, in tokens."""
-    return asdict(context.service.runs.context(asked.agent))
+    beside = context.kernel.beside_of() if context.kernel is not None else None
+    report = context.service.runs.context(asked.agent, notebook=context.notebook, beside=beside)
+    return asdict(report)
+
+
+class Begun(Params):
+    """How a name in a message begins, with or without its @."""
+
+    prefix: Annotated[str, StringConstraints(max_length=500)] = ""
+
+
+@method("mentions", Begun, empty=[])
+def mentions(context: RequestContext, asked: Begun) -> list[dict[str, str]]:
+    """Return the names that a message may hold: ``name`` with its @, ``kind``, ``about``."""
+    return context.here().names(asked.prefix)
 
 
 @method("runs", Runs)

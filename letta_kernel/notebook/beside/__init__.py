@@ -1,0 +1,7 @@
+"""What of a notebook goes beside a message: what happened in it, and what the ``@names`` in it stand for."""
+
+from letta_kernel.notebook.beside.look import Seen
+from letta_kernel.notebook.beside.mentions import begun, offered, visible
+from letta_kernel.notebook.beside.source import NotebookBeside
+
+__all__ = ["NotebookBeside", "Seen", "begun", "offered", "visible"]
