@@ -1,4 +1,4 @@
-"""What of a notebook stands beside a message: what cells did since, what is named, and never what is private."""
+"""What stands beside a message: what cells did since, what is named in it, and never what is private."""
 
 from __future__ import annotations
 
