@@ -137,7 +137,7 @@ def _cell(session: Session, line: str, cell: str) -> None:
         model=given.get("model"),
         form=form,
         take=take,
-        names=not given.get("raw"),
+        names="" if given.get("raw") else text,
         context=context,
     )
     if variable and not taken:

@@ -78,18 +78,18 @@ def send(
     form: AnswerForm | None = None,
     take: Callable[[Any], None] = lambda value: None,
     pictures: Sequence[Picture] = (),
-    names: bool = True,
+    names: str = "",
     context: str | None = None,
 ) -> None:
     """Send *text*, with *pictures*, to an agent and show the run in the cell until it has ended.
 
     Events that its tools posted meanwhile (`letta_kernel.Agent.event`) follow, each with a run of its own.
-    With *ask_person* False, calls that need a person's word are left waiting for it; with *names* False,
-    ``@names`` in the text mean nothing. *context* says what of the notebook goes beside it: off, on, whole.
-    *take* is given the answer, if there is one: its text, or the value it stands for where it was to have a
+    With *ask_person* False, calls that need a person's word are left waiting for it. *names* is the text in
+    which ``@names`` mean something: as the person wrote it, without what was filled in. *context* says what
+    of the notebook goes beside it: off, on, whole. *take* is given the answer, if there is one: its text, or the value it stands for where it was to have a
     *form*.
     """
-    beside = session.beside_of(text if names and role == "user" else "", context)
+    beside = session.beside_of(names, context)
 
     session.grants.turn_begins(agent_id)
 

@@ -25,7 +25,8 @@ CELLS = {
 """The names of cells, and what they mean."""
 MOST = 20
 """Names in one message that are looked up."""
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
+# Code, and what is filled in from the notebook: {X @ W}.
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\{[^{}\n]*\}", re.DOTALL)
 _DECORATOR = re.compile(r"^[ \t]*@[^\n]*\n(?=[ \t]*(?:@|def\b|class\b|async\b))", re.MULTILINE)
 _NAME = re.compile(
     r"(?<![\w@./\\:+-])@"

@@ -55,7 +55,7 @@ class NotebookBeside:
     notebook
         Where the message comes from.
     text
-        The message, for its ``@names``; empty where they mean nothing.
+        What the person wrote, for its ``@names``; empty where they mean nothing.
     mode
         off, on or whole, for this message; None: as the agent's settings say.
     """
