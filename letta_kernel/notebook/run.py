@@ -86,11 +86,10 @@ def send(
     Events that its tools posted meanwhile (`letta_kernel.Agent.event`) follow, each with a run of its own.
     With *ask_person* False, calls that need a person's word are left waiting for it. *names* is the text in
     which ``@names`` mean something: as the person wrote it, without what was filled in. *context* says what
-    of the notebook goes beside it: off, on, whole. *take* is given the answer, if there is one: its text, or the value it stands for where it was to have a
-    *form*.
+    of the notebook goes beside it: off, on, whole. *take* is given the answer, if there is one: its text, or
+    the value it stands for where it was to have a *form*.
     """
     beside = session.beside_of(names, context)
-
     session.grants.turn_begins(agent_id)
 
     def start(**given: Any) -> Iterator[Event]:
