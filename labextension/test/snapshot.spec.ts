@@ -8,12 +8,12 @@ describe('readSnapshot', () => {
     const snapshot = readSnapshot(ENDED);
     expect(snapshot?.agent).toBe('ada');
     expect(snapshot?.items.map(item => item.kind)).toEqual([
-      'beside',
       'retrieved',
       'reasoning',
       'tool_call',
       'memory',
       'notice',
+      'beside',
       'answer'
     ]);
     expect(snapshot?.footer).toMatchObject({ stopReason: 'end_turn', steps: 2, promptTokens: 1234 });

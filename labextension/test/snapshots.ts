@@ -9,13 +9,6 @@ export const ENDED = {
   state: 'ended',
   prompt: 'How warm is it in Paris?',
   items: [
-    {
-      kind: 'beside',
-      parts: [
-        { kind: 'notebook', name: 'a.ipynb', note: '2 cells', text: '' },
-        { kind: 'variable', name: '@df', note: 'DataFrame, 3 rows', text: 'columns: a, b' }
-      ]
-    },
     { kind: 'retrieved', passages: [{ text: 'Paris lies on the Seine.', score: 0.8 }] },
     { kind: 'reasoning', text: 'The person wants a temperature.\nI have a tool.' },
     {
@@ -41,6 +34,13 @@ export const ENDED = {
       call_id: 'call-2'
     },
     { kind: 'notice', level: 'warning', text: 'The archive is still being indexed.' },
+    {
+      kind: 'beside',
+      parts: [
+        { kind: 'notebook', name: 'a.ipynb', note: '2 cells', text: '' },
+        { kind: 'variable', name: '@df', note: 'DataFrame, 3 rows', text: 'columns: a, b' }
+      ]
+    },
     { kind: 'answer', text: 'It is **21.5 °C** in Paris.' }
   ],
   footer: {
