@@ -93,7 +93,13 @@ describe('a saved run', () => {
     expect(seen('.lk-Header')).toContain('ada');
     expect(seen('.lk-Header')).toContain('openai/scripted');
     const folds = renderer.node.querySelectorAll('details');
-    expect(Array.from(folds, fold => fold.dataset.part)).toEqual(['passages', 'thought', 'call']);
+    expect(Array.from(folds, fold => fold.dataset.part)).toEqual([
+      'passages',
+      'thought',
+      'call',
+      'beside'
+    ]);
+    expect(seen('.lk-Chip')).toBe('a.ipynb 2 cells');
     expect(Array.from(folds).some(fold => fold.open)).toBe(false);
     expect(seen('.lk-Call summary')).toContain('temperature(city="Paris", days=3)');
     expect(seen('.lk-Call .lk-spoken')).toBe('done');
