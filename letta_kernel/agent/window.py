@@ -113,8 +113,9 @@ class Window:
     def _beside_shown(self, message: Message) -> str:
         text = self.beside[message.id]
         full = self._full_size(message) - self._picture_tokens(message)
-        fits = self.most is None or full <= self.most
-        return text if fits else _shortened(text, self.most / full)
+        if self.most is None or full <= self.most:
+            return text
+        return _shortened(text, self.most / full)
 
     def beside_size(self, message: Message) -> int:
         """Return the tokens of what stays beside *message*, about."""
