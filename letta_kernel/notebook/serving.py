@@ -104,7 +104,7 @@ class Serving:
             f"    {module}\n"
             "    from letta_client import Letta\n"
             f"    client = Letta(base_url={self._url!r}, api_key={token})\n\n"
-            f'    curl -H "Authorization: Bearer {shell}" {self._url}/v1/agents/'
+            f'    !curl -H "Authorization: Bearer {shell}" {self._url}/v1/agents/'
         )
         return Answer(text, {"url": self._url}, plain=True)
 

@@ -61,7 +61,7 @@ class EmbeddedServer:
         while not self._server.started:
             self._thread.join(0.05)
             if not self.alive:
-                raise StoreError("The server could not be started; %agent traceback may say why.")
+                raise StoreError("The server ended as it was being started.")
 
     def stop(self) -> None:
         """End it, and the runs that go on in it."""

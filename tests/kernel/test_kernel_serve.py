@@ -68,7 +68,7 @@ def test_a_notebook_serves_its_agents(
     assert log.read_text() == "still mine\n", "the process is the person's"
 
     # What it says works as it is, in a cell of this very kernel.
-    assert f'curl -H "Authorization: Bearer $(cat {file})" {url}/v1/agents/' in began.stdout
+    assert f'!curl -H "Authorization: Bearer $(cat {file})" {url}/v1/agents/' in began.stdout
     shown = began.stdout.splitlines()
     python = "\n".join(line.strip() for line in shown if "import" in line or "client =" in line)
     server.call("lamp_state", {"room": "tower"})

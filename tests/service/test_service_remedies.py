@@ -130,7 +130,7 @@ def test_no_text_below_the_doors_uses_the_words_of_one() -> None:
         (("cli",), r"%%?agent|%env"),
         (
             ("notebook", "magics.py"),
-            r"\bcurl\b|(?<!!)letta-kernel (agent|model|chat|send|memory)\b",
+            r"(?<!!)\bcurl\b|(?<!!)letta-kernel (agent|model|chat|send|memory)\b",
         ),
         (("api.py",), r"%%?agent|%env|\bcurl\b|letta-kernel (agent|model|chat|send)\b"),
     ],
