@@ -228,11 +228,14 @@ def send(
     model: str | None = THIS_MODEL,
     approval: Policy | None = APPROVAL,
     event: bool = option("A system event instead of a message of yours"),
+    image: list[str] | None = option("Files of images that go with it, commas between them"),
     max_steps: int | None = MAX_STEPS,
     events: bool = option("Every event of the run as a line of JSON"),
     verbose: bool = option("Thoughts and calls too, on stderr", terminal="--verbose -v"),
 ) -> int:
     """Send one message and print the answer."""
+    from letta_kernel.pictures.values import pictures_of
+
     return door.own(
         "talk.send",
         agent=agent,
@@ -241,6 +244,7 @@ def send(
         approval=approval,
         role="event" if event else "user",
         max_steps=max_steps,
+        pictures=pictures_of(image or ()),
         events=events,
         verbose=verbose,
     )
@@ -252,7 +256,8 @@ def history(door: Door, agent: AgentState = AGENT, limit: int | None = LIMIT) ->
     from letta_kernel.display.panels import history_table
 
     found = door.service.messages.history(agent.id, limit or 50)
-    return Answer(data=found, panel=lambda: history_table(found))
+    shown = door.service.messages.thumbnails(found)
+    return Answer(data=found, panel=lambda: history_table(found, shown))
 
 
 @command("search", "agent search", group=GROUP)

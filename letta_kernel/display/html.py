@@ -193,9 +193,13 @@ def _retrieved(item: dict[str, Any]) -> str:
 
 
 def _pictures(item: dict[str, Any]) -> str:
-    """Return small pictures of what went with the message, each with its description."""
+    return thumbnails_html(item.get("pictures"))
+
+
+def thumbnails_html(pictures: object) -> str:
+    """Return small pictures of what went with a message, each with its description (``src``, ``alt``)."""
     shown = []
-    for picture in words.dicts(item.get("pictures")):
+    for picture in words.dicts(pictures):
         alt, src = one_line(picture.get("alt") or "image", 100), clean_thumbnail(picture.get("src"))
         if src:
             look = "max-height:96px;margin:2px 4px 2px 0;background:white"

@@ -9,10 +9,11 @@ from typing import Any
 from letta_kernel.display import style, words
 from letta_kernel.display.clean import clean_text, esc, one_line
 from letta_kernel.display.diff import diff_lines
-from letta_kernel.display.html import diff_html
+from letta_kernel.display.html import diff_html, thumbnails_html
 from letta_kernel.display.style import code, el, fold, heading, lines, named, small
 from letta_kernel.display.tables import Cell, Panel, marked, number, stack, table, when
 from letta_kernel.messages import ANSWER_TOOL, Message
+from letta_kernel.pictures.picture import Thumbnail
 from letta_kernel.records import AgentState, Block, BlockVersion, Tool, WholeRun
 from letta_kernel.stop_reasons import meaning
 
@@ -151,9 +152,17 @@ def _cell_of(tool: Tool) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def history_table(messages: Sequence[Message]) -> Panel:
-    """Return messages, oldest first."""
-    rows = [[number(m.seq), m.created_at, m.role, _foldable(_said(m))] for m in messages]
+def history_table(
+    messages: Sequence[Message], shown: Mapping[str, Sequence[Thumbnail]] | None = None
+) -> Panel:
+    """Return messages, oldest first; *shown* are small pictures of theirs, by the message's id."""
+
+    def said(message: Message) -> Cell:
+        cell = _foldable(_said(message))
+        small = [one.model_dump() for one in (shown or {}).get(message.id, ()) if one.src]
+        return Cell(cell.text, cell.html + thumbnails_html(small)) if small else cell
+
+    rows = [[number(m.seq), m.created_at, m.role, said(m)] for m in messages]
     return table(["#", "when", "who", "what"], rows, empty="Nothing was said yet.")
 
 

@@ -121,8 +121,8 @@ def decide(session: RunContext, agent_id: str, decisions: Sequence[Decision]) ->
     _follow_events(session, agent_id)
 
 
-def talk(session: RunContext, agent_id: str, text: str) -> None:
-    """Send *text* to an agent without a cell: what happens is seen by those who follow the service.
+def talk(session: RunContext, agent_id: str, text: str, pictures: Sequence[Picture] = ()) -> None:
+    """Send *text*, with *pictures*, to an agent without a cell: those who follow the service see it.
 
     Calls that need a person's word are left waiting for it, so that the notebook is free meanwhile.
     """
@@ -130,7 +130,7 @@ def talk(session: RunContext, agent_id: str, text: str) -> None:
 
     def start(**given: Any) -> Iterator[Event]:
         beside = session.beside_of(text)
-        return session.service.runs.send(agent_id, text, beside=beside, **given)
+        return session.service.runs.send(agent_id, text, beside=beside, pictures=pictures, **given)
 
     _follow(session, agent_id, start, text, ask_person=False, shown=False)
     _follow_events(session, agent_id, ask_person=False, shown=False)

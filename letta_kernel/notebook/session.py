@@ -41,6 +41,7 @@ from letta_kernel.notebook.serving import Serving
 from letta_kernel.notebook.template import Filled, fill
 from letta_kernel.notebook.timers import Timers, seconds_of
 from letta_kernel.notebook.words import WORDS
+from letta_kernel.pictures.picture import Picture
 from letta_kernel.project import project_folder, settle, start
 from letta_kernel.records import AgentState, Tool
 from letta_kernel.remedies import Do, remedy
@@ -244,9 +245,9 @@ class Session(Notebook):
         """Return the ``@names`` that begin like that, with what they are."""
         return offered(begun, visible(self.shell))
 
-    def talk(self, agent_id: str, text: str) -> None:
+    def talk(self, agent_id: str, text: str, pictures: Sequence[Picture] = ()) -> None:
         """Send a message to an agent without a cell."""
-        run.talk(self, agent_id, text)
+        run.talk(self, agent_id, text, pictures)
 
     def resume(self, agent_id: str, decisions: Sequence[Decision]) -> None:
         """Go on, without a cell, with a run that waited for approval."""

@@ -6,8 +6,10 @@ import json
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from cli_bench import PROGRAM, Cli
+from PIL import Image
 from scripted_server import ScriptedServer
 
 from letta_kernel.records import Run, Tool
@@ -69,6 +71,16 @@ def test_an_answer_in_heartbeat_style_is_printed_too(scripted: ScriptedServer, c
     done = cli("send", "hal", "Hello", "--verbose")
     assert done.stdout == "Good day.\n"
     assert "send_message" not in done.stderr
+
+
+def test_send_takes_images(scripted: ScriptedServer, cli: Cli, tmp_path: Path) -> None:
+    with_bell(cli)
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
+    cli("send", "ada", "Look", "--image", str(tmp_path / "red.png"))
+    content = scripted.requests[-1]["messages"][-1]["content"]
+    assert [part["type"] for part in content] == ["text", "image_url"]
+    assert "'no.png' is no picture" in cli.fails("send", "ada", "Look", "--image", "no.png")
+    assert "[image 20x10 PNG" in cli.out("agent", "history", "ada")
 
 
 def test_send_for_programs(scripted: ScriptedServer, cli: Cli) -> None:

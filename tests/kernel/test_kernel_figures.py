@@ -60,8 +60,9 @@ def test_figures_of_the_person_stay_where_they_are(
 def test_a_figure_in_braces_is_seen_by_the_model_and_small_in_the_run(
     notebook: Notebook, server: ScriptedServer
 ) -> None:
+    notebook.run("%agent new seer")
     notebook.run(
-        "from PIL import Image\n"
+        "import matplotlib.pyplot as plt\nfrom PIL import Image\n"
         "fig, axes = plt.subplots(); axes.plot([3, 1]); plt.close(fig)\n"
         "red = Image.new('RGB', (400, 200), 'red')"
     )
@@ -78,16 +79,16 @@ def test_a_figure_in_braces_is_seen_by_the_model_and_small_in_the_run(
     assert 'alt="image 400x200 PNG, ' in saved["text/html"]
     assert "▣ image 400x200 PNG" in saved["text/plain"]
     assert len(str(saved)) < 40_000
+    history = notebook.run("%agent history").displays[-1]["text/html"]
+    assert history.count('src="data:image/jpeg;base64,') == 2
     server.say("Again.")
     ran = notebook.run(
-        "from letta_kernel import Agent\n"
-        "Agent('painter').send('And now?', pictures=[red, axes])\n"
-        "None"
+        "from letta_kernel import Agent\nAgent('seer').send('And now?', pictures=[red, axes])\nNone"
     )
     assert ran.status == "ok"
     content = server.requests[-1]["messages"][-1]["content"]
     assert [part["type"] for part in content] == ["text", "image_url", "image_url"]
-    ran = notebook.run("Agent('painter').send('And now?', pictures=['no.png'])")
+    ran = notebook.run("Agent('seer').send('And now?', pictures=['no.png'])")
     assert "'no.png' is no picture" in ran.text
     asked = len(server.requests)
     notebook.run("huge = b'\\x89PNG\\r\\n\\x1a\\n' + bytes(100)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 from kernel_notebook import PLAIN, Notebook
 from kernel_panel import TARGET, Panel, PanelFailure
+from PIL import Image
 from scripted_server import ScriptedServer
 
 
@@ -185,6 +188,15 @@ def test_talking_without_a_cell(notebook: Notebook, panel: Panel, server: Script
     roles = [m["role"] for m in panel.ask("messages", agent="host")]
     assert roles == ["user", "assistant", "tool", "assistant"]
     assert notebook.run("print(In[-2:])").stdout.count("do(") == 0  # not in the history
+    server.say("Red.")
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 4), "red").save(buffer, "PNG")
+    red = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    panel.ask("talk", agent="host", text="Which colour?", images=[red])
+    content = server.requests[-1]["messages"][-1]["content"]
+    assert content[1] == {"type": "image_url", "image_url": {"url": red}}
+    with pytest.raises(PanelFailure, match="this is an SVG"):
+        panel.plain("talk", agent="host", text="Look", images=["data:image/png;base64,PHN2Zy8+"])
 
 
 def test_tools_are_tried_by_hand_where_the_variables_are(notebook: Notebook, panel: Panel) -> None:

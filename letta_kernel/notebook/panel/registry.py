@@ -14,6 +14,7 @@ from letta_kernel.notebook.approvals import Approvals
 from letta_kernel.notebook.document import FrontEnds
 from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.main_thread import MainThreadQueue
+from letta_kernel.pictures.picture import Picture
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.tools.execute import ToolHost
 
@@ -66,7 +67,7 @@ class Kernel(Notebook, Protocol):
     def names(self, begun: str) -> list[dict[str, str]]:
         """Return the ``@names`` that begin like that, with what they are."""
 
-    def talk(self, agent_id: str, text: str) -> None:
+    def talk(self, agent_id: str, text: str, pictures: Sequence[Picture] = ()) -> None:
         """Send a message to an agent without a cell."""
 
     def resume(self, agent_id: str, decisions: Sequence[Decision]) -> None:

@@ -23,6 +23,7 @@ from letta_kernel.notebook.panel.registry import (
     method,
 )
 from letta_kernel.notebook.words import WORDS
+from letta_kernel.pictures.picture import MOST, check, from_data_url
 from letta_kernel.records import Step, WholeRun
 
 _NO_COST = {
@@ -32,9 +33,10 @@ _NO_COST = {
 
 
 class Talk(OfAgent):
-    """A message for an agent."""
+    """A message for an agent; ``images`` are data URLs of those that go with it."""
 
     text: Annotated[Text, StringConstraints(min_length=1)]
+    images: list[str] = Field([], max_length=MOST)
 
 
 class Verdict(Params):
@@ -86,7 +88,9 @@ def talk(context: RequestContext, asked: Talk) -> dict[str, str]:
     agent = context.service.agents.retrieve(asked.agent)
     if not asked.text.strip():
         raise InvalidInputError("There is nothing to send: the message is empty.")
-    return kernel.main_thread.submit(lambda: kernel.talk(agent.id, asked.text))
+    pictures = [from_data_url(url) for url in asked.images]
+    check(pictures)
+    return kernel.main_thread.submit(lambda: kernel.talk(agent.id, asked.text, pictures))
 
 
 @method("pending", OfAgent)
