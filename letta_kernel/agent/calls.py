@@ -20,7 +20,7 @@ from letta_kernel.agent.context import FINISH_EDITS, HEARTBEAT, SEND, THINKING, 
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.agent.journal import StepRecord
 from letta_kernel.agent.returned import answered, with_pictures
-from letta_kernel.errors import nearest
+from letta_kernel.errors import LettaError, nearest
 from letta_kernel.ids import new_id
 from letta_kernel.memory.blocks import Change
 from letta_kernel.messages import (
@@ -217,10 +217,30 @@ class CallRunner:
         else:
             outcomes = [self._run_one(ready[0], progress, cancel)]
         for call, outcome in zip(batch, outcomes, strict=True):
-            result = self._result(record, call, outcome, self._repetition(call))
-            record.unsaved.append(result)
-            shown += self._report(call, outcome, result.content)
+            warning = self._repetition(call)
+            if outcome.written:
+                outcome, changes = self._keep_memory(record, call, outcome, warning)
+                shown += changes
+            else:
+                record.unsaved.append(self._result(record, call, outcome, warning))
+            shown += self._report(call, outcome, outcome.text + warning)
         return shown
+
+    def _keep_memory(
+        self, record: StepRecord, call: ToolCall, done: Outcome, warning: str
+    ) -> tuple[Outcome, list[Event]]:
+        """Write what a tool made of memory blocks in the commit of its result; it failed if that cannot be."""
+
+        def act() -> tuple[Outcome, list[Change]]:
+            try:
+                return done, self.context.keep(done.written, call.name)
+            except LettaError as error:
+                return _failure(f"{done.text}\n(It could not write to memory: {error})"), []
+
+        outcome, changes = record.effect(
+            act, lambda outcome: self._result(record, call, outcome, warning)
+        )
+        return outcome, _memory_events(changes, call)
 
     def _waits_on(
         self, calls: Sequence[ToolCall], decisions: Collection[str], record: StepRecord
@@ -329,17 +349,10 @@ class CallRunner:
         else:
             outcome, _ = act()
             record.unsaved.append(result(outcome))
-        changed: list[Event] = [
-            MemoryChanged(
-                label=change.block.label,
-                before=change.before,
-                after=change.block.value,
-                version=change.block.version,
-                call_id=call.id,
-            )
-            for change in changes or []
+        return [
+            *_memory_events(changes, call),
+            *self._report(call, outcome, outcome.text + warning),
         ]
-        return [*changed, *self._report(call, outcome, outcome.text + warning)]
 
     def _run_parallel(
         self,
@@ -446,6 +459,19 @@ class CallRunner:
         """Return name, status, seconds and error of each call since the last time."""
         stats, self._stats = self._stats, []
         return stats
+
+
+def _memory_events(changes: Sequence[Change] | None, call: ToolCall) -> list[Event]:
+    return [
+        MemoryChanged(
+            label=change.block.label,
+            before=change.before,
+            after=change.block.value,
+            version=change.block.version,
+            call_id=call.id,
+        )
+        for change in changes or []
+    ]
 
 
 def _failure(text: str) -> Outcome:

@@ -8,12 +8,18 @@ from typing import Any
 
 from letta_kernel import project, settings
 from letta_kernel.agent.settings import AgentSettings, timezone_of
-from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError, nearest
+from letta_kernel.errors import (
+    ConflictError,
+    InvalidInputError,
+    LettaError,
+    NotFoundError,
+    nearest,
+)
 from letta_kernel.ids import new_id, now
 from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.memory.folders import FileShelf
 from letta_kernel.models.base import Cancel
-from letta_kernel.records import AgentState, Tool, ToolRule, ToolStats
+from letta_kernel.records import AgentState, Block, Tool, ToolRule, ToolStats
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.tool_sources import (
     FREE,
@@ -23,9 +29,10 @@ from letta_kernel.service.tool_sources import (
     from_source,
     namesake,
 )
-from letta_kernel.store import agents, runs, tools
+from letta_kernel.store import agents, blocks, runs, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import builtin, core
+from letta_kernel.tools.agent_state import StateCopy
 from letta_kernel.tools.arguments import ToolArgumentError, parse_arguments
 from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.execute import Executor, ToolHost
@@ -235,9 +242,16 @@ class Tools:
             kwargs = parse_arguments(tool, json.dumps(arguments), function)
         except ToolArgumentError as error:
             return Outcome(status="error", text=str(error), error=str(error))
-        return executor.run(
+        outcome = executor.run(
             tool, kwargs, call_id=new_id("call"), on_output=on_output, cancel=cancel or Cancel()
         )
+        if outcome.written and state is not None:
+            try:
+                self.context(state).keep(outcome.written, tool.name)
+            except LettaError as error:
+                outcome.status, outcome.error = "error", str(error)
+                outcome.text = f"{outcome.text}\n(It could not write to memory: {error})"
+        return outcome
 
     def require_approval(self, name: str, required: bool, *, agent: str) -> None:
         """Say whether a person must approve every call of a tool by this agent.
@@ -292,10 +306,37 @@ class Tools:
         return Executor(
             host,
             environment=environment or {},
-            agent_state=state,
+            agent_state=lambda: None if state is None else self._copy(state),
             servers=self._connections,
             view=self._view(),
         )
+
+    def _copy(self, state: AgentState) -> StateCopy:
+        """Return an agent's state for one call of a tool, with its memory blocks and tools."""
+
+        def work(tx: Tx) -> tuple[list[Block], list[Tool]]:
+            return blocks.of_agent(tx, state.id), self.of(tx, state)
+
+        memory, own = self._core.do(work)
+        made: StateCopy = StateCopy.of(
+            {
+                **state.model_dump(exclude={"conversation"}),
+                "system": state.instructions,
+                "memory": {"blocks": [block.model_dump() for block in memory]},
+                "tools": [
+                    {
+                        **tool.model_dump(include={"id", "name", "description", "tags"}),
+                        "json_schema": {
+                            "name": tool.name,
+                            "description": tool.description,
+                            "parameters": tool.parameters,
+                        },
+                    }
+                    for tool in own
+                ],
+            }
+        )
+        return made
 
     def _view(self) -> View:
         """Return what sandboxed tools see: the notebook's folder and what is allowed, never the agents'."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.blocks import Change, CoreMemory
+from letta_kernel.memory.edits import EditError
 from letta_kernel.memory.folders import FileShelf
 from letta_kernel.memory.recall import Recall
 
@@ -25,6 +26,36 @@ class ToolContext:
     files: FileShelf
     timezone: str = "UTC"
     on_change: Callable[[Change], None] = lambda change: None
+
+    def keep(self, written: Mapping[str, tuple[str, str]], reason: str) -> list[Change]:
+        """Write what a tool made of blocks, by label the text it read and the new one; return the changes.
+
+        Raises
+        ------
+        LettaError
+            One is read-only, too small for it, or was changed by somebody else meanwhile.
+        """
+
+        def over(label: str, before: str, after: str) -> Callable[[str], str]:
+            def change(value: str) -> str:
+                if value != before:
+                    raise EditError(f"The block {label!r} was changed meanwhile: read it again.")
+                if not isinstance(after, str):
+                    raise EditError(f"The value of the block {label!r} has to be a text.")
+                return after
+
+            return change
+
+        return [
+            self.core.edit(
+                label,
+                over(label, before, after),
+                actor=self.agent_id,
+                step_id=self.step_id,
+                reason=reason,
+            )
+            for label, (before, after) in written.items()
+        ]
 
     def edit(self, label: str, change: Callable[[str], str], reason: str) -> str:
         """Edit a block, tell the run, and return what the model is told."""

@@ -14,7 +14,8 @@ from letta_kernel.errors import LettaError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.tools import builtin
-from letta_kernel.tools.live import run_function
+from letta_kernel.tools.agent_state import StateCopy
+from letta_kernel.tools.live import asks_for_state, run_function
 from letta_kernel.tools.outcome import Outcome, interrupted
 from letta_kernel.tools.output import OutputFunction
 from letta_kernel.tools.sandbox import Sandbox, View, default_sandbox
@@ -60,7 +61,7 @@ class Executor:
     environment
         The environment variables a sandboxed tool is given (the agent's own), and no others.
     agent_state
-        What a tool that asks for ``agent_state`` gets; in the sandbox a copy.
+        Makes what a tool that asks for ``agent_state`` gets; in the sandbox a copy of that.
     view
         What of the file system a sandboxed tool sees.
     servers
@@ -72,7 +73,7 @@ class Executor:
     host: ToolHost | None = None
     sandbox: Sandbox | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
-    agent_state: Any = None
+    agent_state: Callable[[], Any] = lambda: None
     servers: ToolServers | None = None
     view: View = field(default_factory=View)
     lent: Mapping[str, Lent] = field(default_factory=dict)
@@ -119,6 +120,9 @@ class Executor:
         cancel = cancel or Cancel()
         started = perf_counter()
         function = self.function(tool)
+        asks = "agent_state" in tool.source if function is None else asks_for_state(function)
+        state = self.agent_state() if asks else None
+        before = state.values_now() if isinstance(state, StateCopy) else {}
         if cancel.cancelled:
             outcome = interrupted()
         elif function is not None:
@@ -129,19 +133,31 @@ class Executor:
                 time_limit=tool.time_limit,
                 on_output=on_output,
                 cancel=cancel,
-                agent_state=self.agent_state,
+                agent_state=state,
             )
         elif tool.id in self.lent:
             outcome = self.lent[tool.id](kwargs, on_output, cancel)
         elif tool.runs_in == "mcp" and self.servers is not None:
             outcome = self.servers.call(tool, kwargs, on_output=on_output, cancel=cancel)
         else:
-            outcome = self._in_sandbox(tool, kwargs, on_output, cancel)
+            outcome = self._in_sandbox(tool, kwargs, state, on_output, cancel)
+        if isinstance(state, StateCopy) and outcome.status == "ok":
+            now = state.values_now()
+            outcome.written = {
+                label: (text, now[label])
+                for label, text in before.items()
+                if text != now.get(label, text)
+            }
         outcome.seconds = perf_counter() - started
         return outcome
 
     def _in_sandbox(
-        self, tool: Tool, kwargs: Mapping[str, Any], on_output: OutputFunction, cancel: Cancel
+        self,
+        tool: Tool,
+        kwargs: Mapping[str, Any],
+        state: Any,
+        on_output: OutputFunction,
+        cancel: Cancel,
     ) -> Outcome:
         if not tool.source:
             mend = "its MCP server cannot be reached from here"
@@ -155,7 +171,7 @@ class Executor:
                 tool,
                 kwargs,
                 environment={**builtin.environment(tool), **self.environment},
-                agent_state=self.agent_state,
+                agent_state=state,
                 view=self.view,
                 on_output=on_output,
                 cancel=cancel,

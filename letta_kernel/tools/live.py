@@ -298,6 +298,14 @@ def callable_now(reference: Reference) -> Callable[..., Any]:
     return stale
 
 
+def asks_for_state(function: Callable[..., Any]) -> bool:
+    """Return whether *function* has a parameter ``agent_state``, which we fill in."""
+    try:
+        return "agent_state" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
 def bind(
     function: Callable[..., Any], kwargs: Mapping[str, Any], agent_state: Any = None
 ) -> tuple[list[Any], dict[str, Any]]:

@@ -25,7 +25,8 @@ class Outcome:
     ``text`` is what the model sees, ``display`` a MIME bundle for the person, ``error`` one line with type
     and message, ``traceback`` starts at the author's function, ``seconds`` is the time it took, ``note``
     something the person should know (where a stored tool ran, say). ``pictures`` are those the model gets, as
-    files or read already, where they are others than the one in the display.
+    files or read already, where they are others than the one in the display. ``written`` are the texts of
+    memory blocks, by label, that it read and what it made of them, which are still to be kept.
     """
 
     status: ReturnStatus
@@ -36,6 +37,7 @@ class Outcome:
     seconds: float = 0.0
     note: str | None = None
     pictures: list[bytes | Picture] = field(default_factory=list)
+    written: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 class ReportedError(Exception):

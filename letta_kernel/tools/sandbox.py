@@ -35,6 +35,7 @@ from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.tools import cells
 from letta_kernel.tools import sandbox_walls as walls
+from letta_kernel.tools.agent_state import StateCopy
 from letta_kernel.tools.outcome import Outcome, shorten_line
 from letta_kernel.tools.output import OutputFunction, Sink
 from letta_kernel.tools.results import checked_display, checked_pictures, shorten
@@ -190,7 +191,8 @@ class Sandbox:
     ) -> Outcome:
         """Call *tool* from its source; *kwargs* are JSON values and are converted there.
 
-        It has the network if the tool may (``tool.network``), and sees *view* of the file system.
+        What it writes into the memory of a `StateCopy` is in that afterwards. It has the network if the tool
+        may (``tool.network``), and sees *view* of the file system.
 
         Raises
         ------
@@ -213,6 +215,8 @@ class Sandbox:
         }
         call = _Call(environment or {}, view or View(), tool.network)
         with self._call(message, call, seconds, cancel, on_output) as ended:
+            if isinstance(agent_state, StateCopy) and ended.answer is not None:
+                agent_state.take(ended.answer.get("memory"))
             return self._outcome(tool, ended, seconds)
 
     def _outcome(self, tool: Tool, ended: Ended, seconds: float) -> Outcome:

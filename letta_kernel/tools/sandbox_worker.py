@@ -441,6 +441,7 @@ def _schema(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _call(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
+    from letta_kernel.tools.agent_state import StateCopy
     from letta_kernel.tools.arguments import ToolArgumentError, check_call
     from letta_kernel.tools.live import run_function
     from letta_kernel.tools.options import options_from_ast
@@ -464,39 +465,23 @@ def _call(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
         else:
             streams[stream].write(text)
 
-    state = message["agent_state"]
+    state = StateCopy.of(message["agent_state"])
     outcome = run_function(
         function,
         kwargs,
         limit=message["return_limit"],
         on_output=on_output,
-        agent_state=_Attributes.of(state),
+        agent_state=state,
     )
+    kept = isinstance(state, StateCopy) and outcome.status == "ok"
     return {
         "status": outcome.status,
         "text": outcome.text,
         "display": outcome.display,
         "error": outcome.error,
         "traceback": outcome.traceback,
+        "memory": state.values_now() if kept else {},
         "pictures": [
             base64.b64encode(one).decode() for one in outcome.pictures if isinstance(one, bytes)
         ],
     }
-
-
-class _Attributes(dict[str, Any]):
-    """An agent's state in the sandbox: a copy, read as a dictionary or by attributes."""
-
-    @classmethod
-    def of(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return cls({key: cls.of(one) for key, one in value.items()})
-        if isinstance(value, list):
-            return [cls.of(one) for one in value]
-        return value
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
