@@ -36,17 +36,13 @@ demo: $(VENV)/installed
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) notebooks/quickstart.ipynb
 
-# A worker for each core, and a module's tests in one worker, since they share a kernel or a server. The browser's
-# tests mostly wait and run beside the others; their output comes last.
+# A worker more than there are cores, since tests of pages and kernels also wait, and a module's tests in one worker,
+# since they share a kernel or a server.
 PYTEST := $(PY) -m pytest
-WORKERS := -n logical --dist loadfile
+WORKERS := -n $(shell nproc 2>/dev/null | awk '{ print $$1 + 1 }' || echo 3) --dist loadfile --no-loadscope-reorder
 
 test: lint front-end-test chromium
-	@mkdir -p artifacts
-	$(PYTEST) tests/browser >artifacts/browser-tests.txt 2>&1 & browser=$$!; \
-	$(PYTEST) $(WORKERS) --ignore tests/browser; others=$$?; \
-	wait $$browser; browser=$$?; cat artifacts/browser-tests.txt; \
-	[ $$others = 0 ] && [ $$browser = 0 ]
+	$(PYTEST) $(WORKERS)
 
 test-long: test test-oldest
 	$(PYTEST) -m slow

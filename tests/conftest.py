@@ -24,7 +24,7 @@ _REASON_LINES = 25  # of a first try's failure that are printed
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests by their room, and let those of the browser try once more.
+    """Mark the tests by their room, let those of the browser try once more, and spread these over the run.
 
     A page on a crowded machine may be starved for a moment, which says nothing of the code. Everywhere
     else a second try could hide a fault.
@@ -35,6 +35,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(marker)
         if marker == "browser":
             item.add_marker(pytest.mark.flaky(reruns=1))
+    items[:] = _spread(items)
+
+
+def _spread(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Put the browser's modules, which wait more than they work, evenly among the others'."""
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    pages = [path for path, tests in modules.items() if tests[0].get_closest_marker("browser")]
+    others = [path for path in modules if path not in pages]
+    # The last of them well before the end, or a worker would go on with it alone.
+    places = {int(n * len(others) * 0.8 / len(pages)): path for n, path in enumerate(pages)}
+    if len(places) < len(pages):
+        return items
+    order = []
+    for n, path in enumerate(others):
+        order += [places[n], path] if n in places else [path]
+    return [item for path in order for item in modules[path]]
 
 
 def _second_tries(config: pytest.Config) -> list[pytest.TestReport]:
