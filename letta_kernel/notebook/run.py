@@ -21,7 +21,8 @@ from letta_kernel.messages import (
     worded,
 )
 from letta_kernel.notebook.approvals import PREFERENCES, Approvals, Question, ask
-from letta_kernel.notebook.document import Document
+from letta_kernel.notebook.beside.pictures import with_named
+from letta_kernel.notebook.beside.source import NotebookContext
 from letta_kernel.notebook.document.grants import Grants, has_own
 from letta_kernel.notebook.document.turn import Turn
 from letta_kernel.notebook.figures import Figures
@@ -30,7 +31,7 @@ from letta_kernel.notebook.output import AgentError, Stopped, say
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import Tool
-from letta_kernel.service import AgentService, Decision
+from letta_kernel.service import Decision
 from letta_kernel.stop_reasons import failed
 from letta_kernel.tools.answers import AnswerForm, last_answer
 from letta_kernel.tools.notebook import NAMES
@@ -41,22 +42,13 @@ _STOPPED = "Stopped; what was said and done so far is kept."
 _MOST_EVENTS = 20  # that tools may post in a chain before somebody has to look
 
 
-class RunContext(Protocol):
+class RunContext(NotebookContext, Protocol):
     """What a run asks of the notebook it is shown in."""
 
-    shell: Any
     functions: Functions
     approvals: Approvals
     grants: Grants
     seen: dict[tuple[str, str], str]
-
-    @property
-    def service(self) -> AgentService:
-        """The project's agents."""
-
-    @property
-    def document(self) -> Document:
-        """The notebook as it can be reached now."""
 
     def host_of(self, agent_id: str, turn: Turn | None = None) -> NotebookHost:
         """Return where the functions behind this agent's tools are found."""
@@ -90,6 +82,7 @@ def send(
     the value it stands for where it was to have a *form*.
     """
     beside = session.beside_of(names, context)
+    text, pictures = with_named(session, names, text, pictures)
     session.grants.turn_begins(agent_id)
 
     def start(**given: Any) -> Iterator[Event]:
@@ -127,10 +120,11 @@ def talk(session: RunContext, agent_id: str, text: str, pictures: Sequence[Pictu
     Calls that need a person's word are left waiting for it, so that the notebook is free meanwhile.
     """
     session.grants.turn_begins(agent_id)
+    said, shown = with_named(session, text, text, pictures)
 
     def start(**given: Any) -> Iterator[Event]:
         beside = session.beside_of(text)
-        return session.service.runs.send(agent_id, text, beside=beside, pictures=pictures, **given)
+        return session.service.runs.send(agent_id, said, beside=beside, pictures=shown, **given)
 
     _follow(session, agent_id, start, text, ask_person=False, shown=False)
     _follow_events(session, agent_id, ask_person=False, shown=False)

@@ -202,6 +202,25 @@ def test_names_in_a_message_stand_for_what_they_name(
     assert server.requests[-1]["messages"][-1]["content"] == "@df"
 
 
+def test_what_is_named_is_seen_where_it_can_be(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run(
+        "import matplotlib.pyplot as plt\nfrom PIL import Image\n"
+        "red = Image.new('RGB', (30, 20), 'red')\nImage.new('RGB', (9, 9), 'blue').save('blue.png')",
+        "paint",
+    )
+    notebook.run("plt.plot([1, 2]); plt.show()", "plots")
+    notebook.run("plt.plot([5, 1]); plt.show()", "hush")
+    notebook.run("%agent new looker")
+    notebook.run("%agent set notebook_context off")
+    sent(notebook, server, "See @red, {red}, @blue.png, @cell:plots and @cell:hush.")
+    content = server.requests[-1]["messages"][-1]["content"]
+    assert [part["type"] for part in content] == ["text", "image_url"] * 3
+    assert content[0]["text"].endswith("See @red,")
+    said = content[2]["text"].splitlines()
+    assert said == [", @blue.png, @cell:plots and @cell:hush.", "@blue.png:"]
+    assert content[4]["text"] == "@cell:plots:"
+
+
 def test_the_run_shows_a_chip_for_each(notebook: Notebook, server: ScriptedServer) -> None:
     notebook.run("%agent new shower")
     server.say("Fine.")

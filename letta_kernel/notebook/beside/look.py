@@ -146,6 +146,11 @@ class Look:
         note = str(error.get("ename") or place)
         return Beside(kind="error" if failed else "cell", name=name, text=text, note=note)
 
+    def outputs(self, one: Mention) -> Sequence[Mapping[str, Any]]:
+        """Return the outputs of the cell that a name stands for; none of a private one."""
+        cell = self._cell(one) if one.kind == "cell" else None
+        return cell.outputs if cell is not None else ()
+
     def _is_private_source(self, source: str) -> bool:
         part = source.strip()
         return any(part in whole for whole in self._private_sources)
