@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from letta_kernel.errors import LettaError, nearest
@@ -37,6 +38,8 @@ DEEPEST = 8
 MAX_NAME, MAX_DESCRIPTION = 64, 1024  # characters, as the form has them
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_MOST_ENTRIES = 1_000  # of one folder in a skill; more are too many
+_MOST_LOOKED_AT = 10_000  # in a folder of skills
 _PASSED_OVER = frozenset({".git", "__pycache__", ".DS_Store", ".ipynb_checkpoints"})
 _KEY = re.compile(r"([A-Za-z][\w-]*):(?:\s+(.*))?")
 _NO_SCALAR = re.compile(r"[&*!\[{%@`]")  # anchors, tags, lists and the like
@@ -67,13 +70,11 @@ def folders_in(place: Path) -> list[Path]:
         if place.is_symlink():
             return []
         with os.scandir(place) as entries:
-            for entry in entries:
+            for entry in islice(entries, _MOST_LOOKED_AT):
                 if entry.is_dir(follow_symlinks=False) and os.path.lexists(
                     os.path.join(entry.path, FILE)
                 ):
                     found.append(Path(entry.path))
-                if len(found) > MOST * 4:
-                    break
     except OSError:
         return []
     return sorted(found)[:MOST]
@@ -140,32 +141,34 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
         inside, depth = waiting.pop()
         try:
             with os.scandir(folder / inside) as entries:
-                ordered = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
+                found = [
+                    (one, one.stat(follow_symlinks=False)) for one in islice(entries, _MOST_ENTRIES)
+                ]
+        except OSError as error:  # also of what goes away meanwhile
             raise SkillError(f"it cannot be read ({error.strerror})") from None
-        for entry in ordered:
+        for entry, about in sorted(found, key=lambda one: one[0].name):
             path = f"{inside}/{entry.name}" if inside else entry.name
             if entry.name in _PASSED_OVER:
                 continue
             shown = ascii(path)[:100]
             if hidden_sign(entry.name) is not None:
                 raise SkillError(f"the name {shown} in it has signs that are not seen")
-            if entry.is_symlink():
+            if stat.S_ISLNK(about.st_mode):
                 raise SkillError(f"it holds a link, {shown}")
-            if entry.is_dir(follow_symlinks=False):
+            count += 1
+            if stat.S_ISDIR(about.st_mode):
                 if depth >= DEEPEST:
                     raise SkillError(f"its folders are more than {DEEPEST} deep")
                 waiting.append((path, depth + 1))
-                continue
-            about = entry.stat(follow_symlinks=False)
-            if not stat.S_ISREG(about.st_mode):
+            elif stat.S_ISREG(about.st_mode):
+                size += about.st_size
+                yield path, about
+            else:
                 raise SkillError(f"{shown} in it is no file")
-            count, size = count + 1, size + about.st_size
             if count > MOST_FILES or size > LARGEST:
                 raise SkillError(
                     f"it has more than {MOST_FILES} files or {LARGEST // 1_000_000} MB"
                 )
-            yield path, about
 
 
 def _bytes(path: Path, most: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -577,3 +578,37 @@ def test_skills_of_the_client_are_listed_to_the_model(server: Server) -> None:
             input="Tea",
             client_skills=[{"name": "x", "description": "y"}],  # type: ignore[typeddict-item]
         )
+
+
+def test_a_script_of_a_skill_waits_beside_what_need_not(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    folder = server.service.home / "skills" / "tea"
+    folder.mkdir(parents=True)
+    (folder / "SKILL.md").write_text("---\nname: tea\ndescription: Brews tea.\n---\nRun it.")
+    (folder / "brew.py").write_text("print('tea')")
+    server.service.skills.allow()
+    client = server.client()
+    agent = client.agents.create(name="ada").id
+    calls: list[Any] = [
+        ("skill_read", {"name": "tea"}),
+        ("skill_run", {"name": "tea", "script": "brew.py"}),
+    ]
+    server.scripted.calls(calls)
+    pieces = list(
+        client.agents.messages.stream(
+            agent, messages=[{"role": "user", "content": "Tea"}], stream_tokens=True
+        )
+    )
+    assert "approval_request_message" in kinds(pieces)
+    (_, run) = server.service.runs.pending(agent)
+    server.scripted.say("Here.")
+    decided: Any = {"type": "approval", "tool_call_id": run.id, "approve": True}
+    answer = client.agents.messages.create(
+        agent, messages=[{"type": "approval", "approvals": [decided]}]
+    )
+    results = [m for m in answer.messages if m.message_type == "tool_return_message"]
+    assert {m.status for m in results} == {"success"}
+    assert any("Run it." in m.tool_return for m in results)
+    assert any(m.tool_return.strip() == "tea" for m in results)

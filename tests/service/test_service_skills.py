@@ -233,6 +233,12 @@ def many(place: Path) -> None:
     write(place, "bad", plain("bad"), {f"f{n}": "" for n in range(skills.MOST_FILES)})
 
 
+def folders(place: Path) -> None:
+    write(place, "bad", plain("bad"))
+    for number in range(skills.MOST_FILES):
+        (place / f"bad/d{number}").mkdir()
+
+
 def deep(place: Path) -> None:
     write(place, "bad", plain("bad"), {"/".join("abcdefghij") + "/x": "x"})
 
@@ -257,6 +263,7 @@ def says(text: str | bytes, name: str = "bad") -> Callable[[Path], None]:
         (pipe, "is no file"),
         (huge, "more than"),
         (many, "more than"),
+        (folders, "more than"),
         (deep, "deep"),
         (hidden_name, "not seen"),
         (says(""), "has no SKILL.md"),
