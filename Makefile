@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test test-long test-oldest check lint front-end-test bench clean chromium
+.PHONY: help demo lab test test-long test-oldest test-collaboration check lint front-end-test bench clean chromium
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,8 +44,14 @@ WORKERS := -n $(shell nproc 2>/dev/null | awk '{ print $$1 + 1 }' || echo 3) --d
 test: lint front-end-test chromium
 	$(PYTEST) $(WORKERS)
 
-test-long: test test-oldest
-	$(PYTEST) -m slow
+test-long: test test-oldest test-collaboration
+	$(PYTEST) -m slow --ignore tests/browser/test_browser_collaboration.py
+
+# Where notebooks are shared by several people at a time.
+test-collaboration: $(VENV)/installed-test chromium
+	$(BIN)/uv venv --quiet --allow-existing --python $(PY) $(VENV)-collaboration
+	$(BIN)/uv pip install --quiet --python $(VENV)-collaboration/bin/python --editable '.[test]' 'jupyter-collaboration>=5'
+	$(VENV)-collaboration/bin/python -m pytest -m slow tests/browser/test_browser_collaboration.py
 
 # On the oldest release of each dependency that pyproject.toml allows.
 test-oldest: $(VENV)/installed-test
@@ -74,7 +80,7 @@ bench: $(VENV)/installed-test
 	$(PY) benchmarks/demo_model.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest artifacts build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-collaboration artifacts build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	rm -rf labextension/node_modules labextension/lib letta_kernel/labextension letta_kernel/display/static/ui.js
 	find letta_kernel tests notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +
 

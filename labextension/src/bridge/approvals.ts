@@ -2,6 +2,7 @@
 
 import { Notification } from '@jupyterlab/apputils';
 
+import { isChange } from '../ui/faces';
 import type { ICall } from '../ui/page';
 import type { Trans } from '../ui/words';
 import { oneLine } from '../ui/words';
@@ -49,7 +50,14 @@ export class Approvals {
     }
     const { _trans: trans } = this;
     const name = oneLine(wait.agent.name, LONGEST_NAME);
-    const told = trans.__('%1 asks: may it run %2?', name, wait.calls.map(written).join(', '));
+    const told = wait.calls.every(isChange)
+      ? trans._n(
+          '%2 proposes a change to a notebook.',
+          '%2 proposes %1 changes to a notebook.',
+          wait.calls.length,
+          name
+        )
+      : trans.__('%1 asks: may it run %2?', name, wait.calls.map(written).join(', '));
     const answer = (approve: boolean) => () =>
       wait.calls.forEach(({ id }) => this._waiting.decide(id, { approve }));
     const id = Notification.emit(oneLine(told, LONGEST_MESSAGE), 'warning', {

@@ -51,6 +51,9 @@ export function hostsWith(highlight: Highlight | null, trans: Trans = ENGLISH): 
 
 /** Lines of a diff that are shown without opening a fold. */
 const DIFF_SHOWN = 12;
+const CODE_SHOWN = 200;
+/** Lines that are drawn at all. */
+const DIFF_DRAWN = 3_000;
 /** Lines shown around a change of code. */
 const DIFF_AROUND = 3;
 
@@ -213,7 +216,7 @@ function memory(item: IMemory, trans: Trans): HTMLElement {
 export function drawDiff(before: string, after: string, trans: Trans, around = false): HTMLElement[] {
   const kinds = { ' ': 'same', '-': 'gone', '+': 'come' };
   const spoken = { ' ': '', '-': trans.__('removed:'), '+': trans.__('added:') };
-  const found = diffLines(before, after);
+  const found = diffLines(before, after).slice(0, DIFF_DRAWN);
   const near = around ? nearChanges(found) : null;
   const lines = found.flatMap(({ sign, pieces }, index) => {
     if (near && !near.has(index)) {
@@ -231,7 +234,7 @@ export function drawDiff(before: string, after: string, trans: Trans, around = f
     line.dir = around ? 'ltr' : 'auto';
     return [line];
   });
-  const more = around ? [] : lines.splice(DIFF_SHOWN);
+  const more = lines.splice(around ? CODE_SHOWN : DIFF_SHOWN);
   const shown = lines.length ? [h('div', 'lk-Diff', ...lines)] : [];
   const summary = trans._n('%1 more line', '%1 more lines', more.length);
   const rest = h('div', 'lk-Diff', ...more);

@@ -84,6 +84,14 @@ it('says who wants to call what, once, and passes the answer on', async () => {
   expect(messages()).toEqual([]);
 });
 
+it('says of changes of cells how many there are', async () => {
+  const desk = new PlayedDesk();
+  const edit = { id: 'c', name: 'notebook_edit', arguments: '{"cell": "one", "source": "x"}' };
+  desk.waiting = { ada: [edit, { ...edit, id: 'd' }] };
+  await played(desk).look();
+  expect(messages()).toEqual(['ada proposes 2 changes to a notebook.']);
+});
+
 it('goes when somebody has answered elsewhere', async () => {
   const desk = new PlayedDesk();
   desk.waiting = { ada: [CALL] };
