@@ -108,12 +108,16 @@ class Message(BaseModel):
 
 
 class RunStarted(Frozen):
-    """A run has begun and its user message or system event is committed; ``pictures`` are the message's."""
+    """A run has begun and its user message or system event is committed; ``pictures`` are the message's.
+
+    ``conversation`` is None in the agent's own thread.
+    """
 
     type: Literal["run_started"] = "run_started"
     run_id: str
     agent_id: str
     agent_name: str
+    conversation: str | None = None
     model: str
     model_label: str = ""  # shown beside every answer, e.g. "demo model: no language model"
     pictures: list[Thumbnail] = []
@@ -130,6 +134,7 @@ class RunQueued(Frozen):
     run_id: str
     agent_id: str
     agent_name: str
+    conversation: str | None = None
     said: str
     where: str
     text: str

@@ -50,12 +50,20 @@ def project_folder(home: Path | str | None = None) -> Path:
     """
     if home:
         return Path(home).expanduser().resolve()
-    if _settled is not None:
-        return _settled
+    return _settled if _settled is not None else project_of(_start)
+
+
+def project_of(folder: Path) -> Path:
+    """Return the project folder of the notebooks in *folder*: ``LETTA_HOME``, else ``.letta`` beside them."""
     from letta_kernel import settings  # not for the start: a kernel without agents needs none
 
     named = Path(settings.HOME() or FOLDER).expanduser()
-    return (_start / named).resolve()
+    return (folder / named).resolve()
+
+
+def is_there(home: Path) -> bool:
+    """Whether the folder *home* holds a project: looking must not make one."""
+    return (home / "letta.duckdb").exists()
 
 
 def settle() -> Path:

@@ -159,6 +159,7 @@ class LettaAgent:
                 run_id=self.journal.run.id,
                 agent_id=self.state.id,
                 agent_name=self.state.name,
+                conversation=self.journal.run.conversation_id,
                 model=self.model.name,
                 model_label=self.model.label,
                 pictures=[*self.shown],

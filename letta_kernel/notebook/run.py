@@ -114,7 +114,13 @@ def decide(session: RunContext, agent_id: str, decisions: Sequence[Decision]) ->
     _follow_events(session, agent_id)
 
 
-def talk(session: RunContext, agent_id: str, text: str, pictures: Sequence[Picture] = ()) -> None:
+def talk(
+    session: RunContext,
+    agent_id: str,
+    text: str,
+    pictures: Sequence[Picture] = (),
+    conversation: str | None = None,
+) -> None:
     """Send *text*, with *pictures*, to an agent without a cell: those who follow the service see it.
 
     Calls that need a person's word are left waiting for it, so that the notebook is free meanwhile.
@@ -124,18 +130,30 @@ def talk(session: RunContext, agent_id: str, text: str, pictures: Sequence[Pictu
 
     def start(**given: Any) -> Iterator[Event]:
         beside = session.beside_of(text)
-        return session.service.runs.send(agent_id, said, beside=beside, pictures=shown, **given)
+        return session.service.runs.send(
+            agent_id,
+            said,
+            conversation=conversation,
+            beside=beside,
+            pictures=shown,
+            **given,
+        )
 
     _follow(session, agent_id, start, text, ask_person=False, shown=False)
     _follow_events(session, agent_id, ask_person=False, shown=False)
 
 
-def resume(session: RunContext, agent_id: str, decisions: Sequence[Decision]) -> None:
+def resume(
+    session: RunContext,
+    agent_id: str,
+    decisions: Sequence[Decision],
+    conversation: str | None = None,
+) -> None:
     """Go on, without a cell, with a run that waited for a person's word."""
     decisions = _granted(session, agent_id, decisions)
 
     def start(**given: Any) -> Iterator[Event]:
-        return session.service.runs.approve(agent_id, decisions, **given)
+        return session.service.runs.approve(agent_id, decisions, conversation=conversation, **given)
 
     _follow(session, agent_id, start, "", ask_person=False, shown=False)
     _follow_events(session, agent_id, ask_person=False, shown=False)

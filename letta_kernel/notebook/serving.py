@@ -16,7 +16,6 @@ from letta_kernel.errors import InvalidInputError, StoreError
 from letta_kernel.tools.execute import ToolHost
 
 if TYPE_CHECKING:
-    from letta_kernel.server.embedded import EmbeddedServer
     from letta_kernel.service import AgentService
 
 TOKEN_FILE = "server-token"
@@ -46,7 +45,8 @@ class Serving:
 
     def __init__(self, notebook: Served) -> None:
         self._notebook = notebook
-        self._server: EmbeddedServer | None = None
+        # An EmbeddedServer: the rooms of servers know this one, for what panels ask of them.
+        self._server: Any = None
         self._url = ""
         self._token: Path | None = None  # where it is; None: in the environment
 
@@ -123,7 +123,7 @@ class Serving:
             server.stop()
 
     def _alive(self) -> bool:
-        return self._server is not None and self._server.alive
+        return self._server is not None and bool(self._server.alive)
 
 
 def _kept(file: Path, fresh: str) -> str:

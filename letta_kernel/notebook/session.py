@@ -37,17 +37,16 @@ from letta_kernel.notebook.functions import Functions, NotebookHost
 from letta_kernel.notebook.main_thread import MainThreadQueue
 from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.output import details, progress, say, show
+from letta_kernel.notebook.panel.registry import RequestContext
 from letta_kernel.notebook.serving import Serving
 from letta_kernel.notebook.template import Filled, fill
 from letta_kernel.notebook.timers import Timers, seconds_of
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.pictures.picture import Picture
-from letta_kernel.project import project_folder, settle, start
+from letta_kernel.project import is_there, project_folder, settle, start
 from letta_kernel.records import AgentState, Tool
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import AgentService, Decision, Opened
-
-_DATABASE = "letta.duckdb"
 
 
 class Session(Notebook):
@@ -110,8 +109,8 @@ class Session(Notebook):
 
     @property
     def has_project(self) -> bool:
-        """Is there anything yet? Looking must not make a folder in a notebook without agents."""
-        return (self.home / _DATABASE).exists()
+        """Is there anything yet?"""
+        return is_there(self.home)
 
     @property
     def notebook(self) -> str:
@@ -245,13 +244,25 @@ class Session(Notebook):
         """Return the ``@names`` that begin like that, with what they are."""
         return offered(begun, visible(self.shell))
 
-    def talk(self, agent_id: str, text: str, pictures: Sequence[Picture] = ()) -> None:
-        """Send a message to an agent without a cell."""
-        run.talk(self, agent_id, text, pictures)
+    def context(self) -> RequestContext:
+        """Return where requests of panels are answered."""
+        return RequestContext(self.service, self)
 
-    def resume(self, agent_id: str, decisions: Sequence[Decision]) -> None:
+    def talk(
+        self,
+        agent_id: str,
+        text: str,
+        pictures: Sequence[Picture] = (),
+        conversation: str | None = None,
+    ) -> None:
+        """Send a message to an agent without a cell."""
+        run.talk(self, agent_id, text, pictures, conversation)
+
+    def resume(
+        self, agent_id: str, decisions: Sequence[Decision], conversation: str | None = None
+    ) -> None:
         """Go on, without a cell, with a run that waited for approval."""
-        run.resume(self, agent_id, decisions)
+        run.resume(self, agent_id, decisions, conversation)
 
     def forget(self, agent: AgentState) -> None:
         """Talk to nobody if *agent* was the current one."""

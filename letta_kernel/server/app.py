@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from letta_kernel import __version__
 from letta_kernel.server import errors, examples, slashes
-from letta_kernel.server.events.runs import RunManager
+from letta_kernel.server.events.runs import Project
 from letta_kernel.server.guard import Guard, RequestLimits
 from letta_kernel.server.routes import ROUTERS, openai
 from letta_kernel.service import AgentService
@@ -23,7 +23,7 @@ Every path but `/v1/health` needs `Authorization: Bearer TOKEN`, where the serve
 
 
 def create_app(
-    service: AgentService,
+    service: AgentService | None,
     *,
     token: str | None,
     prefix: str = "",
@@ -35,18 +35,20 @@ def create_app(
 
     Parameters
     ----------
+    service : the project's agents; None where every connection's scope names its project (`deps.PROJECT`).
     token : what requests must carry; None lets programs on this machine in, and no web page.
     prefix : is put before ``/v1``.
     origins : web origins that may call (CORS); none unless asked for.
     limits : bounds on requests.
     host_of : tells where an agent's live functions are found; None: tools run from their stored source.
     """
-    live = RunManager(service, host_of=host_of)
+    project = None if service is None else Project(service, host_of=host_of)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        live.close()
+        if project is not None:
+            project.live.close()
 
     app = FastAPI(
         title="letta-kernel",
@@ -59,8 +61,7 @@ def create_app(
         docs_url=None,  # the pages would load their scripts from elsewhere
         redoc_url=None,
     )
-    app.state.service = service
-    app.state.live = live
+    app.state.project = project
     app.state.token = token or None
     app.state.origins = frozenset(origins)
     errors.install(app)

@@ -7,17 +7,25 @@ from typing import Annotated, cast
 from fastapi import Depends, Query
 from starlette.requests import HTTPConnection
 
-from letta_kernel.server.events.runs import RunManager
+from letta_kernel.server.events.runs import Project, RunManager
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, Order
 from letta_kernel.service import AgentService
 
+PROJECT = "letta_kernel.project"
+"""Where a connection's scope says which project it is about, if the application serves several."""
+
+
+def project_of(connection: HTTPConnection) -> Project:
+    """Return the project that a connection is about."""
+    return cast(Project, connection.scope.get(PROJECT) or connection.app.state.project)
+
 
 async def _service(connection: HTTPConnection) -> AgentService:
-    return cast(AgentService, connection.app.state.service)
+    return project_of(connection).service
 
 
 async def _live(connection: HTTPConnection) -> RunManager:
-    return cast(RunManager, connection.app.state.live)
+    return project_of(connection).live
 
 
 _Before = Annotated[

@@ -5,15 +5,22 @@ comes in (resource ``letta``: ``read`` for GET, ``write`` for the rest, ``execut
 
     Letta(base_url="http://127.0.0.1:8888/letta", api_key=TOKEN_OF_THE_JUPYTER_SERVER)
 
-The agents are those of ``LETTA_HOME``, else of ``.letta`` in the server's root folder. Tools of notebooks run
-from their stored source, in the sandbox. Nothing heavy is imported until the first request.
+The agents are those of ``LETTA_HOME``, else of ``.letta`` in the server's root folder, or beside the notebooks
+of a folder below it, which every request can name: ``/letta/v1/agents?folder=studies/birds``. That is the
+project which kernels of notebooks in that folder have::
+
+    Letta(base_url=…, api_key=…, default_query={"folder": "studies/birds"})
+
+Tools of notebooks run from their stored source, in the sandbox. Nothing heavy is imported until the first
+request, and looking at a folder without a project makes none.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from contextlib import AbstractAsyncContextManager
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,65 +30,66 @@ from jupyter_server.base.websocket import WebSocketMixin
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
 from tornado import web
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from traitlets import Unicode
 
-from letta_kernel import project, settings
+from letta_kernel.errors import NotFoundError
 from letta_kernel.server.bridge import METHODS, HttpBridge, SocketBridge, scope_of
+from letta_kernel.server.projects import Projects
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.types import Scope
 
-    from letta_kernel.service import AgentService
+    from letta_kernel.server.panel import ServedPanels, SocketComm
 
 RESOURCE = "letta"
+FOLDER = "folder"  # what a request names its folder by
+PROJECT = "letta_kernel.project"  # as in letta_kernel.server.deps, which is heavy to import
+MAX_FILE = 110_000_000  # bytes, what JupyterLab's panel reads at most, and room
 MAX_FRAME = 4_200_000  # bytes, as in letta_kernel.server.routes.websocket, which is heavy to import
 
 
 class Mounted:
-    """The application, made when it is first asked for.
+    """The application, made when it is first asked for, and the projects it serves."""
 
-    Parameters
-    ----------
-    home : the project folder.
-    """
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, projects: Projects) -> None:
+        self.projects = projects
         self.token = secrets.token_urlsafe(24)  # between the handlers here and the application
         self._app: FastAPI | None = None
-        self._service: AgentService | None = None
-        self._life: AbstractAsyncContextManager[Any] | None = None
         self._lock = asyncio.Lock()
+        self._panels: dict[Path, ServedPanels] = {}
+        self._making = threading.Lock()
 
     async def app(self) -> FastAPI:
-        """Return the application, running."""
+        """Return the application."""
         async with self._lock:
             if self._app is None:
-                app = await asyncio.to_thread(self._make)
-                self._life = app.router.lifespan_context(app)
-                await self._life.__aenter__()
-                self._app = app
+                self._app = await asyncio.to_thread(self._make)
         return self._app
 
+    def panels(self, home: Path) -> ServedPanels:
+        """Return what panels of the project in the folder *home* are connected to; no folder is made for it."""
+        from letta_kernel.server.panel import ServedPanels
+
+        project = self.projects.open(home)
+        with self._making:
+            if home not in self._panels:
+                self._panels[home] = ServedPanels(project)
+            return self._panels[home]
+
     async def close(self) -> None:
-        """End the runs and let go of the project."""
-        async with self._lock:
-            if self._life is not None:
-                await self._life.__aexit__(None, None, None)
-            if self._service is not None:
-                await asyncio.to_thread(self._service.close)
-            self._app = self._life = self._service = None
+        """End the runs and let go of the projects."""
+        await asyncio.to_thread(self.projects.close)
 
     def _make(self) -> FastAPI:
         from letta_kernel.server.app import create_app
-        from letta_kernel.service import AgentService
 
-        self._service = AgentService(self.home)
-        return create_app(self._service, token=self.token)
+        return create_app(None, token=self.token)
 
 
 class _Letta(JupyterHandler):
-    """What both handlers know."""
+    """What all handlers know."""
 
     auth_resource = RESOURCE
 
@@ -97,6 +105,23 @@ class _Letta(JupyterHandler):
         if not await ensure_async(allowed):
             raise web.HTTPError(403, f"You may not {action} {RESOURCE} here.")
 
+    async def home(self) -> Path:
+        """Return the project folder that the request means; `NotFoundError` if it means none."""
+        named = self.get_query_arguments(FOLDER, strip=False)
+        if len(named) > 1:
+            raise NotFoundError(f"Name one {FOLDER}, not {len(named)}.")
+        return await asyncio.to_thread(self.mounted.projects.home_of, named[0] if named else None)
+
+    async def scope(self, kind: str, *, make: bool = True) -> Scope:
+        """Return the request as the application wants it, in the project it is about."""
+        home = await self.home()
+        scope = scope_of(self.request, kind, self.mount, self.mounted.token)
+        return {
+            **scope,
+            "query_string": _without(scope["query_string"], b"token", FOLDER.encode()),
+            PROJECT: await asyncio.to_thread(self.mounted.projects.open, home, make=make),
+        }
+
 
 class LettaHandler(_Letta, HttpBridge, APIHandler):
     """Passes requests on."""
@@ -104,9 +129,15 @@ class LettaHandler(_Letta, HttpBridge, APIHandler):
     SUPPORTED_METHODS = (*METHODS, "OPTIONS")
 
     async def _serve(self, path: str = "") -> None:
-        await self.check("read" if self.request.method in ("GET", "HEAD") else "write")
+        looking = self.request.method in ("GET", "HEAD")
+        await self.check("read" if looking else "write")
+        try:
+            scope = await self.scope("http", make=not looking)
+        except NotFoundError as problem:
+            self.set_status(404)
+            self.finish({"detail": problem.text})
+            return
         app = await self.mounted.app()
-        scope = scope_of(self.request, "http", self.mount, self.mounted.token)
         try:
             await self.answer_with(app, scope)
         except Exception:
@@ -117,25 +148,67 @@ class LettaHandler(_Letta, HttpBridge, APIHandler):
     get = head = post = put = patch = delete = web.authenticated(_serve)
 
 
-class LettaSocket(WebSocketMixin, SocketBridge, _Letta):
-    """Passes WebSockets on."""
+class _Socket(WebSocketMixin, WebSocketHandler, _Letta):
+    """What both WebSockets know: who may connect, and to what."""
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        """Make the connection, for those who may."""
+        """Make the connection, for those who may, to what is there."""
         await self.check("execute")
+        try:
+            await self.home()
+        except NotFoundError:
+            raise web.HTTPError(404) from None
         await super().get()
+
+
+class LettaSocket(_Socket, SocketBridge):
+    """Passes WebSockets on."""
 
     async def open(self, *args: Any, **kwargs: Any) -> None:
         """Join the connection with the application."""
         super().open()
-        app = await self.mounted.app()
-        scope = scope_of(self.request, "websocket", self.mount, self.mounted.token)
-        self.join(app, {**scope, "query_string": _without_token(scope["query_string"])})
+        self.join(await self.mounted.app(), await self.scope("websocket", make=False))
 
     @property
     def max_message_size(self) -> int:
         """Bytes of one message."""
         return MAX_FRAME
+
+
+class LettaPanel(_Socket):
+    """Answers JupyterLab's panel."""
+
+    _comm: SocketComm | None = None
+
+    async def open(self, *args: Any, **kwargs: Any) -> None:
+        """Take up the panel."""
+        super().open()
+        home = await self.home()
+        panels = await asyncio.to_thread(self.mounted.panels, home)
+        from letta_kernel.server.panel import SocketComm  # heavy; it is there by now
+
+        self._comm = SocketComm(self._write)
+        await asyncio.to_thread(panels.connections.add, self._comm)
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(WebSocketClosedError):
+            self.write_message(text)
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Note what the panel says; threads answer."""
+        if self._comm is not None:
+            self._comm.receive(message)
+
+    def on_close(self) -> None:
+        """Forget the panel."""
+        super().on_close()
+        if self._comm is not None:
+            self._comm.close()
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes of one message, which may be an agent file."""
+        return MAX_FILE
 
 
 class LettaExtension(ExtensionApp):
@@ -150,15 +223,20 @@ class LettaExtension(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Add the handlers."""
-        chosen = self.home or settings.HOME()
         assert self.serverapp is not None
         root = Path(self.serverapp.root_dir).expanduser()
-        self.mounted = Mounted((root / (chosen or project.FOLDER)).expanduser().resolve())
+        chosen = (root / Path(self.home).expanduser()).resolve() if self.home else None
+        hidden = bool(getattr(self.serverapp.contents_manager, "allow_hidden", False))
+        self.mounted = Mounted(Projects(root, chosen, hidden=hidden))
         mount = url_path_join(self.serverapp.base_url, "letta")
+        # JupyterLab's page is told that the panel finds somebody there.
+        page = self.serverapp.web_app.settings.setdefault("page_config_data", {})
+        page["lettaKernelServed"] = "true"
         given = {"mounted": self.mounted, "mount": mount}
         self.handlers.extend(
             [
                 (r"/letta/(v1/agents/[^/]+/ws)/?", LettaSocket, given),
+                (r"/letta/panel", LettaPanel, given),
                 (r"/letta/(.*)", LettaHandler, given),
             ]
         )
@@ -168,9 +246,9 @@ class LettaExtension(ExtensionApp):
         await self.mounted.close()
 
 
-def _without_token(query: bytes) -> bytes:
-    """Leave the Jupyter server's token out of what the application sees."""
-    return b"&".join(part for part in query.split(b"&") if not part.startswith(b"token="))
+def _without(query: bytes, *names: bytes) -> bytes:
+    """Leave out of a query what is not for the application."""
+    return b"&".join(part for part in query.split(b"&") if part.partition(b"=")[0] not in names)
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

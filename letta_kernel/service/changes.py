@@ -19,6 +19,10 @@ _QUERIES = {
         "SELECT a.agent_id, count(*), sum(b.version), max(b.updated_at)"
         " FROM agent_blocks a JOIN blocks b ON b.id = a.block_id GROUP BY a.agent_id",
     ),
+    "conversations": (
+        "SELECT agent_id, count(*), max(updated_at) FROM conversations"
+        " WHERE deleted_at IS NULL GROUP BY agent_id",
+    ),
     "messages": ("SELECT agent_id, next_seq FROM leases",),
     "runs": ("SELECT agent_id, fence, owner IS NULL, waiting FROM leases",),
     "passages": (

@@ -121,6 +121,7 @@ def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> 
         run_id=run.id,
         agent_id=run.agent_id,
         agent_name=agent_name,
+        conversation=run.conversation_id,
         model=run.model,
         model_label=label,
     )

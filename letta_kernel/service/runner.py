@@ -378,6 +378,7 @@ class Place:
             run_id=self._run.id,
             agent_id=state.id,
             agent_name=state.name,
+            conversation=self._run.conversation_id,
             said=self._said,
             where=where,
             text=text,

@@ -366,12 +366,14 @@ def test_a_dead_kernel_and_its_return(desk: Desk, page: Page) -> None:
     page.evaluate(
         "() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown().then(() => null)"
     )
-    expect(panel.get_by_role("option")).to_have_count(0)
-    expect(panel.locator(".lk-Welcome")).to_be_visible()
+    gone = panel.get_by_text("The kernel is gone: runs go on in the Jupyter server.")
+    expect(gone).to_be_visible()
+    expect(panel.get_by_role("option")).to_have_count(1)
     page.evaluate(
         "() => window.jupyterapp.shell.currentWidget.sessionContext"
         ".changeKernel({ name: 'letta' }).then(() => null)"
     )
+    expect(gone).to_have_count(0)
     expect(panel.get_by_role("option")).to_have_count(1)
 
 

@@ -42,8 +42,14 @@ class Jupyter:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"token {self.token}"}
 
-    def letta(self) -> Letta:
-        return Letta(base_url=f"{self.url}/letta", api_key=self.token, max_retries=0)
+    def letta(self, folder: str | None = None) -> Letta:
+        query = {} if folder is None else {"folder": folder}
+        return Letta(
+            base_url=f"{self.url}/letta",
+            api_key=self.token,
+            max_retries=0,
+            default_query=query,
+        )
 
     def socket(self, agent: str, query: str = "", **options: object) -> connect:
         url = f"{self.url.replace('http', 'ws', 1)}/letta/v1/agents/{agent}/ws{query}"
@@ -258,3 +264,98 @@ def test_a_server_without_a_token_keeps_its_xsrf_check(
             page.get("/api/status")
         header = {"X-XSRFToken": page.cookies["_xsrf"]}
         assert page.post("/letta/v1/agents", json=asked, headers=header).status_code == 200
+
+
+HOSTILE = [
+    *("..", "../", "birds/..", "birds/../birds", "./birds", "birds/.", "/etc", "//etc", "...", "~"),
+    *(
+        "%2e%2e",
+        "birds%2Fdeep",
+        "..\\",
+        "birds\\..",
+        "nowhere",
+        "birds/nowhere",
+        "notes.txt",
+        "out",
+    ),
+    *("out/deep", "birds/out", "loop", ".hidden", "birds/.letta", "x" * 5000, "a\0b", "birds/\0"),
+    "led-out",
+]
+
+
+def test_each_folder_below_the_root_has_the_project_of_its_notebooks(
+    shared: tuple[Jupyter, ScriptedServer], tmp_path: Path
+) -> None:
+    server, _ = shared
+    for folder in ("birds/deep", "fish", "empty", ".hidden", "led-out"):
+        (server.root / folder).mkdir(parents=True)
+    (tmp_path / "deep").mkdir()
+    (server.root / "notes.txt").write_text("no folder")
+    for link, target in (
+        ("out", tmp_path),
+        ("birds/out", tmp_path),
+        ("led-out/.letta", tmp_path),
+        ("loop", server.root / "loop"),
+        ("beside", server.root / "fish"),
+    ):
+        (server.root / link).symlink_to(target)
+
+    for folder in ("birds/deep", "fish", ""):
+        server.letta(folder).agents.create(name=f"of {folder or 'root'}", model="openai/scripted")
+    assert [one.name for one in server.letta("birds/deep").agents.list()] == ["of birds/deep"]
+    assert [one.name for one in server.letta("/fish/").agents.list()] == ["of fish"]
+    assert [one.name for one in server.letta("beside").agents.list()] == ["of fish"], (
+        "a link within"
+    )
+    assert "of root" in [one.name for one in server.letta().agents.list()], (
+        "the root's, named or not"
+    )
+    for folder in ("birds/deep", "fish"):
+        code = "from letta_kernel.project import project_folder as f; print(f())"
+        kernel = subprocess.run(
+            [sys.executable, "-c", code],
+            env={
+                **{k: v for k, v in os.environ.items() if k != "LETTA_HOME"},
+                "JPY_SESSION_NAME": str(server.root / folder / "a.ipynb"),
+            },
+            cwd=server.root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert (Path(kernel.stdout.strip()) / "letta.duckdb").exists(), (
+            "the kernel's rule is the same"
+        )
+
+    [fish] = server.letta("fish").agents.list()
+    with server.socket(fish.id, "?folder=fish", additional_headers=server.headers) as socket:
+        assert json.loads(socket.recv(90))["agent_name"] == "of fish"
+
+    assert list(server.letta("empty").agents.list()) == []
+    assert not list((server.root / "empty").iterdir()), "looking has made nothing"
+
+    before = sorted(server.root.rglob(".letta"))
+    url = f"{server.url}/letta/v1/agents"
+    with httpx.Client(timeout=60, headers=server.headers) as http:
+        for folder in HOSTILE:
+            query = {"folder": folder}
+            assert http.get(url, params=query).status_code == 404, folder
+            made = http.post(url, params=query, json={"name": "x", "model": "openai/scripted"})
+            assert made.status_code == 404, folder
+            assert "\n" not in made.json()["detail"], folder
+        assert http.get(f"{url}?folder=fish&folder=birds").status_code == 404
+        assert http.get(f"{url}?folder=birds%2fdeep").json()[0]["name"] == "of birds/deep"
+        assert http.get(f"{url}?folder=birds%252fdeep").status_code == 404
+        assert http.get(f"{url}?folder=%ff").status_code in (400, 404)
+        assert http.get(f"{server.url}/letta/..%2f..%2fv1/agents").status_code == 404
+    assert httpx.get(url, params={"folder": "fish"}).status_code == 403, "nobody else is told"
+    for query in ("?folder=..", "?folder=out", "?folder=nowhere"):
+        with (
+            pytest.raises(InvalidStatus) as refused,
+            server.socket(fish.id, query, additional_headers=server.headers),
+        ):
+            pass
+        assert refused.value.response.status_code == 404
+    assert sorted(server.root.rglob(".letta")) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep"]
+    server.letta().agents.delete(next(iter(server.letta("").agents.list(name="of root"))).id)

@@ -14,10 +14,12 @@ import type { ISignal } from '@lumino/signaling';
  */
 export type BridgeState = 'none' | 'connecting' | 'ready' | 'plain-python' | 'old' | 'lost';
 
-/** Something a run of this kernel did (`event` is one of letta_kernel.messages, in JSON). */
+/** Something a run did (`event` is one of letta_kernel.messages, in JSON). */
 export interface IDeskEvent {
   readonly agent_id: string;
   readonly run_id: string;
+  /** Whether the run goes on in the Jupyter server, not in a kernel. */
+  readonly served?: boolean;
   readonly event: { readonly type: string; readonly [field: string]: unknown };
 }
 
@@ -42,9 +44,17 @@ export class DeskError extends Error {
 /** The kernel of the notebook in front, as the rest of the extension sees it. */
 export interface IBridge {
   readonly state: BridgeState;
+  /**
+   * Who answers requests: the kernel in front; where it is not ready, or none is, the Jupyter server for the
+   * same project; or nobody.
+   */
+  readonly answeredBy: 'kernel' | 'server' | null;
+  /** The kernel or who answers has changed. */
   readonly stateChanged: ISignal<IBridge, BridgeState>;
   /** The notebook in front, or the one that was last. */
   readonly panel: NotebookPanel | null;
+  /** The folder of that notebook, else the one that is shown, from the server's root folder. */
+  readonly folder: string;
   /** The name of the project's folder; empty while nothing is connected. */
   readonly project: string;
   /** The version of letta-kernel in the kernel; empty while nothing is connected. */
@@ -58,10 +68,12 @@ export interface IBridge {
   /**
    * Send a message to an agent without a cell; resolves when the run has ended.
    *
-   * It runs `%%agent NAME` in the kernel, after the cells that wait, so that the notebook's functions
-   * and the stop button work as in a cell. What happens comes as `events`.
+   * It runs in the kernel, so that the notebook's functions and the stop button work as in a cell; in the
+   * Jupyter server while the kernel is busy, gone or of another kind. What happens comes as `events`.
    */
-  talk(agent: string, text: string): Promise<void>;
+  talk(agent: string, text: string, conversation: string | null): Promise<void>;
+  /** Somebody looks at agents: from now on the Jupyter server answers too. */
+  look(): void;
   /** Insert a cell with `%load_ext letta_kernel` at the top of the notebook in front and run it. */
   insertLoadExt(): Promise<void>;
 }

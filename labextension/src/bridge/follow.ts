@@ -1,7 +1,8 @@
 // The bridge: follows the notebook in front, and keeps a desk for the kernel of every open notebook.
 
+import { PathExt } from '@jupyterlab/coreutils';
 import { NotebookActions, type INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
-import type { Kernel } from '@jupyterlab/services';
+import type { Kernel, ServerConnection } from '@jupyterlab/services';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
@@ -9,11 +10,26 @@ import type { Trans } from '../ui/words';
 import { DeskError } from './bridge';
 import type { BridgeState, IBridge, IChanged, IDeskEvent } from './bridge';
 import { Desk } from './desk';
+import type { AnyDesk } from './protocol';
+import { ServerDesk } from './server';
+
+/** The Jupyter server, where it answers for projects as well. */
+export interface IServed {
+  readonly settings: ServerConnection.ISettings;
+  /** The path of a notebook from the server's root folder. */
+  pathOf(notebook: string): string;
+  /** The folder that is meant where no notebook is open. */
+  folder(): string;
+}
 
 const LOAD = '%load_ext letta_kernel';
 
 export class Bridge implements IBridge {
-  constructor(notebooks: INotebookTracker, trans: Trans) {
+  constructor(
+    notebooks: INotebookTracker,
+    trans: Trans,
+    private readonly _served: IServed | null = null
+  ) {
     this._trans = trans;
     notebooks.widgetAdded.connect((_, panel) => this._follow(panel));
     notebooks.currentChanged.connect((_, panel) => this._toFront(panel));
@@ -37,12 +53,24 @@ export class Bridge implements IBridge {
     return this._notebookChanged;
   }
 
+  get answeredBy(): 'kernel' | 'server' | null {
+    return this._front === null ? null : this._front === this._desk ? 'kernel' : 'server';
+  }
+
+  get folder(): string {
+    const { _panel: panel, _served: served } = this;
+    if (!panel || panel.isDisposed) {
+      return served?.folder() ?? '';
+    }
+    return PathExt.dirname(served?.pathOf(panel.context.path) ?? panel.context.path);
+  }
+
   get project(): string {
-    return this._state === 'ready' ? (this._desk?.project ?? '') : '';
+    return this._front?.project ?? '';
   }
 
   get version(): string {
-    return this._state === 'ready' ? (this._desk?.version ?? '') : '';
+    return this._front?.version ?? '';
   }
 
   /** What runs do in any open notebook of the project in front. */
@@ -59,26 +87,33 @@ export class Bridge implements IBridge {
     return [...this._desks.values()].filter(desk => desk.state === 'ready');
   }
 
+  /** Those, then those of the Jupyter server. */
+  get allDesks(): readonly AnyDesk[] {
+    return [...this.desks, ...[...this._servers.values()].filter(desk => desk.state === 'ready')];
+  }
+
   /** Some desk has opened, or cannot be asked any more. */
   get desksChanged(): ISignal<this, void> {
     return this._desksChanged;
   }
 
   /** Some desk has something to tell: of any open notebook, of any project. */
-  get anyChanged(): ISignal<this, Desk> {
+  get anyChanged(): ISignal<this, AnyDesk> {
     return this._anyChanged;
   }
 
   async request<T>(method: string, params: object = {}): Promise<T> {
-    const front = this._desk;
-    if (!front || front.state !== 'ready') {
+    const front = this._front;
+    if (!front) {
       throw new DeskError('NotConnected', this._trans.__('No notebook with agents is in front.'));
     }
-    const near = this.desks.filter(desk => desk.home === front.home);
+    const near = this.allDesks.filter(desk => desk.home === front.home);
     const { agent } = params as { agent?: string };
     if ((method === 'approve' || method === 'pending') && agent !== undefined) {
       // A cell that waits for the word runs in one kernel; only there it can be let go on.
-      return (near.find(desk => desk.asking.includes(agent)) ?? front).request<T>(method, params);
+      const asking = near.find(desk => desk.asking.includes(agent));
+      const other = method === 'approve' ? this._free : front; // what is approved goes on there
+      return (asking ?? other ?? front).request<T>(method, params);
     }
     const result = await front.request<T>(method, params);
     if (method === 'cancel' && (result as unknown) === false) {
@@ -91,8 +126,15 @@ export class Bridge implements IBridge {
     return result;
   }
 
-  async talk(agent: string, text: string): Promise<void> {
-    await this.request('talk', { agent, text });
+  async talk(agent: string, text: string, conversation: string | null): Promise<void> {
+    const params = { agent, text, ...(conversation === null ? {} : { conversation }) };
+    const free = this._free;
+    await (free instanceof ServerDesk ? free.talk(params) : this.request('talk', params));
+  }
+
+  look(): void {
+    this._looking = true;
+    this._look();
   }
 
   async insertLoadExt(): Promise<void> {
@@ -107,6 +149,11 @@ export class Bridge implements IBridge {
     content.deselectAll();
     content.activeCellIndex = 0;
     await NotebookActions.run(content, sessionContext);
+  }
+
+  /** See once more who answers: another folder is shown. */
+  refresh(): void {
+    this._look();
   }
 
   private _follow(panel: NotebookPanel): void {
@@ -138,17 +185,23 @@ export class Bridge implements IBridge {
       this._look();
       this._desksChanged.emit();
     });
+    this._hear(desk);
+  }
+
+  /** Pass on what a desk tells of the project in front. */
+  private _hear(desk: AnyDesk): void {
+    const served = desk instanceof ServerDesk;
     desk.askingChanged.connect(() => this._anyChanged.emit(desk));
     desk.events.connect((_, event) => {
-      if (this._state === 'ready' && desk.home === this._desk?.home) {
-        this._events.emit(event);
+      if (desk.home === this._front?.home) {
+        this._events.emit(served ? { ...event, served } : event);
       }
       if (TELLING.has(event.event.type)) {
         this._anyChanged.emit(desk);
       }
     });
     desk.changed.connect((_, change) => {
-      if (desk === this._desk) {
+      if (desk === this._front) {
         this._changed.emit(change);
       }
       if (change.what.includes('runs') || change.what.includes('agents')) {
@@ -184,15 +237,58 @@ export class Bridge implements IBridge {
     if (!desk && context && STARTING.has(context.kernelDisplayStatus)) {
       state = 'connecting';
     }
-    if (state !== this._state || (other && state === 'ready')) {
+    const server = this._serverOf(desk);
+    const front = desk?.state === 'ready' ? desk : server?.state === 'ready' ? server : null;
+    const moved = front !== this._front;
+    this._front = front;
+    this._server = server;
+    this._servers.forEach(one => one.watch(one === front));
+    if (state !== this._state || moved || (other && state === 'ready')) {
       this._state = state;
       this._stateChanged.emit(state);
     }
   }
 
+  /** The server's desk for the project of a notebook, of that kernel; null: there is none, or it is another's. */
+  private _serverOf(desk: Desk | null): ServerDesk | null {
+    const { _served: served, _panel: panel } = this;
+    if (!served || !this._looking) {
+      return null;
+    }
+    const notebook = panel && !panel.isDisposed ? panel.context.path : null;
+    if (notebook !== null && desk?.state === 'ready') {
+      this._homes.set(notebook, desk.home);
+    }
+    const { folder } = this;
+    let server = this._servers.get(folder);
+    if (!server) {
+      server = new ServerDesk(served.settings, folder, this._trans);
+      this._servers.set(folder, server);
+      server.stateChanged.connect(() => {
+        this._look();
+        this._desksChanged.emit();
+      });
+      this._hear(server);
+    }
+    const home = notebook === null ? undefined : this._homes.get(notebook);
+    return home === undefined || server.home === '' || home === server.home ? server : null;
+  }
+
+  /** Who has time for a run now; else the kernel in front, which does it in its turn. */
+  private get _free(): AnyDesk | null {
+    const { _desk: desk, _server: server } = this;
+    const busy = desk?.state !== 'ready' || desk.busy;
+    return busy && server?.state === 'ready' ? server : this._front;
+  }
+
   private readonly _trans: Trans;
   private _panel: NotebookPanel | null = null;
-  private _desk: Desk | null = null;
+  private _desk: Desk | null = null; // of the kernel in front
+  private _server: ServerDesk | null = null; // of its project
+  private _front: AnyDesk | null = null; // who is asked
+  private _looking = false;
+  private _servers = new Map<string, ServerDesk>(); // by their folders
+  private _homes = new Map<string, string>(); // the projects that kernels of notebooks had
   private _state: BridgeState = 'none';
   private _desks = new Map<Kernel.IKernelConnection, Desk>();
   private _stateChanged = new Signal<this, BridgeState>(this);
@@ -200,7 +296,7 @@ export class Bridge implements IBridge {
   private _events = new Signal<this, IDeskEvent>(this);
   private _changed = new Signal<this, IChanged>(this);
   private _desksChanged = new Signal<this, void>(this);
-  private _anyChanged = new Signal<this, Desk>(this);
+  private _anyChanged = new Signal<this, AnyDesk>(this);
 }
 
 /** How a session stands before it has a kernel. */

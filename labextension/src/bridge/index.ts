@@ -1,12 +1,14 @@
 // The plugins that connect JupyterLab to the kernels of its notebooks.
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { IBridge } from './bridge';
-import { Bridge } from './follow';
+import { Bridge, type IServed } from './follow';
+import { isServed } from './server';
 import { AgentsStatus } from './status';
 
 export * from './bridge';
@@ -19,15 +21,20 @@ const bridge: JupyterFrontEndPlugin<IBridge> = {
   autoStart: true,
   provides: IBridge,
   requires: [INotebookTracker],
-  optional: [ITranslator, IStatusBar],
+  optional: [ITranslator, IStatusBar, IDefaultFileBrowser],
   activate: (
     app: JupyterFrontEnd,
     notebooks: INotebookTracker,
     translator: ITranslator | null,
-    statusBar: IStatusBar | null
+    statusBar: IStatusBar | null,
+    files: IDefaultFileBrowser | null
   ): IBridge => {
     const trans = (translator ?? nullTranslator).load('letta-kernel');
-    const made = new Bridge(notebooks, trans);
+    const { contents, serverSettings: settings } = app.serviceManager;
+    const pathOf = (path: string) => contents.localPath(path);
+    const served: IServed = { settings, pathOf, folder: () => pathOf(files?.model.path ?? '') };
+    const made = new Bridge(notebooks, trans, isServed() ? served : null);
+    files?.model.pathChanged.connect(() => made.refresh());
     const open = () => {
       if (app.commands.hasCommand(OPEN_PANEL)) {
         void app.commands.execute(OPEN_PANEL);

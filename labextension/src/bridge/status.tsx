@@ -48,7 +48,7 @@ export class AgentsStatus extends ReactWidget {
 
   /** Is there anything to show? */
   isActive(): boolean {
-    return this._bridge.state === 'ready' && (this._figures?.agents ?? 0) > 0;
+    return this._bridge.answeredBy !== null && (this._figures?.agents ?? 0) > 0;
   }
 
   get activeChanged(): ISignal<this, void> {
@@ -88,7 +88,7 @@ export class AgentsStatus extends ReactWidget {
 
   private _soon(): void {
     window.clearTimeout(this._timer);
-    if (this._bridge.state !== 'ready') {
+    if (this._bridge.answeredBy === null) {
       this._figures = null;
       this._show();
       return;

@@ -7,8 +7,8 @@ import { Signal, type ISignal } from '@lumino/signaling';
 
 import type { IChoice } from '../ui/ask';
 import type { ICall } from '../ui/page';
-import type { Desk } from './desk';
 import type { Bridge } from './follow';
+import type { AnyDesk } from './protocol';
 
 export type Decision = { call_id: string } & IChoice;
 
@@ -19,7 +19,7 @@ export interface IWait {
   readonly agent: { readonly id: string; readonly name: string };
   readonly calls: readonly ICall[];
   /** The kernel in whose cell the agent waits; null: in none, it has stopped waiting. */
-  readonly desk: Desk | null;
+  readonly desk: AnyDesk | null;
   /** The notebook that the calls are about, where no cell of it waits. */
   readonly panel: NotebookPanel | null;
   /** Say what was decided about all of them. */
@@ -102,8 +102,8 @@ export class Waiting {
   }
 
   private async _find(): Promise<IWait[]> {
-    const projects = new Map<string, Desk[]>();
-    for (const desk of this._bridge.desks) {
+    const projects = new Map<string, AnyDesk[]>();
+    for (const desk of this._bridge.allDesks) {
       projects.set(desk.home, [...(projects.get(desk.home) ?? []), desk]);
     }
     const found: IWait[] = [];
@@ -135,7 +135,7 @@ export class Waiting {
   }
 
   private async _answer(home: string, agent: string, decisions: readonly Decision[]): Promise<void> {
-    const desks = this._bridge.desks.filter(desk => desk.home === home);
+    const desks = this._bridge.allDesks.filter(desk => desk.home === home);
     const desk = desks.find(({ asking }) => asking.includes(agent)) ?? desks[0];
     await desk?.request('approve', { agent, decisions });
   }

@@ -63,7 +63,7 @@ export class Actions {
   async duplicate(agent: IAgent): Promise<void> {
     const { trans } = this;
     const title = trans.__('Duplicate %1', oneLine(agent.name, 60));
-    const name = await this._askName(title, this._freeName(agent.name), trans.__('Duplicate'));
+    const name = await this.askName(title, this._freeName(agent.name), trans.__('Duplicate'));
     if (name) {
       const params = { agent: agent.id, name };
       await this._change('agent.duplicate', params, trans.__('The agent was not duplicated'));
@@ -73,7 +73,7 @@ export class Actions {
   async rename(agent: IAgent): Promise<void> {
     const { trans } = this;
     const title = trans.__('Rename %1', oneLine(agent.name, 60));
-    const name = await this._askName(title, agent.name, trans.__('Rename'));
+    const name = await this.askName(title, agent.name, trans.__('Rename'));
     if (name && name !== agent.name) {
       const params = { agent: agent.id, name };
       await this._change('agent.rename', params, trans.__('The agent was not renamed'));
@@ -92,9 +92,13 @@ export class Actions {
     });
     const model = value?.trim();
     if (button.accept && model && model !== agent.model) {
-      const params = { agent: agent.id, model };
-      await this._change('agent.model', params, trans.__('The model was not changed'));
+      await this.useModel(agent, model);
     }
+  }
+
+  async useModel(agent: IAgent, model: string): Promise<void> {
+    const params = { agent: agent.id, model };
+    await this._change('agent.model', params, this.trans.__('The model was not changed'));
   }
 
   async remove(agent: IAgent): Promise<void> {
@@ -157,6 +161,13 @@ export class Actions {
     }
   }
 
+  /** Ask for a name; empty: there is to be none. */
+  async askName(title: string, text: string, okLabel: string): Promise<string> {
+    const label = this.trans.__('Name');
+    const { button, value } = await InputDialog.getText({ title, label, text, okLabel });
+    return button.accept ? (value?.trim() ?? '') : '';
+  }
+
   /** Ask before something that cannot be undone. */
   async confirm(title: string, body: string, label: string): Promise<boolean> {
     const { button } = await showDialog({
@@ -216,12 +227,6 @@ export class Actions {
       await this._tell(failed, error);
       return null;
     }
-  }
-
-  private async _askName(title: string, text: string, okLabel: string): Promise<string> {
-    const label = this.trans.__('Name');
-    const { button, value } = await InputDialog.getText({ title, label, text, okLabel });
-    return button.accept ? (value?.trim() ?? '') : '';
   }
 
   private _freeName(name: string): string {

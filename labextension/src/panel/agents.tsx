@@ -6,6 +6,7 @@ import * as React from 'react';
 import type { Trans } from '../ui/words';
 import type { PanelModel } from './model/panel';
 import type { AgentStatus, IAgent } from './model/records';
+import { ModelPicker } from './models';
 import type { ISection } from './sections';
 import { Guard, IconButton, useModel, usePanel } from './ui';
 
@@ -93,7 +94,7 @@ interface IChosenProps {
 }
 
 export function Chosen({ model, agent, onMenu }: IChosenProps): JSX.Element | null {
-  const { trans, actions, sections } = usePanel();
+  const { trans, sections } = usePanel();
   const { chosen } = model;
   useModel(sections);
   if (!chosen) {
@@ -109,14 +110,7 @@ export function Chosen({ model, agent, onMenu }: IChosenProps): JSX.Element | nu
           aria-haspopup="menu"
           onClick={event => onMenu(event.currentTarget)}
         />
-        <button
-          type="button"
-          className="lk-Link lk-Small"
-          title={trans.__('Change the model')}
-          onClick={() => void actions.changeModel(agent)}
-        >
-          {agent.answers || trans.__('no model')}
-        </button>
+        <ModelPicker agent={agent} />
         {agent.label && agent.label !== agent.answers && (
           <span className="lk-Tag">{agent.label}</span>
         )}

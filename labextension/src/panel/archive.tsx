@@ -3,7 +3,7 @@
 import { deleteIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import type { AgentModel } from './model/panel';
+import type { AgentModel } from './model/agent';
 import type { ArchiveModel } from './model/parts';
 import type { IPassage } from './model/records';
 import { oneLine } from '../ui/words';

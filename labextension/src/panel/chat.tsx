@@ -1,35 +1,46 @@
 // Talking to an agent without a cell: what was said, the run as it happens, its questions.
 
-import { runIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { drawApproval } from '../ui/ask';
 import { readSnapshot } from '../ui/snapshot';
 import { RunView } from '../ui/view';
-import type { ChatModel, IExchange } from './model/chat';
-import type { AgentModel } from './model/panel';
-import type { IAgent, IMessage } from './model/records';
+import { Box } from './box';
+import { Conversations } from './conversations';
 import { useFollowedEnd } from './follow';
-import { Drawn, Hint, IconButton, Markdown, PartBody, Problem, usePanel } from './ui';
+import type { AgentModel } from './model/agent';
+import type { ChatModel, IExchange } from './model/chat';
+import type { IAgent, IMessage } from './model/records';
+import { Prompt } from './prompt';
+import { Drawn, Hint, Markdown, PartBody, Problem, useModel, usePanel } from './ui';
 
 export function ChatSection({ agent, state }: { agent: AgentModel; state: IAgent }) {
-  const { trans } = usePanel();
-  const { chat } = agent;
+  const { chat, conversations } = agent;
+  useModel(conversations); // another one may be looked at
   return (
-    <PartBody part={chat}>
-      {() => (
-        <>
-          <Said key={state.id} chat={chat} agent={state} />
-          {chat.waiting.length > 0 && <Approval chat={chat} />}
-          <Box chat={chat} agent={state} label={trans.__('Message to %1', state.name)} />
-        </>
-      )}
-    </PartBody>
+    <>
+      <Conversations conversations={conversations} />
+      <PartBody key={chat.conversation} part={chat}>
+        {() => (
+          <>
+            <Said agent={agent} state={state} />
+            {chat.waiting.length > 0 && <Approval chat={chat} />}
+            <Box agent={agent} state={state} />
+          </>
+        )}
+      </PartBody>
+    </>
   );
 }
 
-function Said({ chat, agent }: { chat: ChatModel; agent: IAgent }): JSX.Element {
+interface IProps {
+  agent: AgentModel;
+  state: IAgent;
+}
+
+function Said({ agent, state }: IProps): JSX.Element {
   const { trans } = usePanel();
+  const { chat } = agent;
   const last = chat.exchanges[chat.exchanges.length - 1];
   const node = useFollowedEnd(last && !last.runId ? last.key : null);
   const empty = !chat.past.length && !chat.exchanges.length;
@@ -38,20 +49,20 @@ function Said({ chat, agent }: { chat: ChatModel; agent: IAgent }): JSX.Element 
       ref={node}
       className="lk-Chat"
       role="log"
-      aria-label={trans.__('Conversation with %1', agent.name)}
+      aria-label={trans.__('Conversation with %1', state.name)}
     >
-      {empty && <Hint>{trans.__('Say something to %1.', agent.name)}</Hint>}
+      {empty && <Hint>{trans.__('Say something to %1.', state.name)}</Hint>}
       {chat.past.map(message => (
-        <PastMessage key={message.id} message={message} />
+        <PastMessage key={message.id} message={message} agent={agent} state={state} />
       ))}
       {chat.exchanges.map(exchange => (
-        <ExchangeView key={exchange.key} exchange={exchange} />
+        <ExchangeView key={exchange.key} exchange={exchange} agent={agent} state={state} />
       ))}
     </div>
   );
 }
 
-function PastMessage({ message }: { message: IMessage }): JSX.Element | null {
+function PastMessage({ message, ...props }: IProps & { message: IMessage }): JSX.Element | null {
   if (!message.content) {
     return null;
   }
@@ -60,29 +71,24 @@ function PastMessage({ message }: { message: IMessage }): JSX.Element | null {
       <Markdown text={message.content} />
     </div>
   ) : (
-    <Prompt text={message.content} />
+    <Prompt text={message.content} said={message.role === 'user' ? message.id : null} {...props} />
   );
 }
 
-function Prompt({ text }: { text: string }): JSX.Element {
-  return (
-    <div className="lk-Bubble lk-mod-user" dir="auto">
-      {text}
-    </div>
-  );
-}
-
-function ExchangeView({ exchange }: { exchange: IExchange }): JSX.Element {
+function ExchangeView({ exchange, ...props }: IProps & { exchange: IExchange }): JSX.Element {
   const { trans } = usePanel();
+  const over = exchange.transcript !== null && exchange.transcript.state !== 'running';
   return (
     <>
-      {exchange.prompt && <Prompt text={exchange.prompt} />}
+      {exchange.prompt && (
+        <Prompt text={exchange.prompt} said={over ? exchange : null} {...props} />
+      )}
       {exchange.transcript ? (
         <RunDrawing exchange={exchange} />
       ) : (
         !exchange.error && (
           <p className="lk-Hint" role="status">
-            {trans.__('Waits for the kernel to be free…')}
+            {trans.__('Waits for its turn…')}
           </p>
         )
       )}
@@ -136,50 +142,5 @@ function Approval({ chat }: { chat: ChatModel }): JSX.Element {
       </p>
       <Drawn node={cards} />
     </div>
-  );
-}
-
-/** Enter sends, Shift+Enter makes a line. */
-function Box({ chat, agent, label }: { chat: ChatModel; agent: IAgent; label: string }) {
-  const { trans } = usePanel();
-  const send = () => void chat.send(agent.name);
-  return (
-    <form
-      className="lk-Box"
-      onSubmit={event => {
-        event.preventDefault();
-        send();
-      }}
-    >
-      <textarea
-        className="jp-mod-styled lk-Input"
-        rows={Math.min(8, Math.max(2, chat.draft.split('\n').length))}
-        dir="auto"
-        aria-label={label}
-        placeholder={label}
-        value={chat.draft}
-        onChange={event => chat.write(event.target.value)}
-        onKeyDown={event => {
-          if (event.key === 'Enter' && !event.shiftKey && !event.nativeEvent.isComposing) {
-            event.preventDefault();
-            send();
-          }
-        }}
-      />
-      {chat.running ? (
-        <IconButton
-          icon={stopIcon}
-          label={trans.__('Stop %1', agent.name)}
-          onClick={() => void chat.stop()}
-        />
-      ) : (
-        <IconButton
-          icon={runIcon}
-          type="submit"
-          label={trans.__('Send')}
-          disabled={!chat.draft.trim()}
-        />
-      )}
-    </form>
   );
 }

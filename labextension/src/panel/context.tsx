@@ -2,7 +2,7 @@
 
 import * as React from 'react';
 
-import type { AgentModel } from './model/panel';
+import type { AgentModel } from './model/agent';
 import type { IContext } from './model/records';
 import { LongText, PartBody, tokensWord, usePanel } from './ui';
 

@@ -6,6 +6,7 @@ import {
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
+import { FileDialog, IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -18,6 +19,7 @@ import { highlighter } from '../highlight';
 import { hostsWith } from '../ui/entries';
 import type { Trans } from '../ui/words';
 import { Actions } from './actions';
+import { Files } from './files';
 import { agentIcon } from './icon';
 import type { IRemembered } from './model/panel';
 import { PanelModel } from './model/panel';
@@ -47,7 +49,14 @@ const agentsPanel: JupyterFrontEndPlugin<IPanelSections> = {
   autoStart: true,
   provides: IPanelSections,
   requires: [IBridge],
-  optional: [ILayoutRestorer, IStateDB, ICommandPalette, ITranslator, IEditorLanguageRegistry],
+  optional: [
+    ILayoutRestorer,
+    IStateDB,
+    ICommandPalette,
+    ITranslator,
+    IEditorLanguageRegistry,
+    IDefaultFileBrowser
+  ],
   activate: (
     app: JupyterFrontEnd,
     bridge: IBridge,
@@ -55,7 +64,8 @@ const agentsPanel: JupyterFrontEndPlugin<IPanelSections> = {
     state: IStateDB | null,
     palette: ICommandPalette | null,
     translator: ITranslator | null,
-    languages: IEditorLanguageRegistry | null
+    languages: IEditorLanguageRegistry | null,
+    browser: IDefaultFileBrowser | null
   ) => {
     const trans = (translator ?? nullTranslator).load('letta-kernel');
     const model = new PanelModel(bridge);
@@ -68,6 +78,7 @@ const agentsPanel: JupyterFrontEndPlugin<IPanelSections> = {
       actions,
       trans,
       sections,
+      files: browser && filesOf(app, bridge, browser, translator ?? nullTranslator),
       hosts: hostsWith(highlighter(languages), trans),
       onMenu: (_, below) => {
         const { left, bottom } = below.getBoundingClientRect();
@@ -85,6 +96,24 @@ const agentsPanel: JupyterFrontEndPlugin<IPanelSections> = {
     return sections;
   }
 };
+
+/** Files as the panel needs them, named from the folder of the notebook in front. */
+function filesOf(
+  app: JupyterFrontEnd,
+  bridge: IBridge,
+  browser: IDefaultFileBrowser,
+  translator: ITranslator
+): Files {
+  const { manager } = browser.model;
+  const trans = translator.load('letta-kernel');
+  const pick = async () => {
+    const title = trans.__('Name files in the message');
+    const defaultPath = bridge.folder;
+    const { value } = await FileDialog.getOpenFiles({ manager, title, defaultPath, translator });
+    return (value ?? []).map(({ path }) => path);
+  };
+  return new Files(app.serviceManager.contents, () => bridge.folder, pick, trans);
+}
 
 /** Take up where the last session ended, and keep what is chosen from then on. */
 async function remember(model: PanelModel, state: IStateDB): Promise<void> {
@@ -109,7 +138,7 @@ function addCommands(
   trans: Trans
 ): void {
   const { commands, shell } = app;
-  const ready = () => model.bridge.state === 'ready';
+  const ready = () => model.bridge.answeredBy !== null;
   const meant = (id: unknown): IAgent | null =>
     typeof id === 'string'
       ? (model.agents.find(agent => agent.id === id || agent.name === id) ?? null)

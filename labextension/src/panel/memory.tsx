@@ -5,7 +5,7 @@ import * as React from 'react';
 import { MemoryView } from '../ui/memory';
 import type { Trans } from '../ui/words';
 import type { MemoryModel } from './model/memory';
-import type { AgentModel } from './model/panel';
+import type { AgentModel } from './model/agent';
 import { Drawn, PartBody, usePanel } from './ui';
 
 /** What a person writes stays when another agent is looked at. */

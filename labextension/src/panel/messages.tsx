@@ -3,7 +3,7 @@
 import * as React from 'react';
 
 import { argumentsLine, type Trans } from '../ui/words';
-import type { AgentModel } from './model/panel';
+import type { AgentModel } from './model/agent';
 import type { IMessage, IToolCall } from './model/records';
 import { Hint, LongText, Moment, PartBody, Search, usePanel } from './ui';
 

@@ -79,7 +79,7 @@ function PanelView({ onMenu }: Pick<IOptions, 'onMenu'>): JSX.Element {
   const { model, trans, actions } = usePanel();
   useModel(model);
   const { bridge, agent } = model;
-  const ready = bridge.state === 'ready';
+  const ready = bridge.answeredBy !== null;
   return (
     <>
       <div className="lk-Panel-head">
@@ -114,6 +114,7 @@ function PanelView({ onMenu }: Pick<IOptions, 'onMenu'>): JSX.Element {
       </div>
       {ready ? (
         <>
+          {bridge.answeredBy === 'server' && <NoKernel />}
           <Problem text={model.error} onDismiss={() => model.dismiss()} />
           {!model.loaded && !model.error && <Reading />}
           {model.loaded && !model.agents.length && (
@@ -136,6 +137,18 @@ function PanelView({ onMenu }: Pick<IOptions, 'onMenu'>): JSX.Element {
       )}
     </>
   );
+}
+
+/** That the agents are here though the notebook in front has no kernel for them. */
+function NoKernel(): JSX.Element | null {
+  const { model, trans } = usePanel();
+  const { state, panel } = model.bridge;
+  if (state === 'plain-python') {
+    return <NotReady />;
+  }
+  return panel && state !== 'connecting' ? (
+    <Hint>{trans.__('The kernel is gone: runs go on in the Jupyter server.')}</Hint>
+  ) : null;
 }
 
 /** Why there is nothing to show, and what can be done about it. */

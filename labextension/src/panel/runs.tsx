@@ -4,7 +4,7 @@ import * as React from 'react';
 
 import { meaning } from '../ui/stopReasons';
 import { duration, money, type Trans } from '../ui/words';
-import type { AgentModel } from './model/panel';
+import type { AgentModel } from './model/agent';
 import type { ICost, IRun, IStep } from './model/records';
 import { Hint, Moment, PartBody, tokensWord, usePanel } from './ui';
 

@@ -10,7 +10,7 @@ import { ChatSection } from './chat';
 import { ContextSection } from './context';
 import { MemorySection } from './memory';
 import { MessagesSection } from './messages';
-import type { AgentModel } from './model/panel';
+import type { AgentModel } from './model/agent';
 import { Observable } from './model/part';
 import type { IAgent } from './model/records';
 import { RunsSection } from './runs';

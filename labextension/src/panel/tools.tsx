@@ -5,7 +5,7 @@ import * as React from 'react';
 
 import { duration, prettyResult } from '../ui/words';
 import { fieldsOf, fill, type IField } from './model/form';
-import type { AgentModel } from './model/panel';
+import type { AgentModel } from './model/agent';
 import { messageOf } from './model/part';
 import type { ToolsModel } from './model/parts';
 import type { IOutcome, ITool } from './model/records';

@@ -6,6 +6,7 @@ import * as React from 'react';
 import type { IHosts } from '../ui/entries';
 import type { Trans } from '../ui/words';
 import type { Actions } from './actions';
+import type { IFiles } from './files';
 import type { PanelModel } from './model/panel';
 import type { Observable, Part } from './model/part';
 import type { PanelSections } from './sections';
@@ -17,6 +18,8 @@ export interface IPanelContext {
   /** Draw Markdown and what tools show, neither of which anybody vouches for. */
   hosts: IHosts;
   sections: PanelSections;
+  /** Files that can be named in messages; null where there are none. */
+  files: IFiles | null;
 }
 
 export const PanelContext = React.createContext<IPanelContext | null>(null);

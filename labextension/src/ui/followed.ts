@@ -31,6 +31,7 @@ export class Followed {
     run.heard = Math.max(run.heard, until);
     if (after === run.seen) {
       run.seen = until;
+      run.over = message.events.some(({ type }) => type === 'run_ended');
       this._pass(message);
     }
     if (run.seen < run.heard && run.asked !== run.seen) {
@@ -39,10 +40,19 @@ export class Followed {
     }
   }
 
+  /** Ask for what follows of every run that is not over: nothing may have been heard of it. */
+  askAgain(): void {
+    for (const [runId, { seen, over }] of this._runs) {
+      if (!over) {
+        this._ask(runId, seen);
+      }
+    }
+  }
+
   private _known(runId: string): IKnown {
     let run = this._runs.get(runId);
     if (!run) {
-      run = { seen: 0, heard: 0, asked: -1 };
+      run = { seen: 0, heard: 0, asked: -1, over: false };
       this._runs.set(runId, run);
       if (this._runs.size > MOST_RUNS) {
         this._runs.delete(this._runs.keys().next().value!);
@@ -61,4 +71,5 @@ interface IKnown {
   heard: number;
   /** After which number the rest was asked for last. */
   asked: number;
+  over: boolean;
 }

@@ -36,7 +36,7 @@ class PlayedDesk {
 
 function played(...desks: PlayedDesk[]) {
   const bridge = {
-    desks,
+    allDesks: desks,
     desksChanged: new Signal<object, void>({}),
     anyChanged: new Signal<object, void>({})
   };

@@ -16,7 +16,7 @@ describe('ChatModel', () => {
     chat = new ChatModel(
       (method, params) => desk.request(method, params),
       'agent-ada',
-      (name, text) => desk.talk(name, text)
+      (name, text, conversation) => desk.talk(name, text, conversation)
     );
     chat.show(true);
     await settle();
@@ -25,7 +25,7 @@ describe('ChatModel', () => {
   it('says something and hears the answer', async () => {
     chat.write('  Hello  ');
     const sent = chat.send('ada');
-    expect(desk.said).toEqual([['ada', 'Hello']]);
+    expect(desk.said).toEqual([['ada', 'Hello', null]]);
     expect(chat.draft).toBe('');
     expect(chat.exchanges).toMatchObject([{ prompt: 'Hello', transcript: null }]);
     desk.answers.messages = () => [message(1, { run_id: 'run-1', content: 'Hello' })];

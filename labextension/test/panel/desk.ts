@@ -16,11 +16,14 @@ export class Desk implements IBridge {
   readonly events: Signal<IBridge, IDeskEvent> = new Signal<IBridge, IDeskEvent>(this);
   readonly changed: Signal<IBridge, IChanged> = new Signal<IBridge, IChanged>(this);
   panel: any = null;
+  readonly folder = '';
+  /** Whether the Jupyter server answers where the kernel does not. */
+  served = false;
   readonly project = 'study';
   readonly version = '0.1.0';
   /** What was asked, in order. */
   readonly asked: [string, any][] = [];
-  readonly said: [string, string][] = [];
+  readonly said: [string, string, string | null][] = [];
   endTalk: (error?: Error) => void = () => undefined;
 
   constructor(readonly answers: Record<string, Answer> = {}) {
@@ -28,6 +31,7 @@ export class Desk implements IBridge {
     answers.blocks ??= () => [block('human', 'Lin')];
     answers.messages ??= () => [];
     answers.pending ??= () => [];
+    answers.conversations ??= () => [];
     answers.notebook ??= () => ({ notebook: '', agent: null });
   }
 
@@ -40,8 +44,16 @@ export class Desk implements IBridge {
     return (await answer(params)) as T;
   }
 
-  talk(name: string, text: string): Promise<void> {
-    this.said.push([name, text]);
+  get answeredBy(): 'kernel' | 'server' | null {
+    return this.state === 'ready' ? 'kernel' : this.served ? 'server' : null;
+  }
+
+  look(): void {
+    // it answers all the time
+  }
+
+  talk(name: string, text: string, conversation: string | null): Promise<void> {
+    this.said.push([name, text, conversation]);
     return new Promise((resolve, reject) => {
       this.endTalk = error => (error ? reject(error) : resolve());
     });

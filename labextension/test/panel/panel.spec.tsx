@@ -11,7 +11,8 @@ import { JsxEmit, ModuleKind, transpileModule } from 'typescript';
 
 import { Actions } from '../../src/panel/actions';
 import { hostsWith } from '../../src/ui/entries';
-import { PanelModel, SECTIONS } from '../../src/panel/model/panel';
+import { SECTIONS } from '../../src/panel/model/agent';
+import { PanelModel } from '../../src/panel/model/panel';
 import { AgentsPanel } from '../../src/panel/panel';
 import * as joining from '../../src/panel/sections';
 import { PanelSections } from '../../src/panel/sections';
@@ -33,6 +34,7 @@ function open(desk: Desk): void {
     actions: new Actions(model, new CommandRegistry(), trans),
     hosts: hostsWith(null),
     sections: (sections = new PanelSections()),
+    files: null,
     onMenu: () => undefined
   });
   Widget.attach(panel, document.body);
@@ -163,8 +165,8 @@ describe('AgentsPanel', () => {
     press(field, 'Enter', { isComposing: true });
     expect(desk.said).toEqual([]);
     press(field, 'Enter');
-    expect(desk.said).toEqual([['ada', 'Hello']]);
-    await until(says('Waits for the kernel to be free'));
+    expect(desk.said).toEqual([['ada', 'Hello', null]]);
+    await until(says('Waits for its turn'));
     desk.endTalk(new Error('The kernel died.'));
     await until(says('The kernel died.'));
   });

@@ -24,13 +24,13 @@ from typing import Any
 from comm import get_comm_manager
 
 from letta_kernel import __version__, project
-from letta_kernel.api import service_for
 from letta_kernel.display.widget import answer_while_busy, live_comms
 from letta_kernel.errors import LettaError, NotFoundError
+from letta_kernel.ids import new_id
 from letta_kernel.messages import Event
 from letta_kernel.notebook.output import details
 from letta_kernel.notebook.panel import rpc
-from letta_kernel.notebook.panel.registry import METHODS, Kernel, OfAgent, RequestContext
+from letta_kernel.notebook.panel.registry import METHODS, OfAgent, PanelHost
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.service import AgentService, event_json
 from letta_kernel.service.changes import WHAT, ChangeWatch
@@ -51,8 +51,9 @@ _REST, _LONGEST_REST = 20, 3.0  # times as long as a look has taken, until the n
 
 
 class _Connection:
-    def __init__(self, comm: Any) -> None:
+    def __init__(self, comm: Any, watches: bool) -> None:
         self.comm = comm
+        self.watches = watches  # is it to be told of changes?
         self.heard = time.monotonic()
 
 
@@ -64,10 +65,17 @@ class _Followed:
 
 
 class PanelConnections:
-    """All panels that are connected to one kernel."""
+    """All panels that are connected to one kernel, or to a server for one project.
 
-    def __init__(self, kernel: Kernel) -> None:
+    Parameters
+    ----------
+    watching : whether panels are told of changes without having asked for it (``{"type": "watch"}``).
+    """
+
+    def __init__(self, kernel: PanelHost, *, watching: bool = True) -> None:
         self._kernel = kernel
+        self._watching = watching
+        self._id = new_id("process")
         self._lock = threading.Lock()
         self._open: dict[str, _Connection] = {}
         self._requests: queue.SimpleQueue[tuple[_Connection, dict[str, Any]]] = queue.SimpleQueue()
@@ -83,7 +91,7 @@ class PanelConnections:
     def add(self, comm: Any) -> None:
         """Take up a panel: say hello, and answer from now on."""
         answer_while_busy(comm)
-        one = _Connection(comm)
+        one = _Connection(comm, self._watching)
         service = self._service()
         comm.on_msg(lambda message: self._received(one, message["content"]["data"]))
         comm.on_close(lambda message: self._forget(comm.comm_id))
@@ -93,7 +101,8 @@ class PanelConnections:
             if "_watch" not in self._running:  # what is written from now on is to be told
                 self._seen = ChangeWatch(service.home)
             self._keep_running(self._tell)
-            self._keep_running(self._watch)
+            if one.watches:
+                self._keep_running(self._watch)
         self._send(one, self._hello())
 
     def _hello(self) -> dict[str, Any]:
@@ -102,6 +111,7 @@ class PanelConnections:
             "type": "hello",
             "protocol": PROTOCOL,
             "version": __version__,
+            "process": self._id,  # whose runs are told of
             "project": home.parent.name if home.name == project.FOLDER else home.name,
             "home": str(home),
             "methods": sorted(METHODS),
@@ -118,13 +128,15 @@ class PanelConnections:
     def _goes_on(self, work: Callable[[], None]) -> bool:
         """Whether *work* has anyone to work for. If not its thread ends, and a new panel starts another."""
         with self._lock:
-            if not self._open:
+            every = self._open.values()
+            wanted = any(one.watches for one in every) if work == self._watch else bool(every)
+            if not wanted:
                 self._running.discard(work.__name__)
-            return bool(self._open)
+            return wanted
 
     def _service(self) -> AgentService:
         """Return the project's service, which makes no folder yet, and follow its runs."""
-        service = service_for(self._kernel.home)
+        service = self._kernel.service
         with self._lock:
             if service not in self._services:
                 self._services.append(service)
@@ -156,9 +168,14 @@ class PanelConnections:
         if isinstance(data, dict) and data.get("type") in ("document", "answer"):
             self._kernel.front_ends.received(one.comm.comm_id, data, partial(self._send, one))
             return
-        if not isinstance(data, dict) or data.get("type") not in ("request", "follow"):
+        if not isinstance(data, dict) or data.get("type") not in ("request", "follow", "watch"):
             return
         with self._lock:
+            if data["type"] == "watch":
+                one.watches = bool(data.get("on"))
+                if one.watches:
+                    self._keep_running(self._watch)
+                return
             if self._workers < _WORKERS:
                 self._workers += 1
                 threading.Thread(target=self._work, name="letta-panel", daemon=True).start()
@@ -182,8 +199,8 @@ class PanelConnections:
                     return {"result": found.empty}
                 if isinstance(given, OfAgent):
                     raise NotFoundError(f"There is no agent {given.agent!r} here yet: make one.")
-            context = RequestContext(self._service(), self._kernel)
-            return {"result": rpc.answer(context, str(data["method"]), params)}
+            self._service()
+            return {"result": rpc.answer(self._kernel.context(), str(data["method"]), params)}
         except LettaError as error:
             kind, text = type(error).__name__, error.in_words(WORDS)
         except Exception as error:

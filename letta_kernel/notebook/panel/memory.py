@@ -53,9 +53,10 @@ class OnePassage(OfAgent):
 
 
 class Messages(OfAgent):
-    """A page of the conversation: so many, older than the message of seq ``before``."""
+    """A page of a conversation, None for the agent's own: so many, older than the message of seq ``before``."""
 
     limit: Limit = 50
+    conversation: Word | None = None
     before: int | None = Field(None, ge=0)
     roles: list[Literal["system", "user", "assistant", "tool", "summary", "event"]] | None = None
 
@@ -94,7 +95,11 @@ def delete_passage(context: RequestContext, asked: OnePassage) -> None:
 def messages(context: RequestContext, asked: Messages) -> list[Message]:
     """Return a page of the conversation, oldest first; the last is the newest before ``before``."""
     newest = context.service.messages.list(
-        asked.agent, before=asked.before, limit=asked.limit, roles=asked.roles
+        asked.agent,
+        asked.conversation,
+        before=asked.before,
+        limit=asked.limit,
+        roles=asked.roles,
     )
     return [_as_read(message) for message in newest[::-1]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -43,14 +44,36 @@ class OfBlock(OfAgent):
     label: Word
 
 
+class PanelHost(Protocol):
+    """What panels are connected to: a kernel, or a server for one project."""
+
+    approvals: Approvals
+    front_ends: FrontEnds
+    agent_changed: Callable[[], None]
+    last_error: str
+
+    @property
+    def service(self) -> AgentService:
+        """The project's agents."""
+
+    @property
+    def home(self) -> Path:
+        """The project folder, which may not be there yet."""
+
+    @property
+    def has_project(self) -> bool:
+        """Whether it holds a project."""
+
+    def context(self) -> RequestContext:
+        """Return where requests are answered."""
+
+
 class Kernel(Notebook, Protocol):
     """A notebook with its kernel, in which requests are answered."""
 
     approvals: Approvals
     main_thread: MainThreadQueue
-    front_ends: FrontEnds
     grants: Grants
-    agent_changed: Callable[[], None]
 
     @property
     def host(self) -> ToolHost:
@@ -67,19 +90,45 @@ class Kernel(Notebook, Protocol):
     def names(self, begun: str) -> list[dict[str, str]]:
         """Return the ``@names`` that begin like that, with what they are."""
 
-    def talk(self, agent_id: str, text: str, pictures: Sequence[Picture] = ()) -> None:
+    def talk(
+        self, agent_id: str, text: str, pictures: Sequence[Picture], conversation: str | None
+    ) -> None:
         """Send a message to an agent without a cell."""
 
-    def resume(self, agent_id: str, decisions: Sequence[Decision]) -> None:
+    def resume(
+        self, agent_id: str, decisions: Sequence[Decision], conversation: str | None
+    ) -> None:
         """Go on, without a cell, with a run that waited for approval."""
+
+
+class Begun(Protocol):
+    """A run that goes on by itself."""
+
+    id: str
+
+
+class Background(Protocol):
+    """A server, whose runs go on by themselves."""
+
+    def start(
+        self,
+        agent_ref: str,
+        message: str | Sequence[Decision],
+        *,
+        conversation: str | None,
+        wait: bool,
+        **options: Any,
+    ) -> Begun:
+        """Send a message, or go on with a run that waited for approval."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Where a request is answered: the project, and in a kernel its notebook."""
+    """Where a request is answered: the project, in a kernel its notebook, and in a server what runs there."""
 
     service: AgentService
     kernel: Kernel | None = None
+    background: Background | None = None
 
     @property
     def notebook(self) -> str:

@@ -12,7 +12,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
-from letta_kernel.notebook.panel import agents, memory, notebook, runs, settings, tools
+from letta_kernel.notebook.panel import (
+    agents,
+    conversations,
+    memory,
+    notebook,
+    runs,
+    settings,
+    tools,
+)
 from letta_kernel.notebook.panel.registry import METHODS, Method, RequestContext
 from letta_kernel.service import AgentService
 
@@ -22,6 +30,7 @@ __all__ = [
     "RequestContext",
     "agents",
     "answer",
+    "conversations",
     "memory",
     "notebook",
     "read",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from letta_kernel.messages import ToolCall
 from letta_kernel.models.registry import available
 from letta_kernel.notebook.approvals import Question, check_calls
 from letta_kernel.notebook.panel.registry import (
+    Background,
     Limit,
     OfAgent,
     Params,
@@ -32,7 +34,13 @@ _NO_COST = {
 }
 
 
-class Talk(OfAgent):
+class OfThread(OfAgent):
+    """A request about one conversation of an agent, by its id; None is the agent's own thread."""
+
+    conversation: Word | None = None
+
+
+class Talk(OfThread):
     """A message for an agent; ``images`` are data URLs of those that go with it."""
 
     text: Annotated[Text, StringConstraints(min_length=1)]
@@ -49,7 +57,7 @@ class Verdict(Params):
     scope: Scope = ""
 
 
-class Decided(OfAgent):
+class Decided(OfThread):
     """What was decided about the calls an agent waits with; the others count as denied."""
 
     decisions: Annotated[list[Verdict], Field(min_length=1, max_length=100)]
@@ -83,21 +91,31 @@ class Cost(Params):
 
 @method("talk", Talk)
 def talk(context: RequestContext, asked: Talk) -> dict[str, str]:
-    """Send a message to an agent; what happens is told as events. Returns a ticket."""
-    kernel = context.here()
+    """Send a message to an agent; what happens is told as events.
+
+    Returns a ticket or, in a server, the run, which goes on by itself.
+    """
     agent = context.service.agents.retrieve(asked.agent)
     if not asked.text.strip():
         raise InvalidInputError("There is nothing to send: the message is empty.")
     pictures = [from_data_url(url) for url in asked.images]
     check(pictures)
-    return kernel.main_thread.submit(lambda: kernel.talk(agent.id, asked.text, pictures))
+    if context.background is not None:
+        more = {"pictures": pictures}
+        return _begin(context.background, agent.id, asked.text, asked.conversation, **more)
+    kernel = context.here()
+    return kernel.main_thread.submit(
+        lambda: kernel.talk(agent.id, asked.text, pictures, asked.conversation)
+    )
 
 
-@method("pending", OfAgent)
-def pending(context: RequestContext, asked: OfAgent) -> list[ToolCall]:
+@method("pending", OfThread)
+def pending(context: RequestContext, asked: OfThread) -> list[ToolCall]:
     """Return the calls of an agent that wait for a person's word."""
-    question = _question(context, context.service.agents.retrieve(asked.agent).id)
-    return question.calls if question is not None else context.service.runs.pending(asked.agent)
+    question = _question(context, context.service.agents.retrieve(asked.agent).id, asked)
+    if question is not None:
+        return question.calls
+    return context.service.runs.pending(asked.agent, asked.conversation)
 
 
 @method("approve", Decided)
@@ -105,23 +123,25 @@ def approve(context: RequestContext, asked: Decided) -> dict[str, str] | None:
     """Decide about calls that wait.
 
     A run that waits in a cell of this kernel goes on there, and the answer is None. One that stopped
-    waiting goes on without a cell: then the answer is a ticket.
+    waiting goes on without a cell: then the answer is a ticket or, in a server, the run.
     """
     agent = context.service.agents.retrieve(asked.agent)
     decisions = [
         Decision(one.call_id, one.approve, one.reason, one.arguments, scope=one.scope)
         for one in asked.decisions
     ]
-    question = _question(context, agent.id)
+    question = _question(context, agent.id, asked)
     if question is not None:
         question.decide(decisions)
         return None
-    kernel = context.here()
-    waiting = context.service.runs.pending(agent.id)
+    waiting = context.service.runs.pending(agent.id, asked.conversation)
     if not waiting:
         raise InvalidInputError(f"{agent.name} waits for no approval.")
     check_calls(waiting, decisions)
-    return kernel.main_thread.submit(lambda: kernel.resume(agent.id, decisions))
+    if context.background is not None:
+        return _begin(context.background, agent.id, decisions, asked.conversation)
+    kernel = context.here()
+    return kernel.main_thread.submit(lambda: kernel.resume(agent.id, decisions, asked.conversation))
 
 
 @method("job", Ticket)
@@ -185,5 +205,19 @@ def _midnight() -> datetime:
     return datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _question(context: RequestContext, agent_id: str) -> Question | None:
-    return context.kernel.approvals.question(agent_id) if context.kernel is not None else None
+def _begin(
+    background: Background,
+    agent_id: str,
+    message: str | Sequence[Decision],
+    conversation: str | None,
+    **more: Any,
+) -> dict[str, str]:
+    run = background.start(agent_id, message, conversation=conversation, wait=True, **more)
+    return {"run": run.id}
+
+
+def _question(context: RequestContext, agent_id: str, asked: OfThread) -> Question | None:
+    """Return what a cell of this kernel waits with, which is in the agent's own thread."""
+    if context.kernel is None or asked.conversation is not None:
+        return None
+    return context.kernel.approvals.question(agent_id)

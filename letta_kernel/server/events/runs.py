@@ -13,7 +13,7 @@ from typing import Any, Literal
 import anyio.to_thread
 
 from letta_kernel.errors import ConflictError, LettaError
-from letta_kernel.messages import Event, RunStarted, worded
+from letta_kernel.messages import Event, RunQueued, RunStarted, worded
 from letta_kernel.models.base import Cancel
 from letta_kernel.remedies import Words
 from letta_kernel.server.errors import TooManyRunsError
@@ -142,7 +142,7 @@ class RunManager:
         role: Literal["user", "event"] = "user",
         **options: Any,
     ) -> LiveRun:
-        """Begin a run on a thread of its own and return as soon as its message is committed.
+        """Begin a run on a thread of its own and return as soon as its message is committed, or waits its turn.
 
         Parameters
         ----------
@@ -165,7 +165,7 @@ class RunManager:
         run = LiveRun(agent_ref, self._words)
 
         def told(event: Event) -> None:
-            if isinstance(event, RunStarted):
+            if isinstance(event, RunStarted | RunQueued) and not run.begun.is_set():
                 run.id, run.agent_id = event.run_id, event.agent_id
                 run.log = self.service.events.run(run.id) or run.log
                 self._remember(run)
@@ -227,3 +227,18 @@ class RunManager:
             for old in [one for one in self._runs.values() if one.over.is_set()]:
                 if self.service.events.run(old.id) is None:
                     del self._runs[old.id]
+
+
+class Project:
+    """A project that is served, and the runs it has here."""
+
+    def __init__(
+        self, service: AgentService, host_of: Callable[[str], ToolHost] | None = None
+    ) -> None:
+        self.service = service
+        self.live = RunManager(service, host_of=host_of)
+
+    def close(self) -> None:
+        """End the runs and let go of the store."""
+        self.live.close()
+        self.service.close()

@@ -58,6 +58,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.messages import worded
 from letta_kernel.records import AgentState
+from letta_kernel.server.deps import project_of
 from letta_kernel.server.events.runs import RunManager
 from letta_kernel.server.guard import host_of, is_here, is_right
 from letta_kernel.server.words import WORDS
@@ -135,8 +136,8 @@ async def agent_socket(websocket: WebSocket, agent_id: str) -> None:
     """Follow an agent and talk with it; this module's text describes the protocol."""
     if not await _let_in(websocket):
         return
-    state = websocket.app.state
-    service: AgentService = state.service
+    project = project_of(websocket)
+    service = project.service
     try:
         agent = await anyio.to_thread.run_sync(service.agents.retrieve, agent_id)
         pending = await anyio.to_thread.run_sync(service.runs.pending, agent.id)
@@ -146,7 +147,7 @@ async def agent_socket(websocket: WebSocket, agent_id: str) -> None:
         return
     log = service.events.agent(agent.id)
     after, resumed = _place(websocket, log)
-    socket = _Socket(websocket, agent, service, state.live, log)
+    socket = _Socket(websocket, agent, service, project.live, log)
     await socket.say(
         type="hello",
         protocol=_PROTOCOL,

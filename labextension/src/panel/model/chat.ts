@@ -33,14 +33,20 @@ export interface IExchange {
   before: string[];
   /** Null while it waits for the kernel. */
   transcript: Transcript | null;
+  /** Whether it goes on in the Jupyter server. */
+  served: boolean;
   error: string;
 }
 
 export class ChatModel extends Part {
+  /**
+   * @param conversation - The thread; null is the agent's own.
+   */
   constructor(
     ask: Ask,
     agent: string,
-    private talk: (agent: string, text: string) => Promise<void>
+    private talk: (agent: string, text: string, conversation: string | null) => Promise<void>,
+    readonly conversation: string | null = null
   ) {
     super(ask, agent);
   }
@@ -73,7 +79,7 @@ export class ChatModel extends Part {
     const exchange = this._add(prompt, '');
     this.emit();
     try {
-      await this.talk(name, prompt);
+      await this.talk(name, prompt, this.conversation);
     } catch (error) {
       const heard = exchange.transcript;
       if (!heard || heard.state === 'running') {
@@ -87,6 +93,20 @@ export class ChatModel extends Part {
       this.invalidate();
     }
     this.emit();
+  }
+
+  /** Something is on its way that the message will name. */
+  async attach(coming: Promise<void>): Promise<void> {
+    await this.act(() => coming);
+  }
+
+  /** The id of the message that an exchange began with; empty, and `error` says so, if it is not kept. */
+  async messageOf({ runId, before }: IExchange): Promise<string> {
+    const found = await this._said(before[0] ?? runId);
+    await this.act(() =>
+      found ? Promise.resolve() : Promise.reject(new Error('This message is not kept any more.'))
+    );
+    return found?.id ?? '';
   }
 
   /** Stop what is running. */
@@ -106,7 +126,7 @@ export class ChatModel extends Part {
       // The answer may come as late as the end of the run, which may have more questions.
       this.waiting = [];
       this.decisions.clear();
-      const params = { agent: this.agent, decisions };
+      const params = { ...this._thread, decisions };
       if (!(await this.act(() => this.ask('approve', params))) && !this.waiting.length) {
         this.waiting = calls;
       }
@@ -114,7 +134,7 @@ export class ChatModel extends Part {
     this.emit();
   }
 
-  handle({ run_id, event }: IDeskEvent): void {
+  handle({ run_id, event, served }: IDeskEvent): void {
     let exchange = this.exchanges.find(({ runId }) => runId === run_id);
     if (!exchange && BEGINNINGS.includes(event.type)) {
       exchange = this._goOn(run_id);
@@ -129,6 +149,7 @@ export class ChatModel extends Part {
     if (event.type === 'run_queued' && !exchange.before.length) {
       this._setPrompt(exchange, String(event.said ?? '')); // it is in no history yet
     }
+    exchange.served = served ?? false;
     exchange.transcript?.handle(event);
     if (ABOUT_WAITING.includes(event.type)) {
       this.waiting = exchange.transcript?.waiting ?? [];
@@ -139,28 +160,30 @@ export class ChatModel extends Part {
 
   /** The kernel is gone: nothing more will be heard of what was going on. */
   lost(): void {
-    for (const { transcript } of this.exchanges) {
-      transcript?.close();
+    for (const { transcript, served } of this.exchanges) {
+      if (!served) {
+        transcript?.close();
+      }
     }
-    this.waiting = [];
+    this.waiting = this.running ? this.waiting : [];
     this.invalidate();
     this.emit();
   }
 
   protected async read(): Promise<void> {
-    const params = { agent: this.agent, limit: PAST, roles: ['user', 'assistant', 'event'] };
+    const params = { ...this._thread, limit: PAST, roles: ['user', 'assistant', 'event'] };
     const messages = await this.ask<IMessage[]>('messages', params);
     const seen = new Set(this.exchanges.flatMap(({ runId, before }) => [runId, ...before]));
     this.past = messages.filter(({ run_id }) => !seen.has(run_id ?? ''));
     if (!this.running) {
-      this.waiting = await this.ask<IToolCall[]>('pending', { agent: this.agent });
+      this.waiting = await this.ask<IToolCall[]>('pending', this._thread);
     }
   }
 
   private _add(prompt: string | null, runId: string): IExchange {
     const exchange: IExchange = {
       ...{ key: this._made++, prompt, runId, before: [] },
-      ...{ transcript: null, error: '' }
+      ...{ transcript: null, served: false, error: '' }
     };
     this.exchanges = [...this.exchanges, exchange].slice(-MOST_RUNS);
     return exchange;
@@ -178,10 +201,21 @@ export class ChatModel extends Part {
 
   /** A run began: it answers what was said here, or something said in a cell. */
   private async _findPrompt(exchange: IExchange): Promise<void> {
-    const params = { agent: this.agent, limit: 4, roles: ['user', 'event'] };
-    const messages = await this.ask<IMessage[]>('messages', params).catch(() => []);
-    this._setPrompt(exchange, messages.find(m => m.run_id === exchange.runId)?.content ?? '');
+    this._setPrompt(exchange, (await this._said(exchange.runId))?.content ?? '');
     this.emit();
+  }
+
+  /** What a run began with. */
+  private async _said(runId: string): Promise<IMessage | undefined> {
+    const params = { ...this._thread, limit: MOST_RUNS, roles: ['user', 'event'] };
+    const messages = await this.ask<IMessage[]>('messages', params).catch(() => []);
+    return messages.find(({ run_id }) => run_id === runId);
+  }
+
+  /** The thread, as requests name it. */
+  private get _thread(): { agent: string; conversation?: string } {
+    const { agent, conversation } = this;
+    return conversation === null ? { agent } : { agent, conversation };
   }
 
   private _setPrompt(exchange: IExchange, prompt: string): void {

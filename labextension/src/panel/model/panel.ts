@@ -2,22 +2,9 @@
 
 import type { IBridge, IChanged, IDeskEvent } from '../../bridge';
 import { meaning } from '../../ui/stopReasons';
-import { ChatModel } from './chat';
-import { MemoryModel } from './memory';
-import { messageOf, Observable, type Part } from './part';
-import { ArchiveModel, ContextModel, MessagesModel, RunsModel, ToolsModel } from './parts';
+import { AFFECTED, AgentModel } from './agent';
+import { messageOf, Observable } from './part';
 import type { AgentStatus, IAgent } from './records';
-
-export const SECTIONS = [
-  'chat',
-  'memory',
-  'context',
-  'tools',
-  'archive',
-  'messages',
-  'runs'
-] as const;
-export type Section = (typeof SECTIONS)[number];
 
 /** What the panel remembers after a reload. */
 export interface IRemembered {
@@ -27,49 +14,6 @@ export interface IRemembered {
 }
 
 const MOST_CHOICES = 50;
-
-/** Everything about one agent, each part read when it is looked at. */
-export class AgentModel {
-  constructor(
-    readonly id: string,
-    bridge: IBridge
-  ) {
-    const ask: IBridge['request'] = (method, params) => bridge.request(method, params);
-    this.chat = new ChatModel(ask, id, (name, text) => bridge.talk(name, text));
-    this.memory = new MemoryModel(ask, id);
-    this.context = new ContextModel(ask, id);
-    this.tools = new ToolsModel(ask, id);
-    this.archive = new ArchiveModel(ask, id);
-    this.messages = new MessagesModel(ask, id);
-    this.runs = new RunsModel(ask, id);
-  }
-
-  readonly chat: ChatModel;
-  readonly memory: MemoryModel;
-  readonly context: ContextModel;
-  readonly tools: ToolsModel;
-  readonly archive: ArchiveModel;
-  readonly messages: MessagesModel;
-  readonly runs: RunsModel;
-
-  invalidate(what: readonly string[]): void {
-    for (const [kind, parts] of Object.entries(AFFECTED)) {
-      if (what.includes(kind)) {
-        parts.forEach(part => (this[part] as Part).invalidate());
-      }
-    }
-  }
-}
-
-/** Which parts show what a change is about. */
-const AFFECTED: Record<string, Section[]> = {
-  agents: ['context'],
-  blocks: ['memory', 'context'],
-  messages: ['messages', 'context'],
-  runs: ['runs', 'tools'],
-  passages: ['archive'],
-  tools: ['tools', 'context']
-};
 
 export class PanelModel extends Observable {
   constructor(readonly bridge: IBridge) {
@@ -113,6 +57,9 @@ export class PanelModel extends Observable {
   /** Say whether the panel is on the screen. */
   show(shown: boolean): void {
     this._shown = shown;
+    if (shown) {
+      this.bridge.look();
+    }
     this.refresh();
     this._showParts();
   }
@@ -154,7 +101,7 @@ export class PanelModel extends Observable {
   refreshAll(): void {
     this._models.forEach(model => {
       model.invalidate(Object.keys(AFFECTED));
-      model.chat.invalidate();
+      model.invalidateChats();
     });
     this.refresh();
   }
@@ -181,11 +128,12 @@ export class PanelModel extends Observable {
 
   private _onState(): void {
     this._showParts();
-    if (this.bridge.state !== 'ready') {
+    const { state, answeredBy } = this.bridge;
+    if (state === 'lost' || state === 'connecting') {
+      this._models.forEach(model => model.lost());
+    }
+    if (answeredBy === null) {
       this.loaded = false;
-      if (this.bridge.state === 'lost' || this.bridge.state === 'connecting') {
-        this._models.forEach(model => model.chat.lost());
-      }
     } else {
       this.refreshAll();
     }
@@ -206,7 +154,7 @@ export class PanelModel extends Observable {
   private _onEvent(_: IBridge, happened: IDeskEvent): void {
     const { agent_id, event } = happened;
     const model = this._model(agent_id);
-    model.chat.handle(happened);
+    model.handle(happened);
     if (event.type === 'memory_changed') {
       model.memory.invalidate();
     }
@@ -233,7 +181,7 @@ export class PanelModel extends Observable {
       return; // it looks again when it is done
     }
     this._loading = true;
-    while (this._stale && this._shown && this.bridge.state === 'ready') {
+    while (this._stale && this._shown && this.bridge.answeredBy !== null) {
       this._stale = false;
       try {
         const [agents, notebook] = await Promise.all([
@@ -267,17 +215,15 @@ export class PanelModel extends Observable {
   }
 
   private _model(id: string): AgentModel {
-    const model = this._models.get(id) ?? new AgentModel(id, this.bridge);
+    const model = this._models.get(id) ?? new AgentModel(id, this.bridge, () => this._showParts());
     this._models.set(id, model);
     return model;
   }
 
   private _showParts(): void {
-    const visible = this._shown && this.bridge.state === 'ready';
+    const visible = this._shown && this.bridge.answeredBy !== null;
     for (const model of this._models.values()) {
-      for (const section of SECTIONS) {
-        model[section].show(visible && model === this.chosen && this.open.has(section));
-      }
+      model.show(visible && model === this.chosen ? this.open : NOTHING);
     }
   }
 
@@ -291,6 +237,8 @@ export class PanelModel extends Observable {
   private _stale = true;
   private _loading = false;
 }
+
+const NOTHING: ReadonlySet<string> = new Set();
 
 const STATES: Record<string, AgentStatus | undefined> = {
   run_queued: 'running',

@@ -82,6 +82,7 @@ export interface IMessage {
   status: IOutcome['status'] | null;
   interrupted: boolean;
   created_at: string;
+  conversation_id?: string | null;
 }
 
 interface ICounts {
@@ -134,5 +135,14 @@ export interface IDecision {
   arguments?: Record<string, unknown>;
 }
 
-/** Ask the kernel something; rejects with an error whose message is one line for people. */
+/** A thread with an agent beside its own. */
+export interface IConversation {
+  id: string;
+  /** Empty: it has none yet. */
+  title: string;
+  created_at: string;
+  last_message_at: string | null;
+}
+
+/** Ask the kernel or the server something; rejects with an error whose message is one line for people. */
 export type Ask = <T>(method: string, params?: object) => Promise<T>;

@@ -1,0 +1,52 @@
+// Whether a kernel's main thread has something to do.
+
+import { type Kernel, KernelMessage } from '@jupyterlab/services';
+
+/**
+ * Follows what is executed. The kernel's status does not tell: what a subshell does, such as answering us,
+ * counts there as well.
+ */
+export class Busy {
+  constructor(kernel: Kernel.IKernelConnection) {
+    if (kernel.status === 'busy') {
+      this._going.add(BEFORE);
+    }
+    kernel.anyMessage.connect(this._onMessage, this);
+    kernel.statusChanged.connect(this._onStatus, this);
+  }
+
+  /** Whether something goes on, or waits for its turn. */
+  get now(): boolean {
+    return this._going.size > 0;
+  }
+
+  private _onStatus(_: Kernel.IKernelConnection, status: Kernel.Status): void {
+    if (status === 'restarting' || status === 'autorestarting' || status === 'dead') {
+      this._going.clear();
+    }
+  }
+
+  private _onMessage(_: Kernel.IKernelConnection, { msg, direction }: Kernel.IAnyMessageArgs): void {
+    const message = msg as KernelMessage.IMessage;
+    if (direction === 'send') {
+      if (message.header.msg_type === 'execute_request') {
+        this._going.add(message.header.msg_id);
+      }
+    } else if (KernelMessage.isStatusMsg(message)) {
+      const { msg_type, msg_id } = message.parent_header as Partial<KernelMessage.IHeader>;
+      if (msg_type === 'execute_request' && msg_id) {
+        if (message.content.execution_state === 'busy') {
+          this._going.add(msg_id);
+        } else {
+          this._going.delete(msg_id);
+          this._going.delete(BEFORE);
+        }
+      }
+    }
+  }
+
+  private _going = new Set<string>();
+}
+
+/** Stands for what was executed before the page was there. */
+const BEFORE = '';

@@ -1,0 +1,205 @@
+// What is said with whoever answers for a project: a kernel, or the Jupyter server.
+
+import type { JSONObject } from '@lumino/coreutils';
+import type { IDisposable } from '@lumino/disposable';
+import type { ISignal } from '@lumino/signaling';
+import { Signal } from '@lumino/signaling';
+
+import { Followed, type IEvents } from '../ui/followed';
+import type { Trans } from '../ui/words';
+import { DeskError } from './bridge';
+import type { BridgeState, IChanged, IDeskEvent } from './bridge';
+import { Requests } from './requests';
+
+/** What the hello must say at least. */
+const PROTOCOL = 1;
+
+/** How long to wait for things, in milliseconds. */
+export const PATIENCE = { info: 2_000, subshell: 5_000, hello: 30_000, reply: 60_000, ping: 60_000 };
+
+/** Answers that take as long as what they run. */
+const ENDLESS = new Set(['tool.run', 'context', 'agent.import', 'agent.export', 'passage.add']);
+
+export interface IHello {
+  protocol?: number;
+  version?: string;
+  project?: string;
+  home?: string;
+  asking?: string[];
+  /** Comms of views that are live now. */
+  views?: string[];
+}
+
+/** A connection over which agents are asked about and heard of. */
+export abstract class AnyDesk implements IDisposable {
+  constructor(protected readonly trans: Trans) {}
+
+  get state(): BridgeState {
+    return this._state;
+  }
+
+  get stateChanged(): ISignal<this, BridgeState> {
+    return this._stateChanged;
+  }
+
+  get events(): ISignal<this, IDeskEvent> {
+    return this._events;
+  }
+
+  get changed(): ISignal<this, IChanged> {
+    return this._changed;
+  }
+
+  /** The agents that cells wait with for a word. */
+  get asking(): readonly string[] {
+    return this._asking;
+  }
+
+  get askingChanged(): ISignal<this, void> {
+    return this._askingChanged;
+  }
+
+  get project(): string {
+    return this._hello.project ?? '';
+  }
+
+  /** The project's folder, which tells projects of one name apart. */
+  get home(): string {
+    return this._hello.home ?? '';
+  }
+
+  get version(): string {
+    return this._hello.version ?? '';
+  }
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  dispose(): void {
+    if (this._isDisposed) {
+      return;
+    }
+    this._isDisposed = true;
+    this.close();
+    window.clearInterval(this._pings);
+    this.fail(this.gone);
+    Signal.clearData(this);
+  }
+
+  /** Ask something; rejects with a `DeskError`. */
+  async request<T>(method: string, params: object = {}): Promise<T> {
+    return (await this.ask(method, params)) as T;
+  }
+
+  protected ask(method: string, params: object): Promise<unknown> {
+    const { trans } = this;
+    if (this._state !== 'ready') {
+      return Promise.reject(new DeskError('NotConnected', this.unconnected));
+    }
+    const send = (id: number) => this.send({ type: 'request', id, method, params } as JSONObject);
+    const patience = ENDLESS.has(method) ? null : PATIENCE.reply;
+    return this._requests.ask(send, patience, trans.__('There was no answer in time.'));
+  }
+
+  /** Something was said by the other side. */
+  protected take(data: JSONObject): void {
+    switch (data.type) {
+      case 'hello':
+        this.welcomed(data as IHello);
+        break;
+      case 'reply':
+        this._requests.answer(data);
+        break;
+      case 'events':
+        this._followed.take(data as unknown as IEvents);
+        break;
+      case 'changed':
+        this._changed.emit(data as unknown as IChanged);
+        break;
+      case 'asking':
+        this.setAsking(data.agents as string[]);
+        break;
+      case 'bye':
+        this.again(); // it took us for gone
+        break;
+    }
+  }
+
+  protected welcomed(hello: IHello): void {
+    this._hello = hello;
+    if ((hello.protocol ?? 0) < PROTOCOL) {
+      this.setState('old');
+      return;
+    }
+    window.clearInterval(this._pings);
+    this._pings = window.setInterval(() => this._ping(), PATIENCE.ping);
+    this.setAsking(hello.asking ?? []);
+    this.setState('ready');
+  }
+
+  protected setState(state: BridgeState): void {
+    if (state !== 'ready') {
+      window.clearInterval(this._pings);
+    }
+    if (state !== this._state) {
+      this._state = state;
+      this._stateChanged.emit(state);
+    }
+  }
+
+  protected setAsking(agents: readonly string[]): void {
+    if (agents.length > 0 || this._asking.length > 0) {
+      this._asking = agents;
+      this._askingChanged.emit();
+    }
+  }
+
+  protected happened(event: IDeskEvent): void {
+    this._events.emit(event);
+  }
+
+  /** Ask for what was missed of the runs that went on when the connection was lost. */
+  protected catchUp(): void {
+    this._followed.askAgain();
+  }
+
+  /** What was asked will not be answered any more; *text* says why. */
+  protected fail(text: string): void {
+    this._requests.fail(text);
+  }
+
+  /** Whether what is sent arrives. */
+  protected abstract readonly reachable: boolean;
+  /** Why nothing is answered any more. */
+  protected abstract readonly gone: string;
+  /** Why nothing can be asked now. */
+  protected abstract readonly unconnected: string;
+  protected abstract send(data: JSONObject): void;
+  /** Open the connection once more. */
+  protected abstract again(): void;
+  protected abstract close(): void;
+
+  private _ping(): void {
+    if (this._state === 'ready' && this.reachable) {
+      this.send({ type: 'ping' });
+    }
+  }
+
+  private _state: BridgeState = 'connecting';
+  private _hello: IHello = {};
+  private _asking: readonly string[] = [];
+  private _pings: number | undefined;
+  private readonly _requests = new Requests();
+  private readonly _followed = new Followed(
+    // Ask for what follows an event of a run, when something was missed.
+    (run_id, after) => this.send({ type: 'follow', run_id, after }),
+    ({ run_id, agent_id, events }) =>
+      events.forEach(event => this.happened({ run_id, agent_id, event }))
+  );
+  private _isDisposed = false;
+  private _stateChanged = new Signal<this, BridgeState>(this);
+  private _events = new Signal<this, IDeskEvent>(this);
+  private _changed = new Signal<this, IChanged>(this);
+  private _askingChanged = new Signal<this, void>(this);
+}

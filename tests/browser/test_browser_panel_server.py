@@ -1,0 +1,182 @@
+"""The panel's chat through the Jupyter server: beside a busy kernel, without a notebook, in conversations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from browser_lab import ARTIFACTS, run_all, set_theme
+from browser_office import Office
+from browser_stage import accessible
+from playwright.sync_api import Locator, Page, expect
+from test_browser_panel import agents, bring, option, show_panel
+
+HELD = """
+import pathlib, time
+print("the cell runs")
+while not pathlib.Path("go-on").exists():
+    time.sleep(0.05)
+print("the cell is over")
+"""
+
+
+def talk(panel: Locator, agent: str, text: str) -> None:
+    box = panel.get_by_role("textbox", name=f"Message to {agent}")
+    box.fill(text)
+    box.press("Enter")
+
+
+def test_a_chat_beside_a_cell_that_runs_and_in_each_folder_s_project(
+    office: Office, page: Page
+) -> None:
+    scripted, go_on = "openai/scripted", office.lab.folder / "north/go-on"
+    go_on.unlink(missing_ok=True)
+    page.goto(office.write("north/north.ipynb", agents("ada", "bob", model=scripted), HELD))
+    panel = show_panel(page)
+    run_all(page)
+    output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
+    expect(output).to_contain_text("the cell runs", timeout=90_000)  # its kernel is the first
+    expect(panel.locator(".lk-Panel-project")).to_have_text("north")
+
+    office.model.call("core_memory_append", {"label": "human", "content": "Waits for nothing."})
+    office.model.say("I need no kernel.")
+    talk(panel, "ada", "Are you there?")
+    log = panel.get_by_role("log")
+    expect(log).to_contain_text("I need no kernel.")
+    expect(panel.get_by_role("group", name="Memory block human")).to_contain_text("for nothing")
+    expect(output).not_to_contain_text("the cell is over")
+
+    # Another folder has another project, though the first one's kernel is still at work.
+    office.write("south/south.ipynb", agents("carol", model=scripted))
+    bring(page, "south/south.ipynb")
+    run_all(page)
+    expect(option(panel, "carol")).to_be_visible()
+    office.model.say("From the south.")
+    talk(panel, "carol", "Where are you?")
+    expect(log).to_contain_text("From the south.")
+    expect(log).not_to_contain_text("I need no kernel.")
+
+    # The kernel is gone: the same agents answer.
+    page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown().then(() => null)"
+    )
+    expect(panel).to_contain_text("runs go on in the Jupyter server")
+    expect(option(panel, "carol")).to_be_visible()
+    office.model.say("Still in the south.")
+    talk(panel, "carol", "And now?")
+    expect(log).to_contain_text("Still in the south.")
+    expect(panel.locator(".lk-Panel-project")).to_have_text("south")
+
+    bring(page, "north/north.ipynb")
+    expect(panel.locator(".lk-Panel-project")).to_have_text("north")
+    expect(option(panel, "bob")).to_be_visible()
+    expect(log).to_contain_text("I need no kernel.")
+    go_on.touch()
+    expect(output).to_contain_text("the cell is over")
+    office.model.say("Now in the kernel.")
+    talk(panel, "ada", "Free again?")
+    expect(log).to_contain_text("Now in the kernel.")
+    for folder in ("north", "south"):
+        assert (office.lab.folder / folder / ".letta/letta.duckdb").exists()
+    assert not (office.lab.folder / ".letta").exists()
+
+
+def test_conversations_without_a_notebook(office: Office, page: Page) -> None:
+    home = office.lab
+    page.goto(f"{home.url}lab/workspaces/none?token={home.token}&reset")
+    page.wait_for_function(
+        "window.jupyterapp?.commands.hasCommand('letta-kernel:open-agents-panel')"
+    )
+    page.evaluate("() => window.jupyterapp.commands.execute('letta-kernel:open-agents-panel')")
+    panel = page.locator("#letta-kernel-agents")
+    expect(panel).to_contain_text("This project has no agents yet.")
+    assert not (home.folder / ".letta").exists(), "looking has made nothing"
+    panel.get_by_role("button", name="Create an agent").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("mia")
+    dialog.get_by_label("Model (optional)").fill("openai/scripted")
+    dialog.get_by_role("button", name="Create").click()
+    log = panel.get_by_role("log")
+    for said, answer in (("My tea is green.", "Green, I see."), ("My cup is blue.", "Blue it is.")):
+        office.model.say(answer)
+        talk(panel, "mia", said)
+        expect(log).to_contain_text(answer)
+
+    # Said otherwise: a fork, which begins before it; the old end stays.
+    cup = log.locator(".lk-Prompt").filter(has_text="My cup is blue.")
+    cup.hover()
+    cup.get_by_role("button", name="Say it otherwise").click()
+    office.model.say("Red, then.")
+    log.get_by_role("textbox", name="The message").fill("My cup is red.")
+    log.get_by_role("textbox", name="The message").press("Enter")
+    expect(log).to_contain_text("Red, then.")
+    expect(log).to_contain_text("Green, I see.")
+    expect(log).not_to_contain_text("blue")
+    sent = [m["content"] for m in office.model.requests[-1]["messages"]]
+    assert "Green, I see." in str(sent)
+    assert "blue" not in str(sent)
+    bar = panel.locator(".lk-Talks")
+    current = bar.get_by_title("Show all conversations")
+    expect(current).to_have_text("My cup is red. (2)")
+
+    # Answered again, from what the fork kept.
+    tea = log.locator(".lk-Prompt").filter(has_text="My tea is green.")
+    tea.hover()
+    office.model.say("What tea?")
+    tea.get_by_role("button", name="Answer again").click()
+    expect(log).to_contain_text("What tea?")
+    expect(log).not_to_contain_text("Green, I see.")
+
+    bar.get_by_role("button", name="Begin a conversation").click()
+    expect(log).to_contain_text("Say something to mia.")
+    office.model.say("To Lisbon?")
+    talk(panel, "mia", "Plan a trip")
+    expect(log).to_contain_text("To Lisbon?")
+    expect(current).to_have_text("Plan a trip")
+    bar.get_by_role("button", name="Rename the conversation").click()
+    dialog.get_by_role("textbox").fill("Lisbon in May")
+    dialog.get_by_role("button", name="Rename").click()
+    expect(current).to_have_text("Lisbon in May")
+    bar.get_by_role("button", name="Fork the conversation").click()
+    expect(current).to_have_text("Lisbon in May (2)")
+    expect(log).to_contain_text("To Lisbon?")
+    bar.get_by_role("button", name="Delete the conversation").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(current).to_have_text("First conversation")
+    expect(log).to_contain_text("Blue it is.")
+
+    current.click()
+    found = bar.get_by_role("group", name="Conversations")
+    expect(found.get_by_role("listitem")).to_have_count(4)
+    search = found.get_by_role("searchbox")
+    search.fill("lisbon")
+    search.press("Enter")
+    first = found.get_by_role("listitem").first
+    expect(first).to_contain_text("Lisbon in May")
+    picker = panel.get_by_title("Change the model")
+    for theme in ("Light", "Dark"):
+        set_theme(page, f"JupyterLab {theme}")
+        accessible(page, "#letta-kernel-agents")
+        panel.screenshot(path=ARTIFACTS / f"panel-talks-{theme.lower()}.png")
+    first.get_by_role("button").click()
+    expect(log).to_contain_text("To Lisbon?")
+    expect(log).not_to_contain_text("Blue it is.")
+
+    picker.click()
+    models = panel.get_by_role("combobox", name="Search the models")
+    models.fill("demo")
+    expect(panel.get_by_role("option", name="demo", exact=True)).to_be_visible()
+    models.press("Enter")
+    expect(picker).to_have_text("demo")
+
+    notes = Path(home.folder / "my notes.txt")
+    box = panel.get_by_role("textbox", name="Message to mia")
+    box.fill("Read")
+    box.evaluate(
+        """node => {
+            const data = new DataTransfer();
+            data.items.add(new File(['tea: green'], 'my notes.txt', { type: 'text/plain' }));
+            node.dispatchEvent(new DragEvent('drop', { bubbles: true, dataTransfer: data }));
+        }"""
+    )
+    expect(box).to_have_value('Read @"my notes.txt" ')
+    assert notes.read_text() == "tea: green"
