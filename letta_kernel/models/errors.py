@@ -98,128 +98,86 @@ class Endpoint:
         said = f": {words}" if words else "."
         number = f" ({status})" if status else ""
         if (status is None or status in (400, 413, 422, 500)) and _OVERFLOW.search(whole):
-            return ProviderError(
-                "context_overflow",
-                f"{self.model}: the conversation is too long for this model{number}{said}",
-                lasting=True,
-            )
+            text = f"the conversation is too long for this model{number}{said}"
+            return self._error("context_overflow", text, lasting=True)
         if status in (400, 403, 422, None) and _FILTERED.search(whole):
-            return ProviderError(
-                "content_filter",
-                f"{self.model}: the provider's content filter refused this{number}{said}",
-                lasting=True,
-            )
+            text = f"the provider's content filter refused this{number}{said}"
+            return self._error("content_filter", text, lasting=True)
         if (status in (402, 429, 403, 400, None) and _QUOTA.search(whole)) or status == 402:
-            return ProviderError(
-                "rate_limit",
-                f"{self.model}: no credit left at {self.provider}{number}; add some{said}",
-                remedy(Do.CHOOSE_MODEL),
-                lasting=True,
-            )
+            text = f"no credit left at {self.provider}{number}; add some{said}"
+            return self._error("rate_limit", text, remedy(Do.CHOOSE_MODEL), lasting=True)
         if status == 429:
-            return ProviderError(
-                "rate_limit",
-                f"{self.model}: {self._who()} limits the rate of requests{number}{_asked(wait)}{said}",
-                retry_after=wait,
-            )
+            text = f"{self._who()} limits the rate of requests{number}{_asked(wait)}{said}"
+            return self._error("rate_limit", text, retry_after=wait)
         if status in (401, 403) or (status in (400, None) and _BAD_KEY.search(whole)):
-            return self._refused(number, said)
+            what = f"the key in {self.variable}" if self.variable else "access"
+            text = f"{self._who()} refused {what}{number}{said}"
+            return self._error("refused_key", text, lasting=True)
         if status == 404 or (status in (400, 422, None) and _NO_MODEL.search(whole)):
-            return self._unknown(number, said, bool(code or words))
+            name = self.model.partition("/")[2] or self.model
+            mend = "" if code or words else self._mend()
+            text = f"{self._who()} knows no model {name!r}{number}{said}{mend}"
+            return self._error("unknown_model", text, remedy(Do.LIST_MODELS), lasting=True)
         if status == 408:
-            return ProviderError("timeout", f"{self.model}: the server timed out{number}{said}")
+            return self._error("timeout", f"the server timed out{number}{said}")
         if status in (409, 425) or (status is not None and status >= 500) or status is None:
-            return ProviderError(
-                "overloaded" if status else "broken_stream",
-                f"{self.model}: {self._who()} had an error"
-                f"{number or ' in the middle of its answer'}{said}",
-                retry_after=wait,
-            )
-        return ProviderError(
-            "bad_request",
-            f"{self.model}: {self._who()} refused the request{number}{said}",
-            lasting=True,
+            text = f"{self._who()} had an error{number or ' in the middle of its answer'}{said}"
+            return self._error("overloaded" if status else "broken_stream", text, retry_after=wait)
+        return self._error(
+            "bad_request", f"{self._who()} refused the request{number}{said}", lasting=True
         )
 
     def network(self, error: Exception, *, begun: bool) -> ProviderError:
         """Return the error for a network that failed; *begun*: after the answer's first bytes."""
-        where = self.host or self.provider
-        mend = f" Check {self.base_variable}." if self.base_variable else ""
+        where, mend = self.host or self.provider, self._mend()
         if isinstance(error, httpx.ConnectTimeout):
-            return ProviderError(
-                "timeout", f"{self.model}: no connection to {where} in time.{mend}"
-            )
+            return self._error("timeout", f"no connection to {where} in time.{mend}")
         if isinstance(error, httpx.TimeoutException):
             when = "in the middle of its answer" if begun else "before it answered"
-            return ProviderError("timeout", f"{self.model}: {where} fell silent {when}.")
+            return self._error("timeout", f"{where} fell silent {when}.")
         words = " ".join(str(error).split())
         if begun:
-            return ProviderError(
-                "broken_stream", f"{self.model}: the connection broke in mid-answer."
-            )
+            return self._error("broken_stream", "the connection broke in mid-answer.")
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-            return ProviderError(
-                "unreachable",
-                f"{self.model}: {where!r} is no usable address.{mend}",
-                lasting=True,
-            )
+            text = f"{where!r} is no usable address.{mend}"
+            return self._error("unreachable", text, lasting=True)
         if re.search(
             r"name or service|nodename|getaddrinfo|name resolution|no address", words, re.I
         ):
-            return ProviderError(
-                "unreachable", f"{self.model}: there is no host named {where}.{mend}"
-            )
+            return self._error("unreachable", f"there is no host named {where}.{mend}")
         if "refused" in words.lower():
-            return ProviderError("unreachable", f"{self.model}: nothing answers at {where}.{mend}")
+            return self._error("unreachable", f"nothing answers at {where}.{mend}")
         if "certificate_verify_failed" in words.lower():
             found = re.search(r"verify failed: ([^(]+)", words)
             why = f" ({found[1].strip()})" if found else ""
-            return ProviderError(
-                "unreachable",
-                f"{self.model}: the certificate of {where} is not trusted{why}: "
-                f"{certificates.advice()}.{mend}",
-                lasting=True,
-            )
-        return ProviderError(
+            advice = f"{certificates.advice()}.{mend}"
+            text = f"the certificate of {where} is not trusted{why}: {advice}"
+            return self._error("unreachable", text, lasting=True)
+        return self._error(
             "unreachable",
-            f"{self.model}: {where} cannot be reached ({scrub(words)[:LONGEST]}).{mend}",
+            f"{where} cannot be reached ({scrub(words)[:LONGEST]}).{mend}",
             lasting="certificates" in words,  # the environment names some that cannot be read
         )
 
-    def truncated(self, partial: Reply | None = None) -> ProviderError:
+    def truncated(self) -> ProviderError:
         """Return the error for a stream that ended before the answer did."""
-        return ProviderError(
-            "broken_stream",
-            f"{self.model}: the answer stopped before its end; the connection was cut.",
-            partial=partial,
+        return self._error(
+            "broken_stream", "the answer stopped before its end; the connection was cut."
         )
 
     def garbage(self, sent: bytes) -> ProviderError:
         """Return the error for something in a stream that is no piece of an answer."""
         shown = scrub(sent[:80].decode("utf-8", "replace"))
-        return ProviderError(
-            "broken_stream", f"{self.model}: the server sent something unreadable: {shown!r}"
-        )
+        return self._error("broken_stream", f"the server sent something unreadable: {shown!r}")
+
+    def _error(self, kind: ErrorKind, text: str, *remedies: Remedy, **more: Any) -> ProviderError:
+        return ProviderError(kind, f"{self.model}: {text}", *remedies, **more)
 
     def _who(self) -> str:
         return self.host if self.base_variable and self.host else self.provider
 
-    def _refused(self, number: str, said: str) -> ProviderError:
-        if self.variable:
-            text = f"{self.model}: {self._who()} refused the key in {self.variable}{number}{said}"
-        else:
-            text = f"{self.model}: {self._who()} refused access{number}{said}"
-        return ProviderError("refused_key", text, lasting=True)
-
-    def _unknown(self, number: str, said: str, explained: bool) -> ProviderError:
-        mend = f" Check {self.base_variable}." if self.base_variable and not explained else ""
-        name = self.model.partition("/")[2] or self.model
-        return ProviderError(
-            "unknown_model",
-            f"{self.model}: {self._who()} knows no model {name!r}{number}{said}{mend}",
-            remedy(Do.LIST_MODELS),
-            lasting=True,
-        )
+    def _mend(self) -> str:
+        return f" Check {self.base_variable}." if self.base_variable else ""
 
 
 def missing_key(model: str, variable: str) -> ProviderError:
