@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from letta_kernel.agent import prompts
@@ -42,7 +41,6 @@ def compile_prompt(
     files: str = "",
     tags: Sequence[str] = (),
     notebook: str = "",
-    compiled_at: datetime | None = None,
 ) -> str:
     """Return the system prompt: instructions, memory blocks, files, tool rules, memory metadata.
 
@@ -54,7 +52,7 @@ def compile_prompt(
     if state.tool_rules:
         lines = "\n".join(f"- {rules.describe(rule)}" for rule in state.tool_rules)
         parts.append(f"<tool_usage_rules>\n{lines}\n</tool_usage_rules>")
-    moment = (compiled_at or now()).isoformat(timespec="seconds")
+    moment = now().isoformat(timespec="seconds")
     facts = [
         f"- agent id: {state.id}",
         f"- compiled at: {moment}",

@@ -75,9 +75,9 @@ def esc(text: object, limit: int | None = None) -> str:
     return escape(clean_text(text, limit), quote=False)
 
 
-def attribute(text: object, limit: int | None = None) -> str:
+def attribute(text: object) -> str:
     """Return *text* cleaned and escaped for an attribute's value in double quotes."""
-    return escape(clean_text(text, limit), quote=True)
+    return escape(clean_text(text), quote=True)
 
 
 LINK_SCHEMES = ("http", "https", "mailto")

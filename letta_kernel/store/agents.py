@@ -45,9 +45,6 @@ def named(tx: Tx, name: str, *, set_aside: bool = False) -> list[AgentState]:
 def list_all(
     tx: Tx,
     *,
-    limit: int | None = None,
-    before: str | None = None,
-    after: str | None = None,
     tags: Sequence[str] | None = None,
     match: Literal["any", "all"] = "any",
     text: str | None = None,
@@ -58,10 +55,6 @@ def list_all(
 
     Parameters
     ----------
-    limit
-        At most so many.
-    before, after
-        Ids of agents: only those that come before or after them in the order asked for.
     tags, match
         Only agents with any, or all, of these tags.
     text
@@ -74,19 +67,12 @@ def list_all(
     where = Where()
     if not set_aside:
         where.add("set_aside = {}", False)
-    earlier, later = ("<", ">") if not newest_first else (">", "<")
-    for other, sign in ((before, earlier), (after, later)):
-        if other is not None:
-            where.beyond("agents", "created_at", sign, other)
     if tags:
         where.add("tags && {}::text[]" if match == "any" else "tags @> {}::text[]", list(tags))
     if text:
         where.add("position({} IN lower(name)) > 0", text.lower())
     order = "DESC" if newest_first else "ASC"
-    tail = f"{where} ORDER BY created_at {order}, id {order}"
-    if limit is not None:
-        tail += f" LIMIT {where.place(limit)}"
-    return _AGENTS.select(tx, tail, where.params)
+    return _AGENTS.select(tx, f"{where} ORDER BY created_at {order}, id {order}", where.params)
 
 
 def save(tx: Tx, agent: AgentState) -> AgentState:

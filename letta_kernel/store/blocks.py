@@ -52,13 +52,9 @@ def add(tx: Tx, block: Block, agent_id: str | None = None) -> Block:
     return block
 
 
-def list_all(tx: Tx, *, label: str | None = None, limit: int | None = None) -> list[Block]:
-    """Return all blocks, or those of one label, in the order in which they were made."""
-    return _BLOCKS.select(
-        tx,
-        "WHERE ($1::text IS NULL OR label = $1) ORDER BY created_at, id LIMIT $2::bigint",
-        (label, limit),
-    )
+def list_all(tx: Tx) -> list[Block]:
+    """Return all blocks in the order in which they were made."""
+    return _BLOCKS.select(tx, "ORDER BY created_at, id")
 
 
 def ids(
@@ -220,9 +216,7 @@ def written_in(tx: Tx, step_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
     return {str(block_id): (int(first), int(last)) for block_id, first, last in rows}
 
 
-def undo(
-    tx: Tx, block_id: str, actor: str, *, step_id: str | None = None, reason: str = ""
-) -> Block:
+def undo(tx: Tx, block_id: str, actor: str) -> Block:
     """Go back to the text before the last change that still stands; kept as a new version.
 
     Raises
@@ -232,14 +226,12 @@ def undo(
     InvalidInputError
         There is nothing to undo.
     """
-    return _move(tx, block_id, actor, step_id, reason, "undo")
+    return _move(tx, block_id, actor, "undo")
 
 
-def redo(
-    tx: Tx, block_id: str, actor: str, *, step_id: str | None = None, reason: str = ""
-) -> Block:
+def redo(tx: Tx, block_id: str, actor: str) -> Block:
     """Take the last undo back; impossible after a new change. Raises as `undo` does."""
-    return _move(tx, block_id, actor, step_id, reason, "redo")
+    return _move(tx, block_id, actor, "redo")
 
 
 def movable(tx: Tx, agent_id: str) -> dict[str, tuple[bool, bool]]:
@@ -284,7 +276,7 @@ def _load(tx: Tx, block_id: str) -> tuple[Block, int]:
     return _BLOCKS.read(row), int(row[-1])
 
 
-def _move(tx: Tx, block_id: str, actor: str, step_id: str | None, reason: str, way: str) -> Block:
+def _move(tx: Tx, block_id: str, actor: str, way: str) -> Block:
     block, shown = _load(tx, block_id)
     row = tx.one(
         f"SELECT t.version, t.value FROM block_versions s JOIN block_versions t"
@@ -295,8 +287,8 @@ def _move(tx: Tx, block_id: str, actor: str, step_id: str | None, reason: str, w
     if row is None:
         raise InvalidInputError(f"There is nothing to {way} in the memory block {block.label!r}.")
     target, value = row
-    reason = reason or f"{way}: text of version {target}"
-    return _advance(tx, block, value, block.version + 1, actor, step_id, reason, shown=int(target))
+    reason = f"{way}: text of version {target}"
+    return _advance(tx, block, value, block.version + 1, actor, None, reason, shown=int(target))
 
 
 def _advance(

@@ -114,13 +114,6 @@ def _of_thread(where: Where, thread: Thread) -> None:
     where.add(f"({' OR '.join(parts)})", *values)
 
 
-def since(tx: Tx, agent_id: str, seq: int, limit: int) -> list[Message]:
-    """Return the *limit* messages that follow *seq*, oldest first: what an index has not seen."""
-    return _MESSAGES.select(
-        tx, "WHERE agent_id = $1 AND seq > $2 ORDER BY seq LIMIT $3", (agent_id, seq, limit)
-    )
-
-
 def page(
     tx: Tx,
     agent_id: str | None,
@@ -208,12 +201,6 @@ def before_steps(tx: Tx, step_ids: Collection[str]) -> list[Message]:
             (agent_id, seq, conversation_id),
         )
     return found
-
-
-def count(tx: Tx, agent_id: str) -> int:
-    """Return how many messages an agent's history has."""
-    row = tx.one("SELECT count(*) FROM messages WHERE agent_id = $1", (agent_id,))
-    return int(row[0]) if row else 0
 
 
 def last(tx: Tx, agent_id: str) -> Message | None:

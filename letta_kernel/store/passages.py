@@ -97,32 +97,6 @@ def page(
     return _PASSAGES.select(tx, tail, where.params)
 
 
-def since(tx: Tx, agent_id: str, seq: int, limit: int) -> list[Passage]:
-    """Return the *limit* passages that follow *seq*, oldest first: what an index has not seen."""
-    return _PASSAGES.select(
-        tx, "WHERE agent_id = $1 AND seq > $2 ORDER BY seq LIMIT $3", (agent_id, seq, limit)
-    )
-
-
-def neighbours(tx: Tx, passage: Passage, before: int = 2, after: int = 2) -> list[Passage]:
-    """Return the passages around one in its source, in their order, without itself.
-
-    A passage of no source has no neighbours.
-    """
-    if passage.source is None:
-        return []
-    found = []
-    for sign, way, number in (("<", "DESC", before), (">", "ASC", after)):
-        part = _PASSAGES.select(
-            tx,
-            f"WHERE agent_id = $1 AND source = $2 AND (position, seq) {sign} ($3, $4)"
-            f" ORDER BY position {way}, seq {way} LIMIT $5",
-            (passage.agent_id, passage.source, passage.position, passage.seq, number),
-        )
-        found += part[::-1] if way == "DESC" else part
-    return found
-
-
 def of_content(tx: Tx, agent_id: str, content: str) -> Passage | None:
     """Return the agent's oldest passage of exactly this text, or None."""
     where = "WHERE agent_id = $1 AND content = $2 ORDER BY seq LIMIT 1"
@@ -138,25 +112,18 @@ def last_position(tx: Tx, agent_id: str, source: str) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
-def count(tx: Tx, agent_id: str) -> int:
-    """Return how many passages an agent has."""
-    row = tx.one("SELECT count(*) FROM passages WHERE agent_id = $1", (agent_id,))
-    return int(row[0]) if row else 0
-
-
 def update(
     tx: Tx,
     passage_id: str,
     *,
     content: str | None = None,
     tags: Sequence[str] | None = None,
-    metadata: dict[str, Any] | None = None,
 ) -> Passage | None:
     """Change a passage in what is given and return it; None if there is none. Indexes are told."""
     passage = _PASSAGES.get(tx, passage_id)
     if passage is None:
         return None
-    changes: dict[str, Any] = {"content": content, "metadata": metadata}
+    changes: dict[str, Any] = {"content": content}
     changes["tags"] = None if tags is None else list(tags)
     given = {name: value for name, value in changes.items() if value is not None}
     changed = _PASSAGES.as_stored(passage.model_copy(update=given))
@@ -181,12 +148,6 @@ def delete_source(tx: Tx, agent_id: str, source: str) -> int:
     )
     indexes.announce(tx, agent_id, "passages", "delete", [row[0] for row in rows])
     return len(rows)
-
-
-def clear(tx: Tx, agent_id: str) -> int:
-    """Delete all passages of an agent and return how many that was. Indexes are told."""
-    indexes.announce(tx, agent_id, "passages", "delete", [None])
-    return len(tx.query("DELETE FROM passages WHERE agent_id = $1 RETURNING seq", (agent_id,)))
 
 
 def drop_owner(tx: Tx, owner_id: str) -> None:

@@ -49,18 +49,11 @@ def finish(tx: Tx, run: Run) -> Run:
     return run
 
 
-def page(
-    tx: Tx,
-    agent_id: str | None,
-    limit: int = 50,
-    before: str | None = None,
-) -> list[Run]:
-    """Return runs, newest first: of one agent or (None) of all, older than the run *before*."""
+def page(tx: Tx, agent_id: str | None, limit: int = 50) -> list[Run]:
+    """Return runs, newest first: of one agent or (None) of all."""
     where = Where()
     if agent_id is not None:
         where.add("agent_id = {}", agent_id)
-    if before is not None:
-        where.beyond("runs", "created_at", "<", before)
     tail = f"{where} ORDER BY created_at DESC, id DESC LIMIT {where.place(limit)}"
     return _RUNS.select(tx, tail, where.params)
 

@@ -42,27 +42,9 @@ def find(tx: Tx, name: str, notebook: str | None = None) -> Tool | None:
     return found[0] if found else None
 
 
-def list_all(
-    tx: Tx,
-    *,
-    limit: int | None = None,
-    after: str | None = None,
-    notebook: str | None = None,
-    cell_id: str | None = None,
-) -> list[Tool]:
-    """Return tools in the order of their names, of one notebook or cell if given.
-
-    *after* is the id of a tool: only those that follow it.
-    """
-    where = Where()
-    if notebook is not None:
-        where.add("notebook = {}", notebook)
-    if cell_id is not None:
-        where.add("cell_id = {}", cell_id)
-    if after is not None:
-        where.beyond("tools", "name", ">", after)
-    tail = f"{where} ORDER BY name, id LIMIT {where.place(limit)}::bigint"
-    return _TOOLS.select(tx, tail, where.params)
+def list_all(tx: Tx) -> list[Tool]:
+    """Return all tools in the order of their names."""
+    return _TOOLS.select(tx, "ORDER BY name, id")
 
 
 def ids(

@@ -153,7 +153,7 @@ def test_a_deleted_agent_leaves_nothing_in_the_index(project):
     fill(archive, 5)
     fill(archive, 5, agent="agent-bob")
     archive.catch_up()
-    project.database.run(lambda tx: passages.clear(tx, ADA))
+    project.database.run(lambda tx: passages.drop_owner(tx, ADA))
     archive.catch_up()
     assert ids_in(archive) == []
     assert len(ids_in(archive, "agent-bob")) == 5

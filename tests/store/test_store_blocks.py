@@ -37,7 +37,7 @@ def test_a_block_comes_back_as_it_was(database: Database, ada: AgentState) -> No
     assert database.run(lambda tx: blocks.get(tx, block.id)) == block
     assert database.run(lambda tx: blocks.find(tx, ada.id, "persona")) == block
     assert database.run(lambda tx: blocks.find(tx, ada.id, "other")) is None
-    assert database.run(lambda tx: blocks.list_all(tx, label="persona")) == [block]
+    assert database.run(lambda tx: blocks.list_all(tx)) == [block]
 
 
 def test_blocks_come_in_the_order_of_attaching(database: Database, ada: AgentState) -> None:
@@ -128,7 +128,7 @@ def test_a_shared_block_is_seen_by_all(database: Database, ada: AgentState, huma
 def test_labels_are_unique_per_agent(database: Database, ada: AgentState, human: Block) -> None:
     with pytest.raises(InvalidInputError, match="'human' already"):
         database.run(lambda tx: blocks.add(tx, Block(label="human"), ada.id))
-    assert database.run(lambda tx: blocks.list_all(tx, label="human")) == [human]
+    assert database.run(lambda tx: blocks.list_all(tx)) == [human]
     other = database.run(lambda tx: blocks.add(tx, Block(label="human")))  # nobody's yet
     with pytest.raises(InvalidInputError, match="'human' already"):
         database.run(lambda tx: blocks.attach(tx, ada.id, other.id))

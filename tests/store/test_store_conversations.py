@@ -74,7 +74,7 @@ def test_deleting_a_source_leaves_its_forks_whole(database: Database, ada: Agent
     assert database.run(lambda tx: conversations.get(tx, source.id)) is None
     assert database.run(lambda tx: messages.window(tx, ada.id, 0, fork)) == [shared]
     database.run(lambda tx: conversations.delete(tx, fork))
-    assert database.run(lambda tx: messages.count(tx, ada.id)) == 0
+    assert database.run(lambda tx: len(messages.page(tx, ada.id))) == 0
     assert [e.item_id for e in database.run(lambda tx: indexes.outbox(tx, "index"))] == [shared.id]
     assert database.run(lambda tx: tx.query("SELECT agent_id FROM leases")) == [(ada.id,)]
 
