@@ -80,7 +80,7 @@ class Turn:
         self._agent_id = agent_id
         self.run_id = run_id
         self._cell = _running_cell(notebook.shell)
-        self._last: str | None = None  # the cell it put in last, which the next one comes after
+        self._last: str | None = None  # what it put in last below its own cell: the next comes after it
 
     def function(self, name: str) -> Callable[..., Any] | None:
         """Return the function behind one of the notebook tools."""
@@ -158,7 +158,10 @@ class Turn:
         }
         place = self._place(self._contents(), after)
         change = Change("insert", after=place, kind=kinds.get(kind, "code"), source=source)
-        return self._apply(change, "The new cell is in the notebook")
+        said, cells = self._applied(change, "The new cell is in the notebook")
+        if after is None and cells:
+            self._last = cells[0]
+        return said
 
     def edit(self, cell: str | int, source: str) -> str:
         """Replace a cell's source."""
@@ -229,19 +232,22 @@ class Turn:
         return None
 
     def _apply(self, change: Change, done: str) -> str:
+        return self._applied(change, done)[0]
+
+    def _applied(self, change: Change, done: str) -> tuple[str, Sequence[str]]:
+        """Make a change; return what the model is told, and the ids of its cells."""
         document = self._notebook.document
         try:
             cells = document.apply([change], self._author())
         except DocumentError as error:
             raise ReportedError(f"{error} Nothing was changed by this call.") from None
         if not document.writes:
-            return PROPOSED
+            return PROPOSED, ()
         if change.op == "insert" and cells:
-            self._last = cells[0]
             done = f"{done}; its id is {cells[0]}"
         if change.op in ("insert", "edit") and cells:
             self._notebook.seen[self._agent_id, cells[0]] = change.source
-        return f"{done}."
+        return f"{done}.", cells
 
     def _author(self) -> Author:
         service = self._notebook.service
