@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from letta_kernel import lazy_import
 from letta_kernel.api_tools import added_to
 from letta_kernel.errors import ToolError
-from letta_kernel.notebook.document.turn import Turn
 from letta_kernel.notebook.output import say
+from letta_kernel.notebook.turn import Turn
 from letta_kernel.records import AgentState, Tool
 from letta_kernel.service import AgentService
 from letta_kernel.tools import core

@@ -24,10 +24,11 @@ from letta_kernel.notebook.approvals import PREFERENCES, Approvals, Question, as
 from letta_kernel.notebook.beside.pictures import with_named
 from letta_kernel.notebook.beside.source import NotebookContext
 from letta_kernel.notebook.document.grants import Grants, has_own
-from letta_kernel.notebook.document.turn import Turn
+from letta_kernel.notebook.executed import ExecutedCells
 from letta_kernel.notebook.figures import Figures
 from letta_kernel.notebook.functions import Functions, NotebookHost
 from letta_kernel.notebook.output import AgentError, Stopped, say
+from letta_kernel.notebook.turn import Turn
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import Tool
@@ -48,6 +49,7 @@ class RunContext(NotebookContext, Protocol):
     functions: Functions
     approvals: Approvals
     grants: Grants
+    executed: ExecutedCells
     seen: dict[tuple[str, str], str]
 
     def host_of(self, agent_id: str, turn: Turn | None = None) -> NotebookHost:

@@ -21,17 +21,10 @@ from letta_kernel.models import registry
 from letta_kernel.notebook import failures, run
 from letta_kernel.notebook.approvals import Approvals
 from letta_kernel.notebook.beside import NotebookBeside, Seen, offered, visible
-from letta_kernel.notebook.document import (
-    Contents,
-    Document,
-    DocumentError,
-    FrontEnds,
-    OpenDocument,
-    SavedDocument,
-)
+from letta_kernel.notebook.beside.look import Look
+from letta_kernel.notebook.document import Document, FrontEnds, OpenDocument, SavedDocument
 from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.document.proposals import Proposals
-from letta_kernel.notebook.document.turn import Turn, called
 from letta_kernel.notebook.executed import ExecutedCells
 from letta_kernel.notebook.functions import Functions, NotebookHost
 from letta_kernel.notebook.main_thread import MainThreadQueue
@@ -41,6 +34,7 @@ from letta_kernel.notebook.panel.registry import RequestContext
 from letta_kernel.notebook.serving import Serving
 from letta_kernel.notebook.template import Filled, fill
 from letta_kernel.notebook.timers import Timers, seconds_of
+from letta_kernel.notebook.turn import Turn, called
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.project import is_there, project_folder, settle, start
@@ -373,11 +367,8 @@ class Session(Notebook):
 
     def about_error(self, cell: str | None, wish: str) -> str:
         """Return a message about the cell that failed last, or how that *cell* did."""
-        try:
-            contents = self.document.read()
-        except DocumentError:  # what the kernel knows of it is enough
-            contents = Contents()
-        return failures.message(self.executed, contents, self.shell.user_ns, cell, wish)
+        look = Look(self.shell, self.executed, self.document)
+        return failures.message(self.executed, look, cell, wish)
 
     def next_cell(self, source: str) -> None:
         """Put *source* into the next cell, where the front end has such, or the next line."""

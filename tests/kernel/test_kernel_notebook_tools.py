@@ -98,6 +98,20 @@ def test_an_agent_reads_edits_what_the_person_edits_runs_and_sees_the_output(
     assert "math: module math" in str(server.requests[-2]["messages"])
     assert returned(server) == "10.0\n5.0"
     assert {"text/plain": "5.0"} in ran.displays
+    # No secret goes to the model, whatever way it takes.
+    notebook.run("db_password = 'correct-horse'")
+    server.calls(
+        [
+            ("notebook_variables", {"pattern": "db_*"}),
+            ("notebook_run", {"code": "print(db_password)"}),
+        ]
+    )
+    server.call("notebook_run", {"code": "mean = 0"})
+    server.say("So be it.")
+    ran = ask(notebook, page, "mender", yes(scope="run"))
+    assert "[hidden]" in ran.items("tool_call")[1]["result"]
+    assert "correct-horse" not in str(server.requests)
+    notebook.run("mean = 5.0")
     server.call("notebook_run", {"code": "mean = 0"})
     server.say("So be it.")
     ran = ask(notebook, page, "mender", lambda c: [{"call_id": c[0]["id"], "approve": False}])
@@ -126,7 +140,7 @@ def test_cells_are_put_in_moved_and_deleted_and_failures_are_told(
     server.say("Done.")
     ran = notebook.run("%%agent\nGo on.", "talk")
     assert ran.answer == "Done.", ran
-    assert page.ids() == ["new-2", "new-3", "data", "new-1", "secret"]
+    assert page.ids() == ["new-2", "data", "new-1", "secret", "new-3"]
     said = [item["result"] for item in ran.items("tool_call")]
     assert "ZeroDivisionError" in said[4]
     cell = next(one for one in page.cells if one["id"] == "new-1")
@@ -139,11 +153,11 @@ def test_cells_are_put_in_moved_and_deleted_and_failures_are_told(
     server.call("notebook_read", {"cells": ["data"], "outputs": False})
     server.call("notebook_edit", {"cell": "data", "source": "values = [1]"})
     server.say("I leave it.")
-    asked = len(page.asked)
+    asked = len(server.requests)
 
     def change(_method: str) -> None:
-        if len(page.asked) == asked + 2:
-            page.cells[2]["source"] = "values = []  # by hand"
+        if len(server.requests) == asked + 2:  # it has read the cell, and edits it
+            page.cells[1]["source"] = "values = []  # by hand"
 
     page.before_answer = change
     ran = notebook.run("%%agent\nChange the data.", "talk")
@@ -234,7 +248,7 @@ def test_an_error_goes_to_the_agent_and_what_it_changed_is_taken_back(
     server.say("A typing error.\n\n```python\nvalues[0]\n```\n\nor\n\n~~~\nvalues[1]\n~~~\n")
     ran = notebook.run("%agent fix Keep it short.")
     asked = server.requests[-3]["messages"][-1]["content"]
-    for said in ("The cell broken", BROKEN, "NameError", "values: list of 3", "Keep it short."):
+    for said in ("The cell broken", BROKEN, "NameError", "values: list, 3", "Keep it short."):
         assert said in asked
     assert page.source("broken") == MENDED
     assert notebook.run("%agent code").next_cell == "values[1]"

@@ -8,6 +8,7 @@ from typing import Any
 
 from letta_kernel.agent.beside import attribute, inert
 from letta_kernel.display.clean import clean_text
+from letta_kernel.notebook.document.cells import joined
 from letta_kernel.notebook.executed import shortened
 
 Hide = Callable[[str], str]
@@ -21,6 +22,7 @@ _FORMS = (
     (500, 250, 600),
     (200, 80, 250),
 )
+_READ = (20_000, 2_000, 5_000)  # of a cell that an agent asks for
 _RICH = ("text/markdown", "text/latex")  # read where there is no plain text
 
 
@@ -29,7 +31,7 @@ class CellText:
     """A cell to be told of.
 
     ``state`` is empty where there is nothing to say of it, else what happened: ok, error, interrupted, edited,
-    running; ``ran`` how often it ran since.
+    running; ``ran`` how often it ran since; ``place`` its place in the notebook, counted from 0.
     """
 
     source: str
@@ -38,6 +40,7 @@ class CellText:
     kind: str = "code"
     state: str = ""
     ran: int = 1
+    place: int | None = None
     outputs: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
     @property
@@ -88,8 +91,23 @@ def fitting(cells: Sequence[CellText], budget: int, count: Callable[[str], int],
     return "\n".join([f"({gone} more {'cell is' if gone == 1 else 'cells are'} left out)", *shown])
 
 
+def in_full(cells: Sequence[CellText], hide: Hide) -> str:
+    """Return *cells* as an agent reads them that asks for them."""
+    return "\n".join(_texts(cell, hide).written(_READ) for cell in cells)
+
+
+def outputs_text(outputs: Sequence[Mapping[str, Any]], hide: Hide, limit: int) -> str:
+    """Return outputs of the notebook format as text of at most *limit* characters."""
+    texts = [
+        error_text(one) if one.get("output_type") == "error" else output_text(one)
+        for one in outputs
+    ]
+    return shortened(hide("\n".join(filter(None, texts))), limit)
+
+
 def _texts(cell: CellText, hide: Hide) -> _Texts:
     about = {
+        "place": "" if cell.place is None else str(cell.place),
         "id": cell.id,
         "number": "" if cell.count is None else str(cell.count),
         "kind": "" if cell.kind == "code" else cell.kind,
@@ -125,11 +143,6 @@ def error_text(error: Mapping[str, Any]) -> str:
     text = clean_text("\n".join(map(str, frames))) if isinstance(frames, list) else ""
     last = clean_text(f"{error.get('ename')}: {error.get('evalue')}")
     return text if str(error.get("ename")) in text else "\n".join(filter(None, [text, last]))
-
-
-def joined(text: Any) -> str:
-    """Return a text that may be kept as a list of lines."""
-    return "".join(map(str, text)) if isinstance(text, list) else str(text or "")
 
 
 def _tail(text: str, limit: int) -> str:

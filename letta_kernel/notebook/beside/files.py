@@ -17,7 +17,8 @@ from typing import Any
 
 from letta_kernel.display.clean import clean_text
 from letta_kernel.models.masking import HIDDEN, is_secret_name
-from letta_kernel.notebook.beside.cells import CellText, fitting, joined
+from letta_kernel.notebook.beside.cells import CellText, fitting
+from letta_kernel.notebook.document.cells import joined
 from letta_kernel.notebook.executed import is_ours
 
 _READ = 400_000  # bytes of a file's beginning

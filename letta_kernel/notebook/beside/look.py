@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +34,11 @@ class Look:
         self._executed = executed
         self._secrets = _secrets(self.variables)
         self._contents = Contents()
-        with suppress(LettaError):
+        self.unread: LettaError | None = None  # why the document could not be read
+        try:
             self._contents = document.read()
+        except LettaError as error:
+            self.unread = error
         ran = executed.all()
         private = [one for one in self._contents.cells if one.private]
         self._private = {one.id for one in private}
@@ -48,6 +50,30 @@ class Look:
     def hide(self, text: str) -> str:
         """Return *text* without secrets."""
         return masked(text, self._secrets)
+
+    @property
+    def contents(self) -> Contents:
+        """The document, private cells included."""
+        return self._contents
+
+    def is_private(self, cell: Cell) -> bool:
+        """Return whether a cell of the document is not to be told of."""
+        return cell.private or cell.source.strip() in self._private_sources
+
+    def told(self, place: int, cell: Cell, outputs: bool = True) -> CellText:
+        """Return a cell of the document by its place; of a private one only that it is there."""
+        if self.is_private(cell):
+            return CellText("", cell.id, None, cell.kind, "private, not shown", place=place)
+        made = self._of(cell)
+        made.place = place
+        if not outputs:
+            made.outputs = ()
+        return made
+
+    def variable(self, name: str) -> str:
+        """Return what a variable is, as text without secrets."""
+        note, text = variables.summary(name, self.variables[name], self._is_private_source)
+        return self.hide(f"{name}: {note}\n{text}" if note not in text else f"{name}: {text}")
 
     def _is_private(self, cell: ExecutedCell) -> bool:
         return (
@@ -83,7 +109,7 @@ class Look:
 
     def _of(self, cell: Cell) -> CellText:
         state = cell.state if cell.state != "idle" else ""
-        outputs = self._public(cell.outputs)
+        outputs = self.public(cell.outputs)
         return CellText(
             cell.source, cell.id, cell.execution_count, cell.kind, state, outputs=outputs
         )
@@ -100,11 +126,11 @@ class Look:
                 one.count,
                 state=one.state,
                 ran=before.ran + 1 if before else 1,
-                outputs=self._public(one.outputs),
+                outputs=self.public(one.outputs),
             )
         return list(found.values())
 
-    def _public(self, outputs: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    def public(self, outputs: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
         """Return *outputs* whose tracebacks show no lines of private cells."""
         marks = [f"In[{n}]" for n in self._private_counts] + [
             f"In [{n}]" for n in self._private_counts
@@ -179,6 +205,12 @@ class Look:
         cells = filter(_worth, self._contents.cells)
         saved = next((o for o in cells if which in (o.id, str(o.execution_count))), None)
         return self._of(saved) if saved is not None else None
+
+
+def hidden_in(shell: Any) -> Callable[[str], str]:
+    """Return what takes secrets out of a text, those in *shell*'s variables too."""
+    secrets = _secrets(visible(shell))
+    return lambda text: masked(text, secrets)
 
 
 def _worth(cell: Cell) -> bool:

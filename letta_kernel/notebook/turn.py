@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from fnmatch import fnmatchcase
-from types import ModuleType
 from typing import Any, Literal, Protocol
 
 from letta_kernel.errors import LettaError, ToolError
 from letta_kernel.messages import ToolCall
+from letta_kernel.notebook.beside.cells import in_full, outputs_text
+from letta_kernel.notebook.beside.look import Look, hidden_in
+from letta_kernel.notebook.beside.variables import brief
 from letta_kernel.notebook.document import proposals, running
-from letta_kernel.notebook.document.cells import as_text, outputs_text
 from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.document.protocol import (
     Author,
@@ -24,13 +25,14 @@ from letta_kernel.notebook.document.protocol import (
     Document,
     DocumentError,
 )
+from letta_kernel.notebook.executed import ExecutedCells
 from letta_kernel.notebook.output import show
 from letta_kernel.service import AgentService
 from letta_kernel.tools import notebook as tools
 from letta_kernel.tools.arguments import parse_arguments
 from letta_kernel.tools.live import run_function
 from letta_kernel.tools.outcome import Outcome, ReportedError
-from letta_kernel.tools.results import error_text, present, shorten
+from letta_kernel.tools.results import error_text, shorten
 from letta_kernel.tools.rules import needs_approval
 
 PROPOSED = (
@@ -38,15 +40,15 @@ PROPOSED = (
     "takes the proposal over."
 )
 _WORD = re.compile(r"[^\W\d]\w*")
-_VALUE = 300  # characters of a variable's value
-_MOST_VARIABLES = 200
-_NEVER = ("In", "Out", "exit", "quit", "open", "get_ipython")
+_LONGEST = 20_000  # characters of what is told of variables or outputs
+_FEW_VARIABLES, _MOST_VARIABLES = 5, 200
 
 
 class Notebook(Protocol):
     """What a turn asks of the notebook it is in."""
 
     shell: Any
+    executed: ExecutedCells
     seen: dict[tuple[str, str], str]
     grants: Grants
 
@@ -80,7 +82,9 @@ class Turn:
         self._agent_id = agent_id
         self.run_id = run_id
         self._cell = _running_cell(notebook.shell)
-        self._last: str | None = None  # what it put in last below its own cell: the next comes after it
+        self._last: str | None = (
+            None  # what it put in last below its own cell: the next comes after it
+        )
 
     def function(self, name: str) -> Callable[..., Any] | None:
         """Return the function behind one of the notebook tools."""
@@ -90,41 +94,41 @@ class Turn:
 
     def read(self, cells: list[str | int] | None, outputs: bool) -> str:
         """Return cells as text."""
-        contents = self._contents()
+        look = self._look()
+        contents = look.contents
         wanted = [_find(contents, one) for one in cells] if cells else enumerate(contents.cells)
         found = list(wanted)
         for _, cell in found:
             self._saw(cell)
         here = f" You are talked to from the cell {self._cell}." if self._cell else ""
         head = f"{contents.path or 'The notebook'} has {len(contents.cells)} cells.{here}"
-        return "\n\n".join([head, *(as_text(place, cell, outputs) for place, cell in found)])
+        told = [look.told(place, cell, outputs) for place, cell in found]
+        return f"{head}\n{in_full(told, look.hide)}"
 
     def variables(self, pattern: str) -> str:
-        """Return the user's variables of these names."""
-        names, hidden = self._notebook.shell.user_ns, self._notebook.shell.user_ns_hidden
-        found = []
-        for name, value in list(names.items()):
-            if not fnmatchcase(name, pattern) or name in _NEVER:
-                continue
-            if (name.startswith("_") and not pattern.startswith("_")) or (
-                name in hidden and value is hidden[name]
-            ):
-                continue
-            if isinstance(value, ModuleType):
-                found.append(f"{name}: module {value.__name__}")
-            else:
-                found.append(f"{name}: {described(value)}")
-        if len(found) > _MOST_VARIABLES:
-            more = len(found) - _MOST_VARIABLES
-            found = [*found[:_MOST_VARIABLES], f"… and {more} more; ask for fewer by a pattern"]
-        return "\n".join(found) or f"There is no variable {pattern!r}."
+        """Return the user's variables of these names: a few in some detail, many in a line each."""
+        notebook = self._notebook
+        look = Look(notebook.shell, notebook.executed, notebook.document)
+        found = [
+            name
+            for name in look.variables
+            if fnmatchcase(name, pattern) and not (name.startswith("_") and pattern[:1] != "_")
+        ]
+        if not found:
+            return f"There is no variable {pattern!r}."
+        if len(found) <= _FEW_VARIABLES:
+            return shorten("\n\n".join(map(look.variable, found)), _LONGEST)
+        told = [f"{name}: {brief(look.variables[name])}" for name in found[:_MOST_VARIABLES]]
+        if more := len(found) - len(told):
+            told.append(f"… and {more} more; ask for fewer by a pattern")
+        return "\n".join(told)
 
     # -- running -------------------------------------------------------------------------------------
 
     def run(self, code: str) -> str:
         """Run code in the user's namespace."""
         self._check_calls(code)
-        return _told(running.run(self._notebook.shell, code))
+        return self._told(running.run(self._notebook.shell, code))
 
     def run_cell(self, cell: str | int) -> str:
         """Run a cell as it stands, and show its outputs there where that can be."""
@@ -146,7 +150,19 @@ class Turn:
             document.show_outputs(found.id, ran.outputs, count)
         except LettaError as error:  # it has run all the same
             problem = f"\nIts outputs are not shown there: {error}"
-        return _told(ran) + problem
+        return self._told(ran) + problem
+
+    def _told(self, ran: running.Ran) -> str:
+        """Return what a model is told of code that ran; raise it where the code failed."""
+        hide = hidden_in(self._notebook.shell)
+        text = outputs_text(ran.outputs, hide, _LONGEST)
+        if ran.error is None:
+            return text or "It ran, and put nothing out."
+        line = hide(error_text(ran.error))
+        frames = next(
+            (one["traceback"] for one in ran.outputs if one["output_type"] == "error"), [line]
+        )
+        raise ReportedError(text or line, line, "\n".join(frames))
 
     # -- changing ------------------------------------------------------------------------------------
 
@@ -277,16 +293,28 @@ class Turn:
 
     # -- which cell ----------------------------------------------------------------------------------
 
+    def _look(self) -> Look:
+        """Return what can be told of the notebook.
+
+        Raises
+        ------
+        ReportedError
+            It cannot be read now.
+        """
+        notebook = self._notebook
+        look = Look(notebook.shell, notebook.executed, notebook.document)
+        if look.unread is not None:
+            raise ReportedError(str(look.unread))
+        return look
+
     def _contents(self) -> Contents:
-        try:
-            return self._notebook.document.read()
-        except DocumentError as error:
-            raise ReportedError(str(error)) from None
+        return self._look().contents
 
     def _open(self, ref: str | int) -> tuple[int, Cell]:
         """Return a cell that the agent may deal with."""
-        place, cell = _find(self._contents(), ref)
-        if cell.private:
+        look = self._look()
+        place, cell = _find(look.contents, ref)
+        if look.is_private(cell):
             raise ReportedError(
                 f"The cell {cell.id} is private: the person keeps it to themselves."
             )
@@ -346,34 +374,6 @@ def _find(contents: Contents, ref: str | int) -> tuple[int, Cell]:
         f"There is no cell {shorten(text, 100)!r}: notebook_read shows the ids of the "
         f"{len(contents.cells)} there are."
     )
-
-
-def _told(ran: running.Ran) -> str:
-    """Return what a model is told of code that ran; raise it where the code failed."""
-    text = outputs_text(ran.outputs, limit=20_000)
-    if ran.error is None:
-        return text or "It ran, and put nothing out."
-    line = error_text(ran.error)
-    frames = next(
-        (one["traceback"] for one in ran.outputs if one["output_type"] == "error"), [line]
-    )
-    raise ReportedError(text or line, line, "\n".join(frames))
-
-
-def described(value: Any) -> str:
-    """Return a value's type, size and beginning, in one line."""
-    kind = type(value)
-    name = (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
-    shape = getattr(value, "shape", None)
-    size = f" {shape}" if isinstance(shape, tuple) else ""
-    if not size and isinstance(value, str | bytes | list | dict | set | tuple):
-        size = f" of {len(value)}"
-    text = " ".join(present(value, _VALUE * 2).text.split())
-    return f"{name}{size} = {shorten(text, _VALUE)}"
 
 
 def _running_cell(shell: Any) -> str | None:
