@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from base64 import b64encode
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,7 +19,8 @@ MOST_CELLS = 200
 LONGEST = 20_000
 """Characters of one text that are kept; its middle goes."""
 _MOST_OUTPUTS = 50  # of one cell
-_LARGEST_IMAGE = 1_000_000  # characters
+_MOST_PICTURED = 20  # cells whose pictures are kept
+_LARGEST_IMAGE = 1_000_000  # characters, or bytes
 _TEXTS = ("text/plain", "text/markdown", "text/latex")
 _OURS = re.compile(r"\s*(?:%%agent\b|%%script(?:\s+[\w-]+)?\s*\n\s*(?:say|call|think|expect)\b)")
 _OUR_LINE = re.compile(r"\s*(?:%agent\b.*|%(?:re)?load_ext\s+letta_kernel\s*|#.*|)")
@@ -156,6 +158,8 @@ class ExecutedCells:
             self._serial += 1
             cell.serial = self._serial
             self._cells.append(cell)
+            if len(self._cells) > _MOST_PICTURED:
+                _drop_pictures(self._cells[-_MOST_PICTURED - 1])
 
     def _tags(self) -> tuple[str, ...]:
         """Return the tags of the cell that begins; JupyterLab sends a cell's metadata with it."""
@@ -273,14 +277,25 @@ def _output(noted: Any, skip: int) -> dict[str, Any] | None:
     return _display(noted.output_type, bundle)
 
 
+def _drop_pictures(cell: ExecutedCell) -> None:
+    for output in cell.outputs:
+        data = output.get("data") or {}
+        for mime in [one for one in data if one.startswith("image/")]:
+            data[mime] = ""
+
+
 def _display(kind: str, bundle: dict[str, Any]) -> dict[str, Any] | None:
     data: dict[str, Any] = {}
     for mime, value in bundle.items():
         if mime in _TEXTS and isinstance(value, str):
             data[mime] = shortened(value)
-        elif mime.startswith("image/") and isinstance(value, str) and len(value) <= _LARGEST_IMAGE:
-            data[mime] = value
+        elif mime.startswith("image/") and _fits(value):
+            data[mime] = b64encode(value).decode() if isinstance(value, bytes) else value
     return {"output_type": kind, "data": data, "metadata": {}} if data else None
+
+
+def _fits(image: Any) -> bool:
+    return isinstance(image, str | bytes) and len(image) <= _LARGEST_IMAGE
 
 
 def _joined(pieces: list[Any], skip: int) -> str:

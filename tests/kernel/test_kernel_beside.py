@@ -222,12 +222,16 @@ def test_what_is_named_is_seen_where_it_can_be(notebook: Notebook, server: Scrip
 
 
 def test_the_run_shows_a_chip_for_each(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("from PIL import Image\npic = Image.new('RGB', (6, 4))")
+    notebook.run("from IPython.display import display\ndisplay(Image.new('L', (9, 9)))", "draws")
     notebook.run("%agent new shower")
     server.say("Fine.")
-    ran = notebook.run("%%agent\nSee @may.csv")
+    ran = notebook.run("%%agent\nSee @may.csv, @pic and @cell")
+    content = server.requests[-1]["messages"][-1]["content"]
+    assert sum(part["type"] == "image_url" for part in content) == 2
     assert ran.notices == []  # the model is on this machine: nothing to tell
     parts = ran.items("beside")[0]["parts"]
-    assert [part["name"] for part in parts] == ["sales.ipynb", "@may.csv"]
+    assert [part["name"] for part in parts] == ["sales.ipynb", "@may.csv", "@pic", "@cell"]
     assert parts[0]["text"] == ""
     table = parts[1]["text"]
     assert "- sold: whole numbers, 3 to 3, 1 missing" in table

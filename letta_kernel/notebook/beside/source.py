@@ -11,7 +11,7 @@ from letta_kernel.agent.beside import Ahead
 from letta_kernel.errors import LettaError
 from letta_kernel.notebook.beside.cells import fitting
 from letta_kernel.notebook.beside.look import Look, Seen
-from letta_kernel.notebook.beside.mentions import mentions
+from letta_kernel.notebook.beside.mentions import Mention, mentions, visible
 from letta_kernel.notebook.document import Document
 from letta_kernel.notebook.executed import ExecutedCells, shortened
 from letta_kernel.records import Beside
@@ -72,12 +72,16 @@ class NotebookBeside:
     def gather(self, ahead: Ahead) -> list[Beside]:
         """Return what happened in the notebook, and what each name stands for."""
         notebook = self._notebook
+        names = mentions(self._text, visible(notebook.shell))
+        mode, budget = self._wanted(ahead)
+        if mode == "off" and not names:
+            return []  # no page is asked for its cells
         look = Look(notebook.shell, notebook.executed, notebook.document)
         self._thread = ahead.agent.thread_id
-        found = list(self._cells(ahead, look))
+        found = [] if mode == "off" else list(self._cells(ahead, look, mode, budget))
         if found and ahead.destinations:
             self._tell(ahead.destinations)
-        return [*found, *_named(self._text, ahead, look)]
+        return [*found, *_named(names, ahead, look)]
 
     def went(self) -> None:
         """Remember what the agent has been told, and whom the person knows it goes to."""
@@ -90,13 +94,15 @@ class NotebookBeside:
                 with suppress(LettaError):
                     notebook.service.settings.put(key, json.dumps(sorted(notebook.sent_to)))
 
-    def _cells(self, ahead: Ahead, look: Look) -> Iterator[Beside]:
+    def _wanted(self, ahead: Ahead) -> tuple[str, int]:
+        """Return what of the notebook goes, off, on or whole, and of how many tokens."""
         settings = ahead.settings
         budget = min(settings.notebook_budget, ahead.room // 2)
         # Who may do nothing in the notebook does not read it either, unless this cell says so.
         mode = self._mode or ("off" if settings.notebook == "off" else settings.notebook_context)
-        if mode == "off" or budget <= 0:
-            return
+        return (mode, budget) if budget > 0 else ("off", 0)
+
+    def _cells(self, ahead: Ahead, look: Look, mode: str, budget: int) -> Iterator[Beside]:
         self._seen = look.seen()
         told = self._notebook.told.get(self._thread, Seen())
         shown = look.whole() if mode == "whole" else look.since(told)
@@ -135,9 +141,8 @@ def _key(notebook: NotebookContext) -> str:
     return f"sent:{notebook.notebook}" if notebook.notebook else ""
 
 
-def _named(text: str, ahead: Ahead, look: Look) -> Iterator[Beside]:
+def _named(wanted: Sequence[Mention], ahead: Ahead, look: Look) -> Iterator[Beside]:
     """Yield what the ``@names`` of a message stand for."""
-    wanted = mentions(text, look.variables)
     room = min(_NAMED_ALL, ahead.room // 2)
     for place, one in enumerate(wanted):
         budget = min(_NAMED, room // (len(wanted) - place))
