@@ -48,6 +48,12 @@ def openai(path: str, body: Body) -> None:
                     f"{place}.role",
                 )
             waiting.remove(message["tool_call_id"])
+            if isinstance(message["content"], list) and any(
+                part["type"] != "text" for part in message["content"]
+            ):
+                refuse(
+                    "Invalid value: 'image_url'. Supported values are: 'text'.", f"{place}.content"
+                )
             continue
         if waiting:
             refuse(

@@ -2,6 +2,7 @@
 
 import * as React from 'react';
 
+import { cleanThumbnail } from '../ui/clean';
 import { argumentsLine, type Trans } from '../ui/words';
 import type { AgentModel } from './model/agent';
 import type { IMessage, IToolCall } from './model/records';
@@ -96,6 +97,11 @@ function MessageView({ message }: { message: IMessage }): JSX.Element {
         </details>
       )}
       {message.content && <LongText text={message.content} limit={240} />}
+      {message.thumbnails
+        ?.filter(({ src }) => cleanThumbnail(src))
+        .map(({ alt, src }, index) => (
+          <img key={index} className="lk-Thumbnail" alt={alt} src={src} />
+        ))}
       {message.tool_calls.map((call, index) => (
         <CallLine key={index} call={call} />
       ))}

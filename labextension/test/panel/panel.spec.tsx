@@ -226,6 +226,7 @@ describe('AgentsPanel', () => {
       passages: () => [{ id: 'p', content: all, tags: [all], created_at: all }],
       messages: () => [
         message(1, { role: 'assistant', content: all, reasoning: all, name: all }),
+        message(3, { thumbnails: [{ alt: all, src: all }] }),
         message(2, { content: all, tool_calls: [{ id: 'c', name: all, arguments: all }] })
       ],
       pending: () => [{ id: 'c', name: all, arguments: all }],
@@ -247,6 +248,15 @@ describe('AgentsPanel', () => {
     );
     expect(harmful.map(node => node.outerHTML.slice(0, 200))).toEqual([]);
     expect(panel.node.querySelector('.lk-Guard, .lk-Section-body > .lk-Problem')).toBeNull();
+  });
+
+  it('shows small pictures of what went with a message', async () => {
+    const src = 'data:image/jpeg;base64,/9j/4AAQ';
+    open(new Desk({ messages: () => [message(1, { thumbnails: [{ alt: 'image 4x4 PNG, 9 B', src }] })] }));
+    model.toggle('messages', true);
+    const picture = await until(find('.lk-Message img'));
+    expect(picture.getAttribute('src')).toBe(src);
+    expect(picture.getAttribute('alt')).toBe('image 4x4 PNG, 9 B');
   });
 
   it('loses only the section that cannot be drawn', async () => {

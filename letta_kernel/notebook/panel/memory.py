@@ -92,8 +92,11 @@ def delete_passage(context: RequestContext, asked: OnePassage) -> None:
 
 
 @method("messages", Messages)
-def messages(context: RequestContext, asked: Messages) -> list[Message]:
-    """Return a page of the conversation, oldest first; the last is the newest before ``before``."""
+def messages(context: RequestContext, asked: Messages) -> list[dict[str, Any]]:
+    """Return a page of the conversation, oldest first; the last is the newest before ``before``.
+
+    ``thumbnails`` are small pictures of those with pictures, each with ``alt`` and ``src``, a data URL or "".
+    """
     newest = context.service.messages.list(
         asked.agent,
         asked.conversation,
@@ -101,7 +104,14 @@ def messages(context: RequestContext, asked: Messages) -> list[Message]:
         limit=asked.limit,
         roles=asked.roles,
     )
-    return [_as_read(message) for message in newest[::-1]]
+    shown = context.service.messages.thumbnails(newest)
+    return [
+        {
+            **_as_read(message).model_dump(mode="json"),
+            "thumbnails": [one.model_dump() for one in shown.get(message.id, ())],
+        }
+        for message in newest[::-1]
+    ]
 
 
 @method("messages.search", Search)

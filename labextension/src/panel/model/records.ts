@@ -83,6 +83,7 @@ export interface IMessage {
   interrupted: boolean;
   created_at: string;
   conversation_id?: string | null;
+  thumbnails?: { alt: string; src: string }[];
 }
 
 interface ICounts {
