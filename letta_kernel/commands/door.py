@@ -110,6 +110,10 @@ class Door(Protocol):
         """Fill in a notebook's ``{expressions}``."""
         return text
 
+    def lent(self, agent: AgentState) -> Sequence[Tool]:
+        """Return the tools that an agent's next turn is lent here."""
+        return ()
+
     def beside_of(self, text: str = "", mode: str | None = None) -> BesideSource | None:
         """Return what gives what a notebook places beside the next message; None at a terminal."""
         return None

@@ -25,7 +25,9 @@ def context(
     from letta_kernel.display.panels import context_panel
 
     notebook = getattr(door, "notebook", None)
-    report = door.service.runs.context(agent.id, notebook=notebook, beside=door.beside_of())
+    report = door.service.runs.context(
+        agent.id, notebook=notebook, beside=door.beside_of(), turn_tools=door.lent(agent)
+    )
     data = {"model": report.model, "window": report.window, "parts": report.parts}
     if text:
         parts = [

@@ -230,6 +230,10 @@ class Session(Notebook):
         show_memory(self.shell, service, agent)
         return True
 
+    def lent(self, agent: AgentState) -> Sequence[Tool]:
+        """Return the notebook tools of the agent's next turn."""
+        return self.grants.offered(self.service, agent.id)
+
     def beside_of(self, text: str = "", mode: str | None = None) -> NotebookBeside:
         """Return what gives what stands beside the message *text*; *mode* wins over the agent's setting."""
         return NotebookBeside(self, text, mode)

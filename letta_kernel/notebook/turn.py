@@ -27,12 +27,13 @@ from letta_kernel.notebook.document.protocol import (
 )
 from letta_kernel.notebook.executed import ExecutedCells
 from letta_kernel.notebook.output import show
+from letta_kernel.pictures.values import in_bundle
 from letta_kernel.service import AgentService
 from letta_kernel.tools import notebook as tools
 from letta_kernel.tools.arguments import parse_arguments
 from letta_kernel.tools.live import run_function
 from letta_kernel.tools.outcome import Outcome, ReportedError
-from letta_kernel.tools.results import error_text, shorten
+from letta_kernel.tools.results import Presented, error_text, shorten
 from letta_kernel.tools.rules import needs_approval
 
 PROPOSED = (
@@ -125,12 +126,12 @@ class Turn:
 
     # -- running -------------------------------------------------------------------------------------
 
-    def run(self, code: str) -> str:
+    def run(self, code: str) -> Presented:
         """Run code in the user's namespace."""
         self._check_calls(code)
         return self._told(running.run(self._notebook.shell, code))
 
-    def run_cell(self, cell: str | int) -> str:
+    def run_cell(self, cell: str | int) -> Presented:
         """Run a cell as it stands, and show its outputs there where that can be."""
         document = self._notebook.document
         _, found = self._open(cell)
@@ -150,14 +151,19 @@ class Turn:
             document.show_outputs(found.id, ran.outputs, count)
         except LettaError as error:  # it has run all the same
             problem = f"\nIts outputs are not shown there: {error}"
-        return self._told(ran) + problem
+        told = self._told(ran)
+        told.text += problem
+        return told
 
-    def _told(self, ran: running.Ran) -> str:
-        """Return what a model is told of code that ran; raise it where the code failed."""
+    def _told(self, ran: running.Ran) -> Presented:
+        """Return what a model is told of code that ran, with its pictures; raise it where the code failed."""
         hide = hidden_in(self._notebook.shell)
         text = outputs_text(ran.outputs, hide, _LONGEST)
         if ran.error is None:
-            return text or "It ran, and put nothing out."
+            return Presented(
+                text or "It ran, and put nothing out.",
+                pictures=[file for one in ran.outputs if (file := in_bundle(one.get("data")))],
+            )
         line = hide(error_text(ran.error))
         frames = next(
             (one["traceback"] for one in ran.outputs if one["output_type"] == "error"), [line]

@@ -67,6 +67,12 @@ class RunOptions:
     beside: BesideSource | None = None
 
 
+def with_lent(own: Sequence[Tool], lent: Sequence[Tool]) -> list[Tool]:
+    """Return an agent's *own* tools and those *lent* for a turn; its own go before others of their names."""
+    names = {tool.name for tool in own}
+    return [*own, *(tool for tool in lent if tool.name not in names)]
+
+
 class Runner:
     """Carries out the runs of this process.
 
@@ -164,9 +170,8 @@ class Runner:
             loaded.window.add(written)
             if written:
                 loaded.window.turn = written[-1]
-            own = {tool.name for tool in loaded.tools}
-            lent = [tool for tool in options.turn_tools if tool.name not in own]
-            loaded.tools = [*loaded.tools, *lent, *options.client_tools]
+            lent = with_lent(loaded.tools, options.turn_tools)
+            loaded.tools = [*lent, *options.client_tools]
             loaded.client_skills = options.client_skills
             with self._lock:
                 self._stepping.add(state.thread_id)

@@ -21,7 +21,7 @@ from letta_kernel.service.core import Core
 from letta_kernel.service.preparation import Preparation, report
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.replay import replay
-from letta_kernel.service.runner import Runner, RunOptions
+from letta_kernel.service.runner import Runner, RunOptions, with_lent
 from letta_kernel.store import agents, lease, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.answers import AnswerForm
@@ -292,18 +292,21 @@ class Runs:
         *,
         notebook: str | None = None,
         beside: BesideSource | None = None,
+        turn_tools: Sequence[Tool] = (),
     ) -> ContextReport:
         """Return what the model would see now, part by part, with the tokens each part takes.
 
         Parameters
         ----------
-        notebook, beside : where the next message comes from, and what gives what stands beside it.
+        notebook, beside, turn_tools : where the next message comes from, what gives what stands beside it,
+            and the tools it lends, as for `send`.
         """
         state = self._core.find_thread(ref, conversation)
         settings = AgentSettings.model_validate(state.settings)
         chat = self._recordings.open_model(state.model, settings)
         loaded = self._core.do(lambda tx: self._preparation.read(tx, state, settings, chat))
         prompt = self._preparation.prompt(state, loaded, notebook)
+        loaded.tools = with_lent(loaded.tools, turn_tools)
         offered = self._preparation.calls(state, loaded, chat).offered()
         ahead = self._runner.ahead(state, settings, chat)
         return report(chat, prompt, loaded, offered, beside.gather(ahead) if beside else ())

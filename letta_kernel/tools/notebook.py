@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import cache, partial
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from letta_kernel.records import Tool
+
+if TYPE_CHECKING:
+    from letta_kernel.tools.results import Presented
 
 NotebookPolicy = Literal["ask", "edits", "all", "off"]
 """What an agent may do in the notebook without asking: read, also change cells, also run code; or nothing."""
@@ -28,7 +31,7 @@ class NotebookActs(Protocol):
     def variables(self, pattern: str) -> str:
         """Return what the kernel's variables are."""
 
-    def run(self, code: str) -> str:
+    def run(self, code: str) -> Presented:
         """Run code where the cells run."""
 
     def insert(self, after: str | int | None, source: str, kind: str) -> str:
@@ -43,7 +46,7 @@ class NotebookActs(Protocol):
     def move(self, cell: str | int, after: str | int) -> str:
         """Put a cell elsewhere."""
 
-    def run_cell(self, cell: str | int) -> str:
+    def run_cell(self, cell: str | int) -> Presented:
         """Run a cell."""
 
 
@@ -70,7 +73,7 @@ def notebook_variables(agent_state: NotebookActs, pattern: str = "*") -> str:
     return agent_state.variables(pattern)
 
 
-def notebook_run(agent_state: NotebookActs, code: str) -> str:
+def notebook_run(agent_state: NotebookActs, code: str) -> Presented:
     """Run Python code in the notebook's kernel, with its variables; returns what it puts out.
 
     No cell is made of it. What should stay in the notebook goes into a cell.
@@ -127,7 +130,7 @@ def notebook_move(agent_state: NotebookActs, cell: str | int, after: str | int) 
     return agent_state.move(cell, after)
 
 
-def notebook_run_cell(agent_state: NotebookActs, cell: str | int) -> str:
+def notebook_run_cell(agent_state: NotebookActs, cell: str | int) -> Presented:
     """Run a code cell of the notebook as it stands there; returns what it puts out.
 
     Args:
@@ -136,7 +139,7 @@ def notebook_run_cell(agent_state: NotebookActs, cell: str | int) -> str:
     return agent_state.run_cell(cell)
 
 
-FUNCTIONS: dict[str, Callable[..., str]] = {
+FUNCTIONS: dict[str, Callable[..., str | Presented]] = {
     function.__name__: function
     for function in (
         notebook_read,

@@ -75,6 +75,8 @@ def shorten(text: str, limit: int) -> str:
 
 
 def _present(value: Any) -> Presented:
+    if isinstance(value, Presented):  # one of our own tools says it itself
+        return value
     if value is None:
         return Presented("None")
     if isinstance(value, str):

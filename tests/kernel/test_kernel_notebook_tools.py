@@ -15,6 +15,12 @@ from scripted_server import ScriptedServer
 BROKEN = "mean = sum(values) / len(valuse)"
 MENDED = "mean = sum(values) / len(values)"
 
+DOT = """
+import base64
+from IPython.display import Image
+file = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+Image(base64.b64decode(file))
+"""
 PAY = """
 from letta_kernel import tool
 paid = []
@@ -163,6 +169,14 @@ def test_cells_are_put_in_moved_and_deleted_and_failures_are_told(
     ran = notebook.run("%%agent\nChange the data.", "talk")
     assert "changed since you read it" in ran.items("tool_call")[1]["result"], ran
     assert page.source("data") == "values = []  # by hand"
+    # What code draws is there for models that see, and what the tools take is in the context's account.
+    server.call("notebook_run", {"code": DOT})
+    server.say("A dot.")
+    ran = notebook.run("%%agent\nDraw a dot.", "talk")
+    assert "[image 1x1 PNG" in str(server.requests[-1]["messages"]), server.requests[-1][
+        "messages"
+    ][-2:]
+    assert "notebook_run_cell" in notebook.run("%agent context --text").stdout
 
 
 def test_policies_and_switches_say_what_is_offered_and_asks(

@@ -159,8 +159,13 @@ def cancel(context: RequestContext, asked: OneRun) -> bool:
 @method("context", OfAgent)
 def context(context: RequestContext, asked: OfAgent) -> dict[str, Any]:
     """Return what the model would see now, part by part, in tokens."""
-    beside = context.kernel.beside_of() if context.kernel is not None else None
-    report = context.service.runs.context(asked.agent, notebook=context.notebook, beside=beside)
+    kernel, agent = context.kernel, context.service.agents.retrieve(asked.agent)
+    report = context.service.runs.context(
+        agent.id,
+        notebook=context.notebook,
+        beside=kernel.beside_of() if kernel is not None else None,
+        turn_tools=kernel.lent(agent) if kernel is not None else (),
+    )
     return asdict(report)
 
 
