@@ -17,7 +17,7 @@ from letta_kernel.errors import InvalidInputError, LettaError, ToolError
 from letta_kernel.messages import Message
 from letta_kernel.models.base import ResponseFormat
 from letta_kernel.tools import jsonschema
-from letta_kernel.tools.arguments import ToolArgumentError, described, read_value
+from letta_kernel.tools.arguments import DEPTH_LIMIT, ToolArgumentError, described, read_value
 from letta_kernel.tools.inputs import modern
 
 VALUE = "value"
@@ -150,9 +150,10 @@ def of_format(given: Mapping[str, Any] | None) -> AnswerForm | None:
         raise InvalidInputError(
             'A response_format of type json_schema has {"json_schema": {"name": …, "schema": {…}}}.'
         )
-    if schema.get("type") != "object" or len(json.dumps(schema, default=str)) > LARGEST:
+    if schema.get("type") != "object" or _is_too_much(schema):
         raise InvalidInputError(
-            f"The schema of a response_format is of an object, in at most {LARGEST:,} characters."
+            f"The schema of a response_format is of an object, in at most {LARGEST:,} characters and "
+            f"{DEPTH_LIMIT} levels."
         )
     name = str(wanted.get("name") or schema.get("title") or "answer")
     strict = wanted.get("strict") is True
@@ -206,6 +207,18 @@ def _shown(as_type: Any) -> str:
     plain = isinstance(as_type, type) and not get_args(as_type)
     name = as_type.__name__ if plain else re.sub(r"\b(?:\w+\.)+(?=\w)", "", str(as_type))
     return name[:80]
+
+
+def _is_too_much(schema: Any) -> bool:
+    """Return whether a schema is too deep or too large to be worked with."""
+    waiting = [(schema, 1)]
+    while waiting:
+        part, depth = waiting.pop()
+        if depth > DEPTH_LIMIT:
+            return True
+        inside = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        waiting += [(one, depth + 1) for one in inside]
+    return len(json.dumps(schema, default=str)) > LARGEST
 
 
 def _object(text: str) -> Any:

@@ -195,10 +195,28 @@ _ITEMS = {"minItems": "min_length", "maxItems": "max_length"}
 _DEEPEST = 8  # levels of a recursive definition that are checked here; its own code checks all
 
 
+class _Definitions(dict[str, Any]):
+    """Definitions of a schema, and the types made of them so far, by name and level.
+
+    Without these, definitions that refer to each other several times each take time without end.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self.made: dict[tuple[str, int], Any] = {}
+
+    def at(self, name: str, level: int) -> Any:
+        if (name, level) not in self.made:
+            self.made[name, level] = annotation_of(self[name], self, level)
+        return self.made[name, level]
+
+
 def annotation_of(schema: Any, definitions: Mapping[str, Any], level: int = 0) -> Any:
     """Return a type that accepts what *schema* accepts, as far as pydantic can tell; else ``Any``."""
     if not isinstance(schema, Mapping):
         return Any
+    if not isinstance(definitions, _Definitions):
+        definitions = _Definitions(definitions)
     try:
         return _annotation(schema, definitions, level)
     except (
@@ -210,12 +228,12 @@ def annotation_of(schema: Any, definitions: Mapping[str, Any], level: int = 0) -
         return Any
 
 
-def _annotation(schema: Mapping[str, Any], definitions: Mapping[str, Any], level: int) -> Any:
+def _annotation(schema: Mapping[str, Any], definitions: _Definitions, level: int) -> Any:
     reference = schema.get("$ref")
     if isinstance(reference, str):
         if level >= _DEEPEST:
             return Any
-        return annotation_of(definitions[reference.rpartition("/")[2]], definitions, level + 1)
+        return definitions.at(reference.rpartition("/")[2], level + 1)
     if "enum" in schema:
         return Literal[tuple(schema["enum"])]
     if "const" in schema:

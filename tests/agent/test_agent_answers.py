@@ -228,6 +228,26 @@ def test_a_format_that_is_none_is_refused(bench: Bench, given: dict[str, Any], n
     assert "response_format" not in bench.service.agents.retrieve("ada").settings
 
 
+def test_a_schema_that_would_take_for_ever_does_not(bench: Bench) -> None:
+    deep: dict[str, Any] = {"type": "string"}
+    for _ in range(2_000):
+        deep = {"type": "object", "properties": {"a": deep}}
+    wanted: dict[str, Any] = {"name": "deep", "schema": deep}
+    with pytest.raises(InvalidInputError, match="100 levels"):
+        of_format({"type": "json_schema", "json_schema": wanted})
+    wide: dict[str, Any] = {"d9": {"type": "string"}}
+    for at in range(9):  # 40 to the power of 9 places
+        inner = {f"p{n}": {"$ref": f"#/$defs/d{at + 1}"} for n in range(40)}
+        wide[f"d{at}"] = {"type": "object", "properties": inner}
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": wide}
+    form = of_format({"type": "json_schema", "json_schema": {"name": "wide", "schema": schema}})
+    assert form is not None
+    answer = {"a": {"p1": {"p2": {}}}}
+    bench.server.call("give_answer", answer)
+    assert ended(bench.send("ada", "Go.", form=form)).stop_reason == "end_turn"
+    assert json.loads(bench.history("ada")[-1].content) == answer
+
+
 def test_an_agent_may_answer_in_one_form_always(bench: Bench) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     wanted = {"type": "json_schema", "json_schema": {"name": "count", "schema": schema}}

@@ -537,3 +537,19 @@ def test_pictures_come_back_and_strange_ones_are_described(bench: Bench) -> None
     said[-1]["content"] *= 50
     with pytest.raises(InvalidInputError, match="1,054 images; it may have 1,000"):
         service.agent_files.import_data(file)
+
+
+def test_the_form_of_the_answers_goes_along(bench: Bench) -> None:
+    """In Letta's own field too, as its files have it; a form that is none is left out and said."""
+    service = bench.service
+    service.agents.create("ada", settings={"response_format": "json_object"})
+    file = service.agent_files.export("ada")
+    (agent,) = file["agents"]
+    assert agent["response_format"] == {"type": "json_object"}
+    agent["metadata"] = {}  # as Letta writes it
+    made = service.agent_files.import_data(file)
+    assert made.agent.settings["response_format"] == {"type": "json_object"}
+    agent["response_format"] = {"type": "xml"}
+    made = service.agent_files.import_data(file)
+    assert "response_format" not in made.agent.settings
+    assert any("response_format" in note for note in made.notes)

@@ -115,6 +115,7 @@ class FileAgent(Part):
     embedding_config: dict[str, Any] | None = None
     context_window_limit: int | None = None
     timezone: str | None = None
+    response_format: dict[str, Any] | None = None
     tags: Ids | None = None
     metadata: dict[str, Any] | None = None
     memory_blocks: Annotated[list[FileBlock], Field(max_length=MAX_PARTS)] | None = None

@@ -172,6 +172,7 @@ def _settings(agent: FileAgent, ours: dict[str, Any], notes: list[str]) -> dict[
             "reasoning_effort": config.get("reasoning_effort"),
             "context_window": agent.context_window_limit or config.get("context_window"),
             "timezone": agent.timezone,
+            "response_format": agent.response_format,
         }
     settings: dict[str, Any] = {}
     for name, value in found.items():

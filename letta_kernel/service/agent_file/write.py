@@ -64,6 +64,7 @@ def agent(state: AgentState, system: str) -> dict[str, Any]:
         "enable_sleeptime": False,
         "metadata": {**state.metadata, OURS: ours},
         "timezone": settings.get("timezone", "UTC"),
+        "response_format": settings.get("response_format"),
         "tool_exec_environment_variables": dict.fromkeys(state.settings.get("environment", {}), ""),
         "secrets": None,
     }
