@@ -22,7 +22,11 @@ _MOST_OUTPUTS = 50  # of one cell
 _MOST_PICTURED = 20  # cells whose pictures are kept
 _LARGEST_IMAGE = 1_000_000  # characters, or bytes
 _TEXTS = ("text/plain", "text/markdown", "text/latex")
-_OURS = re.compile(r"\s*(?:%%agent\b|%%script(?:\s+[\w-]+)?\s*\n\s*(?:say|call|think|expect)\b)")
+_OURS = re.compile(
+    r"\s*(?:%%agent\b|%%script[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*"
+    r"(?:(?:say|stream|call|think|wait|fail)\b[^\n:]*:|expect\s))",
+    re.IGNORECASE,
+)
 _OUR_LINE = re.compile(r"\s*(?:%agent\b.*|%(?:re)?load_ext\s+letta_kernel\s*|#.*|)")
 
 
@@ -66,7 +70,9 @@ def is_ours(source: str) -> bool:
     """Return whether a cell only speaks to agents: a message, a model's script, ``%agent`` lines."""
     if _OURS.match(source):
         return True
-    return "%" in source and all(_OUR_LINE.fullmatch(line) for line in source.split("\n"))
+    lines = source.split("\n")
+    commands = any(line.lstrip().startswith("%") for line in lines)
+    return commands and all(_OUR_LINE.fullmatch(line) for line in lines)
 
 
 class ExecutedCells:

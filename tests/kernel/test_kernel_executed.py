@@ -7,6 +7,8 @@ from typing import Any
 
 from kernel_notebook import Notebook
 
+from letta_kernel.notebook.executed import is_ours
+
 RECORD = "get_ipython()._letta_magics.executed"
 
 
@@ -74,6 +76,19 @@ def test_cells_are_noted_with_what_they_put_out(notebook: Notebook) -> None:
     assert cells["f"]["ours"]
     assert cells["g"]["private"]
     assert [one["serial"] for one in cells.values()] == sorted(c["serial"] for c in cells.values())
+
+
+def test_cells_that_only_speak_to_agents_are_told_apart() -> None:
+    for ours in (
+        "%%agent\nHi",
+        "%agent list\n\n# a note\n%agent use ada",
+        "%load_ext letta_kernel",
+        "%%script visit\n# What happens.\n\nexpect last contains: my name",
+        "%%script\nsay: one",
+    ):
+        assert is_ours(ours), ours
+    for theirs in ("x = 1\n%agent list", "%%script bash\nwait\necho 1", "# %agent", "", "%time x"):
+        assert not is_ours(theirs), theirs
 
 
 def test_a_stopped_cell_is_noted_and_silent_ones_are_not(notebook: Notebook) -> None:
