@@ -47,7 +47,7 @@ def _spread(items: list[pytest.Item]) -> list[pytest.Item]:
     others = [path for path in modules if path not in pages]
     # The last of them well before the end, or a worker would go on with it alone.
     places = {int(n * len(others) * 0.8 / len(pages)): path for n, path in enumerate(pages)}
-    if len(places) < len(pages):
+    if not others or len(places) < len(pages):
         return items
     order = []
     for n, path in enumerate(others):

@@ -84,6 +84,17 @@ it('lets a word on running code hold for more than once, and on nothing else', (
   expect(ask(call('send_money', {})).node.querySelector('select')).toBeNull();
 });
 
+it('hides nothing of what would be run', () => {
+  const code = `x = 1 \u202e# ) dne\u2066\n${'pass\n'.repeat(3500)}harm()`;
+  const shown = ask(call('notebook_run', { code })).node.querySelector('pre')!.textContent;
+  expect(shown).toContain('x = 1 ⟨U+202E⟩# ) dne⟨U+2066⟩');
+  expect(shown).toContain('harm()');
+  const diff = ask(call('notebook_insert', { source: code })).node;
+  expect(diff.textContent).toContain('⟨U+202E⟩');
+  expect(diff.querySelector('summary')?.textContent).toBe('2801 more lines');
+  expect(diff.textContent).toContain('502 more lines are not shown');
+});
+
 it('leaves changes to the notebook that shows them, and tells it of the others too', () => {
   const shown: string[] = [];
   const shows: IPage['shows'] = ({ name }) => name === 'notebook_edit';

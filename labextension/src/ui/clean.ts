@@ -33,6 +33,14 @@ export function cleanText(given: unknown, limit?: number): string {
   return text.replace(CONTROL, '').replace(SURROGATE, '\ufffd').replace(STACKED, '$1');
 }
 
+/** Code as it will be run, with a name for every character in it that could hide some of it. */
+export function revealed(code: string): string {
+  return code.replace(CONTROL, character => {
+    const number = character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0');
+    return `⟨U+${number}⟩`;
+  });
+}
+
 /** The beginning of a text, a note of what is left out, and its end; as long as the text is too long. */
 function shorten(text: string, limit: number): string {
   const characters = Array.from(text);

@@ -1,5 +1,6 @@
 // Draws the entries of a run, one function for each kind.
 
+import { revealed } from './clean';
 import { withTools } from './code';
 import { diffLines, type IDiffLine } from './diff';
 import { drawDisplay } from './display';
@@ -216,7 +217,8 @@ function memory(item: IMemory, trans: Trans): HTMLElement {
 export function drawDiff(before: string, after: string, trans: Trans, around = false): HTMLElement[] {
   const kinds = { ' ': 'same', '-': 'gone', '+': 'come' };
   const spoken = { ' ': '', '-': trans.__('removed:'), '+': trans.__('added:') };
-  const found = diffLines(before, after).slice(0, DIFF_DRAWN);
+  const whole = around ? diffLines(revealed(before), revealed(after)) : diffLines(before, after);
+  const found = whole.slice(0, DIFF_DRAWN);
   const near = around ? nearChanges(found) : null;
   const lines = found.flatMap(({ sign, pieces }, index) => {
     if (near && !near.has(index)) {
@@ -234,6 +236,10 @@ export function drawDiff(before: string, after: string, trans: Trans, around = f
     line.dir = around ? 'ltr' : 'auto';
     return [line];
   });
+  if (whole.length > found.length) {
+    const text = trans._n('%1 more line is not shown', '%1 more lines are not shown', whole.length - found.length);
+    lines.push(h('div', 'lk-Diff-same', `  ${text}`));
+  }
   const more = lines.splice(around ? CODE_SHOWN : DIFF_SHOWN);
   const shown = lines.length ? [h('div', 'lk-Diff', ...lines)] : [];
   const summary = trans._n('%1 more line', '%1 more lines', more.length);

@@ -1,5 +1,6 @@
 // How calls that wait for a person's word look: what they would do, and what of them can be edited.
 
+import { revealed } from './clean';
 import { h, type Child } from './dom';
 import { drawDiff } from './entries';
 import { thePage, type ICall, type ICell } from './page';
@@ -135,7 +136,7 @@ function running(trans: Trans): Pick<IFace, 'approve' | 'deny' | 'said'> {
 }
 
 function block(text: string): HTMLElement {
-  const made = h('pre', 'lk-Text', text);
+  const made = h('pre', 'lk-Text', revealed(text));
   made.dir = 'auto';
   return made;
 }
