@@ -249,7 +249,7 @@ def test_ctrl_c_ends_send_with_130(scripted: ScriptedServer, cli: Cli) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    scripted.wait_for(1, 30)
+    scripted.wait_for(1, 60)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
