@@ -244,8 +244,3 @@ class ContextReport:
     def used(self) -> int:
         """Tokens in use."""
         return sum(part.tokens for part in self.parts)
-
-    @property
-    def free(self) -> int:
-        """Tokens left."""
-        return max(0, self.window - self.used)

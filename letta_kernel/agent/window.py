@@ -161,15 +161,15 @@ class Window:
         shown = self.messages if messages is None else messages
         return sum(map(self.size, (*self._head(), *shown)))
 
-    def cut(self, room: int, *, keep: int = 1) -> int:
+    def cut(self, room: int) -> int:
         """Return how many messages to evict so that the rest takes at most *room* tokens.
 
-        The cut is never between a call and its result, and the last *keep* messages stay. Returns 0 where
+        The cut is never between a call and its result, and the last message stays. Returns 0 where
         nothing can go.
         """
         # What is being answered stays, so that to evict it alone would win nothing.
         answered = self.turn is not None and self.messages[:1] == [self.turn]
-        starts = [i for i in self._starts() if answered < i <= len(self.messages) - keep]
+        starts = [i for i in self._starts() if answered < i <= len(self.messages) - 1]
         if not starts:
             return 0
         sizes = [self.size(m) for m in self.messages]

@@ -100,11 +100,6 @@ class Transcript:
             None  # the line of a wait, since when, for whom
         )
 
-    @property
-    def state(self) -> str:
-        """``running``, ``ended``, ``interrupted`` or ``waiting`` (for a person's approval)."""
-        return self._state
-
     def handle(self, event: Event) -> None:
         """Take one event in; events of kinds not known here are passed over."""
         with self._lock:

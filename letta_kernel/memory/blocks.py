@@ -40,10 +40,6 @@ class CoreMemory:
         """Return the agent's blocks in the order in which they were attached."""
         return self.database.run(lambda tx: store.of_agent(tx, self.agent_id))
 
-    def get(self, label: str) -> Block:
-        """Return the block *label*; `NotFoundError` names the labels there are."""
-        return self.database.run(lambda tx: self._find(tx, label))
-
     def edit(
         self,
         label: str,

@@ -119,11 +119,6 @@ class StreamAccumulator:
         out, self._out = self._out, []
         return out
 
-    @property
-    def empty(self) -> bool:
-        """Whether neither text nor a tool call has come (reasoning does not count)."""
-        return not self._text.parts and not self._calls and not self._held
-
     def reasoning(self, text: str) -> None:
         """Add native reasoning."""
         if text := self._reasoning.add(text):

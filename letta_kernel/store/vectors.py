@@ -278,7 +278,7 @@ class VectorTable:
 
         return answer
 
-    def tidy(self, force: bool = False) -> bool:
+    def tidy(self) -> bool:
         """Merge small pieces and bring indexes up to date if it is time; True if that was done.
 
         Takes seconds on a large table; runs off anybody's path. Other processes may add meanwhile.
@@ -294,7 +294,7 @@ class VectorTable:
             lacking = table.index_stats("words_idx")
             unindexed = lacking.num_unindexed_rows if lacking is not None else rows
             timely = pieces >= _FRAGMENTS or unindexed >= _UNINDEXED or wants_ann
-            if not (force or timely):
+            if not timely:
                 return False
             try:
                 index = _lancedb().index
