@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from letta_kernel.errors import InvalidInputError, LettaError, ToolError
 from letta_kernel.messages import Message
@@ -204,6 +204,8 @@ def _name(shown: str) -> str:
 
 def _shown(as_type: Any) -> str:
     """Return what people call a type."""
+    if get_origin(as_type) is Annotated:
+        as_type = get_args(as_type)[0]
     plain = isinstance(as_type, type) and not get_args(as_type)
     name = as_type.__name__ if plain else re.sub(r"\b(?:\w+\.)+(?=\w)", "", str(as_type))
     return name[:80]

@@ -7,7 +7,7 @@ import datetime
 import enum
 import json
 import types
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import pandas
 import pytest
@@ -46,6 +46,11 @@ class Point:
 class Book(TypedDict):
     title: str
     year: int
+
+
+class Tree(BaseModel):
+    name: str
+    children: list[Tree] = []
 
 
 class Colour(enum.Enum):
@@ -155,6 +160,12 @@ def test_an_answer_that_never_fits_ends_the_run_in_one_line(bench: Bench) -> Non
         (Book, {"title": "Dune", "year": 1965}, {"title": "Dune", "year": 1965}),
         (Person | Point, {"value": {"x": 4, "y": 5}}, Point(4, 5)),
         (int | None, {"value": None}, None),
+        (Annotated[int, Field(ge=0)], {"value": 3}, 3),
+        (
+            Tree,
+            {"name": "a", "children": [{"name": "b"}]},
+            Tree(name="a", children=[Tree(name="b")]),
+        ),
     ],
 )
 def test_types_of_many_kinds_are_read(as_type: Any, said: Any, value: Any) -> None:
@@ -278,5 +289,6 @@ def test_the_demo_model_gives_an_answer_of_a_form(bench: Bench) -> None:
 
 def test_an_error_lists_few_of_many_problems() -> None:
     with pytest.raises(AnswerError, match="and 40 more") as raised:
-        of_type(list[int]).read(json.dumps(["x"] * 50))
+        of_type(Annotated[list[int], "numbers"]).read(json.dumps(["x"] * 50))
+    assert "valid list[int]:" in str(raised.value)
     assert len(str(raised.value)) < 2_000
