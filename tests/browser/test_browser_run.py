@@ -16,6 +16,9 @@ from playwright.sync_api import Browser, expect
 TOOLS = '''
 import pathlib, time
 from IPython.display import HTML, SVG
+from PIL import Image
+
+sketch = Image.new("RGB", (400, 200), "teal")
 
 def count_birds(species: str, days: int = 7) -> dict:
     """Count the birds of a species that were seen.
@@ -151,6 +154,21 @@ def test_tables_and_pictures_of_tools_are_shown_as_such(stage: Stage) -> None:
     run = stage.saved(cell)
     expect(run.locator("img").first).to_be_visible()
     assert "There you are." in run.inner_text()
+
+
+def test_a_picture_goes_to_the_model_and_stands_small_in_the_run(stage: Stage) -> None:
+    stage.model.say("Teal.")
+    cell = stage.start("%%agent\nWhich colour is {sketch}?")
+    expect(cell.locator(".lk-Answer")).to_have_text("Teal.")
+    run = stage.saved(cell)
+    shown = run.get_by_role("img", name=re.compile("^image 400x200 PNG, "))
+    expect(shown).to_be_visible()
+    assert shown.evaluate("node => node.naturalWidth") == 128
+    content = stage.model.requests[-1]["messages"][-1]["content"]
+    (image,) = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
+    assert image.startswith("data:image/png;base64,")
+    assert content[-1]["text"] == "?"
+    accessible(stage.page, ".lk-Run")
 
 
 def test_a_tool_asks_the_person(stage: Stage) -> None:
