@@ -48,11 +48,19 @@ for (const name of 'display mathvariant stretchy fence form separator accent lsp
   ATTRIBUTES[name] = /^[\w. %+-]{1,40}$/;
 }
 
-/** What is in a drawn run and not on the lists above; the line to search it with comes first and is our own. */
+/**
+ * What is in a drawn run and not on the lists above; our own are the line to search it with, which comes first,
+ * and the buttons of code.
+ */
 function unexpected(root: Element): string[] {
   const search = root.querySelector('.lk-Tools');
   expect(search?.textContent).toBe('↑↓✕⌕↕⤢');
-  const drawn = Array.from(root.querySelectorAll('*')).filter(one => !search?.contains(one));
+  const tools = Array.from(root.querySelectorAll('.lk-Code > pre + .lk-Code-tools'));
+  tools.forEach(one => expect(one.textContent).toBe('Copy'));
+  const own = [search, ...tools];
+  const drawn = Array.from(root.querySelectorAll('*')).filter(
+    one => !own.some(node => node?.contains(one))
+  );
   return drawn.flatMap(element => [
     ...(ELEMENTS.has(element.localName) ? [] : [`<${element.localName}>`]),
     ...Array.from(element.attributes)
