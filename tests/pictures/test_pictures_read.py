@@ -7,6 +7,7 @@ import contextlib
 import io
 import random
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,15 @@ from PIL import Image
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.pictures import picture as pictures
-from letta_kernel.pictures.picture import Picture, check, from_data_url, marked, parts, read
+from letta_kernel.pictures.picture import (
+    Picture,
+    Thumbnail,
+    check,
+    from_data_url,
+    marked,
+    parts,
+    read,
+)
 from letta_kernel.pictures.values import picture_of, pictures_of
 
 
@@ -84,6 +93,19 @@ def test_a_large_picture_is_scaled_down_and_one_that_moves_stands_still() -> Non
     frames[0].save(moving, "GIF", save_all=True, append_images=frames[1:])
     still = read(moving.getvalue())
     assert (still.media_type, still.width) == ("image/png", 20)
+
+
+def test_without_pillow_pictures_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = made("PNG", (3000, 20))
+    large = b"".join([made("PNG")[:-12], chunk(b"teXt", bytes(5_000_000)), made("PNG")[-12:]])
+    assert len(read(large).data) < 1_000  # with it
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    found = read(small)
+    assert (found.width, found.data, found.thumbnail) == (3000, small, b"")
+    assert Thumbnail.of(found, found.thumbnail).src == ""
+    for data in (large, bomb(8001, 2)):
+        with pytest.raises(InvalidInputError, match="With pillow installed it is scaled down"):
+            read(data)
 
 
 REFUSED = {

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from agent_bench import ended
+from PIL import Image
 from scripted_server import ScriptedServer
 
 from letta_kernel.agent.decisions import Decision
+from letta_kernel.messages import Message
+from letta_kernel.pictures.picture import read
 from letta_kernel.service import AgentService
 from letta_kernel.store.migrations import MIGRATIONS
 
@@ -76,3 +80,18 @@ def test_the_call_that_waits_is_approved_and_the_talk_goes_on(
     assert "paid 5" in [m.content for m in service.messages.history("ada") if m.role == "tool"][-1]
     scripted.say("Good night.")
     assert ended(list(service.runs.send("ada", "Good night."))).stop_reason == "end_turn"
+
+
+def test_old_messages_have_no_pictures_and_new_ones_may(service: AgentService) -> None:
+    before = service.messages.history("ada", limit=1000)
+    assert before
+    assert all(message.pictures == [] for message in before)
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 10), "red").save(buffer, "PNG")
+    red = read(buffer.getvalue())
+    new = Message(agent_id="", role="user", content=f"Look: {red.described}", pictures=[red])
+    service.messages.insert(
+        "bob", [new, *[new.model_copy(update={"id": f"message-{n}"}) for n in range(9)]]
+    )
+    kept = service.messages.with_pictures(service.messages.history("bob", limit=10))
+    assert [message.pictures for message in kept] == [[red]] * 10
