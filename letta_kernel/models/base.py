@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -31,6 +32,10 @@ class ResponseFormat:
     schema: dict[str, Any]
     strict: bool = False
     now: bool = False
+
+
+BESIDE = re.compile(r"\A(?:<(?P<tag>notebook|mention) name=.*?</(?P=tag)>\s*)+", re.DOTALL)
+"""What a notebook has placed before a message (`letta_kernel.agent.beside`)."""
 
 
 @dataclass(slots=True)

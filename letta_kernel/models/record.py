@@ -2,9 +2,9 @@
 
 A recording is a file of JSON lines, one per call. A call is found again by its model, messages, tools,
 tool choice and sampling, in which ids, dates and times, ages ("5 minutes ago") and memory addresses count
-as equal. Identical calls are answered in the order recorded. Recordings hold no keys: what looks like one,
-or is the value of a secret in the environment, is left out; of the messages only a digest and their
-beginnings are kept.
+as equal; what a notebook places beside a message does not count. Identical calls are answered in the order
+recorded. Recordings hold no keys: what looks like one, or is the value of a secret in the environment, is
+left out; of the messages only a digest and their beginnings are kept.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 from letta_kernel.models import plugins
 from letta_kernel.models.base import (
+    BESIDE,
     CallPiece,
     Cancel,
     ChatModel,
@@ -44,6 +45,7 @@ _KINDS: dict[str, Any] = {
     kind.__name__: kind for kind in (TextPiece, ReasoningPiece, CallPiece, Retrying, Reset, Reply)
 }
 
+_NOTEBOOK = re.compile(r"\n- notebook you are talked to from: [^\n]*")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?[AP]M)?( ?(Z|UTC)?([+-]\d\d:?\d\d)?)?)?"
@@ -99,6 +101,8 @@ class _Names:
             return self._number(value)
         if key == "url" and value.startswith("data:"):
             return _digest(value)
+        # What cells did is told anew each time: how long it took, where an object lay, which cell it was.
+        value = _NOTEBOOK.sub("", BESIDE.sub("", value))
         text = _UUID.sub(lambda match: self._number(match[0]), scrub(value))
         text = _MOMENT.sub("<time>", text)
         return _ADDRESS.sub("<address>", _AGE.sub("<ago>", text))

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from letta_kernel.models.base import ChatRequest
+from letta_kernel.models.base import BESIDE, ChatRequest
 from letta_kernel.models.demo.tools import ToolSpec, read_tools
 from letta_kernel.models.demo.words import tidy
 
@@ -16,7 +16,6 @@ _BLOCK = re.compile(r"<block\b(?P<attributes>[^>]*)>(?P<body>.*?)</block>", re.D
 _ATTRIBUTE = re.compile(r"\b([\w-]{1,40})=\s*\"([^\"]*)\"")
 _VALUE = re.compile(r"<value>\n?(.*?)\n?</value>", re.DOTALL)
 _RETRIEVED = re.compile(r"<retrieved_memory>(.*?)</retrieved_memory>\s*", re.DOTALL)
-_BESIDE = re.compile(r"\A(?:<(?P<tag>notebook|mention) name=.*?</(?P=tag)>\s*)+", re.DOTALL)
 _PASSAGE = re.compile(r"^- (?:\[[^\]]*\] )?(.+)$", re.MULTILINE)
 _NUDGES = frozenset(
     {"heartbeat", "no_answer", "response_format", "tool_rule"}
@@ -70,7 +69,7 @@ def read(request: ChatRequest) -> Scene:
             passages = [
                 p for match in _RETRIEVED.finditer(content) for p in _PASSAGE.findall(match[1])
             ]
-            content = _RETRIEVED.sub("", _BESIDE.sub("", content)).strip()
+            content = _RETRIEVED.sub("", BESIDE.sub("", content)).strip()
             packed = _object(content)
             if packed.get("type") in _NUDGES and asked is not None:
                 continue
