@@ -250,10 +250,8 @@ class CallRunner:
         Such a change is made only where the cells are still what it is for, so it waits until it is made.
         """
         first = not (record.saved or record.unsaved or record.begun)
-        return first and all(
-            call.id in decisions and self.tools[call.name].kind == "turn" and call.name in CHANGES
-            for call in calls
-        )
+        lent = {name for name, tool in self.tools.items() if tool.kind == "turn"} & CHANGES
+        return first and all(call.id in decisions and call.name in lent for call in calls)
 
     def _place(self, tool: Tool) -> str:
         return "core" if tool.kind == "core" else self.executor.place(tool)

@@ -152,7 +152,7 @@ def resume(
     conversation: str | None = None,
 ) -> None:
     """Go on, without a cell, with a run that waited for a person's word."""
-    decisions = _granted(session, agent_id, decisions)
+    decisions = _granted(session, agent_id, decisions, conversation)
 
     def start(**given: Any) -> Iterator[Event]:
         return session.service.runs.approve(agent_id, decisions, conversation=conversation, **given)
@@ -161,10 +161,15 @@ def resume(
     _follow_events(session, agent_id, ask_person=False, shown=False)
 
 
-def _granted(session: RunContext, agent_id: str, decisions: Sequence[Decision]) -> list[Decision]:
+def _granted(
+    session: RunContext,
+    agent_id: str,
+    decisions: Sequence[Decision],
+    conversation: str | None = None,
+) -> list[Decision]:
     """Keep what was granted beside *decisions*, and return them with a yes for calls that never ask."""
     service = session.service
-    waiting = service.runs.pending(agent_id)
+    waiting = service.runs.pending(agent_id, conversation)
     session.grants.note(service, agent_id, waiting, decisions)
     decided = {one.call_id for one in decisions}
     left = [call for call in waiting if call.id not in decided]

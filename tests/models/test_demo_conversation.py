@@ -16,6 +16,7 @@ from letta_kernel.models.base import (
     TextPiece,
 )
 from letta_kernel.models.demo.model import HELP, LABEL, DemoModel
+from letta_kernel.tools import notebook
 
 
 def tool(
@@ -172,6 +173,30 @@ def test_two_facts_that_only_look_alike_are_both_kept() -> None:
     talk = Talk(MEMORY, human="The user's dog is brown.")
     call = talk.say("My dog is called Rex")
     assert call.tool_calls[0].name == "core_memory_append"
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
+        ("Move the meeting to Friday.", None),
+        ("Read the news to me.", None),
+        ("Insert tea into the list.", None),
+        ("Read the notebook.", "notebook_read"),
+        ("Delete the cell 3.", "notebook_delete"),
+    ],
+)
+def test_tools_that_a_notebook_lends_are_called_where_it_is_spoken_of(
+    message: str, wanted: str | None
+) -> None:
+    lent = [
+        {
+            "type": "function",
+            "function": one.model_dump(include={"name", "description", "parameters"}),
+        }
+        for one in notebook.offered("ask")
+    ]
+    reply = Talk([*MEMORY, *lent]).say(message)
+    assert [call.name for call in reply.tool_calls] == ([wanted] if wanted else [])
 
 
 def test_a_known_fact_is_not_written_again() -> None:

@@ -57,6 +57,10 @@ _LONGEST = 8_000  # characters of a message that are read
 _SURE = 0.68  # a similarity from which a tool wins over another reading of the message
 
 
+_LENT = "notebook_"  # tools that every turn in a notebook has; they are meant where it is spoken of
+_NOTEBOOK = re.compile(r"(?i)\b(?:notebook|cells?|variables?)\b")
+
+
 class DemoModel:
     """A deterministic stand-in: picks tools by word similarity and copies arguments from the message."""
 
@@ -122,7 +126,8 @@ def _plan(scene: Scene) -> list[Step]:
     message = scene.message
     if len(message) > _LONGEST:
         return [Step(f"{len(message):,} characters; the demo model reads {_LONGEST:,}. {HELP}")]
-    own = [tool for name, tool in scene.tools.items() if name not in CORE]
+    hidden = set() if _NOTEBOOK.search(message) else {n for n in scene.tools if n.startswith(_LENT)}
+    own = [tool for name, tool in scene.tools.items() if name not in CORE and name not in hidden]
     asked = _ASKED.search(scene.before[-1][1]) if scene.before else None
     if small := _small_talk(message or "hello"):
         return [Step(small)]

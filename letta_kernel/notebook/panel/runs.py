@@ -112,10 +112,16 @@ def talk(context: RequestContext, asked: Talk) -> dict[str, str]:
 @method("pending", OfThread)
 def pending(context: RequestContext, asked: OfThread) -> list[ToolCall]:
     """Return the calls of an agent that wait for a person's word."""
-    question = _question(context, context.service.agents.retrieve(asked.agent).id, asked)
+    agent = context.service.agents.retrieve(asked.agent)
+    question = _question(context, agent.id, asked)
     if question is not None:
         return question.calls
-    return context.service.runs.pending(asked.agent, asked.conversation)
+    waiting = context.service.runs.pending(agent.id, asked.conversation)
+    if context.kernel is None:
+        return waiting
+    # Those of notebook tools that never ask only wait for the others.
+    free = {one.name for one in context.kernel.lent(agent) if not one.requires_approval}
+    return [call for call in waiting if call.name not in free] or waiting
 
 
 @method("approve", Decided)
