@@ -380,3 +380,14 @@ def test_many_readers_of_one_run(ada: Server) -> None:
             thread.join(90)
         heard = {tuple(m["seq"] for m in reader.events) for reader in readers}
     assert len(heard) == 1
+
+
+def test_an_answer_of_a_given_form(ada: Server) -> None:
+    ada.scripted.call("give_answer", {"any": ["thing"]})
+    with socket(ada) as client:
+        client.say(type="send", id="1", text="Tell.", response_format={"type": "json_object"})
+        client.until("run_ended")
+        said = [m["event"]["text"] for m in client.events if m["event"]["type"] == "text_delta"]
+        assert json.loads("".join(said)) == {"any": ["thing"]}
+        client.say(type="send", id="2", text="Tell.", response_format={"type": "xml"})
+        assert "json_schema" in client.until("error")["message"]

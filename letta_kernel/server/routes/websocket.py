@@ -28,7 +28,7 @@ Without ``after`` a socket begins with the run that goes on, or with what comes 
 **The client says** one of these; ``id`` is its own, and comes back in the answer::
 
     {"type": "send", "id": "1", "text": "Hello", "role": "user", "max_steps": 10, "model": null,
-     "conversation": null}
+     "conversation": null, "response_format": null}
     {"type": "approve", "id": "2", "decisions": [{"call_id": "…", "approve": true, "reason": "",
                                                   "arguments": null}], "conversation": null}
     {"type": "cancel", "id": "3", "run_id": "run-…"}        without run_id: whatever runs
@@ -61,6 +61,7 @@ from letta_kernel.records import AgentState
 from letta_kernel.server.deps import project_of
 from letta_kernel.server.events.runs import RunManager
 from letta_kernel.server.guard import host_of, is_here, is_right
+from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.service.event_log import AgentLog, Gap
@@ -91,6 +92,7 @@ class Send(_Asked):
     role: Literal["user", "event"] = "user"
     max_steps: int | None = Field(default=None, ge=1, le=1000)
     model: str | None = Field(default=None, max_length=300)
+    response_format: dict[str, Any] | None = None
     conversation: str | None = Field(default=None, max_length=100)
 
 
@@ -248,6 +250,7 @@ class _Socket:
             options["conversation"] = asked.conversation
         if isinstance(asked, Send):
             options.update(role=asked.role, max_steps=asked.max_steps, model=asked.model)
+            options["form"] = check_format(asked.response_format, "response_format")
             run = await self._live.start_async(self._agent.id, asked.text, **options)
         else:
             words = [Decision(w.call_id, w.approve, w.reason, w.arguments) for w in asked.decisions]
