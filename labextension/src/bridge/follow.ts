@@ -2,7 +2,7 @@
 
 import { PathExt } from '@jupyterlab/coreutils';
 import { NotebookActions, type INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
-import type { Kernel, ServerConnection } from '@jupyterlab/services';
+import type { Contents, Kernel, ServerConnection } from '@jupyterlab/services';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
@@ -10,6 +10,7 @@ import type { Trans } from '../ui/words';
 import { DeskError } from './bridge';
 import type { BridgeState, IBridge, IChanged, IDeskEvent } from './bridge';
 import { Desk } from './desk';
+import { imagesIn } from './images';
 import type { AnyDesk } from './protocol';
 import { ServerDesk } from './server';
 
@@ -20,6 +21,7 @@ export interface IServed {
   pathOf(notebook: string): string;
   /** The folder that is meant where no notebook is open. */
   folder(): string;
+  readonly contents: Contents.IManager;
 }
 
 const LOAD = '%load_ext letta_kernel';
@@ -129,7 +131,12 @@ export class Bridge implements IBridge {
   async talk(agent: string, text: string, conversation: string | null): Promise<void> {
     const params = { agent, text, ...(conversation === null ? {} : { conversation }) };
     const free = this._free;
-    await (free instanceof ServerDesk ? free.talk(params) : this.request('talk', params));
+    if (!(free instanceof ServerDesk) || !this._served) {
+      await this.request('talk', params);
+      return;
+    }
+    const images = await imagesIn(text, this._served.contents, this.folder);
+    await free.talk(images.length ? { ...params, images } : params);
   }
 
   look(): void {

@@ -32,7 +32,7 @@ const bridge: JupyterFrontEndPlugin<IBridge> = {
     const trans = (translator ?? nullTranslator).load('letta-kernel');
     const { contents, serverSettings: settings } = app.serviceManager;
     const pathOf = (path: string) => contents.localPath(path);
-    const served: IServed = { settings, pathOf, folder: () => pathOf(files?.model.path ?? '') };
+    const served: IServed = { settings, contents, pathOf, folder: () => pathOf(files?.model.path ?? '') };
     const made = new Bridge(notebooks, trans, isServed() ? served : null);
     files?.model.pathChanged.connect(() => made.refresh());
     const open = () => {

@@ -32,7 +32,12 @@ export class ServerDesk extends AnyDesk {
   }
 
   /** Say something to an agent; resolves when the run has ended, or waits for somebody's word. */
-  async talk(params: { agent: string; text: string; conversation?: string }): Promise<void> {
+  async talk(params: {
+    agent: string;
+    text: string;
+    conversation?: string;
+    images?: string[];
+  }): Promise<void> {
     const thread = `${params.agent}/${params.conversation ?? ''}`;
     const before = this._talks.get(thread) ?? Promise.resolve();
     const talk = before.then(() => this._talk(params));
