@@ -400,7 +400,8 @@ class LettaAgent:
             if work is not None and self._unfinished(work):
                 self._write(work, [], reason, error)
             else:
-                self.journal.finish(self._steps, self._usage, reason, _line(error))
+                left = self.journal.finish(self._steps, self._usage, reason, _line(error))
+                self.window.add(left)
         except LettaError as failure:  # the store refused: say so rather than hide why we stopped
             before = f"{error} " if error else ""
             error = LettaError(f"{before}{failure.text}", *failure.remedies)

@@ -19,7 +19,7 @@ from letta_kernel.errors import AgentBusyError, ConflictError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message, Usage
 from letta_kernel.records import AgentState, Run, Step
-from letta_kernel.stop_reasons import StopReason, run_status
+from letta_kernel.stop_reasons import StopReason, meaning, run_status
 from letta_kernel.store import agents, conversations, lease, messages, pictures, runs
 from letta_kernel.store.agents import Head
 from letta_kernel.store.database import Database, Tx
@@ -28,6 +28,7 @@ from letta_kernel.tools.outcome import Outcome
 
 T = TypeVar("T")
 
+_MARKS = {"failed": lease.FAILED_UNANSWERED, "cancelled": lease.STOPPED_UNANSWERED}
 LEASE_SECONDS = 60.0
 
 
@@ -104,7 +105,7 @@ class Journal:
             written = self._append(tx, added, first)
             (runs.end_step if opened else runs.add_step)(tx, step)
             self._progress(tx, step.number, usage, end, error)
-            return written
+            return [*written, *self._marked(tx, end)]
 
         with Uninterrupted():
             written = self.database.run(work)
@@ -152,18 +153,33 @@ class Journal:
         with Uninterrupted():
             return self.database.run(work)
 
-    def finish(self, steps: int, usage: Usage, reason: StopReason, error: str | None) -> None:
-        """Write the end of a run that ends between steps; does nothing if it was written before."""
-        if self._closed.is_set():
-            return
+    def finish(
+        self, steps: int, usage: Usage, reason: StopReason, error: str | None
+    ) -> list[Message]:
+        """Write the end of a run that ends between steps, and return the messages that took.
 
-        def work(tx: Tx) -> None:
+        Does nothing if it was written before.
+        """
+        if self._closed.is_set():
+            return []
+
+        def work(tx: Tx) -> list[Message]:
             self._advance(tx, 0, reason)
             self._progress(tx, steps, usage, reason, error)
+            return self._marked(tx, reason)
 
         with Uninterrupted():
-            self.database.run(work)
+            written = self.database.run(work)
             self._closed.set()
+        return written
+
+    def _marked(self, tx: Tx, end: StopReason | None) -> list[Message]:
+        """Mark what a run leaves unanswered that failed or was stopped."""
+        text = None if end is None else _MARKS.get(meaning(end))
+        if text is None:
+            return []
+        run = self.run
+        return lease.mark_unanswered(tx, self.state.id, run.conversation_id, run.id, text)
 
     def _append(self, tx: Tx, added: Sequence[Message], first: int) -> list[Message]:
         state, conversation_id = self.state, self.run.conversation_id

@@ -171,6 +171,9 @@ def _keep_posted(tx: Tx, thread_id: str, texts: list[str]) -> None:
 
 UNANSWERED = "The process ended before you had answered."
 """What the model is told, and the person sees, after the last message of a run that was cut off."""
+FAILED_UNANSWERED = "An error ended the run before you had answered."
+STOPPED_UNANSWERED = "The run was stopped before you had answered."
+"""The same, of runs that ended otherwise without an answer."""
 
 _FAILED = "The process that ran it ended."
 
@@ -265,9 +268,28 @@ def _close(
         )
         for call in calls
     ]
-    added.append(
-        Message(
-            **shared, step_id=last.step_id, role="event", name="interrupted", content=UNANSWERED
-        )
-    )
+    added.append(_unanswered(last, UNANSWERED))
     messages.append(tx, agent_id, added, conversation_id=conversation_id)
+
+
+def mark_unanswered(
+    tx: Tx, agent_id: str, conversation_id: str | None, run_id: str, text: str
+) -> list[Message]:
+    """Say with *text* that a run ended without an answer, if it did; return what was written."""
+    last = next(reversed(messages.since_answer(tx, agent_id, conversation_id)), None)
+    if last is None or last.run_id != run_id or last.role == "assistant":
+        return []
+    marked = [_unanswered(last, text)]
+    return messages.append(tx, agent_id, marked, conversation_id=conversation_id)
+
+
+def _unanswered(last: Message, text: str) -> Message:
+    """Return the mark behind the *last* message of a run."""
+    return Message(
+        agent_id=last.agent_id,
+        run_id=last.run_id,
+        step_id=last.step_id,
+        role="event",
+        name="interrupted",
+        content=text,
+    )

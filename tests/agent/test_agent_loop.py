@@ -18,12 +18,14 @@ from letta_kernel.messages import (
     RunEnded,
     RunStarted,
     StepEnded,
+    StepStarted,
     StreamReset,
     TextDelta,
     ToolReturned,
     ToolStarted,
 )
 from letta_kernel.models.base import Cancel
+from letta_kernel.store import lease
 
 ADD = '''
 def add(a: int, b: int) -> int:
@@ -211,7 +213,31 @@ def test_an_error_of_the_provider_keeps_the_message_and_the_agent(bench: Bench) 
     assert "OPENAI_API_KEY" in (end.error or "")
     bench.server.say("Here.")
     assert ended(bench.send("ada", "Still there?")).stop_reason == "end_turn"
-    assert [m.content for m in bench.history("ada")] == ["Hello?", "Still there?", "Here."]
+    marked = ["Hello?", lease.FAILED_UNANSWERED, "Still there?", "Here."]
+    assert [m.content for m in bench.history("ada")] == marked
+    assert lease.FAILED_UNANSWERED in str(bench.server.requests[-1]["messages"])
+
+
+def test_a_run_that_is_stopped_before_a_word_is_marked_as_unanswered(bench: Bench) -> None:
+    switch = Cancel()
+    bench.server.hang(60)
+
+    def press_stop(event: Event) -> None:
+        if isinstance(event, StepStarted):
+            switch.cancel()
+
+    end = ended(bench.send("ada", "Hello?", live=press_stop, cancel=switch))
+    assert end.stop_reason == "cancelled"
+    [_, mark] = bench.history("ada")
+    assert (mark.content, mark.role, mark.run_id) == (
+        lease.STOPPED_UNANSWERED,
+        "event",
+        end.run_id,
+    )
+    bench.server.say("Here.")
+    bench.send("ada", "Still there?")
+    valid(bench.server.requests[-1]["messages"])
+    assert lease.STOPPED_UNANSWERED in str(bench.server.requests[-1]["messages"])
 
 
 def test_an_interrupt_keeps_partial_text_and_the_history_valid(bench: Bench) -> None:
