@@ -7,9 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 from letta_kernel import side_effects
 from letta_kernel.agent.agent import LettaAgent, Live
@@ -50,21 +49,43 @@ Tell = Callable[[Event], None]
 _SHARE_RETRIEVED = 16  # one part in so many of a model's window, at most, is for retrieved passages
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How one run is carried out; `Runs.send` says what each is."""
+class RunOptions(TypedDict, total=False):
+    """How one run is carried out.
 
-    max_steps: int | None = None
-    model: str | None = None
-    host: ToolHost | None = None
-    live: Live | None = None
-    cancel: Cancel | None = None
-    client_tools: Sequence[Tool] = ()
-    turn_tools: Sequence[Tool] = ()
-    wait: bool = False
-    form: AnswerForm | None = None
-    client_skills: Sequence[ClientSkill] = ()
-    beside: BesideSource | None = None
+    Attributes
+    ----------
+    max_steps, model : for this run only.
+    host : where functions of a notebook live; without one they run from source in the sandbox.
+    live : is called with every event at once, also while a tool holds this thread.
+    cancel : ends the run from another thread.
+    client_tools : tools for this run alone, which whoever sends runs: their calls wait as for
+        approval, and `Runs.approve` brings the results.
+    turn_tools : tools for this run alone, which *host* has the functions of; the agent's own go before
+        them.
+    wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising.
+    form : what the answer must be (`letta_kernel.tools.answers`); else what the agent's settings say.
+    client_skills : skills on the machine of whoever sends, which the model reads by that one's own tools.
+    beside : gives what a notebook places beside the message; nothing is placed there without it.
+    """
+
+    max_steps: int | None
+    model: str | None
+    host: ToolHost | None
+    live: Live | None
+    cancel: Cancel | None
+    client_tools: Sequence[Tool]
+    turn_tools: Sequence[Tool]
+    wait: bool
+    form: AnswerForm | None
+    client_skills: Sequence[ClientSkill]
+    beside: BesideSource | None
+
+
+def checked(options: RunOptions) -> RunOptions:
+    """Return *options* if there are no others among them; `TypeError` as for any call."""
+    for name in options.keys() - RunOptions.__annotations__.keys():
+        raise TypeError(f"a run has no option {name!r}")
+    return options
 
 
 def with_lent(own: Sequence[Tool], lent: Sequence[Tool]) -> list[Tool]:
@@ -122,22 +143,22 @@ class Runner:
         options: RunOptions,
     ) -> Iterator[Event]:
         """Yield what happens as *state*'s thread answers *incoming*, or goes on after *decisions*."""
-        if options.model:
-            registry.check_model(options.model)
+        if model := options.get("model"):
+            registry.check_model(model)
         run = Run(
             agent_id=state.id,
             conversation_id=None if state.thread == "own" else state.thread_id,
-            notebook=getattr(options.host, "notebook", None) or self.notebook,
+            notebook=getattr(options.get("host"), "notebook", None) or self.notebook,
         )
-        switch = options.cancel or Cancel()
+        switch, live = options.get("cancel") or Cancel(), options.get("live")
         for message in incoming:
             message.run_id = run.id
         recall = incoming[-1].content if incoming else None
 
         def tell(event: Event) -> None:
             self._events.add(state.id, run.id, event)
-            if options.live is not None:
-                options.live(event)
+            if live is not None:
+                live(event)
 
         news: list[str] = []
         with self._lock:
@@ -146,7 +167,7 @@ class Runner:
         try:
             while True:
                 settings = AgentSettings.model_validate(state.settings)
-                chat = self._recordings.open_model(options.model or state.model, settings)
+                chat = self._recordings.open_model(model or state.model, settings)
                 run.model = chat.name
                 journal = Journal(self._core.database, state, run)
                 news += self._mcp.news(state.id)
@@ -157,7 +178,7 @@ class Runner:
                     )
                     break
                 except AgentBusyError as busy:
-                    if not options.wait or not busy.where:
+                    if not options.get("wait") or not busy.where:
                         raise
                     place = place or Place(self._core.database, state, run, recall or "")
                     if not (yield from place.wait(switch, tell)):
@@ -170,9 +191,9 @@ class Runner:
             loaded.window.add(written)
             if written:
                 loaded.window.turn = written[-1]
-            lent = with_lent(loaded.tools, options.turn_tools)
-            loaded.tools = [*lent, *options.client_tools]
-            loaded.client_skills = options.client_skills
+            lent = with_lent(loaded.tools, options.get("turn_tools", ()))
+            loaded.tools = [*lent, *options.get("client_tools", ())]
+            loaded.client_skills = options.get("client_skills", ())
             with self._lock:
                 self._stepping.add(state.thread_id)
             try:
@@ -182,7 +203,7 @@ class Runner:
                 )
                 agent.shown = [Thumbnail.of(one, one.thumbnail) for one in _pictures(incoming)]
                 steps = agent.step(
-                    max_steps=options.max_steps or state.max_steps,
+                    max_steps=options.get("max_steps") or state.max_steps,
                     live=tell,
                     cancel=switch,
                     decisions=decisions,
@@ -190,9 +211,10 @@ class Runner:
                 with side_effects.at_work(), closing(steps) as events:
                     for event in events:
                         if isinstance(event, RunEnded):
-                            if event.steps and agent.placed and options.beside is not None:
+                            source = options.get("beside")
+                            if event.steps and agent.placed and source is not None:
                                 loaded.window.beside[written[-1].id] = lasting(agent.placed)
-                                options.beside.went()
+                                source.went()
                             self._preparation.keep_window(state, chat, loaded.window)
                             self._after_run(state)
                         yield event
@@ -267,12 +289,13 @@ class Runner:
             said = f"Skills here that are not offered yet: {', '.join(waiting)}."
             notices.append(Notice(text=said, remedies=(remedy(Do.ALLOW_SKILLS),)))
         placed: list[Beside] = []
-        if options.beside is not None and written:
-            ahead = self.ahead(state, settings, chat, options.model)
-            placed = self._placed(options.beside, ahead, notices)
+        source = options.get("beside")
+        if source is not None and written:
+            ahead = self.ahead(state, settings, chat, options.get("model"))
+            placed = self._placed(source, ahead, notices)
         texts = [described(placed), describe_retrieved(retrieved) if retrieved else ""]
         beside = "\n\n".join(filter(None, texts))
-        calls = self._preparation.calls(state, loaded, chat, options.host)
+        calls = self._preparation.calls(state, loaded, chat, options.get("host"))
         return LettaAgent(
             state,
             self._preparation.prompt(state, loaded, journal.run.notebook),
@@ -287,7 +310,7 @@ class Runner:
             notices=notices,
             budget=Budget.of(settings, loaded.spent),
             compaction=settings.compaction,
-            form=options.form or of_format(settings.response_format),
+            form=options.get("form") or of_format(settings.response_format),
         )
 
     def ahead(

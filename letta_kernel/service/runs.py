@@ -5,28 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
-from letta_kernel.agent.agent import Live
 from letta_kernel.agent.beside import BesideSource
 from letta_kernel.agent.context import ContextReport
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.messages import Event, Message, ToolCall
-from letta_kernel.models.base import Cancel
 from letta_kernel.pictures.picture import Picture, check, marked
 from letta_kernel.records import AgentState, Cost, Feedback, Run, Step, Tool, WholeRun
 from letta_kernel.service.core import Core
 from letta_kernel.service.preparation import Preparation, report
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.replay import replay
-from letta_kernel.service.runner import Runner, RunOptions, with_lent
+from letta_kernel.service.runner import Runner, RunOptions, checked, with_lent
 from letta_kernel.store import agents, lease, runs
 from letta_kernel.store.database import Tx
-from letta_kernel.tools.answers import AnswerForm
-from letta_kernel.tools.execute import ToolHost
-from letta_kernel.tools.skills import ClientSkill
 
 MAX_MESSAGE = 1_000_000  # characters
 
@@ -69,40 +64,19 @@ class Runs:
         *,
         role: Literal["user", "event"] = "user",
         conversation: str | None = None,
-        max_steps: int | None = None,
-        model: str | None = None,
-        host: ToolHost | None = None,
-        live: Live | None = None,
-        cancel: Cancel | None = None,
         earlier: Sequence[Message] = (),
-        client_tools: Sequence[Tool] = (),
-        turn_tools: Sequence[Tool] = (),
-        wait: bool = False,
-        form: AnswerForm | None = None,
         pictures: Sequence[Picture] = (),
-        client_skills: Sequence[ClientSkill] = (),
-        beside: BesideSource | None = None,
+        **options: Unpack[RunOptions],
     ) -> Iterator[Event]:
         """Send a message (or a system event) to an agent and yield what happens until its turn ends.
 
         Parameters
         ----------
         conversation : the id of the conversation it belongs to; None for the agent's own thread.
-        max_steps, model : for this run only.
-        host : where functions of a notebook live; without one they run from source in the sandbox.
-        live : is called with every event at once, also while a tool holds this thread.
-        cancel : ends the run from another thread.
         earlier : messages to put into the history before this one, unanswered.
-        client_tools : tools for this run alone, which whoever sends runs: their calls wait as for
-            approval, and `approve` brings the results.
-        turn_tools : tools for this run alone, which *host* has the functions of; the agent's own go before
-            them.
-        wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising.
-        client_skills : skills on the machine of whoever sends, which the model reads by that one's own tools.
-        form : what the answer must be (`letta_kernel.tools.answers`); else what the agent's settings say.
         pictures : those of the message, in the order in which *text* describes them; what it does not
             describe comes behind it.
-        beside : gives what a notebook places beside the message; nothing is placed there without it.
+        options : how the run is carried out.
 
         Raises
         ------
@@ -122,24 +96,7 @@ class Runs:
             )
         state = self._core.find_thread(ref, conversation)
         incoming = Message(agent_id=state.id, role=role, content=text, pictures=[*pictures])
-        return self._runner.run(
-            state,
-            [*earlier, incoming],
-            None,
-            RunOptions(
-                max_steps=max_steps,
-                model=model,
-                host=host,
-                live=live,
-                cancel=cancel,
-                client_tools=client_tools,
-                client_skills=client_skills,
-                turn_tools=turn_tools,
-                wait=wait,
-                form=form,
-                beside=beside,
-            ),
-        )
+        return self._runner.run(state, [*earlier, incoming], None, checked(options))
 
     def post_event(self, ref: str, text: str) -> bool:
         """Keep an event for an agent that is running in this process; False if it is not.
@@ -170,16 +127,7 @@ class Runs:
         decisions: Sequence[Decision],
         *,
         conversation: str | None = None,
-        max_steps: int | None = None,
-        model: str | None = None,
-        host: ToolHost | None = None,
-        live: Live | None = None,
-        cancel: Cancel | None = None,
-        client_tools: Sequence[Tool] = (),
-        turn_tools: Sequence[Tool] = (),
-        wait: bool = False,
-        form: AnswerForm | None = None,
-        client_skills: Sequence[ClientSkill] = (),
+        **options: Unpack[RunOptions],
     ) -> Iterator[Event]:
         """Go on where a run stopped for approval; calls without a decision count as denied."""
         state, waiting = self._core.do(lambda tx: self._standing(tx, ref, conversation))
@@ -194,23 +142,7 @@ class Runs:
                 )
         decided = {d.call_id for d in decisions}
         complete = [*decisions, *(Decision(c, approve=False) for c in known - decided)]
-        return self._runner.run(
-            state,
-            [],
-            complete,
-            RunOptions(
-                max_steps=max_steps,
-                model=model,
-                host=host,
-                live=live,
-                cancel=cancel,
-                client_tools=client_tools,
-                client_skills=client_skills,
-                turn_tools=turn_tools,
-                wait=wait,
-                form=form,
-            ),
-        )
+        return self._runner.run(state, [], complete, checked(options))
 
     def pending(self, ref: str, conversation: str | None = None) -> list[ToolCall]:
         """Return the calls that wait for a person's approval; empty if none do."""

@@ -359,3 +359,9 @@ def test_finishing_edits_ends_the_turn(bench: Bench, style: str) -> None:
     end = ended(bench.send("eve", "Tidy your memory."))
     assert (end.stop_reason, end.steps) == ("tool_rule", 1)
     assert bench.service.blocks.retrieve("human", agent="eve").value == "x"
+
+
+def test_a_run_takes_no_option_that_is_none(bench: Bench) -> None:
+    with pytest.raises(TypeError, match="no option 'hots'"):
+        bench.send("ada", "Hi", hots=1)
+    assert bench.history("ada") == []
