@@ -237,6 +237,15 @@ def test_the_chat_that_runs_elsewhere_has_the_kernel_do_its_calls(
         "notebook.call", tool="notebook_run", arguments={"code": "print(sum(values))\n'end'"}
     )
     assert (done["status"], done["text"], done["output"]) == ("ok", "15\n'end'", "15\n")
+    for code, text in (
+        ("import asyncio\nawait asyncio.sleep(0)\n'awaited'", "awaited"),
+        ("exit()", "nothing has been ended"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("from IPython.display import clear_output\nprint(1); clear_output(); print(2);", "2"),
+        ("%nosuch", "not found"),
+    ):
+        done = page.ask("notebook.call", tool="notebook_run", arguments={"code": code})
+        assert text in done["text"], done
     done = page.ask("notebook.call", tool="notebook_run_cell", arguments={"cell": "broken"})
     assert done["status"] == "error"
     assert "valuse" in done["text"]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from letta_kernel.models.base import Cancel
+from letta_kernel.tools.live import run_async
+
+_REPLACED = ("_showtraceback", "ask_exit")  # of the shell, while code of an agent runs
 _MOST = 2_000_000  # characters of output that are kept
 
 
@@ -49,7 +53,8 @@ def run(shell: Any, code: str, cell_id: str | None = None, *, shown: bool = True
 def _kept(shell: Any, code: str, outputs: list[dict[str, Any]], shown: bool) -> Iterator[None]:
     """Keep in *outputs* what is put out meanwhile."""
     before = sys.stdout, sys.stderr, sys.displayhook, shell.display_pub
-    own = vars(shell).get("_showtraceback")
+    own = {name: vars(shell)[name] for name in _REPLACED if name in vars(shell)}
+    loop_runner = shell.loop_runner
     publisher = _Publisher(before[3], outputs, shown)
 
     def result(value: Any) -> None:
@@ -68,19 +73,29 @@ def _kept(shell: Any, code: str, outputs: list[dict[str, Any]], shown: bool) -> 
             }
         )
 
+    def stay() -> None:
+        raise RuntimeError("The kernel is the person's to end: nothing has been ended.")
+
     sys.stdout = _Stream("stdout", before[0], outputs)
     sys.stderr = _Stream("stderr", before[1], outputs)
     sys.displayhook = result
     shell.display_pub = publisher
     shell._showtraceback = failed
+    shell.ask_exit = stay
+    shell.loop_runner = _awaited  # the kernel's own loop runs already: this cell is in it
     try:
         yield
     finally:
         sys.stdout, sys.stderr, sys.displayhook, shell.display_pub = before
-        if own is None:
-            del shell._showtraceback
-        else:
-            shell._showtraceback = own
+        shell.loop_runner = loop_runner
+        for name in _REPLACED:
+            delattr(shell, name)
+        vars(shell).update(own)
+
+
+def _awaited(cell: Coroutine[Any, Any, Any]) -> Any:
+    """Run a cell that awaits on a loop of another thread, interruptibly."""
+    return run_async(cell, None, Cancel())
 
 
 class _Stream:
