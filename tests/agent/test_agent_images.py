@@ -20,6 +20,7 @@ from letta_kernel.models.base import Cancel, ChatRequest
 from letta_kernel.models.facts import facts_of
 from letta_kernel.models.fallbacks import WithFallbacks
 from letta_kernel.models.registry import open_model
+from letta_kernel.models.scripted import scripted
 from letta_kernel.pictures.picture import Picture, read
 from letta_kernel.service import AgentService
 
@@ -307,3 +308,15 @@ def test_a_copy_of_the_store_has_its_pictures(bench: Bench, tmp_path: Path) -> N
 
 def whole(service: AgentService, message: Message) -> list[bytes]:
     return [one.data for one in service.messages.with_pictures([message])[0].pictures]
+
+
+def test_a_script_checks_what_pictures_were_sent(bench: Bench) -> None:
+    red = picture()
+    model = scripted(
+        "expect last contains: Look [image 64x48 PNG\nsay: Red.\n\n"
+        "expect conversation contains: 40x30 PNG\nsay: Green."
+    )
+    events = bench.send("ada", f"Look {red.described}", pictures=[red], model=model)
+    assert ended(events).error is None
+    events = bench.send("ada", "And this?", pictures=[picture("green", (40, 30))], model=model)
+    assert ended(events).error is None

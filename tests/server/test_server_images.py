@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from scripted_server import ScriptedServer
 from server_bench import Server, serving
+from websockets.sync.client import connect
 
 from letta_kernel.pictures import fetch
 from letta_kernel.pictures.fetch import is_public
@@ -189,6 +190,18 @@ def test_a_stream_and_the_openai_way_take_images_too(ada: Server) -> None:
         answer = httpx.post(f"{ada.url}{path}", json=body, headers=ada.headers, timeout=60)
         assert answer.status_code == 200, answer.text
         assert seen(ada) == [data_url]
+    url = f"{ada.url.replace('http', 'ws', 1)}/v1/agents/ada/ws"
+    with connect(url, additional_headers=ada.headers) as socket:
+        asked = {"type": "send", "id": "1", "text": "Look", "images": [{"data": encoded(png())}]}
+        for one in (asked, {**asked, "id": "2", "images": [{"url": "file:///etc/passwd"}]}):
+            socket.send(json.dumps(one))
+            while json.loads(heard := str(socket.recv(timeout=90)))["type"] not in ("ack", "error"):
+                pass
+            if one is asked:
+                while '"run_ended"' not in str(socket.recv(timeout=90)):
+                    pass
+                assert len(seen(ada)) == 1
+        assert "no address of an image" in heard
     made = client.agents.create(
         name="bob", initial_message_sequence=[{"role": "user", "content": content}]
     )

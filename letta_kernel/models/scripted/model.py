@@ -21,6 +21,7 @@ from letta_kernel.models.base import (
     Reply,
     TextPiece,
 )
+from letta_kernel.models.images import described
 from letta_kernel.models.scripted.moves import Call, Expect, Fail, Move, Script, Text, Wait
 from letta_kernel.models.tokens import estimate
 
@@ -134,7 +135,7 @@ class ScriptedModel:
                 reply.first_token = time.perf_counter() - started
             yield piece
         said = reply.text + reply.reasoning + "".join(call.arguments for call in reply.tool_calls)
-        sent = json.dumps([request.messages, request.tools], ensure_ascii=False)
+        sent = json.dumps([described(request.messages), request.tools], ensure_ascii=False)
         reply.usage = Usage(
             prompt_tokens=estimate(sent), completion_tokens=estimate(said), cost=0.0
         )

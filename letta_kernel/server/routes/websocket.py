@@ -38,7 +38,8 @@ and is answered by ``{"type": "ack", "id": "1", "run_id": "run-…"}`` once it i
 "id": "4"}``, or ``{"type": "error", "id": "1", "kind": "AgentBusyError", "message": "…"}``. A ``send`` or
 ``approve`` whose ``id`` was answered before is not done again: after a lost connection it may be repeated.
 ``conversation`` is the id of the agent's conversation that a ``send`` belongs to, or in which the calls of an
-``approve`` wait; null or left out, it is the agent's own thread.
+``approve`` wait; null or left out, it is the agent's own thread. A ``send`` may hold ``images``, each with
+``data`` (base64) or ``url`` as over REST.
 
 **Close codes**: 4401 no or a wrong token, 4404 no agent or several of that name, 1009 a message of more than
 4,200,000 bytes, 1008 too many messages that are none. A refusal before the connection is made is HTTP 403.
@@ -57,11 +58,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.messages import worded
+from letta_kernel.pictures.picture import MOST
 from letta_kernel.records import AgentState
 from letta_kernel.server.deps import project_of
+from letta_kernel.server.events.contents import ContentReader
 from letta_kernel.server.events.runs import RunManager
 from letta_kernel.server.guard import host_of, is_here, is_right
 from letta_kernel.server.schemas.model_settings import check_format
+from letta_kernel.server.schemas.requests import ContentPart, ImageSource
 from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.service.event_log import AgentLog, Gap
@@ -94,6 +98,7 @@ class Send(_Asked):
     model: str | None = Field(default=None, max_length=300)
     response_format: dict[str, Any] | None = None
     conversation: str | None = Field(default=None, max_length=100)
+    images: list[ImageSource] = Field(default_factory=list, max_length=MOST)
 
 
 class Word(BaseModel):
@@ -250,6 +255,10 @@ class _Socket:
             options["conversation"] = asked.conversation
         if isinstance(asked, Send):
             options.update(role=asked.role, max_steps=asked.max_steps, model=asked.model)
+            parts = [ContentPart(type="image", source=one) for one in asked.images]
+            reader = ContentReader(self._service)
+            read = await anyio.to_thread.run_sync(reader.read, parts, "images")
+            options["pictures"] = read[1]
             options["form"] = check_format(asked.response_format, "response_format")
             run = await self._live.start_async(self._agent.id, asked.text, **options)
         else:
