@@ -25,6 +25,16 @@ def talk(panel: Locator, agent: str, text: str) -> None:
     box.press("Enter")
 
 
+def widen(page: Page, panel: Locator, pixels: int) -> None:
+    """Make the panel so wide, by its edge."""
+    box = panel.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] - 1, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 1 - (pixels - box["width"]), box["y"] + 200, steps=4)
+    page.mouse.up()
+
+
 def test_a_chat_beside_a_cell_that_runs_and_in_each_folder_s_project(
     office: Office, page: Page
 ) -> None:
@@ -72,6 +82,12 @@ def test_a_chat_beside_a_cell_that_runs_and_in_each_folder_s_project(
     expect(log).to_contain_text("I need no kernel.")
     go_on.touch()
     expect(output).to_contain_text("the cell is over")
+    # Names of the notebook are offered, and files by their folder's.
+    box = panel.get_by_role("textbox", name="Message to ada")
+    box.press_sequentially("See @nort")
+    expect(panel.get_by_role("option", name="@north.ipynb")).to_be_visible()
+    box.press("Enter")
+    expect(box).to_have_value("See @north.ipynb ")
     office.model.say("Now in the kernel.")
     talk(panel, "ada", "Free again?")
     expect(log).to_contain_text("Now in the kernel.")
@@ -153,10 +169,11 @@ def test_conversations_without_a_notebook(office: Office, page: Page) -> None:
     first = found.get_by_role("listitem").first
     expect(first).to_contain_text("Lisbon in May")
     picker = panel.get_by_title("Change the model")
-    for theme in ("Light", "Dark"):
+    for theme, width in (("Light", 320), ("Dark", 720)):
         set_theme(page, f"JupyterLab {theme}")
+        widen(page, panel, width)
         accessible(page, "#letta-kernel-agents")
-        panel.screenshot(path=ARTIFACTS / f"panel-talks-{theme.lower()}.png")
+        panel.screenshot(path=ARTIFACTS / f"panel-talks-{theme.lower()}-{width}.png")
     first.get_by_role("button").click()
     expect(log).to_contain_text("To Lisbon?")
     expect(log).not_to_contain_text("Blue it is.")
@@ -175,8 +192,17 @@ def test_conversations_without_a_notebook(office: Office, page: Page) -> None:
         """node => {
             const data = new DataTransfer();
             data.items.add(new File(['tea: green'], 'my notes.txt', { type: 'text/plain' }));
+            const png = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9'
+              + 'awAAAABJRU5ErkJggg==';
+            const dot = Uint8Array.from(atob(png), one => one.charCodeAt(0));
+            data.items.add(new File([dot], 'dot.png', { type: 'image/png' }));
             node.dispatchEvent(new DragEvent('drop', { bubbles: true, dataTransfer: data }));
         }"""
     )
     expect(box).to_have_value('Read @"my notes.txt" ')
     assert notes.read_text() == "tea: green"
+    images = panel.get_by_role("list", name="Images of the message").get_by_role("img")
+    expect(images).to_have_count(1)
+    box.press("Enter")
+    expect(images).to_have_count(0)
+    expect(log.locator(".lk-mod-user").last).to_contain_text("[image 1x1 PNG")

@@ -71,7 +71,12 @@ export interface IBridge {
    * It runs in the kernel, so that the notebook's functions and the stop button work as in a cell; in the
    * Jupyter server while the kernel is busy, gone or of another kind. What happens comes as `events`.
    */
-  talk(agent: string, text: string, conversation: string | null): Promise<void>;
+  talk(
+    agent: string,
+    text: string,
+    conversation: string | null,
+    images: readonly string[]
+  ): Promise<void>;
   /** Somebody looks at agents: from now on the Jupyter server answers too. */
   look(): void;
   /** Insert a cell with `%load_ext letta_kernel` at the top of the notebook in front and run it. */

@@ -128,8 +128,13 @@ export class Bridge implements IBridge {
     return result;
   }
 
-  async talk(agent: string, text: string, conversation: string | null): Promise<void> {
-    const params = { agent, text, ...(conversation === null ? {} : { conversation }) };
+  async talk(
+    agent: string,
+    text: string,
+    conversation: string | null,
+    images: readonly string[]
+  ): Promise<void> {
+    const params = { agent, text, images, ...(conversation === null ? {} : { conversation }) };
     const free = this._free;
     if (!(free instanceof ServerDesk) || !this._served) {
       await this.request('talk', params);

@@ -4,6 +4,8 @@ import { fileIcon, runIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { DRAGGED } from './files';
+import { Images, isImage, readImage } from './images';
+import { Mentions, useMentions } from './mentions';
 import type { AgentModel } from './model/agent';
 import type { IAgent } from './model/records';
 import { IconButton, usePanel } from './ui';
@@ -35,8 +37,17 @@ export function Box({ agent, state }: { agent: AgentModel; state: IAgent }): JSX
     field.current?.focus();
   };
   const attach = (coming: Promise<string[]>) => void agent.chat.attach(coming.then(add));
-  const bring = (all: Iterable<File>) =>
-    attach(Promise.all(Array.from(all, file => files!.bring(file))));
+  const bring = async (all: Iterable<File>) => {
+    const given = Array.from(all);
+    const images = await Promise.all(given.filter(isImage).map(readImage));
+    agent.chat.setImages([...agent.chat.images, ...images]);
+    return Promise.all(given.filter(file => !isImage(file)).map(file => files!.bring(file)));
+  };
+  const mentions = useMentions((count, text) => {
+    const { draft } = agent.chat;
+    const at = field.current?.selectionStart ?? draft.length;
+    agent.chat.write(draft.slice(0, at - count) + text + draft.slice(at));
+  });
 
   React.useEffect(() => {
     const node = form.current;
@@ -72,10 +83,12 @@ export function Box({ agent, state }: { agent: AgentModel; state: IAgent }): JSX
       onDrop={event => {
         if (files && event.dataTransfer.files.length) {
           event.preventDefault();
-          bring(event.dataTransfer.files);
+          attach(bring(event.dataTransfer.files));
         }
       }}
     >
+      <Mentions mentions={mentions} />
+      <Images chat={chat} />
       <textarea
         ref={field}
         className="jp-mod-styled lk-Input"
@@ -84,9 +97,18 @@ export function Box({ agent, state }: { agent: AgentModel; state: IAgent }): JSX
         aria-label={label}
         placeholder={label}
         value={chat.draft}
-        onChange={event => chat.write(event.target.value)}
+        aria-controls={mentions.names.length ? mentions.id : undefined}
+        aria-activedescendant={mentions.names.length ? `${mentions.id}-${mentions.at}` : undefined}
+        onBlur={mentions.close}
+        onChange={event => {
+          const { value, selectionStart } = event.target;
+          chat.write(value);
+          mentions.look(value.slice(0, selectionStart));
+        }}
         onKeyDown={event => {
-          if (event.key === 'Enter' && !event.shiftKey && !event.nativeEvent.isComposing) {
+          if (mentions.take(event.key)) {
+            event.preventDefault();
+          } else if (event.key === 'Enter' && !event.shiftKey && !event.nativeEvent.isComposing) {
             event.preventDefault();
             send();
           }
@@ -94,7 +116,7 @@ export function Box({ agent, state }: { agent: AgentModel; state: IAgent }): JSX
         onPaste={event => {
           if (files && event.clipboardData.files.length) {
             event.preventDefault();
-            bring(event.clipboardData.files);
+            attach(bring(event.clipboardData.files));
           }
         }}
       />

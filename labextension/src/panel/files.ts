@@ -44,7 +44,7 @@ export class Files implements IFiles {
     const there = (await this.contents.get(folder)).content as Contents.IModel[];
     const name = free(file.name, new Set(there.map(one => one.name)));
     const path = PathExt.join(folder, name);
-    const content = await base64(file);
+    const content = (await dataUrl(file)).replace(/^[^,]*,/, '');
     await this.contents.save(path, { type: 'file', format: 'base64', name, path, content });
     return written(name);
   }
@@ -69,10 +69,11 @@ function free(name: string, taken: ReadonlySet<string>): string {
   return found;
 }
 
-function base64(file: File): Promise<string> {
+/** A file as a data URL. */
+export function dataUrl(file: File): Promise<string> {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
-    reader.onload = () => resolve(String(reader.result).replace(/^[^,]*,/, ''));
+    reader.onload = () => resolve(String(reader.result));
     reader.onerror = () => reject(reader.error ?? new Error(file.name));
     reader.readAsDataURL(file);
   });

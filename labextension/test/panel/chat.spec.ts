@@ -16,7 +16,7 @@ describe('ChatModel', () => {
     chat = new ChatModel(
       (method, params) => desk.request(method, params),
       'agent-ada',
-      (name, text, conversation) => desk.talk(name, text, conversation)
+      (...said) => desk.talk(...said)
     );
     chat.show(true);
     await settle();

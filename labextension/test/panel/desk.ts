@@ -23,6 +23,7 @@ export class Desk implements IBridge {
   readonly version = '0.1.0';
   /** What was asked, in order. */
   readonly asked: [string, any][] = [];
+  readonly images: string[] = [];
   readonly said: [string, string, string | null][] = [];
   endTalk: (error?: Error) => void = () => undefined;
 
@@ -52,7 +53,8 @@ export class Desk implements IBridge {
     // it answers all the time
   }
 
-  talk(name: string, text: string, conversation: string | null): Promise<void> {
+  talk(name: string, text: string, conversation: string | null, images: readonly string[]): Promise<void> {
+    this.images.push(...images);
     this.said.push([name, text, conversation]);
     return new Promise((resolve, reject) => {
       this.endTalk = error => (error ? reject(error) : resolve());

@@ -39,7 +39,7 @@ export class AgentModel {
     onChosen: () => void
   ) {
     this._ask = (method, params) => bridge.request(method, params);
-    this._talk = (name, text, conversation) => bridge.talk(name, text, conversation);
+    this._talk = (...said) => bridge.talk(...said);
     this.conversations = new ConversationsModel(this._ask, id, onChosen);
     this.memory = new MemoryModel(this._ask, id);
     this.context = new ContextModel(this._ask, id);

@@ -1,6 +1,6 @@
 // Talking to an agent: what was said before, the runs as they happen, questions that wait.
 
-import type { IDeskEvent } from '../../bridge';
+import type { IBridge, IDeskEvent } from '../../bridge';
 import { messageOf, Part } from './part';
 import { Transcript } from '../../ui/transcript';
 import type { Ask, IDecision, IMessage, IToolCall } from './records';
@@ -22,6 +22,12 @@ const ABOUT_WAITING = [
 
 /** Events that are the first of a run. */
 const BEGINNINGS = ['run_queued', 'run_started'];
+
+/** An image that goes with a message, as a data URL. */
+export interface IImage {
+  name: string;
+  url: string;
+}
 
 /** Something said to the agent and what came of it. */
 export interface IExchange {
@@ -45,7 +51,7 @@ export class ChatModel extends Part {
   constructor(
     ask: Ask,
     agent: string,
-    private talk: (agent: string, text: string, conversation: string | null) => Promise<void>,
+    private talk: IBridge['talk'],
     readonly conversation: string | null = null
   ) {
     super(ask, agent);
@@ -55,6 +61,8 @@ export class ChatModel extends Part {
   exchanges: IExchange[] = [];
   /** What is being written; it stays when another agent is looked at. */
   draft = '';
+  /** Images that go with it. */
+  images: readonly IImage[] = [];
   /** What waits for a decision. */
   waiting: IToolCall[] = [];
   readonly decisions = new Map<string, IDecision>();
@@ -69,17 +77,24 @@ export class ChatModel extends Part {
     this.emit();
   }
 
+  setImages(images: readonly IImage[]): void {
+    this.images = images;
+    this.emit();
+  }
+
   /** Say something to the agent. */
   async send(name: string): Promise<void> {
     const prompt = this.draft.trim();
     if (!prompt) {
       return;
     }
+    const images = this.images.map(({ url }) => url);
     this.draft = '';
+    this.images = [];
     const exchange = this._add(prompt, '');
     this.emit();
     try {
-      await this.talk(name, prompt, this.conversation);
+      await this.talk(name, prompt, this.conversation, images);
     } catch (error) {
       const heard = exchange.transcript;
       if (!heard || heard.state === 'running') {

@@ -1,0 +1,114 @@
+// What may be named in a message: offered while a person writes the name.
+
+import * as React from 'react';
+
+import type { Ask } from './model/records';
+import { usePanel } from './ui';
+
+interface IName {
+  /** With its @. */
+  name: string;
+  about: string;
+}
+
+const BEGUN = /(?<![\w@./\\:+-])@("[^"\n]*|[\w~./:+-]*)$/;
+const SHOWN = 30;
+
+export interface IMentions {
+  readonly names: readonly IName[];
+  /** The place of the one that is meant now. */
+  readonly at: number;
+  readonly id: string;
+  /** The text before the cursor has changed. */
+  look(before: string): void;
+  close(): void;
+  /** Whether a key was meant for the names. */
+  take(key: string): boolean;
+  use(name: string): void;
+}
+
+/**
+ * Names that fit what stands before the cursor.
+ *
+ * @param put - Replace so many characters before the cursor.
+ */
+export function useMentions(put: (count: number, text: string) => void): IMentions {
+  const { model } = usePanel();
+  const [names, setNames] = React.useState<readonly IName[]>([]);
+  const [at, setAt] = React.useState(0);
+  const begun = React.useRef('');
+  const id = React.useId();
+  const look = (before: string) => {
+    const prefix = BEGUN.exec(before)?.[0] ?? '';
+    begun.current = prefix;
+    if (!prefix) {
+      setNames([]);
+      return;
+    }
+    const ask: Ask = (method, params) => model.bridge.request(method, params);
+    // Without a kernel nothing is offered; what is written may still be a name.
+    void ask<IName[]>('mentions', { prefix }).catch(() => []).then(found => {
+      if (begun.current === prefix) {
+        setNames(found.slice(0, SHOWN));
+        setAt(0);
+      }
+    });
+  };
+  const close = () => {
+    begun.current = '';
+    setNames([]);
+  };
+  const use = (name: string) => {
+    const folder = name.endsWith('/');
+    put(begun.current.length, folder ? name : `${name} `);
+    close();
+  };
+  const take = (key: string) => {
+    if (!names.length) {
+      return false;
+    }
+    if (key === 'ArrowDown' || key === 'ArrowUp') {
+      const step = key === 'ArrowDown' ? 1 : -1;
+      setAt((at + step + names.length) % names.length);
+    } else if (key === 'Enter' || key === 'Tab') {
+      use(names[at].name);
+    } else if (key === 'Escape') {
+      close();
+    } else {
+      return false;
+    }
+    return true;
+  };
+  return { names, at, id, look, close, take, use };
+}
+
+export function Mentions({ mentions }: { mentions: IMentions }): JSX.Element | null {
+  const { trans } = usePanel();
+  const { names, at, id, use } = mentions;
+  const list = React.useRef<HTMLUListElement>(null);
+  React.useEffect(() => list.current?.children[at]?.scrollIntoView({ block: 'nearest' }), [at, names]);
+  if (!names.length) {
+    return null;
+  }
+  return (
+    <div className="lk-Popup lk-mod-above">
+      <ul ref={list} id={id} role="listbox" aria-label={trans.__('Names')}>
+        {names.map(({ name, about }, index) => (
+          <li
+            key={name}
+            id={`${id}-${index}`}
+            role="option"
+            aria-selected={index === at}
+            // Not a click: the field keeps the focus.
+            onMouseDown={event => {
+              event.preventDefault();
+              use(name);
+            }}
+          >
+            {name} <span className="lk-muted lk-Small">{about}</span>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
