@@ -32,7 +32,7 @@ from letta_kernel.notebook.turn import Turn
 from letta_kernel.notebook.words import WORDS
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import Tool
-from letta_kernel.service import Decision
+from letta_kernel.service import AgentService, Decision
 from letta_kernel.stop_reasons import failed
 from letta_kernel.tools.answers import AnswerForm, last_answer
 from letta_kernel.tools.notebook import NAMES
@@ -107,7 +107,7 @@ def send(
 
 def decide(session: RunContext, agent_id: str, decisions: Sequence[Decision]) -> None:
     """Go on with a run that waited for a person's word."""
-    decisions = _granted(session, agent_id, decisions)
+    decisions = granted(session.service, session.grants, agent_id, decisions)
 
     def start(**given: Any) -> Iterator[Event]:
         return session.service.runs.approve(agent_id, decisions, **given)
@@ -152,7 +152,7 @@ def resume(
     conversation: str | None = None,
 ) -> None:
     """Go on, without a cell, with a run that waited for a person's word."""
-    decisions = _granted(session, agent_id, decisions, conversation)
+    decisions = granted(session.service, session.grants, agent_id, decisions, conversation)
 
     def start(**given: Any) -> Iterator[Event]:
         return session.service.runs.approve(agent_id, decisions, conversation=conversation, **given)
@@ -161,19 +161,19 @@ def resume(
     _follow_events(session, agent_id, ask_person=False, shown=False)
 
 
-def _granted(
-    session: RunContext,
+def granted(
+    service: AgentService,
+    grants: Grants,
     agent_id: str,
     decisions: Sequence[Decision],
     conversation: str | None = None,
 ) -> list[Decision]:
     """Keep what was granted beside *decisions*, and return them with a yes for calls that never ask."""
-    service = session.service
     waiting = service.runs.pending(agent_id, conversation)
-    session.grants.note(service, agent_id, waiting, decisions)
+    grants.note(service, agent_id, waiting, decisions)
     decided = {one.call_id for one in decisions}
     left = [call for call in waiting if call.id not in decided]
-    return [*decisions, *_free(left, session.grants.offered(service, agent_id))]
+    return [*decisions, *_free(left, grants.offered(service, agent_id))]
 
 
 def _free(calls: Sequence[ToolCall], offered: Sequence[Tool]) -> list[Decision]:

@@ -242,7 +242,7 @@ class Session(Notebook):
         """Return the ``@names`` that begin like that, with what they are."""
         return offered(begun, visible(self.shell))
 
-    def context(self) -> RequestContext:
+    def context(self, page: str) -> RequestContext:
         """Return where requests of panels are answered."""
         return RequestContext(self.service, self)
 

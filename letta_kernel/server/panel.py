@@ -15,10 +15,12 @@ from typing import Any
 from letta_kernel.ids import new_id
 from letta_kernel.notebook.approvals import Approvals
 from letta_kernel.notebook.document import FrontEnds
+from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.panel.connections import PanelConnections
 from letta_kernel.notebook.panel.registry import RequestContext
 from letta_kernel.project import is_there
 from letta_kernel.server.events.runs import Project
+from letta_kernel.server.served_turn import ServedRuns
 from letta_kernel.service import AgentService
 
 
@@ -28,6 +30,8 @@ class ServedPanels:
     def __init__(self, project: Project) -> None:
         self.approvals = Approvals()
         self.front_ends = FrontEnds()
+        self.grants = Grants()
+        self.seen: dict[tuple[str, str], str] = {}
         self.agent_changed: Callable[[], None] = lambda: None
         self.last_error = ""
         self._project = project
@@ -48,9 +52,11 @@ class ServedPanels:
         """Whether it holds a project."""
         return is_there(self.home)
 
-    def context(self) -> RequestContext:
-        """Return where requests are answered."""
-        return RequestContext(self._project.service, background=self._project.live)
+    def context(self, page: str) -> RequestContext:
+        """Return where requests of a page are answered."""
+        project, front_ends = self._project, self.front_ends
+        runs = ServedRuns(project.live, self.grants, self.seen, front_ends, page)
+        return RequestContext(project.service, background=runs)
 
 
 class SocketComm:

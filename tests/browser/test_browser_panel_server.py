@@ -12,6 +12,7 @@ from test_browser_panel import agents, bring, option, show_panel
 
 HELD = """
 import pathlib, time
+held = 4711
 print("the cell runs")
 while not pathlib.Path("go-on").exists():
     time.sleep(0.05)
@@ -35,9 +36,7 @@ def widen(page: Page, panel: Locator, pixels: int) -> None:
     page.mouse.up()
 
 
-def test_a_chat_beside_a_cell_that_runs_and_in_each_folder_s_project(
-    office: Office, page: Page
-) -> None:
+def test_a_chat_beside_a_cell_that_runs(office: Office, page: Page) -> None:
     scripted, go_on = "openai/scripted", office.lab.folder / "north/go-on"
     go_on.unlink(missing_ok=True)
     page.goto(office.write("north/north.ipynb", agents("ada", "bob", model=scripted), HELD))
@@ -55,32 +54,17 @@ def test_a_chat_beside_a_cell_that_runs_and_in_each_folder_s_project(
     expect(panel.get_by_role("group", name="Memory block human")).to_contain_text("for nothing")
     expect(output).not_to_contain_text("the cell is over")
 
-    # Another folder has another project, though the first one's kernel is still at work.
-    office.write("south/south.ipynb", agents("carol", model=scripted))
-    bring(page, "south/south.ipynb")
-    run_all(page)
-    expect(option(panel, "carol")).to_be_visible()
-    office.model.say("From the south.")
-    talk(panel, "carol", "Where are you?")
-    expect(log).to_contain_text("From the south.")
-    expect(log).not_to_contain_text("I need no kernel.")
-
-    # The kernel is gone: the same agents answer.
-    page.evaluate(
-        "() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown().then(() => null)"
-    )
-    expect(panel).to_contain_text("runs go on in the Jupyter server")
-    expect(option(panel, "carol")).to_be_visible()
-    office.model.say("Still in the south.")
-    talk(panel, "carol", "And now?")
-    expect(log).to_contain_text("Still in the south.")
-    expect(panel.locator(".lk-Panel-project")).to_have_text("south")
-
-    bring(page, "north/north.ipynb")
-    expect(panel.locator(".lk-Panel-project")).to_have_text("north")
-    expect(option(panel, "bob")).to_be_visible()
-    expect(log).to_contain_text("I need no kernel.")
+    # What needs the kernel waits for it, and says so; the page reads the notebook meanwhile.
+    office.model.call("notebook_read", {})
+    office.model.call("notebook_variables", {"pattern": "held"})
+    office.model.say("It holds a number.")
+    talk(panel, "ada", "What does my cell hold?")
+    expect(log).to_contain_text("notebook_variables waits for the kernel to be free.")
+    assert "the cell runs" in office.model.requests[-1]["messages"][-1]["content"]
+    expect(output).not_to_contain_text("the cell is over")
     go_on.touch()
+    expect(log).to_contain_text("It holds a number.")
+    assert "4711" in office.model.requests[-1]["messages"][-1]["content"]
     expect(output).to_contain_text("the cell is over")
     # Names of the notebook are offered, and files by their folder's.
     box = panel.get_by_role("textbox", name="Message to ada")
@@ -91,9 +75,42 @@ def test_a_chat_beside_a_cell_that_runs_and_in_each_folder_s_project(
     office.model.say("Now in the kernel.")
     talk(panel, "ada", "Free again?")
     expect(log).to_contain_text("Now in the kernel.")
-    for folder in ("north", "south"):
+
+
+def test_each_folder_has_its_project_with_a_kernel_and_without(office: Office, page: Page) -> None:
+    scripted = "openai/scripted"
+    page.goto(office.write("east/east.ipynb", agents("dora", "emil", model=scripted)))
+    panel = show_panel(page)
+    run_all(page)
+    log = panel.get_by_role("log")
+    expect(option(panel, "emil")).to_be_visible(timeout=90_000)
+    office.model.say("From the east.")
+    talk(panel, "dora", "Where are you?")
+    expect(log).to_contain_text("From the east.")
+
+    office.write("south/south.ipynb", agents("carol", model=scripted))
+    bring(page, "south/south.ipynb")
+    expect(panel.locator(".lk-Panel-project")).to_have_text("south")
+    run_all(page)
+    expect(option(panel, "carol")).to_be_visible()
+
+    # The kernel is gone: the same agents answer.
+    page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown().then(() => null)"
+    )
+    expect(panel).to_contain_text("runs go on in the Jupyter server")
+    expect(option(panel, "carol")).to_be_visible()
+    office.model.say("Still in the south.")
+    talk(panel, "carol", "And now?")
+    expect(log).to_contain_text("Still in the south.")
+    expect(log).not_to_contain_text("From the east.")
+    expect(panel.locator(".lk-Panel-project")).to_have_text("south")
+    bring(page, "east/east.ipynb")
+    expect(panel.locator(".lk-Panel-project")).to_have_text("east")
+    expect(option(panel, "emil")).to_be_visible()
+    expect(log).to_contain_text("From the east.")
+    for folder in ("east", "south"):
         assert (office.lab.folder / folder / ".letta/letta.duckdb").exists()
-    assert not (office.lab.folder / ".letta").exists()
 
 
 def test_conversations_without_a_notebook(office: Office, page: Page) -> None:

@@ -20,9 +20,6 @@ const SPEC = 'letta';
 const OPENINGS = 3;
 const ABORTED = 5;
 
-/** Answers what a kernel asks of the page; what it rejects with is told to the kernel by name and message. */
-export type Answerer = (method: string, params: JSONObject) => Promise<unknown>;
-
 interface ITicket {
   execute: string;
   ticket: string;
@@ -47,16 +44,6 @@ export class Desk extends AnyDesk {
   /** Whether its main thread has something to do: what is put there has to wait. */
   get busy(): boolean {
     return this._busy.now;
-  }
-
-  /** What answers the kernel's questions. */
-  answerer: Answerer | null = null;
-
-  /** Say something that is not answered; nothing while there is nobody to hear it. */
-  tell(data: object): void {
-    if (this.state === 'ready' && this.reachable) {
-      this.send(data as JSONObject);
-    }
   }
 
   /** Ask; what has to run on the kernel's main thread is put there, in its turn among the cells. */
@@ -237,32 +224,10 @@ export class Desk extends AnyDesk {
     }
   }
 
-  protected override take(data: JSONObject): void {
-    if (data.type === 'ask') {
-      void this._onAsk(data);
-    } else {
-      super.take(data);
-    }
-  }
-
   protected override welcomed(hello: IHello): void {
     window.clearTimeout(this._timer);
     this._strangers.ids = new Set(hello.views ?? []);
     super.welcomed(hello);
-  }
-
-  private async _onAsk({ id, method, params }: JSONObject): Promise<void> {
-    try {
-      if (!this.answerer) {
-        throw new DeskError('Closed', this.trans.__('No notebook of this kernel is open here.'));
-      }
-      const result = await this.answerer(String(method), (params ?? {}) as JSONObject);
-      this.tell({ type: 'answer', id, result: result ?? null });
-    } catch (error) {
-      const { kind, name, message } = error as Partial<DeskError>;
-      const said = { name: kind ?? name ?? 'Error', message: message ?? String(error) };
-      this.tell({ type: 'answer', id, error: said });
-    }
   }
 
   protected override setState(state: BridgeState): void {

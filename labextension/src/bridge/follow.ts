@@ -64,7 +64,12 @@ export class Bridge implements IBridge {
     if (!panel || panel.isDisposed) {
       return served?.folder() ?? '';
     }
-    return PathExt.dirname(served?.pathOf(panel.context.path) ?? panel.context.path);
+    return this.folderOf(panel.context.path);
+  }
+
+  /** The folder of a notebook, from the server's root folder. */
+  folderOf(notebook: string): string {
+    return PathExt.dirname(this._served?.pathOf(notebook) ?? notebook);
   }
 
   get project(): string {
@@ -89,9 +94,20 @@ export class Bridge implements IBridge {
     return [...this._desks.values()].filter(desk => desk.state === 'ready');
   }
 
+  /** The Jupyter server's desks that can be asked. */
+  get servers(): readonly ServerDesk[] {
+    return [...this._servers.values()].filter(desk => desk.state === 'ready');
+  }
+
+  /** Who has time for what goes on in a project; null: nobody can be asked. */
+  free(home: string): AnyDesk | null {
+    const near = this.allDesks.filter(desk => desk.home === home);
+    return this._front?.home === home ? this._free : (near[0] ?? null);
+  }
+
   /** Those, then those of the Jupyter server. */
   get allDesks(): readonly AnyDesk[] {
-    return [...this.desks, ...[...this._servers.values()].filter(desk => desk.state === 'ready')];
+    return [...this.desks, ...this.servers];
   }
 
   /** Some desk has opened, or cannot be asked any more. */

@@ -30,6 +30,9 @@ export interface IHello {
   views?: string[];
 }
 
+/** Answers what is asked of the page; what it rejects with is told by name and message. */
+export type Answerer = (method: string, params: JSONObject) => Promise<unknown>;
+
 /** A connection over which agents are asked about and heard of. */
 export abstract class AnyDesk implements IDisposable {
   constructor(protected readonly trans: Trans) {}
@@ -92,6 +95,16 @@ export abstract class AnyDesk implements IDisposable {
     return (await this.ask(method, params)) as T;
   }
 
+  /** What answers the other side's questions. */
+  answerer: Answerer | null = null;
+
+  /** Say something that is not answered; nothing while there is nobody to hear it. */
+  tell(data: object): void {
+    if (this.state === 'ready' && this.reachable) {
+      this.send(data as JSONObject);
+    }
+  }
+
   protected ask(method: string, params: object): Promise<unknown> {
     const { trans } = this;
     if (this._state !== 'ready') {
@@ -119,6 +132,9 @@ export abstract class AnyDesk implements IDisposable {
         break;
       case 'asking':
         this.setAsking(data.agents as string[]);
+        break;
+      case 'ask':
+        void this._onAsk(data);
         break;
       case 'bye':
         this.again(); // it took us for gone
@@ -155,6 +171,11 @@ export abstract class AnyDesk implements IDisposable {
     }
   }
 
+  /** Say something beside a run that goes on. */
+  note(run_id: string, agent_id: string, text: string): void {
+    this.happened({ run_id, agent_id, event: { type: 'notice', level: 'info', text } });
+  }
+
   protected happened(event: IDeskEvent): void {
     this._events.emit(event);
   }
@@ -180,10 +201,22 @@ export abstract class AnyDesk implements IDisposable {
   protected abstract again(): void;
   protected abstract close(): void;
 
-  private _ping(): void {
-    if (this._state === 'ready' && this.reachable) {
-      this.send({ type: 'ping' });
+  private async _onAsk({ id, method, params }: JSONObject): Promise<void> {
+    try {
+      if (!this.answerer) {
+        throw new DeskError('Closed', this.trans.__('No notebook of this kernel is open here.'));
+      }
+      const result = await this.answerer(String(method), (params ?? {}) as JSONObject);
+      this.tell({ type: 'answer', id, result: result ?? null });
+    } catch (error) {
+      const { kind, name, message } = error as Partial<DeskError>;
+      const said = { name: kind ?? name ?? 'Error', message: message ?? String(error) };
+      this.tell({ type: 'answer', id, error: said });
     }
+  }
+
+  private _ping(): void {
+    this.tell({ type: 'ping' });
   }
 
   private _state: BridgeState = 'connecting';

@@ -136,7 +136,7 @@ export class Waiting {
 
   private async _answer(home: string, agent: string, decisions: readonly Decision[]): Promise<void> {
     const desks = this._bridge.allDesks.filter(desk => desk.home === home);
-    const desk = desks.find(({ asking }) => asking.includes(agent)) ?? desks[0];
+    const desk = desks.find(({ asking }) => asking.includes(agent)) ?? this._bridge.free(home);
     await desk?.request('approve', { agent, decisions });
   }
 

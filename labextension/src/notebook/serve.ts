@@ -3,8 +3,10 @@
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { JSONObject } from '@lumino/coreutils';
 
-import type { Desk } from '../bridge/desk';
+import { Desk } from '../bridge/desk';
 import type { Bridge } from '../bridge/follow';
+import type { AnyDesk } from '../bridge/protocol';
+import { ServerDesk } from '../bridge/server';
 import type { Trans } from '../ui/words';
 import { hasKernel, OpenDocument } from './document';
 import { DocumentError } from './records';
@@ -65,9 +67,14 @@ export class Documents {
     this._look();
   }
 
+  /** The notebook that the server's desk of a folder is told of: that in front, of those in the folder. */
+  private _served(desk: ServerDesk): OpenDocument | null {
+    return this.all.find(({ path }) => this._bridge.folderOf(path) === desk.folder) ?? null;
+  }
+
   /** Tell every kernel what it does not know yet; *again*: the one in front in any case. */
   private _look(again = false): void {
-    const { desks } = this._bridge;
+    const { allDesks: desks } = this._bridge;
     for (const desk of this._told.keys()) {
       if (!desks.includes(desk)) {
         this._told.delete(desk); // it is told anew when it is back
@@ -75,7 +82,7 @@ export class Documents {
     }
     for (const desk of desks) {
       desk.answerer ??= (method, params) => this._answer(desk, method, params);
-      const found = this.of(desk);
+      const found = this._open(desk);
       const active = found !== null && found.panel === this._notebooks.currentWidget;
       const said = { type: 'document', open: found !== null, path: found?.path ?? '', active };
       const key = JSON.stringify(said);
@@ -86,8 +93,12 @@ export class Documents {
     }
   }
 
-  private async _answer(desk: Desk, method: string, params: JSONObject): Promise<unknown> {
-    const found = this.of(desk);
+  private _open(desk: AnyDesk): OpenDocument | null {
+    return desk instanceof ServerDesk ? this._served(desk) : desk instanceof Desk ? this.of(desk) : null;
+  }
+
+  private async _answer(desk: AnyDesk, method: string, params: JSONObject): Promise<unknown> {
+    const found = this._open(desk);
     if (!found) {
       throw new DocumentError('Closed', this._trans.__('The notebook is not open any more.'));
     }
@@ -100,12 +111,27 @@ export class Documents {
         return found.output(params as never);
       case 'document.undo':
         return found.undo(params as never);
+      case 'notebook.call':
+        return this._call(desk, found, params);
       default:
         throw new DocumentError('Invalid', this._trans.__('This page does not know %1.', method));
     }
   }
 
+  /** Have the kernel of a notebook carry out a call of a run elsewhere; that waits for it to be free. */
+  private async _call(desk: AnyDesk, { panel }: OpenDocument, params: JSONObject): Promise<unknown> {
+    const kernel = this.desk(panel);
+    if (!kernel) {
+      throw new DocumentError('Closed', this._trans.__('The notebook has no kernel that could do it.'));
+    }
+    if (kernel.busy) {
+      const text = this._trans.__('%1 waits for the kernel to be free.', String(params.tool));
+      desk.note(String(params.run), String(params.agent), text);
+    }
+    return kernel.request('notebook.call', params);
+  }
+
   private readonly _bridge: Bridge;
   private _recent: NotebookPanel[] = [];
-  private readonly _told = new Map<Desk, string>();
+  private readonly _told = new Map<AnyDesk, string>();
 }

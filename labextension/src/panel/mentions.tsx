@@ -86,7 +86,9 @@ export function Mentions({ mentions }: { mentions: IMentions }): JSX.Element | n
   const { trans } = usePanel();
   const { names, at, id, use } = mentions;
   const list = React.useRef<HTMLUListElement>(null);
-  React.useEffect(() => list.current?.children[at]?.scrollIntoView({ block: 'nearest' }), [at, names]);
+  React.useEffect(() => {
+    list.current?.children[at]?.scrollIntoView({ block: 'nearest' });
+  }, [at, names]);
   if (!names.length) {
     return null;
   }

@@ -37,6 +37,7 @@ class PlayedDesk {
 function played(...desks: PlayedDesk[]) {
   const bridge = {
     allDesks: desks,
+    free: () => desks[0],
     desksChanged: new Signal<object, void>({}),
     anyChanged: new Signal<object, void>({})
   };

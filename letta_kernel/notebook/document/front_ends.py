@@ -87,14 +87,29 @@ class FrontEnds:
         for one in left:
             one.done.set()
 
+    def shows(self, key: str) -> bool:
+        """Return whether the front end *key* has the notebook open."""
+        with self._lock:
+            return key in self._views
+
     def current(self) -> str | None:
         """Return the key of the one that came to the front last and answers; None if there is none."""
         with self._lock:
             hearing = [view for view in self._views.values() if not view.deaf]
             return max(hearing, key=lambda one: one.order).key if hearing else None
 
-    def ask(self, key: str, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    def ask(
+        self,
+        key: str,
+        method: str,
+        params: Mapping[str, Any],
+        given_up: Callable[[], bool] | None = None,
+    ) -> dict[str, Any]:
         """Ask a front end and wait, interruptibly, for its answer.
+
+        Parameters
+        ----------
+        given_up : tells when to wait no longer; by default after `PATIENCE` seconds.
 
         Raises
         ------
@@ -111,7 +126,10 @@ class FrontEnds:
             view.send({"type": "ask", "id": name, "method": method, "params": dict(params)})
             until = time.monotonic() + PATIENCE
             while not asked.done.wait(0.1):  # short: the stop button gets through
-                if time.monotonic() > until:
+                if given_up is not None:
+                    if given_up():
+                        break
+                elif time.monotonic() > until:
                     view.deaf = True
                     break
         finally:

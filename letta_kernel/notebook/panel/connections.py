@@ -188,9 +188,11 @@ class PanelConnections:
                 if data["type"] == "follow":
                     self._catch_up(one, data)
                 else:
-                    self._send(one, {"type": "reply", "id": data.get("id"), **self._answer(data)})
+                    self._send(
+                        one, {"type": "reply", "id": data.get("id"), **self._answer(one, data)}
+                    )
 
-    def _answer(self, data: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, one: _Connection, data: dict[str, Any]) -> dict[str, Any]:
         try:
             params = data.get("params")
             found, given = rpc.read(str(data.get("method")), params)
@@ -200,7 +202,8 @@ class PanelConnections:
                 if isinstance(given, OfAgent):
                     raise NotFoundError(f"There is no agent {given.agent!r} here yet: make one.")
             self._service()
-            return {"result": rpc.answer(self._kernel.context(), str(data["method"]), params)}
+            context = self._kernel.context(one.comm.comm_id)
+            return {"result": rpc.answer(context, str(data["method"]), params)}
         except LettaError as error:
             kind, text = type(error).__name__, error.in_words(WORDS)
         except Exception as error:

@@ -64,8 +64,8 @@ class PanelHost(Protocol):
     def has_project(self) -> bool:
         """Whether it holds a project."""
 
-    def context(self) -> RequestContext:
-        """Return where requests are answered."""
+    def context(self, page: str) -> RequestContext:
+        """Return where requests of a page, named by its connection, are answered."""
 
 
 class Kernel(Notebook, Protocol):
