@@ -11,9 +11,8 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from letta_kernel import isolation
-from letta_kernel.hooks import agent_opened, memory_shown
+from letta_kernel.hooks import agent_opened, memory_shown, tool_marked
 from letta_kernel.notebook.executed import ExecutedCells
-from letta_kernel.tools.marks import tool_marked
 
 if TYPE_CHECKING:
     from letta_kernel.notebook.key_watch import KeyWatch

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, overload
 
 from letta_kernel.errors import ToolError, nearest
-from letta_kernel.tools.marks import tool_marked
+from letta_kernel.hooks import tool_marked
 from letta_kernel.tools.references import MARK, Marked
 
 F = TypeVar("F", bound=Callable[..., Any])

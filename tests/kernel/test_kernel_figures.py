@@ -70,7 +70,8 @@ def test_a_figure_in_braces_is_seen_by_the_model_and_small_in_the_run(
     ran = notebook.run("%%agent\nWhat is in {fig} and {red}? Not {{this}}, {red.width}.")
     content = server.requests[-1]["messages"][-1]["content"]
     assert [part["type"] for part in content] == ["text", "image_url", "text", "image_url", "text"]
-    assert [part["text"] for part in content[::2]] == ["What is in", "and", "? Not {this}, 400."]
+    said = [part["text"].rpartition("</notebook>\n\n")[2] for part in content[::2]]
+    assert said == ["What is in", "and", "? Not {this}, 400."]
     assert all(part["image_url"]["url"].startswith("data:image/png") for part in content[1::2])
     (shown,) = ran.items("pictures")
     assert shown["pictures"][1]["alt"].startswith("image 400x200 PNG, ")
