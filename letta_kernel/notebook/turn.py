@@ -10,6 +10,7 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import Any, Literal, Protocol
 
+from letta_kernel.display.words import count
 from letta_kernel.errors import LettaError, ToolError
 from letta_kernel.messages import ToolCall
 from letta_kernel.notebook.beside.cells import in_full, outputs_text
@@ -102,7 +103,7 @@ class Turn:
         for _, cell in found:
             self._saw(cell)
         here = f" You are talked to from the cell {self._cell}." if self._cell else ""
-        head = f"{contents.path or 'The notebook'} has {len(contents.cells)} cells.{here}"
+        head = f"{contents.path or 'The notebook'} has {count(len(contents.cells), 'cell')}.{here}"
         told = [look.told(place, cell, outputs) for place, cell in found]
         return f"{head}\n{in_full(told, look.hide)}"
 
@@ -142,13 +143,13 @@ class Turn:
         self._check_calls(found.source)
         shell = self._notebook.shell
         ran = running.run(shell, found.source, found.id, shown=not document.writes)
-        count = getattr(shell, "execution_count", None)
+        number = getattr(shell, "execution_count", None)
         for output in ran.outputs:
             if output["output_type"] == "execute_result":
-                output["execution_count"] = count
+                output["execution_count"] = number
         problem = ""
         try:
-            document.show_outputs(found.id, ran.outputs, count)
+            document.show_outputs(found.id, ran.outputs, number)
         except LettaError as error:  # it has run all the same
             problem = f"\nIts outputs are not shown there: {error}"
         told = self._told(ran)

@@ -76,20 +76,20 @@ def _kept(shell: Any, code: str, outputs: list[dict[str, Any]], shown: bool) -> 
     def stay() -> None:
         raise RuntimeError("The kernel is the person's to end: nothing has been ended.")
 
-    sys.stdout = _Stream("stdout", before[0], outputs)
-    sys.stderr = _Stream("stderr", before[1], outputs)
-    sys.displayhook = result
-    shell.display_pub = publisher
-    shell._showtraceback = failed
-    shell.ask_exit = stay
-    shell.loop_runner = _awaited  # the kernel's own loop runs already: this cell is in it
-    try:
+    try:  # the stop button may come at any time
+        sys.stdout = publisher.printed = _Stream("stdout", before[0], outputs)
+        sys.stderr = _Stream("stderr", before[1], outputs)
+        sys.displayhook = result
+        shell.display_pub = publisher
+        shell._showtraceback = failed
+        shell.ask_exit = stay
+        shell.loop_runner = _awaited  # the kernel's own loop runs already: this cell is in it
         yield
     finally:
         sys.stdout, sys.stderr, sys.displayhook, shell.display_pub = before
         shell.loop_runner = loop_runner
         for name in _REPLACED:
-            delattr(shell, name)
+            vars(shell).pop(name, None)
         vars(shell).update(own)
 
 
@@ -106,10 +106,11 @@ class _Stream:
         self._before = before
         self._outputs = outputs
         self._left = _MOST
+        self.kept = True
 
     def write(self, text: str) -> int:
         written = self._before.write(text)
-        kept = text[: self._left]
+        kept = text[: self._left] if self.kept else ""
         self._left -= len(kept)
         last = self._outputs[-1] if self._outputs else {}
         if last.get("name") == self._name:
@@ -130,6 +131,7 @@ class _Publisher:
     """Stands in the place of the shell's display publisher."""
 
     def __init__(self, before: Any, outputs: list[dict[str, Any]], shown: bool) -> None:
+        self.printed: _Stream | None = None
         self._before = before
         self._outputs = outputs
         self._shown = shown
@@ -142,8 +144,19 @@ class _Publisher:
             self._named[name].update(data=_plain(data), metadata=metadata or {})
         elif not more.get("update"):
             self.add("display_data", data, metadata, name=name, show=False)
-        if self._shown:
+        self._show(data, metadata, **more)
+
+    def _show(self, data: Any, metadata: Any, **more: Any) -> None:
+        """Display it as before; what a terminal prints of it has been kept already."""
+        if not self._shown:
+            return
+        if self.printed is not None:
+            self.printed.kept = False
+        try:
             self._before.publish(data, metadata, **more)
+        finally:
+            if self.printed is not None:
+                self.printed.kept = True
 
     def add(
         self,
@@ -161,8 +174,8 @@ class _Publisher:
         self._outputs.append(made)
         if name:
             self._named[name] = made
-        if show and self._shown:
-            self._before.publish(data, metadata)
+        if show:
+            self._show(data, metadata)
 
     def clear_output(self, wait: bool = False) -> None:
         """Forget what was put out."""
