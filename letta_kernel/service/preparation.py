@@ -76,6 +76,10 @@ class Preparation:
         self._prompts: dict[tuple[str, str], tuple[str, str]] = {}
         self._windows: OrderedDict[str, tuple[tuple[Any, ...], Window]] = OrderedDict()
 
+    def own(self, tx: Tx, state: AgentState) -> list[Tool]:
+        """Return the agent's own tools, without those that a turn is lent."""
+        return self._tools.of(tx, state)
+
     def read(
         self,
         tx: Tx,

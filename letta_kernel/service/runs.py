@@ -22,6 +22,7 @@ from letta_kernel.service.replay import replay
 from letta_kernel.service.runner import Runner, RunOptions, checked, with_lent
 from letta_kernel.store import agents, lease, runs
 from letta_kernel.store.database import Tx
+from letta_kernel.tools.notebook import NAMES
 
 MAX_MESSAGE = 1_000_000  # characters
 
@@ -140,9 +141,29 @@ class Runs:
                     f"{state.name} does not wait for a call {decision.call_id!r}; it waits for: "
                     f"{', '.join(sorted(known))}."
                 )
+        lent = [*options.get("turn_tools", ()), *options.get("client_tools", ())]
+        self._check_here(state, waiting, decisions, lent)
         decided = {d.call_id for d in decisions}
         complete = [*decisions, *(Decision(c, approve=False) for c in known - decided)]
         return self._runner.run(state, [], complete, checked(options))
+
+    def _check_here(
+        self,
+        state: AgentState,
+        waiting: Sequence[ToolCall],
+        decisions: Sequence[Decision],
+        lent: Sequence[Tool],
+    ) -> None:
+        """Refuse to let calls of a notebook's tools go on where there is no notebook: they wait for it."""
+        passed = {one.call_id for one in decisions if one.approve and one.result is None}
+        names = {call.name for call in waiting if call.id in passed} & {*NAMES}
+        if names := names - {tool.name for tool in lent}:
+            own = self._core.do(lambda tx: {one.name for one in self._preparation.own(tx, state)})
+            if elsewhere := sorted(names - own):
+                raise InvalidInputError(
+                    f"{', '.join(elsewhere)}: this is done in the notebook {state.name} was talked to from. "
+                    "Approve it there, or deny it."
+                )
 
     def pending(self, ref: str, conversation: str | None = None) -> list[ToolCall]:
         """Return the calls that wait for a person's approval; empty if none do."""

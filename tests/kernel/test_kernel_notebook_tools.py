@@ -12,6 +12,9 @@ from kernel_page import Page
 from kernel_panel import PanelFailure
 from scripted_server import ScriptedServer
 
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.service import AgentService, Decision
+
 BROKEN = "mean = sum(values) / len(valuse)"
 MENDED = "mean = sum(values) / len(values)"
 
@@ -341,6 +344,12 @@ def test_where_nobody_can_be_asked_there_are_proposals(
     notebook.run("%agent set notebook ask\n%env LETTA_APPROVAL=wait")
     server.call("notebook_run", {"code": "values = 0"})
     assert "waits for your word" in notebook.run("%%agent\nRun it.", "talk").text
+    with AgentService(
+        notebook.home
+    ) as elsewhere:  # another door cannot do it, and leaves it waiting
+        (call,) = elsewhere.runs.pending("alone")
+        with pytest.raises(InvalidInputError, match="Approve it there"):
+            elsewhere.runs.approve("alone", [Decision(call.id, approve=True)])
     server.say("So it is nine.")
     ran = notebook.run('%agent approve --args {"code": "values = [9]"} --for run')
     assert ran.answer == "So it is nine."
