@@ -156,8 +156,8 @@ export class Bridge implements IBridge {
       await this.request('talk', params);
       return;
     }
-    const images = await imagesIn(text, this._served.contents, this.folder);
-    await free.talk(images.length ? { ...params, images } : params);
+    const named = await imagesIn(text, this._served.contents, this.folder);
+    await free.talk({ ...params, images: [...images, ...named] });
   }
 
   look(): void {

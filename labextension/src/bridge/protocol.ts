@@ -202,6 +202,7 @@ export abstract class AnyDesk implements IDisposable {
   protected abstract close(): void;
 
   private async _onAsk({ id, method, params }: JSONObject): Promise<void> {
+    this.tell({ type: 'answer', id, heard: true }); // a page that was closed does not say so
     try {
       if (!this.answerer) {
         throw new DeskError('Closed', this.trans.__('No notebook of this kernel is open here.'));

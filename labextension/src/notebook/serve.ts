@@ -30,6 +30,12 @@ export class Documents {
     _notebooks.forEach(panel => this._follow(panel));
     // Of several pages with one notebook, that in front is the one that was looked at last.
     window.addEventListener('focus', () => this._look(true));
+    window.addEventListener('pagehide', () => {
+      for (const [desk, said] of this._told) {
+        desk.tell({ ...JSON.parse(said), open: false, active: false });
+      }
+      this._told.clear(); // should the page come back, it says so again
+    });
     this._look();
   }
 

@@ -1,7 +1,8 @@
 """A notebook that front ends of ours have open: asked, over their comms, for its cells.
 
 A front end says ``{"type": "document", "open", "path", "active"}``, is asked ``{"type": "ask", "id", "method",
-"params"}`` and answers ``{"type": "answer", "id", "result"}`` or ``… "error": {"name", "message"}}``.
+"params"}``, says at once that it has heard it, ``{"type": "answer", "id", "heard": true}``, and answers
+``{"type": "answer", "id", "result"}`` or ``… "error": {"name", "message"}}``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ Send = Callable[[dict[str, Any]], None]
 
 PATIENCE = 60.0
 """Seconds a front end may take for an answer; a page in the background is slow."""
+_HEARS = 10.0  # seconds until it has said that it heard a question; a closed page never does
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class _View:
 class _Asked:
     key: str
     done: threading.Event = field(default_factory=threading.Event)
+    heard: bool = False
     answer: Mapping[str, Any] | None = None
 
 
@@ -66,8 +69,10 @@ class FrontEnds:
                 if (view := self._views.get(key)) is not None:
                     view.deaf = False
             if asked is not None and asked.key == key:
-                asked.answer = data
-                asked.done.set()
+                asked.heard = True
+                if data.get("heard") is not True:
+                    asked.answer = data
+                    asked.done.set()
         elif data.get("open") is True:
             path = str(data.get("path") or "")
             with self._lock:
@@ -124,12 +129,12 @@ class FrontEnds:
             self._asked[name] = asked
         try:
             view.send({"type": "ask", "id": name, "method": method, "params": dict(params)})
-            until = time.monotonic() + PATIENCE
+            since = time.monotonic()
             while not asked.done.wait(0.1):  # short: the stop button gets through
                 if given_up is not None:
                     if given_up():
                         break
-                elif time.monotonic() > until:
+                elif time.monotonic() - since > (PATIENCE if asked.heard else _HEARS):
                     view.deaf = True
                     break
         finally:
