@@ -67,7 +67,7 @@ def lasting(parts: Sequence[Beside]) -> str:
 def _described(one: Beside) -> str:
     tag = "notebook" if one.kind == "notebook" else "mention"
     kind = "" if tag == "notebook" else f' kind="{attribute(one.kind)}"'
-    body = re.sub(rf"<(?=\s*/\s*{tag}\b)", r"<\\\\", one.text, flags=re.IGNORECASE)
+    body = re.sub(rf"<(?=\s*/\s*{tag}\b)", r"<\\", one.text, flags=re.IGNORECASE)
     return f'<{tag} name="{attribute(one.name)}"{kind}>\n{body}\n</{tag}>'
 
 
