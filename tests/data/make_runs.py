@@ -23,6 +23,7 @@ from letta_kernel import Agent, scripted  # noqa: E402
 from letta_kernel.agent.decisions import Decision  # noqa: E402
 from letta_kernel.display.transcript import Transcript  # noqa: E402
 from letta_kernel.messages import Event, RunQueued, ToolCallDelta, ToolProgress  # noqa: E402
+from letta_kernel.records import Beside  # noqa: E402
 from letta_kernel.remedies import PLAIN  # noqa: E402
 from letta_kernel.service.event_json import messages  # noqa: E402
 from letta_kernel.service.event_log import RunLog  # noqa: E402
@@ -115,6 +116,24 @@ say: A picture.
 """
 
 
+class Placed:
+    """Places something beside a message, as a notebook does."""
+
+    notes = ("What cells do goes to nobody.",)
+
+    def gather(self, ahead: object) -> list[Beside]:
+        return [
+            Beside(kind="notebook", name="work.ipynb", text="<cell>x = 1</cell>", note="1 cell"),
+            Beside(
+                kind="variable", name="@d\u202ef", text="\x1b[1mcolumns\x1b[0m: a, b", note="2 rows"
+            ),
+            Beside(kind="file", name="@" + "long" * 100, text="line\n" * 500),
+        ]
+
+    def went(self) -> None:
+        return
+
+
 def recorded(name: str, events: Iterator[Event], prompt: str) -> None:
     """Keep a run, if it is one of those that are wanted."""
     if sys.argv[1:] and name not in sys.argv:
@@ -150,6 +169,10 @@ def main() -> None:
     said("fails", FAILS)
     said("limited", LIMITED, sends={"max_steps": 1})
     said("pictures", LOOKS, sends={"pictures": [b64decode(png(8, 4)), b64decode(png(4, 8))] * 4})
+
+    reader = agent("beside", "say: I see.")
+    sent = reader.service.runs.send(reader.id, "See @df", beside=Placed())
+    recorded("beside", sent, "See @df")
 
     payer = agent("approval", APPROVAL)
     payer.add_tool(pay)
