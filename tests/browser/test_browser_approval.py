@@ -201,6 +201,7 @@ def test_notebook_7(stage: Stage) -> None:
     errors.watch(page)
     page.goto(f"{stage.lab.url}notebooks/seven.ipynb?token={stage.lab.token}")
     expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+    expect(page.get_by_role("button", name="Agent:")).to_be_visible()  # the kernel has answered
     page.get_by_role("menuitem", name="Run").click()
     page.get_by_text("Run All Cells", exact=True).click()
     ask = page.get_by_role("group", name="Approval")
