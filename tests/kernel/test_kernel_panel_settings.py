@@ -1,4 +1,4 @@
-"""The settings a front end tells the kernel, and runs that are shown again from what is stored."""
+"""Settings that a front end tells the kernel, runs shown again from what is stored, conversations."""
 
 from __future__ import annotations
 
@@ -158,3 +158,55 @@ def test_a_default_model_is_for_where_nothing_else_is_named(
         panel.close()
     finally:
         notebook.close()
+
+
+def test_conversations_are_begun_talked_in_forked_and_deleted(
+    notebook: Notebook, panel: Panel, server: ScriptedServer
+) -> None:
+    notebook.run("%agent new chatter")
+    notebook.run(GUARDED)
+
+    def texts(conversation: str | None) -> list[str]:
+        found = panel.ask("messages", agent="chatter", conversation=conversation)
+        return [m["content"] for m in found if m["role"] in ("user", "assistant") and m["content"]]
+
+    tea = panel.ask("conversation.create", agent="chatter", title="Tea")["id"]
+    for said, answer in (("Which?", "Green."), ("How hot?", "Seventy.")):
+        server.say(answer)
+        panel.ask("talk", agent="chatter", text=said, conversation=tea)
+    assert texts(tea) == ["Which?", "Green.", "How hot?", "Seventy."]
+    assert texts(None) == []
+    assert panel.until(lambda: panel.events("run_started"))[-1]["conversation"] == tea
+
+    asked = {"agent": "chatter", "conversation": tea}
+    messages = panel.ask("messages", **asked)
+    fork = panel.ask("conversation.fork", before=messages[2]["id"], title="Tea (2)", **asked)["id"]
+    assert texts(fork) == ["Which?", "Green."]
+    assert texts(tea)[-1] == "Seventy.", "the old end stays"
+    anew = panel.ask("conversation.fork", before=messages[0]["id"], **asked)["id"]
+    assert texts(anew) == []
+    whole = panel.ask("conversation.fork", **asked)["id"]
+    assert texts(whole) == texts(tea)
+
+    # A call that waits in one of them is decided there.
+    server.call("post", {"text": "tea"})
+    panel.ask("talk", agent="chatter", text="Post it", conversation=fork)
+    [call] = panel.ask("pending", agent="chatter", conversation=fork)
+    assert panel.ask("pending", agent="chatter") == []
+    server.say("Posted.")
+    yes = [{"call_id": call["id"], "approve": True}]
+    panel.ask("approve", agent="chatter", conversation=fork, decisions=yes)
+    assert texts(fork)[-1] == "Posted."
+
+    panel.ask("conversation.rename", conversation=anew, title=" Coffee ")
+    panel.ask("conversation.delete", conversation=tea)
+    titles = [one["title"] for one in panel.ask("conversations", agent="chatter")]
+    assert sorted(titles) == ["Coffee", "Tea", "Tea (2)"]
+    assert texts(fork)[0] == "Which?", "what a fork shares stays"
+    for method, wrong in (
+        ("talk", {"agent": "chatter", "text": "x", "conversation": tea}),
+        ("conversation.fork", {"agent": "chatter", "before": "message-none"}),
+        ("conversation.rename", {"conversation": "conv-none", "title": "x"}),
+    ):
+        with pytest.raises(PanelFailure, match=r"NotFoundError|There is no conversation"):
+            panel.ask(method, **wrong)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import openai
@@ -53,6 +54,10 @@ class Jupyter:
 
     def socket(self, agent: str, query: str = "", **options: object) -> connect:
         url = f"{self.url.replace('http', 'ws', 1)}/letta/v1/agents/{agent}/ws{query}"
+        return connect(url, **options)  # type: ignore[arg-type]
+
+    def panel(self, folder: str, **options: object) -> connect:
+        url = f"{self.url.replace('http', 'ws', 1)}/letta/panel?folder={quote(folder)}"
         return connect(url, **options)  # type: ignore[arg-type]
 
 
@@ -356,6 +361,25 @@ def test_each_folder_below_the_root_has_the_project_of_its_notebooks(
         ):
             pass
         assert refused.value.response.status_code == 404
+    ask = {"type": "request", "id": 1, "method": "agents", "params": {}}
+    for folder, names in (("fish", ["of fish"]), ("birds/deep", ["of birds/deep"]), ("empty", [])):
+        with server.panel(folder, additional_headers=server.headers) as panel:
+            hello = json.loads(panel.recv(90))
+            assert hello["project"] == Path(folder).name
+            assert hello["home"] == str(server.root / folder / ".letta")
+            panel.send("no json")
+            panel.send(json.dumps(ask))
+            assert [one["name"] for one in json.loads(panel.recv(90))["result"]] == names
+    cookies = {"Cookie": "; ".join(f"{k}={v}" for k, v in logged_in(server).cookies.items())}
+    for folder, status, options in (
+        ("..", 404, {"additional_headers": server.headers}),
+        ("out", 404, {"additional_headers": server.headers}),
+        ("fish", 403, {}),
+        ("fish", 403, {"additional_headers": cookies, "origin": "https://evil.example"}),
+    ):
+        with pytest.raises(InvalidStatus) as refused, server.panel(folder, **options):
+            pass
+        assert refused.value.response.status_code == status
     assert sorted(server.root.rglob(".letta")) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep"]
     server.letta().agents.delete(next(iter(server.letta("").agents.list(name="of root"))).id)
