@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from browser_lab import ARTIFACTS, run_all, set_theme
 from browser_office import PAY, WAIT_FOR, Office
-from browser_stage import accessible
+from browser_stage import accessible, idle
 from playwright.sync_api import Locator, Page, expect
 
 COUNT_BIRDS = '''
@@ -82,6 +82,15 @@ def in_kernel(page: Page, code: str) -> None:
         ".requestExecute({ code, store_history: false }).done.then(() => null)",
         code,
     )
+
+
+def all_ran(page: Page) -> None:
+    """Wait until every cell has run: what is said to an agent before may go on in the server."""
+    page.wait_for_function(
+        "window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells"
+        ".every(cell => cell.execution_count)"
+    )
+    idle(page)
 
 
 def bring(page: Page, path: str) -> None:
@@ -216,6 +225,7 @@ def test_the_archive_is_filled_searched_and_emptied(desk: Desk, page: Page) -> N
 
 def test_talking_in_the_panel_calls_a_function_of_the_notebook(desk: Desk, page: Page) -> None:
     panel = desk.open(page, "talk", agents("ada"), COUNT_BIRDS)
+    all_ran(page)
     box = panel.get_by_role("textbox", name="Message to ada")
     box.fill("How many birds of the species 'puffin' were seen this week?")
     box.press("Enter")
@@ -295,6 +305,7 @@ def test_the_panel_is_live_while_a_cell_runs(desk: Desk, page: Page) -> None:
 
 def test_a_call_is_approved_in_the_panel(desk: Desk, page: Page) -> None:
     panel = desk.open(page, "approve", agents("ada", model="openai/scripted"), PAY)
+    all_ran(page)
     desk.model.call("send_money", {"to": "Mara", "euros": 12.5})
     desk.model.say("It is done.")
     box = panel.get_by_role("textbox", name="Message to ada")

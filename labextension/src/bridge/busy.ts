@@ -20,6 +20,13 @@ export class Busy {
     return this._going.size > 0;
   }
 
+  /** Resolves when it is free, or when what it does now has taken a while: cells that were just run end soon. */
+  async settled(): Promise<void> {
+    while (this.now && Date.now() < this._since + SHORT) {
+      await new Promise(resolve => window.setTimeout(resolve, LOOK));
+    }
+  }
+
   private _onStatus(_: Kernel.IKernelConnection, status: Kernel.Status): void {
     if (status === 'restarting' || status === 'autorestarting' || status === 'dead') {
       this._going.clear();
@@ -37,6 +44,7 @@ export class Busy {
       if (msg_type === 'execute_request' && msg_id) {
         if (message.content.execution_state === 'busy') {
           this._going.add(msg_id);
+          this._since = Date.now();
         } else {
           this._going.delete(msg_id);
           this._going.delete(BEFORE);
@@ -46,7 +54,12 @@ export class Busy {
   }
 
   private _going = new Set<string>();
+  private _since = 0; // when what goes on now began
 }
+
+/** How long cells may take that a message waits for, and between two looks, in milliseconds. */
+const SHORT = 1_500;
+const LOOK = 50;
 
 /** Stands for what was executed before the page was there. */
 const BEFORE = '';

@@ -46,6 +46,11 @@ export class Desk extends AnyDesk {
     return this._busy.now;
   }
 
+  /** Resolves when it is free, or when that may take long. */
+  settled(): Promise<void> {
+    return this._busy.settled();
+  }
+
   /** Ask; what has to run on the kernel's main thread is put there, in its turn among the cells. */
   override async request<T>(method: string, params: object = {}): Promise<T> {
     const result = await this.ask(method, params);

@@ -151,6 +151,9 @@ export class Bridge implements IBridge {
     images: readonly string[]
   ): Promise<void> {
     const params = { agent, text, images, ...(conversation === null ? {} : { conversation }) };
+    if (this._desk && this._server) {
+      await this._desk.settled();
+    }
     const free = this._free;
     if (!(free instanceof ServerDesk) || !this._served) {
       await this.request('talk', params);
