@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import PurePath
 from typing import Any, Protocol
 
 from letta_kernel.agent.beside import Ahead
@@ -115,7 +116,8 @@ class NotebookBeside:
         text = fitting(shown, budget - ahead.count(head) - 20, ahead.count, look.hide)
         yield Beside(
             kind="notebook",
-            name=self._notebook.notebook or "notebook",
+            name=PurePath(self._notebook.notebook).name
+            or "notebook",  # saved: no folder of this machine's
             text=f"{head}\n{text or f'({note}: more than fits here)'}",
             note=note,
             lasting=mode != "whole",
