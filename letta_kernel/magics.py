@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PANEL = "letta-kernel.desk"
 """The comm target of panels; `letta_kernel.notebook.panel.connections` says what is said."""
 _SESSION = "letta_kernel.notebook.session"
+_SERVING = "letta_kernel.server.serving"
 _COMMANDS = "letta_kernel.notebook.commands"
 _CONNECTIONS = "letta_kernel.notebook.panel.connections"
 _LINE = re.compile(r"(\s*)%agent(?=[\s?]|$)")
@@ -58,9 +59,10 @@ class AgentMagics(Magics):
             session_module = lazy_import.load(_SESSION)
             with self._making:
                 if self._session is None:
-                    self._session = session_module.Session(
-                        self.shell, self._cells_without, self.executed
-                    )
+                    session = session_module.Session(self.shell, self._cells_without, self.executed)
+                    # The rooms of servers know the notebook's, so that it cannot make this itself.
+                    session.server = lazy_import.load(_SERVING).Serving(session)
+                    self._session = session
         return self._session
 
     @property

@@ -147,7 +147,7 @@ class Notebook(Door, Protocol):
     tape: str
     last_error: str
     timers: Any  # letta_kernel.notebook.timers.Timers
-    server: Any  # letta_kernel.notebook.serving.Serving
+    server: Any  # letta_kernel.server.serving.Serving
 
     @property
     def notebook(self) -> str:

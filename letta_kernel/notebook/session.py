@@ -31,7 +31,6 @@ from letta_kernel.notebook.main_thread import MainThreadQueue
 from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.output import details, progress, say, show
 from letta_kernel.notebook.panel.registry import RequestContext
-from letta_kernel.notebook.serving import Serving
 from letta_kernel.notebook.template import Filled, fill
 from letta_kernel.notebook.timers import Timers, seconds_of
 from letta_kernel.notebook.turn import Turn, called
@@ -81,7 +80,6 @@ class Session(Notebook):
         self.front_ends = FrontEnds()
         self.grants = Grants()
         self.seen: dict[tuple[str, str], str] = {}  # cells as agents have read them
-        self.server = Serving(self)
         self.agent_changed: Callable[[], None] = lambda: None  # tells panels whom it talks to
 
     # -- where we are --------------------------------------------------------------------------------

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from letta_kernel import lazy_import, settings
 from letta_kernel.commands.door import Answer
 from letta_kernel.errors import InvalidInputError, StoreError
+from letta_kernel.server import address
 from letta_kernel.tools.execute import ToolHost
 
 if TYPE_CHECKING:
+    from letta_kernel.server.embedded import EmbeddedServer
     from letta_kernel.service import AgentService
 
 TOKEN_FILE = "server-token"
@@ -45,8 +47,7 @@ class Serving:
 
     def __init__(self, notebook: Served) -> None:
         self._notebook = notebook
-        # An EmbeddedServer: the rooms of servers know this one, for what panels ask of them.
-        self._server: Any = None
+        self._server: EmbeddedServer | None = None
         self._url = ""
         self._token: Path | None = None  # where it is; None: in the environment
 
@@ -67,7 +68,6 @@ class Serving:
                 )
             return self.status()
         # The one background thread that imports: the notebook's folder must not get in the way.
-        address: Any = lazy_import.load("letta_kernel.server.address")
         embedded: Any = lazy_import.load("letta_kernel.server.embedded")
         service = self._notebook.service
         service.agents.list()  # makes the folder
@@ -123,7 +123,7 @@ class Serving:
             server.stop()
 
     def _alive(self) -> bool:
-        return self._server is not None and bool(self._server.alive)
+        return self._server is not None and self._server.alive
 
 
 def _kept(file: Path, fresh: str) -> str:
