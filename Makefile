@@ -42,7 +42,7 @@ PYTEST := $(PY) -m pytest
 WORKERS := -n $(shell nproc 2>/dev/null | awk '{ print $$1 + 1 }' || echo 3) --dist loadfile --no-loadscope-reorder
 
 test: lint front-end-test chromium
-	$(PYTEST) $(WORKERS)
+	$(PYTEST) $(WORKERS) --durations=20
 
 test-long: test test-oldest test-collaboration
 	$(PYTEST) -m slow --ignore tests/browser/test_browser_collaboration.py

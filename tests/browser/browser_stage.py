@@ -81,8 +81,10 @@ class Stage:
 
     def saved(self, cell: Locator) -> Locator:
         """Wait until the run of a cell is over; return its saved form."""
+        expect(cell.locator(".lk-Run[aria-busy=false]")).to_have_count(1)
         expect(cell.locator(".lk-mod-live")).to_have_count(0)
         run = cell.locator(".lk-Run")
+        expect(run).to_have_count(1)
         expect(run).to_be_visible()
         return run
 

@@ -185,6 +185,7 @@ OWN_PATHS = re.compile(
 # The line to search a run with comes first and is our own.
 HARMFUL = """root => [...root.querySelectorAll('*')].filter(node =>
     !root.querySelector('.lk-Find').contains(node)
+    && !node.matches('button.lk-Code-tool')
     && (['SCRIPT', 'IFRAME', 'OBJECT', 'EMBED', 'STYLE', 'LINK', 'META', 'BASE', 'FORM', 'INPUT', 'BUTTON']
         .includes(node.tagName)
     || [...node.attributes].some(a => /^on|commandlinker/.test(a.name)

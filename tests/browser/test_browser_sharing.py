@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from browser_lab import ARTIFACTS, set_theme
 from browser_office import PAY
 from browser_stage import connected
@@ -175,6 +177,8 @@ def test_two_notebooks_with_one_agent(desk: Desk, page: Page) -> None:
     expect(waiting).to_contain_text(stopped)
     expect(said).to_contain_text(stopped)
     expect(said).not_to_contain_text(line)
+    # The kernel is done with the cell that failed: until then it would pass over the next.
+    expect(waiting.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]"))
     again = run_cell(page, "%%agent ada --model demo\nI came third.")
     expect(again).to_contain_text(line)
     bring(page, "share/share.ipynb")

@@ -283,7 +283,8 @@ export class Bridge implements IBridge {
   /** The server's desk for the project of a notebook, of that kernel; null: there is none, or it is another's. */
   private _serverOf(desk: Desk | null): ServerDesk | null {
     const { _served: served, _panel: panel } = this;
-    if (!served || !this._looking) {
+    // An older kernel could not read a project that the server has brought up to date.
+    if (!served || !this._looking || desk?.state === 'old') {
       return null;
     }
     const notebook = panel && !panel.isDisposed ? panel.context.path : null;
