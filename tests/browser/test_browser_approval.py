@@ -69,7 +69,7 @@ def test_approving_by_button(stage: Stage) -> None:
     cell, ask = asked(stage, GIVEN)
     expect(ask).to_contain_text('"note": "for the birds"')
     expect(cell.get_by_role("status")).to_have_text("ada waits for your approval.")
-    expect(cell.locator(".lk-Call")).to_contain_text("waits for approval")
+    expect(cell.locator(".lk-Call:visible")).to_contain_text("waits for approval")
     stage.picture(ask, "approval-light")
     accessible(stage.page, ".lk-mod-live")
     ask.get_by_role("button", name="Approve").click()

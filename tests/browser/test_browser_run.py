@@ -160,7 +160,7 @@ def test_tables_and_pictures_of_tools_are_shown_as_such(stage: Stage) -> None:
 def test_a_picture_goes_to_the_model_and_stands_small_in_the_run(stage: Stage) -> None:
     stage.model.say("Teal.")
     cell = stage.start("%%agent\nWhich colour is {sketch}?")
-    expect(cell.locator(".lk-Answer")).to_have_text("Teal.")
+    expect(cell.locator(".lk-Answer:visible")).to_have_text("Teal.")
     run = stage.saved(cell)
     shown = run.get_by_role("img", name=re.compile("^image 400x200 PNG, "))
     expect(shown).to_be_visible()
@@ -189,7 +189,7 @@ def test_a_tool_asks_the_person(stage: Stage) -> None:
 def test_the_stop_button_keeps_what_was_said_and_the_agent_is_ready(stage: Stage) -> None:
     stage.stream(words("I begin to"), None, words(" never end"))
     cell = stage.start("%%agent\nCount to a million.")
-    expect(cell.locator(".lk-Answer")).to_contain_text("I begin to")
+    expect(cell.locator(".lk-Answer:visible")).to_contain_text("I begin to")
     interrupt(stage.page)
     run = stage.saved(cell)
     expect(run).to_contain_text("I begin to")

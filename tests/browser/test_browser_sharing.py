@@ -185,7 +185,7 @@ def test_two_notebooks_with_one_agent(desk: Desk, page: Page) -> None:
     page.evaluate("() => void window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
     expect(holding).to_contain_text("Stopped; what was said")
     bring(page, "share/other.ipynb")
-    expect(again.locator(".lk-Answer")).to_be_visible()
+    expect(again.locator(".lk-Answer:visible")).to_be_visible()
     expect(again).to_contain_text("Waited")
     page.screenshot(path=ARTIFACTS / "sharing-went-on.png")
 

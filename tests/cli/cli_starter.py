@@ -88,7 +88,7 @@ def _send(to: socket.socket, request: dict[str, Any], descriptors: list[int]) ->
 def _line(sent: socket.socket) -> bytes:
     line = b""
     while not line.endswith(b"\n"):
-        if not (piece := sent.recv(100)):
+        if not (piece := sent.recv(1)):
             raise ConnectionError("the starter of commands has ended")
         line += piece
     return line
