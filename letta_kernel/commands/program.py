@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from typing import Any
+
 from letta_kernel import settings
 from letta_kernel.commands.door import Answer, Door, Notebook, Terminal
 from letta_kernel.commands.spec import Policy, argument, command, option
@@ -45,19 +48,52 @@ def serve_here(
     Functions of the notebook are their tools as they are now; they run on threads beside its cells. Only this
     machine is served, and clients need the token, which is never shown in the notebook.
     """
-    return door.server.start(port)
+    server = door.server
+    url = server.url
+    if url is None:
+        server.start(port)
+    elif port not in (None, 0, int(url.rpartition(":")[2])):
+        raise InvalidInputError(f"Served already at {url}: %agent serve stop ends that.")
+    return _serving(server)
 
 
 @command("serve status", None, group=GROUP)
 def serving(door: Notebook) -> Answer:
     """Say whether this kernel serves the agents, where, and how to use it."""
-    return door.server.status()
+    return _serving(door.server)
 
 
 @command("serve stop", None, group=GROUP)
 def serve_no_more(door: Notebook) -> Answer:
     """End what %agent serve began; runs that go on there are stopped."""
-    return door.server.stop()
+    url = door.server.url
+    if url is None:
+        return Answer("Nothing to stop: nothing is served from here.")
+    door.server.end()
+    return Answer(f"No longer served at {url}.")
+
+
+def _serving(server: Any) -> Answer:
+    """Say where *server* serves and how that is used; never the token."""
+    url = server.url
+    if url is None:
+        return Answer("Not served from here: %agent serve begins it.", {"url": None})
+    name = settings.SERVER_TOKEN.name
+    token, shell, where = f'os.environ["{name}"]', f"${name}", f"that of {name}"
+    module = "import os"
+    if (file := server.token_file) is not None:
+        token, shell = f"Path({str(file)!r}).read_text()", f"$(cat {shlex.quote(str(file))})"
+        where = f"in {file}, which only you can read"
+        module = "from pathlib import Path"
+    text = (
+        f"Served at {url}, until %agent serve stop or the kernel's end. "
+        f"The token is {where}; it is not shown here, for notebooks are passed on.\n\n"
+        f"    {module}\n"
+        "    from letta_client import Letta\n"
+        f"    client = Letta(base_url={url!r}, api_key={token})\n\n"
+        f'    !curl -H "Authorization: Bearer {shell}" {url}/v1/agents/'
+    )
+    return Answer(text, {"url": url}, plain=True)
 
 
 @command(None, "acp", group=GROUP)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import atexit
 import os
 import secrets
-import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from letta_kernel import lazy_import, settings
-from letta_kernel.commands.door import Answer
-from letta_kernel.errors import InvalidInputError, StoreError
+from letta_kernel.errors import StoreError
 from letta_kernel.server import address
 from letta_kernel.tools.execute import ToolHost
 
@@ -51,22 +49,24 @@ class Serving:
         self._url = ""
         self._token: Path | None = None  # where it is; None: in the environment
 
-    def start(self, port: int | None) -> Answer:
-        """Begin to serve, and say where and how to use it.
+    @property
+    def url(self) -> str | None:
+        """Where it serves; None: nowhere."""
+        return self._url if self._server is not None and self._server.alive else None
+
+    @property
+    def token_file(self) -> Path | None:
+        """Where the token is that clients need; None: in the environment."""
+        return self._token
+
+    def start(self, port: int | None) -> None:
+        """Begin to serve at *port*, or at a free one.
 
         Raises
         ------
-        InvalidInputError
-            It serves already, at another port.
         StoreError
             Nothing can listen there, or the token cannot be kept.
         """
-        if self._alive():
-            if port not in (None, 0, int(self._url.rpartition(":")[2])):
-                raise InvalidInputError(
-                    f"Served already at {self._url}: %agent serve stop ends that."
-                )
-            return self.status()
         # The one background thread that imports: the notebook's folder must not get in the way.
         embedded: Any = lazy_import.load("letta_kernel.server.embedded")
         service = self._notebook.service
@@ -85,35 +85,6 @@ class Serving:
             raise
         self._server, self._url, self._token = server, address.url_of(_HOST, listening), file
         atexit.register(self.end)
-        return self.status()
-
-    def status(self) -> Answer:
-        """Say whether it serves, where, and how that is used; never the token."""
-        if not self._alive():
-            return Answer("Not served from here: %agent serve begins it.", {"url": None})
-        name = settings.SERVER_TOKEN.name
-        token, shell, where = f'os.environ["{name}"]', f"${name}", f"that of {name}"
-        module = "import os"
-        if (file := self._token) is not None:
-            token, shell = f"Path({str(file)!r}).read_text()", f"$(cat {shlex.quote(str(file))})"
-            where = f"in {file}, which only you can read"
-            module = "from pathlib import Path"
-        text = (
-            f"Served at {self._url}, until %agent serve stop or the kernel's end. "
-            f"The token is {where}; it is not shown here, for notebooks are passed on.\n\n"
-            f"    {module}\n"
-            "    from letta_client import Letta\n"
-            f"    client = Letta(base_url={self._url!r}, api_key={token})\n\n"
-            f'    !curl -H "Authorization: Bearer {shell}" {self._url}/v1/agents/'
-        )
-        return Answer(text, {"url": self._url}, plain=True)
-
-    def stop(self) -> Answer:
-        """End it."""
-        if not self._alive():
-            return Answer("Nothing to stop: nothing is served from here.")
-        self.end()
-        return Answer(f"No longer served at {self._url}.")
 
     def end(self) -> None:
         """End it, if it serves."""
@@ -121,9 +92,6 @@ class Serving:
         atexit.unregister(self.end)
         if server is not None:
             server.stop()
-
-    def _alive(self) -> bool:
-        return self._server is not None and self._server.alive
 
 
 def _kept(file: Path, fresh: str) -> str:

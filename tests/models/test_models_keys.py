@@ -34,6 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder that holds a project, with no key anywhere."""
     monkeypatch.setattr(keyrings, "_known", {})
     monkeypatch.setattr(key_files, "_read", {})
+    monkeypatch.setattr(keys, "_folders", {})  # of projects that other tests left open
     before = keyring.get_keyring()
     monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "ring.json"))
     for name in keys.KNOWN:
