@@ -174,6 +174,13 @@ SERVER_TOKEN = Variable(
     str.strip,
     "what clients of `letta-kernel serve` must send; else a new one each time",
 )
+SECRET_KEY = Variable(
+    "LETTA_SECRET_KEY",
+    "",
+    str.strip,
+    "what the secrets of agents are sealed with, for several servers of one project: a long text that nobody "
+    "guesses; else a key of the project's own, in the keyring or beside your configuration",
+)
 IMAGE_HOSTS: Variable[tuple[str, ...]] = Variable(
     "LETTA_IMAGE_HOSTS",
     (),

@@ -82,6 +82,14 @@ def pytest_terminal_summary(
         )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a user sets and keeps, and the keys of the tests' projects, lie apart from the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("configuration")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def fresh_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
     """Return a function that makes a project folder with an empty store.

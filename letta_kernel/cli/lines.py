@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from letta_kernel import private
+
 _MOST = 1000  # lines remembered
 
 
@@ -50,8 +52,7 @@ class Lines:
         if self._readline is None:
             return
         with contextlib.suppress(OSError):
-            if not self._history.exists():
-                os.close(os.open(self._history, os.O_CREAT | os.O_WRONLY, 0o600))
+            os.close(private.opener(str(self._history), os.O_CREAT | os.O_WRONLY))
             self._readline.write_history_file(self._history)
 
 

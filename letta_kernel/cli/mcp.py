@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def serve(
-    session: TerminalDoor, *, http: bool, port: int | None, token: str | None, no_token: bool
+    session: TerminalDoor, *, http: bool, port: int | None, token_file: str | None, no_token: bool
 ) -> None:
     """Serve until the client leaves, or over HTTP until Ctrl-C."""
     if not http and (port is not None or no_token):
         raise typer.BadParameter("--port and --no-token go with --http.")
     service = session.service  # before the SDK is imported: there may be no project
     if http:
-        _over_http(session, port, token, no_token)
+        _over_http(session, port, token_file, no_token)
         return
     if sys.stdin.isatty():
         said = (
@@ -37,8 +37,10 @@ def serve(
     asyncio.run(_over_stdio(McpDoor(service, session.words)))
 
 
-def _over_http(session: TerminalDoor, port: int | None, token: str | None, no_token: bool) -> None:
-    secret = web.token_of(token, no_token)
+def _over_http(
+    session: TerminalDoor, port: int | None, token_file: str | None, no_token: bool
+) -> None:
+    given, secret = web.token_of(token_file, no_token)
     with listener(LOOPBACK[0], port) as listening:
         from letta_kernel.server.mcp import PATH, McpDoor
 
@@ -46,7 +48,7 @@ def _over_http(session: TerminalDoor, port: int | None, token: str | None, no_to
         use = "MCP clients: this URL, streamable HTTP"
         if secret is not None:
             use += ", with the header Authorization: Bearer TOKEN"
-        web.say(session, url, secret, token is None, use)
+        web.say(session, url, secret, not given, use)
         door = McpDoor(session.service, session.words)
         try:
             web.run(door.http(secret), listening)

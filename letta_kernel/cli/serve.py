@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
 
+from letta_kernel import private, settings
 from letta_kernel.cli import output
 from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.errors import InvalidInputError
@@ -25,39 +28,56 @@ def serve(
     *,
     host: str,
     port: int | None,
-    token: str | None,
+    token_file: str | None,
     no_token: bool,
     origins: list[str],
 ) -> None:
     """Listen, say where and with which token, and serve until Ctrl-C."""
     if no_token and host not in LOOPBACK:
         raise InvalidInputError(f"Without a token only this machine is served, not {host}.")
-    secret = token_of(token, no_token)
+    given, secret = token_of(token_file, no_token)
     allowed = [_origin(one) for one in origins]
     with listener(host, port) as listening:
         url = url_of(host, listening)
-        shown = token is None
-        key = "" if secret is None else f', api_key="{secret if shown else "…"}"'
-        say(session, url, secret, shown, f'Python:  Letta(base_url="{url}"{key})')
+        key = "" if secret is None else f', api_key="{"…" if given else secret}"'
+        say(session, url, secret, not given, f'Python:  Letta(base_url="{url}"{key})')
 
         from letta_kernel.server.app import create_app
 
         run(create_app(session.service, token=secret, origins=allowed), listening)
 
 
-def token_of(token: str | None, no_token: bool) -> str | None:
-    """Return what clients must send, None for nothing.
+def token_of(file: str | None, no_token: bool) -> tuple[bool, str | None]:
+    """Return whether it was given what clients must send, and what that is, None for nothing.
+
+    It is never a word of the command: every user of the machine can read those.
 
     Raises
     ------
     BadParameter
         Both are given.
     InvalidInputError
-        It can be no token.
+        The file cannot be read, others can read it, or it holds no token.
     """
-    if no_token and token:
-        raise typer.BadParameter("--token and --no-token exclude each other.")
-    return None if no_token else checked_token(token)
+    if no_token:
+        if file is not None:
+            raise typer.BadParameter("--token-file and --no-token exclude each other.")
+        return False, None
+    token = _read(Path(file).expanduser()) if file is not None else settings.SERVER_TOKEN() or None
+    return token is not None, checked_token(token)
+
+
+def _read(file: Path) -> str:
+    try:
+        if private.is_open(file):
+            raise InvalidInputError(
+                f"Other users can read {file}: put a new token into it, and chmod 600 "
+                f"{shlex.quote(str(file))}."
+            )
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise InvalidInputError(f"{file} cannot be read: {why}.") from None
 
 
 def say(session: TerminalDoor, url: str, token: str | None, shown: bool, use: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from letta_kernel.cli.door import TerminalDoor
+from letta_kernel.errors import InvalidInputError
 
 
 def install(
@@ -23,6 +24,7 @@ def install(
 ) -> Path:
     """Write the kernelspec and return its folder; *pairs* are variables, ``KEY=VALUE``."""
     from letta_kernel.install import install as write
+    from letta_kernel.models.masking import is_secret_name
 
     if user + sys_prefix + system + (prefix is not None) > 1:
         raise typer.BadParameter("--user, --sys-prefix, --system and --prefix exclude each other.")
@@ -31,6 +33,11 @@ def install(
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise typer.BadParameter(f"--env takes KEY=VALUE, not {pair!r}.")
+        if is_secret_name(key) and value:
+            raise InvalidInputError(
+                f"{key} would lie readable in the kernelspec, and in the words of this command: set it in the "
+                "environment of Jupyter's server, or put it into the .env beside the project."
+            )
         environment[key] = value
     return write(
         name=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from letta_kernel.commands.door import AGENT, YES, Answer, Door, Notebook, Rows, Terminal, how
 from letta_kernel.commands.spec import argument, command, option
 from letta_kernel.errors import InvalidInputError, nearest
+from letta_kernel.remedies import Do, remedy
 
 if TYPE_CHECKING:
     from letta_kernel.records import AgentState
@@ -182,8 +184,8 @@ def set_value(
     if key in FIELDS:
         changes = {key: _field(key, value)}
     else:
-        environment = _environment(value, agent) if key == "environment" else None
-        changes = {"settings": {key: environment or _typed(value)}}
+        environment = _environment(door, value, agent) if key == "environment" else None
+        changes = {"settings": {key: _typed(value) if environment is None else environment}}
     changed = door.service.agents.update(agent.id, **changes)
     notes = (
         door.service.agents.doubts(changed) if key in ("model", "embedding", "fallbacks") else []
@@ -238,12 +240,36 @@ def _field(key: str, value: str) -> Any:
     return "" if value.lower() == "default" and key != "name" else value
 
 
-def _environment(text: str, agent: AgentState) -> dict[str, str] | None:
-    """Read ``NAME=value``, which is added to the variables there are; None if it is not that."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
+def _environment(door: Door, text: str, agent: AgentState) -> Any:
+    """Read ``NAME=value`` or ``NAME``, to be added to the variables there are; None takes those back."""
+    if text.lower() in _NONE:
         return None
+    name, equals, value = text.partition("=")
+    if not equals and name.isidentifier():
+        value = _secret(door, name)
+    elif door.at == "terminal":
+        if text != "-":
+            ask = how(door, "set", "environment", "NAME", agent=agent)
+            raise InvalidInputError(
+                f"Other users of this machine can read the words of a command: {ask} asks for the value, or "
+                "takes it from the pipe."
+            )
+        text = door.text(text).strip()
+        name, equals, value = text.partition("=")
+        if not name.isidentifier():
+            return _typed(text)
+    elif not equals or not name.isidentifier():
+        return _typed(text)
     return {**agent.settings.get("environment", {}), name: value}
+
+
+def _secret(door: Door, name: str) -> str:
+    """Return the value of a variable that was only named: a terminal asks for it, a notebook has it."""
+    if door.at == "terminal":
+        return door.secret(name).rstrip("\r\n")  # type: ignore[attr-defined]
+    if not (value := os.environ.get(name)):
+        raise InvalidInputError(f"{name} is not set here.", remedy(Do.SET_SECRET, name))
+    return value
 
 
 def _typed(value: str) -> Any:

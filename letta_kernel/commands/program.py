@@ -21,8 +21,9 @@ def serve(
     port: int | None = option(
         f"The port, 0 for any; else {PORT} or the next free one", least=0, most=65535
     ),
-    token: str | None = option(
-        "What clients must send; else a new one, shown once", variable=settings.SERVER_TOKEN.name
+    token_file: str | None = option(
+        f"Holds what clients must send; else {settings.SERVER_TOKEN.name}, else a new one, shown once",
+        values="file",
     ),
     no_token: bool = option("Let any program on this machine in"),
     origin: list[str] | None = option("A web origin whose pages may call; may be repeated"),
@@ -32,7 +33,12 @@ def serve(
     Only this machine is served unless --host says otherwise. The URL and the token are printed at the start.
     """
     door.own(
-        "serve.serve", host=host, port=port, token=token, no_token=no_token, origins=origin or []
+        "serve.serve",
+        host=host,
+        port=port,
+        token_file=token_file,
+        no_token=no_token,
+        origins=origin or [],
     )
 
 
@@ -125,9 +131,9 @@ def mcp(
     port: int | None = option(
         f"With --http: the port, 0 for any; else {PORT} or the next free one", least=0, most=65535
     ),
-    token: str | None = option(
-        "With --http: what clients must send; else a new one, shown once",
-        variable=settings.SERVER_TOKEN.name,
+    token_file: str | None = option(
+        f"With --http: holds what clients must send; else {settings.SERVER_TOKEN.name}, else a new one",
+        values="file",
     ),
     no_token: bool = option("With --http: let any program on this machine in"),
 ) -> None:
@@ -136,7 +142,7 @@ def mcp(
     A client starts this and talks over standard input and output. The commands of this group are about other
     servers, whose tools the agents here can call.
     """
-    door.own("mcp.serve", http=http, port=port, token=token, no_token=no_token)
+    door.own("mcp.serve", http=http, port=port, token_file=token_file, no_token=no_token)
 
 
 @command(None, "install", group=GROUP)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from letta_kernel.models import keys
+from letta_kernel.store import sealing
 
 HIDDEN = "[hidden]"
 """What stands in a secret's place."""
@@ -87,7 +88,7 @@ def masked(text: str, known: Iterable[str] = ()) -> str:
 def _known() -> Iterator[str]:
     """Yield the secrets whose values are known: keys that were read, and those of the environment."""
     yield from keys.secrets()
-    for name, value in os.environ.items():
+    for name, value in [*os.environ.items(), *sealing.known()]:
         if len(value) >= _SHORTEST and _ENVIRONMENT.search(name):
             yield value
 

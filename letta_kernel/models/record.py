@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from letta_kernel import private
 from letta_kernel.models import plugins
 from letta_kernel.models.base import (
     BESIDE,
@@ -187,8 +188,8 @@ class RecordingModel:
         line = json.dumps(_scrubbed(entry), ensure_ascii=False) + "\n"
         try:
             with self._lock:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                with self._path.open("ab") as file:
+                private.folder(self._path.parent)
+                with open(self._path, "ab", opener=private.opener) as file:
                     file.write(line.encode("utf-8", "replace"))
         except OSError as problem:
             raise ModelError(

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from letta_kernel import lazy_import, settings
+from letta_kernel import lazy_import, private, settings
 from letta_kernel.errors import StoreError
 from letta_kernel.server import address
 from letta_kernel.tools.execute import ToolHost
@@ -106,8 +106,7 @@ def _kept(file: Path, fresh: str) -> str:
                 return known
     beside = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
     try:
-        with open(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as opened:
-            opened.write(fresh)
+        private.write(beside, fresh)
         beside.replace(file)
     except OSError as error:
         raise StoreError(f"The token cannot be kept in {file} ({error.strerror}).") from None

@@ -13,6 +13,7 @@ from letta_kernel.tools.mcp_files import is_secret_name
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_QUERY = re.compile(r"[?&]([\w.-]+)=([^&#]+)")
 _PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 
 
@@ -43,8 +44,12 @@ def check_server(server: McpServer) -> None:
                 f"{name} would be stored as it is written.",
                 remedy(Do.REFER_IN_ENVIRONMENT, name),
             )
-    for part in server.command:
-        if _PASSWORD.search(REFERENCE.sub("", part)):
+    for before, part in zip(["", *server.command], server.command, strict=False):
+        option, equals, value = part.partition("=") if part.startswith("-") else (before, "", part)
+        given = option != "--key" and (
+            equals or before[:1] == "-" != part[:1]
+        )  # that one names a file
+        if (given and _is_secret(option, value)) or _is_secret("", part):
             raise InvalidInputError(
                 "A password in the command would be stored: write ${NAME} for an environment variable."
             )
@@ -56,7 +61,7 @@ def check_server(server: McpServer) -> None:
 def _check_url(server: McpServer) -> None:
     if not re.match(r"https?://[^\s/]", server.url) or re.search(r"\s", server.url):
         raise InvalidInputError(f"{server.url!r} is no URL of an MCP server (http:// or https://).")
-    if _PASSWORD.search(REFERENCE.sub("", server.url)):
+    if _is_secret("", server.url) or any(_is_secret(*pair) for pair in _QUERY.findall(server.url)):
         raise InvalidInputError(
             "A password in the URL would be stored.", remedy(Do.REFER_IN_HEADER, "Authorization")
         )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from letta_kernel import private
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.base import ChatModel, ModelError
@@ -57,10 +58,10 @@ class Recordings:
                 ) from None
             aside = path.with_name(f"{path.name}~")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private.folder(path.parent)
             if aside is not None:
                 path.replace(aside)
-            path.touch()
+            private.write(path, "")
         except OSError as problem:
             raise InvalidInputError(f"{path} cannot be written: {problem.strerror}.") from None
         self.stand_in = None

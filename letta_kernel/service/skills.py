@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
-from letta_kernel import project
+from letta_kernel import private, project
 from letta_kernel.errors import LettaError, NotFoundError, StoreError, nearest
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import AgentState, Tool
@@ -241,9 +241,7 @@ def _shown(name: str) -> str:
 
 def _place() -> Path:
     """Return the file that keeps it, among the person's own settings."""
-    given = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(given) if os.path.isabs(given) else Path.home() / ".config"
-    return base / "letta-kernel" / "skills.json"
+    return private.configuration() / "skills.json"
 
 
 def _kept() -> dict[str, str]:
@@ -269,13 +267,11 @@ def _keep(words: Mapping[str, str]) -> None:
         return
     try:
         place = _place()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{place}.lock", timeout=10):
+        private.folder(place.parent)
+        with FileLock(f"{place}.lock", timeout=10, mode=private.FILE):
             fresh = place.with_name(f"{place.name}.{os.getpid()}")
             try:
-                fresh.write_text(
-                    json.dumps({**_kept(), **words}, indent=1, sort_keys=True), "utf-8"
-                )
+                private.write(fresh, json.dumps({**_kept(), **words}, indent=1, sort_keys=True))
                 fresh.replace(place)
             finally:
                 with suppress(OSError):

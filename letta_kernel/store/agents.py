@@ -12,10 +12,13 @@ from letta_kernel.ids import now
 from letta_kernel.records import AgentState, ToolRule
 from letta_kernel.store import blocks, counters, indexes, lease, pictures
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import Table, Where, dump
+from letta_kernel.store.mapping import Where, dump
 from letta_kernel.store.problems import Conflict
+from letta_kernel.store.sealed import SealedTable
 
-_AGENTS = Table("agents", AgentState, json=("settings", "metadata"), parts={"tool_rules": ToolRule})
+_AGENTS = SealedTable(
+    "agents", AgentState, json=("settings", "metadata"), parts={"tool_rules": ToolRule}
+)
 _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
     *("agent_archives", "agent_identities", "conversations", "feedback"),

@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 
+from letta_kernel import private
 from letta_kernel.errors import InvalidInputError, NotFoundError, StoreError
 from letta_kernel.ids import now
 from letta_kernel.remedies import Do, remedy
@@ -153,7 +154,7 @@ def restore(home: Path, source: Path) -> Path | None:
     if not source.is_file():
         raise NotFoundError(f"There is no file {source}.")
     problems.check_folder(home)
-    home.mkdir(parents=True, exist_ok=True)
+    private.folder(home)
     draft = home / f".{FILE}.{os.getpid()}.part"
     try:
         _copy(source, draft)
@@ -235,8 +236,8 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-    target.chmod(0o600)  # what agents remember is nobody else's business
+    with source.open("rb") as read, open(target, "wb", opener=private.opener) as written:
+        shutil.copyfileobj(read, written, 1 << 20)
 
 
 def _discard(draft: Path) -> None:

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
+from letta_kernel import private
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import ConflictError, StoreError
 from letta_kernel.ids import storable
@@ -171,6 +172,7 @@ class Database:
     ) -> None:
         self.home = Path(home).expanduser().absolute()
         self.path = self.home / "letta.duckdb"
+        self._log = f"{self.path}.wal"
         self.lease = lease
         self.patience = patience
         self._identity: tuple[int, int] | None = None
@@ -276,7 +278,9 @@ class Database:
                 if tx.begun:
                     tx.execute("COMMIT")
                 self._open_ended = False
-                self._writes.update(tx.touched)
+                if tx.touched:
+                    self._writes.update(tx.touched)
+                    private.tighten(self._log)  # the driver makes it anew at will
                 committed.append(result)
         finally:
             tx.end()
@@ -317,7 +321,7 @@ class Database:
             )
         problems.check_folder(self.home)
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
+            private.folder(self.home)
             self._start_watcher()
             self._lock.acquire(self.patience)
             with Uninterrupted():

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import filelock
 
+from letta_kernel import private
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import StoreError
 
@@ -39,7 +40,8 @@ class HomeLock:
         self._path = home / "letta.lock"
         self._queue = home / "queue"
         # Released by the timer thread too; made once per process: a forked child makes its own.
-        self._file = filelock.FileLock(self._path, thread_local=False)
+        self._file = filelock.FileLock(self._path, mode=private.FILE, thread_local=False)
+        self._mended = False
         self._identity: tuple[int, int] | None = None
 
     @property
@@ -112,6 +114,9 @@ class HomeLock:
             except filelock.Timeout:
                 return False
             self._identity = identity(self._path)
+            if not self._mended:  # every way to the store begins here
+                private.mend(self._path.parent)
+                self._mended = True
             if not isinstance(self._file, filelock.SoftFileLock):  # which has its own text in it
                 with suppress(OSError):  # only for the message of those who wait in vain
                     self._path.write_text(str(os.getpid()), encoding="utf-8")
@@ -121,8 +126,8 @@ class HomeLock:
         try:
             os.utime(ticket)
         except FileNotFoundError:
-            self._queue.mkdir(parents=True, exist_ok=True)
-            ticket.touch()
+            private.folder(self._queue)
+            ticket.touch(private.FILE)
 
     def _tickets(self) -> list[str]:
         """Names of the living tickets, oldest first; dead ones are cleared away."""

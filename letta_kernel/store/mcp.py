@@ -6,9 +6,9 @@ from letta_kernel.ids import now
 from letta_kernel.records import McpServer, Tool
 from letta_kernel.store import tools
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import Table
+from letta_kernel.store.sealed import SealedTable
 
-_SERVERS = Table("mcp_servers", McpServer, json=("environment", "headers"))
+_SERVERS = SealedTable("mcp_servers", McpServer, json=("environment", "headers"))
 
 get = _SERVERS.get
 

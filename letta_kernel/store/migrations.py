@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from letta_kernel.ids import LOCAL_USER
 
+SEAL = "-- Secrets are sealed."
+REWRITE = "-- The file is written anew, so that nothing stays in it of what was taken out."
+"""What no SQL can do; `opening` does it."""
+
 MIGRATIONS: list[str] = [
     f"""
     CREATE TABLE users (
@@ -377,5 +381,7 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE steps ADD COLUMN beside json DEFAULT '[]';
     """,
+    SEAL,
+    REWRITE,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from pathlib import Path
 
 import duckdb
 
+from letta_kernel import private
 from letta_kernel.errors import StoreError
+from letta_kernel.ids import new_id
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import migrations, problems
+from letta_kernel.store import migrations, problems, sealing
+
+Settings = dict[str, str | bool | int | float | list[str]]
 
 
-def open_database(
-    path: Path, settings: dict[str, str | bool | int | float | list[str]], patience: float
-) -> duckdb.DuckDBPyConnection:
+def open_database(path: Path, settings: Settings, patience: float) -> duckdb.DuckDBPyConnection:
     """Open the database file, made first and brought up to date if need be. The lock must be held.
 
     Parameters
@@ -47,15 +50,16 @@ def open_database(
                 raise
             time.sleep(0.02)
     try:
+        private.tighten(path)
+        connection = _bring_up_to_date(connection, path, settings)
         connection.execute("SET TimeZone = 'UTC'")
-        _bring_up_to_date(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _create(path: Path, settings: dict[str, str | bool | int | float | list[str]]) -> None:
+def _create(path: Path, settings: Settings) -> None:
     # Made under another name first: a process killed in the middle must not leave half a database.
     draft = path.with_name(path.name + ".new")
     _remove(draft)
@@ -63,17 +67,22 @@ def _create(path: Path, settings: dict[str, str | bool | int | float | list[str]
     try:
         connection = duckdb.connect(draft, config=settings)
         try:
+            private.tighten(draft)
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("CREATE TABLE schema_version (version integer NOT NULL)")
             connection.execute("INSERT INTO schema_version VALUES (0)")
-            _bring_up_to_date(connection, path)
+            _bring_up_to_date(connection, None, settings)
         finally:
             connection.close()
-        os.replace(draft, path)
+        _put(draft, path)
     except BaseException:
         with contextlib.suppress(OSError):
             _remove(draft)
         raise
+
+
+def _put(draft: Path, path: Path) -> None:
+    os.replace(draft, path)
     if os.name == "posix":  # make the new name outlast a power failure
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -87,7 +96,13 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def _bring_up_to_date(
+    connection: duckdb.DuckDBPyConnection, path: Path | None, settings: Settings
+) -> duckdb.DuckDBPyConnection:
+    """Run the migrations that are missing and return the connection to go on with.
+
+    *path* is where the file is; None: nothing has ever been in it.
+    """
     row = connection.execute("SELECT version FROM schema_version").fetchone()
     version = row[0] if row else 0
     if version > len(migrations.MIGRATIONS):
@@ -97,11 +112,18 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None
             remedy(Do.UPDATE),
         )
     if version == len(migrations.MIGRATIONS):
-        return
+        return connection
     for number in range(version, len(migrations.MIGRATIONS)):
+        step = migrations.MIGRATIONS[number]
+        if step == migrations.REWRITE and path is not None:
+            connection = _rewritten(connection, path, settings, number + 1)
+            continue
         connection.execute("BEGIN")
         try:
-            connection.execute(migrations.MIGRATIONS[number])
+            if step == migrations.SEAL:
+                _seal(connection)
+            elif step != migrations.REWRITE:
+                connection.execute(step)
             connection.execute("UPDATE schema_version SET version = $1", [number + 1])
             connection.execute("COMMIT")
         except BaseException:
@@ -109,3 +131,49 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None
                 connection.execute("ROLLBACK")
             raise
     connection.execute("CHECKPOINT")  # tables made in the log alone cost every later open
+    return connection
+
+
+def _seal(connection: duckdb.DuckDBPyConnection) -> None:
+    """Seal the secrets of before."""
+    project: str | None = None
+    for table, places in sealing.COLUMNS.items():
+        for column, key in places:
+            for row_id, text in connection.execute(f"SELECT id, {column} FROM {table}").fetchall():
+                held = json.loads(text or "{}")
+                texts = held.get(key) if key else held
+                if not sealing.wants_seal(texts):
+                    continue
+                if project is None:
+                    project = new_id("project")
+                    named = [sealing.PROJECT, project]
+                    connection.execute("INSERT INTO settings VALUES ($1, $2)", named)
+                texts = sealing.seal(project, f"{table}/{row_id}/{column}", texts)
+                fresh = json.dumps({**held, key: texts} if key else texts, ensure_ascii=False)
+                connection.execute(
+                    f"UPDATE {table} SET {column} = $2 WHERE id = $1", [row_id, fresh]
+                )
+
+
+def _rewritten(
+    connection: duckdb.DuckDBPyConnection, path: Path, settings: Settings, version: int
+) -> duckdb.DuckDBPyConnection:
+    """Copy all rows into a new file in place of the one at *path*: freed pages keep what was in them."""
+    draft = path.with_name(path.name + ".new")
+    _remove(draft)
+    try:
+        (name,) = connection.execute("SELECT current_database()").fetchone() or ("",)
+        quoted = str(draft).replace("'", "''")
+        connection.execute(f"ATTACH '{quoted}' AS fresh")
+        private.tighten(draft)
+        connection.execute(f'COPY FROM DATABASE "{name}" TO fresh')
+        connection.execute("UPDATE fresh.schema_version SET version = $1", [version])
+        connection.execute("CHECKPOINT fresh")
+        connection.execute("DETACH fresh")
+        connection.close()
+        _put(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            _remove(draft)
+        raise
+    return duckdb.connect(path, config=settings)

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from letta_kernel import lazy_import
+from letta_kernel import lazy_import, private
 from letta_kernel.store.indexes import Kind
 from letta_kernel.store.vector_queries import (
     Candidate,
@@ -77,6 +77,7 @@ class VectorTable:
         self._pointer = self.folder / f"{self.stem}.json"
         self._guard = threading.RLock()
         self._writer = threading.Lock()
+        self._fresh = False  # files were made that the umask may have opened to others
         self._opened: tuple[str, Any] | None = None
         self._read: tuple[str, Any] | None = None
 
@@ -100,8 +101,9 @@ class VectorTable:
             yield False
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / f"{self.stem}.lock", thread_local=False)
+            private.folder(self.folder)
+            file = self.folder / f"{self.stem}.lock"
+            lock = FileLock(file, mode=private.FILE, thread_local=False)
             try:
                 lock.acquire(timeout=patience)
             except Timeout:
@@ -110,6 +112,9 @@ class VectorTable:
             try:
                 yield True
             finally:
+                if self._fresh:
+                    private.tighten_all(self.folder)
+                    self._fresh = False
                 lock.release()
         finally:
             self._writer.release()
@@ -141,6 +146,7 @@ class VectorTable:
         generation = uuid.uuid4().hex[:8]
         name = f"{self.stem}-{dimension}-{generation}"
         old = [path for path in self.folder.glob(f"{self.stem}-*.lance") if path.is_dir()]
+        self._fresh = True
         with self._broken():
             table = self._connect().create_table(name, schema=schema)
             _index_words(table)
@@ -170,6 +176,7 @@ class VectorTable:
 
         if not rows:
             return
+        self._fresh = True
         with self._broken():
             table = self._table()
             vectors = np.ascontiguousarray([row.vector for row in rows], dtype=np.float32)
@@ -184,6 +191,7 @@ class VectorTable:
     def remove(self, ids: Sequence[str], before_stamp: int | None = None) -> None:
         """Delete the rows of these ids, or only those with an older stamp. Write right as for `add`."""
         older = "" if before_stamp is None else f" AND stamp < {int(before_stamp)}"
+        self._fresh = True
         with self._broken():
             table = self._table()
             for start in range(0, len(ids), 500):
@@ -296,6 +304,7 @@ class VectorTable:
             timely = pieces >= _FRAGMENTS or unindexed >= _UNINDEXED or wants_ann
             if not timely:
                 return False
+            self._fresh = True
             try:
                 index = _lancedb().index
                 if rows >= 1000 and "agent_id" not in have:
@@ -360,7 +369,7 @@ class VectorTable:
 
     def _write_pointer(self, pointer: dict[str, Any]) -> None:
         draft = self._pointer.with_suffix(".new")
-        draft.write_text(json.dumps(pointer), encoding="utf-8")
+        private.write(draft, json.dumps(pointer))
         os.replace(draft, self._pointer)
 
     def _table(self) -> Any:

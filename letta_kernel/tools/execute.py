@@ -13,12 +13,15 @@ from typing import Any, Literal, Protocol
 from letta_kernel.errors import LettaError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
+from letta_kernel.store import sealing
 from letta_kernel.tools import builtin
 from letta_kernel.tools.agent_state import StateCopy
 from letta_kernel.tools.live import asks_for_state, run_function
 from letta_kernel.tools.outcome import Outcome, interrupted
 from letta_kernel.tools.output import OutputFunction
 from letta_kernel.tools.sandbox import Sandbox, View, default_sandbox
+
+_SECRET = 6  # characters of a variable that is looked for in texts
 
 Place = Literal["notebook", "sandbox", "mcp"]
 Lent = Callable[[Mapping[str, Any], OutputFunction, Cancel], Outcome]
@@ -167,6 +170,7 @@ class Executor:
             return Outcome("error", text, error=text)
         sandbox = self.sandbox or default_sandbox()
         try:
+            sealing.check(self.environment, "the agent")
             outcome = sandbox.run(
                 tool,
                 kwargs,
@@ -178,6 +182,7 @@ class Executor:
             )
         except LettaError as error:
             outcome = Outcome("error", str(error), error=str(error))
+        self._scrub(outcome)
         if tool.runs_in == "notebook":
             outcome.note = (
                 f"{tool.name} ran from its stored source in a process of its own: its cell has not run in "
@@ -188,3 +193,15 @@ class Executor:
                     " (the cell that defines this tool has not run since the kernel started)"
                 )
         return outcome
+
+    def _scrub(self, outcome: Outcome) -> None:
+        """Take the values of the agent's variables from what went wrong: such texts are shown and kept."""
+        if outcome.status == "ok":
+            return
+        for name, value in self.environment.items():
+            if len(value) >= _SECRET:
+                outcome.text = outcome.text.replace(value, f"${{{name}}}")
+                outcome.error = outcome.error and outcome.error.replace(value, f"${{{name}}}")
+                outcome.traceback = outcome.traceback and outcome.traceback.replace(
+                    value, f"${{{name}}}"
+                )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from letta_kernel.errors import ToolError
 from letta_kernel.records import McpServer
 from letta_kernel.remedies import Do, Remedy, remedy
+from letta_kernel.store import sealing
 from letta_kernel.tools.mcp_http import HttpServer, innermost
 from letta_kernel.tools.mcp_results import lenient
 from letta_kernel.tools.mcp_schema import DESCRIPTION, clean_schema, plain_text
@@ -340,6 +341,12 @@ class Connection:
 
     def _filled(self, text: str) -> str:
         """Return *text* with what its references stand for."""
+
+        if sealing.is_sealed(text):
+            raise self.error(
+                "has a secret that cannot be read: the key of this project's secrets is not here. Put it back "
+                "(LETTA_SECRET_KEY, the keyring, or its file), or set the secret anew"
+            )
 
         def value(found: re.Match[str]) -> str:
             known = os.environ.get(found[1])

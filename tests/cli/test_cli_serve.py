@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -12,17 +13,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from cli_bench import PROGRAM, Cli
 from letta_client import Letta
 from websockets.sync.client import connect
 
+from letta_kernel.service import AgentService
+
 
 @contextmanager
-def serving(cli: Cli, *words: str) -> Iterator[subprocess.Popen[str]]:
+def serving(cli: Cli, *words: str, token: str = "") -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [*PROGRAM, "serve", *words],
         cwd=cli.folder,
+        env={**os.environ, "LETTA_SERVER_TOKEN": token},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -60,7 +65,7 @@ def test_serve_prints_what_a_client_needs(cli: Cli) -> None:
 
 def test_serve_for_programs_and_two_at_once(cli: Cli) -> None:
     secret = "a-token-of-my-own"
-    with serving(cli, "--json", "--token", secret) as one, serving(cli, "--json") as two:
+    with serving(cli, "--json", token=secret) as one, serving(cli, "--json") as two:
         assert one.stdout is not None
         assert two.stdout is not None
         first, second = json.loads(one.stdout.readline()), json.loads(two.stdout.readline())
@@ -75,10 +80,45 @@ def test_serve_for_programs_and_two_at_once(cli: Cli) -> None:
             assert json.loads(talk.recv(90))["agent_name"] == "ada"
 
 
-def test_a_token_of_one_s_own_is_not_printed(cli: Cli) -> None:
-    with serving(cli, "--port", "0", "--token", "a-token-of-my-own") as process:
+def test_a_token_of_one_s_own_is_in_a_file_and_shown_nowhere(cli: Cli) -> None:
+    file = cli.folder / "token"
+    file.write_text("a-token-of-my-own\n")
+    file.chmod(0o600)
+    with serving(cli, "--port", "0", "--token-file", str(file)) as process:
         assert process.stdout is not None
-        assert "a-token" not in "".join(process.stdout.readline() for _ in range(5))
+        said = "".join(process.stdout.readline() for _ in range(5))
+        assert "a-token" not in said
+        assert "a-token" not in " ".join(psutil.Process(process.pid).cmdline())
+        url = re.search(r"http://127\.0\.0\.1:\d+", said)
+        assert url is not None
+        headers = {"Authorization": "Bearer a-token-of-my-own"}
+        assert httpx.get(f"{url[0]}/v1/agents", headers=headers, timeout=60).status_code == 200
+
+
+def test_no_secret_is_a_word_of_a_command(cli: Cli) -> None:
+    """Every user of a machine can read those."""
+    cli("agent", "new", "ada")
+    file = cli.folder / "token"
+    for words in (("serve",), ("mcp", "--http")):
+        assert "--token-file" in cli.fails(*words, "--token", "a-token-of-my-own", code=2)
+        assert "cannot be read" in cli.fails(*words, "--token-file", str(file))
+    file.write_text("a-token-of-my-own")
+    file.chmod(0o640)
+    assert "chmod 600" in cli.fails("serve", "--token-file", str(file))
+    said = cli.fails("agent", "set", "ada", "environment", "TEA_KEY=hunter22")
+    assert "letta-kernel agent set ada environment NAME" in said
+    assert "hunter22" not in said
+    cli("agent", "set", "ada", "environment", "TEA_KEY", given="hunter22\n")
+    cli("agent", "set", "ada", "environment", "-", given="POT_KEY=hunter=23")
+    shown = cli.out("agent", "set", "ada") + cli.out("agent", "show", "ada", "--json")
+    assert "TEA_KEY=…, POT_KEY=…" in shown
+    assert "hunter" not in cli.out("agent", "export", "ada", "-") + cli.out(
+        "sql", "SELECT settings FROM agents", "--json"
+    )
+    with AgentService(cli.home) as service:
+        kept = service.agents.retrieve("ada").settings["environment"]
+    assert kept == {"TEA_KEY": "hunter22", "POT_KEY": "hunter=23"}
+    assert "kernelspec" in cli.fails("install", "--env", "OPENAI_API_KEY=sk-0123456789abcdef")
 
 
 def test_an_origin_is_what_browsers_send(cli: Cli) -> None:
@@ -98,8 +138,8 @@ def test_what_is_no_origin(cli: Cli, origin: str) -> None:
 
 def test_serve_refuses(cli: Cli) -> None:
     assert "this machine" in cli.fails("serve", "--no-token", "--host", "0.0.0.0")
-    assert "8 printable" in cli.fails("serve", "--token", "short")
-    cli.fails("serve", "--token", "long-enough", "--no-token", code=2)
+    assert "8 printable" in cli.fails("serve", LETTA_SERVER_TOKEN="short")
+    cli.fails("serve", "--token-file", "token", "--no-token", code=2)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert "another --port" in cli.fails("serve", "--port", port)
@@ -112,6 +152,6 @@ def test_the_other_doors_refuse(cli: Cli) -> None:
     assert "go with --http" in cli.fails("mcp", "--port", "1", code=2)
     assert "mcp" in cli.fails("mcp", "serve", code=2)
     cli("agent", "new", "ada")
-    assert "8 printable" in cli.fails("mcp", "--http", "--token", "short")
+    assert "8 printable" in cli.fails("mcp", "--http", LETTA_SERVER_TOKEN="short")
     for words in (("mcp",), ("acp",), ("acp", "ada")):
         assert cli.out(*words, given="") == "", "nothing is said before a client asks"

@@ -41,11 +41,11 @@ async def over_stdio() -> AsyncGenerator[Any, None]:
 @asynccontextmanager
 async def over_http() -> AsyncGenerator[Any, None]:
     process = subprocess.Popen(
-        [*PROGRAM, "--http", "--port", "0", "--token", TOKEN, "--json"],
+        [*PROGRAM, "--http", "--port", "0", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(),
+        env={**environment(), "LETTA_SERVER_TOKEN": TOKEN},
     )
     try:
         assert process.stdout is not None

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from filelock import FileLock, Timeout
 
-from letta_kernel import certificates, settings
+from letta_kernel import certificates, private, settings
 from letta_kernel.errors import nearest
 from letta_kernel.models import plugins
 from letta_kernel.models.base import Cancel, ModelError
@@ -157,10 +157,10 @@ def download(
     url = hub.hf_hub_url(
         offer.repository, offer.file, endpoint=endpoint or os.environ.get("HF_ENDPOINT") or None
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    private.folder(folder)
     part = folder / f"{offer.file}.part"
     try:
-        with FileLock(f"{part}.lock", timeout=0):
+        with FileLock(f"{part}.lock", timeout=0, mode=private.FILE):
             fetch(url, part, offer, hub.utils.build_hf_headers(), progress, cancel)
             verify(part, offer, cancel)
             return part.replace(folder / offer.file)
@@ -218,7 +218,7 @@ def fetch(
                     )
                 if response.status_code == 200:
                     done = 0
-                with part.open("ab" if done else "wb") as file:
+                with open(part, "ab" if done else "wb", opener=private.opener) as file:
                     for block in response.iter_raw():
                         file.write(block)
                         done += len(block)

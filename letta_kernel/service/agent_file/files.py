@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from letta_kernel import private
 from letta_kernel.agent import prompts
 from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import FileTakenError, InvalidInputError
@@ -141,7 +142,7 @@ class AgentFiles:
             raise FileTakenError(f"{path} is there already: choose another name, or overwrite it.")
         draft = path.with_name(f"{path.name}.part")
         try:
-            draft.write_text(json.dumps(data, indent=2, ensure_ascii=False), encoding="utf-8")
+            private.write(draft, json.dumps(data, indent=2, ensure_ascii=False))
             os.replace(draft, path)
         except OSError as error:
             draft.unlink(missing_ok=True)

@@ -1,0 +1,62 @@
+"""The platform's keyring, where the extra ``keyring`` is installed: macOS, Windows, GNOME and KDE have one."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from letta_kernel import lazy_import
+
+SERVICE = "letta-kernel"
+"""The name its entries have in the keyring."""
+
+T = TypeVar("T")
+_silent = False  # it did not answer in time: it is not asked again
+
+
+def backend() -> Any:
+    """Return the keyring that answers here, None without one or without the package."""
+    if _silent:
+        return None
+    try:
+        if importlib.util.find_spec("keyring") is None:
+            return None
+        found = lazy_import.load("keyring").get_keyring()
+        # What stands in where a platform has none has no priority.
+        return found if found.priority > 0 else None
+    except Exception:  # a package that is broken, or a platform that is
+        return None
+
+
+def would_ask(found: Any) -> bool:
+    """Whether the keyring is locked, so that using it would put a question to the person."""
+    if type(found).__module__ != "keyring.backends.SecretService":
+        return False
+    import secretstorage
+
+    with secretstorage.dbus_init() as bus:
+        return bool(secretstorage.get_default_collection(bus).is_locked())
+
+
+def asked(work: Callable[[], T], patience: float) -> T | None:
+    """Return what *work* returns, None if it fails or takes longer than *patience* seconds."""
+    global _silent
+    box: list[T] = []
+
+    def run() -> None:
+        try:
+            box.append(work())
+        except Exception:  # locked, denied, no session: as if it were not there
+            return
+
+    thread = threading.Thread(target=run, name="letta-keyring", daemon=True)
+    thread.start()
+    ends = time.monotonic() + patience
+    while thread.is_alive() and time.monotonic() < ends:
+        thread.join(0.1)  # short waits, so that the stop button works
+    if thread.is_alive():
+        _silent = True
+    return box[0] if box else None

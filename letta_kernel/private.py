@@ -1,0 +1,134 @@
+"""Files that are nobody else's business: made for their owner alone, and an open project closed again.
+
+Whatever the umask, what agents remember is readable by its owner only: files 0600, folders 0700. The umask
+itself belongs to the process, which is the user's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+FILE, FOLDER = 0o600, 0o700
+OTHERS = 0o077
+"""The bits of a mode that let anybody else in."""
+FOLDER_NAME = ".letta"
+
+# What a project folder may hold of ours; skills and whatever else lies there are a person's own.
+_OURS = re.compile(r"\.?(?:letta\.|server-token|before-|backups$|vectors$|queue$)")
+_said: set[Path] = set()
+
+
+def opener(path: str, flags: int) -> int:
+    """Open a file for its owner alone, also one that was open to others: ``open(…, opener=opener)``."""
+    handle = os.open(path, flags, FILE)
+    if os.name == "posix" and (mode := os.fstat(handle).st_mode) & OTHERS and stat.S_ISREG(mode):
+        with suppress(OSError):
+            os.fchmod(handle, stat.S_IMODE(mode) & ~OTHERS)
+    return handle
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that its owner alone may read."""
+    with open(path, "w", encoding="utf-8", opener=opener) as file:
+        file.write(text)
+
+
+def folder(path: Path) -> None:
+    """Make a folder that its owner alone may enter; one that is there stays as it is."""
+    path.mkdir(mode=FOLDER, parents=True, exist_ok=True)
+
+
+def configuration() -> Path:
+    """Return the folder of what the user, not a project, has set; it may not be there."""
+    given = os.environ.get("XDG_CONFIG_HOME", "")
+    base = Path(given) if os.path.isabs(given) else Path.home() / ".config"
+    return base / "letta-kernel"
+
+
+def tighten(path: str | Path) -> bool:
+    """Take a file or folder from everybody but its owner; return whether it had been open and is not now."""
+    try:
+        mode = os.stat(path).st_mode
+        if os.name != "posix" or not mode & OTHERS:
+            return False
+        os.chmod(path, stat.S_IMODE(mode) & ~OTHERS)
+        return not os.stat(path).st_mode & OTHERS
+    except OSError:
+        return False
+
+
+def tighten_all(folder: Path) -> None:
+    """Take a folder of ours with all that is in it from everybody but its owner; links are not followed."""
+    tighten(folder)
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            tighten_all(Path(entry.path))
+        elif not entry.is_symlink():
+            tighten(entry.path)
+
+
+def mend(home: Path) -> None:
+    """Close a project folder to everybody but its owner, and say so if its store had been open.
+
+    What cannot be closed, because it is another user's or the file system knows no owners, is said instead.
+    """
+    if os.name != "posix":
+        return
+    store = home / "letta.duckdb"
+    was_open = store.exists() and (is_open(home) or is_open(store))
+    token = home / "server-token"
+    if is_open(home) and is_open(token):
+        with suppress(OSError):  # others may know it: the next server makes a new one
+            token.unlink()
+    if _is_own(home):
+        tighten(home)
+    for entry in _entries(home):
+        if _OURS.match(entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                tighten_all(Path(entry.path))
+            else:
+                tighten(entry.path)
+    if not was_open or home in _said:
+        return
+    _said.add(home)
+    if is_open(store) or (is_open(home) and _is_own(home)):
+        log.warning(
+            "Other users of this machine can read the agents in %s, and that cannot be changed here: move them"
+            " to a folder of your own, or set LETTA_HOME to one.",
+            home,
+        )
+    else:
+        log.warning(
+            "Other users of this machine could read the agents in %s; now only you can.", home
+        )
+
+
+def _is_own(home: Path) -> bool:
+    """Whether the folder is the agents' own, and not one that holds a person's other things or everybody's."""
+    with suppress(OSError, RuntimeError):
+        shared = os.stat(home).st_mode & stat.S_ISVTX
+        return home.name == FOLDER_NAME or not (
+            shared or home == Path(home.anchor) or home in (Path.home(), Path.cwd())
+        )
+    return False
+
+
+def is_open(path: Path) -> bool:
+    """Whether anybody but its owner may read or write a file, or enter a folder."""
+    try:
+        return os.name == "posix" and bool(os.stat(path).st_mode & OTHERS)
+    except OSError:
+        return False
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with suppress(OSError), os.scandir(folder) as found:
+        yield from found

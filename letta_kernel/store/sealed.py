@@ -1,0 +1,67 @@
+"""Tables some of whose texts are secrets: sealed on their way in, opened on their way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from letta_kernel.ids import new_id
+from letta_kernel.store import sealing, settings
+from letta_kernel.store.database import Tx
+from letta_kernel.store.mapping import Table
+
+R = TypeVar("R", bound=BaseModel)
+Change = Callable[[str, str, Mapping[str, str]], dict[str, str]]
+
+
+class SealedTable(Table[R]):
+    """A table of `sealing.COLUMNS`.
+
+    A secret whose key is missing is read as it lies there, and written back so: nothing else needs the key.
+    """
+
+    def select(self, tx: Tx, tail: str, params: Sequence[Any] = ()) -> list[R]:
+        """Return records with their secrets opened."""
+        return [
+            self._with(tx, one, sealing.unseal, _any_sealed)
+            for one in super().select(tx, tail, params)
+        ]
+
+    def insert(self, tx: Tx, records: Sequence[R], **extra: Any) -> None:
+        """Insert *records*, their secrets sealed."""
+        super().insert(tx, [self._sealed(tx, one) for one in records], **extra)
+
+    def update(self, tx: Tx, record: R, *, keep: Iterable[str] = ()) -> bool:
+        """Write a record, its secrets sealed."""
+        return super().update(tx, self._sealed(tx, record), keep=keep)
+
+    def change(self, tx: Tx, record: R, fields: Sequence[str]) -> None:
+        """Write *fields* of a record, its secrets sealed."""
+        super().change(tx, self._sealed(tx, record), fields)
+
+    def _sealed(self, tx: Tx, record: R) -> R:
+        return self._with(tx, record, sealing.seal, sealing.wants_seal)
+
+    def _with(self, tx: Tx, record: Any, change: Change, wanted: Callable[[Any], bool]) -> Any:
+        fresh: dict[str, Any] = {}
+        for field, key in sealing.COLUMNS[self.name]:
+            held = getattr(record, field)
+            texts: Any = held.get(key) if key and isinstance(held, dict) else held
+            if wanted(texts):
+                done = change(project(tx), f"{self.name}/{record.id}/{field}", texts)
+                fresh[field] = {**held, key: done} if key else done
+        return record.model_copy(update=fresh) if fresh else record
+
+
+def project(tx: Tx) -> str:
+    """Return the name of the project, which its copies have too; given when the first secret is kept."""
+    name = settings.get(tx, sealing.PROJECT)
+    if name is None:
+        settings.put(tx, sealing.PROJECT, name := new_id("project"))
+    return name
+
+
+def _any_sealed(texts: Any) -> bool:
+    return isinstance(texts, Mapping) and any(map(sealing.is_sealed, texts.values()))

@@ -1,0 +1,224 @@
+"""Secrets at rest: each text sealed (AES-GCM) with the project's key and bound to its place in the store.
+
+There is one key for each project. ``LETTA_SECRET_KEY`` gives it; else it is made when the first secret is
+kept, and lies in the platform's keyring where there is one that answers at once, else in a file beside the
+user's configuration. The store, its copies and its log hold ciphertext alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from letta_kernel import platform_keyring, private, settings
+from letta_kernel.errors import StoreError
+from letta_kernel.ids import storable
+
+COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
+    "agents": (("settings", "environment"),),
+    "conversations": (("settings", "environment"),),
+    "mcp_servers": (("environment", ""), ("headers", "")),
+}
+"""Where secrets are: tables, their JSON columns, and the key in these that holds texts by names (or all)."""
+
+PROJECT = "project"
+"""The setting of a store that names the project, by which its key is found."""
+
+_MARK = "sealed:1:"
+_SEALED = re.compile(r"sealed:1:[A-Za-z0-9_-]{38,}")
+_REFERENCE = re.compile(r"(?i)(?:(?:bearer|basic|token)\s+)?(?:\$\{\w+\})+")
+"""What names a variable of the environment instead of holding a secret."""
+_PATIENCE = 2.0  # seconds a keyring may take: most answer in a hundredth
+_FORGET = 60.0  # seconds after which it is asked again
+
+_ring: dict[str, tuple[float, str | None]] = {}
+_seen: dict[str, str] = {}
+_lock = threading.Lock()
+
+
+def is_sealed(text: object) -> bool:
+    """Whether a text is one that could not be opened."""
+    return isinstance(text, str) and _SEALED.fullmatch(text) is not None
+
+
+def known() -> list[tuple[str, str]]:
+    """Return names and values of what was read or written in this process, to clean texts of the secrets."""
+    with _lock:
+        return [(name, text) for text, name in _seen.items()]
+
+
+def key_file(project: str) -> Path:
+    """Return where the key of a project is, unless the keyring or the environment has it."""
+    return private.configuration() / "keys" / project
+
+
+def check(texts: Mapping[str, str], whose: str) -> None:
+    """Make sure that secrets could be opened.
+
+    Raises
+    ------
+    StoreError
+        One line: the key is missing or another one.
+    """
+    left = [name for name, text in texts.items() if is_sealed(text)]
+    if left:
+        raise StoreError(
+            f"{', '.join(left)} of {whose} cannot be read: the key that sealed the secrets of this project is"
+            " not here. Put it back (LETTA_SECRET_KEY, the keyring, or the folder"
+            f" {private.configuration() / 'keys'}), or set them anew."
+        )
+
+
+def seal(project: str, place: str, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return *texts* by their names, sealed for a *place*; what is sealed, or names a variable, as it is.
+
+    Raises
+    ------
+    StoreError
+        There is no key yet, and none can be kept.
+    """
+    return {
+        name: _closed(project, f"{place}/{name}", storable(text)) if _is_plain(text) else text
+        for name, text in texts.items()
+    }
+
+
+def unseal(project: str, place: str, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return *texts* by their names, opened; those the key does not fit, or all without one, stay sealed."""
+    opened = {}
+    for name, text in texts.items():
+        opened[name] = _opened(project, f"{place}/{name}", text) if is_sealed(text) else text
+    return opened
+
+
+def wants_seal(texts: Any) -> bool:
+    """Whether there is anything to be sealed in what a column holds."""
+    return isinstance(texts, Mapping) and any(map(_is_plain, texts.values()))
+
+
+def _is_plain(text: object) -> bool:
+    return (
+        isinstance(text, str)
+        and text != ""
+        and not is_sealed(text)
+        and _REFERENCE.fullmatch(text) is None
+    )
+
+
+def _closed(project: str, place: str, text: str) -> str:
+    key = next(_keys(project), None) or _new_key(project)
+    nonce = os.urandom(12)
+    sealed = _cipher(key, project).encrypt(nonce, text.encode("utf-8"), place.encode("utf-8"))
+    _remember(place, text)
+    return _MARK + base64.urlsafe_b64encode(nonce + sealed).decode("ascii").rstrip("=")
+
+
+def _opened(project: str, place: str, text: str) -> str:
+    from cryptography.exceptions import InvalidTag
+
+    body = text.removeprefix(_MARK)
+    data = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    for key in _keys(project):
+        with contextlib.suppress(InvalidTag):
+            plain = _cipher(key, project).decrypt(data[:12], data[12:], place.encode("utf-8"))
+            found = plain.decode("utf-8")
+            _remember(place, found)
+            return found
+    return text
+
+
+def _remember(place: str, text: str) -> None:
+    with _lock:
+        _seen[text] = place.rpartition("/")[2]
+
+
+@functools.lru_cache(maxsize=16)
+def _cipher(key: str, project: str) -> Any:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # few projects have a secret
+
+    # A key that a person made up is slow to guess, too.
+    made = hashlib.scrypt(key.encode(), salt=project.encode(), n=2**14, r=8, p=1, dklen=32)
+    return AESGCM(made)
+
+
+def _keys(project: str) -> Iterator[str]:
+    """Yield what may be the key of a project: the environment's, or those of its file and the keyring."""
+    if given := settings.SECRET_KEY():
+        yield given
+        return
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        file = key_file(project)
+        if on_file := file.read_text("ascii").strip():
+            private.tighten(file)
+            yield on_file
+    if in_ring := _in_ring(project):
+        yield in_ring
+
+
+def _in_ring(project: str) -> str | None:
+    with _lock:
+        at, key = _ring.get(project, (-_FORGET, None))
+    if time.monotonic() - at < _FORGET:
+        return key
+    if (ring := platform_keyring.backend()) is None:
+        return None
+
+    def work() -> str | None:
+        if platform_keyring.would_ask(ring):
+            return None
+        found = ring.get_password(platform_keyring.SERVICE, _entry(project))
+        return str(found) if found else None
+
+    key = platform_keyring.asked(work, _PATIENCE)
+    with _lock:
+        _ring[project] = (time.monotonic(), key)
+    return key
+
+
+def _entry(project: str) -> str:
+    return f"secrets of {project}"
+
+
+def _new_key(project: str) -> str:
+    """Make the key of a project and keep it; the project's lock is held."""
+    key = secrets.token_urlsafe(32)
+    ring = platform_keyring.backend()
+
+    def work() -> bool:
+        if platform_keyring.would_ask(ring):
+            return False
+        ring.set_password(platform_keyring.SERVICE, _entry(project), key)
+        return bool(ring.get_password(platform_keyring.SERVICE, _entry(project)) == key)
+
+    if ring is not None and platform_keyring.asked(work, _PATIENCE):
+        with _lock:
+            _ring[project] = (time.monotonic(), key)
+        return key
+    try:
+        file = key_file(project)
+        for folder in (file.parent.parent, file.parent):
+            private.folder(folder)
+        private.tighten(file.parent)
+        draft = file.with_name(f".{project}.{os.getpid()}")
+        with open(draft, "w", encoding="ascii", opener=private.opener) as written:
+            written.write(key + "\n")
+            written.flush()
+            os.fsync(written.fileno())  # before what it seals is on the disk
+        os.replace(draft, file)
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise StoreError(
+            f"A secret cannot be kept, because its key cannot ({why}): set LETTA_SECRET_KEY to a long text that"
+            f" nobody guesses, or make {private.configuration()} writable."
+        ) from None
+    return key

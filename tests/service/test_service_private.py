@@ -1,0 +1,162 @@
+"""What a project leaves on the disk is its owner's alone, whatever the umask; an open one is closed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from letta_kernel import private
+from letta_kernel.errors import StoreError
+from letta_kernel.service import AgentService
+from letta_kernel.store.lock import HomeLock
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def for_others(folder: Path) -> dict[str, str]:
+    """Return what under *folder*, itself included, anybody but its owner has a right to."""
+    modes = {str(path): path.lstat().st_mode for path in [folder, *folder.rglob("*")]}
+    return {name: oct(mode) for name, mode in modes.items() if stat.S_IMODE(mode) & 0o077}
+
+
+def opened_up(home: Path) -> None:
+    """Let everybody read a project, as programs did that went by the umask."""
+    for path in home.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    home.chmod(0o755)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022])
+def test_whatever_the_umask_it_is_the_owner_s(tmp_path: Path, mask: int) -> None:
+    home = tmp_path / ".letta"
+    with umask(mask), AgentService(home) as service:
+        service.agents.create("ada")
+        assert (home / "letta.duckdb.wal").exists()
+        assert not for_others(home)
+        service.passages.create("The key hangs behind the door.", agent="ada")
+        archive, _ = service._memories.embedded_by(None)
+        assert archive._index.catch_up(60.0) == 1
+        assert [*home.glob("vectors/*.lance")]
+        service.database.close()
+        lock = HomeLock(home)
+        lock.acquire(60.0)
+        with pytest.raises(StoreError, match="in use"):
+            HomeLock(home).acquire(0.01)
+        lock.release()
+        assert (home / "queue").is_dir()
+        kept, _ = service.store.backup(tmp_path / "copy.duckdb")
+        service.recordings.record(tmp_path / "tapes" / "one.jsonl")
+        service.agent_files.export_file("ada", tmp_path / "ada.af")
+        assert service.store.restore(kept) is not None
+        service.agents.create("bob")
+        assert not for_others(home)
+        for made in ("copy.duckdb", "tapes", "ada.af"):
+            assert not for_others(tmp_path / made)
+
+
+def test_a_process_of_its_own_goes_by_no_umask(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "letta_kernel.cli", "agent", "new", "ada", "--json"]
+    done = subprocess.run(
+        command, cwd=tmp_path, umask=0, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert not for_others(tmp_path / ".letta")
+
+
+def test_an_open_project_is_closed_and_that_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = tmp_path / "before" / ".letta"
+    with AgentService(home) as service:
+        service.agents.create("ada")
+        service.passages.create("The key hangs behind the door.", agent="ada")
+        archive, _ = service._memories.embedded_by(None)
+        archive._index.catch_up(60.0)
+    (home / "server-token").write_text("everybody-knows-it")
+    script = home / "skills" / "one" / "run.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n")
+    (tmp_path / "other").write_text("mine")
+    (home / "vectors" / "link").symlink_to(tmp_path / "other")
+    opened_up(home)
+    script.chmod(0o755)
+    moved = (tmp_path / "before").rename(tmp_path / "after") / ".letta"  # as a person moves it
+    with AgentService(moved) as service:
+        assert service.agents.retrieve("ada")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Other users of this machine could read the agents in {moved}; now only you can."
+    ]
+    assert not (moved / "server-token").exists(), "who could read it may have"
+    script = moved / script.relative_to(home)
+    assert stat.S_IMODE(script.stat().st_mode) == 0o755, "what a person put there is theirs"
+    assert stat.S_IMODE((tmp_path / "other").stat().st_mode) & 0o044
+    (moved / "vectors" / "link").unlink()
+    shutil.rmtree(moved / "skills")
+    assert not for_others(moved)
+    with AgentService(moved) as service:
+        assert service.agents.retrieve("ada")
+    assert len(caplog.records) == 1
+
+
+def test_what_cannot_be_closed_is_said_and_works(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's folder refuses a change of its mode, a FAT file system takes it and does nothing."""
+    home = tmp_path / ".letta"
+    with AgentService(home) as service:
+        service.agents.create("ada")
+
+    def refuses(path: str, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    for number, chmod in enumerate([refuses, lambda path, mode: None]):
+        there = home.rename(tmp_path / f"home-{number}")
+        opened_up(there)
+        with monkeypatch.context() as patch:
+            patch.setattr("letta_kernel.private.os.chmod", chmod)
+            with AgentService(there) as service:
+                assert service.agents.create(f"bob-{number}")
+            with AgentService(there) as service:
+                assert len(service.agents.list()) == 2 + number
+        assert len(caplog.records) == 1 + number, "once"
+        assert "cannot be changed" in caplog.records[-1].getMessage()
+        home = there
+
+
+def test_a_folder_of_other_things_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    work.chmod(0o755)
+    (work / "data.csv").touch()
+    (work / "data.csv").chmod(0o644)
+    monkeypatch.chdir(work)
+    with umask(0), AgentService(work) as service:
+        service.agents.create("ada")
+        left = {Path(name).name for name in for_others(work)}
+    assert left == {"work", "data.csv"}
+
+
+def test_files_of_before_are_closed_where_they_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "tape"
+    file.touch()
+    file.chmod(0o666)
+    with open(file, "a", opener=private.opener) as opened:
+        opened.write("more")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
