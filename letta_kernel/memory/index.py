@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from letta_kernel import side_effects
-from letta_kernel.errors import LettaError
+from letta_kernel.errors import HiddenLibraryError, LettaError
 from letta_kernel.memory import terms
 from letta_kernel.memory.vectors import Vectors
 from letta_kernel.models.embedding import default_name
@@ -109,6 +109,8 @@ class Index:
             The embedding model cannot be reached; what was added so far stays.
         StoreError
             The project folder cannot be read.
+        HiddenLibraryError
+            A file of the user's hides what LanceDB needs.
         """
         stop = stop or threading.Event()
         with side_effects.at_work(), self.table.writing(patience) as mine:
@@ -117,6 +119,8 @@ class Index:
             try:
                 return self._catch_up(least, stop)
             except IndexBrokenError as error:
+                if isinstance(error.__cause__, HiddenLibraryError):  # the index itself is well
+                    raise error.__cause__ from None
                 log.warning("The vector index of %s is broken and made anew: %s", self.kind, error)
                 self._give_up()
                 try:

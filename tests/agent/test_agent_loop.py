@@ -220,7 +220,6 @@ def test_an_error_of_the_provider_keeps_the_message_and_the_agent(bench: Bench) 
 
 def test_a_run_that_is_stopped_before_a_word_is_marked_as_unanswered(bench: Bench) -> None:
     switch = Cancel()
-    bench.server.hang(60)
 
     def press_stop(event: Event) -> None:
         if isinstance(event, StepStarted):

@@ -132,8 +132,7 @@ def test_a_run_is_watched_from_the_first_thought_to_the_footer(stage: Stage, the
     stage.go_on()
     run = stage.saved(cell)
     assert run.locator(".lk-Answer").inner_text() == text
-    # Nothing jumps when a run is over; a pixel may be one of rounding.
-    assert abs(run.evaluate(HEIGHT) - height) <= 1
+    assert run.evaluate(HEIGHT) == height  # nothing jumps when a run is over
     expect(run.locator(".lk-Footer")).to_have_text(FOOTER)
     expect(run.locator(".lk-Answer table td").first).to_have_text("Monday")
     expect(run.locator("details[open]")).to_have_count(0)

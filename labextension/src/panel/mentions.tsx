@@ -3,19 +3,15 @@
 import * as React from 'react';
 
 import type { Ask } from './model/records';
+import { Options, type IOption } from './options';
 import { usePanel } from './ui';
-
-interface IName {
-  /** With its @. */
-  name: string;
-  about: string;
-}
 
 const BEGUN = /(?<![\w@./\\:+-])@("[^"\n]*|[\w~./:+-]*)$/;
 const SHOWN = 30;
 
 export interface IMentions {
-  readonly names: readonly IName[];
+  /** With their @. */
+  readonly names: readonly IOption[];
   /** The place of the one that is meant now. */
   readonly at: number;
   readonly id: string;
@@ -34,7 +30,7 @@ export interface IMentions {
  */
 export function useMentions(put: (count: number, text: string) => void): IMentions {
   const { model } = usePanel();
-  const [names, setNames] = React.useState<readonly IName[]>([]);
+  const [names, setNames] = React.useState<readonly IOption[]>([]);
   const [at, setAt] = React.useState(0);
   const begun = React.useRef('');
   const id = React.useId();
@@ -47,7 +43,7 @@ export function useMentions(put: (count: number, text: string) => void): IMentio
     }
     const ask: Ask = (method, params) => model.bridge.request(method, params);
     // Without a kernel nothing is offered; what is written may still be a name.
-    void ask<IName[]>('mentions', { prefix }).catch(() => []).then(found => {
+    void ask<IOption[]>('mentions', { prefix }).catch(() => []).then(found => {
       if (begun.current === prefix) {
         setNames(found.slice(0, SHOWN));
         setAt(0);
@@ -85,32 +81,9 @@ export function useMentions(put: (count: number, text: string) => void): IMentio
 export function Mentions({ mentions }: { mentions: IMentions }): JSX.Element | null {
   const { trans } = usePanel();
   const { names, at, id, use } = mentions;
-  const list = React.useRef<HTMLUListElement>(null);
-  React.useEffect(() => {
-    list.current?.children[at]?.scrollIntoView({ block: 'nearest' });
-  }, [at, names]);
-  if (!names.length) {
-    return null;
-  }
-  return (
+  return names.length ? (
     <div className="lk-Popup lk-mod-above">
-      <ul ref={list} id={id} role="listbox" aria-label={trans.__('Names')}>
-        {names.map(({ name, about }, index) => (
-          <li
-            key={name}
-            id={`${id}-${index}`}
-            role="option"
-            aria-selected={index === at}
-            // Not a click: the field keeps the focus.
-            onMouseDown={event => {
-              event.preventDefault();
-              use(name);
-            }}
-          >
-            {name} <span className="lk-muted lk-Small">{about}</span>
-          </li>
-        ))}
-      </ul>
+      <Options id={id} label={trans.__('Names')} options={names} at={at} onUse={use} />
     </div>
-  );
+  ) : null;
 }

@@ -3,6 +3,7 @@
 import * as React from 'react';
 
 import type { IAgent, IModelInfo } from './model/records';
+import { Options } from './options';
 import { usePanel } from './ui';
 
 const SHOWN = 50;
@@ -95,23 +96,13 @@ function Choice({ agent, onClose }: { agent: IAgent; onClose: () => void }): JSX
         }}
         onKeyDown={onKeyDown}
       />
-      <ul id={id} role="listbox" aria-label={trans.__('Models')}>
-        {names.map((name, index) => (
-          <li
-            key={name}
-            id={`${id}-${index}`}
-            role="option"
-            aria-selected={index === at}
-            // Not a click: the field would lose the focus before, and this be gone.
-            onMouseDown={event => {
-              event.preventDefault();
-              use(name);
-            }}
-          >
-            {name}
-          </li>
-        ))}
-      </ul>
+      <Options
+        id={id}
+        label={trans.__('Models')}
+        options={names.map(name => ({ name }))}
+        at={at}
+        onUse={use}
+      />
     </div>
   );
 }
