@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import html
 import json
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 from letta_kernel.errors import InvalidInputError
+from letta_kernel.memory import worker
+from letta_kernel.models.base import Cancel
 
 LARGEST = 200 * 1024 * 1024
 """Bytes of a file at most."""
@@ -27,6 +29,9 @@ KNOWN = frozenset((*_PLAIN, *_PAGES, ".pdf", ".ipynb"))
 """Endings of files that a folder's text is taken from."""
 
 _MOST_OUTPUT = 2_000  # characters of one output of a notebook cell
+_MOST_OF_PDF = 50_000_000  # characters
+# Seconds of work that a PDF may take, and bytes for which it may take one more: what is legitimate is large.
+_PDF_SECONDS, _PDF_PACE = 10.0, 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +76,18 @@ def looks_like_path(word: str) -> bool:
     return Path(word).suffix.lower() in KNOWN and not word.startswith(".")
 
 
-def read(path: Path) -> FileText:
+def read(path: Path, cancel: Cancel | None = None, *, apart: bool = True) -> FileText:
     """Return the text of a file, by its ending.
+
+    Parameters
+    ----------
+    cancel : ends it, where it takes long.
+    apart : whether a PDF is read in a process of its own; not where this is one that is limited already.
 
     Raises
     ------
     InvalidInputError
-        It cannot be read, is too large, or holds no text; the line says which file.
+        It cannot be read, is too large, takes too long, or holds no text; the line says which file.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -87,7 +97,7 @@ def read(path: Path) -> FileText:
         raise InvalidInputError(f"{path.name} cannot be read: {problem.strerror}.") from None
     ending = path.suffix.lower()
     if ending == ".pdf" or data.startswith(b"%PDF-"):
-        text = _pdf(path)
+        text = _pdf(path, len(data), cancel) if apart else text_of_pdf(str(path))
     else:
         text = _decoded(data, path)
         if ending == ".ipynb":
@@ -97,6 +107,13 @@ def read(path: Path) -> FileText:
     if not text.strip():
         raise InvalidInputError(f"{path.name} holds no text.")
     return FileText(path, text, hashlib.sha256(data).hexdigest())
+
+
+def _pdf(path: Path, size: int, cancel: Cancel | None) -> str:
+    seconds = _PDF_SECONDS + size // _PDF_PACE
+    return worker.call(
+        text_of_pdf, str(path.absolute()), what=path.name, seconds=seconds, cancel=cancel
+    )
 
 
 def _under(path: Path) -> list[Path]:
@@ -124,16 +141,23 @@ def _decoded(data: bytes, path: Path) -> str:
         return data.decode("cp1252", "replace")
 
 
-def _pdf(path: Path) -> str:
+def text_of_pdf(name: str) -> str:
+    """Return the text of the pages of the PDF *name*, its path; raise `InvalidInputError` if it is none."""
     import pypdf  # needed for PDF files alone
 
+    path, pages, left = Path(name), [], _MOST_OF_PDF
     try:
-        pages = [page.extract_text() for page in pypdf.PdfReader(path).pages]
+        for page in pypdf.PdfReader(path).pages:
+            # A word broken at the end of a line is one word again.
+            pages.append(re.sub(r"(?<=\w)-\n(?=[a-z])", "", page.extract_text()))
+            if (left := left - len(pages[-1])) < 0:
+                raise ValueError(f"it has more than {_MOST_OF_PDF:,} characters")
+    except MemoryError:
+        raise
     except Exception as error:  # a broken file breaks in many ways
         said = " ".join(str(error).split())[:200]
         raise InvalidInputError(f"{path.name} cannot be read as a PDF: {said}") from None
-    # A word broken at the end of a line is one word again.
-    return "\n\n".join(re.sub(r"(?<=\w)-\n(?=[a-z])", "", page) for page in pages)
+    return "\n\n".join(pages)
 
 
 def _notebook(text: str, path: Path) -> str:
@@ -142,6 +166,10 @@ def _notebook(text: str, path: Path) -> str:
         parts = [part for cell in cells for part in _cell(cell)]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InvalidInputError(f"{path.name} cannot be read as a notebook.") from None
+    except RecursionError:
+        raise InvalidInputError(
+            f"{path.name} is nested too deeply to be read as a notebook."
+        ) from None
     return "\n\n".join(part.strip("\n") for part in parts if part.strip())
 
 
@@ -160,50 +188,83 @@ def _joined(lines: Any) -> str:
     return "".join(lines) if isinstance(lines, list) else str(lines or "")
 
 
-class _Page(HTMLParser):
+_MARKUP = re.compile(r"<(?:!--|(?P<end>/?)(?P<tag>[a-z][^\s/>]*+)|[!?/])", re.IGNORECASE)
+# To the end of a tag. What stands in quotes may hold a >; nothing is read twice, however it is written.
+_TAG_END = re.compile(r"(?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+>")
+_SILENT = frozenset(("script", "style", "template", "noscript", "svg", "head"))
+_RAW = {tag: re.compile(rf"</{tag}(?=[\s/>])", re.IGNORECASE) for tag in ("script", "style")}
+_BLOCK = re.compile(
+    "p|div|section|article|header|footer|main|aside|nav|h[1-6]|ul|ol|li|table|tr|hr|blockquote"
+    "|pre|figure|figcaption|dl|dt|dd|form|title"
+)
+_HUGE_REFERENCE = re.compile(
+    r"&#[0-9]{10,}+;?"
+)  # of no character, and more digits than Python takes
+
+
+class _Page:
     """The words of a web page; what is laid out as a block stands on lines of its own."""
 
-    _SILENT = re.compile("script|style|template|noscript|svg|head")
-    _BLOCK = re.compile(
-        "p|div|section|article|header|footer|main|aside|nav|h[1-6]|ul|ol|li|table|tr|hr|blockquote"
-        "|pre|figure|figcaption|dl|dt|dd|form|title"
-    )
-
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
-        self._silent: list[str] = []
+        self._silent: list[str] = []  # each once: what is in one of them is silent anyway
         self._kept = 0  # depth of <pre>, in which lines and blanks are as they are
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def read(self, text: str) -> None:
+        """Take a whole page, from its beginning to its end, once."""
+        at = 0
+        while (found := _MARKUP.search(text, at)) is not None:
+            self._say(text[at : found.start()])
+            at, tag = found.end(), (found["tag"] or "").lower()
+            if not tag:
+                comment = found[0] == "<!--"
+                mark = "-->" if comment else ">"
+                end = text.find(mark, at - 2 if comment else at)  # <!--> is a whole one
+                at = end + len(mark) if end >= 0 else len(text)
+                continue
+            closing = _TAG_END.match(text, at)
+            if closing is None:  # a page that ends in the middle of a tag
+                return
+            at = closing.end()
+            if found["end"]:
+                self._close(tag)
+            elif text[at - 2] != "/" or tag not in _SILENT:  # <script/> is all of it
+                if tag in _RAW:
+                    end_tag = _RAW[tag].search(text, at)
+                    at = end_tag.start() if end_tag is not None else len(text)
+                self._open(tag)
+        self._say(text[at:])
+
+    def _open(self, tag: str) -> None:
         if tag == "body":
             self._silent.clear()  # a head that was never closed
-        elif self._SILENT.fullmatch(tag):
-            self._silent.append(tag)
+        elif tag in _SILENT:
+            if tag not in self._silent:
+                self._silent.append(tag)
         elif tag == "br":
             self.parts.append("\n")
-        elif self._BLOCK.fullmatch(tag):
+        elif _BLOCK.fullmatch(tag):
             self._kept += tag == "pre"
             self.parts.append("\n\n")
         elif tag in ("td", "th"):
             self.parts.append(" ")
 
-    def handle_endtag(self, tag: str) -> None:
+    def _close(self, tag: str) -> None:
         if tag in self._silent:
             del self._silent[self._silent.index(tag) :]
-        elif self._BLOCK.fullmatch(tag):
+        elif _BLOCK.fullmatch(tag):
             self._kept = max(0, self._kept - (tag == "pre"))
             self.parts.append("\n\n")
 
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            kept = data.replace("\0", "").replace("\n", "\0")  # until the blanks around are gone
-            self.parts.append(kept if self._kept else re.sub(r"\s+", " ", data))
+    def _say(self, text: str) -> None:
+        if text and not self._silent:
+            said = html.unescape(_HUGE_REFERENCE.sub("\ufffd", text))
+            kept = said.replace("\0", "").replace("\n", "\0")  # until the blanks around are gone
+            self.parts.append(kept if self._kept else re.sub(r"\s+", " ", said))
 
 
 def _page(text: str) -> str:
-    parser = _Page()
-    parser.feed(text)
-    parser.close()
-    lines = re.sub(r"[ \t]*\n[ \t]*", "\n", "".join(parser.parts))
+    page = _Page()
+    page.read(text)
+    lines = "\n".join(line.strip(" \t") for line in "".join(page.parts).split("\n"))
     return re.sub(r"\n{3,}", "\n\n", lines).replace("\0", "\n").strip()

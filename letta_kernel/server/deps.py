@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated, cast
 
 from fastapi import Depends, Query
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
+from letta_kernel.models.base import Cancel
 from letta_kernel.server.events.runs import Project, RunManager
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, Order
 from letta_kernel.service import AgentService
@@ -26,6 +29,21 @@ async def _service(connection: HTTPConnection) -> AgentService:
 
 async def _live(connection: HTTPConnection) -> RunManager:
     return project_of(connection).live
+
+
+async def _leaves(request: Request) -> AsyncIterator[Cancel]:
+    cancel = Cancel()
+
+    async def listen() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        cancel.cancel()
+
+    listening = asyncio.create_task(listen())
+    try:
+        yield cancel
+    finally:
+        listening.cancel()
 
 
 _Before = Annotated[
@@ -57,6 +75,9 @@ async def _page_oldest_first(
 
 Service = Annotated[AgentService, Depends(_service)]
 """The one door to agents. A handler that uses it is a plain ``def``: it runs on a thread."""
+
+Leaves = Annotated[Cancel, Depends(_leaves)]
+"""Thrown when the client goes away: for handlers that have read the request's body and take long."""
 
 Live = Annotated[RunManager, Depends(_live)]
 """The runs this server has started."""

@@ -14,6 +14,7 @@ from letta_kernel.ids import now
 from letta_kernel.memory import chunking, files
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.folders import FileShelf
+from letta_kernel.models.base import Cancel
 from letta_kernel.records import Folder, OpenFile, Passage, StoredFile
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.folders import Folders, check_name
@@ -128,6 +129,7 @@ class Files:
         folder: str,
         media_type: str = "",
         duplicates: Duplicates = "suffix",
+        cancel: Cancel | None = None,
     ) -> StoredFile:
         """Put a file into a folder: its text is kept, cut into passages and made findable.
 
@@ -137,17 +139,18 @@ class Files:
         data : text, Markdown, PDF, a notebook or a web page.
         duplicates : what to do where the folder has a file of that name: keep the old one (``skip``), raise
             (``error``), call the new one ``name_(1)`` (``suffix``), or take the new one (``replace``).
+        cancel : ends the reading.
 
         Raises
         ------
         InvalidInputError
-            It holds no text that can be read, or too much.
+            It holds no text that can be read, or too much, or reading it takes too long.
         ConflictError
             The folder has a file of that name, and *duplicates* says so.
         """
         original = PurePath(name.replace("\\", "/")).name
         name = check_name(original, "A file")
-        text = _text(name, data)
+        text = _text(name, data, cancel)
         pieces = chunking.chunks(text)
         into = self._folders.retrieve(folder)
 
@@ -249,14 +252,14 @@ class Files:
         return self._core.do(lambda tx: folders.files_of(tx, [self._folders.find(tx, folder).id]))
 
 
-def _text(name: str, data: bytes) -> str:
+def _text(name: str, data: bytes, cancel: Cancel | None) -> str:
     # The readers of files go by a file's ending; nothing of the name given is used as a path.
     ending = PurePath(name).suffix[:20]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"file{ending if ending.isascii() else ''}"
         path.write_bytes(data)
         try:
-            text = files.read(path).text
+            text = files.read(path, cancel).text
         except InvalidInputError as error:
             raise InvalidInputError(str(error).replace(path.name, name)) from None
     if len(text) > MAX_TEXT:

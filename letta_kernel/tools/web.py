@@ -35,7 +35,7 @@ def page(url: str) -> str:
     # A file of its own, since how a text is read goes by the file; this is the call's scratch folder.
     path = Path(f"page{_ENDINGS.get(headers.get_content_type(), '.txt')}")
     path.write_bytes(data)
-    return files.read(path).text
+    return files.read(path, apart=False).text  # the call has its limits
 
 
 def search(query: str, **options: Any) -> str:

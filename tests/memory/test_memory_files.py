@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
+from documents import pdf, slow_pdf
 
 from letta_kernel.errors import InvalidInputError
-from letta_kernel.memory import files
-
-
-def pdf(*lines: str) -> bytes:
-    """A small PDF, one page per line of text."""
-    kids = " ".join(f"{4 + 2 * at} 0 R" for at in range(len(lines)))
-    objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        f"<< /Type /Pages /Kids [{kids}] /Count {len(lines)} >>",
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    for at, line in enumerate(lines):
-        drawn = f"BT /F1 12 Tf 72 720 Td ({line}) Tj ET"
-        objects.append(
-            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >>"
-            f" /Contents {5 + 2 * at} 0 R >>"
-        )
-        objects.append(f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream")
-    out, places = b"%PDF-1.4\n", []
-    for number, text in enumerate(objects, 1):
-        places.append(len(out))
-        out += f"{number} 0 obj\n{text}\nendobj\n".encode()
-    table = "".join(f"{place:010d} 00000 n \n" for place in places)
-    head = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
-    tail = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF\n"
-    return out + (head + tail).encode()
+from letta_kernel.memory import files, worker
+from letta_kernel.models.base import Cancel
 
 
 def text_of(path: Path, data: bytes | str) -> str:
@@ -118,3 +96,68 @@ def test_finding_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert files.looks_like_path(word)
     for word in ("tea", "either/or", "2*3", "What?"):
         assert not files.looks_like_path(word)
+
+
+# Texts that some readers take time for that grows faster than they do: read in one go they take seconds, by a
+# reader that looks at anything twice it takes longer than a test may.
+HOSTILE_PAGES = {
+    "tags without an end": "<a " * 400_000,
+    "tags in quotes": '<a href="' * 150_000,
+    "quotes of both kinds": "<a b='<a b=\"" * 100_000,
+    "blanks behind equals signs": "<a =" + " \t" * 600_000,
+    "comments": "<!--" * 300_000,
+    "comments that begin to end": "<!--" + "-" * 1_000_000,
+    "instructions": "<?" * 500_000,
+    "ends": "</" * 500_000,
+    "ends of nothing": "<svg>" * 100_000 + "</head>" * 100_000,
+    "silent elements": "<svg><noscript><template>" * 40_000 + "</template>" * 40_000,
+    "scripts": "<script>" * 150_000,
+    "scripts that begin to end": "<script></scrip" * 80_000,
+    "blanks": "<pre>" + " \t" * 500_000 + "</pre>x",
+    "lines": "<pre>" + "\n " * 500_000,
+    "references": "&" * 1_000_000,
+    "a reference of many digits": "&#" + "9" * 1_000_000 + ";",
+    "nesting": "<div>" * 250_000,
+}
+
+
+@pytest.mark.parametrize("page", HOSTILE_PAGES.values(), ids=HOSTILE_PAGES)
+def test_a_hostile_web_page_is_read_at_once(tmp_path: Path, page: str) -> None:
+    assert text_of(tmp_path / "page.html", f"<p>before</p>{page}").startswith("before")
+
+
+def test_a_web_page_that_only_looks_odd(tmp_path: Path) -> None:
+    odd = {
+        "<a title=it's href='x>y'>link</a> text": "link text",
+        '<p class="open>one</p><p>two': "one\n\ntwo",
+        "one<!-->two<!-- > -->three": "onetwothree",
+        "<SCRIPT/>shown<ScRiPt>var a = '</p>'</sCrIpT >also": "shownalso",
+        "a < b <3 &lt;c&gt; &#65;&#99999999999;": "a < b <3 <c> A\ufffd",
+        "<p>whole</p><p": "whole",
+        "<script>never closed": "",
+    }
+    for page, text in odd.items():
+        assert text_of(tmp_path / "odd.html", f"<i>.</i>{page}").removeprefix(".").strip() == text
+
+
+def test_a_notebook_nested_too_deeply(tmp_path: Path) -> None:
+    deep = '{"cells": [{"source": ' + "[" * 100_000 + "]" * 100_000 + "}]}"
+    with pytest.raises(InvalidInputError, match=r"deep\.ipynb is nested too deeply"):
+        text_of(tmp_path / "deep.ipynb", deep)
+
+
+def test_a_pdf_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "slow.pdf"
+    path.write_bytes(slow_pdf())
+    assert path.stat().st_size < 100_000
+    with pytest.raises(InvalidInputError, match=r"slow\.pdf cannot be read: .* 1 seconds of work"):
+        worker.call(files.text_of_pdf, str(path), what=path.name, seconds=1)
+
+
+def test_a_pdf_nobody_waits_for_any_more_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "slow.pdf"
+    path.write_bytes(slow_pdf())
+    cancel = Cancel()
+    threading.Timer(1.0, cancel.cancel).start()
+    with pytest.raises(InvalidInputError, match="nobody waits"):
+        worker.call(files.text_of_pdf, str(path), what=path.name, seconds=1000, cancel=cancel)

@@ -7,12 +7,14 @@ import hmac
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
+from documents import slow_pdf
 from scripted_server import ScriptedServer
 from server_bench import TOKEN, Server, serving
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -426,3 +428,65 @@ def test_frames_nobody_sends(web: httpx.Client, server: Server) -> None:
             one.recv(90)
         assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
     assert web.get("/v1/health").status_code == 200
+
+
+# -- documents ---------------------------------------------------------------------------------------
+
+
+def upload(url: str, name: str, data: bytes) -> bytes:
+    """The bytes of a request that uploads a file."""
+    edge = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="' + name.encode()
+    body = edge + b'"\r\n\r\n' + data + b"\r\n--edge--\r\n"
+    head = f"POST {url} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    kind = "Content-Type: multipart/form-data; boundary=edge\r\n"
+    return f"{head}{kind}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_documents_that_cannot_be_read_are_named_in_a_line(
+    web: httpx.Client, server: Server
+) -> None:
+    folder = server.service.folders.create("strange").id
+    deep = b'{"cells": ' + b"[" * 200_000
+    for name, data, said in (
+        ("deep.ipynb", deep, "deep.ipynb is nested too deeply to be read as a notebook."),
+        ("torn.pdf", b"%PDF-1.7 nothing", "torn.pdf cannot be read as a PDF: "),
+        ("void.html", b"<!--" * 400_000, "void.html holds no text."),
+        ("sound.zip", b"PK\3\4" + bytes(100), "sound.zip is no text."),
+    ):
+        answer = web.post(f"/v1/folders/{folder}/upload", files={"file": (name, data)})
+        assert answer.status_code == 422, name
+        assert answer.json()["detail"].startswith(said)
+    kept = web.post(
+        f"/v1/folders/{folder}/upload", files={"file": ("a.html", b"<a " * 500 + b">tea")}
+    )
+    assert kept.status_code == 200
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return any("memory.worker" in word for word in process.cmdline())
+    except psutil.Error:  # it ends just now
+        return False
+
+
+def test_a_document_whose_sender_has_gone_is_read_no_further(server: Server) -> None:
+    folder = server.service.folders.create("left").id
+    # As large as it is it might take minutes.
+    slow = slow_pdf() + b"\n%" * 5_000_000
+
+    def until(holds: Callable[[], object]) -> None:
+        ends = time.monotonic() + 60
+        while not holds():
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+
+    def reading() -> list[psutil.Process]:
+        found = psutil.Process().children()
+        return [one for one in found if _is_worker(one)]
+
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as one:
+        one.sendall(upload(f"/v1/folders/{folder}/upload", "slow.pdf", slow))
+        until(reading)
+    until(lambda: not reading())
+    assert server.service.files.list(folder=folder) == []

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, File, Query, UploadFile
 
-from letta_kernel.server.deps import Page, Service
+from letta_kernel.server.deps import Leaves, Page, Service
 from letta_kernel.server.handles import embedding_name
 from letta_kernel.server.paging import page
 from letta_kernel.server.schemas.agents import AgentShape, to_agent
@@ -91,6 +91,7 @@ def list_agents(
 @router.post("/folders/{folder_id}/upload", operation_id="upload_file_to_folder")
 def upload(
     service: Service,
+    leaves: Leaves,
     folder_id: str,
     file: Annotated[UploadFile, File(description="Text, Markdown, PDF, a notebook, a web page.")],
     duplicate_handling: Literal["skip", "error", "suffix", "replace"] = "suffix",
@@ -103,6 +104,7 @@ def upload(
         folder=folder_id,
         media_type=(file.content_type or "")[:100],
         duplicates=duplicate_handling,
+        cancel=leaves,
     )
     return to_file(kept)
 
