@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from letta_kernel.display.clean import DROPPED_ELEMENTS, KEPT_ELEMENTS, LINK
+from letta_kernel.display.clean import (
+    CLOSED_BY_THEMSELVES,
+    DROPPED_ELEMENTS,
+    FORMATTING,
+    KEPT_ELEMENTS,
+    LINK,
+    LONGEST_TAG,
+    MOST_FORMATTING,
+    MOST_OPEN,
+)
 from letta_kernel.display.markdown import DELIMITERS, UNSAFE_TEX
 from letta_kernel.display.words import NEARLY_FULL
 from letta_kernel.stop_reasons import MEANINGS, Meaning
@@ -51,11 +61,32 @@ def rules() -> str:
         f"export const UNSAFE_TEX = new RegExp(\n  {_quoted(UNSAFE_TEX)},\n  'i'\n);\n\n"
         "/** What formulas stand between. */\n"
         f"export const DELIMITERS = [{delimiters}] as const;\n\n"
-        "/** Elements that rich results may keep. */\n"
-        f"export const KEPT_ELEMENTS = new Set(\n  {_quoted(' '.join(KEPT_ELEMENTS))}.split(' ')\n);\n\n"
-        "/** Elements that go with all that is in them; others that are not kept leave what is in them. */\n"
-        f"export const DROPPED_ELEMENTS = new Set(\n  {_quoted(' '.join(DROPPED_ELEMENTS))}.split(' ')\n);\n"
+        + _set("KEPT_ELEMENTS", KEPT_ELEMENTS, "Elements that rich results may keep")
+        + _set(
+            "DROPPED_ELEMENTS",
+            DROPPED_ELEMENTS,
+            "Elements that go with all that is in them; others that are not kept leave what is in them",
+        )
+        + "/** Elements that may be open at once, those of them that format, characters of a tag. */\n"
+        f"export const MOST_OPEN = {MOST_OPEN};\nexport const MOST_FORMATTING = {MOST_FORMATTING};\n"
+        f"export const LONGEST_TAG = {LONGEST_TAG};\n\n"
+        + _set(
+            "CLOSED_BY_THEMSELVES",
+            CLOSED_BY_THEMSELVES,
+            "Elements that are never left open by one of their own kind, or hold nothing",
+        )
+        + _set(
+            "FORMATTING",
+            FORMATTING,
+            "Elements that are opened again by themselves in each block, until they are closed",
+        ).rstrip()
+        + "\n"
     )
+
+
+def _set(name: str, elements: Sequence[str], about: str) -> str:
+    words = _quoted(" ".join(elements))
+    return f"/** {about}. */\nexport const {name} = new Set(\n  {words}.split(' ')\n);\n\n"
 
 
 def _quoted(text: str) -> str:

@@ -149,15 +149,19 @@ def _cleaner() -> nh3.Cleaner:
     )
 
 
-# The parser's time grows with the square of all this in one place, or with their product.
-_MOST_OPEN, _MOST_FORMATTING = 100, 12
-_LONGEST_TAG = 4_000  # characters, of those without data or an address
+MOST_OPEN, MOST_FORMATTING = 100, 12
+"""Elements open at once, and those of them that format: a parser's time grows with the product of both."""
+LONGEST_TAG = 4_000
+"""Characters of a tag without the address of a picture: parsers compare its attributes with each other."""
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _TAG = re.compile(r"<(/?)([a-z][^\s/>]*)[^>]*>?", re.IGNORECASE)
-# Elements that are never left open by one of their own kind, or hold nothing.
-_CLOSED_BY_THEMSELVES = frozenset(
+CLOSED_BY_THEMSELVES = (
     "li p td th tr dt dd thead tbody tfoot caption br hr img wbr input col".split()  # noqa: SIM905
 )
-_FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())  # noqa: SIM905
+"""Elements that are never left open by one of their own kind, or hold nothing."""
+FORMATTING = "a b big code em font i nobr s small strike strong tt u".split()  # noqa: SIM905
+"""Elements that are opened again by themselves in each block, until they are closed."""
+_ALONE, _FORMATS = frozenset(CLOSED_BY_THEMSELVES), frozenset(FORMATTING)
 
 
 def _modest(markup: str, most: int) -> str:
@@ -172,18 +176,20 @@ def _modest(markup: str, most: int) -> str:
             if tag in opened:
                 place = len(opened) - 1 - opened[::-1].index(tag)
                 # A formatting element ends by itself, any other one with all that is open in it.
-                del opened[place : place + 1 if tag in _FORMATTING else None]
+                del opened[place : place + 1 if tag in _FORMATS else None]
             return match[0]
         left -= 1
         if left < 0:
             return ""
-        if tag not in _CLOSED_BY_THEMSELVES:
-            formatting = tag in _FORMATTING
-            alike = sum(one in _FORMATTING for one in opened) if formatting else len(opened)
-            if alike >= (_MOST_FORMATTING if formatting else _MOST_OPEN):
+        if tag not in _ALONE:
+            formatting = tag in _FORMATS
+            alike = sum(one in _FORMATS for one in opened) if formatting else len(opened)
+            if alike >= (MOST_FORMATTING if formatting else MOST_OPEN):
                 return ""
             opened.append(tag)
-        return match[0] if len(match[0]) < _LONGEST_TAG or tag in ("img", "a") else f"<{tag}>"
+        # Only a picture's address is long.
+        bare = _QUOTED.sub("", match[0]) if tag == "img" else match[0]
+        return match[0] if len(bare) < LONGEST_TAG else f"<{tag}>"
 
     return _TAG.sub(kept, markup)
 

@@ -3,7 +3,15 @@
 
 import { h, type Child } from './dom';
 import { drawLink } from './links';
-import { DROPPED_ELEMENTS, KEPT_ELEMENTS } from './rules';
+import {
+  CLOSED_BY_THEMSELVES,
+  DROPPED_ELEMENTS,
+  FORMATTING,
+  KEPT_ELEMENTS,
+  LONGEST_TAG,
+  MOST_FORMATTING,
+  MOST_OPEN
+} from './rules';
 import type { Bundle } from './snapshot';
 
 const PICTURES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
@@ -12,6 +20,9 @@ const BASE64 = /^[\w+/=\s]+$/;
 const DATA_PICTURE = /^data:image\/(?:png|jpeg|gif|webp);base64,[\w+/=\s]+$/;
 
 const LONGEST_HTML = 500_000;
+const MOST_TAGS = 20_000;
+const QUOTED = /"[^"]*"|'[^']*'/g;
+const TAG = /<(\/?)([a-z][^\s/>]*)[^>]*>?/gi;
 const DEEPEST = 40;
 /** Draw a bundle into an element; false if there is nothing in it to be shown. */
 export function drawDisplay(
@@ -47,8 +58,39 @@ function drawPicture(address: string, name: string): HTMLElement {
   return picture;
 }
 
+/** Markup without the tags that a parser takes long for: too many, too deep or too long, as in the saved HTML. */
+function modest(html: string): string {
+  const opened: string[] = [];
+  let left = MOST_TAGS;
+  return html.replace(TAG, (whole: string, end: string, name: string) => {
+    const tag = name.toLowerCase();
+    const formats = FORMATTING.has(tag);
+    if (end) {
+      const place = opened.lastIndexOf(tag);
+      if (place >= 0) {
+        // A formatting element ends by itself, any other one with all that is open in it.
+        opened.splice(place, formats ? 1 : Infinity);
+      }
+      return whole;
+    }
+    if (--left < 0) {
+      return '';
+    }
+    if (!CLOSED_BY_THEMSELVES.has(tag)) {
+      const alike = formats ? opened.filter(one => FORMATTING.has(one)) : opened;
+      if (alike.length >= (formats ? MOST_FORMATTING : MOST_OPEN)) {
+        return '';
+      }
+      opened.push(tag);
+    }
+    // Only a picture's address is long.
+    const bare = tag === 'img' ? whole.replace(QUOTED, '') : whole;
+    return bare.length < LONGEST_TAG ? whole : `<${tag}>`;
+  });
+}
+
 function drawHtml(html: string): HTMLElement {
-  const source = html.slice(0, LONGEST_HTML);
+  const source = modest(html.slice(0, LONGEST_HTML));
   try {
     // A document made by the parser runs and loads nothing; from here on it is only read.
     const parsed = new DOMParser().parseFromString(source, 'text/html');

@@ -231,10 +231,17 @@ function ownDirection<E extends HTMLElement>(element: E): E {
   return element;
 }
 
+const REFERENCE = /&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z][\da-z]{1,31});/gi;
+
 /** A text with the characters that its references (`&amp;`) stand for. */
 function withCharacters(text: string): string {
-  return text.replace(/&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z][\da-z]{1,31});/gi, reference => {
-    const parsed = new DOMParser().parseFromString(reference, 'text/html');
-    return parsed.body.textContent ?? reference;
-  });
+  const references = [...new Set(text.match(REFERENCE))];
+  if (!references.length) {
+    return text;
+  }
+  // One document for all: making one takes longer than reading it.
+  const parsed = new DOMParser().parseFromString(`<i>${references.join('</i><i>')}</i>`, 'text/html');
+  const characters = Array.from(parsed.querySelectorAll('i'), one => one.textContent ?? '');
+  const known = new Map(references.map((reference, at) => [reference, characters[at]]));
+  return text.replace(REFERENCE, reference => known.get(reference) ?? reference);
 }

@@ -21,3 +21,18 @@ export const KEPT_ELEMENTS = new Set(
 export const DROPPED_ELEMENTS = new Set(
   'script style title template noscript iframe object svg math textarea select head noembed noframes xmp plaintext audio video canvas'.split(' ')
 );
+
+/** Elements that may be open at once, those of them that format, characters of a tag. */
+export const MOST_OPEN = 100;
+export const MOST_FORMATTING = 12;
+export const LONGEST_TAG = 4000;
+
+/** Elements that are never left open by one of their own kind, or hold nothing. */
+export const CLOSED_BY_THEMSELVES = new Set(
+  'li p td th tr dt dd thead tbody tfoot caption br hr img wbr input col'.split(' ')
+);
+
+/** Elements that are opened again by themselves in each block, until they are closed. */
+export const FORMATTING = new Set(
+  'a b big code em font i nobr s small strike strong tt u'.split(' ')
+);
