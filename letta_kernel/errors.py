@@ -112,6 +112,12 @@ def render(error: BaseException, colour: str) -> list[str]:
     return [f"\x1b[{colour}m{type(error).__name__}\x1b[0m{where}: {error}"]
 
 
+def inside(error: BaseException) -> str:
+    """Return one line about an error that nobody expected."""
+    said = str(error).splitlines()[:1]
+    return f"Something went wrong inside letta-kernel ({': '.join([type(error).__name__, *said])})."
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known word closest to *word*, or an empty string."""
     from difflib import get_close_matches  # only needed once something went wrong

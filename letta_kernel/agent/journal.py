@@ -10,12 +10,13 @@ together with its result; other results follow as they come, the last of them wi
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from letta_kernel.concurrency import Uninterrupted
-from letta_kernel.errors import AgentBusyError, ConflictError
+from letta_kernel.errors import AgentBusyError, ConflictError, LettaError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message, Usage
 from letta_kernel.records import AgentState, Run, Step
@@ -27,6 +28,7 @@ from letta_kernel.store.lease import process_owner
 from letta_kernel.tools.outcome import Outcome
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 _MARKS = {"failed": lease.FAILED_UNANSWERED, "cancelled": lease.STOPPED_UNANSWERED}
 LEASE_SECONDS = 60.0
@@ -236,6 +238,8 @@ class Journal:
                 )
             except (ConflictError, AgentBusyError):
                 return  # lost: the next commit of this run says so
+            except LettaError as error:  # the folder may be back at the next time
+                log.info("The lease of %s was not renewed: %s", self.state.name, error)
 
 
 def passing(point: str) -> None:

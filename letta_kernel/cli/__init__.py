@@ -19,7 +19,7 @@ def main() -> None:
     """Run the command line; what goes wrong on purpose is one line."""
     import typer
 
-    from letta_kernel import side_effects
+    from letta_kernel import settings, side_effects
     from letta_kernel.cli.root import build
     from letta_kernel.errors import LettaError
 
@@ -41,6 +41,11 @@ def main() -> None:
         code = 1
     except click_error as error:
         code = _usage(error)
+    except Exception as error:
+        if settings.DEBUG():
+            raise
+        code = 1
+        _say(_unexpected(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -49,6 +54,16 @@ def here(error: LettaError) -> str:
     from letta_kernel.cli.words import WORDS  # not needed until something went wrong
 
     return error.in_words(WORDS)
+
+
+def _unexpected(error: Exception) -> str:
+    """Return a line for what no command has words for: a file that cannot be used, or a defect of ours."""
+    from letta_kernel.errors import inside
+
+    if isinstance(error, OSError) and error.strerror:
+        of = f"{error.filename}: " if error.filename is not None else ""
+        return f"{of}{error.strerror}."
+    return f"{inside(error)} LETTA_DEBUG=1 shows where."
 
 
 def _usage(error: Any) -> int:

@@ -30,6 +30,9 @@ _LONGEST = 30.0  # seconds it lets itself be put off by new lines
 _LEAST: dict[Kind, int] = {"passages": 1, "messages": 256}
 _PATIENCE = 0.1  # seconds it waits for another process that writes: that one does the work then
 
+# What ends one attempt and not the work: nobody is there to be told, and the folder may be back next time.
+_LATER = (LettaError, IndexBrokenError, OSError)
+
 _everyone: weakref.WeakSet[Index] = weakref.WeakSet()
 
 
@@ -73,7 +76,7 @@ class Index:
                 if not self._stop.is_set():
                     with side_effects.at_work():
                         work()
-            except (LettaError, IndexBrokenError) as error:
+            except _LATER as error:
                 log.info("Nothing could be prepared: %s", error)
 
         if not self._stop.is_set():
@@ -121,12 +124,12 @@ class Index:
             except IndexBrokenError as error:
                 if isinstance(error.__cause__, HiddenLibraryError):  # the index itself is well
                     raise error.__cause__ from None
-                log.warning("The vector index of %s is broken and made anew: %s", self.kind, error)
+                log.info("The vector index of %s is broken and made anew: %s", self.kind, error)
                 self._give_up()
                 try:
                     return self._catch_up(least, stop)
                 except IndexBrokenError as again:
-                    log.warning("The vector index of %s cannot be written: %s", self.kind, again)
+                    log.info("The vector index of %s cannot be written: %s", self.kind, again)
                     return 0
 
     def close(self) -> None:
@@ -149,7 +152,7 @@ class Index:
                 return
             try:
                 self.catch_up(_PATIENCE, _LEAST[self.kind], self._stop)
-            except LettaError as error:  # searches read what is not indexed from the store
+            except _LATER as error:  # searches read what is not indexed from the store
                 log.info("The vector index of %s stays behind for now: %s", self.kind, error)
             except Exception:
                 log.exception("The vector index of %s could not follow", self.kind)

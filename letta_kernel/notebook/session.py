@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from letta_kernel import isolation
+from letta_kernel import errors, isolation
 from letta_kernel.api import figure_of, service_for
 from letta_kernel.commands.door import Notebook
 from letta_kernel.commands.spec import DoorName
@@ -411,8 +411,4 @@ def inside(error: Exception) -> str:
     """Return one line about what went wrong within."""
     if hidden := isolation.hidden_line(isolation.hidden()):
         return hidden
-    said = str(error).splitlines()[:1]
-    return (
-        f"Something went wrong inside letta-kernel ({': '.join([type(error).__name__, *said])}). "
-        "%agent traceback shows where."
-    )
+    return f"{errors.inside(error)} %agent traceback shows where."

@@ -194,13 +194,17 @@ def _check(draft: Path, source: Path) -> None:
             probe.close()
     except duckdb.Error:
         raise InvalidInputError(f"{source} is no copy of a letta-kernel store.") from None
-    connection = opening.open_database(draft, _PLAIN, PATIENCE)
     try:
-        connection.execute("DELETE FROM index_marks")
-        connection.execute("DELETE FROM outbox")
-        connection.execute("CHECKPOINT")
-    finally:
-        connection.close()
+        connection = opening.open_database(draft, _PLAIN, PATIENCE)
+        try:
+            connection.execute("DELETE FROM index_marks")
+            connection.execute("DELETE FROM outbox")
+            connection.execute("CHECKPOINT")
+        finally:
+            connection.close()
+    except (duckdb.Error, RuntimeError, MemoryError) as error:
+        line = str(error).strip().partition("\n")[0][:160]
+        raise InvalidInputError(f"{source} is damaged ({line}): take another copy.") from None
 
 
 def _sealed_copy(draft: Path) -> None:
@@ -220,7 +224,10 @@ def _held(home: Path) -> Iterator[Path]:
     if not path.exists():
         raise NotFoundError(f"There is no project in {home}.")
     lock = HomeLock(home)
-    lock.acquire(PATIENCE)
+    try:
+        lock.acquire(PATIENCE)
+    except OSError as error:
+        raise problems.explain(error, path) from error
     try:
         yield path
     finally:

@@ -141,7 +141,7 @@ class HomeLock:
                             found.append(entry.name)
                         else:
                             os.unlink(entry.path)
-        except FileNotFoundError:
+        except OSError:  # none yet; what else is wrong with the folder is met by whoever locks it
             return []
         found.sort()
         return found

@@ -103,7 +103,12 @@ def _bring_up_to_date(
 
     *path* is where the file is; None: nothing has ever been in it.
     """
-    row = connection.execute("SELECT version FROM schema_version").fetchone()
+    try:
+        row = connection.execute("SELECT version::integer FROM schema_version").fetchone()
+    except (duckdb.CatalogException, duckdb.BinderException, duckdb.ConversionException):
+        if path is None:
+            raise
+        raise problems.foreign(path) from None
     version = row[0] if row else 0
     if version > len(migrations.MIGRATIONS):
         raise StoreError(

@@ -115,6 +115,10 @@ def explain(error: BaseException, path: Path) -> Exception:
         return StoreError(
             f"{path} is open in this Python with other settings: close that connection first."
         )
+    if isinstance(error, duckdb.Error) and any(
+        sign in lower for sign in ("sqlite", "external extensions", "is a directory")
+    ):
+        return foreign(path)
     if any(
         sign in lower
         for sign in ("corrupt", "not a valid duckdb", "could not read enough", "wal file")
@@ -141,6 +145,13 @@ def explain(error: BaseException, path: Path) -> Exception:
     if isinstance(error, duckdb.DataError | duckdb.InvalidInputException):
         return InvalidInputError(f"The store refused a value ({line}); nothing was changed.")
     return StoreError(f"{path} could not be used: {line}")
+
+
+def foreign(path: Path) -> StoreError:
+    """Return the error for a file that something else has made."""
+    return StoreError(
+        f"{path} is no store of letta-kernel: move it away, or set LETTA_HOME to another folder."
+    )
 
 
 def _between(text: str, start: str, end: str) -> str:

@@ -141,6 +141,11 @@ _ASKED: TypeAdapter[Send | Approve | Stop | Ping] = TypeAdapter(
 @router.websocket("/agents/{agent_id}/ws")
 async def agent_socket(websocket: WebSocket, agent_id: str) -> None:
     """Follow an agent and talk with it; this module's text describes the protocol."""
+    with suppress(WebSocketDisconnect, RuntimeError):  # the client has left, at whatever moment
+        await _talk(websocket, agent_id)
+
+
+async def _talk(websocket: WebSocket, agent_id: str) -> None:
     if not await _let_in(websocket):
         return
     project = project_of(websocket)
