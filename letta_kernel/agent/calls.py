@@ -289,7 +289,7 @@ class CallRunner:
             shown = json.loads(raw) if raw.strip() else {}
         except ToolArgumentError as error:
             return _failure(f"{error} {prompts.CUT_OFF}" if self.cut_off else str(error))
-        except ValueError:
+        except (ValueError, RecursionError):
             shown = {name: str(value) for name, value in arguments.items()}
         return _Ready(call, tool, arguments, shown)
 
@@ -306,7 +306,7 @@ class CallRunner:
             return raw
         try:
             arguments = json.loads(raw or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return raw
         if not isinstance(arguments, dict):
             return raw
@@ -479,6 +479,6 @@ def _failure(text: str) -> Outcome:
 def _merge(raw: str, prefilled: dict[str, Any]) -> str:
     try:
         arguments = json.loads(raw or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return raw
     return json.dumps({**arguments, **prefilled}) if isinstance(arguments, dict) else raw

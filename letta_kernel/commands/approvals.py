@@ -23,7 +23,7 @@ def described(call: ToolCall) -> str:
     try:
         given = json.loads(call.arguments)
         text = ", ".join(f"{name}={value!r}" for name, value in given.items())
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         text = call.arguments
     return f"{one_line(call.name, 100)}({one_line(text, _LONGEST)})"
 

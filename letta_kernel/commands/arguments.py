@@ -205,6 +205,10 @@ def json_object(text: str, what: str) -> dict[str, Any]:
     """
     try:
         read = json.loads(text)
+    except RecursionError:
+        raise InvalidInputError(
+            f"{what} no JSON that can be read: it is nested too deeply."
+        ) from None
     except ValueError as error:
         raise InvalidInputError(f"{what} no JSON: {error}.") from None
     if not isinstance(read, dict):

@@ -278,7 +278,7 @@ class Tape:
                 continue
             try:
                 yield _Entry(json.loads(line))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise ModelError(
                     "replay_miss", f"Line {number} of {self.path} is no recorded call."
                 ) from None

@@ -190,13 +190,13 @@ def _read_python(body: str, names: Collection[str]) -> list[ToolCall]:
         node = _printed(node)
         if not isinstance(node, ast.Call) or node.args:
             return []
-        name = meant(ast.unparse(node.func), names)
-        if not isinstance(node.func, ast.Name | ast.Attribute) or name not in names:
-            return []
         try:
+            name = meant(ast.unparse(node.func), names)
+            if not isinstance(node.func, ast.Name | ast.Attribute) or name not in names:
+                return []
             values = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
             arguments = json.dumps(values, ensure_ascii=False)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return []
         calls.append(ToolCall(id=new_id("call"), name=name, arguments=arguments))
     return calls

@@ -223,7 +223,7 @@ class Turn:
         except ReportedError:
             contents = Contents()
         for call in calls:
-            with suppress(ReportedError, ValueError, TypeError, AttributeError):
+            with suppress(ReportedError, ValueError, TypeError, AttributeError, RecursionError):
                 if (change := self._proposed(contents, call)) is not None:
                     changes.append(change)
         if changes:

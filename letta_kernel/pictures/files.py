@@ -14,6 +14,7 @@ MediaType = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
 _PNG = b"\x89PNG\r\n\x1a\n"
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # JPEG markers without a length
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers that give the size
+_MOST_SCANS = 100  # each goes over the whole picture; cameras and editors make a dozen
 _OTHERS = (
     (b"%PDF", "a PDF"),
     (b"BM", "a BMP"),
@@ -106,7 +107,7 @@ def _png(data: bytes) -> tuple[int, int, int]:
 
 
 def _jpeg(data: bytes) -> tuple[int, int, int]:
-    at, width, height = 2, 0, 0
+    at, width, height, scans = 2, 0, 0, 0
     while True:
         if data[at] != 0xFF:
             raise ValueError("a broken image/jpeg: it has no marker where one must be")
@@ -123,6 +124,9 @@ def _jpeg(data: bytes) -> tuple[int, int, int]:
                 height, width = _number(data, at + 5, 2), _number(data, at + 7, 2)
             at += 2 + max(length, 2)
             if marker == 0xDA:
+                scans += 1
+                if scans > _MOST_SCANS:
+                    raise ValueError(f"a broken image/jpeg: it has more than {_MOST_SCANS} scans")
                 at = _behind_scan(data, at)
 
 

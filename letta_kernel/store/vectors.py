@@ -363,7 +363,7 @@ class VectorTable:
     def _read_pointer(self) -> dict[str, Any]:
         try:
             found = json.loads(self._pointer.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

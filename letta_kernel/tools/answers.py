@@ -242,7 +242,7 @@ def _checked_by(schema: dict[str, Any]) -> Callable[[str], Any]:
         raise InvalidInputError(f"The schema of the response_format cannot be: {why}.") from None
 
     def check(text: str) -> Any:
-        adapter.validate_json(text)
+        adapter.validate_json(text)  # which refuses what is nested too deeply
         return json.loads(text)
 
     return check

@@ -144,7 +144,7 @@ def hits(text: str, message: str) -> str:
     """Return the best of what a search found, quoted, at most three; empty where it found nothing."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     listed = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     told = [str(one.get("content", "")).strip() for one in listed if one.get("role") != "assistant"]

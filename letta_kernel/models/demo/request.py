@@ -118,6 +118,6 @@ def _text(content: Any) -> str:
 def _object(raw: Any) -> dict[str, Any]:
     try:
         value = json.loads(raw or "{}") if isinstance(raw, str) else raw
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -257,6 +257,6 @@ def _text(content: Any) -> str:
 def _object(arguments: Any) -> dict[str, Any]:
     try:
         value = json.loads(arguments) if isinstance(arguments, str) else arguments
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

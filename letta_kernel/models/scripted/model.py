@@ -249,7 +249,7 @@ def _said(message: dict[str, Any]) -> str:
     if text.startswith("{"):
         try:
             packed = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             packed = None
         if isinstance(packed, dict) and isinstance(packed.get("message"), str):
             text = packed["message"]

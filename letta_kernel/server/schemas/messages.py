@@ -304,7 +304,7 @@ def spoken(call: ToolCall, view: View) -> str | None:
         return None
     try:
         said = json.loads(call.arguments)[view.speaking_argument]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return said if isinstance(said, str) else None
 

@@ -257,7 +257,7 @@ def _exported_from(path: Path) -> str | None:
         data = json.loads(path.read_bytes())
         agent = data["agents"][0] if "agents" in data else data
         return str((agent.get("metadata") or agent["metadata_"])[OURS]["exported"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 
