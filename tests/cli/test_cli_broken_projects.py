@@ -69,8 +69,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.fixture(params=BROKEN)
 def broken(cli: Cli, request: pytest.FixtureRequest) -> tuple[Cli, str]:
     make, said = BROKEN[request.param]
-    cli.home.mkdir()
+    cli.home.mkdir(0o700)
     make(cli.home)
+    for one in (cli.home, *(cli.home.iterdir() if cli.home.is_dir() else ())):
+        if not one.is_symlink():
+            one.chmod(0o700 if one.is_dir() else 0o600)  # or that is said as well
     return cli, said
 
 
