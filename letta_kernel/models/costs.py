@@ -2,49 +2,100 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from letta_kernel.messages import Usage
+from letta_kernel.models.facts import table_rows
+from letta_kernel.models.library import litellm, our_settings
+
+# Those whose price is tokens times a row of the table; others have rules of their own in litellm.
+_PLAIN_PRICES = frozenset({"openai", "anthropic", "gemini", "openrouter"})
+_RATES = ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost",
+          "cache_creation_input_token_cost")  # fmt: skip
+_STEP = re.compile(r"_above_(\d+)k_tokens$")
+_OTHER_PRICES = ("tiered_pricing", "off_peak_pricing", "input_cost_per_second", "output_cost_per_second",
+                 "cost_per_second", "alias_of")  # fmt: skip
 
 
-def usage_of(
-    module: Any, name: str, provider: str, model: str, given: dict[str, Any] | None
-) -> Usage:
-    """Return the usage a provider reported, with its cost if litellm (*module*) knows the price.
+def usage_of(name: str, provider: str, model: str, given: dict[str, Any] | None) -> Usage:
+    """Return the usage a provider reported, with its cost if litellm's table has the price.
 
     *name* is the model as the user gives it, *model* as the provider does.
     """
     if not given:
         return Usage()
     tokens = _tokens(given)
-    return Usage(**tokens, cost=_cost(module, name, provider, model, given, tokens))
+    return Usage(**tokens, cost=_cost(name, provider, model, given, tokens))
 
 
 def _cost(
-    module: Any, name: str, provider: str, model: str, given: dict[str, Any], tokens: dict[str, int]
+    name: str, provider: str, model: str, given: dict[str, Any], tokens: dict[str, int]
 ) -> float | None:
     """Return US dollars, None if the price is not known."""
     if isinstance(paid := given.get("cost"), int | float):  # OpenRouter says it itself
         return float(paid)
-    if name not in module.model_cost and model not in module.model_cost:
+    written = int(given.get("cache_creation_input_tokens") or 0)
+    if (row := _row(provider, model)) is None and table_rows(name)[0] is None:
         return None
-    written = given.get("cache_creation_input_tokens") or 0
-    counted = module.Usage(
-        prompt_tokens=tokens["prompt_tokens"],
-        completion_tokens=tokens["completion_tokens"],
-        total_tokens=tokens["prompt_tokens"] + tokens["completion_tokens"],
-        prompt_tokens_details=module.types.utils.PromptTokensDetailsWrapper(
-            cached_tokens=tokens["cached_tokens"], cache_creation_tokens=written
-        ),
-        cache_read_input_tokens=tokens["cached_tokens"],
-        cache_creation_input_tokens=written,
+    cost = _price(provider, row, tokens, written) if row else None
+    return _price_of_litellm(provider, model, tokens, written) if cost is None else cost
+
+
+def _row(provider: str, model: str) -> dict[str, Any] | None:
+    row, short = table_rows(f"{provider}/{model}")
+    return row or short
+
+
+def _price(
+    provider: str, row: dict[str, Any], tokens: dict[str, int], written: int
+) -> float | None:
+    """Return the price by a row of the table; None where litellm has rules of its own for it."""
+    if provider not in _PLAIN_PRICES or row.get("litellm_provider") != provider:
+        return None
+    if any(key in row for key in _OTHER_PRICES):
+        return None
+    prompt = tokens["prompt_tokens"]
+    rates = {name: row.get(name) for name in _RATES}
+    steps = {int(found[1]) for key in row if (found := _STEP.search(key))}
+    for step in sorted(steps):
+        if prompt > step * 1000:
+            for name in _RATES:
+                rates[name] = row.get(f"{name}_above_{step}k_tokens", rates[name])
+    fresh, out, read, write = rates.values()
+    if fresh is None or out is None:
+        return None
+    cached = tokens["cached_tokens"]
+    return float(
+        max(prompt - cached - written, 0) * fresh
+        + cached * (fresh if read is None else read)
+        + written * (fresh if write is None else write)
+        + tokens["completion_tokens"] * out
     )
-    try:
-        parts = module.cost_per_token(
-            model=model, custom_llm_provider=provider, usage_object=counted
+
+
+def _price_of_litellm(
+    provider: str, model: str, tokens: dict[str, int], written: int
+) -> float | None:
+    module = litellm()
+    cached = tokens["cached_tokens"]
+    with our_settings():
+        counted = module.Usage(
+            prompt_tokens=tokens["prompt_tokens"],
+            completion_tokens=tokens["completion_tokens"],
+            total_tokens=tokens["prompt_tokens"] + tokens["completion_tokens"],
+            prompt_tokens_details=module.types.utils.PromptTokensDetailsWrapper(
+                cached_tokens=cached, cache_creation_tokens=written
+            ),
+            cache_read_input_tokens=cached,
+            cache_creation_input_tokens=written,
         )
-    except Exception:  # an answer does not fail because its price is not known
-        return None
+        try:
+            parts = module.cost_per_token(
+                model=model, custom_llm_provider=provider, usage_object=counted
+            )
+        except Exception:  # an answer does not fail because its price is not known
+            return None
     return float(sum(parts))
 
 

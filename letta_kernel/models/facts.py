@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,19 +70,37 @@ def facts_of(name: str) -> Facts:
     )
 
 
-@functools.lru_cache(maxsize=256)
 def table_entry(name: str) -> dict[str, Any] | None:
     """Return what litellm's table says of a model, None if it does not know it."""
-    table = _table()
     provider, _, model = name.partition("/")
-    entry = table.get(name)
-    if entry is None and model:
-        entry = table.get(model)
-        if entry is not None and not str(entry.get("litellm_provider", "")).startswith(provider):
-            entry = None
+    entry, short = table_rows(name)
+    if entry is None and short and str(short.get("litellm_provider", "")).startswith(provider):
+        entry = short
     if entry is None and provider == "openrouter":  # not in the table: as with the maker itself
         return table_entry(model)
-    return entry if isinstance(entry, dict) else None
+    if entry is not None and (other := entry.get("alias_of")):
+        return table_entry(str(other))
+    return entry
+
+
+def table_rows(name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the rows of litellm's table for *name* and for what follows its provider, each None if missing."""
+    if (known := _imported()) is not None:  # with what the user told litellm of models
+        return _rows(known, name)
+    return _rows_of_file(name)
+
+
+@functools.lru_cache(maxsize=256)
+def _rows_of_file(name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    return _rows(_table(), name)
+
+
+def _rows(
+    table: Mapping[str, Any], name: str
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    found = (table.get(name), table.get(name.partition("/")[2]))
+    row, short = (one if isinstance(one, dict) else None for one in found)
+    return row, short
 
 
 def table_names(provider: str) -> list[str]:
@@ -99,12 +118,15 @@ def table_providers() -> set[str]:
     return {str(entry.get("litellm_provider", "")) for entry in entries}
 
 
-def _table() -> dict[str, Any]:
+def _imported() -> Mapping[str, Any] | None:
+    """Return litellm's table if it is imported."""
+    return getattr(sys.modules.get("litellm"), "model_cost", None) or None
+
+
+def _table() -> Mapping[str, Any]:
     """Return litellm's table; read from its file (40 ms) as long as litellm is not imported."""
-    module = sys.modules.get("litellm")
-    cost = getattr(module, "model_cost", None)
-    if cost:
-        return dict(cost)
+    if (known := _imported()) is not None:
+        return dict(known)  # another thread may add to it
     spec = importlib.util.find_spec("litellm")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder, _TABLE)

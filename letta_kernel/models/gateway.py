@@ -19,7 +19,7 @@ from letta_kernel.models.errors import ProviderError, cancelled
 from letta_kernel.models.facts import facts_of
 from letta_kernel.models.refusals import MOST
 from letta_kernel.models.retry import RateLimit, RetryPolicy, rate_limit_of, retried
-from letta_kernel.models.routes import Route, resolve
+from letta_kernel.models.routes import Route, needs_library, resolve
 from letta_kernel.models.streaming import Try
 from letta_kernel.models.structured import as_answer, as_parameter, is_native, with_tool
 from letta_kernel.models.tokens import count
@@ -28,7 +28,7 @@ from letta_kernel.models.written_calls import PromptedTools
 
 
 class Gateway:
-    """A model of any provider litellm knows; see `base.ChatModel`.
+    """A model of any provider that is known here or to litellm; see `base.ChatModel`.
 
     Sampling parameters it understands beside the provider's own: ``api_base`` (an address) and
     ``retry`` (a dict of `RetryPolicy`'s fields, in seconds).
@@ -50,7 +50,7 @@ class Gateway:
     @property
     def loading(self) -> bool:
         """Whether the next call waits for the provider library to be imported."""
-        return not lazy_import.ready("litellm")
+        return needs_library(self.name) and not lazy_import.ready("litellm")
 
     def count_tokens(self, text: str) -> int:
         """Return about how many tokens *text* takes."""

@@ -17,17 +17,10 @@ _URLS = "litellm.llms.vertex_ai.common_utils"
 _FAILED = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"})
 
 
-def can_call() -> bool:
-    """Whether this litellm still has the parts that make Gemini's requests."""
-    return hasattr(lazy_import.load(_TRANSFORMATION), "_transform_request_body") and hasattr(
-        lazy_import.load(_URLS), "_get_gemini_url"
-    )
-
-
 def request_of(
     model: str, base: str, messages: list[dict[str, Any]], optional: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
-    """Return the URL and body of a streamed call."""
+    """Return the URL and body of a streamed call, as litellm makes them."""
     body = lazy_import.load(_TRANSFORMATION)._transform_request_body(
         messages=messages,
         model=model,

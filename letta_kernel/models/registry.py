@@ -108,7 +108,10 @@ def get_ready(agent_model: str | None) -> None:
     if name == DEMO:
         lazy_import.start("wordllama")
     elif "/" in name and not plugins.is_joined(name.partition("/")[0]):
-        lazy_import.start("litellm")
+        from letta_kernel.models import routes  # with all that sending requests takes
+
+        if routes.needs_library(name):
+            lazy_import.start("litellm")
 
 
 def available() -> list[ModelInfo]:

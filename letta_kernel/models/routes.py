@@ -1,9 +1,11 @@
-"""From a model's name to a request on the wire, by litellm's own knowledge of providers.
+"""From a model's name to a request on the wire, here or by litellm's knowledge of providers.
 
-Measured against an instant server on loopback, a streamed call at 1 / 200 messages: litellm.completion
-12 / 62 ms, the openai client 2.3 / 36 ms, litellm's transformation of the request sent over our own
-connection 0.8 / 1.9 ms. So providers that speak OpenAI's, Anthropic's or Gemini's protocol are called the
-last way; all others go through litellm.completion.
+Importing litellm takes seconds and 150 MB. So requests of OpenAI's, Anthropic's and Gemini's form are made here
+(`openai_form`, `anthropic_form`, `gemini_form`) as far as model and parameters are known, and litellm is loaded
+for the rest: its transformation of a request, sent over our own connection, for providers that speak one of
+these protocols, and litellm.completion for all others. Measured against an instant server on loopback, a
+streamed call at 1 / 200 messages: litellm.completion 12 / 62 ms, the openai client 2.3 / 36 ms, litellm's
+transformation 0.8 / 1.9 ms.
 """
 
 from __future__ import annotations
@@ -12,13 +14,12 @@ import functools
 import json
 import os
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
 
-from letta_kernel.models import gemini, keys
+from letta_kernel.models import anthropic_form, facts, gemini, gemini_form, keys, openai_form
 from letta_kernel.models.base import ChatRequest
 from letta_kernel.models.errors import Endpoint, ProviderError, missing_key
 from letta_kernel.models.library import litellm, our_settings
@@ -41,6 +42,15 @@ _ANTHROPIC = "https://api.anthropic.com"
 
 WireFormat = Literal["chat", "anthropic", "gemini", "litellm"]
 
+_FORMS = {
+    "chat": openai_form.request,
+    "anthropic": anthropic_form.request,
+    "gemini": gemini_form.request,
+}
+_LISTED = ("anthropic", "gemini")  # what a model of theirs takes is known by its row of the table
+_DIRECT = frozenset({*openai_form.RULES, *_LISTED})
+_Place = tuple[str, str, str | None, str]  # model, provider, key and address, as far as they say
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -60,11 +70,34 @@ class Route:
         """What this model has refused so far."""
         return refused_by(self.base or self.provider, self.model)
 
-    @our_settings()
     def send(
         self, shaped: Shaped, params: dict[str, Any]
     ) -> tuple[str, dict[str, str], dict[str, Any]]:
         """Return URL, headers and body of a streamed request."""
+        made = None
+        if form := _FORMS.get(self.wire_format):
+            made = form(self.provider, self.model, self.base, self.key, shaped, params)
+        url, headers, body = made or self._by_litellm(shaped, params)
+        if self.endpoint.variable == "ANTHROPIC_AUTH_TOKEN":  # goes in a header of its own
+            headers.pop("x-api-key", None)
+            headers["authorization"] = f"Bearer {self.key}"
+        if self.wire_format == "anthropic":
+            mark_cache(body)
+        headers = {k: v for k, v in headers.items() if v is not None}
+        if self.provider == "openai":
+            headers |= _account()
+        if self.key is None and self.elsewhere:
+            headers.pop("Authorization", None)
+            headers.pop("x-api-key", None)
+        headers["Accept-Encoding"] = "identity"  # a compressed stream comes in clumps
+        headers["Content-Type"] = "application/json"
+        return url, headers, self._accepted(body)
+
+    @our_settings()
+    def _by_litellm(
+        self, shaped: Shaped, params: dict[str, Any]
+    ) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """Return URL, headers and body as litellm makes them."""
         optional = _optional(self, shaped, params)
         asked = "thinking" in optional or "thinkingConfig" in optional
         messages = shaped.messages(asked=asked)
@@ -76,17 +109,10 @@ class Route:
             url, headers, body = self._transformed(messages, optional)
             body["stream"] = True
         if self.wire_format == "anthropic":
-            mark_cache(body)
             _name_format(body, headers)
         if isinstance(extra := body.pop("extra_body", None), dict):
             body |= extra
-        headers = {k: v for k, v in headers.items() if v is not None}
-        if self.key is None and self.elsewhere:
-            headers.pop("Authorization", None)
-            headers.pop("x-api-key", None)
-        headers["Accept-Encoding"] = "identity"  # a compressed stream comes in clumps
-        headers["Content-Type"] = "application/json"
-        return url, headers, self._accepted(body)
+        return url, headers, body
 
     def _accepted(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return *body* without what the model has refused before."""
@@ -114,16 +140,12 @@ class Route:
         headers = config.validate_environment(
             {}, self.model, messages, optional, limits, key, self.base
         )
-        if self.endpoint.variable == "ANTHROPIC_AUTH_TOKEN":  # goes in a header of its own
-            headers.pop("x-api-key", None)
-            headers["authorization"] = f"Bearer {self.key}"
         if self.wire_format == "anthropic":
             url = f"{self.base}/v1/messages"
         else:
             url = config.get_complete_url(
                 self.base, self.key, self.model, dict(optional), limits, True
             )
-            headers |= _account() if self.provider == "openai" else {}
         return (
             url,
             headers,
@@ -142,21 +164,50 @@ def resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
     given_base: str | None = params.get("api_base")
     if not given_base and (variable := missing_variable(name)):
         raise missing_key(name, variable)
+    if place := _place(name, given_base):
+        return _route(name, place, request, params)
     try:
         with our_settings():  # only now, for importing it takes seconds
-            return _resolve(name, request, params)
+            return _route(name, _place_by_litellm(name, given_base), request, params)
     except httpx.ConnectError as error:  # certificates that cannot be read
         raise ProviderError("unreachable", f"{name}: {error}.", lasting=True) from None
 
 
-def _resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
-    given_base: str | None = params.get("api_base")
-    module = litellm()
+def needs_library(name: str) -> bool:
+    """Whether a call of the model *name* waits until litellm is imported."""
+    place = _place(name, None)
+    if place is None:
+        return True
+    model, provider, _, _ = place
+    base = (
+        PROVIDERS[provider].base_url() or CHAT_ADDRESSES[provider] if provider == "openai" else ""
+    )
+    return openai_form.by_responses(model, base, tools=True, effort="") is not False
+
+
+def _place(name: str, given_base: str | None) -> _Place | None:
+    """Return where the model *name* is, without litellm; None where that has to say."""
+    provider, _, model = name.partition("/")
+    if not model or provider not in _DIRECT or os.environ.get("USE_LITELLM_PROXY"):
+        return None
+    if any(row and "alias_of" in row for row in facts.table_rows(name)):
+        return None
+    if provider in _LISTED and not any(facts.table_rows(name)):
+        return None
+    if provider in PROVIDERS:
+        return model, provider, None, given_base or ""
+    variables = (f"{provider.upper()}_API_KEY", f"{provider.upper()}_API_BASE")
+    key, base = (os.environ.get(variable) or "" for variable in variables)
+    return model, provider, key or None, given_base or base
+
+
+def _place_by_litellm(name: str, given_base: str | None) -> _Place:
+    """Return model, provider, key and address as litellm finds them."""
     asked = name
     if name.startswith("ollama/"):  # its chat interface, which knows tools
         asked = f"ollama_chat/{name.removeprefix('ollama/')}"
     try:
-        model, provider, key, base = module.get_llm_provider(model=asked, api_base=given_base)
+        model, provider, key, base = litellm().get_llm_provider(model=asked, api_base=given_base)
     except Exception:
         raise ProviderError(
             "unknown_model",
@@ -165,6 +216,17 @@ def _resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
             remedy(Do.LIST_MODELS),
             lasting=True,
         ) from None
+    return model, provider, key, base or ""
+
+
+def _route(
+    name: str,
+    place: _Place,
+    request: ChatRequest,
+    params: dict[str, Any],
+) -> Route:
+    model, provider, key, base = place
+    given_base: str | None = params.get("api_base")
     known = PROVIDERS.get(provider)
     base = (
         given_base
@@ -186,7 +248,7 @@ def _resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
         bool(given_base) or provider in KEYLESS or (known is not None and known.is_elsewhere())
     )
     if key is None and not elsewhere and provider not in _OWN_SIGN_IN:
-        _check_key(module, name, variable)
+        _check_key(name, variable)
     endpoint = Endpoint(
         model=name,
         provider=provider,
@@ -209,10 +271,10 @@ def _resolve(name: str, request: ChatRequest, params: dict[str, Any]) -> Route:
     return Route(name, provider, model, wire_format, endpoint, base, key, elsewhere)
 
 
-def _check_key(module: ModuleType, name: str, variable: str) -> None:
+def _check_key(name: str, variable: str) -> None:
     if variable:
         raise missing_key(name, variable)
-    found = module.validate_environment(model=name)
+    found = litellm().validate_environment(model=name)
     missing = [v for v in found.get("missing_keys") or () if isinstance(v, str)]
     if not found.get("keys_in_environment") and missing:
         raise missing_key(name, " and ".join(missing))
@@ -242,7 +304,7 @@ def _wire_format(
 ) -> WireFormat:
     if provider == "anthropic":
         return "anthropic"
-    if provider == "gemini" and gemini.can_call():
+    if provider == "gemini":
         return "gemini"
     if provider not in CHAT_ADDRESSES:
         return "litellm"
@@ -256,21 +318,22 @@ def _wire_format(
 @functools.lru_cache(maxsize=64)
 def _needs_responses(model: str, base: str, tools: bool, effort: str) -> bool:
     """Whether OpenAI serves the model by its Responses API only; litellm translates to that."""
-    if model.startswith("responses/"):  # asked for by name
-        return True
+    known = openai_form.by_responses(model, base, tools=tools, effort=effort)
+    if known is not None:
+        return known
     check = getattr(litellm().main, "responses_api_bridge_check", None)
     if check is None:
         return False
     sample = [{"type": "function", "function": {"name": "x"}}] if tools else None
-    own = urlsplit(base).hostname == "api.openai.com"
-    info, _ = check(
-        model=model,
-        custom_llm_provider="openai",
-        tools=sample,
-        reasoning_effort=effort or None,
-        api_base=None if own else base,
-    )
-    return own and info.get("mode") == "responses"
+    with our_settings():
+        info, _ = check(
+            model=model,
+            custom_llm_provider="openai",
+            tools=sample,
+            reasoning_effort=effort or None,
+            api_base=None,
+        )
+    return bool(info.get("mode") == "responses")
 
 
 @functools.lru_cache(maxsize=64)

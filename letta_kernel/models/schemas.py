@@ -402,6 +402,8 @@ def for_gemini(schema: Any) -> Any:
         if key not in ("additionalProperties", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
                        "uniqueItems", "examples")
     }  # fmt: skip
+    if made.get("properties") == {}:  # refused there
+        del made["properties"]
     if made.get("type") == "null":  # no type there
         made |= {"type": "string", "nullable": True}
     kind = made.get("type")

@@ -280,10 +280,7 @@ class Try:
 
     def _reply(self) -> Reply:
         route = self._route
-        with our_settings():
-            usage = usage_of(
-                litellm(), route.name, route.provider, route.model, self._accumulator.usage
-            )
+        usage = usage_of(route.name, route.provider, route.model, self._accumulator.usage)
         reply = self._accumulator.reply(
             model=route.name,
             usage=usage,

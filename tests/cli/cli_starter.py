@@ -102,7 +102,7 @@ def _serve() -> None:
     from letta_kernel.cli import root  # noqa: F401 - all commands
     from letta_kernel.service import AgentService  # noqa: F401
 
-    for library in ("litellm", "wordllama"):
+    for library in ("letta_kernel.models.gateway", "wordllama"):
         lazy_import.load(library)
     requests = socket.socket(fileno=os.dup(0))
     while True:
