@@ -19,10 +19,11 @@ def main() -> None:
     """Run the command line; what goes wrong on purpose is one line."""
     import typer
 
-    from letta_kernel import settings, side_effects
+    from letta_kernel import lazy_import, settings, side_effects
     from letta_kernel.cli.root import build
     from letta_kernel.errors import LettaError
 
+    lazy_import.freeze()
     if sys.argv[1:2] != ["serve"]:
         side_effects.keep_logs_apart()  # stderr is for what the command itself has to say
     click_error: Any = typer.BadParameter.__mro__[2]  # typer may carry a click of its own

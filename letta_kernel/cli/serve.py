@@ -98,8 +98,10 @@ def run(app: ASGIApp, listening: socket.socket) -> None:
     """Serve *app* until Ctrl-C."""
     import uvicorn
 
+    from letta_kernel import lazy_import
     from letta_kernel.server.listen import config_of
 
+    lazy_import.freeze()  # with all that the server has imported
     uvicorn.Server(config_of(app)).run(sockets=[listening])
 
 
