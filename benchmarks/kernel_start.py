@@ -7,6 +7,7 @@ has answered kernel_info and run a first empty-handed cell (``1``), median over 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 
 from jupyter_client.manager import KernelManager
 
@@ -23,23 +25,30 @@ KERNELS = {
 }
 
 
-def start_once(command: list[str], home: str) -> float:
-    """Start a kernel, wait for its first result, shut it down; return the seconds it took."""
+@contextlib.contextmanager
+def running(command: list[str], home: str) -> Iterator[KernelManager]:
+    """Start a kernel, wait for its first result; shut it down behind the block."""
     manager = KernelManager()
     assert manager.kernel_spec is not None
     manager.kernel_spec.argv = command
     env = {**os.environ, "LETTA_HOME": home, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    began = time.perf_counter()
     manager.start_kernel(env=env, stderr=subprocess.DEVNULL)
     client = manager.client()
     client.start_channels()
     try:
         client.wait_for_ready(timeout=60)
         client.execute_interactive("1", timeout=60, output_hook=lambda message: None)
-        return time.perf_counter() - began
+        yield manager
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+def start_once(command: list[str], home: str) -> float:
+    """Return the seconds from launching a kernel to its first result."""
+    began = time.perf_counter()
+    with running(command, home):
+        return time.perf_counter() - began
 
 
 def main() -> None:
