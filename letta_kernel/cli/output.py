@@ -62,7 +62,9 @@ def put_json_line(data: Any) -> None:
 def plain(value: Any) -> Any:
     """Return what JSON can hold for a record, a date, bytes or anything else."""
     if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
+        from letta_kernel.records import without_secrets  # help and completion need none
+
+        return without_secrets(value.model_dump(mode="json"))
     if is_dataclass(value):
         return {one.name: getattr(value, one.name) for one in fields(value)}
     if isinstance(value, datetime):

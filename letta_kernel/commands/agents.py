@@ -146,6 +146,7 @@ def show(
     from letta_kernel.display import panels
     from letta_kernel.display.tables import stack
     from letta_kernel.models.tokens import count
+    from letta_kernel.records import without_secrets
 
     if name is None and door.current() is None:
         return _nobody(door)
@@ -166,7 +167,7 @@ def show(
     tokens = {block.label: count(block.value) for block in blocks}
     card = panels.agent_card(agent, blocks, facts, tokens)
     data = {
-        **agent.model_dump(mode="json"),
+        **without_secrets(agent.model_dump(mode="json")),
         "answering_model": answering,
         "blocks": blocks,
         "tools": [tool.name for tool in tools],

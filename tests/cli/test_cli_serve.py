@@ -23,11 +23,14 @@ from letta_kernel.service import AgentService
 
 
 @contextmanager
-def serving(cli: Cli, *words: str, token: str = "") -> Iterator[subprocess.Popen[str]]:
+def serving(
+    cli: Cli, *words: str, token: str = "", umask: int = -1
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [*PROGRAM, "serve", *words],
         cwd=cli.folder,
         env={**os.environ, "LETTA_SERVER_TOKEN": token},
+        umask=umask,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -47,7 +50,7 @@ def serving(cli: Cli, *words: str, token: str = "") -> Iterator[subprocess.Popen
 
 
 def test_serve_prints_what_a_client_needs(cli: Cli) -> None:
-    with serving(cli, "--port", "0") as process:
+    with serving(cli, "--port", "0", umask=0) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(6)]
         said = "".join(lines)
@@ -61,6 +64,8 @@ def test_serve_prints_what_a_client_needs(cli: Cli) -> None:
         assert httpx.get(f"{url[0]}/v1/agents", timeout=60).status_code == 401
         # Beside it, the command line works with the same agents.
         assert [a["name"] for a in cli.json("agent", "list")] == ["ada"]
+        modes = [path.stat().st_mode for path in (cli.home, *cli.home.rglob("*"))]
+        assert not any(mode & 0o077 for mode in modes), "whatever the umask"
 
 
 def test_serve_for_programs_and_two_at_once(cli: Cli) -> None:
@@ -109,10 +114,10 @@ def test_no_secret_is_a_word_of_a_command(cli: Cli) -> None:
     assert "letta-kernel agent set ada environment NAME" in said
     assert "hunter22" not in said
     cli("agent", "set", "ada", "environment", "TEA_KEY", given="hunter22\n")
-    cli("agent", "set", "ada", "environment", "-", given="POT_KEY=hunter=23")
-    shown = cli.out("agent", "set", "ada") + cli.out("agent", "show", "ada", "--json")
+    told = cli.out("agent", "set", "ada", "environment", "-", "--json", given="POT_KEY=hunter=23")
+    shown = told + cli.out("agent", "set", "ada") + cli.out("agent", "show", "ada", "--json")
     assert "TEA_KEY=…, POT_KEY=…" in shown
-    assert "hunter" not in cli.out("agent", "export", "ada", "-") + cli.out(
+    assert "hunter" not in shown + cli.out("agent", "export", "ada", "-") + cli.out(
         "sql", "SELECT settings FROM agents", "--json"
     )
     with AgentService(cli.home) as service:

@@ -163,7 +163,27 @@ def test_environment_variables_are_never_shown(notebook: Notebook) -> None:
         "from letta_kernel import Agent; Agent('keeper').state.settings['environment']['POT_KEY']"
     )
     assert "hunter23=" in notebook.run(code).text  # it is kept
+    said += notebook.run("Agent('keeper').state").text  # as a cell ends, and is saved
     assert "hunter2" not in said
+    assert "CUP_KEY is not set" in notebook.run("%agent set environment CUP_KEY").evalue
+    notebook.run("import os; os.environ['CUP_KEY'] = 'hunter24'")
+    assert "CUP_KEY=…" in notebook.run("%agent set environment CUP_KEY").text
+    assert "hunter24" in notebook.run(code.replace("POT_KEY", "CUP_KEY")).text
+
+
+def test_a_kernel_s_files_are_its_user_s_whatever_the_umask(
+    notebook: Notebook, tmp_path: Path
+) -> None:
+    opened = f"from letta_kernel.service import AgentService; AgentService({str(tmp_path / 'p')!r})"
+    notebook.run(f"import os; before = os.umask(0)\n{opened}.agents.create('ada')")
+    notebook.run("%agent new guarded")
+    notebook.run("os.umask(before)")
+    for home in (tmp_path / "p", notebook.home):
+        modes = [path.stat().st_mode for path in (home, *home.rglob("*"))]
+        assert not any(mode & 0o077 for mode in modes)
+    (tmp_path / "p").chmod(0o755)
+    assert "now only you can" in notebook.run(f"{opened}.agents.list()").stderr
+    assert notebook.run(f"{opened}.agents.list()").stderr == ""
 
 
 def test_files_are_completed(notebook: Notebook, tmp_path: Path) -> None:

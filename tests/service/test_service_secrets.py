@@ -89,6 +89,7 @@ def test_no_byte_of_the_store_or_its_copies_tells_one(
         service.agent_files.export_file("ada", tmp_path / "ada.af")
         rows = service.store.query("SELECT * FROM agents, mcp_servers, conversations").rows
         assert SECRET not in str(rows)
+        assert SECRET not in repr([service.agents.view("ada"), *service.mcp.list()])
         said = json.dumps(
             [view.state.model_dump(mode="json") for view in [service.agents.view("ada")]]
         )
