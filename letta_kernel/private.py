@@ -23,7 +23,7 @@ FOLDER_NAME = ".letta"
 
 # What a project folder may hold of ours; skills and whatever else lies there are a person's own.
 _OURS = re.compile(r"\.?(?:letta\.|server-token|before-|backups$|vectors$|queue$)")
-_said: set[Path] = set()
+_lines: dict[Path, str] = {}  # what is to be said of a project; empty once it was
 
 
 def opener(path: str, flags: int) -> int:
@@ -76,9 +76,9 @@ def tighten_all(folder: Path) -> None:
 
 
 def mend(home: Path) -> None:
-    """Close a project folder to everybody but its owner, and say so if its store had been open.
+    """Close a project folder to everybody but its owner; `say` tells that its store had been open.
 
-    What cannot be closed, because it is another user's or the file system knows no owners, is said instead.
+    What cannot be closed, because it is another user's or the file system knows no owners, is told instead.
     """
     if os.name != "posix":
         return
@@ -96,19 +96,21 @@ def mend(home: Path) -> None:
                 tighten_all(Path(entry.path))
             else:
                 tighten(entry.path)
-    if not was_open or home in _said:
-        return
-    _said.add(home)
-    if is_open(store) or (is_open(home) and _is_own(home)):
-        log.warning(
-            "Other users of this machine can read the agents in %s, and that cannot be changed here: move them"
-            " to a folder of your own, or set LETTA_HOME to one.",
-            home,
+    if was_open and home not in _lines:
+        still = is_open(store) or (is_open(home) and _is_own(home))
+        _lines[home] = (
+            f"Other users of this machine can read the agents in {home}, and that cannot be changed here: move "
+            "them to a folder of your own, or set LETTA_HOME to one."
+            if still
+            else f"Other users of this machine could read the agents in {home}; now only you can."
         )
-    else:
-        log.warning(
-            "Other users of this machine could read the agents in %s; now only you can.", home
-        )
+
+
+def say(home: Path) -> None:
+    """Say, once, what `mend` found; called when the store has opened, or its error would be two lines."""
+    if line := _lines.get(home):
+        _lines[home] = ""
+        log.warning("%s", line)
 
 
 def _is_own(home: Path) -> bool:

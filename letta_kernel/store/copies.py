@@ -230,6 +230,7 @@ def _held(home: Path) -> Iterator[Path]:
         raise problems.explain(error, path) from error
     try:
         yield path
+        private.say(home)
     finally:
         lock.release()
 

@@ -329,6 +329,7 @@ class Database:
                 self._connection = opening.open_database(self.path, _SETTINGS, self.patience)
                 self._identity = identity(self.path)
                 self._writes[OPENED] = next(_openings)
+            private.say(self.home)
         except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:
             self._shut()
             raise problems.explain(error, self.path) from error
