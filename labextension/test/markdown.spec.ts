@@ -51,6 +51,16 @@ describe('Markdown', () => {
     expect(Array.from(drawn(text).childNodes, normal).join('')).toBe(html);
   });
 
+  it.each(['*', '_', '**', '*_', '~~'])('shows many %s as they are', mark => {
+    const text = `a${mark.repeat(20_000)}z`;
+    expect(drawn(text).querySelector('pre')?.textContent === text).toBe(true);
+  });
+
+  it.each(['1. ', '- ', '> ', '>', '* > '])('shows %j within each other as they are', begin => {
+    const text = `${begin.repeat(10_000)}x`;
+    expect(drawn(text).querySelector('pre')?.textContent === text).toBe(true);
+  });
+
   it('draws what grows as it draws the whole', () => {
     const whole = DIALECT.map(([text]) => text).join('\n\n');
     const host = document.createElement('div');

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,6 @@ GROUP = "Talking"
 
 CELL = option("The id of a cell that failed; the one that failed last, if not given")
 WISH = argument("What else there is to say", None, free=True)
-_FENCE = re.compile(
-    r"^(?P<mark>`{3,}|~{3,})[^\n]*\n(?P<code>.*?)^(?P=mark)`*~*[ \t]*$", re.M | re.S
-)
 _MOST_RUNS = 20  # that are looked at for one that changed something
 _MOST_UNDONE = 200  # whose undoing is remembered, of one agent
 
@@ -71,11 +67,13 @@ def code(
     agent: AgentState = AGENT,
 ) -> str:
     """Put the last code block of the answer into the next cell; it is not run."""
+    from letta_kernel.display.markdown import parser
+
     messages = door.service.messages.history(agent.id, 50)
     said = next(
         (one.said for one in reversed(messages) if one.role == "assistant" and one.said), ""
     )
-    blocks = [found["code"].rstrip("\n") for found in _FENCE.finditer(f"{said}\n")]
+    blocks = [one.content.rstrip("\n") for one in parser().parse(said) if one.type == "fence"]
     if len(blocks) < which:
         held = f"only {len(blocks)}" if blocks else "no code block"
         raise NotFoundError(f"{agent.name}'s last answer has {held}.")

@@ -11,8 +11,8 @@ import re
 from letta_kernel.errors import ToolError
 
 # What can only be the numbers of lines, and what may as well be a year, a time or a list.
-_LINE_NUMBER = re.compile(r"^\s*(?:\d+→|Line \d+: )", re.MULTILINE)
-_PERHAPS_LINE_NUMBER = re.compile(r"^\s*\d+(?:: |\t|\| )", re.MULTILINE)
+_LINE_NUMBER = re.compile(r"^[ \t]*(?:\d+→|Line \d+: )", re.MULTILINE)
+_PERHAPS_LINE_NUMBER = re.compile(r"^[ \t]*\d+(?:: |\t|\| )", re.MULTILINE)
 _NUMBERED = "{} carries line numbers; they are only for show. Give the bare text without them."
 _SHOWN = 200  # characters of a text quoted back to the model
 

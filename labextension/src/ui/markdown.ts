@@ -11,8 +11,11 @@ import { drawFormula, MATH_TOKENS } from './mathematics';
 const LONGEST = 60_000;
 const LONGEST_HIGHLIGHTED = 20_000;
 const DEEPEST = 20;
-/** Emphasis marks in one paragraph; the parser's time grows with their square. */
+/** Emphasis marks in one paragraph, together and one by one; the parser's time grows with their square. */
 const MOST_MARKS = 500;
+const MOST_SIGNS = 2_000;
+/** Lists and quotes within each other that one line begins. */
+const TOO_DEEP = /^(?:[ \t]*(?:[-*+>]|\d{1,9}[.)])){100}/m;
 
 const HEADINGS = ['h1', 'h2', 'h3', 'h4', 'h5', 'h6'] as const;
 
@@ -88,7 +91,7 @@ interface IBlock {
 
 function parsed(source: string): IBlock[] {
   const asItIs = [{ raw: source, node: source && h('pre', '', source) }];
-  if (source.split(/\n\s*\n/).some(part => part.split(/[*_~]+/).length > MOST_MARKS)) {
+  if (TOO_DEEP.test(source) || source.split(/\n[^\S\n]*\n/).some(hasManyMarks)) {
     return asItIs;
   }
   try {
@@ -99,6 +102,10 @@ function parsed(source: string): IBlock[] {
   } catch {
     return asItIs; // nested too deep for the parser
   }
+}
+
+function hasManyMarks(part: string): boolean {
+  return (part.match(/[*_~]+/g)?.length ?? 0) >= MOST_MARKS || (part.match(/[*_~]/g)?.length ?? 0) > MOST_SIGNS;
 }
 
 function nodes(child: Child): Node[] {
