@@ -224,6 +224,24 @@ class McpServer(Record):
     created_by: str = LOCAL_USER
 
 
+Rights = Literal["read", "talk", "write"]
+"""What a token lets its holder do; each includes those before it."""
+
+
+class AccessToken(Record):
+    """What lets a client of a server in. Only the SHA-256 of the token is kept (``digest``, hex)."""
+
+    id: str = Field(default_factory=lambda: new_id("token"))
+    name: str
+    digest: str
+    agent_id: str | None = None  # the one agent it is for; None: the project
+    rights: Rights = "read"
+    expires_at: datetime | None = None
+    used_at: datetime | None = None  # to the hour
+    created_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
 class Inherited(Record):
     """Part of another thread's history: the messages from *first* to *last*, both included.
 

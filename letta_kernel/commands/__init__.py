@@ -14,6 +14,7 @@ from letta_kernel.commands import notebook as notebook
 from letta_kernel.commands import memory as memory, archive as archive, tools as tools
 from letta_kernel.commands import rules as rules, mcp as mcp, skills as skills, insight as insight
 from letta_kernel.commands import models as models, keeping as keeping, program as program
+from letta_kernel.commands import tokens as tokens
 
 # isort: on
 from letta_kernel.commands.spec import GROUPS, LIST, TABLE, Command, DoorName, command

@@ -41,6 +41,7 @@ TERMINAL_GROUPS = {
     "mcp": "MCP servers, whose tools agents can call.",
     "skill": "Skills: folders of instructions and scripts that agents may use.",
     "model": "Models: list them, choose one, download one.",
+    "token": "Tokens, which let clients of a server in: make, list and revoke them.",
 }
 """What the first words of commands of two words are about, at the terminal."""
 

@@ -84,6 +84,8 @@ def _stored(kind: str, door: Door, agent: str | None) -> list[str]:
     }
     if kind in reads:
         return _read(door, reads[kind])
+    if kind == "token":
+        return [one.name for one in door.service.tokens.list()]
     if kind == "mcp":
         return [one.server.name for one in door.service.mcp.list()]
     if agent is not None and kind == "call":

@@ -28,6 +28,7 @@ from letta_kernel.service.runner import Runner
 from letta_kernel.service.runs import Runs, Steps
 from letta_kernel.service.skills import FoundSkill, Skills
 from letta_kernel.service.store import ProjectSettings, Store
+from letta_kernel.service.tokens import AccessTokens
 from letta_kernel.service.tools import Tools
 
 __all__ = [
@@ -58,6 +59,7 @@ class AgentService:
     conversations, messages, runs, steps : what was said and done; ``runs.send`` talks to an agent.
     tools, mcp, skills, folders, files, identities : what agents are given.
     agent_files, recordings, settings, store : agents as files, models' answers on file, the project itself.
+    tokens : what lets clients of a server in.
     events : what the runs of this process tell, as they go on.
 
     The verbs are the same in all of them: create, retrieve, list, update, delete, attach, detach, search. What
@@ -73,6 +75,7 @@ class AgentService:
         self.recordings = Recordings()
         self.events = EventLog()
         self.settings = ProjectSettings(core)
+        self.tokens = AccessTokens(core)
         self.identities = Identities(core)
         self.mcp = McpServers(core)
         self.tools = Tools(core, memories, self.mcp.connections)

@@ -22,7 +22,7 @@ _AGENTS = SealedTable(
 _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
     *("agent_archives", "agent_identities", "conversations", "feedback"),
-    *("agent_folders", "agent_files"),
+    *("agent_folders", "agent_files", "access_tokens"),
 )
 
 get = _AGENTS.get

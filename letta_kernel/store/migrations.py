@@ -383,5 +383,18 @@ MIGRATIONS: list[str] = [
     """,
     SEAL,
     REWRITE,
+    """
+    CREATE TABLE access_tokens (
+        id text PRIMARY KEY,
+        name text NOT NULL,
+        digest text NOT NULL,
+        agent_id text,
+        rights text NOT NULL,
+        expires_at timestamptz,
+        used_at timestamptz,
+        created_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

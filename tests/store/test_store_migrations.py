@@ -15,6 +15,7 @@ from letta_kernel.store import agents, migrations, runs
 from letta_kernel.store.database import Database
 
 TABLES = [
+    "access_tokens",
     "agent_archives",
     "agent_blocks",
     "agent_files",
