@@ -9,16 +9,18 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from letta_kernel import __version__
-from letta_kernel.server import errors, examples, slashes
+from letta_kernel.server import errors, examples, rights, slashes
+from letta_kernel.server.bodies import RequestLimits
 from letta_kernel.server.events.runs import Project
-from letta_kernel.server.guard import Guard, RequestLimits
+from letta_kernel.server.guard import Guard
 from letta_kernel.server.routes import ROUTERS, openai
 from letta_kernel.service import AgentService
 from letta_kernel.tools.execute import ToolHost
 
 DESCRIPTION = """\
 Stateful agents over REST, in the shapes of Letta's own API: the `letta-client` SDK works unchanged.
-Every path but `/v1/health` needs `Authorization: Bearer TOKEN`, where the server was started with a token.
+Every path but `/v1/health` needs `Authorization: Bearer TOKEN`, where the server was started with a token: that
+one, or one of the project's, which may be for one agent, and allow only to read, or to read and talk.
 """
 
 
@@ -36,7 +38,8 @@ def create_app(
     Parameters
     ----------
     service : the project's agents; None where every connection's scope names its project (`deps.PROJECT`).
-    token : what requests must carry; None lets programs on this machine in, and no web page.
+    token : what requests must carry, or a token of the project's; None lets programs on this machine in, no web
+        page.
     prefix : is put before ``/v1``.
     origins : web origins that may call (CORS); none unless asked for.
     limits : bounds on requests.
@@ -56,14 +59,12 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
-        dependencies=[Depends(slashes.restore)],
+        dependencies=[Depends(slashes.restore), Depends(rights.check)],
         openapi_url=f"{prefix}/openapi.json",
         docs_url=None,  # the pages would load their scripts from elsewhere
         redoc_url=None,
     )
     app.state.project = project
-    app.state.token = token or None
-    app.state.origins = frozenset(origins)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=f"{prefix}/v1", responses=errors.RESPONSES)
@@ -76,6 +77,7 @@ def create_app(
     app.add_middleware(
         Guard,
         token=token,
+        service=service,
         open_paths=[f"{prefix}/v1/health"],
         origins=origins,
         limits=limits,

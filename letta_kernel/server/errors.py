@@ -32,16 +32,6 @@ log = logging.getLogger("letta_kernel")
 _OPENAI = re.compile(r"/openai/v1(/|\Z)|/v1/chat/completions\Z")
 """The paths that speak OpenAI's way."""
 
-_STATUS: tuple[tuple[type[LettaError], int], ...] = (
-    (NotFoundError, 404),
-    (ConflictError, 409),
-    (AgentBusyError, 409),
-    (InvalidInputError, 422),
-    (ToolError, 422),
-    (StoreError, 503),
-    (ModelError, 502),
-)
-
 
 class Refusal(BaseModel):
     """Why a request was not done; a 422's list names the fields."""
@@ -55,9 +45,13 @@ def _response(description: str, detail: Any) -> dict[str, Any]:
     return {"model": Refusal, "description": description, "content": content}
 
 
+AGAIN = {"Retry-After": "1"}
+"""Goes with an answer to what may be asked again in a second."""
+
 RESPONSES: dict[int | str, dict[str, Any]] = {
     400: _response("The body cannot be read.", "There was an error parsing the body"),
     401: _response("The token is missing or wrong.", "Send the server's token."),
+    403: _response("The token does not allow it.", "This token may read, not write."),
     404: _response("There is no such thing.", "There is no agent 'agent-1'."),
     408: _response("The body took too long.", "The request's body did not come."),
     409: _response("Somebody else is at it.", "The agent is in the middle of a run."),
@@ -66,6 +60,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "A value was refused; nothing was changed.",
         [{"type": "missing", "loc": ["body", "label"], "msg": "Field required"}],
     ),
+    429: _response("Too much at once for this token.", "32 streams go on with this token."),
     501: _response("Not offered by this server.", "Messages cannot be scheduled here."),
     502: _response("The model failed.", "The provider refused the key."),
     503: _response("Too much at once, or the store is not to be had.", "Try again later."),
@@ -89,12 +84,31 @@ class TooManyRunsError(LettaError):
     """The server runs as many agents as it may; try again later."""
 
 
+class ForbiddenError(LettaError):
+    """The token that came along does not allow it."""
+
+
+class TokenBusyError(LettaError):
+    """As much goes on with the token that came along as may; try again later."""
+
+
+_STATUS: tuple[tuple[type[LettaError], int], ...] = (
+    (LeftOutError, 501),
+    (TooManyRunsError, 503),
+    (ForbiddenError, 403),
+    (TokenBusyError, 429),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (AgentBusyError, 409),
+    (InvalidInputError, 422),
+    (ToolError, 422),
+    (StoreError, 503),
+    (ModelError, 502),
+)
+
+
 def status_of(error: LettaError) -> int:
     """Return the HTTP status of an error of ours."""
-    if isinstance(error, LeftOutError):
-        return 501
-    if isinstance(error, TooManyRunsError):
-        return 503
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
 
 
@@ -125,7 +139,7 @@ def answer(error: LettaError, scope: Mapping[str, Any]) -> JSONResponse:
     text = error.in_words(WORDS).encode("utf-8", "replace").decode()
     detail: Any = [problem(error.loc, text)] if isinstance(error, FieldError) else text
     # The SDK tries 5xx again; what is left out will not be there a second later.
-    headers = {"x-should-retry": "false"} if status == 501 else None
+    headers = {501: {"x-should-retry": "false"}, 429: AGAIN}.get(status)
     return JSONResponse(told(scope, status, detail), status, headers)
 
 

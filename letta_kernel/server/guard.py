@@ -1,47 +1,38 @@
 """What every request passes first: the token, what page it is from, how large and slow it is, how many go on.
 
-Written as plain ASGI so that streams pass through untouched.
+Written as plain ASGI so that streams pass through untouched. Strangers are answered here; what they keep open
+does not count among what goes on, and is bounded as `letta_kernel.server.strangers` says.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
+import json
 import re
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from contextlib import suppress
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from letta_kernel.server.errors import told
+from letta_kernel.errors import LettaError
+from letta_kernel.records import AccessToken
+from letta_kernel.server.access import OWNER, VISIT, Authenticator, Kind, Visit
+from letta_kernel.server.bodies import RequestLimits, is_short
+from letta_kernel.server.errors import AGAIN, TokenBusyError, answer, told
 from letta_kernel.server.slashes import kept_apart
+from letta_kernel.server.sockets import Handshake
+from letta_kernel.server.strangers import Place
+from letta_kernel.service import AgentService
 
 _HERE = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 CLOSE = {"Connection": "close"}
 """Goes with an answer that came before the whole request: what is left of that is not read."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestLimits:
-    """Bounds on requests: bytes of a body, bytes of an uploading form, requests at the same time.
-
-    A body may take ``grace`` seconds, and a second more for every ``pace`` bytes that have come.
-    """
-
-    body: int = 16 * 1024 * 1024
-    upload: int = 64 * 1024 * 1024
-    requests: int = 1000
-    grace: float = 30.0
-    pace: int = 16 * 1024
-
-
-def is_right(given: str, token: str) -> bool:
-    """Whether *given* is the token, in a time that tells nothing of it."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode("utf-8", "replace"))
+_NO_TOKEN = 4401  # a WebSocket's close code
+_OWNERS_SHARE = 4  # one part of so many of what may go on is the owner's alone
 
 
 def is_here(host: str) -> bool:
@@ -55,11 +46,12 @@ def host_of(origin: str) -> str:
 
 
 class Guard:
-    """Lets requests through to *app* that may be; the others get 401, 403, 408, 413 or 503.
+    """Lets requests through to *app* that may be; the others get 401, 403, 408, 413, 429 or 503.
 
     Parameters
     ----------
     token : what ``Authorization: Bearer`` must say; None lets everyone in who is on this machine.
+    service : whose tokens are let in, too; None: no others.
     open_paths : paths that need no token.
     origins : pages of these origins may ask without a token (those asked for by CORS).
     """
@@ -69,15 +61,16 @@ class Guard:
         app: ASGIApp,
         *,
         token: str | None,
+        service: AgentService | None = None,
         open_paths: Collection[str] = (),
         origins: Collection[str] = (),
         limits: RequestLimits | None = None,
     ) -> None:
         self.app = app
-        self.token = token or None
         self.open_paths = frozenset(open_paths)
         self.origins = frozenset(origins)
         self.limits = limits or RequestLimits()
+        self._known = Authenticator(token, service, self.limits.token)
         self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,45 +82,138 @@ class Guard:
         path: str = scope["path"]
         if len(path) > 1 and path.endswith("/"):  # the SDK ends some paths with a slash
             scope = {**scope, "path": path.rstrip("/") or "/"}
-        refused = self._refusal(scope)
-        if refused is None and self._now >= self.limits.requests:
-            refused = JSONResponse(
-                {"detail": f"{self._now} requests are being answered, as many as may: try later."},
-                503,
-                {"Retry-After": "1"},
-            )
-        if refused is not None:
-            await self._refuse(scope, receive, send, refused)
-            return
-        self._now += 1
-        try:
-            bounded = self._bounded(scope, receive) if scope["type"] == "http" else receive
-            await self.app(scope, bounded, send)
-        finally:
-            self._now -= 1
-
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
-        headers = Headers(scope=scope)
-        if scope["type"] == "http":
-            length = headers.get("content-length", "0")
-            if not (length.isascii() and length.isdigit()) or int(length[:18]) > self._most(
-                headers
-            ):
-                return self._too_large(headers)
-        if scope["path"] in self.open_paths or scope.get("method") == "OPTIONS":
-            return None
-        if self.token is None:
-            return self._from_elsewhere(headers)
         if scope["type"] == "websocket":
-            return None  # its route asks: a page cannot send the token as a header
+            await self._socket(scope, receive, send)
+        else:
+            await self._request(scope, receive, send)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        if not self.limits.fits(headers):
+            text = f"A request may have {self.limits.most(headers):,} bytes."
+            await JSONResponse({"detail": text}, 413, CLOSE)(scope, receive, send)
+            return
+        receive = self._bounded(headers, receive)
+        if scope["path"] in self.open_paths:
+            await self.app(scope, receive, send)
+            return
         kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not is_right(given.strip(), self.token):
-            return JSONResponse(
-                told(scope, 401, "Send the server's token: Authorization: Bearer TOKEN."),
-                401,
-                {"WWW-Authenticate": "Bearer"},
+        caller = await self._caller(scope, given.strip() if kind.lower() == "bearer" else None)
+        if isinstance(caller, JSONResponse):
+            await caller(scope, receive, send)
+        else:
+            await self._let_in(caller, "requests", scope, receive, send)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shake = Handshake(scope, receive, send)
+        place = Place.of(scope)
+        try:
+            caller: AccessToken | JSONResponse | None = None
+            if self._page_may_come(Headers(scope=scope)):
+                given = await shake.token() if self._known.token is not None else None
+                caller = await self._caller(scope, given)
+            if isinstance(caller, AccessToken):
+                await self._let_in(caller, "sockets", scope, shake.receive, shake.send, shake)
+            elif caller is None or caller.status_code in (401, 403):
+                await shake.close(_NO_TOKEN, "send the server's token")
+            else:
+                await shake.refuse(caller)
+        finally:
+            if place is not None:
+                place.gone()
+
+    async def _caller(self, scope: Scope, given: str | None) -> AccessToken | JSONResponse:
+        """Return whose token was *given*, or how the connection is refused."""
+        if self._known.token is None and (refused := self._from_elsewhere(Headers(scope=scope))):
+            return refused
+        try:
+            caller = await self._known.who(given)
+        except LettaError as error:
+            return answer(error, scope)
+        if caller is not None:
+            return caller
+        text = "Send the server's token: Authorization: Bearer TOKEN."
+        unread = {} if is_short(Headers(scope=scope)) else CLOSE
+        return JSONResponse(told(scope, 401, text), 401, {"WWW-Authenticate": "Bearer", **unread})
+
+    async def _let_in(
+        self,
+        caller: AccessToken,
+        kind: Kind,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        shake: Handshake | None = None,
+    ) -> None:
+        """Answer somebody who is known, if there is room."""
+        place = Place.of(scope)
+        if place is not None:
+            place.known()
+        most = self.limits.requests
+        if caller is not OWNER:
+            most -= most // _OWNERS_SHARE
+        try:
+            if self._now >= most:
+                text = f"{self._now} requests are being answered, as many as may: try later."
+                await _refuse(
+                    JSONResponse({"detail": text}, 503, AGAIN), scope, receive, send, shake
+                )
+                return
+            self._now += 1
+            try:
+                if caller is OWNER:
+                    await self.app(scope, receive, send)
+                else:
+                    with self._known.visit(caller, kind) as visit:
+                        await self._watched(visit, {**scope, VISIT: visit}, receive, send, shake)
+            except TokenBusyError as error:
+                await _refuse(answer(error, scope), scope, receive, send, shake)
+            finally:
+                self._now -= 1
+        finally:
+            if place is not None and caller is not OWNER:
+                place.wait()  # a connection that is kept open is nobody's
+
+    async def _watched(
+        self, visit: Visit, scope: Scope, receive: Receive, send: Send, shake: Handshake | None
+    ) -> None:
+        """Answer somebody for as long as the token is worth something."""
+        begun: Message | None = None  # the head of the answer
+        over = False
+
+        async def heard(message: Message) -> None:
+            nonlocal begun, over
+            if visit.ended.is_set():
+                return
+            begun = message if message["type"] == "http.response.start" else begun
+            over = over or (
+                message["type"] == "http.response.body" and not message.get("more_body", False)
             )
-        return None
+            await send(message)
+
+        work = asyncio.ensure_future(self.app(scope, receive, heard))
+        ended = asyncio.ensure_future(visit.ended.wait())
+        try:
+            await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+                return
+            work.cancel()
+            await asyncio.wait({work}, timeout=1.0)
+            if not over:
+                await _turn_out(scope, receive, send, begun, shake)
+        finally:
+            ended.cancel()
+            if not work.done():
+                work.cancel()
+
+    def _page_may_come(self, headers: Headers) -> bool:
+        """Whether the page that opens a WebSocket, if it is one, is of this server or of an origin that may."""
+        origin = headers.get("origin")
+        if origin is None or origin in self.origins:
+            return True
+        host = host_of(origin)
+        return host == headers.get("host") and (self._known.token is not None or is_here(host))
 
     def _from_elsewhere(self, headers: Headers) -> JSONResponse | None:
         """Without a token, web pages and foreign host names that lead here are kept out."""
@@ -140,19 +226,8 @@ class Guard:
             )
         return None
 
-    def _most(self, headers: Headers) -> int:
-        form = headers.get("content-type", "").lower().startswith("multipart/")
-        return self.limits.upload if form else self.limits.body
-
-    def _too_large(self, headers: Headers) -> JSONResponse:
-        return JSONResponse(
-            {"detail": f"A request may have {self._most(headers):,} bytes."},
-            413,
-            CLOSE,
-        )
-
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        most = self._most(Headers(scope=scope))
+    def _bounded(self, headers: Headers, receive: Receive) -> Receive:
+        most = self.limits.most(headers)
         began = time.monotonic()
         seen = 0
         whole = False
@@ -174,10 +249,35 @@ class Guard:
 
         return bounded
 
-    @staticmethod
-    async def _refuse(scope: Scope, receive: Receive, send: Send, answer: JSONResponse) -> None:
-        if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 4401})
-        else:
-            await answer(scope, receive, send)
+
+async def _refuse(
+    refused: JSONResponse, scope: Scope, receive: Receive, send: Send, shake: Handshake | None
+) -> None:
+    if shake is not None:
+        await shake.refuse(refused)
+    else:
+        await refused(scope, receive, send)
+
+
+async def _turn_out(
+    scope: Scope, receive: Receive, send: Send, begun: Message | None, shake: Handshake | None
+) -> None:
+    """End what goes on with a token that is worth nothing any more, so that the client knows."""
+    text = "The token was revoked, or has expired."
+    if shake is not None:
+        await shake.close(_NO_TOKEN, text)
+    elif begun is None:
+        headers = {"WWW-Authenticate": "Bearer", **CLOSE}
+        await JSONResponse(told(scope, 401, text), 401, headers)(scope, receive, send)
+    elif Headers(raw=begun["headers"]).get("content-type", "").startswith("text/event-stream"):
+        said = told(scope, 401, text)
+        if "detail" in said:
+            said = {"message_type": "error_message", "error_type": "unauthorized", "message": text}
+        data = b"data: " + json.dumps({"run_id": "", **said}).encode() + b"\n\n"
+        await send({"type": "http.response.body", "body": data, "more_body": False})
+    elif place := Place.of(scope):
+        place.cut()  # what was begun cannot be made whole
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                while (await receive())["type"] != "http.disconnect":
+                    pass

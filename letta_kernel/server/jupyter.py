@@ -34,6 +34,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from traitlets import Unicode
 
 from letta_kernel.errors import NotFoundError
+from letta_kernel.server.bodies import RequestLimits, is_short
 from letta_kernel.server.bridge import METHODS, HttpBridge, SocketBridge, scope_of
 from letta_kernel.server.projects import Projects
 
@@ -47,6 +48,7 @@ RESOURCE = "letta"
 FOLDER = "folder"  # what a request names its folder by
 PROJECT = "letta_kernel.project"  # as in letta_kernel.server.deps, which is heavy to import
 MAX_FILE = 110_000_000  # bytes, what JupyterLab's panel reads at most, and room
+SHORT_SECONDS = 10.0  # that the short body of a request that is refused may take
 MAX_FRAME = 4_200_000  # bytes, as in letta_kernel.server.routes.websocket, which is heavy to import
 
 
@@ -123,16 +125,56 @@ class _Letta(JupyterHandler):
         }
 
 
+@web.stream_request_body
 class LettaHandler(_Letta, HttpBridge, APIHandler):
-    """Passes requests on."""
+    """Passes requests on; who asks, and how much, is known before a body is taken in."""
 
     SUPPORTED_METHODS = (*METHODS, "OPTIONS")
 
-    async def _serve(self, path: str = "") -> None:
-        looking = self.request.method in ("GET", "HEAD")
-        await self.check("read" if looking else "write")
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuse strangers, and what is too large; nothing of a long body has been read."""
+        self._pieces: list[bytes] = []
+        self._refused: web.HTTPError | None = None
+        headers, connection = self.request.headers, self.request.connection
+        self._unread = not is_short(headers)
         try:
-            scope = await self.scope("http", make=not looking)
+            await super().prepare()
+            if self._finished or self.request.method == "OPTIONS":
+                return
+            await self.check("read" if self._looks else "write")
+            limits = RequestLimits()
+            if not limits.fits(headers):
+                raise web.HTTPError(413)
+            seconds = limits.seconds(headers)
+        except web.HTTPError as refused:
+            if self._unread:
+                raise
+            self._refused, seconds = refused, SHORT_SECONDS
+        connection.set_max_body_size(RequestLimits().most(headers))  # type: ignore[union-attr]
+        connection.set_body_timeout(seconds)  # type: ignore[union-attr]
+
+    def data_received(self, chunk: bytes) -> None:
+        """Take in a piece of the body."""
+        if self._refused is None:
+            self._pieces.append(chunk)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer that it is not to be; what was not read by then is not read."""
+        if self._unread:
+            self.set_header("Connection", "close")
+        super().write_error(status_code, **kwargs)
+
+    @property
+    def _looks(self) -> bool:
+        return self.request.method in ("GET", "HEAD")
+
+    async def _serve(self, path: str = "") -> None:
+        self._unread = False
+        if self._refused is not None:
+            raise self._refused
+        self.request.body = b"".join(self._pieces)
+        try:
+            scope = await self.scope("http", make=not self._looks)
         except NotFoundError as problem:
             self.set_status(404)
             self.finish({"detail": problem.text})

@@ -13,7 +13,7 @@ from letta_kernel.server.errors import LeftOutError
 
 LEFT_OUT: dict[str, tuple[str, dict[str, str]]] = {
     "access-tokens": (
-        "This server has one token, given when it is started.",
+        "Tokens are made on the server's machine: letta-kernel token new NAME.",
         {"/client-side-access-tokens": "GET POST", "/client-side-access-tokens/{token}": "DELETE"},
     ),
     "environments": (

@@ -12,17 +12,19 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from letta_kernel.server.routes.websocket import MAX_FRAME
+from letta_kernel.server.strangers import Introduced, Strangers
 
 HEAD_BYTES = 64 * 1024
 """Bytes of a request's first line and headers."""
 
-HEAD_SECONDS = 20.0
+HEAD_SECONDS = 10.0
 """Seconds in which they have to come, from the connection or their first byte on."""
 
 
 class Protocol(H11Protocol):
     """HTTP/1.1 with a clock on the head of every request; uvicorn's own stops at a request's first byte."""
 
+    strangers: Strangers
     _clock: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -32,6 +34,7 @@ class Protocol(H11Protocol):
         # the second packet of an answer waits for the first one's acknowledgement, 40 ms.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._clock = self.loop.call_later(HEAD_SECONDS, self._late)
+        self.strangers.came(self.client, transport)
 
     def handle_events(self) -> None:
         """Do what has come, and see whether half a head is left."""
@@ -44,6 +47,7 @@ class Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._stop()
+        self.strangers.gone(self.client)
         super().connection_lost(exc)
 
     def _stop(self) -> None:
@@ -58,8 +62,10 @@ class Protocol(H11Protocol):
 
 def config_of(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """Return uvicorn's configuration for *app*; *options* go before these."""
+    strangers = Strangers()
     chosen: dict[str, Any] = {
-        "http": Protocol,
+        "http": type("OurProtocol", (Protocol,), {"strangers": strangers}),
+        "proxy_headers": False,  # a connection is known by the address it comes from, not by what it says
         "h11_max_incomplete_event_size": HEAD_BYTES,
         "ws_max_size": MAX_FRAME,
         # Longer than clients keep theirs (httpx 5 s): who closes an idle connection first must not be us,
@@ -70,4 +76,4 @@ def config_of(app: ASGIApp, **options: Any) -> uvicorn.Config:
         "server_header": False,
         "timeout_graceful_shutdown": 5,
     }
-    return uvicorn.Config(app, **{**chosen, **options})
+    return uvicorn.Config(Introduced(app, strangers), **{**chosen, **options})

@@ -14,8 +14,10 @@ from letta_kernel import __version__
 from letta_kernel.display.clean import one_line
 from letta_kernel.errors import LettaError
 from letta_kernel.remedies import Words
+from letta_kernel.server import access, rights
+from letta_kernel.server.bodies import RequestLimits
 from letta_kernel.server.events.runs import RunManager
-from letta_kernel.server.guard import Guard, RequestLimits
+from letta_kernel.server.guard import Guard
 from letta_kernel.server.mcp_tools import NAMES, READING, AgentTools, Progress, shown
 from letta_kernel.tools.arguments import check_call
 from letta_kernel.tools.schema import schema_of
@@ -65,9 +67,10 @@ class McpDoor:
         self._offered = [self._described(name) for name in NAMES]
 
     def http(self, token: str | None) -> ASGIApp:
-        """Return the application that serves it at `PATH` to those who send *token*."""
+        """Return the application that serves it at `PATH` to who sends *token*, or one of the project's."""
         app = self.server.streamable_http_app(streamable_http_path=PATH, max_request_body_size=BODY)
-        return Guard(app, token=token, limits=RequestLimits(body=BODY, upload=BODY, requests=100))
+        limits = RequestLimits(body=BODY, upload=BODY, requests=100)
+        return Guard(app, token=token, service=self.runs.service, limits=limits)
 
     def _described(self, name: str) -> types.Tool:
         schema = schema_of(getattr(self._tools("", _nothing), name))
@@ -100,10 +103,16 @@ class McpDoor:
                 raise LettaError(f"There is no tool {params.name!r}; one of: {', '.join(NAMES)}.")
             function = getattr(self._tools(_by(ctx), progress), params.name)
             given = check_call(params.name, function, params.arguments or {})
-            if inspect.iscoroutinefunction(function):
-                result = await function(**given)
-            else:
-                result = await asyncio.to_thread(function, **given)
+            # A session outlasts requests: who asks is known by the request, not by the session.
+            with access.acting(ctx.request.scope.get(access.VISIT) if ctx.request else None):
+                access.need(rights.OF_MCP_TOOLS[params.name])
+                if "agent" in given:
+                    named = given["agent"]
+                    given["agent"] = await asyncio.to_thread(access.whose, self.runs.service, named)
+                if inspect.iscoroutinefunction(function):
+                    result = await function(**given)
+                else:
+                    result = await asyncio.to_thread(function, **given)
         except LettaError as error:
             return _failure(one_line(error.in_words(self._words), 2_000))
         except Exception:

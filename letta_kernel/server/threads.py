@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from letta_kernel.errors import NotFoundError
+from letta_kernel.server.access import whose
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import Cursor, seek
 from letta_kernel.server.schemas.messages import View, to_messages
@@ -35,12 +36,13 @@ def place_of(service: AgentService, conversation_id: str, agent_id: str | None =
     ----------
     conversation_id : a conversation's id, an agent's (its own thread), or ``default`` with *agent_id*.
     """
+    agent_id = whose(service, agent_id)
     if conversation_id == DEFAULT:
         if agent_id is None:
             raise FieldError("agent_id", "Say whose default conversation: agent_id.", where="query")
         return ThreadRef(service.agents.retrieve(agent_id).id)
     if conversation_id.startswith("agent-"):
-        return ThreadRef(service.agents.retrieve(conversation_id).id)
+        return ThreadRef(service.agents.retrieve(whose(service, conversation_id) or "").id)
     found = service.conversations.retrieve(conversation_id)
     if agent_id is not None and service.agents.retrieve(agent_id).id != found.agent_id:
         raise NotFoundError(f"The agent has no conversation {conversation_id!r}.")

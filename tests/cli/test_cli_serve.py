@@ -83,6 +83,41 @@ def test_serve_for_programs_and_two_at_once(cli: Cli) -> None:
         url = first["url"].replace("http", "ws", 1)
         with connect(f"{url}/v1/agents/ada/ws?token={secret}") as talk:
             assert json.loads(talk.recv(90))["agent_name"] == "ada"
+        tokens_of_the_project_hold_at_each(cli, [first["url"], second["url"]])
+
+
+def tokens_of_the_project_hold_at_each(cli: Cli, urls: list[str]) -> None:
+    """Made, listed and revoked in processes of their own, while servers run."""
+    made = cli("token", "new", "reader", "--days", "2")
+    token = made.stdout.strip()
+    assert made.stdout.count("\n") == 1
+    assert "'reader' may read in the project, until" in made.stderr
+    assert "this once" in made.stderr
+    headers = {"Authorization": f"Bearer {token}"}
+    for url in urls:
+        assert httpx.get(f"{url}/v1/agents", headers=headers, timeout=60).status_code == 200
+        refused = httpx.post(f"{url}/v1/agents", headers=headers, json={}, timeout=60)
+        assert refused.status_code == 403
+        assert refused.json() == {"detail": "This token may read, not write."}
+    bound = cli.json("token", "new", "ada's", "--rights", "talk", "--agent", "ada")
+    assert bound["token"].startswith("lk-")
+    assert bound["rights"] == "talk"
+    assert bound["agent_id"].startswith("agent-")
+    assert "already" in cli.fails("token", "new", "reader")
+    assert "nobody" in cli.fails("token", "new", "x", "--agent", "nobody")
+    assert "--days" in cli.fails("token", "new", "x", "--days", "-1", code=2)
+    listed = cli("token", "list").stdout
+    assert re.search(r"reader\tthe project\tread\t20\d\d-", listed)
+    assert "ada's\tada\ttalk\tnever\tnever" in listed
+    kept = cli("sql", "SELECT * FROM access_tokens").stdout + cli("token", "list", "--json").stdout
+    for secret in (token, bound["token"]):
+        assert secret not in kept + listed
+    for name in ("reader", bound["id"]):
+        assert "Revoked" in cli.out("token", "revoke", name)
+    assert "no token 'reader'" in cli.fails("token", "revoke", "reader")
+    for url in urls:
+        assert httpx.get(f"{url}/v1/agents", headers=headers, timeout=60).status_code == 401
+    assert cli.json("token", "list") == []
 
 
 def test_a_token_of_one_s_own_is_in_a_file_and_shown_nowhere(cli: Cli) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import openai
@@ -194,6 +195,37 @@ def test_nobody_else_comes_in(shared: tuple[Jupyter, ScriptedServer]) -> None:
     bad = http.post(url, headers=server.headers, content=b"{")
     assert bad.status_code == 422
     assert "detail" in bad.json()
+
+
+def test_strangers_are_refused_before_their_bodies_and_sockets_are_taken_in(
+    shared: tuple[Jupyter, ScriptedServer],
+) -> None:
+    server, _ = shared
+    place = urlsplit(server.url)
+    port, path = place.port or 0, place.path
+    waiting = []
+    heads = [
+        f"POST {path}/letta/v1/agents HTTP/1.1\r\nContent-Length: 400000000",
+        f"POST {path}/letta/v1/agents HTTP/1.1\r\nTransfer-Encoding: chunked",
+        f"GET {path}/letta/v1/agents/bob/ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade"
+        "\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13",
+    ]
+    try:
+        for head in heads * 20:
+            one = socket.create_connection(("127.0.0.1", port), timeout=60)
+            one.sendall(f"{head}\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            waiting.append(one)
+        for one in waiting:
+            assert one.recv(12) == b"HTTP/1.1 403"
+    finally:
+        for one in waiting:
+            one.close()
+    # Whoever is known is bounded all the same, before the body has come.
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as one:
+        bearer = "\r\n".join(f"{k}: {v}" for k, v in server.headers.items())
+        one.sendall(f"{heads[0]}\r\nHost: 127.0.0.1:{port}\r\n{bearer}\r\n\r\n".encode())
+        assert one.recv(12) == b"HTTP/1.1 413"
+    assert server.letta().agents.list() is not None
 
 
 def test_a_page_needs_the_xsrf_cookie(shared: tuple[Jupyter, ScriptedServer]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.pictures import fetch
 from letta_kernel.pictures.picture import Picture, check, from_base64, from_data_url, read
+from letta_kernel.server.access import own_agent
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.schemas.requests import ContentPart, ImageSource
 from letta_kernel.service import AgentService
@@ -68,6 +69,10 @@ class ContentReader:
         if source.url is not None:
             return self._at(source.url)
         if source.type == "letta" and source.file_id is not None:
+            if own_agent() is not None:  # whose picture that is, nothing tells
+                raise NotFoundError(
+                    f"There is no image {source.file_id!r:.80} in the messages here."
+                )
             return self._service.messages.picture(source.file_id)
         if source.data is not None:
             return from_base64(source.data)

@@ -16,6 +16,7 @@ from letta_kernel.errors import ConflictError, LettaError
 from letta_kernel.messages import Event, RunQueued, RunStarted, worded
 from letta_kernel.models.base import Cancel
 from letta_kernel.remedies import Words
+from letta_kernel.server import access
 from letta_kernel.server.errors import TooManyRunsError
 from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService, Decision
@@ -52,6 +53,7 @@ class LiveRun:
         self.error: BaseException | None = None
         self.extra: dict[str, Any] = {}
         self.switch = Cancel()
+        self.closing: Callable[[], None] = lambda: None  # gives back what it counted as
         self.over = threading.Event()
         self.begun = threading.Event()
 
@@ -153,16 +155,19 @@ class RunManager:
         ------
         LettaError
             Whatever kept the run from beginning: no such agent, busy, an empty message.
-        TooManyRunsError
-            ``max_runs`` runs are going on.
+        TooManyRunsError, TokenBusyError
+            ``max_runs`` runs are going on, or as many as the token of the request may have.
         """
+        over = access.begin_run()
         with self._lock:
             if self._going >= self.max_runs:
+                over()
                 raise TooManyRunsError(
                     f"{self._going} runs are going on here, as many as may: try again later."
                 )
             self._going += 1
         run = LiveRun(agent_ref, self._words)
+        run.closing = over
 
         def told(event: Event) -> None:
             if isinstance(event, RunStarted | RunQueued) and not run.begun.is_set():
@@ -218,6 +223,7 @@ class RunManager:
         finally:
             with self._lock:
                 self._going -= 1
+            run.closing()
             run.over.set()
             run.begun.set()
 

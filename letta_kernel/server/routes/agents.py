@@ -9,7 +9,9 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from letta_kernel.errors import NotFoundError
+from letta_kernel.server.access import own_agent, visible
 from letta_kernel.server.deps import Page, Service
+from letta_kernel.server.errors import FieldError
 from letta_kernel.server.events.contents import ContentReader
 from letta_kernel.server.events.requests import message_of
 from letta_kernel.server.paging import Cursor, page
@@ -105,6 +107,7 @@ def list_agents(
         order_by="last_run_completion" if sort_by == "last_run_completion" else order_by,
         newest_first=cursor.newest_first,
     )
+    found = visible(found)
     if created_by_id is not None:
         found = [state for state in found if state.created_by == created_by_id]
     return [to_agent(view, include) for view in service.agents.views(page(found, cursor))]
@@ -113,7 +116,7 @@ def list_agents(
 @router.get("/agents/count", operation_id="count_agents")
 def count_agents(service: Service) -> int:
     """Return how many agents there are."""
-    return len(service.agents.list())
+    return len(visible(service.agents.list()))
 
 
 @router.post("/agents", operation_id="create_agent")
@@ -159,6 +162,7 @@ def retrieve_agent(service: Service, agent_id: str, include: Includes = None) ->
 def update_agent(service: Service, agent_id: str, asked: AgentUpdate) -> AgentShape:
     """Change an agent; what is not given stays."""
     state = service.agents.retrieve(agent_of(service, agent_id))
+    _check_reach(service, state.id, asked)
     kept = dict(state.metadata.get(REST) or {})
     fields = asked.common(kept)
     if asked.name is not None:
@@ -179,6 +183,23 @@ def update_agent(service: Service, agent_id: str, asked: AgentUpdate) -> AgentSh
         for folder_id in folders:
             service.folders.attach(folder_id, agent=state.id)
     return to_agent(service.agents.view(state.id))
+
+
+def _check_reach(service: AgentService, agent_id: str, asked: AgentUpdate) -> None:
+    """With a token of one agent it can be given nothing that it has not got: that would be others'."""
+    if own_agent() is None:
+        return
+    has = {
+        "tool_ids": [one.id for one in service.tools.list(agent_id)],
+        "block_ids": [one.id for one in service.blocks.list(agent_id)],
+        "folder_ids": (folders := [one.id for one in service.folders.list(agent=agent_id)]),
+        "source_ids": folders,
+        "identity_ids": [],
+    }
+    for field, known in has.items():
+        for ref in getattr(asked, field) or ():
+            if ref not in known:
+                raise FieldError(field, f"The agent has no {ref!r:.200}.")
 
 
 @router.delete("/agents/{agent_id}", operation_id="delete_agent")

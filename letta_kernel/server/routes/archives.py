@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 
 from letta_kernel.errors import InvalidInputError
+from letta_kernel.server.access import whose
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import page, seek
@@ -38,7 +39,7 @@ def list_archives(
     order_by: Literal["created_at"] | None = None,
 ) -> list[ArchiveShape]:
     """List archives: all, those of one name, those an agent is attached to."""
-    found = service.archives.list(agent=agent_id, name=name)
+    found = service.archives.list(agent=whose(service, agent_id), name=name)
     return [to_archive(one) for one in page(found[::-1] if cursor.newest_first else found, cursor)]
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from letta_kernel.records import Block
+from letta_kernel.server.access import visible
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import Cursor, page
@@ -64,7 +65,8 @@ def list_blocks(
         agents_under=connected_to_agents_count_lt,
         newest_first=cursor.newest_first,
     )
-    return [to_block(one) for one in service.blocks.list(ids=page(ids, cursor, key=str))]
+    wanted = page(_visible(service, ids), cursor, key=str)
+    return [to_block(one) for one in service.blocks.list(ids=wanted)]
 
 
 @router.post("/blocks", operation_id="create_block")
@@ -77,7 +79,7 @@ def create_block(service: Service, asked: BlockCreate) -> BlockResponse:
 @router.get("/blocks/count", operation_id="count_blocks")
 def count_blocks(service: Service) -> int:
     """Count the memory blocks."""
-    return len(service.blocks.ids())
+    return len(_visible(service, service.blocks.ids()))
 
 
 @router.get("/blocks/{block_id}", operation_id="retrieve_block")
@@ -180,9 +182,13 @@ def agents_page(
 ) -> list[AgentShape]:
     """Return the part of these agents, by their age, that *cursor* names."""
     among = set(agent_ids)
-    found = [state for state in service.agents.list() if state.id in among]
+    found = [state for state in visible(service.agents.list()) if state.id in among]
     wanted = page(found[::-1] if cursor.newest_first else found, cursor)
     return [to_agent(view, include) for view in service.agents.views(wanted)]
+
+
+def _visible(service: AgentService, ids: Sequence[str]) -> list[str]:
+    return visible(ids, lambda own: [one.id for one in service.blocks.list(own)])
 
 
 def _change(service: AgentService, block: Block, asked: BlockUpdate) -> Block:

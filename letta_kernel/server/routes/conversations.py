@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from letta_kernel.errors import ConflictError
 from letta_kernel.server import threads
+from letta_kernel.server.access import whose
 from letta_kernel.server.deps import Live, Page, Service
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.events import requests, sse
@@ -46,7 +47,9 @@ def create(
 ) -> ConversationShape:
     """Begin a further thread with an agent, which shares its memory, tools and archive."""
     changes = changes_of(asked or ConversationIn(), {})
-    return to_conversation(service.conversations.create(agent_id, **changes), [])
+    return to_conversation(
+        service.conversations.create(whose(service, agent_id) or "", **changes), []
+    )
 
 
 @router.get("/conversations", operation_id="list_conversations")
@@ -64,7 +67,7 @@ def list_all(
 ) -> list[ConversationShape]:
     """List conversations, hidden ones not."""
     found = service.conversations.list(
-        agent_id,
+        whose(service, agent_id),
         archived={"archived": True, "unarchived": False}.get(archive_status),
         text=summary_search,
         after=after,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, File, Query, UploadFile
 
+from letta_kernel.server.access import own_agent
 from letta_kernel.server.deps import Leaves, Page, Service
 from letta_kernel.server.handles import embedding_name
 from letta_kernel.server.paging import page
@@ -41,7 +42,7 @@ def list_folders(
     service: Service, cursor: Page, name: Text = None, order_by: ByTime = None
 ) -> list[FolderShape]:
     """List folders."""
-    found = service.folders.list(name=name)
+    found = service.folders.list(agent=own_agent(), name=name)
     return [to_folder(one) for one in page(found[::-1] if cursor.newest_first else found, cursor)]
 
 

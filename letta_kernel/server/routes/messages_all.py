@@ -10,12 +10,13 @@ from pydantic import ConfigDict, Field
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.memory.recall import MessageHit
+from letta_kernel.server.access import own_agent, whose
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.server.schemas.messages import LettaMessage, MessageType, View, to_messages
 from letta_kernel.server.schemas.passages import Moment
-from letta_kernel.server.threads import history
+from letta_kernel.server.threads import history, place_of
 from letta_kernel.service import AgentService
 
 router = APIRouter(tags=["messages"])
@@ -75,15 +76,18 @@ def list_messages(
         if message_id is not None:
             _check_cursor(service, message_id, name)
     view = View(types=include_return_message_types)
-    return history(service, cursor, view, conversation=conversation_id)
+    return history(service, cursor, view, agent=own_agent(), conversation=conversation_id)
 
 
 @router.post("/messages/search", operation_id="search_all_messages")
 def search_messages(service: Service, asked: MessageSearch) -> list[MessageFound]:
     """Search conversations by words and meaning together, whichever ``search_mode`` is asked for."""
+    agent = whose(service, asked.agent_id)
+    if own_agent() is not None and asked.conversation_id is not None:
+        place_of(service, asked.conversation_id, agent)
     hits = service.messages.search(
         asked.query,
-        agent=asked.agent_id,
+        agent=agent,
         conversation=asked.conversation_id,
         limit=asked.limit,
         start=asked.start_date,

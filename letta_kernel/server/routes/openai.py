@@ -31,8 +31,15 @@ from letta_kernel.messages import (
     Usage,
 )
 from letta_kernel.records import AgentState
+from letta_kernel.server.access import visible, whose
 from letta_kernel.server.deps import Live, Service
-from letta_kernel.server.errors import FieldError, LeftOutError, openai_error, status_of
+from letta_kernel.server.errors import (
+    AGAIN,
+    FieldError,
+    LeftOutError,
+    openai_error,
+    status_of,
+)
 from letta_kernel.server.events import sse
 from letta_kernel.server.events.contents import ContentReader, Read
 from letta_kernel.server.events.runs import LiveRun
@@ -183,7 +190,7 @@ models = APIRouter(tags=["openai"])
 @models.get("/models", operation_id="openai_models")
 def list_models(service: Service) -> AgentModels:
     """List the agents as OpenAI's clients list models; of one name the newest has it, others their ids."""
-    agents = service.agents.list()
+    agents = visible(service.agents.list())
     named = {state.name: state.id for state in agents}  # the last one is the newest
     return AgentModels(
         data=[_entry(one, one.name if named[one.name] == one.id else one.id) for one in agents]
@@ -193,7 +200,7 @@ def list_models(service: Service) -> AgentModels:
 @models.get("/models/{model:path}", operation_id="openai_model")  # a name may hold slashes
 def retrieve_model(model: str, service: Service) -> AgentModel:
     """Return one agent as OpenAI's clients see a model."""
-    return _entry(service.agents.retrieve(model, newest=True), model)
+    return _entry(_meant(service, model), model)
 
 
 def _entry(state: AgentState, name: str) -> AgentModel:
@@ -202,7 +209,11 @@ def _entry(state: AgentState, name: str) -> AgentModel:
 
 async def _newest(service: AgentService, model: str) -> str:
     """Return the id of the agent that is meant by a model's name, without holding up the event loop."""
-    return await anyio.to_thread.run_sync(lambda: service.agents.retrieve(model, newest=True).id)
+    return (await anyio.to_thread.run_sync(_meant, service, model)).id
+
+
+def _meant(service: AgentService, model: str) -> AgentState:
+    return service.agents.retrieve(whose(service, model) or model, newest=True)
 
 
 class _Answer:
@@ -356,5 +367,7 @@ def _failure(ended: RunEnded | None) -> tuple[str, str]:
 def _refusal(status: int, message: str, kind: str) -> JSONResponse:
     text = message.encode("utf-8", "replace").decode()
     # What failed after the message was taken must not be sent again by itself.
-    headers = {"x-should-retry": "false"} if status in (501, 502) else None
+    headers = AGAIN if status == 429 else None
+    if status in (501, 502):
+        headers = {"x-should-retry": "false"}
     return JSONResponse(openai_error(text, kind), status, headers)

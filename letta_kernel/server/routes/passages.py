@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from letta_kernel.agent.settings import timezone_of
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.errors import InvalidInputError, NotFoundError
+from letta_kernel.server.access import visible, whose
 from letta_kernel.server.deps import Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, seek
@@ -121,9 +122,14 @@ def search_passages(service: Service, asked: PassageSearch) -> list[PassageFound
     """Search one agent's archival memory, one archive, or everything; without a query: the newest."""
     if asked.agent_id is not None and asked.archive_id is not None:
         raise InvalidInputError("Give agent_id or archive_id, not both.")
+    agent = asked.agent_id
+    if asked.archive_id is None:
+        agent = whose(service, agent)
+    elif not visible([asked.archive_id], lambda own: _archives(service, own)):
+        raise NotFoundError(f"There is no archive {asked.archive_id!r:.200}.")
     hits = service.passages.search(
         asked.query or "",
-        agent=asked.agent_id,
+        agent=agent,
         archive=asked.archive_id,
         tags=asked.tags,
         match=asked.tag_match_mode,
@@ -133,6 +139,10 @@ def search_passages(service: Service, asked: PassageSearch) -> list[PassageFound
         timezone="UTC",
     )
     return [to_found(hit) for hit in hits]
+
+
+def _archives(service: AgentService, agent_id: str) -> list[str]:
+    return [one.id for one in service.archives.list(agent=agent_id)]
 
 
 def check_passages(service: AgentService, cursor: Cursor) -> None:

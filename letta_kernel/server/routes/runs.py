@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from letta_kernel.errors import ConflictError
 from letta_kernel.records import Step
+from letta_kernel.server.access import own_agent, whose
 from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.messages import stored
@@ -48,8 +49,9 @@ def list_runs(
 ) -> list[RunShape]:
     """Return runs that are all of what is asked for."""
     newest_first = cursor.newest_first if ascending is None else not ascending
+    asked = [*(agent_ids or ()), *([agent_id] if agent_id is not None else ())]
     found = service.runs.list(
-        agent_ids=[*(agent_ids or ()), *([agent_id] if agent_id is not None else ())],
+        agent_ids=[whose(service, one) for one in asked or [None] if one or own_agent()],
         statuses=GOING if active else statuses or (),
         stop_reason=stop_reason,
         conversation_id=conversation_id,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
+from letta_kernel.server.access import whose
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.handles import model_name
 from letta_kernel.server.schemas.messages import LettaMessage, View
@@ -43,7 +44,7 @@ def list_steps(
     if trace_ids:
         return []  # steps have no traces of that kind here
     found = service.steps.list(
-        agent_id=agent_id,
+        agent_id=whose(service, agent_id),
         model=model_name(model) if model and "/" in model else model,
         start=start_date,
         end=end_date,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
+from letta_kernel.server.access import visible
 from letta_kernel.server.deps import PageOldestFirst, Service
 from letta_kernel.server.paging import page
 
@@ -21,5 +22,8 @@ def list_tags(
     order_by: Literal["name"] | None = None,
 ) -> list[str]:
     """List the tags of all agents by name; a tag is its own cursor."""
-    found = service.agents.tags(text=name or query_text)
+    found = visible(
+        service.agents.tags(text=name or query_text),
+        lambda own: service.agents.retrieve(own).tags,
+    )
     return page(found[::-1] if cursor.newest_first else found, cursor, key=str)

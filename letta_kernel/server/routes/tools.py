@@ -10,6 +10,7 @@ from pydantic import ConfigDict
 from letta_kernel.errors import ConflictError, LettaError, NotFoundError
 from letta_kernel.ids import new_id, now
 from letta_kernel.records import Tool
+from letta_kernel.server.access import visible
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.paging import page
@@ -83,7 +84,8 @@ def list_tools(
         text=search,
         newest_first=cursor.newest_first,
     )
-    typed = [(one[0], type_of(*one)) for one in found]
+    mine = _visible(service, [one[0] for one in found])
+    typed = [(one[0], type_of(*one)) for one in found if one[0] in mine]
     ids = [
         tool_id
         for tool_id, its_type in typed
@@ -110,6 +112,8 @@ def upsert_tool(service: Service, asked: ToolCreate) -> ToolShape:
 def count_tools(service: Service, include_base_tools: bool | None = False) -> int:
     """Count the tools."""
     found = service.tools.ids()
+    mine = _visible(service, [one[0] for one in found])
+    found = [one for one in found if one[0] in mine]
     return sum(1 for one in found if include_base_tools or not type_of(*one).startswith(LETTA))
 
 
@@ -124,12 +128,12 @@ def add_base_tools(service: Service) -> list[ToolShape]:
 def search_tools(service: Service, asked: ToolSearch) -> list[ToolFound]:
     """Find tools by words and meaning together, whichever ``search_mode`` is asked for."""
     wanted = _types(asked.tool_types, "tool_types")
+    every = service.tools.search(asked.query or "", tags=asked.tags or (), limit=10_000)
+    mine = _visible(service, [tool.id for tool, _ in every])
     found = [
         (tool, score)
-        for tool, score in service.tools.search(
-            asked.query or "", tags=asked.tags or (), limit=10_000
-        )
-        if wanted is None or type_of(tool.id, tool.kind, tool.name) in wanted
+        for tool, score in every
+        if tool.id in mine and (wanted is None or type_of(tool.id, tool.kind, tool.name) in wanted)
     ]
     return [
         ToolFound(tool=to_tool(tool), combined_score=round(score, 6), embedded_text=text_of(tool))
@@ -235,6 +239,10 @@ def run_for_agent(
     printed = Printed()
     outcome = service.tools.run(tool_name, asked.args, agent=agent_id, on_output=printed)
     return to_result(outcome, printed.lines)
+
+
+def _visible(service: AgentService, ids: list[str]) -> set[str]:
+    return set(visible(ids, lambda own: [one.id for one in service.tools.list(own)]))
 
 
 def _made(service: AgentService, asked: ToolCreate) -> Tool:

@@ -41,8 +41,11 @@ and is answered by ``{"type": "ack", "id": "1", "run_id": "run-…"}`` once it i
 ``approve`` wait; null or left out, it is the agent's own thread. A ``send`` may hold ``images``, each with
 ``data`` (base64) or ``url`` as over REST.
 
-**Close codes**: 4401 no or a wrong token, 4404 no agent or several of that name, 1009 a message of more than
-4,200,000 bytes, 1008 too many messages that are none. A refusal before the connection is made is HTTP 403.
+A token that may only read hears everything and is answered with an error where it asks for more.
+
+**Close codes**: 4401 no or a wrong token, or one that was revoked meanwhile, 4404 no agent or several of that
+name, 4429 too many sockets of this token, 1009 a message of more than 4,200,000 bytes, 1008 too many messages
+that are none. A refusal before the connection is made is HTTP 403, or 429.
 """
 
 from __future__ import annotations
@@ -60,10 +63,10 @@ from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.messages import worded
 from letta_kernel.pictures.picture import MOST
 from letta_kernel.records import AgentState
+from letta_kernel.server import access
 from letta_kernel.server.deps import project_of
 from letta_kernel.server.events.contents import ContentReader
 from letta_kernel.server.events.runs import RunManager
-from letta_kernel.server.guard import host_of, is_here, is_right
 from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.schemas.requests import ContentPart, ImageSource
 from letta_kernel.server.words import WORDS
@@ -76,10 +79,12 @@ MAX_FRAME = 4_200_000
 """Bytes of a message: a million characters in UTF-8, and room."""
 
 AUTH_SECONDS = 10.0
+"""Seconds in which the first message has to bring the token, if nothing did before."""
+
 _PROTOCOL = 1
 _PATIENCE = 20  # messages that are none, until the connection is closed
 _BEHIND = 64  # events a client may be behind before it gets the pieces of a text as one
-_NO_TOKEN, _NO_AGENT, _TOO_MUCH, _NONSENSE = 4401, 4404, 1009, 1008
+_NO_AGENT, _TOO_MUCH, _NONSENSE = 4404, 1009, 1008
 
 
 class _Asked(BaseModel):
@@ -146,12 +151,12 @@ async def agent_socket(websocket: WebSocket, agent_id: str) -> None:
 
 
 async def _talk(websocket: WebSocket, agent_id: str) -> None:
-    if not await _let_in(websocket):
-        return
+    await websocket.accept()
     project = project_of(websocket)
     service = project.service
     try:
-        agent = await anyio.to_thread.run_sync(service.agents.retrieve, agent_id)
+        ref = await anyio.to_thread.run_sync(access.whose, service, agent_id)
+        agent = await anyio.to_thread.run_sync(service.agents.retrieve, ref or agent_id)
         pending = await anyio.to_thread.run_sync(service.runs.pending, agent.id)
     except LettaError as error:
         code = _NO_AGENT if isinstance(error, NotFoundError | InvalidInputError) else 1011
@@ -242,7 +247,9 @@ class _Socket:
     async def _do(self, asked: Send | Approve | Stop | Ping) -> None:
         if isinstance(asked, Ping):
             await self.say(type="pong", id=asked.id)
-        elif isinstance(asked, Stop):
+            return
+        access.need("talk")
+        if isinstance(asked, Stop):
             await self._stop(asked)
         else:
             agent_id, run_id = self._agent.id, None
@@ -278,55 +285,6 @@ class _Socket:
         if not stopped:
             raise InvalidInputError("There is no run of this agent to end here.")
         await self.say(type="ack", id=asked.id, run_id=stopped[0])
-
-
-def _may_come(websocket: WebSocket) -> bool:
-    """Whether the page that connects, if it is one, is of this server or of an origin that may."""
-    origin = websocket.headers.get("origin")
-    if origin is None or origin in websocket.app.state.origins:
-        return True
-    host = host_of(origin)
-    return host == websocket.headers.get("host") and (
-        websocket.app.state.token is not None or is_here(host)
-    )
-
-
-async def _let_in(websocket: WebSocket) -> bool:
-    """Accept the connection if it brings the token, now or with its first message."""
-    token: str | None = websocket.app.state.token
-    if not _may_come(websocket):
-        await websocket.close(_NO_TOKEN)
-        return False
-    given = _given(websocket)
-    if token is not None and given is not None and not is_right(given, token):
-        await websocket.close(_NO_TOKEN)
-        return False
-    await websocket.accept()
-    if token is None or given is not None:
-        return True
-    try:
-        raw = await asyncio.wait_for(_receive(websocket), AUTH_SECONDS)
-        first = json.loads(raw) if raw is not None and len(raw) < 10_000 else None
-    except (TimeoutError, ValueError, RecursionError):
-        first = None
-    except (WebSocketDisconnect, RuntimeError):
-        return False
-    if (
-        isinstance(first, dict)
-        and first.get("type") == "auth"
-        and is_right(str(first.get("token")), token)
-    ):
-        return True
-    with suppress(RuntimeError):
-        await websocket.close(_NO_TOKEN, "send the server's token first")
-    return False
-
-
-def _given(websocket: WebSocket) -> str | None:
-    kind, _, given = websocket.headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer":
-        return given.strip()
-    return websocket.query_params.get("token")
 
 
 async def _receive(websocket: WebSocket) -> str | None:

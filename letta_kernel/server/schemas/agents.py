@@ -13,6 +13,7 @@ from letta_kernel.agent.prompts import INSTRUCTIONS
 from letta_kernel.models import plugins
 from letta_kernel.models.registry import choose_model
 from letta_kernel.records import AgentState
+from letta_kernel.server.access import own_agent
 from letta_kernel.server.handles import embedding_handle, endpoint_type, model_handle
 from letta_kernel.server.schemas.agent_requests import REST
 from letta_kernel.server.schemas.base import Shape
@@ -123,6 +124,8 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
     """Return an agent in the API's shape, with the relations *include* names (None: all)."""
     state = view.state
     wanted = ALL if include is None else include
+    if own_agent() is not None:  # an identity tells who else it has
+        wanted = [one for one in wanted if one != "agent.identities"]
     kept = state.metadata.get(REST) or {}
     handle = model_handle(choose_model(state.model))
     settings = to_settings(handle, state.settings, kept.get("model_settings") or {})

@@ -1,0 +1,282 @@
+"""Who asks: what the token of a request lets its holder do, on which agent, and how much of it at a time.
+
+The token that a server was started with is its owner's, who may do everything. Others are rows of the store
+(`letta_kernel.service.tokens`); while something of theirs goes on they are looked after, so that one that is
+revoked or has expired ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
+
+from letta_kernel.errors import LettaError, NotFoundError
+from letta_kernel.ids import now
+from letta_kernel.records import AccessToken, Rights
+from letta_kernel.server.bodies import TokenLimits
+from letta_kernel.server.errors import ForbiddenError, TokenBusyError
+from letta_kernel.service import AgentService
+from letta_kernel.service.changes import stamp_of
+from letta_kernel.service.tokens import PREFIX, RIGHTS, digest_of
+
+T = TypeVar("T")
+Kind = Literal["requests", "streams", "sockets", "runs"]
+
+WATCH_SECONDS = 0.25
+"""After which a token that was revoked has ended what goes on with it."""
+
+OWNER = AccessToken(id="token-of-the-owner", name="the server's own", digest="", rights="write")
+"""What stands for the token that the server was started with."""
+
+VISIT = "letta_kernel.visit"
+"""Where a connection's scope says who came."""
+
+_PAUSE = 0.2  # seconds between two readings of the tokens for the sake of somebody unknown
+_LONGEST = 100  # characters of a token that was made here, and room
+_HOUR = timedelta(hours=1)
+
+
+class Shares:
+    """What goes on with each token; used from any thread."""
+
+    def __init__(self, limits: TokenLimits) -> None:
+        self._limits = limits
+        self._now: Counter[tuple[str, Kind]] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, token: AccessToken, kind: Kind) -> None:
+        """Count one more; `TokenBusyError` if there are as many as may be."""
+        with self._lock:
+            most, key = getattr(self._limits, kind), (token.id, kind)
+            if self._now[key] >= most:
+                raise TokenBusyError(f"{most} {kind} go on with this token, as many as may.")
+            self._now[key] += 1
+
+    def give(self, token: AccessToken, kind: Kind) -> None:
+        """Count one less."""
+        with self._lock:
+            self._now[token.id, kind] -= 1
+            self._now += Counter()  # what is zero need not be remembered
+
+
+class Visit:
+    """A request or a socket of somebody whose token is a row, for as long as it goes on."""
+
+    def __init__(self, token: AccessToken, shares: Shares) -> None:
+        self.token = token
+        self.ended = asyncio.Event()  # the token is worth nothing any more
+        self._shares = shares
+        self._taken: list[Kind] = []
+
+    def take(self, kind: Kind) -> None:
+        """Count as one of *kind*, too."""
+        self._shares.take(self.token, kind)
+        self._taken.append(kind)
+
+    def leave(self) -> None:
+        """Count no more."""
+        while self._taken:
+            self._shares.give(self.token, self._taken.pop())
+
+    def lasting(self, kind: Kind) -> Callable[[], None]:
+        """Count one of *kind* that may outlast the visit; call what is returned when it is over."""
+        self._shares.take(self.token, kind)
+        return lambda: self._shares.give(self.token, kind)
+
+
+_VISIT: ContextVar[Visit | None] = ContextVar("letta_kernel_visit", default=None)
+
+
+class Authenticator:
+    """Tells tokens apart; used in one event loop.
+
+    Parameters
+    ----------
+    token : the owner's; None where nobody needs any.
+    service : whose tokens are let in beside it; None: no others.
+    """
+
+    def __init__(
+        self, token: str | None, service: AgentService | None, limits: TokenLimits
+    ) -> None:
+        self.token = token or None
+        self._service = service
+        self._shares = Shares(limits)
+        self._known: dict[str, AccessToken] = {}  # by digest
+        self._stamp: Any = None  # of the files that these were read from
+        self._read_at = 0.0
+        self._reading = asyncio.Lock()
+        self._visits: set[Visit] = set()
+        self._watcher: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def who(self, given: str | None) -> AccessToken | None:
+        """Return the token that *given* is, `OWNER` for the owner's; None for one that is none.
+
+        A wrong one costs a hash. The store is read only if it has changed, and then five times a second at most
+        for all that are not known.
+
+        Raises
+        ------
+        LettaError
+            The store cannot be read.
+        """
+        if self.token is None:
+            return OWNER
+        if given is None:
+            return None
+        if hmac.compare_digest(_bytes(given), _bytes(self.token)):
+            return OWNER
+        if self._service is None or not given.startswith(PREFIX) or len(given) > _LONGEST:
+            return None
+        # The digest is looked up: what that tells by its time tells nothing of a token.
+        digest = digest_of(given)
+        await self._refresh(hurry=digest in self._known)
+        found = self._known.get(digest)
+        if found is None or not self._is_valid(found):
+            return None
+        self._note_use(found)
+        return found
+
+    @contextmanager
+    def visit(self, token: AccessToken, kind: Kind) -> Iterator[Visit]:
+        """Let somebody in for as long as the context lasts; `TokenBusyError` if that is one too many."""
+        visit = Visit(token, self._shares)
+        visit.take(kind)
+        self._visits.add(visit)
+        if self._watcher is None or self._watcher.done():
+            self._watcher = self._spawn(self._watch())
+        with acting(visit):
+            try:
+                yield visit
+            finally:
+                self._visits.discard(visit)
+                visit.leave()
+
+    def _is_valid(self, token: AccessToken) -> bool:
+        known = self._known.get(token.digest)
+        return known is not None and (known.expires_at is None or known.expires_at > now())
+
+    async def _refresh(self, *, hurry: bool) -> None:
+        """Read the tokens anew if the store has changed; who comes while it is read waits for the next time."""
+        assert self._service is not None
+        came = time.monotonic()
+        if stamp_of(self._service.home) == self._stamp:
+            return
+        if not hurry and (early := self._read_at + _PAUSE - came) > 0:
+            await asyncio.sleep(early)
+        async with self._reading:
+            stamp = stamp_of(self._service.home)
+            if self._read_at >= came or stamp == self._stamp:
+                return
+            began = time.monotonic()
+            # Where there is no project yet, nobody unknown makes one.
+            found = [] if stamp[0] is None else await asyncio.to_thread(self._service.tokens.list)
+            self._known = {one.digest: one for one in found}
+            self._read_at = began
+            self._stamp = stamp  # that of before: what is written meanwhile is seen the next time
+
+    async def _watch(self) -> None:
+        """Look after those who are here, until nobody is."""
+        while self._visits:
+            await asyncio.sleep(WATCH_SECONDS)
+            with suppress(LettaError):  # somebody has the store: the next look will tell
+                await self._refresh(hurry=True)
+            for visit in list(self._visits):
+                if not self._is_valid(visit.token):
+                    visit.ended.set()
+
+    def _note_use(self, token: AccessToken) -> None:
+        if token.used_at is None or now() - token.used_at >= _HOUR:
+            token.used_at = now()  # of the one read here: once is enough
+            self._spawn(self._write_use(token.id))
+
+    async def _write_use(self, token_id: str) -> None:
+        assert self._service is not None
+        with suppress(LettaError):
+            await asyncio.to_thread(self._service.tokens.used, token_id)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+# -- what handlers ask -------------------------------------------------------------------------------
+
+
+@contextmanager
+def acting(visit: Visit | None) -> Iterator[None]:
+    """Do what the context does for *visit*; None: for the owner."""
+    mark = _VISIT.set(visit)
+    try:
+        yield
+    finally:
+        _VISIT.reset(mark)
+
+
+def visiting() -> Visit | None:
+    """Return whose request is answered here; None: the owner's."""
+    return _VISIT.get()
+
+
+def need(rights: Rights) -> None:
+    """Refuse, with `ForbiddenError`, what the token of this request does not allow."""
+    visit = visiting()
+    if visit is not None and RIGHTS.index(visit.token.rights) < RIGHTS.index(rights):
+        raise ForbiddenError(f"This token may {visit.token.rights}, not {rights}.")
+
+
+def begin_run() -> Callable[[], None]:
+    """Count a run of this request's token; call what is returned when it has ended."""
+    visit = visiting()
+    return visit.lasting("runs") if visit is not None else lambda: None
+
+
+def own_agent() -> str | None:
+    """Return the id of the one agent that the token of this request is for; None: it is for the project."""
+    visit = visiting()
+    return visit.token.agent_id if visit is not None else None
+
+
+def whose(service: AgentService, ref: str | None) -> str | None:
+    """Return the agent that is meant by *ref*: with a token of one agent that one, whether named or not.
+
+    Raises
+    ------
+    NotFoundError
+        The token is for another one; the text tells nothing of who else there is.
+    """
+    own = own_agent()
+    if own is None or ref in (None, own):
+        return own or ref
+    if service.agents.retrieve(own).name != ref:
+        raise NotFoundError(f"There is no agent {ref!r:.200}.")
+    return own
+
+
+def visible(found: Sequence[T], ids: Callable[[str], Sequence[str]] | None = None) -> list[T]:
+    """Return what of *found*, things with ids or ids, the token of this request lets its holder see.
+
+    Parameters
+    ----------
+    ids : tells the ids of what an agent has; the agent itself if None.
+    """
+    own = own_agent()
+    if own is None:
+        return [*found]
+    among = set(ids(own)) if ids is not None else {own}
+    return [one for one in found if getattr(one, "id", one) in among]

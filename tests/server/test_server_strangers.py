@@ -1,0 +1,168 @@
+"""Who has no token uses up nothing, sockets, heads or bodies: the owner gets in all the same."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from scripted_server import ScriptedServer
+from server_bench import Server, serving
+from websockets.sync.client import connect
+
+from letta_kernel.server import strangers
+from letta_kernel.server.bodies import RequestLimits
+from letta_kernel.service import AgentService
+
+HANDSHAKE = (
+    "GET /v1/agents/ada/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+REFUSED = "POST /v1/agents HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n{"
+KEPT = "GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SLOW = "GET /v1/agents HTTP/1.1\r\nX-Slow: "
+KINDS = {"sockets": HANDSHAKE, "heads": SLOW, "bodies": REFUSED, "kept": KEPT, "silence": ""}
+
+
+class Crowd:
+    """Strangers who hold many connections and come back as often as they are closed."""
+
+    def __init__(self, port: int, count: int, said: list[str]) -> None:
+        self._port, self._said = port, said
+        self._stop = threading.Event()
+        self.rounds = 0
+        self.open: list[socket.socket] = [self._one(number) for number in range(count)]
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> Crowd:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+        for one in self.open:
+            one.close()
+
+    def _one(self, number: int) -> socket.socket:
+        made = socket.create_connection(("127.0.0.1", self._port), timeout=30)
+        with contextlib.suppress(OSError):
+            made.sendall(self._said[number % len(self._said)].encode())
+        return made
+
+    def _renew(self) -> None:
+        while not self._stop.wait(
+            0.002
+        ):  # each holds its connection until a newer one takes its place
+            place = self.rounds % len(self.open)
+            self.open[place].close()
+            self.open[place] = self._one(self.rounds)
+            self.rounds += 1
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that answers 20 requests at a time, and keeps 30 strangers."""
+    home = tmp_path_factory.mktemp("strangers")
+    with (
+        ScriptedServer() as scripted,
+        pytest.MonkeyPatch.context() as patch,
+        AgentService(Path(home) / "home") as service,
+    ):
+        patch.setattr(strangers, "MOST", 30)
+        service.agents.create("ada", model="demo")
+        with serving(service, scripted, limits=RequestLimits(requests=20)) as running:
+            yield running
+
+
+@pytest.mark.parametrize("kinds", [["sockets"], list(KINDS)], ids=len)
+def test_the_owner_gets_in_however_many_strangers_come_back(
+    server: Server, kinds: list[str]
+) -> None:
+    port = int(server.url.rpartition(":")[2])
+    url = server.url.replace("http", "ws", 1) + "/v1/agents/ada/ws"
+    with Crowd(port, 150, [KINDS[name] for name in kinds]) as crowd:
+        for _ in range(3):
+            before = crowd.rounds
+            answer = httpx.get(f"{server.url}/v1/agents", headers=server.headers, timeout=60)
+            assert answer.status_code == 200
+            with connect(url, additional_headers=server.headers) as known:
+                assert json.loads(known.recv(60))["type"] == "hello"
+            with connect(url) as late:  # as a page does it
+                late.send(json.dumps({"type": "auth", "token": server.token}))
+                assert json.loads(late.recv(60))["type"] == "hello"
+            until(lambda before=before: crowd.rounds > before)  # type: ignore[misc]
+
+
+def test_the_oldest_strangers_make_room_and_whoever_is_known_stays(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangers, "GRACE", 0.2)
+    port = int(server.url.rpartition(":")[2])
+    url = server.url.replace("http", "ws", 1) + "/v1/agents/ada/ws"
+    with httpx.Client(headers=server.headers, timeout=60) as owner, contextlib.ExitStack() as stack:
+        assert owner.get(f"{server.url}/v1/agents").status_code == 200
+        known = stack.enter_context(connect(url, additional_headers=server.headers))
+        assert json.loads(known.recv(60))["type"] == "hello"
+        opened: list[socket.socket] = []
+        stack.callback(lambda: [one.close() for one in opened])
+
+        def come() -> int:
+            """Let one stranger more come, and count those that are left."""
+            one = socket.create_connection(("127.0.0.1", port), timeout=30)
+            one.sendall(HANDSHAKE.encode())
+            opened.append(one)
+            return sum(map(is_open, opened))
+
+        for _ in range(60):
+            come()
+        until(lambda: come() <= 31)
+        assert not is_open(opened[0])
+        assert is_open(opened[-1])
+        known.send('{"type": "ping", "id": "1"}')
+        assert json.loads(known.recv(60)) == {"type": "pong", "id": "1"}
+        assert owner.get(f"{server.url}/v1/agents").status_code == 200
+
+
+def test_a_crowd_larger_than_the_files_there_are_loses_its_oldest_at_once(
+    scripted: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangers, "MOST", 5)
+    monkeypatch.setattr(strangers, "_ALL", 10)
+    monkeypatch.setattr(strangers, "GRACE", 3600.0)
+    with AgentService(tmp_path / "home") as service, serving(service, scripted) as server:
+        port = int(server.url.rpartition(":")[2])
+        opened = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(40)]
+        until(lambda: sum(map(is_open, opened)) == 10)
+        assert [is_open(one) for one in opened[-10:]] == [True] * 10
+        answer = httpx.get(f"{server.url}/v1/agents", headers=server.headers, timeout=60)
+        assert answer.status_code == 200
+        for one in opened:
+            one.close()
+
+
+def is_open(one: socket.socket) -> bool:
+    """Whether the other side has not closed it; what it said is read away."""
+    one.setblocking(False)
+    try:
+        while True:
+            if not one.recv(65536):
+                return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def until(done: object) -> None:
+    """Wait for something that is going to be."""
+    deadline = time.monotonic() + 60
+    while not done():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
