@@ -158,13 +158,18 @@ def _project(home: Path) -> Iterator[Finding]:
         yield Finding("project", "note", f"none in {home} yet", "letta-kernel agent new NAME")
         yield _writable(home)
         return
-    from letta_kernel.service.store import count_agents, holder
+    from letta_kernel.service.store import count_agents, holder, key_place
 
     try:
         count = count_agents(home, patience=5.0)
         size = path.stat().st_size / 1e6
         agents_word = "1 agent" if count == 1 else f"{count} agents"
         yield Finding("project", "ok", f"{home}: {agents_word}, {size:.1f} MB")
+        if place := key_place(home):
+            yield Finding("secrets", "ok", f"their key is in {place}")
+        elif place is not None:
+            todo = "Put it back, or set LETTA_SECRET_KEY, or set the secrets anew: see docs/private.md."
+            yield Finding("secrets", "wrong", "the key that sealed them is not here", todo)
     except LettaError as error:
         yield Finding(
             "project", "wrong", f"{home} does not open: {error.text}", f"Look at {holder(home)}."

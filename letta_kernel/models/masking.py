@@ -88,8 +88,11 @@ def masked(text: str, known: Iterable[str] = ()) -> str:
 def _known() -> Iterator[str]:
     """Yield the secrets whose values are known: keys that were read, and those of the environment."""
     yield from keys.secrets()
-    for name, value in [*os.environ.items(), *sealing.known()]:
+    for name, value in os.environ.items():
         if len(value) >= _SHORTEST and _ENVIRONMENT.search(name):
+            yield value
+    for name, value in sealing.known():  # of agents: all but plain words, whatever they are called
+        if len(value) >= _SHORTEST and (_ENVIRONMENT.search(name) or not value.isalpha()):
             yield value
 
 

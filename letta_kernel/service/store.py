@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from letta_kernel.service.core import Core
-from letta_kernel.store import agents, copies, settings
+from letta_kernel.store import agents, copies, sealing, settings
 from letta_kernel.store.copies import Answer
 from letta_kernel.store.database import Database
 from letta_kernel.store.lock import HomeLock
@@ -62,6 +62,22 @@ def count_agents(home: Path, patience: float) -> int:
         return len(database.run(agents.list_all))
     finally:
         database.close()
+
+
+def key_place(home: Path) -> str | None:
+    """Return in words where the key of a project's secrets is, empty if it is missing; None if it has none.
+
+    Raises
+    ------
+    StoreError
+        The store does not open.
+    """
+    database = Database(home, patience=5.0)
+    try:
+        project = database.run(lambda tx: settings.get(tx, sealing.PROJECT))
+    finally:
+        database.close()
+    return None if project is None else sealing.key_place(project)
 
 
 def holder(home: Path) -> str:

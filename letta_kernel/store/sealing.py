@@ -62,6 +62,15 @@ def key_file(project: str) -> Path:
     return private.configuration() / "keys" / project
 
 
+def key_place(project: str) -> str:
+    """Return in words where the key of a project is; empty where it is missing."""
+    if settings.SECRET_KEY():
+        return settings.SECRET_KEY.name
+    for key in _keys(project):
+        return "the platform's keyring" if key == _in_ring(project) else str(key_file(project))
+    return ""
+
+
 def check(texts: Mapping[str, str], whose: str) -> None:
     """Make sure that secrets could be opened.
 
@@ -127,9 +136,9 @@ def _opened(project: str, place: str, text: str) -> str:
     from cryptography.exceptions import InvalidTag
 
     body = text.removeprefix(_MARK)
-    data = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
     for key in _keys(project):
-        with contextlib.suppress(InvalidTag):
+        with contextlib.suppress(InvalidTag, ValueError):  # or somebody wrote what looks like one
+            data = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
             plain = _cipher(key, project).decrypt(data[:12], data[12:], place.encode("utf-8"))
             found = plain.decode("utf-8")
             _remember(place, found)

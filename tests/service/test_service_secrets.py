@@ -20,7 +20,8 @@ from letta_kernel.errors import StoreError, ToolError
 from letta_kernel.models.masking import scrub
 from letta_kernel.records import McpServer, Tool
 from letta_kernel.service import AgentService
-from letta_kernel.store import mcp, sealing
+from letta_kernel.service.store import key_place
+from letta_kernel.store import mcp, migrations, sealing
 from letta_kernel.store.database import Tx
 
 SECRET, HEADER, PLAIN = "tk-9f8e7d6c5b4a", "Basic dXNlcjpodW50ZXIy", "value-of-a-variable-77"
@@ -114,14 +115,16 @@ def test_no_byte_of_the_store_or_its_copies_tells_one(
         }
         assert service.mcp.retrieve("local").environment == {"MODE": PLAIN}
     assert found_in(tmp_path / "restored") == []
-    assert scrub(f"it said {SECRET}") == "it said [hidden]", (
-        "recordings and errors are cleaned of it"
-    )
+    for one in (SECRET, PLAIN, HEADER):  # as errors and recordings are cleaned
+        assert scrub(f"it said {one}") == "it said [hidden]"
 
 
 def test_a_sealed_text_is_worth_nothing_in_another_place(home: Path) -> None:
     with AgentService(home) as service:
         service.agents.create("ada", settings={"environment": {"TEA_KEY": SECRET}})
+        looks = {f"L{n}": "sealed:1:" + "A" * n for n in range(38, 43)}
+        service.agents.create("bob", settings={"environment": looks})
+        assert service.agents.retrieve("bob").settings["environment"] == looks
         service.agents.create("eve", settings={"environment": {"TEA_KEY": "x", "MINE": "x"}})
 
         def steal(tx: Tx) -> None:
@@ -162,6 +165,8 @@ def test_without_the_key_all_but_the_secrets_works(
             assert "LETTA_SECRET_KEY" in outcome.text
             assert "set them anew" in outcome.text
             assert "\n" not in outcome.text
+        if wrong is None:
+            assert key_place(home) == ""
             with pytest.raises(ToolError, match="set the secret anew"):
                 service.mcp.refresh("web")
     monkeypatch.setenv("LETTA_SECRET_KEY", right.strip())  # for a server on another machine
@@ -170,6 +175,7 @@ def test_without_the_key_all_but_the_secrets_works(
     with AgentService(home) as service:
         service.agents.update("ada", settings={"environment": {"TEA_KEY": "anew"}})
     assert environment(home) == {"TEA_KEY": "anew"}
+    assert key_place(home) == str(next(keys.iterdir()))
     assert len([*keys.iterdir()]) == 1
 
 
@@ -292,5 +298,11 @@ def test_a_migration_that_cannot_keep_its_key_leaves_the_store_as_it_was(
     with pytest.raises(StoreError, match="LETTA_SECRET_KEY"):
         environment(home)
     monkeypatch.setenv("LETTA_SECRET_KEY", "a long text that nobody guesses")
+    sealed = migrations.MIGRATIONS.index(migrations.SEAL) + 1
+    with monkeypatch.context() as patch:  # killed before the file was written anew
+        patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:sealed])
+        assert environment(home) == {"TEA_KEY": SECRET}
+    (home / "letta.duckdb.new").write_bytes(b"half a file")
     assert environment(home) == {"TEA_KEY": SECRET}
     assert found_in(home) == []
+    assert not [*home.glob("*.new*")]
