@@ -218,6 +218,7 @@ class CallRunner:
             outcomes = [self._run_one(ready[0], progress, cancel)]
         for call, outcome in zip(batch, outcomes, strict=True):
             warning = self._repetition(call)
+            shown += _memory_events(outcome.changes, call)
             if outcome.written:
                 outcome, changes = self._keep_memory(record, call, outcome, warning)
                 shown += changes

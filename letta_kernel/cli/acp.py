@@ -33,6 +33,9 @@ def serve(session: TerminalDoor, *, agent: AgentState, policy: Policy) -> None:
             f"Serving {agent.name} over ACP: an editor starts this and talks JSON. Ctrl-C ends it."
         )
         output.put(said, style="dim", stderr=True)
+    from letta_kernel.tools.sandbox_walls import dumpable
+
+    dumpable(False)
     asyncio.run(_serve(session, agent, policy))
 
 

@@ -33,7 +33,9 @@ def serve(
         )
         output.put(said, style="dim", stderr=True)
     from letta_kernel.server.mcp import McpDoor
+    from letta_kernel.tools.sandbox_walls import dumpable
 
+    dumpable(False)
     asyncio.run(_over_stdio(McpDoor(service, session.words)))
 
 

@@ -37,6 +37,7 @@ from letta_kernel.errors import NotFoundError
 from letta_kernel.server.bodies import RequestLimits, is_short
 from letta_kernel.server.bridge import METHODS, HttpBridge, SocketBridge, scope_of
 from letta_kernel.server.projects import Projects
+from letta_kernel.tools.sandbox_walls import dumpable
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -269,6 +270,7 @@ class LettaExtension(ExtensionApp):
         root = Path(self.serverapp.root_dir).expanduser()
         chosen = (root / Path(self.home).expanduser()).resolve() if self.home else None
         hidden = bool(getattr(self.serverapp.contents_manager, "allow_hidden", False))
+        dumpable(False)  # the keys of agents' models are in this process from now on
         self.mounted = Mounted(Projects(root, chosen, hidden=hidden))
         mount = url_path_join(self.serverapp.base_url, "letta")
         # JupyterLab's page is told that the panel finds somebody there.

@@ -205,7 +205,7 @@ class Preparation:
         return CallRunner(
             tools=self._offered(state, loaded),
             executor=executor,
-            context=self._tools.context(state),
+            context=executor.context or self._tools.context(state),
             tool_rules=state.tool_rules,
             style=state.style,
             thinks=chat.supports_reasoning,

@@ -307,6 +307,7 @@ class Tools:
             host,
             environment=environment or {},
             agent_state=lambda: None if state is None else self._copy(state),
+            context=None if state is None else self.context(state),
             servers=self._connections,
             view=self._view(),
         )
@@ -373,7 +374,7 @@ class Tools:
     def _find_tool(self, tx: Tx, name: str) -> Tool:
         found = tools.get(tx, name) or tools.find(tx, name)
         if found is None and (built_in := builtin.named(name)) is not None:
-            found = tools.save(tx, built_in)
+            found = built_in if tx.read_only else tools.save(tx, built_in)
         if found is None:
             names = sorted({tool.name for tool in tools.list_all(tx)} | set(builtin.NAMES))
             raise NotFoundError(f"There is no tool {name!r}.{nearest(name, names)}")

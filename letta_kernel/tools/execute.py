@@ -15,7 +15,10 @@ from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.store import sealing
 from letta_kernel.tools import builtin
+from letta_kernel.tools.agent_client import asked_for
 from letta_kernel.tools.agent_state import StateCopy
+from letta_kernel.tools.asked import Asked
+from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.live import asks_for_state, run_function
 from letta_kernel.tools.outcome import Outcome, interrupted
 from letta_kernel.tools.output import OutputFunction
@@ -67,6 +70,8 @@ class Executor:
         Makes what a tool that asks for ``agent_state`` gets; in the sandbox a copy of that.
     view
         What of the file system a sandboxed tool sees.
+    context
+        The memory of the agent whose calls these are, which ``client`` in a sandboxed tool reaches.
     servers
         Where tools of MCP servers run; None: they cannot.
     lent
@@ -77,6 +82,7 @@ class Executor:
     sandbox: Sandbox | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     agent_state: Callable[[], Any] = lambda: None
+    context: ToolContext | None = None
     servers: ToolServers | None = None
     view: View = field(default_factory=View)
     lent: Mapping[str, Lent] = field(default_factory=dict)
@@ -169,13 +175,18 @@ class Executor:
             text = f"{tool.name} has no source to run: {mend}"
             return Outcome("error", text, error=text)
         sandbox = self.sandbox or default_sandbox()
+        asked, own = None, {}
+        if self.context is not None:
+            own = {"LETTA_AGENT_ID": self.context.agent_id}
+            asked = Asked(self.context, tool) if asked_for(tool.source) else None
         try:
             sealing.check(self.environment, "the agent")
             outcome = sandbox.run(
                 tool,
                 kwargs,
-                environment={**builtin.environment(tool), **self.environment},
+                environment={**builtin.environment(tool), **own, **self.environment},
                 agent_state=state,
+                ask=asked,
                 view=self.view,
                 on_output=on_output,
                 cancel=cancel,
@@ -183,6 +194,8 @@ class Executor:
         except LettaError as error:
             outcome = Outcome("error", str(error), error=str(error))
         self._scrub(outcome)
+        if asked is not None:
+            outcome.changes = asked.changes
         if tool.runs_in == "notebook":
             outcome.note = (
                 f"{tool.name} ran from its stored source in a process of its own: its cell has not run in "

@@ -5,11 +5,14 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letta_kernel.messages import ReturnStatus
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.tools.results import error_text, shorten
+
+if TYPE_CHECKING:
+    from letta_kernel.memory.blocks import Change
 
 _HERE = str(Path(__file__).parent)
 _ERROR = 300  # characters of an error's one line
@@ -26,7 +29,8 @@ class Outcome:
     and message, ``traceback`` starts at the author's function, ``seconds`` is the time it took, ``note``
     something the person should know (where a stored tool ran, say). ``pictures`` are those the model gets, as
     files or read already, where they are others than the one in the display. ``written`` are the texts of
-    memory blocks, by label, that it read and what it made of them, which are still to be kept.
+    memory blocks, by label, that it read and what it made of them, which are still to be kept; ``changes`` are
+    those it wrote itself, as it ran.
     """
 
     status: ReturnStatus
@@ -38,6 +42,7 @@ class Outcome:
     note: str | None = None
     pictures: list[bytes | Picture] = field(default_factory=list)
     written: dict[str, tuple[str, str]] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
 
 
 class ReportedError(Exception):

@@ -35,6 +35,7 @@ from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.tools import cells
 from letta_kernel.tools import sandbox_walls as walls
+from letta_kernel.tools.agent_client import Ask
 from letta_kernel.tools.agent_state import StateCopy
 from letta_kernel.tools.outcome import Outcome, shorten_line
 from letta_kernel.tools.output import OutputFunction, Sink
@@ -185,14 +186,15 @@ class Sandbox:
         *,
         environment: Mapping[str, str] | None = None,
         agent_state: Any = None,
+        ask: Ask | None = None,
         view: View | None = None,
         on_output: OutputFunction = lambda stream, text: None,
         cancel: Cancel | None = None,
     ) -> Outcome:
         """Call *tool* from its source; *kwargs* are JSON values and are converted there.
 
-        What it writes into the memory of a `StateCopy` is in that afterwards. It has the network if the tool
-        may (``tool.network``), and sees *view* of the file system.
+        What it writes into the memory of a `StateCopy` is in that afterwards; *ask* answers its ``client``. It
+        has the network if the tool may (``tool.network``), and sees *view* of the file system.
 
         Raises
         ------
@@ -213,7 +215,7 @@ class Sandbox:
             "agent_state": _state_values(agent_state),
             "return_limit": tool.return_limit,
         }
-        call = _Call(environment or {}, view or View(), tool.network)
+        call = _Call(environment or {}, view or View(), tool.network, ask)
         with self._call(message, call, seconds, cancel, on_output) as ended:
             if isinstance(agent_state, StateCopy) and ended.answer is not None:
                 agent_state.take(ended.answer.get("memory"))
@@ -381,7 +383,7 @@ class Sandbox:
             control.sendall(len(head).to_bytes(4, "big") + head)
             sink = Sink(on_output)
             talk = CallChannel(
-                request, control, out, err, sink, len(data).to_bytes(4, "big") + data
+                request, control, out, err, sink, len(data).to_bytes(4, "big") + data, call.ask
             )
             try:
                 yield talk.until_end(seconds, cancel)
@@ -395,9 +397,11 @@ class _Call:
     environment: Mapping[str, str]
     view: View
     network: bool
+    ask: Ask | None = None
 
 
 _closed = 0
+_open_before = True  # a server is closed to others all the time
 _closing = threading.Lock()
 
 
@@ -407,18 +411,18 @@ def _closed_to_others() -> Iterator[None]:
 
     It makes core dumps and debuggers impossible meanwhile, so only where a call could reach it otherwise.
     """
-    global _closed
+    global _closed, _open_before
     with _closing:
         _closed += 1
         if _closed == 1:
-            walls.dumpable(False)
+            _open_before = walls.dumpable(False)
     try:
         yield
     finally:
         with _closing:
             _closed -= 1
             if _closed == 0:
-                walls.dumpable(True)
+                walls.dumpable(_open_before)
 
 
 def base_environment() -> dict[str, str]:

@@ -13,10 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from letta_kernel.errors import LettaError
 from letta_kernel.models.base import Cancel
+from letta_kernel.tools.agent_client import Ask
 from letta_kernel.tools.output import Sink
 from letta_kernel.tools.results import shorten
-from letta_kernel.tools.sandbox_worker import LARGEST
+from letta_kernel.tools.sandbox_worker import LARGEST, framed
+
+_BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 
 
 @dataclass(slots=True)
@@ -39,7 +43,9 @@ class CallChannel:
         err: int,
         sink: Sink,
         data: bytes,
+        ask: Ask | None = None,
     ) -> None:
+        self._ask = ask
         self._request, self._control = request, control
         self._outputs = {out: "stdout", err: "stderr"}
         self._sink = sink
@@ -57,8 +63,7 @@ class CallChannel:
         for one in (out, err):
             os.set_blocking(one, False)
             self._selector.register(one, selectors.EVENT_READ, self._read_output)
-        both = selectors.EVENT_READ | selectors.EVENT_WRITE
-        self._selector.register(request, both, self._exchange)
+        self._selector.register(request, _BOTH, self._exchange)
         self._selector.register(control, selectors.EVENT_READ, self._read_report)
         self._selector.register(self._wake, selectors.EVENT_READ, self._read_wake)
         self._ended: Ended | None = None
@@ -155,8 +160,26 @@ class CallChannel:
                 self._ended = Ended(reason="garbage")
             elif "progress" in found:
                 self._sink.report(shorten(str(found["progress"]), 2_000))
+            elif "ask" in found:
+                self._send(self._answer(found))
             else:
                 self._ended = Ended(answer=found)
+
+    def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Answer what the call asks of its agent."""
+        if self._ask is None:
+            return {"problem": "This call is no agent's: there is nobody for client to ask."}
+        try:
+            args, kwargs = asked["arguments"]
+            return {"value": self._ask(str(asked["ask"]), list(args), dict(kwargs))}
+        except LettaError as error:
+            return {"problem": str(error)}
+        except (KeyError, TypeError, ValueError):
+            return {"problem": "This is no call that client makes."}
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._unsent = memoryview(bytes(self._unsent) + framed(message))
+        self._selector.modify(self._request, _BOTH, self._exchange)
 
     def _read_report(self, channel: socket.socket, events: int) -> None:
         try:

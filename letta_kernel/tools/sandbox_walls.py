@@ -141,10 +141,13 @@ def adopt_orphans() -> None:
         _libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
-def dumpable(allowed: bool) -> None:
-    """Let other processes of the user read this one's memory and environment, or not."""
+def dumpable(allowed: bool) -> bool:
+    """Let other processes of the user read this one's memory and environment, or not; return how it was."""
     with contextlib.suppress(OSError, AttributeError):
+        before = bool(_libc.prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
         _libc.prctl(4, int(allowed), 0, 0, 0)  # PR_SET_DUMPABLE
+        return before
+    return True
 
 
 # -- namespaces --------------------------------------------------------------------------------------------

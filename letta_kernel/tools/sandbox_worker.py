@@ -20,8 +20,12 @@ import socket
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Collection
-from typing import Any, NoReturn
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from letta_kernel.tools.agent_client import Client
 
 from letta_kernel.tools import sandbox_walls as walls
 
@@ -34,10 +38,15 @@ LARGEST = 64 * 1024 * 1024
 """Bytes of one message between the kernel and a call."""
 
 
-def send(channel: socket.socket, message: dict[str, Any]) -> None:
-    """Send one JSON message with its length before it."""
+def framed(message: dict[str, Any]) -> bytes:
+    """Return one JSON message with its length before it."""
     data = json.dumps(message).encode()
-    channel.sendall(_HEADER.pack(len(data)) + data)
+    return _HEADER.pack(len(data)) + data
+
+
+def send(channel: socket.socket, message: dict[str, Any]) -> None:
+    """Send one JSON message."""
+    channel.sendall(framed(message))
 
 
 def receive(channel: socket.socket) -> dict[str, Any] | None:
@@ -420,14 +429,16 @@ def _answer(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
         }
 
 
-def _load(source: str) -> dict[str, Any]:
-    """Run a tool's source as a module and return its names."""
+def _load(source: str, client: Client | None = None) -> dict[str, Any]:
+    """Run a tool's source as a module, in which *client* is known, and return its names."""
     import linecache
     import types
 
     module = types.ModuleType(_MODULE)
     sys.modules[_MODULE] = module
     file = "<tool>"
+    if client is not None:
+        module.__dict__["client"] = client
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     exec(compile(source, file, "exec"), module.__dict__)
     return module.__dict__
@@ -441,6 +452,8 @@ def _schema(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _call(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
+    from letta_kernel.errors import ToolError
+    from letta_kernel.tools.agent_client import Client, asked_for
     from letta_kernel.tools.agent_state import StateCopy
     from letta_kernel.tools.arguments import ToolArgumentError, check_call
     from letta_kernel.tools.live import run_function
@@ -452,7 +465,20 @@ def _call(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
     functions = [node for node in tree.body if isinstance(node, FunctionNode)]
     named = [node for node in functions if tool in (node.name, options_from_ast(node).name)]
     node = named[-1] if named else find_function(tree)
-    function = _load(source)[node.name]
+    talking = threading.Lock()  # a tool may ask from several threads
+
+    def ask(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        from pydantic_core import to_jsonable_python
+
+        asked = to_jsonable_python([list(args), dict(kwargs)], fallback=str)
+        with talking:
+            send(channel, {"ask": name, "arguments": asked})
+            answer = receive(channel)
+        if answer is None or "problem" in answer:
+            raise ToolError(answer["problem"] if answer else "The agent is not there any more.")
+        return answer["value"]
+
+    function = _load(source, Client(ask) if asked_for(source) else None)[node.name]
     try:
         kwargs = check_call(tool, function, message["arguments"])
     except ToolArgumentError as error:
@@ -461,7 +487,8 @@ def _call(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
 
     def on_output(stream: str, text: str) -> None:
         if stream == "progress":
-            send(channel, {"progress": text})
+            with talking:
+                send(channel, {"progress": text})
         else:
             streams[stream].write(text)
 

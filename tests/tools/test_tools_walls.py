@@ -225,6 +225,56 @@ def test_a_daemon_ends_with_its_call_though_it_kills_its_keeper(cell: Cell, tmp_
     assert cell.try_("return 1") == 1
 
 
+def test_client_reaches_the_agent_that_calls_and_nothing_else(cell: Cell) -> None:
+    source = '''
+import os
+
+def f() -> list:
+    """Do it."""
+    me = os.environ["LETTA_AGENT_ID"]
+    told = [client.agents.blocks.retrieve("human", agent_id=me).value]
+    client.agents.blocks.update("human", agent_id=me, value="Grace")
+    told.append([block.label for block in client.agents.blocks.list(me)])
+    for ask in (
+        lambda: client.agents.passages.create(me, text="Gulls eat bread.", tags=["sea"])[0].text,
+        lambda: client.agents.passages.search(me, query="gulls")[0].content,
+        lambda: client.agents.messages.list(me),
+        lambda: client.agents.blocks.update("persona", value="Mine now."),
+        lambda: client.agents.blocks.list("agent-of-others"),
+        lambda: client.agents.list(),
+        lambda: client.agents.blocks.update("human", value=3),
+        lambda: client.agents.blocks.update("human"),
+    ):
+        try:
+            told.append(ask())
+        except Exception as error:
+            told.append(str(error))
+    return told
+'''
+    with AgentService(cell.home) as service:
+        name = f"of-{cell.level}"
+        agent = service.agents.create(name, human="Ada", persona=SECRET)
+        service.blocks.update("persona", agent=name, read_only=True)
+        for network in (True, False):
+            tool = Tool(name="f", source=source, runs_in="sandbox", network=network)
+            executor = service.tools.executor(None, agent)
+            executor.sandbox = cell.sandbox
+            outcome = executor.run(tool, {})
+            assert outcome.status == "ok", outcome.text
+            told = json.loads(outcome.text)
+            assert told[:2] == ["Ada" if network else "Grace", ["persona", "human"]]
+            rest = ["Gulls eat bread.", "Gulls eat bread.", []]
+            assert told[2:5] == rest or (not network and all("no network" in t for t in told[2:5]))
+            assert [change.block.value for change in outcome.changes] == ["Grace"] * network
+            assert "read-only" in told[5]
+            assert "only the agent that calls it" in told[6]
+            assert "is not to be had in a tool" in told[7]
+            assert "is a text" in told[8]
+            assert "missing" in told[9]
+        assert service.blocks.retrieve("human", agent=name).value == "Grace"
+        service.agents.delete(name)
+
+
 def test_this_process_stays_open_to_its_user(cell: Cell) -> None:
     cell.try_("return 1")
     assert psutil.Process().environ()  # a debugger of the user's may look
