@@ -78,6 +78,10 @@ class StoreError(LettaError):
     """The project folder could not be opened, locked, read or written."""
 
 
+class ReadOnlyError(StoreError):
+    """The project folder can be read here, but not written; the text says why and what to do."""
+
+
 class HiddenLibraryError(LettaError):
     """A file that the user imported has the name of a library that is needed, and hides it."""
 

@@ -200,6 +200,13 @@ SANDBOX_WRITE: Variable[tuple[str, ...]] = Variable(
     _folders,
     "folders that sandboxed tools may write; else only their scratch folder, which goes when a call ends",
 )
+ONE_MACHINE = Variable(
+    "LETTA_ONE_MACHINE",
+    False,
+    lambda text: text.strip().lower() in ("1", "on", "true", "yes"),
+    "`1` lets agents be written on a network file system whose locks do not reach other machines, if none of "
+    "those uses the project ([docs/places.md](docs/places.md))",
+)
 DEBUG = Variable("LETTA_DEBUG", False, bool, "shows whole tracebacks instead of one line")
 
 VARIABLES: tuple[Variable[object], ...] = tuple(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from letta_kernel.concurrency import Uninterrupted
-from letta_kernel.errors import AgentBusyError, ConflictError, LettaError
+from letta_kernel.errors import ConflictError, LettaError, StoreError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message, Usage
 from letta_kernel.records import AgentState, Run, Step
@@ -28,6 +28,7 @@ from letta_kernel.store.lease import process_owner
 from letta_kernel.tools.outcome import Outcome
 
 T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 _MARKS = {"failed": lease.FAILED_UNANSWERED, "cancelled": lease.STOPPED_UNANSWERED}
@@ -35,15 +36,27 @@ LEASE_SECONDS = 60.0
 
 
 class Journal:
-    """The written record of one run of one agent, in its own thread or in a conversation."""
+    """The written record of one run of one agent, in its own thread or in a conversation.
 
-    def __init__(self, database: Database, state: AgentState, run: Run) -> None:
+    *lost* is called, from another thread, when somebody else has the agent.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        state: AgentState,
+        run: Run,
+        lost: Callable[[], object] = lambda: None,
+    ) -> None:
         self.database = database
         self.state = state
         self.run = run
+        self._lost = lost
         self._owner = f"{process_owner()}/{run.id}"
         self._fence = 0
-        self._closed = threading.Event()
+        self._may_hold = False
+        self._closed = threading.Event()  # the end of the run is written
+        self._over = threading.Event()  # it has ended, whether that could be written or not
 
     def open(
         self, incoming: Sequence[Message], read: Callable[[Tx, Head], T]
@@ -77,11 +90,14 @@ class Journal:
             return self._append(tx, incoming, head.seq), found
 
         opened: tuple[list[Message], T] | None = None
+        self._may_hold = True
         try:
             with Uninterrupted():
                 opened = self.database.run(work)
             threading.Thread(target=self._keep_lease, name="agent-lease", daemon=True).start()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, LettaError) and not isinstance(error, StoreError):
+                self._may_hold = False  # refused; of a commit that failed one cannot be sure
             if opened is not None:  # stopped just as it was written: nobody else would end the run
                 self.finish(0, Usage(), "cancelled", None)
             raise
@@ -113,6 +129,7 @@ class Journal:
             written = self.database.run(work)
             if end is not None:
                 self._closed.set()
+                self._over.set()
         return written
 
     def keep(
@@ -173,7 +190,14 @@ class Journal:
         with Uninterrupted():
             written = self.database.run(work)
             self._closed.set()
+            self._over.set()
         return written
+
+    def let_go(self) -> None:
+        """Hold the agent no longer, also where its end could not be written: whoever reads next sees that."""
+        self._over.set()
+        if self._may_hold and not self._closed.is_set():
+            lease.ended.add(self._owner)
 
     def _marked(self, tx: Tx, end: StopReason | None) -> list[Message]:
         """Mark what a run leaves unanswered that failed or was stopped."""
@@ -229,17 +253,19 @@ class Journal:
 
     def _keep_lease(self) -> None:
         # A tool may run for longer than the lease; only another machine would take the agent then.
-        while not self._closed.wait(LEASE_SECONDS / 3):
+        while not self._over.wait(LEASE_SECONDS / 3):
             try:
                 self.database.run(
                     lambda tx: agents.renew(
                         tx, self.state.thread_id, self._owner, self._fence, LEASE_SECONDS
                     )
                 )
-            except (ConflictError, AgentBusyError):
-                return  # lost: the next commit of this run says so
-            except LettaError as error:  # the folder may be back at the next time
-                log.info("The lease of %s was not renewed: %s", self.state.name, error)
+            except ConflictError:
+                if not self._over.is_set():
+                    self._lost()  # nothing of this run is written any more
+                return
+            except LettaError as error:  # the disk may be full only now, or somebody have the store
+                log.info("The lease of %s could not be renewed: %s", self.state.id, error)
 
 
 def passing(point: str) -> None:

@@ -178,6 +178,12 @@ def _project(home: Path) -> Iterator[Finding]:
 
 
 def _writable(home: Path) -> Finding:
+    from letta_kernel.service.store import notice, refusal
+
+    if (said := refusal(home)) is not None:
+        return Finding("folder", "wrong", said)
+    if (said := notice(home)) is not None:
+        return Finding("folder", "note", said)
     folder = home
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -104,6 +104,18 @@ def use(door: Door, name: str = NAME) -> Answer:
     return Answer(" ".join([said, *_aside(door, others)]), agent)
 
 
+@command("release", "agent release", group=GROUP)
+def release(door: Door, name: str = NAME) -> Answer:
+    """Take an agent from a run that will not end, on a machine that is gone say."""
+    agent = door.agent(name)
+    held = door.service.runs.release(agent.id)
+    data = {"agent": agent.id, "held": held}
+    if not held:
+        return Answer(f"Nobody holds {agent.name}: it is free.", data)
+    said = f"{agent.name} is free; it was held by {' and '.join(held)}."
+    return Answer(f"{said} Should that run still go on, it writes nothing more.", data)
+
+
 @command("list", "agent list", group=GROUP)
 def list_agents(door: Door, all_: bool = option("Those too that are set aside")) -> Answer | str:
     """List all agents of this project."""

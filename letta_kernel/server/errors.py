@@ -19,6 +19,7 @@ from letta_kernel.errors import (
     InvalidInputError,
     LettaError,
     NotFoundError,
+    ReadOnlyError,
     StoreError,
     ToolError,
 )
@@ -51,7 +52,7 @@ AGAIN = {"Retry-After": "1"}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     400: _response("The body cannot be read.", "There was an error parsing the body"),
     401: _response("The token is missing or wrong.", "Send the server's token."),
-    403: _response("The token does not allow it.", "This token may read, not write."),
+    403: _response("This may not be done here.", "This token may read, not write."),
     404: _response("There is no such thing.", "There is no agent 'agent-1'."),
     408: _response("The body took too long.", "The request's body did not come."),
     409: _response("Somebody else is at it.", "The agent is in the middle of a run."),
@@ -102,6 +103,7 @@ _STATUS: tuple[tuple[type[LettaError], int], ...] = (
     (AgentBusyError, 409),
     (InvalidInputError, 422),
     (ToolError, 422),
+    (ReadOnlyError, 403),
     (StoreError, 503),
     (ModelError, 502),
 )

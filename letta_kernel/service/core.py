@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from letta_kernel.agent.decisions import pending_calls
-from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
+from letta_kernel.errors import InvalidInputError, NotFoundError, StoreError, nearest
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.recall import Recall
 from letta_kernel.messages import ToolCall
@@ -16,7 +16,7 @@ from letta_kernel.models.embedding import embedder
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Conversation, ThreadState
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import agents, conversations, lease, messages, settings
+from letta_kernel.store import agents, conversations, lease, messages, place, settings
 from letta_kernel.store.database import Database, Tx
 
 T = TypeVar("T")
@@ -51,21 +51,37 @@ class Core:
     def __init__(self, home: Path | str | None = None) -> None:
         self.home = project_folder(home)
         self.database = Database(self.home)
+        self._told = False
         self._reads: dict[Hashable, tuple[tuple[int, ...], Any]] = {}
+
+    def news(self) -> list[str]:
+        """Return what is to be said of the project's place, once."""
+        told, self._told = self._told, True
+        said = None if told else place.notice(self.home)
+        return [said] if said else []
 
     def do(self, work: Callable[[Tx], T]) -> T:
         """Run *work* in one transaction and return what it returns, committed.
 
-        What a process that has died left of a run is brought to an end first, so that everybody sees it.
+        What a process that has died left of a run is brought to an end first, so that everybody sees it;
+        where that cannot be written it is left for later.
         """
+        recovering = False
 
         def after_recovery(tx: Tx) -> T:
-            for thread_id, owner in self.kept(tx, "held", ("leases",), lambda: lease.held(tx)):
-                if lease.is_dead(owner):
-                    lease.recover_thread(tx, thread_id)
+            nonlocal recovering
+            for held in self.kept(tx, "held", ("leases",), lambda: lease.held(tx)):
+                if not tx.read_only and lease.is_over(tx, held):
+                    recovering = True
+                    lease.recover_thread(tx, held)
             return work(tx)
 
-        return self.database.run(after_recovery)
+        try:
+            return self.database.run(after_recovery)
+        except StoreError:
+            if not recovering:
+                raise
+            return self.database.run(work)
 
     def find_agent(self, ref: str, *, newest: bool = False, renamed: bool = True) -> AgentState:
         """Return an agent as `agent` does, in a transaction of its own."""

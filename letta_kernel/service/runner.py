@@ -160,16 +160,17 @@ class Runner:
             if live is not None:
                 live(event)
 
-        news: list[str] = []
+        news = self._core.news()
         with self._lock:
             self.running[run.id] = switch
         place: Place | None = None
+        journal: Journal | None = None
         try:
             while True:
                 settings = AgentSettings.model_validate(state.settings)
                 chat = self._recordings.open_model(model or state.model, settings)
                 run.model = chat.name
-                journal = Journal(self._core.database, state, run)
+                journal = Journal(self._core.database, state, run, switch.cancel)
                 news += self._mcp.news(state.id)
                 try:
                     written, loaded = journal.open(
@@ -227,8 +228,11 @@ class Runner:
             finally:
                 with self._lock:
                     self._stepping.discard(state.thread_id)
-                journal.finish(0, Usage(), "error", "The run could not be started.")
+                with suppress(LettaError):  # the store refused: what ended the run is told already
+                    journal.finish(0, Usage(), "error", "The run could not be started.")
         finally:
+            if journal is not None:
+                journal.let_go()
             with self._lock:
                 self.running.pop(run.id, None)
             self._events.finish(run.id)

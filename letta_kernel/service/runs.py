@@ -183,6 +183,21 @@ class Runs:
         switch.cancel()
         return True
 
+    def release(self, ref: str) -> list[str]:
+        """Take an agent and its conversations from whoever holds them; return who that was, in words.
+
+        What is left of their runs is brought to an end. One that goes on all the same writes nothing more.
+        """
+
+        def work(tx: Tx) -> list[tuple[str, str | None]]:
+            return agents.take_by_hand(tx, self._core.agent(tx, ref).id)
+
+        found = self._core.do(work)
+        for owner, _ in found:
+            if lease.is_own(owner):
+                self.cancel(owner.partition("/")[2])
+        return [lease.describe(owner, notebook) for owner, notebook in found]
+
     def model_of(self, ref: str) -> str:
         """Return the name of the model that would answer now."""
         return self._recordings.model_name(self._core.find_agent(ref).model)

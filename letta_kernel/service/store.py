@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from letta_kernel.service.core import Core
-from letta_kernel.store import agents, copies, sealing, settings
+from letta_kernel.store import agents, copies, place, sealing, settings
 from letta_kernel.store.copies import Answer
 from letta_kernel.store.database import Database
 from letta_kernel.store.lock import HomeLock
@@ -78,6 +78,16 @@ def key_place(home: Path) -> str | None:
     finally:
         database.close()
     return None if project is None else sealing.key_place(project)
+
+
+def refusal(home: Path) -> str | None:
+    """Return why a project can only be read here, None if it can be written."""
+    return place.refusal(home)
+
+
+def notice(home: Path) -> str | None:
+    """Return what there is to know of where a project lies, None if that is nothing."""
+    return place.notice(home)
 
 
 def holder(home: Path) -> str:

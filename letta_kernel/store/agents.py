@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
-from letta_kernel.ids import now
 from letta_kernel.records import AgentState, ToolRule
 from letta_kernel.store import blocks, counters, indexes, lease, pictures
 from letta_kernel.store.database import Tx
@@ -147,7 +146,7 @@ def acquire(tx: Tx, agent_id: str, owner: str, seconds: float) -> int:
     changed = tx.one(
         "UPDATE leases SET owner = $2, fence = $3, expires_at = $4"
         " WHERE agent_id = $1 AND fence = $5 RETURNING fence",
-        (agent_id, owner, new, now() + timedelta(seconds=seconds), fence),
+        (agent_id, owner, new, tx.now() + timedelta(seconds=seconds), fence),
     )
     if changed is None:
         raise Conflict("lease")
@@ -181,7 +180,7 @@ def begin(
     row = tx.one(
         "UPDATE leases SET owner = $2, fence = fence + 1, expires_at = $3, next_seq = next_seq + $4"
         " WHERE agent_id = $1 AND owner IS NULL AND queue IS NULL RETURNING fence, next_seq, waiting",
-        (agent_id, owner, now() + timedelta(seconds=seconds), count),
+        (agent_id, owner, tx.now() + timedelta(seconds=seconds), count),
     )
     if row is not None:
         return Head(int(row[0]), int(row[1]) - count, bool(row[2]))
@@ -221,7 +220,7 @@ def advance(
     if end:
         changes += ", owner = NULL, expires_at = NULL"
     else:
-        values.append(now() + timedelta(seconds=seconds))
+        values.append(tx.now() + timedelta(seconds=seconds))
         changes += ", expires_at = $5"
     if waiting is not None:
         values.append(waiting)
@@ -245,7 +244,7 @@ def is_waiting(tx: Tx, agent_id: str) -> bool:
 
 def standing(tx: Tx, agent_id: str | None = None) -> dict[str, str]:
     """Return per agent id, of one agent or all, whether it is ``idle``, ``running`` or ``waiting``."""
-    moment = now()
+    moment = tx.now()
     found = {}
     for key, owner, expires_at, waiting in tx.query(
         "SELECT agent_id, owner, expires_at, waiting FROM leases"
@@ -268,10 +267,10 @@ def renew(tx: Tx, agent_id: str, owner: str, fence: int, seconds: float) -> None
     changed = tx.one(
         "UPDATE leases SET expires_at = $4 WHERE agent_id = $1 AND owner = $2 AND fence = $3"
         " RETURNING fence",
-        (agent_id, owner, fence, now() + timedelta(seconds=seconds)),
+        (agent_id, owner, fence, tx.now() + timedelta(seconds=seconds)),
     )
     if changed is None:
-        raise ConflictError("The agent has been taken over by another run.")
+        raise ConflictError("The agent was released, or taken over by another run.")
 
 
 def release(tx: Tx, agent_id: str, owner: str) -> None:
@@ -280,6 +279,19 @@ def release(tx: Tx, agent_id: str, owner: str) -> None:
         "UPDATE leases SET owner = NULL, expires_at = NULL WHERE agent_id = $1 AND owner = $2",
         (agent_id, owner),
     )
+
+
+def take_by_hand(tx: Tx, agent_id: str) -> list[tuple[str, str | None]]:
+    """Take an agent, and its conversations, from whoever holds them; return owners, each with its notebook.
+
+    A run of theirs that goes on finds out before it writes anything more.
+    """
+    threads = tx.query("SELECT id FROM conversations WHERE agent_id = $1", (agent_id,))
+    own = {agent_id, *(str(row[0]) for row in threads)}
+    found = [one for one in lease.held(tx) if one.thread_id in own]
+    for one in found:
+        lease.recover_thread(tx, one, lease.RELEASED)
+    return [(one.owner, _notebook(tx, one.owner)) for one in found]
 
 
 def check_fence(tx: Tx, agent_id: str, fence: int) -> None:
@@ -294,7 +306,9 @@ def check_fence(tx: Tx, agent_id: str, fence: int) -> None:
     if row is None:
         raise ConflictError("The agent was deleted while it was running: nothing more was saved.")
     if row[0] != fence:
-        raise ConflictError("The agent has been taken over by another run: nothing more was saved.")
+        raise ConflictError(
+            "The agent was released, or taken over by another run: nothing more was saved."
+        )
 
 
 def check_idle(tx: Tx, agent_id: str) -> None:
@@ -321,10 +335,15 @@ def check_free(tx: Tx, agent_id: str, owner: str) -> None:
 def _holder(tx: Tx, agent_id: str) -> tuple[str, str | None] | None:
     """Return the living owner of a lease and the notebook of its run; None if there is none."""
     row = tx.one("SELECT owner, expires_at FROM leases WHERE agent_id = $1", (agent_id,))
-    if not row or not row[0] or row[1] <= now() or lease.is_dead(row[0]):
+    if not row or not row[0] or row[1] <= tx.now() or lease.is_dead(row[0]):
         return None
-    run = tx.one("SELECT notebook FROM runs WHERE id = $1", (row[0].partition("/")[2],))
-    return row[0], run[0] if run else None
+    return row[0], _notebook(tx, row[0])
+
+
+def _notebook(tx: Tx, owner: str) -> str | None:
+    """Return the notebook of the run that *owner* names, if it has one."""
+    run = tx.one("SELECT notebook FROM runs WHERE id = $1", (owner.partition("/")[2],))
+    return run[0] if run else None
 
 
 def _busy(tx: Tx, agent_id: str, owner: str, notebook: str | None) -> AgentBusyError:

@@ -18,12 +18,12 @@ from typing import Any
 import duckdb
 
 from letta_kernel import private
-from letta_kernel.errors import InvalidInputError, NotFoundError, StoreError
+from letta_kernel.errors import InvalidInputError, NotFoundError, ReadOnlyError, StoreError
 from letta_kernel.ids import now
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import opening, problems
+from letta_kernel.store import opening, place, problems
 from letta_kernel.store.database import PATIENCE
-from letta_kernel.store.lock import HomeLock
+from letta_kernel.store.lock import HomeLock, ReadersLock
 
 FILE = "letta.duckdb"
 # Nothing but this very file can be read, nothing at all written, and no statement can change that.
@@ -125,7 +125,8 @@ def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, in
     draft = target.with_name(f".{FILE}.{os.getpid()}.part")  # a name that can be opened
     try:
         with _held(home) as path, _explained(path):
-            opening.open_database(path, _PLAIN, PATIENCE).close()  # the log becomes part of it
+            if place.refusal(home) is None:  # then the log becomes part of it
+                opening.open_database(path, _PLAIN, PATIENCE).close()
             _copy(path, draft)
             log = path.with_name(path.name + ".wal")
             if log.exists():
@@ -154,6 +155,8 @@ def restore(home: Path, source: Path) -> Path | None:
     if not source.is_file():
         raise NotFoundError(f"There is no file {source}.")
     problems.check_folder(home)
+    if (refusal := place.refusal(home)) is not None:
+        raise ReadOnlyError(refusal)
     private.folder(home)
     draft = home / f".{FILE}.{os.getpid()}.part"
     try:
@@ -223,7 +226,7 @@ def _held(home: Path) -> Iterator[Path]:
     path = home / FILE
     if not path.exists():
         raise NotFoundError(f"There is no project in {home}.")
-    lock = HomeLock(home)
+    lock = HomeLock(home) if place.refusal(home) is None else ReadersLock(home)
     try:
         lock.acquire(PATIENCE)
     except OSError as error:

@@ -17,6 +17,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,10 +26,10 @@ import duckdb
 
 from letta_kernel import private
 from letta_kernel.concurrency import Uninterrupted
-from letta_kernel.errors import ConflictError, StoreError
-from letta_kernel.ids import storable
-from letta_kernel.store import opening, problems
-from letta_kernel.store.lock import HomeLock, identity
+from letta_kernel.errors import ConflictError, ReadOnlyError, StoreError
+from letta_kernel.ids import now, storable
+from letta_kernel.store import opening, place, problems
+from letta_kernel.store.lock import HomeLock, ReadersLock, identity
 from letta_kernel.store.problems import Conflict
 
 T = TypeVar("T")
@@ -94,14 +95,30 @@ class Tx:
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, path: Path, writes: Mapping[str, int]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        path: Path,
+        writes: Mapping[str, int],
+        refusal: str | None = None,
+        skew: float = 0.0,
     ) -> None:
         self._connection: duckdb.DuckDBPyConnection | None = connection
         self._path = path
         self._writes = writes
+        self._refusal = refusal
+        self._skew = skew
         self.begun = False  # by the first statement: a transaction that needs none costs nothing
         self.touched: set[str] = set()
         self.failure: BaseException | None = None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written here."""
+        return self._refusal is not None
+
+    def now(self) -> datetime:
+        """Return the moment by the clock that all machines that share this store have in common."""
+        return now() + timedelta(seconds=self._skew) if self._skew else now()
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         """Run a statement whose rows, if any, do not matter."""
@@ -120,6 +137,8 @@ class Tx:
         if self._connection is None:
             raise StoreError("This transaction is over: use it only inside Database.run.")
         if (table := _written(sql)) is not None:
+            if self._refusal is not None:
+                raise ReadOnlyError(self._refusal)
             self.touched.add(table)
         try:
             if not self.begun:
@@ -182,7 +201,9 @@ class Database:
 
     def _begin_in_this_process(self) -> None:
         self._mutex = threading.Lock()
-        self._lock = HomeLock(self.home)
+        self._lock = self._home_lock = HomeLock(self.home)
+        self._refusal: str | None = None  # why nothing can be written, as long as it is open
+        self._skew = 0.0  # seconds by which the store's clock is ahead
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._tx: Tx | None = None
         self._open_ended = False  # a transaction was begun and may not have been ended
@@ -265,7 +286,7 @@ class Database:
     def _transact(
         self, connection: duckdb.DuckDBPyConnection, work: Callable[[Tx], T], committed: list[T]
     ) -> None:
-        self._tx = tx = Tx(connection, self.path, self._writes)
+        self._tx = tx = Tx(connection, self.path, self._writes, self._refusal, self._skew)
         self._open_ended = True
         try:
             result = work(tx)
@@ -276,7 +297,11 @@ class Database:
                 ) from tx.failure
             with Uninterrupted():
                 if tx.begun:
-                    tx.execute("COMMIT")
+                    try:
+                        tx.execute("COMMIT")
+                    except StoreError:
+                        self._shut()  # what of it is on the disk is read anew
+                        raise
                 self._open_ended = False
                 if tx.touched:
                     self._writes.update(tx.touched)
@@ -321,14 +346,8 @@ class Database:
             )
         problems.check_folder(self.home)
         try:
-            private.folder(self.home)
             self._start_watcher()
-            self._lock.acquire(self.patience)
-            with Uninterrupted():
-                self._taken = time.monotonic()
-                self._connection = opening.open_database(self.path, _SETTINGS, self.patience)
-                self._identity = identity(self.path)
-                self._writes[OPENED] = next(_openings)
+            self._open()
             private.say(self.home)
         except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:
             self._shut()
@@ -336,7 +355,36 @@ class Database:
         except BaseException:
             self._shut()
             raise
+        assert self._connection is not None
         return self._connection
+
+    def _open(self) -> None:
+        """Take the lock and open the file: to write, or to read where it cannot be written or locked."""
+        refusal = place.refusal(self.home)
+        if refusal is None:
+            private.folder(self.home)
+            try:
+                self._take(self._home_lock, opening.open_database)
+                self._refusal, self._skew = None, place.skew(self.home / "letta.lock")
+                return
+            except (duckdb.Error, OSError) as error:
+                refusal = place.lock_refusal(self.home, error)
+                if refusal is None:
+                    raise
+                self._shut()
+        if not self.path.exists():
+            raise ReadOnlyError(refusal)
+        self._take(ReadersLock(self.home), opening.open_to_read)
+        self._refusal, self._skew = refusal, 0.0
+
+    def _take(self, lock: HomeLock, connect: Callable[..., duckdb.DuckDBPyConnection]) -> None:
+        self._lock = lock
+        lock.acquire(self.patience)
+        with Uninterrupted():
+            self._taken = time.monotonic()
+            self._connection = connect(self.path, _SETTINGS, self.patience)
+            self._identity = identity(self.path)
+            self._writes[OPENED] = next(_openings)
 
     def _after(self) -> None:
         """Decide, at the end of a turn, whether the connection stays; the mutex is held."""

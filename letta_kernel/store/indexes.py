@@ -43,7 +43,8 @@ def mark(tx: Tx, index_name: str, agent_id: str, kind: Kind = "passages") -> int
     )
     if row is not None:
         return int(row[0])
-    tx.execute("INSERT INTO index_marks VALUES ($1, $2, $3, 0)", (index_name, agent_id, kind))
+    if not tx.read_only:
+        tx.execute("INSERT INTO index_marks VALUES ($1, $2, $3, 0)", (index_name, agent_id, kind))
     return 0
 
 

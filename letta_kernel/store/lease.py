@@ -1,9 +1,10 @@
 """Who holds an agent, who waits for it, and what was posted to it meanwhile.
 
-Holders are named by process, so that anyone on the same machine can tell if they still live. Who waits stands
-in a list in the row of the lease, first come, first served; each place is renewed now and then. One that is
-not keeps its place but holds nobody up, and one whose process has ended is dropped. Posted events stand in the
-same row until a run begins with them.
+Holders are named by process, so that anyone on the same machine can tell if they still live. Of another
+machine or container it is only known that leases are renewed, until one expires by the clock that all have in
+common. Who waits stands in a list in the row of the lease, first come, first served; each place is renewed
+now and then. One that is not keeps its place but holds nobody up, and one whose process has ended is dropped.
+Posted events stand in the same row until a run begins with them.
 
 What a process that ended in the middle of a run left behind is brought to an end, and nothing is run again. A
 call that had begun may have had its effect; any other open one has had none, for what changes this store is
@@ -13,17 +14,20 @@ committed together with the call's result.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from letta_kernel.ids import now, storable
 from letta_kernel.messages import DID_NOT_HAPPEN, MAY_HAVE_HAPPENED, Message
 from letta_kernel.store import messages
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import dump, load
+from letta_kernel.store.mapping import dump, load, utc
 
 RENEWED = 3.0
 """Seconds after which a waiting run renews its entry."""
@@ -33,14 +37,25 @@ _FORGOTTEN = 600.0  # seconds after which it is dropped
 Place = dict[str, Any]
 
 
+ended: set[str] = set()
+"""Owners of this process whose runs are over though the store could not be told: a commit can fail."""
+
+
 def process_owner() -> str:
-    """Return ``host|pid|start`` of this process; a suffix after ``/`` may tell its owners apart."""
+    """Return ``host@boot@namespace|pid|start`` of this process; a suffix after ``/`` may tell its owners apart.
+
+    Containers may share host names and numbers of processes; the boot of their machine and their namespace of
+    processes tell them apart. Where the system has none the host's name stands alone.
+    """
     return _owner(os.getpid())
 
 
 @lru_cache(maxsize=4)
 def _owner(pid: int) -> str:
-    host = socket.gethostname().replace("|", "-").replace("/", "-")
+    host = re.sub(r"[|/@]", "-", socket.gethostname())
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        host += f"@{boot}@{os.readlink('/proc/self/ns/pid').strip('pid:[]')}"
     return f"{host}|{pid}|{_started(pid)}"
 
 
@@ -51,27 +66,45 @@ def is_own(owner: str) -> bool:
 
 def describe(owner: str, notebook: str | None) -> str:
     """Return in words where a run of *owner* goes on: its notebook if it has one, its host if another."""
-    host, pid, _ = _parts(owner)
-    elsewhere = f" on {host}" if pid and host != _parts(process_owner())[0] else ""
+    one = _parts(owner)
+    elsewhere = f" on {one.host}" if one is not None and not _here(one) else ""
     return (f"the notebook {notebook!r}" if notebook else "another program") + elsewhere
 
 
 def is_dead(owner: str) -> bool:
     """Whether *owner* is known to have ended: a process of this machine that is not there any more.
 
-    Of another machine's processes, and of names not made by `process_owner`, nothing is known.
+    Of this process it is known which of its runs are over. Of processes of another machine or container, and
+    of names not made by `process_owner`, nothing is known.
     """
-    host, pid, started = _parts(owner)
-    if not pid or host != _parts(process_owner())[0]:
-        return False
-    return _started(int(pid)) != started
+    if is_own(owner):
+        return owner in ended
+    one = _parts(owner)
+    return one is not None and _here(one) and _started(one.pid) != one.started
 
 
-def _parts(owner: str) -> tuple[str, str, str]:
+@dataclass(frozen=True, slots=True)
+class _Process:
+    host: str
+    machine: str  # boot and namespace; empty where there are none, and in what older versions wrote
+    pid: int
+    started: str
+
+
+def _parts(owner: str) -> _Process | None:
+    """Return what *owner* says of its process; None if it is no name made by `process_owner`."""
     parts = owner.partition("/")[0].split("|")
-    if len(parts) == 3 and parts[1].isdigit():
-        return parts[0], parts[1], parts[2]
-    return "", "", ""
+    if len(parts) != 3 or not parts[1].isdigit():
+        return None
+    host, _, machine = parts[0].partition("@")
+    return _Process(host, machine, int(parts[1]), parts[2])
+
+
+def _here(one: _Process) -> bool:
+    """Whether a process is, or was, one of this machine and container, so that we would see it."""
+    own = _parts(process_owner())
+    assert own is not None
+    return one.machine == own.machine if one.machine and own.machine else one.host == own.host
 
 
 def _started(pid: int) -> str:
@@ -97,13 +130,13 @@ def stand(tx: Tx, thread_id: str, owner: str, notebook: str | None) -> None:
     if mine is None:
         mine = {"owner": owner, "notebook": notebook}
         entries.append(mine)
-    mine["at"] = now().isoformat()
+    mine["at"] = tx.now().isoformat()
     _keep_places(tx, thread_id, entries)
 
 
 def first_waiting(tx: Tx, thread_id: str, owner: str) -> Place | None:
     """Return the entry that comes before *owner*, who may have none; None if nobody does."""
-    moment = now()
+    moment = tx.now()
     for one in _places(tx, thread_id):
         if one["owner"] == owner:
             return None
@@ -121,7 +154,7 @@ def leave(tx: Tx, thread_id: str, owner: str) -> None:
 
 def _places(tx: Tx, thread_id: str) -> list[Place]:
     row = tx.one("SELECT queue FROM leases WHERE agent_id = $1", (thread_id,))
-    moment = now()
+    moment = tx.now()
     return [
         one
         for one in (load(row[0]) if row and row[0] else [])
@@ -175,28 +208,50 @@ FAILED_UNANSWERED = "An error ended the run before you had answered."
 STOPPED_UNANSWERED = "The run was stopped before you had answered."
 """The same, of runs that ended otherwise without an answer."""
 
+RELEASED = "It was taken from the run by hand."
 _FAILED = "The process that ran it ended."
+_UNWRITTEN = "Its end could not be written when it came."
 
 
-def held(tx: Tx) -> list[tuple[str, str]]:
-    """Return the threads that somebody holds, each with its owner, who may be dead."""
-    return [
-        (str(row[0]), str(row[1]))
-        for row in tx.query("SELECT agent_id, owner FROM leases WHERE owner IS NOT NULL")
-    ]
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A thread that somebody holds, who may be dead."""
+
+    thread_id: str
+    owner: str
+    expires_at: datetime
 
 
-def recover_thread(tx: Tx, thread_id: str) -> None:
-    """Take a thread from its dead owner and bring what was left of its run to an end."""
+def held(tx: Tx) -> list[Held]:
+    """Return the threads that somebody holds."""
+    rows = tx.query("SELECT agent_id, owner, expires_at FROM leases WHERE owner IS NOT NULL")
+    return [Held(str(row[0]), str(row[1]), utc(row[2])) for row in rows]
+
+
+def is_over(tx: Tx, one: Held) -> bool:
+    """Whether a holder is known to have ended, or is elsewhere and has let its lease expire."""
+    if is_dead(one.owner):
+        return True
+    process = _parts(one.owner)
+    elsewhere = process is None or not _here(process)
+    return elsewhere and one.expires_at <= tx.now()
+
+
+def recover_thread(tx: Tx, one: Held, error: str = "") -> None:
+    """Take a thread from its owner and bring what was left of its run to an end, as failed with *error*."""
+    thread_id = one.thread_id
+    error = error or (_UNWRITTEN if is_own(one.owner) else _FAILED)
     tx.execute(
         "UPDATE leases SET owner = NULL, expires_at = NULL, fence = fence + 1 WHERE agent_id = $1",
         (thread_id,),
     )
     row = tx.one("SELECT agent_id FROM conversations WHERE id = $1", (thread_id,))
-    recover(tx, *((str(row[0]), thread_id) if row else (thread_id, None)))
+    recover(tx, *((str(row[0]), thread_id) if row else (thread_id, None)), error=error)
 
 
-def recover(tx: Tx, agent_id: str, conversation_id: str | None = None) -> list[str]:
+def recover(
+    tx: Tx, agent_id: str, conversation_id: str | None = None, *, error: str = _FAILED
+) -> list[str]:
     """Mark as failed the runs of a thread that nobody runs any more, and return their ids.
 
     A run belongs to whoever held the thread's lease when it started. If somebody alive holds it
@@ -210,12 +265,14 @@ def recover(tx: Tx, agent_id: str, conversation_id: str | None = None) -> list[s
     if row is None:
         return []
     owner, fence, expires_at, begun, waiting = row
-    alive = owner is not None and expires_at > now() and not is_dead(owner)
+    if tx.read_only:
+        return []
+    living = owner is not None and expires_at > tx.now() and not is_dead(owner)
     rows = tx.query(
         "UPDATE runs SET status = 'failed', stop_reason = 'error', ended_at = $3, error = $4"
         " WHERE agent_id = $1 AND status IN ('created', 'running') AND fence < $2"
         " AND conversation_id IS NOT DISTINCT FROM $5::text RETURNING id",
-        (agent_id, fence if alive else fence + 1, now(), _FAILED, conversation_id),
+        (agent_id, fence if living else fence + 1, now(), error, conversation_id),
     )
     dead = [str(row[0]) for row in rows]
     if dead:

@@ -17,6 +17,11 @@ from pathlib import Path
 
 import filelock
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from letta_kernel import private
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import StoreError
@@ -145,6 +150,52 @@ class HomeLock:
             return []
         found.sort()
         return found
+
+
+class ReadersLock(HomeLock):
+    """The right to read a database that cannot be written here, beside others who read it.
+
+    It leaves nothing in the folder. Where the lock's file is not to be had or cannot be locked it goes without:
+    then nobody here writes either.
+    """
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self._descriptor: int | None = None
+        self._held = False
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._held
+
+    def release(self) -> None:
+        """Give the lock back; does nothing if it is not held."""
+        descriptor, self._descriptor, self._held = self._descriptor, None, False
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def intact(self) -> bool:
+        """Whether the lock held is still the one others see."""
+        return self.held
+
+    def _try(self) -> bool:
+        with Uninterrupted():
+            with suppress(OSError):
+                self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            if self._descriptor is not None and fcntl is not None:
+                try:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    self.release()
+                    return False
+                except OSError:
+                    pass
+            self._held = True
+            return True
+
+    def _touch(self, ticket: Path) -> None:
+        pass  # nothing can be written
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from letta_kernel.errors import StoreError
 from letta_kernel.ids import new_id
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.store import migrations, problems, sealing
+from letta_kernel.store.place import lock_refusal
 
 Settings = dict[str, str | bool | int | float | list[str]]
 
@@ -59,6 +62,40 @@ def open_database(path: Path, settings: Settings, patience: float) -> duckdb.Duc
     return connection
 
 
+def open_to_read(path: Path, settings: Settings, patience: float) -> duckdb.DuckDBPyConnection:
+    """Open a database file that cannot be written. The lock must be held.
+
+    Where it was written by an older version, or its file cannot be locked, a copy of it is opened, which
+    nobody else sees.
+    """
+    connection: duckdb.DuckDBPyConnection | None = None
+    version = -1
+    try:
+        connection = duckdb.connect(path, read_only=True, config=settings)
+        version = _check_version(connection, path)
+    except duckdb.IOException as error:
+        if lock_refusal(path.parent, error) is None:
+            raise
+    except BaseException:
+        if connection is not None:
+            connection.close()
+        raise
+    if connection is None or version < len(migrations.MIGRATIONS):
+        if connection is not None:
+            connection.close()
+        with tempfile.TemporaryDirectory(
+            prefix="letta-read-", ignore_cleanup_errors=True
+        ) as folder:
+            copy = Path(folder) / path.name
+            for source in (path, path.with_name(path.name + ".wal")):
+                if source.exists():
+                    shutil.copyfile(source, copy.with_name(source.name))
+            open_database(copy, settings, patience).close()
+            connection = duckdb.connect(copy, read_only=True, config=settings)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
 def _create(path: Path, settings: Settings) -> None:
     # Made under another name first: a process killed in the middle must not leave half a database.
     draft = path.with_name(path.name + ".new")
@@ -96,6 +133,24 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def _check_version(connection: duckdb.DuckDBPyConnection, path: Path | None) -> int:
+    """Return the version of a store's tables; StoreError if that is newer than ours, or the store not ours."""
+    try:
+        row = connection.execute("SELECT version::integer FROM schema_version").fetchone()
+    except (duckdb.CatalogException, duckdb.BinderException, duckdb.ConversionException):
+        if path is None:
+            raise
+        raise problems.foreign(path) from None
+    version = int(row[0]) if row else 0
+    if version > len(migrations.MIGRATIONS):
+        raise StoreError(
+            f"{path} was written by a newer letta-kernel (schema {version}, this one knows"
+            f" {len(migrations.MIGRATIONS)}).",
+            remedy(Do.UPDATE),
+        )
+    return version
+
+
 def _bring_up_to_date(
     connection: duckdb.DuckDBPyConnection, path: Path | None, settings: Settings
 ) -> duckdb.DuckDBPyConnection:
@@ -103,19 +158,7 @@ def _bring_up_to_date(
 
     *path* is where the file is; None: nothing has ever been in it.
     """
-    try:
-        row = connection.execute("SELECT version::integer FROM schema_version").fetchone()
-    except (duckdb.CatalogException, duckdb.BinderException, duckdb.ConversionException):
-        if path is None:
-            raise
-        raise problems.foreign(path) from None
-    version = row[0] if row else 0
-    if version > len(migrations.MIGRATIONS):
-        raise StoreError(
-            f"{path} was written by a newer letta-kernel (schema {version}, this one knows"
-            f" {len(migrations.MIGRATIONS)}).",
-            remedy(Do.UPDATE),
-        )
+    version = _check_version(connection, path)
     if version == len(migrations.MIGRATIONS):
         return connection
     for number in range(version, len(migrations.MIGRATIONS)):

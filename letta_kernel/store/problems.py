@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from letta_kernel.errors import ConflictError, InvalidInputError, StoreError
+from letta_kernel.errors import ConflictError, InvalidInputError, ReadOnlyError, StoreError
 from letta_kernel.remedies import Do, remedy
 
 # DuckDB takes a question mark for the start of options, and a backslash for a slash, also where the path is
@@ -97,9 +97,15 @@ def explain(error: BaseException, path: Path) -> Exception:
             f"The disk of {home} is full: nothing was saved. Free some space and try again."
         )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(
-        sign in lower for sign in ("permission denied", "read-only file system", "not permitted")
+        sign in lower
+        for sign in (
+            "permission denied",
+            "read-only file system",
+            "not permitted",
+            "read-only mode",
+        )
     ):
-        return StoreError(
+        return ReadOnlyError(
             f"{home} cannot be written: make it writable, or set LETTA_HOME to a folder that is."
         )
     if number in (errno.ENOTDIR, errno.EEXIST):

@@ -30,6 +30,7 @@ from filelock import FileLock, Timeout
 
 from letta_kernel import lazy_import, private
 from letta_kernel.store.indexes import Kind
+from letta_kernel.store.place import refusal
 from letta_kernel.store.vector_queries import (
     Candidate,
     IndexRow,
@@ -96,17 +97,20 @@ class VectorTable:
 
     @contextlib.contextmanager
     def writing(self, patience: float) -> Iterator[bool]:
-        """Hold the right to write; yields False if another process or thread has it for *patience* s."""
+        """Hold the right to write; yields False if another has it for *patience* s, or nobody can."""
         if not self._writer.acquire(timeout=patience):
             yield False
             return
         try:
-            private.folder(self.folder)
             file = self.folder / f"{self.stem}.lock"
             lock = FileLock(file, mode=private.FILE, thread_local=False)
             try:
+                if refusal(self.folder.parent) is not None:
+                    yield False
+                    return
+                private.folder(self.folder)
                 lock.acquire(timeout=patience)
-            except Timeout:
+            except (Timeout, OSError):  # somebody else is at it, or it cannot be written or locked
                 yield False
                 return
             try:

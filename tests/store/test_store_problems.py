@@ -163,11 +163,15 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, made_before: bool) -> N
         if os.getuid() == 0:  # root may write anywhere
             os.setuid(65534)
         try:
-            Database(sys.argv[1]).run(lambda tx: tx.query("SELECT 1"))
+            database = Database(sys.argv[1])
+            if sys.argv[2] == "True":
+                assert database.run(lambda tx: tx.query("SELECT 1")) == [(1,)]
+            database.run(lambda tx: tx.execute("CREATE TABLE more (x integer)"))
         except StoreError as error:
             print(error)
         """,
         home,
+        made_before,
     )
     assert "make it writable" in printed
     assert len(printed.splitlines()) == 1
