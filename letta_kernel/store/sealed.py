@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -13,7 +14,8 @@ from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Table
 
 R = TypeVar("R", bound=BaseModel)
-Change = Callable[[str, str, Mapping[str, str]], dict[str, str]]
+Change = Callable[[str, Mapping[str, str]], dict[str, str]]
+Wanted = Callable[[Any], bool]
 
 
 class SealedTable(Table[R]):
@@ -24,10 +26,11 @@ class SealedTable(Table[R]):
 
     def select(self, tx: Tx, tail: str, params: Sequence[Any] = ()) -> list[R]:
         """Return records with their secrets opened."""
-        return [
-            self._with(tx, one, sealing.unseal, _any_sealed)
-            for one in super().select(tx, tail, params)
-        ]
+        found = super().select(tx, tail, params)
+        if not any(True for one in found for _ in self._texts(one, _any_sealed)):
+            return found
+        project = settings.get(tx, sealing.PROJECT) or ""
+        return [self._changed(one, partial(sealing.unseal, project), _any_sealed) for one in found]
 
     def insert(self, tx: Tx, records: Sequence[R], **extra: Any) -> None:
         """Insert *records*, their secrets sealed."""
@@ -42,20 +45,27 @@ class SealedTable(Table[R]):
         super().change(tx, self._sealed(tx, record), fields)
 
     def _sealed(self, tx: Tx, record: R) -> R:
-        return self._with(tx, record, sealing.seal, sealing.wants_seal)
+        if not any(self._texts(record, sealing.wants_seal)):
+            return record
+        return self._changed(record, partial(sealing.seal, _project(tx)), sealing.wants_seal)
 
-    def _with(self, tx: Tx, record: Any, change: Change, wanted: Callable[[Any], bool]) -> Any:
-        fresh: dict[str, Any] = {}
+    def _texts(self, record: Any, wanted: Wanted) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """Yield where a record has texts that are *wanted*, column and key in it, and the texts."""
         for field, key in sealing.COLUMNS[self.name]:
             held = getattr(record, field)
             texts: Any = held.get(key) if key and isinstance(held, dict) else held
             if wanted(texts):
-                done = change(project(tx), f"{self.name}/{record.id}/{field}", texts)
-                fresh[field] = {**held, key: done} if key else done
+                yield field, key, texts
+
+    def _changed(self, record: Any, change: Change, wanted: Wanted) -> Any:
+        fresh: dict[str, Any] = {}
+        for field, key, texts in self._texts(record, wanted):
+            done = change(f"{self.name}/{record.id}/{field}", texts)
+            fresh[field] = {**getattr(record, field), key: done} if key else done
         return record.model_copy(update=fresh) if fresh else record
 
 
-def project(tx: Tx) -> str:
+def _project(tx: Tx) -> str:
     """Return the name of the project, which its copies have too; given when the first secret is kept."""
     name = settings.get(tx, sealing.PROJECT)
     if name is None:
