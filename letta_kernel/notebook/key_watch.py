@@ -9,13 +9,15 @@ from letta_kernel.models import keys
 from letta_kernel.models.masking import SHAPES
 from letta_kernel.notebook.output import say
 
-_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+# Possessive and bounded: endless words and blanks must not take time by their square.
+_NAME = r"(?<![A-Za-z0-9_])[A-Za-z_][A-Za-z0-9_]{0,60}+"
+_GAP = r"\s{0,9}+"
 # A name and what it is given: os.environ["X"] = "…", X = '…', export X=…, %env X …, {"X": "…"}, f(api_key="…").
 _GIVEN = re.compile(
-    rf"(?P<name>{_NAME})[\"']?\s*\]?\s*(?::\s*str\s*)?(?:=(?!=)|:|,)\s*"
+    rf"(?P<name>{_NAME})[\"']?{_GAP}\]?{_GAP}(?::{_GAP}str{_GAP})?(?:=(?!=)|:|,){_GAP}"
     r"[rbf]?(?P<quote>\"|')(?P<value>[^\"'\n]*)(?P=quote)"
-    r"|^\s*(?:[%!]\s*)?(?:env|set_env|export|setx?|SET)\s+(?:-x\s+)?"
-    rf"(?P<shell>{_NAME})(?:\s*=\s*|[ \t]+)(?P<word>\S+)",
+    rf"|^[ \t]*+(?:[%!]{_GAP})?(?:env|set_env|export|setx?|SET)\s{{1,9}}+(?:-x\s{{1,9}}+)?"
+    rf"(?P<shell>{_NAME})(?:{_GAP}={_GAP}|[ \t])[ \t]*+(?P<word>\S+)",
     re.MULTILINE,
 )
 _SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:api_?key|apikey|auth_?token|access_?token|secret_?key)$")

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 DEPTH_LIMIT = 100
 """Levels of lists and objects in arguments; deeper ones are refused before they are read."""
 
-_FENCE = re.compile(r"\A```[a-zA-Z]*[ \t]*\n(?P<inside>.*?)\n?[ \t]*```\Z", re.DOTALL)
-_STRING_OR_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])', re.DOTALL)
-_STRING = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
+_FENCE = re.compile(r"\A```[a-zA-Z]*[ \t]*\n(?P<inside>.*)```\Z", re.DOTALL)
+# One that never ends goes on to the end: looked for from each quote again it would take time by the square.
+_STRING_OR_COMMA = re.compile(r'"(?:\\.|[^"\\])*+"?|,(?=\s*[}\]])', re.DOTALL)
+_STRING = re.compile(r'"(?:\\.|[^"\\])*+"?', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DIGITS = 300  # of a whole number; longer ones would become infinite where a float is wanted
 _SHOWN = 60  # characters of a bad value that are quoted back

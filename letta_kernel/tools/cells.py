@@ -17,7 +17,7 @@ from letta_kernel.tools.source import parse_source
 # Cell magics whose body is Python run in the notebook's own namespace.
 _PYTHON_MAGICS = {"time", "timeit", "capture", "prun", "python_here", "memray_flamegraph", "mprun"}
 # ``x = !ls`` and ``x = %magic``
-_ASSIGNED = re.compile(r"^(?P<left>\s*[\w.,\s\[\]()*'\"]+?=\s*)[!%](?=[\w!%/.~{$ -]).*$")
+_ASSIGNED = re.compile(r"^(?P<left>[\w.,\s\[\]()*'\"]++=\s*+)[!%](?=[\w!%/.~{$ -]).*$")
 _HELP = re.compile(r"^\s*\?{1,2}[\w.*%]+;?\s*$|^\s*%{0,2}[\w.*]+\?{1,2};?\s*$")
 
 
@@ -95,7 +95,19 @@ def _inside_strings(lines: list[str]) -> set[int]:
     return inside  # what could be read of what is not Python anyway
 
 
-_BLOCK = re.compile(r"(?m)^# /// script\s*$\n(?P<body>(?:^#(?: .*)?$\n?)+?)^# ///\s*$")
+def _script_block(source: str) -> list[str] | None:
+    """Return the lines of the first block of comments from ``# /// script`` to ``# ///`` (PEP 723)."""
+    inside: list[str] | None = None
+    for line in source.split("\n"):
+        if inside is None:
+            inside = [] if line.rstrip() == "# /// script" else None
+        elif line.rstrip() == "# ///":
+            return inside
+        elif f"{line} ".startswith("# "):
+            inside.append(line)
+        else:
+            inside = None
+    return None
 
 
 def declared(source: str, function: str | None = None) -> list[str]:
@@ -107,11 +119,9 @@ def declared(source: str, function: str | None = None) -> list[str]:
         When the block cannot be read.
     """
     found: list[str] = []
-    block = _BLOCK.search(source)
+    block = _script_block(source)
     if block:
-        text = "\n".join(
-            line[2:] if line[:2] == "# " else "" for line in block["body"].splitlines()
-        )
+        text = "\n".join(line[2:] for line in block)
         try:
             listed = tomllib.loads(text).get("dependencies", [])
         except tomllib.TOMLDecodeError as error:

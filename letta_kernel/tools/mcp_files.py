@@ -37,8 +37,9 @@ _KEY = re.compile(
 )
 _REFERENCE = re.compile(r"\$\{(?:env:)?([A-Za-z_]\w*)(?::-([^}]*))?\}")
 _INPUT = re.compile(r"\$\{input:([^}]+)\}")
-_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
-_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])')
+# What never ends goes on to the end: looked for from each beginning again it would take time by the square.
+_COMMENT = re.compile(r'("(?:\\.|[^"\\])*+"?)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_COMMA = re.compile(r'("(?:\\.|[^"\\])*+"?)|,(?=\s*[}\]])', re.DOTALL)
 _QUERY = re.compile(r"([?&])([\w.-]+)=([^&#]+)")
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)@")
 
