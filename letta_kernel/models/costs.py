@@ -8,9 +8,10 @@ from typing import Any
 from letta_kernel.messages import Usage
 from letta_kernel.models.facts import table_rows
 from letta_kernel.models.library import litellm, our_settings
+from letta_kernel.models.openai_form import RULES
 
 # Those whose price is tokens times a row of the table; others have rules of their own in litellm.
-_PLAIN_PRICES = frozenset({"openai", "anthropic", "gemini", "openrouter"})
+_PLAIN_PRICES = frozenset({"anthropic", "gemini", *RULES})
 _RATES = ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost",
           "cache_creation_input_token_cost")  # fmt: skip
 _STEP = re.compile(r"_above_(\d+)k_tokens$")

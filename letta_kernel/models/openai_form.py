@@ -19,27 +19,41 @@ Request = tuple[str, dict[str, Any], dict[str, Any]]
 """URL, headers and body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What one provider makes of parameters: those it takes beside `_COMMON`, those that are left out."""
-
-    taken: frozenset[str] = frozenset()
-    left_out: frozenset[str] = frozenset()
-    more: Mapping[str, Any] | None = None  # in every body
-
-
-_COMMON = frozenset(
-    ("temperature", "top_p", "max_tokens", "max_completion_tokens", "presence_penalty", "frequency_penalty",
-     "seed", "stop", "n", "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls", "response_format",
-     "top_k", "min_p", "repetition_penalty", "chat_template_kwargs")
+_CORE = frozenset({"temperature", "top_p", "max_tokens", "stop"})
+_COMMON = _CORE | frozenset(
+    ("max_completion_tokens", "presence_penalty", "frequency_penalty", "seed", "n", "logit_bias", "logprobs",
+     "top_logprobs", "parallel_tool_calls", "response_format", "top_k", "min_p", "repetition_penalty",
+     "chat_template_kwargs")
 )  # fmt: skip
 _EFFORT = frozenset({"reasoning_effort"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What one provider makes of requests: the parameters it takes, and those that are left out."""
+
+    taken: frozenset[str] = _COMMON
+    left_out: frozenset[str] = frozenset()
+    more: Mapping[str, Any] | None = None  # in every body
+    usage: bool = True  # it is asked for the tokens it counted; others tell them anyway
+    pictures: bool = True
+    choice: bool = True  # what is to be called is said as OpenAI says it
+
+
 RULES = {
     "openai": Rules(),
-    "openrouter": Rules(_EFFORT, more={"usage": {"include": True}}),
-    "hosted_vllm": Rules(_EFFORT),
+    "openrouter": Rules(_COMMON | _EFFORT, more={"usage": {"include": True}}),
+    "hosted_vllm": Rules(_COMMON | _EFFORT),
     "lm_studio": Rules(left_out=_EFFORT),
     "llamafile": Rules(left_out=_EFFORT),
+    "groq": Rules(_CORE, pictures=False),
+    "mistral": Rules(_CORE, usage=False, choice=False),
+    "cerebras": Rules(_CORE, usage=False),
+    "deepinfra": Rules(_CORE, usage=False, choice=False),
+    "nvidia_nim": Rules(_CORE, usage=False),
+    "nebius": Rules(_CORE),
+    "github": Rules(_CORE),
+    "wandb": Rules(_CORE),
 }
 _NO_FORMAT = frozenset({"gpt-4", "gpt-3.5-turbo-16k"})
 _NOT_WHILE_REASONING = frozenset({"temperature"})
@@ -77,7 +91,9 @@ def request(
     sent = {k: v for k, v in params.items() if v is not None and k != "api_base"}
     made = _openai(model, sent) if provider == "openai" else _parameters(provider, rules, sent)
     messages = shaped.messages(asked=False)
-    if made is None or not all(map(_is_plain, messages)):
+    if made is None or not all(_is_plain(m, pictures=rules.pictures) for m in messages):
+        return None
+    if shaped.tools and shaped.tool_choice is not None and not rules.choice:
         return None
     tools = shaped.tools
     if provider == "hosted_vllm":
@@ -89,13 +105,15 @@ def request(
         body["tools"] = tools
         if shaped.tool_choice is not None:
             body["tool_choice"] = shaped.tool_choice
-    body |= {"stream": True, "stream_options": {"include_usage": True}, **made}
+    body |= {"stream": True, **made}
+    if rules.usage:
+        body["stream_options"] = {"include_usage": True}
     headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
     return _url(base), headers, body
 
 
 def _parameters(provider: str, rules: Rules, sent: dict[str, Any]) -> dict[str, Any] | None:
-    if not sent.keys() <= _COMMON | rules.taken | rules.left_out:
+    if not sent.keys() <= rules.taken | rules.left_out:
         return None
     made = {name: value for name, value in sent.items() if name not in rules.left_out}
     if provider == "openrouter" and made.get("reasoning_effort") == "max":
@@ -139,13 +157,14 @@ def _reasons(model: str) -> bool:
     return ("gpt-5" in model or "gpt-6" in model) and "gpt-5-chat" not in model
 
 
-def _is_plain(message: Mapping[str, Any]) -> bool:
+def _is_plain(message: Mapping[str, Any], *, pictures: bool) -> bool:
     """Whether a message holds only what goes out as it is."""
     content = message.get("content")
     return not isinstance(content, list) or all(
         part.get("type") == "text"
         or (
-            part.get("type") == "image_url"
+            pictures
+            and part.get("type") == "image_url"
             and set(part.get("image_url") or ()) <= {"url", "detail"}
         )
         for part in content

@@ -130,18 +130,26 @@ KEYLESS = frozenset(
     }
 )
 
-# Providers that speak OpenAI's chat completions, and their address where litellm has none of its own.
+# Providers that speak OpenAI's chat completions, and their address as far as it is needed without litellm.
 CHAT_ADDRESSES: dict[str, str] = {
     "openai": "https://api.openai.com/v1",
     "openrouter": "https://openrouter.ai/api/v1",
     "hosted_vllm": "http://127.0.0.1:8000/v1",
     "lm_studio": "http://127.0.0.1:1234/v1",
     "llamafile": "http://127.0.0.1:8080/v1",
+    "groq": "https://api.groq.com/openai/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "cerebras": "https://api.cerebras.ai/v1",
+    "deepinfra": "https://api.deepinfra.com/v1/openai",
+    "nvidia_nim": "https://integrate.api.nvidia.com/v1",
+    "nebius": "https://api.studio.nebius.ai/v1",
+    "github": "https://models.inference.ai.azure.com",
+    "wandb": "https://api.inference.wandb.ai/v1",
 }
 _MORE = """
-    groq deepseek xai together_ai fireworks_ai cerebras nvidia_nim sambanova deepinfra nebius novita
-    moonshot zai dashscope hyperbolic featherless_ai nscale meta_llama mistral perplexity litellm_proxy
-    github friendliai vercel_ai_gateway minimax docker_model_runner lambda_ai volcengine wandb
+    deepseek xai together_ai fireworks_ai sambanova novita moonshot zai dashscope hyperbolic featherless_ai
+    nscale meta_llama perplexity litellm_proxy friendliai vercel_ai_gateway minimax docker_model_runner
+    lambda_ai volcengine
 """
 CHAT_ADDRESSES.update(dict.fromkeys(_MORE.split(), ""))
 

@@ -48,6 +48,7 @@ _FORMS = {
     "gemini": gemini_form.request,
 }
 _LISTED = ("anthropic", "gemini")  # what a model of theirs takes is known by its row of the table
+_LITELLMS = ("USE_LITELLM_PROXY", "MISTRAL_AZURE_API_BASE")  # which lead elsewhere
 _DIRECT = frozenset({*openai_form.RULES, *_LISTED})
 _Place = tuple[str, str, str | None, str]  # model, provider, key and address, as far as they say
 
@@ -188,7 +189,7 @@ def needs_library(name: str) -> bool:
 def _place(name: str, given_base: str | None) -> _Place | None:
     """Return where the model *name* is, without litellm; None where that has to say."""
     provider, _, model = name.partition("/")
-    if not model or provider not in _DIRECT or os.environ.get("USE_LITELLM_PROXY"):
+    if not model or provider not in _DIRECT or any(map(os.environ.get, _LITELLMS)):
         return None
     if any(row and "alias_of" in row for row in facts.table_rows(name)):
         return None

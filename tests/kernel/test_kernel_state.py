@@ -173,7 +173,7 @@ def test_warnings_are_the_persons_and_can_be_errors(
     )
     notebook.run("kept = list(warnings.filters)\nwarnings.simplefilter('error')")
     try:
-        assert notebook.run("%agent new bo --model groq/scripted").status == "ok"
+        assert notebook.run("%agent new bo --model deepseek/scripted").status == "ok"
         server.say("Fine.")
         assert notebook.run("%%agent --model openai/scripted\nHello").answer == "Fine."
         assert notebook.run("%%agent --model demo\nRemember that I like tea.").status == "ok"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from scripted_server import ScriptedServer
 
-from letta_kernel.models import costs, library, routes
+from letta_kernel.models import costs, keys, library, routes
 from letta_kernel.models.base import ChatRequest
 from letta_kernel.models.wire import shape
 
@@ -103,6 +103,9 @@ MODELS = [
     *(f"openrouter/{name}" for name in (
         "openai/gpt-5-mini", "anthropic/claude-sonnet-5", "maker/model",
     )),
+    "groq/openai/gpt-oss-120b", "groq/some", "mistral/mistral-medium-latest", "mistral/magistral-medium-latest",
+    "cerebras/gpt-oss-120b", "deepinfra/openai/gpt-oss-120b", "nvidia_nim/openai/gpt-oss-120b",
+    "nebius/some", "github/gpt-4o", "wandb/some", "groq/compound", "mistral/mistral-large-latest",
     "hosted_vllm/Qwen/Qwen3", "lm_studio/some", "llamafile/some",
     *(f"anthropic/claude-{name}" for name in (
         "sonnet-5", "sonnet-4-5", "haiku-4-5", "opus-4-6",
@@ -152,8 +155,9 @@ def _plain(route: routes.Route, url: str, headers: dict[str, Any], body: dict[st
 
 @pytest.fixture(autouse=True)
 def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI", "OPENROUTER", "ANTHROPIC", "GEMINI"):
-        monkeypatch.setenv(f"{name}_API_KEY", "key-1")
+    for provider in {name.partition("/")[0] for name in MODELS}:
+        if variables := keys.VARIABLES.get(provider):
+            monkeypatch.setenv(variables[0], "key-1")
 
 
 @pytest.mark.parametrize("name", MODELS)
