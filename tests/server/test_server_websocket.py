@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import struct
 import threading
 from collections.abc import Iterator
-from socket import create_connection
+from socket import SO_LINGER, SOL_SOCKET, create_connection
 from typing import Any
 
 import pytest
 from scripted_server import ScriptedServer
-from server_bench import Server, serving
+from server_bench import TOKEN, Server, serving
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -391,3 +392,24 @@ def test_an_answer_of_a_given_form(ada: Server) -> None:
         assert json.loads("".join(said)) == {"any": ["thing"]}
         client.say(type="send", id="2", text="Tell.", response_format={"type": "xml"})
         assert "json_schema" in client.until("error")["message"]
+
+
+def test_clients_that_leave_early_leave_nothing_on_stderr(
+    service: AgentService, scripted: ScriptedServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    agent = service.agents.create("ada").id
+    head = (
+        "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    )
+    with serving(service, scripted) as server:
+        port = int(server.url.rpartition(":")[2])
+        for at in range(40):
+            whose = agent if at % 4 else "agent-none"
+            with create_connection(("127.0.0.1", port)) as one:
+                one.sendall(f"GET /v1/agents/{whose}/ws HTTP/1.1\r\n{head}".encode())
+                if at % 2:  # with a reset, as where a program is killed
+                    one.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+                if at % 8 == 3:
+                    one.recv(10)
+    assert "Traceback" not in capfd.readouterr().err
