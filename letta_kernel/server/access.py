@@ -151,6 +151,10 @@ class Authenticator:
         """Let somebody in for as long as the context lasts; `TokenBusyError` if that is one too many."""
         visit = Visit(token, self._shares)
         visit.take(kind)
+        timer: asyncio.TimerHandle | None = None
+        if token.expires_at is not None:  # whether or not the store can be read then
+            left = (token.expires_at - now()).total_seconds()
+            timer = asyncio.get_running_loop().call_later(left, visit.ended.set)
         self._visits.add(visit)
         if self._watcher is None or self._watcher.done():
             self._watcher = self._spawn(self._watch())
@@ -160,6 +164,8 @@ class Authenticator:
             finally:
                 self._visits.discard(visit)
                 visit.leave()
+                if timer is not None:
+                    timer.cancel()
 
     def _is_valid(self, token: AccessToken) -> bool:
         known = self._known.get(token.digest)

@@ -39,7 +39,7 @@ async def over_stdio() -> AsyncGenerator[Any, None]:
 
 
 @asynccontextmanager
-async def over_http() -> AsyncGenerator[Any, None]:
+async def served_over_http() -> AsyncGenerator[str, None]:
     process = subprocess.Popen(
         [*PROGRAM, "--http", "--port", "0", "--json"],
         stdout=subprocess.PIPE,
@@ -51,16 +51,21 @@ async def over_http() -> AsyncGenerator[Any, None]:
         assert process.stdout is not None
         url = json.loads(await asyncio.to_thread(process.stdout.readline))["url"]
         await asyncio.to_thread(guarded, url)
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with (
-            httpx2.AsyncClient(headers=headers, timeout=60) as client,
-            streamable_http_client(url, http_client=client) as streams,
-        ):
-            yield streams
+        yield url
     finally:
         process.terminate()
         _, said = await asyncio.to_thread(process.communicate)
         assert "Traceback" not in said
+
+
+@asynccontextmanager
+async def over_http(url: str, token: str) -> AsyncGenerator[Any, None]:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=60) as client,
+        streamable_http_client(url, http_client=client) as streams,
+    ):
+        yield streams
 
 
 def guarded(url: str) -> None:
@@ -87,15 +92,39 @@ async def client(streams: Any) -> AsyncGenerator[ClientSession, None]:
 
 def test_over_http_with_a_token(service: AgentService) -> None:
     ada = service.agents.create("ada", model="demo")
+    bob = service.agents.create("bob", model="demo")
+    _, token = service.tokens.create("talks with ada", "talk", agent="ada")
+    arguments = {"agent": "ada", "label": "human", "value": "Kim"}
+
+    async def owner(session: ClientSession) -> None:
+        assert len((await session.list_tools()).tools) == 6
+        assert not (await session.call_tool("write_memory", arguments)).is_error
+        assert (await session.call_tool("write_memory", {"agent": "ada"})).is_error
+
+    async def talker(session: ClientSession) -> None:
+        listed = (await session.call_tool("list_agents", {})).structured_content
+        assert [one["id"] for one in listed["agents"]] == [ada.id]
+        told = await session.call_tool("send_message", {"agent": ada.id, "message": "Hello"})
+        assert not told.is_error
+        refused = await session.call_tool("write_memory", arguments)
+        assert refused.content[0].text == "This token may talk, not write."
+        for other in ("bob", bob.id):
+            for name, more in (("read_memory", {}), ("send_message", {"message": "x"})):
+                refused = await session.call_tool(name, {"agent": other, **more})
+                assert refused.content[0].text == f"There is no agent {other!r}."
+        service.tokens.revoke("talks with ada")
 
     async def story() -> None:
-        async with over_http() as streams, client(streams) as session:
-            assert len((await session.list_tools()).tools) == 6
-            arguments = {"agent": "ada", "label": "human", "value": "Kim"}
-            assert not (await session.call_tool("write_memory", arguments)).is_error
-            assert (await session.call_tool("write_memory", {"agent": "ada"})).is_error
+        async with served_over_http() as url:
+            for secret, part in ((TOKEN, owner), (token, talker)):
+                async with over_http(url, secret) as streams, client(streams) as session:
+                    await part(session)
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            gone = await asyncio.to_thread(httpx.post, url, json={}, headers=headers, timeout=60)
+            assert gone.status_code == 401
 
     asyncio.run(story())
+    assert service.messages.list(bob.id) == []
     newest = service.blocks.versions("human", agent=ada.id)[-1]
     assert (newest.value, newest.actor) == ("Kim", "mcp:An editor")
 
