@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
 from letta_client import AsyncLetta, Letta
 from scripted_server import ScriptedServer
 
+from letta_kernel.server import listen
 from letta_kernel.server.app import create_app
-from letta_kernel.server.listen import config_of
 from letta_kernel.service import AgentService
 
 TOKEN = "a-token-of-the-tests"
@@ -46,13 +45,13 @@ def serving(
     service: AgentService, scripted: ScriptedServer, token: str | None = TOKEN, **options: Any
 ) -> Iterator[Server]:
     """Serve *service* until the block ends; *options* are those of `create_app`."""
-    config = config_of(
+    config = listen.config_of(
         create_app(service, token=token, **options),
         host="127.0.0.1",
         port=0,
         timeout_graceful_shutdown=2,
     )
-    running = uvicorn.Server(config)
+    running = listen.Server(config)
     socket = config.bind_socket()
     socket.listen(128)  # so that nobody is refused while the server starts
     thread = threading.Thread(target=running.run, kwargs={"sockets": [socket]}, daemon=True)

@@ -96,15 +96,15 @@ def say(session: TerminalDoor, url: str, token: str | None, shown: bool, use: st
 
 def run(app: ASGIApp, listening: socket.socket) -> None:
     """Serve *app* until Ctrl-C, closed to debuggers and other processes of the user: it has keys in it."""
-    import uvicorn
-
     from letta_kernel import lazy_import
-    from letta_kernel.server.listen import config_of
+    from letta_kernel.server.listen import Server, config_of
+    from letta_kernel.server.strangers import more_descriptors
     from letta_kernel.tools.sandbox_walls import dumpable
 
+    more_descriptors()
     lazy_import.freeze()  # with all that the server has imported
     dumpable(False)
-    uvicorn.Server(config_of(app)).run(sockets=[listening])
+    Server(config_of(app)).run(sockets=[listening])
 
 
 def _origin(given: str) -> str:

@@ -10,11 +10,9 @@ import socket
 import threading
 from collections.abc import Callable
 
-import uvicorn
-
 from letta_kernel.errors import StoreError
 from letta_kernel.server.app import create_app
-from letta_kernel.server.listen import config_of
+from letta_kernel.server.listen import Server, config_of
 from letta_kernel.service import AgentService
 from letta_kernel.tools.execute import ToolHost
 
@@ -47,7 +45,7 @@ class EmbeddedServer:
         self._listening = listening
         # log_config: uvicorn's own would close all handlers of the process.
         config = config_of(app, timeout_graceful_shutdown=1, log_config=None)
-        self._server = uvicorn.Server(config)
+        self._server = Server(config)
         self._thread = threading.Thread(target=self._run, name="letta-server", daemon=True)
         self._thread.start()
 

@@ -107,6 +107,8 @@ class Guard:
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         shake = Handshake(scope, receive, send)
         place = Place.of(scope)
+        if place is not None:
+            place.wait("sockets")
         try:
             caller: AccessToken | JSONResponse | None = None
             if self._page_may_come(Headers(scope=scope)):
@@ -172,7 +174,7 @@ class Guard:
                 self._now -= 1
         finally:
             if place is not None and caller is not OWNER:
-                place.wait()  # a connection that is kept open is nobody's
+                place.wait("others")  # a connection that is kept open is nobody's
 
     async def _watched(
         self, visit: Visit, scope: Scope, receive: Receive, send: Send, shake: Handshake | None

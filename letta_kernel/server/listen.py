@@ -21,6 +21,22 @@ HEAD_SECONDS = 10.0
 """Seconds in which they have to come, from the connection or their first byte on."""
 
 
+BACKLOG = 2048
+"""Connections that may wait until they are taken in."""
+
+_AT_ONCE = 64  # of them that are taken in before anything else is done
+
+
+class Server(uvicorn.Server):
+    """Takes in few connections at a time, while many may wait."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(BACKLOG)  # asyncio has one number for both
+
+
 class Protocol(H11Protocol):
     """HTTP/1.1 with a clock on the head of every request; uvicorn's own stops at a request's first byte."""
 
@@ -68,6 +84,7 @@ def config_of(app: ASGIApp, **options: Any) -> uvicorn.Config:
         "proxy_headers": False,  # a connection is known by the address it comes from, not by what it says
         "h11_max_incomplete_event_size": HEAD_BYTES,
         "ws_max_size": MAX_FRAME,
+        "backlog": _AT_ONCE,
         # Longer than clients keep theirs (httpx 5 s): who closes an idle connection first must not be us,
         # just as a request is under way.
         "timeout_keep_alive": 30,

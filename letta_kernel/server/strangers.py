@@ -6,23 +6,19 @@ The oldest makes room for the newest, so that strangers keep nobody out, however
 
 from __future__ import annotations
 
-import time
 from asyncio import Transport
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-MOST = 128
-"""Strangers' connections that may stay as long as deadlines let them."""
+MOST = 1000
+"""Strangers' WebSockets, and as many other connections, that may be open."""
 
-GRACE = 3.0
-"""Seconds that each has, however many there are, to show who it is."""
+_SHARE = 4  # each of the two has at most one descriptor of so many
 
-_SHARE = 2  # strangers have at most one descriptor of so many
-_ALL = 2000  # strangers at the same time, however young
-
+Kind = Literal["sockets", "others"]
 Client = tuple[str, int]
 
 
@@ -31,39 +27,36 @@ class Strangers:
 
     def __init__(self) -> None:
         self._open: dict[Client, Transport] = {}
-        self._waiting: dict[Client, float] = {}  # since when, the longest first
-        self._all = max(MOST, min(_ALL, _descriptors() // _SHARE))
-
-    def __len__(self) -> int:
-        return len(self._waiting)
+        # The oldest first. Who waits on a WebSocket is not sent away for those who cost less to be.
+        self._waiting: dict[Kind, dict[Client, None]] = {"sockets": {}, "others": {}}
+        self._most = min(MOST, max(1, _descriptors() // _SHARE))
 
     def came(self, client: Client | None, transport: Transport) -> None:
-        """Note a new connection, and close others for it if there are too many."""
+        """Note a new connection, and close the oldest for it if there are too many."""
         if client is not None:
             self._open[client] = transport
-            self.wait(client)
+            self.wait(client, "others")
 
-    def wait(self, client: Client) -> None:
+    def wait(self, client: Client, kind: Kind) -> None:
         """Count a connection as a stranger's from now on, if it is open."""
         if client not in self._open:
             return
-        self._waiting.pop(client, None)
-        now = self._waiting[client] = time.monotonic()
-        for other, since in list(self._waiting.items()):
-            count = len(self._waiting)
-            if count <= MOST or (now - since < GRACE and count <= self._all):
-                return
-            self.cut(other)
+        self.known(client)
+        waiting = self._waiting[kind]
+        waiting[client] = None
+        while len(waiting) > self._most:
+            self.cut(next(iter(waiting)))
 
     def known(self, client: Client) -> None:
         """Count a connection as a stranger's no more."""
-        self._waiting.pop(client, None)
+        for waiting in self._waiting.values():
+            waiting.pop(client, None)
 
     def gone(self, client: Client | None) -> None:
         """Forget a connection, which is closed."""
         if client is not None:
             self._open.pop(client, None)
-            self._waiting.pop(client, None)
+            self.known(client)
 
     def cut(self, client: Client) -> None:
         """Close a connection at once."""
@@ -90,9 +83,9 @@ class Place:
         """Say that somebody with a token is here."""
         self._strangers.known(self._client)
 
-    def wait(self) -> None:
-        """Say that nobody is known to be here any more."""
-        self._strangers.wait(self._client)
+    def wait(self, kind: Kind) -> None:
+        """Say that nobody is known to be here, yet or any more."""
+        self._strangers.wait(self._client, kind)
 
     def gone(self) -> None:
         """Say that it is closed, or about to be."""
@@ -118,9 +111,22 @@ class Introduced:
 
 def _descriptors() -> int:
     """Return how many files this process may have open."""
-    with suppress(ImportError, OSError, ValueError):  # not on every platform
+    with suppress(ImportError):  # not on every platform
         import resource
 
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return _SHARE * _ALL if soft == resource.RLIM_INFINITY else soft
-    return _SHARE * _ALL
+        if soft != resource.RLIM_INFINITY:
+            return soft
+    return _SHARE * MOST
+
+
+def more_descriptors() -> None:
+    """Let this process have more files open, as far as it may: for servers that have it for themselves."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 2 * _SHARE * MOST
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

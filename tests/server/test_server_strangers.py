@@ -57,9 +57,7 @@ class Crowd:
         return made
 
     def _renew(self) -> None:
-        while not self._stop.wait(
-            0.002
-        ):  # each holds its connection until a newer one takes its place
+        while not self._stop.wait(0.02):
             place = self.rounds % len(self.open)
             self.open[place].close()
             self.open[place] = self._one(self.rounds)
@@ -68,14 +66,14 @@ class Crowd:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One that answers 20 requests at a time, and keeps 30 strangers."""
+    """One that answers 20 requests at a time, and keeps 100 strangers of each kind."""
     home = tmp_path_factory.mktemp("strangers")
     with (
         ScriptedServer() as scripted,
         pytest.MonkeyPatch.context() as patch,
         AgentService(Path(home) / "home") as service,
     ):
-        patch.setattr(strangers, "MOST", 30)
+        patch.setattr(strangers, "MOST", 100)
         service.agents.create("ada", model="demo")
         with serving(service, scripted, limits=RequestLimits(requests=20)) as running:
             yield running
@@ -100,10 +98,7 @@ def test_the_owner_gets_in_however_many_strangers_come_back(
             until(lambda before=before: crowd.rounds > before)  # type: ignore[misc]
 
 
-def test_the_oldest_strangers_make_room_and_whoever_is_known_stays(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(strangers, "GRACE", 0.2)
+def test_the_oldest_strangers_make_room_and_whoever_is_known_stays(server: Server) -> None:
     port = int(server.url.rpartition(":")[2])
     url = server.url.replace("http", "ws", 1) + "/v1/agents/ada/ws"
     with httpx.Client(headers=server.headers, timeout=60) as owner, contextlib.ExitStack() as stack:
@@ -120,31 +115,14 @@ def test_the_oldest_strangers_make_room_and_whoever_is_known_stays(
             opened.append(one)
             return sum(map(is_open, opened))
 
-        for _ in range(60):
+        for _ in range(120):
             come()
-        until(lambda: come() <= 31)
+        until(lambda: come() <= 101)
         assert not is_open(opened[0])
         assert is_open(opened[-1])
         known.send('{"type": "ping", "id": "1"}')
         assert json.loads(known.recv(60)) == {"type": "pong", "id": "1"}
         assert owner.get(f"{server.url}/v1/agents").status_code == 200
-
-
-def test_a_crowd_larger_than_the_files_there_are_loses_its_oldest_at_once(
-    scripted: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(strangers, "MOST", 5)
-    monkeypatch.setattr(strangers, "_ALL", 10)
-    monkeypatch.setattr(strangers, "GRACE", 3600.0)
-    with AgentService(tmp_path / "home") as service, serving(service, scripted) as server:
-        port = int(server.url.rpartition(":")[2])
-        opened = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(40)]
-        until(lambda: sum(map(is_open, opened)) == 10)
-        assert [is_open(one) for one in opened[-10:]] == [True] * 10
-        answer = httpx.get(f"{server.url}/v1/agents", headers=server.headers, timeout=60)
-        assert answer.status_code == 200
-        for one in opened:
-            one.close()
 
 
 def is_open(one: socket.socket) -> bool:
