@@ -37,6 +37,8 @@ def serve(
         raise InvalidInputError(f"Without a token only this machine is served, not {host}.")
     given, secret = token_of(token_file, no_token)
     allowed = [_origin(one) for one in origins]
+    if session.has_project:
+        session.service.agents.list()  # one that does not open is said here, and not to each client
     with listener(host, port) as listening:
         url = url_of(host, listening)
         key = "" if secret is None else f', api_key="{"…" if given else secret}"'

@@ -79,7 +79,8 @@ def broken(cli: Cli, request: pytest.FixtureRequest) -> tuple[Cli, str]:
 
 def test_a_broken_project_is_named_in_one_line(broken: tuple[Cli, str]) -> None:
     cli, said = broken
-    for words in (("send", "ada", "hi"), ("backup", "copy.duckdb")):
+    serve = [] if said == NOTHING else [("serve", "--port", "0")]
+    for words in (("send", "ada", "hi"), ("backup", "copy.duckdb"), *serve):
         assert said in cli.fails(*words), words
     assert not (cli.folder / "copy.duckdb").exists()
     for words in (("sql", "SELECT * FROM agents"), ("agent", "list")):

@@ -169,3 +169,19 @@ def test_a_folder_that_cannot_hold_a_store_is_named(
     assert "LETTA_HOME" in ran.evalue
     assert stores(tmp_path) == []
     assert not (folder / "deeper" / ".letta").exists()
+
+
+def test_a_store_that_is_none_is_named_in_a_line_and_can_be_taken_away(opened: Opener) -> None:
+    notebook = opened()
+    notebook.home.mkdir(0o700)
+    store = notebook.home / "letta.duckdb"
+    store.write_text("no database\n" * 1000)
+    store.chmod(0o600)
+    for cell in ("%agent", "%agent list", "%agent memory", "%agent cost", "%%agent\nHi.", "%agent new ada"):
+        ran = notebook.run(cell)
+        assert ran.status == "error", cell
+        assert "is damaged" in ran.evalue, cell
+        assert "Traceback" not in ran.evalue + ran.text, cell
+    assert notebook.run(EARLY + "early(1)").status == "ok"
+    store.unlink()
+    assert notebook.run("%agent new ada").status == "ok"
