@@ -177,7 +177,14 @@ def test_a_store_that_is_none_is_named_in_a_line_and_can_be_taken_away(opened: O
     store = notebook.home / "letta.duckdb"
     store.write_text("no database\n" * 1000)
     store.chmod(0o600)
-    for cell in ("%agent", "%agent list", "%agent memory", "%agent cost", "%%agent\nHi.", "%agent new ada"):
+    for cell in (
+        "%agent",
+        "%agent list",
+        "%agent memory",
+        "%agent cost",
+        "%%agent\nHi.",
+        "%agent new ada",
+    ):
         ran = notebook.run(cell)
         assert ran.status == "error", cell
         assert "is damaged" in ran.evalue, cell

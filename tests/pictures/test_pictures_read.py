@@ -143,6 +143,16 @@ def test_what_is_no_picture_is_refused_in_one_line(why: str) -> None:
     assert len(str(refused.value)) < 250
 
 
+def test_a_photo_of_endless_scans_is_not_decoded() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (640, 480), "teal").save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    assert pictures.read(data).media_type == "image/jpeg"
+    last = data.rindex(b"\xff\xda")
+    with pytest.raises(InvalidInputError, match="more than 100 scans"):
+        pictures.read(data[:last] + data[last:-2] * 200 + data[-2:])
+
+
 def test_no_cut_of_a_picture_raises_anything_else() -> None:
     random.seed(3)
     for kind in ("PNG", "JPEG", "GIF", "WebP"):
