@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -65,13 +65,15 @@ class Crowd:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, fresh_project: Callable[[Path], Path]
+) -> Iterator[Server]:
     """One that answers 20 requests at a time, and keeps 100 strangers of each kind."""
-    home = tmp_path_factory.mktemp("strangers")
+    home = fresh_project(tmp_path_factory.mktemp("strangers") / "home")
     with (
         ScriptedServer() as scripted,
         pytest.MonkeyPatch.context() as patch,
-        AgentService(Path(home) / "home") as service,
+        AgentService(home) as service,
     ):
         patch.setattr(strangers, "MOST", 100)
         service.agents.create("ada", model="demo")
