@@ -76,6 +76,7 @@ front-end-test: $(VENV)/installed-test
 
 bench: $(VENV)/installed-test
 	$(PY) benchmarks/kernel_start.py
+	$(PY) benchmarks/human.py
 	$(PY) benchmarks/step.py
 	$(PY) benchmarks/demo_model.py
 

@@ -16,7 +16,7 @@ _RATES = ("input_cost_per_token", "output_cost_per_token", "cache_read_input_tok
           "cache_creation_input_token_cost")  # fmt: skip
 _STEP = re.compile(r"_above_(\d+)k_tokens$")
 _OTHER_PRICES = ("tiered_pricing", "off_peak_pricing", "input_cost_per_second", "output_cost_per_second",
-                 "cost_per_second", "alias_of")  # fmt: skip
+                 "cost_per_second")  # fmt: skip
 
 
 def usage_of(name: str, provider: str, model: str, given: dict[str, Any] | None) -> Usage:
@@ -39,8 +39,12 @@ def _cost(
     written = int(given.get("cache_creation_input_tokens") or 0)
     if (row := _row(provider, model)) is None and table_rows(name)[0] is None:
         return None
-    cost = _price(provider, row, tokens, written) if row else None
-    return _price_of_litellm(provider, model, tokens, written) if cost is None else cost
+    if provider in _PLAIN_PRICES and row and "alias_of" not in row:
+        if row.get("litellm_provider") != provider:  # another maker's model of that name
+            return None
+        if (cost := _price(row, tokens, written)) is not None:
+            return cost
+    return _price_of_litellm(provider, model, tokens, written)
 
 
 def _row(provider: str, model: str) -> dict[str, Any] | None:
@@ -48,12 +52,8 @@ def _row(provider: str, model: str) -> dict[str, Any] | None:
     return row or short
 
 
-def _price(
-    provider: str, row: dict[str, Any], tokens: dict[str, int], written: int
-) -> float | None:
-    """Return the price by a row of the table; None where litellm has rules of its own for it."""
-    if provider not in _PLAIN_PRICES or row.get("litellm_provider") != provider:
-        return None
+def _price(row: dict[str, Any], tokens: dict[str, int], written: int) -> float | None:
+    """Return the price by a row of the table; None where the row has more to it than prices a token."""
     if any(key in row for key in _OTHER_PRICES):
         return None
     prompt = tokens["prompt_tokens"]
