@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from letta_kernel import settings
 from letta_kernel.errors import ToolError
 from letta_kernel.records import McpServer
 from letta_kernel.remedies import Do, Remedy, remedy
@@ -349,6 +350,8 @@ class Connection:
             )
 
         def value(found: re.Match[str]) -> str:
+            if found[1] == settings.SECRET_KEY.name:
+                raise self.error(f"is not given {found[1]}, which opens the secrets of all agents")
             known = os.environ.get(found[1])
             if known is None:
                 raise self.error(

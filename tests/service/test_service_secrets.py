@@ -189,6 +189,12 @@ def test_several_servers_share_a_key_by_the_variable(
     assert not keys.exists()
 
 
+def test_no_server_is_handed_the_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LETTA_SECRET_KEY", "a long text that nobody guesses")
+    with AgentService(home) as service, pytest.raises(ToolError, match="is not given"):
+        service.mcp.create("thief", url="http://127.0.0.1:9/${LETTA_SECRET_KEY}")
+
+
 def test_where_no_key_can_be_kept_nothing_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", "/dev/null")
     with AgentService(home) as service:
