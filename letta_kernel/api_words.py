@@ -33,6 +33,7 @@ WORDS: Words = {
     Do.UPDATE: lambda: f"get a newer one: {installed.renew()}",
     Do.COPY_STORE: "query a copy: AgentService(HOME).store.backup(FILE)",
     Do.REPLACE_FILE: "pass replace=True",
+    Do.CHECK_STORE: "see what can be saved: AgentService(HOME).store.check()",
 }
 
 T = TypeVar("T", bound=type)

@@ -22,7 +22,7 @@ OTHERS = 0o077
 FOLDER_NAME = ".letta"
 
 # What a project folder may hold of ours; skills and whatever else lies there are a person's own.
-_OURS = re.compile(r"\.?(?:letta\.|server-token|before-|backups$|vectors$|queue$)")
+_OURS = re.compile(r"\.?(?:letta\.|server-token|before-|damaged-|backups$|vectors$|queue$)")
 _lines: dict[Path, str] = {}  # what is to be said of a project; empty once it was
 
 

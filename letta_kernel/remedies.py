@@ -32,6 +32,7 @@ class Do(StrEnum):
     UPDATE = "update"
     COPY_STORE = "copy_store"
     REPLACE_FILE = "replace_file"
+    CHECK_STORE = "check_store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +100,5 @@ PLAIN: Words = {
     Do.UPDATE: "update letta-kernel",
     Do.COPY_STORE: "query a copy of the store",
     Do.REPLACE_FILE: "say that it may be replaced",
+    Do.CHECK_STORE: "check the store, which says what can be saved",
 }

@@ -89,6 +89,15 @@ def _one_of(words: Sequence[str]) -> Callable[[str], str]:
     return read
 
 
+def _megabytes(text: str) -> float:
+    if text.strip().lower() == "off":
+        return 0.0
+    try:
+        return positive(text) * 1e6
+    except ValueError:
+        raise ValueError("off or a number of megabytes above zero") from None
+
+
 def _rates(text: str) -> dict[str, float]:
     found = {}
     for entry in filter(None, map(str.strip, text.split(","))):
@@ -206,6 +215,12 @@ ONE_MACHINE = Variable(
     lambda text: text.strip().lower() in ("1", "on", "true", "yes"),
     "`1` lets agents be written on a network file system whose locks do not reach other machines, if none of "
     "those uses the project ([docs/places.md](docs/places.md))",
+)
+BACKUPS: Variable[float] = Variable(
+    "LETTA_BACKUPS",
+    2e9,
+    _megabytes,
+    "megabytes that the daily copies of the store (seven at most) may take together, or `off`; 2000 if not set",
 )
 DEBUG = Variable("LETTA_DEBUG", False, bool, "shows whole tracebacks instead of one line")
 

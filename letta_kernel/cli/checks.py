@@ -17,6 +17,7 @@ from letta_kernel import installed
 from letta_kernel.cli import output
 from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.errors import LettaError
+from letta_kernel.project import is_there
 
 OLDEST = (3, 11)
 _REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+")
@@ -154,25 +155,31 @@ def _server_extension() -> Finding:
 
 def _project(home: Path) -> Iterator[Finding]:
     path = home / "letta.duckdb"
-    if not path.exists():
+    if not is_there(home):
         yield Finding("project", "note", f"none in {home} yet", "letta-kernel agent new NAME")
         yield _writable(home)
         return
-    from letta_kernel.service.store import count_agents, holder, key_place
+    from letta_kernel.service import store
 
     try:
-        count = count_agents(home, patience=5.0)
+        report = store.examine(home, patience=5.0)
+        for one in report.findings:
+            yield Finding("project", "wrong", f"{one.what}: {one.text}", "letta-kernel check")
+        if report.findings:
+            return
         size = path.stat().st_size / 1e6
-        agents_word = "1 agent" if count == 1 else f"{count} agents"
-        yield Finding("project", "ok", f"{home}: {agents_word}, {size:.1f} MB")
-        if place := key_place(home):
+        yield Finding("project", "ok", f"{home}: {report.counts}, {size:.1f} MB")
+        if place := store.key_place(home):
             yield Finding("secrets", "ok", f"their key is in {place}")
         elif place is not None:
             todo = "Put it back, or set LETTA_SECRET_KEY, or set the secrets anew: see docs/private.md."
             yield Finding("secrets", "wrong", "the key that sealed them is not here", todo)
     except LettaError as error:
         yield Finding(
-            "project", "wrong", f"{home} does not open: {error.text}", f"Look at {holder(home)}."
+            "project",
+            "wrong",
+            f"{home} does not open: {error.text}",
+            f"Look at {store.holder(home)}.",
         )
     yield _writable(home)
 

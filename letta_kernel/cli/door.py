@@ -50,7 +50,9 @@ class TerminalDoor(Terminal):
     @property
     def has_project(self) -> bool:
         """Whether the folder holds a project."""
-        return (self.home / "letta.duckdb").exists()
+        from letta_kernel.project import is_there
+
+        return is_there(self.home)
 
     @cached_property
     def service(self) -> AgentService:

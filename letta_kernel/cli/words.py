@@ -26,4 +26,5 @@ WORDS: Words = {
     Do.UPDATE: lambda: f"get a newer one: {installed.renew()}",
     Do.COPY_STORE: "query a copy: letta-kernel backup FILE",
     Do.REPLACE_FILE: "add --force",
+    Do.CHECK_STORE: "see what can be saved: letta-kernel check",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -248,15 +249,63 @@ def backup(
 @command(None, "restore", group=GROUP, makes=True)
 def restore(
     door: Terminal,
-    file: str = argument("A file that backup has written", values="file"),
+    file: str | None = argument(
+        "A file that backup has written, or the name of a daily copy; if not given, those are listed",
+        None,
+        values="file",
+    ),
     yes: bool = YES,
 ) -> Answer:
     """Put a copy in the store's place; the store that was there is kept beside it."""
-    copy = Path(file)
-    if not copy.is_file():
-        raise NotFoundError(f"There is no file {copy}.")
+    if file is None:
+        return _copies(door)
+    copy = door.service.store.find_copy(file)
     if door.has_project and not door.confirmed(f"Replace the store in {door.home}?", yes):
         return Answer(notes=["Nothing was changed."], code=1)
     kept = door.service.store.restore(copy)
     told = f" The store before is kept: {kept}." if kept else ""
     return Answer(f"{door.home} holds the copy now.{told}", {"home": door.home, "kept": kept})
+
+
+def _copies(door: Door) -> Answer:
+    """List the copies that were made by themselves."""
+    found = door.service.store.copies()
+    rows = [
+        (one.path.name, f"{one.made.astimezone():%Y-%m-%d %H:%M}", f"{one.size / 1e6:.1f} MB")
+        for one in found
+    ]
+    return Answer(
+        data=[{"name": one.path.name, "made": one.made, "bytes": one.size} for one in found],
+        rows=lambda: Rows(("name", "made", "size"), rows, f"No copies in {door.home} yet."),
+        notes=[f"letta-kernel restore NAME puts one back; they are in {found[0].path.parent}."]
+        if found
+        else [],
+    )
+
+
+@command("check", "check", group=GROUP)
+def check(
+    door: Door,
+    repair: bool = option("Put right what can be; the files as they were are kept beside"),
+) -> Answer:
+    """Look whether all that was saved is there and fits together, and say what a repair would do."""
+    report = door.service.store.check(repair=repair)
+    data = {
+        "home": door.home,
+        "findings": [asdict(one) for one in report.findings],
+        "repaired": report.repaired,
+        "kept": report.kept,
+    }
+    if not report.findings:
+        return Answer(f"{door.home} is whole: {report.counts}.", data, plain=True)
+    lines = [f"{one.what}: {one.text}" for one in report.findings]
+    if report.repaired:
+        done = "; ".join(dict.fromkeys(one.repair for one in report.findings))
+        lines.append(f"Repaired ({done}). There are {report.counts}.")
+        if report.kept:
+            lines.append(f"The files as they were are in {report.kept}.")
+        return Answer("\n".join(lines), data, plain=True)
+    lines = [f"{line}\n  → {one.repair}" for line, one in zip(lines, report.findings, strict=True)]
+    told = how(door, "check", "--repair")
+    lines.append(f"{told} does what stands behind the arrows; the files as they are stay beside.")
+    return Answer("\n".join(lines), data, plain=True, code=1)

@@ -35,4 +35,5 @@ WORDS: Words = {
     Do.UPDATE: lambda: f"get a newer one and restart the kernel: {installed.renew(notebook=True)}",
     Do.COPY_STORE: "query a copy: !letta-kernel backup FILE",
     Do.REPLACE_FILE: "delete it first",
+    Do.CHECK_STORE: "see what can be saved: %agent check",
 }

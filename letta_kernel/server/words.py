@@ -25,4 +25,5 @@ WORDS: Words = {
     Do.UPDATE: "the server needs a newer letta-kernel",
     Do.COPY_STORE: "query a copy of the store",
     Do.REPLACE_FILE: "name another one",
+    Do.CHECK_STORE: "the server's keeper sees what can be saved: letta-kernel check",
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from letta_kernel.service.core import Core
-from letta_kernel.store import agents, copies, place, sealing, settings
+from letta_kernel.store import backups, copies, place, sealing, settings
+from letta_kernel.store.backups import Backup
+from letta_kernel.store.check import Report, check
 from letta_kernel.store.copies import Answer
 from letta_kernel.store.database import Database
 from letta_kernel.store.lock import HomeLock
@@ -48,20 +50,40 @@ class Store:
         """Put a copy in the store's place; return where the store before is kept, None if there was none."""
         return copies.restore(self._core.home, source)
 
+    def copies(self) -> list[Backup]:
+        """Return the copies that were made by themselves, newest first."""
+        return backups.listed(self._core.home)
 
-def count_agents(home: Path, patience: float) -> int:
-    """Return how many agents a project has; its store is waited for *patience* seconds at most.
+    def find_copy(self, name: str) -> Path:
+        """Return the file *name*, or the copy of that name that was made by itself; `NotFoundError` if none."""
+        return copies.find(self._core.home, name)
+
+    def check(self, *, repair: bool = False) -> Report:
+        """Look whether all that was saved is there and fits together.
+
+        Parameters
+        ----------
+        repair : put right what can be; the files as they were are kept beside.
+
+        Raises
+        ------
+        NotFoundError
+            There is no store.
+        StoreError
+            The folder cannot be read or written.
+        """
+        return check(self._core.home, repair=repair)
+
+
+def examine(home: Path, patience: float) -> Report:
+    """Check a project's store without its search index; it is waited for *patience* seconds at most.
 
     Raises
     ------
     StoreError
-        The store does not open; `holder` tells who has it.
+        It cannot be reached; `holder` tells who has it.
     """
-    database = Database(home, patience=patience)
-    try:
-        return len(database.run(agents.list_all))
-    finally:
-        database.close()
+    return check(home, index=False, patience=patience)
 
 
 def key_place(home: Path) -> str | None:

@@ -21,24 +21,19 @@ from letta_kernel import private
 from letta_kernel.errors import InvalidInputError, NotFoundError, ReadOnlyError, StoreError
 from letta_kernel.ids import now
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import opening, place, problems
+from letta_kernel.store import last_commit, opening, place, problems
+from letta_kernel.store.backups import (
+    FILE,
+    FOLDER,
+    PLAIN,
+    SEALED,
+    absorb_log,
+    copy_file,
+    copy_store,
+    discard,
+)
 from letta_kernel.store.database import PATIENCE
 from letta_kernel.store.lock import HomeLock, ReadersLock
-
-FILE = "letta.duckdb"
-# Nothing but this very file can be read, nothing at all written, and no statement can change that.
-_SEALED: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "enable_external_access": "false",
-    "lock_configuration": "true",
-    "threads": 1,
-}
-_PLAIN: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "threads": 1,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +61,9 @@ def look(home: Path, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> A
         The query is wrong, would change something, or took too long.
     """
     with _held(home) as path:
+        last_commit.check(path)
         with _explained(path):
-            connection = duckdb.connect(path, read_only=True, config=_SEALED)
+            connection = duckdb.connect(path, read_only=True, config=SEALED)
         timer = threading.Timer(seconds, connection.interrupt)
         timer.daemon = True
         try:
@@ -126,20 +122,17 @@ def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, in
     try:
         with _held(home) as path, _explained(path):
             if place.refusal(home) is None:  # then the log becomes part of it
-                opening.open_database(path, _PLAIN, PATIENCE).close()
-            _copy(path, draft)
-            log = path.with_name(path.name + ".wal")
-            if log.exists():
-                _copy(log, draft.with_name(draft.name + ".wal"))
+                opening.open_database(path, PLAIN, PATIENCE).close()
+            copy_store(path, draft)
         with _explained(target):
-            _sealed_copy(draft)
+            absorb_log(draft)
             size = draft.stat().st_size
             os.replace(draft, target)
         return target, size
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror or error}.") from None
     finally:
-        _discard(draft)
+        discard(draft)
 
 
 def restore(home: Path, source: Path) -> Path | None:
@@ -152,29 +145,30 @@ def restore(home: Path, source: Path) -> Path | None:
     InvalidInputError
         *source* is no copy of a store, or of a newer version's. Nothing is changed then.
     """
-    if not source.is_file():
-        raise NotFoundError(f"There is no file {source}.")
+    source = find(home, source)
     problems.check_folder(home)
     if (refusal := place.refusal(home)) is not None:
         raise ReadOnlyError(refusal)
     private.folder(home)
     draft = home / f".{FILE}.{os.getpid()}.part"
     try:
-        _copy(source, draft)
+        copy_file(source, draft)
         _check(draft, source)
         lock = HomeLock(home)
         lock.acquire(PATIENCE)
         try:
             path = home / FILE
             kept: Path | None = None
-            if path.exists():
-                with _explained(path), contextlib.suppress(StoreError):
-                    opening.open_database(path, _PLAIN, PATIENCE).close()
+            log = last_commit.log_of(path)
+            if path.exists() or log.exists():
+                if path.exists():
+                    with _explained(path), contextlib.suppress(StoreError):
+                        opening.open_database(path, PLAIN, PATIENCE).close()
                 kept = home / f"before-restore-{now():%Y%m%d-%H%M%S-%f}.duckdb"
-                log = path.with_name(path.name + ".wal")
-                if log.exists():
-                    os.replace(log, kept.with_name(kept.name + ".wal"))
-                os.replace(path, kept)
+                for file, kept_as in ((log, last_commit.log_of(kept)), (path, kept)):
+                    if file.exists():
+                        os.replace(file, kept_as)
+            last_commit.forget(path)
             os.replace(draft, path)
             shutil.rmtree(home / "vectors", ignore_errors=True)
         finally:
@@ -182,14 +176,22 @@ def restore(home: Path, source: Path) -> Path | None:
     except OSError as error:
         raise StoreError(f"{home} cannot be written: {error.strerror or error}.") from None
     finally:
-        _discard(draft)
+        discard(draft)
     return kept
+
+
+def find(home: Path, source: Path | str) -> Path:
+    """Return a file, or the copy of that name that was made by itself; `NotFoundError` if there is neither."""
+    for path in (Path(source), home / FOLDER / source):
+        if path.is_file():
+            return path
+    raise NotFoundError(f"There is no file {source}.")
 
 
 def _check(draft: Path, source: Path) -> None:
     """See that a file is a store of ours, bring it up to date and let the indexes begin anew."""
     try:
-        probe = duckdb.connect(draft, read_only=True, config=_SEALED)
+        probe = duckdb.connect(draft, read_only=True, config=SEALED)
         try:
             probe.execute("SELECT version FROM schema_version").fetchone()
             probe.execute("SELECT count(*) FROM agents").fetchone()
@@ -198,7 +200,7 @@ def _check(draft: Path, source: Path) -> None:
     except duckdb.Error:
         raise InvalidInputError(f"{source} is no copy of a letta-kernel store.") from None
     try:
-        connection = opening.open_database(draft, _PLAIN, PATIENCE)
+        connection = opening.open_database(draft, PLAIN, PATIENCE)
         try:
             connection.execute("DELETE FROM index_marks")
             connection.execute("DELETE FROM outbox")
@@ -208,17 +210,6 @@ def _check(draft: Path, source: Path) -> None:
     except (duckdb.Error, RuntimeError, MemoryError) as error:
         line = str(error).strip().partition("\n")[0][:160]
         raise InvalidInputError(f"{source} is damaged ({line}): take another copy.") from None
-
-
-def _sealed_copy(draft: Path) -> None:
-    """Take a copied log into the copied file, so that the copy is one file."""
-    connection = duckdb.connect(draft, config=_PLAIN)
-    try:
-        connection.execute("CHECKPOINT")
-    finally:
-        connection.close()
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -244,14 +235,3 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except (duckdb.Error, RuntimeError, MemoryError) as error:
         raise problems.explain(error, path) from error
-
-
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as read, open(target, "wb", opener=private.opener) as written:
-        shutil.copyfileobj(read, written, 1 << 20)
-
-
-def _discard(draft: Path) -> None:
-    for left in (draft, draft.with_name(draft.name + ".wal")):
-        with contextlib.suppress(OSError):
-            left.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ from letta_kernel import private
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import ConflictError, ReadOnlyError, StoreError
 from letta_kernel.ids import now, storable
-from letta_kernel.store import opening, place, problems
+from letta_kernel.store import backups, last_commit, opening, place, problems
 from letta_kernel.store.lock import HomeLock, ReadersLock, identity
 from letta_kernel.store.problems import Conflict
 
@@ -202,6 +202,7 @@ class Database:
     def _begin_in_this_process(self) -> None:
         self._mutex = threading.Lock()
         self._lock = self._home_lock = HomeLock(self.home)
+        self._record = last_commit.Recorder(self.path)
         self._refusal: str | None = None  # why nothing can be written, as long as it is open
         self._skew = 0.0  # seconds by which the store's clock is ahead
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -273,6 +274,7 @@ class Database:
         """Close the connection and give up the lock. A later `run` opens it again."""
         with self._mutex:
             self._shut()
+        backups.daily(self.home)
 
     def _repeat(self, work: Callable[[Tx], T], committed: list[T]) -> None:
         for attempt in range(_ATTEMPTS):
@@ -304,6 +306,7 @@ class Database:
                         raise
                 self._open_ended = False
                 if tx.touched:
+                    self._record.commit()
                     self._writes.update(tx.touched)
                     private.tighten(self._log)  # the driver makes it anew at will
                 committed.append(result)
@@ -340,6 +343,7 @@ class Database:
             self._shut()  # somebody deleted, moved or replaced the files under us
         if self._identity is not None and identity(self.path) is None:
             self._identity = None
+            last_commit.check(self.path)
             raise StoreError(
                 f"{self.path} was deleted or moved while in use: put it back, or run this again"
                 " to begin with an empty one."
@@ -383,6 +387,7 @@ class Database:
         with Uninterrupted():
             self._taken = time.monotonic()
             self._connection = connect(self.path, _SETTINGS, self.patience)
+            self._record.begin()
             self._identity = identity(self.path)
             self._writes[OPENED] = next(_openings)
 
@@ -418,11 +423,14 @@ class Database:
                     or idle >= self.lease
                     or (idle >= GRACE and self._lock.wanted())
                 ):
+                    rests = self._connection is not None and idle >= self.lease
                     self._shut()
                     self._watcher = None
-                    return
+                    break
             finally:
                 self._mutex.release()
+        if rests:
+            backups.daily(self.home)
 
     def _shut(self) -> None:
         with Uninterrupted():
@@ -431,6 +439,7 @@ class Database:
                 if connection is not None:
                     with contextlib.suppress(duckdb.Error, RuntimeError):
                         connection.close()  # what was committed is in the log already
+                        self._record.end()
             finally:
                 with contextlib.suppress(OSError):
                     self._lock.release()

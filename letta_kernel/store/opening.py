@@ -16,7 +16,7 @@ from letta_kernel import private
 from letta_kernel.errors import StoreError
 from letta_kernel.ids import new_id
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import migrations, problems, sealing
+from letta_kernel.store import backups, last_commit, migrations, problems, sealing
 from letta_kernel.store.place import lock_refusal
 
 Settings = dict[str, str | bool | int | float | list[str]]
@@ -37,12 +37,34 @@ def open_database(path: Path, settings: Settings, patience: float) -> duckdb.Duc
     Raises
     ------
     StoreError
-        If the file was written by a newer version of this package.
+        If the file was written by a newer version of this package, or lacks what was saved (`last_commit`).
     duckdb.Error, OSError
         Whatever else is wrong with it.
     """
+    last_commit.check(path)
     if not path.exists() or path.stat().st_size == 0:
         _create(path, settings)
+    connection = _connect(path, settings, patience)
+    before: Path | None = None
+    try:
+        version = _check_version(connection, path)
+        if path.name == backups.FILE and 0 < version < len(migrations.MIGRATIONS):
+            connection.close()
+            before = backups.before_change(path.parent, version)
+            connection = _connect(path, settings, patience)
+        connection = _bring_up_to_date(connection, path, settings)
+        connection.execute("SET TimeZone = 'UTC'")
+    except BaseException:
+        connection.close()
+        if before is not None:  # nothing has changed, and the next try makes another
+            before.unlink(missing_ok=True)
+        raise
+    if before is not None and migrations.REWRITE in migrations.MIGRATIONS[version:]:
+        backups.drop_before(path.parent, migrations.MIGRATIONS.index(migrations.REWRITE) + 1)
+    return connection
+
+
+def _connect(path: Path, settings: Settings, patience: float) -> duckdb.DuckDBPyConnection:
     began = time.monotonic()
     while True:
         try:
@@ -52,13 +74,7 @@ def open_database(path: Path, settings: Settings, patience: float) -> duckdb.Duc
             if not problems.is_locked(error) or time.monotonic() - began > min(patience, 2.0):
                 raise
             time.sleep(0.02)
-    try:
-        private.tighten(path)
-        connection = _bring_up_to_date(connection, path, settings)
-        connection.execute("SET TimeZone = 'UTC'")
-    except BaseException:
-        connection.close()
-        raise
+    private.tighten(path)
     return connection
 
 
@@ -68,6 +84,7 @@ def open_to_read(path: Path, settings: Settings, patience: float) -> duckdb.Duck
     Where it was written by an older version, or its file cannot be locked, a copy of it is opened, which
     nobody else sees.
     """
+    last_commit.check(path)
     connection: duckdb.DuckDBPyConnection | None = None
     version = -1
     try:

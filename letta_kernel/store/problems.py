@@ -129,10 +129,7 @@ def explain(error: BaseException, path: Path) -> Exception:
         sign in lower
         for sign in ("corrupt", "not a valid duckdb", "could not read enough", "wal file")
     ) or isinstance(error, duckdb.InternalException | duckdb.FatalException):
-        return StoreError(
-            f"{path} is damaged ({line[:160]}): put a copy back from a backup,"
-            " or move it away to begin anew."
-        )
+        return StoreError(f"{path} is damaged ({line[:160]}).", remedy(Do.CHECK_STORE))
     if "version number" in lower or "newer version" in lower:
         return StoreError(
             f"{path} was written by another version of DuckDB.",

@@ -82,6 +82,19 @@ class VectorTable:
         self._opened: tuple[str, Any] | None = None
         self._read: tuple[str, Any] | None = None
 
+    @classmethod
+    def found(cls, home: Path) -> list[VectorTable]:
+        """Return the tables there are, whatever made them."""
+        tables = []
+        for pointer in sorted((home / "vectors").glob("*.json")):
+            kind: Kind = "messages" if pointer.stem.startswith("messages") else "passages"
+            table = cls(home, kind, "")
+            table.stem, table._pointer = pointer.stem, pointer
+            tables.append(table)
+        if tables:
+            _lancedb()  # takes seconds: not while others wait for what is done with them
+        return tables
+
     def name(self) -> str | None:
         """Return the table's name with its dimension and generation; None if there is no table."""
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -320,6 +321,27 @@ def test_restore_refuses_what_is_no_copy(cli: Cli) -> None:
     assert "no file" in cli.fails("restore", "missing.duckdb")
     assert len(cli.json("agent", "list")) == 1
     assert not list(cli.home.glob(".*part*"))
+
+
+def test_a_damaged_store_is_told_looked_into_and_repaired(cli: Cli) -> None:
+    cli("agent", "new", "ada")
+    assert cli.out("check").endswith("is whole: 1 agent, 0 messages, 0 passages.\n")
+    assert cli.json("restore") == []
+    folder = cli.home / "backups"
+    copy = Path(shutil.copy(cli.home / "letta.duckdb", folder / "letta-20260101-000000.duckdb"))
+    store = cli.home / "letta.duckdb"
+    store.write_bytes(store.read_bytes()[:20_000])
+    assert "See what can be saved: letta-kernel check." in cli.fails("agent", "list")
+    examined = cli("doctor", "--quick", "--json", code=1)
+    (wrong, *_) = [one for one in json.loads(examined.stdout) if one["state"] == "wrong"]
+    assert (wrong["what"], wrong["todo"]) == ("project", "letta-kernel check")
+    assert "letta-kernel check --repair does" in cli.out("check", code=1)
+    assert "The files as they were are in" in cli.out("check", "--repair")
+    assert [one["name"] for one in cli.json("agent", "list")] == ["ada"]
+    assert [one["name"] for one in cli.json("restore")] == [copy.name]
+    cli("agent", "new", "bob")
+    cli("restore", copy.name, "--yes")
+    assert [one["name"] for one in cli.json("agent", "list")] == ["ada"]
 
 
 def test_doctor_says_what_to_do_and_no_secret(cli: Cli) -> None:

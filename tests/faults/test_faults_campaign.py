@@ -157,6 +157,8 @@ def take_turns_and_die(kind: str, home: Path, scripted: ScriptedServer, rounds: 
 
         shown |= set(_SHOWN.findall(KINDS[kind](kill)))
         check(home, shown)
+    with AgentService(home) as service:
+        assert service.store.check().findings == []
 
 
 def check(home: Path, shown: set[str]) -> None:

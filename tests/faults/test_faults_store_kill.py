@@ -19,6 +19,7 @@ from store_children import (
 
 from letta_kernel.errors import AgentBusyError, ConflictError
 from letta_kernel.store import agents, lease, messages, runs
+from letta_kernel.store.check import check
 from letta_kernel.store.database import Database, Tx
 
 ROUNDS = 30
@@ -57,6 +58,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
             elif what == "step":
                 steps[rest[0]] = rest[1]
         check_history(tmp_path, steps, started)
+    assert check(tmp_path, index=False).findings == []
     assert len(started) > ROUNDS / 2
     assert len(steps) > len(started)
 

@@ -36,6 +36,7 @@ EXAMPLES: dict[Do, tuple[str, ...]] = {
     Do.UPDATE: (),
     Do.COPY_STORE: (),
     Do.REPLACE_FILE: (),
+    Do.CHECK_STORE: (),
     Do.ALLOW_SKILLS: (),
 }
 # What a person at that door cannot type.

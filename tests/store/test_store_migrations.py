@@ -55,7 +55,11 @@ def test_a_new_database_has_all_tables_and_no_log(home: Path, database: Database
     )
     assert [row[0] for row in rows] == TABLES
     database.close()
-    assert sorted(path.name for path in home.iterdir()) == ["letta.duckdb", "letta.lock"]
+    assert sorted(path.name for path in home.iterdir()) == [
+        "backups",
+        "letta.duckdb",
+        "letta.lock",
+    ]
 
 
 def test_an_old_database_is_brought_up_to_date(

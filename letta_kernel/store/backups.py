@@ -1,0 +1,220 @@
+"""Copies of the store that are made by themselves: daily, and before its tables change.
+
+They lie in ``backups`` beside it, `KEPT` at most, and together no larger than ``LETTA_BACKUPS`` says; a store
+that is larger by itself is not copied. Whichever process closes the store makes the day's one, off everybody's
+path. Each is read to its end before it counts.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from letta_kernel import private, settings
+from letta_kernel.errors import LettaError
+from letta_kernel.ids import now
+from letta_kernel.store import place
+from letta_kernel.store.last_commit import log_of
+from letta_kernel.store.lock import HomeLock
+
+log = logging.getLogger(__name__)
+
+FILE = "letta.duckdb"
+FOLDER = "backups"
+KEPT = 7
+DAY = 86_400.0  # seconds
+_AGAIN = 3_600.0  # seconds after which a copy that failed is tried again
+_OF_SCHEMA = re.compile(r"-schema-(\d+)\.duckdb$")
+_at_work = threading.Lock()
+_ended = (
+    threading.Event()
+)  # the interpreter ends: a thread that is in the driver's code then would abort it
+# Nothing but this very file can be read, nothing at all written, and no statement can change that.
+SEALED: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+    "threads": 1,
+}
+PLAIN: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "threads": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A copy that was made by itself; ``size`` is in bytes."""
+
+    path: Path
+    made: datetime
+    size: int
+
+
+def listed(home: Path) -> list[Backup]:
+    """Return the copies there are, newest first."""
+    found = []
+    for path in (home / FOLDER).glob("letta-*.duckdb"):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            found.append(Backup(path, datetime.fromtimestamp(status.st_mtime, UTC), status.st_size))
+    return sorted(found, key=lambda one: (one.made, one.path.name), reverse=True)
+
+
+def daily(home: Path) -> None:
+    """Make the day's copy if it is due and nobody works; a failure is only noted."""
+    try:
+        with _at_work:
+            if not _ended.is_set() and _due(home):
+                _make(home)
+    except (duckdb.Error, LettaError, OSError, RuntimeError, MemoryError) as error:
+        log.info("No copy of the store was made: %s", error)
+
+
+def _make(home: Path) -> None:
+    lock = HomeLock(home)
+    lock.acquire(0)
+    try:
+        draft = _drawn(home)
+    finally:
+        lock.release()
+    if draft is not None:
+        _keep(home, draft)
+
+
+def before_change(home: Path, version: int) -> Path | None:
+    """Keep a copy of the store as it is before its tables change, and return it if one could be made.
+
+    The lock is held, and the file not open.
+    """
+    try:
+        private.folder(home / FOLDER)
+        if (draft := _drawn(home)) is not None:
+            return _keep(home, draft, f"-schema-{version}")
+    except (duckdb.Error, LettaError, OSError, RuntimeError, MemoryError) as error:
+        log.warning("No copy of the store was made before it was brought up to date: %s", error)
+    return None
+
+
+def drop_before(home: Path, version: int) -> None:
+    """Remove the copies of tables older than *version*, in which secrets stand openly."""
+    for one in listed(home):
+        found = _OF_SCHEMA.search(one.path.name)
+        if found is not None and int(found[1]) < version:
+            one.path.unlink(missing_ok=True)
+
+
+def _due(home: Path) -> bool:
+    """Whether the last copy, or the first time anybody looked, is more than a day ago; one look at a folder."""
+    if settings.BACKUPS() <= 0 or not (home / FILE).exists() or place.refusal(home) is not None:
+        return False
+    folder = home / FOLDER
+    try:
+        age = time.time() - folder.stat().st_mtime
+    except FileNotFoundError:
+        private.folder(folder)
+        return False
+    if 0 <= age < DAY:
+        return False
+    claimed = (
+        time.time() - DAY + _AGAIN
+    )  # nobody else begins, and if this fails there is another try
+    os.utime(folder, (claimed, claimed))
+    return True
+
+
+def _drawn(home: Path) -> Path | None:
+    """Copy the store as it lies there; None where it is larger than all copies may be."""
+    path = home / FILE
+    if path.stat().st_size > settings.BACKUPS():
+        return None
+    for left in home.glob(f".{FILE}.*.part*"):  # of a process that was killed
+        if time.time() - left.stat().st_mtime > DAY:
+            left.unlink(missing_ok=True)
+    draft = home / f".{FILE}.{os.getpid()}.copy.part"
+    try:
+        copy_store(path, draft)
+    except BaseException:
+        discard(draft)
+        raise
+    return draft
+
+
+def _keep(home: Path, draft: Path, why: str = "") -> Path:
+    """Put a copy that can be read to its end among the others, and let the oldest go."""
+    try:
+        absorb_log(draft)
+        with contextlib.closing(duckdb.connect(draft, read_only=True, config=SEALED)) as connection:
+            read_whole(connection)
+        kept = home / FOLDER / f"letta-{now():%Y%m%d-%H%M%S}{why}.duckdb"
+        os.replace(draft, kept)
+    finally:
+        discard(draft)
+    there = listed(home)
+    for number, one in enumerate(there):
+        if number >= KEPT or (
+            number and sum(b.size for b in there[: number + 1]) > settings.BACKUPS()
+        ):
+            one.path.unlink(missing_ok=True)
+    return kept
+
+
+def read_whole(connection: duckdb.DuckDBPyConnection) -> None:
+    """Read every value of every table: DuckDB compares each block with its checksum then."""
+    for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+        if _ended.is_set():
+            raise RuntimeError("the process ends")
+        connection.execute(f'SELECT bit_xor(hash(t)) FROM "{name}" t').fetchall()
+
+
+def copy_store(path: Path, target: Path) -> None:
+    """Copy a database file with its log; the lock must be held."""
+    copy_file(path, target)
+    if log_of(path).exists():
+        copy_file(log_of(path), log_of(target))
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file; what agents remember is nobody else's business."""
+    with source.open("rb") as read, open(target, "wb", opener=private.opener) as written:
+        shutil.copyfileobj(read, written, 1 << 20)
+
+
+def absorb_log(draft: Path) -> None:
+    """Take a copied log into the copied file, so that the copy is one file."""
+    connection = duckdb.connect(draft, config=PLAIN)
+    try:
+        connection.execute("CHECKPOINT")
+    finally:
+        connection.close()
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def discard(draft: Path) -> None:
+    """Remove a copy that was not finished."""
+    for left in (draft, log_of(draft)):
+        with contextlib.suppress(OSError):
+            left.unlink(missing_ok=True)
+
+
+def _wait_for_the_end() -> None:
+    _ended.set()
+    if _at_work.acquire(timeout=30):
+        _at_work.release()
+
+
+atexit.register(_wait_for_the_end)

@@ -1,0 +1,197 @@
+"""Looking through a project's store for damage, and putting right what can be.
+
+All of it is done in a copy, which takes the store's place at the end of a repair.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from letta_kernel.errors import NotFoundError, ReadOnlyError, StoreError
+from letta_kernel.ids import now
+from letta_kernel.store import indexes, invariants, last_commit, opening, place, problems, salvage
+from letta_kernel.store.backups import FILE, PLAIN, copy_file, copy_store, discard
+from letta_kernel.store.database import PATIENCE, Tx
+from letta_kernel.store.invariants import Finding
+from letta_kernel.store.lock import HomeLock, ReadersLock
+from letta_kernel.store.vectors import IndexBrokenError, VectorTable
+
+_COUNTED = ("agents", "messages", "passages")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found.
+
+    Attributes
+    ----------
+    findings : what is wrong, or was before it was repaired.
+    counts : how much there is, in words; after a repair what there is then.
+    repaired : whether it was put right.
+    kept : the folder with the files as they were before.
+    """
+
+    findings: list[Finding]
+    counts: str
+    repaired: bool = False
+    kept: Path | None = None
+
+
+def check(
+    home: Path, *, repair: bool = False, index: bool = True, patience: float = PATIENCE
+) -> Report:
+    """Look whether all that was saved is there and fits together.
+
+    Parameters
+    ----------
+    repair
+        Put right what can be; the files as they were are kept beside.
+    index
+        Compare the search indexes too.
+    patience
+        Seconds to wait for others that have the store.
+
+    Raises
+    ------
+    NotFoundError
+        There is no store.
+    StoreError
+        The folder cannot be read or written, or another program has the store.
+    """
+    path = home / FILE
+    problems.check_folder(home)
+    if not any(one.exists() for one in (path, last_commit.place(path), last_commit.log_of(path))):
+        raise NotFoundError(f"There is no project in {home}.")
+    refusal = place.refusal(home)
+    if refusal is not None and repair:
+        raise ReadOnlyError(refusal)
+    tables = VectorTable.found(home) if index else []
+    lock = HomeLock(home) if refusal is None else ReadersLock(home)
+    with _explained(path), _folder(home, refusal is None) as folder:
+        draft = folder / f".{FILE}.{os.getpid()}.check.part"
+        lock.acquire(patience)
+        try:
+            found = _files(path, draft)
+            with _transaction(draft, keep=repair) as tx:
+                rows = invariants.find(tx)
+                # What was not salvaged is not in the index either: that is made anew.
+                stale = [] if found else [one for table in tables for one in _compared(tx, table)]
+                if repair and (found or rows or stale):
+                    invariants.mend(tx)
+                    tx.execute("DELETE FROM index_marks")
+                    tx.execute("DELETE FROM outbox")
+                counts = _counts(tx)
+            kept = None
+            if repair and (found or rows or stale):
+                kept = _replace(path, draft)
+        finally:
+            discard(draft)
+            lock.release()
+    found += [*rows, *stale]
+    return Report(found, counts, repair and bool(found), kept)
+
+
+@contextlib.contextmanager
+def _folder(home: Path, writable: bool) -> Iterator[Path]:
+    """Give the folder for the copy, which its owner alone may enter."""
+    if writable:
+        yield home
+    else:
+        with tempfile.TemporaryDirectory(prefix="letta-check-") as made:
+            yield Path(made)
+
+
+def _files(path: Path, draft: Path) -> list[Finding]:
+    """Make the copy *draft*, one that opens, of a store; return what is wrong with its files."""
+    lost = last_commit.loss(path)
+    if path.exists():
+        copy_store(path, draft)
+    found = salvage.salvage(draft, path)
+    if lost is not None and not found:
+        left = salvage.left(draft)
+        found.append(Finding("store", f"{lost} {left} of them are left.", "go on with those"))
+    elif lost is not None:
+        found.insert(0, Finding("store", lost, found[0].repair))
+    return found
+
+
+@contextlib.contextmanager
+def _transaction(draft: Path, *, keep: bool) -> Iterator[Tx]:
+    connection = opening.open_database(draft, PLAIN, PATIENCE)
+    try:
+        tx = Tx(connection, draft, Counter())
+        yield tx
+        if tx.begun:
+            connection.execute("COMMIT" if keep else "ROLLBACK")
+        if keep:
+            connection.execute("CHECKPOINT")
+    finally:
+        connection.close()
+
+
+def _compared(tx: Tx, table: VectorTable) -> list[Finding]:
+    """Compare an index with the rows that it has taken, by its marks."""
+    name = table.name()
+    if name is None:
+        return []
+    waiting = tx.one("SELECT 1 FROM outbox WHERE index_name = $1", (name,))
+    wrong = missing = 0
+    try:
+        for owner, mark, kind in tx.query(
+            "SELECT agent_id, seq, kind FROM index_marks WHERE index_name = $1", (name,)
+        ):
+            lines, _ = indexes.after(tx, kind, owner, 0, 1 << 30)
+            want = {line.id: line.digest for line in lines if line.seq <= mark}
+            there = table.lines_of(owner, 0)
+            have = dict(zip(there["id"].to_pylist(), there["digest"].to_pylist(), strict=True))
+            missing += len(want.keys() - have.keys())
+            if waiting is None:  # else edits and deletes are still on their way
+                every = {line.id: line.digest for line in lines}
+                wrong += sum(every.get(one) != digest for one, digest in have.items())
+    except IndexBrokenError as error:
+        return [Finding("index", f"{table.stem} cannot be read ({error})", "make it anew")]
+    if not missing and not wrong:
+        return []
+    text = f"{table.stem} lacks {missing} lines and has {wrong} that are no more"
+    return [Finding("index", text, "make it anew")]
+
+
+def _counts(tx: Tx) -> str:
+    counts = [tx.query(f"SELECT count(*) FROM {table}")[0][0] for table in _COUNTED]
+    named = [f"{n:,} {t if n != 1 else t[:-1]}" for t, n in zip(_COUNTED, counts, strict=True)]
+    return ", ".join(named)
+
+
+def _replace(path: Path, draft: Path) -> Path:
+    """Put the mended copy in the store's place; return the folder where the files as they were are."""
+    kept = path.parent / f"damaged-{now():%Y%m%d-%H%M%S-%f}"
+    kept.mkdir(mode=0o700)
+    beside = [last_commit.log_of(path), last_commit.place(path)]
+    for file in (path, *beside):
+        if file.exists():
+            copy_file(file, kept / file.name)
+    # In this order: whoever is killed in between leaves a store that does not open, or the new one.
+    os.replace(draft, path)
+    for file in beside:
+        file.unlink(missing_ok=True)
+    shutil.rmtree(path.parent / "vectors", ignore_errors=True)
+    return kept
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except StoreError:
+        raise
+    except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:
+        raise problems.explain(error, path) from error
