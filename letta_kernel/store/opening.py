@@ -22,7 +22,9 @@ from letta_kernel.store.place import lock_refusal
 Settings = dict[str, str | bool | int | float | list[str]]
 
 
-def open_database(path: Path, settings: Settings, patience: float) -> duckdb.DuckDBPyConnection:
+def open_database(
+    path: Path, settings: Settings, patience: float, *, lasting: bool = True
+) -> duckdb.DuckDBPyConnection:
     """Open the database file, made first and brought up to date if need be. The lock must be held.
 
     Parameters
@@ -33,6 +35,8 @@ def open_database(path: Path, settings: Settings, patience: float) -> duckdb.Duc
         DuckDB's.
     patience
         Seconds to wait for a program that has the file open without knowing of our lock.
+    lasting
+        False for a copy that is thrown away: no key is made for its secrets, and it is not copied again.
 
     Raises
     ------
@@ -48,11 +52,11 @@ def open_database(path: Path, settings: Settings, patience: float) -> duckdb.Duc
     before: Path | None = None
     try:
         version = _check_version(connection, path)
-        if path.name == backups.FILE and 0 < version < len(migrations.MIGRATIONS):
+        if lasting and path.name == backups.FILE and 0 < version < len(migrations.MIGRATIONS):
             connection.close()
             before = backups.before_change(path.parent, version)
             connection = _connect(path, settings, patience)
-        connection = _bring_up_to_date(connection, path, settings)
+        connection = _bring_up_to_date(connection, path, settings, lasting)
         connection.execute("SET TimeZone = 'UTC'")
     except BaseException:
         connection.close()
@@ -107,7 +111,7 @@ def open_to_read(path: Path, settings: Settings, patience: float) -> duckdb.Duck
             for source in (path, path.with_name(path.name + ".wal")):
                 if source.exists():
                     shutil.copyfile(source, copy.with_name(source.name))
-            open_database(copy, settings, patience).close()
+            open_database(copy, settings, patience, lasting=False).close()
             connection = duckdb.connect(copy, read_only=True, config=settings)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
@@ -169,7 +173,10 @@ def _check_version(connection: duckdb.DuckDBPyConnection, path: Path | None) -> 
 
 
 def _bring_up_to_date(
-    connection: duckdb.DuckDBPyConnection, path: Path | None, settings: Settings
+    connection: duckdb.DuckDBPyConnection,
+    path: Path | None,
+    settings: Settings,
+    lasting: bool = True,
 ) -> duckdb.DuckDBPyConnection:
     """Run the migrations that are missing and return the connection to go on with.
 
@@ -180,14 +187,14 @@ def _bring_up_to_date(
         return connection
     for number in range(version, len(migrations.MIGRATIONS)):
         step = migrations.MIGRATIONS[number]
-        if step == migrations.REWRITE and path is not None:
+        if step == migrations.REWRITE and path is not None and lasting:
             connection = _rewritten(connection, path, settings, number + 1)
             continue
         connection.execute("BEGIN")
         try:
-            if step == migrations.SEAL:
+            if step == migrations.SEAL and lasting:
                 _seal(connection)
-            elif step != migrations.REWRITE:
+            elif step not in (migrations.SEAL, migrations.REWRITE):
                 connection.execute(step)
             connection.execute("UPDATE schema_version SET version = $1", [number + 1])
             connection.execute("COMMIT")

@@ -21,7 +21,7 @@ from letta_kernel.models.masking import scrub
 from letta_kernel.records import McpServer, Tool
 from letta_kernel.service import AgentService
 from letta_kernel.service.store import key_place
-from letta_kernel.store import mcp, migrations, sealing
+from letta_kernel.store import mcp, migrations, opening, sealing
 from letta_kernel.store.database import Tx
 
 SECRET, HEADER, PLAIN = "tk-9f8e7d6c5b4a", "Basic dXNlcjpodW50ZXIy", "value-of-a-variable-77"
@@ -288,6 +288,21 @@ def test_a_store_of_before_is_sealed_and_none_of_its_bytes_tells_what_was_there(
     assert environment(home) == {"TEA_KEY": SECRET}
     with duckdb.connect(path) as now, pytest.raises(duckdb.ConstraintException):
         now.execute("INSERT INTO settings VALUES ($1, 'x'), ($1, 'y')", [sealing.PROJECT])
+
+
+def test_a_store_of_before_that_is_only_read_makes_no_key(tmp_path: Path, keys: Path) -> None:
+    path = tmp_path / "letta.duckdb"
+    path.write_bytes(gzip.decompress((DATA / "store-v12.duckdb.gz").read_bytes()))
+    held = json.dumps({"environment": {"TEA_KEY": SECRET}})
+    with duckdb.connect(path) as old:
+        old.execute("UPDATE agents SET settings = $1 WHERE name = 'ada'", [held])
+    before = path.read_bytes()
+    with opening.open_to_read(path, {}, 1.0) as connection:
+        (text,) = connection.execute("SELECT settings FROM agents WHERE name = 'ada'").fetchall()[0]
+    assert json.loads(text)["environment"] == {"TEA_KEY": SECRET}
+    assert not keys.exists()
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_migration_that_cannot_keep_its_key_leaves_the_store_as_it_was(
