@@ -7,6 +7,7 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from letta_kernel import lazy_import, settings
@@ -108,8 +109,7 @@ def get_ready(agent_model: str | None) -> None:
     if name == DEMO:
         lazy_import.start("wordllama")
     elif "/" in name and not plugins.is_joined(name.partition("/")[0]):
-        from letta_kernel.models import routes  # with all that sending requests takes
-
+        routes: Any = lazy_import.load("letta_kernel.models.routes")  # with all that sending takes
         if routes.needs_library(name):
             lazy_import.start("litellm")
 

@@ -50,10 +50,15 @@ def test_help_is_light() -> None:
         "from letta_kernel.cli import main\n"
         "try: main()\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "print([n for n in ('pydantic', 'duckdb', 'numpy', 'rich', 'httpx') if n in sys.modules])"
+        "print([n for n in ('pydantic', 'duckdb', 'numpy', 'rich', 'httpx') if n in sys.modules])\n"
+        "import gc; from letta_kernel import lazy_import\n"
+        "before = gc.get_freeze_count(); lazy_import.load('fractions')\n"
+        "print(before > 1000, gc.get_freeze_count() > before)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    *_, loaded, frozen = done.stdout.splitlines()
+    assert loaded == "[]"
+    assert frozen == "True True", "what is imported is looked at by each garbage collection"
     for word in ("agent", "chat", "send", "memory", "archive", "tool", "model", "sql", "doctor"):
         assert f"\n  {word} " in done.stdout
 
