@@ -15,7 +15,7 @@ from letta_kernel import errors, isolation
 from letta_kernel.api import figure_of, service_for
 from letta_kernel.commands.door import Notebook
 from letta_kernel.commands.spec import DoorName
-from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
+from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, ReadOnlyError
 from letta_kernel.hooks import tool_hosts, turn_begins
 from letta_kernel.models import registry
 from letta_kernel.notebook import failures, run
@@ -70,6 +70,7 @@ class Session(Notebook):
         self._home = project_folder()
         self._agent_id: str | None = None
         self._known = False  # the store has been asked for this notebook's last agent
+        self._read_only = ""  # why tools cannot be kept, once that has been said
         self.functions = Functions(self, cells_without)
         self.host = NotebookHost(self.functions)
         tool_hosts.append(self.functions.live_function)
@@ -283,7 +284,8 @@ class Session(Notebook):
 
     def _keep(self) -> None:
         kept = {"agent": self._agent_id, "tools": self.shared_tools}
-        self.service.settings.put(self._key, json.dumps(kept))
+        with suppress(ReadOnlyError):  # this kernel knows it all the same
+            self.service.settings.put(self._key, json.dumps(kept))
 
     # -- what commands ask of it ---------------------------------------------------------------------
 
@@ -400,6 +402,10 @@ class Session(Notebook):
         """
         try:
             self.functions.after_cell(result, marked)
+        except ReadOnlyError as error:  # the same in each cell that defines a function
+            if error.text != self._read_only:
+                self._read_only = error.text
+                say(self.shell, error.in_words(WORDS), "warning")
         except LettaError as error:
             say(self.shell, error.in_words(WORDS), "warning")
         except Exception as error:

@@ -8,7 +8,8 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,10 +25,10 @@ from letta_kernel.service import AgentService
 
 @contextmanager
 def serving(
-    cli: Cli, *words: str, token: str = "", umask: int = -1
+    cli: Cli, *words: str, token: str = "", umask: int = -1, program: Sequence[str] = PROGRAM
 ) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [*PROGRAM, "serve", *words],
+        [*program, "serve", *words],
         cwd=cli.folder,
         env={**os.environ, "LETTA_SERVER_TOKEN": token},
         umask=umask,
@@ -49,8 +50,27 @@ def serving(
     assert "Traceback" not in said, said
 
 
+DROP = "from letta_kernel.tools.sandbox_walls import drop_privileges\ndrop_privileges()\n"
+# Root without privileges is a user like any other: what they may do to each other is what counts.
+UNPRIVILEGED = f"import os, sys\n{DROP}os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+LOOK = f"""import subprocess, sys
+{DROP}
+def read(pid):
+    open(f"/proc/{{pid}}/environ", "rb").read(1)
+
+with subprocess.Popen(["sleep", "60"]) as other:
+    read(other.pid)
+    other.kill()
+try:
+    read(sys.argv[1])
+except PermissionError:
+    print("closed")
+"""
+
+
 def test_serve_prints_what_a_client_needs(cli: Cli) -> None:
-    with serving(cli, "--port", "0", umask=0) as process:
+    program = [sys.executable, "-c", UNPRIVILEGED, *PROGRAM[1:]]
+    with serving(cli, "--port", "0", umask=0, program=program) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(6)]
         said = "".join(lines)
@@ -62,6 +82,9 @@ def test_serve_prints_what_a_client_needs(cli: Cli) -> None:
         agent = client.agents.create(name="ada", model="letta/demo")
         assert "tea" in str(client.agents.messages.create(agent.id, input="I like tea.").messages)
         assert httpx.get(f"{url[0]}/v1/agents", timeout=60).status_code == 401
+        if sys.platform == "linux":
+            look = [sys.executable, "-c", LOOK, str(process.pid)]
+            assert subprocess.check_output(look, text=True) == "closed\n"
         # Beside it, the command line works with the same agents.
         assert [a["name"] for a in cli.json("agent", "list")] == ["ada"]
         modes = [path.stat().st_mode for path in (cli.home, *cli.home.rglob("*"))]
