@@ -120,6 +120,14 @@ describe("a tool's display", () => {
     );
   });
 
+  it('keeps markup within bounds that a parser would blow up', () => {
+    const host = document.createElement('div');
+    const open = Array.from({ length: 1000 }, (_, at) => `<b id="${at}">`).join('');
+    drawDisplay(host, { 'text/html': open + '<p>tea'.repeat(300) }, () => {});
+    expect(host.querySelectorAll('p').length).toBe(300);
+    expect(host.querySelectorAll('b').length).toBeLessThanOrEqual(12 * 301);
+  });
+
   it('shows pictures as pictures only', () => {
     expect(shown({ 'image/png': 'AAAA\n', 'text/plain': '<Figure>' })).toContain(
       'src="data:image/png;base64,AAAA'
