@@ -7,16 +7,23 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+_waiting: list[Uninterrupted] = []  # open blocks of the main thread that begin by waiting
+
 
 class Uninterrupted:
     """Hold back the stop button for a few milliseconds: it is obeyed when the block ends.
 
     Only the main thread receives KeyboardInterrupt; elsewhere this does nothing.
+
+    Parameters
+    ----------
+    waits : the block begins by waiting for others; meanwhile `obey_stop` obeys the button.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waits: bool = False) -> None:
         self._held_back = False
         self._previous: Any = None
+        self._waits = waits
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._held_back = True
@@ -27,6 +34,8 @@ class Uninterrupted:
             if callable(current):
                 self._previous = current
                 signal.signal(signal.SIGINT, self._note)
+                if self._waits:
+                    _waiting.append(self)
         return self
 
     def __exit__(
@@ -36,6 +45,20 @@ class Uninterrupted:
         trace: TracebackType | None,
     ) -> None:
         if self._previous is not None:
+            if self._waits:
+                _waiting.remove(self)
             signal.signal(signal.SIGINT, self._previous)
             if self._held_back:
                 self._previous(signal.SIGINT, None)
+
+    def obey(self) -> None:
+        """Obey the stop button now, if it was pressed in this block."""
+        if self._held_back:
+            self._held_back = False
+            raise KeyboardInterrupt
+
+
+def obey_stop() -> None:
+    """Raise KeyboardInterrupt if the stop button was pressed in a block that only waits yet."""
+    if _waiting and threading.current_thread() is threading.main_thread():
+        _waiting[-1].obey()

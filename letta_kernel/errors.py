@@ -82,6 +82,10 @@ class ReadOnlyError(StoreError):
     """The project folder can be read here, but not written; the text says why and what to do."""
 
 
+class StoreBusyError(StoreError):
+    """Somebody else kept the project's store for longer than a request waits; nothing was changed."""
+
+
 class HiddenLibraryError(LettaError):
     """A file that the user imported has the name of a library that is needed, and hides it."""
 

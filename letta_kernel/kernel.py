@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
 from letta_kernel import __version__, isolation, magics
+from letta_kernel.hooks import users_code
+
+_AGENTS_CELL = re.compile(
+    r"\s*(%%agent\b|get_ipython\(\)\._letta_magics\.do\(|(%agent\b[^\n]*\s*)+\Z)"
+)
+_COMMS = ("comm_open", "comm_msg", "comm_close")
 
 
 class LettaKernel(IPythonKernel):
@@ -28,8 +36,42 @@ class LettaKernel(IPythonKernel):
         self._quiet: set[str] = set()  # ids of messages whose begin and end are not told
         self._cell: Any = None  # the request that the main thread is at
         self._telling = threading.Lock()
+        self._agents_cells = 0  # that run now
         super().__init__(**kwargs)
         magics.install(self.shell)
+        users_code.told_apart()
+        for kind in _COMMS:  # widgets call the user's functions
+            self.shell_handlers[kind] = self._users(self.shell_handlers[kind])
+
+    async def do_execute(self, code: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Execute a cell; before one that is not the agents' the store is let go of."""
+        if _AGENTS_CELL.match(code):
+            self._agents_cells += 1
+            try:
+                return await super().do_execute(code, *args, **kwargs)
+            finally:
+                self._agents_cells -= 1
+        with users_code.runs(cell=True):
+            return await super().do_execute(code, *args, **kwargs)
+
+    def _users(self, handle: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what handles a message of a comm as *handle* does, of which the user's code may be called."""
+
+        def handled(stream: Any, ident: Any, message: dict[str, Any]) -> Any:
+            if self._target(message) == magics.PANEL:
+                return handle(stream, ident, message)
+            with users_code.runs(cell=not self._agents_cells):  # else a turn goes on, and needs it
+                return handle(stream, ident, message)
+
+        return handled
+
+    def _target(self, message: dict[str, Any]) -> str:
+        """Return what the comm that a message is about was opened for; empty where that is not known."""
+        content = message.get("content")
+        if not isinstance(content, dict):  # not read: the message was for a subshell that is gone
+            return ""
+        known = self.comm_manager.comms.get(content.get("comm_id", ""))
+        return str(content.get("target_name") or getattr(known, "target_name", ""))
 
     @property
     def banner(self) -> str:  # type: ignore[override]
@@ -44,13 +86,9 @@ class LettaKernel(IPythonKernel):
         in a version without it, the kernel's sign flickers.
         """
         message = parent or self.get_parent(channel)
-        header, content = message.get("header") or {}, message.get("content") or {}
-        if not isinstance(content, dict):  # not read: the message was for a subshell that is gone
-            content = {}
-        if header.get("msg_type") in ("comm_open", "comm_msg", "comm_close"):
-            known = self.comm_manager.comms.get(content.get("comm_id", ""))
-            target = content.get("target_name") or getattr(known, "target_name", "")
-            if target == magics.PANEL:
+        header = message.get("header") or {}
+        if header.get("msg_type") in _COMMS:
+            if self._target(message) == magics.PANEL:
                 self._quiet.add(header["msg_id"])
             if header["msg_id"] in self._quiet:  # one that closes is not known any more at its end
                 if status == "idle":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -84,9 +85,9 @@ class AgentMagics(Magics):
         self._run(lambda: self._commands.run_cell(self.session, line, cell))
 
     def _run(self, work: Callable[[], None]) -> None:
-        from letta_kernel import side_effects
+        from letta_kernel import side_effects, waiting
 
-        with side_effects.at_work():
+        with waiting.request(_tell), side_effects.at_work():
             work()
         new = {n: file for n, file in isolation.hidden().items() if n not in self._hidden}
         if new:
@@ -240,6 +241,10 @@ _HELPED: dict[str, Any] = {
 }
 for _name, _magic in _HELPED.items():
     _magic.getdoc = _told(_name)  # IPython asks for this before it looks at a docstring
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _offer(fragment: str, words: list[str]) -> dict[str, Any]:

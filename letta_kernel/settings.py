@@ -150,6 +150,9 @@ RATE_LIMITS: Variable[dict[str, float]] = Variable(
     _rates,
     "requests per minute to a provider, for all agents of the process: `openai=60,anthropic=30`",
 )
+STORE_WAIT = _number(
+    "STORE_WAIT", 30, "seconds a request waits for the agents' store while another program keeps it"
+)
 MODEL_CONNECT = _number("MODEL_CONNECT", 10, "seconds to open a connection to a provider")
 MODEL_FIRST = _number("MODEL_FIRST", 300, "seconds until the first piece of an answer")
 MODEL_BETWEEN = _number("MODEL_BETWEEN", 120, "seconds between two pieces of an answer")

@@ -92,7 +92,7 @@ class Journal:
         opened: tuple[list[Message], T] | None = None
         self._may_hold = True
         try:
-            with Uninterrupted():
+            with Uninterrupted(waits=True):
                 opened = self.database.run(work)
             threading.Thread(target=self._keep_lease, name="agent-lease", daemon=True).start()
         except BaseException as error:

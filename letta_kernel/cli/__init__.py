@@ -19,7 +19,7 @@ def main() -> None:
     """Run the command line; what goes wrong on purpose is one line."""
     import typer
 
-    from letta_kernel import lazy_import, settings, side_effects
+    from letta_kernel import lazy_import, settings, side_effects, waiting
     from letta_kernel.cli.root import build
     from letta_kernel.errors import LettaError
 
@@ -29,7 +29,8 @@ def main() -> None:
     click_error: Any = typer.BadParameter.__mro__[2]  # typer may carry a click of its own
     code: Any = 1
     try:
-        code = build()(standalone_mode=False)
+        with waiting.request(_say):
+            code = build()(standalone_mode=False)
     except LettaError as error:
         code = 1
         _say(here(error))

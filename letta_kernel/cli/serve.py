@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +17,7 @@ from letta_kernel import private, settings
 from letta_kernel.cli import output
 from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.errors import InvalidInputError
+from letta_kernel.hooks import users_code
 from letta_kernel.server.address import LOOPBACK, checked_token, listener, url_of
 
 if TYPE_CHECKING:
@@ -106,7 +109,18 @@ def run(app: ASGIApp, listening: socket.socket) -> None:
     more_descriptors()
     lazy_import.freeze()  # with all that the server has imported
     dumpable(False)
+    users_code.told_apart()
+    if hasattr(signal, "SIGTSTP"):
+        signal.signal(signal.SIGTSTP, _stopped)
     Server(config_of(app)).run(sockets=[listening])
+
+
+def _stopped(number: int, frame: FrameType | None) -> None:
+    """Stop, as Ctrl-Z asks for, but let go of the store before."""
+    users_code.let_go()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    signal.signal(number, _stopped)
 
 
 def _origin(given: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from letta_kernel import side_effects
 from letta_kernel.errors import HiddenLibraryError, LettaError
+from letta_kernel.hooks import users_code
 from letta_kernel.memory import terms
 from letta_kernel.memory.vectors import Vectors
 from letta_kernel.models.embedding import default_name
@@ -148,6 +149,7 @@ class Index:
                 self._wake.clear()
                 if not self._wake.wait(_SETTLE) or time.monotonic() > latest:
                     break
+            users_code.pause(_SETTLE)  # a cell's C call might keep us still with the store open
             if self._stop.is_set():
                 return
             try:

@@ -16,7 +16,7 @@ from letta_kernel.api import figure_of, service_for
 from letta_kernel.commands.door import Notebook
 from letta_kernel.commands.spec import DoorName
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, ReadOnlyError
-from letta_kernel.hooks import tool_hosts, turn_begins
+from letta_kernel.hooks import tool_hosts, turn_begins, users_code
 from letta_kernel.models import registry
 from letta_kernel.notebook import failures, run
 from letta_kernel.notebook.approvals import Approvals
@@ -303,7 +303,8 @@ class Session(Notebook):
 
     def filled(self, text: str) -> Filled:
         """Do the same and return the pictures among them too."""
-        filled = fill(text, self.shell.user_ns)
+        with users_code.runs():
+            filled = fill(text, self.shell.user_ns)
         if filled.note:
             say(self.shell, filled.note)
         return filled

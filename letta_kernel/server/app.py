@@ -14,6 +14,7 @@ from letta_kernel.server.bodies import RequestLimits
 from letta_kernel.server.events.runs import Project
 from letta_kernel.server.guard import Guard
 from letta_kernel.server.routes import ROUTERS, openai
+from letta_kernel.server.waits import Waits
 from letta_kernel.service import AgentService
 from letta_kernel.tools.execute import ToolHost
 
@@ -74,6 +75,7 @@ def create_app(
             router, prefix=f"{prefix}/openai/v1", include_in_schema=router is openai.models
         )
     examples.add_to(app)
+    app.add_middleware(Waits)
     app.add_middleware(
         Guard,
         token=token,

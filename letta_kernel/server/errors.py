@@ -20,6 +20,7 @@ from letta_kernel.errors import (
     LettaError,
     NotFoundError,
     ReadOnlyError,
+    StoreBusyError,
     StoreError,
     ToolError,
 )
@@ -142,6 +143,8 @@ def answer(error: LettaError, scope: Mapping[str, Any]) -> JSONResponse:
     detail: Any = [problem(error.loc, text)] if isinstance(error, FieldError) else text
     # The SDK tries 5xx again; what is left out will not be there a second later.
     headers = {501: {"x-should-retry": "false"}, 429: AGAIN}.get(status)
+    if isinstance(error, StoreBusyError | TooManyRunsError):
+        headers = AGAIN
     return JSONResponse(told(scope, status, detail), status, headers)
 
 

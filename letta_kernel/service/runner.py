@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import Any, TypedDict
 
-from letta_kernel import side_effects
+from letta_kernel import side_effects, waiting
 from letta_kernel.agent.agent import LettaAgent, Live
 from letta_kernel.agent.beside import SHARE, Ahead, BesideSource, described, lasting
 from letta_kernel.agent.context import describe_retrieved
@@ -209,7 +209,13 @@ class Runner:
                     cancel=switch,
                     decisions=decisions,
                 )
-                with side_effects.at_work(), closing(steps) as events:
+                with (
+                    waiting.request(
+                        lambda said: tell(Notice(level="warning", text=said)), part=True
+                    ),
+                    side_effects.at_work(),
+                    closing(steps) as events,
+                ):
                     for event in events:
                         if isinstance(event, RunEnded):
                             source = options.get("beside")

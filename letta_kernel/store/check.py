@@ -20,9 +20,10 @@ from letta_kernel.errors import NotFoundError, ReadOnlyError, StoreError
 from letta_kernel.ids import now
 from letta_kernel.store import indexes, invariants, last_commit, opening, place, problems, salvage
 from letta_kernel.store.backups import FILE, PLAIN, copy_file, copy_store, discard
-from letta_kernel.store.database import PATIENCE, Tx
+from letta_kernel.store.database import Tx
 from letta_kernel.store.invariants import Finding
 from letta_kernel.store.lock import HomeLock, ReadersLock
+from letta_kernel.store.patience import Wait
 from letta_kernel.store.vectors import IndexBrokenError, VectorTable
 
 _COUNTED = ("agents", "messages", "passages")
@@ -47,7 +48,7 @@ class Report:
 
 
 def check(
-    home: Path, *, repair: bool = False, index: bool = True, patience: float = PATIENCE
+    home: Path, *, repair: bool = False, index: bool = True, patience: float | None = None
 ) -> Report:
     """Look whether all that was saved is there and fits together.
 
@@ -78,7 +79,7 @@ def check(
     lock = HomeLock(home) if refusal is None else ReadersLock(home)
     with _explained(path), _folder(home, refusal is None) as folder:
         draft = folder / f".{FILE}.{os.getpid()}.check.part"
-        lock.acquire(patience)
+        lock.acquire(Wait(patience))
         try:
             found = _files(path, draft)
             with _transaction(draft, keep=repair) as tx:
@@ -126,7 +127,7 @@ def _files(path: Path, draft: Path) -> list[Finding]:
 
 @contextlib.contextmanager
 def _transaction(draft: Path, *, keep: bool) -> Iterator[Tx]:
-    connection = opening.open_database(draft, PLAIN, PATIENCE)
+    connection = opening.open_database(draft, PLAIN)
     try:
         tx = Tx(connection, draft, Counter())
         yield tx

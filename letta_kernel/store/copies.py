@@ -32,8 +32,9 @@ from letta_kernel.store.backups import (
     copy_store,
     discard,
 )
-from letta_kernel.store.database import PATIENCE
 from letta_kernel.store.lock import HomeLock, ReadersLock
+from letta_kernel.store.patience import AnswerFromCopy, Wait
+from letta_kernel.store.snapshot import NoCopyError, copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def look(home: Path, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> A
     InvalidInputError
         The query is wrong, would change something, or took too long.
     """
-    with _held(home) as path:
+    with _held(home, to_read=True) as path:
         last_commit.check(path)
         with _explained(path):
             connection = duckdb.connect(path, read_only=True, config=SEALED)
@@ -122,7 +123,7 @@ def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, in
     try:
         with _held(home) as path, _explained(path):
             if place.refusal(home) is None:  # then the log becomes part of it
-                opening.open_database(path, PLAIN, PATIENCE).close()
+                opening.open_database(path, PLAIN).close()
             copy_store(path, draft)
         with _explained(target):
             absorb_log(draft)
@@ -155,7 +156,7 @@ def restore(home: Path, source: Path) -> Path | None:
         copy_file(source, draft)
         _check(draft, source)
         lock = HomeLock(home)
-        lock.acquire(PATIENCE)
+        lock.acquire(Wait())
         try:
             path = home / FILE
             kept: Path | None = None
@@ -163,7 +164,7 @@ def restore(home: Path, source: Path) -> Path | None:
             if path.exists() or log.exists():
                 if path.exists():
                     with _explained(path), contextlib.suppress(StoreError):
-                        opening.open_database(path, PLAIN, PATIENCE).close()
+                        opening.open_database(path, PLAIN).close()
                 kept = home / f"before-restore-{now():%Y%m%d-%H%M%S-%f}.duckdb"
                 for file, kept_as in ((log, last_commit.log_of(kept)), (path, kept)):
                     if file.exists():
@@ -200,7 +201,7 @@ def _check(draft: Path, source: Path) -> None:
     except duckdb.Error:
         raise InvalidInputError(f"{source} is no copy of a letta-kernel store.") from None
     try:
-        connection = opening.open_database(draft, PLAIN, PATIENCE)
+        connection = opening.open_database(draft, PLAIN)
         try:
             connection.execute("DELETE FROM index_marks")
             connection.execute("DELETE FROM outbox")
@@ -213,20 +214,26 @@ def _check(draft: Path, source: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(home: Path) -> Iterator[Path]:
+def _held(home: Path, *, to_read: bool = False) -> Iterator[Path]:
+    """Give the path of the store, which nobody else has open; *to_read*, perhaps of a copy of it."""
     path = home / FILE
     if not path.exists():
         raise NotFoundError(f"There is no project in {home}.")
     lock = HomeLock(home) if place.refusal(home) is None else ReadersLock(home)
-    try:
-        lock.acquire(PATIENCE)
-    except OSError as error:
-        raise problems.explain(error, path) from error
-    try:
+    wait = Wait(copy=to_read)
+    with contextlib.ExitStack() as stack:
+        stack.callback(lock.release)
+        try:
+            lock.acquire(wait)
+        except AnswerFromCopy:
+            try:
+                path, _ = stack.enter_context(copied(path, lock))
+            except NoCopyError:
+                lock.acquire(wait)
+        except OSError as error:
+            raise problems.explain(error, path) from error
         yield path
         private.say(home)
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager

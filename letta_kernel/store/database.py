@@ -1,8 +1,8 @@
 """The only way to the project's DuckDB file: short transactions, shared with other processes.
 
-A `Database` keeps one connection for a short while and gives it up when it is idle or when another
-process asks. `Database.run` is the only way in: it runs a function in one transaction and returns
-after the commit, or raises and has changed nothing.
+A `Database` keeps one connection for a while and gives it up when it is idle or when another process asks.
+`Database.run` is the only way in: it runs a function in one transaction and returns after the commit, or
+raises and has changed nothing.
 """
 
 from __future__ import annotations
@@ -11,166 +11,39 @@ import atexit
 import contextlib
 import itertools
 import os
-import re
 import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
-from functools import lru_cache
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import duckdb
 
-from letta_kernel import private
+from letta_kernel import private, waiting
 from letta_kernel.concurrency import Uninterrupted
-from letta_kernel.errors import ConflictError, ReadOnlyError, StoreError
-from letta_kernel.ids import now, storable
-from letta_kernel.store import backups, last_commit, opening, place, problems
-from letta_kernel.store.lock import HomeLock, ReadersLock, identity
+from letta_kernel.errors import ConflictError, StoreBusyError, StoreError
+from letta_kernel.hooks import users_code
+from letta_kernel.store import backups, last_commit, problems, transaction
+from letta_kernel.store.connection import LEASE, SharedConnection
+from letta_kernel.store.lock import identity
+from letta_kernel.store.patience import AnswerFromCopy, Wait
 from letta_kernel.store.problems import Conflict
+from letta_kernel.store.snapshot import NoCopyError, Snapshot
+from letta_kernel.store.transaction import OPENED, CommittedInterrupt, Tx
+
+__all__ = ["CommittedInterrupt", "Database", "Tx"]
 
 T = TypeVar("T")
 
-PATIENCE = 60.0
-"""Seconds to wait for another process before saying so."""
-SLICE = 0.1
-"""Seconds a busy process may keep the connection while another waits. Opening costs 20-45 ms, so
-handing over after every single transaction would leave little time for work."""
-GRACE = 0.005
-"""Seconds without a transaction after which a process counts as idle and gives way at once."""
-_TICK = 0.01  # seconds between the timer thread's looks; it lives only while a connection is open
 _ATTEMPTS = 5  # of a transaction, when other writers change the same rows meanwhile
-# Never fetch an extension from the network. One thread: these are a few rows at a time.
-_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "threads": 1,
-}
+_STUCK = 1.0  # seconds for which it counts that nobody here could get the store
+
+_LETS_GO = 0.25  # seconds that a cell waits for a transaction of another thread
 
 _everyone: weakref.WeakSet[Database] = weakref.WeakSet()
-
-
-OPENED = "(opened)"  # no table's name
 _openings = itertools.count(1)
-_WRITE = re.compile(r"\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+\"?(\w+)", re.IGNORECASE)
-
-
-@lru_cache(maxsize=1024)
-def _written(sql: str) -> str | None:
-    found = _WRITE.match(sql)
-    return found[1].lower() if found else None
-
-
-_statements: dict[str, duckdb.Statement] = {}
-
-
-def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement | str:
-    """Return *sql* parsed, which takes a quarter of a small statement's time, once for all."""
-    known = _statements.get(sql)
-    if known is None:
-        found = connection.extract_statements(sql)
-        if len(found) != 1:
-            return sql
-        if len(_statements) >= 1024:
-            _statements.clear()
-        known = _statements[sql] = found[0]
-    return known
-
-
-class CommittedInterrupt(KeyboardInterrupt):
-    """The stop button was pressed during a commit, which is done; ``result`` is its value."""
-
-    def __init__(self, result: Any) -> None:
-        super().__init__()
-        self.result = result
-
-
-class Tx:
-    """One transaction; valid only inside the function given to `Database.run`.
-
-    Parameters are `$1`, `$2`, …; text in them is freed of NUL and lone surrogates.
-    """
-
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        path: Path,
-        writes: Mapping[str, int],
-        refusal: str | None = None,
-        skew: float = 0.0,
-    ) -> None:
-        self._connection: duckdb.DuckDBPyConnection | None = connection
-        self._path = path
-        self._writes = writes
-        self._refusal = refusal
-        self._skew = skew
-        self.begun = False  # by the first statement: a transaction that needs none costs nothing
-        self.touched: set[str] = set()
-        self.failure: BaseException | None = None
-
-    @property
-    def read_only(self) -> bool:
-        """Whether nothing can be written here."""
-        return self._refusal is not None
-
-    def now(self) -> datetime:
-        """Return the moment by the clock that all machines that share this store have in common."""
-        return now() + timedelta(seconds=self._skew) if self._skew else now()
-
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
-        """Run a statement whose rows, if any, do not matter."""
-        self._run(sql, params)
-
-    def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement and return all its rows."""
-        return self._run(sql, params, fetch=True)
-
-    def one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        """Run a statement and return its first row, or None."""
-        rows = self._run(sql, params, fetch=True)
-        return rows[0] if rows else None
-
-    def _run(self, sql: str, params: Sequence[Any], fetch: bool = False) -> list[tuple[Any, ...]]:
-        if self._connection is None:
-            raise StoreError("This transaction is over: use it only inside Database.run.")
-        if (table := _written(sql)) is not None:
-            if self._refusal is not None:
-                raise ReadOnlyError(self._refusal)
-            self.touched.add(table)
-        try:
-            if not self.begun:
-                self.begun = True
-                self._connection.execute(_parsed(self._connection, "BEGIN"))
-            self._connection.execute(
-                _parsed(self._connection, sql), [storable(value) for value in params]
-            )
-            return self._connection.fetchall() if fetch else []
-        except (duckdb.Error, RuntimeError, OSError, MemoryError) as error:
-            self.failure = error
-            if problems.is_interrupt(error):
-                raise KeyboardInterrupt from None
-            raise problems.explain(error, self._path) from error
-        except KeyboardInterrupt as error:
-            self.failure = error
-            raise
-
-    def stamp(self, *tables: str) -> tuple[int, ...] | None:
-        """Return what stays the same as long as nobody, in any process, has written to *tables*.
-
-        What was read from them under the same stamp need not be read again. It costs no query: while the
-        lock is held nobody else can write, and a connection opened anew has a new stamp. None where this
-        transaction itself has written to one of them.
-        """
-        if self.touched.intersection(tables):
-            return None
-        return (self._writes[OPENED], *(self._writes[table] for table in tables))
-
-    def end(self) -> None:
-        """Make this transaction unusable, so that nobody keeps it."""
-        self._connection = None
 
 
 class Database:
@@ -183,11 +56,12 @@ class Database:
     lease
         Seconds an idle connection is kept open; 0 closes it after every transaction.
     patience
-        Seconds to wait for other processes before raising StoreError.
+        Seconds that a request waits for the store before StoreBusyError tells it who has it; None as
+        ``LETTA_STORE_WAIT`` has it.
     """
 
     def __init__(
-        self, home: Path | str, lease: float = 0.25, *, patience: float = PATIENCE
+        self, home: Path | str, lease: float = LEASE, *, patience: float | None = None
     ) -> None:
         self.home = Path(home).expanduser().absolute()
         self.path = self.home / "letta.duckdb"
@@ -200,13 +74,9 @@ class Database:
         _everyone.add(self)
 
     def _begin_in_this_process(self) -> None:
-        self._mutex = threading.Lock()
-        self._lock = self._home_lock = HomeLock(self.home)
-        self._record = last_commit.Recorder(self.path)
-        self._refusal: str | None = None  # why nothing can be written, as long as it is open
-        self._skew = 0.0  # seconds by which the store's clock is ahead
-        self._connection: duckdb.DuckDBPyConnection | None = None
-        self._tx: Tx | None = None
+        self._mutex = threading.RLock()
+        self._connection = SharedConnection(self.path, self.lease, self._mutex)
+        self._snapshot = Snapshot(self.path, self._connection.lock)
         self._open_ended = False  # a transaction was begun and may not have been ended
         self._joining = False  # what runs inside the transaction, on its thread, joins it
         self._running: int | None = None  # the thread inside a transaction
@@ -214,8 +84,8 @@ class Database:
         self._writes: Counter[str] = (
             Counter()
         )  # commits that touched a table; openings under OPENED
-        self._taken = self._last_used = 0.0
-        self._watcher: threading.Thread | None = None
+        # Since when nobody here can get the store, and when that was seen last.
+        self._stuck: tuple[float, float] | None = None
 
     def run(self, work: Callable[[Tx], T]) -> T:
         """Run *work* in one transaction and return its result once that is committed.
@@ -232,31 +102,61 @@ class Database:
         CommittedInterrupt
             The stop button was pressed during the commit, which is done.
         """
-        thread = threading.get_ident()
-        if self._running == thread and self._mutex.locked():
-            if self._joining and self._tx is not None:
-                return work(self._tx)
+        if self._running == threading.get_ident() and self._is_mine():
+            if self._joining and self._connection.tx is not None:
+                return work(self._connection.tx)
             raise StoreError("A transaction cannot begin inside another one of the same thread.")
+        wait = self._wait(copy=True)
+        try:
+            return self._run(work, wait)
+        except AnswerFromCopy:
+            with contextlib.suppress(NoCopyError):
+                found = self._snapshot.read(work)
+                waiting.answered_from_copy()
+                return found
+            return self._run(work, wait)
+
+    def _run(self, work: Callable[[Tx], T], wait: Wait) -> T:
+        thread = threading.get_ident()
         committed: list[T] = []
         try:
             self._wanting[thread] = True
-            with self._mutex:
-                try:
-                    self._wanting.pop(thread, None)
-                    self._running = thread
-                    self._repeat(work, committed)
-                finally:
+            try:
+                while not self._mutex.acquire(timeout=wait.left(0.25)):
+                    wait.passed(self.home, self._who)
+                self._wanting.pop(thread, None)
+                self._running = thread
+                self._repeat(work, committed, wait)
+            finally:
+                if self._is_mine():
                     self._running = None
-                    self._after()
-            if self._wanting:
-                time.sleep(0.0002)  # or this thread, in a loop, would always be first again
+                    self._connection.used()
             return committed[0]
         except KeyboardInterrupt:
             if committed:
                 raise CommittedInterrupt(committed[0]) from None
             raise
         finally:
+            # By itself: wherever an interrupt struck before, the mutex is given back.
+            if self._is_mine():
+                self._mutex.release()
             self._wanting.pop(thread, None)
+            if self._wanting and committed:
+                time.sleep(0.0002)  # or this thread, in a loop, would always be first again
+
+    def _is_mine(self) -> bool:
+        """Whether this thread holds the mutex."""
+        return bool(self._mutex._is_owned())  # type: ignore[attr-defined]
+
+    def _who(self) -> str:
+        """Describe what the store is kept by."""
+        lock = self._connection.lock
+        return "another request here" if lock.held else lock.holder()
+
+    def _wait(self, copy: bool = False) -> Wait:
+        stuck = self._stuck
+        since = stuck[0] if stuck is not None and time.monotonic() - stuck[1] < _STUCK else None
+        return Wait(self.patience, since, copy)
 
     def run_joined(self, work: Callable[[Tx], T]) -> T:
         """Do what `run` does; what *work* runs in turn, on its thread, joins the transaction."""
@@ -273,22 +173,33 @@ class Database:
     def close(self) -> None:
         """Close the connection and give up the lock. A later `run` opens it again."""
         with self._mutex:
-            self._shut()
+            self._connection.close()
+        self._snapshot.close()
         backups.daily(self.home)
 
-    def _repeat(self, work: Callable[[Tx], T], committed: list[T]) -> None:
+    def hand_over(self, patience: float = -1) -> None:
+        """Let others have the store; a transaction of another thread is waited for *patience* seconds."""
+        if self._connection.open is not None and self._mutex.acquire(timeout=patience):
+            try:
+                if self._running is None:
+                    self._connection.close(whole=False)
+            finally:
+                self._mutex.release()
+
+    def _repeat(self, work: Callable[[Tx], T], committed: list[T], wait: Wait) -> None:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(0.002 * 2**attempt)
             with contextlib.suppress(Conflict):
-                self._transact(self._ready(), work, committed)
+                self._transact(self._ready(wait), work, committed)
                 return
         raise ConflictError("Others keep changing the same thing: nothing was changed. Try again.")
 
     def _transact(
         self, connection: duckdb.DuckDBPyConnection, work: Callable[[Tx], T], committed: list[T]
     ) -> None:
-        self._tx = tx = Tx(connection, self.path, self._writes, self._refusal, self._skew)
+        shared = self._connection
+        shared.tx = tx = Tx(connection, self.path, self._writes, shared.refusal, shared.skew)
         self._open_ended = True
         try:
             result = work(tx)
@@ -302,34 +213,36 @@ class Database:
                     try:
                         tx.execute("COMMIT")
                     except StoreError:
-                        self._shut()  # what of it is on the disk is read anew
+                        shared.close()  # what of it is on the disk is read anew
                         raise
                 self._open_ended = False
                 if tx.touched:
-                    self._record.commit()
+                    shared.record.commit()
                     self._writes.update(tx.touched)
                     private.tighten(self._log)  # the driver makes it anew at will
                 committed.append(result)
         finally:
             tx.end()
+            self._connection.tx = None
             if self._open_ended:
                 self._undo(tx.failure)
 
     def _undo(self, failure: BaseException | None) -> None:
         with Uninterrupted():
             if failure is not None and problems.breaks_connection(failure):
-                self._shut()
-            elif self._connection is not None:
+                self._connection.close()
+            elif self._connection.open is not None:
                 try:
-                    self._connection.execute("ROLLBACK")
+                    self._connection.open.execute("ROLLBACK")
                 except duckdb.TransactionException:
                     pass  # there was none: BEGIN itself had not been reached
                 except (duckdb.Error, RuntimeError):
-                    self._shut()
+                    self._connection.close()
             self._open_ended = False
 
-    def _ready(self) -> duckdb.DuckDBPyConnection:
+    def _ready(self, wait: Wait | None = None) -> duckdb.DuckDBPyConnection:
         """Return the open connection, opening it if need be; the mutex is held."""
+        wait = wait or self._wait()
         if self._unusable:
             raise StoreError(
                 "This process was forked in the middle of a transaction and cannot use the store:"
@@ -337,10 +250,10 @@ class Database:
             )
         if self._open_ended:
             self._undo(None)  # an interrupt struck between a transaction's failure and its undoing
-        if self._connection is not None:
-            if self._lock.intact() and identity(self.path) == self._identity:
-                return self._connection
-            self._shut()  # somebody deleted, moved or replaced the files under us
+        if self._connection.open is not None:
+            if self._connection.lock.intact() and identity(self.path) == self._identity:
+                return self._connection.open
+            self._connection.close()  # somebody deleted, moved or replaced the files under us
         if self._identity is not None and identity(self.path) is None:
             self._identity = None
             last_commit.check(self.path)
@@ -350,107 +263,33 @@ class Database:
             )
         problems.check_folder(self.home)
         try:
-            self._start_watcher()
-            self._open()
-            private.say(self.home)
-        except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:
-            self._shut()
-            raise problems.explain(error, self.path) from error
-        except BaseException:
-            self._shut()
-            raise
-        assert self._connection is not None
-        return self._connection
-
-    def _open(self) -> None:
-        """Take the lock and open the file: to write, or to read where it cannot be written or locked."""
-        refusal = place.refusal(self.home)
-        if refusal is None:
-            private.folder(self.home)
-            try:
-                self._take(self._home_lock, opening.open_database)
-                self._refusal, self._skew = None, place.skew(self.home / "letta.lock")
-                return
-            except (duckdb.Error, OSError) as error:
-                refusal = place.lock_refusal(self.home, error)
-                if refusal is None:
-                    raise
-                self._shut()
-        if not self.path.exists():
-            raise ReadOnlyError(refusal)
-        self._take(ReadersLock(self.home), opening.open_to_read)
-        self._refusal, self._skew = refusal, 0.0
-
-    def _take(self, lock: HomeLock, connect: Callable[..., duckdb.DuckDBPyConnection]) -> None:
-        self._lock = lock
-        lock.acquire(self.patience)
-        with Uninterrupted():
-            self._taken = time.monotonic()
-            self._connection = connect(self.path, _SETTINGS, self.patience)
-            self._record.begin()
+            connection = self._connection.get(wait)
+            self._stuck = None
             self._identity = identity(self.path)
             self._writes[OPENED] = next(_openings)
-
-    def _after(self) -> None:
-        """Decide, at the end of a turn, whether the connection stays; the mutex is held."""
-        self._last_used = time.monotonic()
-        if self._lock.held and (
-            self._connection is None
-            or self._watcher is None
-            or self.lease <= 0
-            or (self._last_used - self._taken >= SLICE and self._lock.wanted())
-        ):
-            self._shut()
-
-    def _start_watcher(self) -> None:
-        # Before the lock is taken, so that wherever an interrupt strikes somebody will give it back.
-        if self._watcher is None:
-            watcher = threading.Thread(target=self._watch, name="letta-lease", daemon=True)
-            with contextlib.suppress(RuntimeError):  # no new threads while the interpreter ends
-                watcher.start()
-                self._watcher = watcher
-
-    def _watch(self) -> None:
-        """Close the connection when its lease is over or somebody else wants it."""
-        while True:
-            time.sleep(_TICK)
-            if not self._mutex.acquire(blocking=False):
-                continue
-            try:
-                idle = time.monotonic() - self._last_used
-                if (
-                    self._connection is None
-                    or idle >= self.lease
-                    or (idle >= GRACE and self._lock.wanted())
-                ):
-                    rests = self._connection is not None and idle >= self.lease
-                    self._shut()
-                    self._watcher = None
-                    break
-            finally:
-                self._mutex.release()
-        if rests:
-            backups.daily(self.home)
-
-    def _shut(self) -> None:
-        with Uninterrupted():
-            connection, self._connection = self._connection, None
-            try:
-                if connection is not None:
-                    with contextlib.suppress(duckdb.Error, RuntimeError):
-                        connection.close()  # what was committed is in the log already
-                        self._record.end()
-            finally:
-                with contextlib.suppress(OSError):
-                    self._lock.release()
+            private.say(self.home)
+        except (StoreBusyError, AnswerFromCopy):
+            now, before = time.monotonic(), self._stuck
+            first = before is None or wait.began > before[1] + _STUCK
+            self._stuck = (wait.began if first or before is None else before[0], now)
+            raise
+        except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:
+            self._connection.close()
+            raise problems.explain(error, self.path) from error
+        except BaseException:
+            self._connection.close()
+            raise
+        self._snapshot.close()
+        return connection
 
     def _forget(self, connected: bool) -> None:
         """In a forked child: begin afresh, or never again if the parent's connection came along."""
+        held = self._connection
         if connected:
-            if self._tx is not None:
-                self._tx.end()
-            if self._connection is not None:
-                _keep_for_ever(self._connection)
+            if held.tx is not None:
+                held.tx.end()
+            if held.engine is not None:
+                _keep_for_ever(held.engine)
         self._begin_in_this_process()
         self._unusable = connected
 
@@ -471,9 +310,10 @@ def _before_fork() -> None:
     held = _held_for_fork[thread] = []
     with Uninterrupted():
         for database in list(_everyone):
-            inside = database._running == thread and database._mutex.locked()
+            inside = database._running == thread and database._is_mine()
             if not inside and database._mutex.acquire(timeout=5):
-                database._shut()
+                database._connection.close()
+                database._snapshot.close()
                 held.append(database)
 
 
@@ -493,11 +333,23 @@ def _close_all() -> None:
     for database in list(_everyone):
         if database._mutex.acquire(timeout=5):
             try:
-                database._shut()
+                database._connection.close()
             finally:
                 database._mutex.release()
-    _statements.clear()  # the driver complains of what outlives it
+        database._snapshot.close()
+    transaction.forget_statements()  # the driver complains of what outlives it
 
+
+def _let_go(cell: bool) -> None:
+    """Before code of the user's runs: close what is open if it is a cell, else look again when to close it."""
+    for database in list(_everyone):
+        if cell:
+            database.hand_over(_LETS_GO)
+        else:
+            database._connection.wake()
+
+
+users_code.begins.append(_let_go)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(

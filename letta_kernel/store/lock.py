@@ -10,6 +10,8 @@ alone: if one is lost or stale the file lock still keeps everybody out.
 from __future__ import annotations
 
 import os
+import socket
+import sys
 import time
 import uuid
 from contextlib import suppress
@@ -24,12 +26,14 @@ except ImportError:  # Windows
 
 from letta_kernel import private
 from letta_kernel.concurrency import Uninterrupted
-from letta_kernel.errors import StoreError
+from letta_kernel.store.bell import Bell
+from letta_kernel.store.patience import Wait
 
 STALE = 2.0
 """Seconds after which an untouched ticket is taken for that of a dead or stopped process."""
 
 _FIRST_POLL, _LATER_POLL, _SLOW_POLL = 0.002, 0.005, 0.02  # seconds between looks
+_RING_AGAIN = 0.1  # seconds: whoever has the lock by then may not have heard
 
 
 class HomeLock:
@@ -48,56 +52,58 @@ class HomeLock:
         self._file = filelock.FileLock(self._path, mode=private.FILE, thread_local=False)
         self._mended = False
         self._identity: tuple[int, int] | None = None
+        self.bell = Bell(home)  # rung by those who want the lock
 
     @property
     def held(self) -> bool:
         """Whether this object holds the lock."""
         return self._file.is_locked
 
-    def acquire(self, patience: float) -> None:
+    def acquire(self, patience: float | Wait) -> None:
         """Take the lock, after everybody who asked before.
 
         Parameters
         ----------
         patience
-            Seconds to wait before giving up.
+            Seconds to wait before giving up, or a wait that has begun.
 
         Raises
         ------
-        StoreError
-            If another process kept the lock for all that time.
+        StoreBusyError
+            Another process kept the lock for all that time.
         OSError
             If the folder cannot be written.
         """
-        if not self._tickets() and self._try():
+        if not self.wanted() and self._try():
             return
+        wait = patience if isinstance(patience, Wait) else Wait(patience)
         ticket = self._queue / f"{time.time_ns():020d}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        began = time.monotonic()
+        began, rung = time.monotonic(), 0.0
         try:
             while True:
                 self._touch(ticket)
                 first = self._tickets()[:1] in ([], [ticket.name])
                 if first and self._try():
                     return
-                waited = time.monotonic() - began
-                if waited > patience:
-                    raise StoreError(
-                        f"{self._path.parent} has been in use by {self.holder()} for"
-                        f" {waited:.0f} s: wait for it, end it, or set LETTA_HOME to another folder."
-                    )
-                time.sleep(_SLOW_POLL if waited > 1 else _FIRST_POLL if first else _LATER_POLL)
+                wait.passed(self._path.parent, self.holder)
+                now = time.monotonic()
+                if now - rung > _RING_AGAIN:
+                    rung = now
+                    self.bell.ring()
+                time.sleep(_SLOW_POLL if now - began > 1 else _FIRST_POLL if first else _LATER_POLL)
         finally:
             with suppress(OSError):
                 ticket.unlink()
 
     def release(self) -> None:
         """Give the lock back; does nothing if it is not held."""
+        self.bell.close()
         self._file.release(force=True)
         self._identity = None
 
-    def wanted(self) -> bool:
-        """Whether another process (or another `HomeLock` of this one) is waiting."""
-        return bool(self._tickets())
+    def wanted(self) -> int:
+        """Return how many other processes (or other `HomeLock` of this one) wait for it."""
+        return len(self._tickets())
 
     def intact(self) -> bool:
         """Whether the lock held is still the one others see: not so if its file was deleted."""
@@ -105,10 +111,25 @@ class HomeLock:
 
     def holder(self) -> str:
         """Describe who holds the lock, for a message."""
-        with suppress(OSError):
-            if text := self._path.read_text(encoding="utf-8").strip():
-                return f"process {text}"
-        return "another process"
+        pid, host, program = self._holder()
+        if not pid:
+            return "another process"
+        if host != socket.gethostname():
+            return f"{program} (process {pid} on {host})"
+        state = ", which is stopped" if _is_stopped(pid) else ""
+        return f"{program} (process {pid}{state})"
+
+    def held_elsewhere(self) -> bool:
+        """Whether another process is known to hold the lock."""
+        pid, _, _ = self._holder()
+        return pid not in (0, os.getpid())
+
+    def _holder(self) -> tuple[int, str, str]:
+        with suppress(OSError, ValueError):
+            first, _, program = self._path.read_text(encoding="utf-8").strip().partition("\n")
+            pid, _, host = first.partition(" ")
+            return int(pid), host or socket.gethostname(), program or "a program"
+        return 0, "", ""
 
     def _try(self) -> bool:
         with Uninterrupted():
@@ -123,8 +144,9 @@ class HomeLock:
                 private.mend(self._path.parent)
                 self._mended = True
             if not isinstance(self._file, filelock.SoftFileLock):  # which has its own text in it
-                with suppress(OSError):  # only for the message of those who wait in vain
-                    self._path.write_text(str(os.getpid()), encoding="utf-8")
+                with suppress(OSError):  # only for the message of those who wait
+                    self._path.write_text(_this_process(), encoding="utf-8")
+            self.bell.listen()
             return True
 
     def _touch(self, ticket: Path) -> None:
@@ -205,3 +227,22 @@ def identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _this_process() -> str:
+    """Return what stands in the lock's file: process and host, and in words what program it is."""
+    notebook = os.environ.get("JPY_SESSION_NAME") if "ipykernel" in sys.modules else None
+    name = Path(notebook or sys.argv[0] or "python").name
+    if name in ("-c", "-m", "__main__.py", "ipykernel_launcher.py"):
+        name = "python"
+    said = f"the notebook {name!r}" if notebook else name
+    return f"{os.getpid()} {socket.gethostname()}\n{''.join(filter(str.isprintable, said))}"
+
+
+def _is_stopped(pid: int) -> bool:
+    import psutil  # only for a message
+
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False

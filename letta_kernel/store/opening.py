@@ -8,7 +8,9 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
@@ -19,11 +21,18 @@ from letta_kernel.remedies import Do, remedy
 from letta_kernel.store import backups, last_commit, migrations, problems, sealing
 from letta_kernel.store.place import lock_refusal
 
+T = TypeVar("T")
+
+FOREIGN = 2.0
+"""Seconds, at most, that a program is waited for which has the file open without knowing of our lock."""
 Settings = dict[str, str | bool | int | float | list[str]]
+
+_NAME = "letta"
+"""What the database is called among those of a connection."""
 
 
 def open_database(
-    path: Path, settings: Settings, patience: float, *, lasting: bool = True
+    path: Path, settings: Settings, patience: float = FOREIGN, *, lasting: bool = True
 ) -> duckdb.DuckDBPyConnection:
     """Open the database file, made first and brought up to date if need be. The lock must be held.
 
@@ -69,20 +78,14 @@ def open_database(
 
 
 def _connect(path: Path, settings: Settings, patience: float) -> duckdb.DuckDBPyConnection:
-    began = time.monotonic()
-    while True:
-        try:
-            connection = duckdb.connect(path, config=settings)
-            break
-        except duckdb.IOException as error:
-            if not problems.is_locked(error) or time.monotonic() - began > min(patience, 2.0):
-                raise
-            time.sleep(0.02)
+    connection = _patiently(lambda: duckdb.connect(path, config=settings), patience)
     private.tighten(path)
     return connection
 
 
-def open_to_read(path: Path, settings: Settings, patience: float) -> duckdb.DuckDBPyConnection:
+def open_to_read(
+    path: Path, settings: Settings, patience: float = FOREIGN
+) -> duckdb.DuckDBPyConnection:
     """Open a database file that cannot be written. The lock must be held.
 
     Where it was written by an older version, or its file cannot be locked, a copy of it is opened, which
@@ -115,6 +118,62 @@ def open_to_read(path: Path, settings: Settings, patience: float) -> duckdb.Duck
             connection = duckdb.connect(copy, read_only=True, config=settings)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def attach(
+    engine: duckdb.DuckDBPyConnection, path: Path, settings: Settings, patience: float
+) -> None:
+    """Open the file as `open_database` does, but in an *engine*: a connection to a database in memory.
+
+    That takes a tenth of the time, most of which goes into making an engine.
+    """
+    last_commit.check(path)
+    if not path.exists() or path.stat().st_size == 0:
+        open_database(path, settings, patience).close()
+    _patiently(lambda: _attach(engine, path), patience)
+    if not _is_up_to_date(engine):
+        detach(engine)
+        open_database(path, settings, patience).close()
+        _attach(engine, path)
+
+
+def _attach(engine: duckdb.DuckDBPyConnection, path: Path) -> None:
+    quoted = str(path).replace("'", "''")
+    engine.execute(f"ATTACH '{quoted}' AS {_NAME} (TYPE duckdb)")
+    private.tighten(path)
+    engine.execute(f"USE {_NAME}")
+
+
+def _is_up_to_date(engine: duckdb.DuckDBPyConnection) -> bool:
+    try:
+        row = engine.execute("SELECT version::integer FROM schema_version").fetchone()
+    except (duckdb.CatalogException, duckdb.BinderException, duckdb.ConversionException):
+        return False
+    return row == (len(migrations.MIGRATIONS),)
+
+
+def detach(engine: duckdb.DuckDBPyConnection) -> None:
+    """Close what `attach` opened; what was committed is in the log already.
+
+    Raises
+    ------
+    duckdb.Error, RuntimeError
+        It could not be done: close the engine.
+    """
+    engine.execute("USE memory")
+    engine.execute(f"DETACH {_NAME}")
+
+
+def _patiently(work: Callable[[], T], patience: float) -> T:
+    """Do *work* again and again while a program that does not know our lock has the file open."""
+    began = time.monotonic()
+    while True:
+        try:
+            return work()
+        except duckdb.IOException as error:
+            if not problems.is_locked(error) or time.monotonic() - began > min(patience, FOREIGN):
+                raise
+            time.sleep(0.02)
 
 
 def _create(path: Path, settings: Settings) -> None:

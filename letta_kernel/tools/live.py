@@ -27,6 +27,7 @@ from time import perf_counter
 from typing import Any, NoReturn
 
 from letta_kernel import isolation
+from letta_kernel.hooks import users_code
 from letta_kernel.models.base import Cancel
 from letta_kernel.tools.outcome import Outcome, ReportedError, failure, interrupted
 from letta_kernel.tools.output import OutputFunction, captured
@@ -264,7 +265,7 @@ def run_function(
     cancel = cancel or Cancel()
     started = perf_counter()
     try:
-        with captured(on_output), isolation.absent():
+        with captured(on_output), isolation.absent(), users_code.runs():
             value = _called(function, kwargs, time_limit, cancel, on_output, agent_state)
             made = value.presented(limit) if isinstance(value, _Items) else present(value, limit)
         outcome = Outcome("ok", made.text, made.display, pictures=[*made.pictures])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -136,3 +137,17 @@ def wait_for_lock(home: str, ready: Connection) -> None:
     ready.send("queueing")
     HomeLock(Path(home)).acquire(60)
     ready.send("held")
+
+
+def stop_inside(home: str, ready: Connection) -> None:
+    """Stop in the middle of a transaction, and commit it when the process goes on."""
+    database = Database(home)
+
+    def work(tx: Tx) -> None:
+        agents.add(tx, AgentState(name="of the stopped"))
+        ready.send("inside")
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    database.run(work)
+    database.close()
+    ready.send("committed")

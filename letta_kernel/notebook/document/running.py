@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from letta_kernel.hooks import users_code
 from letta_kernel.models.base import Cancel
 from letta_kernel.tools.live import run_async
 
@@ -41,7 +42,7 @@ def run(shell: Any, code: str, cell_id: str | None = None, *, shown: bool = True
         The stop button, or what else ends a call from outside.
     """
     ran = Ran()
-    with _kept(shell, code, ran.outputs, shown):
+    with _kept(shell, code, ran.outputs, shown), users_code.runs():
         result = shell.run_cell(code, store_history=False, cell_id=cell_id)
     ran.error = result.error_before_exec or result.error_in_exec
     if ran.error is not None and not isinstance(ran.error, Exception | SystemExit):

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
+from contextvars import copy_context
 from typing import Any, Literal
 
 import anyio.to_thread
@@ -187,8 +188,9 @@ class RunManager:
                 agent_ref, message, live=told, cancel=run.switch, **options
             )
 
+        request = copy_context()  # whose patience is the run's, until it has begun
         threading.Thread(
-            target=self._run, args=(run, begin), name=f"run {agent_ref}", daemon=True
+            target=request.run, args=(self._run, run, begin), name=f"run {agent_ref}", daemon=True
         ).start()
         run.begun.wait()
         if run.error is not None and not run.id:

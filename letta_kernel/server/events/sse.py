@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from letta_kernel.errors import LettaError
 from letta_kernel.ids import new_id, now
+from letta_kernel.messages import Notice
 from letta_kernel.server.events.messages import MessageStream
 from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.schemas.messages import ErrorMessage, Ping
@@ -63,6 +64,8 @@ async def _told(
                 if one is None:
                     yield event(Ping(id=new_id("message"), date=now(), run_id=run.id))
                     continue
+                if isinstance(one, Notice):  # the API has no such message
+                    yield b": " + json.dumps(one.text).encode("ascii") + b"\n\n"
                 told = (event(each) for each in messages.of(one) if messages.count > after)
                 if said := b"".join(told):
                     yield said

@@ -35,7 +35,8 @@ Without ``after`` a socket begins with the run that goes on, or with what comes 
     {"type": "ping", "id": "4"}
 
 and is answered by ``{"type": "ack", "id": "1", "run_id": "run-…"}`` once it is committed, ``{"type": "pong",
-"id": "4"}``, or ``{"type": "error", "id": "1", "kind": "AgentBusyError", "message": "…"}``. A ``send`` or
+"id": "4"}``, or ``{"type": "error", "id": "1", "kind": "AgentBusyError", "message": "…"}``. Where another
+program keeps the store, ``{"type": "waiting", "id": "1", "message": "…"}`` comes before. A ``send`` or
 ``approve`` whose ``id`` was answered before is not done again: after a lost connection it may be repeated.
 ``conversation`` is the id of the agent's conversation that a ``send`` belongs to, or in which the calls of an
 ``approve`` wait; null or left out, it is the agent's own thread. A ``send`` may hold ``images``, each with
@@ -59,6 +60,7 @@ import anyio.to_thread
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from letta_kernel import waiting
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.messages import worded
 from letta_kernel.pictures.picture import MOST
@@ -245,6 +247,16 @@ class _Socket:
                 )
 
     async def _do(self, asked: Send | Approve | Stop | Ping) -> None:
+        loop = asyncio.get_running_loop()
+
+        def wait(text: str) -> None:  # on a thread
+            said = self.say(type="waiting", id=asked.id, message=text)
+            asyncio.run_coroutine_threadsafe(said, loop)
+
+        with waiting.request(wait):
+            await self._done(asked)
+
+    async def _done(self, asked: Send | Approve | Stop | Ping) -> None:
         if isinstance(asked, Ping):
             await self.say(type="pong", id=asked.id)
             return
