@@ -1,4 +1,7 @@
-"""Calls and their results: every call has one, and every result answers one, or the store is damaged."""
+"""Calls and their results: in what was run here every call has one, and every result answers one.
+
+What came in from outside, in agent files or by itself, is as it was: it belongs to no run.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,24 @@ def unpaired(tx: Tx) -> tuple[list[str], list[tuple[Message, list[str]]]]:
     lost: list[str] = []
     lacking: list[tuple[str, list[str]]] = []
     opened: dict[str, tuple[str, set[str]]] = {}  # by thread
-    for id_, thread, role, calls, answers in tx.query(
-        "SELECT id, coalesce(conversation_id, agent_id), role, CAST(tool_calls AS text), tool_call_id"
-        " FROM messages WHERE role = 'tool' OR CAST(tool_calls AS text) <> '[]' ORDER BY agent_id, seq"
+    outside: set[str] = set()  # calls that came in, which a run here may have answered
+    for id_, thread, role, calls, answers, ours in tx.query(
+        "SELECT id, coalesce(conversation_id, agent_id), role, CAST(tool_calls AS text), tool_call_id,"
+        " run_id IS NOT NULL FROM messages WHERE role = 'tool' OR CAST(tool_calls AS text) <> '[]'"
+        " ORDER BY agent_id, seq"
     ):
         asked, waiting = opened.get(thread, ("", set()))
         if role == "tool":
             if answers in waiting:
                 waiting.discard(answers)
-            else:
+            elif ours and answers not in outside:
                 lost.append(id_)
             continue
         if waiting:
             lacking.append((asked, sorted(waiting)))
-        opened[thread] = id_, {call["id"] for call in json.loads(calls)}
+        asked_for = {call["id"] for call in json.loads(calls)}
+        opened[thread] = id_, asked_for if ours else set()
+        outside |= set() if ours else asked_for
     going_on = {
         row[0] for row in tx.query("SELECT agent_id FROM leases WHERE waiting OR owner IS NOT NULL")
     }

@@ -16,8 +16,8 @@ import pytest
 
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import Message, ToolCall
-from letta_kernel.records import AgentState, Block, Passage
-from letta_kernel.store import agents, backups, blocks, last_commit, messages, passages
+from letta_kernel.records import AgentState, Block, Passage, Run
+from letta_kernel.store import agents, backups, blocks, last_commit, messages, passages, runs
 from letta_kernel.store.check import Report, check
 from letta_kernel.store.copies import restore
 from letta_kernel.store.database import Database
@@ -39,11 +39,15 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = Database(root / "live", lease=3600)
     ada = database.run(lambda tx: agents.add(tx, AgentState(name="ada")))
     database.run(lambda tx: blocks.add(tx, Block(label="human", value="Mara"), ada.id))
+    run = Run(agent_id=ada.id, status="completed")
+    database.run(lambda tx: runs.start(tx, run))
+    ours = {"agent_id": ada.id, "run_id": run.id}
     asked = [ToolCall(id="c", name="count")]
-    said = [
-        Message(agent_id=ada.id, role="user", content="How many?"),
-        Message(agent_id=ada.id, role="assistant", tool_calls=asked),
-        Message(agent_id=ada.id, role="tool", tool_call_id="c", content="3", status="ok"),
+    said = [  # first what came in from outside, unanswered
+        Message(agent_id=ada.id, role="assistant", tool_calls=[ToolCall(id="x", name="count")]),
+        Message(**ours, role="user", content="How many?"),
+        Message(**ours, role="assistant", tool_calls=asked),
+        Message(**ours, role="tool", tool_call_id="c", content="3", status="ok"),
     ]
     database.run(lambda tx: messages.append(tx, ada.id, said))
     for number in range(EARLY):
@@ -230,7 +234,7 @@ def test_what_is_moved_copied_put_back_or_new_is_no_loss(
 ) -> None:
     everything = list(range(EARLY + LATE))
     home = Path(shutil.copytree(stores / name, tmp_path / "copied"))
-    assert sound(home).counts == "1 agent, 3 messages, 50 passages"
+    assert sound(home).counts == "1 agent, 4 messages, 50 passages"
     moved = home.rename(tmp_path / "moved")
     assert readable(moved) == everything
     older = Path(shutil.copy(stores / "killed" / FILE, tmp_path / "older.duckdb"))
@@ -295,7 +299,7 @@ BROKEN = [
         "a summary that is gone": "UPDATE agents SET summary_id = 'message-0'",
     },
     {
-        "results answer no call": "UPDATE messages SET tool_calls = '[]'",
+        "results answer no call": "UPDATE messages SET tool_calls = '[]' WHERE run_id IS NOT NULL",
         "lack messages in their midst": "UPDATE messages SET seq = 9 WHERE role = 'tool'",
         "memory blocks are gone": "DELETE FROM blocks",
         "owners of messages or passages are gone": "DELETE FROM agents",
