@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, MutableMapping, Sequence
 from functools import lru_cache
 from itertools import groupby
@@ -229,6 +230,7 @@ def _rendered(text: str) -> str:
 
 
 _LONGEST_HIGHLIGHTED = 20_000
+_HIGHLIGHT_SECONDS = 0.5  # of the processor's time; ordinary code of that length takes a tenth
 
 
 def code_html(code: str, language: str) -> str:
@@ -254,7 +256,12 @@ def _highlighted(code: str, language: str) -> str | None:
         lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
     except ClassNotFound:
         return None
-    kinds = ((_kind(kind), value) for kind, value in lexer.get_tokens(code))
+    kinds: list[tuple[str, str]] = []
+    ends = time.thread_time() + _HIGHLIGHT_SECONDS
+    for token, value in lexer.get_tokens(code):
+        kinds.append((_kind(token), value))
+        if time.thread_time() > ends:  # some lexers take time by the square for some texts
+            return None
     parts: list[str] = []
     for kind, run in groupby(kinds, key=lambda pair: pair[0]):
         text = esc("".join(value for _, value in run))

@@ -13,7 +13,7 @@ from hostile_strings import HOSTILE, HUGE
 from letta_kernel.display.clean import clean_bundle, clean_html, clean_text, one_line
 from letta_kernel.display.html import to_html
 from letta_kernel.display.live import MIME, bundle
-from letta_kernel.display.markdown import markdown_html
+from letta_kernel.display.markdown import code_html, markdown_html
 from letta_kernel.display.memory import static_panel
 from letta_kernel.display.panels import (
     agent_card,
@@ -88,6 +88,11 @@ def test_a_hostile_snapshot_from_a_file_is_shown_harmlessly(hostile: str) -> Non
 
 def test_hostile_markdown_is_harmless(hostile: str) -> None:
     check_html(markdown_html(hostile))
+
+
+def test_code_that_takes_long_to_colour_is_shown_as_it_is() -> None:
+    code = "\n " * 9_000 + "x"
+    assert code_html(code, "c") == code_html(code, "")
 
 
 def test_hostile_rich_results_are_cleaned(hostile: str) -> None:
