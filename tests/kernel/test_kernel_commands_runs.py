@@ -99,6 +99,7 @@ def test_cost_of_runs_and_what_budgets_leave(notebook: Notebook, server: Scripte
     server.calls([("memory_insert", {"label": "human", "new_string": "Counts."})])
     ran = notebook.run("%%agent\nRemember that I count.")
     assert "budget of 50 tokens" in ran.text
+    assert " is whole: " in notebook.run("%agent check").text
 
 
 def test_a_spent_budget_asks_no_model(notebook: Notebook, server: ScriptedServer) -> None:
