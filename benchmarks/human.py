@@ -1,8 +1,9 @@
-"""What a person waits for and what waits for a person: a cold process to its first answer, a kernel at rest.
+"""What a person waits for and what waits for a person: a first answer, a kernel at rest, a turn after a pause.
 
     python benchmarks/human.py [--rounds N] [--json]
 
-The first beside the openai client, the second beside ipykernel, interleaved in one run; medians and ratios.
+A cold process to its first answer is measured beside the openai client, a kernel at rest beside ipykernel,
+a turn after a second of silence beside one without, interleaved in one run; medians and ratios.
 The model is the tests' scripted one, on loopback. Memory is the largest of a process, or what it has at rest;
 CPU is the seconds it has used until then.
 """
@@ -33,19 +34,38 @@ ANSWER = {
     ),
     "letta": "from letta_kernel import Agent\nprint(Agent('x').send('hi'), flush=True)",
 }
+PAUSE = 1.0
+TURNS = f"""
+import time
+from letta_kernel import Agent
+from letta_kernel.hooks import users_code
+
+users_code.told_apart()  # as a kernel between cells and a server are
+agent = Agent("x")
+agent.send("hi")
+for silence in (0, {PAUSE}) * 12:
+    time.sleep(silence)
+    began = time.perf_counter()
+    agent.send("hi")
+    print(silence, time.perf_counter() - began, flush=True)
+"""
 Figures = dict[str, float]
+
+
+def environment(home: str, url: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "LETTA_HOME": f"{home}/.letta",
+        "LETTA_MODEL": "openai/scripted",
+        "OPENAI_BASE_URL": url,
+        "OPENAI_API_KEY": "key",
+    }
 
 
 def first_answer(code: str, url: str) -> Figures:
     """Run *code* in a process of its own; return the seconds to its answer, its CPU seconds and megabytes."""
     with tempfile.TemporaryDirectory() as home:
-        env = {
-            **os.environ,
-            "LETTA_HOME": f"{home}/.letta",
-            "LETTA_MODEL": "openai/scripted",
-            "OPENAI_BASE_URL": url,
-            "OPENAI_API_KEY": "key",
-        }
+        env = environment(home, url)
         began = time.perf_counter()
         process = subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE)
         assert process.stdout is not None
@@ -58,6 +78,22 @@ def first_answer(code: str, url: str) -> Figures:
         assert process.returncode == 0
         megabytes = used.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
         return {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "megabytes": megabytes}
+
+
+def turns(url: str) -> dict[str, Figures]:
+    """Return the median milliseconds of a turn after a second of silence, and of one right after another."""
+    with tempfile.TemporaryDirectory() as home:
+        env = environment(home, url)
+        code = [sys.executable, "-c", TURNS]
+        printed = subprocess.run(
+            code, env=env, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+    taken: dict[float, list[float]] = {0.0: [], PAUSE: []}
+    for line in printed.splitlines()[2:]:  # the first of each
+        silence, seconds = line.split()
+        taken[float(silence)].append(1000 * float(seconds))
+    names = {0.0: "at once", PAUSE: "letta"}
+    return {names[silence]: {"ms": statistics.median(each)} for silence, each in taken.items()}
 
 
 def at_rest(command: list[str]) -> Figures:
@@ -93,6 +129,7 @@ def main() -> None:
                 answers[name].append(first_answer(code, url))
             for name, command in KERNELS.items():
                 kernels[name].append(at_rest(command))
+        paused = {name: [found] for name, found in turns(url).items()}
     finally:
         server.terminate()
         server.wait()
@@ -100,6 +137,7 @@ def main() -> None:
     for title, rounds, peer in (
         ("cold process to first answer", answers, "openai"),
         ("kernel at rest", kernels, "ipykernel"),
+        ("turn after a second of silence", paused, "at once"),
     ):
         found = {name: medians(figures) for name, figures in rounds.items()}
         ratios = {name: found["letta"][name] / found[peer][name] for name in found[peer]}
