@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -121,8 +122,9 @@ def explain(error: BaseException, path: Path) -> Exception:
         return StoreError(
             f"{path} is open in this Python with other settings: close that connection first."
         )
-    if isinstance(error, duckdb.Error) and any(
-        sign in lower for sign in ("sqlite", "external extensions", "is a directory")
+    if isinstance(error, duckdb.Error) and (
+        any(sign in lower for sign in ("sqlite", "external extensions", "is a directory"))
+        or ("not a valid duckdb" in lower and _is_sqlite(path))
     ):
         return foreign(path)
     if any(
@@ -148,6 +150,12 @@ def explain(error: BaseException, path: Path) -> Exception:
     if isinstance(error, duckdb.DataError | duckdb.InvalidInputException):
         return InvalidInputError(f"The store refused a value ({line}); nothing was changed.")
     return StoreError(f"{path} could not be used: {line}")
+
+
+def _is_sqlite(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+    return False
 
 
 def foreign(path: Path) -> StoreError:
