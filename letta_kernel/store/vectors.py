@@ -13,6 +13,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -61,6 +62,8 @@ _LINE_COLUMNS = (
     "digest",
 )
 _KEEP_VERSIONS = timedelta(minutes=10)  # old versions go after so long: a search takes milliseconds
+
+log = logging.getLogger(__name__)
 
 
 class IndexBrokenError(Exception):
@@ -123,7 +126,9 @@ class VectorTable:
                     return
                 private.folder(self.folder)
                 lock.acquire(timeout=patience)
-            except (Timeout, OSError):  # somebody else is at it, or it cannot be written or locked
+            except (Timeout, OSError) as error:
+                if not isinstance(error, Timeout):  # else somebody else is at it
+                    log.info("The vector index %s stays behind for now: %s", self.stem, error)
                 yield False
                 return
             try:
