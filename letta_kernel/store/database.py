@@ -120,29 +120,30 @@ class Database:
         thread = threading.get_ident()
         committed: list[T] = []
         try:
-            self._wanting[thread] = True
             try:
-                while not self._mutex.acquire(timeout=wait.left(0.25)):
-                    wait.passed(self.home, self._who)
-                self._wanting.pop(thread, None)
-                self._running = thread
-                self._repeat(work, committed, wait)
+                self._wanting[thread] = True
+                try:
+                    while not self._mutex.acquire(timeout=wait.left(0.25)):
+                        wait.passed(self.home, self._who)
+                    self._wanting.pop(thread, None)
+                    self._running = thread
+                    self._repeat(work, committed, wait)
+                finally:
+                    if self._is_mine():
+                        self._running = None
+                        self._connection.used()
+                return committed[0]
             finally:
+                # By itself: wherever an interrupt struck before, the mutex is given back.
                 if self._is_mine():
-                    self._running = None
-                    self._connection.used()
-            return committed[0]
-        except KeyboardInterrupt:
+                    self._mutex.release()
+                self._wanting.pop(thread, None)
+                if self._wanting and committed:
+                    time.sleep(0.0002)  # or this thread, in a loop, would always be first again
+        except KeyboardInterrupt:  # wherever it struck: what is committed is said to be
             if committed:
                 raise CommittedInterrupt(committed[0]) from None
             raise
-        finally:
-            # By itself: wherever an interrupt struck before, the mutex is given back.
-            if self._is_mine():
-                self._mutex.release()
-            self._wanting.pop(thread, None)
-            if self._wanting and committed:
-                time.sleep(0.0002)  # or this thread, in a loop, would always be first again
 
     def _is_mine(self) -> bool:
         """Whether this thread holds the mutex."""
