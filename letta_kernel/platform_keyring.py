@@ -14,13 +14,11 @@ SERVICE = "letta-kernel"
 """The name its entries have in the keyring."""
 
 T = TypeVar("T")
-_silent = False  # it did not answer in time: it is not asked again
+_open: dict[str, threading.Thread] = {}  # questions that were not answered in time, by who asked
 
 
 def backend() -> Any:
     """Return the keyring that answers here, None without one or without the package."""
-    if _silent:
-        return None
     try:
         if importlib.util.find_spec("keyring") is None:
             return None
@@ -41,9 +39,11 @@ def would_ask(found: Any) -> bool:
         return bool(secretstorage.get_default_collection(bus).is_locked())
 
 
-def asked(work: Callable[[], T], patience: float) -> T | None:
-    """Return what *work* returns, None if it fails or takes longer than *patience* seconds."""
-    global _silent
+def asked(whose: str, work: Callable[[], T], patience: float) -> T | None:
+    """Return what *work* returns, None if it fails or takes longer than *patience* seconds.
+
+    As long as a question of theirs is open, those who asked it, *whose* name tells, ask no other.
+    """
     box: list[T] = []
 
     def run() -> None:
@@ -52,11 +52,13 @@ def asked(work: Callable[[], T], patience: float) -> T | None:
         except Exception:  # locked, denied, no session: as if it were not there
             return
 
+    if whose in _open and _open[whose].is_alive():
+        return None
     thread = threading.Thread(target=run, name="letta-keyring", daemon=True)
     thread.start()
     ends = time.monotonic() + patience
     while thread.is_alive() and time.monotonic() < ends:
         thread.join(0.1)  # short waits, so that the stop button works
     if thread.is_alive():
-        _silent = True
+        _open[whose] = thread
     return box[0] if box else None

@@ -169,11 +169,13 @@ def _project(home: Path) -> Iterator[Finding]:
             return
         size = path.stat().st_size / 1e6
         yield Finding("project", "ok", f"{home}: {report.counts}, {size:.1f} MB")
-        if place := store.key_place(home):
-            yield Finding("secrets", "ok", f"their key is in {place}")
-        elif place is not None:
+        keys = store.key_places(home)
+        if shut := keys.count(""):
             todo = "Put it back, or set LETTA_SECRET_KEY, or set the secrets anew: see docs/private.md."
-            yield Finding("secrets", "wrong", "the key that sealed them is not here", todo)
+            text = f"the key that sealed {shut} of {len(keys)} is not here"
+            yield Finding("secrets", "wrong", text, todo)
+        elif keys:
+            yield Finding("secrets", "ok", f"their key is in {' and '.join(sorted({*keys}))}")
     except LettaError as error:
         yield Finding(
             "project",

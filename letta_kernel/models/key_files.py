@@ -65,7 +65,7 @@ def keep(path: Path, variable: str, key: str) -> None:
     """
     try:
         target = path.resolve()
-        before = _text(target.read_bytes()) if target.exists() else ""
+        before = _text(target.read_bytes(), "strict") if target.exists() else ""
         end = "\r\n" if "\r\n" in before else "\n"
         line = f"{variable}={key}{end}"
         after, done = "", False
@@ -82,7 +82,7 @@ def keep(path: Path, variable: str, key: str) -> None:
         _ignore(path)  # before there is anything to take
         _replace(target, after.encode("utf-8"))
     except (OSError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or type(error).__name__
+        said = getattr(error, "strerror", None) or "what is in it is not UTF-8"
         raise StoreError(f"{shown(path)} could not be written: {said}.") from None
 
 
@@ -120,11 +120,11 @@ def _bindings(text: str) -> Iterator[Any]:
     return parse_stream(io.StringIO(text, newline=""))
 
 
-def _text(data: bytes) -> str:
+def _text(data: bytes, errors: str = "replace") -> str:
     """Return what the bytes say, as editors on any platform write it."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    return data.decode("utf-8-sig", "replace")
+        return data.decode("utf-16", errors)
+    return data.decode("utf-8-sig", errors)
 
 
 def _replace(path: Path, data: bytes) -> None:

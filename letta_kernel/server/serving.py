@@ -97,15 +97,15 @@ class Serving:
 def _kept(file: Path, fresh: str) -> str:
     """Return the token of a project: the one on file, so that clients need no other, else *fresh* from now on.
 
-    A file that others could have read counts for nothing.
+    A file that others could have read counts for nothing; one that cannot be read may be good, and stays.
     """
-    with suppress(OSError, ValueError):
-        if os.name != "posix" or not file.stat().st_mode & 0o077:
-            known = file.read_text("ascii").strip()
-            if 8 <= len(known) <= _LONGEST and known.isprintable():
-                return known
     beside = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
     try:
+        with suppress(FileNotFoundError, ValueError):
+            if os.name != "posix" or not file.stat().st_mode & 0o077:
+                known = file.read_text("ascii").strip()
+                if 8 <= len(known) <= _LONGEST and known.isprintable():
+                    return known
         private.write(beside, fresh)
         beside.replace(file)
     except OSError as error:

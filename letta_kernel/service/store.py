@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from letta_kernel.service.core import Core
-from letta_kernel.store import backups, copies, place, sealing, settings
+from letta_kernel.store import backups, copies, place, sealed, settings
 from letta_kernel.store.backups import Backup
 from letta_kernel.store.check import Report, check
 from letta_kernel.store.copies import Answer
@@ -86,8 +86,8 @@ def examine(home: Path, patience: float) -> Report:
     return check(home, index=False, patience=patience)
 
 
-def key_place(home: Path) -> str | None:
-    """Return in words where the key of a project's secrets is, empty if it is missing; None if it has none.
+def key_places(home: Path) -> list[str]:
+    """Return in words, for each sealed secret of a project, where the key is that opens it; empty without one.
 
     Raises
     ------
@@ -96,10 +96,9 @@ def key_place(home: Path) -> str | None:
     """
     database = Database(home, patience=5.0)
     try:
-        project = database.run(lambda tx: settings.get(tx, sealing.PROJECT))
+        return database.run(sealed.key_places)
     finally:
         database.close()
-    return None if project is None else sealing.key_place(project)
 
 
 def refusal(home: Path) -> str | None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from letta_kernel.ids import new_id
 from letta_kernel.store import sealing, settings
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import Table
+from letta_kernel.store.mapping import Table, load
 
 R = TypeVar("R", bound=BaseModel)
 Change = Callable[[str, Mapping[str, str]], dict[str, str]]
@@ -63,6 +63,20 @@ class SealedTable(Table[R]):
             done = change(f"{self.name}/{record.id}/{field}", texts)
             fresh[field] = {**getattr(record, field), key: done} if key else done
         return record.model_copy(update=fresh) if fresh else record
+
+
+def key_places(tx: Tx) -> list[str]:
+    """Return in words, for each sealed text of the store, where the key is that opens it; empty without one."""
+    found: list[tuple[str, str]] = []
+    for table, places in sealing.COLUMNS.items():
+        for column, key in places:
+            for row_id, text in tx.query(f"SELECT id, {column} FROM {table}"):
+                held = load(text) or {}
+                texts: Any = held.get(key) if key else held
+                if _any_sealed(texts):
+                    place = f"{table}/{row_id}/{column}"
+                    found += [(f"{place}/{n}", t) for n, t in texts.items() if sealing.is_sealed(t)]
+    return sealing.key_places(settings.get(tx, sealing.PROJECT) or "", found)
 
 
 def _project(tx: Tx) -> str:

@@ -16,7 +16,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ _MARK = "sealed:1:"
 _SEALED = re.compile(r"sealed:1:[A-Za-z0-9_-]{38,}")
 _REFERENCE = re.compile(r"(?i)(?:(?:bearer|basic|token)\s+)?(?:\$\{\w+\})+")
 """What names a variable of the environment instead of holding a secret."""
+_WHOSE = "keys of projects"
 _PATIENCE = 2.0  # seconds a keyring may take: most answer in a hundredth
 _FORGET = 60.0  # seconds after which it is asked again
 
@@ -62,13 +63,13 @@ def key_file(project: str) -> Path:
     return private.configuration() / "keys" / project
 
 
-def key_place(project: str) -> str:
-    """Return in words where the key of a project is; empty where it is missing."""
-    if settings.SECRET_KEY():
-        return settings.SECRET_KEY.name
-    for key in _keys(project):
-        return "the platform's keyring" if key == _in_ring(project) else str(key_file(project))
-    return ""
+def key_places(project: str, texts: Iterable[tuple[str, str]]) -> list[str]:
+    """Return in words where the key is that opens each of *texts*, by their places; empty without one."""
+    keys = [*_keys(project)]
+    return [
+        next((where for where, key in keys if _plain(project, key, place, text) is not None), "")
+        for place, text in texts
+    ]
 
 
 def check(texts: Mapping[str, str], whose: str) -> None:
@@ -84,7 +85,7 @@ def check(texts: Mapping[str, str], whose: str) -> None:
         raise StoreError(
             f"{', '.join(left)} of {whose} cannot be read: the key that sealed the secrets of this project is"
             " not here. Put it back (LETTA_SECRET_KEY, the keyring, or the folder"
-            f" {private.configuration() / 'keys'}), or set them anew."
+            f" {_folder()}), or set them anew."
         )
 
 
@@ -125,25 +126,32 @@ def _is_plain(text: object) -> bool:
 
 
 def _closed(project: str, place: str, text: str) -> str:
-    key = next(_keys(project), None) or _new_key(project)
     nonce = os.urandom(12)
-    sealed = _cipher(key, project).encrypt(nonce, text.encode("utf-8"), place.encode("utf-8"))
+    sealed = _cipher(key_of(project), project).encrypt(
+        nonce, text.encode("utf-8"), place.encode("utf-8")
+    )
     _remember(place, text)
     return _MARK + base64.urlsafe_b64encode(nonce + sealed).decode("ascii").rstrip("=")
 
 
 def _opened(project: str, place: str, text: str) -> str:
-    from cryptography.exceptions import InvalidTag
-
-    body = text.removeprefix(_MARK)
-    for key in _keys(project):
-        with contextlib.suppress(InvalidTag, ValueError):  # or somebody wrote what looks like one
-            data = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
-            plain = _cipher(key, project).decrypt(data[:12], data[12:], place.encode("utf-8"))
-            found = plain.decode("utf-8")
+    for _, key in _keys(project):
+        if (found := _plain(project, key, place, text)) is not None:
             _remember(place, found)
             return found
     return text
+
+
+def _plain(project: str, key: str, place: str, text: str) -> str | None:
+    from cryptography.exceptions import InvalidTag
+
+    body = text.removeprefix(_MARK)
+    try:
+        data = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+        plain: bytes = _cipher(key, project).decrypt(data[:12], data[12:], place.encode("utf-8"))
+        return plain.decode("utf-8")
+    except (InvalidTag, ValueError):  # or somebody wrote what looks like one
+        return None
 
 
 def _remember(place: str, text: str) -> None:
@@ -160,18 +168,28 @@ def _cipher(key: str, project: str) -> Any:
     return AESGCM(made)
 
 
-def _keys(project: str) -> Iterator[str]:
-    """Yield what may be the key of a project: the environment's, or those of its file and the keyring."""
+def key_of(project: str) -> str:
+    """Return the key that seals what is kept from now on, made if there is none; the project's lock is held.
+
+    Raises
+    ------
+    StoreError
+        There is none yet, and none can be kept.
+    """
+    return next((key for _, key in _keys(project)), None) or _new_key(project)
+
+
+def _keys(project: str) -> Iterator[tuple[str, str]]:
+    """Yield what may be the key of a project, and in words where it is; the first one seals."""
     if given := settings.SECRET_KEY():
-        yield given
-        return
+        yield settings.SECRET_KEY.name, given
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         file = key_file(project)
         if on_file := file.read_text("ascii").strip():
             private.tighten(file)
-            yield on_file
+            yield str(file), on_file
     if in_ring := _in_ring(project):
-        yield in_ring
+        yield "the platform's keyring", in_ring
 
 
 def _in_ring(project: str) -> str | None:
@@ -188,7 +206,7 @@ def _in_ring(project: str) -> str | None:
         found = ring.get_password(platform_keyring.SERVICE, _entry(project))
         return str(found) if found else None
 
-    key = platform_keyring.asked(work, _PATIENCE)
+    key = platform_keyring.asked(_WHOSE, work, _PATIENCE)
     with _lock:
         _ring[project] = (time.monotonic(), key)
     return key
@@ -199,35 +217,80 @@ def _entry(project: str) -> str:
 
 
 def _new_key(project: str) -> str:
-    """Make the key of a project and keep it; the project's lock is held."""
-    key = secrets.token_urlsafe(32)
-    ring = platform_keyring.backend()
+    """Make the key of a project and keep it; the project's lock is held.
 
-    def work() -> bool:
-        if platform_keyring.would_ask(ring):
-            return False
-        ring.set_password(platform_keyring.SERVICE, _entry(project), key)
-        return bool(ring.get_password(platform_keyring.SERVICE, _entry(project)) == key)
-
-    if ring is not None and platform_keyring.asked(work, _PATIENCE):
-        with _lock:
-            _ring[project] = (time.monotonic(), key)
-        return key
+    One that could not be read before may still be good: nothing is put over it.
+    """
     try:
         file = key_file(project)
-        for folder in (file.parent.parent, file.parent):
-            private.folder(folder)
-        private.tighten(file.parent)
-        draft = file.with_name(f".{project}.{os.getpid()}")
-        with open(draft, "w", encoding="ascii", opener=private.opener) as written:
-            written.write(key + "\n")
-            written.flush()
-            os.fsync(written.fileno())  # before what it seals is on the disk
-        os.replace(draft, file)
+        if os.path.lexists(file):
+            raise _unreadable(file)
+        key = secrets.token_urlsafe(32)
+        if in_ring := _kept_in_ring(project, key):
+            return in_ring
+        _keep(file, key)
+        return key
     except (OSError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise StoreError(
             f"A secret cannot be kept, because its key cannot ({why}): set LETTA_SECRET_KEY to a long text that"
-            f" nobody guesses, or make {private.configuration()} writable."
+            f" nobody guesses, or make {_folder()} writable."
         ) from None
-    return key
+
+
+def _kept_in_ring(project: str, key: str) -> str | None:
+    """Return the key that the keyring has now: the one it had, else *key*; None if it does not answer."""
+    if (ring := platform_keyring.backend()) is None:
+        return None
+    entry = (platform_keyring.SERVICE, _entry(project))
+
+    def work() -> str | None:
+        if platform_keyring.would_ask(ring):
+            return None
+        if found := ring.get_password(*entry):  # it was locked when it was asked before
+            return str(found)
+        ring.set_password(*entry, key)
+        return key if ring.get_password(*entry) == key else None
+
+    if kept := platform_keyring.asked(_WHOSE, work, _PATIENCE):
+        with _lock:
+            _ring[project] = (time.monotonic(), kept)
+    return kept
+
+
+def _keep(file: Path, key: str) -> None:
+    """Write a key into a file that is not there yet."""
+    for folder in (file.parent.parent, file.parent):
+        private.folder(folder)
+    private.tighten(file.parent)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with open(draft, "w", encoding="ascii", opener=private.opener) as written:
+            written.write(key + "\n")
+            written.flush()
+            os.fsync(written.fileno())  # before what it seals is on the disk
+        try:
+            os.link(draft, file)
+        except FileExistsError:  # a copy of the project was quicker
+            raise _unreadable(file) from None
+        except OSError:  # a file system without a second name for a file
+            if os.path.lexists(file):
+                raise _unreadable(file) from None
+            os.replace(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _unreadable(file: Path) -> StoreError:
+    return StoreError(
+        f"A secret cannot be kept: the key in {file} cannot be read. Make it readable for you, or set"
+        " LETTA_SECRET_KEY to a long text that nobody guesses."
+    )
+
+
+def _folder() -> str:
+    """Return in words where files of keys are."""
+    try:
+        return str(private.configuration() / "keys")
+    except RuntimeError:  # there is no home folder
+        return "the folder letta-kernel/keys below XDG_CONFIG_HOME"

@@ -15,7 +15,7 @@ import pytest
 from file_keyring import FileKeyring
 from scripted_server import ScriptedServer
 
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.errors import InvalidInputError, StoreError
 from letta_kernel.models import key_files, keyrings, keys
 from letta_kernel.models.base import ModelError, Reply
 from letta_kernel.models.embedding_remote import RemoteEmbedder
@@ -235,6 +235,10 @@ def test_a_key_is_kept_in_a_file_of_ones_own_that_git_ignores(project: Path) -> 
     assert (project / ".gitignore").read_text() == "*.pyc\n.env\n"
     assert keys.value("GROQ_API_KEY") == KEY
     assert sorted(path.name for path in project.iterdir()) == [".env", ".git", ".gitignore"]
+    (project / ".env").write_bytes(theirs := "PASSWORD=schlüssel\n".encode("latin-1"))
+    with pytest.raises(StoreError, match="not UTF-8"):
+        keys.keep("OPENAI_API_KEY", KEY, project / ".letta")
+    assert (project / ".env").read_bytes() == theirs
 
 
 def test_the_environment_comes_first_and_that_is_said(

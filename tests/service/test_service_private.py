@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from letta_kernel import private
 from letta_kernel.errors import StoreError
+from letta_kernel.server import serving
 from letta_kernel.service import AgentService
 from letta_kernel.store.lock import HomeLock
 
@@ -160,3 +162,14 @@ def test_files_of_before_are_closed_where_they_are_written(tmp_path: Path) -> No
     with open(file, "a", opener=private.opener) as opened:
         opened.write("more")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_server_s_token_that_cannot_be_read_is_not_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "server-token"
+    assert serving._kept(file, "a-fresh-token") == "a-fresh-token"
+    assert serving._kept(file, "another-token") == "a-fresh-token"
+    file.unlink()
+    file.symlink_to(file)  # which fails as what is on a disk that does not answer
+    with pytest.raises(StoreError, match=re.escape(str(file))):
+        serving._kept(file, "another-token")
+    assert file.is_symlink()

@@ -14,13 +14,15 @@ import keyring
 import keyring.backends.null
 import pytest
 from keyring.backend import KeyringBackend
+from keyring.errors import KeyringLocked
 
 from letta_kernel import platform_keyring
 from letta_kernel.errors import StoreError, ToolError
+from letta_kernel.models import keyrings
 from letta_kernel.models.masking import scrub
 from letta_kernel.records import McpServer, Tool
 from letta_kernel.service import AgentService
-from letta_kernel.service.store import key_place
+from letta_kernel.service.store import key_places
 from letta_kernel.store import mcp, migrations, opening, sealing
 from letta_kernel.store.database import Tx
 
@@ -42,7 +44,7 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("LETTA_SECRET_KEY", raising=False)
     before = keyring.get_keyring()
     keyring.set_keyring(keyring.backends.null.Keyring())
-    monkeypatch.setattr(platform_keyring, "_silent", False)
+    monkeypatch.setattr(platform_keyring, "_open", {})
     yield tmp_path / "configuration" / "letta-kernel" / "keys"
     keyring.set_keyring(before)
 
@@ -166,7 +168,7 @@ def test_without_the_key_all_but_the_secrets_works(
             assert "set them anew" in outcome.text
             assert "\n" not in outcome.text
         if wrong is None:
-            assert key_place(home) == ""
+            assert key_places(home) == [""] * 4
             with pytest.raises(ToolError, match="set the secret anew"):
                 service.mcp.refresh("web")
     monkeypatch.setenv("LETTA_SECRET_KEY", right.strip())  # for a server on another machine
@@ -175,8 +177,8 @@ def test_without_the_key_all_but_the_secrets_works(
     with AgentService(home) as service:
         service.agents.update("ada", settings={"environment": {"TEA_KEY": "anew"}})
     assert environment(home) == {"TEA_KEY": "anew"}
-    assert key_place(home) == str(next(keys.iterdir()))
-    assert len([*keys.iterdir()]) == 1
+    (fresh,) = keys.iterdir()
+    assert sorted(key_places(home)) == ["", "", "", str(fresh)]
 
 
 def test_several_servers_share_a_key_by_the_variable(
@@ -204,7 +206,7 @@ def test_where_no_key_can_be_kept_nothing_is(home: Path, monkeypatch: pytest.Mon
 
 
 class Ring(KeyringBackend):
-    """A platform's keyring; without an answer it waits for a person."""
+    """A platform's keyring; without an answer it waits for a person to allow it the key of a project."""
 
     priority = 5.0  # type: ignore[assignment]
 
@@ -214,7 +216,8 @@ class Ring(KeyringBackend):
         self.answer = threading.Event()
 
     def get_password(self, service: str, username: str) -> str | None:
-        self.answer.wait(60)
+        if username.startswith("secrets of"):
+            self.answer.wait(60)
         return self.kept.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
@@ -246,8 +249,106 @@ def test_the_key_lies_in_the_keyring_where_one_answers_at_once(
         with AgentService(tmp_path / "other") as service:
             fill(service)
         assert len([*keys.iterdir()]) == 1
+        silent.kept[platform_keyring.SERVICE, "OPENAI_API_KEY"] = "sk-of-the-ring"
+        monkeypatch.setattr(keyrings, "_known", {})
+        assert keyrings.value("OPENAI_API_KEY") == "sk-of-the-ring", "that one it answers"
     finally:
         silent.answer.set()
+
+
+class LockedRing(Ring):
+    """A keyring that refuses until the person unlocks it."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        if not self.answer.is_set():
+            raise KeyringLocked("locked")
+        return super().get_password(service, username)
+
+
+def test_no_key_is_put_over_one_that_could_not_be_read(
+    home: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = LockedRing()
+    ring.answer.set()
+    keyring.set_keyring(ring)
+    with AgentService(home) as service:
+        fill(service)
+    (key,) = ring.kept.values()
+    ring.answer.clear()
+    monkeypatch.setattr(sealing, "_ring", {})  # as in another process
+    assert sealing.is_sealed(environment(home)["TEA_KEY"])
+    ring.answer.set()  # unlocked, within the time in which it is not asked again
+    with AgentService(home) as service:
+        service.agents.create("bob", settings={"environment": {"POT_KEY": PLAIN}})
+    assert [*ring.kept.values()] == [key]
+    assert not keys.exists()
+    assert environment(home) == {"TEA_KEY": SECRET}
+    monkeypatch.setenv("LETTA_SECRET_KEY", "a key that is set later, for what comes")
+    with AgentService(home) as service:
+        service.agents.create("eve", settings={"environment": {"CUP_KEY": SECRET}})
+    assert environment(home) == {"TEA_KEY": SECRET}, "what the keyring's key sealed is opened still"
+    assert sorted(key_places(home)) == ["LETTA_SECRET_KEY"] + ["the platform's keyring"] * 5
+    monkeypatch.delenv("LETTA_SECRET_KEY")
+    assert key_places(home).count("") == 1
+
+
+@pytest.mark.parametrize("harm", ["no text", "empty", "a folder", "a link to nowhere", "of root"])
+def test_a_key_file_that_cannot_be_read_stays(
+    harm: str, home: Path, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with AgentService(home) as service:
+        fill(service)
+    (file,) = keys.iterdir()
+    right = file.read_bytes()
+    file.unlink()
+    if harm == "a folder":
+        file.mkdir()
+    elif harm == "a link to nowhere":
+        file.symlink_to(tmp_path / "unplugged")
+    else:
+        file.write_bytes({"no text": right + b"\xff", "empty": b""}.get(harm, right))
+    before = file.lstat()
+    with monkeypatch.context() as patch:
+        if harm == "of root":
+            read = Path.read_text
+            patch.setattr(
+                Path, "read_text", lambda path, *a: refuse() if path == file else read(path, *a)
+            )
+        with AgentService(home) as service:
+            assert len(service.mcp.list()) == 2
+            with pytest.raises(StoreError, match="cannot be read") as refused:
+                service.agents.create("bob", settings={"environment": {"POT_KEY": PLAIN}})
+            assert str(file) in str(refused.value)
+    assert [*keys.iterdir()] == [file]
+    assert file.lstat() == before
+    if file.is_dir():
+        file.rmdir()
+    else:
+        file.unlink()
+    file.write_bytes(right)
+    assert environment(home) == {"TEA_KEY": SECRET}
+
+
+def refuse() -> str:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_without_a_home_folder_it_is_said_in_a_line(
+    home: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with AgentService(home) as service:
+        fill(service)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    with AgentService(home) as service:
+        with pytest.raises(StoreError, match=r"home directory.*LETTA_SECRET_KEY"):
+            service.agents.create("bob", settings={"environment": {"POT_KEY": PLAIN}})
+        with pytest.raises(StoreError, match="XDG_CONFIG_HOME"):
+            sealing.check(service.agents.retrieve("ada").settings["environment"], "ada")
 
 
 @pytest.mark.parametrize(
