@@ -214,7 +214,15 @@ def _follow(
 
     figures = Figures(session.shell)
 
+    stopped = _STOPPED
+
     def live(event: Event) -> None:
+        nonlocal stopped
+        # Here, before a person sees it: the stop button may be pressed at once.
+        if isinstance(event, RunQueued):
+            stopped = "Stopped waiting; nothing was sent."
+        elif isinstance(event, RunStarted):
+            stopped = _STOPPED
         event = worded(event, WORDS)
         view.handle(figures.at_its_call(event) if shown else event)
 
@@ -226,15 +234,12 @@ def _follow(
     events = start(host=host, live=live, wait=True, turn_tools=offered, form=form)
     ended: RunEnded | None = None
     answer: str | None = None
-    stopped = _STOPPED
     try:
         while True:
             waiting: list[ToolCall] = []
             for event in events:  # the view has had it through `live` already
-                if isinstance(event, RunQueued):
-                    stopped = "Stopped waiting; nothing was sent."
-                elif isinstance(event, RunStarted):
-                    stopped, turn.run_id = _STOPPED, event.run_id
+                if isinstance(event, RunStarted):
+                    turn.run_id = event.run_id
                 elif isinstance(event, StepEnded):
                     answer = last_answer(event.messages)
                 elif isinstance(event, ApprovalRequested):
