@@ -122,7 +122,7 @@ class Guard:
                 await shake.refuse(caller)
         finally:
             if place is not None:
-                place.gone()
+                place.leave()
 
     async def _caller(self, scope: Scope, given: str | None) -> AccessToken | JSONResponse:
         """Return whose token was *given*, or how the connection is refused."""

@@ -10,6 +10,7 @@ import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from letta_kernel.server.routes.websocket import MAX_FRAME
 from letta_kernel.server.strangers import Introduced, Strangers
@@ -21,10 +22,14 @@ HEAD_SECONDS = 10.0
 """Seconds in which they have to come, from the connection or their first byte on."""
 
 
+FIRST_BYTES = 16 * 1024
+"""Bytes of a WebSocket's first message, which brings the token."""
+
 BACKLOG = 2048
 """Connections that may wait until they are taken in."""
 
 _AT_ONCE = 64  # of them that are taken in before anything else is done
+_PIECE = 1024  # bytes of what a stranger says that are looked at together
 
 
 class Server(uvicorn.Server):
@@ -76,11 +81,63 @@ class Protocol(H11Protocol):
         self.transport.close()
 
 
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket of which the first message is read, and no more, until somebody is known on it."""
+
+    strangers: Strangers
+    _known = False
+    _first = False  # the first message is here
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with nobody."""
+        super().connection_made(transport)
+        self._held = bytearray()  # what came after the first message
+        self._room = FIRST_BYTES
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what was said, of a stranger as little as may be."""
+        if self._known or not self.handshake_initiated:
+            super().data_received(data)
+            return
+        self._held += data
+        # By pieces: thousands of messages fit into what comes at once, and each costs more than its bytes.
+        while self._held and (self.close_sent or not self._first):
+            piece = bytes(self._held[:_PIECE])
+            del self._held[:_PIECE]
+            self._room -= len(piece)
+            if self._room < 0:
+                self._held.clear()
+                if not self._first:  # what stands for it brings no token
+                    self._first = True
+                    self.queue.put_nowait({"type": "websocket.receive", "bytes": b""})
+                return
+            super().data_received(piece)
+            self._first = self._first or self.read_paused
+        if len(self._held) > FIRST_BYTES:
+            self.transport.pause_reading()
+
+    def known(self) -> None:
+        """Take in all that is said from now on, and what was held back."""
+        self._known = True
+        held, self._held = bytes(self._held), bytearray()
+        if not self.read_paused:
+            self.transport.resume_reading()
+        if held:
+            super().data_received(held)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let others have its place."""
+        self.strangers.gone(self.client)
+        super().connection_lost(exc)
+
+
 def config_of(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """Return uvicorn's configuration for *app*; *options* go before these."""
     strangers = Strangers()
     chosen: dict[str, Any] = {
         "http": type("OurProtocol", (Protocol,), {"strangers": strangers}),
+        "ws": type("OurSocketProtocol", (SocketProtocol,), {"strangers": strangers}),
+        "ws_per_message_deflate": False,  # a few bytes of a stranger would become a thousand times as many
         "proxy_headers": False,  # a connection is known by the address it comes from, not by what it says
         "h11_max_incomplete_event_size": HEAD_BYTES,
         "ws_max_size": MAX_FRAME,

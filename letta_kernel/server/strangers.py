@@ -6,7 +6,7 @@ The oldest makes room for the newest, so that strangers keep nobody out, however
 
 from __future__ import annotations
 
-from asyncio import Transport
+from asyncio import Transport, get_running_loop
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
@@ -15,6 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 MOST = 1000
 """Strangers' WebSockets, and as many other connections, that may be open."""
+
+CLOSING_SECONDS = 1.0
+"""Seconds in which the other side may close a WebSocket, too, after it was told that it is closed."""
 
 _SHARE = 4  # each of the two has at most one descriptor of so many
 
@@ -41,22 +44,31 @@ class Strangers:
         """Count a connection as a stranger's from now on, if it is open."""
         if client not in self._open:
             return
-        self.known(client)
+        self._count_no_more(client)
         waiting = self._waiting[kind]
         waiting[client] = None
         while len(waiting) > self._most:
             self.cut(next(iter(waiting)))
 
     def known(self, client: Client) -> None:
-        """Count a connection as a stranger's no more."""
-        for waiting in self._waiting.values():
-            waiting.pop(client, None)
+        """Count a connection as a stranger's no more, and let its protocol know, if that asks for it."""
+        self._count_no_more(client)
+        transport = self._open.get(client)
+        if transport is not None:
+            getattr(transport.get_protocol(), "known", _nothing)()
+
+    def leave(self, client: Client) -> None:
+        """Count a WebSocket that was told to close as a stranger's, and close it if the other side does not."""
+        transport = self._open.get(client)
+        if transport is not None:
+            self.wait(client, "sockets")
+            get_running_loop().call_later(CLOSING_SECONDS, self._end, client, transport)
 
     def gone(self, client: Client | None) -> None:
         """Forget a connection, which is closed."""
         if client is not None:
             self._open.pop(client, None)
-            self.known(client)
+            self._count_no_more(client)
 
     def cut(self, client: Client) -> None:
         """Close a connection at once."""
@@ -64,6 +76,14 @@ class Strangers:
         self.gone(client)
         if transport is not None:
             transport.abort()
+
+    def _end(self, client: Client, transport: Transport) -> None:
+        if self._open.get(client) is transport:  # not the next one from there
+            self.cut(client)
+
+    def _count_no_more(self, client: Client) -> None:
+        for waiting in self._waiting.values():
+            waiting.pop(client, None)
 
 
 class Place:
@@ -87,9 +107,9 @@ class Place:
         """Say that nobody is known to be here, yet or any more."""
         self._strangers.wait(self._client, kind)
 
-    def gone(self) -> None:
+    def leave(self) -> None:
         """Say that it is closed, or about to be."""
-        self._strangers.gone(self._client)
+        self._strangers.leave(self._client)
 
     def cut(self) -> None:
         """Close it at once."""
@@ -107,6 +127,10 @@ class Introduced:
         if client := scope.get("client"):
             scope = {**scope, Place.KEY: Place(self._strangers, tuple(client))}
         await self._app(scope, receive, send)
+
+
+def _nothing() -> None:
+    """Stand for what HTTP's protocol does not ask for."""
 
 
 def _descriptors() -> int:

@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 
 from letta_kernel.server import strangers
 from letta_kernel.server.bodies import RequestLimits
+from letta_kernel.server.routes import websocket
 from letta_kernel.service import AgentService
 
 HANDSHAKE = (
@@ -27,6 +28,7 @@ HANDSHAKE = (
 REFUSED = "POST /v1/agents HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n{"
 KEPT = "GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SLOW = "GET /v1/agents HTTP/1.1\r\nX-Slow: "
+REFUSAL = (4401).to_bytes(2, "big")
 KINDS = {"sockets": HANDSHAKE, "heads": SLOW, "bodies": REFUSED, "kept": KEPT, "silence": ""}
 
 
@@ -125,6 +127,82 @@ def test_the_oldest_strangers_make_room_and_whoever_is_known_stays(server: Serve
         known.send('{"type": "ping", "id": "1"}')
         assert json.loads(known.recv(60)) == {"type": "pong", "id": "1"}
         assert owner.get(f"{server.url}/v1/agents").status_code == 200
+
+
+def frame(opcode: int, text: bytes, *, fin: bool = True) -> bytes:
+    """A frame as clients send it, under a mask of zeros."""
+    head = bytes([opcode | (0x80 if fin else 0)])
+    length = (
+        bytes([len(text) | 0x80]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
+    )
+    return head + length + bytes(4) + text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        frame(1, b" " * 9000, fin=False) + frame(0, b" " * 9000, fin=False),
+        frame(2, b" " * 20_000, fin=False),
+        frame(1, b"", fin=False) + frame(0, b"", fin=False) * 3000,
+        frame(9, b"ping" * 25) * 200,
+        frame(1, b" " * 20_000),
+        frame(1, b"1") * 20_000,  # refused, and not closed by the other side
+        frame(1, b'{"type": "auth", "token": "wrong"}'),
+    ],
+    ids=["fragments", "unfinished", "empty", "pings", "long", "many", "wrong"],
+)
+def test_of_a_stranger_little_is_taken_in(
+    server: Server, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "AUTH_SECONDS", 600)
+    port = int(server.url.rpartition(":")[2])
+    with greeted(port) as one:
+        one.sendall(said)
+        assert REFUSAL in heard_until(one, REFUSAL)
+        with contextlib.suppress(ConnectionError):  # and it is closed, although we do not
+            while one.recv(65536):
+                pass
+
+
+def test_whoever_is_refused_counts_until_the_connection_is_closed(server: Server) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with contextlib.ExitStack() as stack:
+        refused = [stack.enter_context(greeted(port)) for _ in range(100)]
+        for one in refused:
+            one.sendall(frame(1, b"1"))
+            assert REFUSAL in heard_until(one, REFUSAL)
+        more = [stack.enter_context(greeted(port)) for _ in range(100)]
+        assert sum(map(is_open, refused + more)) <= 101
+        assert is_open(more[-1])
+
+
+def test_what_follows_the_token_at_once_is_heard(server: Server) -> None:
+    url = server.url.replace("http", "ws", 1) + "/v1/agents/ada/ws"
+    with connect(url) as late:
+        late.send(json.dumps({"type": "auth", "token": server.token}))
+        late.send(json.dumps({"type": "ping", "id": "1", "none": "x" * 3_000_000}))
+        late.send('{"type": "ping", "id": "2"}')
+        said = [json.loads(late.recv(60))["type"] for _ in range(3)]
+        assert said == ["hello", "error", "pong"]
+
+
+def greeted(port: int) -> socket.socket:
+    """Open a WebSocket, compressed if the server likes, and read what it answers."""
+    one = socket.create_connection(("127.0.0.1", port), timeout=60)
+    wish = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    one.sendall(HANDSHAKE.replace("\r\n\r\n", wish).encode())
+    answer = heard_until(one, b"\r\n\r\n")
+    assert b" 101 " in answer
+    assert b"deflate" not in answer
+    return one
+
+
+def heard_until(one: socket.socket, mark: bytes) -> bytes:
+    """Return what is said until *mark*, or until it is closed."""
+    heard = b""
+    while mark not in heard and (piece := one.recv(65536)):
+        heard += piece
+    return heard
 
 
 def is_open(one: socket.socket) -> bool:
