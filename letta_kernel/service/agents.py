@@ -160,6 +160,16 @@ class Agents:
             )
         return [agents.save(tx, one.model_copy(update={"set_aside": True})) for one in taken]
 
+    def _shun(self, tx: Tx, state: AgentState, fresh: dict[str, Any]) -> None:
+        """Refuse changes by which a name would stand for this agent that stands for another, or did."""
+        name = fresh.get("name", state.name)
+        returns = state.set_aside and not fresh.get("set_aside", True)
+        others = agents.named(tx, name)
+        if name != state.name:
+            others += [*agents.named(tx, name, set_aside=True), *self._core.renamed(tx, name)]
+        if (returns or name != state.name) and any(one.id != state.id for one in others):
+            raise NameTakenError(f"The name {name!r} is, or was, another agent's: choose another.")
+
     def retrieve(self, ref: str, *, newest: bool = False, renamed: bool = True) -> AgentState:
         """Return the agent of that id or name; with *newest* the newest one, if several have the name.
 
@@ -205,19 +215,22 @@ class Agents:
         block_ids: Sequence[str] | None = None,
         tool_refs: Sequence[str] | None = None,
         identity_ids: Sequence[str] | None = None,
-        namesakes: Literal["refuse", "keep"] = "refuse",
+        namesakes: Literal["refuse", "keep", "shun"] = "refuse",
         **changes: Any,
     ) -> AgentState:
         """Change fields of an agent: name, model, description, style, settings and so on.
 
         ``settings`` are merged into those it has; a value of None removes one. *block_ids*, *tool_refs* and
         *identity_ids*, where given, replace all it has of these. A name that another agent has is refused
-        unless *namesakes* says to keep both.
+        unless *namesakes* says to keep both; with ``shun`` also one that another had, or has set aside, and to
+        be in use again beside a namesake.
         """
 
         def work(tx: Tx) -> AgentState:
             state = self._core.agent(tx, ref)
             fresh = check_changes(state, changes)
+            if namesakes == "shun":
+                self._shun(tx, state, fresh)
             if namesakes == "refuse" and fresh.get("name", state.name) != state.name:
                 self._free(tx, fresh["name"], False)
                 kept.put(tx, f"{RENAMED}{state.name}", state.id)

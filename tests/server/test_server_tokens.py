@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from letta_kernel.errors import ConflictError, InvalidInputError
-from letta_kernel.records import Rights, Tool
+from letta_kernel.records import Block, Rights, Tool
 from letta_kernel.server import rights
 from letta_kernel.server.bodies import RequestLimits, TokenLimits
 from letta_kernel.service import AgentService
@@ -312,6 +312,65 @@ def test_no_query_and_no_body_leads_to_another_agent(
         assert answer.status_code in (404, 422), answer.text
         assert "Hello from" not in answer.text
     assert len(field.scripted.requests) == heard
+
+
+def test_a_token_of_one_agent_takes_no_name_that_leads_to_another(field: Field) -> None:
+    """By names the owner's clients find agents: whose answers they read must not be for others to say."""
+    service, bob = field.service, field.bob["agent_id"]
+    renamed = service.agents.create("puffin")
+    service.agents.update(renamed.id, name="razorbill")
+    service.agents.create("tern", namesakes="keep")
+    service.agents.update(service.agents.create("skua").id, set_aside=True)
+    who, path = field.token("write", "bob"), f"/v1/agents/{bob}"
+    service.agents.update(bob, set_aside=True)
+    again = service.agents.create("bob")
+    back = field.web.patch(path, headers=who, json={"hidden": False})
+    assert (back.status_code, "another agent's" in back.text) == (422, True)
+    service.agents.delete(again.id)
+    assert field.web.patch(path, headers=who, json={"hidden": False}).status_code == 200
+    for taken in ("ada", "puffin", "razorbill", "skua"):
+        answer = field.web.patch(path, headers=who, json={"name": taken, "description": "x"})
+        assert (answer.status_code, "another agent's" in answer.text) == (422, True), taken
+        assert service.agents.retrieve(bob).description == MARK
+    assert service.agents.retrieve("ada").id == field.ada["agent_id"]
+    for free in ("fulmar", "bob", "bob"):
+        assert field.web.patch(path, headers=who, json={"name": free}).json()["name"] == free
+    by_owner = field.web.patch(path, headers=field.server.headers, json={"name": "tern"})
+    assert by_owner.status_code == 200
+    service.agents.update(bob, name="bob")
+
+
+def test_of_a_shared_block_a_token_of_one_agent_changes_the_text_alone(field: Field) -> None:
+    service, ada = field.service, field.ada["agent_id"]
+    who = field.token("write", "ada")
+    for label, read_only in (("open", False), ("shut", True)):
+        shared = service.blocks.create(Block(label=label, value="1", read_only=read_only))
+        for agent in (ada, field.bob["agent_id"]):
+            service.blocks.attach(shared.id, agent=agent)
+        before = service.blocks.retrieve(shared.id)
+        for path in (f"/v1/blocks/{shared.id}", f"/v1/agents/{ada}/core-memory/blocks/{label}"):
+            for change in (
+                {"label": "mine"},
+                {"read_only": not read_only},
+                {"limit": 5},
+                {"description": "mine"},
+                {"tags": ["mine"]},
+                {"metadata": {"mine": 1}},
+                {"value": "2", "read_only": not read_only},
+            ):
+                answer = field.web.patch(path, headers=who, json=change)
+                assert answer.status_code == 403, (label, change, answer.text)
+                assert "Other agents have the block" in answer.text
+            assert service.blocks.retrieve(shared.id) == before
+            text = field.web.patch(path, headers=who, json={"value": path, "label": label})
+            assert text.status_code == (403 if read_only else 200)
+            before = service.blocks.retrieve(shared.id)
+        by_owner = field.web.patch(path, headers=field.server.headers, json={"limit": 500})
+        assert by_owner.status_code == 200
+        service.blocks.delete(shared.id)
+    own = f"/v1/blocks/{field.ada['block_id']}"
+    for change in ({"read_only": True}, {"value": "3", "read_only": False}):
+        assert field.web.patch(own, headers=who, json=change).status_code == 200
 
 
 def test_what_a_token_of_one_agent_is_for(field: Field) -> None:

@@ -175,7 +175,9 @@ def update_agent(service: Service, agent_id: str, asked: AgentUpdate) -> AgentSh
     if rest is None:
         rest = {key: value for key, value in state.metadata.items() if key != REST}
     fields["metadata"] = {**rest, REST: kept}
-    service.agents.update(state.id, namesakes="keep", **fields)
+    # Whoever may change this one alone takes no name by which others are found.
+    namesakes: Literal["keep", "shun"] = "keep" if own_agent() is None else "shun"
+    service.agents.update(state.id, namesakes=namesakes, **fields)
     if given:
         for folder in service.folders.list(agent=state.id):
             if folder.id not in folders:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from letta_kernel.records import Block
-from letta_kernel.server.access import visible
+from letta_kernel.server.access import own_agent, visible
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
-from letta_kernel.server.errors import FieldError
+from letta_kernel.server.errors import FieldError, ForbiddenError
 from letta_kernel.server.paging import Cursor, page
 from letta_kernel.server.schemas import blocks as schemas
 from letta_kernel.server.schemas.agents import AgentShape, Include, to_agent
@@ -194,8 +194,20 @@ def _visible(service: AgentService, ids: Sequence[str]) -> list[str]:
 def _change(service: AgentService, block: Block, asked: BlockUpdate) -> Block:
     changes: dict[str, Any] = asked.changes()
     value, limit = changes.get("value", block.value), changes.get("limit", block.limit)
+    _check_reach(service, block, changes)
     _check_length(value, limit, "value" if "value" in changes else "limit")
     return service.blocks.update(block.id, reason="changed through REST", **changes)
+
+
+def _check_reach(service: AgentService, block: Block, changes: dict[str, Any]) -> None:
+    """With a token of one agent change of a block that others have what the agent itself can: its text."""
+    changed = {name for name, value in changes.items() if getattr(block, name) != value}
+    if own_agent() is None or not changed or service.blocks.agents(block.id) == [own_agent()]:
+        return
+    if block.read_only or changed != {"value"}:
+        may = "can only be read" if block.read_only else "can be given another text, and no more"
+        text = f"Other agents have the block {block.label!r:.200}, too: here it {may}."
+        raise ForbiddenError(text)
 
 
 def _check_length(value: str, limit: int, field: str = "value") -> None:
