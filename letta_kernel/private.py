@@ -22,7 +22,15 @@ OTHERS = 0o077
 FOLDER_NAME = ".letta"
 
 # What a project folder may hold of ours; skills and whatever else lies there are a person's own.
-_OURS = re.compile(r"\.?(?:letta\.|server-token|before-|damaged-|backups$|vectors$|queue$)")
+_OURS = re.compile(
+    r"\.?letta\.(?:duckdb|lock)|\.?server-token|chat_history$|before-restore-\d|damaged-\d{8}-"
+)
+# A person's folder may be called so, too: this is of ours in it.
+_OUR_FOLDERS = {
+    "backups": re.compile(r"\.?letta[-.]"),
+    "vectors": re.compile(r"(?:passages|messages)-"),
+    "queue": re.compile(r"\d{20}-\d+-"),
+}
 _lines: dict[Path, str] = {}  # what is to be said of a project; empty once it was
 
 
@@ -66,7 +74,7 @@ def tighten(path: str | Path) -> bool:
 
 
 def tighten_all(folder: Path) -> None:
-    """Take a folder of ours with all that is in it from everybody but its owner; links are not followed."""
+    """Take what is ours, a folder with all in it, from everybody but its owner; links are not followed."""
     tighten(folder)
     for entry in _entries(folder):
         if entry.is_dir(follow_symlinks=False):
@@ -83,21 +91,26 @@ def mend(home: Path) -> None:
     if os.name != "posix":
         return
     store = home / "letta.duckdb"
-    was_open = store.exists() and (is_open(home) or is_open(store))
+    own = _is_own(home)
+    was_open = store.exists() and (is_open(store) or (own and is_open(home)))
     token = home / "server-token"
     if is_open(home) and is_open(token):
         with suppress(OSError):  # others may know it: the next server makes a new one
             token.unlink()
-    if _is_own(home):
+    if own:
         tighten(home)
     for entry in _entries(home):
-        if _OURS.match(entry.name):
+        if _OURS.match(entry.name) or (own and entry.name in _OUR_FOLDERS):
             if entry.is_dir(follow_symlinks=False):
                 tighten_all(Path(entry.path))
             else:
                 tighten(entry.path)
+        elif within := _OUR_FOLDERS.get(entry.name):
+            for one in _entries(Path(entry.path)):
+                if within.match(one.name) and not one.is_symlink():
+                    tighten_all(Path(one.path))
     if was_open and home not in _lines:
-        still = is_open(store) or (is_open(home) and _is_own(home))
+        still = is_open(store) or (own and is_open(home))
         _lines[home] = (
             f"Other users of this machine can read the agents in {home}, and that cannot be changed here: move "
             "them to a folder of your own, or set LETTA_HOME to one."
@@ -115,12 +128,20 @@ def say(home: Path) -> None:
 
 def _is_own(home: Path) -> bool:
     """Whether the folder is the agents' own, and not one that holds a person's other things or everybody's."""
+    if home.name == FOLDER_NAME:
+        return True
     with suppress(OSError, RuntimeError):
         shared = os.stat(home).st_mode & stat.S_ISVTX
-        return home.name == FOLDER_NAME or not (
-            shared or home == Path(home.anchor) or home in (Path.home(), Path.cwd())
-        )
+        if not shared and home not in (Path(home.anchor), Path.home(), Path.cwd()):
+            return all(map(_is_ours, _entries(home)))
     return False
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    """Whether agents made what lies in a project folder."""
+    if (within := _OUR_FOLDERS.get(entry.name)) is None:
+        return _OURS.match(entry.name) is not None
+    return all(within.match(one.name) for one in _entries(Path(entry.path)))
 
 
 def is_open(path: Path) -> bool:

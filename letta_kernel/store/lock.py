@@ -10,6 +10,7 @@ alone: if one is lost or stale the file lock still keeps everybody out.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import time
@@ -32,6 +33,7 @@ from letta_kernel.store.patience import Wait
 STALE = 2.0
 """Seconds after which an untouched ticket is taken for that of a dead or stopped process."""
 
+_TICKET = re.compile(r"\d{20}-\d+-[0-9a-f]{8}")
 _FIRST_POLL, _LATER_POLL, _SLOW_POLL = 0.002, 0.005, 0.02  # seconds between looks
 _RING_AGAIN = 0.1  # seconds: whoever has the lock by then may not have heard
 
@@ -163,6 +165,8 @@ class HomeLock:
         try:
             with os.scandir(self._queue) as entries:
                 for entry in entries:
+                    if not _TICKET.fullmatch(entry.name):  # a person's own
+                        continue
                     with suppress(OSError):
                         if entry.stat().st_mtime >= oldest:
                             found.append(entry.name)

@@ -135,7 +135,8 @@ class VectorTable:
                 yield True
             finally:
                 if self._fresh:
-                    private.tighten_all(self.folder)
+                    for made in self.folder.glob(f"{self.stem}*"):
+                        private.tighten_all(made)
                     self._fresh = False
                 lock.release()
         finally:

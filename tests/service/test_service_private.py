@@ -140,19 +140,46 @@ def test_what_cannot_be_closed_is_said_and_works(
         home = there
 
 
+@pytest.mark.parametrize("inside", [True, False])
 def test_a_folder_of_other_things_stays_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, inside: bool
 ) -> None:
+    """The working directory, or any that LETTA_HOME names."""
     work = tmp_path / "work"
-    work.mkdir()
-    work.chmod(0o755)
-    (work / "data.csv").touch()
-    (work / "data.csv").chmod(0o644)
-    monkeypatch.chdir(work)
+    theirs = ["index.html", "letta.ipynb", "before-noon", "backups/a", "vectors/b", "queue/c"]
+    for name in theirs:
+        file = work / name
+        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        file.touch()
+        file.chmod(0o644)
+        os.utime(file, (1, 1))
+    work.chmod(0o2775)
+    before = for_others(work)
+    if inside:
+        monkeypatch.chdir(work)
     with umask(0), AgentService(work) as service:
         service.agents.create("ada")
-        left = {Path(name).name for name in for_others(work)}
-    assert left == {"work", "data.csv"}
+        service.passages.create("The key hangs behind the door.", agent="ada")
+        archive, _ = service._memories.embedded_by(None)
+        archive._index.catch_up(60.0)
+        lock = HomeLock(work)  # whoever waits clears what is old from the queue
+        service.database.close()
+        lock.acquire(60.0)
+        with pytest.raises(StoreError, match="in use"):
+            HomeLock(work).acquire(0.01)
+        lock.release()
+    assert for_others(work) == before
+    assert stat.S_IMODE(work.stat().st_mode) == 0o2775
+    for path in work.rglob("*"):
+        if str(path) not in before:
+            path.chmod(0o755 if path.is_dir() else 0o644)  # as programs of before left it
+    for _ in range(2):
+        private._lines.clear()  # as in another process
+        with AgentService(work) as service:
+            assert service.agents.retrieve("ada")
+        left = {path: mode for path, mode in for_others(work).items() if path not in before}
+        assert not left
+    assert len(caplog.records) == 1, "and nothing is said where nothing was open"
 
 
 def test_files_of_before_are_closed_where_they_are_written(tmp_path: Path) -> None:
