@@ -61,6 +61,36 @@ describe('Markdown', () => {
     expect(drawn(text).querySelector('pre')?.textContent === text).toBe(true);
   });
 
+  it.each(['!', '`a', 'a[a](', 'a<', 'a@', 'a\\', '![', 'a  \n', 'www.a ', 'http://a '])(
+    'reads a paragraph of many %j no further than it has time for',
+    sign => {
+      const text = `a${sign.repeat(5_000)}z`;
+      expect(drawn(text).querySelector('p > pre')?.textContent === text).toBe(true);
+      expect(drawn(`# Head\n\n${text}\n\n*last*`).querySelector('em')?.textContent).toBe('last');
+    }
+  );
+
+  it('shows lines of many heads as they are', () => {
+    const text = 'a\n-\n'.repeat(5_000);
+    expect(drawn(text).querySelector('pre')?.textContent === text).toBe(true);
+  });
+
+  const RULES = ['-'.repeat(120), '*'.repeat(120), '+'.repeat(120), `+${'-'.repeat(120)}+`, '- '.repeat(120)];
+  const LOGS = [...RULES, Array(30).fill('*'.repeat(80)).join('\n'), '> '.repeat(120), '!'.repeat(5_000)];
+
+  it.each(LOGS)('draws an answer with a log that holds %j', log => {
+    const box = drawn(`# Log\n\n\`\`\`\na\n\n${log}\n\`\`\`\n\n*last*`);
+    expect(Array.from(box.children, one => one.localName)).toEqual(['h1', 'pre', 'p']);
+    expect(box.querySelector('pre > code')?.textContent?.trim()).toBe(`a\n\n${log}`.trim());
+  });
+
+  it.each(RULES)('draws what stands around a line of %j', line => {
+    const box = drawn(`first\n\n${line}\n\n| a |\n|---|\n| ${'-'.repeat(120)} |\n\n*last*`);
+    expect(box.querySelector('em')?.textContent).toBe('last');
+    expect(box.querySelector('td')).not.toBeNull();
+    expect(box.querySelector('pre')).toBeNull();
+  });
+
   it('draws what grows as it draws the whole', () => {
     const whole = DIALECT.map(([text]) => text).join('\n\n');
     const host = document.createElement('div');

@@ -1,7 +1,7 @@
 // Draws Markdown. It is parsed into tokens and each is built as a node of a kind listed here, so raw
 // HTML in it is text like any other and nothing is fetched.
 
-import { Marked, type Token, type Tokens } from 'marked';
+import { Lexer, Marked, type Token, type Tokens, type TokensList } from 'marked';
 
 import { h, type Child } from './dom';
 import { drawLink } from './links';
@@ -11,11 +11,14 @@ import { drawFormula, MATH_TOKENS } from './mathematics';
 const LONGEST = 60_000;
 const LONGEST_HIGHLIGHTED = 20_000;
 const DEEPEST = 20;
-/** Emphasis marks in one paragraph, together and one by one; the parser's time grows with their square. */
+/** Runs of emphasis marks in one paragraph, and signs that may begin something; the parser's time grows with their square. */
 const MOST_MARKS = 500;
 const MOST_SIGNS = 2_000;
-/** Lists and quotes within each other that one line begins. */
-const TOO_DEEP = /^(?:[ \t]*(?:[-*+>]|\d{1,9}[.)])){100}/m;
+const SIGN = /[*_~!\[`\\<@]| {2}\n|https?:\/\/|ftp:\/\/|www\./g;
+/** A line under a heading or the head of a table: each may have all that follows read. */
+const UNDERLINE = /^[ |:]*-[-|: ]*$/gm;
+/** Lists and quotes within each other that are parsed. */
+const DEEPEST_PARSED = 100;
 
 const HEADINGS = ['h1', 'h2', 'h3', 'h4', 'h5', 'h6'] as const;
 
@@ -90,22 +93,53 @@ interface IBlock {
 }
 
 function parsed(source: string): IBlock[] {
-  const asItIs = [{ raw: source, node: source && h('pre', '', source) }];
-  if (TOO_DEEP.test(source) || source.split(/\n[^\S\n]*\n/).some(hasManyMarks)) {
-    return asItIs;
-  }
   try {
-    return marked.lexer(source).map(token => ({
+    return new BoundedLexer(marked.defaults).lex(source).map(token => ({
       raw: token.raw,
       node: drawToken(token as Tokens.Generic, 0)
     }));
   } catch {
-    return asItIs; // nested too deep for the parser
+    return [{ raw: source, node: source && h('pre', '', source) }]; // nested too deep for the parser
   }
 }
 
-function hasManyMarks(part: string): boolean {
-  return (part.match(/[*_~]+/g)?.length ?? 0) >= MOST_MARKS || (part.match(/[*_~]/g)?.length ?? 0) > MOST_SIGNS;
+/** Reads blocks as the parser does; a paragraph with too many signs stays as it is, so its time is bounded. */
+class BoundedLexer extends Lexer {
+  override lex(source: string): TokensList {
+    if (count(source, UNDERLINE) > MOST_SIGNS) {
+      throw new RangeError('too many lines that may begin a table');
+    }
+    this.blockTokens(source.replace(/\r\n|\r/g, '\n'), this.tokens);
+    for (const { src, tokens } of this.inlineQueue) {
+      if (hasManyMarks(src)) {
+        tokens.push({ type: 'unread', raw: src });
+      } else {
+        this.inlineTokens(src, tokens);
+      }
+    }
+    return this.tokens;
+  }
+
+  override blockTokens(source: string, tokens?: Token[], clipped?: boolean): Token[];
+  override blockTokens(source: string, tokens?: TokensList, clipped?: boolean): TokensList;
+  override blockTokens(source: string, tokens?: Token[], clipped?: boolean): Token[] {
+    if (++this._depth > DEEPEST_PARSED) {
+      throw new RangeError('nested too deep');
+    }
+    const found = super.blockTokens(source, tokens, clipped);
+    this._depth--;
+    return found;
+  }
+
+  private _depth = 0;
+}
+
+function hasManyMarks(text: string): boolean {
+  return count(text, /[*_~]+/g) >= MOST_MARKS || count(text, SIGN) > MOST_SIGNS;
+}
+
+function count(text: string, what: RegExp): number {
+  return text.match(what)?.length ?? 0;
 }
 
 function nodes(child: Child): Node[] {
@@ -190,6 +224,8 @@ function drawToken(token: Tokens.Generic, depth: number): Child {
       return token.tokens ? h('span', '', ...inside()) : withCharacters(token.text);
     case 'escape':
       return token.text;
+    case 'unread':
+      return h('pre', '', token.raw);
     default:
       return token.raw;
   }
