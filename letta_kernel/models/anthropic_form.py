@@ -118,11 +118,12 @@ def _conversation(chat: list[dict[str, Any]]) -> tuple[list[Block], list[Block]]
 
 def _blocks(content: Any) -> list[Block] | None:
     if not isinstance(content, list):
-        return [{"type": "text", "text": content}] if content else []
+        return [{"type": "text", "text": content}] if (content or "").strip() else []
     blocks: list[Block] = []
     for part in content:
         if part.get("type") == "text":
-            blocks.append({"type": "text", "text": part["text"]})
+            if part["text"].strip():  # it refuses blank ones
+                blocks.append({"type": "text", "text": part["text"]})
             continue
         found = _DATA.fullmatch(str((part.get("image_url") or {}).get("url")))
         if found is None:

@@ -40,8 +40,10 @@ def _cost(
     if (row := _row(provider, model)) is None and table_rows(name)[0] is None:
         return None
     if provider in _PLAIN_PRICES and row and "alias_of" not in row:
-        if row.get("litellm_provider") != provider:  # another maker's model of that name
-            return None
+        if row.get("litellm_provider") != provider:
+            return (
+                None  # another maker's model of that name; GitHub's, which have no rows, begin free
+            )
         if (cost := _price(row, tokens, written)) is not None:
             return cost
     return _price_of_litellm(provider, model, tokens, written)

@@ -20,7 +20,7 @@ _TAKEN = {
     "stop": "stop_sequences",
     "parallel_tool_calls": "",  # it does so as it likes
 }
-_OLD = re.compile(r"gemini-[12](\.\d+)?(-|$)")
+_OLD = re.compile(r"gemini-([12](\.\d+)?|exp)(-|$)")
 _DATA = re.compile(r"data:(image/(?:png|jpeg|webp));base64,(.*)", re.DOTALL)
 _MODES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 # What Gemini takes in the place of a signature that a call from elsewhere does not have.

@@ -38,6 +38,8 @@ class Rules:
     usage: bool = True  # it is asked for the tokens it counted; others tell them anyway
     pictures: bool = True
     choice: bool = True  # what is to be called is said as OpenAI says it
+    nulls: bool = True  # where no picture is sent, fields of messages that hold nothing are
+    parts: bool = True  # texts in parts and names of who speaks are sent as they are
 
 
 RULES = {
@@ -46,8 +48,8 @@ RULES = {
     "hosted_vllm": Rules(_COMMON | _EFFORT),
     "lm_studio": Rules(left_out=_EFFORT),
     "llamafile": Rules(left_out=_EFFORT),
-    "groq": Rules(_CORE, pictures=False),
-    "mistral": Rules(_CORE, usage=False, choice=False),
+    "groq": Rules(_CORE, pictures=False, nulls=False),
+    "mistral": Rules(_CORE, usage=False, choice=False, nulls=False, parts=False),
     "cerebras": Rules(_CORE, usage=False),
     "deepinfra": Rules(_CORE, usage=False, choice=False),
     "nvidia_nim": Rules(_CORE, usage=False),
@@ -95,6 +97,10 @@ def request(
         return None
     if shaped.tools and shaped.tool_choice is not None and not rules.choice:
         return None
+    if not rules.parts and any(m.get("name") or _is_in_parts(m) for m in messages):
+        return None
+    if not rules.nulls and not shaped.has_images:
+        messages = [{k: v for k, v in m.items() if v is not None} for m in messages]
     tools = shaped.tools
     if provider == "hosted_vllm":
         if any(m["role"] == "assistant" and isinstance(m.get("content"), list) for m in messages):
@@ -169,6 +175,12 @@ def _is_plain(message: Mapping[str, Any], *, pictures: bool) -> bool:
         )
         for part in content
     )
+
+
+def _is_in_parts(message: Mapping[str, Any]) -> bool:
+    """Whether a message holds texts in parts, and no picture."""
+    content = message.get("content")
+    return isinstance(content, list) and all(part.get("type") == "text" for part in content)
 
 
 def _open(value: Any) -> Any:

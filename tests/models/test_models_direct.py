@@ -52,6 +52,31 @@ CHATS: dict[str, list[dict[str, Any]]] = {
         },
     ],
 }
+ODD_CHATS: dict[str, list[dict[str, Any]]] = {
+    "blank": [
+        USER,
+        {"role": "assistant", "content": "\n\n", "tool_calls": CALLS[:1]},
+        {"role": "tool", "tool_call_id": "a", "content": " \n"},
+        {"role": "assistant", "content": None, "tool_calls": CALLS[1:]},
+        {"role": "tool", "tool_call_id": "b", "content": ""},
+        {"role": "assistant", "content": "", "tool_calls": CALLS[:1]},
+        {"role": "tool", "tool_call_id": "a", "content": "done"},
+        {"role": "assistant", "content": " "},
+        {"role": "user", "content": "\n"},
+    ],
+    "parts": [
+        {"role": "system", "content": [{"type": "text", "text": t} for t in ("Be", "brief.")]},
+        {"role": "user", "name": "ada", "content": [{"type": "text", "text": "hi"}]},
+        {"role": "assistant", "content": [{"type": "text", "text": t} for t in ("ho", "\n", "ha")]},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": " "}, {"type": "text", "text": "so"}],
+        },
+        {"role": "assistant", "content": [{"type": "text", "text": " "}], "tool_calls": CALLS[:1]},
+        {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "\n"}]},
+    ],
+    "named": [USER | {"name": "ada"}],
+}
 TOOLS = [
     {
         "type": "function",
@@ -110,7 +135,7 @@ MODELS = [
     *(f"anthropic/claude-{name}" for name in (
         "sonnet-5", "sonnet-4-5", "haiku-4-5", "opus-4-6",
     )),
-    *(f"gemini/gemini-{name}" for name in ("3.5-flash", "2.5-pro", "2.5-flash", "3.6-flash")),
+    *(f"gemini/gemini-{name}" for name in ("3.5-flash", "2.5-pro", "2.5-flash", "3.6-flash", "exp-1206")),
 ]  # fmt: skip
 LITELLMS = {
     f"openai/{name}" for name in ("o1", "o3", "o3-mini", "gpt-5-search-api", "gpt-4o-audio-preview")
@@ -122,7 +147,7 @@ ELSEWHERE = "http://127.0.0.1:9/v1/"
 def _both(name: str, chat: str, tools: bool, choice: Any, params: dict[str, Any], base: str) -> Any:
     """Return what is made here (None if litellm has to) and what litellm makes, of one call."""
     given = {**params, **({"api_base": base} if base else {})}
-    request = ChatRequest(CHATS[chat], TOOLS if tools else [], choice, given)
+    request = ChatRequest((CHATS | ODD_CHATS)[chat], TOOLS if tools else [], choice, given)
     route = routes.resolve(name, request, given)
     form = routes._FORMS.get(route.wire_format)
     if form is None:
@@ -171,6 +196,7 @@ def test_requests_are_those_of_litellm(name: str) -> None:
             for params in PARAMS
         ),
         (("one", True, choice, params) for choice in CHOICES for params in PARAMS[:4]),
+        ((chat, True, None, {}) for chat in ODD_CHATS),
     )
     bases = ("", ELSEWHERE) if name.startswith("openai/") else ("",)
     for (chat, tools, choice, params), base in itertools.product(calls, bases):
