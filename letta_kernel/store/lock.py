@@ -33,7 +33,7 @@ from letta_kernel.store.patience import Wait
 STALE = 2.0
 """Seconds after which an untouched ticket is taken for that of a dead or stopped process."""
 
-_TICKET = re.compile(r"\d{20}-\d+-[0-9a-f]{8}")
+_TICKET = re.compile(r"\d{20}-\d+-\w+")
 _FIRST_POLL, _LATER_POLL, _SLOW_POLL = 0.002, 0.005, 0.02  # seconds between looks
 _RING_AGAIN = 0.1  # seconds: whoever has the lock by then may not have heard
 
