@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
-from letta_kernel.errors import LettaError, NotFoundError
+from letta_kernel import settings
+from letta_kernel.display.clean import one_line
+from letta_kernel.errors import LettaError, NotFoundError, StoreBusyError
 from letta_kernel.ids import now
 from letta_kernel.records import AccessToken, Rights
 from letta_kernel.server.bodies import TokenLimits
@@ -26,6 +29,8 @@ from letta_kernel.server.errors import ForbiddenError, TokenBusyError
 from letta_kernel.service import AgentService
 from letta_kernel.service.changes import stamp_of
 from letta_kernel.service.tokens import PREFIX, RIGHTS, digest_of
+
+log = logging.getLogger("letta_kernel")
 
 T = TypeVar("T")
 Kind = Literal["requests", "streams", "sockets", "runs"]
@@ -40,6 +45,7 @@ VISIT = "letta_kernel.visit"
 """Where a connection's scope says who came."""
 
 _PAUSE = 0.2  # seconds between two readings of the tokens for the sake of somebody unknown
+_ROOM = 1.0  # seconds more than a reading waits for the store
 _LONGEST = 100  # characters of a token that was made here, and room
 _HOUR = timedelta(hours=1)
 
@@ -112,11 +118,12 @@ class Authenticator:
         self._shares = Shares(limits)
         self._known: dict[str, AccessToken] = {}  # by digest
         self._stamp: Any = None  # of the files that these were read from
-        self._read_at = 0.0
-        self._reading = asyncio.Lock()
+        self._read_at = self._tried_at = 0.0
+        self._failing = False
+        self._reading: asyncio.Task[bool] | None = None
         self._visits: set[Visit] = set()
         self._watcher: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def who(self, given: str | None) -> AccessToken | None:
         """Return the token that *given* is, `OWNER` for the owner's; None for one that is none.
@@ -126,8 +133,8 @@ class Authenticator:
 
         Raises
         ------
-        LettaError
-            The store cannot be read.
+        StoreBusyError
+            The store cannot be read; the text does not say why, the log does.
         """
         if self.token is None:
             return OWNER
@@ -172,23 +179,45 @@ class Authenticator:
         return known is not None and (known.expires_at is None or known.expires_at > now())
 
     async def _refresh(self, *, hurry: bool) -> None:
-        """Read the tokens anew if the store has changed; who comes while it is read waits for the next time."""
+        """Read the tokens anew if the store has changed.
+
+        Who comes while they are read waits for the next time; if they cannot be read, all who are not known
+        learn it at once, so that nobody waits for others longer than for the store. They are not told why.
+        """
         assert self._service is not None
         came = time.monotonic()
+        ends = came + settings.STORE_WAIT() + _ROOM
         if stamp_of(self._service.home) == self._stamp:
             return
-        if not hurry and (early := self._read_at + _PAUSE - came) > 0:
+        if not hurry and (early := self._tried_at + _PAUSE - came) > 0:
             await asyncio.sleep(early)
-        async with self._reading:
-            stamp = stamp_of(self._service.home)
-            if self._read_at >= came or stamp == self._stamp:
-                return
-            began = time.monotonic()
+        while self._read_at < came and stamp_of(self._service.home) != self._stamp:
+            if self._reading is None or self._reading.done():
+                self._reading = self._spawn(self._read())
+            left = max(ends - time.monotonic(), 0)
+            done, _ = await asyncio.wait({self._reading}, timeout=left)
+            vain = not done or not await self._reading
+            if vain and not (done and hurry and self._tried_at < came):
+                raise StoreBusyError("The tokens cannot be read now: try again later.")
+
+    async def _read(self) -> bool:
+        """Read the tokens; return whether that could be done."""
+        assert self._service is not None
+        began = self._tried_at = time.monotonic()
+        stamp = stamp_of(self._service.home)
+        try:
             # Where there is no project yet, nobody unknown makes one.
             found = [] if stamp[0] is None else await asyncio.to_thread(self._service.tokens.list)
-            self._known = {one.digest: one for one in found}
-            self._read_at = began
-            self._stamp = stamp  # that of before: what is written meanwhile is seen the next time
+        except LettaError as error:
+            if not self._failing:
+                log.warning("letta: the tokens cannot be read: %s", one_line(error.text, 1000))
+            self._failing = True
+            return False
+        self._failing = False
+        self._known = {one.digest: one for one in found}
+        self._read_at = began
+        self._stamp = stamp  # that of before: what is written meanwhile is seen the next time
+        return True
 
     async def _watch(self) -> None:
         """Look after those who are here, until nobody is."""
@@ -210,8 +239,9 @@ class Authenticator:
         with suppress(LettaError):
             await asyncio.to_thread(self._service.tokens.used, token_id)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        # In a context of its own: it is nobody's request, with nobody's patience.
+        task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

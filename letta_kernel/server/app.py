@@ -75,7 +75,6 @@ def create_app(
             router, prefix=f"{prefix}/openai/v1", include_in_schema=router is openai.models
         )
     examples.add_to(app)
-    app.add_middleware(Waits)
     app.add_middleware(
         Guard,
         token=token,
@@ -84,6 +83,7 @@ def create_app(
         origins=origins,
         limits=limits,
     )
+    app.add_middleware(Waits)  # outside: reading the tokens belongs to the request
     if origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +22,10 @@ from websockets.sync.client import ClientConnection, connect
 from letta_kernel.errors import ConflictError, InvalidInputError
 from letta_kernel.records import Block, Rights, Tool
 from letta_kernel.server import rights
+from letta_kernel.server.access import Authenticator
 from letta_kernel.server.bodies import RequestLimits, TokenLimits
 from letta_kernel.service import AgentService
+from letta_kernel.store.lock import HomeLock
 
 LIMITS = RequestLimits(token=TokenLimits(requests=4, streams=2, sockets=2, runs=3))
 MARK = "kittiwake"  # in all that is the other agent's
@@ -550,3 +554,45 @@ def test_wrong_tokens_of_the_right_form_are_not_looked_up_in_vain(field: Field) 
     assert field.web.get("/v1/agents", headers=who).json()[0]["name"] == "eve"
     field.service.agents.delete(gone.id)
     assert field.web.get("/v1/agents", headers=who).status_code == 401
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["none is", "one is right"])
+def test_while_the_store_is_not_to_be_had_nobody_queues_and_strangers_learn_nothing(
+    field: Field, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, made: bool
+) -> None:
+    right = field.token("read")["Authorization"].partition(" ")[2]
+    lock = HomeLock(field.service.home)
+
+    async def come() -> list[Any]:
+        """Let many come, and the store be free again once the first of them is answered."""
+        known = Authenticator("owner", field.service, TokenLimits())
+        given = [f"lk-{number}" for number in range(8)] + ([right] if made else [])
+        lock.acquire(60)
+        try:
+            tasks = [asyncio.ensure_future(known.who(one)) for one in given]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            lock.release()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert await known.who("lk-none") is None  # what failed is not kept
+        found = await known.who(right)
+        assert found is not None
+        assert found.name == field.last
+        return answers
+
+    monkeypatch.setenv("LETTA_STORE_WAIT", "0.5")
+    for answer in asyncio.run(come()):
+        assert str(answer) == "The tokens cannot be read now: try again later."
+    assert f"the tokens cannot be read: {field.service.home}" in caplog.text
+    if made:  # a wrong one and a right one, over HTTP
+        lock.acquire(60)
+        try:
+            for token in ("lk-x", right):
+                os.utime(field.service.home / "letta.duckdb")
+                answer = field.web.get("/v1/agents", headers={"Authorization": f"Bearer {token}"})
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+                assert answer.json() == {
+                    "detail": "The tokens cannot be read now: try again later."
+                }
+        finally:
+            lock.release()
