@@ -75,14 +75,25 @@ def token_of(file: str | None, no_token: bool) -> tuple[bool, str | None]:
 def _read(file: Path) -> str:
     try:
         if private.is_open(file):
-            raise InvalidInputError(
-                f"Other users can read {file}: put a new token into it, and chmod 600 "
-                f"{shlex.quote(str(file))}."
-            )
+            if _is_mounted(file):
+                output.put(
+                    f"Other users of this machine can read {file}, which only whoever put it there can change.",
+                    stderr=True,
+                )
+            else:
+                raise InvalidInputError(
+                    f"Other users can read {file}: put a new token into it, and chmod 600 "
+                    f"{shlex.quote(str(file))}, or set LETTA_SERVER_TOKEN instead."
+                )
         return file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise InvalidInputError(f"{file} cannot be read: {why}.") from None
+
+
+def _is_mounted(file: Path) -> bool:
+    """Whether nobody is to write the file, as it is with the secrets that Docker and Kubernetes hand over."""
+    return not file.stat().st_mode & 0o222 or not os.access(file, os.W_OK)
 
 
 def say(session: TerminalDoor, url: str, token: str | None, shown: bool, use: str) -> None:

@@ -131,11 +131,12 @@ class LettaHandler(_Letta, HttpBridge, APIHandler):
     """Passes requests on; who asks, and how much, is known before a body is taken in."""
 
     SUPPORTED_METHODS = (*METHODS, "OPTIONS")
+    _refused: web.HTTPError | None = None
+    _unread = True  # some requests are refused before `prepare`: a method there is not, a path that is no text
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Refuse strangers, and what is too large; nothing of a long body has been read."""
         self._pieces: list[bytes] = []
-        self._refused: web.HTTPError | None = None
         headers, connection = self.request.headers, self.request.connection
         self._unread = not is_short(headers)
         try:

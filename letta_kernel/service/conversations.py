@@ -18,6 +18,7 @@ from letta_kernel.records import Conversation, Inherited
 from letta_kernel.service.core import Core
 from letta_kernel.store import agents, conversations, messages
 from letta_kernel.store.database import Tx
+from letta_kernel.store.sealing import is_sealed
 
 CHANGEABLE = (
     "summary",
@@ -147,7 +148,7 @@ class Conversations:
                 summary_id=state.summary_id,
             )
             if state.thread != "own":
-                fork.model, fork.settings = state.thread.model, state.thread.settings
+                fork.model, fork.settings = state.thread.model, _openable(state.thread.settings)
                 fork.summary, fork.description = state.thread.summary, state.thread.description
             return conversations.add(tx, fork)
 
@@ -162,6 +163,13 @@ class Conversations:
             return conversations.list_all(tx, agent_id, **wanted)
 
         return self._core.do(work)
+
+
+def _openable(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return *settings* without secrets that could not be opened: in another row they never can be."""
+    environment = settings.get("environment") or {}
+    kept = {name: text for name, text in environment.items() if not is_sealed(text)}
+    return settings if kept == environment else {**settings, "environment": kept}
 
 
 def _until(seen: list[Message], message_id: str) -> list[Message]:

@@ -146,7 +146,7 @@ def tokens_of_the_project_hold_at_each(cli: Cli, urls: list[str]) -> None:
 def test_a_token_of_one_s_own_is_in_a_file_and_shown_nowhere(cli: Cli) -> None:
     file = cli.folder / "token"
     file.write_text("a-token-of-my-own\n")
-    file.chmod(0o600)
+    file.chmod(0o444)  # as Docker hands one over
     with serving(cli, "--port", "0", "--token-file", str(file)) as process:
         assert process.stdout is not None
         said = "".join(process.stdout.readline() for _ in range(5))
@@ -167,7 +167,9 @@ def test_no_secret_is_a_word_of_a_command(cli: Cli) -> None:
         assert "cannot be read" in cli.fails(*words, "--token-file", str(file))
     file.write_text("a-token-of-my-own")
     file.chmod(0o640)
-    assert "chmod 600" in cli.fails("serve", "--token-file", str(file))
+    refused = cli.fails("serve", "--token-file", str(file))
+    assert "chmod 600" in refused
+    assert "LETTA_SERVER_TOKEN" in refused
     said = cli.fails("agent", "set", "ada", "environment", "TEA_KEY=hunter22")
     assert "letta-kernel agent set ada environment NAME" in said
     assert "hunter22" not in said

@@ -192,6 +192,10 @@ def test_nobody_else_comes_in(shared: tuple[Jupyter, ScriptedServer]) -> None:
     assert http.get(url, headers=server.headers).status_code == 200
     assert http.get(f"{server.url}/letta/v1/nothing", headers=server.headers).status_code == 404
     assert http.get(f"{server.url}/letta/", headers=server.headers).status_code == 404
+    for method, path, status in (("FOO", "x", 405), ("GET", "%ff", 400)):
+        early = http.request(method, f"{server.url}/letta/{path}")  # before anything is known of it
+        assert early.status_code == status
+        assert early.json()["message"]
     bad = http.post(url, headers=server.headers, content=b"{")
     assert bad.status_code == 422
     assert "detail" in bad.json()

@@ -171,8 +171,12 @@ def test_without_the_key_all_but_the_secrets_works(
             assert key_places(home) == [""] * 4
             with pytest.raises(ToolError, match="set the secret anew"):
                 service.mcp.refresh("web")
+            (thread,) = service.conversations.list("ada")
+            fork = service.conversations.fork("ada", thread.id)
+            assert fork.settings == {"environment": {}}, "in its place they would never open again"
     monkeypatch.setenv("LETTA_SECRET_KEY", right.strip())  # for a server on another machine
     assert environment(home) == {"TEA_KEY": SECRET}
+    assert "" not in key_places(home)
     monkeypatch.delenv("LETTA_SECRET_KEY")
     with AgentService(home) as service:
         service.agents.update("ada", settings={"environment": {"TEA_KEY": "anew"}})
