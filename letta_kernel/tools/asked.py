@@ -73,7 +73,7 @@ class Asked:
             return function(**given.arguments)
         except LettaError:
             raise
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise ToolError(f"client.{name}: {error}.") from None
 
     # -- memory blocks -------------------------------------------------------------------------------
@@ -119,25 +119,33 @@ class Asked:
         top_k: int = 10,
     ) -> list[Any]:
         found = self._context.archive.search(
-            self._context.agent_id, str(query), tags=tags, top_k=min(int(top_k), _MOST)
+            self._context.agent_id, str(query), tags=_tags(tags), top_k=_many(top_k)
         )
         return [_passage(hit.passage) for hit in found]
 
     def _insert(
         self, agent_id: str | None = None, *, text: str, tags: Sequence[str] | None = None
     ) -> list[Any]:
-        made = self._context.archive.insert(self._context.agent_id, str(text), list(tags or ()))
+        made = self._context.archive.insert(self._context.agent_id, str(text), _tags(tags))
         return [_passage(one) for one in made]
 
     def _messages(self, agent_id: str | None = None, *, limit: int = 10) -> list[Any]:
         return self._find(query="", limit=limit)
 
     def _find(self, agent_id: str | None = None, *, query: str, limit: int = 10) -> list[Any]:
-        found = self._context.recall.search(
-            self._context.agent_id, str(query), limit=min(int(limit), _MOST)
-        )
+        found = self._context.recall.search(self._context.agent_id, str(query), limit=_many(limit))
         kept = {"id", "role", "content", "created_at"}
         return [hit.message.model_dump(mode="json", include=kept) for hit in found]
+
+
+def _many(given: Any) -> int:
+    return max(0, min(int(given), _MOST))
+
+
+def _tags(given: Any) -> list[str]:
+    if not isinstance(given or [], list) or not all(isinstance(one, str) for one in given or ()):
+        raise InvalidInputError("Tags are a list of texts.")
+    return list(given or ())
 
 
 def _passage(passage: Passage) -> dict[str, Any]:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import codecs
 import contextlib
 import json
+import logging
 import os
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
-from letta_kernel.errors import LettaError
+from letta_kernel.errors import LettaError, ToolError
 from letta_kernel.models.base import Cancel
 from letta_kernel.tools.agent_client import Ask
 from letta_kernel.tools.output import Sink
 from letta_kernel.tools.results import shorten
 from letta_kernel.tools.sandbox_worker import LARGEST, framed
 
+_log = logging.getLogger(__name__)
 _BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 
 
@@ -53,6 +57,8 @@ class CallChannel:
             one: codecs.getincrementaldecoder("utf-8")(errors="replace") for one in (out, err)
         }
         self._unsent = memoryview(data)
+        self._asking = False
+        self._found: bytes | None = None  # the answer to what it asked, once there is one
         self._answers = bytearray()
         self._reports = bytearray()
         self._selector = selectors.DefaultSelector()
@@ -93,11 +99,18 @@ class CallChannel:
 
     def _ring(self) -> None:
         self._cancelled = True
-        with contextlib.suppress(OSError):
+        self._rouse()
+
+    def _rouse(self) -> None:
+        with contextlib.suppress(OSError):  # it is closed
             self._waker.send(b"x")
 
     def _read_wake(self, channel: socket.socket, events: int) -> None:
         channel.recv(64)
+        if self._found is not None:
+            self._unsent, self._found, self._asking = memoryview(self._found), None, False
+            with contextlib.suppress(KeyError):  # it has closed its end
+                self._selector.modify(self._request, _BOTH, self._exchange)
 
     def _read_output(self, one: int, events: int, everything: bool = False) -> None:
         for _ in range(1_000_000 if everything else 1):
@@ -160,26 +173,39 @@ class CallChannel:
                 self._ended = Ended(reason="garbage")
             elif "progress" in found:
                 self._sink.report(shorten(str(found["progress"]), 2_000))
+            elif "ask" in found and (self._asking or self._unsent):
+                self._ended = Ended(reason="garbage")  # client asks when it has its last answer
             elif "ask" in found:
-                self._send(self._answer(found))
+                self._asking = True
+                context = copy_context()
+                # Not here: an answer may take long, and the clock and the stop button do not wait for it.
+                threading.Thread(
+                    target=context.run, args=(self._answer, found), name="answer", daemon=True
+                ).start()
             else:
                 self._ended = Ended(answer=found)
 
-    def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Answer what the call asks of its agent."""
+    def _answer(self, asked: dict[str, Any]) -> None:
+        """Find out what the call asks of its agent, and have it sent."""
+        try:
+            self._found = framed({"value": self._asked(asked)})
+        except LettaError as error:
+            self._found = framed({"problem": str(error)})
+        except Exception as error:  # a defect of ours, of which the tool may make what it will
+            _log.exception("client.%s failed in a tool", asked["ask"])
+            name = type(error).__name__
+            self._found = framed({"problem": f"client.{asked['ask']} failed: {name}."})
+        self._rouse()
+
+    def _asked(self, asked: dict[str, Any]) -> Any:
         if self._ask is None:
-            return {"problem": "This call is no agent's: there is nobody for client to ask."}
+            raise ToolError("This call is no agent's: there is nobody for client to ask.")
         try:
             args, kwargs = asked["arguments"]
-            return {"value": self._ask(str(asked["ask"]), list(args), dict(kwargs))}
-        except LettaError as error:
-            return {"problem": str(error)}
+            name, args, kwargs = str(asked["ask"]), list(args), dict(kwargs)
         except (KeyError, TypeError, ValueError):
-            return {"problem": "This is no call that client makes."}
-
-    def _send(self, message: dict[str, Any]) -> None:
-        self._unsent = memoryview(bytes(self._unsent) + framed(message))
-        self._selector.modify(self._request, _BOTH, self._exchange)
+            raise ToolError("This is no call that client makes.") from None
+        return self._ask(name, args, kwargs)
 
     def _read_report(self, channel: socket.socket, events: int) -> None:
         try:

@@ -9,18 +9,21 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.service import AgentService
 from letta_kernel.tools import sandbox_walls as walls
-from letta_kernel.tools.sandbox import ResourceLimits, Sandbox, View
+from letta_kernel.tools.sandbox import ResourceLimits, Sandbox, View, default_sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has walls")
 SECRET = "sk-nobody-may-read-this"
@@ -273,6 +276,93 @@ def f() -> list:
             assert "missing" in told[9]
         assert service.blocks.retrieve("human", agent=name).value == "Grace"
         service.agents.delete(name)
+
+
+ODD_ASKS = '''
+def f() -> list:
+    """Do it."""
+    told = []
+    passages, messages, blocks = client.agents.passages, client.agents.messages, client.agents.blocks
+    for many in (float("inf"), -float("inf"), float("nan"), 10**40, -10**40, -1, 0, "x", None, [], {}):
+        for ask in (
+            lambda: passages.search(query="x", top_k=many),
+            lambda: passages.list(limit=many),
+            lambda: messages.list(limit=many),
+            lambda: messages.search(query="x", limit=many),
+            lambda: passages.search(query="x", tags=many),
+            lambda: passages.create(text="", tags=many),
+            lambda: passages.create(text="x", tags=[many]),
+            lambda: blocks.retrieve(many),
+            lambda: blocks.update(many, value="x"),
+            lambda: blocks.update("human", value="\\ud800\\0"),
+            lambda: passages.create(text="\\ud800\\0"),
+            lambda: passages.search(query="\\ud800\\0"),
+            lambda: messages.search(query="\\ud800\\0"),
+        ):
+            try:
+                ask()
+                told.append("")
+            except Exception as error:
+                told.append(str(error))
+    return told
+'''
+UNREAD = '''
+def f() -> str:
+    """Do it."""
+    from letta_kernel.tools.sandbox_worker import send
+
+    inside = [cell.cell_contents for cell in client._ask.__closure__]
+    channel = next(one for one in inside if hasattr(one, "fileno"))
+    for _ in range(100):
+        send(channel, {"ask": "agents.blocks.list", "arguments": [[], {}]})
+    return "done"
+'''
+
+
+def test_what_a_tool_asks_oddly_is_refused_in_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with AgentService(tmp_path) as service:
+        executor = service.tools.executor(None, service.agents.create("odd", human="Ada"))
+        outcome = executor.run(
+            Tool(name="f", source=ODD_ASKS, runs_in="sandbox", network=True, return_limit=100_000),
+            {},
+        )
+        assert outcome.status == "ok", outcome.text
+        told = json.loads(outcome.text)
+        assert "client.agents.passages.search: cannot convert float infinity to integer." in told
+        assert not [text for text in told if "\n" in text or len(text) > 300]
+        assert not caplog.records
+        outcome = executor.run(Tool(name="f", source=UNREAD, runs_in="sandbox", network=True), {})
+        assert (outcome.status, "no answer" in outcome.text) == ("error", True)
+
+
+ASKS = '''
+def f() -> str:
+    """Do it."""
+    try:
+        return str(client.agents.blocks.list())
+    except Exception as error:
+        return str(error)
+'''
+
+
+def test_an_ask_that_takes_long_or_breaks_holds_nothing_up() -> None:
+    cancel, nobody, waited = Cancel(), threading.Event(), []
+
+    def never(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        cancel.cancel()
+        waited.append(nobody.wait(30))
+
+    def breaks(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        raise OSError("of ours")
+
+    tool = Tool(name="f", source=ASKS, runs_in="sandbox")
+    outcome = default_sandbox().run(tool, {}, ask=never, cancel=cancel)
+    assert (outcome.status, waited) == ("interrupted", [])
+    nobody.set()
+    outcome = default_sandbox().run(tool, {}, ask=breaks)
+    assert (outcome.status, outcome.text) == ("ok", "client.agents.blocks.list failed: OSError.")
 
 
 def test_this_process_stays_open_to_its_user(cell: Cell) -> None:
