@@ -139,7 +139,8 @@ def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, in
 def restore(home: Path, source: Path) -> Path | None:
     """Put a copy in the store's place and return where the store before is kept, None if there was none.
 
-    The search indexes are made anew from the copy. Processes that have the project open go on with the copy.
+    The search indexes are made anew from the copy; the tokens of servers' clients are all gone.
+    Processes that have the project open go on with the copy.
 
     Raises
     ------
@@ -190,7 +191,7 @@ def find(home: Path, source: Path | str) -> Path:
 
 
 def _check(draft: Path, source: Path) -> None:
-    """See that a file is a store of ours, bring it up to date and let the indexes begin anew."""
+    """See that a file is a store of ours, bring it up to date and let the indexes and tokens begin anew."""
     try:
         probe = duckdb.connect(draft, read_only=True, config=SEALED)
         try:
@@ -205,6 +206,7 @@ def _check(draft: Path, source: Path) -> None:
         try:
             connection.execute("DELETE FROM index_marks")
             connection.execute("DELETE FROM outbox")
+            connection.execute("DELETE FROM access_tokens")  # some may have been revoked since
             connection.execute("CHECKPOINT")
         finally:
             connection.close()

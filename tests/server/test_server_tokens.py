@@ -25,6 +25,7 @@ from letta_kernel.server import rights
 from letta_kernel.server.access import Authenticator
 from letta_kernel.server.bodies import RequestLimits, TokenLimits
 from letta_kernel.service import AgentService
+from letta_kernel.store import copies
 from letta_kernel.store.lock import HomeLock
 
 LIMITS = RequestLimits(token=TokenLimits(requests=4, streams=2, sockets=2, runs=3))
@@ -375,6 +376,44 @@ def test_of_a_shared_block_a_token_of_one_agent_changes_the_text_alone(field: Fi
     own = f"/v1/blocks/{field.ada['block_id']}"
     for change in ({"read_only": True}, {"value": "3", "read_only": False}):
         assert field.web.patch(own, headers=who, json=change).status_code == 200
+
+
+def test_to_talk_is_not_to_choose_the_model(field: Field) -> None:
+    talks, writes, bob = field.token("talk", "bob"), field.token("write", "bob"), field.bob
+    agent = bob["agent_id"]
+    heard = len(field.scripted.requests)
+    for path, asked in (
+        (f"/v1/agents/{agent}/messages", {"input": "Hi", "override_model": "local//etc/passwd"}),
+        (f"/v1/agents/{agent}/messages/stream", {"input": "Hi", "override_model": "demo"}),
+        (f"/v1/agents/{agent}/messages/async", {"input": "Hi", "override_model": "openai/dear"}),
+        (
+            f"/v1/conversations/{bob['conversation_id']}/messages",
+            {"input": "Hi", "override_model": "openai/dear"},
+        ),
+        (f"/v1/conversations?agent_id={agent}", {"model": "local//etc/passwd"}),
+        (f"/v1/conversations?agent_id={agent}", {"context_window_limit": 1_000_000}),
+    ):
+        answer = field.web.post(path, headers=talks, json=asked)
+        assert answer.status_code == 403, answer.text
+        assert answer.json() == {"detail": "This token may talk, not write."}
+    with field.socket(talks, "bob") as socket:
+        socket.recv(90)
+        socket.send('{"type": "send", "id": "1", "text": "Hi", "model": "demo"}')
+        assert json.loads(socket.recv(90))["message"] == "This token may talk, not write."
+    assert len(field.scripted.requests) == heard
+    field.scripted.say("Dear.")
+    asked = {"input": "Hi", "override_model": "openai/dear"}
+    answer = field.web.post(f"/v1/agents/{agent}/messages", headers=writes, json=asked)
+    assert "Dear." in answer.text
+
+
+def test_a_restored_copy_brings_no_token_back(field: Field, tmp_path: Path) -> None:
+    field.token("read")
+    copy, _ = copies.backup(field.service.home, tmp_path / "copy.duckdb")
+    copies.restore(tmp_path / "home", copy)
+    with AgentService(tmp_path / "home") as service:
+        assert {one.name for one in service.agents.list()} >= {"ada", "bob"}
+        assert service.tokens.list() == []
 
 
 def test_what_a_token_of_one_agent_is_for(field: Field) -> None:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from letta_kernel.errors import ConflictError
 from letta_kernel.messages import Message, RunEnded, ToolCall
 from letta_kernel.records import Tool
+from letta_kernel.server import access
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.events import sse
 from letta_kernel.server.events.contents import ContentReader, Read
@@ -82,6 +83,8 @@ def begin(
             raise LeftOutError(f"Not offered by this server: {what} ({field}).")
     options["max_steps"] = request.max_steps
     options["model"] = model_name(request.override_model, "override_model")
+    if options["model"] is not None:
+        access.need("write")
     options["form"] = check_format(request.response_format, "response_format")
     tools = _client_tools(request)
     options["client_tools"] = tools

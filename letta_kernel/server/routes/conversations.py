@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from letta_kernel.errors import ConflictError
 from letta_kernel.server import threads
-from letta_kernel.server.access import whose
+from letta_kernel.server.access import need, whose
 from letta_kernel.server.deps import Live, Page, Service
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.events import requests, sse
@@ -47,6 +47,8 @@ def create(
 ) -> ConversationShape:
     """Begin a further thread with an agent, which shares its memory, tools and archive."""
     changes = changes_of(asked or ConversationIn(), {})
+    if changes.get("model") or changes.get("settings"):
+        need("write")
     return to_conversation(
         service.conversations.create(whose(service, agent_id) or "", **changes), []
     )

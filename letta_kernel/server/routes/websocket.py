@@ -42,7 +42,8 @@ program keeps the store, ``{"type": "waiting", "id": "1", "message": "…"}`` co
 ``approve`` wait; null or left out, it is the agent's own thread. A ``send`` may hold ``images``, each with
 ``data`` (base64) or ``url`` as over REST.
 
-A token that may only read hears everything and is answered with an error where it asks for more.
+A token that may only read hears everything and is answered with an error where it asks for more;
+``model`` needs one that may write.
 
 **Close codes**: 4401 no or a wrong token, or one that was revoked meanwhile, 4404 no agent or several of that
 name, 4429 too many sockets of this token, 1009 a message of more than 4,200,000 bytes, 1008 too many messages
@@ -278,6 +279,8 @@ class _Socket:
         if asked.conversation is not None:
             options["conversation"] = asked.conversation
         if isinstance(asked, Send):
+            if asked.model is not None:
+                access.need("write")
             options.update(role=asked.role, max_steps=asked.max_steps, model=asked.model)
             parts = [ContentPart(type="image", source=one) for one in asked.images]
             reader = ContentReader(self._service)
