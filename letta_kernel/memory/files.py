@@ -30,8 +30,8 @@ KNOWN = frozenset((*_PLAIN, *_PAGES, ".pdf", ".ipynb"))
 
 _MOST_OUTPUT = 2_000  # characters of one output of a notebook cell
 _MOST_OF_PDF = 50_000_000  # characters
-# Seconds of work that a PDF may take, and bytes for which it may take one more: what is legitimate is large.
-_PDF_SECONDS, _PDF_PACE = 10.0, 50_000
+# Seconds of work that a PDF may take, bytes for which it may take one more, and the most: a file can be padded.
+_PDF_SECONDS, _PDF_PACE, _PDF_MOST = 10.0, 50_000, 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +110,15 @@ def read(path: Path, cancel: Cancel | None = None, *, apart: bool = True) -> Fil
 
 
 def _pdf(path: Path, size: int, cancel: Cancel | None) -> str:
-    seconds = _PDF_SECONDS + size // _PDF_PACE
+    seconds = seconds_of_pdf(size)
     return worker.call(
         text_of_pdf, str(path.absolute()), what=path.name, seconds=seconds, cancel=cancel
     )
+
+
+def seconds_of_pdf(size: int) -> float:
+    """Return how many seconds of the processor a PDF of *size* bytes may take."""
+    return min(_PDF_SECONDS + size // _PDF_PACE, _PDF_MOST)
 
 
 def _under(path: Path) -> list[Path]:
@@ -188,9 +193,12 @@ def _joined(lines: Any) -> str:
     return "".join(lines) if isinstance(lines, list) else str(lines or "")
 
 
-_MARKUP = re.compile(r"<(?:!--|(?P<end>/?)(?P<tag>[a-z][^\s/>]*+)|[!?/])", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"<(?:!--(?:-?>)?|!\[CDATA\[|(?P<end>/?)(?P<tag>[a-z][^\s/>]*+)|[!?/])", re.IGNORECASE
+)
 # To the end of a tag. What stands in quotes may hold a >; nothing is read twice, however it is written.
 _TAG_END = re.compile(r"(?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+>")
+_COMMENT_END = re.compile("--!?>")
 _SILENT = frozenset(("script", "style", "template", "noscript", "svg", "head"))
 _RAW = {tag: re.compile(rf"</{tag}(?=[\s/>])", re.IGNORECASE) for tag in ("script", "style")}
 _BLOCK = re.compile(
@@ -217,14 +225,17 @@ class _Page:
             self._say(text[at : found.start()])
             at, tag = found.end(), (found["tag"] or "").lower()
             if not tag:
-                comment = found[0] == "<!--"
-                mark = "-->" if comment else ">"
-                end = text.find(mark, at - 2 if comment else at)  # <!--> is a whole one
-                at = end + len(mark) if end >= 0 else len(text)
-                continue
+                if (end := self._aside(text, found[0], at)) >= 0:
+                    at = end
+                    continue
+                at = found.start()
+                break
             closing = _TAG_END.match(text, at)
-            if closing is None:  # a page that ends in the middle of a tag
-                return
+            if closing is None:  # a page that ends in the middle of a tag, or a < that begins none
+                if at == len(text) or text.find(">", at) >= 0:
+                    return
+                at = found.start()
+                break
             at = closing.end()
             if found["end"]:
                 self._close(tag)
@@ -234,6 +245,19 @@ class _Page:
                     at = end_tag.start() if end_tag is not None else len(text)
                 self._open(tag)
         self._say(text[at:])
+
+    def _aside(self, text: str, mark: str, at: int) -> int:
+        """Return where a comment or the like ends that *mark* began before *at*; -1 if the rest is text."""
+        if mark.endswith(">"):
+            return at
+        if mark == "<!--":
+            closing = _COMMENT_END.search(text, at)
+            return len(text) if closing is None else closing.end()
+        if mark.endswith("["):
+            end = text.find("]]>", at)
+            self._say(text[at : max(end, at)].replace("&", "&amp;"))
+            return end + 3 if end >= 0 else -1
+        return text.find(">", at) + 1 or -1
 
     def _open(self, tag: str) -> None:
         if tag == "body":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,8 @@ MEMORY = 1024**3
 """Bytes it may take, where the platform limits that."""
 _CLOCK = 6.0  # times the processor's seconds: several are read at once, and others work here too
 _MEMORY, _REFUSED = 3, 4  # exit codes
+# How it is ended where it takes too long: by us, or by the system at its limit.
+_LATE = {getattr(signal, name, None) for name in ("SIGKILL", "SIGXCPU")}
 _places = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
 _BOOT = (
@@ -59,11 +62,11 @@ def call(
     """
     cancel = cancel or Cancel()
     clock = seconds * _CLOCK
-    with _place(what, clock, cancel):
+    with _place(what, clock, cancel), _pipe() as ours:
         command = [sys.executable, "-I", "-c", _BOOT, json.dumps(isolation.own_path())]
         process = subprocess.Popen(
             [*command, f"{function.__module__}:{function.__qualname__}", f"{seconds:g}", *given],
-            stdin=subprocess.DEVNULL,
+            stdin=ours,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={name: os.environ[name] for name in _PASSED if name in os.environ},
@@ -88,13 +91,26 @@ def call(
         raise InvalidInputError(
             f"{what} cannot be read: that takes more than {MEMORY // 1024**2:,} MB of memory."
         )
-    if code < 0:
+    if -code in _LATE:
         raise InvalidInputError(
             f"{what} cannot be read: that takes more than {seconds:g} seconds of work."
         )
+    if code < 0:
+        raise InvalidInputError(f"{what} cannot be read: what reads it crashed (signal {-code}).")
     if code:
         raise InvalidInputError(f"{what} cannot be read: what reads it ended by itself ({code}).")
     return said
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[int]:
+    """Open a pipe that ends with this block, and with this process: the other one sees it."""
+    theirs, ours = os.pipe()
+    try:
+        yield theirs
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 @contextlib.contextmanager
@@ -120,6 +136,7 @@ def serve(name: str, seconds: str, *given: str) -> NoReturn:
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what libraries print is no answer
     _limit(int(float(seconds)))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     module, _, function = name.partition(":")
     try:
         text, code = getattr(import_module(module), function)(*given), 0
@@ -130,6 +147,11 @@ def serve(name: str, seconds: str, *given: str) -> NoReturn:
     answer.write(text.encode("utf-8", "replace"))
     answer.flush()
     os._exit(code)
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)  # nothing is ever written: it ends
+    os._exit(1)
 
 
 def _limit(seconds: int) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sys
 import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from documents import pdf, slow_pdf
 
@@ -109,6 +114,8 @@ HOSTILE_PAGES = {
     "comments that begin to end": "<!--" + "-" * 1_000_000,
     "instructions": "<?" * 500_000,
     "ends": "</" * 500_000,
+    "sections": "<![CDATA[" * 200_000,
+    "sections with ends": "<![CDATA[]]" * 100_000 + "<![CDATA[]]>" * 100_000,
     "ends of nothing": "<svg>" * 100_000 + "</head>" * 100_000,
     "silent elements": "<svg><noscript><template>" * 40_000 + "</template>" * 40_000,
     "scripts": "<script>" * 150_000,
@@ -134,6 +141,12 @@ def test_a_web_page_that_only_looks_odd(tmp_path: Path) -> None:
         "<SCRIPT/>shown<ScRiPt>var a = '</p>'</sCrIpT >also": "shownalso",
         "a < b <3 &lt;c&gt; &#65;&#99999999999;": "a < b <3 <c> A\ufffd",
         "<p>whole</p><p": "whole",
+        "one <b and two": "one <b and two",
+        "one </ two": "one </ two",
+        "one <? two <! three": "one <? two <! three",
+        "<!-- > --!>one<!---->two<!--->three<!--!> -->four": "onetwothreefour",
+        "<![CDATA[ a > b &amp; <c> ]]>d": "a > b &amp; <c> d",
+        "one <![CDATA[ two": "one <![CDATA[ two",
         "<script>never closed": "",
     }
     for page, text in odd.items():
@@ -161,3 +174,53 @@ def test_a_pdf_nobody_waits_for_any_more_is_given_up(tmp_path: Path) -> None:
     threading.Timer(1.0, cancel.cancel).start()
     with pytest.raises(InvalidInputError, match="nobody waits"):
         worker.call(files.text_of_pdf, str(path), what=path.name, seconds=1000, cancel=cancel)
+
+
+PARENT = """
+import sys
+from letta_kernel.memory import files, worker
+
+worker.call(files.text_of_pdf, sys.argv[1], what="slow.pdf", seconds=1000)
+"""
+
+
+def has_ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)  # nobody has collected it yet
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signal")
+def test_what_reads_a_pdf_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "slow.pdf"
+    path.write_bytes(slow_pdf())
+    parent = psutil.Popen([sys.executable, "-c", PARENT, str(path)])
+    readers: list[psutil.Process] = []
+    try:
+        while not readers and parent.poll() is None:
+            readers = parent.children()
+        parent.kill()
+        parent.wait()
+        assert readers
+        end = time.monotonic() + 60
+        while not all(map(has_ended, readers)) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert all(map(has_ended, readers))
+    finally:
+        for one in (parent, *readers):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signal")
+def test_a_reader_that_crashes_is_not_called_slow() -> None:
+    with pytest.raises(
+        InvalidInputError, match=r"odd\.pdf cannot be read: .* crashed \(signal 6\)"
+    ):
+        worker.call(os.abort, what="odd.pdf", seconds=60)
+
+
+def test_padding_buys_a_pdf_no_more_time() -> None:
+    assert files.seconds_of_pdf(100_000) == 12
+    assert files.seconds_of_pdf(64 * 1024**2) == files.seconds_of_pdf(files.LARGEST) == 120
