@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -26,6 +27,15 @@ T = TypeVar("T")
 FOREIGN = 2.0
 """Seconds, at most, that a program is waited for which has the file open without knowing of our lock."""
 Settings = dict[str, str | bool | int | float | list[str]]
+
+_UNSEALED = "unsealed"
+"""The setting of a store of before, until its secrets are sealed and its file is written anew."""
+_SEALED = migrations.MIGRATIONS.index(migrations.REWRITE) + 1  # the version from which on they are
+_again: dict[
+    Path, bool
+] = {}  # stores of which was said why that is put off: whether it is tried again
+
+log = logging.getLogger(__name__)
 
 _NAME = "letta"
 """What the database is called among those of a connection."""
@@ -65,15 +75,15 @@ def open_database(
             connection.close()
             before = backups.before_change(path.parent, version)
             connection = _connect(path, settings, patience)
-        connection = _bring_up_to_date(connection, path, settings, lasting)
+        _bring_up_to_date(connection, path, lasting)
+        if lasting and _is_marked(connection):
+            connection = _sealed_at_last(connection, path, settings)
         connection.execute("SET TimeZone = 'UTC'")
     except BaseException:
         connection.close()
         if before is not None:  # nothing has changed, and the next try makes another
             before.unlink(missing_ok=True)
         raise
-    if before is not None and migrations.REWRITE in migrations.MIGRATIONS[version:]:
-        backups.drop_before(path.parent, migrations.MIGRATIONS.index(migrations.REWRITE) + 1)
     return connection
 
 
@@ -131,7 +141,7 @@ def attach(
     if not path.exists() or path.stat().st_size == 0:
         open_database(path, settings, patience).close()
     _patiently(lambda: _attach(engine, path), patience)
-    if not _is_up_to_date(engine):
+    if not _is_up_to_date(engine, path):
         detach(engine)
         open_database(path, settings, patience).close()
         _attach(engine, path)
@@ -144,12 +154,15 @@ def _attach(engine: duckdb.DuckDBPyConnection, path: Path) -> None:
     engine.execute(f"USE {_NAME}")
 
 
-def _is_up_to_date(engine: duckdb.DuckDBPyConnection) -> bool:
+def _is_up_to_date(engine: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    marked = f"(SELECT count(*) FROM settings WHERE key = '{_UNSEALED}')"
     try:
-        row = engine.execute("SELECT version::integer FROM schema_version").fetchone()
+        row = engine.execute(f"SELECT version::integer, {marked} FROM schema_version").fetchone()
     except (duckdb.CatalogException, duckdb.BinderException, duckdb.ConversionException):
         return False
-    return row == (len(migrations.MIGRATIONS),)
+    if row is None or row[0] != len(migrations.MIGRATIONS):
+        return False
+    return not row[1] or not _can_be_sealed(engine, path)
 
 
 def detach(engine: duckdb.DuckDBPyConnection) -> None:
@@ -188,7 +201,7 @@ def _create(path: Path, settings: Settings) -> None:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("CREATE TABLE schema_version (version integer NOT NULL)")
             connection.execute("INSERT INTO schema_version VALUES (0)")
-            _bring_up_to_date(connection, None, settings)
+            _bring_up_to_date(connection, None)
         finally:
             connection.close()
         _put(draft, path)
@@ -232,29 +245,26 @@ def _check_version(connection: duckdb.DuckDBPyConnection, path: Path | None) -> 
 
 
 def _bring_up_to_date(
-    connection: duckdb.DuckDBPyConnection,
-    path: Path | None,
-    settings: Settings,
-    lasting: bool = True,
-) -> duckdb.DuckDBPyConnection:
-    """Run the migrations that are missing and return the connection to go on with.
+    connection: duckdb.DuckDBPyConnection, path: Path | None, lasting: bool = True
+) -> None:
+    """Run the migrations that are missing.
 
     *path* is where the file is; None: nothing has ever been in it.
     """
     version = _check_version(connection, path)
     if version == len(migrations.MIGRATIONS):
-        return connection
+        return
     for number in range(version, len(migrations.MIGRATIONS)):
         step = migrations.MIGRATIONS[number]
-        if step == migrations.REWRITE and path is not None and lasting:
-            connection = _rewritten(connection, path, settings, number + 1)
-            continue
         connection.execute("BEGIN")
         try:
-            if step == migrations.SEAL and lasting:
-                _seal(connection)
-            elif step not in (migrations.SEAL, migrations.REWRITE):
+            if step not in (migrations.SEAL, migrations.REWRITE):
                 connection.execute(step)
+            elif path is not None and lasting:  # it may have to wait: `_sealed_at_last`
+                connection.execute(
+                    "INSERT INTO settings VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
+                    [_UNSEALED, new_id("project")],
+                )
             connection.execute("UPDATE schema_version SET version = $1", [number + 1])
             connection.execute("COMMIT")
         except BaseException:
@@ -262,49 +272,119 @@ def _bring_up_to_date(
                 connection.execute("ROLLBACK")
             raise
     connection.execute("CHECKPOINT")  # tables made in the log alone cost every later open
-    return connection
+
+
+def _is_marked(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute("SELECT count(*) FROM settings WHERE key = $1", [_UNSEALED])
+    return found.fetchone() != (0,)
+
+
+def _can_be_sealed(engine: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Whether it is time for what was put off when a store of before was brought up to date."""
+    if not _again.get(path, True) or not _has_room(path):
+        return False
+    try:
+        if any(True for _ in _open_secrets(engine)):
+            sealing.key_of(_project(engine))
+        return True
+    except StoreError:
+        return False
+
+
+def _has_room(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free > path.stat().st_size
+    except OSError:
+        return True
+
+
+def _sealed_at_last(
+    connection: duckdb.DuckDBPyConnection, path: Path, settings: Settings
+) -> duckdb.DuckDBPyConnection:
+    """Seal the secrets of before and write the file anew; return the connection to go on with.
+
+    Without a key, or without room for the new file, that is put off and said, and all else works.
+    """
+    try:
+        connection.execute("BEGIN")
+        try:
+            _seal(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                connection.execute("ROLLBACK")
+            raise
+        if not _has_room(path):
+            raise StoreError("there is no room to write the file anew.")
+        _write_anew(connection, path)
+    except (StoreError, duckdb.Error, OSError) as error:
+        said = path in _again
+        _again[path] = isinstance(error, StoreError)
+        if not said:
+            why = error.text if isinstance(error, StoreError) else str(error).partition("\n")[0]
+            log.warning("Secrets of an earlier version can be read in %s still: %s", path, why)
+    else:
+        _again.pop(path, None)
+        if path.name == backups.FILE:
+            backups.drop_before(path.parent, _SEALED)
+    connection.close()
+    return duckdb.connect(path, config=settings)
 
 
 def _seal(connection: duckdb.DuckDBPyConnection) -> None:
     """Seal the secrets of before."""
-    project: str | None = None
+    project = _project(connection)
+    for number, (table, row_id, column, key, held) in enumerate([*_open_secrets(connection)]):
+        if not number:
+            connection.execute(
+                "INSERT INTO settings VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
+                [sealing.PROJECT, project],
+            )
+        texts = sealing.seal(project, f"{table}/{row_id}/{column}", held[key] if key else held)
+        fresh = json.dumps({**held, key: texts} if key else texts, ensure_ascii=False)
+        connection.execute(f"UPDATE {table} SET {column} = $2 WHERE id = $1", [row_id, fresh])
+
+
+def _open_secrets(
+    connection: duckdb.DuckDBPyConnection,
+) -> Iterator[tuple[str, str, str, str, dict[str, Any]]]:
+    """Yield where there are secrets to be sealed: table, row, column, key in it, and what the column holds."""
     for table, places in sealing.COLUMNS.items():
         for column, key in places:
             for row_id, text in connection.execute(f"SELECT id, {column} FROM {table}").fetchall():
                 held = json.loads(text or "{}")
-                texts = held.get(key) if key else held
-                if not sealing.wants_seal(texts):
-                    continue
-                if project is None:
-                    project = new_id("project")
-                    named = [sealing.PROJECT, project]
-                    connection.execute("INSERT INTO settings VALUES ($1, $2)", named)
-                texts = sealing.seal(project, f"{table}/{row_id}/{column}", texts)
-                fresh = json.dumps({**held, key: texts} if key else texts, ensure_ascii=False)
-                connection.execute(
-                    f"UPDATE {table} SET {column} = $2 WHERE id = $1", [row_id, fresh]
-                )
+                if sealing.wants_seal(held.get(key) if key else held):
+                    yield table, row_id, column, key, held
 
 
-def _rewritten(
-    connection: duckdb.DuckDBPyConnection, path: Path, settings: Settings, version: int
-) -> duckdb.DuckDBPyConnection:
+def _project(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the name of the project, or the one that it gets when its secrets are sealed."""
+    found = connection.execute(
+        "SELECT value FROM settings WHERE key IN ($1, $2) ORDER BY key = $1 DESC",
+        [sealing.PROJECT, _UNSEALED],
+    )
+    return str((found.fetchone() or (new_id("project"),))[0])
+
+
+def _write_anew(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Copy all rows into a new file in place of the one at *path*: freed pages keep what was in them."""
     draft = path.with_name(path.name + ".new")
     _remove(draft)
     try:
+        connection.execute("CHECKPOINT")  # a log that outlasts its file would meet the new one
         (name,) = connection.execute("SELECT current_database()").fetchone() or ("",)
         quoted = str(draft).replace("'", "''")
         connection.execute(f"ATTACH '{quoted}' AS fresh")
         private.tighten(draft)
         connection.execute(f'COPY FROM DATABASE "{name}" TO fresh')
-        connection.execute("UPDATE fresh.schema_version SET version = $1", [version])
+        connection.execute("DELETE FROM fresh.settings WHERE key = $1", [_UNSEALED])
         connection.execute("CHECKPOINT fresh")
         connection.execute("DETACH fresh")
         connection.close()
+        if (left := last_commit.log_of(path)).exists() and left.stat().st_size:
+            raise StoreError(f"{left} did not become part of its file.")
         _put(draft, path)
     except BaseException:
         with contextlib.suppress(OSError):
             _remove(draft)
         raise
-    return duckdb.connect(path, config=settings)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from letta_kernel.errors import StoreError
 from letta_kernel.ids import new_id
 from letta_kernel.store import sealing, settings
 from letta_kernel.store.database import Tx
@@ -44,10 +45,24 @@ class SealedTable(Table[R]):
         """Write *fields* of a record, its secrets sealed."""
         super().change(tx, self._sealed(tx, record), fields)
 
-    def _sealed(self, tx: Tx, record: R) -> R:
+    def _sealed(self, tx: Tx, record: Any) -> Any:
         if not any(self._texts(record, sealing.wants_seal)):
             return record
-        return self._changed(record, partial(sealing.seal, _project(tx)), sealing.wants_seal)
+        try:
+            return self._changed(record, partial(sealing.seal, _project(tx)), sealing.wants_seal)
+        except (
+            StoreError
+        ):  # what could not be sealed of an earlier version stays, and nothing comes to it
+            there = {
+                (field, key, *one)
+                for old in super().select(tx, "WHERE id = $1", (record.id,))
+                for field, key, texts in self._texts(old, sealing.wants_seal)
+                for one in texts.items()
+            }
+            for field, key, texts in self._texts(record, sealing.wants_seal):
+                if not there.issuperset((field, key, *one) for one in texts.items()):
+                    raise
+            return record
 
     def _texts(self, record: Any, wanted: Wanted) -> Iterator[tuple[str, str, dict[str, str]]]:
         """Yield where a record has texts that are *wanted*, column and key in it, and the texts."""

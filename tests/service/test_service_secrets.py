@@ -23,7 +23,7 @@ from letta_kernel.models.masking import scrub
 from letta_kernel.records import McpServer, Tool
 from letta_kernel.service import AgentService
 from letta_kernel.service.store import key_places
-from letta_kernel.store import mcp, migrations, opening, sealing
+from letta_kernel.store import mcp, opening, sealing
 from letta_kernel.store.database import Tx
 
 SECRET, HEADER, PLAIN = "tk-9f8e7d6c5b4a", "Basic dXNlcjpodW50ZXIy", "value-of-a-variable-77"
@@ -333,7 +333,7 @@ def test_a_key_file_that_cannot_be_read_stays(
     assert environment(home) == {"TEA_KEY": SECRET}
 
 
-def refuse() -> str:
+def refuse(*_: object) -> str:
     raise PermissionError(13, "Permission denied")
 
 
@@ -410,9 +410,10 @@ def test_a_store_of_before_that_is_only_read_makes_no_key(tmp_path: Path, keys: 
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_migration_that_cannot_keep_its_key_leaves_the_store_as_it_was(
-    tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_store_of_before_works_until_its_secrets_can_be_sealed(
+    tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """No key can be kept, then the disk is full, then a log is left beside the old file."""
     home = tmp_path / ".letta"
     home.mkdir()
     path = home / "letta.duckdb"
@@ -421,14 +422,37 @@ def test_a_migration_that_cannot_keep_its_key_leaves_the_store_as_it_was(
     with duckdb.connect(path) as old:
         old.execute("UPDATE agents SET settings = $1 WHERE name = 'ada'", [held])
     monkeypatch.setenv("XDG_CONFIG_HOME", "/dev/null")
-    with pytest.raises(StoreError, match="LETTA_SECRET_KEY"):
-        environment(home)
-    monkeypatch.setenv("LETTA_SECRET_KEY", "a long text that nobody guesses")
-    sealed = migrations.MIGRATIONS.index(migrations.SEAL) + 1
-    with monkeypatch.context() as patch:  # killed before the file was written anew
-        patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:sealed])
+    for _ in range(2):
         assert environment(home) == {"TEA_KEY": SECRET}
+        with AgentService(home) as service:
+            service.agents.update("ada", description="it goes on")
+            service.agents.create("newcomer")
+            with pytest.raises(StoreError, match="LETTA_SECRET_KEY"):
+                service.agents.update("ada", settings={"environment": {"POT_KEY": PLAIN}})
+            service.agents.delete("newcomer")
+    (line,) = [one.getMessage() for one in caplog.records if "earlier" in one.getMessage()]
+    assert "LETTA_SECRET_KEY" in line
+    assert str(path) in line
+    monkeypatch.setenv("LETTA_SECRET_KEY", "a long text that nobody guesses")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 0))
+        assert environment(home) == {"TEA_KEY": SECRET}
+        assert "letta.duckdb" in found_in(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "_put", refuse)  # killed before the new file was there
+        with AgentService(home) as service:
+            assert service.agents.update("ada", description="and on")
     (home / "letta.duckdb.new").write_bytes(b"half a file")
+    monkeypatch.setattr(opening, "_again", {})  # as in another process
     assert environment(home) == {"TEA_KEY": SECRET}
     assert found_in(home) == []
     assert not [*home.glob("*.new*")]
+    with duckdb.connect(path) as now:
+        assert ("unsealed",) not in now.execute("SELECT key FROM settings").fetchall()
+        now.execute(
+            "PRAGMA disable_checkpoint_on_shutdown"
+        )  # as where the disk is full when it is closed
+        now.execute("UPDATE agents SET description = 'in the log alone'")
+        opening._write_anew(now, path)
+    with AgentService(home) as service:
+        assert service.agents.retrieve("ada").description == "in the log alone"
