@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +34,8 @@ _CONVERSION = re.compile(r"!([rsa])$")
 _MARK = re.compile(r"[{}\\]")
 _COMMAND = re.compile(r"\\(?:[A-Za-z@]+\*?|.)", re.DOTALL)
 _GROUP_START = re.compile(r"[_^]?\{|\[")
-_MATH = re.compile(
-    r"\$\$.+?\$\$|\\\(.+?\\\)|\\\[.+?\\\]|(?<![\\$])\$(?=\S)[^$\n]*?(?<=[^\s\\])\$(?!\d)", re.DOTALL
-)
+_MATH = re.compile(r"\$\$|\\[(\[]|(?<![\\$])\$(?=\S)[^$\n]*?(?<=[^\s\\])\$(?!\d)")
+_MATH_ENDS = {"$$": "$$", r"\(": r"\)", r"\[": r"\]"}
 # Python code in a message: an f-string is the reader's to fill (`f'(x)` is the derivative of f).
 _F_STRING = re.compile(r"(?<!\w)(?:[fF][rR]?|[rR][fF])(?:\"[^\"\n]*\"|'[^'\n]*'(?![\w(]))")
 _LONGEST_FIELD = 500  # characters
@@ -99,9 +99,7 @@ class _Filler:
         self.undefined: list[str] = []
         self.pictures: list[Picture] = []
         self.closing = _matching_braces(text)
-        self.math = (
-            [match.span() for match in _MATH.finditer(text)] if "\\" in text or "$" in text else []
-        )
+        self.math = _formulas(text)
 
     def run(self) -> Filled:
         if "{" not in self.text and "}" not in self.text:
@@ -111,9 +109,9 @@ class _Filler:
         while (mark := _MARK.search(text, at)) is not None:
             out.append(text[at : mark.start()])
             at = mark.start()
-            if inside := [stop for start, stop in code if start < at < stop]:
-                out.append(text[at : inside[0]])
-                at = inside[0]
+            if stop := _end_around(code, at):
+                out.append(text[at:stop])
+                at = stop
                 continue
             if text[at] == "\\":
                 stop = self.skip_command(at)
@@ -152,11 +150,7 @@ class _Filler:
 
     def in_script(self, at: int) -> bool:
         """Is the group at *at* a formula's subscript or superscript, as in ``$x_{i}$``?"""
-        return (
-            at > 0
-            and self.text[at - 1] in "_^"
-            and any(start <= at < stop for start, stop in self.math)
-        )
+        return at > 0 and self.text[at - 1] in "_^" and _end_around(self.math, at) > 0
 
     def skip_command(self, at: int) -> int:
         """Return where the backslash command at *at* ends, with every group that follows it."""
@@ -229,6 +223,30 @@ class _Filler:
 def _picture(value: Any) -> Picture | None:
     """Return the picture that *value* is or draws; a path is text, as it always was, and so is a dictionary."""
     return None if isinstance(value, Path | dict) else picture_of(value)
+
+
+def _formulas(text: str) -> list[tuple[int, int]]:
+    """Return where formulas are; an opening is looked for an end of its kind once in vain, not each time."""
+    spans: list[tuple[int, int]] = []
+    unclosed: set[str] = set()
+    at = 0
+    while (found := _MATH.search(text, at)) is not None:
+        closing, at = _MATH_ENDS.get(found[0]), found.end()
+        if closing is None:
+            spans.append(found.span())
+        elif closing not in unclosed:
+            if (end := text.find(closing, at + 1)) < 0:
+                unclosed.add(closing)
+            else:
+                at = end + len(closing)
+                spans.append((found.start(), at))
+    return spans
+
+
+def _end_around(spans: list[tuple[int, int]], at: int) -> int:
+    """Return the end of the one of *spans*, in order, that *at* is inside of; 0 if it is in none."""
+    before = bisect_left(spans, (at,)) - 1
+    return spans[before][1] if before >= 0 and at < spans[before][1] else 0
 
 
 def _matching_braces(text: str) -> dict[int, int]:

@@ -18,6 +18,8 @@ from letta_kernel.tools.source import parse_source
 _PYTHON_MAGICS = {"time", "timeit", "capture", "prun", "python_here", "memray_flamegraph", "mprun"}
 # ``x = !ls`` and ``x = %magic``
 _ASSIGNED = re.compile(r"^(?P<left>[\w.,\s\[\]()*'\"]++=\s*+)[!%](?=[\w!%/.~{$ -]).*$")
+# Square characters of lines that are tokenized: Python 3.11 takes so long for what is no Python.
+_MOST_TOKENIZED = 40_000_000
 _HELP = re.compile(r"^\s*\?{1,2}[\w.*%]+;?\s*$|^\s*%{0,2}[\w.*]+\?{1,2};?\s*$")
 
 
@@ -81,6 +83,8 @@ def parse(text: str) -> ast.Module | None:
 
 def _inside_strings(lines: list[str]) -> set[int]:
     """Return the indexes of lines that begin inside a string, where ``%`` and ``!`` mean themselves."""
+    if sum(len(line) ** 2 for line in lines) > _MOST_TOKENIZED:
+        return set()
     # Marks at the start of a line are no Python tokens: where they are in the way, they are blanked first.
     blanked = [re.sub(r"^(\s*)[%!?].*", r"\1pass", line) for line in lines]
     for text in (lines, blanked):

@@ -14,6 +14,7 @@ from letta_kernel.memory import edits
 from letta_kernel.models import masking, written_calls
 from letta_kernel.notebook import key_watch
 from letta_kernel.notebook.beside import files
+from letta_kernel.notebook.template import fill
 from letta_kernel.tools import cells, mcp_files
 from letta_kernel.tools.arguments import read_object
 
@@ -49,6 +50,10 @@ READ: dict[str, Callable[[Path], object]] = {
         "```tool_code\n" + "a" + ".a" * 5_000 + "()\n```", {"a"}
     ),
     "cell: blanks": lambda _: cells.python_of("%pip\n" + " " * MANY + "\n?"),
+    "cell: quotes": lambda _: cells.python_of('\\"' * MANY),
+    "cell: lines of quotes": lambda _: cells.python_of(('\\"' * 2_000 + "\n") * 100),
+    "message: formulas": lambda _: fill("{" + r"\(\[" * MANY, {}),
+    "message: f-strings": lambda _: fill("{" + "f'x'\\ " * MANY, {}),
     "cell: requirements": lambda _: cells.declared("# /// script\n" * MANY),
     "keys: blanks": lambda _: key_watch.seen("token" + " " * MANY + "x"),
     "keys: lines": lambda _: key_watch.seen("\n" * MANY + "x"),
