@@ -139,9 +139,14 @@ class LettaHandler(_Letta, HttpBridge, APIHandler):
         self._pieces: list[bytes] = []
         headers, connection = self.request.headers, self.request.connection
         self._unread = not is_short(headers)
+        self._keeps = self.request.method != "OPTIONS"  # which anybody may ask, without a body
+        if not self._keeps:
+            if self._unread:
+                raise web.HTTPError(413)
+            connection.set_body_timeout(SHORT_SECONDS)  # type: ignore[union-attr]
         try:
             await super().prepare()
-            if self._finished or self.request.method == "OPTIONS":
+            if self._finished or not self._keeps:
                 return
             await self.check("read" if self._looks else "write")
             limits = RequestLimits()
@@ -151,13 +156,13 @@ class LettaHandler(_Letta, HttpBridge, APIHandler):
         except web.HTTPError as refused:
             if self._unread:
                 raise
-            self._refused, seconds = refused, SHORT_SECONDS
+            self._refused, self._keeps, seconds = refused, False, SHORT_SECONDS
         connection.set_max_body_size(RequestLimits().most(headers))  # type: ignore[union-attr]
         connection.set_body_timeout(seconds)  # type: ignore[union-attr]
 
     def data_received(self, chunk: bytes) -> None:
         """Take in a piece of the body."""
-        if self._refused is None:
+        if self._keeps:
             self._pieces.append(chunk)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -192,8 +197,22 @@ class LettaHandler(_Letta, HttpBridge, APIHandler):
     get = head = post = put = patch = delete = web.authenticated(_serve)
 
 
+@web.stream_request_body
 class _Socket(WebSocketMixin, WebSocketHandler, _Letta):
     """What both WebSockets know: who may connect, and to what."""
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuse what is no handshake; nothing of a body has been read, nor will be."""
+        self.request.connection.set_max_body_size(0)  # type: ignore[union-attr]
+        if self.request.method == "GET":
+            await super().prepare()
+        else:
+            self.set_status(405)
+            self.set_header("Connection", "close")
+            self.finish()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Take in nothing."""
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Make the connection, for those who may, to what is there."""

@@ -224,6 +224,26 @@ def test_strangers_are_refused_before_their_bodies_and_sockets_are_taken_in(
     finally:
         for one in waiting:
             one.close()
+    # Those that anybody may ask, and what is no request, are answered in a line without their bodies.
+    odd = {
+        f"OPTIONS {path}/letta/v1/agents": b"413",
+        f"FOO {path}/letta/v1/agents": b"405",
+        f"GET {path}/letta/%ff": b"400",
+        f"POST {path}/letta/v1/agents/bob/ws": b"405",
+        f"PUT {path}/letta/panel": b"405",
+    }
+    for line, status in odd.items():
+        for size in ("Content-Length: 400000000", "Transfer-Encoding: chunked"):
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as one:
+                one.sendall(f"{line} HTTP/1.1\r\n{size}\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+                assert one.recv(12) == b"HTTP/1.1 " + status, line
+    short = httpx.request(
+        "OPTIONS", f"{server.url}/letta/v1/agents", content=b"x" * 9000, timeout=60
+    )
+    assert short.status_code == 200
+    for method, where in (("FOO", "v1/agents"), ("GET", "%ff")):
+        answer = httpx.request(method, f"{server.url}/letta/{where}", timeout=60)
+        assert "message" in answer.json()
     # Whoever is known is bounded all the same, before the body has come.
     with socket.create_connection(("127.0.0.1", port), timeout=60) as one:
         bearer = "\r\n".join(f"{k}: {v}" for k, v in server.headers.items())
