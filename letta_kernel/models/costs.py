@@ -41,9 +41,7 @@ def _cost(
         return None
     if provider in _PLAIN_PRICES and row and "alias_of" not in row:
         if row.get("litellm_provider") != provider:
-            return (
-                None  # another maker's model of that name; GitHub's, which have no rows, begin free
-            )
+            return None  # another maker's of that name; GitHub's have no rows and are free at first
         if (cost := _price(row, tokens, written)) is not None:
             return cost
     return _price_of_litellm(provider, model, tokens, written)
