@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from letta_kernel.store.database import Tx
 from letta_kernel.store.invariants import Finding
 from letta_kernel.store.lock import HomeLock, ReadersLock
 from letta_kernel.store.patience import Wait
-from letta_kernel.store.vectors import IndexBrokenError, VectorTable
+from letta_kernel.store.vectors import IndexBrokenError, VectorTable, discard_all
 
 _COUNTED = ("agents", "messages", "passages")
 
@@ -184,7 +183,7 @@ def _replace(path: Path, draft: Path) -> Path:
     os.replace(draft, path)
     for file in beside:
         file.unlink(missing_ok=True)
-    shutil.rmtree(path.parent / "vectors", ignore_errors=True)
+    discard_all(path.parent)
     return kept
 
 

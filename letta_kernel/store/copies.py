@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from letta_kernel.store.backups import (
 from letta_kernel.store.lock import HomeLock, ReadersLock
 from letta_kernel.store.patience import AnswerFromCopy, Wait
 from letta_kernel.store.snapshot import NoCopyError, copied
+from letta_kernel.store.vectors import discard_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def restore(home: Path, source: Path) -> Path | None:
                         os.replace(file, kept_as)
             last_commit.forget(path)
             os.replace(draft, path)
-            shutil.rmtree(home / "vectors", ignore_errors=True)
+            discard_all(home)
         finally:
             lock.release()
     except OSError as error:

@@ -419,6 +419,18 @@ class VectorTable:
             raise IndexBrokenError(" ".join(str(error).split())[:300]) from error
 
 
+def discard_all(home: Path) -> None:
+    """Remove the vector indexes, which are made anew from the store; what else lies in their folder stays."""
+    folder = home / "vectors"
+    for path in [*folder.glob("passages-*"), *folder.glob("messages-*")]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 @functools.cache
 def _lancedb() -> ModuleType:
     """Return LanceDB, told not to warn in children that the user's code forks: they do not use our tables."""
