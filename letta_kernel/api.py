@@ -111,7 +111,7 @@ class Agent:
             )
         if {"model", "embedding", "settings"} & settings.keys():
             for line in self.service.agents.doubts(state):
-                warnings.warn(line, stacklevel=2)
+                warnings.warn(line, stacklevel=3)  # whoever called the wrapped `__init__`
         self.id = state.id
         self._host = added_to(self.id)
         if not made:

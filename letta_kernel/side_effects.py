@@ -15,11 +15,13 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from letta_kernel.isolation import is_ours, present
 
 _PACKAGE = "letta_kernel"
+_SPEAKS = "letta_kernel.api"  # what it warns of itself is meant for a person
 _lock = threading.Lock()
 _depth = 0  # how many blocks of `unwarned` are open
 _importer: int | None = None  # the thread that imports libraries now
@@ -29,7 +31,10 @@ class _Ours:
     """The pattern of a warnings' filter that matches what our own work warns of."""
 
     def match(self, text: str) -> bool:
-        return is_ours(sys._getframe(1))
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_globals.get("__name__") == "warnings":
+            frame = frame.f_back
+        return is_ours(frame) and not (frame and frame.f_globals.get("__name__") == _SPEAKS)
 
 
 _FILTER: Any = ("ignore", _Ours(), Warning, None, 0)

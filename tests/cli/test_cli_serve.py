@@ -104,7 +104,7 @@ def test_serve_for_programs_and_two_at_once(cli: Cli) -> None:
         assert second["token"] != first["token"]
         cli("agent", "new", "ada")
         url = first["url"].replace("http", "ws", 1)
-        with connect(f"{url}/v1/agents/ada/ws?token={secret}") as talk:
+        with connect(f"{url}/v1/agents/ada/ws?token={secret}", open_timeout=60) as talk:
             assert json.loads(talk.recv(90))["agent_name"] == "ada"
         tokens_of_the_project_hold_at_each(cli, [first["url"], second["url"]])
 
