@@ -36,10 +36,10 @@ demo: $(VENV)/installed
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) notebooks/quickstart.ipynb
 
-# A worker more than there are cores, since tests of pages and kernels also wait, and a module's tests in one worker,
+# Two workers more than there are cores, since tests of pages and kernels also wait, and a module's tests in one worker,
 # since they share a kernel or a server.
 PYTEST := $(PY) -m pytest
-WORKERS := -n $(shell nproc 2>/dev/null | awk '{ print $$1 + 1 }' || echo 3) --dist loadfile --no-loadscope-reorder
+WORKERS := -n $(shell nproc 2>/dev/null | awk '{ print $$1 + 2 }' || echo 4) --dist loadfile --no-loadscope-reorder
 
 test: lint front-end-test chromium
 	$(PYTEST) $(WORKERS) --durations=20
