@@ -205,6 +205,8 @@ def _turn_back(draft: Path) -> bool:
     """Let the older of the two headers be the one that counts; False if there is none."""
     with draft.open("r+b") as file:
         pages = _pages(file.read(HEAD))
+        if len(pages) < 3:  # a file of a few bytes
+            return False
         older = min(pages[1:], key=_checkpoints)
         if not _checkpoints(older) or pages[1] == pages[2]:
             return False
