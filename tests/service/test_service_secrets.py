@@ -355,16 +355,14 @@ def test_without_a_home_folder_it_is_said_in_a_line(
             sealing.check(service.agents.retrieve("ada").settings["environment"], "ada")
 
 
-@pytest.mark.parametrize(
-    "kept", sorted(DATA.glob("store-v*.duckdb.gz")), ids=lambda path: path.name[:9]
-)
+@pytest.mark.parametrize("kept", ["store-v6", "store-v12"])  # later ones are sealed
 def test_a_store_of_before_is_sealed_and_none_of_its_bytes_tells_what_was_there(
-    kept: Path, tmp_path: Path, keys: Path
+    kept: str, tmp_path: Path, keys: Path
 ) -> None:
     home = tmp_path / ".letta"
     home.mkdir()
     path = home / "letta.duckdb"
-    path.write_bytes(gzip.decompress(kept.read_bytes()))
+    path.write_bytes(gzip.decompress((DATA / f"{kept}.duckdb.gz").read_bytes()))
     with duckdb.connect(path) as old:  # as the program of then wrote it
         for n in range(3):
             held = json.dumps(
