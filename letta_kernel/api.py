@@ -38,6 +38,7 @@ from letta_kernel.pictures.values import pictures_of
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Block, Passage, Tool, WholeRun
 from letta_kernel.service import AgentService, ContextReport
+from letta_kernel.service.origins import Origin, Sentence
 from letta_kernel.tools import core
 from letta_kernel.tools.answers import of_type
 from letta_kernel.tools.discovery import Tracked, found_in
@@ -129,7 +130,7 @@ class Agent:
             state = self.service.agents.update(state.id, **given)
         # What the agent has learned since stays where a person's text is the same.
         for label, (_, value) in self.service.agents.differing(state.id, blocks).items():
-            self.service.blocks.upsert(label, value, agent=state.id)
+            self.service.blocks.upsert(label, value, agent=state.id, reason="Agent(…)")
         return state
 
     # -- talking -------------------------------------------------------------------------------------
@@ -273,7 +274,7 @@ class Agent:
 
     def remember(self, text: str, tags: Sequence[str] = ()) -> list[Passage]:
         """Put *text* into archival memory, once: the same text again returns the passages that are there."""
-        return self.service.passages.remember(text, tags, agent=self.id)[0]
+        return self.service.passages.remember(text, tags, agent=self.id, reason="Agent.remember")[0]
 
     def search(
         self,
@@ -315,6 +316,10 @@ class Agent:
         )
         return [hit.passage for hit in hits]
 
+    def origins(self, passages: Sequence[Passage]) -> list[Origin]:
+        """Return where passages, found by `search`, come from: who, how, after which message, which file."""
+        return self.service.passages.origins(passages)
+
     def add_tool(self, function: Callable[..., Any]) -> Tool:
         """Give the agent a Python function as a tool; its docstring and type hints make the schema.
 
@@ -355,8 +360,12 @@ class MemoryView:
     def __getitem__(self, label: str) -> Block:
         return self._agent.service.blocks.retrieve(label, agent=self._agent.id)
 
+    def origin(self, label: str) -> list[Sentence]:
+        """Return the sentences of a block, each with its ``origin``: who, how, when, after which message."""
+        return self._agent.service.blocks.origin(label, agent=self._agent.id)
+
     def __setitem__(self, label: str, value: str) -> None:
-        self._agent.service.blocks.upsert(label, value, agent=self._agent.id)
+        self._agent.service.blocks.upsert(label, value, agent=self._agent.id, reason="Agent.memory")
 
     def __delitem__(self, label: str) -> None:
         self._agent.service.blocks.delete(label, agent=self._agent.id)

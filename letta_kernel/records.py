@@ -131,7 +131,11 @@ class BlockVersion(Record):
 
 
 class Passage(Record):
-    """A piece of archival memory; ``source`` groups ordered passages (``position``) of one text."""
+    """A piece of archival memory; ``source`` groups ordered passages (``position``) of one text.
+
+    ``step_id`` is the step in which an agent kept it, ``reason`` the tool or the door it came in by: None where
+    that was not recorded, in stores of before.
+    """
 
     id: str = Field(default_factory=lambda: new_id("passage"))
     agent_id: str
@@ -143,6 +147,8 @@ class Passage(Record):
     metadata: dict[str, Any] = {}
     created_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER
+    step_id: str | None = None
+    reason: str | None = None
 
 
 class SharedArchive(Record):

@@ -14,7 +14,7 @@ from letta_kernel.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from letta_kernel.records import AgentState
+    from letta_kernel.records import AgentState, Passage
     from letta_kernel.service import FileAdded, FileProgress
 
 GROUP = "Memory"
@@ -37,24 +37,20 @@ def list_passages(door: Door, agent: AgentState = AGENT, limit: int | None = LIM
     rows = [[one.created_at, one.content, ", ".join(one.tags), one.id] for one in found]
     return Answer(
         data=found,
-        panel=lambda: passages_table(found),
-        rows=lambda: _with_source(
-            ["kept", "text", "tags", "id"], rows, found, "The archive is empty."
+        panel=lambda: passages_table(found, door.service.passages.origins(found)),
+        rows=lambda: _with_origin(
+            door, ["kept", "text", "tags", "id"], rows, found, "The archive is empty."
         ),
     )
 
 
-def _with_source(
-    columns: list[str], rows: list[list[Any]], passages: Sequence[Any], empty: str
+def _with_origin(
+    door: Door, columns: list[str], rows: list[list[Any]], passages: Sequence[Passage], empty: str
 ) -> Rows:
-    """Return rows, with what their passages belong to where any belongs to something."""
-    from letta_kernel.display.panels import source_of
-
-    sources = [source_of(one) for one in passages]
-    if any(sources):  # last, so that the other columns keep their places in a pipe
-        columns = [*columns, "source"]
-        rows = [[*row, source] for row, source in zip(rows, sources, strict=True)]
-    return Rows(columns, rows, empty)
+    """Return rows with where their passages come from, last, so that the other columns keep their places."""
+    origins = door.service.passages.origins(passages)
+    told = [[*row, str(origin)] for row, origin in zip(rows, origins, strict=True)]
+    return Rows([*columns, "origin"], told, empty)
 
 
 @command("archival add", "archive add", group=GROUP)
@@ -82,12 +78,17 @@ def add(
     if (text is None) == (not file):
         raise InvalidInputError("Give a text, or files with --file.")
     words = [*(tags or ()), *(tag or ())]
+    reason = "%agent archival add" if door.at == "notebook" else "letta-kernel archive add"
     paths = file or (_paths(text or "") if door.at == "notebook" else [])
     if paths:
         with door.progress() as draw:
-            added = door.service.passages.add_files(paths, words, _drawing(draw), agent=agent.id)
+            added = door.service.passages.add_files(
+                paths, words, _drawing(draw), agent=agent.id, reason=reason
+            )
         return _report(door, agent.name, added)
-    made, new = door.service.passages.remember(door.text(text or ""), words, agent=agent.id)
+    made, new = door.service.passages.remember(
+        door.text(text or ""), words, agent=agent.id, reason=reason
+    )
     parts = "" if len(made) == 1 else f" in {len(made)} passages"
     said = f"{agent.name} has it in its archive{parts}{'' if new else ' already'} ({made[0].id})."
     return Answer(said, made)
@@ -183,8 +184,8 @@ def search(
     columns = ["score", "kept", "text", "tags", "id"]
     return Answer(
         data=[{"score": hit.score, "passage": hit.passage} for hit in hits],
-        panel=lambda: passages_table(hits),
-        rows=lambda: _with_source(columns, rows, passages, "Nothing found."),
+        panel=lambda: passages_table(hits, door.service.passages.origins(passages)),
+        rows=lambda: _with_origin(door, columns, rows, passages, "Nothing found."),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.commands.door import AGENT, YES, Answer, Door, Notebook, Rows, gone
@@ -29,6 +30,7 @@ def memory(
     undo: bool = option("Back to the version before"),
     redo: bool = option("Take back an undo"),
     history: bool = option("All versions: who wrote them, when and why"),
+    origin: bool = option("Where each sentence comes from: who, when, after which message"),
     diff: str | None = option("What changed between two versions: --diff 1 3", free=True),
     limit: int | None = option("Characters it may hold"),
     read_only: str | None = option("on: the agent cannot change it", values="switch"),
@@ -39,7 +41,7 @@ def memory(
     yes: bool = YES,
 ) -> Answer | None:
     """Show the memory blocks live, or one of them; write it, undo, compare, share, delete."""
-    wanted = [one for one in (undo, redo, history, diff, share, delete) if one]
+    wanted = [one for one in (undo, redo, history, origin, diff, share, delete) if one]
     changes: dict[str, Any] = {
         "limit": limit,
         "read_only": None if read_only is None else is_on(read_only),
@@ -59,6 +61,8 @@ def memory(
     service = door.service
     if history:
         return show_history(door, agent, label)
+    if origin:
+        return show_origin(door, agent, label)
     if diff:
         return compare(door, agent, label, *_two(diff))
     if share:
@@ -145,6 +149,24 @@ def show_history(door: Door, agent: AgentState = AGENT, label: str = LABEL) -> A
         data=door.service.blocks.versions(label, agent=agent.id),
         panel=lambda: versions_panel(label, versions),
         rows=lambda: Rows(["version", "when", "by", "why", "text"], rows),
+    )
+
+
+@command(None, "memory origin", group=GROUP)
+def show_origin(door: Door, agent: AgentState = AGENT, label: str = LABEL) -> Answer:
+    """List the sentences of a block: who brought each in, when, how, and after which message."""
+    from letta_kernel.display.panels import origins_panel
+
+    found = door.service.blocks.origin(label, agent=agent.id)
+    rows = [
+        [one.text.strip(), one.origin.version, one.origin.at, str(one.origin)]
+        for one in found
+        if one.text.strip()
+    ]
+    return Answer(
+        data=[asdict(one) for one in found],
+        panel=lambda: origins_panel(label, found),
+        rows=lambda: Rows(["text", "version", "when", "origin"], rows, "The block is empty."),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from letta_kernel.display import style, words
@@ -227,32 +228,35 @@ def models_table(models: Sequence[Any], current: str | None = None) -> Panel:
     return table(["model", "provider", "window", "about"], rows, empty="No models found.")
 
 
-def passages_table(hits: Sequence[Any]) -> Panel:
-    """Return archival passages; each is a passage, or a hit with ``passage`` and ``score``."""
+def passages_table(hits: Sequence[Any], origins: Sequence[object] = ()) -> Panel:
+    """Return archival passages, and where each comes from; each is a passage, or a hit with ``score``."""
     rows = []
-    for hit in hits:
+    for hit, origin in zip_longest(hits, origins):
         passage = _field(hit, "passage") or hit
         rows.append(
             [
                 _score(hit),
                 _foldable(str(_field(passage, "content") or "")),
                 ", ".join(_field(passage, "tags") or ()),
-                source_of(passage),
+                _foldable(str(origin or "")),
                 _field(passage, "created_at"),
                 _field(passage, "id"),
             ]
         )
-    columns = ["score", "passage", "tags", "source", "when", "id"]
+    columns = ["score", "passage", "tags", "origin", "when", "id"]
     return table(columns, rows, empty="No passages found.")
 
 
-def source_of(passage: Any) -> str:
-    """Return what a passage belongs to: its file's name, else its source's id; empty if nothing."""
-    metadata = _field(passage, "metadata")
-    file = metadata.get("file") if isinstance(metadata, Mapping) else None
-    # Metadata is anybody's to write: only a text is a name.
-    name = file if isinstance(file, str) and file.strip() else _field(passage, "source") or ""
-    return one_line(name, 60)
+def origins_panel(label: str, sentences: Sequence[Any]) -> Panel:
+    """Return the sentences of a block's text, each with where it comes from (``text``, ``origin``)."""
+    rows = []
+    for one in sentences:
+        if one.text.strip():
+            at, version = one.origin.at, one.origin.version
+            written = f"v{version}" if version else ""
+            rows.append([_foldable(one.text.strip()), written, at, _foldable(str(one.origin))])
+    columns = [one_line(label, 80), "version", "when", "origin"]
+    return table(columns, rows, empty="The block is empty.")
 
 
 def messages_found(hits: Sequence[Any]) -> Panel:

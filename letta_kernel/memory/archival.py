@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from letta_kernel.errors import InvalidInputError
-from letta_kernel.ids import new_id, now
+from letta_kernel.ids import LOCAL_USER, new_id, now
 from letta_kernel.memory import chunking, dates, terms
 from letta_kernel.memory.search import Filter, Searched, SearchHit
 from letta_kernel.models.embedding import Embedder
@@ -57,6 +57,9 @@ class Archive(Searched):
         *,
         created_at: datetime | None = None,
         metadata: dict[str, Any] | None = None,
+        actor: str = LOCAL_USER,
+        step_id: str | None = None,
+        reason: str = "",
     ) -> list[Passage]:
         """Keep a text of any size; return the passages it became, in order.
 
@@ -69,6 +72,8 @@ class Archive(Searched):
             Words to find it by, the same for all its passages.
         created_at
             When it was said or written; now, if not given.
+        actor, step_id, reason
+            Whose id keeps it, in which step, and by which tool or door.
 
         Raises
         ------
@@ -90,6 +95,9 @@ class Archive(Searched):
                 position=number,
                 metadata=metadata or {},
                 created_at=moment,
+                created_by=actor,
+                step_id=step_id,
+                reason=reason,
             )
             for number, piece in enumerate(pieces)
         ]

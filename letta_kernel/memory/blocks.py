@@ -70,7 +70,16 @@ class CoreMemory:
 
         return self.database.run(work)
 
-    def create(self, label: str, value: str, description: str, *, actor: str) -> Block:
+    def create(
+        self,
+        label: str,
+        value: str,
+        description: str,
+        *,
+        actor: str,
+        step_id: str | None = None,
+        reason: str = "created",
+    ) -> Block:
         """Make a block; `EditError` if the agent has one of that label."""
 
         def work(tx: Tx) -> Block:
@@ -79,7 +88,7 @@ class CoreMemory:
                 raise EditError(f"There is a memory block {label!r} already: edit it instead.")
             made = Block(label=label, value=value, description=description, created_by=actor)
             check_limit(made, value)
-            return store.add(tx, made, self.agent_id)
+            return store.add(tx, made, self.agent_id, step_id=step_id, reason=reason)
 
         return self.database.run(work)
 

@@ -28,6 +28,21 @@ def chunks(text: str, longest: int = LONGEST) -> list[str]:
     return [piece for part in _cut(text, longest, 0) if (piece := part.strip())]
 
 
+_SENTENCES = re.compile(rf"\n+|{_SEAMS[3].pattern}")
+_MARK = re.compile(r"\W*\w{1,3}\.\s+")  # ``1. ``, ``Dr. ``: what follows belongs to it
+
+
+def sentences(text: str) -> list[str]:
+    """Return *text* as its sentences, each on one line, with what parts them; joined they are the text."""
+    found: list[str] = []
+    for piece in _split(text, _SENTENCES):
+        if found and not found[-1].endswith("\n") and _MARK.fullmatch(found[-1]):
+            found[-1] += piece
+        else:
+            found.append(piece)
+    return found
+
+
 def _cut(text: str, longest: int, seam: int) -> list[str]:
     if len(text) <= longest:
         return [text]

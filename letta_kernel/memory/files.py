@@ -8,8 +8,10 @@ import html
 import json
 import os
 import re
-from collections.abc import Iterable
+from bisect import bisect
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ _PAGES = (".html", ".htm", ".xhtml")
 KNOWN = frozenset((*_PLAIN, *_PAGES, ".pdf", ".ipynb"))
 """Endings of files that a folder's text is taken from."""
 
+_PAGE = "\f\f"  # parts the pages of a PDF, until it is known where they begin
 _MOST_OUTPUT = 2_000  # characters of one output of a notebook cell
 _MOST_OF_PDF = 50_000_000  # characters
 # Seconds of work that a PDF may take, bytes for which it may take one more, and the most: a file can be padded.
@@ -36,11 +39,25 @@ _PDF_SECONDS, _PDF_PACE, _PDF_MOST = 10.0, 50_000, 120.0
 
 @dataclass(frozen=True, slots=True)
 class FileText:
-    """What is in a file; ``digest`` tells it from any other, whatever the file is called."""
+    """What is in a file; ``digest`` tells it from any other, whatever the file is called.
+
+    ``pages`` are the places in the text where those of a PDF begin, in characters; empty for other files.
+    """
 
     path: Path
     text: str
     digest: str
+    pages: tuple[int, ...] = ()
+
+    def pages_of(self, pieces: Sequence[str]) -> list[int | None]:
+        """Return on which page each of *pieces* of the text, in order, begins; None without pages."""
+        found: list[int | None] = []
+        at = 0
+        for piece in pieces:
+            begin = self.text.find(piece, at) if self.pages else -1
+            at = at if begin < 0 else begin + len(piece)
+            found.append(None if begin < 0 else bisect(self.pages, begin))
+        return found
 
 
 def find(patterns: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -96,7 +113,8 @@ def read(path: Path, cancel: Cancel | None = None, *, apart: bool = True) -> Fil
     except OSError as problem:
         raise InvalidInputError(f"{path.name} cannot be read: {problem.strerror}.") from None
     ending = path.suffix.lower()
-    if ending == ".pdf" or data.startswith(b"%PDF-"):
+    paged = ending == ".pdf" or data.startswith(b"%PDF-")
+    if paged:
         text = _pdf(path, len(data), cancel) if apart else text_of_pdf(str(path))
     else:
         text = _decoded(data, path)
@@ -106,7 +124,12 @@ def read(path: Path, cancel: Cancel | None = None, *, apart: bool = True) -> Fil
             text = _page(text)
     if not text.strip():
         raise InvalidInputError(f"{path.name} holds no text.")
-    return FileText(path, text, hashlib.sha256(data).hexdigest())
+    digest = hashlib.sha256(data).hexdigest()
+    if not paged:
+        return FileText(path, text, digest)
+    parts = text.split(_PAGE)
+    begins = accumulate((len(part) + 2 for part in parts[:-1]), initial=0)
+    return FileText(path, "\n\n".join(parts), digest, tuple(begins))
 
 
 def _pdf(path: Path, size: int, cancel: Cancel | None) -> str:
@@ -147,14 +170,15 @@ def _decoded(data: bytes, path: Path) -> str:
 
 
 def text_of_pdf(name: str) -> str:
-    """Return the text of the pages of the PDF *name*, its path; raise `InvalidInputError` if it is none."""
+    """Return the text of the PDF *name*, its path, page by page; raise `InvalidInputError` if it is none."""
     import pypdf  # needed for PDF files alone
 
     path, pages, left = Path(name), [], _MOST_OF_PDF
     try:
         for page in pypdf.PdfReader(path).pages:
             # A word broken at the end of a line is one word again.
-            pages.append(re.sub(r"(?<=\w)-\n(?=[a-z])", "", page.extract_text()))
+            text = page.extract_text().replace("\f", "\n")
+            pages.append(re.sub(r"(?<=\w)-\n(?=[a-z])", "", text))
             if (left := left - len(pages[-1])) < 0:
                 raise ValueError(f"it has more than {_MOST_OF_PDF:,} characters")
     except MemoryError:
@@ -162,7 +186,7 @@ def text_of_pdf(name: str) -> str:
     except Exception as error:  # a broken file breaks in many ways
         said = " ".join(str(error).split())[:200]
         raise InvalidInputError(f"{path.name} cannot be read as a PDF: {said}") from None
-    return "\n\n".join(pages)
+    return _PAGE.join(pages)
 
 
 def _notebook(text: str, path: Path) -> str:

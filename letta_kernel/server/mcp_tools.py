@@ -190,7 +190,7 @@ class AgentTools:
                 f"A text for the archive has at most {LONGEST:,} characters and {_MOST_TAGS} tags."
             )
         made = self._service.passages.create(
-            text, tags or [], agent=agent, metadata={"by": self._by}
+            text, tags or [], agent=agent, metadata={"by": self._by}, reason=self._by
         )
         return {"passages": [one.id for one in made]}
 

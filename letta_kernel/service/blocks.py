@@ -9,9 +9,11 @@ from typing import Any
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.ids import LOCAL_USER
+from letta_kernel.memory.attribution import AT_MOST, attribute
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.records import Block, BlockVersion
 from letta_kernel.service.core import Core
+from letta_kernel.service.origins import Sentence, of_versions
 from letta_kernel.store import agents, blocks
 from letta_kernel.store.database import Tx
 
@@ -35,8 +37,8 @@ class Blocks:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def create(self, block: Block, *, agent: str | None = None) -> Block:
-        """Keep a new block, for an *agent* or for nobody yet.
+    def create(self, block: Block, *, agent: str | None = None, reason: str = "created") -> Block:
+        """Keep a new block, for an *agent* or for nobody yet; *reason* is its first version's.
 
         Raises
         ------
@@ -46,7 +48,8 @@ class Blocks:
         check_block(block)
 
         def work(tx: Tx) -> Block:
-            blocks.add(tx, block, self._core.agent(tx, agent).id if agent is not None else None)
+            owner = self._core.agent(tx, agent).id if agent is not None else None
+            blocks.add(tx, block, owner, reason=reason)
             return _get(tx, block.id)
 
         return self._core.do(work)
@@ -113,7 +116,7 @@ class Blocks:
                 return _change(tx, found, {"value": value}, reason, actor, expected_version)
             made = Block(label=label, value=value, created_by=actor)
             check_block(made)
-            return blocks.add(tx, made, state.id)
+            return blocks.add(tx, made, state.id, reason=reason or "created")
 
         return self._core.do(work)
 
@@ -182,6 +185,21 @@ class Blocks:
     def versions(self, block: str, *, agent: str | None = None) -> list[BlockVersion]:
         """Return all versions of a block, oldest first: who wrote what, in which step, and why."""
         return self._core.do(lambda tx: blocks.versions(tx, self._find(tx, block, agent).id))
+
+    def origin(self, block: str, *, agent: str | None = None) -> builtins.list[Sentence]:
+        """Return the sentences of a block's text, each with where it comes from; joined they are the text.
+
+        A sentence that was edited comes from the edit. Of a block with very much history (20 million
+        characters) the newest part is looked at; what was there before it counts as not recorded.
+        """
+
+        def work(tx: Tx) -> builtins.list[Sentence]:
+            found = self._find(tx, block, agent)
+            since = blocks.within(tx, found.id, AT_MOST)
+            written = attribute(blocks.versions(tx, found.id, since))
+            return of_versions(tx, written, found.created_at)
+
+        return self._core.do(work)
 
     def written_in(self, steps: Sequence[str]) -> builtins.list[Written]:
         """Return which blocks were written in these steps, each with the text it had before."""

@@ -52,6 +52,7 @@ def read_files(
     paths: Iterable[str | os.PathLike[str]],
     tags: Sequence[str],
     progress: Callable[[FileProgress], None],
+    reason: str,
 ) -> list[FileAdded]:
     """Keep the text of files in *archive* for an agent; what `Passages.add_files` does."""
     found = files.find(paths)
@@ -69,7 +70,7 @@ def read_files(
         def report(done: int, whole: int, path: Path = path, number: int = number) -> None:
             progress(FileProgress(path, number, len(found), done, whole))
 
-        count = _keep(core, archive, agent_id, content, tags, report)
+        count = _keep(core, archive, agent_id, content, tags, report, reason)
         added.append(FileAdded(path, "added" if count else "known", count))
     return added
 
@@ -81,9 +82,11 @@ def _keep(
     content: files.FileText,
     tags: Sequence[str],
     report: Callable[[int, int], None],
+    reason: str,
 ) -> int:
     """Keep the passages of one file that are not there yet; return how many those were."""
     pieces = chunking.chunks(content.text)
+    pages = content.pages_of(pieces)
     source = f"file-{content.digest[:32]}"
     owner = archive.writes_to(agent_id)
     last = core.do(lambda tx: passages.last_position(tx, owner, source))
@@ -97,14 +100,23 @@ def _keep(
                 tags=list(dict.fromkeys(tags)),
                 source=source,
                 position=at + offset,
-                metadata={"file": content.path.name, "sha256": content.digest},
+                metadata={
+                    "file": content.path.name,
+                    "sha256": content.digest,
+                    **_page(pages[at + offset]),
+                },
                 created_at=moment,
+                reason=reason,
             )
             for offset, piece in enumerate(pieces[at : at + _BATCH])
         ]
         archive.insert_many(batch)
         report(at + len(batch), len(pieces))
     return max(len(pieces) - begin, 0)
+
+
+def _page(number: int | None) -> dict[str, int]:
+    return {} if number is None else {"page": number}
 
 
 MAX_TEXT = 20_000_000
@@ -150,8 +162,9 @@ class Files:
         """
         original = PurePath(name.replace("\\", "/")).name
         name = check_name(original, "A file")
-        text = _text(name, data, cancel)
-        pieces = chunking.chunks(text)
+        content = _text(name, data, cancel)
+        text, pieces = content.text, chunking.chunks(content.text)
+        pages = content.pages_of(pieces)
         into = self._folders.retrieve(folder)
 
         def work(tx: Tx) -> StoredFile:
@@ -177,7 +190,7 @@ class Files:
                 content=text,
             )
             folders.add_file(tx, file)
-            passages.append(tx, _passages(file, pieces))
+            passages.append(tx, _passages(file, pieces, pages))
             return file
 
         file = self._core.do(work)
@@ -252,34 +265,37 @@ class Files:
         return self._core.do(lambda tx: folders.files_of(tx, [self._folders.find(tx, folder).id]))
 
 
-def _text(name: str, data: bytes, cancel: Cancel | None) -> str:
+def _text(name: str, data: bytes, cancel: Cancel | None) -> files.FileText:
     # The readers of files go by a file's ending; nothing of the name given is used as a path.
     ending = PurePath(name).suffix[:20]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"file{ending if ending.isascii() else ''}"
         path.write_bytes(data)
         try:
-            text = files.read(path, cancel).text
+            content = files.read(path, cancel)
         except InvalidInputError as error:
             raise InvalidInputError(str(error).replace(path.name, name)) from None
-    if len(text) > MAX_TEXT:
+    if len(content.text) > MAX_TEXT:
         raise InvalidInputError(
-            f"{name} holds {len(text):,} characters of text; at most {MAX_TEXT:,} are kept."
+            f"{name} holds {len(content.text):,} characters of text; at most {MAX_TEXT:,} are kept."
         )
-    return text
+    return content
 
 
-def _passages(file: StoredFile, pieces: Sequence[str]) -> list[Passage]:
+def _passages(
+    file: StoredFile, pieces: Sequence[str], pages: Sequence[int | None]
+) -> list[Passage]:
     return [
         Passage(
             agent_id=file.folder_id,
             content=piece,
             source=file.id,
             position=number,
-            metadata={"file": file.name},
+            metadata={"file": file.name, **_page(page)},
             created_at=file.created_at,
+            reason="folder",
         )
-        for number, piece in enumerate(pieces)
+        for number, (piece, page) in enumerate(zip(pieces, pages, strict=True))
     ]
 
 

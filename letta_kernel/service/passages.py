@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -16,6 +17,7 @@ from letta_kernel.records import Passage, SharedArchive
 from letta_kernel.service.archives import Archives
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.files import FileAdded, FileProgress, read_files
+from letta_kernel.service.origins import Origin, of_passages
 from letta_kernel.store import archives, passages
 from letta_kernel.store.database import Tx
 
@@ -61,20 +63,27 @@ class Passages:
         agent: str,
         created_at: datetime | None = None,
         metadata: dict[str, Any] | None = None,
+        reason: str = "",
     ) -> list[Passage]:
         """Put a text of any length into an agent's archival memory; return the passages it became.
 
-        They go into the archive the agent was attached to first, if there is one.
+        They go into the archive the agent was attached to first, if there is one. *reason* says by which door
+        they came.
         """
         if not text.strip():
             raise InvalidInputError("There is no text to keep.")
         state = self._core.find_agent(agent)
         return self._memories.of(state)[0].insert(
-            state.id, text, tags=list(tags), created_at=created_at, metadata=metadata
+            state.id,
+            text,
+            tags=list(tags),
+            created_at=created_at,
+            metadata=metadata,
+            reason=reason,
         )
 
     def remember(
-        self, text: str, tags: Sequence[str] = (), *, agent: str
+        self, text: str, tags: Sequence[str] = (), *, agent: str, reason: str = ""
     ) -> tuple[list[Passage], bool]:
         """Put a text into archival memory unless the very text is there, which gets the tags it lacks.
 
@@ -92,7 +101,9 @@ class Passages:
             return [_tagged(tx, one, tags) for one in known]
 
         known = self._core.do(work)
-        return (known, False) if known else (self.create(text, tags, agent=agent), True)
+        if known:
+            return known, False
+        return self.create(text, tags, agent=agent, reason=reason), True
 
     def add_files(
         self,
@@ -101,6 +112,7 @@ class Passages:
         progress: Callable[[FileProgress], None] = lambda step: None,
         *,
         agent: str,
+        reason: str = "",
     ) -> list[FileAdded]:
         """Put the text of files into archival memory: text, Markdown, PDF, notebooks, web pages.
 
@@ -119,7 +131,7 @@ class Passages:
         """
         state = self._core.find_agent(agent)
         archive = self._memories.of(state)[0]
-        return read_files(self._core, archive, state.id, paths, tags, progress)
+        return read_files(self._core, archive, state.id, paths, tags, progress, reason)
 
     def insert(self, new: Sequence[Passage], *, archive: str) -> list[Passage]:
         """Put passages, whose owner may be anybody, into an archive as they are: all of them or none."""
@@ -138,6 +150,20 @@ class Passages:
     def exists(self, passage_id: str) -> bool:
         """Return whether there is a passage of this id, whosever it is."""
         return self._core.do(lambda tx: passages.get(tx, passage_id)) is not None
+
+    def retrieve(self, passage_id: str, *, agent: str) -> Passage:
+        """Return a passage that an agent can find; `NotFoundError` where it can find none of that id."""
+
+        def work(tx: Tx) -> Passage:
+            state = self._core.agent(tx, agent)
+            found = passages.get(tx, passage_id)
+            if found is None or found.agent_id not in _owners(tx, state.id):
+                raise NotFoundError(
+                    f"{state.name} has no passage {passage_id!r} in archival memory."
+                )
+            return found
+
+        return self._core.do(work)
 
     def update(
         self,
@@ -168,13 +194,7 @@ class Passages:
         if agent is None:
             raise InvalidInputError("Say whose passage it is: an agent's or an archive's.")
         state = self._core.find_agent(agent)
-
-        def owned(tx: Tx) -> bool:
-            passage = passages.get(tx, passage_id)
-            return passage is not None and passage.agent_id in _owners(tx, state.id)
-
-        if not self._core.do(owned):
-            raise NotFoundError(f"{state.name} has no passage {passage_id!r} in archival memory.")
+        self.retrieve(passage_id, agent=agent)
         self._memories.of(state)[0].delete(passage_id)
 
     def search(
@@ -201,6 +221,10 @@ class Passages:
         state = self._core.find_agent(agent)
         filters["timezone"] = filters.get("timezone") or timezone_of(state.settings)
         return self._memories.of(state)[0].search(state.id, query, **filters)
+
+    def origins(self, found: Sequence[Passage]) -> builtins.list[Origin]:
+        """Return where each of these passages comes from: who, how, and in which step, or file and page."""
+        return self._core.do(lambda tx: of_passages(tx, found))
 
     def indexed(self, agent: str) -> tuple[str, int, int]:
         """Return the agent's embedder, how far its index has come, and how many passages there were.

@@ -25,8 +25,17 @@ get, get_many = _BLOCKS.get, _BLOCKS.get_many
 detach, agents_with = _OF_AGENTS.detach, _OF_AGENTS.agents_with
 
 
-def add(tx: Tx, block: Block, agent_id: str | None = None) -> Block:
+def add(
+    tx: Tx,
+    block: Block,
+    agent_id: str | None = None,
+    *,
+    step_id: str | None = None,
+    reason: str = "created",
+) -> Block:
     """Insert a new block with its first version, attached to *agent_id* if that is given.
+
+    *step_id* and *reason* are the version's.
 
     Raises
     ------
@@ -42,7 +51,8 @@ def add(tx: Tx, block: Block, agent_id: str | None = None) -> Block:
                 version=block.version,
                 value=block.value,
                 actor=block.created_by,
-                reason="created",
+                step_id=step_id,
+                reason=reason,
                 created_at=block.created_at,
             )
         ],
@@ -201,9 +211,26 @@ def update(tx: Tx, block: Block) -> Block:
     return block
 
 
-def versions(tx: Tx, block_id: str) -> list[BlockVersion]:
-    """Return all versions of a block, oldest first."""
-    return _VERSIONS.select(tx, "WHERE block_id = $1 ORDER BY version", (block_id,))
+def versions(tx: Tx, block_id: str, since: int = 0) -> list[BlockVersion]:
+    """Return the versions of a block from number *since* on, oldest first."""
+    tail = "WHERE block_id = $1 AND version >= $2 ORDER BY version"
+    return _VERSIONS.select(tx, tail, (block_id, since))
+
+
+def within(tx: Tx, block_id: str, characters: int) -> int:
+    """Return the number of the oldest version from which on the texts have so many characters at most."""
+    rows = tx.query(
+        "SELECT version, length(value) FROM block_versions WHERE block_id = $1"
+        " ORDER BY version DESC",
+        (block_id,),
+    )
+    oldest = int(rows[0][0]) if rows else 0
+    for version, size in rows:
+        characters -= int(size)
+        if characters < 0:
+            break
+        oldest = int(version)
+    return oldest
 
 
 def written_in(tx: Tx, step_ids: Sequence[str]) -> dict[str, tuple[int, int]]:

@@ -396,5 +396,9 @@ MIGRATIONS: list[str] = [
         created_by text NOT NULL
     );
     """,
+    """
+    ALTER TABLE passages ADD COLUMN step_id text;
+    ALTER TABLE passages ADD COLUMN reason text;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -110,6 +110,16 @@ def last_position(tx: Tx, agent_id: str, source: str) -> int | None:
         "SELECT max(position) FROM passages WHERE agent_id = $1 AND source = $2", (agent_id, source)
     )
     return None if row is None or row[0] is None else int(row[0])
+
+
+def last_positions(tx: Tx, sources: Collection[str]) -> dict[tuple[str, str], int]:
+    """Return the highest position of the passages of these sources, by whose they are and the source."""
+    rows = tx.query(
+        "SELECT agent_id, source, max(position) FROM passages WHERE source = ANY($1::text[])"
+        " GROUP BY agent_id, source",
+        (list(sources),),
+    )
+    return {(owner, source): int(last) for owner, source, last in rows}
 
 
 def update(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.records import Beside, Cost, Feedback, Run, Step, ToolStats, WholeRun
@@ -115,6 +116,26 @@ def _asked(tx: Tx, agent_id: str, run_ids: list[str]) -> dict[str, str]:
         (agent_id, run_ids, _LONGEST_ASKED),
     )
     return {row[0]: row[1] for row in rows}
+
+
+def begun(tx: Tx, step_ids: Collection[str]) -> list[Sequence[Any]]:
+    """Return of each of these steps its id, its run, agent and conversation, and the message that began it.
+
+    Of the message, its id and beginning, None where it is gone; a run that went on after an approval began with
+    the one it goes on from.
+    """
+    rows = tx.query(
+        "WITH RECURSIVE back AS ("
+        "SELECT s.id, s.run_id, s.agent_id, r.conversation_id, r.id AS first, r.continues, 0 AS depth"
+        " FROM steps s JOIN runs r ON r.id = s.run_id WHERE s.id = ANY($1::text[])"
+        " UNION ALL SELECT b.id, b.run_id, b.agent_id, b.conversation_id, r.id, r.continues, b.depth + 1"
+        " FROM back b JOIN runs r ON r.id = b.continues WHERE b.depth < 1000)"
+        " SELECT b.id, b.run_id, b.agent_id, b.conversation_id, m.id, left(m.content, $2::integer)"
+        " FROM back b LEFT JOIN messages m ON m.run_id = b.first AND m.step_id IS NULL"
+        " AND m.role IN ('user', 'event') ORDER BY b.depth, m.seq NULLS FIRST",
+        (list(step_ids), _LONGEST_ASKED),
+    )
+    return list({row[0]: row for row in rows}.values())
 
 
 def _waiting(tx: Tx, agent_id: str) -> set[str]:

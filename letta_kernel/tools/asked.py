@@ -126,7 +126,15 @@ class Asked:
     def _insert(
         self, agent_id: str | None = None, *, text: str, tags: Sequence[str] | None = None
     ) -> list[Any]:
-        made = self._context.archive.insert(self._context.agent_id, str(text), _tags(tags))
+        context = self._context
+        made = context.archive.insert(
+            context.agent_id,
+            str(text),
+            _tags(tags),
+            actor=context.agent_id,
+            step_id=context.step_id,
+            reason=self._tool.name,
+        )
         return [_passage(one) for one in made]
 
     def _messages(self, agent_id: str | None = None, *, limit: int = 10) -> list[Any]:

@@ -140,7 +140,12 @@ def memory(
         case "create":
             label = _label(here, path, "path")
             block = here.create(
-                label, file_text or "", description or "", actor=agent_state.agent_id
+                label,
+                file_text or "",
+                description or "",
+                actor=agent_state.agent_id,
+                step_id=agent_state.step_id,
+                reason="memory",
             )
             agent_state.on_change(Change("", block))
             return f"The memory block {label} has been made."
@@ -199,7 +204,14 @@ def archival_memory_insert(
         content: The text to keep; best self-contained, with names and dates.
         tags: Words to file it under.
     """
-    passages = agent_state.archive.insert(agent_state.agent_id, content, tags=tags or [])
+    passages = agent_state.archive.insert(
+        agent_state.agent_id,
+        content,
+        tags=tags or [],
+        actor=agent_state.agent_id,
+        step_id=agent_state.step_id,
+        reason="archival_memory_insert",
+    )
     ids = ", ".join(passage.id for passage in passages)
     return f"Kept in archival memory as {ids}."
 

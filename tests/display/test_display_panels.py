@@ -125,21 +125,13 @@ def test_a_blocks_tags_are_shown_as_text() -> None:
     assert "\x1b" not in panel.text + panel.html
 
 
-def test_passages_show_what_they_belong_to_where_any_does() -> None:
+def test_passages_show_where_they_come_from_as_text() -> None:
     alone = Passage(agent_id="a", content="Mara lives in Freiburg.")
-    of_file = Passage(
-        agent_id="a",
-        content="Gulls.",
-        source="file-0123",
-        metadata={"file": "<b>gulls</b>\x1b[31m.md"},
-    )
-    of_text = Passage(agent_id="a", content="Part two.", source="source-4567", position=1)
-    odd = Passage(agent_id="a", content="Odd.", source="source-89", metadata={"file": {"a": 1}})
-    assert "source" not in passages_table([alone]).text
-    panel = passages_table([alone, of_file, {"passage": of_text, "score": 0.5}, odd])
-    for shown in ("source", "<b>gulls</b>.md", "source-4567", "source-89"):
-        assert shown in panel.text
-    assert "file-0123" not in panel.text
+    of_file = Passage(agent_id="a", content="Gulls.")
+    assert "origin" not in passages_table([alone]).text
+    panel = passages_table([alone, of_file], ["", "<b>gulls</b>\x1b[31m.md, page 2"])
+    assert "origin" in panel.text
+    assert "<b>gulls</b>.md, page 2" in panel.text
     assert "\x1b" not in panel.text + panel.html
     assert "&lt;b&gt;gulls&lt;/b&gt;.md" in panel.html
     assert "<b>gulls" not in panel.html

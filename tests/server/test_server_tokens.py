@@ -378,6 +378,27 @@ def test_of_a_shared_block_a_token_of_one_agent_changes_the_text_alone(field: Fi
         assert field.web.patch(own, headers=who, json=change).status_code == 200
 
 
+def test_where_memory_comes_from_tells_a_token_of_one_agent_nothing_of_others(field: Field) -> None:
+    service, owner = field.service, field.server.headers
+    shared = service.blocks.create(Block(label="ours", value="By hand."))
+    service.blocks.attach(shared.id, agent=field.ada["agent_id"])
+    service.blocks.attach(shared.id, agent=field.bob["agent_id"])
+    given = {"label": "ours", "content": "By bob."}
+    assert service.tools.run("core_memory_append", given, agent="bob").status == "ok"
+    path = f"/v1/blocks/{shared.id}/origin"
+    for headers, last in ((owner, "bob"), (field.token("read", "ada"), "another agent")):
+        found = field.web.get(path, headers=headers).json()
+        assert [one["who"] for one in found] == ["you", last]
+        assert [one["text"] for one in found] == ["By hand.\n", "By bob."]
+    service.blocks.delete(shared.id)
+    own = field.ada
+    path = f"/v1/agents/{own['agent_id']}/archival-memory/{own['passage_id']}/origin"
+    told = field.web.get(path, headers=field.token("read", "ada")).json()
+    assert (told["who"], told["step_id"]) == ("you", None)
+    other = f"/v1/agents/{own['agent_id']}/archival-memory/{field.bob['passage_id']}/origin"
+    assert field.web.get(other, headers=owner).status_code == 404
+
+
 def test_to_talk_is_not_to_choose_the_model(field: Field) -> None:
     talks, writes, bob = field.token("talk", "bob"), field.token("write", "bob"), field.bob
     agent = bob["agent_id"]

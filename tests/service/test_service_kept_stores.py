@@ -63,6 +63,8 @@ def test_everything_is_there(service: AgentService) -> None:
 
 def test_what_it_remembers_is_found(service: AgentService) -> None:
     assert "north cliff" in service.passages.search("puffin colony", agent="ada")[0].passage.content
+    (origin,) = service.passages.origins(service.passages.list("ada", 1))
+    assert "not recorded" in str(origin)
     assert "kitchen door" in service.passages.search("key", agent="bob")[0].passage.content
     assert "puffins" in service.messages.search("how many puffins", agent="ada")[0].message.content
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -20,6 +21,8 @@ from letta_kernel.notebook.panel.registry import (
 from letta_kernel.records import DEFAULT_BLOCK_LIMIT, Block, Passage
 from letta_kernel.service.passages import for_person
 
+PANEL = "panel"
+"""By which door something came, as its origin tells."""
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Query = Annotated[str, StringConstraints(max_length=10_000)]
 
@@ -62,27 +65,37 @@ class Messages(OfAgent):
 
 
 @method("passages", Passages)
-def passages(context: RequestContext, asked: Passages) -> list[Passage]:
-    """Return passages, newest first."""
-    return context.service.passages.list(
+def passages(context: RequestContext, asked: Passages) -> list[dict[str, Any]]:
+    """Return passages, newest first, each with its ``origin`` in a line."""
+    found = context.service.passages.list(
         asked.agent, asked.limit, before=asked.before, tags=asked.tags or None
     )
+    return _with_origins(context, found)
+
+
+def _with_origins(context: RequestContext, found: Sequence[Passage]) -> list[dict[str, Any]]:
+    origins = context.service.passages.origins(found)
+    return [
+        {**one.model_dump(mode="json"), "origin": str(origin)}
+        for one, origin in zip(found, origins, strict=True)
+    ]
 
 
 @method("passages.search", Search)
 def search_passages(context: RequestContext, asked: Search) -> list[dict[str, Any]]:
     """Return the passages that match best, each with its ``score`` from 0 to 1."""
     hits = context.service.passages.search(asked.query, agent=asked.agent, top_k=asked.limit)
-    return [
-        {**hit.passage.model_dump(mode="json"), "score": hit.score}
-        for hit in for_person(asked.query, hits)
-    ]
+    shown = for_person(asked.query, hits)
+    told = _with_origins(context, [hit.passage for hit in shown])
+    return [{**one, "score": hit.score} for one, hit in zip(told, shown, strict=True)]
 
 
 @method("passage.add", NewPassage)
 def add_passage(context: RequestContext, asked: NewPassage) -> list[Passage]:
     """Keep a text; return the passages it became."""
-    return context.service.passages.create(asked.text, asked.tags or (), agent=asked.agent)
+    return context.service.passages.create(
+        asked.text, asked.tags or (), agent=asked.agent, reason=PANEL
+    )
 
 
 @method("passage.delete", OnePassage)
@@ -167,7 +180,7 @@ def write(context: RequestContext, asked: Written) -> dict[str, Any]:
         asked.value,
         agent=asked.agent,
         expected_version=asked.expected_version,
-        reason=asked.reason,
+        reason=asked.reason or PANEL,
     )
     return _one(context, asked)
 
@@ -178,7 +191,7 @@ def create(context: RequestContext, asked: Made) -> dict[str, Any]:
     made = Block(
         label=asked.label, value=asked.value, limit=asked.limit, description=asked.description
     )
-    context.service.blocks.create(made, agent=asked.agent)
+    context.service.blocks.create(made, agent=asked.agent, reason=PANEL)
     return _one(context, asked)
 
 
@@ -195,6 +208,21 @@ def versions(context: RequestContext, asked: OfBlock) -> list[dict[str, Any]]:
     written = context.service.blocks.versions(asked.label, agent=asked.agent)[::-1]
     names = {state.id: state.name for state in context.service.agents.list()}
     return [{**v.model_dump(mode="json"), "by": names.get(v.actor, "")} for v in written]
+
+
+@method("block.origin", OfBlock)
+def origin(context: RequestContext, asked: OfBlock) -> list[dict[str, Any]]:
+    """Return a block's sentences, each with its version, when it came in, and its origin in a line."""
+    found = context.service.blocks.origin(asked.label, agent=asked.agent)
+    return [
+        {
+            "text": one.text,
+            "origin": str(one.origin),
+            "version": one.origin.version,
+            "at": one.origin.at,
+        }
+        for one in found
+    ]
 
 
 @method("block.undo", OfBlock)

@@ -14,7 +14,9 @@ from letta_kernel.server.errors import FieldError, ForbiddenError
 from letta_kernel.server.paging import Cursor, page
 from letta_kernel.server.schemas import blocks as schemas
 from letta_kernel.server.schemas.agents import AgentShape, Include, to_agent
+from letta_kernel.server.schemas.base import REST
 from letta_kernel.server.schemas.blocks import BlockCreate, BlockResponse, BlockUpdate, to_block
+from letta_kernel.server.schemas.origins import SentenceShape, to_sentence
 from letta_kernel.service import AgentService
 
 router = APIRouter(tags=["blocks"])
@@ -73,7 +75,7 @@ def list_blocks(
 def create_block(service: Service, asked: BlockCreate) -> BlockResponse:
     """Make a memory block that no agent has yet; its limit is 100,000 characters unless given."""
     _check_length(asked.value, asked.limit)
-    return to_block(service.blocks.create(schemas.from_create(asked)))
+    return to_block(service.blocks.create(schemas.from_create(asked), reason=REST))
 
 
 @router.get("/blocks/count", operation_id="count_blocks")
@@ -111,6 +113,12 @@ def list_agents(
 ) -> list[AgentShape]:
     """List the agents that have a memory block."""
     return agents_page(service, service.blocks.agents(block_id), cursor, include)
+
+
+@router.get("/blocks/{block_id}/origin", operation_id="list_block_origins")
+def list_origins(service: Service, block_id: str) -> list[SentenceShape]:
+    """List the sentences of a block, each with where it comes from; an extension, not Letta's."""
+    return [to_sentence(one, own_agent()) for one in service.blocks.origin(block_id)]
 
 
 @router.patch("/blocks/{block_id}/identities/attach/{identity_id}", operation_id="attach_block_id")
@@ -196,7 +204,7 @@ def _change(service: AgentService, block: Block, asked: BlockUpdate) -> Block:
     value, limit = changes.get("value", block.value), changes.get("limit", block.limit)
     _check_reach(service, block, changes)
     _check_length(value, limit, "value" if "value" in changes else "limit")
-    return service.blocks.update(block.id, reason="changed through REST", **changes)
+    return service.blocks.update(block.id, reason=REST, **changes)
 
 
 def _check_reach(service: AgentService, block: Block, changes: dict[str, Any]) -> None:

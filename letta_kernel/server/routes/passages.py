@@ -9,10 +9,12 @@ from fastapi import APIRouter, Query
 
 from letta_kernel.agent.settings import timezone_of
 from letta_kernel.errors import InvalidInputError, NotFoundError
-from letta_kernel.server.access import visible, whose
+from letta_kernel.server.access import own_agent, visible, whose
 from letta_kernel.server.deps import Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, seek
+from letta_kernel.server.schemas.base import REST
+from letta_kernel.server.schemas.origins import OriginShape, to_origin
 from letta_kernel.server.schemas.passages import (
     ArchivalHit,
     ArchivalHits,
@@ -71,6 +73,7 @@ def create_passage(service: Service, agent_id: str, asked: PassageCreate) -> lis
         agent=agent_id,
         created_at=asked.created_at,
         metadata=asked.metadata,
+        reason=REST,
     )
     return [to_passage(one) for one in made]
 
@@ -109,6 +112,15 @@ def search_archival_memory(
         for hit in hits
     ]
     return ArchivalHits(results=results, count=len(results))
+
+
+@router.get(
+    "/agents/{agent_id}/archival-memory/{memory_id}/origin", operation_id="retrieve_passage_origin"
+)
+def retrieve_origin(service: Service, agent_id: str, memory_id: str) -> OriginShape:
+    """Say where a passage comes from; an extension, not Letta's."""
+    found = service.passages.retrieve(memory_id, agent=agent_id)
+    return to_origin(service.passages.origins([found])[0], own_agent())
 
 
 @router.delete("/agents/{agent_id}/archival-memory/{memory_id}", operation_id="delete_passage")

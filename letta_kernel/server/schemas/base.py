@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from letta_kernel.ids import storable
 
+REST = "REST"
+"""By which door something came, as its origin tells."""
 _DEEPEST = 100  # levels of lists and objects in a request
 
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from letta_kernel.memory.archival import Hit
 from letta_kernel.models.embedding import OFFLINE
 from letta_kernel.records import Passage, SharedArchive
-from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.server.schemas.base import REST, Asked, Shape
 from letta_kernel.server.schemas.blocks import Texts
 
 
@@ -247,6 +247,7 @@ def from_create(asked: PassageCreate) -> Passage:
         content=asked.text,
         tags=list(dict.fromkeys(asked.tags or [])),
         metadata=asked.metadata or {},
+        reason=REST,
     )
     if asked.created_at is not None:
         passage.created_at = asked.created_at

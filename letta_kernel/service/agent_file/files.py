@@ -165,7 +165,7 @@ class AgentFiles:
             if block.id in made:
                 blocks.attach(tx, state.id, block.id)
             else:
-                blocks.add(tx, block, state.id)
+                blocks.add(tx, block, state.id, reason="agent file")
                 made.add(block.id)
         for tool_name in draft.core:
             tools.give(tx, state.id, core.record(tool_name))

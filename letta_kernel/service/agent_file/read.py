@@ -83,6 +83,7 @@ def draft_of(
                 position=one.position,
                 metadata=one.metadata,
                 created_at=one.created_at or now(),
+                reason="agent file",
             )
             for one in (agent.passages if history else ())
         ],
