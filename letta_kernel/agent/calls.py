@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from letta_kernel.agent import prompts
-from letta_kernel.agent.context import FINISH_EDITS, HEARTBEAT, SEND, THINKING, tool_schema
+from letta_kernel.agent.context import HEARTBEAT, SEND, THINKING
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.agent.journal import StepRecord
+from letta_kernel.agent.offer import Offer
 from letta_kernel.agent.returned import answered, with_pictures
 from letta_kernel.errors import LettaError, nearest
 from letta_kernel.ids import new_id
@@ -33,8 +34,8 @@ from letta_kernel.messages import (
     ToolReturned,
     ToolStarted,
 )
-from letta_kernel.models.base import Cancel, ChatModel
-from letta_kernel.records import Tool, ToolRule
+from letta_kernel.models.base import Cancel
+from letta_kernel.records import Tool
 from letta_kernel.stop_reasons import StopReason
 from letta_kernel.tools import core, rules
 from letta_kernel.tools.arguments import ToolArgumentError, as_object, parse_arguments
@@ -63,78 +64,25 @@ class _Ready:
     shown: dict[str, Any]
 
 
-@dataclass(slots=True)
-class CallRunner:
+@dataclass(slots=True, kw_only=True)
+class CallRunner(Offer):
     """Runs the calls of one run.
 
     Parameters
     ----------
-    tools : the agent's tools by name.
     executor : runs everything that is not a core tool.
     context : the memory that core tools reach.
-    tool_rules, style : the agent's.
-    thinks : the model has reasoning of its own (else heartbeat style asks for ``thinking``).
-    speaks : an answer of heartbeat style is a call of ``send_message``; one of a given form is not.
     """
 
-    tools: dict[str, Tool]
     executor: Executor
     context: core.ToolContext
-    tool_rules: Sequence[ToolRule]
-    style: str
-    thinks: bool
-    speaks: bool = True
     cut_off: bool = False
-    _done: list[rules.Called] = field(default_factory=list)
     _judged: int = 0  # how many of them a verdict was given on
     _stats: list[dict[str, Any]] = field(default_factory=list)
     _wants_heartbeat: bool = False
     _last: tuple[str, str] = ("", "")
     _repeats: int = 0
-    _schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
     _seen_ids: set[str] = field(default_factory=set)
-
-    # -- what the model is offered -------------------------------------------------------------------
-
-    def offered(self) -> list[dict[str, Any]]:
-        """Return the schemas of the tools that may be called next, in OpenAI's form."""
-        return [self._schema(name) for name in self._allowed()]
-
-    def renew(self, kind: str, now: Sequence[Tool]) -> None:
-        """Take the tools of a *kind* as they are now: others of it are gone."""
-        for name in [name for name, tool in self.tools.items() if tool.kind == kind]:
-            del self.tools[name]
-            self._schemas.pop(name, None)
-        self.tools |= {tool.name: tool for tool in now if tool.kind == kind}
-
-    def tool_choice(self) -> str | None:
-        """Return ``required`` where plain text cannot be the right next thing (run_first rules)."""
-        must = rules.must_call(self.tool_rules, list(self.tools), self._done)
-        return "required" if must and self._allowed() else None
-
-    def schema_tokens(self, model: ChatModel) -> int:
-        """Return the tokens the tool schemas take, about."""
-        return model.count_tokens(json.dumps(self.offered())) if self.tools else 0
-
-    def _allowed(self) -> list[str]:
-        return rules.allowed(self.tool_rules, self._names(), self._done)
-
-    def _names(self) -> list[str]:
-        speaks = self.speaks and self.style == "heartbeat"
-        return [name for name in self.tools if name != SEND or speaks]
-
-    def _schema(self, name: str) -> dict[str, Any]:
-        schema = self._schemas.get(name)
-        if schema is None:
-            schema = self._schemas[name] = tool_schema(
-                self.tools[name],
-                heartbeat=self.style == "heartbeat" and not self._terminal(name),
-                thinking=self.style == "heartbeat" and not self.thinks,
-            )
-        return schema
-
-    def _terminal(self, name: str) -> bool:
-        return name in (SEND, FINISH_EDITS) or rules.ends_turn(self.tool_rules, name)
 
     # -- before a call runs --------------------------------------------------------------------------
 
@@ -149,37 +97,6 @@ class CallRunner:
             self._seen_ids.add(call.id)
             taken.append(call)
         return taken
-
-    def needs_approval(self, call: ToolCall) -> bool:
-        """Return whether a person must approve *call* before it runs."""
-        tool = self.tools.get(call.name)
-        return tool is not None and (
-            tool.requires_approval or rules.needs_approval(self.tool_rules, call.name)
-        )
-
-    def missing_before_exit(self) -> list[str]:
-        """Return the tools that must still be called before the turn may end."""
-        return rules.missing_before_exit(self.tool_rules, self._done, self._names())
-
-    def batches(self, calls: Sequence[ToolCall]) -> Iterator[list[ToolCall]]:
-        """Group *calls*: neighbours that are safe to run at the same time, else one by one."""
-        batch: list[ToolCall] = []
-        for call in calls:
-            tool = self.tools.get(call.name)
-            if tool is None or not tool.parallel_safe or tool.runs_in == "core":
-                if batch:
-                    yield batch
-                    batch = []
-                yield [call]
-            else:
-                batch.append(call)
-        if batch:
-            yield batch
-
-    def outside(self, calls: Sequence[ToolCall]) -> list[str]:
-        """Return the ids of those *calls* that may have an effect which is not in our store."""
-        tools = ((call.id, self.tools.get(call.name)) for call in calls)
-        return [call_id for call_id, tool in tools if tool is not None and tool.kind != "core"]
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -272,8 +189,8 @@ class CallRunner:
                 f"There is no tool {call.name!r}.{nearest(call.name, known)} "
                 f"Your tools are: {', '.join(known) or 'none'}."
             )
-        if call.name in self._names():
-            refused = rules.explain(self.tool_rules, self._names(), self._done, call.name)
+        if call.name in self.names():
+            refused = rules.explain(self.tool_rules, self.names(), self.done, call.name)
             if refused:
                 return _failure(refused)
         return self._validated(call, tool, decision)
@@ -282,7 +199,7 @@ class CallRunner:
         raw = self._take_loop_arguments(call.arguments)
         if decision is not None and decision.arguments is not None:
             raw = self._take_loop_arguments(json.dumps(decision.arguments))
-        prefilled = rules.prefilled(self.tool_rules, tool.name, self._done)
+        prefilled = rules.prefilled(self.tool_rules, tool.name, self.done)
         if prefilled:
             raw = _merge(raw, prefilled)
         try:
@@ -401,7 +318,7 @@ class CallRunner:
 
     def _report(self, call: ToolCall, outcome: Outcome, text: str) -> list[Event]:
         """Note how a call went, and return what a person is shown of it."""
-        self._done.append(rules.Called(call.name, outcome.text, outcome.status == "ok"))
+        self.done.append(rules.Called(call.name, outcome.text, outcome.status == "ok"))
         self._stats.append(
             {
                 "name": call.name,
@@ -436,12 +353,12 @@ class CallRunner:
     def verdict(self) -> Verdict:
         """Return whether the turn goes on after the calls that ran since the last verdict."""
         wish, self._wants_heartbeat, self.cut_off = self._wants_heartbeat, False, False
-        called, self._judged = self._done[self._judged :], len(self._done)
+        called, self._judged = self.done[self._judged :], len(self.done)
         names = [call.name for call in called]
         failed = not all(call.ok for call in called)
         if SEND in names and not failed:
             return Verdict(stop="end_turn")
-        if any(self._terminal(call.name) and call.ok for call in called):
+        if any(self.terminal(call.name) and call.ok for call in called):
             return Verdict(stop="tool_rule")
         if self.style != "heartbeat":
             return Verdict()

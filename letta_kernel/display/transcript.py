@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from letta_kernel.display import words
-from letta_kernel.display.clean import clean_bundle, clean_text, clean_thumbnail, one_line
+from letta_kernel.display import parts, words
+from letta_kernel.display.clean import clean_bundle, clean_text, one_line
 from letta_kernel.messages import (
     ANSWER_TOOL,
     ApprovalRequested,
@@ -31,7 +30,6 @@ from letta_kernel.messages import (
     ToolStarted,
     is_answering,
 )
-from letta_kernel.pictures.picture import Thumbnail
 
 VERSION = 1
 
@@ -40,10 +38,8 @@ TEXT_LIMIT = 200_000
 REASONING_LIMIT = 40_000
 RESULT_LIMIT = 12_000
 OUTPUT_LIMIT = 8_000
-ARGUMENT_LIMIT = 8_000
 MOST_ITEMS = 1_000
 MOST_PICTURES = 20
-MOST_THUMBNAILS = 6  # of one message: others are named, so that a notebook stays small
 
 _OPEN_STATES = ("writing", "running", "waiting")
 
@@ -164,7 +160,9 @@ class Transcript:
         }
         if event.pictures:
             shown = enumerate(event.pictures[:MOST_PICTURES])
-            self._add("pictures", {"pictures": [_thumbnail(one, place) for place, one in shown]})
+            self._add(
+                "pictures", {"pictures": [parts.thumbnail(one, place) for place, one in shown]}
+            )
 
     def _on_run_queued(self, event: RunQueued) -> None:
         self._head.update(run_id=event.run_id, agent=event.agent_name)
@@ -176,9 +174,9 @@ class Transcript:
     def _on_step_started(self, event: StepStarted) -> None:
         self._step += 1
         if event.beside:
-            self._add("beside", {"parts": [_part(part) for part in event.beside[:50]]})
+            self._add("beside", {"parts": [parts.part(part) for part in event.beside[:50]]})
         if event.retrieved:
-            self._add("retrieved", {"passages": [_passage(p) for p in event.retrieved[:50]]})
+            self._add("retrieved", {"passages": [parts.passage(p) for p in event.retrieved[:50]]})
 
     def _on_reasoning_delta(self, event: ReasoningDelta) -> None:
         self._stream("reasoning", event.text)
@@ -226,7 +224,7 @@ class Transcript:
         item.provisional = False
 
     def _on_memory_changed(self, event: MemoryChanged) -> None:
-        before, after = _around_the_change(event.before, event.after)
+        before, after = parts.around_the_change(event.before, event.after)
         item = self._add(
             "memory",
             {
@@ -374,79 +372,11 @@ def _public(item: _Item) -> dict[str, Any]:
         if arguments is None:
             arguments = item.text()
             if item.data["state"] != "writing":
-                arguments = _parsed(arguments)
-        result["arguments"] = plain = _plain(arguments)
+                arguments = parts.parsed(arguments)
+        result["arguments"] = plain = parts.plain(arguments)
         if isinstance(plain, dict) and (names := list(plain)) != sorted(names):
             result["order"] = names  # a saved notebook has its keys sorted
         result["name"] = one_line(item.data["name"], 200)
         result["id"] = one_line(item.data["id"], 200)
         result["output"] = clean_text(item.data["output"], OUTPUT_LIMIT)
     return result
-
-
-def _parsed(arguments: str) -> Any:
-    try:
-        value = json.loads(arguments or "{}")
-    except (ValueError, RecursionError):
-        return arguments
-    return value if isinstance(value, dict) else arguments
-
-
-def _plain(value: Any, depth: int = 0, room: int = ARGUMENT_LIMIT) -> Any:
-    """*value* as JSON values with clean strings, not too deep and not too large."""
-    if isinstance(value, str):
-        return clean_text(value, room)
-    if value is None or isinstance(value, bool | int | float):
-        return value if value is None or abs(value) < 1e300 else str(value)
-    if depth >= 6:
-        return "…"
-    if isinstance(value, dict):
-        pairs = list(value.items())[:100]
-        share = max(room // max(len(pairs), 1), 200)
-        return {one_line(k, 200): _plain(v, depth + 1, share) for k, v in pairs}
-    if isinstance(value, list | tuple | set | frozenset):
-        items = list(value)[:200]
-        share = max(room // max(len(items), 1), 40)
-        return [_plain(v, depth + 1, share) for v in items]
-    return clean_text(value, room)
-
-
-def _thumbnail(picture: Thumbnail, place: int) -> dict[str, str]:
-    src = clean_thumbnail(picture.src) if place < MOST_THUMBNAILS else ""
-    return {"alt": one_line(picture.alt, 100), "src": src}
-
-
-def _passage(passage: dict[str, Any]) -> dict[str, Any]:
-    text = passage.get("content", passage.get("text", ""))
-    kept: dict[str, Any] = {"text": clean_text(text, 1_000)}
-    for name in ("id", "score", "created_at", "timestamp", "tags"):
-        if passage.get(name) is not None:
-            kept[name] = _plain(passage[name])
-    return kept
-
-
-def _part(part: dict[str, Any]) -> dict[str, str]:
-    """What stood beside the message: of the notebook itself only how much, for its cells are in the page."""
-    text = "" if part.get("kind") == "notebook" else clean_text(part.get("text", ""), 1_000)
-    return {
-        **{name: one_line(part.get(name) or "", 200) for name in ("kind", "name", "note")},
-        "text": text,
-    }
-
-
-def _around_the_change(before: str, after: str, context: int = 2) -> tuple[str, str]:
-    """Both texts without the lines they share at either end, but for a little context."""
-    old, new = before.split("\n"), after.split("\n")
-    head = 0
-    while head < min(len(old), len(new)) and old[head] == new[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
-        tail += 1
-    start, end = max(head - context, 0), max(tail - context, 0)
-    cut = slice(start, -end or None)
-    dots_before, dots_after = ["…"] * (start > 0), ["…"] * (end > 0)
-    return (
-        "\n".join([*dots_before, *old[cut], *dots_after]),
-        "\n".join([*dots_before, *new[cut], *dots_after]),
-    )

@@ -31,8 +31,9 @@ from letta_kernel.hooks import users_code
 from letta_kernel.models.base import Cancel
 from letta_kernel.tools.outcome import Outcome, ReportedError, failure, interrupted
 from letta_kernel.tools.output import OutputFunction, captured
+from letta_kernel.tools.raised import holds
 from letta_kernel.tools.references import Reference, StaleToolError
-from letta_kernel.tools.results import Presented, holds, present
+from letta_kernel.tools.results import Presented, present
 
 _AGAIN = 1.0  # seconds until a function that caught the exception is asked again
 

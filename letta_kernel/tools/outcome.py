@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from letta_kernel.messages import ReturnStatus
 from letta_kernel.pictures.picture import Picture
-from letta_kernel.tools.results import error_text, shorten
+from letta_kernel.tools.raised import error_text
+from letta_kernel.tools.results import shorten
 
 if TYPE_CHECKING:
     from letta_kernel.memory.blocks import Change

@@ -40,9 +40,9 @@ from letta_kernel.tools.agent_state import StateCopy
 from letta_kernel.tools.outcome import Outcome, shorten_line
 from letta_kernel.tools.output import OutputFunction, Sink
 from letta_kernel.tools.results import checked_display, checked_pictures, shorten
+from letta_kernel.tools.sandbox_call import LARGEST
 from letta_kernel.tools.sandbox_talk import CallChannel, Ended
 from letta_kernel.tools.sandbox_walls import LEVELS, Level
-from letta_kernel.tools.sandbox_worker import LARGEST
 
 _START = 60.0  # seconds the warm process may take to come up on a busy machine
 _BOOT = (
@@ -211,8 +211,8 @@ class Sandbox:
             "kind": "call",
             "source": tool.source,
             "tool": tool.name,
-            "arguments": _json_values(kwargs),
-            "agent_state": _state_values(agent_state),
+            "arguments": _json_values(dict(kwargs)),
+            "agent_state": _json_values(agent_state),
             "return_limit": tool.return_limit,
         }
         call = _Call(environment or {}, view or View(), tool.network, ask)
@@ -439,13 +439,7 @@ def default_sandbox() -> Sandbox:
     return made
 
 
-def _json_values(kwargs: Mapping[str, Any]) -> Any:
+def _json_values(values: Any) -> Any:
     from pydantic_core import to_jsonable_python
 
-    return to_jsonable_python(dict(kwargs), fallback=str)
-
-
-def _state_values(state: Any) -> Any:
-    from pydantic_core import to_jsonable_python
-
-    return None if state is None else to_jsonable_python(state, fallback=str)
+    return to_jsonable_python(values, fallback=str)

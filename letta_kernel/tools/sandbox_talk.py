@@ -21,7 +21,7 @@ from letta_kernel.models.base import Cancel
 from letta_kernel.tools.agent_client import Ask
 from letta_kernel.tools.output import Sink
 from letta_kernel.tools.results import shorten
-from letta_kernel.tools.sandbox_worker import LARGEST, framed
+from letta_kernel.tools.sandbox_call import LARGEST, framed
 
 _log = logging.getLogger(__name__)
 _BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE

@@ -309,7 +309,7 @@ def f() -> list:
 UNREAD = '''
 def f() -> str:
     """Do it."""
-    from letta_kernel.tools.sandbox_worker import send
+    from letta_kernel.tools.sandbox_call import send
 
     inside = [cell.cell_contents for cell in client._ask.__closure__]
     channel = next(one for one in inside if hasattr(one, "fileno"))

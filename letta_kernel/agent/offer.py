@@ -1,0 +1,109 @@
+"""What a run offers the model to call: which tools, by the agent's rules, and in which words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from letta_kernel.agent.context import FINISH_EDITS, SEND, tool_schema
+from letta_kernel.messages import ToolCall
+from letta_kernel.models.base import ChatModel
+from letta_kernel.records import Tool, ToolRule
+from letta_kernel.tools import rules
+
+
+@dataclass(slots=True, kw_only=True)
+class Offer:
+    """The tools of one run, and which of them the model may call next.
+
+    Parameters
+    ----------
+    tools : the agent's tools by name.
+    tool_rules, style : the agent's.
+    thinks : the model has reasoning of its own (else heartbeat style asks for ``thinking``).
+    speaks : an answer of heartbeat style is a call of ``send_message``; one of a given form is not.
+    done : the calls that were made so far.
+    """
+
+    tools: dict[str, Tool]
+    tool_rules: Sequence[ToolRule]
+    style: str
+    thinks: bool
+    speaks: bool = True
+    done: list[rules.Called] = field(default_factory=list)
+    _schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def offered(self) -> list[dict[str, Any]]:
+        """Return the schemas of the tools that may be called next, in OpenAI's form."""
+        return [self._schema(name) for name in self._allowed()]
+
+    def renew(self, kind: str, now: Sequence[Tool]) -> None:
+        """Take the tools of a *kind* as they are now: others of it are gone."""
+        for name in [name for name, tool in self.tools.items() if tool.kind == kind]:
+            del self.tools[name]
+            self._schemas.pop(name, None)
+        self.tools |= {tool.name: tool for tool in now if tool.kind == kind}
+
+    def tool_choice(self) -> str | None:
+        """Return ``required`` where plain text cannot be the right next thing (run_first rules)."""
+        must = rules.must_call(self.tool_rules, list(self.tools), self.done)
+        return "required" if must and self._allowed() else None
+
+    def schema_tokens(self, model: ChatModel) -> int:
+        """Return the tokens the tool schemas take, about."""
+        return model.count_tokens(json.dumps(self.offered())) if self.tools else 0
+
+    def _allowed(self) -> list[str]:
+        return rules.allowed(self.tool_rules, self.names(), self.done)
+
+    def names(self) -> list[str]:
+        """Return the names of the tools that may be offered at all."""
+        speaks = self.speaks and self.style == "heartbeat"
+        return [name for name in self.tools if name != SEND or speaks]
+
+    def _schema(self, name: str) -> dict[str, Any]:
+        schema = self._schemas.get(name)
+        if schema is None:
+            schema = self._schemas[name] = tool_schema(
+                self.tools[name],
+                heartbeat=self.style == "heartbeat" and not self.terminal(name),
+                thinking=self.style == "heartbeat" and not self.thinks,
+            )
+        return schema
+
+    def terminal(self, name: str) -> bool:
+        """Return whether a call of that name ends the turn."""
+        return name in (SEND, FINISH_EDITS) or rules.ends_turn(self.tool_rules, name)
+
+    def needs_approval(self, call: ToolCall) -> bool:
+        """Return whether a person must approve *call* before it runs."""
+        tool = self.tools.get(call.name)
+        return tool is not None and (
+            tool.requires_approval or rules.needs_approval(self.tool_rules, call.name)
+        )
+
+    def missing_before_exit(self) -> list[str]:
+        """Return the tools that must still be called before the turn may end."""
+        return rules.missing_before_exit(self.tool_rules, self.done, self.names())
+
+    def batches(self, calls: Sequence[ToolCall]) -> Iterator[list[ToolCall]]:
+        """Group *calls*: neighbours that are safe to run at the same time, else one by one."""
+        batch: list[ToolCall] = []
+        for call in calls:
+            tool = self.tools.get(call.name)
+            if tool is None or not tool.parallel_safe or tool.runs_in == "core":
+                if batch:
+                    yield batch
+                    batch = []
+                yield [call]
+            else:
+                batch.append(call)
+        if batch:
+            yield batch
+
+    def outside(self, calls: Sequence[ToolCall]) -> list[str]:
+        """Return the ids of those *calls* that may have an effect which is not in our store."""
+        tools = ((call.id, self.tools.get(call.name)) for call in calls)
+        return [call_id for call_id, tool in tools if tool is not None and tool.kind != "core"]
