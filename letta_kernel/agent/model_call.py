@@ -305,7 +305,7 @@ class ModelCaller:
             yield Notice(text=_too_long(long))
         if self.window.tokens() > room * TRIGGER:
             self.window.squeeze(int(room * TARGET), last_step=True)  # results of calls at once
-        if self.window.tokens() > room * TRIGGER:
+        if self.window.partial or self.window.tokens() > room * TRIGGER:
             yield from self._compact(int(room * TARGET), cancel)
             self.window.squeeze(int(room * TRIGGER))
 

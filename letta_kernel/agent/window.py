@@ -39,6 +39,7 @@ class Window:
     ----------
     turn : what is being answered, which stays in sight however much of what followed it goes.
     beside : what stays beside messages in sight, by their ids (`letta_kernel.agent.beside`).
+    partial : what is in sight goes further back than *messages*, which are too many already.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Window:
         self.most: int | None = None  # tokens one message may take; longer ones are shown shortened
         self.images = images
         self.beside: dict[str, str] = {}
+        self.partial = False
         self._count = count
         self._sizes: dict[str, int] = {}
 
@@ -199,7 +201,7 @@ class Window:
     def evict(self, count: int, summary: Message) -> list[Message]:
         """Drop the oldest *count* messages, put *summary* in their place, and return them."""
         gone, self.messages = self.messages[:count], self.messages[count:]
-        self.summary = summary
+        self.summary, self.partial = summary, False
         return gone
 
     def _starts(self) -> list[int]:

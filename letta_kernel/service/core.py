@@ -155,7 +155,9 @@ class Core:
         """Return the calls of a thread that wait for a person's approval."""
         if not agents.is_waiting(tx, state.thread_id):
             return []
-        return pending_calls(messages.window(tx, state.id, state.window_start, state.thread))
+        begin, thread = state.window_start, state.thread
+        begin = messages.newest(tx, state.id, begin, thread, characters=1)
+        return pending_calls(messages.window(tx, state.id, begin, thread))
 
     def kept(self, tx: Tx, key: Hashable, tables: tuple[str, ...], read: Callable[[], T]) -> T:
         """Return what *read* returns, without reading again while nobody has written to *tables*."""

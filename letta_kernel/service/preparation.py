@@ -34,6 +34,9 @@ from letta_kernel.tools.execute import ToolHost
 from letta_kernel.tools.skills import ClientSkill, Skill, section
 
 _MOST_TAGS = 50  # of the archive's that a prompt names
+# Of a history that outgrew the model's window no more is read than stays in sight and the summariser is shown.
+_READ = 5.0  # characters for each token of the window, at first
+_ENOUGH = 1.25  # windows
 KEPT = 32  # agents whose history in sight stays in memory between turns
 
 
@@ -128,8 +131,15 @@ class Preparation:
             return window
         summary = messages.get(tx, state.summary_id) if state.summary_id else None
         window = Window([], summary, chat.count_tokens, images=takes_images(chat))
-        self._add(tx, window, state, state.window_start)
-        return window
+        thread, begin, most = state.thread, state.window_start, _READ * chat.context_window
+        while True:
+            first = messages.newest(tx, state.id, begin, thread, characters=int(most))
+            window.messages.clear()
+            self._add(tx, window, state, first)
+            window.partial = first > begin
+            if not window.partial or window.tokens() > _ENOUGH * chat.context_window:
+                return window
+            most *= 2
 
     def _add(self, tx: Tx, window: Window, state: AgentState, first: int) -> None:
         """Add the thread's messages from number *first* on, with what stays beside them."""
@@ -143,7 +153,9 @@ class Preparation:
             )
 
     def keep_window(self, state: AgentState, chat: ChatModel, window: Window) -> None:
-        """Keep the history in sight of a thread for its next turn."""
+        """Keep the history in sight of a thread for its next turn, if all of it was read."""
+        if window.partial:
+            return
         with self._lock:
             key = (state.window_start, state.summary_id, chat.name)
             window.turn = None

@@ -70,17 +70,31 @@ def append(
 
 def window(tx: Tx, agent_id: str, from_seq: int, thread: Thread = "own") -> list[Message]:
     """Return the messages of a thread of an agent from *from_seq* on, oldest first."""
-    if thread == "own":
-        return _MESSAGES.select(
-            tx,
-            "WHERE agent_id = $1 AND seq >= $2 AND conversation_id IS NULL ORDER BY seq",
-            (agent_id, from_seq),
-        )
+    where = _in_window(agent_id, from_seq, thread)
+    return _MESSAGES.select(tx, f"{where} ORDER BY seq", where.params)
+
+
+def newest(tx: Tx, agent_id: str, from_seq: int, thread: Thread = "own", *, characters: int) -> int:
+    """Return from which number on a window has its newest *characters*; *from_seq* if it has no more.
+
+    What a user or the model said stands there, so that no call is parted from its result.
+    """
+    where = _in_window(agent_id, from_seq, thread)
+    row = tx.one(
+        "SELECT max(seq) FROM (SELECT seq, role, sum(length(content) + length(CAST(tool_calls AS text)))"
+        f" OVER (ORDER BY seq DESC) AS size FROM messages {where}) AS sized"
+        f" WHERE role IN ('user', 'assistant') AND size >= {where.place(characters)}",
+        where.params,
+    )
+    return int(row[0]) if row and row[0] is not None else from_seq
+
+
+def _in_window(agent_id: str, from_seq: int, thread: Thread) -> Where:
     where = Where()
     where.add("agent_id = {}", agent_id)
     where.add("seq >= {}", from_seq)
     _of_thread(where, thread)
-    return _MESSAGES.select(tx, f"{where} ORDER BY seq", where.params)
+    return where
 
 
 def turn(tx: Tx, agent_id: str, thread: Thread = "own") -> Message | None:

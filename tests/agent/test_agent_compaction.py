@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from letta_kernel.messages import Event, Message, Notice, ToolCall
 from letta_kernel.models.tokens import count
 from letta_kernel.models.wire import NOTED
 from letta_kernel.service import AgentService
+from letta_kernel.store import messages as store
 
 
 def test_the_oldest_part_becomes_a_summary(bench: Bench) -> None:
@@ -360,3 +362,36 @@ def test_the_context_view_has_the_exact_text_of_what_is_sent(bench: Bench, style
         for call in entry.get("tool_calls", ()):
             assert call["function"]["arguments"] in seen["history"]
         assert (entry["content"] or "") in seen["history"]
+
+
+@pytest.mark.parametrize("blank", ["", " " * 3000], ids=["words", "few tokens in many characters"])
+def test_a_long_history_from_elsewhere_is_read_as_far_as_it_matters(
+    bench: Bench, blank: str
+) -> None:
+    ada = bench.service.agents.update("ada", settings={"context_window": 4096})
+    past: list[Message] = []
+    for n in range(300):
+        call = ToolCall(id=f"c{n}", name="look")
+        past += [
+            Message(agent_id=ada.id, role="user", content=f"Question {n}. {blank}"),
+            Message(agent_id=ada.id, role="assistant", content="", tool_calls=[call]),
+            Message(agent_id=ada.id, role="tool", content="word " * 20, tool_call_id=call.id),
+            Message(agent_id=ada.id, role="assistant", content=f"Answer {n}."),
+        ]
+    bench.service.database.run(lambda tx: store.append(tx, ada.id, past))
+    fork = bench.service.conversations.fork("ada").id
+    for where in (None, fork):
+        bench.server.say("They looked at much.")
+        bench.server.say("Here.")
+        events = bench.send("ada", "And now?", conversation=where)
+        assert ended(events).stop_reason == "end_turn"
+        assert sum(text.startswith("Compacting") for text in notices(events)) == 1
+        asked, shown = (one["messages"] for one in bench.server.requests[-2:])
+        valid(shown)
+        # What is out of sight goes on to what is in sight, and neither is cut short.
+        (first, *_) = re.findall(r"Question (\d+)", json.dumps(shown))
+        assert int(first) > 250
+        gone = re.findall(r"(?:Question|Answer) (\d+)", json.dumps(asked))
+        assert len(gone) > 20
+        assert int(gone[-1]) in (int(first) - 1, int(first))
+        assert "They looked at much." in shown[1]["content"]

@@ -111,6 +111,20 @@ def test_windows(database: Database, ada: AgentState, ten: list[Message]) -> Non
     assert database.run(lambda tx: messages.get_many(tx, wanted)) == [ten[5], ten[2]]
 
 
+def test_where_the_newest_of_a_window_begin(database: Database, ada: AgentState) -> None:
+    roles = ["user", "assistant", "tool", "tool", "assistant", "event", "user", "assistant"]
+    said = [Message(agent_id=ada.id, role=role, content="x" * 8) for role in roles]  # type: ignore[arg-type]
+    database.run(lambda tx: messages.append(tx, ada.id, said))  # ten characters each, with "[]"
+
+    def begins(characters: int, first: int = 1) -> int:
+        return database.run(lambda tx: messages.newest(tx, ada.id, first, characters=characters))
+
+    found = [begins(characters) for characters in (1, 10, 11, 20, 21, 31, 41, 70, 71, 80, 81)]
+    assert found == [8, 8, 7, 7, 5, 5, 2, 2, 1, 1, 1]
+    assert [begins(characters, 4) for characters in (10, 50, 1000)] == [8, 4, 4]
+    assert begins(5, 9) == 9
+
+
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
