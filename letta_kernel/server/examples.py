@@ -1,7 +1,4 @@
-"""Examples for the OpenAPI document: answers this server gave, by the name of their schema.
-
-Shapes whose examples are short have them beside their fields; these are the long ones.
-"""
+"""Examples for the OpenAPI document: requests and answers of this server, by the name of their schema."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from letta_kernel import __version__
 
@@ -14,10 +14,6 @@ router = APIRouter(tags=["health"])
 
 class Health(BaseModel):
     """The server is there, and this is its version."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"version": "0.1.0", "status": "ok"}]}
-    )
 
     version: str
     status: Literal["ok"] = "ok"

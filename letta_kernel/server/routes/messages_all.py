@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.memory.recall import MessageHit
@@ -27,10 +27,6 @@ _TYPES = {"user": "user_message", "assistant": "assistant_message"}
 class MessageSearch(Asked):
     """What to look for in conversations, and whose; without an agent: everybody's."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"query": "the boat house", "limit": 5}]}
-    )
-
     query: Annotated[str, Field(max_length=100_000)]
     agent_id: str | None = None
     conversation_id: str | None = None
@@ -42,19 +38,6 @@ class MessageSearch(Asked):
 
 class MessageFound(Shape):
     """A message that was found."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "message_id": "message-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
-                    "message_type": "user_message",
-                    "content": "Where is the boat house key?",
-                    "created_at": "2026-01-31T09:00:00Z",
-                }
-            ]
-        }
-    )
 
     message_id: str
     message_type: Literal["user_message", "assistant_message", "system_message"]

@@ -113,27 +113,6 @@ class Choice(BaseModel):
 class Completion(BaseModel):
     """A completion; ``letta`` says more than OpenAI's shape can."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "chatcmpl-run-1",
-                    "object": "chat.completion",
-                    "created": 1790000000,
-                    "model": "ada",
-                    "choices": [
-                        {
-                            "index": 0,
-                            "message": {"role": "assistant", "content": "Hello!"},
-                            "finish_reason": "stop",
-                        }
-                    ],
-                    "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
-                }
-            ]
-        }
-    )
-
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from letta_kernel.records import Block
 from letta_kernel.server.schemas.base import Asked, Shape
@@ -18,24 +18,6 @@ Texts = Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=
 
 class BlockResponse(Shape):
     """A memory block."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "block-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
-                    "label": "human",
-                    "value": "Ada likes short answers.",
-                    "limit": 100000,
-                    "description": "What is known about the person.",
-                    "read_only": False,
-                    "metadata": {},
-                    "tags": [],
-                    "created_by_id": "user-00000000-0000-4000-8000-000000000000",
-                }
-            ]
-        }
-    )
 
     id: str
     label: str
@@ -74,10 +56,6 @@ class BlockFields(Asked):
 class BlockCreate(BlockFields):
     """A block to make."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"label": "human", "value": "Ada likes short answers."}]}
-    )
-
     label: str
     value: str
     limit: Limit = BLOCK_LIMIT
@@ -85,10 +63,6 @@ class BlockCreate(BlockFields):
 
 class BlockUpdate(BlockFields):
     """What to change of a block; what is not given, or null, stays."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"value": "Ada likes long answers after all."}]}
-    )
 
     label: str | None = None
     value: str | None = None

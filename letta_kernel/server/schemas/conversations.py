@@ -26,20 +26,11 @@ _ASKED = (
     "response_format",
 )  # settings that are the model's
 
-_EXAMPLE: dict[str, Any] = {
-    "id": "conv-5b1f8a52-7f0e-4f0e-9d57-0d8a3f1c2b4e",
-    "agent_id": "agent-0c5c3a0e-54c5-4e0f-a6a5-8b1a2d3c4e5f",
-    "summary": "The trip to Lisbon",
-    "archived": False,
-}
-
 
 class ConversationShape(Shape):
     """A thread with an agent, with a history of its own."""
 
-    model_config = ConfigDict(
-        title="Conversation", extra="forbid", json_schema_extra={"examples": [_EXAMPLE]}
-    )
+    model_config = ConfigDict(title="Conversation", extra="forbid")
 
     id: str
     agent_id: str
@@ -73,15 +64,11 @@ class ConversationFields(Asked):
 class ConversationIn(ConversationFields):
     """What a conversation may be made with."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"summary": "The trip to Lisbon"}]})
-
     hidden: bool = False
 
 
 class ConversationChange(ConversationFields):
     """What is to change; what is not named stays."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"archived": True}]})
 
     archived: bool | None = None
     last_message_at: datetime | None = None
@@ -99,8 +86,6 @@ class ConversationRequest(StreamedRequest):
 class ResumeRequest(Asked):
     """From where a stream is to go on."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"starting_after": 12}]})
-
     agent_id: str | None = None
     run_id: str | None = None
     otid: str | None = None
@@ -112,8 +97,6 @@ class ResumeRequest(Asked):
 
 class CompactRequest(Asked):
     """How to summarise; the agent's own setting says so if nothing else does."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
     agent_id: str | None = None
     compaction_settings: dict[str, Any] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.memory.folders import view_of
@@ -13,13 +13,9 @@ from letta_kernel.records import Folder, OpenFile, StoredFile
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.server.schemas.passages import EmbeddingConfig, to_embedding_config
 
-_FOLDER: dict[str, Any] = {"name": "manuals", "description": "How the boats are kept."}
-
 
 class FolderShape(Shape):
     """A folder of files."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{**_FOLDER, "id": "folder-1"}]})
 
     id: str
     name: str
@@ -36,8 +32,6 @@ class FolderShape(Shape):
 class FolderCreate(Asked):
     """A folder to make."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_FOLDER]})
-
     name: str
     description: str | None = None
     instructions: str | None = None
@@ -49,8 +43,6 @@ class FolderCreate(Asked):
 
 class FolderUpdate(Asked):
     """What to change of a folder; what is not given, or null, stays."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "handbooks"}]})
 
     name: str | None = None
     description: str | None = None

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from letta_kernel.records import Identity
 from letta_kernel.server.schemas.base import Asked, Shape
 
 IdentityType = Literal["org", "user", "other"]
-_EXAMPLE: dict[str, Any] = {
-    "identifier_key": "customer-17",
-    "name": "Grace",
-    "identity_type": "user",
-}
 
 
 class IdentityProperty(Asked):
@@ -27,20 +22,6 @@ class IdentityProperty(Asked):
 
 class IdentityShape(Shape):
     """Who agents and blocks belong to."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    **_EXAMPLE,
-                    "id": "identity-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
-                    "agent_ids": [],
-                    "block_ids": [],
-                    "properties": [],
-                }
-            ]
-        }
-    )
 
     id: str
     identifier_key: str
@@ -56,8 +37,6 @@ class IdentityShape(Shape):
 class IdentityCreate(Asked):
     """An identity to make, or with PUT to make or replace."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
-
     identifier_key: str
     name: str
     identity_type: IdentityType
@@ -68,8 +47,6 @@ class IdentityCreate(Asked):
 
 class IdentityUpdate(Asked):
     """What to change of an identity; what is not given, or null, stays."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Grace Hopper"}]})
 
     identifier_key: str | None = None
     name: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from letta_kernel.records import McpServer
 from letta_kernel.server.errors import FieldError, LeftOutError
@@ -18,20 +18,6 @@ AUTHORIZATION = "Authorization"
 class StdioMcpServer(Shape):
     """A server that is a program here."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "mcp_server-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
-                    "server_name": "files",
-                    "mcp_server_type": "stdio",
-                    "command": "npx",
-                    "args": ["-y", "@modelcontextprotocol/server-filesystem", "."],
-                }
-            ]
-        }
-    )
-
     id: str
     server_name: str
     mcp_server_type: Literal["stdio"] = "stdio"
@@ -42,19 +28,6 @@ class StdioMcpServer(Shape):
 
 class StreamableHttpMcpServer(Shape):
     """A server with a URL."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "mcp_server-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
-                    "server_name": "files",
-                    "mcp_server_type": "streamable_http",
-                    "server_url": "http://127.0.0.1:8000/mcp",
-                }
-            ]
-        }
-    )
 
     id: str
     server_name: str
@@ -105,21 +78,6 @@ Config = Annotated[
 class McpServerCreate(Asked):
     """An MCP server to connect and keep."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "server_name": "files",
-                    "config": {
-                        "mcp_server_type": "streamable_http",
-                        "server_url": "http://127.0.0.1:8000/mcp",
-                        "auth_token": "Bearer ${FILES_TOKEN}",
-                    },
-                }
-            ]
-        }
-    )
-
     server_name: str
     config: Config
 
@@ -127,20 +85,12 @@ class McpServerCreate(Asked):
 class McpServerUpdate(Asked):
     """What to change of an MCP server; what is not given, or null, stays."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"server_name": "papers"}]})
-
     server_name: str | None = None
     config: Config | None = None
 
 
 class McpRefresh(Shape):
     """What changed when a server was asked for its tools again: their names."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"added": ["read_file"], "updated": [], "deleted": [], "skipped": {}}]
-        }
-    )
 
     added: list[str]
     updated: list[str]

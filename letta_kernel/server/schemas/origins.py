@@ -5,27 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from pydantic import ConfigDict
-
 from letta_kernel.server.schemas.base import Shape
 from letta_kernel.service.origins import Origin, Sentence
 
 
 class OriginShape(Shape):
     """Who brought something in, by which tool or door (``how``), in which step, after which message."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "who": "ada",
-                    "how": "core_memory_append",
-                    "at": "2026-03-01T09:00:00Z",
-                    "version": 2,
-                }
-            ]
-        }
-    )
 
     who: str | None = None
     how: str | None = None

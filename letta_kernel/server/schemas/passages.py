@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from letta_kernel.memory.archival import Hit
 from letta_kernel.models.embedding import OFFLINE
@@ -25,10 +25,6 @@ def in_utc(moment: datetime) -> datetime:
 Moment = Annotated[datetime, AfterValidator(in_utc)]
 Match = Literal["any", "all"]
 TopK = Annotated[int, Field(ge=1, le=1000)]
-_PASSAGE: dict[str, Any] = {
-    "text": "The boat house key hangs behind the kitchen door.",
-    "tags": ["house"],
-}
 
 
 class EmbeddingConfig(Shape):
@@ -43,14 +39,6 @@ class EmbeddingConfig(Shape):
 
 class PassageShape(Shape):
     """A piece of archival memory; ``archive_id`` is null for an agent's own."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {**_PASSAGE, "id": "passage-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f", "metadata": {}}
-            ]
-        }
-    )
 
     id: str
     text: str
@@ -72,8 +60,6 @@ class PassageShape(Shape):
 class PassageCreate(Asked):
     """A text to keep."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_PASSAGE]})
-
     text: str
     tags: Texts | None = None
     created_at: Moment | None = None
@@ -83,15 +69,11 @@ class PassageCreate(Asked):
 class PassagesCreate(Asked):
     """Texts to keep, all or none."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"passages": [_PASSAGE]}]})
-
     passages: Annotated[list[PassageCreate], Field(max_length=10_000)]
 
 
 class PassageUpdate(Asked):
     """What to change of a passage; what is not given, or null, stays."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"tags": ["house", "keys"]}]})
 
     text: str | None = None
     tags: Texts | None = None
@@ -99,10 +81,6 @@ class PassageUpdate(Asked):
 
 class PassageSearch(Asked):
     """What to look for in archival memory, and whose; without either id: everybody's."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"query": "where is the key", "limit": 5}]}
-    )
 
     query: Annotated[str, Field(max_length=100_000)] | None = None
     agent_id: str | None = None
@@ -116,17 +94,6 @@ class PassageSearch(Asked):
 
 class PassageFound(Shape):
     """A passage that was found; ``score`` says from 0 to 1 how much of the query it answers."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "passage": {**_PASSAGE, "id": "passage-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f"},
-                    "score": 0.9,
-                }
-            ]
-        }
-    )
 
     passage: PassageShape
     score: float
@@ -146,43 +113,12 @@ class ArchivalHit(Shape):
 class ArchivalHits(Shape):
     """What an agent's search found, best first."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "results": [
-                        {
-                            "id": "passage-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
-                            "timestamp": "2026-01-31T09:00:00+00:00",
-                            "content": _PASSAGE["text"],
-                            "tags": ["house"],
-                            "relevance": 0.9,
-                        }
-                    ],
-                    "count": 1,
-                }
-            ]
-        }
-    )
-
     results: list[ArchivalHit]
     count: int
 
 
 class ArchiveShape(Shape):
     """An archive agents can be attached to."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "archive-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
-                    "name": "house rules",
-                    "created_at": "2026-01-31T09:00:00Z",
-                }
-            ]
-        }
-    )
 
     id: str
     name: str
@@ -206,8 +142,6 @@ class EmbeddingAsked(Asked):
 class ArchiveCreate(Asked):
     """An archive to make; ``embedding`` is ``wordllama`` (offline) or an embedding model's name."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "house rules"}]})
-
     name: str
     description: str | None = None
     embedding: Annotated[str, Field(min_length=1, max_length=300)] | None = None
@@ -216,8 +150,6 @@ class ArchiveCreate(Asked):
 
 class ArchiveUpdate(Asked):
     """What to change of an archive; what is not given, or null, stays."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "who does what"}]})
 
     name: str | None = None
     description: str | None = None

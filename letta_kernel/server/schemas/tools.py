@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from letta_kernel.records import Tool
 from letta_kernel.server.schemas.base import Asked, Shape
@@ -29,20 +29,6 @@ ToolType = Literal[
 TOOL_TYPES: tuple[str, ...] = get_args(ToolType)
 _CORE = ("send_message", "conversation_search", "archival_memory_insert", "archival_memory_search")
 _FILES = tuple(function.__name__ for function in FILE_TOOLS)
-_EXAMPLE: dict[str, Any] = {
-    "source_code": 'def roll(sides: int) -> int:\n    """Roll a die.\n\n    Args:\n'
-    '        sides: How many sides it has.\n    """\n    import random\n\n'
-    "    return random.randint(1, sides)\n"
-}
-_TOOL: dict[str, Any] = {
-    **_EXAMPLE,
-    "id": "tool-2f1c9c1e-0d0b-4d5e-9d8e-0a1b2c3d4e5f",
-    "name": "roll",
-    "description": "Roll a die.",
-    "tool_type": "custom",
-    "tags": ["games"],
-}
-
 ReturnLimit = Annotated[
     int, Field(ge=1, le=1_000_000, description="Characters of a result the model is shown.")
 ]
@@ -70,8 +56,6 @@ class NpmRequirement(Asked):
 
 class ToolShape(Shape):
     """A function agents can call."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_TOOL]})
 
     id: str
     name: str
@@ -124,16 +108,12 @@ class ToolFields(Asked):
 class ToolCreate(ToolFields):
     """A tool as source: its last top-level function, with a docstring that describes the arguments."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
-
     source_code: str
     source_type: str = "python"
 
 
 class ToolUpdate(ToolFields):
     """What to change of a tool; what is not given, or null, stays."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"tags": ["games"]}]})
 
     source_code: str | None = None
     source_type: str | None = None
@@ -142,8 +122,6 @@ class ToolUpdate(ToolFields):
 
 class ToolSearch(Asked):
     """What to look for among the tools."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"query": "roll dice", "limit": 5}]})
 
     query: Annotated[str, Field(max_length=10_000)] | None = None
     search_mode: Literal["vector", "fts", "hybrid"] = "hybrid"
@@ -155,10 +133,6 @@ class ToolSearch(Asked):
 class ToolFound(Shape):
     """A tool that was found; ``combined_score`` says from 0 to 1 how well it fits."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"tool": _TOOL, "combined_score": 0.87}]}
-    )
-
     tool: ToolShape
     combined_score: float
     embedded_text: str | None = None
@@ -168,8 +142,6 @@ class ToolFound(Shape):
 
 class ToolTrial(Asked):
     """Source to try with arguments, without keeping it."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE, "args": {"sides": 6}}]})
 
     source_code: str
     args: dict[str, Any] = Field(default_factory=dict)
@@ -184,19 +156,11 @@ class ToolTrial(Asked):
 class ToolRun(Asked):
     """The arguments of a call."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"args": {"sides": 6}}]})
-
     args: dict[str, Any] = Field(default_factory=dict)
 
 
 class ToolExecutionResult(Shape):
     """How a call ended."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"status": "success", "func_return": "4", "stdout": [], "stderr": []}]
-        }
-    )
 
     status: Literal["success", "error"]
     func_return: Any = None
