@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ from letta_kernel.errors import LettaError
 from letta_kernel.project import is_there
 
 OLDEST = (3, 11)
-_REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,10 +107,6 @@ class ExecutedCells:
         with self._lock:
             return list(self._cells)
 
-    def since(self, serial: int) -> list[ExecutedCell]:
-        """Return the cells that ended after the one of that *serial*, the oldest first."""
-        return [cell for cell in self.all() if cell.serial > serial]
-
     def of(self, cell_id: str) -> ExecutedCell | None:
         """Return how the cell of that id ran last."""
         return next((one for one in reversed(self.all()) if one.cell_id == cell_id), None)

@@ -62,12 +62,6 @@ class Picture(BaseModel):
         """The tokens it takes of a model, about: its pixels by 750, from 85 to 1,600."""
         return min(1_600, max(85, math.ceil(self.width * self.height / 750)))
 
-    def bare(self) -> Picture:
-        """Return it without its bytes, as messages keep it."""
-        if not self.data and not self.thumbnail:
-            return self
-        return self.model_copy(update={"data": b"", "thumbnail": b""})
-
 
 class Thumbnail(BaseModel):
     """A picture as it is shown beside a message: its description, and a small one as a data URL, or "" ."""

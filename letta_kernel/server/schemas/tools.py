@@ -40,12 +40,6 @@ class PipRequirement(Asked):
     name: Annotated[str, Field(max_length=200)]
     version: Annotated[str, Field(max_length=100)] | None = None
 
-    def text(self) -> str:
-        """Return it as pip takes it."""
-        version = (self.version or "").strip()
-        bare = bool(version) and version[0].isdigit()
-        return f"{self.name.strip()}{'==' if bare else ''}{version}"
-
 
 class NpmRequirement(Asked):
     """A package of another language; tools in that language cannot be run here."""
