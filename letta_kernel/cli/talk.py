@@ -22,6 +22,8 @@ def chat(
     quiet: bool,
 ) -> int:
     """Talk to an agent, line by line, until the person leaves."""
+    # One loop for a person and for a pipe: only a person is prompted, corrected and let off an error; a pipe
+    # ends with it.
     person = sys.stdin.isatty()
     talk = Talk(session, agent.id, approval, details=not quiet and output.on_terminal())
     lines = Lines(session.home / "chat_history", f"{agent.name}> ") if person else None

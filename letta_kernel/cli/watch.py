@@ -65,6 +65,7 @@ class Watcher:
 
     def handle(self, event: Event) -> None:
         """Take in one event and show it."""
+        # One case an event, so that what each prints, and to which stream, is seen at one glance.
         self.note(event)
         if is_answering(event):
             return

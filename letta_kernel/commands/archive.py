@@ -118,6 +118,8 @@ def _drawing(draw: Callable[[float, str], None]) -> Callable[[FileProgress], Non
 
 
 def _report(door: Door, agent: str, added: list[FileAdded]) -> Answer:
+    # Three outcomes may come together, and each door wants them as a sentence, as figures and as an exit
+    # code.
     from letta_kernel.display import words
 
     new = [one for one in added if one.status == "added"]

@@ -100,6 +100,8 @@ class _Parser:
         self.options_ended = False
 
     def run(self) -> dict[str, Any]:
+        # The order of the cases is the grammar: what ends options, options, what nothing is left for, lists,
+        # prose, one word.
         at = 0
         while at < len(self.words):
             word = self.words[at]

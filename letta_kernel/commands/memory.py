@@ -41,6 +41,8 @@ def memory(
     yes: bool = YES,
 ) -> Answer | None:
     """Show the memory blocks live, or one of them; write it, undo, compare, share, delete."""
+    # One command with options that exclude each other, as people know it; first what cannot be is refused,
+    # then one is done.
     wanted = [one for one in (undo, redo, history, origin, diff, share, delete) if one]
     changes: dict[str, Any] = {
         "limit": limit,

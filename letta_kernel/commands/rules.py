@@ -106,6 +106,7 @@ def _fields(
 ) -> dict[str, Any]:
     """Return what a rule of this *kind* says beyond its tool."""
 
+    # Each kind takes other words behind its tool, and each has its own way to be wrong.
     def adds(*words: str) -> str:
         return how(door, "rules add", kind, "TOOL", *words, agent=agent)
 

@@ -154,6 +154,7 @@ def add(
     The file is read, not run. A function counts if it has a docstring and no underscore in front; with @tool or
     named by --only it needs neither.
     """
+    # All is checked before anything is kept: a file of which one function is wrong adds none.
     from letta_kernel.tools import core
     from letta_kernel.tools.discovery import discover
 
@@ -307,6 +308,8 @@ def _arguments(
 
     On a notebook's line a value goes on to the next key; of a shell each of *words* is a value of its own.
     """
+    # What people write without being told how, from the most certain form to the least; the last one is an
+    # error that shows one.
     text = (words[0] if len(words) == 1 else text).strip()
     if text.startswith("{"):
         return json_object(text, "The arguments are")

@@ -36,6 +36,7 @@ def values(kind: str, door: Door, agent: str | None, begun: str = "") -> list[st
     begun
         What is typed already; only files need it.
     """
+    # What a kind needs is imported only for that kind: a shell waits for each Tab.
     if kind in FIXED:
         return list(FIXED[kind])
     if kind == "command":
@@ -69,6 +70,7 @@ def values(kind: str, door: Door, agent: str | None, begun: str = "") -> list[st
 
 def _stored(kind: str, door: Door, agent: str | None) -> list[str]:
     """Return the names of what the project holds; a shell waits for them, so they are read from the store."""
+    # The frequent kinds are read from the store itself; what is asked of the service takes longer.
     from letta_kernel.store import agents, blocks, tools
     from letta_kernel.tools import builtin
 

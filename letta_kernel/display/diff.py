@@ -26,6 +26,8 @@ class DiffLine:
 
 def diff_lines(before: str, after: str, context: int = 1) -> list[DiffLine]:
     """Return the lines that differ, with *context* unchanged lines around each change."""
+    # Only lines that were replaced one for one are compared word by word: of others no line is the other's
+    # old form.
     old = before.split("\n")[:_MOST] if before else []
     new = after.split("\n")[:_MOST] if after else []
     lines: list[DiffLine] = []

@@ -107,6 +107,8 @@ def table(
 
     Columns in which no row says anything are left out.
     """
+    # The same cells become HTML, text and data; which columns are empty or numbers is known only once all
+    # rows are.
     made = [[c if isinstance(c, Cell) else _cell(c) for c in row] for row in rows]
     left = len(made) - _MOST_ROWS
     made = made[:_MOST_ROWS]

@@ -57,6 +57,7 @@ class TerminalView:
             self._handle(event)
 
     def _handle(self, event: Event) -> None:
+        # What streams comes first: those events are many, and the others end the line that it stands in.
         if isinstance(event, TextDelta):
             self._stream(event.text, "")
         elif isinstance(event, ReasoningDelta):

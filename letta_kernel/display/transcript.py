@@ -336,6 +336,7 @@ class Transcript:
 
     def _settle(self, message: Message) -> None:
         """What was committed but not streamed is shown all the same."""
+        # A provider may stream all of a message, parts of it or nothing; only what is not there yet is added.
         mine = [item for item in self._items if item.step == self._step]
         for kind, text in (("reasoning", message.reasoning), ("answer", message.said)):
             if text and not any(item.kind == kind for item in mine):

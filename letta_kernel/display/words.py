@@ -189,6 +189,7 @@ def footer_text(snapshot: dict[str, Any]) -> str:
 
 def item_lines(item: dict[str, Any]) -> list[str]:
     """Return an entry that is no answer, as lines."""
+    # One case a kind of entry, in the order in which a run has them.
     kind = item.get("kind")
     if kind == "reasoning":
         return _wrapped(clean_text(item.get("text") or "").strip(), "  ~ ")

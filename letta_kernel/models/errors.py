@@ -94,6 +94,8 @@ class Endpoint:
     def _judged(
         self, status: int | None, code: str, words: str, wait: float | None
     ) -> ProviderError:
+        # From the most telling to the least: providers use one status for many things, and the words beside
+        # it tell them apart.
         whole = f"{code} {words}"
         said = f": {words}" if words else "."
         number = f" ({status})" if status else ""

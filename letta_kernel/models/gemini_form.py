@@ -37,6 +37,7 @@ def request(
     provider: str, model: str, base: str, key: str | None, shaped: Shaped, params: dict[str, Any]
 ) -> Request | None:
     """Return the request of a streamed call; None where litellm has to make it."""
+    # Each None is something whose form only litellm knows; guessing it would cost a call that fails.
     row = table_rows(f"{provider}/{model}")[0] or {}
     sent = {k: v for k, v in params.items() if v is not None and k != "api_base"}
     able = row.get("mode") == "chat" and row.get("supports_system_messages")

@@ -87,6 +87,7 @@ def request(
     provider: str, model: str, base: str, key: str | None, shaped: Shaped, params: dict[str, Any]
 ) -> Request | None:
     """Return the request of a streamed call; None where litellm has to make it."""
+    # Each None is something whose form only litellm knows; guessing it would cost a call that fails.
     rules = RULES.get(provider)
     if rules is None:
         return None

@@ -28,6 +28,8 @@ def messages_for(
 def _give_back(
     provider: str, message: dict[str, Any], blocks: list[dict[str, Any]], asked: bool
 ) -> None:
+    # Each provider signs something else (a thought, a message, a call) and refuses a history in which it
+    # stands elsewhere.
     own = []
     for block in blocks:
         if block.get("provider") == provider and (asked or not block.get("asked")):

@@ -116,6 +116,7 @@ def get_ready(agent_model: str | None) -> None:
 
 def available() -> list[ModelInfo]:
     """Return what this machine can use, the chosen one first, then how to get the rest."""
+    # The order is that of `choose_model`, so that the first of a name says why it is there.
     chosen = choose_model(None)
     found: dict[str, str] = {}
     if named := settings.MODEL():

@@ -226,6 +226,8 @@ def _route(
     request: ChatRequest,
     params: dict[str, Any],
 ) -> Route:
+    # Key and address each have four sources, which depend on each other: an address of one's own needs no
+    # key.
     model, provider, key, base = place
     given_base: str | None = params.get("api_base")
     known = PROVIDERS.get(provider)

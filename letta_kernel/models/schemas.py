@@ -86,6 +86,8 @@ class _Writer:
 
         *within* are the references being written out: a definition that holds itself ends there.
         """
+        # A node may say its kind by type, by choices, by branches or by none of them; each pair of these has
+        # its own meaning.
         self._nodes += 1
         if schema is False:
             return None
@@ -172,6 +174,8 @@ class _Writer:
         depth: int,
     ) -> Schema | None:
         """Return what *schema* says of values of one type; None where none of its choices is one."""
+        # Only the words of this one type are taken: a schema of several types becomes one of each, and no
+        # provider takes others' words.
         made: Schema = {"type": kind}
         if choices is not None:
             fitting = [one for one in choices if _fits(one, kind)]

@@ -119,6 +119,8 @@ class Functions:
 
         *marked* is what ``tool(…)`` was called with while the cell ran.
         """
+        # A cell that failed half way has defined some of its functions: these count, but nothing is taken
+        # away for what it did not reach.
         said = self._load()
         source, cell_id = result.info.raw_cell, result.info.cell_id
         discovery = Discovery()

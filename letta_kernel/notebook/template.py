@@ -266,6 +266,8 @@ def _split_field(text: str, opening: int, stop: int) -> tuple[str, str | None, i
 
     None where no closing brace is found before *stop*.
     """
+    # Python's own parser cannot be asked: it knows no end of an expression within prose. So brackets and
+    # quotes are counted here.
     depth, quote, at, colon = 0, "", opening + 1, None
     while at < stop:
         sign = text[at]

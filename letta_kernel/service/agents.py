@@ -363,6 +363,8 @@ class Agents:
         """
 
         def work(tx: Tx) -> list[AgentState]:
+            # What the store can filter it does; the rest needs the newest run of each agent, which is read
+            # only then.
             found = agents.list_all(
                 tx,
                 tags=tags or None,

@@ -116,6 +116,7 @@ def _changes(tx: Tx, agent_id: str, steps: list[Step]) -> list[tuple[str, Memory
 
 
 def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> Iterator[Event]:
+    # The order of the events when they first came, which the store keeps in four tables.
     run, said = part.run, part.messages
     yield RunStarted(
         run_id=run.id,

@@ -55,6 +55,8 @@ def from_source(
     ToolError
         The source does not make a tool; one line that says how to mend it.
     """
+    # Each of name, description and parameters may come from the schema, the decorator or the source, in this
+    # order.
     if len(source) > LONGEST_SOURCE:
         raise ToolError(f"the source has more than {LONGEST_SOURCE:,} characters")
     given = dict(schema or {})

@@ -349,6 +349,8 @@ def _parsed(text: str) -> ast.stmt | None:
 
 def _import_of(name: str, namespace: Mapping[str, Any] | None) -> str | None:
     """Return the import that would bring *name* back, for modules and what comes from them."""
+    # Many things know a module that does not give them back: the import counts only if it leads to this very
+    # value.
     if namespace is None or name not in namespace or name.startswith("_"):
         return None
     value = namespace[name]

@@ -129,6 +129,8 @@ def strict(schema: Schema, where: str) -> Schema:
         When the type has no strict form; the text starts with *where* and says what to do.
     """
 
+    # Each refusal names what is open and how to close it: providers answer such a schema with an error about
+    # all tools.
     def refuse(what: str, mend: str) -> ToolError:
         return ToolError(f"{where} has no strict form: {what}; {mend}, or leave strict out")
 

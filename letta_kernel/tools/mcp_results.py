@@ -146,6 +146,7 @@ def outcome_of(result: CallToolResult, limit: int) -> Outcome:
     Text beyond *limit* characters keeps head and tail. Of pictures one of each type is shown; the model gets
     all. Structured content stands in where there is no text.
     """
+    # One case a kind of block; the model reads all of them, a person is shown the first picture of each type.
     parts: list[str] = []
     pictures: dict[str, list[str]] = {}
     for block in result.content:

@@ -155,6 +155,7 @@ class _Cleaner:
 
 def _words(schema: Mapping[str, Any]) -> Schema:
     """Return the keywords of *schema* that hold no schemas, as far as they mean something."""
+    # Each keyword is checked by itself: a server that has one wrong loses that one, and not its tool.
     made: Schema = {}
     kind = schema.get("type")
     kinds = kind if isinstance(kind, list) else [kind]

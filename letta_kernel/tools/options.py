@@ -114,6 +114,7 @@ def make_options(given: Mapping[str, Any]) -> ToolOptions:
 
 def _problem(name: str, value: Any) -> str | None:
     """Return what *value* should have been, or None if it is fine."""
+    # One line a kind of option, as all of them are said to the author in the same words.
     if name in ("name", "description"):
         return None if value is None or (isinstance(value, str) and value) else "a string"
     if name in ("requires_approval", "parallel_safe", "network"):

@@ -299,6 +299,8 @@ def hint_without(default: Any, word: str) -> Any:
     word
         The type as the docstring has it.
     """
+    # A default tells its type surely, a docstring's word perhaps; the type of what a list holds only if all
+    # of it has one.
     if (field := _field(default)) is not None:
         default = field.get_default(call_default_factory=True)
     if isinstance(default, list | tuple | set | frozenset):

@@ -330,6 +330,7 @@ def _figure_text(figure: Any) -> str:
 
 def _displayed(value: Any) -> Presented:
     """Return an object by the displays it offers itself, as a notebook would."""
+    # As a notebook would show it, but without IPython's formatters, which are not there in the sandbox.
     bundle: dict[str, Any] = {}
     if hasattr(value, "_repr_mimebundle_"):
         found = value._repr_mimebundle_()

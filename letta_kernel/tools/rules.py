@@ -155,6 +155,7 @@ def _limits(
     rules: Sequence[ToolRule], names: frozenset[str], calls: Sequence[Called]
 ) -> list[_Limit]:
     """Return what each rule that has a say now leaves open of *names*."""
+    # One case a kind of rule; the reasons go to the model, so each is said in words of its own.
     first = [
         rule.tool_name for rule in rules if rule.type == "run_first" and rule.tool_name in names
     ]

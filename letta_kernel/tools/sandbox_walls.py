@@ -62,6 +62,8 @@ def granted(folders: Iterable[str], hidden: Iterable[str]) -> list[str]:
 
     None of them lies in another, and nothing hidden lies in any. Paths are absolute, links followed.
     """
+    # Links are followed before anything is compared: a path that leads into a hidden folder must not pass for
+    # another one.
     installed = {os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, *_SYSTEM)}
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if os.environ.get(name):

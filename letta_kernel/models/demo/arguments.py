@@ -166,6 +166,8 @@ def _without(text: str, spans: list[Span]) -> str:
 
 def fill(tool: ToolSpec, text: str, spans: list[Span] | None = None) -> Choice:
     """Return the arguments of *tool* that *text* gives."""
+    # From the surest to the least: what has choices, what is listed, numbers, and text from what is left
+    # over.
     spans = find(text) if spans is None else spans
     made = Choice(tool)
     strings = [p for p in tool.parameters if p.type == "string" and not p.choices]
@@ -222,6 +224,8 @@ def _collect(parameter: Parameter, spans: list[Span], made: Choice) -> None:
 
 def _number(parameters: list[Parameter], spans: list[Span], made: Choice) -> None:
     """Fill numbers: first those a word announces (``20 minutes``, ``width 640``), then in order."""
+    # Twice over the parameters: a number with a word beside it must not go to a parameter that only came
+    # first.
     free = [span for span in spans if span.kind == "number" and not span.overlaps(made.taken)]
     for cued in (True, False):
         for parameter in parameters:

@@ -123,6 +123,8 @@ def _force(tools: list[ToolSpec], message: str) -> Step:
 
 
 def _plan(scene: Scene) -> list[Step]:
+    # The order decides: a greeting is no request, an answer to our own question no new one, and what is
+    # private is not kept.
     message = scene.message
     if len(message) > _LONGEST:
         return [Step(f"{len(message):,} characters; the demo model reads {_LONGEST:,}. {HELP}")]
@@ -161,6 +163,8 @@ def _parts(message: str, own: list[ToolSpec]) -> list[str]:
 
 
 def _respond(scene: Scene, part: str, own: list[ToolSpec]) -> list[Step]:
+    # The order decides where a sentence could be two things: a tool that fits surely comes before memory,
+    # memory before a guess.
     if step := memory.forget(scene, part):
         return [step]
     best, small = choose(part, own), _small_talk(part)
@@ -193,6 +197,8 @@ def _respond(scene: Scene, part: str, own: list[ToolSpec]) -> list[Step]:
 
 def _completed(scene: Scene, tool: ToolSpec, own: list[ToolSpec]) -> Step | None:
     """Put the answer to the model's question together with the request; None where it is no answer."""
+    # The request may be several messages old; of each what it gave is kept, and a lone missing value is taken
+    # as it stands.
     message = scene.message
     other = choose(message, [one for one in own if one.name != tool.name])
     if message.endswith("?") or memory.asked_to_keep(message) or (other and other.score > _SURE):

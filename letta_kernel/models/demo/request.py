@@ -57,6 +57,8 @@ class Scene:
 
 def read(request: ChatRequest) -> Scene:
     """Return the scene of *request*."""
+    # The history is one list with four roles; what counts is the last message, so all that is about an
+    # earlier one is put away.
     scene = Scene(tools=read_tools(request.tools))
     asked, answer = None, ""
     calls: dict[str, tuple[str, dict[str, Any]]] = {}

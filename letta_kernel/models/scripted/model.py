@@ -213,6 +213,7 @@ def _arguments(move: Call, offered: dict[str, dict[str, Any]], script: Script) -
 
 
 def _check(check: Expect, name: str, request: ChatRequest) -> None:
+    # What is looked at differs by place, what is said of it does not: so both are found first and told once.
     if check.where == "tools":
         there = [tool["function"]["name"] for tool in request.tools]
         wrong = [text for text in check.texts if (text in there) is not check.wanted]

@@ -182,6 +182,8 @@ class Look:
         return any(part in whole for whole in self._private_sources)
 
     def _cell(self, one: Mention) -> CellText | None:
+        # What a name means depends on whether a cell runs: then that cell is the place, else the one with the
+        # cursor.
         latest = self._latest(self._ran)
         if one.which:
             return self._which(one.which, latest)

@@ -110,6 +110,8 @@ def fields_of(config: StdioConfig | HttpConfig, known: McpServer | None) -> dict
     LeftOutError
         The server speaks a protocol that is not spoken here.
     """
+    # What a client leaves out means the server's own value on a change and nothing on a new one, for each
+    # field alone.
     if isinstance(config, StdioConfig):
         command = config.command or (known.command[0] if known and known.command else None)
         if not command:

@@ -179,6 +179,7 @@ def _read_parts(
     entry: FileMessage,
 ) -> tuple[str, str, list[dict[str, Any]], list[ToolCall], list[Picture]]:
     """Return text, reasoning, signed thoughts, calls and pictures."""
+    # One case a kind of part, as several versions of Letta have written them.
     texts, thoughts, signed = [], [], []
     pictures: list[Picture] = []
     calls = [_call(call.get("id"), call.get("function")) for call in entry.tool_calls or ()]

@@ -240,6 +240,7 @@ def from_legacy(data: dict[str, Any]) -> dict[str, Any]:
 
 def to_legacy(data: dict[str, Any], version: str) -> dict[str, Any]:
     """Return the newer form with one agent as the older one."""
+    # A table of where each field stands in the older form; nothing is decided here.
     agent = dict(data["agents"][0])
     said = agent["messages"]
     places = {message["id"]: number for number, message in enumerate(said)}

@@ -57,6 +57,7 @@ def draft_of(
     notes: list[str],
 ) -> Draft:
     """Return what is to be written for *agent*; *shared* are the blocks of the file by their ids."""
+    # Everything is checked before anything is written: a file makes its agents whole or not at all.
     own = [block_of(one) for one in agent.memory_blocks or ()]
     own += [_named(shared, one, "block") for one in agent.block_ids or ()]
     labels = [block.label for block in own]
@@ -292,6 +293,7 @@ def _schema(tool: FileTool, notes: list[str]) -> dict[str, Any]:
 
 def left_out(file: AgentFile) -> list[str]:
     """Return a line for each thing of the file that is not taken over."""
+    # One line a kind of thing, in the order in which a person would miss them.
     notes = []
     for server in file.mcp_servers or ():
         config = server.get("stdio_config")
