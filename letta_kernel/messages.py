@@ -75,9 +75,11 @@ class Message(BaseModel):
 
     ``seq`` orders messages within one agent and is given by the store. ``conversation_id`` is None in the
     agent's own thread. A ``tool`` message answers the
-    call named by ``tool_call_id``; ``content`` is then the bare result text. ``pictures`` are those that
-    ``content`` describes, in order. ``thinking`` keeps a provider's signed reasoning blocks, which must be
-    passed back unchanged.
+    call named by ``tool_call_id``; ``content`` is then the bare result text, ``stdout`` and ``stderr`` what the
+    tool printed, its traceback last, which no model sees; ``elsewhere`` says that a client ran it. ``pictures``
+    are those that ``content`` describes, in order. ``thinking`` keeps a provider's signed reasoning blocks,
+    which must be passed back unchanged. ``asked`` names those of an assistant message's calls that a person or
+    client had to answer; empty where none had to, or nobody kept it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -97,6 +99,10 @@ class Message(BaseModel):
     tool_call_id: str | None = None
     name: str | None = None
     status: ReturnStatus | None = None
+    stdout: str = ""
+    stderr: str = ""
+    elsewhere: bool = False
+    asked: list[str] = []
     interrupted: bool = False
     created_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER

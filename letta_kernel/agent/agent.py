@@ -83,6 +83,7 @@ class LettaAgent:
     budget : what the run may take.
     compaction : what is summarised when the window is full.
     form : what the answer must be; None for free text.
+    following : messages to add behind the results of calls that waited, for the same turn to answer.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class LettaAgent:
         budget: Budget | None = None,
         compaction: Mode = "sliding_window",
         form: AnswerForm | None = None,
+        following: Sequence[Message] = (),
     ) -> None:
         self.state = state
         self.window = window
@@ -119,6 +121,7 @@ class LettaAgent:
         self.placed = list(placed)
         self.notices = notices
         self.budget = budget or Budget()
+        self.following = [*following]
         self.shown: Sequence[Thumbnail] = ()  # pictures of the message it answers
         self._usage = Usage()
         self._steps = 0
@@ -296,7 +299,8 @@ class LettaAgent:
     def _act(self, work: Work) -> Generator[Event, None, After]:
         assert work.assistant is not None
         calls = work.assistant.tool_calls
-        if any(self.calls.needs_approval(call) for call in calls):
+        work.assistant.asked = [call.id for call in calls if self.calls.needs_approval(call)]
+        if work.assistant.asked:
             return None, "requires_approval", None
         yield from self._execute(work, calls, {})
         return self._after_calls()
@@ -305,7 +309,8 @@ class LettaAgent:
         """Carry out what a person decided about the calls of the last assistant message."""
         pending = pending_calls(self.window.messages)
         yield from self._execute(work, pending, {d.call_id: d for d in decisions})
-        return self._after_calls()
+        after = self._after_calls()
+        return (None, None, None) if self.following else after
 
     def _execute(
         self, work: Work, calls: Sequence[ToolCall], decisions: dict[str, Decision]
@@ -376,7 +381,9 @@ class LettaAgent:
         self._steps = step.number
         self.journal.run.first_token = self._first_token
         with Uninterrupted():  # or what was written would be written once more
+            added = [*self.following, *added]
             written = work.record.end(added, self._usage, reason, _line(error))
+            self.following = []
             self._work = None
             self.window.add(written)
         return written

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.context import HEARTBEAT, SEND, THINKING
@@ -180,8 +180,7 @@ class CallRunner(Offer):
             return Outcome(status="denied", text=f"{prompts.DENIED}{said}")
         if decision is not None and decision.result is not None:
             self._take_loop_arguments(call.arguments)
-            status: Literal["ok", "error"] = "error" if decision.failed else "ok"
-            return answered(status, decision.result, decision.pictures)
+            return answered(decision)
         tool = self.tools.get(call.name) or self._answer_tool(call.name)
         if tool is None:
             known = [name for name in self.tools if name != SEND]
@@ -314,6 +313,9 @@ class CallRunner(Offer):
             tool_call_id=call.id,
             name=call.name,
             status=outcome.status,
+            stdout=outcome.stdout,
+            stderr=outcome.stderr,
+            elsewhere=outcome.elsewhere,
         )
 
     def _report(self, call: ToolCall, outcome: Outcome, text: str) -> list[Event]:

@@ -16,9 +16,9 @@ Scope = Literal["", "run", "notebook", "agent"]
 class Decision:
     """A person's word on one call that waits for approval.
 
-    ``arguments`` replaces the model's (an edit); ``result``, with ``pictures``, answers the call instead of
-    running it, as a failure if ``failed``. ``scope`` says for how long calls like it pass too: this ``run``,
-    this ``notebook``, always for this ``agent``; empty for this call alone.
+    ``arguments`` replaces the model's (an edit); ``result``, with ``pictures`` and what was printed, answers
+    the call instead of running it, as a failure if ``failed``. ``scope`` says for how long calls like it pass
+    too: this ``run``, this ``notebook``, always for this ``agent``; empty for this call alone.
     """
 
     call_id: str
@@ -29,6 +29,8 @@ class Decision:
     failed: bool = False
     scope: Scope = ""
     pictures: tuple[Picture, ...] = ()
+    stdout: str = ""
+    stderr: str = ""
 
 
 def pending_calls(messages: Sequence[Message]) -> list[ToolCall]:

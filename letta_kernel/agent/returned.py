@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 
+from letta_kernel.agent.decisions import Decision
 from letta_kernel.errors import InvalidInputError
-from letta_kernel.messages import ReturnStatus
 from letta_kernel.pictures.picture import MOST, Picture, check, marked, read
 from letta_kernel.pictures.values import in_bundle
 from letta_kernel.tools.outcome import Outcome
+from letta_kernel.tools.output import kept
 
 
 def with_pictures(text: str, outcome: Outcome) -> tuple[str, list[Picture]]:
@@ -32,11 +32,19 @@ def with_pictures(text: str, outcome: Outcome) -> tuple[str, list[Picture]]:
     return "\n".join([marked(text, pictures), *left_out]), pictures
 
 
-def answered(status: ReturnStatus, text: str, pictures: Sequence[Picture]) -> Outcome:
-    """Return the outcome of a call that somebody else ran, with the *pictures* that came of it."""
-    display = None
+def answered(decision: Decision) -> Outcome:
+    """Return the outcome of a call that somebody else ran."""
+    pictures, display = decision.pictures, None
     if pictures and pictures[0].data:
         first = pictures[0]
         data = base64.b64encode(first.data).decode("ascii")
         display = {first.media_type: data, "text/plain": first.described.strip("[]")}
-    return Outcome(status=status, text=text, display=display, pictures=[*pictures])
+    return Outcome(
+        status="error" if decision.failed else "ok",
+        text=decision.result or "",
+        display=display,
+        pictures=[*pictures],
+        stdout=kept(decision.stdout),
+        stderr=kept(decision.stderr),
+        elsewhere=True,
+    )

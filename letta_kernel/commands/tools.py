@@ -252,21 +252,11 @@ def require_approval(
     state: str = argument("on or off", values="switch"),
 ) -> Answer:
     """Say whether a person must approve each call of a tool: on or off."""
-    from letta_kernel.records import ToolRule
-
-    service, asks = door.service, is_on(state)
+    asks = is_on(state)
     found = own_tool(door, agent, tool)
-    rules = [
-        rule
-        for rule in agent.tool_rules
-        if not (rule.type == "requires_approval" and rule.tool_name == found.name)
-    ]
-    if asks:
-        # A rule of the agent: running the tool's cell again does not take it away.
-        rules.append(ToolRule(type="requires_approval", tool_name=found.name))
-    elif found.requires_approval:
-        service.tools.upsert(found.model_copy(update={"requires_approval": False}))
-    changed = service.agents.update(agent.id, tool_rules=rules)
+    # Kept with the agent: running the tool's cell again does not take it away.
+    door.service.tools.require_approval(found.name, asks, agent=agent.id)
+    changed = door.service.agents.retrieve(agent.id)
     how_ = "asks before each call of" if asks else "calls"
     end = "" if asks else " without asking"
     return Answer(f"{agent.name} {how_} {found.name}{end} from now on.", changed)
@@ -283,7 +273,8 @@ def allow_network(
     found = own_tool(door, agent, tool)
     if found.runs_in not in ("notebook", "sandbox"):
         raise InvalidInputError(f"{found.name} does not run in the sandbox.")
-    changed = door.service.tools.upsert(found.model_copy(update={"network": is_on(state)}))
+    tools = door.service.tools
+    changed = tools.upsert(tools.retrieve(found.id).model_copy(update={"network": is_on(state)}))
     now = "has a network" if changed.network else "has no network"
     return Answer(f"{found.name} {now} in the sandbox from now on.", changed)
 

@@ -38,7 +38,7 @@ _OPENAI = re.compile(r"/openai/v1(/|\Z)|/v1/chat/completions\Z")
 class Refusal(BaseModel):
     """Why a request was not done; a 422's list names the fields."""
 
-    detail: str | list[dict[str, Any]]
+    detail: str | list[dict[str, Any]] | dict[str, Any]
     run_id: str | None = None
 
 
@@ -78,6 +78,21 @@ class FieldError(InvalidInputError):
         self.loc = [where, *field.split(".")]
 
 
+class ApprovalError(InvalidInputError):
+    """An answer to calls does not fit those that wait; clients of Letta know it by its text."""
+
+
+class PendingApprovalError(ConflictError):
+    """A message came while calls wait for approval, which the message *request_id* asks for."""
+
+    def __init__(self, names: str, request_id: str) -> None:
+        super().__init__(
+            f"Cannot send a new message: the agent is waiting for approval of {names}. "
+            "Please approve or deny the pending request before continuing, or send its return."
+        )
+        self.request_id = request_id
+
+
 class LeftOutError(LettaError):
     """Something of Letta's API that this server does not do; the text says what to do instead."""
 
@@ -102,6 +117,7 @@ _STATUS: tuple[tuple[type[LettaError], int], ...] = (
     (NotFoundError, 404),
     (ConflictError, 409),
     (AgentBusyError, 409),
+    (ApprovalError, 400),
     (InvalidInputError, 422),
     (ToolError, 422),
     (ReadOnlyError, 403),
@@ -141,6 +157,9 @@ def answer(error: LettaError, scope: Mapping[str, Any]) -> JSONResponse:
     status = status_of(error)
     text = error.in_words(WORDS).encode("utf-8", "replace").decode()
     detail: Any = [problem(error.loc, text)] if isinstance(error, FieldError) else text
+    if isinstance(error, PendingApprovalError) and not _OPENAI.search(scope["path"]):
+        waits = error.request_id
+        detail = {"code": "PENDING_APPROVAL", "message": text, "pending_request_id": waits}
     # The SDK tries 5xx again; what is left out will not be there a second later.
     headers = {501: {"x-should-retry": "false"}, 429: AGAIN}.get(status)
     if isinstance(error, StoreBusyError | TooManyRunsError):

@@ -66,6 +66,7 @@ class RunOptions(TypedDict, total=False):
     form : what the answer must be (`letta_kernel.tools.answers`); else what the agent's settings say.
     client_skills : skills on the machine of whoever sends, which the model reads by that one's own tools.
     beside : gives what a notebook places beside the message; nothing is placed there without it.
+    following : messages that came with decisions, for the same turn: they stand behind the results.
     """
 
     max_steps: int | None
@@ -79,6 +80,7 @@ class RunOptions(TypedDict, total=False):
     form: AnswerForm | None
     client_skills: Sequence[ClientSkill]
     beside: BesideSource | None
+    following: Sequence[Message]
 
 
 def checked(options: RunOptions) -> RunOptions:
@@ -151,8 +153,8 @@ class Runner:
             notebook=getattr(options.get("host"), "notebook", None) or self.notebook,
         )
         switch, live = options.get("cancel") or Cancel(), options.get("live")
-        for message in incoming:
-            message.run_id = run.id
+        for message in (*incoming, *options.get("following", ())):
+            message.run_id, message.agent_id = run.id, state.id
         recall = incoming[-1].content if incoming else None
 
         def tell(event: Event) -> None:
@@ -321,6 +323,7 @@ class Runner:
             budget=Budget.of(settings, loaded.spent),
             compaction=settings.compaction,
             form=options.get("form") or of_format(settings.response_format),
+            following=options.get("following", ()),
         )
 
     def ahead(

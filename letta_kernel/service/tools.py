@@ -254,22 +254,12 @@ class Tools:
         return outcome
 
     def require_approval(self, name: str, required: bool, *, agent: str) -> None:
-        """Say whether a person must approve every call of a tool by this agent.
-
-        Raises
-        ------
-        InvalidInputError
-            The tool asks for it whoever calls it, so one agent cannot do without.
-        """
+        """Say whether a person must approve every call of a tool by this agent, whatever the tool says."""
 
         def work(tx: Tx) -> None:
             state = self._core.agent(tx, agent)
             tool = self._own_tool(tx, state, name)
-            if tool.requires_approval and not required:
-                raise InvalidInputError(
-                    f"requires_approval: {tool.name!r} asks for approval whoever calls it; change the "
-                    "tool itself (default_requires_approval)."
-                )
+            tools.set_asking(tx, state.id, tool.id, None if required else False)
             rules = [
                 rule
                 for rule in state.tool_rules

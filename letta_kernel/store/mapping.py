@@ -232,7 +232,8 @@ class Links:
         if tx.one("SELECT 1 FROM agents WHERE id = $1", (agent_id,)) is None:
             raise NotFoundError(f"There is no agent {agent_id}.")
         tx.execute(
-            f"INSERT INTO {self._table} SELECT $1, $2, coalesce(max(position), 0) + 1"
+            f"INSERT INTO {self._table} (agent_id, {self._column}, position)"
+            f" SELECT $1, $2, coalesce(max(position), 0) + 1"
             f" FROM {self._table} WHERE agent_id = $1 ON CONFLICT DO NOTHING",
             (agent_id, other_id),
         )

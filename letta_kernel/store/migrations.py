@@ -400,5 +400,12 @@ MIGRATIONS: list[str] = [
     ALTER TABLE passages ADD COLUMN step_id text;
     ALTER TABLE passages ADD COLUMN reason text;
     """,
+    """
+    ALTER TABLE messages ADD COLUMN stdout text DEFAULT '';
+    ALTER TABLE messages ADD COLUMN stderr text DEFAULT '';
+    ALTER TABLE messages ADD COLUMN elsewhere boolean DEFAULT false;
+    ALTER TABLE messages ADD COLUMN asked text[] DEFAULT ARRAY[]::text[];
+    ALTER TABLE agent_tools ADD COLUMN asks boolean;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -79,12 +79,24 @@ def ids(
 
 
 def of_agent(tx: Tx, agent_id: str) -> list[Tool]:
-    """Return an agent's tools in the order in which they were attached."""
-    return _TOOLS.select(
+    """Return an agent's tools in the order in which they were attached, asking as this agent's do."""
+    found = _TOOLS.select(
         tx,
         "JOIN agent_tools a ON a.tool_id = tools.id WHERE a.agent_id = $1 ORDER BY a.position",
         (agent_id,),
     )
+    sql = "SELECT tool_id, asks FROM agent_tools WHERE agent_id = $1 AND asks IS NOT NULL"
+    own = dict(tx.query(sql, (agent_id,)))
+    return [
+        tool.model_copy(update={"requires_approval": own.get(tool.id, tool.requires_approval)})
+        for tool in found
+    ]
+
+
+def set_asking(tx: Tx, agent_id: str, tool_id: str, asks: bool | None) -> None:
+    """Say whether a person must approve an agent's calls of a tool; None: what the tool says."""
+    sql = "UPDATE agent_tools SET asks = $3 WHERE agent_id = $1 AND tool_id = $2"
+    tx.execute(sql, (agent_id, tool_id, asks))
 
 
 def attach(tx: Tx, agent_id: str, tool_id: str) -> None:

@@ -21,7 +21,7 @@ from letta_kernel.tools.asked import Asked
 from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.live import asks_for_state, run_function
 from letta_kernel.tools.outcome import Outcome, interrupted
-from letta_kernel.tools.output import OutputFunction
+from letta_kernel.tools.output import OutputFunction, Printed, kept
 from letta_kernel.tools.sandbox import Sandbox, View, default_sandbox
 
 _SECRET = 6  # characters of a variable that is looked for in texts
@@ -127,6 +127,7 @@ class Executor:
             The stop button; whatever ran has been ended.
         """
         cancel = cancel or Cancel()
+        on_output = printed = Printed(on_output)
         started = perf_counter()
         function = self.function(tool)
         asks = "agent_state" in tool.source if function is None else asks_for_state(function)
@@ -158,6 +159,11 @@ class Executor:
                 if text != now.get(label, text)
             }
         outcome.seconds = perf_counter() - started
+        self._scrub(outcome)
+        secrets = [value for value in self.environment.values() if len(value) >= _SECRET]
+        failed = outcome.traceback or outcome.error if outcome.status == "error" else None
+        outcome.stdout = kept(printed.of("stdout"), secrets)
+        outcome.stderr = kept(printed.of("stderr") + (failed or ""), secrets)
         return outcome
 
     def _in_sandbox(
@@ -193,7 +199,6 @@ class Executor:
             )
         except LettaError as error:
             outcome = Outcome("error", str(error), error=str(error))
-        self._scrub(outcome)
         if asked is not None:
             outcome.changes = asked.changes
         if tool.runs_in == "notebook":

@@ -31,7 +31,8 @@ class Outcome:
     something the person should know (where a stored tool ran, say). ``pictures`` are those the model gets, as
     files or read already, where they are others than the one in the display. ``written`` are the texts of
     memory blocks, by label, that it read and what it made of them, which are still to be kept; ``changes`` are
-    those it wrote itself, as it ran.
+    those it wrote itself, as it ran. ``stdout`` and ``stderr`` are what it printed, ``elsewhere`` says that a
+    client ran it.
     """
 
     status: ReturnStatus
@@ -44,6 +45,9 @@ class Outcome:
     pictures: list[bytes | Picture] = field(default_factory=list)
     written: dict[str, tuple[str, str]] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
+    stdout: str = ""
+    stderr: str = ""
+    elsewhere: bool = False
 
 
 class ReportedError(Exception):

@@ -10,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, TextIO
+
+from letta_kernel.models.masking import masked
+from letta_kernel.tools.results import shorten
 
 OutputFunction = Callable[[str, str], None]
 """Takes the stream's name (``stdout``, ``stderr``, ``progress``) and a piece of text."""
@@ -20,7 +23,33 @@ OutputFunction = Callable[[str, str], None]
 CHARACTERS = 200_000
 """Characters of a call's output that are passed on; the rest is counted only."""
 
+KEPT = 10_000
+"""Characters of each stream of a call's output that the history keeps."""
+
 _PIECE = 4_096  # characters gathered at most before they are passed on
+
+
+def kept(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return what was printed as the history keeps it: not too long, without *secrets* and others."""
+    return shorten(masked(text, secrets), KEPT) if text else ""
+
+
+class Printed:
+    """Gathers what a call prints while it passes it on; progress is passed on only."""
+
+    def __init__(self, on_output: OutputFunction) -> None:
+        self._on_output = on_output
+        self._pieces: dict[str, list[str]] = {"stdout": [], "stderr": [], "progress": []}
+
+    def __call__(self, stream: str, text: str) -> None:
+        """Take a piece."""
+        self._pieces[stream].append(text)
+        self._on_output(stream, text)
+
+    def of(self, stream: str) -> str:
+        """Return what was printed to ``stdout`` or ``stderr``."""
+        return "".join(self._pieces[stream])
+
 
 _sink: ContextVar[Sink | None] = ContextVar("letta_tool_output", default=None)
 

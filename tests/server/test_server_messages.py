@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import httpx
 import pytest
-from letta_client import APIStatusError, ConflictError, UnprocessableEntityError
+from letta_client import APIStatusError, BadRequestError, ConflictError, UnprocessableEntityError
 from server_bench import Server
 
 SHOUT = '''def shout(text: str) -> str:
@@ -21,6 +22,9 @@ SHOUT = '''def shout(text: str) -> str:
     """
     return text.upper() + "!"
 '''
+
+
+WHISPER = SHOUT.replace("shout", "whisper").replace('.upper() + "!"', ".lower()")
 
 
 def kinds(messages: Iterable[Any]) -> list[str]:
@@ -229,27 +233,33 @@ def test_approval_and_denial(server: Server) -> None:
     assert kinds(client.agents.messages.list(agent, order="asc").items)[-1] == (
         "approval_request_message"
     )
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError, match="waiting for approval") as waits:
         client.agents.messages.create(agent, input="Never mind")
+    assert waits.value.body == {
+        "detail": {
+            "code": "PENDING_APPROVAL",
+            "message": ANY,
+            "pending_request_id": request.id,
+        }
+    }
     call_id = request.tool_calls[0].tool_call_id
-    with pytest.raises(UnprocessableEntityError):
+    with pytest.raises(BadRequestError, match="Invalid tool call IDs"):
         client.agents.messages.create(agent, messages=[_word("call-of-nobody", True)])
     server.scripted.say("Shouted.")
     answer = client.agents.messages.create(agent, messages=[_word(call_id, True)])
-    assert kinds(answer.messages) == [
-        "approval_response_message",
-        "tool_return_message",
-        "assistant_message",
-    ]
-    assert answer.messages[0].approval_request_id == request.id
-    assert answer.messages[1].tool_return == "HI!"
-    assert kinds(client.agents.messages.list(agent, order="asc").items) == [
+    assert kinds(answer.messages) == ["tool_return_message", "assistant_message"]
+    assert answer.messages[0].tool_return == "HI!"
+    listed = client.agents.messages.list(agent, order="asc").items
+    assert kinds(listed) == [
         "user_message",
         "approval_request_message",
+        "approval_response_message",
         *kinds(answer.messages),
     ]
-    with pytest.raises(ConflictError):
-        client.agents.messages.create(agent, messages=[_word(call_id, True)])
+    assert listed[2].approval_request_id == call_id
+    for nothing in (call_id, "call-of-nobody"):
+        with pytest.raises(BadRequestError, match="No tool call is currently awaiting approval"):
+            client.agents.messages.create(agent, messages=[_word(nothing, True)])
     server.scripted.call("shout", {"text": "again"})
     told = list(
         client.agents.messages.create(agent, input="Again", streaming=True, stream_tokens=True)
@@ -259,9 +269,143 @@ def test_approval_and_denial(server: Server) -> None:
     denied = client.agents.messages.create(
         agent, messages=[{"type": "approval", "approve": False, "reason": "too loud"}]
     )
-    assert (denied.messages[0].approve, denied.messages[0].reason) == (False, "too loud")
-    assert denied.messages[1].status == "error"
-    assert "too loud" in denied.messages[1].tool_return
+    assert denied.messages[0].status == "error"
+    assert "too loud" in denied.messages[0].tool_return
+    said = client.agents.messages.list(agent, order="asc").items[-3]
+    assert (said.approve, said.reason) == (False, "too loud")
+
+
+def test_words_and_messages_come_in_one_request(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server, approval=True)
+    free = client.tools.create(source_code=WHISPER)
+    client.agents.tools.attach(free.id, agent_id=agent)
+    server.scripted.calls(
+        [
+            ("shout", {"text": "a"}),
+            ("shout", {"text": "b"}),
+            ("whisper", {"text": "C"}),
+            ("shout", {"text": "d"}),
+        ]
+    )
+    asked = client.agents.messages.create(agent, input="All of it")
+    assert kinds(asked.messages) == ["tool_call_message", "approval_request_message"]
+    assert [one.name for one in asked.messages[0].tool_calls] == ["whisper"]
+    first, second, third = (one.tool_call_id for one in asked.messages[1].tool_calls)
+    with pytest.raises(BadRequestError, match="Invalid tool call IDs"):
+        client.agents.messages.create(agent, messages=[_word(first, True)])
+    parts: list[Any] = [
+        {"type": "approval", "tool_call_id": first, "approve": True},
+        {"type": "approval", "tool_call_id": second, "approve": False},
+        {
+            "type": "tool",
+            "tool_call_id": third,
+            "tool_return": "done by hand",
+            "status": "success",
+            "stdout": ["by hand"],
+        },
+    ]
+    server.scripted.say("Noted.")
+    answer = client.agents.messages.create(
+        agent,
+        messages=[
+            {"type": "approval", "approvals": parts},
+            {"role": "user", "content": "And never so loud again."},
+        ],
+    )
+    assert kinds(answer.messages) == ["tool_return_message", "assistant_message"]
+    returned = {one.tool_call_id: one for one in answer.messages[0].tool_returns}
+    assert [returned[one].status for one in (first, second, third)] == [
+        "success",
+        "error",
+        "success",
+    ]
+    assert returned[third].stdout == ["by hand"]
+    assert len(returned) == 4
+    shown = server.scripted.requests[-1]["messages"]
+    assert [m["role"] for m in shown[-6:]].count("tool") == 4
+    assert shown[-1]["role"] == "user"
+    assert "never so loud" in str(shown[-1]["content"])
+    listed = client.agents.messages.list(agent, order="asc").items
+    assert "user_message" in kinds(listed[-2:])
+    by_hand = [m for m in listed if m.message_type == "approval_response_message"][-1]
+    assert (by_hand.approvals[0].type, by_hand.approvals[0].tool_return) == ("tool", "done by hand")
+    whole = list(client.runs.messages.stream(answer.usage.run_ids[0]))
+    assert kinds(whole)[:2] == kinds(answer.messages)
+
+
+def test_an_answer_sent_again_after_the_agent_was_cut_off_lets_it_go_on(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server, approval=True)
+    server.scripted.call("shout", {"text": "hi"})
+    asked = client.agents.messages.create(agent, input="Shout hi")
+    words = [_word(asked.messages[0].tool_call.tool_call_id, True)]
+    server.scripted.fault(400, message="out of order")
+    with pytest.raises(APIStatusError):
+        client.agents.messages.create(agent, messages=words)
+    server.scripted.say("Here I am.")
+    again = client.agents.messages.create(agent, messages=words)
+    assert [m.content for m in again.messages] == ["Here I am."]
+    assert "keep-alive" in str(server.scripted.requests[-1]["messages"][-1]["content"])
+
+
+def test_one_agent_does_without_the_approval_a_tool_asks_for(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server, approval=True)
+    other = client.agents.create(name="bob", tools=["shout"]).id
+    update = client.agents.tools.update_approval
+    update("shout", agent_id=agent, body_requires_approval=False)
+    server.scripted.call("shout", {"text": "hi"})
+    server.scripted.say("Shouted.")
+    answer = client.agents.messages.create(agent, input="Shout hi")
+    assert kinds(answer.messages)[:2] == ["tool_call_message", "tool_return_message"]
+    server.scripted.call("shout", {"text": "hi"})
+    asked = client.agents.messages.create(other, input="Shout hi")
+    assert kinds(asked.messages) == ["approval_request_message"]
+    update("shout", agent_id=agent, body_requires_approval=True)
+    server.scripted.call("shout", {"text": "hi"})
+    asked = client.agents.messages.create(agent, input="Shout hi")
+    assert kinds(asked.messages) == ["approval_request_message"]
+
+
+LOUD = '''def loud(text: str) -> str:
+    """Say it.
+
+    Args:
+        text: what to say
+    """
+    import os
+    import sys
+
+    print("saying", text, os.environ["LOUD_WORD"])
+    print("on stderr", file=sys.stderr)
+    if text == "fail":
+        raise ValueError("no voice")
+    return text
+'''
+
+
+def test_what_a_tool_printed_and_its_traceback_come_with_its_return(server: Server) -> None:
+    client = server.client()
+    tool = client.tools.create(source_code=LOUD)
+    agent = client.agents.create(
+        name="loud", tool_ids=[tool.id], secrets={"LOUD_WORD": "open-sesame-77"}
+    ).id
+    for text in ("hi", "fail"):
+        server.scripted.call("loud", {"text": text})
+    server.scripted.say("Done.")
+    answer = client.agents.messages.create(agent, input="Be loud")
+    good, bad = (m for m in answer.messages if m.message_type == "tool_return_message")
+    listed = client.agents.messages.list(agent, order="asc").items
+    kept = [m for m in listed if m.message_type == "tool_return_message"]
+    for one, other in zip((good, bad), kept, strict=True):
+        assert (one.stdout, one.stderr) == (other.stdout, other.stderr)
+        assert (one.stdout, one.stderr) == (one.tool_returns[0].stdout, one.tool_returns[0].stderr)
+    assert good.stdout is not None
+    assert good.stderr == ["on stderr\n"]
+    assert good.stdout[0].startswith("saying hi ")
+    assert "open-sesame-77" not in str(listed)
+    assert bad.stderr is not None
+    assert "Traceback" in bad.stderr[0]
+    assert "ValueError: no voice" in bad.stderr[0]
+    assert "on stderr" not in str(server.scripted.requests[-1]["messages"])
 
 
 def _word(call_id: str, approve: bool) -> Any:
@@ -280,10 +424,11 @@ def test_client_side_tools(server: Server) -> None:
     client, agent = server.client(), agent_with_shout(server)
     server.scripted.calls([("read_screen", {"part": "top"}), ("shout", {"text": "hi"})])
     asked = client.agents.messages.create(agent, input="Look", client_tools=[CLIENT_TOOL])
-    assert kinds(asked.messages) == ["approval_request_message"]
+    assert kinds(asked.messages) == ["tool_call_message", "approval_request_message"]
     offered = [t["function"]["name"] for t in server.scripted.requests[0]["tools"]]
     assert "read_screen" in offered
-    call = next(c for c in asked.messages[0].tool_calls if c.name == "read_screen")
+    (call,) = asked.messages[1].tool_calls
+    assert call.name == "read_screen"
     server.scripted.say("I see a cat.")
     answer = client.agents.messages.create(
         agent,
@@ -304,7 +449,7 @@ def test_client_side_tools(server: Server) -> None:
     )
     returned = [m for m in answer.messages if m.message_type == "tool_return_message"]
     # The agent's own tool, which only waited because the client's did, has run.
-    assert [(m.tool_return, m.status) for m in returned] == [
+    assert [(one.tool_return, one.status) for m in returned for one in m.tool_returns] == [
         ("a cat", "success"),
         ("HI!", "success"),
     ]
@@ -608,7 +753,7 @@ def test_a_script_of_a_skill_waits_beside_what_need_not(
     answer = client.agents.messages.create(
         agent, messages=[{"type": "approval", "approvals": [decided]}]
     )
-    results = [m for m in answer.messages if m.message_type == "tool_return_message"]
+    results = [r for m in answer.messages for r in getattr(m, "tool_returns", None) or ()]
     assert {m.status for m in results} == {"success"}
     assert any("Run it." in m.tool_return for m in results)
     assert any(m.tool_return.strip() == "tea" for m in results)

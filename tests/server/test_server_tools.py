@@ -232,9 +232,6 @@ def test_approval_is_asked_for_per_agent(server: Server, client: Letta) -> None:
     assert server.service.agents.retrieve(agent.id).tool_rules == []
     with pytest.raises(NotFoundError):
         update("none", agent_id=agent.id, body_requires_approval=True)
-    client.tools.update(tool.id, default_requires_approval=True)
-    with pytest.raises(UnprocessableEntityError, match="default_requires_approval"):
-        update("roll", agent_id=agent.id, body_requires_approval=False)
 
 
 def test_source_is_tried_without_being_kept(server: Server, client: Letta) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import takewhile
 from typing import Any
 
 from letta_kernel.agent.agent import spoken_id
@@ -28,6 +29,7 @@ from letta_kernel.server.schemas.messages import (
     ReasoningMessage,
     StopReasonMessage,
     ToolCallMessage,
+    ToolReturnMessage,
     View,
     otid_of,
     to_messages,
@@ -44,7 +46,8 @@ class MessageStream:
     view : which messages are shown, and how.
     tokens : pieces as they stream, instead of whole messages as each step ends.
     waits : names of tools whose calls wait for approval or for the client; they come whole.
-    settled : calls the run begins by settling: their ids, and that of the message that made them.
+    settled : calls the run begins by settling: their ids, and that of the message that made them. What they
+        return comes as one message.
     """
 
     def __init__(
@@ -124,12 +127,12 @@ class MessageStream:
 
     def _step(self, messages: list[Message]) -> Iterator[Any]:
         waiting = {**self.settled, **held(messages)}
-        for shape in to_messages(messages, self.view, waiting=waiting):
-            if (
-                shape.message_type not in self._streamed
-                or shape.message_type == "tool_return_message"
-            ):
-                yield shape
+        yield from (
+            shape
+            for shape in told(to_messages(messages, self.view, waiting=waiting), self.settled)
+            if shape.message_type not in self._streamed
+            or shape.message_type == "tool_return_message"
+        )
 
     def _end(self, event: RunEnded) -> Iterator[Any]:
         if event.error and failed(event.stop_reason):
@@ -138,6 +141,21 @@ class MessageStream:
             )
         yield StopReasonMessage(stop_reason=event.stop_reason)
         yield usage_of(event.usage, event.steps, event.run_id)
+
+
+def told(shapes: Iterable[Any], settled: Collection[str]) -> list[Any]:
+    """Return what is told of a run: not the answers to its calls, and returns of those *settled* as one."""
+    found: list[Any] = []
+    first: ToolReturnMessage | None = None
+    for shape in shapes:
+        if isinstance(shape, ToolReturnMessage) and shape.tool_call_id in settled:
+            if first is not None:
+                first.tool_returns = [*(first.tool_returns or ()), *(shape.tool_returns or ())]
+                continue
+            first = shape
+        if shape.message_type not in ("approval_response_message", "user_message"):
+            found.append(shape)
+    return found
 
 
 def held(messages: Iterable[Message]) -> dict[str, str]:
@@ -154,7 +172,9 @@ def held(messages: Iterable[Message]) -> dict[str, str]:
 def stored(run: Run, messages: Iterable[Message], waiting: dict[str, str]) -> Iterator[Any]:
     """Yield the messages of a run that has ended, from what the history keeps of it."""
     said = [message for message in messages if message.role not in ("user", "system")]
-    for number, shape in enumerate(to_messages(said, View(), waiting=waiting), start=1):
+    answered = {m.tool_call_id or "" for m in takewhile(lambda one: one.role == "tool", said)}
+    shapes = told(to_messages(said, View(), waiting=waiting), answered)
+    for number, shape in enumerate(shapes, start=1):
         shape.seq_id = number
         yield shape
     if run.error and run.stop_reason and failed(run.stop_reason):

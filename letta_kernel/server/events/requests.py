@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from letta_kernel.errors import ConflictError
 from letta_kernel.messages import Message, RunEnded, ToolCall
 from letta_kernel.records import Tool
 from letta_kernel.server import access
-from letta_kernel.server.errors import FieldError, LeftOutError
+from letta_kernel.server.errors import (
+    ApprovalError,
+    FieldError,
+    LeftOutError,
+    PendingApprovalError,
+)
 from letta_kernel.server.events import sse
 from letta_kernel.server.events.contents import ContentReader, Read
 from letta_kernel.server.events.messages import MessageStream
@@ -26,6 +31,7 @@ from letta_kernel.server.schemas.messages import (
 from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.schemas.requests import (
     ApprovalIn,
+    ApprovalReturnIn,
     MessageIn,
     MessageRequest,
     StreamedRequest,
@@ -44,6 +50,10 @@ NOT_DONE = {
     "callback_url": "calling back when a run has ended",
 }
 """Fields of a request that are answered with 501, and what they ask for."""
+
+NOTHING_WAITS = "No tool call is currently awaiting approval: send a message instead."
+KEEP_ALIVE = "[keep-alive] Go on from where you stopped."
+"""Stands for the message where an answer comes once more after the agent was cut off."""
 
 
 def view_of(request: MessageRequest) -> View:
@@ -92,26 +102,26 @@ def begin(
         ClientSkill(one.name, one.description, one.location) for one in request.client_skills or ()
     ]
     reader = ContentReader(service)
-    message, earlier = _read(request, reader)
+    answers, said = _read(request, reader)
     conversation: str | None = options.get("conversation")
     pending = service.runs.pending(ref, conversation)
+    recent: list[Message] = []
+    if pending or answers:
+        recent = service.messages.history(ref, limit=20, conversation=conversation)
     settled: dict[str, str] = {}
-    decisions: list[Decision] = []
-    if isinstance(message, Message):
-        if pending:
-            names = ", ".join(call.name for call in pending)
-            raise ConflictError(
-                f"The agent waits for approval of {names}: approve or deny it, or send its return."
-            )
-        options["earlier"] = earlier
-        options["pictures"] = message.pictures
-        run = live.start(ref, message.content, role=_role(message), **options)
+    if pending:
+        asking = _asking(recent, pending)
+        if not answers:
+            raise PendingApprovalError(", ".join(call.name for call in pending), asking.id)
+        decisions = _decisions(answers, pending, asking, reader)
+        settled = dict.fromkeys((call.id for call in pending), asking.id)
+        run = live.start(ref, decisions, following=said, **options)
     else:
-        if not pending:
-            raise ConflictError("The agent waits for no approval.")
-        decisions = _complete(service, ref, pending, _decisions(message, pending, reader))
-        settled = _settled(service, ref, pending, conversation)
-        run = live.start(ref, decisions, **options)
+        if answers:
+            said = _after_all(answers, recent, said)
+        options["earlier"] = said[:-1]
+        options["pictures"] = said[-1].pictures
+        run = live.start(ref, said[-1].content, role=_role(said[-1]), **options)
     waits = _waits(service, ref, tools) if tokens else set()
     run.extra.update(
         view=view_of(request), tokens=tokens, waits=waits, settled=settled, background=background
@@ -177,29 +187,29 @@ def as_stream(run: LiveRun, request: StreamedRequest) -> StreamingResponse:
 
 def _read(
     request: MessageRequest, reader: ContentReader
-) -> tuple[Message | Sequence[ApprovalIn | ToolReturnsIn], list[Message]]:
-    """Return the message to send and those before it, or the words on calls that wait."""
+) -> tuple[list[ApprovalIn | ToolReturnsIn], list[Message]]:
+    """Return the words on calls that wait, and the messages; one of the two may be empty."""
     if request.input is not None and request.messages:
         raise FieldError("input", "Send either input or messages.")
     if request.input is not None:
-        return _message("user", reader.read(request.input, "input")), []
+        return [], [_message("user", reader.read(request.input, "input"))]
     given = request.messages or []
     if not given:
         raise FieldError("messages", "There is nothing to send: no message, no input.")
-    answers = [m for m in given if not isinstance(m, MessageIn)]
-    if answers:
-        if len(answers) < len(given):
-            raise FieldError("messages", "Answer the calls that wait first; then send messages.")
-        return answers, []
-    read = []
+    answers: list[ApprovalIn | ToolReturnsIn] = []
+    read: list[Message] = []
     for number, item in enumerate(given):
-        assert isinstance(item, MessageIn)
-        read.append(message_of(item, f"messages.{number}", reader))
-    if read[-1].role == "assistant":
+        if isinstance(item, MessageIn):
+            read.append(message_of(item, f"messages.{number}", reader))
+        elif read:
+            raise FieldError("messages", "Answer the calls that wait first; then send messages.")
+        else:
+            answers.append(item)
+    if read and read[-1].role == "assistant":
         raise FieldError(
-            f"messages.{len(read) - 1}.role", "The last message is the user's or the system's."
+            f"messages.{len(given) - 1}.role", "The last message is the user's or the system's."
         )
-    return read[-1], read[:-1]
+    return answers, read
 
 
 def message_of(given: MessageIn, field: str, reader: ContentReader) -> Message:
@@ -245,66 +255,76 @@ def _client_tools(request: MessageRequest) -> list[Tool]:
 # -- answers to calls that wait --------------------------------------------------------------------
 
 
+def _asking(recent: Sequence[Message], pending: Sequence[ToolCall]) -> Message:
+    """Return the message that made the calls that wait."""
+    wanted = {call.id for call in pending}
+    for message in reversed(recent):
+        if wanted & {call.id for call in message.tool_calls}:
+            return message
+    raise ApprovalError(NOTHING_WAITS)
+
+
 def _decisions(
     answers: Sequence[ApprovalIn | ToolReturnsIn],
     pending: Sequence[ToolCall],
+    asking: Message,
     reader: ContentReader,
 ) -> list[Decision]:
+    """Return a word on each call that waits: those the answers say, and a yes for calls that asked nobody."""
     decisions: dict[str, Decision] = {}
     for number, answer in enumerate(answers):
-        if isinstance(answer, ToolReturnsIn):
-            parts: Sequence[Any] = answer.tool_returns
-        elif answer.approvals:
-            parts = answer.approvals
-        elif answer.approve is not None:
+        if isinstance(answer, ApprovalIn) and not answer.approvals:
+            if answer.approve is None:
+                field = f"messages.{number}.approvals"
+                raise FieldError(field, "Say which calls, or approve for all.")
             for call in pending:
                 decisions[call.id] = Decision(call.id, answer.approve, answer.reason or "")
             continue
-        else:
-            raise FieldError(f"messages.{number}.approvals", "Say which calls, or approve for all.")
-        for place, part in enumerate(parts):
+        for place, part in enumerate(_parts(answer)):
             decision = _decision(part, f"messages.{number}.{place}", reader)
+            if decision.call_id == asking.id and len(pending) == 1:  # as clients of before said it
+                decision = replace(decision, call_id=pending[0].id)
             decisions[decision.call_id] = decision
-    known = {call.id for call in pending}
-    for call_id in decisions:
-        if call_id not in known:
-            raise FieldError(
-                "messages",
-                f"No call {call_id[:100]!r} waits; there is: {', '.join(sorted(known))}.",
-            )
-    return list(decisions.values())
+    waiting = [call.id for call in pending]
+    wanted = [call_id for call_id in waiting if call_id in asking.asked] or waiting
+    if decisions.keys() - {*waiting} or {*wanted} - decisions.keys():
+        given = [call_id[:100] for call_id in decisions]
+        raise ApprovalError(f"Invalid tool call IDs. Expected '{wanted}', but received '{given}'.")
+    free = (call_id for call_id in waiting if call_id not in decisions)
+    return [*decisions.values(), *(Decision(call_id, approve=True) for call_id in free)]
 
 
-def _decision(part: Any, field: str, reader: ContentReader) -> Decision:
+def _parts(answer: ApprovalIn | ToolReturnsIn) -> Sequence[ApprovalReturnIn | ToolReturnIn]:
+    return answer.tool_returns if isinstance(answer, ToolReturnsIn) else answer.approvals or ()
+
+
+def _decision(part: ApprovalReturnIn | ToolReturnIn, field: str, reader: ContentReader) -> Decision:
     if isinstance(part, ToolReturnIn):
         text, pictures = reader.read(part.tool_return, f"{field}.tool_return")
-        failed = part.status == "error"
         return Decision(
-            part.tool_call_id, approve=True, result=text, failed=failed, pictures=pictures
+            part.tool_call_id,
+            approve=True,
+            result=text,
+            failed=part.status == "error",
+            pictures=pictures,
+            stdout="".join(part.stdout or ()),
+            stderr="".join(part.stderr or ()),
         )
     return Decision(part.tool_call_id, part.approve, part.reason or "")
 
 
-def _complete(
-    service: AgentService, ref: str, pending: Sequence[ToolCall], decisions: list[Decision]
-) -> list[Decision]:
-    """Add a yes for calls that only waited because others of the same reply did."""
-    waits = _waits(service, ref, ())
-    free = ({tool.name for tool in service.tools.list(ref)} | {*skills.NAMES}) - waits
-    decided = {decision.call_id for decision in decisions}
-    return decisions + [
-        Decision(call.id, approve=True)
-        for call in pending
-        if call.id not in decided and call.name in free
-    ]
+def _after_all(
+    answers: Sequence[ApprovalIn | ToolReturnsIn], recent: Sequence[Message], said: list[Message]
+) -> list[Message]:
+    """Return what to send where nothing waits: the answers came before, and may come once more.
 
-
-def _settled(
-    service: AgentService, ref: str, pending: Sequence[ToolCall], conversation: str | None
-) -> dict[str, str]:
-    """Return the ids of the calls that wait, and that of the message that made them."""
-    wanted = {call.id for call in pending}
-    for message in reversed(service.messages.history(ref, limit=20, conversation=conversation)):
-        if wanted & {call.id for call in message.tool_calls}:
-            return dict.fromkeys(wanted, message.id)
-    return {}
+    A client sends them again if it does not know that they arrived. Its messages are sent all the same;
+    without any the agent goes on if it was cut off before it had answered.
+    """
+    given = {part.tool_call_id for answer in answers for part in _parts(answer)}
+    results = {message.tool_call_id for message in recent if message.role == "tool"}
+    spoke = [message for message in recent if message.role in ("tool", "assistant")]
+    cut_off = bool(spoke) and spoke[-1].role == "tool"
+    if not given or given - results or not (said or cut_off):
+        raise ApprovalError(NOTHING_WAITS)
+    return said or [Message(agent_id="", role="user", content=KEEP_ALIVE)]

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.server.deps import Service
 from letta_kernel.server.errors import FieldError
-from letta_kernel.server.routes.tools import Printed
 from letta_kernel.server.schemas.mcp_servers import (
     McpRefresh,
     McpServerCreate,
@@ -119,11 +118,7 @@ def run_tool(
     service: Service, mcp_server_id: str, tool_id: str, asked: ToolRun
 ) -> ToolExecutionResult:
     """Call a tool of an MCP server by hand."""
-    printed = Printed()
-    outcome = service.tools.run(
-        service.mcp.tool(mcp_server_id, tool_id), asked.args, on_output=printed
-    )
-    return to_result(outcome, printed.lines)
+    return to_result(service.tools.run(service.mcp.tool(mcp_server_id, tool_id), asked.args))
 
 
 def _tool_names(service: Service, server_id: str) -> list[str]:

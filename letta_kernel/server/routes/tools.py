@@ -50,18 +50,6 @@ class ApprovalIn(Asked):
     requires_approval: bool
 
 
-class Printed:
-    """Collects what a tool prints, by stream."""
-
-    def __init__(self) -> None:
-        self.lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
-
-    def __call__(self, stream: str, text: str) -> None:
-        """Take a piece."""
-        kept = self.lines.setdefault(stream, [""])
-        kept[:] = ["".join([*kept, text])]
-
-
 @router.get("/tools", operation_id="list_tools")
 def list_tools(
     service: Service,
@@ -150,9 +138,8 @@ def run_from_source(service: Service, asked: ToolTrial) -> ToolReturnMessage:
         schema=asked.json_schema or ({"name": asked.name} if asked.name else None),
         parameters=asked.args_json_schema,
     )
-    printed = Printed()
-    outcome = service.tools.run(tool, asked.args, environment=asked.env_vars, on_output=printed)
-    result = to_result(outcome, printed.lines)
+    outcome = service.tools.run(tool, asked.args, environment=asked.env_vars)
+    result = to_result(outcome)
     return ToolReturnMessage(
         id=new_id("message"),
         date=now(),
@@ -236,9 +223,7 @@ def run_for_agent(
     service: Service, agent_id: str, tool_name: str, asked: ToolRun
 ) -> ToolExecutionResult:
     """Call one of an agent's tools by hand, checked just as a model's call is."""
-    printed = Printed()
-    outcome = service.tools.run(tool_name, asked.args, agent=agent_id, on_output=printed)
-    return to_result(outcome, printed.lines)
+    return to_result(service.tools.run(tool_name, asked.args, agent=agent_id))
 
 
 def _visible(service: AgentService, ids: list[str]) -> set[str]:

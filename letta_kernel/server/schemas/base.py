@@ -28,6 +28,11 @@ class Shape(BaseModel):
         return cls(**{**same, **given})
 
 
+def lines_of(text: str) -> list[str]:
+    """Return what was printed as the API has it: a list of one text, or of none."""
+    return [text] if text else []
+
+
 class Asked(BaseModel):
     """Something a client sends; fields that are not known here are left alone."""
 

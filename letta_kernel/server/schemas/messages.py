@@ -18,7 +18,7 @@ from pydantic import Field
 from letta_kernel.agent.prompts import DENIED
 from letta_kernel.messages import Message, ToolCall, Usage
 from letta_kernel.pictures.picture import Picture, parts
-from letta_kernel.server.schemas.base import Shape
+from letta_kernel.server.schemas.base import Shape, lines_of
 from letta_kernel.stop_reasons import StopReason
 
 MessageType = Literal[
@@ -349,8 +349,8 @@ def _shapes(message: Message, view: View, waiting: Mapping[str, str]) -> Iterato
         case "tool":
             if message.name == view.speaking_tool and message.status == "ok":
                 return  # its call is shown as what the agent said
-            if (request := waiting.get(message.tool_call_id or "")) is not None:
-                yield _response(message, request, shared)
+            if message.tool_call_id in waiting:
+                yield _response(message, shared)
             yield _returned(message, shared)
 
 
@@ -361,12 +361,13 @@ def _said(
         yield ReasoningMessage(reasoning=message.reasoning, otid=otid_of(message.id, 0), **shared)
     if message.content:
         yield AssistantMessage(content=message.content, otid=otid_of(message.id, 1), **shared)
-    held = [call for call in message.tool_calls if call.id in waiting]
-    if held:
-        yield approval_request(message.id, message.tool_calls, **_without_id(shared))
-        return
+    held: list[ToolCall] = []
+    if any(call.id in waiting for call in message.tool_calls):
+        held = [c for c in message.tool_calls if c.id in message.asked] or message.tool_calls
     rest = []
     for number, call in enumerate(message.tool_calls):
+        if call in held:
+            continue
         said = spoken(call, view)
         if said is None:
             rest.append(called(call))
@@ -376,6 +377,8 @@ def _said(
         yield ToolCallMessage(
             tool_call=rest[0], tool_calls=rest, otid=otid_of(message.id, 2), **shared
         )
+    if held:
+        yield approval_request(message.id, held, **_without_id(shared))
 
 
 def _contents(message: Message) -> str | Contents:
@@ -396,35 +399,45 @@ def _image(picture: Picture) -> ImageContent:
     return ImageContent(source=Base64Image(media_type=kind, data=data))
 
 
-def _returned(message: Message, shared: dict[str, Any]) -> ToolReturnMessage:
-    part = ToolReturn(
+def _return(message: Message) -> ToolReturn:
+    return ToolReturn(
         tool_return=_contents(message),
         status="success" if message.status in ("ok", None) else "error",
         tool_call_id=message.tool_call_id or "",
+        stdout=lines_of(message.stdout),
+        stderr=lines_of(message.stderr),
     )
+
+
+def _returned(message: Message, shared: dict[str, Any]) -> ToolReturnMessage:
+    part = _return(message)
     return ToolReturnMessage(
         name=message.name,
         tool_return=message.content,
         status=part.status,
         tool_call_id=part.tool_call_id,
+        stdout=part.stdout,
+        stderr=part.stderr,
         tool_returns=[part],
         otid=otid_of(message.id, 0),
         **shared,
     )
 
 
-def _response(message: Message, request: str, shared: dict[str, Any]) -> ApprovalResponseMessage:
+def _response(message: Message, shared: dict[str, Any]) -> ApprovalResponseMessage:
     approved = message.status != "denied"
     reason = None
     if not approved:  # as the person gave it, without our words before it
         reason = message.content.removeprefix(DENIED).removeprefix(": ").removeprefix(".") or None
+    call_id = message.tool_call_id or ""
+    answer: ApprovalReturn | ToolReturn = _return(message)
+    if not message.elsewhere:
+        answer = ApprovalReturn(tool_call_id=call_id, approve=approved, reason=reason)
     return ApprovalResponseMessage(
-        approvals=[
-            ApprovalReturn(tool_call_id=message.tool_call_id or "", approve=approved, reason=reason)
-        ],
+        approvals=[answer],
         approve=approved,
         reason=reason,
-        approval_request_id=request,
+        approval_request_id=call_id,
         otid=otid_of(message.id, 0xB0),
         **shared,
     )

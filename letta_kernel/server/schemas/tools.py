@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from letta_kernel.records import Tool
-from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.server.schemas.base import Asked, Shape, lines_of
 from letta_kernel.server.schemas.blocks import Texts
 from letta_kernel.tools import builtin
 from letta_kernel.tools.file_tools import FILE_TOOLS
@@ -198,14 +198,11 @@ def to_tool(tool: Tool) -> ToolShape:
     )
 
 
-def to_result(outcome: Outcome, said: dict[str, list[str]]) -> ToolExecutionResult:
-    """Return how a call ended in the API's shape; *said* has what it printed, by stream."""
-    stderr = list(said.get("stderr", ()))
-    if outcome.status != "ok" and (told := outcome.traceback or outcome.error):
-        stderr.append(told)
+def to_result(outcome: Outcome) -> ToolExecutionResult:
+    """Return how a call ended in the API's shape."""
     return ToolExecutionResult(
         status="success" if outcome.status == "ok" else "error",
         func_return=outcome.text,
-        stdout=said.get("stdout", []),
-        stderr=stderr,
+        stdout=lines_of(outcome.stdout),
+        stderr=lines_of(outcome.stderr or outcome.error or ""),
     )
