@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from letta_kernel.memory.corpus import Corpus
+from letta_kernel.memory.corpus import REACH, Corpus
 from letta_kernel.memory.scoring import Background, Query
 from letta_kernel.store.indexes import Line
 from letta_kernel.store.vector_queries import Candidate
@@ -16,7 +16,6 @@ from letta_kernel.store.vectors import VectorTable
 
 # How many candidates LanceDB's two indexes name, by words and by meaning, for so many hits.
 _TIERS = ((20, 40, 20), (200, 400, 400), (1000, 2000, 2000))
-_REACH = 2  # neighbours on either side of a candidate; a third one changes nothing that counts
 FURTHEST = _TIERS[-1][0]
 """Hits beyond this number are not found through candidates."""
 _SAMPLE = 3000  # lines from which one learns how rare words are
@@ -76,6 +75,8 @@ class CandidateSearch:
 
     def selection(
         self,
+        table: VectorTable,
+        agent_id: str,
         candidates: Iterable[Candidate],
         new: Sequence[Line],
         replaced: set[str],
@@ -95,15 +96,17 @@ class CandidateSearch:
         }
         corpus = Corpus()
         rows = self._beside([candidate.seq for candidate in found.values()])
-        self._put(corpus, rows, frozenset(asked.words))
+        self._put(corpus, rows, frozenset([*asked.words, asked.wants]))
         corpus.remove(sorted(replaced))
-        vectors = {
-            corpus.row_of[item]: candidate.vector
-            for item, candidate in found.items()
-            if candidate.vector is not None and item in corpus.row_of
-        }
-        if vectors:
-            corpus.set_vectors(list(vectors), np.stack(list(vectors.values())))
+        if asked.vector is not None:
+            vectors = {i: c.vector for i, c in found.items() if c.vector is not None}
+            ids = self._table["id"].take(rows).to_pylist()
+            seqs = self._seq[rows].tolist()
+            lacking = [seq for item, seq in zip(ids, seqs, strict=True) if item not in vectors]
+            vectors |= table.vectors_of(agent_id, lacking)
+            known = {corpus.row_of[i]: vectors[i] for i in vectors if i in corpus.row_of}
+            if known:
+                corpus.set_vectors(list(known), np.stack(list(known.values())))
         corpus.add(new, None)
         return corpus
 
@@ -126,7 +129,7 @@ class CandidateSearch:
         """Return the rows of these seqs and those within reach of them, in reading order."""
         at = np.searchsorted(self._seqs, np.array(seqs, dtype=np.int64))
         rows = self._rows_by_seq[at[at < len(self._seqs)]]
-        reach = np.arange(-_REACH, _REACH + 1)
+        reach = np.arange(-REACH, REACH + 1)
         around = self._place[rows][:, None] + np.where(
             self._alone[rows][:, None], 0, reach[None, :]
         )
@@ -167,5 +170,5 @@ def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
 def candidates(table: VectorTable, where: str, asked: Query, hits: int) -> list[Candidate]:
     """Return the lines LanceDB thinks of by words and by meaning, enough for so many *hits*."""
     by_words, by_meaning = next((w, m) for most, w, m in _TIERS if hits <= most)
-    found = table.candidates(where, list(asked.words), by_words, asked.vector, by_meaning)()
+    found = table.candidates(where, asked.words, by_words, asked.vector, by_meaning)()
     return list({candidate.id: candidate for candidate in found}.values())

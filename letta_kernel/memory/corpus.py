@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from letta_kernel.memory import question_type, terms
+from letta_kernel.memory import question_type, roles, terms
 from letta_kernel.store.indexes import Line
 
 REACH = 3
 """How many lines to either side of a line belong to its context."""
 WEIGHTS = (2.0, 1.0, 0.5, 0.25)
 """What a word counts for a line by its distance: in the line itself, one line away, and so on."""
+LENGTH = 0.5
+"""How much a line's length is held against its words (b of BM25)."""
 _EPISODE = 3600.0  # seconds; a longer silence between two lines of a source ends their context
 _FAR = 12  # positions; lines further apart than this are no neighbours (some were left out between)
+
+
+def words_of(text: str) -> list[str]:
+    """Return what a line is found by: the stems of its words, then the marks of what it has."""
+    stems = terms.terms(text, singles=True)
+    return stems + question_type.offered(text, stems)
+
 
 Postings = dict[str, tuple["array[int]", "array[float]"]]
 Rows = np.ndarray | slice
@@ -35,7 +44,6 @@ class Corpus:
         self.row_of: dict[str, int] = {}
         self.tags: list[tuple[str, ...]] = []
         self.digests: list[str] = []
-        self.surfaces: dict[str, str] = {}  # each stem and a word that has it
         self._seqs = array("q")
         self._positions = array("q")
         self._sources: dict[str, int] = {}
@@ -43,9 +51,9 @@ class Corpus:
         self._created = array("d")  # seconds since 1970
         self._speakers: dict[str, int] = {}
         self._speaker_of = array("q")
+        self._roles = array("b")
         self._lengths = array("f")
         self._asks = array("b")
-        self._offers = array("f")  # three to a row; none where the text was not looked at
         self._alive = array("b")
         self._words: Postings = {}
         self._dates: Postings = {}
@@ -64,17 +72,8 @@ class Corpus:
         """
         base = len(self.ids)
         for line in lines:
-            words = terms.words(line.text)
-            for surface, stem in words:
-                self.surfaces.setdefault(stem, surface)
-            stems = [stem for _, stem in words]
-            self.append(
-                line,
-                stems,
-                terms.speaker(line.text),
-                terms.asks(line.text),
-                offers=question_type.offered(line.text, [surface for surface, _ in words]),
-            )
+            speaker, asks = terms.speaker(line.text), terms.asks(line.text)
+            self.append(line, words_of(line.text), speaker, asks)
         if vectors is not None:
             self.set_vectors(range(base, base + len(lines)), vectors)
 
@@ -85,18 +84,15 @@ class Corpus:
         speaker: str,
         asks: bool,
         wanted: frozenset[str] | None = None,
-        offers: question_type.Kinds = question_type.NOTHING,
     ) -> None:
         """Add one line whose text has been looked at before; its vector is not known yet.
 
         Parameters
         ----------
         stems, speaker, asks
-            What `terms` says of its text.
+            What `words_of` and `terms` say of its text.
         wanted
             The only stems anybody will ask for; all of them if not given.
-        offers
-            What `answers` says of its text.
         """
         if line.id in self.row_of:
             self.remove([line.id])
@@ -121,9 +117,9 @@ class Corpus:
         )
         self._created.append(line.created_at.timestamp())
         self._speaker_of.append(self._speakers.setdefault(speaker, len(self._speakers)))
+        self._roles.append(roles.of(speaker, line.tags))
         self._lengths.append(length)
         self._asks.append(asks)
-        self._offers.extend(offers)
         self._alive.append(1)
         self._derived = None
 
@@ -150,8 +146,11 @@ class Corpus:
         ):
             column.frombytes(np.ascontiguousarray(values, dtype=np.int64).tobytes())
         self._created.frombytes(np.ascontiguousarray(created, dtype=np.float64).tobytes())
+        self._roles.extend(
+            roles.of(speakers[code] if code >= 0 else "", tags)
+            for code, tags in zip(speaker_of.tolist(), self.tags, strict=True)
+        )
         self._asks.frombytes(np.array(table["asks"].to_pylist(), dtype=np.int8).tobytes())
-        self._offers.frombytes(bytes(self._offers.itemsize * 3 * len(self.ids)))
         alive = np.zeros(len(self.ids), dtype=np.int8)
         alive[list(self.row_of.values())] = 1  # of two rows of one id the later counts
         self._alive.frombytes(alive.tobytes())
@@ -187,20 +186,29 @@ class Corpus:
                 self._alive[row] = 0
                 self._derived = None
 
-    def words(self, word: str) -> np.ndarray:
+    def words(self, word: str, mean_length: float | None = None) -> np.ndarray:
         """Return how often *word* stands in each row, its date's words included apart from context.
 
-        Words of neighbouring rows count as `Derived.spread` says. One more entry than rows.
+        Words of neighbouring rows count as `Derived.spread` says, and less in long lines than in those
+        of *mean_length* (default: of these lines). One more entry than rows.
         """
         derived = self.derived()
         total = np.zeros(len(self.ids) + 1, dtype=np.float32)
+        norm = 1.0 - LENGTH + LENGTH * derived.own_lengths / (mean_length or derived.mean_length)
         for rows, counts in self._postings(word):
-            derived.spread(total, rows, counts * derived.alive[rows])
+            derived.spread(total, rows, counts * derived.alive[rows] / norm[rows])
         if word in self._dates:
             dated, times = self._dates[word]
             rows = np.array(dated, dtype=np.int64)
             total[rows] += np.array(times, dtype=np.float32) * derived.alive[rows]
         total[-1] = 0.0  # what "no row" got
+        return total
+
+    def has(self, mark: str) -> np.ndarray:
+        """Return how often each row itself has a mark of `question_type`."""
+        total = np.zeros(len(self.ids), dtype=np.float32)
+        for rows, counts in self._postings(mark):
+            total[rows] = counts
         return total
 
     def _postings(self, word: str) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -260,11 +268,14 @@ class Corpus:
         derived = Derived(alive, _beside(order, cut, number), asks * alive)
         derived.created = np.round(created * 1e6).astype(np.int64)
         derived.speakers = np.array(self._speaker_of, dtype=np.int64)
-        derived.offers = np.array(self._offers, dtype=np.float32).reshape(number, 3)
+        named = derived.speakers != self._speakers.get("", -1)
+        sources = np.array(self._source_of, dtype=np.int64) + 1
+        derived.roles = roles.with_partners(np.array(self._roles, np.int8), named, sources)
+        derived.own_lengths = lengths + np.float32(terms.DATE_LENGTH)
         derived.lengths = derived.in_context(lengths * alive)
         derived.lengths[:number] += terms.DATE_LENGTH
         living = max(1.0, float(alive.sum()))
-        derived.mean_length = max(1.0, float((derived.lengths * alive).sum()) / living)
+        derived.mean_length = max(1.0, float((derived.own_lengths * alive).sum()) / living)
         derived.vector_rows = np.array(self._vector_rows, dtype=np.int64)
         derived.vectors = self._vectors[: len(self._vector_rows)]
         return derived
@@ -316,9 +327,10 @@ class Derived:
 
     created: np.ndarray  # microseconds since 1970
     speakers: np.ndarray
-    offers: np.ndarray  # three columns, as `answers` has them
-    lengths: np.ndarray
-    mean_length: float
+    roles: np.ndarray  # as `roles` numbers them
+    own_lengths: np.ndarray  # in words, the date's included
+    lengths: np.ndarray  # with what the context adds
+    mean_length: float  # of lines by themselves
     vector_rows: np.ndarray  # rows whose vectors are known
     vectors: np.ndarray
 
@@ -333,8 +345,8 @@ class Derived:
     def spread(self, total: np.ndarray, rows: Rows, own: np.ndarray) -> None:
         """Add to *total* what *rows* have of their *own*, and what their neighbours get of it.
 
-        Neighbours get as much as `WEIGHTS` says, and what a question has belongs to the answer that
-        follows as much as its own. Everything is done for *rows* alone: those without any cost nothing.
+        Neighbours get as much as `WEIGHTS` says. Everything is done for *rows* alone: those without
+        any cost nothing.
         """
         if not isinstance(rows, slice):
             rows = rows.astype(np.intp, copy=False)  # once, or each use below would do it
@@ -343,7 +355,6 @@ class Derived:
             before, after = self.beside[2 * distance - 2 : 2 * distance]
             total[before[rows]] += WEIGHTS[distance] * own
             total[after[rows]] += WEIGHTS[distance] * own
-        total[self.beside[1][rows]] += self.asks[rows] * (WEIGHTS[0] - WEIGHTS[1]) * own
 
     def in_context(self, own: np.ndarray) -> np.ndarray:
         """Return what each row has once *own*, one entry per row and a 0, is spread."""
@@ -356,17 +367,34 @@ class Derived:
     def around(self) -> np.ndarray:
         """Return a unit vector of each row's context: what a short line means, its neighbours say."""
         if self._around is None:
-            number = len(self.alive) - 1
-            own = np.zeros((number + 1, self.vectors.shape[1]), dtype=np.float32)
-            own[self.vector_rows] = self.vectors
-            own *= self.alive[:, None]
-            total = WEIGHTS[0] * own
-            for distance in range(1, REACH + 1):
-                for beside in self.beside[2 * distance - 2 : 2 * distance]:
-                    total += WEIGHTS[distance] * own[beside]
-            lengths = np.linalg.norm(total, axis=1, keepdims=True)
-            self._around = (total / np.maximum(lengths, 1e-9))[:number]
+            rows = np.arange(len(self.alive))
+            own = self.vectors_at(rows, self.vectors.shape[1])
+            self._around = self.context(rows[:-1], lambda rows: own[rows])
         return self._around
+
+    def vectors_at(self, rows: np.ndarray, dimension: int) -> np.ndarray:
+        """Return the vectors of these rows, zeros where none is known."""
+        found = np.zeros((len(rows), dimension), dtype=np.float32)
+        if self.vectors.shape[1] == dimension:
+            places = np.full(len(self.alive), -1)
+            places[self.vector_rows] = np.arange(len(self.vector_rows))
+            at = places[rows]
+            found[at >= 0] = self.vectors[at[at >= 0]]
+        return found
+
+    def context(self, rows: np.ndarray, vectors: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return a unit vector of the context of each of *rows*; *vectors* returns those of some rows.
+
+        It is asked about "no row" too, and what it returns of that does not count.
+        """
+        total = WEIGHTS[0] * self.alive[rows, None] * vectors(rows)
+        for distance in range(1, REACH + 1):
+            for beside in self.beside[2 * distance - 2 : 2 * distance]:
+                other = beside[rows]
+                total += WEIGHTS[distance] * self.alive[other, None] * vectors(other)
+        lengths = np.linalg.norm(total, axis=1, keepdims=True)
+        found: np.ndarray = total / np.maximum(lengths, 1e-9)
+        return found
 
 
 def _beside(order: np.ndarray, cut: np.ndarray, number: int) -> list[np.ndarray]:

@@ -14,6 +14,7 @@ from letta_kernel import side_effects
 from letta_kernel.errors import HiddenLibraryError, LettaError
 from letta_kernel.hooks import users_code
 from letta_kernel.memory import terms
+from letta_kernel.memory.corpus import words_of
 from letta_kernel.memory.vectors import Vectors
 from letta_kernel.models.embedding import default_name
 from letta_kernel.store import indexes
@@ -251,7 +252,7 @@ class Index:
                 line.tags,
                 line.source,
                 line.position,
-                " ".join(terms.terms(line.text)),
+                " ".join(words_of(line.text)),
                 terms.speaker(line.text),
                 terms.asks(line.text),
                 line.digest,

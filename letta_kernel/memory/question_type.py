@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-Kinds = tuple[float, float, float]
-"""How much of each, from 0 to 1: a time, a number, a name."""
+from letta_kernel.memory import terms
 
-NOTHING: Kinds = (0.0, 0.0, 0.0)
+TIME, NUMBER, NAME = MARKS = ("?time", "?number", "?name")
+"""Terms beside a line's words that say it has one; no word of a text can be one of them."""
 
 _MOST_CHARACTERS = 5_000  # of a line that are looked at
-_MANY_NAMES = 3  # so many are as good as more
+MANY_NAMES = 3
+"""So many names are as good as more."""
 
 _QUESTION = re.compile(
     r"\b(?:(when)|(how (?:many|much|long|often|old|far|tall|big|few))"
@@ -26,23 +27,23 @@ _TIMES = """yesterday today tonight tomorrow last next ago week month year weeke
     thursday friday saturday sunday january february march april may june july august september october
     november december"""
 _NUMBERS = "one two three four five six seven eight nine ten once twice"
-_TIME_WORDS, _NUMBER_WORDS = frozenset(_TIMES.split()), frozenset(_NUMBERS.split())
+_TIME_STEMS = frozenset(terms.stem(word) for word in _TIMES.split())
+_NUMBER_STEMS = frozenset(terms.stem(word) for word in _NUMBERS.split())
 _DIGIT = re.compile(r"\d")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")  # a capital not at the beginning of a sentence
 
 
-def asked_for(query: str) -> Kinds:
-    """Return what *query* asks for, by its first question word."""
+def asked_for(query: str) -> str:
+    """Return the mark of what *query* asks for, by its first question word; nothing if it has none."""
     found = _QUESTION.search(query)
-    if found is None:
-        return NOTHING
-    time, number, name = found.groups()
-    return float(time is not None), float(number is not None), float(name is not None)
+    if found is None or found.lastindex is None:
+        return ""
+    return MARKS[found.lastindex - 1]
 
 
-def offered(line: str, words: Iterable[str]) -> Kinds:
-    """Return what *line* has of what may be asked for; *words* are its words, in lower case."""
+def offered(line: str, words: Iterable[str]) -> list[str]:
+    """Return a mark for what *line* has of what may be asked for; *words* are its words' stems."""
     line = line[:_MOST_CHARACTERS]
-    number = not _NUMBER_WORDS.isdisjoint(words) or _DIGIT.search(line) is not None
-    names = min(len(_NAME.findall(line)), _MANY_NAMES) / _MANY_NAMES
-    return float(not _TIME_WORDS.isdisjoint(words)), float(number), names
+    time = [] if _TIME_STEMS.isdisjoint(words) else [TIME]
+    number = not _NUMBER_STEMS.isdisjoint(words) or _DIGIT.search(line) is not None
+    return [*time, *[NUMBER] * number, *[NAME] * min(len(_NAME.findall(line)), MANY_NAMES)]

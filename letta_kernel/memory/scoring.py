@@ -7,86 +7,35 @@ of a whole line blurs what a rare word says exactly.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from letta_kernel.memory import question_type, terms
+from letta_kernel.memory import question_type, roles, terms
 from letta_kernel.memory.corpus import Corpus, Rows
 from letta_kernel.memory.vectors import alike
 
-_LIKE = 0.35  # cosine, after centring, from which on two words count as kin
-_MOST = 4  # kin of one word that are looked for
-
-
-class RelatedWords:
-    """The words of one corpus as vectors.
-
-    Parameters
-    ----------
-    embed
-        Turns words into unit vectors; it is asked for thousands at once, so it must be quick.
-    """
-
-    def __init__(self, embed: Callable[[list[str]], np.ndarray]) -> None:
-        self._embed = embed
-        self._stems: list[str] = []
-        self._known: set[str] = set()
-        self._vectors: list[np.ndarray] = []
-        self._centred: np.ndarray | None = None
-        self._mean: np.ndarray | None = None
-
-    def learn(self, surfaces: Mapping[str, str]) -> None:
-        """Take up the words (stem to a word that has it) that are not known yet."""
-        if len(surfaces) == len(self._known):
-            return
-        new = [stem for stem in surfaces if stem not in self._known]
-        self._stems += new
-        self._known.update(new)
-        self._vectors.append(self._embed([surfaces[stem] for stem in new]))
-        self._vectors = [np.concatenate(self._vectors)]
-        # All words share a direction that says nothing; without it likeness is told apart better.
-        self._mean = self._vectors[0].mean(axis=0)
-        self._centred = _unit(self._vectors[0] - self._mean)
-
-    def of(self, words: Mapping[str, str]) -> dict[str, list[tuple[str, float]]]:
-        """Return for each word (stem to surface) the stems most like it and how like, best first."""
-        if self._centred is None or not words:
-            return {}
-        asked = _unit(self._embed(list(words.values())) - self._mean)
-        found = {}
-        for stem, vector in zip(words, asked, strict=True):
-            row = alike(self._centred, vector)
-            many = min(_MOST + 1, len(row))
-            best = np.argpartition(-row, many - 1)[:many]
-            kin = [(self._stems[i], float(row[i])) for i in best[np.argsort(-row[best])]]
-            found[stem] = [(k, s) for k, s in kin if k != stem and s >= _LIKE][:_MOST]
-        return found
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: np.ndarray = (vectors / np.maximum(lengths, 1e-9)).astype(np.float32)
-    return unit
-
-
 _SATURATION = 1.2  # k1 of BM25: how soon a repeated word stops to count
-_LENGTH = 0.3  # b of BM25: how much a long context is held against a line
 _SPEAKER = 0.4  # for a line said by someone the query names
 _ASKS = 0.2  # against a line that only asks
 _ANSWERS = 0.3  # for a full match that has what is asked for (a time, say); for others as they rank
-_KIN = 0.25  # what a word that means something alike counts, times how alike it is
-_MEANING = 0.07  # per standard deviation of similarity above the mean, for static vectors
+_ROLE = 0.25
+_SHORT, _LITTLE = 15.0, 30.0
+_MEANING, _OWN = (
+    0.07,
+    0.03,
+)  # per standard deviation of similarity above the mean, for static vectors
 _MEANING_OF_MODELS = 0.12  # and for those of a language model, which deserve more trust
-_AROUND = 3.0  # the weights of a line's context, of which seldom all are alike to a query
+_ENOUGH = 120.0
+_TRUST = (0.3, 2.0)
 _FULL = 1.6  # times the share that a line gets which has a word once is a full match
+_LEADING = 60  # rows that lead by their words whose likeness is looked at, where it costs something
 _MANY = 8  # a word that one row in so many has is weighed in all of them
 _KEPT, _FEW_WORDS = (
     4_000_000,
     16,
 )  # rows' shares of words asked for lately that are kept; words at least
-_PARTIAL = 0.3  # of all the query's words: what counts as a full match at the least
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +43,13 @@ class Query:
     """A question with its words and its vector."""
 
     text: str
-    words: dict[str, str]  # each stem, and the word as it was written
+    words: list[str]  # stems
     vector: np.ndarray | None
-    meaning: float  # weight of a standard deviation of likeness
-    wants: question_type.Kinds  # the kind of thing it asks for
+    meaning: float  # weight of a standard deviation of likeness of a line in its context
+    own: float  # and of a line by itself
+    static: bool
+    role: int
+    wants: str  # the mark of the kind of thing it asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +70,20 @@ def query(text: str, vector: np.ndarray | None, static: bool = True) -> Query:
     static
         Whether vectors are mere means of words' vectors, which know no word order.
     """
-    words = {stem: word for word, stem in terms.words(text)}
-    meaning = _MEANING if static else _MEANING_OF_MODELS
-    return Query(text, words, vector, meaning, question_type.asked_for(text))
+    words = list(dict.fromkeys(terms.terms(text)))
+    meaning, own = (_MEANING, _OWN) if static else (_MEANING_OF_MODELS, 0.0)
+    if static and terms.unspaced(text):
+        vector = None
+    return Query(
+        text,
+        words,
+        vector,
+        meaning,
+        own,
+        static,
+        roles.asked_for(text),
+        question_type.asked_for(text),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,20 +104,20 @@ class Background:
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How alike to a query some rows are in meaning, where the vectors of all rows are not at hand."""
+    """How alike to a query rows are in meaning, by themselves and in their context; 0 is not known."""
 
-    rows: np.ndarray
-    similarity: np.ndarray
-    usual: np.ndarray  # the similarity of lines as they come
+    rows: Rows
+    own: np.ndarray
+    around: np.ndarray
+    usual: tuple[np.ndarray, np.ndarray]  # the same two of lines as they come
 
 
 def score(
     asked: Query,
     corpus: Corpus,
     allowed: np.ndarray,
-    kinship: RelatedWords | None = None,
     background: Background | None = None,
-    likeness: Callable[[], Likeness | None] | None = None,
+    likeness: Callable[[np.ndarray], Likeness | None] | None = None,
 ) -> Scores:
     """Score every row of *corpus*.
 
@@ -162,61 +125,78 @@ def score(
     ----------
     allowed
         Which rows may be found; only these set the scale.
-    kinship
-        Knows which words mean something alike; without it only the words themselves count.
     background
         Says how rare words and likeness are, if *corpus* cannot: it has all lines if not given.
     likeness
-        Waits for what stands for the vectors the corpus lacks; it is called once the words are done.
+        Stands for vectors the corpus lacks: it is given the rows that lead by their words, and returns
+        what is known of these and of the most alike ones.
     """
     derived = corpus.derived()
-    words = _words(asked, corpus, kinship, background)
-    # A best row that has few of the words is no full match: then meaning decides more.
-    top = max(float((words.points * allowed).max(initial=0.0)), _PARTIAL * words.most)
-    spread = -_ASKS * derived.asks  # with an entry for "no row" at the end
-    rank = spread[:-1]
+    words = _words(asked, corpus, background)
+    top = float((words.points * allowed).max(initial=0.0))
+    own_lengths = derived.own_lengths[:-1]
+    rank = -_ASKS * derived.asks[:-1] * np.minimum(1.0, _SHORT / own_lengths)
     if top > 0:
         rank += words.points / top
-    nearest = likeness() if likeness is not None else None
-    if nearest is None:
-        similarity, around = _likeness(asked, corpus)
-        usual = around if background is None else _likeness(asked, background.sample)[1]
-        # Where no vector is known yet, likeness says nothing for or against.
-        rank += np.where(around != 0, asked.meaning * _standard(around, usual[usual != 0]), 0)
-        rows: Rows = slice(None)
+    if likeness is None:
+        near: Likeness | None = _likeness(asked, corpus, background)
     else:
-        rows = np.concatenate([derived.vector_rows, nearest.rows])
-        similarity = np.concatenate([_own_likeness(asked, corpus), nearest.similarity])
-        # What is not among the most alike counts as usual.
-        standing = asked.meaning / _AROUND * _standard(similarity, nearest.usual)
-        derived.spread(spread, rows, np.maximum(0.0, standing))
+        near = likeness(best(words.points, allowed, _LEADING))
+    if near is not None:
+        lengths = derived.lengths[:-1][near.rows]
+        trust = np.clip(np.sqrt(lengths / _ENOUGH), *_TRUST) if asked.static else 1.0
+        parts = zip((asked.own, asked.meaning), (near.own, near.around), near.usual, strict=True)
+        for weight, found, usual in parts:
+            # Where no vector is known yet, likeness says nothing for or against.
+            rank[near.rows] += np.where(found != 0, trust * weight * _standard(found, usual), 0)
     named = _named(asked.text, corpus.speakers())
     if named:
         rank += _SPEAKER * corpus.said_by(named)
-    if any(asked.wants):
-        wanted = derived.offers @ np.array(asked.wants, dtype=np.float32)
+    if asked.role:
+        # Against the other's, for of lines nobody says it is not known whose they are.
+        rank -= _ROLE * (derived.roles == 3 - asked.role)
+    if asked.wants:
+        most = question_type.MANY_NAMES if asked.wants == question_type.NAME else 1
+        wanted = np.minimum(1.0, corpus.has(asked.wants) / most)
+        wanted = wanted * np.minimum(1.0, _LITTLE / own_lengths)
         rank += _ANSWERS * wanted * np.clip(rank, 0.0, 1.0)
     relevance = words.covered
-    covered, like = relevance[rows], np.clip(similarity, 0, 1)
-    relevance[rows] = covered + like - covered * like  # as if either could make it relevant
+    if near is not None:  # as if either could make it relevant
+        covered, like = relevance[near.rows], np.clip(near.own, 0, 1)
+        relevance[near.rows] = covered + like - covered * like
     return Scores(rank, relevance)
 
 
-def _likeness(asked: Query, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
-    """Return how alike in meaning each row is, and its context; 0 where no vector is known."""
-    derived = corpus.derived()
-    similarity = np.zeros(len(corpus.ids), dtype=np.float32)
-    if asked.vector is None or derived.vectors.shape[1] != len(asked.vector):
-        return similarity, similarity
-    similarity[derived.vector_rows] = _own_likeness(asked, corpus)
-    return similarity, alike(derived.around(), asked.vector)
+def best(values: np.ndarray, allowed: np.ndarray, number: int) -> np.ndarray:
+    """Return the *allowed* rows of the highest *values*, some *number*, in no order."""
+    top = float(values.max(initial=0.0))
+    rows = np.flatnonzero(allowed & (values > 0.3 * top))  # few: partitioning all takes longer
+    if len(rows) < number:
+        rows = np.flatnonzero(allowed)
+    if len(rows) > number:
+        rows = rows[np.argpartition(-values[rows], number - 1)[:number]]
+    return rows
 
 
-def _own_likeness(asked: Query, corpus: Corpus) -> np.ndarray:
+def _likeness(asked: Query, corpus: Corpus, background: Background | None) -> Likeness | None:
+    """Return how alike every row is, by the vectors the corpus has."""
+    found = _by_vectors(asked, corpus)
+    if found is None:
+        return None
+    usual = found if background is None else _by_vectors(asked, background.sample)
+    if usual is None:
+        return None
+    own, around = usual
+    return Likeness(slice(None), *found, (own[own != 0], around[around != 0]))
+
+
+def _by_vectors(asked: Query, corpus: Corpus) -> tuple[np.ndarray, np.ndarray] | None:
     derived = corpus.derived()
     if asked.vector is None or derived.vectors.shape[1] != len(asked.vector):
-        return np.zeros(len(derived.vector_rows), dtype=np.float32)
-    return alike(derived.vectors, asked.vector)
+        return None
+    own = np.zeros(len(corpus.ids), dtype=np.float32)
+    own[derived.vector_rows] = alike(derived.vectors, asked.vector)
+    return own, alike(derived.around(), asked.vector)
 
 
 @dataclass(slots=True)
@@ -224,55 +204,26 @@ class _Words:
     """What a query's words give to each row."""
 
     points: np.ndarray  # BM25 over the row in its context
-    most: float  # what a row with every word, often, would get
     covered: np.ndarray  # from 0 to 1, how much of what the query asks for the row has
 
 
-def _words(
-    asked: Query, corpus: Corpus, kinship: RelatedWords | None, background: Background | None
-) -> _Words:
+def _words(asked: Query, corpus: Corpus, background: Background | None) -> _Words:
     number = len(corpus.ids)
     living = len(corpus) if background is None else background.living
     rarest = _rarity(0.0, living)
-    found = _Words(np.zeros(number, np.float32), 0.0, np.zeros(number, np.float32))
+    found = _Words(np.zeros(number, np.float32), np.zeros(number, np.float32))
     worth_of_all = 0.0
-    kin = kinship.of(asked.words) if kinship is not None else {}
     for word in asked.words:
         rows, shares, rarity = _word(word, corpus, background)
         points = rarity * shares
-        relatives = kin.get(word)
-        if relatives:
-            rows, shares, points = _with_kin(rows, shares, points, relatives, corpus, background)
         # Where all lines speak of one thing its name tells none from another, yet they are relevant.
         worth = max(rarity / rarest, 0.0 if word in terms.COMMON else 0.5)
         worth_of_all += worth
         found.points[rows] += points
-        found.most += rarity
         found.covered[rows] += worth * np.minimum(1.0, _FULL * shares)
     # Common words alone say little, however completely they match.
     found.covered /= worth_of_all + 0.4
     return found
-
-
-def _with_kin(
-    rows: Rows,
-    shares: np.ndarray,
-    points: np.ndarray,
-    relatives: list[tuple[str, float]],
-    corpus: Corpus,
-    background: Background | None,
-) -> tuple[Rows, np.ndarray, np.ndarray]:
-    """Return rows, shares and points of a word where its kin count in its place if they count more."""
-    all_shares = np.zeros(len(corpus.ids), np.float32)
-    all_points = np.zeros(len(corpus.ids), np.float32)
-    all_shares[rows], all_points[rows] = shares, points
-    for other, likeness in relatives:
-        places, its_shares, its_rarity = _word(other, corpus, background)
-        worth = _KIN * likeness * its_shares
-        all_points[places] = np.maximum(all_points[places], its_rarity * worth)
-        all_shares[places] = np.maximum(all_shares[places], worth)
-    rows = np.flatnonzero(all_shares != 0)
-    return rows, all_shares[rows], all_points[rows]
 
 
 def _word(
@@ -294,22 +245,19 @@ def _word(
 def _new_word(
     word: str, corpus: Corpus, background: Background | None
 ) -> tuple[Rows, np.ndarray, float]:
-    derived = corpus.derived()
-    times = corpus.words(word)
+    mean_length = None if background is None else background.sample.derived().mean_length
+    times = corpus.words(word, mean_length)
     having_it = np.flatnonzero(times != 0)  # of truths, which is quicker than of numbers
     having, living = float(len(having_it)), len(corpus)
-    mean_length = derived.mean_length
     if background is not None:
         sample = background.sample
         share = np.count_nonzero(sample.words(word)) / max(1, len(sample))
         living = background.living
         having = min(living, max(having, share * living))
-        mean_length = sample.derived().mean_length
     # Going over all rows is quicker than picking many.
     rows: Rows = having_it if having * _MANY < len(times) else slice(0, len(corpus.ids))
     times = times[rows]
-    norm = 1.0 - _LENGTH + _LENGTH * derived.lengths[rows] / mean_length
-    return rows, times / (times + _SATURATION * norm), _rarity(having, living)
+    return rows, times / (times + _SATURATION), _rarity(having, living)
 
 
 def _rarity(having: float, living: int) -> float:

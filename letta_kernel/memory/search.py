@@ -18,7 +18,6 @@ from letta_kernel.memory import scoring
 from letta_kernel.memory.candidate_search import FURTHEST, CandidateSearch, candidates
 from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.index import Index
-from letta_kernel.memory.scoring import RelatedWords
 from letta_kernel.memory.vectors import QuantisedVectors, Vectors, alike
 from letta_kernel.models.embedding import Embedder
 from letta_kernel.store import indexes
@@ -88,9 +87,9 @@ class _Known:
         """Forget everything, and find out anew how many lines there are."""
         self.way: Literal["", "read", "loaded", "shelf"] = ""
         self.corpus = Corpus()
-        self.kinship: RelatedWords | None = None
         self.sketch: QuantisedVectors | None = None  # of the lines that were loaded
-        self.usual = np.zeros((0, 0), dtype=np.float32)  # without it: vectors of some, as they come
+        # Of some lines as they come, the vectors by themselves and in their context.
+        self.around: tuple[np.ndarray, np.ndarray] | None = None
         self.seq = 0  # up to which the store has been read
         self.stamp: Stamp = None  # of the store then
         self.changes = -1  # the store's count of edits and deletes when it was last compared
@@ -108,6 +107,65 @@ class _Known:
         except BaseException:
             self.begin()
             raise
+
+    def near(
+        self,
+        sketch: QuantisedVectors,
+        vector: np.ndarray,
+        leading: np.ndarray,
+        allowed: np.ndarray,
+    ) -> scoring.Likeness | None:
+        """Return how alike to *vector* the *leading* rows are, and those that are most alike."""
+        if not sketch.fits(vector):
+            return None
+        derived, first_late = self.corpus.derived(), len(sketch)
+
+        def vectors(rows: np.ndarray) -> np.ndarray:
+            found = sketch.at(np.minimum(rows, first_late - 1))
+            late = np.flatnonzero(rows >= first_late)
+            if len(late):
+                found[late] = derived.vectors_at(rows[late], len(vector))
+            return found
+
+        nearest, _ = sketch.nearest(vector, allowed[:first_late], _ALIKE)
+        if self.around is None:
+            some = sketch.some()
+            self.around = sketch.at(some), derived.context(some, vectors)
+        return self._likeness(np.concatenate([leading, nearest]), vector, vectors)
+
+    def named(self, found: list[Candidate], vector: np.ndarray) -> scoring.Likeness | None:
+        """Return how alike to *vector* the rows are that an index named, nothing being known of others."""
+        row_of, derived = self.corpus.row_of, self.corpus.derived()
+        there = {row_of[c.id]: c.vector for c in found if c.id in row_of and c.vector is not None}
+        if not there or self.around is None or self.around[0].shape[1] != len(vector):
+            return None
+        places = np.full(len(derived.alive), len(there))
+        places[list(there)] = np.arange(len(there))
+        named = np.stack([*there.values(), np.zeros_like(vector)])
+
+        def vectors(rows: np.ndarray) -> np.ndarray:
+            got = named[places[rows]]
+            late = np.flatnonzero(places[rows] == len(there))
+            got[late] = derived.vectors_at(rows[late], len(vector))
+            return got
+
+        return self._likeness(np.array(list(there)), vector, vectors)
+
+    def _likeness(
+        self, rows: np.ndarray, vector: np.ndarray, vectors: Callable[[np.ndarray], np.ndarray]
+    ) -> scoring.Likeness:
+        """Return the likeness of these rows, of those beside them and of those that are newer."""
+        derived, around = self.corpus.derived(), self.around
+        assert around is not None
+        beside = [other[rows] for other in derived.beside[:2]]
+        rows = np.unique(np.concatenate([rows, *beside, derived.vector_rows]))
+        rows = rows[rows < len(self.corpus.ids)]
+        return scoring.Likeness(
+            rows,
+            alike(vectors(rows), vector),
+            alike(derived.context(rows, vectors), vector),
+            (alike(around[0], vector), alike(around[1], vector)),
+        )
 
     def size(self) -> int:
         """Return about how many lines' worth of memory this takes."""
@@ -207,7 +265,7 @@ class Engine:
             known.corpus.load(table.lines_of(agent_id, 0))
             some = table.vectors_of(agent_id, range(1, mark + 1, max(1, mark // _USUAL)))
             if some:
-                known.usual = np.stack(list(some.values()))
+                known.around = (np.stack(list(some.values())),) * 2
         known.seq = mark
         known.way = "loaded"
 
@@ -218,13 +276,9 @@ class Engine:
     ) -> tuple[Corpus, scoring.Scores, np.ndarray]:
         self._refresh(agent_id, known)
         corpus = known.corpus
-        if known.way != "loaded" and self.vectors.quick and len(corpus) <= 2 * LARGE:
-            known.kinship = known.kinship or RelatedWords(self.vectors.embedder.embed)
-            known.kinship.learn(corpus.surfaces)
         allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end)
         near = self._near(agent_id, known, asked, allow, allowed)
-        scores = scoring.score(asked, corpus, allowed, known.kinship, likeness=near)
-        return corpus, scores, allowed
+        return corpus, scoring.score(asked, corpus, allowed, likeness=near), allowed
 
     def _near(
         self,
@@ -233,30 +287,23 @@ class Engine:
         asked: scoring.Query,
         allow: Filter,
         allowed: np.ndarray,
-    ) -> Callable[[], scoring.Likeness | None] | None:
+    ) -> Callable[[np.ndarray], scoring.Likeness | None] | None:
         """Return what says which loaded lines are alike in meaning; LanceDB begins with it at once."""
         vector, sketch = asked.vector, known.sketch
         if known.way != "loaded" or vector is None:
             return None
         if sketch is not None:
-            return lambda: _sketched(sketch, vector, allowed)
+            return lambda leading: known.near(sketch, vector, leading, allowed)
         where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
-        answer = self._index.table.candidates(where, (), 0, vector, _ALIKE, vectors=False)
+        answer = self._index.table.candidates(where, (), 0, vector, _ALIKE)
 
-        def likeness() -> scoring.Likeness | None:
+        def likeness(leading: np.ndarray) -> scoring.Likeness | None:
             try:
-                found: list[Candidate] = answer()
+                return known.named(answer(), vector)
             except IndexBrokenError as error:
                 log.warning("Searching by words alone: %s", error)
                 self._index.follow()
                 return None
-            row_of = known.corpus.row_of
-            there = {row_of[c.id]: c.likeness for c in found if c.id in row_of}
-            if not there or known.usual.shape[1] != len(vector):
-                return None
-            similarity = np.array(list(there.values()), dtype=np.float32)
-            rows = np.array(list(there), dtype=np.int64)
-            return scoring.Likeness(rows, similarity, alike(known.usual, vector))
 
         return likeness
 
@@ -344,13 +391,13 @@ class Engine:
         where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
         named = candidates(table, where, asked, hits)
         replaced = {entry.item_id for entry in state.entries if entry.item_id is not None}
-        corpus = known.shelf.selection(named, state.new, replaced, asked)
+        corpus = known.shelf.selection(table, agent_id, named, state.new, replaced, asked)
         vectors = self.vectors.if_possible([line.text for line in state.new])
         if vectors is not None and state.new:
             corpus.set_vectors([corpus.row_of[line.id] for line in state.new], vectors)
         allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end)
         background = known.shelf.background(table, agent_id)
-        return corpus, scoring.score(asked, corpus, allowed, None, background), allowed
+        return corpus, scoring.score(asked, corpus, allowed, background), allowed
 
     def _read_state(self, tx: Tx, agent_id: str, known: _Known) -> _State | None:
         stamp = tx.stamp(self.kind, *_TABLES)
@@ -411,37 +458,14 @@ class Searched:
         self._index.close()
 
 
-def _sketched(
-    sketch: QuantisedVectors, vector: np.ndarray, allowed: np.ndarray
-) -> scoring.Likeness | None:
-    if not sketch.fits(vector):
-        return None
-    return scoring.Likeness(
-        *sketch.nearest(vector, allowed[: len(sketch)], _ALIKE), sketch.usual(vector)
-    )
-
-
-def _leading(rank: np.ndarray, allowed: np.ndarray, number: int) -> np.ndarray:
-    """Return rows among which the best *number* are: few, for sorting all takes longer than scoring them."""
-    top = float(rank.max(initial=0.0))
-    for share in (0.5, 0.2, 0.0):
-        rows = np.flatnonzero(allowed & (rank > share * top))
-        if len(rows) >= number:
-            return rows
-    return np.flatnonzero(allowed)
-
-
 def _best(
     corpus: Corpus, scores: scoring.Scores, allowed: np.ndarray, limit: int, offset: int
 ) -> list[SearchHit]:
     last = offset + limit
-    rows = _leading(scores.rank, allowed, last)
     # Equal ranks are told apart by the row, or pages would overlap.
-    rank = scores.rank[rows].astype(np.float64) - 1e-10 * rows
-    if len(rows) > 4 * last:
-        best = np.argpartition(-rank, last)[:last]
-        rows, rank = rows[best], rank[best]
-    order = rows[np.argsort(-rank)]
+    rank = scores.rank - 1e-10 * np.arange(len(scores.rank))
+    rows = scoring.best(rank, allowed, last)
+    order = rows[np.argsort(-rank[rows])]
     return [
         SearchHit(corpus.ids[row], float(scores.rank[row]), float(scores.relevance[row]))
         for row in order[offset:last]

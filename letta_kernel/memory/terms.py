@@ -68,17 +68,18 @@ DATE_LENGTH = 4
 """How many words a date has."""
 
 
-def terms(text: str) -> list[str]:
+def terms(text: str, *, singles: bool = False) -> list[str]:
     """Return the stems of the words of *text* in order, without stop words.
 
     Any text will do: accents are folded, scripts without spaces are cut into pairs of characters,
     punctuation and symbols only separate.
+
+    Parameters
+    ----------
+    singles
+        Whether each character of a script without spaces is a word too, as lines need it to be found by
+        one. In queries too many lines have them (MemDaily: 65 instead of 84 % any@10).
     """
-    return [stemmed for _, stemmed in words(text)]
-
-
-def words(text: str) -> list[tuple[str, str]]:
-    """Return the words of *text* in order, without stop words, each as it stands and as its stem."""
     text = text[:_MOST_CHARACTERS].replace("\u2019", "'").lower()
     if not text.isascii():
         folded = unicodedata.normalize("NFKD", text)
@@ -87,22 +88,29 @@ def words(text: str) -> list[tuple[str, str]]:
     found = []
     for word in _WORD.findall(text):
         if not word.isascii() and _UNSPACED.search(word):
-            found += [(pair, pair) for pair in _pairs(word)]
+            found += _pieces(word, singles)
             continue
         word = word.split("'", 1)[0]  # Ada's, don't, we'll
         if word not in STOP_WORDS and len(word) <= _LONGEST_WORD:
-            found.append((word, stem(word)))
+            found.append(word if word.isdigit() else stem(word))
     return found
 
 
-def _pairs(word: str) -> list[str]:
+def unspaced(text: str) -> bool:
+    """Return whether *text* has words of a script without spaces between them."""
+    return _UNSPACED.search(text) is not None
+
+
+def _pieces(word: str, singles: bool) -> list[str]:
     found = []
     at = 0
     for run in _UNSPACED.finditer(word):
         if run.start() > at:
             found.append(word[at : run.start()])
         piece = run.group()
-        found.extend(piece[i : i + 2] for i in range(max(1, len(piece) - 1)))
+        found.extend(piece[i : i + 2] for i in range(len(piece) - 1))
+        if singles or len(piece) == 1:
+            found.extend(piece)
         at = run.end()
     if at < len(word):
         found.append(word[at:])

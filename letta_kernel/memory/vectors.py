@@ -137,10 +137,15 @@ class QuantisedVectors:
             rows, similarity = rows[best], similarity[best]
         return rows, similarity
 
-    def usual(self, vector: np.ndarray) -> np.ndarray:
-        """Return how alike to *vector* rows are as they come."""
+    def some(self) -> np.ndarray:
+        """Return rows as they come, enough to say what is usual."""
+        return np.arange(0, len(self), max(1, len(self) // _USUAL))
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        """Return the vectors of these rows."""
         self._join()
-        return self._alike(np.arange(0, len(self), max(1, len(self) // _USUAL)), vector)
+        found: np.ndarray = self._bytes[0][rows] * self._scales[0][rows, None]
+        return found
 
     def _alike(self, rows: np.ndarray, vector: np.ndarray) -> np.ndarray:
         return alike(self._bytes[0][rows].astype(np.float32), vector) * self._scales[0][rows]
