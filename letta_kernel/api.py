@@ -272,9 +272,24 @@ class Agent:
         """
         return figure_of(self.service, self.id, what, limit)
 
-    def remember(self, text: str, tags: Sequence[str] = ()) -> list[Passage]:
-        """Put *text* into archival memory, once: the same text again returns the passages that are there."""
-        return self.service.passages.remember(text, tags, agent=self.id, reason="Agent.remember")[0]
+    def remember(
+        self, text: str, tags: Sequence[str] = (), *, supersedes: Sequence[str] = ()
+    ) -> list[Passage]:
+        """Put *text* into archival memory, once: the same text again returns the passages that are there.
+
+        Passages of the ids *supersedes* are replaced by it: kept, but found only when asked for.
+        """
+        return self.service.passages.remember(
+            text, tags, agent=self.id, reason="Agent.remember", supersedes=supersedes
+        )[0]
+
+    def forget(self, *ids: str, now: bool = False) -> list[Passage]:
+        """Forget passages: `restore` brings them back for 30 days, then, or *now*, they are gone for good."""
+        return self.service.passages.forget(ids, agent=self.id, now=now)
+
+    def restore(self, *ids: str) -> list[Passage]:
+        """Bring forgotten passages back, and let superseded ones stand again."""
+        return self.service.passages.restore(ids, agent=self.id)
 
     def search(
         self,
@@ -287,6 +302,8 @@ class Agent:
         start: Moment = None,
         end: Moment = None,
         timezone: str | tzinfo | None = None,
+        as_of: Moment = None,
+        include_superseded: bool = False,
     ) -> list[Passage]:
         """Search archival memory by meaning and words; best first.
 
@@ -297,6 +314,8 @@ class Agent:
         top_k, page : how many at most, and which page of so many; the first page is 0.
         start, end : only passages from *start* on and up to *end*; a day as *end* is meant as a whole.
         timezone : where moments without a zone are meant; the agent's own if not given.
+        as_of : as the archive stood then; a day is meant as its end.
+        include_superseded : what other passages have replaced, too.
 
         Raises
         ------
@@ -313,6 +332,8 @@ class Agent:
             start=start,
             end=end,
             timezone=timezone,
+            as_of=as_of,
+            include_superseded=include_superseded,
         )
         return [hit.passage for hit in hits]
 

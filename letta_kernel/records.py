@@ -135,6 +135,7 @@ class Passage(Record):
 
     ``step_id`` is the step in which an agent kept it, ``reason`` the tool or the door it came in by: None where
     that was not recorded, in stores of before.
+    One that another has replaced is kept: ``superseded_by`` is the other's id.
     """
 
     id: str = Field(default_factory=lambda: new_id("passage"))
@@ -149,6 +150,8 @@ class Passage(Record):
     created_by: str = LOCAL_USER
     step_id: str | None = None
     reason: str | None = None
+    superseded_by: str | None = None
+    superseded_at: datetime | None = None
 
 
 class SharedArchive(Record):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ MOST_HITS = 1000
 """A search returns at most so many passages, however many are asked for."""
 _RELEVANT = 0.5  # from here on a passage is worth being shown unasked
 _CANDIDATES = 12
+_REPLACED = 3  # passages that a new one may replace, at most, are named
 _KEPT = 1000  # passages found lately that are kept at hand
 
 
@@ -48,6 +49,8 @@ class Archive(Searched):
         self._kept_stamp: tuple[int, ...] | None = None
         self._attached: dict[str, list[str]] = {}
         self._attached_stamp: tuple[int, ...] | None = None
+        self._superseded: dict[tuple[str, ...], list[tuple[str, datetime]]] = {}
+        self._superseded_stamp: tuple[int, ...] | None = None
 
     def insert(
         self,
@@ -60,6 +63,7 @@ class Archive(Searched):
         actor: str = LOCAL_USER,
         step_id: str | None = None,
         reason: str = "",
+        supersedes: Sequence[str] = (),
     ) -> list[Passage]:
         """Keep a text of any size; return the passages it became, in order.
 
@@ -74,11 +78,16 @@ class Archive(Searched):
             When it was said or written; now, if not given.
         actor, step_id, reason
             Whose id keeps it, in which step, and by which tool or door.
+        supersedes
+            Ids of passages that the agent can find and this one replaces. Where the very text is kept
+            already, the passage that is there replaces them, and gets the tags it lacks.
 
         Raises
         ------
         InvalidInputError
-            There is no text.
+            There is no text, or a passage that cannot be superseded; nothing is kept then.
+        NotFoundError
+            The agent has no passage of such an id.
         """
         pieces = chunking.chunks(content)
         if not pieces:
@@ -101,7 +110,25 @@ class Archive(Searched):
             )
             for number, piece in enumerate(pieces)
         ]
-        return self.insert_many(made)
+        if not supersedes:
+            return self.insert_many(made)
+        owners = self._owners(agent_id)
+
+        def work(tx: Tx) -> list[Passage]:
+            there = [passages.of_content(tx, owner, piece) for piece in pieces]
+            known = [one for one in there if one is not None]
+            whole = len(known) == len(pieces)
+            stored = (
+                [passages.tag(tx, one, tags) for one in known]
+                if whole
+                else passages.append(tx, made)
+            )
+            passages.supersede(tx, stored[0].id, supersedes, owners, "The agent")
+            return stored
+
+        stored = self.database.run(work)
+        self._index.follow()
+        return stored
 
     def insert_many(self, new: Sequence[Passage]) -> list[Passage]:
         """Keep passages as they are, all or none of them, and return them with their seq."""
@@ -112,6 +139,15 @@ class Archive(Searched):
         stored = self.database.run(lambda tx: passages.append(tx, new))
         self._index.follow()
         return stored
+
+    def replaced_by(self, agent_id: str, new: Sequence[Passage]) -> list[Passage]:
+        """Return the passages an agent can find that *new* ones seem to replace, the likeliest first."""
+        ids = {one.id for one in new}
+        text = new[0].content[:500]
+        owners = self._owners(agent_id)
+        most = _REPLACED + len(ids)
+        found = self._found(owners, text, self._filter(owners), most, 0, _RELEVANT)
+        return [hit.passage for hit in found if hit.passage.id not in ids][:_REPLACED]
 
     def search(self, agent_id: str, query: str, **filters: Any) -> list[Hit]:
         """Do what `search_owners` does with an agent's own passages and those of its archives."""
@@ -129,6 +165,8 @@ class Archive(Searched):
         start: dates.Moment = None,
         end: dates.Moment = None,
         timezone: str | tzinfo | None = None,
+        as_of: dates.Moment = None,
+        include_superseded: bool = False,
     ) -> list[Hit]:
         """Return the passages of agents and archives that answer *query* best, best first.
 
@@ -143,6 +181,11 @@ class Archive(Searched):
         start, end
             Only passages from *start* on and up to *end*; a date without a time as *end* means that
             whole day. Moments without a zone are meant in *timezone* (default: this machine's).
+        as_of
+            As it stood then: what was made later is not there, what was superseded later still stands. A
+            date without a time is the end of that day.
+        include_superseded
+            Find what others have replaced, too.
 
         Raises
         ------
@@ -154,13 +197,53 @@ class Archive(Searched):
         if page < 0 or top_k < 0:
             raise InvalidInputError("A page and a number of results cannot be negative.")
         first, last = dates.span(start, end, timezone)
+        then = dates.as_of(as_of, timezone)
+        last = min((one for one in (last, then) if one is not None), default=None)
         top_k = min(top_k, MOST_HITS)
         if not owners:
             return []
         if not query.strip():
-            return self._newest(owners, tags, match, first, last, top_k, page)
+            whose = owners[0] if len(owners) == 1 else owners
+            found = self.database.run(
+                lambda tx: passages.page(
+                    tx,
+                    whose,
+                    limit=top_k * (page + 1),
+                    tags=tags,
+                    match=match,
+                    start=first,
+                    end=last,
+                    superseded=None if include_superseded else False,
+                    as_of=then,
+                )
+            )
+            return [Hit(passage, 0.0) for passage in found[page * top_k :]]
         allow = Filter(tuple(tags or ()), match, first, last)
+        if not include_superseded:
+            allow = self._filter(owners, then, allow)
         return self._found(owners, query, allow, top_k, page)
+
+    def _filter(
+        self, owners: Sequence[str], as_of: datetime | None = None, allow: Filter | None = None
+    ) -> Filter:
+        """Return *allow* (default: everything) without what others have replaced, by *as_of* if given."""
+
+        def work(tx: Tx) -> list[tuple[str, datetime]]:
+            stamp, key = tx.stamp("passages"), tuple(owners)
+            with self._lock:
+                if stamp is None or stamp != self._superseded_stamp:
+                    self._superseded, self._superseded_stamp = {}, stamp
+                known = self._superseded.get(key)
+            if known is None:
+                known = passages.superseded(tx, owners)
+                with self._lock:
+                    if stamp is not None and stamp == self._superseded_stamp:
+                        self._superseded[key] = known
+            return known
+
+        found = self.database.run(work)
+        without = frozenset(one for one, at in found if as_of is None or at < as_of)
+        return replace(allow or Filter(), without=without)
 
     def _found(
         self,
@@ -194,7 +277,8 @@ class Archive(Searched):
             return []  # "thanks a lot", "go on": it asks for nothing
         hits = []
         room = budget_tokens * 4
-        for hit in self._found(self._owners(agent_id), text, Filter(), _CANDIDATES, 0, _RELEVANT):
+        owners = self._owners(agent_id)
+        for hit in self._found(owners, text, self._filter(owners), _CANDIDATES, 0, _RELEVANT):
             size = len(hit.passage.content) + 40  # its timestamp
             if size <= room:
                 hits.append(hit)
@@ -265,30 +349,6 @@ class Archive(Searched):
             if stamp is not None and stamp == self._kept_stamp:
                 self._kept.update((passage.id, passage) for passage in missing)
         return [kept[item].model_copy() for item in ids if item in kept]
-
-    def _newest(
-        self,
-        owners: Sequence[str],
-        tags: Sequence[str] | None,
-        match: Literal["any", "all"],
-        start: datetime | None,
-        end: datetime | None,
-        top_k: int,
-        page: int,
-    ) -> list[Hit]:
-        whose = owners[0] if len(owners) == 1 else owners
-        found = self.database.run(
-            lambda tx: passages.page(
-                tx,
-                whose,
-                limit=top_k * (page + 1),
-                tags=tags,
-                match=match,
-                start=start,
-                end=end,
-            )
-        )
-        return [Hit(passage, 0.0) for passage in found[page * top_k :]]
 
 
 def _merged(each: list[list[SearchHit]], most: int) -> list[SearchHit]:

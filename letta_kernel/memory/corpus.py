@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -221,9 +221,14 @@ class Corpus:
         return found
 
     def matching(
-        self, tags: tuple[str, ...], match: str, start: datetime | None, end: datetime | None
+        self,
+        tags: tuple[str, ...],
+        match: str,
+        start: datetime | None,
+        end: datetime | None,
+        without: Iterable[str] = (),
     ) -> np.ndarray:
-        """Return which rows pass a filter; *start* is part of the span of time, *end* is not."""
+        """Return which rows pass a filter; *start* is part of the span of time, *end* is not, nor *without*."""
         derived = self.derived()
         allowed = derived.alive[:-1] > 0
         # Compared in whole microseconds: as seconds a float's last digits would decide.
@@ -238,6 +243,7 @@ class Corpus:
                 [wanted.issubset(t) if whole else not wanted.isdisjoint(t) for t in self.tags],
                 dtype=bool,
             )
+        allowed[[self.row_of[item] for item in without if item in self.row_of]] = False
         return allowed
 
     def said_by(self, wanted: Sequence[str]) -> np.ndarray:

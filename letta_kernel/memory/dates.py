@@ -52,6 +52,23 @@ def span(
     return first, last
 
 
+def as_of(given: Moment, timezone: str | tzinfo | None = None) -> datetime | None:
+    """Return the first moment after the one of which something is asked; None if it is now.
+
+    A day is meant as a whole, as the end of a `span` is.
+
+    Raises
+    ------
+    InvalidInputError
+        A date that cannot be read, or lies in the future.
+    """
+    where = zone(timezone)
+    begins = _moment(given, where, "date", False)
+    if begins is not None and begins > datetime.now(UTC):
+        raise InvalidInputError(f"{given} is in the future: nothing is known of it yet.")
+    return _moment(given, where, "date", True)
+
+
 def _moment(given: Moment, where: tzinfo, name: str, ends: bool) -> datetime | None:
     if given is None or given == "":
         return None

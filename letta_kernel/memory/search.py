@@ -50,12 +50,13 @@ _KEPT = 300_000  # lines of all agents together kept in memory
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which lines may be found; empty tags mean any. ``end`` is not part of the span."""
+    """Which lines may be found; empty tags mean any. ``end`` is not part of it, ``without`` are left out."""
 
     tags: tuple[str, ...] = ()
     match: Literal["any", "all"] = "any"
     start: datetime | None = None
     end: datetime | None = None
+    without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +277,7 @@ class Engine:
     ) -> tuple[Corpus, scoring.Scores, np.ndarray]:
         self._refresh(agent_id, known)
         corpus = known.corpus
-        allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end)
+        allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end, allow.without)
         near = self._near(agent_id, known, asked, allow, allowed)
         return corpus, scoring.score(asked, corpus, allowed, likeness=near), allowed
 
@@ -294,7 +295,7 @@ class Engine:
             return None
         if sketch is not None:
             return lambda leading: known.near(sketch, vector, leading, allowed)
-        where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
+        where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end, allow.without)
         answer = self._index.table.candidates(where, (), 0, vector, _ALIKE)
 
         def likeness(leading: np.ndarray) -> scoring.Likeness | None:
@@ -360,10 +361,12 @@ class Engine:
         corpus = known.corpus
         corpus.remove([item for item in corpus.row_of if item not in digests])
         edited = [i for i, row in corpus.row_of.items() if corpus.digests[row] != digests[i]]
+        if self.kind == "passages":  # messages never come back, and some of them are no lines
+            edited += [item for item in digests if item not in corpus.row_of]
         if edited:
             again = self.database.run(lambda tx: indexes.of_ids(tx, self.kind, agent_id, edited))
             corpus.remove(edited)
-            self._add(known, again)
+            self._add(known, [line for line in again if line.seq <= known.seq])
 
     def _add(self, known: _Known, new: list[Line]) -> None:
         if new:
@@ -388,14 +391,14 @@ class Engine:
             )  # what the index repeated meanwhile stands in it as it was
         known.waiting = waiting
         known.shelf.follow(table, agent_id, state.mark)
-        where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end)
+        where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end, allow.without)
         named = candidates(table, where, asked, hits)
         replaced = {entry.item_id for entry in state.entries if entry.item_id is not None}
         corpus = known.shelf.selection(table, agent_id, named, state.new, replaced, asked)
         vectors = self.vectors.if_possible([line.text for line in state.new])
         if vectors is not None and state.new:
             corpus.set_vectors([corpus.row_of[line.id] for line in state.new], vectors)
-        allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end)
+        allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end, allow.without)
         background = known.shelf.background(table, agent_id)
         return corpus, scoring.score(asked, corpus, allowed, background), allowed
 

@@ -26,7 +26,7 @@ _QUERIES = {
     "messages": ("SELECT agent_id, next_seq FROM leases",),
     "runs": ("SELECT agent_id, fence, owner IS NULL, waiting FROM leases",),
     "passages": (
-        "SELECT agent_id, count(*), max(seq) FROM passages GROUP BY agent_id",
+        "SELECT agent_id, count(*), max(seq), count(superseded_by) FROM passages GROUP BY agent_id",
         # Edits, of those an index was told of.
         "SELECT NULL, value FROM counters WHERE owner_id = 'outbox' AND kind = 'entries'",
     ),

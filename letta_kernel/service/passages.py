@@ -5,20 +5,23 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from letta_kernel.agent.settings import timezone_of
 from letta_kernel.errors import InvalidInputError, NotFoundError
+from letta_kernel.memory import dates
 from letta_kernel.memory.archival import Hit
 from letta_kernel.memory.chunking import chunks
+from letta_kernel.memory.dates import Moment
 from letta_kernel.memory.recall import MessageHit
 from letta_kernel.records import Passage, SharedArchive
 from letta_kernel.service.archives import Archives
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.files import FileAdded, FileProgress, read_files
+from letta_kernel.service.forgetting import Forgetting, owners_of
 from letta_kernel.service.origins import Origin, of_passages
-from letta_kernel.store import archives, passages
+from letta_kernel.store import passages
 from letta_kernel.store.database import Tx
 
 LONGEST = 50_000
@@ -27,6 +30,8 @@ NO_RELEVANCE = 0.2
 """Below this score, from 0 to 1, a hit is chance: with the embedder of the package, texts that have nothing to
 do with each other often reach half of it, and this seldom (16 lines in five scripts, nine queries about nothing
 in them), while paraphrases without a common word reach it. Other embedders were not looked at."""
+
+_EVERY = 1_000_000  # passages that are selected at once
 
 Scored = TypeVar("Scored", Hit, MessageHit)
 
@@ -47,12 +52,11 @@ def for_person(query: str, hits: Sequence[Scored]) -> list[Scored]:
     return sorted(worth, key=lambda hit: hit.score, reverse=True)
 
 
-class Passages:
+class Passages(Forgetting):
     """The passages of a project: those of an *agent*, or of an *archive* that agents share."""
 
     def __init__(self, core: Core, memories: Memories, shared: Archives) -> None:
-        self._core = core
-        self._memories = memories
+        super().__init__(core, memories)
         self._archives = shared
 
     def create(
@@ -64,11 +68,13 @@ class Passages:
         created_at: datetime | None = None,
         metadata: dict[str, Any] | None = None,
         reason: str = "",
+        supersedes: Sequence[str] = (),
     ) -> list[Passage]:
         """Put a text of any length into an agent's archival memory; return the passages it became.
 
         They go into the archive the agent was attached to first, if there is one. *reason* says by which door
-        they came.
+        they came. The first of them replaces the passages of the ids *supersedes*, which stay and are found
+        only when asked for.
         """
         if not text.strip():
             raise InvalidInputError("There is no text to keep.")
@@ -80,14 +86,21 @@ class Passages:
             created_at=created_at,
             metadata=metadata,
             reason=reason,
+            supersedes=supersedes,
         )
 
     def remember(
-        self, text: str, tags: Sequence[str] = (), *, agent: str, reason: str = ""
+        self,
+        text: str,
+        tags: Sequence[str] = (),
+        *,
+        agent: str,
+        reason: str = "",
+        supersedes: Sequence[str] = (),
     ) -> tuple[list[Passage], bool]:
         """Put a text into archival memory unless the very text is there, which gets the tags it lacks.
 
-        Returns its passages, and whether they are new.
+        Returns its passages, and whether they are new. *supersedes* is as for `create`.
         """
         state = self._core.find_agent(agent)
         archive = self._memories.of(state)[0]
@@ -98,12 +111,90 @@ class Passages:
             known = [one for one in found if one is not None]
             if len(known) < len(pieces):
                 return []
-            return [_tagged(tx, one, tags) for one in known]
+            passages.supersede(tx, known[0].id, supersedes, owners_of(tx, state.id), state.name)
+            return [passages.tag(tx, one, tags) for one in known]
 
         known = self._core.do(work)
         if known:
             return known, False
-        return self.create(text, tags, agent=agent, reason=reason), True
+        made = self.create(text, tags, agent=agent, reason=reason, supersedes=supersedes)
+        return made, True
+
+    def supersede(self, ids: Sequence[str], by: str, *, agent: str) -> list[Passage]:
+        """Let the passage *by* replace others that the agent can find; return those. All or none.
+
+        Raises
+        ------
+        NotFoundError
+            The agent has no passage of one of the ids.
+        InvalidInputError
+            A passage would replace itself, or one that replaced it; or another replaced it already.
+        """
+
+        def work(tx: Tx) -> list[Passage]:
+            state = self._core.agent(tx, agent)
+            return passages.supersede(tx, by, ids, owners_of(tx, state.id), state.name)
+
+        return self._core.do(work)
+
+    def select(
+        self,
+        query: str = "",
+        *,
+        agent: str,
+        before: Moment = None,
+        tags: Sequence[str] | None = None,
+        most: int = 10,
+    ) -> list[Passage]:
+        """Return what a person means to forget or to tag: superseded passages too, newest first.
+
+        Parameters
+        ----------
+        query : an id, or several; or words: passages in which they stand just so, else the *most* that a search
+            finds; or nothing.
+        before : only passages made before this moment, or day.
+        tags : only passages with one of these.
+
+        Raises
+        ------
+        InvalidInputError
+            Nothing is asked for, or a date that cannot be read.
+        """
+        if not query.strip() and not tags and before in (None, ""):
+            raise InvalidInputError("Which passages? Name words, an id, a tag or a date.")
+        state = self._core.find_agent(agent)
+        words = query.split()
+        end = dates.span(before, None, timezone_of(state.settings))[0]
+
+        def work(tx: Tx) -> list[Passage]:
+            owners = owners_of(tx, state.id)
+            named = passages.get_many(tx, list(dict.fromkeys(words))) if words else []
+            if named and len(named) == len(set(words)):
+                found = [one for one in named if one.agent_id in owners]
+                chosen = set(tags or ())
+                return [
+                    one
+                    for one in found
+                    if (end is None or one.created_at < end)
+                    and (not chosen or not chosen.isdisjoint(one.tags))
+                ]
+            whose = owners[0] if len(owners) == 1 else owners
+            return passages.page(
+                tx, whose, limit=_EVERY, tags=tags, end=end, text=query.strip() or None
+            )
+
+        found = self._core.do(work)
+        if found or not words or any(word.startswith("passage-") for word in words):
+            return found
+        hits = self._memories.of(state)[0].search(
+            state.id,
+            query,
+            tags=tags,
+            end=None if end is None else end - timedelta(microseconds=1),
+            top_k=most,
+            include_superseded=True,
+        )
+        return [hit.passage for hit in for_person(query, hits)]
 
     def add_files(
         self,
@@ -157,7 +248,7 @@ class Passages:
         def work(tx: Tx) -> Passage:
             state = self._core.agent(tx, agent)
             found = passages.get(tx, passage_id)
-            if found is None or found.agent_id not in _owners(tx, state.id):
+            if found is None or found.agent_id not in owners_of(tx, state.id):
                 raise NotFoundError(
                     f"{state.name} has no passage {passage_id!r} in archival memory."
                 )
@@ -207,8 +298,9 @@ class Passages:
     ) -> list[Hit]:
         """Search an agent's archival memory, one archive, or (with neither) everything, best first.
 
-        Filters are tags, match, top_k, page, start, end, timezone. Moments without a zone are meant in
-        *timezone*; the agent's own if it is not given.
+        Filters are tags, match, top_k, page, start, end, timezone, as_of,
+        include_superseded (`Archive.search`). Moments without a zone are meant in *timezone*; the agent's
+        own if it is not given.
         """
         if archive is not None:
             found = self._archives.retrieve(archive)
@@ -251,29 +343,17 @@ class Passages:
     ) -> list[Passage]:
         """Return passages, newest first: those an agent can find (its archives' too), an archive's, or all.
 
-        Filters are before, after (ids of passages), text, tags, match, start, end, newest_first.
+        Filters are before, after (ids of passages), text, tags, match, start, end, newest_first, superseded.
         """
 
         def work(tx: Tx) -> list[Passage]:
             if archive is not None:
                 owners = [self._archives.find(tx, archive).id]
             elif agent is not None:
-                owners = _owners(tx, self._core.agent(tx, agent).id)
+                owners = owners_of(tx, self._core.agent(tx, agent).id)
             else:
                 owners = passages.owners(tx)
             whose = owners[0] if len(owners) == 1 else owners
             return passages.page(tx, whose, limit=limit, **filters)
 
         return self._core.do(work)
-
-
-def _owners(tx: Tx, agent_id: str) -> list[str]:
-    """Return whose passages an agent can find: its own, and those of its archives."""
-    return [agent_id, *archives.of_agent(tx, agent_id)]
-
-
-def _tagged(tx: Tx, passage: Passage, tags: Sequence[str]) -> Passage:
-    lacks = [tag for tag in dict.fromkeys(tags) if tag not in passage.tags]
-    if not lacks:
-        return passage
-    return passages.update(tx, passage.id, tags=[*passage.tags, *lacks]) or passage

@@ -21,7 +21,7 @@ _AGENTS = SealedTable(
 _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
     *("agent_archives", "agent_identities", "conversations", "feedback"),
-    *("agent_folders", "agent_files", "access_tokens"),
+    *("agent_folders", "agent_files", "access_tokens", "forgotten"),
 )
 
 get = _AGENTS.get

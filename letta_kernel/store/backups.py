@@ -15,6 +15,7 @@ import re
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,10 +75,17 @@ def listed(home: Path) -> list[Backup]:
     return sorted(found, key=lambda one: (one.made, one.path.name), reverse=True)
 
 
+chores: list[Callable[[Path], None]] = []
+"""What else is done for a project, if it is due, when nobody works there; none of it raises."""
+
+
 def daily(home: Path) -> None:
     """Make the day's copy if it is due and nobody works; a failure is only noted."""
     try:
         with _at_work:
+            for chore in chores:
+                if not _ended.is_set():
+                    chore(home)
             if not _ended.is_set() and _due(home):
                 _make(home)
     except (duckdb.Error, LettaError, OSError, RuntimeError, MemoryError) as error:

@@ -143,7 +143,9 @@ def _compared(tx: Tx, table: VectorTable) -> list[Finding]:
     name = table.name()
     if name is None:
         return []
-    waiting = tx.one("SELECT 1 FROM outbox WHERE index_name = $1", (name,))
+    waiting = {
+        row[0] for row in tx.query("SELECT item_id FROM outbox WHERE index_name = $1", (name,))
+    }
     wrong = missing = 0
     try:
         for owner, mark, kind in tx.query(
@@ -153,8 +155,8 @@ def _compared(tx: Tx, table: VectorTable) -> list[Finding]:
             want = {line.id: line.digest for line in lines if line.seq <= mark}
             there = table.lines_of(owner, 0)
             have = dict(zip(there["id"].to_pylist(), there["digest"].to_pylist(), strict=True))
-            missing += len(want.keys() - have.keys())
-            if waiting is None:  # else edits and deletes are still on their way
+            missing += len(want.keys() - have.keys() - waiting)
+            if not waiting:  # else edits and deletes are still on their way
                 every = {line.id: line.digest for line in lines}
                 wrong += sum(every.get(one) != digest for one, digest in have.items())
     except IndexBrokenError as error:

@@ -185,7 +185,9 @@ def marked(tx: Tx, kind: Kind, index_name: str) -> int:
     )
     row = tx.one(
         f"SELECT count(*) FROM {kind} t JOIN index_marks m ON m.agent_id = t.agent_id"
-        f" WHERE m.index_name = $1 AND t.seq <= m.seq{spoken if kind == 'messages' else ''}",
+        f" WHERE m.index_name = $1 AND t.seq <= m.seq{spoken if kind == 'messages' else ''}"
+        # What came back after it was forgotten waits in the outbox.
+        " AND t.id NOT IN (SELECT item_id FROM outbox WHERE index_name = $1 AND item_id IS NOT NULL)",
         (index_name,),
     )
     return int(row[0]) if row else 0

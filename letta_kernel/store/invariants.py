@@ -19,6 +19,7 @@ from letta_kernel.store import (
     conversations,
     folders,
     lease,
+    passages,
     runs,
     settings,
 )
@@ -353,6 +354,30 @@ def _write_versions(tx: Tx, broken: list[str]) -> None:
     )
 
 
+_UNMARKED = (
+    "((superseded_by IS NULL) <> (superseded_at IS NULL) OR superseded_by IS NOT NULL AND superseded_by"
+    " NOT IN (SELECT id FROM passages UNION ALL SELECT id FROM forgotten))"
+)
+_NOT_FORGOTTEN = f"id IN (SELECT id FROM passages) OR agent_id NOT IN ({_OWNERS})"
+
+
+def _rings(tx: Tx) -> list[str]:
+    """Return the passages that would supersede themselves through others."""
+    rows = tx.query("SELECT id, superseded_by FROM passages WHERE superseded_by IS NOT NULL")
+    by = {str(one): str(other) for one, other in rows}
+    clear: set[str] = set()
+    found = []
+    for first in by:
+        path, at = [first], by[first]
+        while at in by and at not in clear and at not in path:
+            path.append(at)
+            at = by[at]
+        if at in path:
+            found += path[path.index(at) :]
+        clear.update(path)
+    return found
+
+
 _LINKED = (
     "block_versions o WHERE o.block_id = block_versions.block_id AND o.version = block_versions"
 )
@@ -391,6 +416,27 @@ _MEMORY = (
         " ON p.source = f.id WHERE f.chunks <> coalesce(p.n, 0)",
         "count them anew",
         ("UPDATE files SET chunks = (SELECT count(*) FROM passages p WHERE p.source = files.id)",),
+    ),
+    Rule(
+        "passages",
+        "passages are superseded by what is gone",
+        f"SELECT id FROM passages WHERE {_UNMARKED}",
+        "let them stand again",
+        (f"UPDATE passages SET superseded_by = NULL, superseded_at = NULL WHERE {_UNMARKED}",),
+    ),
+    Rule(
+        "passages",
+        "passages supersede each other in a ring",
+        lambda tx: _rings(tx),
+        "let them stand again",
+        passages.stand_again,
+    ),
+    Rule(
+        "passages",
+        "forgotten passages are there, or their owners are gone",
+        f"SELECT id FROM forgotten WHERE {_NOT_FORGOTTEN}",
+        "take the forgotten ones away",
+        (f"DELETE FROM forgotten WHERE {_NOT_FORGOTTEN}",),
     ),
     Rule(
         "pictures",

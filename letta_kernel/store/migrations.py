@@ -407,5 +407,15 @@ MIGRATIONS: list[str] = [
     ALTER TABLE messages ADD COLUMN asked text[] DEFAULT ARRAY[]::text[];
     ALTER TABLE agent_tools ADD COLUMN asks boolean;
     """,
+    """
+    ALTER TABLE passages ADD COLUMN superseded_by text;
+    ALTER TABLE passages ADD COLUMN superseded_at timestamptz;
+    CREATE TABLE forgotten (
+        id text PRIMARY KEY,
+        agent_id text NOT NULL,
+        passage json NOT NULL,
+        forgotten_at timestamptz NOT NULL
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -314,9 +314,7 @@ def _sealed_at_last(
             with contextlib.suppress(duckdb.Error):
                 connection.execute("ROLLBACK")
             raise
-        if not _has_room(path):
-            raise StoreError("there is no room to write the file anew.")
-        _write_anew(connection, path)
+        write_anew(connection, path, without=_UNSEALED)
     except (StoreError, duckdb.Error, OSError) as error:
         said = path in _again
         _again[path] = isinstance(error, StoreError)
@@ -366,8 +364,18 @@ def _project(connection: duckdb.DuckDBPyConnection) -> str:
     return str((found.fetchone() or (new_id("project"),))[0])
 
 
-def _write_anew(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Copy all rows into a new file in place of the one at *path*: freed pages keep what was in them."""
+def write_anew(connection: duckdb.DuckDBPyConnection, path: Path, *, without: str = "") -> None:
+    """Copy all rows into a new file in place of the one at *path*: freed pages keep what was in them.
+
+    The setting *without* is left out. The lock must be held; the connection is closed.
+
+    Raises
+    ------
+    StoreError
+        There is no room for the new file.
+    """
+    if not _has_room(path):
+        raise StoreError("there is no room to write the file anew.")
     draft = path.with_name(path.name + ".new")
     _remove(draft)
     try:
@@ -377,7 +385,7 @@ def _write_anew(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         connection.execute(f"ATTACH '{quoted}' AS fresh")
         private.tighten(draft)
         connection.execute(f'COPY FROM DATABASE "{name}" TO fresh')
-        connection.execute("DELETE FROM fresh.settings WHERE key = $1", [_UNSEALED])
+        connection.execute("DELETE FROM fresh.settings WHERE key = $1", [without])
         connection.execute("CHECKPOINT fresh")
         connection.execute("DETACH fresh")
         connection.close()

@@ -6,15 +6,36 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from letta_kernel.ids import storable
+from letta_kernel.errors import InvalidInputError, NotFoundError
+from letta_kernel.ids import now, storable
 from letta_kernel.records import Passage
 from letta_kernel.store import counters, indexes
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import Table, Where
+from letta_kernel.store.mapping import Table, Where, dump, load, utc
 
 _PASSAGES = Table("passages", Passage, json=("metadata",))
 
-get, get_many = _PASSAGES.get, _PASSAGES.get_many
+
+def get(tx: Tx, passage_id: str) -> Passage | None:
+    """Return the passage of this id, or None."""
+    return next(iter(get_many(tx, [passage_id])), None)
+
+
+def get_many(tx: Tx, ids: Sequence[str]) -> list[Passage]:
+    """Return the passages of these ids that exist, in the order of *ids*."""
+    return _standing(tx, _PASSAGES.get_many(tx, ids))
+
+
+def _standing(tx: Tx, found: list[Passage]) -> list[Passage]:
+    """Take the mark off passages whose successor is not there: it was forgotten, and may come back."""
+    by = [one.superseded_by for one in found if one.superseded_by]
+    if by:
+        rows = tx.query("SELECT id FROM passages WHERE id = ANY($1::text[])", (by,))
+        there = {str(row[0]) for row in rows}
+        for one in found:
+            if one.superseded_by and one.superseded_by not in there:
+                one.superseded_by = one.superseded_at = None
+    return found
 
 
 def append(tx: Tx, passages: Sequence[Passage]) -> list[Passage]:
@@ -49,6 +70,8 @@ def page(
     end: datetime | None = None,
     text: str | None = None,
     newest_first: bool = True,
+    superseded: bool | None = None,
+    as_of: datetime | None = None,
 ) -> list[Passage]:
     """Return part of an agent's passages.
 
@@ -68,6 +91,10 @@ def page(
         Only passages made at *start* or later, and before *end*.
     text
         Only passages that contain this, in any case.
+    superseded
+        Only passages that are superseded, or (False) that are not; None: both.
+    as_of
+        What is superseded, as it stood just before this moment.
     """
     where = Where()
     if isinstance(agent_id, str):
@@ -91,16 +118,89 @@ def page(
         where.add("created_at < {}", end)
     if text:
         where.add("position({} IN lower(content)) > 0", text.lower())
+    if superseded is not None:
+        past = f" WHERE o.superseded_at < {where.place(as_of)}" if as_of is not None else ""
+        where.add(f"passages.id {'' if superseded else 'NOT '}IN ({_SUPERSEDED}{past})")
     way = "DESC" if newest_first else "ASC"
     keys = ", ".join(f"{key} {way}" for key in order)
     tail = f"{where} ORDER BY {keys} LIMIT {where.place(limit)}"
-    return _PASSAGES.select(tx, tail, where.params)
+    return _standing(tx, _PASSAGES.select(tx, tail, where.params))
+
+
+_SUPERSEDED = "SELECT o.id FROM passages o JOIN passages n ON n.id = o.superseded_by"
+
+
+def superseded(tx: Tx, owners: Sequence[str]) -> list[tuple[str, datetime]]:
+    """Return the ids of the owners' passages that others have replaced, and since when."""
+    rows = tx.query(
+        "SELECT o.id, o.superseded_at FROM passages o JOIN passages n ON n.id = o.superseded_by"
+        " WHERE o.agent_id = ANY($1::text[])",
+        (list(owners),),
+    )
+    return [(str(one), utc(at)) for one, at in rows]
+
+
+def supersede(
+    tx: Tx, by: str, ids: Sequence[str], owners: Sequence[str], whose: str = "The archive"
+) -> list[Passage]:
+    """Let the passage *by* replace others from now on; return those, marked. All or none.
+
+    Parameters
+    ----------
+    owners
+        Whose passages may be replaced; *whose* is how they are called.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such passage among theirs.
+    InvalidInputError
+        A passage would replace itself, or one that replaced it; or something else replaced it already.
+    """
+    wanted = list(dict.fromkeys(ids))
+    found = {one.id: one for one in get_many(tx, [*wanted, by]) if one.agent_id in owners}
+    for one in (*wanted, by):
+        if one not in found:
+            raise NotFoundError(f"{whose} has no passage {one!r} in archival memory.")
+    if by in wanted:
+        raise InvalidInputError(f"The passage {by!r} cannot supersede itself.")
+    seen, later = {by}, found[by].superseded_by
+    while later is not None and later not in seen:
+        if later in wanted:
+            raise InvalidInputError(
+                f"The passage {later!r} supersedes {by!r} already: not the other way round too."
+            )
+        seen.add(later)
+        following = get(tx, later)
+        later = None if following is None else following.superseded_by
+    for one in wanted:
+        other = found[one].superseded_by
+        if other not in (None, by):
+            raise InvalidInputError(
+                f"The passage {one!r} is superseded already, by {other!r}: name that one."
+            )
+    moment, marked = now(), []
+    for one in wanted:
+        passage = found[one]
+        if passage.superseded_by is None:
+            passage.superseded_by, passage.superseded_at = by, moment
+            _PASSAGES.change(tx, passage, ("superseded_by", "superseded_at"))
+        marked.append(passage)
+    return marked
+
+
+def stand_again(tx: Tx, ids: Sequence[str]) -> None:
+    """Take it back that passages are superseded."""
+    tx.execute(
+        "UPDATE passages SET superseded_by = NULL, superseded_at = NULL WHERE id = ANY($1::text[])",
+        (list(ids),),
+    )
 
 
 def of_content(tx: Tx, agent_id: str, content: str) -> Passage | None:
     """Return the agent's oldest passage of exactly this text, or None."""
     where = "WHERE agent_id = $1 AND content = $2 ORDER BY seq LIMIT 1"
-    found = _PASSAGES.select(tx, where, (agent_id, storable(content)))
+    found = _standing(tx, _PASSAGES.select(tx, where, (agent_id, storable(content))))
     return found[0] if found else None
 
 
@@ -130,23 +230,35 @@ def update(
     tags: Sequence[str] | None = None,
 ) -> Passage | None:
     """Change a passage in what is given and return it; None if there is none. Indexes are told."""
-    passage = _PASSAGES.get(tx, passage_id)
+    passage = get(tx, passage_id)
     if passage is None:
         return None
     changes: dict[str, Any] = {"content": content}
     changes["tags"] = None if tags is None else list(tags)
     given = {name: value for name, value in changes.items() if value is not None}
     changed = _PASSAGES.as_stored(passage.model_copy(update=given))
-    _PASSAGES.update(tx, changed)
+    _PASSAGES.update(tx, changed, keep=("superseded_by", "superseded_at"))
     indexes.announce(tx, passage.agent_id, "passages", "update", [passage_id])
     return changed
 
 
+def tag(tx: Tx, passage: Passage, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Passage:
+    """Give a passage tags it lacks and take others from it; return it as it is then."""
+    left = [one for one in dict.fromkeys([*passage.tags, *add]) if one not in remove]
+    if left == passage.tags:
+        return passage
+    return update(tx, passage.id, tags=left) or passage
+
+
 def delete(tx: Tx, passage_id: str) -> bool:
-    """Delete a passage; False if there is none. Indexes are told."""
+    """Delete a passage; False if there is none. Indexes are told.
+
+    What it had superseded stands again.
+    """
     row = tx.one("DELETE FROM passages WHERE id = $1 RETURNING agent_id", (passage_id,))
     if row is None:
         return False
+    unmark(tx, [passage_id])
     indexes.announce(tx, row[0], "passages", "delete", [passage_id])
     return True
 
@@ -157,14 +269,81 @@ def delete_source(tx: Tx, agent_id: str, source: str) -> int:
         "DELETE FROM passages WHERE agent_id = $1 AND source = $2 RETURNING id", (agent_id, source)
     )
     indexes.announce(tx, agent_id, "passages", "delete", [row[0] for row in rows])
+    unmark(tx, [row[0] for row in rows])
     return len(rows)
+
+
+def unmark(tx: Tx, gone: Sequence[str]) -> None:
+    """Let stand again what passages had superseded that are gone for good."""
+    sql = "SELECT id FROM passages WHERE superseded_by = ANY($1::text[])"
+    stand_again(tx, [row[0] for row in tx.query(sql, (list(gone),))])
 
 
 def drop_owner(tx: Tx, owner_id: str) -> None:
     """Delete all that a shared archive or a folder which is no more owned: passages, marks, numbers."""
     indexes.drop_agent(tx, owner_id)
     tx.execute("DELETE FROM passages WHERE agent_id = $1", (owner_id,))
+    tx.execute("DELETE FROM forgotten WHERE agent_id = $1", (owner_id,))
     counters.forget(tx, owner_id)
+
+
+# -- forgotten: out of the table, so out of everything that reads it; kept aside until it is purged ----------
+
+
+def forget(tx: Tx, ids: Sequence[str]) -> list[Passage]:
+    """Put passages aside, from where `bring_back` fetches them, and return them. Indexes are told."""
+    found, moment = _PASSAGES.get_many(tx, list(dict.fromkeys(ids))), now()
+    for one in found:
+        kept = dump(one.model_dump(mode="json"))
+        tx.execute(
+            "INSERT INTO forgotten VALUES ($1, $2, $3, $4)", (one.id, one.agent_id, kept, moment)
+        )
+    gone = [one.id for one in found]
+    tx.execute("DELETE FROM passages WHERE id = ANY($1::text[])", (gone,))
+    for owner in dict.fromkeys(one.agent_id for one in found):
+        announced = [one.id for one in found if one.agent_id == owner]
+        indexes.announce(tx, owner, "passages", "delete", announced)
+    return found
+
+
+def forgotten(
+    tx: Tx, owners: Sequence[str], ids: Sequence[str] | None = None
+) -> list[tuple[Passage, datetime]]:
+    """Return the owners' passages that are put aside, all or those of *ids*, and since when; newest first."""
+    chosen = "" if ids is None else " AND id = ANY($2::text[])"
+    rows = tx.query(
+        "SELECT CAST(passage AS text), forgotten_at FROM forgotten WHERE agent_id = ANY($1::text[])"
+        f"{chosen} ORDER BY forgotten_at DESC, id",
+        (list(owners), *([] if ids is None else [list(ids)])),
+    )
+    return [(Passage.model_validate(load(text)), utc(at)) for text, at in rows]
+
+
+def bring_back(tx: Tx, found: Sequence[Passage]) -> None:
+    """Put passages that `forgotten` returned where they were. Indexes are told."""
+    ids = [one.id for one in found]
+    tx.execute("DELETE FROM forgotten WHERE id = ANY($1::text[])", (ids,))
+    rows = tx.query(
+        "SELECT id FROM passages WHERE id = ANY($1::text[])"
+        " UNION SELECT id FROM forgotten WHERE id = ANY($1::text[])",
+        ([*ids, *(one.superseded_by for one in found if one.superseded_by)],),
+    )
+    there = {*ids, *(row[0] for row in rows)}
+    for one in found:
+        if one.superseded_by not in there:  # purged meanwhile
+            one.superseded_by = one.superseded_at = None
+    _PASSAGES.insert(tx, found)
+    for one in found:  # what replaced it may have been replaced meanwhile by what it had replaced
+        chain, at = {one.id}, one.superseded_by
+        while at is not None and at not in chain:
+            chain.add(at)
+            row = tx.one("SELECT superseded_by FROM passages WHERE id = $1", (at,))
+            at = row[0] if row else None
+        if at is not None:
+            stand_again(tx, [one.id])
+    for owner in dict.fromkeys(one.agent_id for one in found):
+        announced = [one.id for one in found if one.agent_id == owner]
+        indexes.announce(tx, owner, "passages", "update", announced)
 
 
 def owners(tx: Tx) -> list[str]:

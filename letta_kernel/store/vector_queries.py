@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,8 +48,9 @@ def condition(
     match: str = "any",
     start: datetime | None = None,
     end: datetime | None = None,
+    without: Collection[str] = (),
 ) -> str:
-    """Return a filter for searches; *start* is part of the span of time, *end* is not."""
+    """Return a filter for searches; *start* is part of the span, *end* is not, nor are ids *without*."""
     parts = [f"agent_id = {quoted(agent_id)}"]
     if tags:
         parts.append(f"array_has_{'all' if match == 'all' else 'any'}(tags, [{listed(tags)}])")
@@ -57,6 +58,8 @@ def condition(
         parts.append(f"created_at >= {_timestamp(start)}")
     if end is not None:
         parts.append(f"created_at < {_timestamp(end)}")
+    if without:
+        parts.append(f"id NOT IN ({listed(sorted(without))})")
     return " AND ".join(parts)
 
 

@@ -220,6 +220,19 @@ class VectorTable:
             for start in range(0, len(ids), 500):
                 table.delete(f"id IN ({listed(ids[start : start + 500])}){older}")
 
+    def write_anew(self, without: Sequence[str]) -> None:
+        """Write the table without some ids, and remove every older version of it. Write right as for `add`."""
+        self._fresh = True
+        with self._broken():
+            table = self._table()
+            left = table.search().where(f"id NOT IN ({listed(without)})").limit(10_000_000)
+            table.add(left.to_batches(), mode="overwrite")
+            _index_words(table)
+            self._write_pointer(
+                self._read_pointer() | {"trained": 0}
+            )  # `tidy` makes the others again
+            table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
+
     def known_ids(self, agent_id: str, after_seq: int) -> set[str]:
         """Return the ids of an agent's rows after a seq: what was added before a crash."""
         where = f"agent_id = {quoted(agent_id)} AND seq > {int(after_seq)}"

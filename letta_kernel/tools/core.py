@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
+from textwrap import shorten
 from time import perf_counter
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -196,24 +197,40 @@ def memory_finish_edits(agent_state: ToolContext) -> str:
 
 
 def archival_memory_insert(
-    agent_state: ToolContext, content: str, tags: list[str] | None = None
+    agent_state: ToolContext,
+    content: str,
+    tags: list[str] | None = None,
+    supersedes: list[str] | None = None,
 ) -> str:
     """Put a fact, note or text into archival memory, from where it can be searched at any time.
 
     Args:
         content: The text to keep; best self-contained, with names and dates.
         tags: Words to file it under.
+        supersedes: Ids of passages that no longer hold because this one does.
     """
-    passages = agent_state.archive.insert(
-        agent_state.agent_id,
+    archive, agent_id = agent_state.archive, agent_state.agent_id
+    kept = archive.insert(
+        agent_id,
         content,
         tags=tags or [],
-        actor=agent_state.agent_id,
+        actor=agent_id,
         step_id=agent_state.step_id,
         reason="archival_memory_insert",
+        supersedes=supersedes or [],
     )
-    ids = ", ".join(passage.id for passage in passages)
-    return f"Kept in archival memory as {ids}."
+    said = f"Kept in archival memory as {', '.join(passage.id for passage in kept)}."
+    if supersedes:
+        return f"{said} It supersedes {', '.join(dict.fromkeys(supersedes))}."
+    if alike := archive.replaced_by(agent_id, kept):
+        named = "; ".join(
+            f"{one.id}: {shorten(one.content, 160, placeholder=' …')}" for one in alike
+        )
+        said += (
+            f" It may replace these, which still hold: {named}. If it does, call this again with the same"
+            " content and their ids as supersedes."
+        )
+    return said
 
 
 def archival_memory_search(
@@ -224,6 +241,7 @@ def archival_memory_search(
     top_k: int = 10,
     start_datetime: str | None = None,
     end_datetime: str | None = None,
+    include_superseded: bool = False,
 ) -> str:
     """Search archival memory by meaning and by words.
 
@@ -234,6 +252,7 @@ def archival_memory_search(
         top_k: How many passages to return at most.
         start_datetime: Only passages from this time on, as 2024-01-31 or 2024-01-31T09:00.
         end_datetime: Only passages up to this time; a date without a time means that whole day.
+        include_superseded: Also what later passages have replaced.
     """
     hits = agent_state.archive.search(
         agent_state.agent_id,
@@ -244,6 +263,7 @@ def archival_memory_search(
         start=start_datetime,
         end=end_datetime,
         timezone=agent_state.timezone,
+        include_superseded=include_superseded,
     )
     found = [
         {
@@ -252,6 +272,7 @@ def archival_memory_search(
             "content": hit.passage.content,
             "tags": hit.passage.tags,
             "relevance": round(hit.score, 4),
+            **({"superseded_by": by} if (by := hit.passage.superseded_by) else {}),
         }
         for hit in hits
     ]

@@ -32,6 +32,7 @@ TABLES = [
     "feedback",
     "files",
     "folders",
+    "forgotten",
     "identities",
     "index_marks",
     "leases",

@@ -226,13 +226,7 @@ class AgentFiles:
             "block_ids": [f"block-{n}" for n in range(len(own))],
             "messages": said,
             "in_context_message_ids": [said[0]["id"], *summary, *seen],
-            "passages": [
-                one.model_dump(
-                    mode="json",
-                    include={"content", "tags", "source", "position", "metadata", "created_at"},
-                )
-                for one in kept
-            ],
+            "passages": write.passages(kept),
         }
         return {
             "agents": [agent],

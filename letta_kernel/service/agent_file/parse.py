@@ -99,6 +99,8 @@ class FilePassage(Part):
     position: int = Field(0, ge=0, le=2**62)
     metadata: dict[str, Any] = {}
     created_at: Moment = None
+    superseded_by: int | None = Field(None, ge=0)  # its place among the passages
+    superseded_at: Moment = None
 
 
 class FileAgent(Part):

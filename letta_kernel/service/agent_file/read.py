@@ -24,6 +24,7 @@ from letta_kernel.service.agent_file.parse import (
     FileAgent,
     FileBlock,
     FileMessage,
+    FilePassage,
     FileTool,
     stays_here,
 )
@@ -75,20 +76,37 @@ def draft_of(
         before=before,
         summary=summary,
         seen=seen,
-        passages=[
-            Passage(
-                agent_id="",
-                content=one.content,
-                tags=one.tags,
-                source=one.source,
-                position=one.position,
-                metadata=one.metadata,
-                created_at=one.created_at or now(),
-                reason="agent file",
-            )
-            for one in (agent.passages if history else ())
-        ],
+        passages=_passages(agent.passages if history else []),
     )
+
+
+def _passages(given: list[FilePassage]) -> list[Passage]:
+    made = [
+        Passage(
+            agent_id="",
+            content=one.content,
+            tags=one.tags,
+            source=one.source,
+            position=one.position,
+            metadata=one.metadata,
+            created_at=one.created_at or now(),
+            reason="agent file",
+        )
+        for one in given
+    ]
+    for number, (one, asked) in enumerate(zip(made, given, strict=True)):
+        seen, at = {number}, asked.superseded_by
+        while at is not None:
+            if at in seen or at >= len(given):
+                raise InvalidInputError(
+                    f"The agent file's passage {number} is superseded by one that cannot do so."
+                )
+            seen.add(at)
+            at = given[at].superseded_by
+        if asked.superseded_by is not None:
+            one.superseded_by = made[asked.superseded_by].id
+            one.superseded_at = asked.superseded_at or now()
+    return made
 
 
 def _named(known: dict[str, Any], wanted: str, kind: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from letta_kernel.agent.settings import STAY_HERE
-from letta_kernel.records import AgentState, Block, McpServer, Tool, ToolRule
+from letta_kernel.records import AgentState, Block, McpServer, Passage, Tool, ToolRule
 from letta_kernel.service.agent_file.parse import OURS, PROVIDERS, stays_here
 from letta_kernel.tools import builtin
 
@@ -21,6 +21,20 @@ _ENDPOINTS = frozenset(
 )
 """The kinds of endpoints Letta knows; what it does not know speaks OpenAI's way, mostly."""
 _SECRET = re.compile(r"key|token|secret|passw|auth|credential", re.IGNORECASE)
+
+
+def passages(kept: Sequence[Passage]) -> list[dict[str, Any]]:
+    """Return passages; what supersedes one is named by its place among them."""
+    place = {one.id: number for number, one in enumerate(kept)}
+    fields = {"content", "tags", "source", "position", "metadata", "created_at"}
+    found = []
+    for one in kept:
+        entry = one.model_dump(mode="json", include=fields)
+        if one.superseded_by in place:  # not where that is in an archive others share
+            entry["superseded_by"] = place[one.superseded_by]
+            entry["superseded_at"] = one.model_dump(mode="json")["superseded_at"]
+        found.append(entry)
+    return found
 
 
 def agent(state: AgentState, system: str) -> dict[str, Any]:

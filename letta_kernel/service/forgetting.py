@@ -1,0 +1,131 @@
+"""Passages that are forgotten, brought back, removed for good and tagged, many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from letta_kernel.errors import NotFoundError
+from letta_kernel.records import Passage
+from letta_kernel.service.core import Core, Memories
+from letta_kernel.store import archives, passages, purge
+from letta_kernel.store.database import Tx
+
+
+def owners_of(tx: Tx, agent_id: str) -> list[str]:
+    """Return whose passages an agent can find: its own, and those of its archives."""
+    return [agent_id, *archives.of_agent(tx, agent_id)]
+
+
+class Forgetting:
+    """What is done to many of the passages that an agent can find; `Passages` has all of it."""
+
+    def __init__(self, core: Core, memories: Memories) -> None:
+        self._core = core
+        self._memories = memories
+
+    def forget(self, ids: Sequence[str], *, agent: str, now: bool = False) -> list[Passage]:
+        """Take passages out of all that reads them; return those that an agent could find.
+
+        For 30 days `restore` brings them back; then they are gone from all files of the project, with
+        the copies that are made by themselves. *now* does that at once.
+
+        Raises
+        ------
+        NotFoundError
+            The agent has no passage of one of the ids; nothing is forgotten then.
+        """
+        wanted = list(dict.fromkeys(ids))
+
+        def work(tx: Tx) -> list[Passage]:
+            state = self._core.agent(tx, agent)
+            owners = owners_of(tx, state.id)
+            found = {one.id for one in passages.get_many(tx, wanted) if one.agent_id in owners}
+            for one in wanted:
+                if one not in found:
+                    raise NotFoundError(f"{state.name} has no passage {one!r} in archival memory.")
+            return passages.forget(tx, wanted)
+
+        purge.expect(self._core.home)
+        gone = self._core.do(work)
+        self._follow(agent)
+        if now:
+            self.purge(wanted)
+        return gone
+
+    def forgotten(self, agent: str) -> list[tuple[Passage, datetime]]:
+        """Return what was forgotten and can be restored, and since when; the latest first."""
+
+        def work(tx: Tx) -> list[tuple[Passage, datetime]]:
+            return passages.forgotten(tx, owners_of(tx, self._core.agent(tx, agent).id))
+
+        return self._core.do(work)
+
+    def restore(self, ids: Sequence[str], *, agent: str) -> list[Passage]:
+        """Bring forgotten passages back; a superseded one stands again. Return them. All or none.
+
+        Raises
+        ------
+        NotFoundError
+            The agent has no passage of one of the ids, or it is gone for good.
+        """
+        wanted = list(dict.fromkeys(ids))
+
+        def work(tx: Tx) -> list[Passage]:
+            state = self._core.agent(tx, agent)
+            owners = owners_of(tx, state.id)
+            back = [one for one, _ in passages.forgotten(tx, owners, wanted)]
+            there = [one for one in passages.get_many(tx, wanted) if one.agent_id in owners]
+            known = {one.id for one in (*back, *there)}
+            for one in wanted:
+                if one not in known:
+                    raise NotFoundError(f"{state.name} has no forgotten passage {one!r}.")
+            passages.bring_back(tx, back)
+            passages.stand_again(tx, [one.id for one in there])
+            return passages.get_many(tx, wanted)
+
+        found = self._core.do(work)
+        self._follow(agent)
+        return found
+
+    def purge(self, ids: Sequence[str] | None = None) -> int:
+        """Remove what is forgotten from all files at once, only *ids* if given; return how many that were.
+
+        Raises
+        ------
+        StoreError
+            It cannot be done now; it is done later by itself.
+        """
+        return purge.purge(self._core.home, ids)
+
+    def tag(
+        self,
+        ids: Sequence[str],
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        *,
+        agent: str,
+    ) -> list[Passage]:
+        """Give passages tags and take others from them; return them. All or none.
+
+        Raises
+        ------
+        NotFoundError
+            The agent has no passage of one of the ids.
+        """
+
+        def work(tx: Tx) -> list[Passage]:
+            state = self._core.agent(tx, agent)
+            owners = owners_of(tx, state.id)
+            found = {one.id: one for one in passages.get_many(tx, ids) if one.agent_id in owners}
+            for one in ids:
+                if one not in found:
+                    raise NotFoundError(f"{state.name} has no passage {one!r} in archival memory.")
+            return [passages.tag(tx, one, add, remove) for one in found.values()]
+
+        changed = self._core.do(work)
+        self._follow(agent)
+        return changed
+
+    def _follow(self, agent: str) -> None:
+        self._memories.of(self._core.find_agent(agent))[0].follow()

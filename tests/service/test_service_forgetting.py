@@ -1,0 +1,302 @@
+"""Passages that others replace, that are forgotten, brought back and removed for good."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
+from letta_kernel.records import AgentState, Passage
+from letta_kernel.service import AgentService
+from letta_kernel.store import backups, passages, purge
+
+ZONE = "America/New_York"
+
+
+@pytest.fixture(autouse=True)
+def ada(service: AgentService) -> AgentState:
+    return service.agents.create("ada", settings={"timezone": ZONE})
+
+
+def keep(service: AgentService, text: str, agent: str = "ada", **more: Any) -> Passage:
+    return service.passages.create(text, agent=agent, **more)[0]
+
+
+def found(service: AgentService, query: str, agent: str = "ada", **more: Any) -> list[str]:
+    return [hit.passage.content for hit in service.passages.search(query, agent=agent, **more)]
+
+
+def listed(service: AgentService, **more: Any) -> list[Passage]:
+    return service.passages.list("ada", 100, **more)
+
+
+def home_of(service: AgentService) -> Path:
+    return service.database.home
+
+
+def where(service: AgentService, text: str) -> list[str]:
+    """The files of the project in which the text can be read."""
+    files = [path for path in home_of(service).rglob("*") if path.is_file()]
+    files = [
+        path for path in files if path.parent.name != "queue"
+    ]  # they come and go, and are empty
+    return [path.name for path in files if text.encode() in path.read_bytes()]
+
+
+def test_what_is_superseded_is_kept_marked_and_found_only_when_asked_for(
+    service: AgentService,
+) -> None:
+    old = keep(service, "Kim lives in Quebec.")
+    assert found(service, "where does Kim live") == [old.content]
+    new = keep(service, "Kim lives in Lisbon.", supersedes=[old.id])
+    marked = service.passages.list("ada")[1]
+    assert (marked.id, marked.superseded_by) == (old.id, new.id)
+    assert marked.superseded_at is not None
+    for query in ("where does Kim live", ""):
+        assert found(service, query) == [new.content]
+        assert set(found(service, query, include_superseded=True)) == {old.content, new.content}
+    assert [one.id for one in listed(service, superseded=True)] == [old.id]
+    assert [one.id for one in listed(service, superseded=False)] == [new.id]
+    service.passages.delete(new.id, agent="ada")  # nothing would be left of it otherwise
+    assert found(service, "where does Kim live") == [old.content]
+    assert service.passages.list("ada") == [old]
+
+
+def test_nothing_is_superseded_that_cannot_be(service: AgentService) -> None:
+    service.agents.create("bob")
+    theirs = keep(service, "Bob's.", "bob")
+    first, second = keep(service, "One."), keep(service, "Two.")
+    third = keep(service, "Three.", supersedes=[second.id])
+    before = listed(service)
+    for ids, line in (
+        ([theirs.id], f"ada has no passage '{theirs.id}'"),
+        (["passage-none"], "ada has no passage 'passage-none'"),
+        ([first.id, "passage-none"], "ada has no passage 'passage-none'"),
+        ([third.id], "cannot supersede itself"),
+        ([first.id, third.id], "cannot supersede itself"),
+    ):
+        with pytest.raises(LettaError, match=line):
+            service.passages.supersede(ids, third.id, agent="ada")
+    with pytest.raises(InvalidInputError, match=f"'{third.id}' supersedes '{second.id}' already"):
+        service.passages.supersede([third.id], second.id, agent="ada")
+    with pytest.raises(InvalidInputError, match=f"superseded already, by '{third.id}'"):
+        service.passages.supersede([second.id], first.id, agent="ada")
+    with pytest.raises(NotFoundError, match="has no passage"):
+        keep(service, "Four.", supersedes=[theirs.id])
+    assert listed(service) == before
+    service.passages.supersede([second.id, second.id], third.id, agent="ada")  # it is so already
+    assert listed(service) == before
+
+
+def test_the_agent_is_told_what_looks_replaced_and_says_which(service: AgentService) -> None:
+    def insert(**arguments: Any) -> tuple[str, str]:
+        outcome = service.tools.run("archival_memory_insert", arguments, agent="ada")
+        return outcome.status, outcome.text
+
+    old = keep(service, "Kim's phone number is 555 0199.")
+    keep(service, "The boat is blue.")
+    _, said = insert(content="Kim's phone number is 555 0142.")
+    assert f"still hold: {old.id}: {old.content}." in said
+    assert "blue" not in said
+    assert listed(service, superseded=True) == []
+    _, said = insert(content="Kim's phone number is 555 0142.", supersedes=[old.id])
+    assert said.endswith(f"It supersedes {old.id}.")
+    assert len(listed(service)) == 3
+    assert [one.id for one in listed(service, superseded=True)] == [old.id]
+    status, said = insert(content="Kim has no phone.", supersedes=["passage-none"])
+    assert (status, said.count("\n")) == ("error", 0)
+    assert "no passage 'passage-none'" in said
+    assert len(listed(service)) == 3
+    tool = {"query": "phone number of Kim", "include_superseded": True}
+    hits = json.loads(service.tools.run("archival_memory_search", tool, agent="ada").text)
+    assert [one["id"] for one in hits if "superseded_by" in one] == [old.id]
+
+
+def test_an_agent_file_carries_what_is_superseded_and_nothing_forgotten(
+    service: AgentService,
+) -> None:
+    old = keep(service, "Kim lives in Quebec.")
+    keep(service, "Kim lives in Lisbon.", supersedes=[old.id])
+    gone = keep(service, "A secret.")
+    service.passages.forget([gone.id], agent="ada")
+    data = service.agent_files.export("ada")
+    assert "A secret." not in json.dumps(data)
+    service.agent_files.import_data(json.loads(json.dumps(data)), name="copy")
+    assert found(service, "where does Kim live", "copy") == ["Kim lives in Lisbon."]
+    new, copied = service.passages.list("copy")
+    assert (copied.superseded_by, copied.content) == (new.id, old.content)
+    assert copied.superseded_at == listed(service, superseded=True)[0].superseded_at
+    entries = data["agents"][0]["passages"]
+    for wrong in (0, 2):  # itself, and none that there is
+        entries[0]["superseded_by"] = wrong
+        with pytest.raises(InvalidInputError, match="passage 0 is superseded by one that cannot"):
+            service.agent_files.import_data(data, name="wrong")
+
+
+def test_what_is_forgotten_is_out_of_everything_and_can_be_restored(service: AgentService) -> None:
+    old = keep(service, "Kim lives in Quebec.")
+    new = keep(service, "Kim lives in Lisbon.", supersedes=[old.id])
+    other = keep(service, "The boat is blue.")
+    before = listed(service)
+    with pytest.raises(NotFoundError, match="no passage 'passage-none'"):
+        service.passages.forget([new.id, "passage-none"], agent="ada")
+    assert listed(service) == before
+    service.passages.forget([new.id], agent="ada")
+    assert found(service, "where does Kim live", top_k=1) == [old.content]  # it stands again
+    assert new.content not in found(service, "where does Kim live", include_superseded=True)
+    assert [one.id for one, _ in service.passages.forgotten("ada")] == [new.id]
+    with pytest.raises(NotFoundError, match="no passage"):
+        service.passages.forget([new.id], agent="ada")
+    service.passages.forget([old.id, other.id], agent="ada")
+    assert listed(service) == []
+    service.passages.restore([new.id, old.id, other.id], agent="ada")
+    assert listed(service) == before
+    assert found(service, "where does Kim live", top_k=1) == [new.content]
+    service.passages.restore([old.id], agent="ada")  # not superseded any more
+    assert listed(service, superseded=True) == []
+    with pytest.raises(NotFoundError, match="no forgotten passage 'passage-none'"):
+        service.passages.restore([old.id, "passage-none"], agent="ada")
+    assert service.store.check().findings == []
+
+
+def test_a_ring_that_restoring_would_close_stays_open(service: AgentService) -> None:
+    a = keep(service, "A.")
+    b = keep(service, "B.", supersedes=[a.id])
+    c = keep(service, "C.", supersedes=[b.id])
+    service.passages.forget([b.id], agent="ada")
+    service.passages.supersede([c.id], a.id, agent="ada")
+    service.passages.restore([b.id], agent="ada")
+    assert [one.id for one in listed(service, superseded=False)] == [b.id]
+    assert service.store.check().findings == []
+
+
+def test_passages_are_selected_by_words_ids_tags_and_dates_and_tagged(
+    service: AgentService,
+) -> None:
+    midnight = datetime(2026, 3, 1, 5, tzinfo=UTC)  # in New York
+    first = keep(service, "Green tea.", created_at=midnight - timedelta(microseconds=1))
+    second = keep(service, "Black TEA.", tags=["drink"], created_at=midnight)
+    third = keep(service, "The ship sails on Friday.", tags=["trip"])
+
+    def chosen(query: str = "", **more: Any) -> list[str]:
+        return [one.id for one in service.passages.select(query, agent="ada", **more)]
+
+    assert chosen("tea") == [second.id, first.id]
+    assert chosen("when does the boat leave") == [third.id]  # nothing says just that
+    assert chosen("volcanoes") == []
+    assert chosen(f"{third.id} {first.id}") == [third.id, first.id]
+    assert chosen("passage-none") == []
+    assert chosen(before="2026-03-01") == [first.id]
+    assert chosen(before="2026-03-02", tags=["drink"]) == [second.id]
+    assert chosen("tea", before="2026-03-01") == [first.id]
+    for nothing in ({}, {"before": "soon"}):
+        with pytest.raises(InvalidInputError):
+            chosen(**nothing)
+    service.passages.tag([first.id, second.id], ["tea", "hot"], ["drink"], agent="ada")
+    assert [one.tags for one in listed(service)] == [["trip"], ["tea", "hot"], ["tea", "hot"]]
+    with pytest.raises(NotFoundError):
+        service.passages.tag([first.id, "passage-none"], ["x"], agent="ada")
+    assert found(service, "", tags=["x"]) == []
+    assert found(service, "tea", tags=["hot"], top_k=9) == ["Green tea.", "Black TEA."]
+
+
+def forget_since(service: AgentService, ids: list[str], days: float) -> None:
+    """Forget passages as if that were so many days ago."""
+    service.passages.forget(ids, agent="ada")
+    at = datetime.now(UTC) - timedelta(days=days)
+    service.database.run(
+        lambda tx: tx.execute(
+            "UPDATE forgotten SET forgotten_at = $1 WHERE id = ANY($2::text[])", (at, ids)
+        )
+    )
+    os.utime(home_of(service) / "letta.duckdb.due", (at.timestamp(), time.time() - 1))
+
+
+def test_after_thirty_days_no_file_of_the_project_has_it(
+    service: AgentService, ada: AgentState
+) -> None:
+    kept = [keep(service, f"Zanzibar is number {n}.") for n in range(3)]
+    gone = keep(service, "The word is quetzalcoatlus, or hexakosioi.")
+    index = service.passages._memories.of(ada)[0]
+    index.catch_up()
+    step = [{"id": gone.id, "content": gone.content}, {"id": kept[0].id, "content": "Zanzibar"}]
+    service.database.run(
+        lambda tx: tx.execute(
+            "INSERT INTO steps (id, run_id, agent_id, number, model, prompt_tokens, completion_tokens,"
+            " cached_tokens, reasoning_tokens, retrieved, tool_stats, created_at) VALUES ('step-1',"
+            " 'run-1', $1, 1, '', 0, 0, 0, 0, CAST($2 AS json), '{}', CURRENT_TIMESTAMP)",
+            (ada.id, json.dumps(step)),
+        )
+    )
+    service.database.close()
+    home = home_of(service)
+    before = backups.before_change(home, 3)
+    assert before is not None
+    old = time.time() - 5 * backups.DAY
+    os.utime(before, (old, old))
+    (home / "backups" / "letta-20200101-000000.duckdb").write_bytes(b"quetzalcoatlus, torn")
+    (home / "damaged-20200101-000000").mkdir()
+    (home / "damaged-20200101-000000" / "letta.duckdb").write_bytes(b"quetzalcoatlus")
+    (home / "before-restore-20200101.duckdb").write_bytes(before.read_bytes())
+    assert len(where(service, "quetzalcoatlus")) >= 5
+
+    forget_since(service, [gone.id], 29.9)
+    service.database.close()
+    assert service.passages.forgotten("ada") != []
+    forget_since(service, [kept[2].id], 1)
+    at = datetime.now(UTC) - timedelta(days=30, seconds=1)
+    service.database.run(
+        lambda tx: tx.execute("UPDATE forgotten SET forgotten_at = $1 WHERE id = $2", (at, gone.id))
+    )
+    draft = home / f".letta.duckdb.{os.getpid()}.part"  # a copy that somebody is making
+    draft.write_bytes(b"")
+    service.database.close()
+    assert where(service, "quetzalcoatlus") != []
+    assert [one.id for one, _ in service.passages.forgotten("ada")] == [kept[2].id]
+    draft.unlink()
+    os.utime(home / "letta.duckdb.due", (old, old))
+    service.database.close()  # goes on with what was interrupted
+
+    assert where(service, "quetzalcoatlus") == where(service, "hexakosioi") == []
+    assert len(where(service, "Zanzibar")) >= 3  # store and copies are there
+    assert before.stat().st_mtime == pytest.approx(old)
+    assert found(service, "Zanzibar") == [one.content for one in kept[:2]]
+    (row,) = service.database.run(lambda tx: tx.query("SELECT retrieved FROM steps"))
+    assert [one["id"] for one in json.loads(row[0])] == [kept[0].id]
+    assert (home / "letta.duckdb.due").stat().st_mtime > time.time() + 28 * backups.DAY
+    index.catch_up()
+    assert [one.what for one in service.store.check().findings] == ["runs"]  # the step has none
+
+    assert service.passages.purge() == 1  # the other one, without waiting
+    assert where(service, kept[2].content) == []
+    assert not (home / "letta.duckdb.due").exists()
+    service.store.restore(before)
+    assert len(listed(service)) == 2  # a copy of before does not bring it back
+    assert purge.purge(home) == 0
+
+
+def test_check_mends_what_does_not_fit(service: AgentService) -> None:
+    a, b, c = (keep(service, text) for text in ("A.", "B.", "C."))
+    rows = [(a.id, b.id), (b.id, a.id), (c.id, "passage-none")]
+
+    def spoil(tx: Any) -> None:
+        for one, by in rows:
+            tx.execute(
+                "UPDATE passages SET superseded_by = $2, superseded_at = now() WHERE id = $1",
+                (one, by),
+            )
+        kept = json.dumps(a.model_dump(mode="json"))
+        tx.execute("INSERT INTO forgotten VALUES ($1, 'agent-none', $2, now())", ("p", kept))
+
+    service.database.run(spoil)
+    said = "\n".join(one.text for one in service.store.check(repair=True).findings)
+    for part in ("in a ring: 2", "by what is gone: 1", "owners are gone: 1"):
+        assert part in said
+    assert service.store.check().findings == []
+    assert service.database.run(lambda tx: passages.superseded(tx, [a.agent_id])) == []
