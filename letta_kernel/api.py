@@ -32,13 +32,13 @@ from letta_kernel.errors import (
     nearest,
 )
 from letta_kernel.hooks import agent_opened, memory_shown, turn_begins
+from letta_kernel.memory.origins import Origin, Sentence
 from letta_kernel.messages import Event, Message, RunQueued, RunStarted, worded
 from letta_kernel.models.tokens import count
 from letta_kernel.pictures.values import pictures_of
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Block, Passage, Tool, WholeRun
 from letta_kernel.service import AgentService, ContextReport
-from letta_kernel.service.origins import Origin, Sentence
 from letta_kernel.tools import core
 from letta_kernel.tools.answers import of_type
 from letta_kernel.tools.discovery import Tracked, found_in

@@ -116,7 +116,7 @@ class Message(BaseModel):
 class RunStarted(Frozen):
     """A run has begun and its user message or system event is committed; ``pictures`` are the message's.
 
-    ``conversation`` is None in the agent's own thread.
+    ``conversation`` is None in the agent's own thread; ``cites`` are what the run it goes on from has found.
     """
 
     type: Literal["run_started"] = "run_started"
@@ -127,6 +127,7 @@ class RunStarted(Frozen):
     model: str
     model_label: str = ""  # shown beside every answer, e.g. "demo model: no language model"
     pictures: list[Thumbnail] = []
+    cites: list[dict[str, Any]] = []
 
 
 class RunQueued(Frozen):
@@ -210,7 +211,10 @@ class ToolProgress(Frozen):
 
 
 class ToolReturned(Frozen):
-    """A tool call has its result. ``text`` is what the model sees; ``display`` a MIME bundle for people."""
+    """A tool call has its result. ``text`` is what the model sees; ``display`` a MIME bundle for people.
+
+    ``cites`` are the hits of a search that the answer may cite, each with ``n``, ``text``, ``at``, ``origin``.
+    """
 
     type: Literal["tool_returned"] = "tool_returned"
     call_id: str
@@ -221,6 +225,7 @@ class ToolReturned(Frozen):
     display: dict[str, Any] | None = None
     error: str | None = None  # one line: type and message
     traceback: str | None = None  # on demand only
+    cites: list[dict[str, Any]] = []
 
 
 class MemoryChanged(Frozen):

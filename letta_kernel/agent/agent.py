@@ -78,6 +78,7 @@ class LettaAgent:
     model, calls, journal : what it thinks with, acts with, and writes with.
     beside : text to place before the message of that id: what a notebook gives, retrieved passages.
     retrieved, placed : the passages, and what the notebook gave, as recorded with the step.
+    cites : what may be cited of what the run it goes on from has found.
     params : sampling parameters of the model.
     notices : what to tell the person at the start.
     budget : what the run may take.
@@ -98,6 +99,7 @@ class LettaAgent:
         beside: dict[str, str] | None = None,
         retrieved: list[dict[str, Any]] | None = None,
         placed: Sequence[Beside] = (),
+        cites: Sequence[dict[str, Any]] = (),
         params: dict[str, Any] | None = None,
         notices: Sequence[Notice] = (),
         budget: Budget | None = None,
@@ -119,6 +121,7 @@ class LettaAgent:
             calls.speaks = False
         self.retrieved = retrieved or []
         self.placed = list(placed)
+        self.cites = list(cites)
         self.notices = notices
         self.budget = budget or Budget()
         self.following = [*following]
@@ -166,6 +169,7 @@ class LettaAgent:
                 model=self.model.name,
                 model_label=self.model.label,
                 pictures=[*self.shown],
+                cites=self.cites,
             )
             yield from self.notices
             yield from self._turn(max_steps, decisions)

@@ -327,6 +327,7 @@ class CallRunner(Offer):
                 "status": outcome.status,
                 "seconds": round(outcome.seconds, 6),
                 "error": outcome.error or (outcome.text[:300] if outcome.status != "ok" else None),
+                **({"cites": outcome.cites} if outcome.cites else {}),
             }
         )
         returned = ToolReturned(
@@ -338,6 +339,7 @@ class CallRunner(Offer):
             display=outcome.display,
             error=outcome.error,
             traceback=outcome.traceback,
+            cites=self.context.shown(outcome.cites),
         )
         return [Notice(text=outcome.note), returned] if outcome.note else [returned]
 

@@ -117,7 +117,7 @@ def package_event(message: Message) -> str:
 
 def describe_retrieved(passages: Sequence[dict[str, Any]]) -> str:
     """Return retrieved passages as the text placed beside the incoming message."""
-    lines = [f"- [{p['timestamp']}] {_inert_tag(p['content'])}" for p in passages]
+    lines = [f"- [{p['n']}] [{p['timestamp']}] {_inert_tag(p['content'])}" for p in passages]
     return (
         "<retrieved_memory>\nFrom your archival memory; use it if it helps.\n"
         + "\n".join(lines)

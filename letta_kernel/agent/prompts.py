@@ -9,6 +9,8 @@ who you are (persona), whom you talk to (human), what you work on. Edit them wit
 the same turn in which you learn something worth keeping, without being asked.
 - Archival memory is a searchable store without limit, for facts, notes and texts too long for a block.
 - The conversation is kept whole, though only its newest part is in sight; search it for the rest.
+- What searches find, and what stands beside a message, is numbered anew in each turn. Where your answer \
+rests on one of these, you may cite it by its number: The boat leaves at nine [1].
 Before you say that you do not know something about the user or about earlier work, search.
 """
 

@@ -8,6 +8,7 @@ extension draws, its HTML and its text.
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -31,8 +32,12 @@ _ASIDE = "margin-bottom:1em"  # of what stands before an answer
 
 def to_html(snapshot: dict[str, Any]) -> str:
     """Return the saved HTML of a transcript *snapshot* (`letta_kernel.display.transcript`)."""
+    cites = words.cites(snapshot)
+    titles = {n: f"{text} ({where})" for n, text, where in cites}
     body = [
-        "".join(map(item_html, items)) if answer else el("div", *map(item_html, items), look=_ASIDE)
+        "".join(item_html(item, titles) for item in items)
+        if answer
+        else el("div", *map(item_html, items), look=_ASIDE)
         for answer, items in groupby(
             words.dicts(snapshot.get("items")), lambda i: i.get("kind") == "answer"
         )
@@ -41,6 +46,7 @@ def to_html(snapshot: dict[str, Any]) -> str:
         "div",
         header_html(snapshot),
         *body,
+        _sources(cites),
         footer_html(snapshot),
         look=style.ROOT,
         **{"class": f"letta-run {ROOT_CLASSES}"},
@@ -59,15 +65,26 @@ def header_html(snapshot: dict[str, Any]) -> str:
     return el("p", " · ".join(parts))
 
 
-def item_html(item: dict[str, Any]) -> str:
-    """Return one entry; empty for kinds not known here."""
+def item_html(item: dict[str, Any], titles: Mapping[str, str] | None = None) -> str:
+    """Return one entry; empty for kinds not known here. *titles* say what an answer's numbers cite."""
+    if item.get("kind") == "answer":
+        return _answer(item, titles)
     render = _RENDERERS.get(str(item.get("kind")))
     return render(item) if render else ""
 
 
-def _answer(item: dict[str, Any]) -> str:
+def _answer(item: dict[str, Any], titles: Mapping[str, str] | None) -> str:
     mark = el("p", small("■ interrupted here")) if item.get("interrupted") else ""
-    return markdown_html(str(item.get("text") or "")) + mark
+    return markdown_html(str(item.get("text") or ""), titles) + mark
+
+
+def _sources(cites: Sequence[tuple[str, str, str]]) -> str:
+    """Return what the answer cites, folded: where nothing can be pointed at, a title is not read."""
+    told = [
+        el("blockquote", f"[{n}] {lines(text)}<br>\n{small(esc(where))}")
+        for n, text, where in cites
+    ]
+    return fold(small(f"Sources: {len(told)}"), *told) if told else ""
 
 
 def _reasoning(item: dict[str, Any]) -> str:
@@ -231,7 +248,6 @@ def _chip(part: dict[str, Any]) -> str:
 _RENDERERS = {
     "beside": _beside,
     "pictures": _pictures,
-    "answer": _answer,
     "reasoning": _reasoning,
     "tool_call": _tool_call,
     "memory": _memory,

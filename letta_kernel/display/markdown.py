@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -84,6 +84,10 @@ class _Renderer(RendererHTML):
         link = safe_link(str(token.attrGet("src") or ""))
         name = f"[{esc(self.renderInlineAsText(token.children, options, env) or 'picture', 200)}]"
         return f"{_link(link)}{name}</a>" if link and not env.get("link") else name
+
+    def cite(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        title, text = tokens[idx].info, tokens[idx].content
+        return f'<sup title="{attribute(title)}">{esc(text)}</sup>'
 
     def math(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         token = tokens[idx]
@@ -184,6 +188,41 @@ def _trimmed(address: str) -> str:
     return address
 
 
+# ``[1]``, ``[1][2]`` and ``[1, 2]``, not ``a[1]``, ``[1](…)``, ``[1]: …`` or ``[text][1]``.
+_CITE = re.compile(
+    r"(?<![A-Za-z0-9_\]!^])(?:\[\d{1,3}(?:, ?\d{1,3}){0,9}\]){1,9}(?![A-Za-z0-9_(:\[])"
+)
+
+
+def _citations(state: StateCore) -> None:
+    cites: dict[str, str] = state.env.get("cites") or {}
+    for block in state.tokens if cites else ():
+        if block.type == "inline" and block.children:
+            block.children = list(_with_cites(block.children, cites))
+
+
+def _with_cites(tokens: Sequence[Token], cites: dict[str, str]) -> Iterator[Token]:
+    inside = False
+    for token in tokens:
+        inside = token.type == "link_open" or (inside and token.type != "link_close")
+        done = 0
+        for match in () if inside or token.type != "text" else _CITE.finditer(token.content):
+            for number in re.finditer(r"\d+", match[0]):
+                # With its brackets, where it stands in brackets of its own.
+                begin, end = match.start() + number.start(), match.start() + number.end()
+                if token.content[begin - 1] + token.content[end] == "[]":
+                    begin, end = begin - 1, end + 1
+                if number[0] in cites:
+                    yield _text(token.content[done:begin])
+                    content = token.content[begin:end]
+                    yield Token("cite", "sup", 0, content=content, info=cites[number[0]])
+                    done = end
+        if done:
+            yield _text(token.content[done:])
+        else:
+            yield token
+
+
 _TASK = re.compile(r"\[([ xX])\](?=\s+\S)")
 
 
@@ -210,23 +249,25 @@ def parser() -> MarkdownIt:
     markdown.inline.ruler.before("escape", "math", _math)
     markdown.core.ruler.after("inline", "tasks", _tasks)
     markdown.core.ruler.after("inline", "autolinks", _autolinks)
+    markdown.core.ruler.after("inline", "citations", _citations)
     return markdown
 
 
-def markdown_html(text: str) -> str:
+def markdown_html(text: str, cites: Mapping[str, str] | None = None) -> str:
     """Return *text*, written in Markdown, as HTML that is safe wherever it comes from.
 
-    Raw HTML is shown as text, pictures become links, and links lead to the web or a mailbox only.
+    Raw HTML is shown as text, pictures become links, and links lead to the web or a mailbox only. A number in
+    brackets that *cites* has, ``[1]``, gets what it says as its title.
     """
     text = clean_text(text)
     if len(text) > LONGEST:
-        return markdown_html(text[:LONGEST]) + style.block(text[LONGEST:], len(text))
-    return _rendered(text)
+        return markdown_html(text[:LONGEST], cites) + style.block(text[LONGEST:], len(text))
+    return _rendered(text, tuple((cites or {}).items()))
 
 
 @lru_cache(maxsize=64)
-def _rendered(text: str) -> str:
-    return str(parser().render(text))
+def _rendered(text: str, cites: tuple[tuple[str, str], ...]) -> str:
+    return str(parser().render(text, {"cites": dict(cites)}))
 
 
 _LONGEST_HIGHLIGHTED = 20_000

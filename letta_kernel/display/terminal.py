@@ -93,7 +93,9 @@ class TerminalView:
         elif isinstance(event, RunEnded):
             self._ended = True
             self._close_line()
-            _print(f"\n{footer_text(self._transcript.snapshot())}")
+            snapshot = self._transcript.snapshot()
+            for text in filter(None, (words.cites_text(snapshot), footer_text(snapshot))):
+                _print(f"\n{text}")
 
     def close(self) -> None:
         """End the last line, and say so if the run was cut short; call it once the transcript is closed."""

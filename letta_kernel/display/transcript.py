@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +43,7 @@ OUTPUT_LIMIT = 8_000
 MOST_ITEMS = 1_000
 MOST_PICTURES = 20
 
+_NUMBER = re.compile(r"(?<=[\[,\s])\d{1,3}(?=\]|,)")
 _OPEN_STATES = ("writing", "running", "waiting")
 
 
@@ -91,6 +94,7 @@ class Transcript:
             "reasoning_tokens": 0,
             "cost": None,
         }
+        self._cites: dict[int, dict[str, Any]] = {}  # what an answer may cite, by its number
         self._before: dict[str, Any] = dict(self._footer)  # of runs this one goes on from
         self._queued: tuple[_Item, float, str] | None = (
             None  # the line of a wait, since when, for whom
@@ -133,14 +137,33 @@ class Transcript:
                 items.append(
                     {"kind": "notice", "level": "info", "text": f"{left} more entries not shown"}
                 )
+            cites = self._cited(items)
             return {
                 "version": VERSION,
                 **{name: one_line(value, 300) for name, value in self._head.items()},
                 "state": self._state,
                 "prompt": clean_text(self._prompt, TEXT_LIMIT),
                 "items": items,
+                **({"cites": cites} if cites else {}),
                 "footer": dict(self._footer),
             }
+
+    def _cited(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return what the answers cite, in the order of its numbers."""
+        said = (item["text"] for item in items if item["kind"] == "answer")
+        numbers = {int(n) for text in said for n in _NUMBER.findall(text)} if self._cites else set()
+        return [self._cites[n] for n in sorted(numbers & self._cites.keys())]
+
+    def _may_cite(self, found: Sequence[dict[str, Any]]) -> None:
+        for one in found:
+            if isinstance(n := one.get("n"), int):
+                at = one.get("at") or one.get("timestamp") or ""
+                self._cites[n] = {
+                    "n": n,
+                    "text": clean_text(one.get("text") or one.get("content") or "", 300),
+                    "at": one_line(at, 40),
+                    "origin": one_line(one.get("origin") or "", 300),
+                }
 
     # One method per event.
 
@@ -158,6 +181,7 @@ class Transcript:
             "model": event.model,
             "label": event.model_label,
         }
+        self._may_cite(event.cites)
         if event.pictures:
             shown = enumerate(event.pictures[:MOST_PICTURES])
             self._add(
@@ -176,6 +200,7 @@ class Transcript:
         if event.beside:
             self._add("beside", {"parts": [parts.part(part) for part in event.beside[:50]]})
         if event.retrieved:
+            self._may_cite(event.retrieved)
             self._add("retrieved", {"passages": [parts.passage(p) for p in event.retrieved[:50]]})
 
     def _on_reasoning_delta(self, event: ReasoningDelta) -> None:
@@ -211,6 +236,7 @@ class Transcript:
             item.data["output"] = (item.data["output"] + event.text)[-2 * OUTPUT_LIMIT :]
 
     def _on_tool_returned(self, event: ToolReturned) -> None:
+        self._may_cite(event.cites)
         item = self._find(event.call_id, event.name)
         item.data.pop("progress", None)
         item.data.update(

@@ -161,8 +161,24 @@ def to_text(snapshot: dict[str, Any]) -> str:
             aside.extend(item_lines(item))
     if aside:
         blocks.append("\n".join(aside))
-    blocks.append(footer_text(snapshot))
+    blocks += [cites_text(snapshot), footer_text(snapshot)]
     return "\n\n".join(block for block in blocks if block)
+
+
+def cites(snapshot: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return what the answers of a snapshot cite: its number, its text, and when and where it came from."""
+    told = []
+    for one in dicts(snapshot.get("cites")):
+        parts = (str(one.get("at") or "")[:10], one.get("origin"))
+        where = " · ".join(one_line(part, 300) for part in parts if part)
+        told.append((one_line(one.get("n"), 4), clean_text(one.get("text") or "", 300), where))
+    return told
+
+
+def cites_text(snapshot: dict[str, Any]) -> str:
+    """Return what the answers cite, a line each."""
+    said = (f"[{n}] {one_line(text, 160)} · {where}" for n, text, where in cites(snapshot))
+    return "\n".join(line for one in said for line in _wrapped(one, "  "))
 
 
 def header_text(snapshot: dict[str, Any]) -> str:

@@ -11,9 +11,9 @@ from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.ids import LOCAL_USER
 from letta_kernel.memory.attribution import AT_MOST, attribute
 from letta_kernel.memory.blocks import check_label
+from letta_kernel.memory.origins import Sentence, of_versions
 from letta_kernel.records import Block, BlockVersion
 from letta_kernel.service.core import Core
-from letta_kernel.service.origins import Sentence, of_versions
 from letta_kernel.store import agents, blocks
 from letta_kernel.store.database import Tx
 

@@ -14,13 +14,13 @@ from letta_kernel.memory import dates
 from letta_kernel.memory.archival import Hit
 from letta_kernel.memory.chunking import chunks
 from letta_kernel.memory.dates import Moment
+from letta_kernel.memory.origins import Origin, of_passages
 from letta_kernel.memory.recall import MessageHit
 from letta_kernel.records import Passage, SharedArchive
 from letta_kernel.service.archives import Archives
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.files import FileAdded, FileProgress, read_files
 from letta_kernel.service.forgetting import Forgetting, owners_of
-from letta_kernel.service.origins import Origin, of_passages
 from letta_kernel.store import passages
 from letta_kernel.store.database import Tx
 

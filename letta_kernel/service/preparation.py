@@ -19,7 +19,9 @@ from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.context import ContextPart, ContextReport, compile_blocks, compile_prompt
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.agent.window import Window
+from letta_kernel.memory import citations
 from letta_kernel.memory.folders import describe
+from letta_kernel.memory.origins import of_passages
 from letta_kernel.models.base import ChatModel
 from letta_kernel.models.images import takes_images
 from letta_kernel.records import AgentState, Beside, Block, Tool
@@ -227,16 +229,30 @@ class Preparation:
         self, state: AgentState, settings: AgentSettings, text: str, budget: int
     ) -> list[dict[str, Any]]:
         """Return the passages that match *text*, in at most *budget* tokens, as runs record them."""
-        archive = self._memories.of(state)[0]
+        hits = self._memories.of(state)[0].relevant(state.id, text, budget)
+        origins = self._core.do(lambda tx: of_passages(tx, [hit.passage for hit in hits]))
         return [
             {
+                "n": number,
                 "id": hit.passage.id,
                 "timestamp": core.local_time(hit.passage.created_at, settings.timezone),
                 "content": hit.passage.content,
                 "score": round(hit.score, 4),
+                "origin": origin.source,
             }
-            for hit in archive.relevant(state.id, text, budget)
+            for number, (hit, origin) in enumerate(zip(hits, origins, strict=True), 1)
         ]
+
+    def cited(self, run_id: str | None) -> tuple[dict[str, int], list[dict[str, Any]]]:
+        """Return the numbers that the run which this one goes on from has given, and what is shown of them."""
+        if run_id is None:
+            return {}, []
+
+        def work(tx: Tx) -> tuple[dict[str, int], list[dict[str, Any]]]:
+            numbers = citations.so_far(tx, run_id)
+            return numbers, citations.shown(tx, numbers)
+
+        return self._core.do(work)
 
 
 def _files(tx: Tx, agent_id: str) -> str:

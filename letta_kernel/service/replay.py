@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from letta_kernel.errors import NotFoundError
+from letta_kernel.memory import citations
 from letta_kernel.messages import (
     ApprovalRequested,
     Event,
@@ -44,6 +45,7 @@ class _Kept:
     steps: Sequence[Step]
     messages: Sequence[Message]
     changes: Sequence[tuple[str, MemoryChanged]]
+    cites: list[dict[str, Any]]  # what it found that an answer may cite
     shown: dict[str, Thumbnail]  # the first picture of a message, by its id
 
     def waiting(self) -> list[ToolCall]:
@@ -94,7 +96,8 @@ def _kept(tx: Tx, run: Run) -> _Kept:
     steps = runs.steps_of(tx, run.id)
     said = messages.page(tx, run.agent_id, run_id=run.id, limit=_MOST_MESSAGES, newest_first=False)
     first = {one.id: pictures.thumbnails(tx, one.pictures[:1])[0] for one in said if one.pictures}
-    return _Kept(run, steps, said, _changes(tx, run.agent_id, steps), first)
+    cites = citations.shown(tx, citations.numbers_of(steps))
+    return _Kept(run, steps, said, _changes(tx, run.agent_id, steps), cites, first)
 
 
 def _changes(tx: Tx, agent_id: str, steps: list[Step]) -> list[tuple[str, MemoryChanged]]:
@@ -125,6 +128,7 @@ def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> 
         conversation=run.conversation_id,
         model=run.model,
         model_label=label,
+        cites=part.cites,
     )
     approved = {call.id for message in before for call in message.tool_calls}
     for answer in said:

@@ -308,6 +308,8 @@ class Runner:
         texts = [described(placed), describe_retrieved(retrieved) if retrieved else ""]
         beside = "\n\n".join(filter(None, texts))
         calls = self._preparation.calls(state, loaded, chat, options.get("host"))
+        numbers, cites = self._preparation.cited(journal.run.continues)
+        calls.context.cites.numbers = numbers | {one["id"]: one["n"] for one in retrieved}
         return LettaAgent(
             state,
             self._preparation.prompt(state, loaded, journal.run.notebook),
@@ -317,6 +319,7 @@ class Runner:
             journal,
             beside={written[-1].id: beside} if beside else None,
             retrieved=retrieved,
+            cites=cites,
             placed=placed,
             params=settings.sampling(),
             notices=notices,

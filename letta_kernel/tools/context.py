@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from letta_kernel.memory import citations
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.blocks import Change, CoreMemory
+from letta_kernel.memory.citations import Citations
 from letta_kernel.memory.edits import EditError
 from letta_kernel.memory.folders import FileShelf
 from letta_kernel.memory.recall import Recall
@@ -25,6 +28,7 @@ class ToolContext:
     recall: Recall
     files: FileShelf
     timezone: str = "UTC"
+    cites: Citations = field(default_factory=Citations)
     on_change: Callable[[Change], None] = lambda change: None
 
     def keep(self, written: Mapping[str, tuple[str, str]], reason: str) -> list[Change]:
@@ -56,6 +60,12 @@ class ToolContext:
             )
             for label, (before, after) in written.items()
         ]
+
+    def shown(self, numbers: Mapping[str, int]) -> list[dict[str, Any]]:
+        """Return what people are shown of hits that may be cited, by their ids and numbers."""
+        if not numbers:
+            return []
+        return self.core.database.run(lambda tx: citations.shown(tx, numbers))
 
     def edit(self, label: str, change: Callable[[str], str], reason: str) -> str:
         """Edit a block, tell the run, and return what the model is told."""

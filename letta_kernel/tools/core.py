@@ -267,6 +267,7 @@ def archival_memory_search(
     )
     found = [
         {
+            "cite": agent_state.cites.mark(hit.passage.id),
             "id": hit.passage.id,
             "timestamp": local_time(hit.passage.created_at, agent_state.timezone),
             "content": hit.passage.content,
@@ -307,6 +308,7 @@ def conversation_search(
     )
     found = [
         {
+            "cite": agent_state.cites.mark(hit.message.id),
             "timestamp": local_time(hit.message.created_at, agent_state.timezone),
             "time_ago": time_ago(hit.message.created_at),
             "role": hit.message.role,
@@ -397,6 +399,7 @@ def run(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Outcome:
     if tool.name not in UNLIMITED and len(outcome.text) > tool.return_limit:
         limit = tool.return_limit
         outcome.text = f"{outcome.text[:limit]}… (cut at {limit:,} characters)"
+    outcome.cites = context.cites.take()
     outcome.seconds = perf_counter() - started
     return outcome
 

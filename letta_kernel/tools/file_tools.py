@@ -58,7 +58,10 @@ def semantic_search_files(agent_state: ToolContext, query: str, limit: int = 5) 
     found = agent_state.files.search(query, max(1, min(limit, 50)))
     if not found:
         return "Nothing found."
-    return "\n\n".join(f"{name}:\n{hit.passage.content}" for name, hit in found)
+    mark = agent_state.cites.mark
+    return "\n\n".join(
+        f"{mark(hit.passage.id)} {name}:\n{hit.passage.content}" for name, hit in found
+    )
 
 
 FILE_TOOLS = (open_files, grep_files, semantic_search_files)

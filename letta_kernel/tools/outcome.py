@@ -32,7 +32,7 @@ class Outcome:
     files or read already, where they are others than the one in the display. ``written`` are the texts of
     memory blocks, by label, that it read and what it made of them, which are still to be kept; ``changes`` are
     those it wrote itself, as it ran. ``stdout`` and ``stderr`` are what it printed, ``elsewhere`` says that a
-    client ran it.
+    client ran it. ``cites`` are the numbers of what a search found, by ids.
     """
 
     status: ReturnStatus
@@ -48,6 +48,7 @@ class Outcome:
     stdout: str = ""
     stderr: str = ""
     elsewhere: bool = False
+    cites: dict[str, int] = field(default_factory=dict)
 
 
 class ReportedError(Exception):

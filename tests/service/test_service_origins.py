@@ -10,8 +10,8 @@ from documents import pdf
 
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.ids import now
+from letta_kernel.memory.origins import Sentence
 from letta_kernel.records import Passage
-from letta_kernel.service.origins import Sentence
 from letta_kernel.store import passages
 
 

@@ -16,7 +16,7 @@ _BLOCK = re.compile(r"<block\b(?P<attributes>[^>]*)>(?P<body>.*?)</block>", re.D
 _ATTRIBUTE = re.compile(r"\b([\w-]{1,40})=\s*\"([^\"]*)\"")
 _VALUE = re.compile(r"<value>\n?(.*?)\n?</value>", re.DOTALL)
 _RETRIEVED = re.compile(r"<retrieved_memory>(.*?)</retrieved_memory>\s*", re.DOTALL)
-_PASSAGE = re.compile(r"^- (?:\[[^\]]*\] )?(.+)$", re.MULTILINE)
+_PASSAGE = re.compile(r"^- (?:\[[^\]]*\] ){0,2}(.+)$", re.MULTILINE)
 _NUDGES = frozenset(
     {"heartbeat", "no_answer", "response_format", "tool_rule"}
 )  # by which the step loop only says: go on

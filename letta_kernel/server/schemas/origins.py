@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from letta_kernel.memory.origins import Origin, Sentence
 from letta_kernel.server.schemas.base import Shape
-from letta_kernel.service.origins import Origin, Sentence
 
 
 class OriginShape(Shape):

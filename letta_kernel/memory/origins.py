@@ -51,15 +51,19 @@ class Origin:
     part: int | None = None
     parts: int | None = None
 
-    def __str__(self) -> str:
-        """Return it as one line, without the date: ``Ada, archival_memory_insert, after “I like figs”``."""
+    @property
+    def source(self) -> str:
+        """Who, how and which file, on one line: ``Ada, archival_memory_insert``."""
         said = [self.file, f"page {self.page}" if self.page else ""]
         if self.part is not None and not self.page:
             said.append(f"part {self.part}" + (f" of {self.parts}" if self.parts else ""))
         said += [self.who or "not recorded", self.how]
-        if self.asked is not None and self.asked.message:
-            said.append(f"after “{self.asked.message}”")
         return ", ".join(filter(None, said))
+
+    def __str__(self) -> str:
+        """Return the `source`, and the message it came after."""
+        asked = self.asked.message if self.asked is not None else ""
+        return f"{self.source}, after “{asked}”" if asked else self.source
 
 
 @dataclass(frozen=True, slots=True)
