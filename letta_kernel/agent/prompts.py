@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from letta_kernel.memory.blocks import STANDING
+
 _MEMORY = """\
 You have a memory of your own, and you outlive this conversation.
 - Core memory is the blocks below. They are always in sight; keep in them what matters at every turn: \
 who you are (persona), whom you talk to (human), what you work on. Edit them with your memory tools, in \
 the same turn in which you learn something worth keeping, without being asked.
+- What the person wants from now on (always, never, whenever I ask about …, how they like things) goes in \
+their words, a line each, into the block instructions, which is made when you first add to it. Follow what \
+stands there wherever it applies: no search finds it then.
 - Archival memory is a searchable store without limit, for facts, notes and texts too long for a block.
 - The conversation is kept whole, though only its newest part is in sight; search it for the rest.
 - What searches find, and what stands beside a message, is numbered anew in each turn. Where your answer \
@@ -39,6 +44,7 @@ HUMAN = ""
 
 BLOCK_DESCRIPTIONS = {
     "persona": "Who you are: your character, your manner, what you have learned about your work.",
+    STANDING: "What the person wants from now on. Follow it wherever it applies.",
     "human": "What you know about the person you talk to: name, interests, wishes, circumstances.",
 }
 

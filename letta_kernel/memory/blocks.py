@@ -13,6 +13,10 @@ from letta_kernel.records import Block
 from letta_kernel.store import blocks as store
 from letta_kernel.store.database import Database, Tx
 
+STANDING = "instructions"
+"""The block of standing instructions, made when an agent first adds to it."""
+STANDING_LIMIT = 5_000
+"""Characters it may hold unless it says otherwise: it takes about 1,250 tokens of every request when full."""
 LONGEST_LABEL = 200
 """Characters a block's label may have."""
 
@@ -51,6 +55,8 @@ class CoreMemory:
     ) -> Change:
         """Apply *change* to the block's text as an agent does; commit before returning.
 
+        The block `STANDING` is made where the agent has none.
+
         Raises
         ------
         NotFoundError
@@ -60,6 +66,8 @@ class CoreMemory:
         """
 
         def work(tx: Tx) -> Change:
+            if label == STANDING and store.find(tx, self.agent_id, label) is None:
+                return self._first_standing(tx, change(""), actor, step_id, reason)
             block = self._editable(tx, label)
             value = change(block.value)
             check_limit(block, value)
@@ -69,6 +77,14 @@ class CoreMemory:
             return Change(block.value, written)
 
         return self.database.run(work)
+
+    def _first_standing(
+        self, tx: Tx, value: str, actor: str, step_id: str | None, reason: str
+    ) -> Change:
+        made = Block(label=STANDING, value=value, limit=STANDING_LIMIT, created_by=actor)
+        check_limit(made, value)
+        store.add(tx, made, self.agent_id, step_id=step_id, reason=reason)
+        return Change("", made)
 
     def create(
         self,
@@ -138,10 +154,13 @@ def check_limit(block: Block, value: str) -> None:
     """Refuse a *value* longer than the block may hold, saying how much room is left."""
     if len(value) > block.limit:
         room = max(0, block.limit - len(block.value))
+        way = "put it into archival memory"
+        if block.label == STANDING:  # there it would not be found when it applies
+            way = "join those that say the same; what no longer holds can go"
         raise EditError(
             f"The block {block.label!r} may hold {block.limit:,} characters; this would make it "
             f"{len(value):,}. It holds {len(block.value):,} now ({room:,} left): shorten or drop "
-            "something, or put it into archival memory."
+            f"something, or {way}."
         )
 
 

@@ -40,7 +40,7 @@ def core_memory_append(agent_state: ToolContext, label: str, content: str) -> st
     """Add to a core memory block, on a new line. Use it to keep a fact that should always be in sight.
 
     Args:
-        label: The block to edit, for example human or persona.
+        label: The block to edit: human, persona, instructions (what the user wants from now on) or another.
         content: What to add.
     """
     return agent_state.edit(label, lambda v: edits.append(v, content), "core_memory_append")
@@ -203,6 +203,8 @@ def archival_memory_insert(
     supersedes: list[str] | None = None,
 ) -> str:
     """Put a fact, note or text into archival memory, from where it can be searched at any time.
+
+    Not what the user wants from now on: that belongs in the block instructions.
 
     Args:
         content: The text to keep; best self-contained, with names and dates.

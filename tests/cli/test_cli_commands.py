@@ -190,12 +190,12 @@ def test_an_archive_is_searched_by_tags_and_time(cli: Cli) -> None:
     assert "'any' or 'all'" in cli.fails(*asked, "--match", "some")
     assert "no date" in cli.fails(*asked, "--to", "soon")
     assert "--page" in cli.fails(*asked, "--page", "0", code=2)
-    assert len(cli.out("archive", "list", "ada").splitlines()[0].split("\t")) == 4
+    assert len(cli.out("archive", "list", "ada").splitlines()[0].split("\t")) == 5
     cli("archive", "add", "ada", "--file", "gulls.md")
     newest = cli.out("archive", "list", "ada").splitlines()[0]
-    assert newest.endswith("\tgulls.md")
+    assert newest.endswith("\tgulls.md, you, letta-kernel archive add")
     best = cli.out("archive", "search", "ada", "gulls ferry", "--top", "1").splitlines()[0]
-    assert best.endswith("\tgulls.md")
+    assert best.endswith("\tgulls.md, you, letta-kernel archive add")
 
 
 def test_tools_of_a_file_run_in_the_sandbox(cli: Cli) -> None:

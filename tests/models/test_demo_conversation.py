@@ -397,6 +397,21 @@ def test_what_is_not_to_be_kept_or_is_nothing_is_not_written(message: str) -> No
 
 
 @pytest.mark.parametrize(
+    "message",
+    [
+        "Always give the platform when I ask about trains.",
+        "When I ask about rain, use millimetres.",
+        "Ab jetzt bitte auf Deutsch antworten.",
+        "Toujours répondre en français.",
+    ],
+)
+def test_a_standing_instruction_goes_into_a_block_of_its_own(message: str) -> None:
+    talk = Talk(MEMORY, human="The user's name is Ada.")
+    assert arguments(talk.say(message)) == {"label": "instructions", "content": message}
+    assert not Talk(MEMORY, instructions=message).say(message).tool_calls
+
+
+@pytest.mark.parametrize(
     ("message", "said"),
     [
         ("Hello! Who are you?", "My persona says"),

@@ -88,3 +88,29 @@ def test_archival_memory(service: AgentService) -> None:
         service.passages.delete("passage-none", agent="ada")
     with pytest.raises(InvalidInputError):
         service.passages.create("  ", agent="ada")
+
+
+def test_standing_instructions_get_a_block_of_their_own_when_first_needed(
+    service: AgentService,
+) -> None:
+    def run(name: str, **arguments: str) -> tuple[str, str]:
+        outcome = service.tools.run(name, {"label": "instructions", **arguments}, agent="ada")
+        return outcome.status, outcome.text
+
+    labels = [block.label for block in service.blocks.list("ada")]
+    assert labels == ["persona", "human"]
+    assert run("core_memory_replace", old_content="a", new_content="b")[0] == "error"
+    assert run("core_memory_append", content="x" * 5_001)[0] == "error"
+    assert [block.label for block in service.blocks.list("ada")] == labels
+    wish = "Always give versions when I ask about libraries."
+    assert run("core_memory_append", content=wish)[0] == "ok"
+    assert run("memory_insert", new_string="Never use tabs.")[0] == "ok"
+    block = service.blocks.retrieve("instructions", agent="ada")
+    assert (block.value, block.limit) == (f"{wish}\nNever use tabs.", 5_000)
+    assert wish in service.runs.system_prompt("ada")
+    status, text = run("core_memory_append", content="x" * 5_000)
+    assert status == "error"
+    assert "join those that say the same" in text
+    assert "archival" not in text
+    service.blocks.update("instructions", agent="ada", read_only=True)
+    assert run("core_memory_append", content="More.")[0] == "error"

@@ -44,7 +44,7 @@ def test_what_is_inserted_can_be_named_and_found(service: AgentService) -> None:
     (passage,) = service.passages.list("ada")
     assert said == f"Kept in archival memory as {passage.id}."
     (hit,) = json.loads(call(service, "archival_memory_search", query="puffins"))
-    assert set(hit) == {"id", "timestamp", "content", "tags", "relevance"}
+    assert set(hit) == {"cite", "id", "timestamp", "content", "tags", "relevance"}
     assert (hit["id"], hit["content"], hit["tags"]) == (
         passage.id,
         "Puffins nest in May.",
@@ -110,7 +110,7 @@ def test_the_conversation_is_searched_by_role_and_day(
     list(service.runs.send("ada", "When did the puffins come?"))
     both = json.loads(call(service, "conversation_search", query="puffins"))
     assert {hit["role"] for hit in both} == {"user", "assistant"}
-    assert set(both[0]) == {"timestamp", "time_ago", "role", "content"}
+    assert set(both[0]) == {"cite", "timestamp", "time_ago", "role", "content"}
     (answer,) = json.loads(
         call(service, "conversation_search", query="puffins", roles=["assistant"])
     )

@@ -31,6 +31,12 @@ _SELF = re.compile(
     r"i've (?:got|moved)|we (?:live|have)|(?:you (?:can|may) )?call me|meine? \w+ ist|je m'appelle|"
     r"ich (?:heiße|bin|wohne|arbeite|mag)|je suis|j'habite|j'aime)\b.*)"
 )
+_BLOCK = "instructions"  # where the default prompt wants them
+_STANDING = re.compile(
+    r"(?i)(?:please |bitte |and |so )?(?:always|never|from now on|in (?:the )?future|whenever|every time|"
+    r"(?:when|if) i ask(?=[^?]+, )|immer wenn|ab (?:jetzt|sofort)|in zukunft|toujours|désormais|à l'avenir|"
+    r"siempre|a partir de ahora)\b(?!.*\?).*\w.*\s.*"
+)
 _SIGNS = (  # what a question is about, where a note may have other words for it
     (r"name|heiße|appell|called", r"\bname\b|\bcalled\b|heiße|appelle"),
     (r"live|wohn|habite", r"\bliv\w+\b|wohne|habite"),
@@ -67,6 +73,18 @@ def told_of_self(text: str) -> str | None:
     if match is None or "?" in text:
         return None
     return re.sub(r",? (?:nice to meet|by the way|thanks|not [^\Wa-z]).*$", "", match["fact"])
+
+
+def stand(scene: Scene, text: str) -> Step | None:
+    """Return the call that keeps a standing instruction as it was given; None where *text* is none."""
+    if _STANDING.fullmatch(text) is None or "core_memory_append" not in scene.tools:
+        return None
+    note = lore.sentence(text)
+    block = next((one for one in scene.blocks if one.label == _BLOCK), None)
+    if block is not None and note in block.value:
+        return Step(f"That stands already: “{note}”")
+    why = "It holds from now on, so it has to be in sight."
+    return Step("", "core_memory_append", {"label": _BLOCK, "content": note}, note, why)
 
 
 def keep(scene: Scene, what: str, archive: bool = False) -> Step:
@@ -123,14 +141,15 @@ def recall(scene: Scene, question: str) -> str:
     if re.search(r"(?i)\bwho (?:am i|i am)\b", question):
         question = "name"
     blocks = [block for block in scene.blocks if block.label != "persona" or not personal]
-    pool = [(f"My memory ({block.label})", note) for block in blocks for note in _notes(block)]
-    pool += [("My archival memory", passage) for passage in scene.retrieved]
-    scored = [(covers(note, question), where, note) for where, note in pool]
-    best = max((score for score, _, _ in scored), default=0.0)
-    found = [(where, note) for score, where, note in scored if score > best - 0.01][:3]
+    pool = [(f"My memory ({one.label})", note, "") for one in blocks for note in _notes(one)]
+    numbered = enumerate(scene.retrieved, 1)  # as an answer may cite them
+    pool += [("My archival memory", passage, f" [{n}]") for n, passage in numbered]
+    scored = [(covers(note, question), where, note, cite) for where, note, cite in pool]
+    best = max((score for score, *_ in scored), default=0.0)
+    found = [one for score, *one in scored if score > best - 0.01][:3]
     if best < (0.5 if personal else 0.6):
         return ""
-    return " ".join(f"{where} says: “{note}”" for where, note in found)
+    return " ".join(f"{where} says: “{note}”{cite}" for where, note, cite in found)
 
 
 def known(scene: Scene) -> str:
@@ -147,11 +166,17 @@ def hits(text: str, message: str) -> str:
     except (ValueError, RecursionError):
         return ""
     listed = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-    told = [str(one.get("content", "")).strip() for one in listed if one.get("role") != "assistant"]
-    told = sorted(
+    told = {
+        str(one.get("content", "")).strip(): str(one.get("cite", ""))
+        for one in listed
+        if one.get("role") != "assistant"
+    }
+    best = sorted(
         (one for one in told if one not in ("", message)), key=lambda one: -covers(one, message)
     )
-    return "; ".join(f"“{one}”" for one in told[:2] if covers(one, message) > 0.3)
+    return "; ".join(
+        f"“{one}” {told[one]}".strip() for one in best[:2] if covers(one, message) > 0.3
+    )
 
 
 def covers(note: str, asked: str) -> float:

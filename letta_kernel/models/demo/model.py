@@ -174,6 +174,8 @@ def _respond(scene: Scene, part: str, own: list[ToolSpec]) -> list[Step]:
         told = memory.told_of_self(part) if best is None or best.missing else None
         if small:
             return [Step(small)]
+        if step := memory.stand(scene, what or part):
+            return [step]
         if what or told:
             archive = re.search(r"(?i)\barchiv", part[:80]) is not None
             return [memory.keep(scene, what or told or "", archive)]
