@@ -11,7 +11,9 @@ together with its result; other results follow as they come, the last of them wi
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -55,8 +57,7 @@ class Journal:
         self._owner = f"{process_owner()}/{run.id}"
         self._fence = 0
         self._may_hold = False
-        self._closed = threading.Event()  # the end of the run is written
-        self._over = threading.Event()  # it has ended, whether that could be written or not
+        self._closed = False  # the end of the run is written
 
     def open(
         self, incoming: Sequence[Message], read: Callable[[Tx, Head], T]
@@ -94,7 +95,7 @@ class Journal:
         try:
             with Uninterrupted(waits=True):
                 opened = self.database.run(work)
-            threading.Thread(target=self._keep_lease, name="agent-lease", daemon=True).start()
+            _keeper.keep(self)
         except BaseException as error:
             if isinstance(error, LettaError) and not isinstance(error, StoreError):
                 self._may_hold = False  # refused; of a commit that failed one cannot be sure
@@ -128,8 +129,7 @@ class Journal:
         with Uninterrupted():
             written = self.database.run(work)
             if end is not None:
-                self._closed.set()
-                self._over.set()
+                self._end()
         return written
 
     def keep(
@@ -179,7 +179,7 @@ class Journal:
 
         Does nothing if it was written before.
         """
-        if self._closed.is_set():
+        if self._closed:
             return []
 
         def work(tx: Tx) -> list[Message]:
@@ -189,14 +189,17 @@ class Journal:
 
         with Uninterrupted():
             written = self.database.run(work)
-            self._closed.set()
-            self._over.set()
+            self._end()
         return written
+
+    def _end(self) -> None:
+        self._closed = True
+        _keeper.drop(self)
 
     def let_go(self) -> None:
         """Hold the agent no longer, also where its end could not be written: whoever reads next sees that."""
-        self._over.set()
-        if self._may_hold and not self._closed.is_set():
+        _keeper.drop(self)
+        if self._may_hold and not self._closed:
             lease.ended.add(self._owner)
 
     def _marked(self, tx: Tx, end: StopReason | None) -> list[Message]:
@@ -251,21 +254,67 @@ class Journal:
         run.seconds = (run.ended_at - run.created_at).total_seconds()
         runs.finish(tx, run)
 
-    def _keep_lease(self) -> None:
-        # A tool may run for longer than the lease; only another machine would take the agent then.
-        while not self._over.wait(LEASE_SECONDS / 3):
-            try:
-                self.database.run(
-                    lambda tx: agents.renew(
-                        tx, self.state.thread_id, self._owner, self._fence, LEASE_SECONDS
-                    )
-                )
-            except ConflictError:
-                if not self._over.is_set():
-                    self._lost()  # nothing of this run is written any more
-                return
-            except LettaError as error:  # the disk may be full only now, or somebody have the store
-                log.info("The lease of %s could not be renewed: %s", self.state.id, error)
+    def renew(self) -> None:
+        """Prolong the lease of a run that goes on."""
+        thread_id = self.state.thread_id
+        try:
+            self.database.run(
+                lambda tx: agents.renew(tx, thread_id, self._owner, self._fence, LEASE_SECONDS)
+            )
+        except ConflictError:
+            if _keeper.drop(self):
+                self._lost()  # nothing of this run is written any more
+        except LettaError as error:  # the disk may be full only now, or somebody have the store
+            log.info("The lease of %s could not be renewed: %s", self.state.id, error)
+
+
+class _Keeper:
+    """Prolongs the leases of all runs here, from one thread, which ends where there are none.
+
+    A tool may run for longer than a lease; only another machine would take the agent then.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._runs: set[Journal] = set()
+        self._at_work = False
+
+    def keep(self, run: Journal) -> None:
+        """Prolong the lease of *run* from now on."""
+        with self._lock:
+            self._runs.add(run)
+            if not self._at_work:
+                threading.Thread(target=self._work, name="agent-leases", daemon=True).start()
+                self._at_work = True
+
+    def drop(self, run: Journal) -> bool:
+        """Leave *run* alone, whose end is written or cannot be; False if that was so already."""
+        with self._lock:
+            known = run in self._runs
+            self._runs.discard(run)
+            return known
+
+    def _work(self) -> None:
+        while True:
+            time.sleep(LEASE_SECONDS / 3)
+            with self._lock:
+                runs = [*self._runs]
+                if not runs:
+                    self._at_work = False
+                    return
+            for run in runs:
+                try:
+                    run.renew()
+                except Exception:  # the others are prolonged all the same
+                    log.exception("The lease of %s could not be renewed", run.state.id)
+
+
+_keeper = _Keeper()
 
 
 def passing(point: str) -> None:

@@ -303,9 +303,11 @@ class ModelCaller:
         long = next((m for m in new if self.window.shown(m) is not m), None)
         if long is not None:
             yield Notice(text=_too_long(long))
-        if self.window.tokens() > room * TRIGGER:
+        taken = self.window.tokens()
+        if taken > room * TRIGGER:
             self.window.squeeze(int(room * TARGET), last_step=True)  # results of calls at once
-        if self.window.partial or self.window.tokens() > room * TRIGGER:
+            taken = self.window.tokens()
+        if self.window.partial or taken > room * TRIGGER:
             yield from self._compact(int(room * TARGET), cancel)
             self.window.squeeze(int(room * TRIGGER))
 

@@ -145,15 +145,12 @@ class Window:
         return full if self.most is None else min(full, self.most)
 
     def _full_size(self, message: Message) -> int:
-        return self._own_size(message) + self.beside_size(message)
-
-    def _own_size(self, message: Message) -> int:
         size = self._sizes.get(message.id)
         if size is None:
             calls = "".join(call.name + call.arguments for call in message.tool_calls)
             size = self._count(message.content + calls) + self._picture_tokens(message) + OVERHEAD
             self._sizes[message.id] = size
-        return size
+        return size + self.beside_size(message) if message.id in self.beside else size
 
     def _picture_tokens(self, message: Message) -> int:
         return sum(picture.tokens for picture in message.pictures) if self.images else 0

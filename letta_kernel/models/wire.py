@@ -306,7 +306,8 @@ def paired(messages: Iterable[dict[str, Any]]) -> Chat:
             if waiting:
                 results.append(message)
             continue
-        close()
+        if waiting:
+            close()
         chat.append(message)
         if message.get("role") == "assistant":
             waiting.extend(message.get("tool_calls") or ())

@@ -216,7 +216,7 @@ class Database:
                     except StoreError:
                         shared.close()  # what of it is on the disk is read anew
                         raise
-                self._open_ended = False
+                self._open_ended, tx.committed = False, True
                 if tx.touched:
                     shared.record.commit()
                     self._writes.update(tx.touched)

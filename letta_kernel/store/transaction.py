@@ -91,6 +91,7 @@ class Tx:
         self._refusal = refusal
         self._skew = skew
         self.begun = False  # by the first statement: a transaction that needs none costs nothing
+        self.committed = False
         self.touched: set[str] = set()
         self.failure: BaseException | None = None
         self._reading: float | None = None  # when the statement began, if it is a read
@@ -114,18 +115,25 @@ class Tx:
         """Run a statement and return all its rows."""
         return self._run(sql, params, fetch=True)
 
-    def one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        """Run a statement and return its first row, or None."""
-        rows = self._run(sql, params, fetch=True)
+    def one(
+        self, sql: str, params: Sequence[Any] = (), *, within: str | None = None
+    ) -> tuple[Any, ...] | None:
+        """Run a statement and return its first row, or None.
+
+        For `stamp` it has written to *within*: what another than who asks for that stamp knows of.
+        """
+        rows = self._run(sql, params, fetch=True, within=within)
         return rows[0] if rows else None
 
-    def _run(self, sql: str, params: Sequence[Any], fetch: bool = False) -> list[tuple[Any, ...]]:
+    def _run(
+        self, sql: str, params: Sequence[Any], fetch: bool = False, within: str | None = None
+    ) -> list[tuple[Any, ...]]:
         if self._connection is None:
             raise StoreError("This transaction is over: use it only inside Database.run.")
         if (table := _written(sql)) is not None:
             if self._refusal is not None:
                 raise ReadOnlyError(self._refusal)
-            self.touched.add(table)
+            self.touched.add(within or table)
         try:
             if not self.begun:
                 self.begun = True

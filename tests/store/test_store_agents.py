@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
+from letta_kernel.errors import AgentBusyError, ConflictError, InvalidInputError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Block, Passage, Run, Step, Tool, ToolRule
@@ -21,7 +21,7 @@ from letta_kernel.store import (
     runs,
     tools,
 )
-from letta_kernel.store.database import Database
+from letta_kernel.store.database import Database, Tx
 
 ME = lease.process_owner()
 
@@ -224,3 +224,82 @@ def test_those_who_do_not_come_back_hold_nobody_up(database: Database, ada: Agen
         )
     )
     assert database.run(lambda tx: agents.begin(tx, ada.id, ME, 60, 1)).fence == 1
+
+
+def test_where_a_run_left_the_lease_is_known_without_asking_and_only_as_long_as_it_is_so(
+    database: Database, ada: AgentState
+) -> None:
+    """Numbers and fences stay right whoever else writes there: nobody, an undone commit, others, a neighbour."""
+    neighbour = Database(database.home)  # as another process has it
+    numbers: list[int] = []
+    fences: list[int] = []
+    owner = f"{ME}/run-1"
+
+    def said(tx: Tx, first: int | None) -> None:
+        stored = messages.append(tx, ada.id, [Message(agent_id=ada.id, role="user", content="x")], first)
+        numbers.append(stored[0].seq)
+
+    def run(tx: Tx) -> None:
+        head = agents.begin(tx, ada.id, owner, 60, 1)
+        said(tx, head.seq)
+        fences.append(head.fence)
+
+    def undone(tx: Tx) -> None:
+        agents.advance(tx, ada.id, fences[-1], 60, 5, waiting=True)
+        raise InvalidInputError("not this")
+
+    def end(tx: Tx) -> None:
+        said(tx, agents.advance(tx, ada.id, fences[-1], 60, 1, end=True, waiting=False))
+
+    def whole() -> None:
+        database.run(run)
+        with pytest.raises(InvalidInputError):
+            database.run(undone)
+        database.run(end)
+
+    def by_the_neighbour() -> None:
+        neighbour.run(lambda tx: agents.begin(tx, ada.id, "another-host|1|2/run-9", 60, 0))
+        with pytest.raises(AgentBusyError):
+            database.run(run)
+        neighbour.run(lambda tx: agents.release(tx, ada.id, "another-host|1|2/run-9"))
+
+    def in_line() -> None:
+        database.run(lambda tx: lease.stand(tx, ada.id, "another-host|1|2/run-8", None))
+        with pytest.raises(AgentBusyError):
+            database.run(run)
+        database.run(lambda tx: lease.leave(tx, ada.id, "another-host|1|2/run-8"))
+
+    def ended_already() -> None:
+        for late in (end, undone):
+            with pytest.raises(ConflictError, match="had ended already"):
+                database.run(late)
+
+    def taken_by_hand() -> None:
+        database.run(run)
+        database.run(lambda tx: agents.take_by_hand(tx, ada.id))
+        with pytest.raises(ConflictError, match="released, or taken over"):
+            database.run(end)
+
+    def in_the_middle_of_a_run() -> None:
+        database.run(run)
+        with pytest.raises(AgentBusyError):
+            database.run(lambda tx: agents.begin(tx, ada.id, f"{ME}/run-2", 60, 1))
+        database.run(lambda tx: said(tx, None))
+        database.run(end)
+
+    between = [
+        *(ended_already, by_the_neighbour, in_line, taken_by_hand, in_the_middle_of_a_run),
+        lambda: database.run(lambda tx: said(tx, None)),
+        lambda: neighbour.run(lambda tx: said(tx, None)),
+    ]
+    whole()
+    for others in between:
+        others()
+        whole()
+        whole()
+    neighbour.close()
+    kept = [message.seq for message in database.run(lambda tx: messages.window(tx, ada.id, 0))]
+    assert kept == numbers == sorted(set(numbers))
+    assert fences == sorted(set(fences))
+    row = database.run(lambda tx: tx.one("SELECT next_seq, owner, waiting FROM leases"))
+    assert row == (numbers[-1] + 1, None, False)
