@@ -277,7 +277,9 @@ def advance(
     if waiting is not None and (known is None or known.waiting != waiting):
         values.append(waiting)
         changes += f", waiting = ${len(values)}"
-    sql = f"UPDATE leases SET next_seq = next_seq + $3, {changes} WHERE agent_id = $1 AND fence = $2"
+    sql = (
+        f"UPDATE leases SET next_seq = next_seq + $3, {changes} WHERE agent_id = $1 AND fence = $2"
+    )
     if known is not None and known.held and known.fence == fence:
         done = tx.one(sql, values, within=_OF_RUNS)
         now_waiting = known.waiting if waiting is None else waiting

@@ -229,14 +229,16 @@ def test_those_who_do_not_come_back_hold_nobody_up(database: Database, ada: Agen
 def test_where_a_run_left_the_lease_is_known_without_asking_and_only_as_long_as_it_is_so(
     database: Database, ada: AgentState
 ) -> None:
-    """Numbers and fences stay right whoever else writes there: nobody, an undone commit, others, a neighbour."""
+    """Numbers and fences stay right whoever else writes there."""
     neighbour = Database(database.home)  # as another process has it
     numbers: list[int] = []
     fences: list[int] = []
     owner = f"{ME}/run-1"
 
     def said(tx: Tx, first: int | None) -> None:
-        stored = messages.append(tx, ada.id, [Message(agent_id=ada.id, role="user", content="x")], first)
+        stored = messages.append(
+            tx, ada.id, [Message(agent_id=ada.id, role="user", content="x")], first
+        )
         numbers.append(stored[0].seq)
 
     def run(tx: Tx) -> None:
