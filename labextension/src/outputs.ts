@@ -6,7 +6,8 @@ import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { KernelWidgets } from './live';
-import { PANEL_MIME_TYPE, PanelRenderer, type IPanelRendererOptions } from './savedpanel';
+import type { IOutputOptions } from './widgethost';
+import { PANEL_MIME_TYPE, PanelRenderer } from './savedpanel';
 
 /** Before HTML (50). */
 const RANK = 0;
@@ -14,7 +15,7 @@ const RANK = 0;
 /** In a notebook before the widget view (-10) too: there the renderer knows whether that lives. */
 const RANK_IN_NOTEBOOK = -20;
 
-function add(rank: number, options: IPanelRendererOptions): void {
+function add(rank: number, options: IOutputOptions): void {
   const createRenderer = () => new PanelRenderer(options);
   options.rendermime.addFactory(
     { safe: true, mimeTypes: [PANEL_MIME_TYPE], createRenderer },

@@ -4,11 +4,13 @@ import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
-import { Panel, type Widget } from '@lumino/widgets';
+import type { Message } from '@lumino/messaging';
+import { Panel, Widget } from '@lumino/widgets';
 
 import { h } from './ui/dom';
-import type { HostedRenderers } from './hosted';
+import { HostedRenderers } from './hosted';
 import { isRecord } from './ui/snapshot';
+import type { Trans } from './ui/words';
 
 export const WIDGET_VIEW_MIME_TYPE = 'application/vnd.jupyter.widget-view+json';
 
@@ -126,4 +128,62 @@ export class WidgetHost {
   private _view: ReadonlyPartialJSONObject | null = null;
   private _drawn: MutationObserver | null = null;
   private _shown: string | null = null;
+}
+
+export interface IOutputOptions {
+  /** The registry of the document that the output is in. */
+  rendermime: IRenderMimeRegistry;
+  trans: Trans;
+  /** Without it a widget view beside what is saved is never shown. */
+  live?: ILiveWidgets;
+}
+
+/** An output that shows what is saved, and in its place a live widget while there is one. */
+export abstract class OutputRenderer extends Widget {
+  /**
+   * @param saved - Where what is saved is shown.
+   */
+  constructor(
+    { rendermime, trans, live }: IOutputOptions,
+    protected readonly saved: HTMLElement
+  ) {
+    super();
+    this.trans = trans;
+    this.widget = new WidgetHost({
+      owner: this,
+      rendermime,
+      hosted: this.hosted,
+      live: live ?? null,
+      onShown: shown => {
+        saved.hidden = shown;
+        this.onShown(shown);
+      }
+    });
+    this.node.append(saved, this.widget.node);
+  }
+
+  override dispose(): void {
+    if (!this.isDisposed) {
+      this.widget.dispose();
+      this.hosted.release(this.node);
+      super.dispose();
+    }
+  }
+
+  /** The live widget has come, or is gone again. */
+  protected onShown(_shown: boolean): void {}
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    this.hosted.attach();
+  }
+
+  protected override onBeforeDetach(message: Message): void {
+    this.hosted.detach();
+    super.onBeforeDetach(message);
+  }
+
+  protected readonly trans: Trans;
+  protected readonly hosted = new HostedRenderers();
+  protected readonly widget: WidgetHost;
 }

@@ -9,13 +9,13 @@ import type { ISignal } from '@lumino/signaling';
  *
  * none: no notebook, or one without a kernel. connecting: it starts, restarts or has not answered yet.
  * ready: requests are answered. plain-python: a Python kernel without letta-kernel, which
- * `insertLoadExt` adds. old: its letta-kernel is of a version without a desk. lost: it died or the
+ * `insertLoadExt` adds. old: its letta-kernel is of a version without a connection. lost: it died or the
  * connection to it is gone.
  */
 export type BridgeState = 'none' | 'connecting' | 'ready' | 'plain-python' | 'old' | 'lost';
 
 /** Something a run did (`event` is one of letta_kernel.messages, in JSON). */
-export interface IDeskEvent {
+export interface IRunEvent {
   readonly agent_id: string;
   readonly run_id: string;
   /** Whether the run goes on in the Jupyter server, not in a kernel. */
@@ -31,13 +31,13 @@ export interface IChanged {
 }
 
 /** The kernel refused a request: `kind` names its error, the message is one line for people. */
-export class DeskError extends Error {
+export class RpcError extends Error {
   constructor(
     readonly kind: string,
     message: string
   ) {
     super(message);
-    this.name = 'DeskError';
+    this.name = 'RpcError';
   }
 }
 
@@ -59,9 +59,9 @@ export interface IBridge {
   readonly project: string;
   /** The version of letta-kernel in the kernel; empty while nothing is connected. */
   readonly version: string;
-  /** Ask the kernel something; rejects with a `DeskError`. */
+  /** Ask the kernel something; rejects with a `RpcError`. */
   request<T>(method: string, params?: object): Promise<T>;
-  readonly events: ISignal<IBridge, IDeskEvent>;
+  readonly events: ISignal<IBridge, IRunEvent>;
   readonly changed: ISignal<IBridge, IChanged>;
   /** Another notebook came to the front, or none is left. */
   readonly notebookChanged: ISignal<IBridge, NotebookPanel | null>;

@@ -1,4 +1,4 @@
-// The bridge: follows the notebook in front, and keeps a desk for the kernel of every open notebook.
+// The bridge: follows the notebook in front, and keeps a connection for the kernel of every open notebook.
 
 import { PathExt } from '@jupyterlab/coreutils';
 import { NotebookActions, type INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
@@ -7,12 +7,12 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
 import type { Trans } from '../ui/words';
-import { DeskError } from './bridge';
-import type { BridgeState, IBridge, IChanged, IDeskEvent } from './bridge';
-import { Desk } from './desk';
+import { RpcError } from './bridge';
+import type { BridgeState, IBridge, IChanged, IRunEvent } from './bridge';
+import { KernelRpc } from './rpc';
 import { imagesIn } from './images';
-import type { AnyDesk } from './protocol';
-import { ServerDesk } from './server';
+import type { PanelRpc } from './protocol';
+import { ServerRpc } from './server';
 
 /** The Jupyter server, where it answers for projects as well. */
 export interface IServed {
@@ -56,7 +56,7 @@ export class Bridge implements IBridge {
   }
 
   get answeredBy(): 'kernel' | 'server' | null {
-    return this._front === null ? null : this._front === this._desk ? 'kernel' : 'server';
+    return this._front === null ? null : this._front === this._rpc ? 'kernel' : 'server';
   }
 
   get folder(): string {
@@ -81,7 +81,7 @@ export class Bridge implements IBridge {
   }
 
   /** What runs do in any open notebook of the project in front. */
-  get events(): ISignal<this, IDeskEvent> {
+  get events(): ISignal<this, IRunEvent> {
     return this._events;
   }
 
@@ -89,54 +89,54 @@ export class Bridge implements IBridge {
     return this._changed;
   }
 
-  /** The desks of all open notebooks that can be asked. */
-  get desks(): readonly Desk[] {
-    return [...this._desks.values()].filter(desk => desk.state === 'ready');
+  /** The connections of all open notebooks that can be asked. */
+  get rpcs(): readonly KernelRpc[] {
+    return [...this._rpcs.values()].filter(rpc => rpc.state === 'ready');
   }
 
-  /** The Jupyter server's desks that can be asked. */
-  get servers(): readonly ServerDesk[] {
-    return [...this._servers.values()].filter(desk => desk.state === 'ready');
+  /** The Jupyter server's connections that can be asked. */
+  get servers(): readonly ServerRpc[] {
+    return [...this._servers.values()].filter(rpc => rpc.state === 'ready');
   }
 
   /** Who has time for what goes on in a project; null: nobody can be asked. */
-  free(home: string): AnyDesk | null {
-    const near = this.allDesks.filter(desk => desk.home === home);
+  free(home: string): PanelRpc | null {
+    const near = this.allRpcs.filter(rpc => rpc.home === home);
     return this._front?.home === home ? this._free : (near[0] ?? null);
   }
 
   /** Those, then those of the Jupyter server. */
-  get allDesks(): readonly AnyDesk[] {
-    return [...this.desks, ...this.servers];
+  get allRpcs(): readonly PanelRpc[] {
+    return [...this.rpcs, ...this.servers];
   }
 
-  /** Some desk has opened, or cannot be asked any more. */
-  get desksChanged(): ISignal<this, void> {
-    return this._desksChanged;
+  /** Some connection has opened, or cannot be asked any more. */
+  get rpcsChanged(): ISignal<this, void> {
+    return this._rpcsChanged;
   }
 
-  /** Some desk has something to tell: of any open notebook, of any project. */
-  get anyChanged(): ISignal<this, AnyDesk> {
+  /** Some connection has something to tell: of any open notebook, of any project. */
+  get anyChanged(): ISignal<this, PanelRpc> {
     return this._anyChanged;
   }
 
   async request<T>(method: string, params: object = {}): Promise<T> {
     const front = this._front;
     if (!front) {
-      throw new DeskError('NotConnected', this._trans.__('No notebook with agents is in front.'));
+      throw new RpcError('NotConnected', this._trans.__('No notebook with agents is in front.'));
     }
-    const near = this.allDesks.filter(desk => desk.home === front.home);
+    const near = this.allRpcs.filter(rpc => rpc.home === front.home);
     const { agent } = params as { agent?: string };
     if ((method === 'approve' || method === 'pending') && agent !== undefined) {
       // A cell that waits for the word runs in one kernel; only there it can be let go on.
-      const asking = near.find(desk => desk.asking.includes(agent));
+      const asking = near.find(rpc => rpc.asking.includes(agent));
       const other = method === 'approve' ? this._free : front; // what is approved goes on there
       return (asking ?? other ?? front).request<T>(method, params);
     }
     const result = await front.request<T>(method, params);
     if (method === 'cancel' && (result as unknown) === false) {
-      for (const desk of near) {
-        if (desk !== front && (await desk.request<unknown>(method, params)) === true) {
+      for (const rpc of near) {
+        if (rpc !== front && (await rpc.request<unknown>(method, params)) === true) {
           return true as T;
         }
       }
@@ -151,11 +151,11 @@ export class Bridge implements IBridge {
     images: readonly string[]
   ): Promise<void> {
     const params = { agent, text, images, ...(conversation === null ? {} : { conversation }) };
-    if (this._desk && this._server) {
-      await this._desk.settled();
+    if (this._rpc && this._server) {
+      await this._rpc.settled();
     }
     const free = this._free;
-    if (!(free instanceof ServerDesk) || !this._served) {
+    if (!(free instanceof ServerRpc) || !this._served) {
       await this.request('talk', params);
       return;
     }
@@ -207,44 +207,44 @@ export class Bridge implements IBridge {
   }
 
   private _meet(kernel: Kernel.IKernelConnection): void {
-    if (this._desks.has(kernel)) {
+    if (this._rpcs.has(kernel)) {
       return;
     }
-    const desk = new Desk(kernel, this._trans);
-    this._desks.set(kernel, desk);
-    desk.stateChanged.connect(() => {
+    const rpc = new KernelRpc(kernel, this._trans);
+    this._rpcs.set(kernel, rpc);
+    rpc.stateChanged.connect(() => {
       this._look();
-      this._desksChanged.emit();
+      this._rpcsChanged.emit();
     });
-    this._hear(desk);
+    this._hear(rpc);
   }
 
-  /** Pass on what a desk tells of the project in front. */
-  private _hear(desk: AnyDesk): void {
-    const served = desk instanceof ServerDesk;
-    desk.askingChanged.connect(() => this._anyChanged.emit(desk));
-    desk.events.connect((_, event) => {
-      if (desk.home === this._front?.home) {
+  /** Pass on what a connection tells of the project in front. */
+  private _hear(rpc: PanelRpc): void {
+    const served = rpc instanceof ServerRpc;
+    rpc.askingChanged.connect(() => this._anyChanged.emit(rpc));
+    rpc.events.connect((_, event) => {
+      if (rpc.home === this._front?.home) {
         this._events.emit(served ? { ...event, served } : event);
       }
       if (TELLING.has(event.event.type)) {
-        this._anyChanged.emit(desk);
+        this._anyChanged.emit(rpc);
       }
     });
-    desk.changed.connect((_, change) => {
-      if (desk === this._front) {
+    rpc.changed.connect((_, change) => {
+      if (rpc === this._front) {
         this._changed.emit(change);
       }
       if (change.what.includes('runs') || change.what.includes('agents')) {
-        this._anyChanged.emit(desk);
+        this._anyChanged.emit(rpc);
       }
     });
   }
 
   private _drop(kernel: Kernel.IKernelConnection): void {
-    this._desks.get(kernel)?.dispose();
-    if (this._desks.delete(kernel)) {
-      this._desksChanged.emit();
+    this._rpcs.get(kernel)?.dispose();
+    if (this._rpcs.delete(kernel)) {
+      this._rpcsChanged.emit();
     }
   }
 
@@ -261,15 +261,15 @@ export class Bridge implements IBridge {
   private _look(): void {
     const context = this._panel?.isDisposed ? undefined : this._panel?.sessionContext;
     const kernel = context?.session?.kernel;
-    const desk = (kernel && this._desks.get(kernel)) ?? null;
-    const other = desk !== this._desk;
-    this._desk = desk;
-    let state: BridgeState = desk?.state ?? 'none';
-    if (!desk && context && STARTING.has(context.kernelDisplayStatus)) {
+    const rpc = (kernel && this._rpcs.get(kernel)) ?? null;
+    const other = rpc !== this._rpc;
+    this._rpc = rpc;
+    let state: BridgeState = rpc?.state ?? 'none';
+    if (!rpc && context && STARTING.has(context.kernelDisplayStatus)) {
       state = 'connecting';
     }
-    const server = this._serverOf(desk);
-    const front = desk?.state === 'ready' ? desk : server?.state === 'ready' ? server : null;
+    const server = this._serverOf(rpc);
+    const front = rpc?.state === 'ready' ? rpc : server?.state === 'ready' ? server : null;
     const moved = front !== this._front;
     this._front = front;
     this._server = server;
@@ -280,25 +280,25 @@ export class Bridge implements IBridge {
     }
   }
 
-  /** The server's desk for the project of a notebook, of that kernel; null: there is none, or it is another's. */
-  private _serverOf(desk: Desk | null): ServerDesk | null {
+  /** The server's connection for the project of a notebook, of that kernel; null: there is none, or it is another's. */
+  private _serverOf(rpc: KernelRpc | null): ServerRpc | null {
     const { _served: served, _panel: panel } = this;
     // An older kernel could not read a project that the server has brought up to date.
-    if (!served || !this._looking || desk?.state === 'old') {
+    if (!served || !this._looking || rpc?.state === 'old') {
       return null;
     }
     const notebook = panel && !panel.isDisposed ? panel.context.path : null;
-    if (notebook !== null && desk?.state === 'ready') {
-      this._homes.set(notebook, desk.home);
+    if (notebook !== null && rpc?.state === 'ready') {
+      this._homes.set(notebook, rpc.home);
     }
     const { folder } = this;
     let server = this._servers.get(folder);
     if (!server) {
-      server = new ServerDesk(served.settings, folder, this._trans);
+      server = new ServerRpc(served.settings, folder, this._trans);
       this._servers.set(folder, server);
       server.stateChanged.connect(() => {
         this._look();
-        this._desksChanged.emit();
+        this._rpcsChanged.emit();
       });
       this._hear(server);
     }
@@ -307,28 +307,28 @@ export class Bridge implements IBridge {
   }
 
   /** Who has time for a run now; else the kernel in front, which does it in its turn. */
-  private get _free(): AnyDesk | null {
-    const { _desk: desk, _server: server } = this;
-    const busy = desk?.state !== 'ready' || desk.busy;
+  private get _free(): PanelRpc | null {
+    const { _rpc: rpc, _server: server } = this;
+    const busy = rpc?.state !== 'ready' || rpc.busy;
     return busy && server?.state === 'ready' ? server : this._front;
   }
 
   private readonly _trans: Trans;
   private _panel: NotebookPanel | null = null;
-  private _desk: Desk | null = null; // of the kernel in front
-  private _server: ServerDesk | null = null; // of its project
-  private _front: AnyDesk | null = null; // who is asked
+  private _rpc: KernelRpc | null = null; // of the kernel in front
+  private _server: ServerRpc | null = null; // of its project
+  private _front: PanelRpc | null = null; // who is asked
   private _looking = false;
-  private _servers = new Map<string, ServerDesk>(); // by their folders
+  private _servers = new Map<string, ServerRpc>(); // by their folders
   private _homes = new Map<string, string>(); // the projects that kernels of notebooks had
   private _state: BridgeState = 'none';
-  private _desks = new Map<Kernel.IKernelConnection, Desk>();
+  private _rpcs = new Map<Kernel.IKernelConnection, KernelRpc>();
   private _stateChanged = new Signal<this, BridgeState>(this);
   private _notebookChanged = new Signal<this, NotebookPanel | null>(this);
-  private _events = new Signal<this, IDeskEvent>(this);
+  private _events = new Signal<this, IRunEvent>(this);
   private _changed = new Signal<this, IChanged>(this);
-  private _desksChanged = new Signal<this, void>(this);
-  private _anyChanged = new Signal<this, AnyDesk>(this);
+  private _rpcsChanged = new Signal<this, void>(this);
+  private _anyChanged = new Signal<this, PanelRpc>(this);
 }
 
 /** How a session stands before it has a kernel. */

@@ -1,4 +1,4 @@
-// What is said to a kernel to open a desk and talk over it.
+// What is said to a kernel to open a connection and talk over it.
 //
 // The messages are made by hand instead of by `kernel.createComm`, whose comms learn of subshells only from
 // the kernel's info, which a kernel that was busy when the page was loaded gives when its cell has ended.
@@ -38,7 +38,7 @@ export async function makeSubshell(
   }
 }
 
-/** Does the kernel say that it has desks? */
+/** Does the kernel say that it has connections? */
 export async function hasSign(
   kernel: Kernel.IKernelConnection,
   subshellId: string | null

@@ -1,14 +1,14 @@
 // What is said with whoever answers for a project: a kernel, or the Jupyter server.
 
 import type { JSONObject } from '@lumino/coreutils';
-import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
+import { Disposable } from '../disposable';
 import { Followed, type IEvents } from '../ui/followed';
 import type { Trans } from '../ui/words';
-import { DeskError } from './bridge';
-import type { BridgeState, IChanged, IDeskEvent } from './bridge';
+import { RpcError } from './bridge';
+import type { BridgeState, IChanged, IRunEvent } from './bridge';
 import { Requests } from './requests';
 
 /** What the hello must say at least. */
@@ -34,8 +34,10 @@ export interface IHello {
 export type Answerer = (method: string, params: JSONObject) => Promise<unknown>;
 
 /** A connection over which agents are asked about and heard of. */
-export abstract class AnyDesk implements IDisposable {
-  constructor(protected readonly trans: Trans) {}
+export abstract class PanelRpc extends Disposable {
+  constructor(protected readonly trans: Trans) {
+    super();
+  }
 
   get state(): BridgeState {
     return this._state;
@@ -45,7 +47,7 @@ export abstract class AnyDesk implements IDisposable {
     return this._stateChanged;
   }
 
-  get events(): ISignal<this, IDeskEvent> {
+  get events(): ISignal<this, IRunEvent> {
     return this._events;
   }
 
@@ -75,22 +77,13 @@ export abstract class AnyDesk implements IDisposable {
     return this._hello.version ?? '';
   }
 
-  get isDisposed(): boolean {
-    return this._isDisposed;
-  }
-
-  dispose(): void {
-    if (this._isDisposed) {
-      return;
-    }
-    this._isDisposed = true;
+  protected release(): void {
     this.close();
     window.clearInterval(this._pings);
     this.fail(this.gone);
-    Signal.clearData(this);
   }
 
-  /** Ask something; rejects with a `DeskError`. */
+  /** Ask something; rejects with a `RpcError`. */
   async request<T>(method: string, params: object = {}): Promise<T> {
     return (await this.ask(method, params)) as T;
   }
@@ -108,7 +101,7 @@ export abstract class AnyDesk implements IDisposable {
   protected ask(method: string, params: object): Promise<unknown> {
     const { trans } = this;
     if (this._state !== 'ready') {
-      return Promise.reject(new DeskError('NotConnected', this.unconnected));
+      return Promise.reject(new RpcError('NotConnected', this.unconnected));
     }
     const send = (id: number) => this.send({ type: 'request', id, method, params } as JSONObject);
     const patience = ENDLESS.has(method) ? null : PATIENCE.reply;
@@ -176,7 +169,7 @@ export abstract class AnyDesk implements IDisposable {
     this.happened({ run_id, agent_id, event: { type: 'notice', level: 'info', text } });
   }
 
-  protected happened(event: IDeskEvent): void {
+  protected happened(event: IRunEvent): void {
     this._events.emit(event);
   }
 
@@ -205,12 +198,12 @@ export abstract class AnyDesk implements IDisposable {
     this.tell({ type: 'answer', id, heard: true }); // a page that was closed does not say so
     try {
       if (!this.answerer) {
-        throw new DeskError('Closed', this.trans.__('No notebook of this kernel is open here.'));
+        throw new RpcError('Closed', this.trans.__('No notebook of this kernel is open here.'));
       }
       const result = await this.answerer(String(method), (params ?? {}) as JSONObject);
       this.tell({ type: 'answer', id, result: result ?? null });
     } catch (error) {
-      const { kind, name, message } = error as Partial<DeskError>;
+      const { kind, name, message } = error as Partial<RpcError>;
       const said = { name: kind ?? name ?? 'Error', message: message ?? String(error) };
       this.tell({ type: 'answer', id, error: said });
     }
@@ -231,9 +224,8 @@ export abstract class AnyDesk implements IDisposable {
     ({ run_id, agent_id, events }) =>
       events.forEach(event => this.happened({ run_id, agent_id, event }))
   );
-  private _isDisposed = false;
   private _stateChanged = new Signal<this, BridgeState>(this);
-  private _events = new Signal<this, IDeskEvent>(this);
+  private _events = new Signal<this, IRunEvent>(this);
   private _changed = new Signal<this, IChanged>(this);
   private _askingChanged = new Signal<this, void>(this);
 }

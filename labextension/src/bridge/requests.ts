@@ -1,8 +1,8 @@
-// The questions that a desk has asked and that wait for an answer.
+// The questions that a connection has asked and that wait for an answer.
 
 import type { JSONObject } from '@lumino/coreutils';
 
-import { DeskError } from './bridge';
+import { RpcError } from './bridge';
 
 interface IWaiting {
   resolve: (value: unknown) => void;
@@ -23,7 +23,7 @@ export class Requests {
     return new Promise((resolve, reject) => {
       const giveUp = () => {
         this._waiting.delete(id);
-        reject(new DeskError('Timeout', late));
+        reject(new RpcError('Timeout', late));
       };
       const timer = patience === null ? undefined : window.setTimeout(giveUp, patience);
       this._waiting.set(id, { resolve, reject, timer });
@@ -42,7 +42,7 @@ export class Requests {
     window.clearTimeout(waiting.timer);
     const error = data.error as { kind?: string; message?: string } | undefined;
     if (error) {
-      waiting.reject(new DeskError(String(error.kind), String(error.message)));
+      waiting.reject(new RpcError(String(error.kind), String(error.message)));
     } else {
       waiting.resolve(data.result);
     }
@@ -54,7 +54,7 @@ export class Requests {
     this._waiting.clear();
     for (const { reject, timer } of waiting) {
       window.clearTimeout(timer);
-      reject(new DeskError('Lost', text));
+      reject(new RpcError('Lost', text));
     }
   }
 

@@ -1,23 +1,23 @@
-// The Jupyter server's desk for the project of a folder: it answers where no kernel is free.
+// The Jupyter server's connection for the project of a folder: it answers where no kernel is free.
 
 import { PageConfig, URLExt } from '@jupyterlab/coreutils';
 import type { ServerConnection } from '@jupyterlab/services';
 import type { JSONObject } from '@lumino/coreutils';
 
 import type { Trans } from '../ui/words';
-import { DeskError } from './bridge';
-import { AnyDesk, type IHello } from './protocol';
+import { RpcError } from './bridge';
+import { PanelRpc, type IHello } from './protocol';
 
 /** How long to wait until the connection is tried again, in milliseconds: at first, and at most. */
 const PAUSE = 1_000;
 const LONGEST_PAUSE = 30_000;
 
-/** Whether the server that gave us this page has such desks. */
+/** Whether the server that gave us this page has such connections. */
 export function isServed(): boolean {
   return PageConfig.getOption('lettaKernelServed') === 'true';
 }
 
-export class ServerDesk extends AnyDesk {
+export class ServerRpc extends PanelRpc {
   /**
    * @param folder - The folder of the project's notebooks, from the server's root folder.
    */
@@ -140,7 +140,7 @@ export class ServerDesk extends AnyDesk {
   /** The runs that went on are no more. */
   private _ended(kind: string, text: string): void {
     for (const { reject } of this._waiting.values()) {
-      reject(new DeskError(kind, text));
+      reject(new RpcError(kind, text));
     }
     this._waiting.clear();
     const event = { type: 'run_ended', stop_reason: 'error', error: text, steps: 0 };

@@ -8,7 +8,7 @@ import { Signal, type ISignal } from '@lumino/signaling';
 import type { IChoice } from '../ui/ask';
 import type { ICall } from '../ui/page';
 import type { Bridge } from './follow';
-import type { AnyDesk } from './protocol';
+import type { PanelRpc } from './protocol';
 
 export type Decision = { call_id: string } & IChoice;
 
@@ -19,7 +19,7 @@ export interface IWait {
   readonly agent: { readonly id: string; readonly name: string };
   readonly calls: readonly ICall[];
   /** The kernel in whose cell the agent waits; null: in none, it has stopped waiting. */
-  readonly desk: AnyDesk | null;
+  readonly rpc: PanelRpc | null;
   /** The notebook that the calls are about, where no cell of it waits. */
   readonly panel: NotebookPanel | null;
   /** Say what was decided about all of them. */
@@ -43,7 +43,7 @@ export class Waiting {
   constructor(bridge: Bridge, failed: (error: unknown) => void) {
     this._bridge = bridge;
     this._failed = failed;
-    bridge.desksChanged.connect(this.lookSoon, this);
+    bridge.rpcsChanged.connect(this.lookSoon, this);
     bridge.anyChanged.connect(this.lookSoon, this);
   }
 
@@ -102,24 +102,24 @@ export class Waiting {
   }
 
   private async _find(): Promise<IWait[]> {
-    const projects = new Map<string, AnyDesk[]>();
-    for (const desk of this._bridge.allDesks) {
-      projects.set(desk.home, [...(projects.get(desk.home) ?? []), desk]);
+    const projects = new Map<string, PanelRpc[]>();
+    for (const rpc of this._bridge.allRpcs) {
+      projects.set(rpc.home, [...(projects.get(rpc.home) ?? []), rpc]);
     }
     const found: IWait[] = [];
-    for (const [home, desks] of projects) {
+    for (const [home, rpcs] of projects) {
       try {
-        for (const agent of await desks[0].request<IAgent[]>('agents')) {
-          const asking = desks.find(desk => desk.asking.includes(agent.id)) ?? null;
+        for (const agent of await rpcs[0].request<IAgent[]>('agents')) {
+          const asking = rpcs.find(rpc => rpc.asking.includes(agent.id)) ?? null;
           if (asking || agent.state === 'waiting') {
             const params = { agent: agent.id };
-            const calls = await (asking ?? desks[0]).request<ICall[]>('pending', params);
+            const calls = await (asking ?? rpcs[0]).request<ICall[]>('pending', params);
             if (calls.length > 0) {
               found.push({
                 key: [home, agent.id, ...calls.map(({ id }) => id)].join('\n'),
                 agent,
                 calls,
-                desk: asking,
+                rpc: asking,
                 panel: null,
                 answer: decisions => this._answer(home, agent.id, decisions)
               });
@@ -127,7 +127,7 @@ export class Waiting {
           }
         }
       } catch {
-        // Not known now: what was known stands. A desk that is back says so.
+        // Not known now: what was known stands. A connection that is back says so.
         found.push(...this._found.filter(({ key }) => key.startsWith(`${home}\n`)));
       }
     }
@@ -135,9 +135,9 @@ export class Waiting {
   }
 
   private async _answer(home: string, agent: string, decisions: readonly Decision[]): Promise<void> {
-    const desks = this._bridge.allDesks.filter(desk => desk.home === home);
-    const desk = desks.find(({ asking }) => asking.includes(agent)) ?? this._bridge.free(home);
-    await desk?.request('approve', { agent, decisions });
+    const rpcs = this._bridge.allRpcs.filter(rpc => rpc.home === home);
+    const rpc = rpcs.find(({ asking }) => asking.includes(agent)) ?? this._bridge.free(home);
+    await rpc?.request('approve', { agent, decisions });
   }
 
   /** Tell agents whose calls are all decided, and forget decisions about what does not wait any more. */

@@ -2,10 +2,9 @@
 
 import { isCodeCellModel, type CodeCell } from '@jupyterlab/cells';
 import type { Kernel } from '@jupyterlab/services';
-import type { IDisposable } from '@lumino/disposable';
-import { Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
+import { Disposable } from '../disposable';
 import { putInto } from '../notebook/places';
 import { button } from '../ui/ask';
 import { h } from '../ui/dom';
@@ -17,7 +16,7 @@ import { isAgentCell } from './firstline';
 export type AskedOfError = 'explain-error' | 'fix';
 
 /** The buttons below one cell; there while it shows an error that an agent could be asked about. */
-export class ErrorButtons implements IDisposable {
+export class ErrorButtons extends Disposable {
   /**
    * @param can - Whether there is somebody to ask.
    */
@@ -27,24 +26,17 @@ export class ErrorButtons implements IDisposable {
     private readonly _ask: (what: AskedOfError) => void,
     private readonly _trans: Trans
   ) {
+    super();
     _cell.model.outputs.changed.connect(this.update, this);
     _cell.model.stateChanged.connect(this.update, this);
   }
 
-  get isDisposed(): boolean {
-    return this._isDisposed;
-  }
-
-  dispose(): void {
-    if (!this._isDisposed) {
-      this._isDisposed = true;
-      Signal.clearData(this);
-      this._widget?.dispose();
-    }
+  protected release(): void {
+    this._widget?.dispose();
   }
 
   update(): void {
-    if (this._isDisposed || this._cell.isDisposed) {
+    if (this.isDisposed || this._cell.isDisposed) {
       return;
     }
     const { model } = this._cell;
@@ -82,7 +74,6 @@ export class ErrorButtons implements IDisposable {
   }
 
   private _widget: Widget | null = null;
-  private _isDisposed = false;
 }
 
 /** The index of a cell's first output that is an error; -1 if there is none. */

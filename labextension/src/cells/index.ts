@@ -84,7 +84,7 @@ const agentCells: JupyterFrontEndPlugin<void> = {
     void languages.getLanguage(AGENT_CELL_MIME).catch(console.warn);
 
     const roster = new Roster(bridge);
-    // A cell may have chosen another agent, or made a tool; the desk tells of the project only.
+    // A cell may have chosen another agent, or made a tool; the connection tells of the project only.
     NotebookActions.executed.connect(() => void roster.refresh());
     const actions = new CellActions(bridge, roster, app.commands, trans);
     const card = new ToolCard(trans);

@@ -4,7 +4,7 @@ import { Notification } from '@jupyterlab/apputils';
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import { DeskError, type IBridge } from '../bridge/bridge';
+import { RpcError, type IBridge } from '../bridge/bridge';
 import { ALL_FOLDED, type IFolds } from '../ui/view';
 
 export type Policy = 'ask' | 'approve' | 'deny' | 'wait';
@@ -41,7 +41,7 @@ export class Choices {
       if (bridge?.state === 'ready') {
         bridge.request('settings', this._told).catch((error: unknown) => {
           // A kernel that goes away meanwhile is told when it is there again.
-          if (error instanceof DeskError && REFUSED.has(error.kind)) {
+          if (error instanceof RpcError && REFUSED.has(error.kind)) {
             Notification.warning(error.message, { autoClose: 10_000 });
           }
         });

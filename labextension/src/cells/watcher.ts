@@ -3,9 +3,8 @@
 import type { CodeCell } from '@jupyterlab/cells';
 import type { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import type { NotebookPanel } from '@jupyterlab/notebook';
-import type { IDisposable } from '@lumino/disposable';
-import { Signal } from '@lumino/signaling';
 
+import { Disposable } from '../disposable';
 import type { Trans } from '../ui/words';
 import { ErrorButtons, type AskedOfError } from './errors';
 import { isAgentCell } from './firstline';
@@ -21,7 +20,7 @@ export interface ICellActions extends IStripActions {
 export type ActionsFor = (panel: NotebookPanel, cell: CodeCell) => ICellActions;
 
 /** One code cell that is watched. */
-class WatchedCell implements IDisposable {
+class WatchedCell extends Disposable {
   constructor(
     readonly cell: CodeCell,
     private readonly _panel: NotebookPanel,
@@ -30,6 +29,7 @@ class WatchedCell implements IDisposable {
     actions: ICellActions,
     trans: Trans
   ) {
+    super();
     this.strip = new CellStrip(actions, trans);
     const can = () => _roster.facts(_panel) !== null;
     this._errors = new ErrorButtons(cell, can, what => actions.askAboutError(what), trans);
@@ -44,22 +44,13 @@ class WatchedCell implements IDisposable {
 
   readonly strip: CellStrip;
 
-  get isDisposed(): boolean {
-    return this._isDisposed;
-  }
-
-  dispose(): void {
-    if (this._isDisposed) {
-      return;
-    }
-    this._isDisposed = true;
-    Signal.clearData(this);
+  protected release(): void {
     this.strip.node.remove();
     this._errors.dispose();
   }
 
   update(): void {
-    if (!this._isDisposed) {
+    if (!this.isDisposed) {
       const facts = this._roster.facts(this._panel);
       this.strip.update(this.cell.model.sharedModel.source, this.cell.model.id, facts);
       this._errors.update();
@@ -68,7 +59,7 @@ class WatchedCell implements IDisposable {
 
   /** The header of a cell is there once the cell has been drawn. */
   private _attach(): void {
-    if (!this._isDisposed) {
+    if (!this.isDisposed) {
       this.cell.node.querySelector('.jp-Cell-header')?.append(this.strip.node);
     }
   }
@@ -105,18 +96,17 @@ class WatchedCell implements IDisposable {
     }
     await this._languages.getLanguage(before).catch(() => null);
     await new Promise(resolve => setTimeout(resolve)); // the editor waits for it too
-    if (other.support && !this._isDisposed && this.cell.model.mimeType === AGENT_CELL_MIME) {
+    if (other.support && !this.isDisposed && this.cell.model.mimeType === AGENT_CELL_MIME) {
       this.cell.model.mimeType = before; // which sets ours again
     }
   }
 
   private readonly _errors: ErrorButtons;
   private _code: string;
-  private _isDisposed = false;
 }
 
 /** The code cells of one notebook. */
-export class CellWatcher implements IDisposable {
+export class CellWatcher extends Disposable {
   constructor(
     private readonly _panel: NotebookPanel,
     private readonly _roster: Roster,
@@ -124,6 +114,7 @@ export class CellWatcher implements IDisposable {
     private readonly _actions: ActionsFor,
     private readonly _trans: Trans
   ) {
+    super();
     _panel.content.modelContentChanged.connect(this._scheduleSync, this);
     _panel.content.modelChanged.connect(this._scheduleSync, this);
     _roster.changed.connect(this._onRoster, this);
@@ -131,16 +122,7 @@ export class CellWatcher implements IDisposable {
     void _panel.context.ready.then(() => this._sync());
   }
 
-  get isDisposed(): boolean {
-    return this._isDisposed;
-  }
-
-  dispose(): void {
-    if (this._isDisposed) {
-      return;
-    }
-    this._isDisposed = true;
-    Signal.clearData(this);
+  protected release(): void {
     this._cells.forEach(watched => watched.dispose());
     this._cells.clear();
   }
@@ -162,7 +144,7 @@ export class CellWatcher implements IDisposable {
   }
 
   private _sync(): void {
-    if (this._isDisposed || this._panel.content.isDisposed) {
+    if (this.isDisposed || this._panel.content.isDisposed) {
       return;
     }
     for (const [cell, watched] of this._cells) {
@@ -191,5 +173,4 @@ export class CellWatcher implements IDisposable {
 
   private _cells = new Map<CodeCell, WatchedCell>();
   private _scheduled = false;
-  private _isDisposed = false;
 }

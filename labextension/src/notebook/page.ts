@@ -55,7 +55,7 @@ export class Page implements IPage {
           .then(() => act(...given))
           .catch(error => Notification.error(oneLine(String(error.message ?? error), 135)));
       };
-    const runs = PYTHON.includes(language) && this._documents.desk(panel) !== null;
+    const runs = PYTHON.includes(language) && this._documents.rpc(panel) !== null;
     return {
       insert: guarded(insert),
       replace: replaced && guarded(code => document.replace(replaced.id, code)),

@@ -43,14 +43,14 @@ export class Proposals {
   }
 
   /** Where a call of a wait would change a notebook; null: nowhere, or it does not say. */
-  target(document: OpenDocument, wait: Pick<IWait, 'desk' | 'panel'>, call: ICall): ITarget | null {
+  target(document: OpenDocument, wait: Pick<IWait, 'rpc' | 'panel'>, call: ICall): ITarget | null {
     const given = isChange(call) ? argumentsOf(call) : null;
     if (!given || document.panel.isDisposed) {
       return null;
     }
-    const desk = this._documents.desk(document.panel);
-    const here = wait.panel === document.panel || (wait.desk !== null && wait.desk === desk);
-    if (!here && (wait.panel || wait.desk)) {
+    const rpc = this._documents.rpc(document.panel);
+    const here = wait.panel === document.panel || (wait.rpc !== null && wait.rpc === rpc);
+    if (!here && (wait.panel || wait.rpc)) {
       return null;
     }
     const cells = document.panel.content.widgets;
@@ -81,9 +81,9 @@ export class Proposals {
     if (wait) {
       return documents.some(document => this.target(document, wait, call) !== null);
     }
-    // The cell hears of a question before the desk does.
+    // The cell hears of a question before the connection does.
     const document = documents.find(({ panel }) => near && panel.node.contains(near));
-    const guess = { desk: null, panel: document?.panel ?? null };
+    const guess = { rpc: null, panel: document?.panel ?? null };
     return !!document && this.target(document, guess, call) !== null;
   }
 

@@ -3,10 +3,10 @@
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { JSONObject } from '@lumino/coreutils';
 
-import { Desk } from '../bridge/desk';
+import { KernelRpc } from '../bridge/rpc';
 import type { Bridge } from '../bridge/follow';
-import type { AnyDesk } from '../bridge/protocol';
-import { ServerDesk } from '../bridge/server';
+import type { PanelRpc } from '../bridge/protocol';
+import { ServerRpc } from '../bridge/server';
 import type { Trans } from '../ui/words';
 import { hasKernel, OpenDocument } from './document';
 import { DocumentError } from './records';
@@ -19,7 +19,7 @@ export class Documents {
     private readonly _trans: Trans
   ) {
     this._bridge = bridge;
-    bridge.desksChanged.connect(() => this._look());
+    bridge.rpcsChanged.connect(() => this._look());
     _notebooks.currentChanged.connect((_, panel) => {
       if (panel) {
         this._recent = [panel, ...this._recent.filter(one => one !== panel && !one.isDisposed)];
@@ -31,8 +31,8 @@ export class Documents {
     // Of several pages with one notebook, that in front is the one that was looked at last.
     window.addEventListener('focus', () => this._look(true));
     window.addEventListener('pagehide', () => {
-      for (const [desk, said] of this._told) {
-        desk.tell({ ...JSON.parse(said), open: false, active: false });
+      for (const [rpc, said] of this._told) {
+        rpc.tell({ ...JSON.parse(said), open: false, active: false });
       }
       this._told.clear(); // should the page come back, it says so again
     });
@@ -49,13 +49,13 @@ export class Documents {
   }
 
   /** The notebook of a kernel that is open here; that in front, of several views. */
-  of(desk: Desk): OpenDocument | null {
-    return this.all.find(({ panel }) => hasKernel(panel, desk.kernel)) ?? null;
+  of(rpc: KernelRpc): OpenDocument | null {
+    return this.all.find(({ panel }) => hasKernel(panel, rpc.kernel)) ?? null;
   }
 
-  /** The desk of a notebook's kernel, if it can be asked. */
-  desk(panel: NotebookPanel): Desk | null {
-    return this._bridge.desks.find(desk => hasKernel(panel, desk.kernel)) ?? null;
+  /** The connection of a notebook's kernel, if it can be asked. */
+  rpc(panel: NotebookPanel): KernelRpc | null {
+    return this._bridge.rpcs.find(rpc => hasKernel(panel, rpc.kernel)) ?? null;
   }
 
   /** Say again which notebook is in front: what is decided here is done here. */
@@ -73,38 +73,38 @@ export class Documents {
     this._look();
   }
 
-  /** The notebook that the server's desk of a folder is told of: that in front, of those in the folder. */
-  private _served(desk: ServerDesk): OpenDocument | null {
-    return this.all.find(({ path }) => this._bridge.folderOf(path) === desk.folder) ?? null;
+  /** The notebook that the server's connection of a folder is told of: that in front, of those in the folder. */
+  private _served(rpc: ServerRpc): OpenDocument | null {
+    return this.all.find(({ path }) => this._bridge.folderOf(path) === rpc.folder) ?? null;
   }
 
   /** Tell every kernel what it does not know yet; *again*: the one in front in any case. */
   private _look(again = false): void {
-    const { allDesks: desks } = this._bridge;
-    for (const desk of this._told.keys()) {
-      if (!desks.includes(desk)) {
-        this._told.delete(desk); // it is told anew when it is back
+    const { allRpcs: rpcs } = this._bridge;
+    for (const rpc of this._told.keys()) {
+      if (!rpcs.includes(rpc)) {
+        this._told.delete(rpc); // it is told anew when it is back
       }
     }
-    for (const desk of desks) {
-      desk.answerer ??= (method, params) => this._answer(desk, method, params);
-      const found = this._open(desk);
+    for (const rpc of rpcs) {
+      rpc.answerer ??= (method, params) => this._answer(rpc, method, params);
+      const found = this._open(rpc);
       const active = found !== null && found.panel === this._notebooks.currentWidget;
       const said = { type: 'document', open: found !== null, path: found?.path ?? '', active };
       const key = JSON.stringify(said);
-      if (this._told.get(desk) !== key || (again && active)) {
-        this._told.set(desk, key);
-        desk.tell(said);
+      if (this._told.get(rpc) !== key || (again && active)) {
+        this._told.set(rpc, key);
+        rpc.tell(said);
       }
     }
   }
 
-  private _open(desk: AnyDesk): OpenDocument | null {
-    return desk instanceof ServerDesk ? this._served(desk) : desk instanceof Desk ? this.of(desk) : null;
+  private _open(rpc: PanelRpc): OpenDocument | null {
+    return rpc instanceof ServerRpc ? this._served(rpc) : rpc instanceof KernelRpc ? this.of(rpc) : null;
   }
 
-  private async _answer(desk: AnyDesk, method: string, params: JSONObject): Promise<unknown> {
-    const found = this._open(desk);
+  private async _answer(rpc: PanelRpc, method: string, params: JSONObject): Promise<unknown> {
+    const found = this._open(rpc);
     if (!found) {
       throw new DocumentError('Closed', this._trans.__('The notebook is not open any more.'));
     }
@@ -118,26 +118,26 @@ export class Documents {
       case 'document.undo':
         return found.undo(params as never);
       case 'notebook.call':
-        return this._call(desk, found, params);
+        return this._call(rpc, found, params);
       default:
         throw new DocumentError('Invalid', this._trans.__('This page does not know %1.', method));
     }
   }
 
   /** Have the kernel of a notebook carry out a call of a run elsewhere; that waits for it to be free. */
-  private async _call(desk: AnyDesk, { panel }: OpenDocument, params: JSONObject): Promise<unknown> {
-    const kernel = this.desk(panel);
+  private async _call(rpc: PanelRpc, { panel }: OpenDocument, params: JSONObject): Promise<unknown> {
+    const kernel = this.rpc(panel);
     if (!kernel) {
       throw new DocumentError('Closed', this._trans.__('The notebook has no kernel that could do it.'));
     }
     if (kernel.busy) {
       const text = this._trans.__('%1 waits for the kernel to be free.', String(params.tool));
-      desk.note(String(params.run), String(params.agent), text);
+      rpc.note(String(params.run), String(params.agent), text);
     }
     return kernel.request('notebook.call', params);
   }
 
   private readonly _bridge: Bridge;
   private _recent: NotebookPanel[] = [];
-  private readonly _told = new Map<AnyDesk, string>();
+  private readonly _told = new Map<PanelRpc, string>();
 }

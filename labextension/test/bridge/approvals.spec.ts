@@ -11,7 +11,7 @@ import { settle } from './kernel';
 
 const trans = nullTranslator.load('letta-kernel');
 
-class PlayedDesk {
+class PlayedRpc {
   home = '/w';
   asking: string[] = [];
   waiting: Record<string, { id: string; name: string; arguments: string }[]> = {};
@@ -34,11 +34,11 @@ class PlayedDesk {
   }
 }
 
-function played(...desks: PlayedDesk[]) {
+function played(...rpcs: PlayedRpc[]) {
   const bridge = {
-    allDesks: desks,
-    free: () => desks[0],
-    desksChanged: new Signal<object, void>({}),
+    allRpcs: rpcs,
+    free: () => rpcs[0],
+    rpcsChanged: new Signal<object, void>({}),
     anyChanged: new Signal<object, void>({})
   };
   let shown = 0;
@@ -70,15 +70,15 @@ afterEach(() => {
 });
 
 it('says who wants to call what, once, and passes the answer on', async () => {
-  const desk = new PlayedDesk();
-  desk.waiting = { ada: [CALL] };
-  const { look } = played(desk);
+  const rpc = new PlayedRpc();
+  rpc.waiting = { ada: [CALL] };
+  const { look } = played(rpc);
   await look();
   await look();
   expect(messages()).toEqual(['ada asks: may it run send(to="kim")?']);
   press('Approve');
   await settle();
-  expect(desk.decided).toEqual([
+  expect(rpc.decided).toEqual([
     { agent: 'ada', decisions: [{ call_id: 'call-1', approve: true }] }
   ]);
   await look();
@@ -86,26 +86,26 @@ it('says who wants to call what, once, and passes the answer on', async () => {
 });
 
 it('says of changes of cells how many there are', async () => {
-  const desk = new PlayedDesk();
+  const rpc = new PlayedRpc();
   const edit = { id: 'c', name: 'notebook_edit', arguments: '{"cell": "one", "source": "x"}' };
-  desk.waiting = { ada: [edit, { ...edit, id: 'd' }] };
-  await played(desk).look();
+  rpc.waiting = { ada: [edit, { ...edit, id: 'd' }] };
+  await played(rpc).look();
   expect(messages()).toEqual(['ada proposes 2 changes to a notebook.']);
 });
 
 it('goes when somebody has answered elsewhere', async () => {
-  const desk = new PlayedDesk();
-  desk.waiting = { ada: [CALL] };
-  const { look } = played(desk);
+  const rpc = new PlayedRpc();
+  rpc.waiting = { ada: [CALL] };
+  const { look } = played(rpc);
   await look();
   expect(messages()).toHaveLength(1);
-  desk.waiting = {};
+  rpc.waiting = {};
   await look();
   expect(messages()).toEqual([]);
 });
 
 it('answers where the cell waits', async () => {
-  const [front, other] = [new PlayedDesk(), new PlayedDesk()];
+  const [front, other] = [new PlayedRpc(), new PlayedRpc()];
   front.waiting = { ada: [CALL] };
   other.waiting = { ada: [CALL] };
   other.asking = ['ada'];
@@ -120,9 +120,9 @@ it('answers where the cell waits', async () => {
 });
 
 it('stays while more of it is shown, and long calls are cut', async () => {
-  const desk = new PlayedDesk();
-  desk.waiting = { ada: [{ id: 'c', name: 'write', arguments: `{"text": "${'x'.repeat(5000)}"}` }] };
-  const { look, shown } = played(desk);
+  const rpc = new PlayedRpc();
+  rpc.waiting = { ada: [{ id: 'c', name: 'write', arguments: `{"text": "${'x'.repeat(5000)}"}` }] };
+  const { look, shown } = played(rpc);
   await look();
   expect(messages()[0].length).toBeLessThanOrEqual(140);
   expect(press('Show').defaultPrevented).toBe(true);
@@ -130,10 +130,10 @@ it('stays while more of it is shown, and long calls are cut', async () => {
 });
 
 it('says why an answer was refused', async () => {
-  const desk = new PlayedDesk();
-  desk.waiting = { ada: [CALL] };
-  desk.refusal = new Error('Somebody has answered this already.');
-  const { look } = played(desk);
+  const rpc = new PlayedRpc();
+  rpc.waiting = { ada: [CALL] };
+  rpc.refusal = new Error('Somebody has answered this already.');
+  const { look } = played(rpc);
   await look();
   press('Approve');
   await settle();
@@ -141,21 +141,21 @@ it('says why an answer was refused', async () => {
 });
 
 it('tells the agent when all of its calls are decided, and asks again if that is refused', async () => {
-  const desk = new PlayedDesk();
-  desk.waiting = { ada: [CALL, { ...CALL, id: 'call-2' }] };
-  const { look, waiting } = played(desk);
+  const rpc = new PlayedRpc();
+  rpc.waiting = { ada: [CALL, { ...CALL, id: 'call-2' }] };
+  const { look, waiting } = played(rpc);
   await look();
   waiting.decide('call-2', { approve: false, reason: 'no' });
   await settle();
   expect(waiting.decision('call-2')).toMatchObject({ approve: false });
-  expect(desk.decided).toEqual([]);
-  desk.refusal = new Error('The kernel is not connected.');
+  expect(rpc.decided).toEqual([]);
+  rpc.refusal = new Error('The kernel is not connected.');
   waiting.decide('call-1', { approve: true, scope: 'run' });
   expect(waiting.waits).toEqual([]);
   await settle();
   expect(waiting.waits).toHaveLength(1);
   expect(waiting.decision('call-2')).toBeNull();
-  desk.refusal = null;
+  rpc.refusal = null;
   waiting.decide('call-1', { approve: true, scope: 'run' });
   waiting.decide('call-2', { approve: true });
   await settle();
@@ -163,18 +163,18 @@ it('tells the agent when all of its calls are decided, and asks again if that is
     { call_id: 'call-1', approve: true, scope: 'run' },
     { call_id: 'call-2', approve: true }
   ];
-  expect(desk.decided).toEqual([{ agent: 'ada', decisions }]);
+  expect(rpc.decided).toEqual([{ agent: 'ada', decisions }]);
 });
 
 it('remembers a word that was given before it was known who waits', async () => {
-  const desk = new PlayedDesk();
-  desk.waiting = { ada: [CALL] };
-  const { waiting } = played(desk);
+  const rpc = new PlayedRpc();
+  rpc.waiting = { ada: [CALL] };
+  const { waiting } = played(rpc);
   waiting.decide('call-1', { approve: true });
   jest.advanceTimersByTime(1000);
   await settle();
   await settle();
-  expect(desk.decided).toHaveLength(1);
+  expect(rpc.decided).toHaveLength(1);
   expect(messages()).toEqual([]);
 });
 
@@ -182,7 +182,7 @@ it('asks about what waits elsewhere than in a kernel, until it does not', async 
   const { waiting } = played();
   const told: unknown[] = [];
   const wait = {
-    ...{ key: 'chat', agent: { id: 'ada', name: 'ada' }, calls: [CALL], desk: null, panel: null },
+    ...{ key: 'chat', agent: { id: 'ada', name: 'ada' }, calls: [CALL], rpc: null, panel: null },
     answer: async (decisions: unknown) => told.push(decisions)
   };
   const added = waiting.add(wait);

@@ -1,4 +1,4 @@
-// The bridge follows the notebook in front and keeps the desks of the others.
+// The bridge follows the notebook in front and keeps the connections of the others.
 
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { nullTranslator } from '@jupyterlab/translation';
@@ -81,7 +81,7 @@ describe('the notebook in front', () => {
     await settle();
     panel.use(null);
     expect(states).toEqual(['ready', 'connecting', 'plain-python', 'none']);
-    expect(bridge.desks).toEqual([]);
+    expect(bridge.rpcs).toEqual([]);
   });
 
   it('changes, and each change is told', async () => {

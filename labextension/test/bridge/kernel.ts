@@ -1,4 +1,4 @@
-// A kernel connection as far as a desk needs one, whose other end the tests play.
+// A kernel connection as far as a connection needs one, whose other end the tests play.
 
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 import type { JSONObject, JSONValue } from '@lumino/coreutils';

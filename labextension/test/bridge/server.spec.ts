@@ -1,10 +1,10 @@
-// The Jupyter server's desk: how it opens, talks, and gets over a lost connection or a restart.
+// The Jupyter server's connection: how it opens, talks, and gets over a lost connection or a restart.
 
 import { ServerConnection } from '@jupyterlab/services';
 import { nullTranslator } from '@jupyterlab/translation';
 import type { JSONObject } from '@lumino/coreutils';
 
-import { ServerDesk } from '../../src/bridge/server';
+import { ServerRpc } from '../../src/bridge/server';
 import { settle } from './kernel';
 
 const trans = nullTranslator.load('letta-kernel');
@@ -46,8 +46,8 @@ class Socket {
 
 const last = () => Socket.all[Socket.all.length - 1];
 
-describe('ServerDesk', () => {
-  let desk: ServerDesk;
+describe('ServerRpc', () => {
+  let rpc: ServerRpc;
   let heard: string[];
 
   beforeEach(() => {
@@ -58,29 +58,29 @@ describe('ServerDesk', () => {
       token: 'secret',
       WebSocket: Socket as never
     });
-    desk = new ServerDesk(settings, 'a folder/b', trans);
+    rpc = new ServerRpc(settings, 'a folder/b', trans);
     heard = [];
-    desk.events.connect((_, { event }) => heard.push(event.type));
+    rpc.events.connect((_, { event }) => heard.push(event.type));
   });
 
   afterEach(() => {
-    desk.dispose();
+    rpc.dispose();
     jest.useRealTimers();
   });
 
   it('names the folder and brings the token', () => {
     expect(last().url).toBe('ws://here/base/letta/panel?folder=a%20folder%2Fb&token=secret');
-    expect(desk.state).toBe('connecting');
+    expect(rpc.state).toBe('connecting');
     last().hello('one');
-    expect([desk.state, desk.project, desk.home]).toEqual(['ready', 'p', '/p/.letta']);
+    expect([rpc.state, rpc.project, rpc.home]).toEqual(['ready', 'p', '/p/.letta']);
   });
 
   it('talks until the run has ended, one message of a thread after the other', async () => {
     last().hello('one');
-    const first = desk.talk({ agent: 'a', text: 'one' });
+    const first = rpc.talk({ agent: 'a', text: 'one' });
     const unheard = () => undefined; // these end with the test
-    desk.talk({ agent: 'a', text: 'two' }).catch(unheard);
-    desk.talk({ agent: 'a', text: 'elsewhere', conversation: 'conv-1' }).catch(unheard);
+    rpc.talk({ agent: 'a', text: 'two' }).catch(unheard);
+    rpc.talk({ agent: 'a', text: 'elsewhere', conversation: 'conv-1' }).catch(unheard);
     await settle();
     const texts = () => last().sent.filter(one => one.method).map(one => one.params.text);
     expect(texts()).toEqual(['one', 'elsewhere']);
@@ -97,8 +97,8 @@ describe('ServerDesk', () => {
     last().happen('r', 0, 'run_started');
     last().happen('s', 0, 'run_started', 'run_ended');
     last().close();
-    expect(desk.state).toBe('lost');
-    await expect(desk.request('agents')).rejects.toThrow('not connected');
+    expect(rpc.state).toBe('lost');
+    await expect(rpc.request('agents')).rejects.toThrow('not connected');
     jest.advanceTimersByTime(1000);
     expect(Socket.all).toHaveLength(2);
     last().hello('one');
@@ -109,7 +109,7 @@ describe('ServerDesk', () => {
 
   it('says that runs are no more when the server was restarted', async () => {
     last().hello('one');
-    const talk = desk.talk({ agent: 'a', text: 'one' });
+    const talk = rpc.talk({ agent: 'a', text: 'one' });
     await settle();
     last().say({ type: 'reply', id: last().sent[0].id, result: { run: 'r' } });
     await settle();

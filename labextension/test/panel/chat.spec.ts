@@ -1,5 +1,5 @@
 import { ChatModel } from '../../src/panel/model/chat';
-import { Desk, message, settle } from './desk';
+import { KernelRpc, message, settle } from './rpc';
 
 const STARTED = {
   ...{ type: 'run_started', agent_name: 'ada' },
@@ -8,15 +8,15 @@ const STARTED = {
 const CALL = { id: 'c1', name: 'pay', arguments: '{"euros": 4}' };
 
 describe('ChatModel', () => {
-  let desk: Desk;
+  let rpc: KernelRpc;
   let chat: ChatModel;
 
   beforeEach(async () => {
-    desk = new Desk({ approve: () => null, cancel: () => null });
+    rpc = new KernelRpc({ approve: () => null, cancel: () => null });
     chat = new ChatModel(
-      (method, params) => desk.request(method, params),
+      (method, params) => rpc.request(method, params),
       'agent-ada',
-      (...said) => desk.talk(...said)
+      (...said) => rpc.talk(...said)
     );
     chat.show(true);
     await settle();
@@ -25,17 +25,17 @@ describe('ChatModel', () => {
   it('says something and hears the answer', async () => {
     chat.write('  Hello  ');
     const sent = chat.send('ada');
-    expect(desk.said).toEqual([['ada', 'Hello', null]]);
+    expect(rpc.said).toEqual([['ada', 'Hello', null]]);
     expect(chat.draft).toBe('');
     expect(chat.exchanges).toMatchObject([{ prompt: 'Hello', transcript: null }]);
-    desk.answers.messages = () => [message(1, { run_id: 'run-1', content: 'Hello' })];
+    rpc.answers.messages = () => [message(1, { run_id: 'run-1', content: 'Hello' })];
     chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', event: STARTED });
     await settle();
     expect(chat.exchanges).toHaveLength(1);
     expect(chat.running?.runId).toBe('run-1');
     const ended = { type: 'run_ended', stop_reason: 'end_turn' };
     chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', event: ended });
-    desk.endTalk();
+    rpc.endTalk();
     await sent;
     expect(chat.running).toBeNull();
     expect(chat.exchanges[0].transcript?.state).toBe('ended');
@@ -44,13 +44,13 @@ describe('ChatModel', () => {
   it('sends nothing when there is nothing to say', async () => {
     chat.write('  ');
     await chat.send('ada');
-    expect(desk.said).toEqual([]);
+    expect(rpc.said).toEqual([]);
   });
 
   it('does not take a run of a cell for its own', async () => {
     chat.write('Hello');
     void chat.send('ada');
-    desk.answers.messages = () => [message(1, { run_id: 'run-1', content: 'from a cell' })];
+    rpc.answers.messages = () => [message(1, { run_id: 'run-1', content: 'from a cell' })];
     chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', event: STARTED });
     await settle();
     expect(chat.exchanges.map(({ prompt, runId }) => [prompt, runId])).toEqual([
@@ -62,7 +62,7 @@ describe('ChatModel', () => {
   it('says why something could not be said', async () => {
     chat.write('Hello');
     const sent = chat.send('ada');
-    desk.endTalk(new Error('The kernel died.'));
+    rpc.endTalk(new Error('The kernel died.'));
     await sent;
     expect(chat.exchanges[0].error).toBe('The kernel died.');
   });
@@ -70,7 +70,7 @@ describe('ChatModel', () => {
   it('shows what was said before, without what it has heard itself', async () => {
     chat.handle({ agent_id: 'agent-ada', run_id: 'run-2', event: STARTED });
     await settle();
-    desk.answers.messages = () => [message(1), message(2, { run_id: 'run-2' })];
+    rpc.answers.messages = () => [message(1), message(2, { run_id: 'run-2' })];
     chat.invalidate();
     await settle();
     expect(chat.past.map(({ seq }) => seq)).toEqual([1]);
@@ -83,9 +83,9 @@ describe('ChatModel', () => {
     chat.handle({ agent_id: 'agent-ada', run_id: 'run-1', event: ask });
     expect(chat.waiting).toHaveLength(2);
     await chat.decide({ call_id: 'c1', approve: true });
-    expect(desk.count('approve')).toBe(0);
+    expect(rpc.count('approve')).toBe(0);
     await chat.decide({ call_id: 'c2', approve: false, reason: 'no' });
-    expect(desk.asked.filter(([method]) => method === 'approve').map(([, p]) => p)).toEqual([
+    expect(rpc.asked.filter(([method]) => method === 'approve').map(([, p]) => p)).toEqual([
       {
         agent: 'agent-ada',
         decisions: [
@@ -113,17 +113,17 @@ describe('ChatModel', () => {
     const { items, footer } = chat.exchanges[0].transcript!.snapshot();
     expect(items).toMatchObject([{ name: 'pay', state: 'ok' }]);
     expect(footer).toMatchObject({ steps: 2, prompt_tokens: 20, cost: null, stop_reason: 'end_turn' });
-    desk.answers.messages = () => [message(1, { run_id: 'run-1' }), message(2, { run_id: 'run-2' })];
+    rpc.answers.messages = () => [message(1, { run_id: 'run-1' }), message(2, { run_id: 'run-2' })];
     chat.invalidate();
     await settle();
     expect(chat.past).toEqual([]); // it is all in the bubble
   });
 
   it('asks again when the agent could not be told', async () => {
-    desk.answers.approve = () => {
+    rpc.answers.approve = () => {
       throw new Error('Nobody waits.');
     };
-    desk.answers.pending = () => [CALL];
+    rpc.answers.pending = () => [CALL];
     chat.invalidate();
     await settle();
     await chat.decide({ call_id: 'c1', approve: true });
@@ -157,7 +157,7 @@ describe('ChatModel', () => {
     expect(chat.exchanges.map(({ prompt }) => prompt)).toEqual(['How are you?']);
     expect(chat.exchanges[0].transcript?.snapshot().items).toMatchObject([{ text, waits: true }]);
     await chat.stop();
-    expect(desk.asked).toContainEqual(['cancel', { run: 'run-1' }]);
+    expect(rpc.asked).toContainEqual(['cancel', { run: 'run-1' }]);
     happen({ type: 'run_started', agent_name: 'ada' });
     happen({ type: 'text_delta', text: 'Well.' });
     const { items } = chat.exchanges[0].transcript!.snapshot();
@@ -167,6 +167,6 @@ describe('ChatModel', () => {
   it('stops what is running', async () => {
     chat.handle({ agent_id: 'agent-ada', run_id: 'run-9', event: STARTED });
     await chat.stop();
-    expect(desk.asked).toContainEqual(['cancel', { run: 'run-9' }]);
+    expect(rpc.asked).toContainEqual(['cancel', { run: 'run-9' }]);
   });
 });

@@ -1,17 +1,17 @@
 import { AgentModel } from '../../src/panel/model/agent';
-import { Desk, message, settle } from './desk';
+import { KernelRpc, message, settle } from './rpc';
 
 const talk = (id: string, title: string) => ({ id, title, created_at: '', last_message_at: null });
 
 describe('the conversations of an agent', () => {
-  let desk: Desk;
+  let rpc: KernelRpc;
   let agent: AgentModel;
   let all: ReturnType<typeof talk>[];
-  const asked = (method: string) => desk.asked.filter(([name]) => name === method).map(([, p]) => p);
+  const asked = (method: string) => rpc.asked.filter(([name]) => name === method).map(([, p]) => p);
 
   beforeEach(async () => {
     all = [talk('conv-1', 'Lisbon')];
-    desk = new Desk({
+    rpc = new KernelRpc({
       conversations: () => all,
       'conversation.create': () => all[all.push(talk('conv-2', '')) - 1],
       'conversation.fork': ({ title }) => all[all.push(talk('conv-3', title)) - 1],
@@ -22,7 +22,7 @@ describe('the conversations of an agent', () => {
         all = all.filter(({ id }) => id !== conversation);
       }
     });
-    agent = new AgentModel('agent-ada', desk, () => agent.show(new Set(['chat'])));
+    agent = new AgentModel('agent-ada', rpc, () => agent.show(new Set(['chat'])));
     agent.show(new Set(['chat']));
     await settle();
   });
@@ -35,7 +35,7 @@ describe('the conversations of an agent', () => {
     agent.chat.write('Hello');
     void agent.send('ada');
     await settle();
-    expect(desk.said).toEqual([['ada', 'Hello', 'conv-1']]);
+    expect(rpc.said).toEqual([['ada', 'Hello', 'conv-1']]);
     const event = { type: 'run_started', conversation: 'conv-1' };
     agent.handle({ agent_id: 'agent-ada', run_id: 'run-1', event });
     agent.handle({ agent_id: 'agent-ada', run_id: 'run-2', event: { type: 'run_started' } });
@@ -66,19 +66,19 @@ describe('the conversations of an agent', () => {
     expect(asked('conversation.fork')).toEqual([
       { agent: 'agent-ada', conversation: 'conv-1', before: 'message-4', title: 'Lisbon (2)' }
     ]);
-    expect(desk.said).toEqual([['ada', 'Otherwise', 'conv-3']]);
+    expect(rpc.said).toEqual([['ada', 'Otherwise', 'conv-3']]);
     expect(agent.conversations.items.map(({ id }) => id)).toContain('conv-1');
   });
 
   it('say nothing again that is not kept', async () => {
     const exchange = { key: 1, prompt: 'x', runId: 'run-9', before: [], served: false, error: '' };
     await agent.resend('ada', { ...exchange, transcript: null }, 'x');
-    expect(desk.said).toEqual([]);
+    expect(rpc.said).toEqual([]);
     expect(agent.chat.error).toContain('not kept');
   });
 
   it('are found by their titles and by what was said', async () => {
-    desk.answers['messages.search'] = () => [message(3, { conversation_id: 'conv-1' })];
+    rpc.answers['messages.search'] = () => [message(3, { conversation_id: 'conv-1' })];
     await agent.conversations.search('  lis ');
     expect(agent.conversations.named.map(({ id }) => id)).toEqual(['conv-1']);
     expect(agent.conversations.hits).toHaveLength(1);

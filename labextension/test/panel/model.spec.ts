@@ -1,36 +1,36 @@
-import { DeskError } from '../../src/bridge';
+import { RpcError } from '../../src/bridge';
 import { fieldsOf, fill } from '../../src/panel/model/form';
 import { MemoryModel } from '../../src/panel/model/memory';
 import { PanelModel } from '../../src/panel/model/panel';
 import { ArchiveModel, MessagesModel } from '../../src/panel/model/parts';
 import type { Ask } from '../../src/panel/model/records';
-import { agent, block, Desk, message, settle } from './desk';
+import { agent, block, KernelRpc, message, settle } from './rpc';
 
-const ask = (desk: Desk): Ask => (method, params) => desk.request(method, params);
+const ask = (rpc: KernelRpc): Ask => (method, params) => rpc.request(method, params);
 
 describe('the parts of an agent', () => {
   it('are read when they are looked at, and not before', async () => {
-    const desk = new Desk();
-    const memory = new MemoryModel(ask(desk), 'agent-ada');
+    const rpc = new KernelRpc();
+    const memory = new MemoryModel(ask(rpc), 'agent-ada');
     memory.invalidate();
     await settle();
-    expect(desk.asked).toEqual([]);
+    expect(rpc.asked).toEqual([]);
     memory.show(true);
     await settle();
     expect(memory.blocks[0].value).toBe('Lin');
     memory.show(false);
     memory.invalidate();
     await settle();
-    expect(desk.count('blocks')).toBe(1);
+    expect(rpc.count('blocks')).toBe(1);
     memory.show(true);
     await settle();
-    expect(desk.count('blocks')).toBe(2);
+    expect(rpc.count('blocks')).toBe(2);
   });
 
   it('are read once more after many changes while they were being read', async () => {
     let answer: (blocks: unknown) => void = () => undefined;
-    const desk = new Desk({ blocks: () => new Promise(resolve => (answer = resolve)) });
-    const memory = new MemoryModel(ask(desk), 'agent-ada');
+    const rpc = new KernelRpc({ blocks: () => new Promise(resolve => (answer = resolve)) });
+    const memory = new MemoryModel(ask(rpc), 'agent-ada');
     memory.show(true);
     await settle();
     for (let i = 0; i < 5; i++) {
@@ -40,21 +40,21 @@ describe('the parts of an agent', () => {
     await settle();
     answer([block('human', 'new')]);
     await settle();
-    expect(desk.count('blocks')).toBe(2);
+    expect(rpc.count('blocks')).toBe(2);
     expect(memory.blocks[0].value).toBe('new');
   });
 
   it('say why they could not be read, until they can', async () => {
-    const desk = new Desk({
+    const rpc = new KernelRpc({
       blocks: () => {
-        throw new DeskError('NotFoundError', 'There is no agent.');
+        throw new RpcError('NotFoundError', 'There is no agent.');
       }
     });
-    const memory = new MemoryModel(ask(desk), 'agent-ada');
+    const memory = new MemoryModel(ask(rpc), 'agent-ada');
     memory.show(true);
     await settle();
     expect([memory.loaded, memory.error]).toEqual([false, 'There is no agent.']);
-    desk.answers.blocks = () => [];
+    rpc.answers.blocks = () => [];
     memory.invalidate();
     await settle();
     expect([memory.loaded, memory.error]).toEqual([true, '']);
@@ -64,22 +64,22 @@ describe('the parts of an agent', () => {
 describe('asking about memory', () => {
   it('has the blocks as they are then when it is answered, refused or not', async () => {
     let kept = block('human', 'Lin');
-    const desk = new Desk({
+    const rpc = new KernelRpc({
       blocks: () => [kept],
       'block.write': ({ value }) => {
         kept = block('human', value, kept.version + 1);
         if (value === 'refused') {
-          throw new DeskError('ConflictError', 'It was changed meanwhile.');
+          throw new RpcError('ConflictError', 'It was changed meanwhile.');
         }
       }
     });
-    const memory = new MemoryModel(ask(desk), 'agent-ada');
+    const memory = new MemoryModel(ask(rpc), 'agent-ada');
     const write = (value: string) => memory.askBlocks('block.write', { label: 'human', value });
     await write('Lin likes tea');
     expect(memory.blocks[0]).toMatchObject({ value: 'Lin likes tea', version: 2 });
     await expect(write('refused')).rejects.toThrow('It was changed meanwhile.');
     expect(memory.blocks[0].version).toBe(3);
-    expect(desk.asked[0][1]).toEqual({ agent: 'agent-ada', label: 'human', value: 'Lin likes tea' });
+    expect(rpc.asked[0][1]).toEqual({ agent: 'agent-ada', label: 'human', value: 'Lin likes tea' });
   });
 });
 
@@ -89,8 +89,8 @@ describe('pages', () => {
     all.filter(({ seq }) => seq < before).slice(-limit);
 
   it('come newest first, older ones on demand, and stay when something new comes', async () => {
-    const desk = new Desk({ messages: page });
-    const messages = new MessagesModel(ask(desk), 'agent-ada');
+    const rpc = new KernelRpc({ messages: page });
+    const messages = new MessagesModel(ask(rpc), 'agent-ada');
     messages.show(true);
     await settle();
     expect(messages.items.map(({ seq }) => seq).slice(0, 2)).toEqual([69, 68]);
@@ -106,24 +106,24 @@ describe('pages', () => {
   });
 
   it('are searched, and shown again when the search is emptied', async () => {
-    const desk = new Desk({ messages: page, 'messages.search': () => [message(3)] });
-    const messages = new MessagesModel(ask(desk), 'agent-ada');
+    const rpc = new KernelRpc({ messages: page, 'messages.search': () => [message(3)] });
+    const messages = new MessagesModel(ask(rpc), 'agent-ada');
     messages.show(true);
     await messages.search(' tea ');
     expect(messages.items.map(({ seq }) => seq)).toEqual([3]);
     expect(messages.more).toBe(false);
-    expect(desk.asked[desk.asked.length - 1][1]).toMatchObject({ query: 'tea' });
+    expect(rpc.asked[rpc.asked.length - 1][1]).toMatchObject({ query: 'tea' });
     await messages.search('');
     expect(messages.items).toHaveLength(30);
   });
 
   it('of the archive are asked for by the last passage and tag', async () => {
     const passages = Array.from({ length: 30 }, (_, i) => ({ id: `p${i}` }));
-    const desk = new Desk({ passages: ({ before }) => (before ? [] : passages) });
-    const archive = new ArchiveModel(ask(desk), 'agent-ada');
+    const rpc = new KernelRpc({ passages: ({ before }) => (before ? [] : passages) });
+    const archive = new ArchiveModel(ask(rpc), 'agent-ada');
     await archive.filter('tea');
     await archive.loadOlder();
-    const [, params] = desk.asked[desk.asked.length - 1];
+    const [, params] = rpc.asked[rpc.asked.length - 1];
     expect(params).toMatchObject({ before: 'p29', tags: ['tea'] });
     expect(archive.more).toBe(false);
   });
@@ -131,10 +131,10 @@ describe('pages', () => {
 
 describe('PanelModel', () => {
   it('reads the agents when it is shown, and looks at one that does something', async () => {
-    const desk = new Desk({ agents: () => [agent('ada'), agent('bob', { state: 'waiting' })] });
-    const panel = new PanelModel(desk);
+    const rpc = new KernelRpc({ agents: () => [agent('ada'), agent('bob', { state: 'waiting' })] });
+    const panel = new PanelModel(rpc);
     await settle();
-    expect(desk.asked).toEqual([]);
+    expect(rpc.asked).toEqual([]);
     panel.show(true);
     await settle();
     expect(panel.agent?.name).toBe('bob');
@@ -143,15 +143,15 @@ describe('PanelModel', () => {
   it("follows the notebook's agent, unless the person chose another there", async () => {
     let agentId: string | null = 'agent-bob';
     const all = ['ada', 'bob', 'cleo'].map(name => agent(name));
-    const desk = new Desk({ agents: () => all, notebook: () => ({ agent: agentId }) });
-    const inFront = (path: string) => (desk.panel = { context: { path } });
+    const rpc = new KernelRpc({ agents: () => all, notebook: () => ({ agent: agentId }) });
+    const inFront = (path: string) => (rpc.panel = { context: { path } });
     const talksTo = async (id: string) => {
       agentId = id;
-      desk.changed.emit({ what: ['notebook'], agents: [] });
+      rpc.changed.emit({ what: ['notebook'], agents: [] });
       await settle();
     };
     inFront('one.ipynb');
-    const panel = new PanelModel(desk);
+    const panel = new PanelModel(rpc);
     panel.show(true);
     await settle();
     expect(panel.agent?.name).toBe('bob');
@@ -162,11 +162,11 @@ describe('PanelModel', () => {
     await talksTo('agent-bob');
     expect(panel.agent?.name).toBe('ada');
     inFront('two.ipynb'); // nobody has chosen there
-    desk.notebookChanged.emit(null);
+    rpc.notebookChanged.emit(null);
     await settle();
     expect(panel.agent?.name).toBe('bob');
     inFront('one.ipynb');
-    desk.notebookChanged.emit(null);
+    rpc.notebookChanged.emit(null);
     await settle();
     expect(panel.agent?.name).toBe('ada');
     expect(panel.remembered.choices).toEqual([['one.ipynb', 'agent-ada']]);
@@ -177,7 +177,7 @@ describe('PanelModel', () => {
   });
 
   it('takes up what was chosen and opened before', async () => {
-    const panel = new PanelModel(new Desk());
+    const panel = new PanelModel(new KernelRpc());
     panel.restore({ choices: [['', 'agent-bob']], open: ['runs'] });
     panel.show(true);
     await settle();
@@ -187,62 +187,62 @@ describe('PanelModel', () => {
   });
 
   it('takes up nothing that makes no sense', () => {
-    const panel = new PanelModel(new Desk());
+    const panel = new PanelModel(new KernelRpc());
     panel.restore({ choices: [7, ['x', 'y'], [1, 2]] as never, open: [7, 'tools', 'anothers'] as never });
     // A section of somebody else's may come later than what is remembered.
     expect(panel.remembered).toEqual({ choices: [['x', 'y']], open: ['tools', 'anothers'] });
   });
 
   it('follows what happens in runs and elsewhere', async () => {
-    const desk = new Desk();
-    const panel = new PanelModel(desk);
+    const rpc = new KernelRpc();
+    const panel = new PanelModel(rpc);
     panel.show(true);
     await settle();
     const states = () => panel.agents.map(({ state }) => state);
-    desk.happen('agent-bob', 'run-1', { type: 'run_started', agent_name: 'bob' });
+    rpc.happen('agent-bob', 'run-1', { type: 'run_started', agent_name: 'bob' });
     expect(states()).toEqual(['idle', 'running']);
-    desk.happen('agent-bob', 'run-1', { type: 'approval_requested', calls: [] });
+    rpc.happen('agent-bob', 'run-1', { type: 'approval_requested', calls: [] });
     expect(states()).toEqual(['idle', 'waiting']);
-    desk.happen('agent-bob', 'run-1', { type: 'run_ended', stop_reason: 'end_turn' });
+    rpc.happen('agent-bob', 'run-1', { type: 'run_ended', stop_reason: 'end_turn' });
     expect(states()).toEqual(['idle', 'idle']);
-    desk.answers.blocks = () => [block('human', 'Lin, 30', 2)];
-    desk.happen('agent-ada', 'run-2', { type: 'memory_changed', label: 'human' });
+    rpc.answers.blocks = () => [block('human', 'Lin, 30', 2)];
+    rpc.happen('agent-ada', 'run-2', { type: 'memory_changed', label: 'human' });
     await settle();
     expect(panel.chosen?.memory.blocks[0].value).toBe('Lin, 30');
-    const read = desk.count('blocks');
-    desk.changed.emit({ what: ['blocks'], agents: ['agent-bob'] });
+    const read = rpc.count('blocks');
+    rpc.changed.emit({ what: ['blocks'], agents: ['agent-bob'] });
     await settle();
-    expect(desk.count('blocks')).toBe(read);
-    desk.changed.emit({ what: ['blocks'], agents: null });
+    expect(rpc.count('blocks')).toBe(read);
+    rpc.changed.emit({ what: ['blocks'], agents: null });
     await settle();
-    expect(desk.count('blocks')).toBe(read + 1);
+    expect(rpc.count('blocks')).toBe(read + 1);
   });
 
   it('reads nothing while the kernel is away and everything when it is back', async () => {
-    const desk = new Desk();
-    const panel = new PanelModel(desk);
+    const rpc = new KernelRpc();
+    const panel = new PanelModel(rpc);
     panel.show(true);
     await settle();
-    desk.happen('agent-ada', 'run-1', { type: 'run_started', agent_name: 'ada' });
-    desk.become('lost');
+    rpc.happen('agent-ada', 'run-1', { type: 'run_started', agent_name: 'ada' });
+    rpc.become('lost');
     expect(panel.loaded).toBe(false);
     expect(panel.chosen?.chat.running).toBeNull();
-    const asked = desk.asked.length;
+    const asked = rpc.asked.length;
     panel.refresh();
     await settle();
-    expect(desk.asked).toHaveLength(asked);
-    desk.become('ready');
+    expect(rpc.asked).toHaveLength(asked);
+    rpc.become('ready');
     await settle();
     expect(panel.loaded).toBe(true);
-    expect(desk.asked.length).toBeGreaterThan(asked);
+    expect(rpc.asked.length).toBeGreaterThan(asked);
   });
 
   it('looks at another agent when the chosen one is deleted', async () => {
-    const desk = new Desk({ 'agent.delete': () => null });
-    const panel = new PanelModel(desk);
+    const rpc = new KernelRpc({ 'agent.delete': () => null });
+    const panel = new PanelModel(rpc);
     panel.show(true);
     await settle();
-    desk.answers.agents = () => [agent('bob')];
+    rpc.answers.agents = () => [agent('bob')];
     await panel.change('agent.delete', { agent: 'agent-ada' });
     expect(panel.agent?.name).toBe('bob');
   });

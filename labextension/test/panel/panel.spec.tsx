@@ -17,7 +17,7 @@ import { AgentsPanel } from '../../src/panel/panel';
 import * as joining from '../../src/panel/sections';
 import { PanelSections } from '../../src/panel/sections';
 import { hostileStrings } from '../hostile';
-import { agent, block, Desk, message } from './desk';
+import { agent, block, KernelRpc, message } from './rpc';
 
 const trans = nullTranslator.load('letta-kernel');
 const WHEN = '2026-01-02T03:04:05Z';
@@ -26,8 +26,8 @@ let panel: AgentsPanel;
 let model: PanelModel;
 let sections: PanelSections;
 
-function open(desk: Desk): void {
-  model = new PanelModel(desk);
+function open(rpc: KernelRpc): void {
+  model = new PanelModel(rpc);
   panel = new AgentsPanel({
     model,
     trans,
@@ -80,7 +80,7 @@ describe('AgentsPanel', () => {
     const made: { default?: JupyterFrontEndPlugin<void> } = {};
     const modules: Record<string, unknown> = { react: React, './sections': joining };
     new Function('exports', 'require', outputText)(made, (name: string) => modules[name]);
-    open(new Desk());
+    open(new KernelRpc());
     expect(made.default?.requires).toEqual([joining.IPanelSections]);
     void made.default?.activate({} as JupyterFrontEnd, sections);
     const button = await until(() =>
@@ -93,7 +93,7 @@ describe('AgentsPanel', () => {
   });
 
   it('lists the agents, and goes through them with the arrow keys', async () => {
-    open(new Desk());
+    open(new KernelRpc());
     const chosen = await until(find('[role=option][aria-selected=true]'));
     expect(chosen.textContent).toContain('ada');
     press(chosen, 'ArrowDown');
@@ -109,30 +109,30 @@ describe('AgentsPanel', () => {
     ['old', 'Upgrade it'],
     ['lost', 'is lost']
   ] as const)('says what to do when the kernel is: %s', async (state, text) => {
-    const desk = new Desk();
-    desk.state = state;
-    open(desk);
+    const rpc = new KernelRpc();
+    rpc.state = state;
+    open(rpc);
     await until(says(text));
     expect(find('[role=listbox]')()).toBeNull();
-    desk.become('ready');
+    rpc.become('ready');
     await until(find('[role=listbox]'));
   });
 
   it('offers to load the extension into plain Python', async () => {
-    const desk = new Desk();
-    desk.state = 'plain-python';
-    open(desk);
+    const rpc = new KernelRpc();
+    rpc.state = 'plain-python';
+    open(rpc);
     const button = await until(find('.lk-Welcome button'));
     expect(button.textContent).toBe('Add %load_ext letta_kernel');
     button.click();
-    expect(desk.count('insertLoadExt')).toBe(1);
+    expect(rpc.count('insertLoadExt')).toBe(1);
   });
 
   it('says when there is no agent, and why they could not be read', async () => {
-    const desk = new Desk({ agents: () => [] });
-    open(desk);
+    const rpc = new KernelRpc({ agents: () => [] });
+    open(rpc);
     await until(says('no agents yet'));
-    desk.answers.agents = () => {
+    rpc.answers.agents = () => {
       throw new Error('The disk is full.');
     };
     model.refresh();
@@ -142,40 +142,40 @@ describe('AgentsPanel', () => {
   });
 
   it('shows memory as a cell does', async () => {
-    const desk = new Desk({ 'block.write': () => null });
-    open(desk);
+    const rpc = new KernelRpc({ 'block.write': () => null });
+    open(rpc);
     (await until(find('[aria-label="Edit human"]'))).click();
     const field = await until(find('.lk-Block textarea'));
     type(field, 'Lin likes tea');
-    desk.answers.blocks = () => [block('human', 'Lin likes tea', 2)];
+    rpc.answers.blocks = () => [block('human', 'Lin likes tea', 2)];
     press(field, 'Enter', { ctrlKey: true });
     await until(() => !find('.lk-Block textarea')() && says('Lin likes tea')());
-    expect(desk.asked).toContainEqual([
+    expect(rpc.asked).toContainEqual([
       'block.write',
       { agent: 'agent-ada', label: 'human', value: 'Lin likes tea', expected_version: 1 }
     ]);
   });
 
   it('sends on Enter, not on Shift+Enter and not while a character is composed', async () => {
-    const desk = new Desk();
-    open(desk);
+    const rpc = new KernelRpc();
+    open(rpc);
     const field = await until(find('.lk-Box textarea'));
     type(field, 'Hello');
     press(field, 'Enter', { shiftKey: true });
     press(field, 'Enter', { isComposing: true });
-    expect(desk.said).toEqual([]);
+    expect(rpc.said).toEqual([]);
     press(field, 'Enter');
-    expect(desk.said).toEqual([['ada', 'Hello', null]]);
+    expect(rpc.said).toEqual([['ada', 'Hello', null]]);
     await until(says('Waits for its turn'));
-    desk.endTalk(new Error('The kernel died.'));
+    rpc.endTalk(new Error('The kernel died.'));
     await until(says('The kernel died.'));
   });
 
   it('shows a run as it happens, and asks', async () => {
-    const desk = new Desk({ approve: () => null });
-    open(desk);
+    const rpc = new KernelRpc({ approve: () => null });
+    open(rpc);
     await until(find('.lk-Box'));
-    desk.happen(
+    rpc.happen(
       ...(['agent-ada', 'run-1'] as const),
       { type: 'run_started', agent_name: 'ada', model: 'demo' },
       { type: 'step_started', number: 1 },
@@ -201,8 +201,8 @@ describe('AgentsPanel', () => {
     type(field, '{"euros": 3}');
     await new Promise(resolve => setTimeout(resolve, 20));
     button('Approve')?.click();
-    await until(() => desk.count('approve'));
-    expect(desk.asked[desk.asked.length - 1][1]).toEqual({
+    await until(() => rpc.count('approve'));
+    expect(rpc.asked[rpc.asked.length - 1][1]).toEqual({
       agent: 'agent-ada',
       decisions: [{ call_id: 'c1', approve: true, arguments: { euros: 3 } }]
     });
@@ -218,7 +218,7 @@ describe('AgentsPanel', () => {
       ...{ failures: 1, last_error: all, seconds: 1 }
     };
     const counts = { ...{ prompt_tokens: 1, completion_tokens: 1, seconds: 1, cost: 1 }, created_at: WHEN };
-    const desk = new Desk({
+    const rpc = new KernelRpc({
       agents: () => [agent('ada', { name: all, description: all, answers: all, label: all })],
       blocks: () => [{ ...block(all, all), description: all, shared_with: [all] }],
       context: () => ({ model: all, window: 10, parts: [{ name: all, tokens: 4, text: all }] }),
@@ -233,7 +233,7 @@ describe('AgentsPanel', () => {
       cost: () => ({ runs: 0 }),
       runs: () => [{ id: 'r', status: 'failed', error: all, steps: 1, ...counts }]
     });
-    open(desk);
+    open(rpc);
     SECTIONS.forEach(section => model.toggle(section, true));
     await until(() => SECTIONS.every(section => model.chosen?.[section].loaded));
     await until(find('.lk-RunRow'));
@@ -252,7 +252,7 @@ describe('AgentsPanel', () => {
 
   it('shows small pictures of what went with a message', async () => {
     const src = 'data:image/jpeg;base64,/9j/4AAQ';
-    open(new Desk({ messages: () => [message(1, { thumbnails: [{ alt: 'image 4x4 PNG, 9 B', src }] })] }));
+    open(new KernelRpc({ messages: () => [message(1, { thumbnails: [{ alt: 'image 4x4 PNG, 9 B', src }] })] }));
     model.toggle('messages', true);
     const picture = await until(find('.lk-Message img'));
     expect(picture.getAttribute('src')).toBe(src);
@@ -260,9 +260,9 @@ describe('AgentsPanel', () => {
   });
 
   it('loses only the section that cannot be drawn', async () => {
-    const desk = new Desk({ blocks: () => [{ label: 'broken' }] });
+    const rpc = new KernelRpc({ blocks: () => [{ label: 'broken' }] });
     const error = jest.spyOn(console, 'error').mockImplementation(() => undefined);
-    open(desk);
+    open(rpc);
     await until(says('could not be shown'));
     expect(find('.lk-Box')()).not.toBeNull();
     error.mockRestore();

@@ -1,6 +1,6 @@
 // Everything the panel knows of one agent, each part read when it is looked at.
 
-import type { IBridge, IDeskEvent } from '../../bridge';
+import type { IBridge, IRunEvent } from '../../bridge';
 import { ChatModel, type IExchange } from './chat';
 import { ConversationsModel } from './conversations';
 import { MemoryModel } from './memory';
@@ -87,7 +87,7 @@ export class AgentModel {
   }
 
   /** Something has happened in one of its runs. */
-  handle(happened: IDeskEvent): void {
+  handle(happened: IRunEvent): void {
     const { run_id, event } = happened;
     if (event.type === 'run_started' || event.type === 'run_queued') {
       this._threads.set(run_id, (event.conversation as string | null | undefined) ?? null);

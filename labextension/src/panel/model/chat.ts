@@ -1,6 +1,6 @@
 // Talking to an agent: what was said before, the runs as they happen, questions that wait.
 
-import type { IBridge, IDeskEvent } from '../../bridge';
+import type { IBridge, IRunEvent } from '../../bridge';
 import { messageOf, Part } from './part';
 import { Transcript } from '../../ui/transcript';
 import type { Ask, IDecision, IMessage, IToolCall } from './records';
@@ -149,7 +149,7 @@ export class ChatModel extends Part {
     this.emit();
   }
 
-  handle({ run_id, event, served }: IDeskEvent): void {
+  handle({ run_id, event, served }: IRunEvent): void {
     let exchange = this.exchanges.find(({ runId }) => runId === run_id);
     if (!exchange && BEGINNINGS.includes(event.type)) {
       exchange = this._goOn(run_id);

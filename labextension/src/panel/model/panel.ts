@@ -1,6 +1,6 @@
 // The panel's model: the agents of the project behind the notebook in front, and the chosen one.
 
-import type { IBridge, IChanged, IDeskEvent } from '../../bridge';
+import type { IBridge, IChanged, IRunEvent } from '../../bridge';
 import { meaning } from '../../ui/stopReasons';
 import { AFFECTED, AgentModel } from './agent';
 import { messageOf, Observable } from './part';
@@ -151,7 +151,7 @@ export class PanelModel extends Observable {
     }
   }
 
-  private _onEvent(_: IBridge, happened: IDeskEvent): void {
+  private _onEvent(_: IBridge, happened: IRunEvent): void {
     const { agent_id, event } = happened;
     const model = this._model(agent_id);
     model.handle(happened);

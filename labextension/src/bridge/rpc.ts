@@ -1,14 +1,14 @@
-// One kernel's desk: opens it, asks, and hears what happens there.
+// One kernel's connection: opens it, asks, and hears what happens there.
 
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import type { JSONObject } from '@lumino/coreutils';
 import { UUID } from '@lumino/coreutils';
 
 import type { Trans } from '../ui/words';
-import { DeskError, type BridgeState } from './bridge';
+import { RpcError, type BridgeState } from './bridge';
 import { Busy } from './busy';
 import { hasSign, makeSubshell, sendComm, TARGET, within } from './line';
-import { AnyDesk, PATIENCE, type IHello } from './protocol';
+import { PanelRpc, PATIENCE, type IHello } from './protocol';
 import { Strangers } from './strangers';
 
 export { PATIENCE };
@@ -25,8 +25,8 @@ interface ITicket {
   ticket: string;
 }
 
-/** The desk of one kernel connection; it opens by itself, and again after restarts. */
-export class Desk extends AnyDesk {
+/** The connection of one kernel connection; it opens by itself, and again after restarts. */
+export class KernelRpc extends PanelRpc {
   constructor(
     readonly kernel: Kernel.IKernelConnection,
     trans: Trans
@@ -74,7 +74,7 @@ export class Desk extends AnyDesk {
       try {
         status = (await future.done).content.status;
       } catch {
-        throw new DeskError('Lost', this.trans.__('The kernel was restarted meanwhile.'));
+        throw new RpcError('Lost', this.trans.__('The kernel was restarted meanwhile.'));
       }
       if (status !== 'aborted') {
         return; // what came of it is asked for
@@ -85,7 +85,7 @@ export class Desk extends AnyDesk {
 
   // -- opening -----------------------------------------------------------------------------------
 
-  /** Find out what kernel this is and open the desk, if it has one. */
+  /** Find out what kernel this is and open the connection, if it has one. */
   protected again(): void {
     const turn = ++this._turn;
     this.close();
@@ -123,7 +123,7 @@ export class Desk extends AnyDesk {
       return;
     }
     this._subshell = subshell;
-    // A kernel without a desk would log an error for being asked to open one, so we look for the sign.
+    // A kernel without a connection would log an error for being asked to open one, so we look for the sign.
     const sign = await hasSign(kernel, subshell);
     if (over()) {
       return;
@@ -165,7 +165,7 @@ export class Desk extends AnyDesk {
       try {
         this._sendComm('comm_close', { data: {} });
       } catch {
-        // the kernel forgets desks that say nothing
+        // the kernel forgets connections that say nothing
       }
     }
     this._comm = '';

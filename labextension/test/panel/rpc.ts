@@ -1,19 +1,19 @@
-// A kernel's desk that answers from what a test puts into it.
+// A kernel's connection that answers from what a test puts into it.
 
 import { Signal } from '@lumino/signaling';
 
-import type { BridgeState, IBridge, IChanged, IDeskEvent } from '../../src/bridge';
-import { DeskError } from '../../src/bridge';
+import type { BridgeState, IBridge, IChanged, IRunEvent } from '../../src/bridge';
+import { RpcError } from '../../src/bridge';
 import type { IAgent, IMessage } from '../../src/panel/model/records';
 import type { IBlock } from '../../src/ui/blocks';
 
 type Answer = (params: any) => unknown;
 
-export class Desk implements IBridge {
+export class KernelRpc implements IBridge {
   state: BridgeState = 'ready';
   readonly stateChanged: Signal<IBridge, BridgeState> = new Signal<IBridge, BridgeState>(this);
   readonly notebookChanged: Signal<IBridge, null> = new Signal<IBridge, null>(this);
-  readonly events: Signal<IBridge, IDeskEvent> = new Signal<IBridge, IDeskEvent>(this);
+  readonly events: Signal<IBridge, IRunEvent> = new Signal<IBridge, IRunEvent>(this);
   readonly changed: Signal<IBridge, IChanged> = new Signal<IBridge, IChanged>(this);
   panel: any = null;
   readonly folder = '';
@@ -40,7 +40,7 @@ export class Desk implements IBridge {
     this.asked.push([method, params]);
     const answer = this.answers[method];
     if (!answer) {
-      throw new DeskError('NotFoundError', `This kernel cannot be asked for ${method}.`);
+      throw new RpcError('NotFoundError', `This kernel cannot be asked for ${method}.`);
     }
     return (await answer(params)) as T;
   }
@@ -70,7 +70,7 @@ export class Desk implements IBridge {
     this.stateChanged.emit(state);
   }
 
-  happen(agentId: string, runId: string, ...events: IDeskEvent['event'][]): void {
+  happen(agentId: string, runId: string, ...events: IRunEvent['event'][]): void {
     events.forEach(event => this.events.emit({ agent_id: agentId, run_id: runId, event }));
   }
 

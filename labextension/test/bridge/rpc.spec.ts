@@ -1,112 +1,112 @@
-// One kernel's desk: how it opens, asks, and gets over whatever becomes of the kernel.
+// One kernel's connection: how it opens, asks, and gets over whatever becomes of the kernel.
 
 import { nullTranslator } from '@jupyterlab/translation';
 
-import type { DeskError } from '../../src/bridge';
-import { Desk, PATIENCE } from '../../src/bridge/desk';
+import type { RpcError } from '../../src/bridge';
+import { KernelRpc, PATIENCE } from '../../src/bridge/rpc';
 import { PlayedKernel, settle } from './kernel';
 import type { IPlayed } from './kernel';
 
 const trans = nullTranslator.load('letta-kernel');
 
-async function opened(played: IPlayed = {}): Promise<[Desk, PlayedKernel]> {
+async function opened(played: IPlayed = {}): Promise<[KernelRpc, PlayedKernel]> {
   const kernel = new PlayedKernel(played);
-  const desk = new Desk(kernel.as(), trans);
+  const rpc = new KernelRpc(kernel.as(), trans);
   await settle();
-  return [desk, kernel];
+  return [rpc, kernel];
 }
 
-async function ready(played: IPlayed = {}): Promise<[Desk, PlayedKernel]> {
-  const [desk, kernel] = await opened(played);
+async function ready(played: IPlayed = {}): Promise<[KernelRpc, PlayedKernel]> {
+  const [rpc, kernel] = await opened(played);
   kernel.hello();
-  expect(desk.state).toBe('ready');
-  return [desk, kernel];
+  expect(rpc.state).toBe('ready');
+  return [rpc, kernel];
 }
 
-function failure(promise: Promise<unknown>): Promise<DeskError> {
+function failure(promise: Promise<unknown>): Promise<RpcError> {
   return promise.then(
     () => {
       throw new Error('it did not fail');
     },
-    (error: DeskError) => error
+    (error: RpcError) => error
   );
 }
 
 describe('opening', () => {
   it('opens on a subshell of its own and is ready with the hello', async () => {
-    const [desk, kernel] = await opened();
-    expect(desk.state).toBe('connecting');
+    const [rpc, kernel] = await opened();
+    expect(rpc.state).toBe('connecting');
     expect(kernel.sent).toHaveLength(1);
     expect(kernel.sent[0]).toMatchObject({ type: 'comm_open', subshell: 'shell-1' });
     kernel.hello({ asking: ['agent-1'] });
-    expect(desk.state).toBe('ready');
-    expect([desk.project, desk.home, desk.version]).toEqual(['work', '/w', '0.1.0']);
-    expect(desk.asking).toEqual(['agent-1']);
-    desk.dispose();
+    expect(rpc.state).toBe('ready');
+    expect([rpc.project, rpc.home, rpc.version]).toEqual(['work', '/w', '0.1.0']);
+    expect(rpc.asking).toEqual(['agent-1']);
+    rpc.dispose();
     expect(kernel.sent[1].type).toBe('comm_close');
   });
 
   it('does not disturb a Python kernel without letta-kernel', async () => {
-    const [desk, kernel] = await opened({ name: 'python3', implementation: 'ipython' });
-    expect(desk.state).toBe('plain-python');
+    const [rpc, kernel] = await opened({ name: 'python3', implementation: 'ipython' });
+    expect(rpc.state).toBe('plain-python');
     expect(kernel.sent).toEqual([]);
     expect(kernel.deleted).toEqual(['shell-1']);
   });
 
-  it('finds the desk of a Python kernel in the middle of a cell', async () => {
+  it('finds the rpc of a Python kernel in the middle of a cell', async () => {
     jest.useFakeTimers();
     try {
-      const [desk, kernel] = await opened({ name: 'python3', silent: true, sign: true });
+      const [rpc, kernel] = await opened({ name: 'python3', silent: true, sign: true });
       jest.advanceTimersByTime(PATIENCE.info);
       await settle();
       expect(kernel.sent[0]).toMatchObject({ type: 'comm_open', subshell: 'shell-1' });
       kernel.hello();
-      expect(desk.state).toBe('ready');
-      desk.dispose();
+      expect(rpc.state).toBe('ready');
+      rpc.dispose();
     } finally {
       jest.useRealTimers();
     }
   });
 
   it('notices that the extension was loaded', async () => {
-    const [desk, kernel] = await opened({ name: 'python3', implementation: 'ipython' });
+    const [rpc, kernel] = await opened({ name: 'python3', implementation: 'ipython' });
     kernel.ranCell('1 + 1');
-    expect(desk.state).toBe('plain-python');
+    expect(rpc.state).toBe('plain-python');
     kernel.played.sign = true;
     kernel.ranCell('%load_ext letta_kernel');
-    expect(desk.state).toBe('connecting');
+    expect(rpc.state).toBe('connecting');
     await settle();
     kernel.hello();
-    expect(desk.state).toBe('ready');
+    expect(rpc.state).toBe('ready');
   });
 
   it('has nothing to do with other languages', async () => {
-    const [desk, kernel] = await opened({ name: 'ir', implementation: 'IRkernel' });
-    expect(desk.state).toBe('none');
+    const [rpc, kernel] = await opened({ name: 'ir', implementation: 'IRkernel' });
+    expect(rpc.state).toBe('none');
     expect(kernel.sent).toEqual([]);
   });
 
   it('knows an old version without troubling it', async () => {
-    const [desk, kernel] = await opened({ sign: false });
-    expect(desk.state).toBe('old');
+    const [rpc, kernel] = await opened({ sign: false });
+    expect(rpc.state).toBe('old');
     expect(kernel.sent).toEqual([]);
   });
 
   it('knows an old version by its hello', async () => {
-    const [desk, kernel] = await opened();
+    const [rpc, kernel] = await opened();
     kernel.hello({ protocol: 0 });
-    expect(desk.state).toBe('old');
+    expect(rpc.state).toBe('old');
   });
 
   it('tries again, and gives up in the end', async () => {
     jest.useFakeTimers();
     try {
-      const [desk, kernel] = await opened();
+      const [rpc, kernel] = await opened();
       for (let i = 0; i < 3; i++) {
-        expect(desk.state).toBe('connecting');
+        expect(rpc.state).toBe('connecting');
         jest.advanceTimersByTime(PATIENCE.hello);
       }
-      expect(desk.state).toBe('lost');
+      expect(rpc.state).toBe('lost');
       expect(kernel.sent.map(({ type }) => type)).toEqual(Array(3).fill('comm_open'));
     } finally {
       jest.useRealTimers();
@@ -116,17 +116,17 @@ describe('opening', () => {
   it('does without subshells, and waits for the cell to end then', async () => {
     jest.useFakeTimers();
     try {
-      const [desk, kernel] = await opened({ subshells: false });
+      const [rpc, kernel] = await opened({ subshells: false });
       expect(kernel.sent).toEqual([]);
       jest.advanceTimersByTime(PATIENCE.subshell);
       await settle();
       expect(kernel.sent[0]).toMatchObject({ type: 'comm_open', subshell: null });
       kernel.become('busy');
       jest.advanceTimersByTime(20 * PATIENCE.hello);
-      expect(desk.state).toBe('connecting');
+      expect(rpc.state).toBe('connecting');
       kernel.hello();
-      expect(desk.state).toBe('ready');
-      desk.dispose();
+      expect(rpc.state).toBe('ready');
+      rpc.dispose();
     } finally {
       jest.useRealTimers();
     }
@@ -135,75 +135,75 @@ describe('opening', () => {
 
 describe('asking', () => {
   it('answers with what the kernel answered', async () => {
-    const [desk, kernel] = await ready();
-    const answer = desk.request('blocks', { agent: 'ada' });
+    const [rpc, kernel] = await ready();
+    const answer = rpc.request('blocks', { agent: 'ada' });
     expect(kernel.asked).toMatchObject({ method: 'blocks', params: { agent: 'ada' } });
     kernel.answer([{ label: 'human' }]);
     expect(await answer).toEqual([{ label: 'human' }]);
-    desk.dispose();
+    rpc.dispose();
   });
 
   it('fails with the one line of the kernel', async () => {
-    const [desk, kernel] = await ready();
-    const failed = failure(desk.request('blocks', { agent: 'ad' }));
+    const [rpc, kernel] = await ready();
+    const failed = failure(rpc.request('blocks', { agent: 'ad' }));
     kernel.refuse('NotFoundError', "There is no agent 'ad'. Did you mean 'ada'?");
     const { kind, message } = await failed;
     expect([kind, message]).toEqual(['NotFoundError', "There is no agent 'ad'. Did you mean 'ada'?"]);
-    desk.dispose();
+    rpc.dispose();
   });
 
   it('keeps answers apart', async () => {
-    const [desk, kernel] = await ready();
-    const first = desk.request('agents');
+    const [rpc, kernel] = await ready();
+    const first = rpc.request('agents');
     const one = kernel.asked.id as number;
-    const second = desk.request('models');
+    const second = rpc.request('models');
     kernel.answer('second');
     kernel.say({ type: 'reply', id: one, result: 'first' });
     kernel.say({ type: 'reply', id: 999, result: 'nobody asked' });
     expect(await Promise.all([first, second])).toEqual(['first', 'second']);
-    desk.dispose();
+    rpc.dispose();
   });
 
   it('does not wait for ever', async () => {
     jest.useFakeTimers();
     try {
-      const [desk] = await ready();
-      const failed = failure(desk.request('agents'));
+      const [rpc] = await ready();
+      const failed = failure(rpc.request('agents'));
       jest.advanceTimersByTime(PATIENCE.reply);
       expect((await failed).kind).toBe('Timeout');
-      desk.dispose();
+      rpc.dispose();
     } finally {
       jest.useRealTimers();
     }
   });
 
   it('puts work on the main thread and asks what came of it', async () => {
-    const [desk, kernel] = await ready();
+    const [rpc, kernel] = await ready();
     kernel.endings.push('aborted'); // a cell before it has failed
-    const told = desk.request('tool.run', { agent: 'ada', name: 'f', arguments: {} });
+    const told = rpc.request('tool.run', { agent: 'ada', name: 'f', arguments: {} });
     kernel.answer({ execute: 'do("t")', ticket: 't' });
     await settle();
     expect(kernel.executed).toEqual(['do("t")', 'do("t")']);
     expect(kernel.asked).toMatchObject({ method: 'job', params: { ticket: 't' } });
     kernel.answer({ status: 'ok', text: '7' });
     expect(await told).toEqual({ status: 'ok', text: '7' });
-    desk.dispose();
+    rpc.dispose();
   });
 
   it('is refused while nothing is connected', async () => {
-    const [desk] = await opened();
-    expect((await failure(desk.request('agents'))).kind).toBe('NotConnected');
-    desk.dispose();
+    const [rpc] = await opened();
+    expect((await failure(rpc.request('agents'))).kind).toBe('NotConnected');
+    rpc.dispose();
   });
 
   it('says each minute that it is still there', async () => {
     jest.useFakeTimers();
     try {
-      const [desk, kernel] = await ready();
+      const [rpc, kernel] = await ready();
       jest.advanceTimersByTime(2 * PATIENCE.ping);
       const pings = kernel.sent.filter(({ content }) => (content.data as { type?: string }).type === 'ping');
       expect(pings).toHaveLength(2);
-      desk.dispose();
+      rpc.dispose();
       jest.advanceTimersByTime(2 * PATIENCE.ping);
       expect(kernel.sent.filter(({ type }) => type === 'comm_msg')).toHaveLength(2);
     } finally {
@@ -214,10 +214,10 @@ describe('asking', () => {
 
 describe('what may become of a kernel', () => {
   it('is opened again after a restart', async () => {
-    const [desk, kernel] = await ready();
-    const failed = failure(desk.request('agents'));
+    const [rpc, kernel] = await ready();
+    const failed = failure(rpc.request('agents'));
     const states: string[] = [];
-    desk.stateChanged.connect((_, state) => states.push(state));
+    rpc.stateChanged.connect((_, state) => states.push(state));
     kernel.become('restarting');
     expect((await failed).kind).toBe('Lost');
     kernel.become('starting');
@@ -225,66 +225,66 @@ describe('what may become of a kernel', () => {
     await settle();
     kernel.hello();
     expect(states).toEqual(['connecting', 'ready']);
-    desk.dispose();
+    rpc.dispose();
   });
 
   it('is lost when it dies, and back when it was restarted', async () => {
-    const [desk, kernel] = await ready();
+    const [rpc, kernel] = await ready();
     kernel.become('dead');
-    expect(desk.state).toBe('lost');
+    expect(rpc.state).toBe('lost');
     kernel.become('restarting');
     kernel.become('idle');
     await settle();
     kernel.hello();
-    expect(desk.state).toBe('ready');
-    desk.dispose();
+    expect(rpc.state).toBe('ready');
+    rpc.dispose();
   });
 
   it('is asked anew when the connection was cut', async () => {
-    const [desk, kernel] = await ready();
+    const [rpc, kernel] = await ready();
     kernel.connection('connecting');
-    expect(desk.state).toBe('ready'); // it may be back in a moment
+    expect(rpc.state).toBe('ready'); // it may be back in a moment
     kernel.connection('connected');
-    expect(desk.state).toBe('connecting');
+    expect(rpc.state).toBe('connecting');
     await settle();
     kernel.hello();
-    expect(desk.state).toBe('ready');
+    expect(rpc.state).toBe('ready');
     kernel.connection('disconnected');
-    expect(desk.state).toBe('lost');
-    desk.dispose();
+    expect(rpc.state).toBe('lost');
+    rpc.dispose();
   });
 
-  it('opens another desk when the kernel took this one for gone', async () => {
-    const [desk, kernel] = await ready();
+  it('opens another rpc when the kernel took this one for gone', async () => {
+    const [rpc, kernel] = await ready();
     const first = kernel.comm;
     kernel.say({ type: 'bye' });
-    expect(desk.state).toBe('connecting');
+    expect(rpc.state).toBe('connecting');
     await settle();
     expect(kernel.comm).not.toBe(first);
     kernel.hello();
-    expect(desk.state).toBe('ready');
-    desk.dispose();
+    expect(rpc.state).toBe('ready');
+    rpc.dispose();
   });
 
   it('passes on what happens, and who asks', async () => {
-    const [desk, kernel] = await ready();
+    const [rpc, kernel] = await ready();
     const heard: unknown[] = [];
-    desk.events.connect((_, event) => heard.push(event.event.type));
-    desk.changed.connect((_, change) => heard.push(change.what));
-    desk.askingChanged.connect(() => heard.push(desk.asking));
+    rpc.events.connect((_, event) => heard.push(event.event.type));
+    rpc.changed.connect((_, change) => heard.push(change.what));
+    rpc.askingChanged.connect(() => heard.push(rpc.asking));
     kernel.happen('r', 0, 1, 'run_started');
     kernel.say({ type: 'changed', what: ['runs'], agents: null });
     kernel.say({ type: 'asking', agents: ['a'] });
     kernel.say({ type: 'of a later version' });
     kernel.become('dead');
     expect(heard).toEqual(['run_started', ['runs'], ['a'], []]);
-    desk.dispose();
+    rpc.dispose();
   });
 
   it('passes each event on once and in order, and asks for what it has missed', async () => {
-    const [desk, kernel] = await ready();
+    const [rpc, kernel] = await ready();
     const heard: string[] = [];
-    desk.events.connect((_, { run_id, event }) => heard.push(`${run_id} ${event.type}`));
+    rpc.events.connect((_, { run_id, event }) => heard.push(`${run_id} ${event.type}`));
     const asked = () =>
       kernel.sent
         .map(({ content }) => content.data as { type?: string; run_id: string; after: number })
@@ -301,15 +301,15 @@ describe('what may become of a kernel', () => {
     kernel.happen('r', 2, 3, 'c');
     expect(heard).toEqual(['r a', 'r b', 's u', 's v', 's w', 's y', 'r c']);
     expect(asked()).toHaveLength(2);
-    desk.dispose();
+    rpc.dispose();
   });
 
   it('answers what the kernel asks of the page, or says by name why not', async () => {
-    const [desk, kernel] = await ready();
+    const [rpc, kernel] = await ready();
     kernel.say({ type: 'ask', id: 'q1', method: 'document.read', params: {} });
     await settle();
     expect(kernel.asked).toMatchObject({ type: 'answer', id: 'q1', error: { name: 'Closed' } });
-    desk.answerer = async (method, params) => {
+    rpc.answerer = async (method, params) => {
       if (params.wrong) {
         throw Object.assign(new Error('Read it again.'), { name: 'Changed' });
       }
@@ -324,7 +324,7 @@ describe('what may become of a kernel', () => {
     expect(kernel.asked).toEqual({ type: 'answer', id: 'q3', error });
     const sent = kernel.sent.length;
     kernel.become('dead');
-    desk.tell({ type: 'document' });
+    rpc.tell({ type: 'document' });
     expect(kernel.sent).toHaveLength(sent);
   });
 
@@ -341,10 +341,10 @@ describe('what may become of a kernel', () => {
 
   it('takes what closes before the hello for a view of before the page', async () => {
     const kernel = new PlayedKernel();
-    new Desk(kernel.as(), trans);
+    new KernelRpc(kernel.as(), trans);
     expect(kernel.closes('view')).toBe(true);
     const plain = new PlayedKernel({ name: 'python3', implementation: 'ipython', sign: false });
-    new Desk(plain.as(), trans);
+    new KernelRpc(plain.as(), trans);
     await settle();
     expect(plain.closes('view')).toBe(false);
   });
