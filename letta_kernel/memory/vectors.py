@@ -6,14 +6,15 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from letta_kernel.models.base import ModelError
-from letta_kernel.models.embedding import OFFLINE, Embedder
+from letta_kernel.models.base import Embedder, EmbedderKind, ModelError
 
 log = logging.getLogger(__name__)
+
+Embed = Callable[[list[str]], np.ndarray]
 
 _KEPT = 4096  # texts whose vectors stay at hand, for the index follows what a search just embedded
 _PAUSE = 60.0  # seconds without asking an embedder that has just failed
@@ -24,7 +25,10 @@ class Vectors:
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
-        self.quick = embedder.name == OFFLINE  # thousands of words a second, at no cost
+        self.kind: EmbedderKind = getattr(embedder, "kind", "remote")
+        self.unrelated: float = getattr(embedder, "unrelated", 0.0)
+        self.quick = self.kind == "static"  # thousands of words a second, at no cost
+        self._ask = getattr(embedder, "embed_questions", None)
         self._kept: OrderedDict[str, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
         self._down_until = 0.0
@@ -37,27 +41,50 @@ class Vectors:
         ModelError
             The embedding model cannot be reached or refuses.
         """
+        return self._found(texts, self.embedder.embed, "")
+
+    def if_possible(self, texts: Sequence[str]) -> np.ndarray | None:
+        """Return one unit vector per text, or None while the embedder fails: words still find things."""
+        return self._tried(texts, self.embedder.embed, "")
+
+    def question(self, text: str) -> np.ndarray | None:
+        """Return the unit vector of a question, or None while the embedder fails."""
+        if self._ask is None:
+            found = self.if_possible([text])
+        else:
+            found = self._tried([text], self._ask, "question\0")
+        return None if found is None else found[0]
+
+    def at_hand(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the vectors of those *texts* that can be had at once: nobody waits for the others."""
+        if self.quick:
+            found = self.if_possible(texts)
+            return {} if found is None else dict(zip(texts, found, strict=True))
         with self._lock:
-            found = {text: self._kept[text] for text in texts if text in self._kept}
+            return {text: self._kept[text] for text in texts if text in self._kept}
+
+    def _found(self, texts: Sequence[str], embed: Embed, role: str) -> np.ndarray:
+        with self._lock:
+            kept = self._kept
+            found = {text: kept[role + text] for text in texts if role + text in kept}
         missing = list(dict.fromkeys(text for text in texts if text not in found))
         if missing:
-            made = self.embedder.embed(missing)
+            made = embed(missing)
             found.update(zip(missing, made, strict=True))
             with self._lock:
                 for text in missing:
-                    self._kept[text] = found[text].copy()
+                    self._kept[role + text] = found[text].copy()
                 while len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
         if not texts:
             return np.empty((0, self.embedder.dimension), dtype=np.float32)
         return np.stack([found[text] for text in texts])
 
-    def if_possible(self, texts: Sequence[str]) -> np.ndarray | None:
-        """Return one unit vector per text, or None while the embedder fails: words still find things."""
+    def _tried(self, texts: Sequence[str], embed: Embed, role: str) -> np.ndarray | None:
         if time.monotonic() < self._down_until:
             return None
         try:
-            return self.of(texts)
+            return self._found(texts, embed, role)
         except ModelError as error:
             self._down_until = time.monotonic() + _PAUSE
             log.warning("Searching by words alone for a minute. %s", error)

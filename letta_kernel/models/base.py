@@ -208,8 +208,17 @@ class ChatModel(Protocol):
         ...
 
 
+EmbedderKind = Literal["static", "small", "remote"]
+"""What embeds: means of words' vectors (quick), a model on this machine, or one of a provider's."""
+
+
 class Embedder(Protocol):
-    """Turns texts into unit vectors; safe to use from several threads at once."""
+    """Turns texts into unit vectors; safe to use from several threads at once.
+
+    It may have more: ``kind`` (an `EmbedderKind`; "remote" if not said), ``unrelated`` (the cosine of texts
+    that have nothing to do with each other; 0 if not said), and ``embed_questions``, as ``embed``, for models
+    that embed questions otherwise than what answers them.
+    """
 
     name: str
 

@@ -23,8 +23,8 @@ def embedder(name: str | None = None) -> Embedder:
     Parameters
     ----------
     name
-        ``"wordllama"`` (offline), any litellm embedding model such as
-        ``"openai/text-embedding-3-small"``, or ``"local/PATH"`` of a GGUF or ONNX file. None means
+        ``"wordllama"`` (offline), ``"multilingual"`` (offline, an extra), any litellm embedding model such
+        as ``"openai/text-embedding-3-small"``, or ``"local/PATH"`` of a GGUF or ONNX file. None means
         LETTA_EMBEDDING, or else ``"wordllama"``. Nothing is loaded or requested before the first text.
     """
     wanted = (name or default_name()).strip()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from letta_kernel import lazy_import
-from letta_kernel.models.base import ModelError
+from letta_kernel.models.base import EmbedderKind, ModelError
 from letta_kernel.remedies import Do, remedy
 
 # Tokenising costs time and memory in proportion to the text; past this much a mean no longer moves.
@@ -21,6 +21,7 @@ class StaticEmbedder:
 
     name = "wordllama"
     dimension = 256
+    kind: EmbedderKind = "static"
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -216,7 +216,7 @@ def check_embedding(name: str) -> None:
             if (provider := plugins.provider_of(name)) is not None:
                 provider.check_embedder(name)
         except ModelError as error:
-            raise NotFoundError(str(error)) from None
+            raise NotFoundError(error.text, *error.remedies) from None
         return
     _check_provider(name, "embedding model", _EMBEDDING)
     if _mode(name) == "chat":

@@ -83,6 +83,9 @@ def embedding_name(handle: str | None) -> str | None:
     """Return our name of an embedding model; None and Letta's free one are the offline embedder."""
     if handle is None or handle in (f"letta/{OFFLINE}", "letta/letta-free", OFFLINE):
         return None
+    alone = handle.strip().removeprefix("letta/")
+    if plugins.is_joined(alone):
+        return alone
     provider, slash, name = handle.strip().partition("/")
     if not slash or not provider or not name or not handle.isprintable():
         raise FieldError(
@@ -95,7 +98,8 @@ def embedding_name(handle: str | None) -> str | None:
 
 def embedding_handle(name: str | None) -> str:
     """Return the handle of one of our embedding models."""
-    return f"letta/{OFFLINE}" if name in (None, OFFLINE) else str(name)
+    name = name or OFFLINE
+    return f"letta/{name}" if name == OFFLINE or plugins.is_joined(name) else name
 
 
 def provider_type(handle: str) -> str:

@@ -152,6 +152,12 @@ def newest(tx: Tx, kind: Kind, agent_id: str) -> int:
     return int(row[0] or 0) if row else 0
 
 
+def longest(tx: Tx, kind: Kind) -> int:
+    """Return the newest seq among all owners' passages or messages, 0 without any."""
+    row = tx.one(f"SELECT max(seq) FROM {kind}")
+    return int(row[0] or 0) if row else 0
+
+
 def behind(
     tx: Tx, kind: Kind, index_name: str, embedding: str, default: str
 ) -> list[tuple[str, int, int]]:
@@ -175,6 +181,17 @@ def behind(
         (index_name, embedding, default),
     )
     return [(str(agent), int(mark), int(last)) for agent, mark, last in rows]
+
+
+def newest_texts(tx: Tx, number: int) -> list[str]:
+    """Return the newest *number* messages of people, and as many passages, whosever they are."""
+    return [
+        str(text)
+        for table in ("messages WHERE role = 'user'", "passages")
+        for (text,) in tx.query(
+            f"SELECT content FROM {table} ORDER BY created_at DESC LIMIT $1", (number,)
+        )
+    ]
 
 
 def marked(tx: Tx, kind: Kind, index_name: str) -> int:

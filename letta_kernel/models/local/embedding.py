@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from letta_kernel import lazy_import
-from letta_kernel.models.base import ModelError
+from letta_kernel.models.base import EmbedderKind, ModelError
 from letta_kernel.models.local.engine import INSTALL, use_free_cores
 from letta_kernel.project import located
 from letta_kernel.remedies import Do, remedy
@@ -218,6 +218,8 @@ class OnnxEmbedder(_Embedder):
 
 class LocalEmbedder:
     """The model of ``local/PATH``. The file is looked for at the first text, and again until it is there."""
+
+    kind: EmbedderKind = "small"
 
     def __init__(self, name: str) -> None:
         self.name = name
