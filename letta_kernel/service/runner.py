@@ -25,7 +25,7 @@ from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.pictures.picture import Picture, Thumbnail
 from letta_kernel.records import AgentState, Beside, Run, Tool
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.service.core import Core, Memories
+from letta_kernel.service.core import MULTILINGUAL, Core, Memories
 from letta_kernel.service.event_log import EventLog
 from letta_kernel.service.mcp import McpServers
 from letta_kernel.service.preparation import Loaded, Preparation
@@ -300,6 +300,8 @@ class Runner:
         if waiting := self._skills.news():
             said = f"Skills here that are not offered yet: {', '.join(waiting)}."
             notices.append(Notice(text=said, remedies=(remedy(Do.ALLOW_SKILLS),)))
+        if recall is not None and options.get("wait") and self._core.offer(recall):
+            notices.append(_offer())
         placed: list[Beside] = []
         source = options.get("beside")
         if source is not None and written:
@@ -442,3 +444,15 @@ class Place:
 
 def _pictures(incoming: Sequence[Message]) -> list[Picture]:
     return incoming[-1].pictures if incoming else []
+
+
+def _offer() -> Notice:
+    """Return the line that offers an embedder for more languages."""
+    said = (
+        f"Search knows little of languages but English: LETTA_EMBEDDING={MULTILINGUAL} finds more."
+    )
+    try:
+        registry.check_embedding(MULTILINGUAL)
+    except LettaError as lacking:
+        return Notice(text=said, remedies=lacking.remedies)
+    return Notice(text=said)

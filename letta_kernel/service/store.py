@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from letta_kernel.service.core import Core
+from letta_kernel.service.core import Core, not_english
 from letta_kernel.store import backups, copies, place, sealed, settings
 from letta_kernel.store.backups import Backup
 from letta_kernel.store.check import Report, check
 from letta_kernel.store.copies import Answer
-from letta_kernel.store.database import Database
+from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lock import HomeLock
+
+T = TypeVar("T")
 
 
 class Store:
@@ -94,9 +98,18 @@ def key_places(home: Path) -> list[str]:
     StoreError
         The store does not open.
     """
+    return _read(home, sealed.key_places)
+
+
+def in_other_languages(home: Path) -> bool:
+    """Return whether most of a project's text is in languages other than English; errors as `key_places`."""
+    return _read(home, not_english)
+
+
+def _read(home: Path, work: Callable[[Tx], T]) -> T:
     database = Database(home, patience=5.0)
     try:
-        return database.run(sealed.key_places)
+        return database.run(work)
     finally:
         database.close()
 

@@ -1,0 +1,63 @@
+"""Who does not write English is told of the embedder for other languages: by doctor, and once in a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from letta_kernel.cli.checks import Finding, examine
+from letta_kernel.messages import Notice
+from letta_kernel.server.handles import embedding_handle, embedding_name
+from letta_kernel.service import AgentService
+
+GERMAN = "Gestern haben wir lange über die Reise nach Italien gesprochen und dann Karten bestellt."
+ENGLISH = "Yesterday we talked about the trip to Italy for long, and then you ordered our cards."
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentService]:
+    monkeypatch.delenv("LETTA_EMBEDDING", raising=False)
+    monkeypatch.setenv("LETTA_MODEL", "demo")
+    with AgentService(tmp_path / ".letta") as made:
+        yield made
+
+
+def offers(service: AgentService, text: str) -> list[str]:
+    said = service.runs.send("ada", text, wait=True)
+    return [str(e) for e in said if isinstance(e, Notice) and "LETTA_EMBEDDING" in e.text]
+
+
+def embedding(service: AgentService) -> Finding:
+    return next(one for one in examine(service.home, quick=True) if one.what == "embedding")
+
+
+def test_another_embedder_is_offered_once_where_most_text_is_not_english(
+    service: AgentService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.agents.create("ada")
+    for number in range(4):
+        service.passages.remember(f"{ENGLISH} {number}", agent="ada")
+    assert offers(service, GERMAN) == []  # the archive is English
+    assert embedding(service).state == "ok"
+    for number in range(30):
+        service.passages.remember(f"{GERMAN} {number}", agent="ada")
+    assert embedding(service).state == "note"
+    assert "LETTA_EMBEDDING=multilingual" in embedding(service).todo
+    assert offers(service, ENGLISH) == []
+    assert len(offers(service, GERMAN)) == 1
+    assert offers(service, GERMAN) == []
+    with AgentService(service.home) as later:
+        assert offers(later, GERMAN) == []
+    monkeypatch.setenv("LETTA_EMBEDDING", "local//no/such/model.onnx")
+    assert (embedding(service).state, embedding(service).text) == (
+        "wrong",
+        "There is no embedding model at /no/such/model.onnx.",
+    )
+
+
+def test_it_has_a_handle_of_its_own() -> None:
+    assert embedding_name("letta/multilingual") == embedding_name("multilingual") == "multilingual"
+    assert embedding_handle("multilingual") == "letta/multilingual"
+    assert embedding_handle(None) == "letta/wordllama"
