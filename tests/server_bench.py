@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -63,3 +64,11 @@ def serving(
         running.should_exit = True
         thread.join(10)
         socket.close()
+
+
+def until(done: Callable[[], object]) -> None:
+    """Wait for something that is going to be."""
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

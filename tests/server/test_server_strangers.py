@@ -6,14 +6,13 @@ import contextlib
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from scripted_server import ScriptedServer
-from server_bench import Server, serving
+from server_bench import Server, serving, until
 from websockets.sync.client import connect
 
 from letta_kernel.server import strangers
@@ -216,11 +215,3 @@ def is_open(one: socket.socket) -> bool:
         return True
     except OSError:
         return False
-
-
-def until(done: object) -> None:
-    """Wait for something that is going to be."""
-    deadline = time.monotonic() + 60
-    while not done():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

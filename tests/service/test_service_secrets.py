@@ -232,17 +232,22 @@ class Ring(KeyringBackend):
         raise NotImplementedError
 
 
-def test_the_key_lies_in_the_keyring_where_one_answers_at_once(
-    home: Path, keys: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    ring = Ring()
+def keep_in(ring: Ring, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a keyring that answers take the project's key, and know no more of it than another process."""
     ring.answer.set()
     keyring.set_keyring(ring)
     with AgentService(home) as service:
         fill(service)
+    monkeypatch.setattr(sealing, "_ring", {})
+
+
+def test_the_key_lies_in_the_keyring_where_one_answers_at_once(
+    home: Path, keys: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ring = Ring()
+    keep_in(ring, home, monkeypatch)
     assert len(ring.kept) == 1
     assert not keys.exists()
-    monkeypatch.setattr(sealing, "_ring", {})  # as in another process
     assert environment(home) == {"TEA_KEY": SECRET}
     silent = Ring()
     keyring.set_keyring(silent)
@@ -273,13 +278,9 @@ def test_no_key_is_put_over_one_that_could_not_be_read(
     home: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ring = LockedRing()
-    ring.answer.set()
-    keyring.set_keyring(ring)
-    with AgentService(home) as service:
-        fill(service)
+    keep_in(ring, home, monkeypatch)
     (key,) = ring.kept.values()
     ring.answer.clear()
-    monkeypatch.setattr(sealing, "_ring", {})  # as in another process
     assert sealing.is_sealed(environment(home)["TEA_KEY"])
     ring.answer.set()  # unlocked, within the time in which it is not asked again
     with AgentService(home) as service:
@@ -451,6 +452,6 @@ def test_a_store_of_before_works_until_its_secrets_can_be_sealed(
             "PRAGMA disable_checkpoint_on_shutdown"
         )  # as where the disk is full when it is closed
         now.execute("UPDATE agents SET description = 'in the log alone'")
-        opening._write_anew(now, path)
+        opening.write_anew(now, path)
     with AgentService(home) as service:
         assert service.agents.retrieve("ada").description == "in the log alone"
