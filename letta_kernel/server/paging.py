@@ -1,11 +1,13 @@
 """Cursor pagination as the SDK's pages expect it.
 
 ``after`` and ``before`` are ids of items; both count in the order asked for. A page *after* X begins with what
-follows X; a page *before* X ends with what precedes it, so that turning pages either way misses nothing.
+follows X; a page *before* X ends with what precedes it, so that turning pages either way misses nothing. An
+item that is gone, as where a client deletes what it has read, bounds nothing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -15,6 +17,8 @@ from letta_kernel.server.errors import FieldError
 T = TypeVar("T")
 
 MAX_LIMIT = 1000
+
+_ID = re.compile(r"[a-z_-]+-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Order = Literal["asc", "desc"]
 
@@ -42,9 +46,9 @@ def page(items: Sequence[T], cursor: Cursor, key: Callable[[T], str] = _id_of) -
     """Return the part of *items*, which are in the order asked for, that *cursor* names."""
     begin, end = 0, len(items)
     if cursor.after is not None:
-        begin = _place(items, cursor.after, key, "after") + 1
+        begin = _place(items, cursor.after, key, "after", -1) + 1
     if cursor.before is not None:
-        end = _place(items, cursor.before, key, "before")
+        end = _place(items, cursor.before, key, "before", end)
     if cursor.before is not None and cursor.after is None:
         begin = max(begin, end - cursor.limit)
     return list(items[begin:end][: cursor.limit])
@@ -68,8 +72,16 @@ def seek(cursor: Cursor, read: Callable[[str | None, str | None, bool], list[T]]
     return read(older, newer, cursor.newest_first)
 
 
-def _place(items: Sequence[T], wanted: str, key: Callable[[T], str], name: str) -> int:
+def may_be_gone(item_id: str) -> bool:
+    """Return whether *item_id* is one that we give, so that there may have been such an item."""
+    return _ID.fullmatch(item_id) is not None
+
+
+def _place(items: Sequence[T], wanted: str, key: Callable[[T], str], name: str, gone: int) -> int:
+    """Return the place of an item; *gone* if it is not there any more."""
     for number, item in enumerate(items):
         if key(item) == wanted:
             return number
+    if may_be_gone(wanted):
+        return gone
     raise FieldError(name, f"There is no item {wanted!r} in this list to page from.", where="query")

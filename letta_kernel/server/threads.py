@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from letta_kernel.errors import NotFoundError
+from letta_kernel.messages import Message
 from letta_kernel.server.access import whose
 from letta_kernel.server.errors import FieldError
-from letta_kernel.server.paging import Cursor, seek
+from letta_kernel.server.paging import Cursor, may_be_gone, seek
 from letta_kernel.server.schemas.messages import View, to_messages
 from letta_kernel.service import AgentService
 
@@ -49,6 +50,18 @@ def place_of(service: AgentService, conversation_id: str, agent_id: str | None =
     return ThreadRef(found.agent_id, found.id)
 
 
+def _gone(service: AgentService, cursor: Cursor) -> bool:
+    """Return whether the message that bounds a page is not there any more."""
+    bound = cursor.after or cursor.before
+    if bound is None or not may_be_gone(bound):
+        return False
+    try:
+        service.messages.retrieve(bound)
+    except NotFoundError:
+        return True
+    return False
+
+
 def history(service: AgentService, cursor: Cursor, view: View, **whose: Any) -> list[Any]:
     """Return a page of messages in the API's shapes, in the order asked for.
 
@@ -58,12 +71,15 @@ def history(service: AgentService, cursor: Cursor, view: View, **whose: Any) -> 
     ----------
     whose : agent, conversation, run_id, step_id, as `Messages.list` takes them.
     """
-    found = seek(
-        cursor,
-        lambda older, newer, newest_first: service.messages.list(
+
+    def read(older: str | None, newer: str | None, newest_first: bool) -> list[Message]:
+        return service.messages.list(
             limit=cursor.limit, before=older, after=newer, newest_first=newest_first, **whose
-        ),
-    )
+        )
+
+    found = seek(cursor, read)
+    if not found and _gone(service, cursor):  # what is gone bounds nothing
+        found = read(None, None, cursor.newest_first)
     oldest_first = found[::-1] if cursor.newest_first else found
     oldest_first = service.messages.with_pictures(oldest_first)
     shapes = to_messages(oldest_first, view, waiting=service.messages.held(oldest_first))

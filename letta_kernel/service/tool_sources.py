@@ -20,6 +20,7 @@ from letta_kernel.tools import builtin, core
 from letta_kernel.tools.mcp_schema import clean_schema
 from letta_kernel.tools.options import options_from_ast
 from letta_kernel.tools.schema import schema_from_source
+from letta_kernel.tools.schema_models import KEPT_AS
 from letta_kernel.tools.source import find_function, parse_source
 
 LONGEST_SOURCE = 1_000_000
@@ -91,7 +92,12 @@ def from_source(
         kind="source",
         **{**options.record_fields(), "runs_in": "sandbox"},
     )
-    return changed_tool(tool, fields)
+    changed = changed_tool(tool, fields)
+    if parameters is not None and parameters.get("$defs"):
+        return changed.model_copy(
+            update={"metadata": {**changed.metadata, KEPT_AS: dict(parameters)}}
+        )
+    return changed
 
 
 def best_of(found: Sequence[Tool], query: str, limit: int) -> list[tuple[Tool, float]]:

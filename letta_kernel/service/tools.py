@@ -52,7 +52,7 @@ class Tools:
         self._connections = connections
 
     def create(self, tool: Tool, *, replace: bool = False) -> Tool:
-        """Keep a tool made from source; with *replace* it takes the place and id of its namesake.
+        """Keep a tool made from source; with *replace* it takes the place, id and tags of its namesake.
 
         Raises
         ------
@@ -68,7 +68,8 @@ class Tools:
                 raise ConflictError(
                     f"There is a tool {tool.name!r} already: upsert or update it, or rename the function."
                 )
-            return tools.save(tx, tool.model_copy(update={"id": known.id}))
+            same = {"id": known.id, "tags": tool.tags or known.tags}
+            return tools.save(tx, tool.model_copy(update=same))
 
         return self._core.do(work)
 

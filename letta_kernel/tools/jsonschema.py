@@ -197,7 +197,7 @@ _ITEMS = {"minItems": "min_length", "maxItems": "max_length"}
 _DEEPEST = 8  # levels of a recursive definition that are checked here; its own code checks all
 
 
-class _Definitions(dict[str, Any]):
+class Definitions(dict[str, Any]):
     """Definitions of a schema, and the types made of them so far, by name and level.
 
     Without these, definitions that refer to each other several times each take time without end.
@@ -208,6 +208,7 @@ class _Definitions(dict[str, Any]):
         self.made: dict[tuple[str, int], Any] = {}
 
     def at(self, name: str, level: int) -> Any:
+        """Return the type of the definition *name*, met *level* references deep."""
         if (name, level) not in self.made:
             self.made[name, level] = annotation_of(self[name], self, level)
         return self.made[name, level]
@@ -217,8 +218,8 @@ def annotation_of(schema: Any, definitions: Mapping[str, Any], level: int = 0) -
     """Return a type that accepts what *schema* accepts, as far as pydantic can tell; else ``Any``."""
     if not isinstance(schema, Mapping):
         return Any
-    if not isinstance(definitions, _Definitions):
-        definitions = _Definitions(definitions)
+    if not isinstance(definitions, Definitions):
+        definitions = Definitions(definitions)
     try:
         return _annotation(schema, definitions, level)
     except (
@@ -230,7 +231,7 @@ def annotation_of(schema: Any, definitions: Mapping[str, Any], level: int = 0) -
         return Any
 
 
-def _annotation(schema: Mapping[str, Any], definitions: _Definitions, level: int) -> Any:
+def _annotation(schema: Mapping[str, Any], definitions: Definitions, level: int) -> Any:
     reference = schema.get("$ref")
     if isinstance(reference, str):
         if level >= _DEEPEST:

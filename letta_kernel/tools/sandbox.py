@@ -43,6 +43,7 @@ from letta_kernel.tools.results import checked_display, checked_pictures, shorte
 from letta_kernel.tools.sandbox_call import LARGEST
 from letta_kernel.tools.sandbox_talk import CallChannel, Ended
 from letta_kernel.tools.sandbox_walls import LEVELS, Level
+from letta_kernel.tools.schema_models import KEPT_AS
 
 _START = 60.0  # seconds the warm process may take to come up on a busy machine
 _BOOT = (
@@ -213,6 +214,7 @@ class Sandbox:
             "tool": tool.name,
             "arguments": _json_values(dict(kwargs)),
             "agent_state": _json_values(agent_state),
+            "schema": tool.metadata.get(KEPT_AS),
             "return_limit": tool.return_limit,
         }
         call = _Call(environment or {}, view or View(), tool.network, ask)

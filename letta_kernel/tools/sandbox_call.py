@@ -5,6 +5,7 @@ This runs in a process of its own, which `letta_kernel.tools.sandbox_worker` for
 
 from __future__ import annotations
 
+import ast
 import base64
 import contextlib
 import json
@@ -15,11 +16,8 @@ import struct
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
-
-if TYPE_CHECKING:
-    from letta_kernel.tools.agent_client import Client
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from letta_kernel.tools import sandbox_walls as walls
 
@@ -161,16 +159,22 @@ def _answer(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
         }
 
 
-def _load(source: str, client: Client | None = None) -> dict[str, Any]:
-    """Run a tool's source as a module, in which *client* is known, and return its names."""
+def _untyped(node: ast.FunctionDef | ast.AsyncFunctionDef, names: Iterable[str]) -> list[str]:
+    """Return those of *names* for which a function's source has parameters without a type."""
+    arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+    typed = {one.arg for one in arguments if one.annotation is not None}
+    return [name for name in names if name not in typed]
+
+
+def _load(source: str, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Run a tool's source as a module, which has the names *known* from the start, and return its names."""
     import linecache
     import types
 
     module = types.ModuleType(MODULE)
     sys.modules[MODULE] = module
     file = "<tool>"
-    if client is not None:
-        module.__dict__["client"] = client
+    module.__dict__.update(known or {})
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     exec(compile(source, file, "exec"), module.__dict__)
     return module.__dict__
@@ -192,6 +196,7 @@ def call(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
     from letta_kernel.tools.arguments import ToolArgumentError, check_call
     from letta_kernel.tools.live import run_function
     from letta_kernel.tools.options import options_from_ast
+    from letta_kernel.tools.schema_models import SchemaModels
     from letta_kernel.tools.source import FunctionNode, find_function, parse_source
 
     source, tool = message["source"], message["tool"]
@@ -212,9 +217,15 @@ def call(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
             raise ToolError(answer["problem"] if answer else "The agent is not there any more.")
         return answer["value"]
 
-    function = _load(source, Client(ask) if asked_for(source) else None)[node.name]
+    models = SchemaModels(message.get("schema"))
+    known: dict[str, Any] = {**models.classes}
+    if asked_for(source):
+        known["client"] = Client(ask)
+    function = _load(source, known)[node.name]
     try:
         kwargs = check_call(tool, function, message["arguments"])
+        for name in _untyped(node, kwargs):
+            kwargs[name] = models.converted(name, kwargs[name])
     except ToolArgumentError as error:
         return {"status": "error", "text": str(error), "error": str(error)}
     streams = {"stdout": sys.stdout, "stderr": sys.stderr}

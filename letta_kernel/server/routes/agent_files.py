@@ -102,6 +102,7 @@ def import_agent(
         file.file.read(MAX_BYTES + 1),
         name=name or override_name or None,
         copy=append_copy_suffix,
+        namesakes="keep",
         model=model_name(model or override_model_handle or None),
         embedding=embedding_name(chosen or None),
         environment=_environment(secrets or env_vars_json),

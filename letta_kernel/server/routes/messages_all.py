@@ -13,6 +13,7 @@ from letta_kernel.memory.recall import MessageHit
 from letta_kernel.server.access import own_agent, whose
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
+from letta_kernel.server.paging import may_be_gone
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.server.schemas.messages import LettaMessage, MessageType, View, to_messages
 from letta_kernel.server.schemas.passages import Moment
@@ -115,4 +116,5 @@ def _check_cursor(service: AgentService, message_id: str, field: str) -> None:
     try:
         service.messages.retrieve(message_id)
     except NotFoundError as error:
-        raise FieldError(field, error.text, *error.remedies, where="query") from None
+        if not may_be_gone(message_id):
+            raise FieldError(field, error.text, *error.remedies, where="query") from None

@@ -18,6 +18,7 @@ from letta_kernel.server.schemas.agents import AgentShape, to_agent
 from letta_kernel.server.schemas.base import Asked
 from letta_kernel.server.schemas.messages import ToolReturnMessage
 from letta_kernel.server.schemas.tools import (
+    APART,
     TOOL_TYPES,
     ToolCreate,
     ToolExecutionResult,
@@ -87,7 +88,7 @@ def list_tools(
 @router.post("/tools", operation_id="create_tool")
 def create_tool(service: Service, asked: ToolCreate) -> ToolShape:
     """Make a tool from source; the schema comes from its annotations and docstring unless given."""
-    return to_tool(service.tools.create(_made(service, asked)))
+    return upsert_tool(service, asked)
 
 
 @router.put("/tools", operation_id="upsert_tool")
@@ -164,12 +165,11 @@ def update_tool(service: Service, tool_id: str, asked: ToolUpdate) -> ToolShape:
     _check_language(asked.source_type)
     known = service.tools.retrieve(tool_id)
     metadata = asked.metadata
-    if asked.pip_requirements is not None or "pip_requirements" in known.metadata:
-        wanted = _requirements(asked) or known.metadata.get("pip_requirements")
-        metadata = {
-            **(known.metadata if metadata is None else metadata),
-            "pip_requirements": wanted,
-        }
+    apart = {name: known.metadata[name] for name in APART if name in known.metadata}
+    if wanted := _requirements(asked):
+        apart["pip_requirements"] = wanted
+    if apart:
+        metadata = {**(known.metadata if metadata is None else metadata), **apart}
     changed = service.tools.update(
         tool_id, source=asked.source_code, metadata=metadata, **asked.given()
     )

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError
+from letta_kernel.records import ToolRule
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.handles import embedding_name, model_name
 from letta_kernel.server.schemas.base import Asked
@@ -119,7 +120,10 @@ class AgentFields(Asked):
         if self.tags is not None:
             ours["tags"] = self.tags
         if self.tool_rules is not None:
-            ours["tool_rules"] = [from_rule(rule) for rule in self.tool_rules]
+            rules: list[ToolRule] = []
+            for rule in map(from_rule, self.tool_rules):
+                rules += [rule] if rule not in rules else []
+            ours["tool_rules"] = rules
         if (handle := self._model()) is not None:
             ours["model"] = model_name(handle)
         if (embedding := self._embedding()) is not None:

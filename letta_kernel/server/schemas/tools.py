@@ -12,6 +12,7 @@ from letta_kernel.server.schemas.blocks import Texts
 from letta_kernel.tools import builtin
 from letta_kernel.tools.file_tools import FILE_TOOLS
 from letta_kernel.tools.outcome import Outcome
+from letta_kernel.tools.schema_models import KEPT_AS
 
 ToolType = Literal[
     "custom",
@@ -27,6 +28,8 @@ ToolType = Literal[
     "external_mcp",
 ]
 TOOL_TYPES: tuple[str, ...] = get_args(ToolType)
+APART = ("pip_requirements", KEPT_AS)
+"""What the metadata of a tool keeps that the API has fields of its own for."""
 _CORE = ("send_message", "conversation_search", "archival_memory_insert", "archival_memory_search")
 _FILES = tuple(function.__name__ for function in FILE_TOOLS)
 ReturnLimit = Annotated[
@@ -177,8 +180,8 @@ def type_of(tool_id: str, kind: str, name: str) -> ToolType:
 
 def to_tool(tool: Tool) -> ToolShape:
     """Return *tool* in the API's shape."""
-    metadata = dict(tool.metadata)
-    wanted = metadata.pop("pip_requirements", None)
+    metadata = {name: value for name, value in tool.metadata.items() if name not in APART}
+    wanted, arguments = (tool.metadata.get(name) for name in APART)
     return ToolShape.of(
         tool,
         tool_type=type_of(tool.id, tool.kind, tool.name),
@@ -189,7 +192,7 @@ def to_tool(tool: Tool) -> ToolShape:
             "description": tool.description,
             "parameters": tool.parameters,
         },
-        args_json_schema=tool.parameters if tool.kind != "core" else None,
+        args_json_schema=(arguments or tool.parameters) if tool.kind != "core" else None,
         return_char_limit=tool.return_limit,
         default_requires_approval=tool.requires_approval,
         enable_parallel_execution=tool.parallel_safe,

@@ -84,13 +84,15 @@ class AgentFiles:
         embedding: str | None = None,
         environment: dict[str, str] | None = None,
         history: bool = True,
+        namesakes: Literal["copy", "keep"] = "copy",
     ) -> Imported:
         """Make the agents of an agent file, in either form, in one transaction.
 
         Parameters
         ----------
         data : the file's bytes or text, or its JSON value.
-        name, model, embedding : instead of the file's. A name that is taken gets ``_copy`` at its end.
+        name, model, embedding : instead of the file's. A name that is taken gets ``_copy`` at its end, unless
+            *namesakes* says to keep both.
         copy : put ``_copy`` at the end of the name in any case.
         environment : the variables of the agent's sandboxed tools, whose values no file holds.
         history : False leaves out all messages and passages.
@@ -124,7 +126,8 @@ class AgentFiles:
             result.detached.clear()
             made: set[str] = set()
             for draft in drafts:
-                draft.state.name = check_name(_free_name(tx, draft.state.name))
+                if namesakes == "copy":
+                    draft.state.name = check_name(_free_name(tx, draft.state.name))
                 result.agents.append(self._write(tx, draft, made))
             result.detached.extend(_keep(tx, tool) for tool in foreign)
             return result

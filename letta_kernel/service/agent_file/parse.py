@@ -69,6 +69,7 @@ class FileTool(Part):
     source_type: str | None = None
     source_code: str | None = Field(None, max_length=1_000_000)
     json_schema: dict[str, Any] | None = None
+    args_json_schema: dict[str, Any] | None = None
     return_char_limit: int | None = Field(None, ge=1, le=10_000_000)
     default_requires_approval: bool | None = None
     enable_parallel_execution: bool | None = None

@@ -30,6 +30,7 @@ from letta_kernel.service.agent_file.parse import (
 )
 from letta_kernel.tools import builtin, core
 from letta_kernel.tools.schema import schema_from_source
+from letta_kernel.tools.schema_models import KEPT_AS
 
 _HANDLE = re.compile(r"[A-Za-z0-9_-]+/(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.:/@-]{0,200}")
 _HEARTBEATS = ("memgpt_agent", "memgpt_v2_agent")
@@ -272,6 +273,8 @@ def foreign_tools(file: AgentFile, notes: list[str]) -> list[Tool]:
         schema = _schema(tool, notes)
         metadata = dict(tool.metadata or {})
         ours = metadata.pop(OURS, None)
+        if tool.args_json_schema:
+            metadata[KEPT_AS] = tool.args_json_schema
         limit = ours.get("time_limit") if isinstance(ours, dict) else None
         made.append(
             Tool(

@@ -11,6 +11,7 @@ from letta_kernel.agent.settings import STAY_HERE
 from letta_kernel.records import AgentState, Block, McpServer, Passage, Tool, ToolRule
 from letta_kernel.service.agent_file.parse import OURS, PROVIDERS, stays_here
 from letta_kernel.tools import builtin
+from letta_kernel.tools.schema_models import KEPT_AS
 
 _ENDPOINTS = frozenset(
     [
@@ -149,7 +150,7 @@ def tool(tool: Tool, tool_id: str, servers: dict[str, McpServer]) -> dict[str, A
             "description": tool.description,
             "parameters": tool.parameters,
         },
-        "args_json_schema": None,
+        "args_json_schema": tool.metadata.get(KEPT_AS),
         "return_char_limit": tool.return_limit,
         "default_requires_approval": tool.requires_approval,
         "enable_parallel_execution": tool.parallel_safe,

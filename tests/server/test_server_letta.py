@@ -1,0 +1,90 @@
+"""Programs written for Letta that meet corners of its API: run as they are, through its SDK."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from pydantic import BaseModel
+from server_bench import Server
+
+DRAW = '''
+def draw(line: "Line", colour, more: "list[Line]" = (), end: "Point | None" = None):
+    """Draw a line.
+
+    Args:
+        line: where
+        colour: its colour
+        more: further lines
+        end: where it ends
+    """
+    kinds = [type(line).__name__, type(line.points[0]).__name__, type(colour).__name__]
+    print(line.name, line.start.y, more[0].start.x if more else "no more", end)
+    return " ".join(kinds)
+'''
+
+
+class Point(BaseModel):
+    x: int
+    y: int = 2
+
+
+class Line(BaseModel):
+    start: Point
+    points: list[Point] = []
+    name: str | None = None
+
+
+class Colour(BaseModel):
+    shade: str
+
+
+class Draw(BaseModel):
+    line: Line
+    colour: Colour
+    more: list[Line] = []
+    end: Point | None = None
+
+
+def test_arguments_arrive_as_objects_of_the_schema_that_came_with_the_source(
+    server: Server,
+) -> None:
+    client = server.client()
+    schema = Draw.model_json_schema()
+    tool = client.tools.upsert(source_code=DRAW, args_json_schema=schema, tags=["art"])
+    assert tool.args_json_schema == schema
+    assert client.tools.create(source_code=DRAW, args_json_schema=schema).id == tool.id
+    assert client.tools.update(tool.id, return_char_limit=500).args_json_schema == schema
+    assert client.tools.retrieve(tool.id).tags == ["art"]
+    agent = client.agents.create(name="ada", tool_ids=[tool.id]).id
+    line = {"start": {"x": 1}, "points": [{"x": 5}]}
+    server.scripted.call("draw", {"line": line, "colour": {"shade": "red"}, "more": [line]})
+    server.scripted.say("Drawn.")
+    answer = client.agents.messages.create(agent, input="Draw")
+    (returned,) = (m for m in answer.messages if m.message_type == "tool_return_message")
+    assert returned.tool_return == "Line Point Colour"
+    assert returned.stdout == ["None 2 1 None\n"]
+    file = json.dumps(json.loads(client.agents.export_file(agent)))
+    for _ in range(2):  # an agent's name may be another's, too
+        came = client.agents.import_file(file=io.BytesIO(file.encode()))
+        assert client.agents.retrieve(came.agent_ids[0]).name == "ada"
+
+
+def test_small_things_are_as_in_letta(server: Server) -> None:
+    client = server.client()
+    rule: Any = {"type": "exit_loop", "tool_name": "memory_insert"}
+    made = client.agents.create(name="ada", tool_rules=[rule, rule])
+    assert made.tool_rules is not None
+    assert len(made.tool_rules) == 1
+    gone = client.agents.create(name="ada").id
+    client.agents.delete(gone)
+    assert [one.id for one in client.agents.list(after=gone).items] == [made.id]
+    assert [one.id for one in client.agents.list(before=gone).items] == [made.id]
+    server.scripted.say("Hello.")
+    lost = client.agents.messages.create(made.id, input="Hi").messages[0].id
+    client.agents.messages.reset(made.id)
+    server.scripted.say("Hello again.")
+    client.agents.messages.create(made.id, input="Hi")
+    assert "Hello again." in str(client.agents.messages.list(made.id, after=lost).items)
+    assert "Hello again." in str(client.messages.list(after=lost))
