@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from letta_kernel.errors import NotFoundError
+from letta_kernel.errors import LettaError, NotFoundError
 from letta_kernel.messages import Message
 from letta_kernel.server.access import whose
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import Cursor, may_be_gone, seek
-from letta_kernel.server.schemas.messages import View, to_messages
+from letta_kernel.server.schemas.messages import View, first_id, to_messages
 from letta_kernel.service import AgentService
 
 DEFAULT = "default"
@@ -50,10 +50,38 @@ def place_of(service: AgentService, conversation_id: str, agent_id: str | None =
     return ThreadRef(found.agent_id, found.id)
 
 
-def _gone(service: AgentService, cursor: Cursor) -> bool:
+def in_sight(service: AgentService, place: ThreadRef) -> list[str]:
+    """Return the ids of the messages that a thread has in sight, its system prompt before them."""
+    seen = service.messages.in_context(place.agent_id, place.conversation)
+    return [first_id(place.thread_id), *(message.id for message in seen)]
+
+
+def thread(service: AgentService, cursor: Cursor, view: View, place: ThreadRef) -> list[Any]:
+    """Return a page of a thread, as `history` does, with its system prompt as the oldest message."""
+    whose = {"agent": place.agent_id, "conversation": place.conversation}
+    return history(service, cursor, view, first=place, **whose)
+
+
+def _first(service: AgentService, place: ThreadRef) -> Message:
+    """Return the system prompt of a thread as a message."""
+    state = service.agents.retrieve(place.agent_id)
+    try:
+        prompt = service.runs.system_prompt(place.agent_id, place.conversation)
+    except LettaError:  # a model that is not to be had now
+        prompt = state.instructions
+    return Message(
+        id=first_id(place.thread_id),
+        agent_id=state.id,
+        role="system",
+        content=prompt,
+        created_at=state.created_at,
+    )
+
+
+def _gone(service: AgentService, cursor: Cursor, first: str) -> bool:
     """Return whether the message that bounds a page is not there any more."""
     bound = cursor.after or cursor.before
-    if bound is None or not may_be_gone(bound):
+    if bound is None or bound == first or not may_be_gone(bound):
         return False
     try:
         service.messages.retrieve(bound)
@@ -62,23 +90,39 @@ def _gone(service: AgentService, cursor: Cursor) -> bool:
     return False
 
 
-def history(service: AgentService, cursor: Cursor, view: View, **whose: Any) -> list[Any]:
+def history(
+    service: AgentService,
+    cursor: Cursor,
+    view: View,
+    first: ThreadRef | None = None,
+    **whose: Any,
+) -> list[Any]:
     """Return a page of messages in the API's shapes, in the order asked for.
 
     A page counts messages of ours, each of which may be several of the API's.
 
     Parameters
     ----------
+    first : the thread whose system prompt is the oldest message; None: there is none.
     whose : agent, conversation, run_id, step_id, as `Messages.list` takes them.
     """
+    oldest = first_id(first.thread_id) if first is not None else ""
 
     def read(older: str | None, newer: str | None, newest_first: bool) -> list[Message]:
-        return service.messages.list(
-            limit=cursor.limit, before=older, after=newer, newest_first=newest_first, **whose
+        if older == oldest:
+            return []
+        bound = None if newer == oldest else newer
+        found = service.messages.list(
+            limit=cursor.limit, before=older, after=bound, newest_first=newest_first, **whose
         )
+        if first is None or newer is not None or not view.wants("system_message"):
+            return found
+        if not newest_first:
+            return [_first(service, first), *found[: cursor.limit - 1]]
+        return [*found, _first(service, first)] if len(found) < cursor.limit else found
 
     found = seek(cursor, read)
-    if not found and _gone(service, cursor):  # what is gone bounds nothing
+    if not found and _gone(service, cursor, oldest):  # what is gone bounds nothing
         found = read(None, None, cursor.newest_first)
     oldest_first = found[::-1] if cursor.newest_first else found
     oldest_first = service.messages.with_pictures(oldest_first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from letta_kernel.messages import ToolCall
+from letta_kernel.messages import Message, ToolCall
 from letta_kernel.records import AgentState, Block, Folder, Identity, Run, Tool
 from letta_kernel.service.core import Core
 from letta_kernel.service.tools import Tools
@@ -47,8 +47,10 @@ def view_of(tx: Tx, core: Core, own: Tools, state: AgentState, *, sight: bool = 
         last_run=last[0] if last else None,
     )
     view.pending = core.waiting_calls(tx, state)
-    if view.pending:
-        view.asked_in = _asked_in(tx, view.pending, state.id)
+    if view.pending and (asking := _asking(tx, view.pending, state.id)) is not None:
+        view.asked_in = asking.id
+        asked = [call for call in view.pending if call.id in asking.asked]
+        view.pending = asked or view.pending
     if sight:
         seen = messages.window(tx, state.id, state.window_start)
         summary = [state.summary_id] if state.summary_id else []
@@ -56,9 +58,9 @@ def view_of(tx: Tx, core: Core, own: Tools, state: AgentState, *, sight: bool = 
     return view
 
 
-def _asked_in(tx: Tx, pending: Sequence[ToolCall], agent_id: str) -> str | None:
+def _asking(tx: Tx, pending: Sequence[ToolCall], agent_id: str) -> Message | None:
     wanted = {call.id for call in pending}
     for message in messages.page(tx, agent_id, roles=["assistant"], limit=5, thread="own"):
         if wanted & {call.id for call in message.tool_calls}:
-            return message.id
+            return message
     return None

@@ -143,10 +143,13 @@ def test_an_agent_made_with_everything(server: Server) -> None:
     assert agent.timezone == "Europe/Berlin"
     assert [one.id for one in agent.identities or []] == [who["id"]]
     assert agent.compaction_settings.mode == "all"
-    assert len(agent.message_ids or []) == 2
+    assert len(agent.message_ids or []) == 3
     assert server.service.agents.retrieve("ada").settings["reasoning_effort"] == "high"
     messages = client.agents.messages.list(agent.id, order="asc").items
-    assert [m.content for m in messages] == ["Hi", "Hello"]
+    assert [m.content for m in messages[1:]] == ["Hi", "Hello"]
+    assert [m.id for m in messages] == agent.message_ids
+    assert messages[0].message_type == "system_message"
+    assert "<block label=" in messages[0].content
 
 
 @pytest.mark.parametrize(
@@ -351,8 +354,9 @@ def test_prompt_reset_and_summary(server: Server) -> None:
     assert "numbers" in compacted.summary
     reset = client.agents.messages.reset(agent.id, add_default_initial_messages=False)
     assert reset is not None
-    assert reset.message_ids == []
-    assert client.agents.messages.list(agent.id).items == []
+    (first,) = client.agents.messages.list(agent.id).items
+    assert reset.message_ids == [first.id]
+    assert first.message_type == "system_message"
 
 
 def test_models_that_cannot_be_are_refused_when_they_are_set(server: Server) -> None:

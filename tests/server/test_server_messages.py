@@ -65,11 +65,19 @@ def test_an_answer_with_thought_call_and_usage(server: Server) -> None:
         answer.usage.prompt_tokens + answer.usage.completion_tokens
     )
     listed = client.agents.messages.list(agent, order="asc").items
-    assert kinds(listed) == ["user_message", *kinds(answer.messages)]
-    assert [m.id for m in listed[1:]] == [m.id for m in answer.messages]
+    assert kinds(listed) == ["system_message", "user_message", *kinds(answer.messages)]
+    assert [m.id for m in listed[2:]] == [m.id for m in answer.messages]
     assert kinds(client.agents.messages.list(agent).items) == kinds(listed)[::-1]
     paged = list(client.agents.messages.list(agent, limit=1))
-    assert kinds(paged)[-1] == "user_message"
+    assert kinds(paged)[-2:] == ["user_message", "system_message"]
+    first = paged[-1].id
+    of = client.agents.messages
+    assert of.list(agent, order="asc", after=first, limit=1).items[0].id == paged[-2].id
+    assert of.list(agent, before=first, limit=1).items[0].id == paged[-2].id
+    assert [m.id for m in of.list(agent, after=paged[-2].id).items] == [first]
+    assert (
+        of.list(agent, after=first).items == of.list(agent, order="asc", before=first).items == []
+    )
     assert {m.id for m in paged} == {m.id for m in listed}
 
 
@@ -182,7 +190,7 @@ def test_several_messages_in_one_request(server: Server) -> None:
         ],
     )
     listed = client.agents.messages.list(agent, order="asc").items
-    assert [m.content for m in listed] == ["It is noon.", "I see.", "So?", "Done."]
+    assert [m.content for m in listed[1:]] == ["It is noon.", "I see.", "So?", "Done."]
     assert len(server.scripted.requests) == 1
 
 
@@ -207,7 +215,7 @@ def test_a_request_that_cannot_be(server: Server, body: dict[str, Any], named: s
     with pytest.raises(UnprocessableEntityError) as refused:
         client.agents.messages.create(agent, **body)
     assert named in str(refused.value)
-    assert client.agents.messages.list(agent).items == []
+    assert kinds(client.agents.messages.list(agent).items) == ["system_message"]
 
 
 def test_what_is_not_done_says_so(server: Server) -> None:
@@ -251,12 +259,13 @@ def test_approval_and_denial(server: Server) -> None:
     assert answer.messages[0].tool_return == "HI!"
     listed = client.agents.messages.list(agent, order="asc").items
     assert kinds(listed) == [
+        "system_message",
         "user_message",
         "approval_request_message",
         "approval_response_message",
         *kinds(answer.messages),
     ]
-    assert listed[2].approval_request_id == call_id
+    assert listed[3].approval_request_id == call_id
     for nothing in (call_id, "call-of-nobody"):
         with pytest.raises(BadRequestError, match="No tool call is currently awaiting approval"):
             client.agents.messages.create(agent, messages=[_word(nothing, True)])
@@ -642,7 +651,7 @@ def test_the_asynchronous_sdk(server: Server) -> None:
             pieces = [m async for m in stream if m.message_type == "assistant_message"]
             assert "".join(m.content for m in pieces) == "Streaming now."
             listed = [m.id async for m in client.agents.messages.list(agent.id, limit=1)]
-            assert len(listed) == 4
+            assert len(listed) == 5
             assert [r.agent_id async for r in client.runs.list()] == [agent.id, agent.id]
             agents = [client.agents.create(name=f"n{n}") for n in range(5)]
             made = await asyncio.gather(*agents)

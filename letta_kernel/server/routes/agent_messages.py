@@ -55,9 +55,7 @@ def list_messages(
         speaking_tool=assistant_message_tool_name if use_assistant_message else None,
         speaking_argument=assistant_message_tool_kwarg,
     )
-    return threads.history(
-        service, cursor, view, agent=place.agent_id, conversation=place.conversation
-    )
+    return threads.thread(service, cursor, view, place)
 
 
 @router.post(

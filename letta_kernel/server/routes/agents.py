@@ -20,6 +20,7 @@ from letta_kernel.server.schemas.agents import AgentShape, Include, to_agent
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.server.schemas.blocks import BLOCK_LIMIT, from_create
 from letta_kernel.server.schemas.requests import CompactIn, MessageIn
+from letta_kernel.server.threads import ThreadRef, in_sight
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import StopReason
 
@@ -233,9 +234,9 @@ def reset_messages(service: Service, agent_id: str, asked: ResetIn | None = None
 def summarize_agent(service: Service, agent_id: str, asked: CompactIn | None = None) -> Compacted:
     """Summarise the older part of the conversation now."""
     ref = agent_of(service, agent_id)
-    before = len(service.messages.in_context(ref))
+    before = len(in_sight(service, ThreadRef(ref)))
     summary = service.messages.compact(ref)
-    after = len(service.messages.in_context(ref))
+    after = len(in_sight(service, ThreadRef(ref)))
     return Compacted(
         summary=summary.content if summary else "",
         num_messages_before=before,

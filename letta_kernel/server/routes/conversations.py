@@ -49,9 +49,8 @@ def create(
     changes = changes_of(asked or ConversationIn(), {})
     if changes.get("model") or changes.get("settings"):
         need("write")
-    return to_conversation(
-        service.conversations.create(whose(service, agent_id) or "", **changes), []
-    )
+    made = service.conversations.create(whose(service, agent_id) or "", **changes)
+    return to_conversation(made, threads.in_sight(service, ThreadRef(made.agent_id, made.id)))
 
 
 @router.get("/conversations", operation_id="list_conversations")
@@ -84,8 +83,7 @@ def list_all(
 def retrieve(conversation_id: str, service: Service) -> ConversationShape:
     """Return a conversation with the ids of the messages in sight."""
     found = service.conversations.retrieve(conversation_id)
-    seen = service.messages.in_context(found.agent_id, found.id)
-    return to_conversation(found, [message.id for message in seen])
+    return to_conversation(found, threads.in_sight(service, ThreadRef(found.agent_id, found.id)))
 
 
 @router.patch("/conversations/{conversation_id}", operation_id="update_conversation")
@@ -116,8 +114,7 @@ def fork(
     made = service.conversations.fork(
         place.agent_id, place.conversation, message_id=message_id, hidden=hidden
     )
-    seen = service.messages.in_context(made.agent_id, made.id)
-    return to_conversation(made, [message.id for message in seen])
+    return to_conversation(made, threads.in_sight(service, ThreadRef(made.agent_id, made.id)))
 
 
 @router.post("/conversations/{conversation_id}/cancel", operation_id="cancel_conversation")
@@ -156,11 +153,11 @@ def compact(
             "How to compact is a setting of the agent here: set its compaction instead."
         )
     place = threads.place_of(service, conversation_id, asked.agent_id if asked else None)
-    before = service.messages.in_context(place.agent_id, place.conversation)
+    before = threads.in_sight(service, place)
     summary = service.messages.compact(place.agent_id, place.conversation)
     if summary is None:
         raise ConflictError("There is too little in sight to be summarised.")
-    after = service.messages.in_context(place.agent_id, place.conversation)
+    after = threads.in_sight(service, place)
     return CompactionShape(
         num_messages_before=len(before), num_messages_after=len(after), summary=summary.content
     )
@@ -179,9 +176,7 @@ def list_messages(
     """List the messages of a conversation; a message of several parts comes as several."""
     place = threads.place_of(service, conversation_id, agent_id)
     view = View(types=include_return_message_types)
-    return threads.history(
-        service, page, view, agent=place.agent_id, conversation=place.conversation
-    )
+    return threads.thread(service, page, view, place)
 
 
 @router.post(

@@ -20,7 +20,11 @@ from letta_kernel.server.schemas.base import Shape
 from letta_kernel.server.schemas.blocks import BlockResponse, to_block
 from letta_kernel.server.schemas.folders import FolderShape, to_folder
 from letta_kernel.server.schemas.identities import IdentityShape, to_identity
-from letta_kernel.server.schemas.messages import ApprovalRequestMessage, approval_request
+from letta_kernel.server.schemas.messages import (
+    ApprovalRequestMessage,
+    approval_request,
+    first_id,
+)
 from letta_kernel.server.schemas.model_settings import ModelSettings, to_settings
 from letta_kernel.server.schemas.tool_rules import ToolRuleShape, to_rule
 from letta_kernel.server.schemas.tools import ToolShape, to_tool
@@ -135,7 +139,7 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
     )
     identities = [to_identity(*one) for one in view.identities]
     folders = [to_folder(one) for one in view.folders] if "agent.sources" in wanted else []
-    run = view.last_run
+    run, seen = view.last_run, view.in_context
     return AgentShape.of(
         state,
         agent_type=agent_type,
@@ -162,7 +166,7 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
         ),
         timezone=state.settings.get("timezone") or "UTC",
         response_format=state.settings.get("response_format"),
-        message_ids=view.in_context,
+        message_ids=seen if seen is None else [first_id(state.id), *seen],
         hidden=state.set_aside,
         pending_approval=_pending(view) if "agent.pending_approval" in wanted else None,
         last_run_completion=run.ended_at if run else None,

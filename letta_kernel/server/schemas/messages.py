@@ -281,6 +281,11 @@ def otid_of(message_id: str, number: int) -> str:
     return f"{base[:-2]}{number:02x}"
 
 
+def first_id(thread_id: str) -> str:
+    """Return the id of the message that stands for a thread's system prompt, which is kept nowhere."""
+    return f"message-{thread_id.partition('-')[2]}"
+
+
 def called(call: ToolCall) -> CalledTool:
     """Return a call in the API's shape."""
     return CalledTool(name=call.name, arguments=call.arguments, tool_call_id=call.id)
