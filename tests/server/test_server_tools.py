@@ -119,10 +119,9 @@ def test_what_the_source_leaves_out_is_inferred(client: Letta) -> None:
     }
 
 
-def test_a_second_tool_of_a_name_is_a_conflict_and_an_upsert_replaces(client: Letta) -> None:
+def test_a_second_tool_of_a_name_takes_the_place_of_the_first(client: Letta) -> None:
     first = client.tools.create(source_code=ROLL)
-    with pytest.raises(ConflictError, match="roll"):
-        client.tools.create(source_code=ROLL)
+    assert client.tools.create(source_code=ROLL).id == first.id
     second = client.tools.upsert(source_code=ROLL.replace("Roll a die.", "Roll dice."))
     assert second.id == first.id
     assert client.tools.retrieve(first.id).description == "Roll dice."
