@@ -59,6 +59,9 @@ class AgentSettings(BaseModel):
     notebook_tools: list[str] | None = Field(
         None, description="which notebook tools it is offered; all if not set"
     )
+    autoclear: bool = Field(
+        False, description="each message begins a new window: only its memory is carried on"
+    )
     tool_calls: Literal["native", "written"] = Field(
         "native", description="written: for a model that takes no tools, as text in its answer"
     )

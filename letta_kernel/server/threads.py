@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from letta_kernel.errors import LettaError, NotFoundError
@@ -121,9 +121,9 @@ def history(
             return [_first(service, first), *found[: cursor.limit - 1]]
         return [*found, _first(service, first)] if len(found) < cursor.limit else found
 
+    if _gone(service, cursor, oldest):  # what is gone bounds nothing
+        cursor = replace(cursor, before=None, after=None)
     found = seek(cursor, read)
-    if not found and _gone(service, cursor, oldest):  # what is gone bounds nothing
-        found = read(None, None, cursor.newest_first)
     oldest_first = found[::-1] if cursor.newest_first else found
     oldest_first = service.messages.with_pictures(oldest_first)
     shapes = to_messages(oldest_first, view, waiting=service.messages.held(oldest_first))

@@ -32,7 +32,7 @@ from letta_kernel.service.preparation import Loaded, Preparation
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.skills import Skills
 from letta_kernel.service.tools import Tools
-from letta_kernel.store import agents, lease, messages
+from letta_kernel.store import agents, conversations, lease, messages
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.tools.answers import AnswerForm, of_format
 from letta_kernel.tools.execute import ToolHost
@@ -260,6 +260,10 @@ class Runner:
         tx: Tx,
         head: agents.Head,
     ) -> Loaded:
+        if settings.autoclear and incoming and not head.waiting:
+            last = messages.last(tx, state.id)
+            state.window_start, state.summary_id = last.seq + 1 if last else 0, None
+            conversations.move_window(tx, state)
         known = head.seq if state.thread == "own" else None
         loaded = self._preparation.read(tx, state, settings, chat, known)
         if not incoming:

@@ -187,7 +187,6 @@ def test_what_cannot_be_is_refused_by_name(
     "fields",
     [
         {"enable_sleeptime": True},
-        {"message_buffer_autoclear": True},
     ],
 )
 def test_what_agents_cannot_do_is_said(server: Server, fields: dict[str, object]) -> None:

@@ -69,6 +69,10 @@ def test_arguments_arrive_as_objects_of_the_schema_that_came_with_the_source(
     for _ in range(2):  # an agent's name may be another's, too
         came = client.agents.import_file(file=io.BytesIO(file.encode()))
         assert client.agents.retrieve(came.agent_ids[0]).name == "ada"
+    listed = client.agents.messages.list(came.agent_ids[0]).items
+    assert [m.stdout for m in listed if m.message_type == "tool_return_message"] == [
+        returned.stdout
+    ]
 
 
 def test_small_things_are_as_in_letta(server: Server) -> None:
@@ -88,3 +92,24 @@ def test_small_things_are_as_in_letta(server: Server) -> None:
     client.agents.messages.create(made.id, input="Hi")
     assert "Hello again." in str(client.agents.messages.list(made.id, after=lost).items)
     assert "Hello again." in str(client.messages.list(after=lost))
+
+
+def test_an_agent_may_forget_each_message(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create(name="ada", message_buffer_autoclear=True)
+    assert agent.message_buffer_autoclear is True
+    for text in ("first", "second"):
+        server.scripted.say("Yes.")
+        client.agents.messages.create(agent.id, input=text)
+    sent = str(server.scripted.requests[-1]["messages"])
+    assert "second" in sent
+    assert "first" not in sent
+    assert len(client.agents.messages.list(agent.id).items) == 5
+    kept = client.agents.update(agent.id, message_buffer_autoclear=False).message_buffer_autoclear
+    assert kept is False
+    conversation = client.conversations.create(agent_id=agent.id).id
+    client.agents.update(agent.id, message_buffer_autoclear=True)
+    for text in ("third", "fourth"):
+        server.scripted.say("Yes.")
+        client.conversations.messages.create(conversation, input=text, streaming=False)
+    assert "third" not in str(server.scripted.requests[-1]["messages"])

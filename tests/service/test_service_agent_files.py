@@ -313,7 +313,10 @@ def test_a_file_of_letta(bench: Bench) -> None:
     loop = came.agent
     assert (loop.name, loop.style, loop.instructions) == ("Loop", "native", "You are Loop.")
     assert loop.model == "gemini/gemini-2.5-pro"
-    assert loop.settings == {"temperature": 1.0, "max_tokens": 16384, "context_window": 90000}
+    assert loop.settings == {
+        **{"temperature": 1.0, "max_tokens": 16384, "context_window": 90000},
+        "autoclear": True,
+    }
     assert [rule.type for rule in loop.tool_rules] == ["exit_loop"]
     assert [tool.name for tool in service.tools.list("Loop")] == ["conversation_search"]
     assert [tool.name for tool in came.detached] == ["look", "reject", "memory_insert"]
@@ -342,7 +345,6 @@ def test_a_file_of_letta(bench: Bench) -> None:
     notes = "\n".join(came.notes)
     for word in (
         "in_another_language",
-        "forgetting each message",
         "of_tomorrow",
         "see_stars",
         "exa",

@@ -41,7 +41,6 @@ _MODES = {
 }
 _NOT_DONE = {
     "enable_sleeptime": "memory managed by another agent in the background",
-    "message_buffer_autoclear": "agents that forget each message",
     "from_template": "templates",
     "template": "templates",
 }
@@ -167,6 +166,8 @@ class AgentFields(Asked):
             window = self.llm_config.context_window
         if window is not None:
             ours["context_window"] = window
+        if self.message_buffer_autoclear is not None:
+            ours["autoclear"] = self.message_buffer_autoclear
         if self.timezone is not None:
             try:
                 ours |= check_settings({"timezone": self.timezone})

@@ -166,6 +166,7 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
         ),
         timezone=state.settings.get("timezone") or "UTC",
         response_format=state.settings.get("response_format"),
+        message_buffer_autoclear=bool(state.settings.get("autoclear")),
         message_ids=seen if seen is None else [first_id(state.id), *seen],
         hidden=state.set_aside,
         pending_approval=_pending(view) if "agent.pending_approval" in wanted else None,

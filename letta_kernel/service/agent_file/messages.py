@@ -17,6 +17,7 @@ from letta_kernel.ids import now
 from letta_kernel.messages import Message, ReturnStatus, ToolCall
 from letta_kernel.pictures.picture import Picture, check, from_base64, marked
 from letta_kernel.service.agent_file.parse import OURS, FileMessage
+from letta_kernel.tools.output import kept
 
 _STATUSES: tuple[ReturnStatus, ...] = ("ok", "error", "interrupted", "denied")
 MAX_NAME = 200  # characters of a call's id or name
@@ -59,8 +60,8 @@ def to_file(message: Message, message_id: str, agent_id: str, model: str | None)
                     "tool_call_id": message.tool_call_id,
                     "status": "success" if message.status == "ok" else "error",
                     "func_response": text,
-                    "stdout": None,
-                    "stderr": None,
+                    "stdout": [message.stdout] if message.stdout else None,
+                    "stderr": [message.stderr] if message.stderr else None,
                 }
             ]
             if message.status not in ("ok", "error"):
@@ -168,11 +169,17 @@ def _results(
                 name=_short(entry.name),
                 tool_call_id=_short(_text(one.get("tool_call_id") or entry.tool_call_id)),
                 status=status,
+                stdout=_printed(one.get("stdout")),
+                stderr=_printed(one.get("stderr")),
                 **shared,
             )
         )
         pictures = []  # they are the first one's
     return made
+
+
+def _printed(lines: Any) -> str:
+    return kept("".join(map(_text, lines))) if isinstance(lines, list) else ""
 
 
 def _read_parts(

@@ -194,6 +194,7 @@ def _settings(agent: FileAgent, ours: dict[str, Any], notes: list[str]) -> dict[
             "context_window": agent.context_window_limit or config.get("context_window"),
             "timezone": agent.timezone,
             "response_format": agent.response_format,
+            "autoclear": agent.message_buffer_autoclear or None,
         }
     settings: dict[str, Any] = {}
     for name, value in found.items():
@@ -325,8 +326,6 @@ def left_out(file: AgentFile) -> list[str]:
         notes.append(
             f"Left out: the MCP server {name} ({_shown(str(where))}); add it if you trust it."
         )
-    if any(agent.message_buffer_autoclear for agent in file.agents):
-        notes.append("Left out: forgetting each message; agents remember here.")
     if any(agent.enable_sleeptime for agent in file.agents):
         notes.append("Left out: the agent that tended its memory in the background.")
     for things, word in ((file.groups, "groups"), (file.skills, "skills")):

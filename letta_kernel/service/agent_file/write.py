@@ -75,7 +75,7 @@ def agent(state: AgentState, system: str) -> dict[str, Any]:
         "include_multi_agent_tools": False,
         "include_base_tool_rules": False,
         "include_default_source": False,
-        "message_buffer_autoclear": False,
+        "message_buffer_autoclear": bool(settings.get("autoclear")),
         "enable_sleeptime": False,
         "metadata": {**state.metadata, OURS: ours},
         "timezone": settings.get("timezone", "UTC"),
