@@ -98,18 +98,18 @@ def test_an_agent_may_forget_each_message(server: Server) -> None:
     client = server.client()
     agent = client.agents.create(name="ada", message_buffer_autoclear=True)
     assert agent.message_buffer_autoclear is True
-    for text in ("first", "second"):
+    for text in ("quinces", "medlars"):
         server.scripted.say("Yes.")
         client.agents.messages.create(agent.id, input=text)
     sent = str(server.scripted.requests[-1]["messages"])
-    assert "second" in sent
-    assert "first" not in sent
+    assert "medlars" in sent
+    assert "quinces" not in sent
     assert len(client.agents.messages.list(agent.id).items) == 5
     kept = client.agents.update(agent.id, message_buffer_autoclear=False).message_buffer_autoclear
     assert kept is False
     conversation = client.conversations.create(agent_id=agent.id).id
     client.agents.update(agent.id, message_buffer_autoclear=True)
-    for text in ("third", "fourth"):
+    for text in ("damsons", "sloes"):
         server.scripted.say("Yes.")
         client.conversations.messages.create(conversation, input=text, streaming=False)
-    assert "third" not in str(server.scripted.requests[-1]["messages"])
+    assert "damsons" not in str(server.scripted.requests[-1]["messages"])
