@@ -1,11 +1,16 @@
-// What the builder's own configuration leaves out: shorter names of private members, and style sheets without
-// comments and blanks.
+// What the builder's own configuration leaves out: shorter names of private members and of what makes elements,
+// and style sheets without comments and blanks.
 
 const { rspack } = require('@rspack/core');
 
 module.exports = {
   module: {
     rules: [
+      {
+        test: /lib[\\/]panel[\\/](?!element).*\.js$/,
+        enforce: 'pre',
+        loader: require.resolve('./short-elements.js')
+      },
       {
         test: /\.css$/,
         enforce: 'pre',
@@ -17,7 +22,10 @@ module.exports = {
   optimization: {
     minimizer: [
       new rspack.SwcJsMinimizerRspackPlugin({
-        minimizerOptions: { mangle: { props: { regex: '^_[a-z][A-Za-z]+$' } } }
+        minimizerOptions: {
+          compress: { ecma: 2020, passes: 3 },
+          mangle: { props: { regex: '^_[a-z][A-Za-z]+$' } }
+        }
       })
     ]
   }

@@ -74,6 +74,26 @@ describe('a memory block', () => {
     expect(find('.lk-Fill-part')?.dataset.level).toBe(level);
   });
 
+  it('says of the sentence that is clicked where it comes from, as text', async () => {
+    const told = ['Lin likes tea. ', 'She sails.'].map((text, at) => ({
+      ...{ text, version: at + 1, at: '2026-03-01T09:00:00Z' },
+      origin: `ada, <i>tool</i> ${at}`
+    }));
+    const other = new MemoryView((async () => told) as never, ENGLISH);
+    document.body.replaceChildren(other.node);
+    other.update([block('Lin likes tea. She sails.')]);
+    const value = other.node.querySelector('.lk-Block-value')!;
+    getSelection()?.collapse(value.firstChild, 17);
+    value.dispatchEvent(new Event('click'));
+    await settle();
+    expect(other.node.textContent).toContain('“She sails.” · v2 · ');
+    expect(other.node.textContent).toContain('ada, <i>tool</i> 1');
+    getSelection()?.collapse(other.node, 0);
+    value.dispatchEvent(new Event('click'));
+    await settle();
+    expect(other.node.textContent).toContain('v2');
+  });
+
   it('is not changed here if it is read only', () => {
     view.update([block('Lin', { read_only: true })]);
     for (const label of ['Edit human', 'Undo human', 'Redo human']) {

@@ -82,6 +82,7 @@ function PassageView({ passage, archive }: { passage: IPassage; archive: Archive
             #{tag}
           </button>
         ))}
+        <span className="lk-Small lk-muted">{passage.origin}</span>
         <span className="lk-Spring" />
         <IconButton
           icon={deleteIcon}

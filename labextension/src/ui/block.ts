@@ -4,10 +4,10 @@ import { button, field } from './ask';
 import { kindOf, lengthOf, type IBlock } from './blocks';
 import { h } from './dom';
 import { drawDiff } from './entries';
-import { History } from './history';
+import { History, moment } from './history';
 import { NEARLY_FULL } from './limits';
 import type { MemoryView } from './memory';
-import { grouped } from './words';
+import { grouped, oneLine } from './words';
 
 /** What is being written by a person. */
 interface IEditor {
@@ -59,6 +59,7 @@ export class BlockView {
     this._label.dir = this._about.dir = this._value.dir = 'auto';
     this._bar.setAttribute('role', 'meter');
     this._wrong.setAttribute('role', 'alert');
+    this._value.addEventListener('click', () => void this._trace());
     this._value.addEventListener('dblclick', () => this._edit());
     this.node.setAttribute('role', 'group');
     this.node.setAttribute('aria-label', trans.__('Memory block %1', label));
@@ -68,6 +69,7 @@ export class BlockView {
       this._about,
       this._bar,
       this._value,
+      this._origin,
       this._below,
       this._wrong,
       this._history.node
@@ -83,6 +85,7 @@ export class BlockView {
     this._block = block;
     this._draw();
     if (changed) {
+      this._origin.textContent = '';
       this._value.classList.remove('lk-mod-new');
       void this._value.offsetWidth; // so that the mark begins anew
       this._value.classList.add('lk-mod-new');
@@ -175,6 +178,22 @@ export class BlockView {
       this._say(String(error instanceof Error ? error.message : error));
       return error;
     }
+  }
+
+  /** Tell where the sentence comes from that a person has clicked. */
+  private async _trace(): Promise<void> {
+    const place = getSelection();
+    if (!place?.isCollapsed || place.anchorNode !== this._value.firstChild) {
+      return;
+    }
+    let at = place.anchorOffset;
+    const { label } = this._block;
+    const found = await this._memory
+      .ask<{ text: string; version: number; at: string; origin: string }[]>('block.origin', { label })
+      .catch(() => []);
+    const one = found.find(({ text }) => (at -= text.length) < 0) ?? found.at(-1);
+    this._origin.textContent =
+      one ? `“${oneLine(one.text, 60)}” · v${one.version ?? '?'} · ${moment(one.at)} · ${one.origin}` : '';
   }
 
   private _remove(): void {
@@ -380,6 +399,7 @@ export class BlockView {
   private _bar = h('div', 'lk-Fill-bar', this._fill);
   private _value = h('div', 'lk-Block-value');
   private _tools = h('div', 'lk-Buttons');
+  private _origin = h('div', 'lk-muted lk-small');
   private _below = h('div', '');
   private _wrong = h('div', 'lk-Wrong');
   private _history: History;

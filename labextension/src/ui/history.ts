@@ -87,7 +87,7 @@ export class History {
 }
 
 /** A moment, short. */
-function moment(iso: string): string {
+export function moment(iso: string): string {
   const date = new Date(iso);
   return Number.isNaN(date.getTime())
     ? ''

@@ -90,6 +90,8 @@ export interface ISnapshot {
   label: string;
   state: RunState;
   items: Item[];
+  /** What the numbers in brackets refer to, by the number: its text, and when and where it came from. */
+  cites: Record<string, string>;
   footer: IFooter;
 }
 
@@ -112,6 +114,12 @@ export function readSnapshot(data: unknown): ISnapshot | null {
     label: text(data.label),
     state: oneOf(data.state, ['running', 'ended', 'interrupted', 'waiting'], 'ended'),
     items: items.map(readItem).filter(item => item !== null),
+    cites: Object.fromEntries(
+      (Array.isArray(data.cites) ? data.cites : []).filter(isRecord).map(one => {
+        const where = [text(one.at).slice(0, 10), text(one.origin)].filter(Boolean);
+        return [one.n, `${text(one.text)} (${where.join(' · ')})`];
+      })
+    ),
     footer: readFooter(isRecord(data.footer) ? data.footer : {})
   };
 }

@@ -110,6 +110,8 @@ export class Transcript {
     if (left > 0) {
       items.push({ kind: 'notice', level: 'info', text: `${left} more entries not shown` });
     }
+    const said = items.map(item => (item.kind === 'answer' ? item.text : '')).join('\n');
+    const cites = [...this._cites.values()].filter(({ n }) => new RegExp(`[[,\\s]${n}[\\],]`).test(said));
     const head = Object.entries(this._head).map(([name, value]) => [name, oneLine(value ?? '', 300)]);
     return {
       version: VERSION,
@@ -117,6 +119,7 @@ export class Transcript {
       state: this._state,
       prompt: cleanText(this._prompt, TEXT_LIMIT),
       items,
+      ...(cites.length ? { cites: cites.sort((one, other) => one.n - other.n) } : {}),
       footer: { ...this._footer }
     };
   }
@@ -146,6 +149,7 @@ export class Transcript {
         model: event.model,
         label: event.model_label
       };
+      this._mayCite(event.cites);
       if (Array.isArray(event.pictures) && event.pictures.length) {
         this._add('pictures', {
           pictures: event.pictures.slice(0, MOST_PICTURES).filter(isRecord).map(thumbnail)
@@ -157,6 +161,7 @@ export class Transcript {
       if (Array.isArray(event.beside) && event.beside.length) {
         this._add('beside', { parts: event.beside.slice(0, 50).filter(isRecord).map(part) });
       }
+      this._mayCite(event.retrieved);
       if (Array.isArray(event.retrieved) && event.retrieved.length) {
         this._add('retrieved', { passages: event.retrieved.slice(0, 50).filter(isRecord).map(passage) });
       }
@@ -200,6 +205,7 @@ export class Transcript {
       }
     },
     tool_returned: event => {
+      this._mayCite(event.cites);
       const item = this._find(event.call_id, event.name);
       delete item.data.progress;
       Object.assign(item.data, {
@@ -278,6 +284,20 @@ export class Transcript {
     return item;
   }
 
+  private _mayCite(found: unknown): void {
+    for (const one of Array.isArray(found) ? found.filter(isRecord) : []) {
+      const { n, at, timestamp, origin, content } = one;
+      if (typeof n === 'number') {
+        this._cites.set(n, {
+          n,
+          text: cleanText(one.text ?? content ?? '', 300),
+          at: oneLine(at ?? timestamp ?? '', 40),
+          origin: oneLine(origin ?? '', 300)
+        });
+      }
+    }
+  }
+
   /** Parallel calls are all written before the first one changes anything. */
   private _moveBelowItsCall(item: IItem): void {
     const items = this._items;
@@ -340,6 +360,8 @@ export class Transcript {
   }
 
   private _items: IItem[] = [];
+  /** What an answer may cite, by its number. */
+  private _cites = new Map<number, { n: number; text: string; at: string; origin: string }>();
   private _snapshot: Fields | null = null;
   private _step = 0;
   private _state: RunState = 'running';

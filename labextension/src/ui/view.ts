@@ -1,6 +1,7 @@
 // Draws a snapshot of a run, and redraws only what changed when the next one comes.
 
-import { h } from './dom';
+import { markCites } from './cites';
+import { fold, h } from './dom';
 import { drawEntry, thoughtStart, type IHosts } from './entries';
 import { Finder } from './find';
 import type { IAnswer, ISnapshot, Item } from './snapshot';
@@ -68,6 +69,7 @@ export class RunView {
     this.node.setAttribute('aria-label', this._trans.__('Run of %1', snapshot.agent));
     this.node.setAttribute('aria-busy', String(snapshot.state === 'running'));
     this._drawHeader(snapshot);
+    this._cites = snapshot.cites;
     const last = snapshot.items.length - 1;
     snapshot.items.forEach((item, index) => {
       const isLast = index === last;
@@ -123,7 +125,7 @@ export class RunView {
   }
 
   private _drawItem(index: number, item: Item, open: boolean, grows: boolean): void {
-    const key = JSON.stringify([item, open, grows]);
+    const key = JSON.stringify([item, open, grows, item.kind === 'answer' && this._cites]);
     const entry = this._entries[index];
     if (entry?.key === key) {
       return;
@@ -166,6 +168,7 @@ export class RunView {
     const host = node.firstElementChild as HTMLElement;
     host.dir = 'auto';
     this._hosts.markdown(host, item.text, grows);
+    markCites(host, this._cites);
     node.classList.toggle('lk-mod-grows', grows);
     node.querySelector('.lk-Answer-cut')?.remove();
     if (item.interrupted) {
@@ -186,9 +189,13 @@ export class RunView {
     }
     const line = h('div', 'lk-Footer-line lk-muted lk-small');
     parts.forEach((part, index) => line.append(...(index ? [' · '] : []), part));
+    const sources = Object.entries(this._cites).map(([n, said]) => h('div', '', `[${n}] ${said}`));
     const figures = this._brief && parts.length ? this._foldFigures(snapshot, line) : line;
     this._footer.replaceChildren(
       ...(footer.error ? [h('div', 'lk-Footer-error', oneLine(footer.error, 1000))] : []),
+      ...(sources.length
+        ? [fold('sources', 'lk-small', [this._trans.__('Sources: %1', sources.length)], sources)]
+        : []),
       ...(parts.length ? [figures] : [])
     );
   }
@@ -205,6 +212,7 @@ export class RunView {
     return details;
   }
 
+  private _cites: ISnapshot['cites'] = {};
   private _hosts: IHosts;
   private _trans: Trans;
   private _folds: () => IFolds;

@@ -68,6 +68,8 @@ export interface IPassage {
   content: string;
   tags: string[];
   created_at: string;
+  /** Who kept it, how, and after which message. */
+  origin: string;
 }
 
 export interface IMessage {

@@ -1,0 +1,36 @@
+// Marks the numbers of an answer that refer to what its turn found; the rule is that of the saved HTML.
+
+import { h } from './dom';
+
+/** `[1]`, `[1][2]` and `[1, 2]`, not `a[1]`, `[^1]` or `[text][1]`. */
+const CITE = /(?<![A-Za-z0-9_\]!^])(?:\[\d{1,3}(?:, ?\d{1,3}){0,9}\]){1,9}(?![A-Za-z0-9_(:[])/g;
+
+/** Give the numbers in drawn Markdown that *cites* has, but for code, links and formulas, what it says as title. */
+export function markCites(host: HTMLElement, cites: Record<string, string>): void {
+  const walker = document.createTreeWalker(host, NodeFilter.SHOW_TEXT);
+  const found: Text[] = [];
+  while (walker.nextNode()) {
+    found.push(walker.currentNode as Text);
+  }
+  for (const node of found) {
+    const made: (HTMLElement | string)[] = [];
+    let done = 0;
+    const inert = node.parentElement?.closest('a,code,pre,sup,math');
+    for (const group of inert ? [] : node.data.matchAll(CITE)) {
+      for (const one of group[0].matchAll(/\[\d+\]|\d+/g)) {
+        const title = cites[one[0].replace(/\D/g, '')];
+        if (title) {
+          const mark = h('sup', '', one[0]);
+          mark.title = title;
+          mark.tabIndex = 0;
+          const at = group.index + one.index;
+          made.push(node.data.slice(done, at), mark);
+          done = at + one[0].length;
+        }
+      }
+    }
+    if (done) {
+      node.replaceWith(...made, node.data.slice(done));
+    }
+  }
+}
