@@ -381,6 +381,11 @@ class MemoryView:
     def __getitem__(self, label: str) -> Block:
         return self._agent.service.blocks.retrieve(label, agent=self._agent.id)
 
+    def as_of(self, moment: Moment) -> dict[str, Block]:
+        """Return the blocks by label with the texts they had then; a day is meant as its end."""
+        blocks = self._agent.service.blocks
+        return {one.label: one for one in blocks.list(self._agent.id, as_of=moment)}
+
     def origin(self, label: str) -> list[Sentence]:
         """Return the sentences of a block, each with its ``origin``: who, how, when, after which message."""
         return self._agent.service.blocks.origin(label, agent=self._agent.id)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.commands.arguments import split
-from letta_kernel.commands.conversation import FROM, PAGE, QUERY, TO, TOP
+from letta_kernel.commands.conversation import AS_OF, FROM, PAGE, QUERY, TO, TOP
 from letta_kernel.commands.door import AGENT, LIMIT, TAGS, Answer, Door, Rows, gone
 from letta_kernel.commands.spec import argument, command, option
 from letta_kernel.errors import InvalidInputError
@@ -23,8 +23,15 @@ _WORTH_SAYING = 100  # passages the index lacks; fewer it has before anybody cou
 
 
 @command("archival", "archive list", group=GROUP, lists=True)
-def list_passages(door: Door, agent: AgentState = AGENT, limit: int | None = LIMIT) -> Answer:
-    """List the newest passages of its archive."""
+def list_passages(
+    door: Door,
+    agent: AgentState = AGENT,
+    limit: int | None = LIMIT,
+    superseded: bool = option("Only what other passages have replaced"),
+    forgotten: bool = option("What was forgotten and can be restored"),
+    as_of: str | None = AS_OF,
+) -> Answer:
+    """List the newest passages of its archive, those that were replaced struck through."""
     from letta_kernel.display.panels import passages_table
 
     embedder, done, newest = door.service.passages.indexed(agent.id)
@@ -33,7 +40,14 @@ def list_passages(door: Door, agent: AgentState = AGENT, limit: int | None = LIM
             f"Indexed for {embedder} up to passage {done:,} of {newest:,}, more in the background; "
             "searches read the rest."
         )
-    found = door.service.passages.list(agent.id, limit or (20 if door.at == "notebook" else 50))
+    most = limit or (20 if door.at == "notebook" else 50)
+    if forgotten:
+        found = [one for one, _ in door.service.passages.forgotten(agent.id)][:most]
+    elif as_of is not None:
+        hits = door.service.passages.search("", agent=agent.id, top_k=most, as_of=as_of)
+        found = [hit.passage for hit in hits]
+    else:
+        found = door.service.passages.list(agent.id, most, superseded=superseded or None)
     rows = [[one.created_at, one.content, ", ".join(one.tags), one.id] for one in found]
     return Answer(
         data=found,
@@ -47,10 +61,17 @@ def list_passages(door: Door, agent: AgentState = AGENT, limit: int | None = LIM
 def _with_origin(
     door: Door, columns: list[str], rows: list[list[Any]], passages: Sequence[Passage], empty: str
 ) -> Rows:
-    """Return rows with where their passages come from, last, so that the other columns keep their places."""
+    """Return rows with where their passages come from, last, so that the other columns keep their places.
+
+    What has replaced them stands behind that, where anything has.
+    """
     origins = door.service.passages.origins(passages)
     told = [[*row, str(origin)] for row, origin in zip(rows, origins, strict=True)]
-    return Rows([*columns, "origin"], told, empty)
+    columns = [*columns, "origin"]
+    if any(one.superseded_by for one in passages):
+        columns.append("superseded by")
+        told = [[*row, one.superseded_by or ""] for row, one in zip(told, passages, strict=True)]
+    return Rows(columns, told, empty)
 
 
 @command("archival add", "archive add", group=GROUP)
@@ -73,6 +94,9 @@ def add(
     ),
     tags: list[str] | None = TAGS,
     tag: list[str] | None = option("The same as --tags", terminal=None),
+    supersedes: list[str] | None = option(
+        "Ids of passages that the text replaces", values="passage"
+    ),
 ) -> Answer:
     """Put a text, or files, into its archive."""
     if (text is None) == (not file):
@@ -80,6 +104,8 @@ def add(
     words = [*(tags or ()), *(tag or ())]
     reason = "%agent archival add" if door.at == "notebook" else "letta-kernel archive add"
     paths = file or (_paths(text or "") if door.at == "notebook" else [])
+    if supersedes and paths:
+        raise InvalidInputError("A text supersedes passages, files do not: leave --supersedes out.")
     if paths:
         with door.progress() as draw:
             added = door.service.passages.add_files(
@@ -87,7 +113,7 @@ def add(
             )
         return _report(door, agent.name, added)
     made, new = door.service.passages.remember(
-        door.text(text or ""), words, agent=agent.id, reason=reason
+        door.text(text or ""), words, agent=agent.id, reason=reason, supersedes=supersedes or ()
     )
     parts = "" if len(made) == 1 else f" in {len(made)} passages"
     said = f"{agent.name} has it in its archive{parts}{'' if new else ' already'} ({made[0].id})."
@@ -160,6 +186,8 @@ def search(
     to: str | None = TO,
     limit: int = TOP,
     page: int = PAGE,
+    as_of: str | None = AS_OF,
+    include_superseded: bool = option("Also what other passages have replaced"),
 ) -> Answer:
     """Search its archive by words and meaning, best first; dates are in its time zone."""
     from letta_kernel.display.panels import passages_table
@@ -176,6 +204,8 @@ def search(
             page=page - 1,
             start=from_,
             end=to,
+            as_of=as_of,
+            include_superseded=include_superseded,
         ),
     )
     passages = [hit.passage for hit in hits]

@@ -26,6 +26,7 @@ GROUP = "Talking"
 
 FROM = option("From this day or moment on: 2024-01-31, 2024-01-31T09:00", values="time")
 TO = option("Up to this day or moment, the whole day included", values="time")
+AS_OF = option("As it stood at this day's end, or moment", values="time")
 PAGE = option("Which so many; 2: the next", 1, least=1)
 TOP = option("How many", 10, terminal="--top -n", least=1, most=1000)
 QUERY = argument("Words, or a question", free=True)
@@ -272,13 +273,21 @@ def search(
     to: str | None = TO,
     limit: int = TOP,
     page: int = PAGE,
+    as_of: str | None = AS_OF,
 ) -> Answer:
     """Find what was said, in the whole conversation."""
     from letta_kernel.display.panels import messages_found
     from letta_kernel.service.passages import for_person
 
     found = door.service.messages.search(
-        query, agent=agent.id, roles=_roles(role), limit=limit, start=from_, end=to, page=page - 1
+        query,
+        agent=agent.id,
+        roles=_roles(role),
+        limit=limit,
+        start=from_,
+        end=to,
+        page=page - 1,
+        as_of=as_of,
     )
     found = for_person(query, found)
     data = [{"score": one.score, "message": one.message} for one in found]

@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from letta_kernel.commands.conversation import AS_OF
 from letta_kernel.commands.door import AGENT, YES, Answer, Door, Notebook, Rows, gone
 from letta_kernel.commands.spec import argument, command, option
 from letta_kernel.commands.values import is_on
@@ -38,12 +39,14 @@ def memory(
     tags: list[str] | None = option("Words to find it by; --tags= takes them off"),
     share: str | None = option("Let another agent have the same block", values="agent"),
     delete: bool = option("Take it off the agent"),
+    as_of: str | None = AS_OF,
     yes: bool = YES,
 ) -> Answer | None:
     """Show the memory blocks live, or one of them; write it, undo, compare, share, delete."""
     # One command with options that exclude each other, as people know it; first what cannot be is refused,
     # then one is done.
-    wanted = [one for one in (undo, redo, history, origin, diff, share, delete) if one]
+    asked = (undo, redo, history, origin, diff, share, delete, as_of)
+    wanted = [one for one in asked if one]
     changes: dict[str, Any] = {
         "limit": limit,
         "read_only": None if read_only is None else is_on(read_only),
@@ -52,6 +55,8 @@ def memory(
     }
     changes = {key: given for key, given in changes.items() if given is not None}
     if label is None:
+        if wanted == [as_of] and not changes:
+            return list_blocks(door, agent, as_of)
         if wanted or changes:
             raise InvalidInputError("Which block? %agent memory LABEL and the option.")
         door.show_blocks(agent)
@@ -61,6 +66,8 @@ def memory(
             "One thing at a time. (A text that holds such options is written after -- .)"
         )
     service = door.service
+    if as_of:
+        return show_block(door, agent, label, as_of)
     if history:
         return show_history(door, agent, label)
     if origin:
@@ -86,7 +93,7 @@ def memory(
         service.blocks.update(label, agent=agent.id, **changes)
     elif value is not None:
         service.blocks.upsert(label, value, agent=agent.id, reason="%agent memory")
-    return show_block(door, agent, label)
+    return show_block(door, agent, label, None)
 
 
 def _delete(door: Door, agent: AgentState, label: str, yes: bool) -> Answer:
@@ -98,25 +105,30 @@ def _delete(door: Door, agent: AgentState, label: str, yes: bool) -> Answer:
 
 
 @command(None, "memory list", group=GROUP)
-def list_blocks(door: Door, agent: AgentState = AGENT) -> Answer:
+def list_blocks(door: Door, agent: AgentState = AGENT, as_of: str | None = AS_OF) -> Answer:
     """List the blocks an agent always sees."""
-    blocks = door.service.blocks.list(agent.id)
+    from letta_kernel.display.panels import memory_panel
+
+    blocks = door.service.blocks.list(agent.id, as_of=as_of)
     columns = ["label", "version", "characters", "limit", "read only", "text"]
     rows = [[b.label, b.version, len(b.value), b.limit, b.read_only, b.value] for b in blocks]
-    return Answer(data=blocks, rows=lambda: Rows(columns, rows))
+    return Answer(data=blocks, panel=lambda: memory_panel(blocks), rows=lambda: Rows(columns, rows))
 
 
 @command(None, "memory show", group=GROUP)
-def show_block(door: Door, agent: AgentState = AGENT, label: str = LABEL) -> Answer:
+def show_block(
+    door: Door, agent: AgentState = AGENT, label: str = LABEL, as_of: str | None = AS_OF
+) -> Answer:
     """Print the text of a block."""
     from letta_kernel.display.panels import block_panel
     from letta_kernel.models.tokens import count
 
-    block = door.service.blocks.retrieve(label, agent=agent.id)
+    block = door.service.blocks.retrieve(label, agent=agent.id, as_of=as_of)
+    versions = [one for one in _versions(door, agent, label) if one.version <= block.version]
     return Answer(
         block.value,
         block,
-        panel=lambda: block_panel(block, _versions(door, agent, label), tokens=count(block.value)),
+        panel=lambda: block_panel(block, versions, tokens=count(block.value)),
     )
 
 

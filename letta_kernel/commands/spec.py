@@ -35,7 +35,7 @@ GROUPS = (
 TERMINAL_GROUPS = {
     "agent": "Agents: make, list, look at, change, delete, export and import them.",
     "memory": "Memory blocks: read, write, compare and take back.",
-    "archive": "Archival memory: add, search, list and delete.",
+    "archive": "Archival memory: add, search, list, delete, forget, restore and tag.",
     "tool": "Tools: list, look at, add, attach, detach and run them.",
     "rule": "Tool rules: which tools an agent may, or must, call when.",
     "mcp": "MCP servers, whose tools agents can call.",

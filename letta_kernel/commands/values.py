@@ -94,6 +94,8 @@ def _stored(kind: str, door: Door, agent: str | None) -> list[str]:
         return [call.id for call in door.service.runs.pending(agent)]
     if agent is not None and kind == "passage":
         return [passage.id for passage in door.service.passages.list(agent)]
+    if agent is not None and kind == "forgotten":
+        return [passage.id for passage, _ in door.service.passages.forgotten(agent)]
     return []
 
 

@@ -236,7 +236,7 @@ def passages_table(hits: Sequence[Any], origins: Sequence[object] = ()) -> Panel
         rows.append(
             [
                 _score(hit),
-                _foldable(str(_field(passage, "content") or "")),
+                _struck(passage),
                 ", ".join(_field(passage, "tags") or ()),
                 _foldable(str(origin or "")),
                 _field(passage, "created_at"),
@@ -412,6 +412,15 @@ def _foldable(text: str) -> Cell:
     if len(text) <= _PREVIEW and "\n" not in text:
         return Cell(line)
     return Cell(line, fold(esc(line), el("blockquote", lines(text, _SHOWN))))
+
+
+def _struck(passage: Any) -> Cell:
+    """A passage's text, struck through where another has replaced it."""
+    text = _foldable(str(_field(passage, "content") or ""))
+    if by := _field(passage, "superseded_by"):
+        said = f"superseded by {by}"
+        return Cell(f"({said}) {text.text}", el("s", text.html) + " " + small(esc(said)))
+    return text
 
 
 def _field(thing: Any, name: str) -> Any:

@@ -198,7 +198,7 @@ class Archive(Searched):
             raise InvalidInputError("A page and a number of results cannot be negative.")
         first, last = dates.span(start, end, timezone)
         then = dates.as_of(as_of, timezone)
-        last = min((one for one in (last, then) if one is not None), default=None)
+        last = dates.earlier(last, then)
         top_k = min(top_k, MOST_HITS)
         if not owners:
             return []

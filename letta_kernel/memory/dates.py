@@ -52,6 +52,11 @@ def span(
     return first, last
 
 
+def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the earlier of two moments, of which None is none."""
+    return min((at for at in (one, other) if at is not None), default=None)
+
+
 def as_of(given: Moment, timezone: str | tzinfo | None = None) -> datetime | None:
     """Return the first moment after the one of which something is asked; None if it is now.
 

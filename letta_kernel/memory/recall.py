@@ -46,6 +46,7 @@ class Recall(Searched):
         start: dates.Moment = None,
         end: dates.Moment = None,
         timezone: str | tzinfo | None = None,
+        as_of: dates.Moment = None,
     ) -> list[MessageHit]:
         """Return the messages that answer *query* best, best first; an empty query: the newest.
 
@@ -58,6 +59,8 @@ class Recall(Searched):
         start, end
             Only messages from *start* on and up to *end*; a date without a time as *end* means that
             whole day. Moments without a zone are meant in *timezone* (default: this machine's).
+        as_of
+            Only what had been said then; a day is meant as its end, and one in the future refused.
 
         Raises
         ------
@@ -67,6 +70,7 @@ class Recall(Searched):
         if page < 0 or limit < 0:
             raise InvalidInputError("A page and a number of results cannot be negative.")
         first, last = dates.span(start, end, timezone)
+        last = dates.earlier(last, dates.as_of(as_of, timezone))
         limit = min(limit, MOST_HITS)
         wanted = [role for role in roles if role in ROLES] if roles is not None else None
         if wanted == []:

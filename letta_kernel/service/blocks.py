@@ -5,12 +5,16 @@ from __future__ import annotations
 import builtins
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from letta_kernel.agent.settings import timezone_of
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.ids import LOCAL_USER
+from letta_kernel.memory import dates
 from letta_kernel.memory.attribution import AT_MOST, attribute
 from letta_kernel.memory.blocks import check_label
+from letta_kernel.memory.dates import Moment
 from letta_kernel.memory.origins import Sentence, of_versions
 from letta_kernel.records import Block, BlockVersion
 from letta_kernel.service.core import Core
@@ -54,9 +58,33 @@ class Blocks:
 
         return self._core.do(work)
 
-    def retrieve(self, block: str, *, agent: str | None = None) -> Block:
-        """Return one block; `NotFoundError` where there is none, which names an agent's nearest label."""
-        return self._core.do(lambda tx: self._find(tx, block, agent))
+    def retrieve(self, block: str, *, agent: str | None = None, as_of: Moment = None) -> Block:
+        """Return one block; `NotFoundError` where there is none, which names an agent's nearest label.
+
+        *as_of* asks for its text as it stood then; a day is meant as its end, in the agent's time zone.
+
+        Raises
+        ------
+        InvalidInputError
+            That is no date, lies in the future, or the block had not been made.
+        """
+
+        def work(tx: Tx) -> Block:
+            found = self._find(tx, block, agent)
+            end = self._until(tx, agent, as_of)
+            then = found if end is None else _stood(tx, found, end)
+            if then is None:
+                made = blocks.versions(tx, found.id)[0].created_at.isoformat(timespec="seconds")
+                raise InvalidInputError(
+                    f"There was no memory block {found.label!r} at {as_of}: it was made at {made}."
+                )
+            return then
+
+        return self._core.do(work)
+
+    def _until(self, tx: Tx, agent: str | None, as_of: Moment) -> datetime | None:
+        zone = None if agent is None else timezone_of(self._core.agent(tx, agent).settings)
+        return dates.as_of(as_of, zone)
 
     def update(
         self,
@@ -250,12 +278,25 @@ class Blocks:
         return self._core.do(lambda tx: blocks.ids(tx, **filters))
 
     # Last, so that `list` in the annotations above is Python's.
-    def list(self, agent: str | None = None, *, ids: Sequence[str] | None = None) -> list[Block]:
-        """Return an agent's blocks in the order in which it sees them, or those of *ids* that exist."""
+    def list(
+        self,
+        agent: str | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        as_of: Moment = None,
+    ) -> list[Block]:
+        """Return an agent's blocks in the order in which it sees them, or those of *ids* that exist.
+
+        *as_of* gives an agent's blocks the texts they had then, without those that had not been made.
+        """
 
         def work(tx: Tx) -> list[Block]:
             if agent is not None:
-                return blocks.of_agent(tx, self._core.agent(tx, agent).id)
+                found = blocks.of_agent(tx, self._core.agent(tx, agent).id)
+                if (end := self._until(tx, agent, as_of)) is None:
+                    return found
+                then = [_stood(tx, one, end) for one in found]
+                return [one for one in then if one is not None]
             return blocks.get_many(tx, ids) if ids is not None else blocks.list_all(tx)
 
         return self._core.do(work)
@@ -271,6 +312,16 @@ def check_block(block: Block) -> None:
             f"The block {block.label!r} may hold {block.limit:,} characters; this has "
             f"{len(block.value):,}."
         )
+
+
+def _stood(tx: Tx, block: Block, end: datetime) -> Block | None:
+    """Return a block with the text it had just before *end*; None if it had not been made."""
+    past = [one for one in blocks.versions(tx, block.id) if one.created_at < end]
+    if not past:
+        return None
+    then = past[-1]
+    changes = {"value": then.value, "version": then.version, "updated_at": then.created_at}
+    return block.model_copy(update=changes)
 
 
 def _get(tx: Tx, block_id: str) -> Block:

@@ -117,8 +117,8 @@ class Messages:
     ) -> list[MessageHit]:
         """Search what was said with one agent, in one conversation, or (with neither) everywhere, best first.
 
-        Filters are roles, limit, start, end, timezone, and with an agent alone page. Moments without a zone
-        are meant in *timezone*; the agent's own if it is not given.
+        Filters are roles, limit, start, end, timezone, as_of, and with an agent alone page. Moments
+        without a zone are meant in *timezone*; the agent's own if it is not given.
 
         Parameters
         ----------

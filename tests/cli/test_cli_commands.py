@@ -168,6 +168,38 @@ def test_archive(cli: Cli) -> None:
     assert "--file" in cli.fails("archive", "add", "ada")
 
 
+def test_passages_are_superseded_forgotten_restored_and_tagged(cli: Cli) -> None:
+    cli("agent", "new", "ada")
+    old = cli.json("archive", "add", "ada", "Kim lives in Quebec.")[0]["id"]
+    new = cli.json("archive", "add", "ada", "Kim lives in Lisbon.", "--supersedes", old)[0]["id"]
+    assert [row.split("\t")[-1] for row in cli.out("archive", "list", "ada").splitlines()] == [
+        "",
+        new,
+    ]
+    assert [one["id"] for one in cli.json("archive", "list", "ada", "--superseded")] == [old]
+    asked = ("archive", "search", "ada", "where does Kim live")
+    assert [one["passage"]["id"] for one in cli.json(*asked)] == [new]
+    assert len(cli.json(*asked, "--include-superseded")) == 2
+    assert cli.json(*asked, "--as-of", "2020-01-01") == []
+    assert "in the future" in cli.fails(*asked, "--as-of", "2999-01-01")
+    refused = cli.fails("archive", "forget", "ada", "lives in")
+    assert "Forget 2 passages (“Kim lives in Lisbon.”, “Kim lives in Quebec.”)" in refused
+    assert len(cli.json("archive", "forget", "ada", "lives in", "--preview")) == 2
+    assert "--yes" in refused
+    assert len(cli.json("archive", "list", "ada")) == 2
+    assert len(cli.json("archive", "forget", "ada", "lives in", "--yes")) == 2
+    assert cli.json("archive", "list", "ada") == []
+    assert len(cli.json("archive", "list", "ada", "--forgotten")) == 2
+    assert len(cli.json("archive", "restore", "ada", "--yes")) == 2
+    assert "no forgotten passage" in cli.fails("archive", "restore", "ada", "passage-none")
+    tagged = cli.json("archive", "tag", "ada", "Kim", "--add", "home", "--yes")
+    assert [one["tags"] for one in tagged] == [["home"], ["home"]]
+    assert "--add" in cli.fails("archive", "tag", "ada", "Kim")
+    assert cli.json("archive", "forget", "ada", "--tag", "home", "--now", "--yes")
+    assert cli.json("archive", "list", "ada", "--forgotten") == []
+    assert "Which passages?" in cli.fails("archive", "forget", "ada")
+
+
 def test_an_archive_is_searched_by_tags_and_time(cli: Cli) -> None:
     (cli.folder / "gulls.md").write_text("Gulls follow the ferry at noon.\n")
     with AgentService(cli.home) as service:

@@ -287,3 +287,28 @@ def test_labels_with_slashes_blanks_and_quotes(
     refused(notebook.run('%agent memory " around " no'), "without blanks around it")
     refused(notebook.run(f"%agent memory {'x' * 201} no"), "at most 200 characters; this has 201")
     refused(notebook.run("%agent memory a\u202eb no"), "visible characters")
+
+
+def test_passages_are_forgotten_after_a_preview_and_restored(notebook: Notebook) -> None:
+    notebook.run("%agent new forgetful --human Kim")
+    notebook.run("%agent archival add Kim lives in Quebec.")
+    made = "from letta_kernel import Agent; forgetful = Agent('forgetful')"
+    notebook.run(made)
+    told = notebook.run(
+        "forgetful.remember('Kim lives in Lisbon.', supersedes=[forgetful.search('')[0].id])"
+    )
+    assert told.status == "ok", told
+    listed = notebook.run("%agent archival")
+    assert "superseded by passage-" in listed.text
+    assert "Lisbon" in notebook.run("%agent archival search where does Kim live").text
+    assert "Quebec" not in notebook.run("%agent archival search where does Kim live").text
+    refused(notebook.run("%agent archival forget Lisbon"), "--yes")
+    gone = notebook.run("%agent archival forget Lisbon --yes").text
+    assert "Kim lives in Lisbon." in gone
+    assert "%agent archival restore passage-" in gone
+    assert "Quebec" in notebook.run("%agent archival search where does Kim live").text
+    assert "Lisbon" in notebook.run("%agent archival --forgotten").text
+    assert "1 passage (" in notebook.run("%agent archival restore --yes").text
+    refused(notebook.run("%agent memory human --as-of 2999"), "in the future")
+    assert "Kim" in notebook.run(f"%agent memory human --as-of {datetime.now(UTC):%Y-%m-%d}").text
+    assert "is no date" in notebook.run("%agent search Kim --as-of soon").evalue

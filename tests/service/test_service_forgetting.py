@@ -167,6 +167,63 @@ def test_what_is_forgotten_is_out_of_everything_and_can_be_restored(service: Age
     assert service.store.check().findings == []
 
 
+def test_searches_and_blocks_are_answered_as_they_stood(service: AgentService) -> None:
+    midnight = datetime(2026, 3, 2, 5, tzinfo=UTC)  # in New York
+    tick = timedelta(microseconds=1)
+    first = keep(service, "Kim lives in Quebec.", created_at=midnight - tick)
+    second = keep(service, "Kim lives in Lisbon.", created_at=midnight, supersedes=[first.id])
+    superseded = "UPDATE passages SET superseded_at = $1 WHERE id = $2"
+    service.database.run(lambda tx: tx.execute(superseded, (midnight + tick, first.id)))
+
+    def stood(moment: Any, query: str = "where does Kim live") -> set[str]:
+        return set(found(service, query, as_of=moment))
+
+    for query in ("where does Kim live", ""):
+        assert stood("2026-02-28", query) == set()
+        assert stood("2026-03-01", query) == {first.content}  # the whole day, in New York
+        assert stood(midnight - 2 * tick, query) == set()
+        assert stood(midnight - tick, query) == {first.content}
+        assert stood(midnight, query) == {first.content, second.content}
+        assert stood(midnight + tick, query) == {second.content}
+        assert stood("2026-03-02T05:00:00.000001Z", query) == {second.content}
+        assert stood(None, query) == stood(datetime.now(UTC).date(), query) == {second.content}
+    assert found(service, "Kim", as_of="2026-03-01", start="2026-03-02") == []
+    for wrong in ("soon", "2026-02-30", "2999", datetime.now(UTC) + timedelta(hours=1)):
+        with pytest.raises(InvalidInputError) as refused:
+            stood(wrong)
+        assert "\n" not in str(refused.value)
+        with pytest.raises(InvalidInputError):
+            service.messages.search("Kim", agent="ada", as_of=wrong)
+        with pytest.raises(InvalidInputError):
+            service.blocks.list("ada", as_of=wrong)
+
+    service.blocks.upsert("human", "Kim", agent="ada")
+    service.blocks.upsert("human", "Kim, of Lisbon", agent="ada")
+    versions = "UPDATE block_versions SET created_at = $1 WHERE value = $2"
+    for at, text in ((midnight - tick, "Kim"), (midnight, "Kim, of Lisbon")):
+        service.database.run(lambda tx, at=at, text=text: tx.execute(versions, (at, text)))
+    for moment, text in (
+        ("2026-03-01", "Kim"),
+        (midnight - tick, "Kim"),
+        (midnight, "Kim, of Lisbon"),
+        ("2026-03-02", "Kim, of Lisbon"),
+    ):
+        block = service.blocks.retrieve("human", agent="ada", as_of=moment)
+        assert (block.value, block.version) == (text, 2 if text == "Kim" else 3)
+    service.database.run(
+        lambda tx: tx.execute(
+            "UPDATE block_versions SET created_at = $1 WHERE version = 1 AND block_id = $2",
+            (midnight - timedelta(days=9), block.id),
+        )
+    )
+    assert service.blocks.retrieve("human", agent="ada", as_of="2026-02-25").value == ""
+    assert [one.label for one in service.blocks.list("ada", as_of="2026-02-25")] == ["human"]
+    with pytest.raises(
+        InvalidInputError, match="no memory block 'human' at 2026-02-01: it was made"
+    ):
+        service.blocks.retrieve("human", agent="ada", as_of="2026-02-01")
+
+
 def test_a_ring_that_restoring_would_close_stays_open(service: AgentService) -> None:
     a = keep(service, "A.")
     b = keep(service, "B.", supersedes=[a.id])
