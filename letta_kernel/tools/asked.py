@@ -19,18 +19,22 @@ _MOST = 100  # messages or passages at once
 
 
 class Asked:
-    """Answers ``client`` in one call of *tool*.
+    """Answers ``client`` in one call of *tool*; *agent_state* makes what it sees of the agent.
 
     Attributes
     ----------
     changes : what was written to memory blocks.
     """
 
-    def __init__(self, context: ToolContext, tool: Tool) -> None:
+    def __init__(
+        self, context: ToolContext, tool: Tool, agent_state: Callable[[], Any] = lambda: None
+    ) -> None:
         self.changes: list[Change] = []
         self._context = context
         self._tool = tool
+        self._state = agent_state
         blocks: dict[str, Callable[..., Any]] = {
+            "agents.retrieve": self._agent,
             "agents.blocks.list": self._blocks,
             "agents.blocks.retrieve": self._block,
             "agents.blocks.update": self._update,
@@ -75,6 +79,11 @@ class Asked:
             raise
         except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise ToolError(f"client.{name}: {error}.") from None
+
+    def _agent(self, agent_id: str | None = None) -> Any:
+        from pydantic_core import to_jsonable_python
+
+        return to_jsonable_python(self._state(), fallback=str)
 
     # -- memory blocks -------------------------------------------------------------------------------
 

@@ -184,7 +184,8 @@ class Executor:
         asked, own = None, {}
         if self.context is not None:
             own = {"LETTA_AGENT_ID": self.context.agent_id}
-            asked = Asked(self.context, tool) if asked_for(tool.source) else None
+            if asked_for(tool.source):
+                asked = Asked(self.context, tool, self.agent_state)
         try:
             sealing.check(self.environment, "the agent")
             outcome = sandbox.run(

@@ -25,6 +25,17 @@ def draw(line: "Line", colour, more: "list[Line]" = (), end: "Point | None" = No
 '''
 
 
+WHO = '''
+def who(agent_state):
+    """Say who asks."""
+    import os
+
+    me = client.agents.retrieve(agent_id=os.environ["LETTA_AGENT_ID"])
+    assert (me.id, me.name, me.tags) == (agent_state.id, agent_state.name, agent_state.tags)
+    return " ".join([me.name, *me.tags, *(tool.name for tool in agent_state.tools)])
+'''
+
+
 class Point(BaseModel):
     x: int
     y: int = 2
@@ -113,3 +124,12 @@ def test_an_agent_may_forget_each_message(server: Server) -> None:
         server.scripted.say("Yes.")
         client.conversations.messages.create(conversation, input=text, streaming=False)
     assert "damsons" not in str(server.scripted.requests[-1]["messages"])
+
+
+def test_a_tool_knows_who_asks(server: Server) -> None:
+    client = server.client()
+    who = client.tools.create(source_code=WHO)
+    agent = client.agents.create(
+        name="ada", tags=["red"], tool_ids=[who.id], include_base_tools=False
+    )
+    assert client.agents.tools.run("who", agent_id=agent.id).func_return == "ada red who"
