@@ -1,9 +1,10 @@
-"""What a person waits for and what waits for a person: a first answer, a kernel at rest, a turn after a pause.
+"""What a person waits for: a first answer, a kernel at rest, a turn after a pause, the worst of many turns.
 
     python benchmarks/human.py [--rounds N] [--json]
 
 A cold process to its first answer is measured beside the openai client, a kernel at rest beside ipykernel,
-a turn after a second of silence beside one without, interleaved in one run; medians and ratios.
+a turn after a second of silence beside one without, the worst of many turns beside their median; interleaved in
+one run; medians and ratios.
 The model is the tests' scripted one, on loopback. Memory is the largest of a process, or what it has at rest;
 CPU is the seconds it has used until then.
 """
@@ -36,18 +37,46 @@ ANSWER = {
 }
 PAUSE = 1.0
 TURNS = f"""
-import time
+import gc, json, os, sys, tempfile, time
+import duckdb, httpx, psutil
 from letta_kernel import Agent
 from letta_kernel.hooks import users_code
 
 users_code.told_apart()  # as a kernel between cells and a server are
 agent = Agent("x")
 agent.send("hi")
+client, url = httpx.Client(), os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+body = {{"model": "scripted", "stream": True, "messages": [{{"role": "user", "content": "hi"}}]}}
+path = os.path.join(tempfile.mkdtemp(dir=os.environ["LETTA_HOME"]), "bare.duckdb")
+bare = duckdb.connect(path, config={{"threads": 1}})
+bare.execute("CREATE TABLE said (number INT, text TEXT)")
+
+def floor():  # a request, and two commits: what a turn cannot do without
+    for _ in range(2):
+        bare.execute("BEGIN")
+        bare.execute("INSERT INTO said VALUES (1, 'hi')")
+        bare.execute("COMMIT")
+    with client.stream("POST", url, json=body) as reply:
+        for _ in reply.iter_lines():
+            pass
+
+def taken(work):
+    began, cpu = time.perf_counter(), time.thread_time()
+    work()
+    return 1000 * (time.perf_counter() - began), 1000 * (time.thread_time() - cpu)
+
+turn = lambda: agent.send("hi")
+found = {{"pauses": [], "turns": [], "floors": [], "megabytes": []}}
 for silence in (0, {PAUSE}) * 12:
-    time.sleep(silence)
-    began = time.perf_counter()
-    agent.send("hi")
-    print(silence, time.perf_counter() - began, flush=True)
+    for name, work in (("turn", turn), ("floor", floor)):
+        work()
+        time.sleep(silence)
+        found["pauses"].append((name, silence, *taken(work)))
+for number in range(int(sys.argv[1])):
+    found["turns"].append(taken(turn))
+    found["floors"].append(taken(floor))
+    found["megabytes"].append(psutil.Process().memory_info().rss / 1024**2)
+print(json.dumps(found))
 """
 Figures = dict[str, float]
 
@@ -80,20 +109,48 @@ def first_answer(code: str, url: str) -> Figures:
         return {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "megabytes": megabytes}
 
 
-def turns(url: str) -> dict[str, Figures]:
-    """Return the median milliseconds of a turn after a second of silence, and of one right after another."""
+def turns(url: str, many: int) -> tuple[dict[str, Figures], dict[str, Figures]]:
+    """Return what a turn takes after a second of silence and at once, and what the worst of *many* takes.
+
+    Beside each stands a floor: a request and two commits with DuckDB alone, in the same process.
+    """
     with tempfile.TemporaryDirectory() as home:
-        env = environment(home, url)
-        code = [sys.executable, "-c", TURNS]
         printed = subprocess.run(
-            code, env=env, stdout=subprocess.PIPE, text=True, check=True
+            [sys.executable, "-c", TURNS, str(many)],
+            env=environment(home, url),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
         ).stdout
-    taken: dict[float, list[float]] = {0.0: [], PAUSE: []}
-    for line in printed.splitlines()[2:]:  # the first of each
-        silence, seconds = line.split()
-        taken[float(silence)].append(1000 * float(seconds))
-    names = {0.0: "at once", PAUSE: "letta"}
-    return {names[silence]: {"ms": statistics.median(each)} for silence, each in taken.items()}
+    found = json.loads(printed.strip().splitlines()[-1])
+
+    def after(name: str, silence: float) -> Figures:
+        taken = [one[2:] for one in found["pauses"] if one[:2] == [name, silence]][1:]
+        return {
+            "ms": statistics.median(wall for wall, _ in taken),
+            "cpu ms": statistics.median(cpu for _, cpu in taken),
+        }
+
+    def worst(taken: list[list[float]]) -> Figures:
+        wall, cpu = (sorted(one[place] for one in taken) for place in (0, 1))
+        late = int(0.99 * (many - 1))
+        middle, middle_cpu = statistics.median(wall), statistics.median(cpu)
+        figures = {"median ms": middle, "p99 ms": wall[late], "ratio": wall[late] / middle}
+        return {**figures, "cpu ms": middle_cpu, "ratio of cpu": cpu[late] / middle_cpu}
+
+    paused = {
+        "at once": after("turn", 0),
+        "letta": after("turn", PAUSE),
+        "floor at once": after("floor", 0),
+        "floor": after("floor", PAUSE),
+    }
+    memory = found["megabytes"]
+    early, last = statistics.median(memory[many // 10 : many // 5]), memory[-1]
+    return paused, {
+        "letta": worst(found["turns"]),
+        "floor": worst(found["floors"]),
+        "memory": {"early": early, "last": last, "ratio": last / early},
+    }
 
 
 def at_rest(command: list[str]) -> Figures:
@@ -113,6 +170,9 @@ def medians(rounds: list[Figures]) -> Figures:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--turns", type=int, default=500, help="how many the worst is looked for in"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     scripted = [sys.executable, str(HERE.parent / "tests" / "scripted_server.py"), "--port", "0"]
@@ -129,7 +189,7 @@ def main() -> None:
                 answers[name].append(first_answer(code, url))
             for name, command in KERNELS.items():
                 kernels[name].append(at_rest(command))
-        paused = {name: [found] for name, found in turns(url).items()}
+        paused, many = turns(url, options.turns)
     finally:
         server.terminate()
         server.wait()
@@ -137,7 +197,7 @@ def main() -> None:
     for title, rounds, peer in (
         ("cold process to first answer", answers, "openai"),
         ("kernel at rest", kernels, "ipykernel"),
-        ("turn after a second of silence", paused, "at once"),
+        ("turn after a second of silence", {k: [v] for k, v in paused.items()}, "at once"),
     ):
         found = {name: medians(figures) for name, figures in rounds.items()}
         ratios = {name: found["letta"][name] / found[peer][name] for name in found[peer]}
@@ -145,13 +205,21 @@ def main() -> None:
             name: {what: round(value, 3) for what, value in figures.items()}
             for name, figures in {**found, "ratio": ratios}.items()
         }
+    report["turn after a second of silence"]["ratio of the floor"] = {
+        what: round(value / paused["floor at once"][what], 3)
+        for what, value in paused["floor"].items()
+    }
+    report[f"worst of {options.turns} turns"] = {
+        name: {what: round(value, 3) for what, value in figures.items()}
+        for name, figures in many.items()
+    }
     if options.json:
         print(json.dumps(report))
         return
     for title, rows in report.items():
         print(title)
         for name, figures in rows.items():
-            print(f"  {name:10}" + "".join(f"{v:>10.2f} {what}" for what, v in figures.items()))
+            print(f"  {name:20}" + "".join(f"{v:>10.2f} {what}" for what, v in figures.items()))
 
 
 if __name__ == "__main__":

@@ -60,6 +60,8 @@ class Index:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._checked: str | None = None  # the table last compared with the store
+        # What a look was about that found nothing to do, and how many lines there must be for another.
+        self._enough: tuple[object, int] = (None, 0)
         _everyone.add(self)
 
     def name(self) -> str:
@@ -188,7 +190,7 @@ class Index:
         added = 0
         behind = self.database.run(lambda tx: self._behind(tx, name))
         for agent_id, mark, newest in behind:
-            if newest - mark < least:
+            if self._lacking(mark, newest, least) > 0:
                 continue
             added += self._add_new(name, agent_id, mark, stop)
             if stop.is_set():
@@ -204,13 +206,23 @@ class Index:
     def _wanted(self, least: int) -> bool:
         """Whether there is anything to do that is worth its while."""
         name = self.name()
-        behind, entries, longest = self.database.run(
-            lambda tx: (
-                self._behind(tx, name),
-                indexes.outbox(tx, name, 1000),
-                indexes.longest(tx, self.kind),
-            )
-        )
+
+        def look(tx: Tx) -> tuple[int, list[OutboxEntry], int] | None:
+            # Who is behind is a question of some 10 ms, which a turn after a pause may have to wait for.
+            stamp, numbers = tx.stamp(*indexes.DECISIVE), indexes.numbers(tx, self.kind)
+            about = (name, default_name(), least, self._checked, stamp)
+            if stamp is not None and self._enough[0] == about and numbers < self._enough[1]:
+                return None
+            gaps = [(mark, newest) for _, mark, newest in self._behind(tx, name)]
+            lacking = min(self._lacking(mark, newest, least) for mark, newest in (*gaps, (0, 0)))
+            entries = indexes.outbox(tx, name, 1000)
+            self._enough = (None if entries else about), numbers + lacking
+            return lacking, entries, indexes.longest(tx, self.kind)
+
+        found = self.database.run(look)
+        if found is None:
+            return False
+        lacking, entries, longest = found
         if name == self._nameless:
             self._done([entry.id for entry in entries])  # there is nothing to be mended
             entries = []
@@ -219,11 +231,14 @@ class Index:
             return False
         elif name != self._checked:
             return True  # it might be another than the one we left
-        return bool(entries) or any(newest - mark >= least for _, mark, newest in behind)
+        return bool(entries) or lacking <= 0
+
+    def _lacking(self, mark: int, newest: int, least: int) -> int:
+        """Return how many lines more an owner must have before the table follows."""
+        return max(least - (newest - mark), self._from - newest)
 
     def _behind(self, tx: Tx, name: str) -> list[tuple[str, int, int]]:
-        found = indexes.behind(tx, self.kind, name, self._vectors.embedder.name, default_name())
-        return [one for one in found if one[2] >= self._from]
+        return indexes.behind(tx, self.kind, name, self._vectors.embedder.name, default_name())
 
     def _begin(self) -> str:
         return self.table.create(self._vectors.embedder.dimension)

@@ -158,6 +158,23 @@ def longest(tx: Tx, kind: Kind) -> int:
     return int(row[0] or 0) if row else 0
 
 
+DECISIVE = (
+    *("agents", "archives", "folders", "agent_archives", "agent_folders"),
+    *("index_marks", "outbox"),
+)
+"""Tables that, beside the lines themselves, decide what `behind` and `outbox` return."""
+
+
+def numbers(tx: Tx, kind: Kind) -> int:
+    """Return how many numbers lines were given, of all owners together: each new one takes one."""
+    counted = {
+        "messages": "sum(next_seq) FROM leases WHERE agent_id IN (SELECT id FROM agents)",
+        "passages": "sum(value) FROM counters WHERE kind = 'passages'",
+    }
+    row = tx.one(f"SELECT {counted[kind]}")
+    return int(row[0] or 0) if row else 0
+
+
 def behind(
     tx: Tx, kind: Kind, index_name: str, embedding: str, default: str
 ) -> list[tuple[str, int, int]]:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from letta_kernel.memory import search
+from letta_kernel.memory import index, search
 from letta_kernel.memory.archival import Archive
+from letta_kernel.messages import Message
 from letta_kernel.models.embedding import embedder
 from letta_kernel.models.embedding_static import StaticEmbedder
-from letta_kernel.records import Passage
-from letta_kernel.store import agents, indexes, passages
+from letta_kernel.records import AgentState, Passage
+from letta_kernel.store import agents, indexes, messages, passages
 from letta_kernel.store.database import Database
 from letta_kernel.store.vector_queries import condition
 from letta_kernel.store.vectors import IndexBrokenError
@@ -399,3 +400,26 @@ def test_a_search_that_was_stopped_loses_no_edited_line(project, monkeypatch):
         archive.search(ADA, "ostrich")
     monkeypatch.setattr(type(vectors), "if_possible", embed)
     assert contents(archive.search(ADA, "ostrich")) == ["the ostrich sings at noon"]
+
+
+def test_a_conversation_is_indexed_once_it_is_long_and_then_in_large_parts(project, monkeypatch):
+    monkeypatch.setitem(index._FROM, "messages", 40)
+    recall = project.recall()
+    follow = recall._index
+
+    def say(number, agent=ADA):
+        said = [Message(agent_id=agent, role="user", content=f"said {n}") for n in range(number)]
+        project.database.run(lambda tx: messages.append(tx, agent, said))
+        return follow.catch_up(least=10)  # as the background thread does
+
+    assert [say(30), say(9)] == [0, 0]
+    assert table_of(recall).name() is None
+    bob = project.database.run(lambda tx: agents.add(tx, AgentState(name="bob"))).id
+    assert [say(39, bob), say(1), say(9), say(1)] == [0, 40, 0, 10]
+    assert [say(9), follow.catch_up()] == [0, 9]  # asked for, all of it is
+    assert [say(9), say(1, bob), say(9, bob)] == [0, 40, 0]
+    assert say(1) == 10 + 0
+    elsewhere = Database(project.home)  # as another process
+    elsewhere.run(lambda tx: messages.clear(tx, ADA))
+    elsewhere.close()
+    assert [follow.catch_up(least=10), table_of(recall).count(ADA)] == [0, 0]
