@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from browser_chromium import chromium
-from browser_lab import ARTIFACTS, Errors, Lab, running_lab
+from browser_lab import ARTIFACTS, Lab, running_lab
 from browser_office import Office, running_office
+from browser_pages import Pages
 from playwright.sync_api import Browser, Page, expect
+
+PASSED = pytest.StashKey[bool]()
 
 # How long a page may take to show what is expected of it, on a machine that is busy with other things.
 expect.set_options(timeout=30_000)
@@ -54,14 +58,43 @@ def browser() -> Iterator[Browser]:
         pytest.fail(f"browser tests: {error}", pytrace=False)
 
 
+@pytest.fixture(scope="module")
+def pages(browser: Browser) -> Iterator[Pages]:
+    """The pages of one module."""
+    pages = Pages(browser)
+    yield pages
+    pages.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether a test passed, for `page`."""
+    report = yield
+    if call.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page of its own for each test, which fails if there was an error in its console."""
+def page(pages: Pages, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page, which the test before may have had too; an error in its console fails the test.
+
+    Documents are opened in it by `browser_pages.visit`. A test marked ``page(fresh=True)`` has one of its own,
+    and so has a second try, since a test that failed takes its page along.
+    """
     ARTIFACTS.mkdir(exist_ok=True)
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    errors = Errors()
-    opened = context.new_page()
-    errors.watch(opened)
+    needs: dict[str, Any] = {}
+    for marker in request.node.iter_markers("page"):
+        needs |= marker.kwargs
+    fresh = needs.get("fresh", False)
+    opened, errors = pages.take(fresh=fresh)
     yield opened
-    context.close()
-    assert errors.found == []
+    ignored = tuple(needs.get("ignored", ()))
+    found = [error for error in errors.found if not error.startswith(ignored)]
+    if fresh or found or not request.node.stash.get(PASSED, False):
+        opened.context.close()
+    else:
+        pages.give_back(opened, errors)
+    assert found == []

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browser_lab import Errors, interrupt, run_all
+from browser_lab import interrupt, run_all
 from browser_office import PAY, WAIT_FOR, Office
-from playwright.sync_api import Browser, Locator, Page, expect
+from browser_pages import visit
+from playwright.sync_api import Locator, Page, expect
 
 MODEL = "openai/gpt-4o-mini"  # its price is known
 PRICED = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}  # $0.15
@@ -35,7 +36,7 @@ def agent(name: str) -> str:
 
 def show(office: Office, page: Page, path: str, *cells: str, kernel: str = "letta") -> None:
     """Open a notebook of *cells* and run them all."""
-    page.goto(office.write(path, *cells, kernel=kernel))
+    visit(page, office.write(path, *cells, kernel=kernel))
     page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext")
     run_all(page)
 
@@ -48,21 +49,7 @@ OWN_ERRORS = [
 ]
 
 
-@pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page of its own for each test, which fails if there was an error in its console."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    errors = Errors()
-    opened = context.new_page()
-    errors.watch(opened)
-    if "reloaded" in request.node.name:
-        # A kernel's words to views of before a reload must not be logged.
-        opened.on(
-            "console", lambda said: "Comm not found" in said.text and errors.found.append(said.text)
-        )
-    yield opened
-    context.close()
-    assert [error for error in errors.found if not error.startswith(tuple(OWN_ERRORS))] == []
+pytestmark = pytest.mark.page(ignored=OWN_ERRORS)
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +131,7 @@ def test_a_word_is_asked_for_wherever_one_is(office: Office, page: Page) -> None
     model.say("Lea has it not.")
     model.call("send_money", {"to": "Tom", "euros": 2})
     asks = [f"%%agent ada\nPay {name}" for name in ("Mara", "Lea", "Tom")]
-    page.goto(office.write("ask/ask.ipynb", agent("ada"), PAY + WAIT_FOR, *asks[:2]))
+    visit(page, office.write("ask/ask.ipynb", agent("ada"), PAY + WAIT_FOR, *asks[:2]))
     (office.lab.folder / "ask" / "notes.md").write_text("# Notes\n")
     run_all(page)
     to_front(page, "ask/notes.md")
@@ -192,7 +179,7 @@ def test_two_notebooks_of_a_project_are_seen_together(office: Office, page: Page
     address = office.write(
         "pair/first.ipynb", agent("ada"), PAY + WAIT_FOR, "%%agent ada\nWait in the first"
     )
-    page.goto(address)
+    visit(page, address)
     show_panel(page)
     run_all(page)
     expect(panel(page).get_by_role("log")).to_contain_text("wait_for")
@@ -249,6 +236,9 @@ def test_a_kernel_restarted_shut_down_and_cut_off_in_mid_run(office: Office, pag
 
 
 def test_a_page_reloaded_in_mid_run(office: Office, page: Page) -> None:
+    # A kernel's words to views of before a reload must not be logged.
+    lost: list[str] = []
+    page.on("console", lambda said: "Comm not found" in said.text and lost.append(said.text))
     office.model.call("send_money", {"to": "Mara", "euros": 4})
     office.model.say("Mara has it.")
     cells = (agent("ada"), PAY + WAIT_FOR, "%%agent ada\nPay Mara")
@@ -262,6 +252,7 @@ def test_a_page_reloaded_in_mid_run(office: Office, page: Page) -> None:
     toast(page).get_by_role("button", name="Approve").click()
     expect(output(page, 2)).to_contain_text("Mara has it.")
     is_at_rest(page, 2)
+    assert lost == []
 
 
 def test_a_plain_kernel_that_loaded_the_extension_is_as_good(office: Office, page: Page) -> None:
@@ -280,7 +271,7 @@ def test_a_plain_kernel_that_loaded_the_extension_is_as_good(office: Office, pag
 
 
 def test_an_older_kernel_says_what_to_do(office: Office, page: Page) -> None:
-    page.goto(office.write("old/old.ipynb", OLD_KERNEL, kernel="python3"))
+    visit(page, office.write("old/old.ipynb", OLD_KERNEL, kernel="python3"))
     page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext")
     run_all(page)
     show_panel(page)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from browser_lab import ARTIFACTS, Lab, run_all, set_theme
+from browser_pages import visit
 from browser_stage import accessible
 from nbformat.v4 import new_code_cell
 from playwright.sync_api import Locator, Page, expect
@@ -102,7 +103,7 @@ def run_first(page: Page) -> None:
 
 def open_notebook(lab: Lab, page: Page, name: str, *cells: str, kernel: str = "letta") -> None:
     """Open a notebook and wait until it is drawn and its kernel has answered."""
-    page.goto(lab.write(name, *(new_code_cell(text) for text in cells), kernel=kernel))
+    visit(page, lab.write(name, *(new_code_cell(text) for text in cells), kernel=kernel))
     expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible()
     expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
 
@@ -287,7 +288,7 @@ def test_a_tool_has_a_badge_with_its_schema_and_is_run_by_hand(lab: Lab, page: P
 
 
 def test_the_launcher_opens_a_notebook_with_an_agent_cell(lab: Lab, page: Page) -> None:
-    page.goto(f"{lab.url}lab/workspaces/launcher?token={lab.token}&reset")
+    visit(page, f"{lab.url}lab/workspaces/launcher?token={lab.token}&reset")
     page.locator(".jp-LauncherCard", has_text="Agent notebook").click()
     expect(page.locator(".jp-Notebook .lk-Prose")).to_be_focused()
     page.keyboard.type("Hello!")
@@ -296,7 +297,7 @@ def test_the_launcher_opens_a_notebook_with_an_agent_cell(lab: Lab, page: Page) 
 
 
 def test_the_help_menu_opens_the_quickstart_and_the_documentation(lab: Lab, page: Page) -> None:
-    page.goto(f"{lab.url}lab/workspaces/help?token={lab.token}&reset")
+    visit(page, f"{lab.url}lab/workspaces/help?token={lab.token}&reset")
     page.get_by_role("menuitem", name="Help").click()
     page.get_by_text("Agents Documentation").click()
     expect(page.locator(".lk-Documentation h1").first).to_be_visible()

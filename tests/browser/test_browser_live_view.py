@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from browser_lab import ARTIFACTS, Lab, run_all, running_lab, set_theme
+from browser_pages import visit
 from browser_stage import accessible
 from nbformat.v4 import new_code_cell
 from playwright.sync_api import Page, Request, expect
@@ -66,11 +67,12 @@ def requests_elsewhere(page: Page) -> Iterator[list[str]]:
 
     page.on("request", note)
     yield found
+    page.remove_listener("request", note)
     assert found == []
 
 
 def open_and_run(lab: Lab, page: Page, name: str, code: str) -> None:
-    page.goto(lab.write(name, new_code_cell(PREPARE), new_code_cell(code)))
+    visit(page, lab.write(name, new_code_cell(PREPARE), new_code_cell(code)))
     run_all(page)
 
 
@@ -170,6 +172,7 @@ def test_long_output_follows_the_end_unless_the_reader_scrolled_up(lab: Lab, pag
     assert box.evaluate("box => box.scrollTop") == 100
 
 
+@pytest.mark.page(fresh=True)
 @pytest.mark.usefixtures("requests_elsewhere")
 def test_hostile_text_does_nothing_in_the_page(lab: Lab, page: Page) -> None:
     code = (
@@ -209,6 +212,7 @@ with view:
     assert dialogs == []
 
 
+@pytest.mark.page(fresh=True)
 @pytest.mark.usefixtures("requests_elsewhere")
 def test_the_saved_html_of_hostile_text_does_nothing_in_a_page(page: Page) -> None:
     dialogs: list[str] = []
@@ -242,6 +246,7 @@ def test_narrow_windows_and_text_from_right_to_left(lab: Lab, page: Page) -> Non
     assert page.locator(".lk-mod-live").evaluate("root => root.scrollWidth <= root.clientWidth + 1")
 
 
+@pytest.mark.page(fresh=True)
 def test_without_the_extension_the_view_is_the_same(
     page: Page, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

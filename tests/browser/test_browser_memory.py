@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser_lab import ARTIFACTS, Lab, run_all, set_theme
+from browser_pages import close_documents, visit
 from nbformat.v4 import new_code_cell
 from playwright.sync_api import Locator, Page, expect
 
@@ -40,7 +41,7 @@ def prepare(name: str) -> str:
 def open_panel(lab: Lab, page: Page, name: str, *more: str) -> Locator:
     cells = [prepare(name), "%agent memory", *more]
     address = lab.write(f"{name}.ipynb", *map(new_code_cell, cells), kernel="letta")
-    page.goto(address)
+    visit(page, address)
     run_all(page)
     panel = page.get_by_role("group", name=f"Memory of {name}")
     expect(panel).to_be_visible()
@@ -223,7 +224,8 @@ def test_the_notebook_reopened_without_a_kernel_shows_the_blocks(lab: Lab, page:
         cell.metadata.pop("trusted", None)
     notebook.metadata.kernelspec = {"name": "gone", "display_name": "gone", "language": "python"}
     (lab.folder / "reopened.ipynb").write_text(json.dumps(notebook))
-    page.goto(lab.address("reopened.ipynb"))
+    close_documents(page)
+    visit(page, lab.address("reopened.ipynb"))
     dialog = page.locator(".jp-Dialog")
     expect(dialog).to_be_visible()
     dialog.get_by_role("button", name="No Kernel").click()
@@ -269,7 +271,7 @@ def test_hostile_blocks_do_nothing_in_the_page(lab: Lab, page: Page) -> None:
 def test_tables_filter_and_sort_in_place(lab: Lab, page: Page) -> None:
     name = "tabled"
     cells = [prepare(name), "%agent tools", "%agent context"]
-    page.goto(lab.write(f"{name}.ipynb", *map(new_code_cell, cells), kernel="letta"))
+    visit(page, lab.write(f"{name}.ipynb", *map(new_code_cell, cells), kernel="letta"))
     run_all(page)
     output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
     field = output.get_by_role("searchbox")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from browser_lab import ARTIFACTS, run_all, set_theme
 from browser_office import PAY, WAIT_FOR, Office
+from browser_pages import visit
 from browser_stage import accessible, idle
 from playwright.sync_api import Locator, Page, expect
 
@@ -37,7 +38,7 @@ class Desk(Office):
 
     def open(self, page: Page, project: str, *cells: str, kernel: str = "letta") -> Locator:
         """Open a notebook of *cells* in a project, run it, and show the panel."""
-        page.goto(self.write(f"{project}/{project}.ipynb", *cells, kernel=kernel))
+        visit(page, self.write(f"{project}/{project}.ipynb", *cells, kernel=kernel))
         panel = show_panel(page)
         run_all(page)
         return panel
@@ -131,6 +132,7 @@ def test_the_agents_follow_the_notebook(desk: Desk, page: Page) -> None:
     expect(block(panel, "persona")).to_contain_text("I am bob.")
 
 
+@pytest.mark.page(fresh=True)
 def test_what_was_chosen_and_opened_is_there_after_a_reload(desk: Desk, page: Page) -> None:
     panel = desk.open(page, "reload", agents("ada", "bob"))
     option(panel, "bob").click()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from browser_lab import ARTIFACTS, run_all, set_theme
 from browser_office import Office
+from browser_pages import visit
 from browser_stage import accessible
 from playwright.sync_api import Locator, Page, expect
 from test_browser_panel import agents, bring, option, show_panel
@@ -39,7 +40,7 @@ def widen(page: Page, panel: Locator, pixels: int) -> None:
 def test_a_chat_beside_a_cell_that_runs(office: Office, page: Page) -> None:
     scripted, go_on = "openai/scripted", office.lab.folder / "north/go-on"
     go_on.unlink(missing_ok=True)
-    page.goto(office.write("north/north.ipynb", agents("ada", "bob", model=scripted), HELD))
+    visit(page, office.write("north/north.ipynb", agents("ada", "bob", model=scripted), HELD))
     panel = show_panel(page)
     run_all(page)
     output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
@@ -79,7 +80,7 @@ def test_a_chat_beside_a_cell_that_runs(office: Office, page: Page) -> None:
 
 def test_each_folder_has_its_project_with_a_kernel_and_without(office: Office, page: Page) -> None:
     scripted = "openai/scripted"
-    page.goto(office.write("east/east.ipynb", agents("dora", "emil", model=scripted)))
+    visit(page, office.write("east/east.ipynb", agents("dora", "emil", model=scripted)))
     panel = show_panel(page)
     run_all(page)
     log = panel.get_by_role("log")
@@ -115,7 +116,7 @@ def test_each_folder_has_its_project_with_a_kernel_and_without(office: Office, p
 
 def test_conversations_without_a_notebook(office: Office, page: Page) -> None:
     home = office.lab
-    page.goto(f"{home.url}lab/workspaces/none?token={home.token}&reset")
+    visit(page, f"{home.url}lab/workspaces/none?token={home.token}&reset")
     page.wait_for_function(
         "window.jupyterapp?.commands.hasCommand('letta-kernel:open-agents-panel')"
     )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser_lab import ARTIFACTS, Lab, interrupt, run_all, set_theme
+from browser_pages import close_documents, visit
 from nbformat.v4 import new_code_cell, new_output
 from playwright.sync_api import Page, expect
 
@@ -119,13 +120,23 @@ publish_display_data(ended, transient={{"display_id": "run-1"}}, update=True)
 live.close()
 """
 
+COUNT_BIRDS = '''
+def count_birds(species: str) -> int:
+    """How many birds of a species were seen this week.
+
+    Args:
+        species: The English name, in the singular.
+    """
+    return {"puffin": 31, "gannet": 128}[species]
+'''
+
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_a_saved_run_is_drawn_in_either_theme(lab: Lab, page: Page, theme: str) -> None:
     name = theme.split()[-1].lower()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(lab.write(f"saved-{name}.ipynb", saved_cell()))
+    visit(page, lab.write(f"saved-{name}.ipynb", saved_cell()))
     run = page.locator(".lk-Run")
     expect(run.locator(".lk-Answer strong")).to_have_text("21.5 °C")
     set_theme(page, theme)
@@ -145,14 +156,36 @@ def test_a_saved_run_is_drawn_in_either_theme(lab: Lab, page: Page, theme: str) 
 
 def test_a_widget_that_is_gone_leaves_the_snapshot(lab: Lab, page: Page) -> None:
     view = {"model_id": "0123456789abcdef0123456789abcdef", "version_major": 2, "version_minor": 0}
-    page.goto(lab.write("orphan.ipynb", saved_cell(**{VIEW: view})))
+    visit(page, lab.write("orphan.ipynb", saved_cell(**{VIEW: view})))
     expect(page.locator(".lk-Answer strong")).to_be_visible()
     expect(page.get_by_text("model not found")).to_have_count(0)
     expect(page.get_by_text("Loading widget")).to_have_count(0)
 
 
+def test_a_run_is_shown_and_stays_in_the_saved_notebook(lab: Lab, page: Page) -> None:
+    # Of a name that none of the project's other agents comes near, or it would not be made unasked.
+    ask = new_code_cell(
+        "%%agent ornithologist\nHow many birds of the species 'puffin' were seen this week?"
+    )
+    address = lab.write("first.ipynb", new_code_cell(COUNT_BIRDS), ask, kernel="letta")
+    visit(page, address)
+    run_all(page)
+    run = page.locator(".lk-Run")
+    expect(run.locator(".lk-Answer")).to_contain_text("31")
+    expect(run.locator(".lk-Call-name")).to_have_text("count_birds")
+    expect(run.locator(".lk-Header")).to_contain_text("ornithologist")
+    expect(run.locator(".lk-Footer")).to_contain_text("end_turn")
+    expect(page.locator(".lk-Widget")).to_be_hidden()
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
+    close_documents(page)
+    visit(page, address)
+    expect(run.locator(".lk-Answer")).to_contain_text("31")
+    page.screenshot(path=ARTIFACTS / "first-run.png")
+
+
 def test_the_live_view_stands_while_it_lives_and_the_saved_run_after(lab: Lab, page: Page) -> None:
-    page.goto(lab.write("live.ipynb", new_code_cell(LIVE + "input('go on?')\n" + SAVE)))
+    visit(page, lab.write("live.ipynb", new_code_cell(LIVE + "input('go on?')\n" + SAVE)))
     run_all(page)
     expect(page.locator(".the-live-view")).to_be_visible()
     expect(page.locator(".lk-Run")).to_be_hidden()
@@ -163,7 +196,7 @@ def test_the_live_view_stands_while_it_lives_and_the_saved_run_after(lab: Lab, p
 
 
 def test_a_reload_in_mid_run_shows_what_was_known(lab: Lab, page: Page) -> None:
-    page.goto(lab.write("reload.ipynb", new_code_cell(LIVE), new_code_cell("time.sleep(60)")))
+    visit(page, lab.write("reload.ipynb", new_code_cell(LIVE), new_code_cell("time.sleep(60)")))
     run_all(page)
     expect(page.locator(".the-live-view")).to_be_visible()
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
@@ -195,6 +228,7 @@ HARMFUL = """root => [...root.querySelectorAll('*')].filter(node =>
 ).map(node => node.outerHTML.slice(0, 200))"""
 
 
+@pytest.mark.page(fresh=True)  # it says what is asked for as the page is loaded
 def test_a_hostile_saved_notebook_asks_for_nothing_and_runs_nothing(lab: Lab, page: Page) -> None:
     cells = []
     for name, whole in HOSTILE.items():
@@ -219,7 +253,7 @@ def test_a_hostile_saved_notebook_asks_for_nothing_and_runs_nothing(lab: Lab, pa
     page.on("request", lambda request: asked.append(request.url))
     page.on("dialog", lambda dialog: (opened.append(dialog.message), dialog.dismiss()))
     page.on("popup", lambda popup: opened.append(popup.url))
-    page.goto(address)
+    visit(page, address)
     expect(page.locator(".lk-Run").first).to_be_attached()
     for index in range(len(cells) + 1):  # cells are drawn when they come into sight
         page.evaluate("i => window.jupyterapp.shell.currentWidget.content.scrollToItem(i)", index)
