@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 from cli_bench import PROGRAM, Cli
 
 from letta_kernel.service import AgentService
@@ -412,39 +410,28 @@ def test_a_closed_pipe_is_no_matter(cli: Cli) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("letta-kernel agent show a", {"ada", "amos"}),
-        ("letta-kernel memory show ada ", {"persona", "human"}),
-        ("letta-kernel memory show ada p", {"persona"}),
-        ("letta-kernel tool detach ada archival_memory_s", {"archival_memory_search"}),
-        ("letta-kernel model set ada dem", {"demo"}),
-        ("letta-kernel memory show amos to", {"to\\ do/it"}),
-        ("letta-kernel memory show amos 'to", {"to do/it"}),
-    ],
-)
-def test_completion(cli: Cli, line: str, offered: set[str]) -> None:
+def test_completion(cli: Cli) -> None:
     with AgentService(cli.home) as service:
         for name in ("ada", "amos", "bob"):
             service.agents.create(name)
         service.blocks.upsert("to do/it", "Row", agent="amos")
-    code = "from letta_kernel.cli import main; import sys; sys.argv[0] = 'letta-kernel'; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=cli.folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={
-            **os.environ,
-            "_LETTA_KERNEL_COMPLETE": "complete_bash",
-            "COMP_WORDS": line,
-            "COMP_CWORD": str(len(line.split(" ")) - 1),
-        },
-    )
-    assert set(done.stdout.splitlines()) == offered
-    assert done.stderr == ""
+    for line, offered in {
+        "letta-kernel agent show a": {"ada", "amos"},
+        "letta-kernel memory show ada ": {"persona", "human"},
+        "letta-kernel memory show ada p": {"persona"},
+        "letta-kernel tool detach ada archival_memory_s": {"archival_memory_search"},
+        "letta-kernel model set ada dem": {"demo"},
+        "letta-kernel memory show amos to": {"to\\ do/it"},
+        "letta-kernel memory show amos 'to": {"to do/it"},
+    }.items():
+        done = cli(
+            code=None,
+            _LETTA_KERNEL_COMPLETE="complete_bash",
+            COMP_WORDS=line,
+            COMP_CWORD=str(len(line.split(" ")) - 1),
+        )
+        assert set(done.stdout.splitlines()) == offered, line
+        assert done.stderr == ""
 
 
 def test_what_a_model_wrote_cannot_command_the_terminal(cli: Cli, tmp_path: Path) -> None:

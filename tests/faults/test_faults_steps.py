@@ -61,9 +61,7 @@ STORIES = {
     "the sandbox": Story(
         "call: pay(euros=4)\n\nsay: Paid.", sandbox=True, tool=(("runs_in", "sandbox"),)
     ),
-    "an MCP server": Story(
-        "call: pay(euros=4)\ncall: pay(euros=5)\n\nsay: Paid.", sandbox=True, tool=(("mcp", True),)
-    ),
+    "an MCP server": Story("call: pay(euros=4)\n\nsay: Paid.", sandbox=True, tool=(("mcp", True),)),
 }
 
 

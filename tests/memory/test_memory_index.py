@@ -161,13 +161,16 @@ def test_a_deleted_agent_leaves_nothing_in_the_index(project):
     assert archive.search(ADA, "subject") == []
 
 
-def test_many_small_adds_are_tidied_up(project):
+def test_many_small_adds_are_tidied_up(project, monkeypatch):
+    from letta_kernel.store import vectors
+
+    monkeypatch.setattr(vectors, "_FRAGMENTS", 20)
     archive = project.archive()
-    for n in range(105):
+    for n in range(25):
         fill(archive, 1, first=n)
         archive.catch_up()
     table = table_of(archive)._table()
-    assert table.stats()["fragment_stats"]["num_fragments"] < 20
+    assert table.stats()["fragment_stats"]["num_fragments"] < 10
     assert ids_in(archive) == stored_ids(project)
 
 
@@ -197,7 +200,7 @@ def test_two_processes_insert_search_and_index_at_once(project):
     environment = os.environ | {"PYTHONPATH": str(Path(search.__file__).parents[2])}
     children = [
         subprocess.Popen(
-            [*command, name, "20"],
+            [*command, name, "10"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -210,9 +213,9 @@ def test_two_processes_insert_search_and_index_at_once(project):
         assert out.strip() == "done", err
     archive = project.archive()
     archive.catch_up()
-    assert len(stored_ids(project)) == 40
+    assert len(stored_ids(project)) == 20
     assert ids_in(archive) == stored_ids(project)
-    assert len(archive.search(ADA, "process wrote item", top_k=100)) == 40
+    assert len(archive.search(ADA, "process wrote item", top_k=100)) == 20
 
 
 # -- many lines: they come from LanceDB, or it names candidates

@@ -32,12 +32,21 @@ def run(notebook: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "notebook",
+    sorted(path for path in NOTEBOOKS.glob("*.ipynb") if path.stem != "quickstart"),
+    ids=lambda path: path.stem,
+)
 def test_every_notebook_runs_and_says_who_answers(notebook: Path, tmp_path: Path) -> None:
     executed = tmp_path / "executed.ipynb"
     done = run(notebook, "--save", str(executed))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "demo model" in done.stdout
+    says_who_answers(done.stdout, executed)
+
+
+def says_who_answers(said: str, executed: Path) -> None:
+    """Runs are labelled and saved as such, and no view that was live is in the file."""
+    assert "demo model" in said
     outputs = [o for c in nbformat.read(executed, 4).cells for o in c.get("outputs", [])]
     bundles = [o.data for o in outputs if "data" in o]
     assert any("application/vnd.letta.run.v1+json" in data for data in bundles)
@@ -59,25 +68,28 @@ def test_the_page_on_the_architecture_draws_what_happens(tmp_path: Path) -> None
         assert importlib.util.find_spec(module) is not None, module
 
 
-def restart_and_run_all_again(notebook: Path, home: Path) -> None:
+def restart_and_run_all_again(notebook: Path, home: Path, executed: Path) -> None:
     """Run a notebook twice in one project, each time with a kernel of its own."""
-    home.mkdir()
+    home.mkdir(parents=True)
     for said in ("Made ", "Found "):
-        done = run(notebook, "--home", str(home))
+        done = run(notebook, "--home", str(home), "--save", str(executed))
         assert done.returncode == 0, done.stdout + done.stderr
+        says_who_answers(done.stdout, executed)
         assert f"\n{said}" in done.stdout
         assert "It differs" not in done.stdout  # what an agent has learned is no difference
     assert [path.name for path in home.parent.iterdir()] == [home.name]
 
 
 def test_the_quickstart_runs_again(tmp_path: Path) -> None:
-    restart_and_run_all_again(NOTEBOOKS / "quickstart.ipynb", tmp_path / "home")
+    home = tmp_path / "project/home"
+    restart_and_run_all_again(NOTEBOOKS / "quickstart.ipynb", home, tmp_path / "executed.ipynb")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(p.stem for p in NOTEBOOKS.glob("*.ipynb")))
 def test_every_notebook_runs_again(name: str, tmp_path: Path) -> None:
-    restart_and_run_all_again(NOTEBOOKS / f"{name}.ipynb", tmp_path / "home")
+    home = tmp_path / "project/home"
+    restart_and_run_all_again(NOTEBOOKS / f"{name}.ipynb", home, tmp_path / "executed.ipynb")
 
 
 def test_a_failing_cell_is_shown_and_ends_the_run(tmp_path: Path) -> None:

@@ -6,10 +6,6 @@ import warnings
 from typing import Any
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, given, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 from server_bench import Server
 
 EXAMPLES = 2  # per operation: `st run` against a server finds more
@@ -17,6 +13,8 @@ EXAMPLES = 2  # per operation: `st run` against a server finds more
 
 @pytest.mark.timeout(600)
 def test_no_input_makes_it_fail(server: Server) -> None:
+    import schemathesis  # here, since every process of the tests imports this module
+
     server.service.agents.create("ada")
     schema = schemathesis.openapi.from_url(server.url + "/openapi.json", headers=server.headers)
     tried = 0
@@ -30,6 +28,10 @@ def test_no_input_makes_it_fail(server: Server) -> None:
 
 
 def _try(operation: Any, server: Server) -> None:
+    from hypothesis import HealthCheck, given, settings
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
+
     @settings(
         max_examples=EXAMPLES,
         deadline=None,

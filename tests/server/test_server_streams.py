@@ -26,7 +26,7 @@ WORDS = "word " * 400
 
 @pytest.mark.timeout(1800)
 def test_memory_stays_flat_however_many_stream(scripted: ScriptedServer, tmp_path: Path) -> None:
-    scripted.default = lambda body: Answer(text=WORDS, pieces=100)
+    scripted.default = lambda body: Answer(text=WORDS, pieces=50)
     command = [sys.executable, "-m", "letta_kernel.cli", "serve", "--port", "0", "--json"]
     env = {**os.environ, "LETTA_HOME": str(tmp_path / "home"), "LETTA_SERVER_TOKEN": TOKEN}
     with subprocess.Popen(
