@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from browser_lab import Errors, set_theme
-from playwright.sync_api import Browser, Error, Page
+from playwright.sync_api import Browser, Error, Locator, Page, expect
 
 SIZE = {"width": 1280, "height": 900}
 _THEME = "JupyterLab Light"
@@ -58,6 +58,13 @@ def visit(page: Page, address: str) -> None:
 def close_documents(page: Page) -> None:
     """Close all documents, without a question; their kernels go on."""
     page.evaluate(_CLOSE)
+
+
+def ended_run(page: Page) -> Locator:
+    """Wait until the one run in the page has ended and only its saved form is there; return that."""
+    expect(page.locator(".lk-Run[aria-busy=false]")).to_have_count(1)
+    expect(page.locator(".lk-mod-live")).to_have_count(0)
+    return page.locator(".lk-Run")
 
 
 @dataclass

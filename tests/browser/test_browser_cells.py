@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from browser_lab import ARTIFACTS, Lab, run_all, set_theme
-from browser_pages import visit
+from browser_pages import ended_run, visit
 from browser_stage import accessible
 from nbformat.v4 import new_code_cell
 from playwright.sync_api import Locator, Page, expect
@@ -317,7 +317,7 @@ def test_the_settings_have_effect_in_kernel_and_page(lab: Lab, page: Page) -> No
             "%%agent\nPlease publish the text 'good news'",
         )
         run_all(page)
-        run = page.locator(".lk-Run")
+        run = ended_run(page)
         expect(run.locator(".lk-Footer")).to_contain_text("end_turn")
         expect(run).to_contain_text("published")
         call = run.locator(".lk-Call details").first
@@ -345,7 +345,7 @@ def test_a_run_is_searched(lab: Lab, page: Page) -> None:
         "%%agent\nHow warm will it be in the city of 'Oslo'?",
     )
     run_all(page)
-    run = page.locator(".lk-Run")
+    run = ended_run(page)
     expect(run.locator(".lk-Answer")).to_contain_text("Oslo")
     run.hover()
     run.get_by_role("button", name="Search this run").click()

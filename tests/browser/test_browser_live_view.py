@@ -21,7 +21,7 @@ from hostile_run import hostile_run  # noqa: E402
 from hostile_strings import HOSTILE  # noqa: E402
 
 PREPARE = f"""
-import sys, time
+import os, sys, time
 sys.path.insert(0, {str(HERE.parent / "display")!r})
 from letta_kernel.display.live import LiveView
 from letta_kernel.messages import *
@@ -255,13 +255,15 @@ def test_without_the_extension_the_view_is_the_same(
     settings.parent.mkdir(parents=True)
     settings.write_text('{"disabledExtensions": {"letta-kernel": true}}')
     with running_lab(home / "notebooks", home) as plain:
-        open_and_run(plain, page, "plain.ipynb", WHOLE_RUN.replace("0.05", "0.1"))
+        code = WHOLE_RUN + "    while not os.path.exists('looked-at'):\n        time.sleep(0.05)\n"
+        open_and_run(plain, page, "plain.ipynb", code)
         live = page.locator(".lk-mod-live")
         expect(live.locator(".lk-Answer strong")).to_have_text("three warmest days")
         expect(live.locator(".lk-Answer math")).to_be_visible()
         expect(live.locator(".lk-Answer td").nth(1)).to_have_css("text-align", "right")
         page.screenshot(path=ARTIFACTS / "live-plain.png")
         accessible(page, ".lk-mod-live")
+        (plain.folder / "looked-at").touch()
         expect(live).to_have_count(0)
         output = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea")
         expect(output.locator(".letta-run")).to_contain_text("three warmest days")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser_lab import ARTIFACTS, Lab, interrupt, run_all, set_theme
-from browser_pages import close_documents, visit
+from browser_pages import close_documents, ended_run, visit
 from nbformat.v4 import new_code_cell, new_output
 from playwright.sync_api import Page, expect
 
@@ -170,7 +170,7 @@ def test_a_run_is_shown_and_stays_in_the_saved_notebook(lab: Lab, page: Page) ->
     address = lab.write("first.ipynb", new_code_cell(COUNT_BIRDS), ask, kernel="letta")
     visit(page, address)
     run_all(page)
-    run = page.locator(".lk-Run")
+    run = ended_run(page)
     expect(run.locator(".lk-Answer")).to_contain_text("31")
     expect(run.locator(".lk-Call-name")).to_have_text("count_birds")
     expect(run.locator(".lk-Header")).to_contain_text("ornithologist")
