@@ -16,7 +16,9 @@ def test_no_input_makes_it_fail(server: Server) -> None:
     import schemathesis  # here, since every process of the tests imports this module
 
     server.service.agents.create("ada")
-    schema = schemathesis.openapi.from_url(server.url + "/openapi.json", headers=server.headers)
+    schema = schemathesis.openapi.from_url(
+        server.url + "/openapi.json", headers=server.headers, timeout=60
+    )
     tried = 0
     for found in schema.get_all_operations():
         operation = found.ok()
