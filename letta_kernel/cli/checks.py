@@ -176,7 +176,7 @@ def _project(home: Path) -> Iterator[Finding]:
             yield Finding("secrets", "wrong", text, todo)
         elif keys:
             yield Finding("secrets", "ok", f"their key is in {' and '.join(sorted({*keys}))}")
-        yield _embedder(store.in_other_languages(home))
+        yield _embedder(store.needs_embedder(home))
     except LettaError as error:
         yield Finding(
             "project",

@@ -7,6 +7,7 @@ background.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -105,6 +106,12 @@ class MultilingualEmbedder:
 
 
 def _missing() -> ModelError:
+    if sys.platform == "win32":
+        return ModelError(
+            "unknown_model",
+            "The multilingual embedder is not to be had on Windows; LETTA_EMBEDDING=local/FOLDER takes an"
+            " ONNX model.",
+        )
     return ModelError(
         "unknown_model",
         f"The multilingual embedder needs {PACKAGE}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
@@ -32,9 +33,9 @@ _OFFERED = "embedder offered"
 _SAMPLE = 200  # messages, and as many passages
 
 
-def not_english(tx: Tx) -> bool:
-    """Return whether most of a project's text is in other languages, to judge by the newest."""
-    return language.is_other(indexes.newest_texts(tx, _SAMPLE))
+def lacks_embedder(tx: Tx) -> bool:
+    """Return whether most text, to judge by the newest, is in languages that another embedder knows better."""
+    return sys.platform != "win32" and language.is_other(indexes.newest_texts(tx, _SAMPLE))
 
 
 def listed(states: Sequence[AgentState]) -> str:
@@ -75,7 +76,7 @@ class Core:
         if self._offered or default_name() != OFFLINE or not language.is_other([text], enough=4):
             return False
         self._offered = self.do(lambda tx: settings.get(tx, _OFFERED) is not None)
-        if self._offered or not self.do(not_english):
+        if self._offered or not self.do(lacks_embedder):
             return False
         self.do(lambda tx: settings.put(tx, _OFFERED, MULTILINGUAL))
         self._offered = True

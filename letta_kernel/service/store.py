@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from letta_kernel.service.core import Core, not_english
+from letta_kernel.service.core import Core, lacks_embedder
 from letta_kernel.store import backups, copies, place, sealed, settings
 from letta_kernel.store.backups import Backup
 from letta_kernel.store.check import Report, check
@@ -101,9 +101,9 @@ def key_places(home: Path) -> list[str]:
     return _read(home, sealed.key_places)
 
 
-def in_other_languages(home: Path) -> bool:
-    """Return whether most of a project's text is in languages other than English; errors as `key_places`."""
-    return _read(home, not_english)
+def needs_embedder(home: Path) -> bool:
+    """Return whether most of a project's text asks for the multilingual embedder; errors as `key_places`."""
+    return _read(home, lacks_embedder)
 
 
 def _read(home: Path, work: Callable[[Tx], T]) -> T:

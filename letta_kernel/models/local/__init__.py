@@ -49,10 +49,10 @@ class Local(ModelProvider):
         return LocalEmbedder(name)
 
     def check_embedder(self, name: str) -> None:
-        """Look for the file of an embedding model."""
-        from letta_kernel.models.local.embedding import file_of
+        """Look for the file of an embedding model, and for what runs it."""
+        from letta_kernel.models.local.embedding import check
 
-        file_of(name)
+        check(name)
 
     def offers(self) -> dict[str, Offer]:
         """Return the models worth having, smallest first."""

@@ -10,6 +10,7 @@ import json
 import secrets
 import threading
 from abc import ABC, abstractmethod
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +266,16 @@ def file_of(name: str) -> Path:
             "unknown_model", f"{path} is no embedding model: give a .gguf or an .onnx file."
         )
     return path
+
+
+def check(name: str) -> None:
+    """Look for the file of the embedding model *name*, and for what runs it; errors as `file_of`."""
+    gguf = file_of(name).suffix.lower() == ".gguf"
+    needed, lacking = (
+        (("xllamacpp",), INSTALL) if gguf else (("onnxruntime", "tokenizers"), INSTALL_ONNX)
+    )
+    if any(find_spec(library) is None for library in needed):
+        raise ModelError("unknown_model", *lacking)
 
 
 def _open(name: str) -> GgufEmbedder | OnnxEmbedder:
