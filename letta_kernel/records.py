@@ -45,20 +45,23 @@ def without_secrets(held: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
+RuleType = Literal[
+    "run_first",
+    "exit_loop",
+    "continue_loop",
+    "conditional",
+    "constrain_child_tools",
+    "max_count_per_step",
+    "parent_last_tool",
+    "required_before_exit",
+    "requires_approval",
+]
+
+
 class ToolRule(Record):
     """A constraint on which tools may be called next (names and fields as Letta's)."""
 
-    type: Literal[
-        "run_first",
-        "exit_loop",
-        "continue_loop",
-        "conditional",
-        "constrain_child_tools",
-        "max_count_per_step",
-        "parent_last_tool",
-        "required_before_exit",
-        "requires_approval",
-    ]
+    type: RuleType
     tool_name: str
     children: list[str] = []
     max_count_limit: int | None = None

@@ -144,7 +144,7 @@ class Door(Protocol):
 class Notebook(Door, Protocol):
     """A notebook, for commands that are its alone."""
 
-    tape: str
+    recording: str
     last_error: str
     timers: Any  # letta_kernel.notebook.timers.Timers
     server: Any  # letta_kernel.server.serving.Serving

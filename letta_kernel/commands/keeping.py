@@ -171,10 +171,10 @@ def record(door: Notebook, file: str | None = TAPE, stop: bool = STOP) -> str:
     if stop:
         return _end(door, file)
     if file is None:
-        return door.tape or "Nothing is recorded or replayed: %agent record FILE begins."
+        return door.recording or "Nothing is recorded or replayed: %agent record FILE begins."
     aside = door.service.recordings.record(file)
-    door.tape = f"Recording into {file}; %agent record --stop ends that."
-    return door.tape + (f" The recording of before is {aside.name} now." if aside else "")
+    door.recording = f"Recording into {file}; %agent record --stop ends that."
+    return door.recording + (f" The recording of before is {aside.name} now." if aside else "")
 
 
 @command("replay", None, group=GROUP)
@@ -185,19 +185,19 @@ def replay(door: Notebook, file: str | None = TAPE, stop: bool = STOP) -> str:
     if stop:
         return _end(door, file)
     if file is None:
-        return door.tape or "Nothing is recorded or replayed: %agent replay FILE begins."
+        return door.recording or "Nothing is recorded or replayed: %agent replay FILE begins."
     calls = words.count(len(door.service.recordings.replay(file).entries), "call")
-    door.tape = f"Replaying {file} ({calls}), without a model; %agent replay --stop ends that."
-    return door.tape
+    door.recording = f"Replaying {file} ({calls}), without a model; %agent replay --stop ends that."
+    return door.recording
 
 
 def _end(door: Notebook, file: str | None) -> str:
     if file is not None:
         raise InvalidInputError("--stop takes no file.")
-    if not door.tape:
+    if not door.recording:
         return "Nothing is recorded or replayed."
     door.service.recordings.stop()
-    door.tape = ""
+    door.recording = ""
     return "Models answer for themselves again; nothing is recorded."
 
 

@@ -256,7 +256,7 @@ class _Entry:
         self.served = False
 
 
-class Tape:
+class Recording:
     """A recording, and how far it has been replayed; shared by the models that replay it."""
 
     def __init__(self, file: str | os.PathLike[str]) -> None:
@@ -361,7 +361,7 @@ class ReplayModel:
 
     Parameters
     ----------
-    tape : the recording, or its file; models that share a `Tape` share its progress.
+    recording : the recording, or its file; models that share a `Recording` share its progress.
     name : the model to stand in for; by default the first one recorded.
 
     Raises
@@ -370,9 +370,11 @@ class ReplayModel:
         If the file cannot be read or is no recording.
     """
 
-    def __init__(self, tape: Tape | str | os.PathLike[str], name: str | None = None) -> None:
-        self._tape = tape if isinstance(tape, Tape) else Tape(tape)
-        entries = self._tape.entries
+    def __init__(
+        self, recording: Recording | str | os.PathLike[str], name: str | None = None
+    ) -> None:
+        self._recording = recording if isinstance(recording, Recording) else Recording(recording)
+        entries = self._recording.entries
         first = next((e for e in entries if e.asked.model == name), entries[0])
         self.name = name or first.asked.model
         self.label: str = first.model["label"]
@@ -398,7 +400,7 @@ class ReplayModel:
         ModelError
             The recorded one, or ``replay_miss`` if this call was not recorded.
         """
-        entry = self._tape.find(_asked(self.name, request))
+        entry = self._recording.find(_asked(self.name, request))
         for piece in entry.pieces:
             if cancel.cancelled:
                 raise ModelError("cancelled", f"{self.name}: the call was stopped.")

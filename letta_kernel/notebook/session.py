@@ -64,7 +64,7 @@ class Session(Notebook):
         self.told: dict[str, Seen] = {}  # what agents know of the notebook, by thread
         self.sent_to: set[str] = set()  # to whom its cells go, as far as the person was told
         self.shared_tools: list[str] = []  # ids of the tools every agent made here gets
-        self.tape = ""  # what is being recorded or replayed, in a sentence
+        self.recording = ""  # what is being recorded or replayed, in a sentence
         self.used = False  # an agent has been spoken of in this notebook
         self.last_error = ""  # the traceback of the last thing that went wrong inside
         self._home = project_folder()

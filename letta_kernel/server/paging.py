@@ -54,6 +54,11 @@ def page(items: Sequence[T], cursor: Cursor, key: Callable[[T], str] = _id_of) -
     return list(items[begin:end][: cursor.limit])
 
 
+def page_of(oldest_first: Sequence[T], cursor: Cursor, key: Callable[[T], str] = _id_of) -> list[T]:
+    """Return the part of a list, read oldest first, that *cursor* names in the order it asks for."""
+    return page(oldest_first[::-1] if cursor.newest_first else oldest_first, cursor, key)
+
+
 def seek(cursor: Cursor, read: Callable[[str | None, str | None, bool], list[T]]) -> list[T]:
     """Return the part of a list that *cursor* names, where the store itself can begin at an id.
 

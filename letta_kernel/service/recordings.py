@@ -11,7 +11,7 @@ from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.base import ChatModel, ModelError
 from letta_kernel.models.destinations import destinations
-from letta_kernel.models.record import RecordingModel, ReplayModel, Tape
+from letta_kernel.models.record import Recording, RecordingModel, ReplayModel
 from letta_kernel.models.registry import choose_model, open_model
 from letta_kernel.models.written_calls import PromptedTools
 
@@ -51,7 +51,7 @@ class Recordings:
             raise InvalidInputError(f"{path} is a folder; name a file to record into.")
         if path.exists() and path.stat().st_size:
             try:
-                Tape(path)
+                Recording(path)
             except ModelError as error:
                 raise InvalidInputError(
                     f"{path.name} exists and is no recording; choose another name. ({error})"
@@ -68,7 +68,7 @@ class Recordings:
         self.wrap_model = lambda model: RecordingModel(model, path)
         return aside
 
-    def replay(self, file: str | os.PathLike[str]) -> Tape:
+    def replay(self, file: str | os.PathLike[str]) -> Recording:
         """Answer from a recording from now on: no model, key or network is needed.
 
         Raises
@@ -76,10 +76,10 @@ class Recordings:
         ModelError
             The file cannot be read or is no recording. Nothing is changed.
         """
-        tape = Tape(Path(file).expanduser().resolve())
+        recording = Recording(Path(file).expanduser().resolve())
         self.wrap_model = None
-        self.stand_in = lambda name: ReplayModel(tape, name or tape.next_model())
-        return tape
+        self.stand_in = lambda name: ReplayModel(recording, name or recording.next_model())
+        return recording
 
     def stop(self) -> None:
         """Record and replay no more."""

@@ -11,7 +11,7 @@ import pytest
 from scripted_server import ScriptedServer
 
 from letta_kernel.models.base import Cancel, ChatRequest, ModelError, Reply, Retrying
-from letta_kernel.models.record import RecordingModel, ReplayModel, Tape
+from letta_kernel.models.record import Recording, RecordingModel, ReplayModel
 from letta_kernel.models.registry import open_model
 
 pytestmark = pytest.mark.usefixtures("scripted")
@@ -38,7 +38,7 @@ def run(model: Any, asked: ChatRequest) -> list:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "tapes" / "talk.jsonl"
+    return tmp_path / "recordings" / "talk.jsonl"
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_pieces_come_back_exactly(
     scripted.say("three", usage={"prompt_tokens": 5, "completion_tokens": 2, "cost": 0.25})
     first, second = run(recorder, request("add")), run(recorder, request("add", "go on"))
     scripted.close()
-    tape = Tape(file)
-    replay = ReplayModel(tape)
+    recording = Recording(file)
+    replay = ReplayModel(recording)
     assert run(replay, request("add")) == first
     assert run(replay, request("add", "go on")) == second
     assert replay.name == "openai/scripted"
@@ -70,11 +70,11 @@ def test_equal_calls_are_answered_in_order(
     for text in ("first", "second"):
         scripted.say(text)
         run(recorder, request("again"))
-    tape = Tape(file)
-    texts = [run(ReplayModel(tape), request("again"))[-1].text for _ in range(2)]
+    recording = Recording(file)
+    texts = [run(ReplayModel(recording), request("again"))[-1].text for _ in range(2)]
     assert texts == ["first", "second"]
     with pytest.raises(ModelError, match="recorded 2 times"):
-        run(ReplayModel(tape), request("again"))
+        run(ReplayModel(recording), request("again"))
 
 
 def messages(run_id: str, time: str, call: str) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from letta_kernel.errors import InvalidInputError
 from letta_kernel.server.access import whose
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
-from letta_kernel.server.paging import page, seek
-from letta_kernel.server.routes.passages import check_passages
+from letta_kernel.server.paging import page_of
+from letta_kernel.server.routes.passages import passages_page
 from letta_kernel.server.schemas import passages as schemas
 from letta_kernel.server.schemas.passages import (
     ArchiveCreate,
@@ -40,7 +40,7 @@ def list_archives(
 ) -> list[ArchiveShape]:
     """List archives: all, those of one name, those an agent is attached to."""
     found = service.archives.list(agent=whose(service, agent_id), name=name)
-    return [to_archive(one) for one in page(found[::-1] if cursor.newest_first else found, cursor)]
+    return [to_archive(one) for one in page_of(found, cursor)]
 
 
 @router.post("/archives", operation_id="create_archive")
@@ -76,18 +76,7 @@ def delete_archive(service: Service, archive_id: str) -> None:
 @router.get("/archives/{archive_id}/passages", operation_id="list_archive_passages")
 def list_passages(service: Service, archive_id: str, cursor: Page) -> list[PassageShape]:
     """List the passages of an archive."""
-    check_passages(service, cursor)
-    found = seek(
-        cursor,
-        lambda older, newer, newest_first: service.passages.list(
-            limit=cursor.limit,
-            archive=archive_id,
-            before=older,
-            after=newer,
-            newest_first=newest_first,
-        ),
-    )
-    return [to_passage(one) for one in found]
+    return passages_page(service, cursor, archive=archive_id)
 
 
 @router.post("/archives/{archive_id}/passages", operation_id="create_passage_in_archive")

@@ -11,7 +11,7 @@ from letta_kernel.records import Block
 from letta_kernel.server.access import own_agent, visible
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.errors import FieldError, ForbiddenError
-from letta_kernel.server.paging import Cursor, page
+from letta_kernel.server.paging import Cursor, page, page_of
 from letta_kernel.server.schemas import blocks as schemas
 from letta_kernel.server.schemas.agents import AgentShape, Include, to_agent
 from letta_kernel.server.schemas.base import REST
@@ -141,7 +141,7 @@ def list_of_agent(
 ) -> list[BlockResponse]:
     """List the blocks an agent always sees."""
     own = service.blocks.list(agent_id)
-    return [to_block(one) for one in page(own[::-1] if cursor.newest_first else own, cursor)]
+    return [to_block(one) for one in page_of(own, cursor)]
 
 
 @router.patch(
@@ -191,7 +191,7 @@ def agents_page(
     """Return the part of these agents, by their age, that *cursor* names."""
     among = set(agent_ids)
     found = [state for state in visible(service.agents.list()) if state.id in among]
-    wanted = page(found[::-1] if cursor.newest_first else found, cursor)
+    wanted = page_of(found, cursor)
     return [to_agent(view, include) for view in service.agents.views(wanted)]
 
 

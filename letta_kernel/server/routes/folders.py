@@ -9,7 +9,7 @@ from fastapi import APIRouter, File, Query, UploadFile
 from letta_kernel.server.access import own_agent
 from letta_kernel.server.deps import Leaves, Page, Service
 from letta_kernel.server.handles import embedding_name
-from letta_kernel.server.paging import page
+from letta_kernel.server.paging import page_of
 from letta_kernel.server.schemas.agents import AgentShape, to_agent
 from letta_kernel.server.schemas.base import Shape
 from letta_kernel.server.schemas.folders import (
@@ -43,7 +43,7 @@ def list_folders(
 ) -> list[FolderShape]:
     """List folders."""
     found = service.folders.list(agent=own_agent(), name=name)
-    return [to_folder(one) for one in page(found[::-1] if cursor.newest_first else found, cursor)]
+    return [to_folder(one) for one in page_of(found, cursor)]
 
 
 @router.post("/folders", operation_id="create_folder")
@@ -86,7 +86,7 @@ def list_agents(
 ) -> list[str]:
     """List the ids of the agents a folder is attached to."""
     found = service.folders.agents(folder_id)
-    return page(found[::-1] if cursor.newest_first else found, cursor, key=str)
+    return page_of(found, cursor, key=str)
 
 
 @router.post("/folders/{folder_id}/upload", operation_id="upload_file_to_folder")
@@ -120,7 +120,7 @@ def list_files(
 ) -> list[FileShape]:
     """List the files of a folder."""
     found = service.files.list(folder=folder_id)
-    part = page(found[::-1] if cursor.newest_first else found, cursor)
+    part = page_of(found, cursor)
     return [to_file(one, content=include_content) for one in part]
 
 
@@ -146,7 +146,7 @@ def list_agent_folders(
 ) -> list[FolderShape]:
     """List the folders an agent has."""
     found = service.folders.list(agent=agent_id)
-    return [to_folder(one) for one in page(found[::-1] if cursor.newest_first else found, cursor)]
+    return [to_folder(one) for one in page_of(found, cursor)]
 
 
 @router.patch(
@@ -179,7 +179,7 @@ def list_agent_files(
         for one in service.files.of_agent(agent_id)
         if is_open is None or one[2].is_open == is_open
     ]
-    part = page(found[::-1] if cursor.newest_first else found, cursor)
+    part = page_of(found, cursor)
     more = bool(part) and len(part) == cursor.limit and len(found) > len(part)
     return AgentFilesShape(files=part, next_cursor=part[-1].id if more else None, has_more=more)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Query
 
 from letta_kernel.records import Identity
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
-from letta_kernel.server.paging import page
+from letta_kernel.server.paging import page, page_of
 from letta_kernel.server.routes.blocks import Includes, agents_page
 from letta_kernel.server.schemas.agents import AgentShape
 from letta_kernel.server.schemas.blocks import BlockResponse, to_block
@@ -38,7 +38,7 @@ def list_identities(
 ) -> list[IdentityShape]:
     """List identities."""
     found = service.identities.list(name=name, key=identifier_key, identity_type=identity_type)
-    wanted = page(found[::-1] if cursor.newest_first else found, cursor)
+    wanted = page_of(found, cursor)
     return [_shape(service, one) for one in wanted]
 
 

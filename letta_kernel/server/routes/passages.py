@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -47,19 +47,7 @@ def list_passages(
 ) -> list[PassageShape]:
     """List what an agent has in archival memory, its archives' passages among it."""
     cursor = Cursor(before, after, limit or 100, "desc" if ascending is False else "asc")
-    check_passages(service, cursor)
-    found = seek(
-        cursor,
-        lambda older, newer, newest_first: service.passages.list(
-            agent_id,
-            cursor.limit,
-            before=older,
-            after=newer,
-            text=search,
-            newest_first=newest_first,
-        ),
-    )
-    return [to_passage(one) for one in found]
+    return passages_page(service, cursor, agent=agent_id, text=search)
 
 
 @router.post("/agents/{agent_id}/archival-memory", operation_id="create_passage")
@@ -157,8 +145,15 @@ def _archives(service: AgentService, agent_id: str) -> list[str]:
     return [one.id for one in service.archives.list(agent=agent_id)]
 
 
-def check_passages(service: AgentService, cursor: Cursor) -> None:
-    """Refuse a cursor that names no passage."""
+def passages_page(service: AgentService, cursor: Cursor, **of: Any) -> list[PassageShape]:
+    """Return the passages that *cursor* names of those that are *of*, as `Passages.list` takes it."""
     for field, passage_id in (("before", cursor.before), ("after", cursor.after)):
         if passage_id is not None and not service.passages.exists(passage_id):
             raise FieldError(field, f"There is no passage {passage_id!r}.", where="query")
+    found = seek(
+        cursor,
+        lambda older, newer, newest_first: service.passages.list(
+            limit=cursor.limit, before=older, after=newer, newest_first=newest_first, **of
+        ),
+    )
+    return [to_passage(one) for one in found]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from letta_kernel.server.access import visible
 from letta_kernel.server.deps import PageOldestFirst, Service
-from letta_kernel.server.paging import page
+from letta_kernel.server.paging import page_of
 
 router = APIRouter(tags=["tags"])
 
@@ -26,4 +26,4 @@ def list_tags(
         service.agents.tags(text=name or query_text),
         lambda own: service.agents.retrieve(own).tags,
     )
-    return page(found[::-1] if cursor.newest_first else found, cursor, key=str)
+    return page_of(found, cursor, key=str)

@@ -13,7 +13,7 @@ from letta_kernel.records import Tool
 from letta_kernel.server.access import visible
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.errors import FieldError, LeftOutError
-from letta_kernel.server.paging import page
+from letta_kernel.server.paging import page, page_of
 from letta_kernel.server.schemas.agents import AgentShape, to_agent
 from letta_kernel.server.schemas.base import Asked
 from letta_kernel.server.schemas.messages import ToolReturnMessage
@@ -188,7 +188,7 @@ def list_of_agent(
 ) -> list[ToolShape]:
     """List the tools of an agent."""
     own = service.tools.list(agent_id)
-    return [to_tool(one) for one in page(own[::-1] if cursor.newest_first else own, cursor)]
+    return [to_tool(one) for one in page_of(own, cursor)]
 
 
 @router.patch("/agents/{agent_id}/tools/attach/{tool_id}", operation_id="attach_tool_to_agent")

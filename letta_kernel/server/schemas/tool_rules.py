@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
-from letta_kernel.records import ToolRule
+from letta_kernel.records import RuleType, ToolRule
 from letta_kernel.server.schemas.base import Asked, Shape
-
-RuleType = Literal[
-    "run_first",
-    "exit_loop",
-    "continue_loop",
-    "conditional",
-    "constrain_child_tools",
-    "max_count_per_step",
-    "parent_last_tool",
-    "required_before_exit",
-    "requires_approval",
-]
 
 
 class ChildArguments(Shape):
