@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -432,38 +431,3 @@ class Step(Record):
     beside: list[Beside] = []  # what a notebook placed there
     tool_stats: list[dict[str, Any]] = []  # per call: name, status, seconds
     created_at: datetime = Field(default_factory=now)
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """What people thought of a step; ``opinion`` is positive, negative or None."""
-
-    opinion: str | None = None
-    tags: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class ToolStats:
-    """How an agent's calls of one tool went; ``seconds`` is the sum over all calls.
-
-    ``failing`` says that the newest call ended with an error.
-    """
-
-    name: str
-    calls: int
-    failures: int
-    seconds: float
-    last_error: str | None
-    failing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What runs took together; ``cost`` is in US dollars, None if no price is known."""
-
-    runs: int
-    steps: int
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    cost: float | None

@@ -14,7 +14,7 @@ from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.messages import Event, Message, ToolCall
 from letta_kernel.pictures.picture import Picture, check, marked
-from letta_kernel.records import AgentState, Cost, Feedback, Run, Step, Tool, WholeRun
+from letta_kernel.records import AgentState, Run, Step, Tool, WholeRun
 from letta_kernel.service.core import Core
 from letta_kernel.service.preparation import Preparation, report
 from letta_kernel.service.recordings import Recordings
@@ -23,6 +23,7 @@ from letta_kernel.service.runner import Runner, RunOptions, checked, with_lent
 from letta_kernel.store import agents, lease, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.notebook import NAMES
+from letta_kernel.totals import Cost, Feedback
 
 MAX_MESSAGE = 1_000_000  # characters
 

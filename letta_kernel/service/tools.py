@@ -19,7 +19,7 @@ from letta_kernel.ids import new_id, now
 from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.memory.folders import FileShelf
 from letta_kernel.models.base import Cancel
-from letta_kernel.records import AgentState, Block, Tool, ToolRule, ToolStats
+from letta_kernel.records import AgentState, Block, Tool, ToolRule
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.tool_sources import (
     FREE,
@@ -39,6 +39,7 @@ from letta_kernel.tools.execute import Executor, ToolHost
 from letta_kernel.tools.mcp import Connections
 from letta_kernel.tools.outcome import Outcome
 from letta_kernel.tools.sandbox import View
+from letta_kernel.totals import ToolStats
 
 
 class Tools:

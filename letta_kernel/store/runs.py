@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.records import Beside, Cost, Feedback, Run, Step, ToolStats, WholeRun
+from letta_kernel.records import Beside, Run, Step, WholeRun
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import R, Table, Where, load
+from letta_kernel.totals import Cost, Feedback, ToolStats
 
 _RUNS = Table("runs", Run)
 _OUTCOME = (  # what is known of a run at its end only; None is never what a value changes to

@@ -9,9 +9,10 @@ import pytest
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
-from letta_kernel.records import AgentState, Cost, Run, Step, ToolStats
+from letta_kernel.records import AgentState, Run, Step
 from letta_kernel.store import agents, lease, messages, runs
 from letta_kernel.store.database import Database
+from letta_kernel.totals import Cost, ToolStats
 
 ME = lease.process_owner()
 

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from letta_kernel.records import Feedback, Run, Step
+from letta_kernel.records import Run, Step
 from letta_kernel.server.handles import model_handle
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.stop_reasons import StopReason, failed
+from letta_kernel.totals import Feedback
 
 Opinion = Literal["positive", "negative"]
 RunStatus = Literal["created", "running", "completed", "failed", "cancelled"]
