@@ -3,8 +3,9 @@
     python benchmarks/step.py [--rounds N] [--json] [--peers PYTHON]
 
 Every contender talks to the same instant scripted model on loopback, streamed, in a process of its own.
-``--peers`` names a Python that has the peer libraries (``benchmarks/peers.txt``); those it lacks are left
-out. Figures are medians in ms without each contender's first two steps, which are shown apart.
+``--peers`` names a Python that has the peer libraries (``benchmarks/peers.txt``); those it lacks are left out.
+Figures are medians in ms, and of which CPU, without each contender's first two steps, which are shown apart;
+the last lines are what a step of ours takes of the best durable peer's. On a busy machine only CPU tells.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ OURS = "letta-kernel"
 CLIENTS = ("httpx", "openai", "litellm")
 
 
-def measure(python: str, name: str, url: str, messages: int, rounds: int) -> list[float] | None:
-    """Return the seconds of each step, or None where the contender is not installed."""
+def measure(
+    python: str, name: str, url: str, messages: int, rounds: int
+) -> list[list[float]] | None:
+    """Return the seconds of each step, and of CPU, or None where the contender is not installed."""
     command = [python, str(HERE / "step_contenders.py"), name, url, str(messages), str(rounds)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no output"]
         print(f"{name}: left out ({last[0]})", file=sys.stderr)
         return None
-    return [float(value) for value in json.loads(done.stdout.strip().splitlines()[-1])]
+    taken: list[list[float]] = json.loads(done.stdout.strip().splitlines()[-1])
+    return taken
 
 
 def main() -> None:
@@ -63,9 +67,10 @@ def main() -> None:
     report = {
         name: {
             str(size): {
-                "median_ms": round(statistics.median(seconds[2:]) * 1000, 2),
-                "first_ms": round(seconds[0] * 1000, 1),
-                "second_ms": round(seconds[1] * 1000, 1),
+                "median_ms": round(statistics.median(wall for wall, _ in seconds[2:]) * 1000, 2),
+                "cpu_ms": round(statistics.median(cpu for _, cpu in seconds[2:]) * 1000, 2),
+                "first_ms": round(seconds[0][0] * 1000, 1),
+                "second_ms": round(seconds[1][0] * 1000, 1),
             }
             for size, seconds in sizes.items()
             if seconds
@@ -79,13 +84,20 @@ def main() -> None:
     for name, sizes in report.items():
         mark = "*" if name in DURABLE else " "
         cells = "".join(
-            f"{sizes[str(s)]['median_ms']:>20.1f}" if str(s) in sizes else f"{'-':>20}"
+            f"{sizes[str(s)]['median_ms']:>12.1f} ({sizes[str(s)]['cpu_ms']:.1f})".rjust(20)
+            if str(s) in sizes
+            else f"{'-':>20}"
             for s in SIZES
         )
         print(f"{name + mark:28}{cells}")
-    print("* the turn is on disk when the step is over")
+    print("* the turn is on disk when the step is over; in brackets, of which CPU")
     for size in SIZES:
         if ours := report.get(OURS, {}).get(str(size)):
+            others = [report[name] for name in DURABLE if name != OURS]
+            peers = [sizes[str(size)] for sizes in others if str(size) in sizes]
+            for what, words in (("median_ms", "step"), ("cpu_ms", "its CPU")) if peers else ():
+                ratio = ours[what] / min(peer[what] for peer in peers)
+                print(f"{words} at {size} messages / the best durable peer's: {ratio:.2f}")
             print(
                 f"first and second step of a process at {size} messages: "
                 f"{ours['first_ms']:.0f} ms, {ours['second_ms']:.0f} ms"

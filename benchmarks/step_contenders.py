@@ -1,4 +1,4 @@
-"""One contender of `benchmarks/step.py`, in a process of its own: prints the seconds of each step as JSON.
+"""One contender of `benchmarks/step.py`, in a process of its own: prints seconds, of which CPU, of each step.
 
     python benchmarks/step_contenders.py NAME URL MESSAGES ROUNDS
 
@@ -207,13 +207,13 @@ def main() -> None:
     name, url, messages, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     with tempfile.TemporaryDirectory() as folder:
         step = CONTENDERS[name](url, messages, Path(folder))
-        seconds = []
+        seconds: list[tuple[float, float]] = []
         for number in range(rounds):
             if number == 2:
                 settle()
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             step()
-            seconds.append(time.perf_counter() - started)
+            seconds.append((time.perf_counter() - started, time.process_time() - used))
         print(json.dumps(seconds), flush=True)
         os._exit(0)  # libraries' background threads are not what is measured
 
