@@ -54,11 +54,10 @@ def wishes(turn: dict[str, Any]) -> list[str]:
 
 
 def conversation(
-    database: Database, archive: Archive, file: Path, limit: int
+    database: Database, archive: Archive, name: str, read: dict[str, Any], limit: int
 ) -> tuple[dict[str, list[dict[str, bool]]], dict[str, Any]]:
     """Return of each question asked, by category, where its wish is in sight, and how full the block got."""
-    read = json.loads(file.read_text(encoding="utf-8"))
-    agent = AgentState(name=file.stem)
+    agent = AgentState(name=name)
     standing = Block(label=STANDING, limit=limit)
     database.run(lambda tx: (agents.add(tx, agent), blocks.add(tx, standing, agent.id)))
     core = CoreMemory(database, agent.id)
@@ -121,7 +120,12 @@ def run(folder: Path, limit: int = STANDING_LIMIT, only: list[str] | None = None
         for file in sorted(folder.glob("*.json")):
             if only and file.stem not in only:
                 continue
-            found, size = conversation(database, archive, file, limit)
+            try:
+                read = json.loads(file.read_text(encoding="utf-8-sig"))
+                found, size = conversation(database, archive, file.stem, read, limit)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                print(f"Left out: {file.name} is no conversation.", file=sys.stderr)
+                continue
             sizes.append({"conversation": file.stem, **size})
             for name, rows in found.items():
                 all_found[name] += rows
