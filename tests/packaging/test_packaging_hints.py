@@ -118,6 +118,7 @@ def test_what_the_first_day_needs_comes_with_the_package() -> None:
         "acp",
         "keyring",
         "local",
+        "multilingual",
         "onnx",
         "plots",
     ]
