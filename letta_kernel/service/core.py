@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ MULTILINGUAL = "multilingual"
 """The embedder, and the extra that brings it, for people who do not write English."""
 _OFFERED = "embedder offered"
 _SAMPLE = 200  # messages, and as many passages
+_PAUSE = 60.0  # seconds between two looks at them
 
 
 def lacks_embedder(tx: Tx) -> bool:
@@ -63,6 +65,7 @@ class Core:
         self.home = project_folder(home)
         self.database = Database(self.home)
         self._told = self._offered = False
+        self._ask_again = 0.0
         self._reads: dict[Hashable, tuple[tuple[int, ...], Any]] = {}
 
     def news(self) -> list[str]:
@@ -73,8 +76,11 @@ class Core:
 
     def offer(self, text: str) -> bool:
         """Return, once for a project, whether another embedder would serve it better, as *text* comes in."""
-        if self._offered or default_name() != OFFLINE or not language.is_other([text], enough=4):
+        if self._offered or default_name() != OFFLINE or time.monotonic() < self._ask_again:
             return False
+        if not language.is_other([text], enough=4):
+            return False
+        self._ask_again = time.monotonic() + _PAUSE  # reading takes some milliseconds of a turn
         self._offered = self.do(lambda tx: settings.get(tx, _OFFERED) is not None)
         if self._offered or not self.do(lacks_embedder):
             return False

@@ -43,9 +43,9 @@ def test_another_embedder_is_offered_once_where_most_text_is_not_english(
     found = embedding(service)
     assert found.state == "note"
     assert "LETTA_EMBEDDING=multilingual" in found.todo
-    assert len(offers(service, GERMAN)) == 1
-    with AgentService(service.home) as later:
-        assert offers(later, GERMAN) == []
+    for expected in (1, 0):  # also by another process
+        with AgentService(service.home) as later:
+            assert len(offers(later, GERMAN)) == expected
     monkeypatch.setenv("LETTA_EMBEDDING", "local//no/such/model.onnx")
     wrong = embedding(service)
     assert wrong.state == "wrong"
