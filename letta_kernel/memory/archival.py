@@ -13,6 +13,7 @@ from typing import Any, Literal
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import LOCAL_USER, new_id, now
 from letta_kernel.memory import chunking, dates, terms
+from letta_kernel.memory.excerpts import BUDGET, MOST, RELEVANT, Place, fit
 from letta_kernel.memory.search import Filter, Searched, SearchHit
 from letta_kernel.models.embedding import Embedder
 from letta_kernel.records import Passage
@@ -21,8 +22,7 @@ from letta_kernel.store.database import Database, Tx
 
 MOST_HITS = 1000
 """A search returns at most so many passages, however many are asked for."""
-_RELEVANT = 0.5  # from here on a passage is worth being shown unasked
-_CANDIDATES = 12
+_LIKELY = 0.5  # the relevance from which on a passage may be replaced by a new one
 _REPLACED = 3  # passages that a new one may replace, at most, are named
 _KEPT = 1000  # passages found lately that are kept at hand
 
@@ -33,6 +33,8 @@ class Hit:
 
     passage: Passage
     score: float
+    ids: tuple[str, ...] = ()
+    """Of all passages in an excerpt, in reading order."""
 
 
 class Archive(Searched):
@@ -146,7 +148,7 @@ class Archive(Searched):
         text = new[0].content[:500]
         owners = self._owners(agent_id)
         most = _REPLACED + len(ids)
-        found = self._found(owners, text, self._filter(owners), most, 0, _RELEVANT)
+        found = self._found(owners, text, self._filter(owners), most, 0, _LIKELY)
         return [hit.passage for hit in found if hit.passage.id not in ids][:_REPLACED]
 
     def search(self, agent_id: str, query: str, **filters: Any) -> list[Hit]:
@@ -270,20 +272,14 @@ class Archive(Searched):
     def relevant(self, agent_id: str, text: str, budget_tokens: int = 1000) -> list[Hit]:
         """Return what is worth showing beside a message, best first, within a budget of tokens.
 
-        Only passages that match well are returned, so often none. A token is counted as 4 characters.
+        Only passages that match well are returned, so often none; in their form for readers (`excerpts`).
         """
         text = text[:2000]
         if all(stem in terms.COMMON for stem in terms.terms(text)):
             return []  # "thanks a lot", "go on": it asks for nothing
-        hits = []
-        room = budget_tokens * 4
         owners = self._owners(agent_id)
-        for hit in self._found(owners, text, self._filter(owners), _CANDIDATES, 0, _RELEVANT):
-            size = len(hit.passage.content) + 40  # its timestamp
-            if size <= room:
-                hits.append(hit)
-                room -= size
-        return hits
+        found = self._found(owners, text, self._filter(owners), MOST, 0, RELEVANT)
+        return excerpts(text, found, budget_tokens)
 
     def attached(self, agent_id: str) -> list[str]:
         """Return the ids of the archives an agent is attached to, the first attached first."""
@@ -349,6 +345,31 @@ class Archive(Searched):
             if stamp is not None and stamp == self._kept_stamp:
                 self._kept.update((passage.id, passage) for passage in missing)
         return [kept[item].model_copy() for item in ids if item in kept]
+
+
+def excerpts(query: str, hits: Sequence[Hit], budget_tokens: int = BUDGET) -> list[Hit]:
+    """Return *hits*, best first, as a reader gets them, in a budget of tokens.
+
+    What is not relevant is left out, long passages are cut around what matched, and neighbours become one hit
+    whose passage has the text of all. After a blank query everything stays as it is.
+    """
+    if not query.strip():
+        return list(hits)
+    relevant = [hit for hit in hits if hit.score >= RELEVANT]
+    made = fit(query, relevant, _read, budget_tokens)
+    return [
+        Hit(
+            one.best.passage.model_copy(update={"content": one.text}),
+            one.best.score,
+            tuple(hit.passage.id for _, _, hit in one.parts),
+        )
+        for one in made
+    ]
+
+
+def _read(hit: Hit) -> tuple[str, Place]:
+    passage = hit.passage
+    return passage.content, Place(passage.source, passage.position)
 
 
 def _merged(each: list[list[SearchHit]], most: int) -> list[SearchHit]:

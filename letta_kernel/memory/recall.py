@@ -9,6 +9,7 @@ from pathlib import Path
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.memory import dates
+from letta_kernel.memory.excerpts import BUDGET, RELEVANT, Place, fit
 from letta_kernel.memory.search import Filter, Searched
 from letta_kernel.messages import Message
 from letta_kernel.models.embedding import Embedder
@@ -92,3 +93,23 @@ class Recall(Searched):
         stored = self.database.run(lambda tx: messages.get_many(tx, [hit.id for hit in hits]))
         relevance = {hit.id: hit.relevance for hit in hits}
         return [MessageHit(message, relevance[message.id]) for message in stored]
+
+
+def excerpts(
+    query: str, hits: Sequence[MessageHit], budget_tokens: int = BUDGET
+) -> list[MessageHit]:
+    """Do with messages what `archival.excerpts` does with passages; neighbours stay messages of their own."""
+    if not query.strip():
+        return list(hits)
+    relevant = [hit for hit in hits if hit.score >= RELEVANT]
+    made = fit(query, relevant, _read, budget_tokens)
+    return [
+        MessageHit(hit.message.model_copy(update={"content": text, "tool_calls": []}), hit.score)
+        for one in made
+        for _, text, hit in one.parts
+    ]
+
+
+def _read(hit: MessageHit) -> tuple[str, Place]:
+    message = hit.message
+    return message.said, Place(message.conversation_id or "", message.seq)

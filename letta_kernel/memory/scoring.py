@@ -1,7 +1,10 @@
 """How well lines answer a query: words in context, who speaks, and what a text means.
 
-The weights were chosen on dialogues (benchmarks/locomo.py); words weigh most, because a static vector
-of a whole line blurs what a rare word says exactly.
+One configuration for all corpora. The weights were chosen on half of each of LoCoMo (talks of friends),
+BEAM-100K (chats with an assistant) and MemDaily (notes in Chinese): a value stays if it helps one and
+harms none; where a comment names a corpus, it does nothing to the others. docs/search.md says what each
+does (`benchmarks/memory.py --ablate`). Words weigh most, because a static vector of a whole line blurs
+what a rare word says exactly.
 """
 
 from __future__ import annotations
@@ -17,21 +20,24 @@ from letta_kernel.memory.corpus import Corpus, Rows
 from letta_kernel.memory.vectors import alike
 from letta_kernel.models.base import EmbedderKind
 
-_SATURATION = 1.2  # k1 of BM25: how soon a repeated word stops to count
-_SPEAKER = 0.4  # for a line said by someone the query names
-_ASKS = 0.2  # against a line that only asks
-_ANSWERS = 0.3  # for a full match that has what is asked for (a time, say); for others as they rank
-_ROLE = 0.25
-_SHORT, _LITTLE = 15.0, 30.0
-_ENOUGH = 120.0
-_TRUST = (0.3, 2.0)
+_SATURATION = 1.2  # k1 of BM25: how soon a repeated word stops to count (MemDaily: 0.8 costs 5)
+_SPEAKER = 0.4  # for a line said by someone the query names (LoCoMo)
+_ROLE = (
+    0.25  # against the other's lines, where a query asks for the user's or the assistant's (BEAM)
+)
+_ASKS = 0.2  # against a line that only asks (LoCoMo, BEAM)
+_ANSWERS = (
+    0.3  # for a full match that has what is asked for, a time say; for others as they rank (both)
+)
+_SHORT = 15.0  # words of a line up to which that it asks counts in full (BEAM)
+_LITTLE = 30.0  # words of a line up to which what it has to offer counts in full (BEAM)
+_ENOUGH = 120.0  # words a mean of whose vectors is trusted as it is (BEAM: 60 and 240 do the same)
+_TRUST = (0.3, 2.0)  # how little and how much others are (BEAM; takes 0.2 from LoCoMo)
 _FULL = 1.6  # times the share that a line gets which has a word once is a full match
 _LEADING = 60  # rows that lead by their words whose likeness is looked at, where it costs something
 _MANY = 8  # a word that one row in so many has is weighed in all of them
-_KEPT, _FEW_WORDS = (
-    4_000_000,
-    16,
-)  # rows' shares of words asked for lately that are kept; words at least
+_KEPT = 4_000_000  # rows' shares of words asked for lately that are kept
+_FEW_WORDS = 16  # words kept at least
 
 
 MEANING: dict[EmbedderKind, tuple[float, float]] = {
@@ -161,7 +167,7 @@ def score(
         rank += _SPEAKER * corpus.said_by(named)
     if asked.role:
         # Against the other's, for of lines nobody says it is not known whose they are.
-        rank -= _ROLE * (derived.roles == 3 - asked.role)
+        rank -= _ROLE * (corpus.roles() == 3 - asked.role)
     if asked.wants:
         most = question_type.MANY_NAMES if asked.wants == question_type.NAME else 1
         wanted = np.minimum(1.0, corpus.has(asked.wants) / most)
@@ -249,13 +255,15 @@ def _words(asked: Query, corpus: Corpus, background: Background | None) -> _Word
     for word in asked.words:
         rows, shares, rarity = _word(word, corpus, background)
         points = rarity * shares
-        # Where all lines speak of one thing its name tells none from another, yet they are relevant.
-        worth = max(rarity / rarest, 0.0 if word in terms.COMMON else 0.5)
+        worth = terms.telling(word, rarity / rarest)
         worth_of_all += worth
         found.points[rows] += points
         found.covered[rows] += worth * np.minimum(1.0, _FULL * shares)
+    # In a script without spaces a query has many pairs of characters, and one apt one is enough.
+    enough = 1.0 if terms.unspaced(asked.text) else worth_of_all
     # Common words alone say little, however completely they match.
-    found.covered /= worth_of_all + 0.4
+    found.covered /= min(worth_of_all, enough) + 0.4
+    np.minimum(found.covered, 1.0, out=found.covered)
     return found
 
 

@@ -19,6 +19,14 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\U00020000-\U0003134f]+"
 )
+# Those of them that are alphabets: a pair of letters is no word there, as one of characters often is.
+_LETTERS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+_PARTICLES = frozenset(
+    "的了是在我你您他她它们这那什么吗呢吧啊哦哎哪谁怎多少几有个和也就都很还要会能到说样为与及或被把给让从对儿里上下来去得着"
+    "过呀嘛请问不没人大家真想今天最近另外這麼嗎誰幾個還會說樣為與給讓從對裡來過請問沒"
+) | frozenset(map(chr, range(0x3040, 0x30A0)))
+"""Characters that say nothing about what a text is about: Chinese function words, hiragana."""
+_SHORT = 8  # characters of a piece of a query whose single characters between particles count
 _SPEAKER = re.compile(r"\s*([^\W\d_][^\n:?!.]{0,40}?)\s*:\s")
 
 _STOP = """a about also am an and are aren as at be been being but by can could couldn d did didn do does
@@ -78,7 +86,8 @@ def terms(text: str, *, singles: bool = False) -> list[str]:
     ----------
     singles
         Whether each character of a script without spaces is a word too, as lines need it to be found by
-        one. In queries too many lines have them (MemDaily: 65 instead of 84 % any@10).
+        one. In queries too many lines have them (MemDaily: 65 instead of 84 % any@10): there a character
+        counts that is alone, or alone between particles in a short piece.
     """
     text = text[:_MOST_CHARACTERS].replace("\u2019", "'").lower()
     if not text.isascii():
@@ -96,6 +105,23 @@ def terms(text: str, *, singles: bool = False) -> list[str]:
     return found
 
 
+def telling(word: str, rarity: float) -> float:
+    """Return from 0 to 1 how much a line that has *word* is about what a query with it is about.
+
+    Parameters
+    ----------
+    rarity
+        Of the word among the lines, 1 for one that none has.
+    """
+    if _LETTERS.match(word):
+        return 0.58 * rarity * rarity  # chosen on 6 lines and 17 queries in Thai
+    particles = sum(one in _PARTICLES for one in word) if unspaced(word) else 0
+    if particles:
+        return 0.25 * rarity if particles < len(word) else 0.0
+    # Where all lines speak of one thing its name tells none from another, yet they are relevant.
+    return max(rarity, 0.0 if word in COMMON else 0.5)
+
+
 def unspaced(text: str) -> bool:
     """Return whether *text* has words of a script without spaces between them."""
     return _UNSPACED.search(text) is not None
@@ -111,6 +137,13 @@ def _pieces(word: str, singles: bool) -> list[str]:
         found.extend(piece[i : i + 2] for i in range(len(piece) - 1))
         if singles or len(piece) == 1:
             found.extend(piece)
+        elif 2 < len(piece) <= _SHORT:
+            edged = f"的{piece}的"
+            found += [
+                one
+                for before, one, after in zip(edged[:-2], piece, edged[2:], strict=True)
+                if one not in _PARTICLES and {before, after} <= _PARTICLES
+            ]
         at = run.end()
     if at < len(word):
         found.append(word[at:])

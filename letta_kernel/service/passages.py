@@ -14,6 +14,7 @@ from letta_kernel.memory import dates
 from letta_kernel.memory.archival import Hit
 from letta_kernel.memory.chunking import chunks
 from letta_kernel.memory.dates import Moment
+from letta_kernel.memory.excerpts import RELEVANT
 from letta_kernel.memory.origins import Origin, of_passages
 from letta_kernel.memory.recall import MessageHit
 from letta_kernel.records import Passage, SharedArchive
@@ -26,28 +27,20 @@ from letta_kernel.store.database import Tx
 
 LONGEST = 50_000
 """Characters of one passage that is put into an archive as it is."""
-NO_RELEVANCE = 0.2
-"""Below this score, from 0 to 1, a hit is chance: with the embedder of the package, texts that have nothing to
-do with each other often reach half of it, and this seldom (16 lines in five scripts, nine queries about nothing
-in them), while paraphrases without a common word reach it. Other embedders were not looked at."""
-
+_NEAR = 0.2  # relevance of a passage that is selected: a person sees them all and takes some out
 _EVERY = 1_000_000  # passages that are selected at once
 
 Scored = TypeVar("Scored", Hit, MessageHit)
 
 
-def for_person(query: str, hits: Sequence[Scored]) -> list[Scored]:
+def for_person(query: str, hits: Sequence[Scored], least: float = RELEVANT) -> list[Scored]:
     """Return *hits* as a person reads them: by score, best first, without those that have no relevance.
 
-    Agents get hits by rank, which weighs what the score leaves out (who speaks, what is asked for), and judge
-    for themselves. A blank query, which asks for the newest, keeps all in their order.
+    Agents get hits by rank, which weighs what the score leaves out (who speaks, what is asked
+    for). A blank query, which asks for the newest, keeps all in their order.
     """
     if not query.strip():
         return list(hits)
-    best = max((hit.score for hit in hits), default=0.0)
-    least = max(
-        NO_RELEVANCE, best / 4
-    )  # words of the lines around it give a line a share of the best
     worth = [hit for hit in hits if hit.score >= least]
     return sorted(worth, key=lambda hit: hit.score, reverse=True)
 
@@ -194,7 +187,7 @@ class Passages(Forgetting):
             top_k=most,
             include_superseded=True,
         )
-        return [hit.passage for hit in for_person(query, hits)]
+        return [hit.passage for hit in for_person(query, hits, _NEAR)]
 
     def add_files(
         self,

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from letta_kernel.errors import LettaError
 from letta_kernel.ids import now
-from letta_kernel.memory import edits
+from letta_kernel.memory import archival, edits, excerpts, recall
 from letta_kernel.memory.blocks import Change, CoreMemory
 from letta_kernel.records import Tool
 from letta_kernel.store.problems import Conflict
@@ -240,7 +240,7 @@ def archival_memory_search(
     query: str,
     tags: list[str] | None = None,
     tag_match_mode: Literal["any", "all"] = "any",
-    top_k: int = 10,
+    top_k: int | None = None,
     start_datetime: str | None = None,
     end_datetime: str | None = None,
     include_superseded: bool = False,
@@ -251,7 +251,7 @@ def archival_memory_search(
         query: What to look for, in plain words.
         tags: Only passages with these tags.
         tag_match_mode: Whether a passage needs any of the tags or all of them.
-        top_k: How many passages to return at most.
+        top_k: How many passages to return at most; without it as many as fit.
         start_datetime: Only passages from this time on, as 2024-01-31 or 2024-01-31T09:00.
         end_datetime: Only passages up to this time; a date without a time means that whole day.
         include_superseded: Also what later passages have replaced.
@@ -261,7 +261,7 @@ def archival_memory_search(
         query,
         tags=tags,
         match=tag_match_mode,
-        top_k=top_k,
+        top_k=_most(query, top_k),
         start=start_datetime,
         end=end_datetime,
         timezone=agent_state.timezone,
@@ -276,8 +276,9 @@ def archival_memory_search(
             "tags": hit.passage.tags,
             "relevance": round(hit.score, 4),
             **({"superseded_by": by} if (by := hit.passage.superseded_by) else {}),
+            **({"joined": list(hit.ids)} if len(hit.ids) > 1 else {}),
         }
-        for hit in hits
+        for hit in archival.excerpts(query, hits)
     ]
     return _listing(found, "Nothing in archival memory matches.")
 
@@ -286,7 +287,7 @@ def conversation_search(
     agent_state: ToolContext,
     query: str,
     roles: list[Literal["assistant", "user", "tool"]] | None = None,
-    limit: int = 10,
+    limit: int | None = None,
     start_date: str | None = None,
     end_date: str | None = None,
 ) -> str:
@@ -295,7 +296,7 @@ def conversation_search(
     Args:
         query: What to look for, in plain words.
         roles: Only messages of these roles.
-        limit: How many messages to return at most.
+        limit: How many messages to return at most; without it as many as fit.
         start_date: Only messages from this date on, as 2024-01-31 or 2024-01-31T09:00.
         end_date: Only messages up to this date; a date without a time means that whole day.
     """
@@ -303,7 +304,7 @@ def conversation_search(
         agent_state.agent_id,
         query,
         roles=roles,
-        limit=limit,
+        limit=_most(query, limit),
         start=start_date,
         end=end_date,
         timezone=agent_state.timezone,
@@ -316,7 +317,7 @@ def conversation_search(
             "role": hit.message.role,
             "content": hit.message.said,
         }
-        for hit in hits
+        for hit in recall.excerpts(query, hits)
     ]
     nothing = "Nothing in the conversation matches."
     if roles and set(roles) == {"tool"}:
@@ -337,6 +338,13 @@ def time_ago(moment: datetime) -> str:
             count = seconds // size
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
+
+
+def _most(query: str, given: int | None) -> int:
+    """Return how many hits are looked at: what fits is decided later, but a blank query finds everything."""
+    if given is not None:
+        return given
+    return excerpts.MOST if query.strip() else 10
 
 
 def _listing(found: list[dict[str, Any]], nothing: str) -> str:

@@ -1,4 +1,4 @@
-"""``benchmarks/locomo.py`` on a folder of other conversations, with odd files beside them."""
+"""``benchmarks/memory.py`` on a folder of other conversations, with odd files beside them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "locomo.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 
 
 def test_one_json_object_whatever_else_is_in_the_folder(tmp_path: Path) -> None:

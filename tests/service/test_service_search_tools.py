@@ -61,10 +61,10 @@ def test_tags_and_days_filter_before_the_limit(service: AgentService) -> None:
         "Puffins left."
     ]
     assert len(found(service, query="", tags=["birds", "sea"])) == 3
-    assert found(service, query="seals", tags=["birds"], top_k=1) == ["Gulls stayed."]
-    assert found(service, query="seals", end_datetime="2023-12-31", top_k=1) == ["Puffins left."]
+    assert found(service, query="gulls", tags=["birds"], top_k=1) == ["Gulls stayed."]
+    assert found(service, query="puffins", end_datetime="2023-12-31", top_k=1) == ["Puffins left."]
     assert found(
-        service, query="seals", start_datetime="2024-01-01", end_datetime="2024-01-01"
+        service, query="gulls", start_datetime="2024-01-01", end_datetime="2024-01-01"
     ) == ["Gulls stayed."]
     assert found(service, query="", start_datetime="2024-01-01T05:00:00Z") == [
         "Seals came.",
