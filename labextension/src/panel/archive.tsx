@@ -31,6 +31,7 @@ export function ArchiveSection({ agent }: { agent: AgentModel }): JSX.Element {
               {trans.__('only #%1', archive.tag)} ✕
             </button>
           )}
+          <Review archive={archive} />
           <ul className="lk-List" aria-label={trans.__('Passages')}>
             {archive.items.map(passage => (
               <PassageView key={passage.id} passage={passage} archive={archive} />
@@ -38,7 +39,7 @@ export function ArchiveSection({ agent }: { agent: AgentModel }): JSX.Element {
           </ul>
           {!archive.items.length && (
             <Hint>
-              {archive.query || archive.tag
+              {archive.query || archive.tag || archive.view
                 ? trans.__('Nothing found.')
                 : trans.__('The archive is empty.')}
             </Hint>
@@ -68,8 +69,20 @@ function PassageView({ passage, archive }: { passage: IPassage; archive: Archive
   };
   return (
     <li className="lk-Card">
-      <LongText text={passage.content} />
+      {passage.superseded_by ? (
+        <s title={trans.__('superseded by %1', passage.superseded_by)}>
+          <LongText text={passage.content} />
+        </s>
+      ) : (
+        <LongText text={passage.content} />
+      )}
       <div className="lk-Row">
+        <input
+          type="checkbox"
+          aria-label={trans.__('Choose %1', oneLine(passage.content, 30))}
+          checked={archive.chosen.has(passage.id)}
+          onChange={() => archive.choose(passage.id)}
+        />
         <Moment iso={passage.created_at} />
         {passage.tags.map(tag => (
           <button
@@ -84,14 +97,64 @@ function PassageView({ passage, archive }: { passage: IPassage; archive: Archive
         ))}
         <span className="lk-Small lk-muted">{passage.origin}</span>
         <span className="lk-Spring" />
-        <IconButton
-          icon={deleteIcon}
-          label={trans.__('Delete the passage %1', oneLine(passage.content, 30))}
-          onClick={() => void remove()}
-        />
+        {archive.view !== 'forgotten' && (
+          <IconButton
+            icon={deleteIcon}
+            label={trans.__('Delete the passage %1', oneLine(passage.content, 30))}
+            onClick={() => void remove()}
+          />
+        )}
       </div>
     </li>
   );
+}
+
+/** What is shown of the archive, and what is done with the passages that are chosen. */
+function Review({ archive }: { archive: ArchiveModel }): JSX.Element {
+  const { trans } = usePanel();
+  const [tags, setTags] = React.useState('');
+  const button = (label: string, act: () => Promise<boolean>) => (
+    <button type="button" className="jp-mod-styled lk-TextButton" onClick={() => void act()}>
+      {label}
+    </button>
+  );
+  return (
+    <div className="lk-Row">
+      <select
+        className="jp-mod-styled"
+        aria-label={trans.__('Show')}
+        value={archive.view}
+        onChange={event => void archive.look(event.target.value as ArchiveModel['view'])}
+      >
+        <option value="">{trans.__('All')}</option>
+        <option value="superseded">{trans.__('Superseded')}</option>
+        <option value="forgotten">{trans.__('Forgotten')}</option>
+      </select>
+      {archive.chosen.size > 0 && (
+        <>
+          {archive.view && button(trans.__('Restore'), () => archive.change('restore'))}
+          {archive.view !== 'forgotten' && (
+            <>
+              {button(trans.__('Forget'), () => archive.change('forget'))}
+              <input
+                className="jp-mod-styled lk-Input"
+                aria-label={trans.__('Tags for what is chosen')}
+                placeholder={trans.__('Tags')}
+                value={tags}
+                onChange={event => setTags(event.target.value)}
+              />
+              {button(trans.__('Tag'), () => archive.change('tag', words(tags)))}
+            </>
+          )}
+        </>
+      )}
+    </div>
+  );
+}
+
+function words(text: string): string[] {
+  const named = text.split(/[\s,]+/).map(tag => tag.replace(/^#/, ''));
+  return named.filter(Boolean);
 }
 
 function Insert({ archive }: { archive: ArchiveModel }): JSX.Element {
@@ -99,8 +162,7 @@ function Insert({ archive }: { archive: ArchiveModel }): JSX.Element {
   const [text, setText] = React.useState('');
   const [tags, setTags] = React.useState('');
   const add = async () => {
-    const named = tags.split(/[\s,]+/).map(tag => tag.replace(/^#/, ''));
-    if (await archive.add(text.trim(), named.filter(Boolean))) {
+    if (await archive.add(text.trim(), words(tags))) {
       setText('');
       setTags('');
     }

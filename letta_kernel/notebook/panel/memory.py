@@ -33,6 +33,7 @@ class Passages(OfAgent):
     limit: Limit = 50
     before: Word | None = None
     tags: list[Tag] | None = None
+    view: Literal["", "superseded", "forgotten"] = ""
 
 
 class Search(OfAgent):
@@ -55,6 +56,13 @@ class OnePassage(OfAgent):
     id: Word
 
 
+class SomePassages(OfAgent):
+    """Passages by their ids, and tags they get."""
+
+    ids: Annotated[list[Word], Field(min_length=1, max_length=10_000)]
+    tags: list[Tag] = Field(default_factory=list)
+
+
 class Messages(OfAgent):
     """A page of a conversation, None for the agent's own: so many, older than the message of seq ``before``."""
 
@@ -66,10 +74,18 @@ class Messages(OfAgent):
 
 @method("passages", Passages)
 def passages(context: RequestContext, asked: Passages) -> list[dict[str, Any]]:
-    """Return passages, newest first, each with its ``origin`` in a line."""
-    found = context.service.passages.list(
-        asked.agent, asked.limit, before=asked.before, tags=asked.tags or None
-    )
+    """Return passages, newest first, each with its ``origin`` in a line; ``view`` chooses some of them."""
+    service = context.service.passages
+    if asked.view == "forgotten":  # all on one page: there are few, for thirty days
+        found = [] if asked.before else [one for one, _ in service.forgotten(asked.agent)]
+    else:
+        found = service.list(
+            asked.agent,
+            asked.limit,
+            before=asked.before,
+            tags=asked.tags or None,
+            superseded=asked.view == "superseded" or None,
+        )
     return _with_origins(context, found)
 
 
@@ -102,6 +118,24 @@ def add_passage(context: RequestContext, asked: NewPassage) -> list[Passage]:
 def delete_passage(context: RequestContext, asked: OnePassage) -> None:
     """Forget a passage."""
     context.service.passages.delete(asked.id, agent=asked.agent)
+
+
+@method("passages.forget", SomePassages)
+def forget_passages(context: RequestContext, asked: SomePassages) -> None:
+    """Forget passages; they can be restored for thirty days."""
+    context.service.passages.forget(asked.ids, agent=asked.agent)
+
+
+@method("passages.restore", SomePassages)
+def restore_passages(context: RequestContext, asked: SomePassages) -> None:
+    """Bring forgotten passages back, and let superseded ones stand again."""
+    context.service.passages.restore(asked.ids, agent=asked.agent)
+
+
+@method("passages.tag", SomePassages)
+def tag_passages(context: RequestContext, asked: SomePassages) -> None:
+    """Give passages tags."""
+    context.service.passages.tag(asked.ids, asked.tags, agent=asked.agent)
 
 
 @method("messages", Messages)

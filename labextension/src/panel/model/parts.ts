@@ -100,6 +100,32 @@ abstract class Searched<T extends { id: string }> extends Pages<T> {
 
 export class ArchiveModel extends Searched<IPassage> {
   tag = '';
+  /** Everything, what others have replaced, or what can be restored. */
+  view: '' | 'superseded' | 'forgotten' = '';
+  readonly chosen = new Set<string>();
+
+  async look(view: ArchiveModel['view']): Promise<void> {
+    this.view = view;
+    this.chosen.clear();
+    this.items = []; // nothing of the other view can be chosen meanwhile
+    await this.act(() => this.read());
+  }
+
+  choose(id: string): void {
+    if (!this.chosen.delete(id)) {
+      this.chosen.add(id);
+    }
+    this.emit();
+  }
+
+  /** Forget, restore or tag what is chosen. */
+  change(what: 'forget' | 'restore' | 'tag', tags: string[] = []): Promise<boolean> {
+    return this.act(async () => {
+      await this.ask('passages.' + what, { agent: this.agent, ids: [...this.chosen], tags });
+      this.chosen.clear();
+      await this.read();
+    });
+  }
 
   async filter(tag: string): Promise<void> {
     this.tag = tag;
@@ -122,7 +148,8 @@ export class ArchiveModel extends Searched<IPassage> {
 
   protected page(limit: number, before?: IPassage): Promise<IPassage[]> {
     const tags = this.tag ? [this.tag] : [];
-    return this.ask('passages', { agent: this.agent, limit, before: before?.id, tags });
+    const { agent, view } = this;
+    return this.ask('passages', { agent, limit, before: before?.id, tags, view });
   }
 
   protected find(query: string): Promise<IPassage[]> {

@@ -70,6 +70,7 @@ export interface IPassage {
   created_at: string;
   /** Who kept it, how, and after which message. */
   origin: string;
+  superseded_by?: string | null;
 }
 
 export interface IMessage {
