@@ -24,6 +24,23 @@ LEFT_OUT: dict[str, tuple[str, dict[str, str]]] = {
             "/environments/{connection_id}/messages": "POST",
         },
     ),
+    "generate": (
+        "There is no answer without an agent's turn here: send a message, or use an agent of its own.",
+        {"/agents/{agent_id}/generate": "POST"},
+    ),
+    "groups": (
+        "There are no groups of agents here: let your program pass messages between them.",
+        {
+            "/groups": "GET POST",
+            "/groups/{group_id}": "GET PATCH DELETE",
+            "/groups/{group_id}/messages": "GET POST",
+            "/groups/{group_id}/messages/stream": "POST",
+        },
+    ),
+    "providers": (
+        "Providers and their keys are set in the environment of the server, which is then started again.",
+        {"/providers": "POST", "/providers/{provider_id}": "PATCH DELETE"},
+    ),
     "schedule": (
         "Messages cannot be scheduled here: use a timer of the notebook, or your system's.",
         {

@@ -27,12 +27,12 @@ list_messages list_conversations retrieve_conversation recompile_conversation li
 resume_conversation_stream list_archives retrieve_archive list_archive_passages list_passages
 search_archival_memory search_passages list_blocks count_blocks retrieve_block list_agents_for_block
 list_block_origins retrieve_passage_origin list_core_memory_blocks retrieve_core_memory_block
-list_folders retrieve_folder list_files_of_folder
+list_folders count_folders retrieve_folder retrieve_folder_by_name list_files_of_folder
 retrieve_file_of_folder list_folders_of_agent list_files_of_agent list_all_messages search_all_messages
-retrieve_message list_runs retrieve_run retrieve_run_usage list_run_messages list_run_steps
+retrieve_message list_runs list_active_runs retrieve_run retrieve_run_usage list_run_messages list_run_steps
 retrieve_run_trace stream_run list_steps retrieve_step list_step_messages retrieve_step_metrics
 retrieve_step_trace list_tools count_tools search_tools retrieve_tool list_tools_for_agent list_tags
-list_models list_embedding_models openai_models openai_model
+list_models list_embedding_models list_providers openai_models openai_model
 """
 _TALK_AGENT = """
 create_message create_message_stream create_message_async cancel_messages create_conversation
@@ -107,6 +107,7 @@ PATH: dict[str, Owned | None] = {
     "tool_id": lambda service, own, ref: ref in _ids(service.tools.list(own)),
     # What comes behind one of the others is looked for in it alone.
     **dict.fromkeys(("block_label", "file_id", "memory_id", "passage_id", "tool_name")),
+    "folder_name": None,
     "model": None,  # an agent's name: `access.whose`
 }
 """By parameters of paths beside ``agent_id``: whether what they name is the agent's; None: the handler sees."""

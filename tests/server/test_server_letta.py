@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import httpx
 from pydantic import BaseModel
 from server_bench import Server
 
@@ -133,3 +134,44 @@ def test_a_tool_knows_who_asks(server: Server) -> None:
         name="ada", tags=["red"], tool_ids=[who.id], include_base_tools=False
     )
     assert client.agents.tools.run("who", agent_id=agent.id).func_return == "ada red who"
+
+
+def test_older_names_of_routes_answer_as_the_new_ones(server: Server) -> None:
+    client = server.client()
+    with httpx.Client(base_url=f"{server.url}/v1", headers=server.headers) as old:
+
+        def ask(method: str, path: str, **options: Any) -> Any:
+            answer = old.request(method, path, **options)
+            assert answer.status_code < 300, (path, answer.text)
+            return answer.json() if answer.content else None
+
+        assert ask("GET", "/folders/count") == 0
+        source = ask("POST", "/sources/", json={"name": "papers"})
+        folder = client.folders.retrieve(source["id"])
+        assert (folder.name, ask("GET", "/sources/count")) == ("papers", 1)
+        assert ask("GET", "/sources/name/papers") == folder.id
+        assert old.get("/sources/name/essays").status_code == 404
+        ask("POST", f"/sources/{folder.id}/upload", files={"file": ("a.txt", b"Tea at five")})
+        assert len(ask("GET", f"/sources/{folder.id}/files")) == 1
+        agent = client.agents.create(name="ada")
+        ask("PATCH", f"/agents/{agent.id}/sources/attach/{folder.id}")
+        assert [one.id for one in client.agents.folders.list(agent.id)] == [folder.id]
+        assert [one["id"] for one in ask("GET", f"/agents/{agent.id}/sources")] == [folder.id]
+        ask("PATCH", f"/agents/{agent.id}/sources/detach/{folder.id}")
+        assert ask("DELETE", f"/sources/{folder.id}") is None
+        server.scripted.say("Hello.")
+        client.agents.messages.create(agent.id, input="Hi")
+        (run,) = client.runs.list().items
+        assert [job["id"] for job in ask("GET", "/jobs/")] == [run.id]
+        assert ask("GET", f"/jobs/{run.id}")["status"] == "completed"
+        assert ask("PATCH", f"/jobs/{run.id}/cancel")["status"] == "completed"
+        assert ask("GET", "/runs/active") == ask("GET", "/jobs/active") == []
+        assert "demo" in json.dumps(ask("GET", "/models/"))
+        names = {model.provider_name for model in client.models.list()}
+        assert {one["name"] for one in ask("GET", "/providers/")} == names
+        assert ask("GET", "/tools/mcp/servers") == {}
+        config = {"server_name": "shop", "type": "stdio", "command": "no-such-program"}
+        refused = old.put("/tools/mcp/servers", json=config)
+        assert (refused.status_code, "no-such-program" in refused.text) == (422, True)
+        for path in ("/providers", "/groups", f"/agents/{agent.id}/generate"):
+            assert old.post(path, json={}).status_code == 501

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from letta_client import APIStatusError, Letta, NotFoundError, UnprocessableEntityError
 from server_bench import Server
@@ -36,6 +37,14 @@ def test_a_server_is_connected_used_changed_and_forgotten(server: Server, client
     assert (ran.status, ran.func_return) == ("success", "5")
     ran = client.mcp_servers.tools.run(add.id, mcp_server_id=str(made.id), args={"a": "two"})
     assert ran.status == "error"
+
+    with httpx.Client(base_url=f"{server.url}/v1/tools/mcp", headers=server.headers) as older:
+        (known,) = older.get("/servers").json().values()
+        assert (known["server_name"], known["type"], known["args"]) == ("test", "stdio", [PROGRAM])
+        names = [tool["name"] for tool in older.get("/servers/test/tools").json()]
+        (own,) = [name for name in names if name.endswith("add")]
+        assert older.post(f"/servers/test/{own}").json()["id"] == add.id
+        assert older.post("/servers/test/nothing").status_code == 404
 
     agent = server.service.agents.create("ada")
     client.agents.tools.attach(add.id, agent_id=agent.id)

@@ -75,6 +75,7 @@ class Field:
             "passage_id": passage.id,
             "memory_id": passage.id,
             "folder_id": folder.id,
+            "folder_name": folder.name,
             "file_id": file.id,
             "tool_id": tool.id,
             "tool_name": f"{mark}_tool",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, File, Query, UploadFile
 
+from letta_kernel.errors import NotFoundError
 from letta_kernel.server.access import own_agent
 from letta_kernel.server.deps import Leaves, Page, Service
 from letta_kernel.server.handles import embedding_name
@@ -59,6 +60,20 @@ def create_folder(service: Service, asked: FolderCreate) -> FolderShape:
         metadata=asked.metadata,
     )
     return to_folder(made)
+
+
+@router.get("/folders/count", operation_id="count_folders")
+def count_folders(service: Service) -> int:
+    """Return how many folders there are."""
+    return len(service.folders.list(agent=own_agent()))
+
+
+@router.get("/folders/name/{folder_name}", operation_id="retrieve_folder_by_name")
+def retrieve_by_name(service: Service, folder_name: str) -> str:
+    """Return the id of the folder of that name."""
+    for folder in service.folders.list(agent=own_agent(), name=folder_name):
+        return folder.id
+    raise NotFoundError(f"There is no folder {folder_name!r:.200}.")
 
 
 @router.get("/folders/{folder_id}", operation_id="retrieve_folder")

@@ -9,11 +9,15 @@ from fastapi import APIRouter, Query
 from letta_kernel.models.base import ModelError
 from letta_kernel.models.embedding import OFFLINE, default_name, embedder
 from letta_kernel.models.registry import available
+from letta_kernel.server.deps import Page
+from letta_kernel.server.paging import page
 from letta_kernel.server.schemas.models import (
     EmbeddingModelShape,
     ModelShape,
+    ProviderShape,
     to_embedding_model,
     to_model,
+    to_provider,
 )
 
 router = APIRouter(tags=["models"])
@@ -35,6 +39,15 @@ def list_models(
         if provider_name in (None, shape.provider_name)
         and provider_type in (None, shape.provider_type)
     ]
+
+
+@router.get("/providers", operation_id="list_providers")
+def list_providers(
+    cursor: Page, name: str | None = None, provider_type: str | None = None
+) -> list[ProviderShape]:
+    """Return what the models of this machine come from, each with its name as its id; no keys."""
+    found = {model.provider_name: model for model in list_models(name, provider_type)}
+    return page([to_provider(model) for model in found.values()], cursor)
 
 
 @router.get("/models/embedding", operation_id="list_embedding_models")

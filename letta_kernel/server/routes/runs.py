@@ -66,6 +66,19 @@ def list_runs(
     return [shape for shape in shapes if bool(shape.background) == background]
 
 
+@router.get("/runs/active", operation_id="list_active_runs")
+def list_active_runs(
+    service: Service,
+    live: Live,
+    cursor: Page,
+    agent_id: str | None = None,
+    agent_ids: Annotated[list[str] | None, Query()] = None,
+    background: bool | None = None,
+) -> list[RunShape]:
+    """Return the runs that go on."""
+    return list_runs(service, live, cursor, agent_id, agent_ids, active=True, background=background)
+
+
 @router.get("/runs/{run_id}", operation_id="retrieve_run")
 def retrieve_run(service: Service, live: Live, run_id: str) -> RunShape:
     """Return a run as it stands."""

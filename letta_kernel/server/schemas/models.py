@@ -40,6 +40,25 @@ class EmbeddingModelShape(Shape):
     batch_size: int | None = None
 
 
+class ProviderShape(Shape):
+    """What models come from; keys are the machine's and never told."""
+
+    id: str
+    name: str
+    provider_type: str
+    provider_category: Literal["base"] = "base"
+    base_url: str | None = None
+
+
+def to_provider(model: ModelShape) -> ProviderShape:
+    """Return what *model* comes from."""
+    return ProviderShape(
+        id=f"provider-{model.provider_name}",
+        name=model.provider_name,
+        provider_type=model.provider_type,
+    )
+
+
 def to_model(name: str) -> ModelShape:
     """Return the model of ours called *name* in the API's shape."""
     handle = model_handle(name)
