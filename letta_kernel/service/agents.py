@@ -23,7 +23,7 @@ from letta_kernel.service.agent_checks import (
     give,
 )
 from letta_kernel.service.agent_views import AgentView, view_of
-from letta_kernel.service.core import RENAMED, Core, Memories
+from letta_kernel.service.core import CAME_WITH, RENAMED, Core, Memories
 from letta_kernel.service.tools import Tools
 from letta_kernel.stop_reasons import StopReason
 from letta_kernel.store import agents, conversations, identities, messages, runs, tools
@@ -290,6 +290,7 @@ class Agents:
             agents.check_idle(tx, state.id)
             conversations.check_idle(tx, state.id)
             agents.delete(tx, state.id)
+            kept.put(tx, f"{CAME_WITH}{state.id}", None)
 
         self._core.do(work)
 

@@ -28,6 +28,8 @@ _MOST_LISTED = 10
 KEPT = 256  # results of reads that are remembered
 RENAMED = "renamed: "
 """Before a name that an agent had: the key of the setting that holds its id."""
+CAME_WITH = "came with: "
+"""Before an agent's id: the key of the setting that holds the tools of its file that are not built in."""
 MULTILINGUAL = "multilingual"
 """The embedder, and the extra that brings it, for people who do not write English."""
 _OFFERED = "embedder offered"

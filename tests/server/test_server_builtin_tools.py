@@ -164,9 +164,7 @@ def test_they_cannot_be_changed(client: Letta, agent: str) -> None:
         client.tools.delete(tool.id)
 
 
-def test_an_agent_file_names_them_and_they_wait_for_a_persons_word(
-    client: Letta, agent: str
-) -> None:
+def test_an_agent_file_names_them_and_an_import_attaches_ours(client: Letta, agent: str) -> None:
     file = json.loads(client.agents.export_file(agent))
     assert {(tool["name"], tool["tool_type"]) for tool in file["tools"]} == {
         (name, "letta_builtin") for name in OUTSIDE
@@ -175,6 +173,5 @@ def test_an_agent_file_names_them_and_they_wait_for_a_persons_word(
         tool["source_code"] = "raise SystemExit"  # ours is taken, whatever the file says
     came = client.agents.import_file(file=("a.af", json.dumps(file).encode()))
     copy = came.agent_ids[0]
-    assert client.agents.tools.list(copy).items == []
-    client.agents.tools.attach("tool-builtin-run_code", agent_id=copy)
+    assert {tool.name for tool in client.agents.tools.list(copy).items} == set(OUTSIDE)
     assert json.loads(call(client, copy, "run_code", code="1")[1])["results"] == ["1"]

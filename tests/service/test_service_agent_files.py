@@ -555,3 +555,36 @@ def test_the_form_of_the_answers_goes_along(bench: Bench) -> None:
     made = service.agent_files.import_data(file)
     assert "response_format" not in made.agent.settings
     assert any("response_format" in note for note in made.notes)
+
+
+def test_what_letta_knows_of_an_agent_goes_through(bench: Bench) -> None:
+    """Its type, its embedding model, no system prompt, what is built in, and tools nobody attached yet."""
+    service = bench.service
+    config = {"embedding_model": "small", "embedding_dim": 1536, "handle": "openai/small"}
+    file = foreign(
+        agent_type="workflow_agent",
+        embedding_config={**config, "embedding_endpoint": "https://me:key@example.org"},
+        system="",
+        tool_ids=["tool-0", "tool-1", "tool-3", "tool-6", "tool-7"],
+    )
+    file["tools"] += [
+        {"id": "tool-6", "name": "run_code", "tool_type": "letta_builtin", "source_code": "exit()"},
+        {"id": "tool-7", "name": "web_search", "tool_type": "letta_builtin"},
+    ]
+    ours = ["conversation_search", "run_code", "web_search"]
+    for _ in range(2):
+        came = service.agent_files.import_data(file)
+        assert sorted(tool.name for tool in service.tools.list(came.agent.id)) == ours
+        assert [tool.name for tool in came.detached] == ["look", "reject", "memory_insert"]
+        file = json.loads(json.dumps(service.agent_files.export(came.agent.id)))
+        (agent,) = file["agents"]
+        assert (agent["agent_type"], agent["system"]) == ("workflow_agent", "")
+        assert agent["embedding_config"] == config
+        names = {tool["id"]: tool["name"] for tool in file["tools"]}
+        had = {*ours, "look", "memory_insert"}
+        assert {names[one] for one in agent["tool_ids"]} == had
+        assert set(names.values()) == {*had, "reject"}
+    service.tools.attach(came.detached[0].id, agent=came.agent.id)
+    again = service.agent_files.export(came.agent.id)
+    assert len(again["tools"]) == len(file["tools"])
+    assert bench.send(came.agent.id, "Hi")

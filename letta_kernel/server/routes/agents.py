@@ -15,13 +15,14 @@ from letta_kernel.server.errors import FieldError
 from letta_kernel.server.events.contents import ContentReader
 from letta_kernel.server.events.requests import message_of
 from letta_kernel.server.paging import Cursor, page
-from letta_kernel.server.schemas.agent_requests import REST, AgentCreate, AgentUpdate
+from letta_kernel.server.schemas.agent_requests import AgentCreate, AgentUpdate
 from letta_kernel.server.schemas.agents import AgentShape, Include, to_agent
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.server.schemas.blocks import BLOCK_LIMIT, from_create
 from letta_kernel.server.schemas.requests import CompactIn, MessageIn
 from letta_kernel.server.threads import ThreadRef, in_sight
 from letta_kernel.service import AgentService
+from letta_kernel.service.agent_file.parse import REST
 from letta_kernel.stop_reasons import StopReason
 
 router = APIRouter(tags=["agents"])

@@ -17,9 +17,6 @@ from letta_kernel.server.schemas.model_settings import ModelSettingsIn, check_fo
 from letta_kernel.server.schemas.requests import CompactionIn, MessageIn
 from letta_kernel.server.schemas.tool_rules import ToolRuleIn, from_rule
 
-REST = "letta_rest"
-"""The key in an agent's metadata under which what only REST speaks of is kept."""
-
 HEARTBEATS = ("memgpt_agent", "memgpt_v2_agent")
 NATIVE = ("letta_v1_agent", "react_agent")
 AgentType = Literal[

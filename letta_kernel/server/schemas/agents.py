@@ -15,7 +15,6 @@ from letta_kernel.models.registry import choose_model
 from letta_kernel.records import AgentState
 from letta_kernel.server.access import own_agent
 from letta_kernel.server.handles import embedding_handle, endpoint_type, model_handle
-from letta_kernel.server.schemas.agent_requests import REST
 from letta_kernel.server.schemas.base import Shape
 from letta_kernel.server.schemas.blocks import BlockResponse, to_block
 from letta_kernel.server.schemas.folders import FolderShape, to_folder
@@ -29,6 +28,7 @@ from letta_kernel.server.schemas.model_settings import ModelSettings, to_setting
 from letta_kernel.server.schemas.tool_rules import ToolRuleShape, to_rule
 from letta_kernel.server.schemas.tools import ToolShape, to_tool
 from letta_kernel.service import AgentView
+from letta_kernel.service.agent_file.parse import REST
 from letta_kernel.stop_reasons import StopReason
 
 Include = Literal[

@@ -1,7 +1,7 @@
 """Agent files: an agent as one JSON document in Letta's format (``.af``), to keep, share or move.
 
 No secret goes out: environment variables lose their values, MCP servers their headers and environment. What
-comes in is untrusted: core tools are ours, every other tool stays detached until a person has looked at its
+comes in is untrusted: built-in tools are ours, every other tool stays detached until a person has looked at its
 source, servers and models of this machine are never taken from a file, and a bad file changes nothing.
 """
 
@@ -26,10 +26,10 @@ from letta_kernel.service.agent_file import messages as file_messages
 from letta_kernel.service.agent_file import parse, write
 from letta_kernel.service.agent_file.parse import OURS
 from letta_kernel.service.agent_file.read import Draft, block_of, draft_of, foreign_tools, left_out
-from letta_kernel.service.core import Core
-from letta_kernel.store import agents, blocks, mcp, messages, passages, pictures, tools
+from letta_kernel.service.core import CAME_WITH, Core
+from letta_kernel.store import agents, blocks, mcp, messages, passages, pictures, settings, tools
 from letta_kernel.store.database import Tx
-from letta_kernel.tools import core
+from letta_kernel.tools import builtin
 
 FORM = "1"  # of what we keep under `OURS`
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,17 +119,28 @@ class AgentFiles:
                 state.settings = check_settings({**state.settings, "environment": environment})
             drafts.append(draft)
         foreign = foreign_tools(file, result.notes)
+        asked_for = {one for agent in file.agents for one in agent.tool_ids or ()}
         result.notes += left_out(file)
 
         def work(tx: Tx) -> Imported:
             result.agents.clear()
             result.detached.clear()
             made: set[str] = set()
-            for draft in drafts:
+            waiting = [(file_id, _keep(tx, tool)) for file_id, tool in foreign]
+            result.detached.extend({tool.id: tool for _, tool in waiting}.values())
+            for draft, agent in zip(drafts, file.agents, strict=True):
                 if namesakes == "copy":
                     draft.state.name = check_name(_free_name(tx, draft.state.name))
-                result.agents.append(self._write(tx, draft, made))
-            result.detached.extend(_keep(tx, tool) for tool in foreign)
+                state = self._write(tx, draft, made)
+                result.agents.append(state)
+                had = set(agent.tool_ids or ())
+                came = {
+                    tool.id: file_id in had
+                    for file_id, tool in waiting
+                    if file_id in had or file_id not in asked_for
+                }
+                if came:
+                    settings.put(tx, f"{CAME_WITH}{state.id}", json.dumps(came))
             return result
 
         return self._core.do(work)
@@ -170,8 +181,8 @@ class AgentFiles:
             else:
                 blocks.add(tx, block, state.id, reason="agent file")
                 made.add(block.id)
-        for tool_name in draft.core:
-            tools.give(tx, state.id, core.record(tool_name))
+        for tool_name in draft.built_in:
+            tools.give(tx, state.id, builtin.record(tool_name))
         messages.append(tx, state.id, draft.before)
         summary = messages.append(tx, state.id, draft.summary)
         seen = messages.append(tx, state.id, draft.seen)
@@ -192,6 +203,7 @@ class AgentFiles:
         state = self._core.thread(tx, ref, conversation)
         own = blocks.of_agent(tx, state.id)
         attached = tools.of_agent(tx, state.id)
+        waiting = _waiting(tx, state.id, {tool.name for tool in attached})
         stored: list[Message] = []
         kept: list[Passage] = []
         if history:
@@ -204,6 +216,7 @@ class AgentFiles:
             stored = pictures.filled(tx, stored, parse.MAX_BYTES // 2)[::-1]  # the newest first
             kept = passages.page(tx, state.id, limit=parse.MAX_PASSAGES)[::-1]
         system = state.instructions or prompts.INSTRUCTIONS[state.style]
+        system = "" if system.isspace() else system
         first = Message(agent_id=state.id, role="system", content=system)
         first.created_at = stored[0].created_at if stored else state.created_at
         model = None if parse.stays_here(state.model) else state.model
@@ -225,7 +238,11 @@ class AgentFiles:
         }
         agent = {
             **write.agent(state, system),
-            "tool_ids": [f"tool-{n}" for n in range(len(attached))],
+            "tool_ids": [
+                f"tool-{n}"
+                for n, has in enumerate([*(True for _ in attached), *(had for _, had in waiting)])
+                if has
+            ],
             "block_ids": [f"block-{n}" for n in range(len(own))],
             "messages": said,
             "in_context_message_ids": [said[0]["id"], *summary, *seen],
@@ -237,7 +254,10 @@ class AgentFiles:
             "blocks": [write.block(block, f"block-{n}") for n, block in enumerate(own)],
             "files": [],
             "sources": [],
-            "tools": [write.tool(tool, f"tool-{n}", servers) for n, tool in enumerate(attached)],
+            "tools": [
+                write.tool(tool, f"tool-{n}", servers)
+                for n, tool in enumerate([*attached, *(tool for tool, _ in waiting)])
+            ],
             "mcp_servers": [
                 write.server(server, f"mcp_server-{n}") for n, server in enumerate(servers.values())
             ],
@@ -256,6 +276,13 @@ def _exported_from(path: Path) -> str | None:
         return str((agent.get("metadata") or agent["metadata_"])[OURS]["exported"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _waiting(tx: Tx, agent_id: str, attached: set[str]) -> list[tuple[Tool, bool]]:
+    """Return the tools that came with an agent's file and it has not got, and whether it had them there."""
+    kept = settings.get(tx, f"{CAME_WITH}{agent_id}")
+    came = [(tools.get(tx, tool_id), had) for tool_id, had in json.loads(kept or "{}").items()]
+    return [(tool, had) for tool, had in came if tool is not None and tool.name not in attached]
 
 
 def _free_name(tx: Tx, name: str) -> str:

@@ -18,8 +18,10 @@ from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, Passage
 from letta_kernel.service.agent_checks import check_max_steps, check_style
 from letta_kernel.service.agent_file import messages as file_messages
 from letta_kernel.service.agent_file.parse import (
+    OTHER_TYPES,
     OURS,
     PROVIDERS,
+    REST,
     AgentFile,
     FileAgent,
     FileBlock,
@@ -28,12 +30,20 @@ from letta_kernel.service.agent_file.parse import (
     FileTool,
     stays_here,
 )
-from letta_kernel.tools import builtin, core
+from letta_kernel.tools import builtin
 from letta_kernel.tools.schema import schema_from_source
 from letta_kernel.tools.schema_models import KEPT_AS
 
 _HANDLE = re.compile(r"[A-Za-z0-9_-]+/(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.:/@-]{0,200}")
 _HEARTBEATS = ("memgpt_agent", "memgpt_v2_agent")
+_EMBEDDING = (  # not its address, which may hold a key
+    "embedding_model",
+    "embedding_endpoint_type",
+    "embedding_dim",
+    "embedding_chunk_size",
+    "batch_size",
+    "handle",
+)
 MAX_IMAGES = 1_000
 MAX_SHOWN = 80  # characters of a foreign name in a note
 
@@ -44,7 +54,7 @@ class Draft:
 
     state: AgentState
     blocks: list[Block]
-    core: list[str]
+    built_in: list[str]
     before: list[Message]  # out of sight
     summary: list[Message]  # one, or none
     seen: list[Message]
@@ -73,7 +83,7 @@ def draft_of(
     return Draft(
         state=_state(agent, notes),
         blocks=own,
-        core=[tool.name for tool in attached if _is_core(tool)],
+        built_in=[tool.name for tool in attached if _is_built_in(tool)],
         before=before,
         summary=summary,
         seen=seen,
@@ -143,19 +153,40 @@ def _state(agent: FileAgent, notes: list[str]) -> AgentState:
     ours = kept if isinstance(kept, dict) else {}
     system = agent.system or ""
     style = check_style("heartbeat" if agent.agent_type in _HEARTBEATS else "native")
+    none = " " if agent.system == "" else ""  # nothing at all, which is not the style's own prompt
+    told = metadata.pop(REST, None)
+    shown = dict(told) if isinstance(told, dict) else {}
+    if not isinstance(shown.get("agent_type", ""), str):
+        del shown["agent_type"]
+    if agent.agent_type in OTHER_TYPES:
+        shown["agent_type"] = agent.agent_type
+    if config := _embedding(agent):
+        shown["embedding_config"] = config
+    if shown:
+        metadata[REST] = shown
     return AgentState(
         name=agent.name,
         description=agent.description or "",
         model=_model(agent, ours, notes),
         embedding=_handle(ours.get("embedding")),
         style=style,
-        instructions="" if system == prompts.INSTRUCTIONS[style] else system,
+        instructions="" if system == prompts.INSTRUCTIONS[style] else system or none,
         max_steps=check_max_steps(ours.get("max_steps", 50)),
         settings=_settings(agent, ours, notes),
         tool_rules=_rules(agent, notes),
         tags=list(agent.tags or ()),
         metadata=metadata,
     )
+
+
+def _embedding(agent: FileAgent) -> dict[str, Any]:
+    """Return what a file says of its embedding model: shown and exported again, but never asked."""
+    config = agent.embedding_config or {}
+    return {
+        key: config[key]
+        for key in _EMBEDDING
+        if isinstance(config.get(key), str | int) and len(str(config[key])) <= MAX_SHOWN
+    }
 
 
 def _model(agent: FileAgent, ours: dict[str, Any], notes: list[str]) -> str | None:
@@ -249,24 +280,24 @@ def _messages(entries: list[FileMessage]) -> list[Message]:
     return [message for entry in entries for message in file_messages.from_file(entry)]
 
 
-def _is_core(tool: FileTool) -> bool:
+def _is_built_in(tool: FileTool) -> bool:
     # By its name: whatever the file says such a tool does, ours is what the agent gets.
-    return tool.name in core.FUNCTIONS and (tool.tool_type or "custom") != "custom"
+    return tool.name in builtin.NAMES and (tool.tool_type or "custom") != "custom"
 
 
 _PYTHON = (None, "python", "json")  # Letta calls a tool json whose schema was given with its source
 
 
-def foreign_tools(file: AgentFile, notes: list[str]) -> list[Tool]:
-    """Return the tools of a file that can be kept; they are somebody's code and run only in the sandbox."""
+def foreign_tools(file: AgentFile, notes: list[str]) -> list[tuple[str, Tool]]:
+    """Return the tools of a file that can be kept, with their ids in it.
+
+    They are somebody's code and run only in the sandbox.
+    """
     made = []
     for tool in file.tools:
-        if _is_core(tool):
+        if _is_built_in(tool):
             continue
         kind = tool.tool_type or "custom"
-        if kind == "letta_builtin" and tool.name in builtin.OUTSIDE:
-            made.append(builtin.record(tool.name))  # ours, whatever the file says it does
-            continue
         if kind != "custom" or not tool.source_code or tool.source_type not in _PYTHON:
             where = "of an MCP server" if "mcp" in kind else "that does not run here"
             notes.append(f"Left out: {tool.name}, a tool {where}.")
@@ -277,23 +308,22 @@ def foreign_tools(file: AgentFile, notes: list[str]) -> list[Tool]:
         if tool.args_json_schema:
             metadata[KEPT_AS] = tool.args_json_schema
         limit = ours.get("time_limit") if isinstance(ours, dict) else None
-        made.append(
-            Tool(
-                name=tool.name,
-                description=str(tool.description or schema.get("description") or ""),
-                parameters=schema["parameters"],
-                source=tool.source_code,
-                kind="source",
-                runs_in="sandbox",
-                requires_approval=bool(tool.default_requires_approval),
-                parallel_safe=bool(tool.enable_parallel_execution),
-                return_limit=tool.return_char_limit or 50_000,
-                network=False,  # somebody else's code, until a person lets it
-                time_limit=limit if isinstance(limit, int | float) and 0 < limit < 1e6 else None,
-                tags=list(tool.tags or ()),
-                metadata=metadata,
-            )
+        kept = Tool(
+            name=tool.name,
+            description=str(tool.description or schema.get("description") or ""),
+            parameters=schema["parameters"],
+            source=tool.source_code,
+            kind="source",
+            runs_in="sandbox",
+            requires_approval=bool(tool.default_requires_approval),
+            parallel_safe=bool(tool.enable_parallel_execution),
+            return_limit=tool.return_char_limit or 50_000,
+            network=False,  # somebody else's code, until a person lets it
+            time_limit=limit if isinstance(limit, int | float) and 0 < limit < 1e6 else None,
+            tags=list(tool.tags or ()),
+            metadata=metadata,
         )
+        made.append((tool.id, kept))
     return made
 
 

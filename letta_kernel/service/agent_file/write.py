@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from letta_kernel.agent.settings import STAY_HERE
 from letta_kernel.records import AgentState, Block, McpServer, Passage, Tool, ToolRule
-from letta_kernel.service.agent_file.parse import OURS, PROVIDERS, stays_here
+from letta_kernel.service.agent_file.parse import OURS, PROVIDERS, REST, stays_here
 from letta_kernel.tools import builtin
 from letta_kernel.tools.schema_models import KEPT_AS
 
@@ -45,6 +45,7 @@ def agent(state: AgentState, system: str) -> dict[str, Any]:
     settings["fallbacks"] = [one for one in settings.get("fallbacks", ()) if not stays_here(one)]
     if not settings["fallbacks"]:
         del settings["fallbacks"]
+    shown = state.metadata.get(REST) or {}
     ours = {
         "model": model,
         "embedding": state.embedding,
@@ -56,7 +57,8 @@ def agent(state: AgentState, system: str) -> dict[str, Any]:
         "id": "agent-0",
         "name": state.name,
         "description": state.description or None,
-        "agent_type": "letta_v1_agent" if state.style == "native" else "memgpt_v2_agent",
+        "agent_type": shown.get("agent_type")
+        or ("letta_v1_agent" if state.style == "native" else "memgpt_v2_agent"),
         "system": system,
         "memory_blocks": [],
         "tools": [],
@@ -67,7 +69,7 @@ def agent(state: AgentState, system: str) -> dict[str, Any]:
         "tool_rules": [_rule_entry(rule) for rule in state.tool_rules],
         "tags": list(state.tags),
         "llm_config": _llm_config(model, settings),
-        "embedding_config": None,
+        "embedding_config": None if state.embedding else shown.get("embedding_config"),
         "model": None,
         "embedding": None,
         "initial_message_sequence": None,
