@@ -117,7 +117,7 @@ class Archive(Searched):
         owners = self._owners(agent_id)
 
         def work(tx: Tx) -> list[Passage]:
-            there = [passages.of_content(tx, owner, piece) for piece in pieces]
+            there = [passages.of_content(tx, owner, one, owners, supersedes) for one in pieces]
             known = [one for one in there if one is not None]
             whole = len(known) == len(pieces)
             stored = (
@@ -143,13 +143,15 @@ class Archive(Searched):
         return stored
 
     def replaced_by(self, agent_id: str, new: Sequence[Passage]) -> list[Passage]:
-        """Return the passages an agent can find that *new* ones seem to replace, the likeliest first."""
-        ids = {one.id for one in new}
+        """Return the passages an agent can find that *new* ones seem to replace, the likeliest first.
+
+        One that says the very same is none of them.
+        """
+        said = {one.content for one in new}
         text = new[0].content[:500]
         owners = self._owners(agent_id)
-        most = _REPLACED + len(ids)
-        found = self._found(owners, text, self._filter(owners), most, 0, _LIKELY)
-        return [hit.passage for hit in found if hit.passage.id not in ids][:_REPLACED]
+        found = self._found(owners, text, self._filter(owners), MOST, 0, _LIKELY)
+        return [hit.passage for hit in found if hit.passage.content not in said][:_REPLACED]
 
     def search(self, agent_id: str, query: str, **filters: Any) -> list[Hit]:
         """Do what `search_owners` does with an agent's own passages and those of its archives."""
@@ -229,6 +231,12 @@ class Archive(Searched):
         self, owners: Sequence[str], as_of: datetime | None = None, allow: Filter | None = None
     ) -> Filter:
         """Return *allow* (default: everything) without what others have replaced, by *as_of* if given."""
+        found = self._replaced(owners)
+        without = frozenset(one for one, at in found if as_of is None or at < as_of)
+        return replace(allow or Filter(), without=without)
+
+    def _replaced(self, owners: Sequence[str]) -> list[tuple[str, datetime]]:
+        """Return which of the owners' passages others of theirs have replaced, and since when."""
 
         def work(tx: Tx) -> list[tuple[str, datetime]]:
             stamp, key = tx.stamp("passages"), tuple(owners)
@@ -243,9 +251,7 @@ class Archive(Searched):
                         self._superseded[key] = known
             return known
 
-        found = self.database.run(work)
-        without = frozenset(one for one, at in found if as_of is None or at < as_of)
-        return replace(allow or Filter(), without=without)
+        return self.database.run(work)
 
     def _found(
         self,
@@ -267,6 +273,11 @@ class Archive(Searched):
         if not relevance:
             return []
         stored = self.database.run(lambda tx: self._passages(tx, list(relevance)))
+        if any(passage.superseded_by for passage in stored):
+            replaced = {one for one, _ in self._replaced(owners)}
+            for passage in stored:
+                if passage.id not in replaced:
+                    passage.superseded_by = passage.superseded_at = None
         return [Hit(passage, relevance[passage.id]) for passage in stored]
 
     def relevant(self, agent_id: str, text: str, budget_tokens: int = 1000) -> list[Hit]:
@@ -368,8 +379,10 @@ def excerpts(query: str, hits: Sequence[Hit], budget_tokens: int = BUDGET) -> li
 
 
 def _read(hit: Hit) -> tuple[str, Place]:
-    passage = hit.passage
-    return passage.content, Place(passage.source, passage.position)
+    passage, source = hit.passage, hit.passage.source
+    if source and passage.superseded_by:  # what holds and what does not are never one text
+        source = f"{source} {passage.superseded_by}"
+    return passage.content, Place(source, passage.position)
 
 
 def _merged(each: list[list[SearchHit]], most: int) -> list[SearchHit]:

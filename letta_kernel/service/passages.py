@@ -100,11 +100,12 @@ class Passages(Forgetting):
         owner, pieces = archive.writes_to(state.id), chunks(text)
 
         def work(tx: Tx) -> list[Passage]:
-            found = [passages.of_content(tx, owner, piece) for piece in pieces]
+            owners = owners_of(tx, state.id)
+            found = [passages.of_content(tx, owner, one, owners, supersedes) for one in pieces]
             known = [one for one in found if one is not None]
             if len(known) < len(pieces):
                 return []
-            passages.supersede(tx, known[0].id, supersedes, owners_of(tx, state.id), state.name)
+            passages.supersede(tx, known[0].id, supersedes, owners, state.name)
             return [passages.tag(tx, one, tags) for one in known]
 
         known = self._core.do(work)
@@ -161,7 +162,7 @@ class Passages(Forgetting):
 
         def work(tx: Tx) -> list[Passage]:
             owners = owners_of(tx, state.id)
-            named = passages.get_many(tx, list(dict.fromkeys(words))) if words else []
+            named = passages.get_many(tx, list(dict.fromkeys(words)), owners) if words else []
             if named and len(named) == len(set(words)):
                 found = [one for one in named if one.agent_id in owners]
                 chosen = set(tags or ())
@@ -240,12 +241,13 @@ class Passages(Forgetting):
 
         def work(tx: Tx) -> Passage:
             state = self._core.agent(tx, agent)
-            found = passages.get(tx, passage_id)
-            if found is None or found.agent_id not in owners_of(tx, state.id):
+            owners = owners_of(tx, state.id)
+            found = passages.get_many(tx, [passage_id], owners)
+            if not found or found[0].agent_id not in owners:
                 raise NotFoundError(
                     f"{state.name} has no passage {passage_id!r} in archival memory."
                 )
-            return found
+            return found[0]
 
         return self._core.do(work)
 

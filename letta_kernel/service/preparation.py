@@ -235,6 +235,7 @@ class Preparation:
             {
                 "n": number,
                 "id": hit.passage.id,
+                **({"joined": list(hit.ids)} if len(hit.ids) > 1 else {}),
                 "timestamp": core.local_time(hit.passage.created_at, settings.timezone),
                 "content": hit.passage.content,
                 "score": round(hit.score, 4),

@@ -21,17 +21,23 @@ def get(tx: Tx, passage_id: str) -> Passage | None:
     return next(iter(get_many(tx, [passage_id])), None)
 
 
-def get_many(tx: Tx, ids: Sequence[str]) -> list[Passage]:
-    """Return the passages of these ids that exist, in the order of *ids*."""
-    return _standing(tx, _PASSAGES.get_many(tx, ids))
+def get_many(tx: Tx, ids: Sequence[str], owners: Sequence[str] | None = None) -> list[Passage]:
+    """Return the passages of these ids that exist, in the order of *ids*.
+
+    Where they are read for somebody, *owners* are those whose passages are found there: what another of them
+    replaced is marked.
+    """
+    return _standing(tx, _PASSAGES.get_many(tx, ids), owners)
 
 
-def _standing(tx: Tx, found: list[Passage]) -> list[Passage]:
-    """Take the mark off passages whose successor is not there: it was forgotten, and may come back."""
+def _standing(tx: Tx, found: list[Passage], owners: Sequence[str] | None) -> list[Passage]:
+    """Take the mark off passages whose successor is not seen, or not there: forgotten, it may come back."""
     by = [one.superseded_by for one in found if one.superseded_by]
     if by:
-        rows = tx.query("SELECT id FROM passages WHERE id = ANY($1::text[])", (by,))
-        there = {str(row[0]) for row in rows}
+        whose = dict(
+            tx.query("SELECT id, agent_id FROM passages WHERE id = ANY($1::text[])", (by,))
+        )
+        there = {one for one, owner in whose.items() if owners is None or owner in owners}
         for one in found:
             if one.superseded_by and one.superseded_by not in there:
                 one.superseded_by = one.superseded_at = None
@@ -97,12 +103,9 @@ def page(
         What is superseded, as it stood just before this moment.
     """
     where = Where()
-    if isinstance(agent_id, str):
-        order = ["seq"]
-        where.add("agent_id = {}", agent_id)
-    else:
-        order = ["created_at", "id"]
-        where.add("agent_id = ANY({}::text[])", list(agent_id))
+    owners = [agent_id] if isinstance(agent_id, str) else list(agent_id)
+    order = ["seq"] if isinstance(agent_id, str) else ["created_at", "id"]
+    where.add("agent_id = ANY({}::text[])", owners)
     for other, sign in ((before, "<"), (after, ">")):
         if isinstance(other, int):
             where.add(f"seq {sign} {{}}", other)
@@ -119,24 +122,26 @@ def page(
     if text:
         where.add("position({} IN lower(content)) > 0", text.lower())
     if superseded is not None:
-        past = f" WHERE o.superseded_at < {where.place(as_of)}" if as_of is not None else ""
-        where.add(f"passages.id {'' if superseded else 'NOT '}IN ({_SUPERSEDED}{past})")
+        past = f" AND o.superseded_at < {where.place(as_of)}" if as_of is not None else ""
+        ids = f"SELECT o.id {_SUPERSEDED.format(where.place(owners))}{past}"
+        where.add(f"passages.id {'' if superseded else 'NOT '}IN ({ids})")
     way = "DESC" if newest_first else "ASC"
     keys = ", ".join(f"{key} {way}" for key in order)
     tail = f"{where} ORDER BY {keys} LIMIT {where.place(limit)}"
-    return _standing(tx, _PASSAGES.select(tx, tail, where.params))
+    return _standing(tx, _PASSAGES.select(tx, tail, where.params), owners)
 
 
-_SUPERSEDED = "SELECT o.id FROM passages o JOIN passages n ON n.id = o.superseded_by"
+# Whoever cannot find the successor would have neither.
+_SUPERSEDED = (
+    "FROM passages o JOIN passages n ON n.id = o.superseded_by AND n.agent_id = ANY({0}::text[])"
+    " WHERE o.agent_id = ANY({0}::text[])"
+)
 
 
 def superseded(tx: Tx, owners: Sequence[str]) -> list[tuple[str, datetime]]:
-    """Return the ids of the owners' passages that others have replaced, and since when."""
-    rows = tx.query(
-        "SELECT o.id, o.superseded_at FROM passages o JOIN passages n ON n.id = o.superseded_by"
-        " WHERE o.agent_id = ANY($1::text[])",
-        (list(owners),),
-    )
+    """Return the ids of the owners' passages that others of theirs have replaced, and since when."""
+    sql = f"SELECT o.id, o.superseded_at {_SUPERSEDED.format('$1')}"
+    rows = tx.query(sql, (list(owners),))
     return [(str(one), utc(at)) for one, at in rows]
 
 
@@ -148,7 +153,8 @@ def supersede(
     Parameters
     ----------
     owners
-        Whose passages may be replaced; *whose* is how they are called.
+        Whose passages may be replaced; *whose* is how they are called. What was replaced by a passage that is
+        not theirs can be by one of its own archive: all who had lost sight of it then see that one.
 
     Raises
     ------
@@ -175,14 +181,22 @@ def supersede(
         later = None if following is None else following.superseded_by
     for one in wanted:
         other = found[one].superseded_by
-        if other not in (None, by):
+        if other is None or other == by:
+            continue
+        successor = get(tx, other)
+        if successor is None or successor.agent_id in owners:
             raise InvalidInputError(
                 f"The passage {one!r} is superseded already, by {other!r}: name that one."
+            )
+        if found[by].agent_id != found[one].agent_id:
+            raise InvalidInputError(
+                f"The passage {one!r} is superseded already in an archive that is not attached here;"
+                " only another passage of its own archive can do so now."
             )
     moment, marked = now(), []
     for one in wanted:
         passage = found[one]
-        if passage.superseded_by is None:
+        if passage.superseded_by != by:
             passage.superseded_by, passage.superseded_at = by, moment
             _PASSAGES.change(tx, passage, ("superseded_by", "superseded_at"))
         marked.append(passage)
@@ -197,11 +211,19 @@ def stand_again(tx: Tx, ids: Sequence[str]) -> None:
     )
 
 
-def of_content(tx: Tx, agent_id: str, content: str) -> Passage | None:
-    """Return the agent's oldest passage of exactly this text, or None."""
-    where = "WHERE agent_id = $1 AND content = $2 ORDER BY seq LIMIT 1"
-    found = _standing(tx, _PASSAGES.select(tx, where, (agent_id, storable(content))))
-    return found[0] if found else None
+def of_content(
+    tx: Tx, owner: str, content: str, owners: Sequence[str], without: Sequence[str] = ()
+) -> Passage | None:
+    """Return the newest passage of exactly this text that *owner* has, or None.
+
+    One that another of the *owners* has replaced is left out, and those of the ids *without*.
+    """
+    where = (
+        "WHERE agent_id = $1 AND content = $2 AND NOT id = ANY($3::text[]) AND id NOT IN (SELECT o.id"
+        f" {_SUPERSEDED.format('$4')}) ORDER BY seq DESC LIMIT 1"
+    )
+    given = (owner, storable(content), list(without), list(owners))
+    return next(iter(_standing(tx, _PASSAGES.select(tx, where, given), owners)), None)
 
 
 def last_position(tx: Tx, agent_id: str, source: str) -> int | None:

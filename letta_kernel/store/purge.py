@@ -165,7 +165,9 @@ def _take_out(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> N
         wanted = set(gone)
         for step, text in rows:
             shown = json.loads(text)
-            left = [one for one in shown if one.get("id") not in wanted]
+            left = [
+                one for one in shown if wanted.isdisjoint([one.get("id"), *one.get("joined", ())])
+            ]
             if len(left) < len(shown):
                 kept = json.dumps(left, ensure_ascii=False)
                 connection.execute(

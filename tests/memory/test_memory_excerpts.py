@@ -80,6 +80,16 @@ def test_neighbours_are_one_hit_in_reading_order_and_each_stands_there_once(talk
     assert len(talk.search("agent-ada", "walrus")) == len(TALK)  # as they are: one a passage
 
 
+def test_what_holds_and_what_was_replaced_are_never_one_text(talk) -> None:
+    first, second = talk.search("agent-ada", "what does the walrus at the pier eat, clams")[:2]
+    talk.insert("agent-ada", "The walrus has left.", supersedes=[second.passage.id])
+    hits = talk.search("agent-ada", "walrus pier clams", top_k=40, include_superseded=True)
+    shown = {one.passage.id: one for one in excerpts("walrus pier clams", hits)}
+    assert shown[first.passage.id].ids == (first.passage.id,)
+    assert shown[second.passage.id].passage.superseded_by
+    assert shown[first.passage.id].passage.superseded_by is None
+
+
 def test_a_budget_holds_as_many_as_fit_and_long_ones_are_cut_to_what_matched(project) -> None:
     archive = project.archive()
     filler = "The weather of that day was fair and nobody said much about it. "

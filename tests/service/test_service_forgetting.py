@@ -120,6 +120,63 @@ def test_the_agent_is_told_what_looks_replaced_and_says_which(service: AgentServ
     assert [one["id"] for one in hits if "superseded_by" in one] == [old.id]
 
 
+def test_what_was_said_before_can_be_said_again(service: AgentService) -> None:
+    def insert(**arguments: Any) -> str:
+        return service.tools.run("archival_memory_insert", arguments, agent="ada").text
+
+    quebec, lisbon = "Kim lives in Quebec.", "Kim lives in Lisbon."
+    old = keep(service, quebec)
+    (new,), made = service.passages.remember(lisbon, agent="ada", supersedes=[old.id])
+    (back,), made = service.passages.remember(quebec, agent="ada")
+    assert (made, back.superseded_by) == (True, None)
+    assert set(found(service, "where does Kim live")) == {quebec, lisbon}
+    said = insert(content=quebec)  # said twice: the first is the same, not what it replaces
+    assert f"still hold: {new.id}: {lisbon}. If" in said  # and no other
+    assert insert(content=quebec, supersedes=[new.id]).endswith(f"It supersedes {new.id}.")
+    assert {*found(service, "where does Kim live")} == {quebec}
+    # The same text may replace all of the same text.
+    same = [one.id for one in listed(service, superseded=False)]
+    assert len(same) == 2
+    (last,), made = service.passages.remember(quebec, agent="ada", supersedes=same)
+    assert (made, [one.id for one in listed(service, superseded=False)]) == (True, [last.id])
+
+
+def test_only_who_finds_the_successor_loses_sight_of_what_it_replaced(
+    service: AgentService,
+) -> None:
+    bob = service.agents.create("bob")
+    for name, agents in (("a", ["ada"]), ("b", ["ada", "bob"])):
+        made = service.archives.create(name)
+        for agent in agents:
+            service.archives.attach(made.id, agent=agent)
+    quebec, lisbon, porto = (f"Kim lives in {town}." for town in ("Quebec", "Lisbon", "Porto"))
+    old = keep(service, quebec, "bob")
+    new = keep(service, lisbon, supersedes=[old.id])
+    for query in ("where does Kim live", ""):
+        assert found(service, query) == [lisbon]
+        assert found(service, query, "bob") == [quebec]
+    (hit,) = service.passages.search("Kim", agent="bob", include_superseded=True)
+    assert hit.passage.superseded_by is None
+    both = service.passages.search("Kim", agent="ada", include_superseded=True)
+    assert {one.passage.id: one.passage.superseded_by for one in both} == {
+        old.id: new.id,
+        new.id: None,
+    }
+    assert service.passages.list("bob", superseded=True) == []
+    assert service.passages.list("bob", superseded=False)[0].superseded_by is None
+    assert service.passages.retrieve(old.id, agent="bob").superseded_by is None
+    assert service.passages.retrieve(old.id, agent="ada").superseded_by == new.id
+    assert service.passages.remember(quebec, agent="bob") == ([old], False)
+    own = Passage(agent_id=bob.id, content="Taxes are due.")
+    service.database.run(lambda tx: passages.append(tx, [own]))
+    with pytest.raises(InvalidInputError, match="not attached here"):  # ada would find it again
+        service.passages.supersede([old.id], own.id, agent="bob")
+    keep(service, porto, "bob", supersedes=[old.id])
+    assert quebec not in (theirs := found(service, "where does Kim live", "bob"))
+    assert theirs[0] == porto
+    assert set(found(service, "where does Kim live")) == {lisbon, porto}
+
+
 def test_an_agent_file_carries_what_is_superseded_and_nothing_forgotten(
     service: AgentService,
 ) -> None:
@@ -285,7 +342,13 @@ def test_after_thirty_days_no_file_of_the_project_has_it(
     kept = [keep(service, f"Zanzibar is number {n}.") for n in range(3)]
     gone = keep(service, "The word is quetzalcoatlus, or hexakosioi.")
     index.catch_up()
-    step = [{"id": gone.id, "content": gone.content}, {"id": kept[0].id, "content": "Zanzibar"}]
+    joined: dict[str, Any] = {"id": kept[1].id, "content": f"Zanzibar {gone.content}"}
+    joined["joined"] = [kept[1].id, gone.id]
+    step = [
+        {"id": gone.id, "content": gone.content},
+        {"id": kept[0].id, "content": "Zanzibar", "joined": [kept[0].id, kept[1].id]},
+        joined,
+    ]
     service.database.run(
         lambda tx: tx.execute(
             "INSERT INTO steps (id, run_id, agent_id, number, model, prompt_tokens, completion_tokens,"
