@@ -85,7 +85,8 @@ def test_what_holds_and_what_was_replaced_are_never_one_text(talk) -> None:
     talk.insert("agent-ada", "The walrus has left.", supersedes=[second.passage.id])
     hits = talk.search("agent-ada", "walrus pier clams", top_k=40, include_superseded=True)
     shown = {one.passage.id: one for one in excerpts("walrus pier clams", hits)}
-    assert shown[first.passage.id].ids == (first.passage.id,)
+    assert second.passage.id not in shown[first.passage.id].ids
+    assert shown[second.passage.id].ids == (second.passage.id,)
     assert shown[second.passage.id].passage.superseded_by
     assert shown[first.passage.id].passage.superseded_by is None
 
