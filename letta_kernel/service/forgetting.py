@@ -8,7 +8,7 @@ from datetime import datetime
 from letta_kernel.errors import NotFoundError
 from letta_kernel.records import Passage
 from letta_kernel.service.core import Core, Memories
-from letta_kernel.store import archives, passages, purge
+from letta_kernel.store import archives, due, passages, purge
 from letta_kernel.store.database import Tx
 
 
@@ -46,8 +46,8 @@ class Forgetting:
                     raise NotFoundError(f"{state.name} has no passage {one!r} in archival memory.")
             return passages.forget(tx, wanted)
 
-        purge.expect(self._core.home)
         gone = self._core.do(work)
+        due.expect(self._core.home)
         self._follow(agent)
         if now:
             self.purge(wanted)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
 from letta_kernel.records import AgentState, ToolRule
-from letta_kernel.store import blocks, counters, indexes, lease, pictures
+from letta_kernel.store import blocks, counters, due, indexes, lease, passages, pictures
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Where, dump
 from letta_kernel.store.problems import Conflict
@@ -21,7 +21,7 @@ _AGENTS = SealedTable(
 _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
     *("agent_archives", "agent_identities", "conversations", "feedback"),
-    *("agent_folders", "agent_files", "access_tokens", "forgotten"),
+    *("agent_folders", "agent_files", "access_tokens"),
 )
 
 get = _AGENTS.get
@@ -104,6 +104,8 @@ def delete(tx: Tx, agent_id: str) -> bool:
         (agent_id,),
     ):
         blocks.delete(tx, block_id)
+    passages.unmark_of(tx, agent_id)
+    due.drop(tx, agent_id)
     indexes.drop_agent(tx, agent_id)
     tx.execute(
         "DELETE FROM leases WHERE agent_id IN (SELECT id FROM conversations WHERE agent_id = $1)",

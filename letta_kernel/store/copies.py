@@ -20,7 +20,7 @@ from letta_kernel import private
 from letta_kernel.errors import InvalidInputError, NotFoundError, ReadOnlyError, StoreError
 from letta_kernel.ids import now
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import last_commit, opening, place, problems
+from letta_kernel.store import due, last_commit, opening, place, problems
 from letta_kernel.store.backups import (
     FILE,
     FOLDER,
@@ -172,6 +172,7 @@ def restore(home: Path, source: Path) -> Path | None:
                         os.replace(file, kept_as)
             last_commit.forget(path)
             os.replace(draft, path)
+            due.file(home).unlink(missing_ok=True)  # whoever opens the copy looks when it is time
             discard_all(home)
         finally:
             lock.release()

@@ -25,7 +25,7 @@ from letta_kernel import private, waiting
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import ConflictError, StoreBusyError, StoreError
 from letta_kernel.hooks import users_code
-from letta_kernel.store import backups, last_commit, problems, transaction
+from letta_kernel.store import backups, due, last_commit, problems, transaction
 from letta_kernel.store.connection import LEASE, SharedConnection
 from letta_kernel.store.lock import identity
 from letta_kernel.store.patience import AnswerFromCopy, Wait
@@ -266,7 +266,9 @@ class Database:
         try:
             connection = self._connection.get(wait)
             self._stuck = None
-            self._identity = identity(self.path)
+            if (found := identity(self.path)) != self._identity and not self._connection.refusal:
+                due.opened(connection, self.home)
+            self._identity = found
             self._writes[OPENED] = next(_openings)
             private.say(self.home)
         except (StoreBusyError, AnswerFromCopy):

@@ -17,6 +17,7 @@ from letta_kernel.store import (
     blocks,
     call_pairs,
     conversations,
+    due,
     folders,
     lease,
     passages,
@@ -361,6 +362,13 @@ _UNMARKED = (
 _NOT_FORGOTTEN = f"id IN (SELECT id FROM passages) OR agent_id NOT IN ({_OWNERS})"
 
 
+def _let_go(tx: Tx, ids: list[str]) -> None:
+    """Take rows out of those that are forgotten; copies may have the text of what is nowhere else."""
+    tx.execute("DELETE FROM forgotten WHERE id = ANY($1::text[])", (ids,))
+    rows = tx.query("SELECT id FROM passages WHERE id = ANY($1::text[])", (ids,))
+    due.note(tx, [*{*ids} - {row[0] for row in rows}])
+
+
 def _rings(tx: Tx) -> list[str]:
     """Return the passages that would supersede themselves through others."""
     rows = tx.query("SELECT id, superseded_by FROM passages WHERE superseded_by IS NOT NULL")
@@ -436,7 +444,7 @@ _MEMORY = (
         "forgotten passages are there, or their owners are gone",
         f"SELECT id FROM forgotten WHERE {_NOT_FORGOTTEN}",
         "take the forgotten ones away",
-        (f"DELETE FROM forgotten WHERE {_NOT_FORGOTTEN}",),
+        _let_go,
     ),
     Rule(
         "pictures",

@@ -107,6 +107,11 @@ def _here(one: _Process) -> bool:
     return one.machine == own.machine if one.machine and own.machine else one.host == own.host
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine goes on."""
+    return _started(pid) != ""
+
+
 def _started(pid: int) -> str:
     """Return when a process began, in its system's own terms; empty if it is not running."""
     with suppress(OSError, IndexError):

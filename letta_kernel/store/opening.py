@@ -385,7 +385,8 @@ def write_anew(connection: duckdb.DuckDBPyConnection, path: Path, *, without: st
         connection.execute(f"ATTACH '{quoted}' AS fresh")
         private.tighten(draft)
         connection.execute(f'COPY FROM DATABASE "{name}" TO fresh')
-        connection.execute("DELETE FROM fresh.settings WHERE key = $1", [without])
+        if without:
+            connection.execute("DELETE FROM fresh.settings WHERE key = $1", [without])
         connection.execute("CHECKPOINT fresh")
         connection.execute("DETACH fresh")
         connection.close()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.ids import now, storable
 from letta_kernel.records import Passage
-from letta_kernel.store import counters, indexes
+from letta_kernel.store import counters, due, indexes
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Table, Where, dump, load, utc
 
@@ -301,11 +301,22 @@ def unmark(tx: Tx, gone: Sequence[str]) -> None:
     stand_again(tx, [row[0] for row in tx.query(sql, (list(gone),))])
 
 
+def unmark_of(tx: Tx, owner_id: str) -> None:
+    """Let stand again what an owner's passages had superseded, who goes with all of them."""
+    tx.execute(
+        "UPDATE passages SET superseded_by = NULL, superseded_at = NULL WHERE superseded_by IN"
+        " (SELECT id FROM passages WHERE agent_id = $1 UNION ALL"
+        " SELECT id FROM forgotten WHERE agent_id = $1)",
+        (owner_id,),
+    )
+
+
 def drop_owner(tx: Tx, owner_id: str) -> None:
     """Delete all that a shared archive or a folder which is no more owned: passages, marks, numbers."""
+    unmark_of(tx, owner_id)
+    due.drop(tx, owner_id)
     indexes.drop_agent(tx, owner_id)
     tx.execute("DELETE FROM passages WHERE agent_id = $1", (owner_id,))
-    tx.execute("DELETE FROM forgotten WHERE agent_id = $1", (owner_id,))
     counters.forget(tx, owner_id)
 
 

@@ -3,7 +3,7 @@
 A row that is deleted leaves its text in freed pages, in versions of the index and in the daily copies. So the
 store and each copy are written anew without it, and so are the indexes. What is to go is noted in the store
 first and the note goes last: whoever is killed in between leaves a note by which the next one does all of it
-again. Beside the store lies a file without content whose time says when there is something to do.
+again. One process at a time does it, and others have no store only while its own file is written.
 """
 
 from __future__ import annotations
@@ -12,49 +12,48 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import filelock
 
+from letta_kernel import private
 from letta_kernel.errors import LettaError, StoreError
 from letta_kernel.ids import now
-from letta_kernel.store import backups, last_commit, opening, place, problems
-from letta_kernel.store.backups import DAY, FILE, FOLDER, PLAIN
+from letta_kernel.store import backups, due, last_commit, lease, opening, place, problems
+from letta_kernel.store.backups import DAY, FILE, FOLDER, PLAIN, SEALED
+from letta_kernel.store.due import KEPT_DAYS, NOTE
 from letta_kernel.store.lock import HomeLock
 from letta_kernel.store.patience import Wait
 from letta_kernel.store.vectors import IndexBrokenError, VectorTable
 
 log = logging.getLogger(__name__)
 
-KEPT_DAYS = 30
-"""For so many days what is forgotten can be restored."""
-_DUE = f"{FILE}.due"
-_NOTE = "purge: passages"
-"""The setting that holds the ids of what is being removed."""
 _AGAIN = 3_600.0  # seconds after which a purge that failed is tried again
+_DRAFT = f".{FILE}.{{}}.purge.part"
+_NOT_DAMAGE = (
+    *("no space left", "disk quota", "disk full", "too many open files", "permission denied"),
+    *("lock on file", "not permitted", "version number", "newer version"),
+)
+"""What the driver says of a file that is as it should be."""
+_PATIENCE = 30.0  # seconds that another purge is waited for
 
 
 def _if_due(home: Path) -> None:
     """Do what is due in a project at which nobody works now; a failure is only noted."""
     with contextlib.suppress(FileNotFoundError):
-        if (home / _DUE).stat().st_mtime <= time.time() and place.refusal(home) is None:
+        if due.file(home).stat().st_mtime <= time.time() and place.refusal(home) is None:
             try:
-                _look_again(home, time.time() + _AGAIN)  # nobody else begins meanwhile
+                due.look_again(home, time.time() + _AGAIN)  # nobody else begins meanwhile
                 _purge(home, None, 0.0)
             except (duckdb.Error, LettaError, IndexBrokenError, OSError, RuntimeError) as error:
                 log.info("What was forgotten is not removed for good yet: %s", error)
-
-
-def expect(home: Path) -> None:
-    """Take note that something is about to be forgotten, so that it is removed when its time has come."""
-    with contextlib.suppress(OSError):
-        if not (home / _DUE).exists():
-            _look_again(home, time.time() + KEPT_DAYS * DAY)
 
 
 def purge(home: Path, ids: Sequence[str] | None = None) -> int:
@@ -66,7 +65,7 @@ def purge(home: Path, ids: Sequence[str] | None = None) -> int:
         The folder cannot be read or written, or others keep the store; it is tried again later by itself.
     """
     try:
-        _look_again(home, time.time())
+        due.look_again(home, time.time())
         return _purge(home, ids, None, whole=True)
     except IndexBrokenError as error:
         raise StoreError(f"The vector index cannot be written: {error}") from error
@@ -77,37 +76,58 @@ def purge(home: Path, ids: Sequence[str] | None = None) -> int:
 def _purge(
     home: Path, ids: Sequence[str] | None, patience: float | None, *, whole: bool = False
 ) -> int:
-    lock, path = HomeLock(home), home / FILE
-    if not path.exists():
+    if not (home / FILE).exists():
         return 0
-    tables = VectorTable.found(home)  # takes seconds: not while others wait
-    lock.acquire(Wait(patience))
+    mine = filelock.FileLock(home / "letta.purge.lock", mode=private.FILE, thread_local=False)
     try:
-        connection = opening.open_database(path, PLAIN)
-        try:
+        mine.acquire(timeout=_PATIENCE if patience is None else patience)
+    except filelock.Timeout:
+        raise StoreError("Another process removes what was forgotten: try again later.") from None
+    try:
+        tables = VectorTable.found(home)  # takes seconds: not while others wait
+        with _opened(home, Wait(patience)) as connection:
             gone, number = _noted(connection, ids, whole)
+        if gone:
+            for table in tables:  # those that write to it wait; the store is free meanwhile
+                with table.writing(60.0) as written:
+                    if not written:
+                        raise StoreError("The vector index is being written: try again later.")
+                    if table.name() is not None:
+                        table.write_anew(without=gone)
+            _store_anew(home)
+            _copies_anew(home, gone)
+        with _opened(home, Wait()) as connection:
+            if gone:
+                _done(connection, gone)
+            following = due.following(connection)
+            with contextlib.suppress(FileNotFoundError):
+                if following is None:
+                    due.file(home).unlink()
+                else:
+                    due.look_again(home, following)
+    finally:
+        mine.release()
+    return number
+
+
+@contextlib.contextmanager
+def _opened(home: Path, wait: Wait) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give the store, which nobody else has open meanwhile."""
+    lock = HomeLock(home)
+    lock.acquire(wait)
+    try:
+        connection = opening.open_database(home / FILE, PLAIN)
+        try:
+            yield connection
         finally:
             connection.close()
     finally:
         lock.release()
-    if gone:
-        for table in tables:  # those that write to it wait; the store is free meanwhile
-            with table.writing(60.0) as mine:
-                if not mine:
-                    raise StoreError("The vector index is being written: try again later.")
-                if table.name() is not None:
-                    table.write_anew(without=gone)
-        lock.acquire(Wait())
-        try:
-            _files_anew(home, gone)
-        finally:
-            lock.release()
-    with contextlib.suppress(FileNotFoundError):
-        if (due := _next(home)) is None:
-            (home / _DUE).unlink()
-        else:
-            _look_again(home, due)
-    return number
+
+
+def _note(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    row = connection.execute("SELECT value FROM settings WHERE key = $1", [NOTE]).fetchone()
+    return set(json.loads(row[0])) if row else set()
 
 
 def _noted(
@@ -121,15 +141,14 @@ def _noted(
         sql += " AND id = ANY($2::text[])"
         given.append(list(ids))
     fresh = [str(row[0]) for row in connection.execute(sql, given).fetchall()]
-    row = connection.execute("SELECT value FROM settings WHERE key = $1", [_NOTE]).fetchone()
-    gone = sorted({*fresh, *(json.loads(row[0]) if row else ())})
-    if fresh:
+    gone = sorted({*fresh, *_note(connection)})
+    if gone:
         connection.execute("BEGIN")
         try:
-            _take_out(connection, fresh)
+            _take_out(connection, gone)
             connection.execute(
                 "INSERT INTO settings VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                [_NOTE, json.dumps(gone)],
+                [NOTE, json.dumps(gone)],
             )
             connection.execute("COMMIT")
         except BaseException:
@@ -175,35 +194,43 @@ def _take_out(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> N
                 )
 
 
-def _files_anew(home: Path, gone: Collection[str]) -> None:
-    """Write the store and its copies anew, then take the note away. The lock is held."""
-    path = home / FILE
-    for draft in home.glob(f".{FILE}.*.part*"):
-        if time.time() - draft.stat().st_mtime < DAY:
-            raise StoreError("A copy of the store is being made: try again later.")
-        draft.unlink(missing_ok=True)  # of a process that was killed
-    connection = opening.open_database(path, PLAIN)
-    try:
-        opening.write_anew(connection, path)
-    finally:
-        connection.close()
-    last_commit.forget(path)
-    copies = [*(home / FOLDER).glob("letta-*.duckdb"), *home.glob("before-restore-*.duckdb")]
-    for copy in copies:
-        _copy_anew(home, copy, gone)
+def _store_anew(home: Path) -> None:
+    """Write the store anew; what was made of it before, and is no copy yet, holds it up."""
+    with _opened(home, Wait()) as connection:
+        for draft in home.glob(f".{FILE}.*.part*"):
+            found = re.match(rf"\.{re.escape(FILE)}\.(\d+)\.(purge\.)?", draft.name)
+            # Of purges only this one goes on; a process that is not there any more was killed.
+            theirs = found is not None and not found[2] and lease.is_running(int(found[1]))
+            if theirs and time.time() - draft.stat().st_mtime < DAY:
+                raise StoreError("A copy of the store is being made: try again later.")
+            draft.unlink(missing_ok=True)
+        opening.write_anew(connection, home / FILE)
+        last_commit.forget(home / FILE)
+
+
+def _copies_anew(home: Path, gone: Collection[str]) -> None:
+    """Write the copies anew. Others have the store meanwhile: what is copied of it now has nothing of it."""
+    for copy in (*(home / FOLDER).glob("letta-*.duckdb"), *home.glob("before-restore-*.duckdb")):
+        with contextlib.suppress(FileNotFoundError):  # the oldest may go at any time
+            _copy_anew(home, copy, gone)
     for damaged in home.glob("damaged-*"):  # of no use where they can be read, and else nobody can
         shutil.rmtree(damaged, ignore_errors=True)
-    connection = opening.open_database(path, PLAIN)
-    try:
-        connection.execute("DELETE FROM settings WHERE key = $1", [_NOTE])
-        connection.execute("CHECKPOINT")
-    finally:
-        connection.close()
+
+
+def _done(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> None:
+    """Take out of the note what is done; more may have been noted meanwhile."""
+    if left := sorted(_note(connection) - set(gone)):
+        connection.execute(
+            "UPDATE settings SET value = $2 WHERE key = $1", [NOTE, json.dumps(left)]
+        )
+    else:
+        connection.execute("DELETE FROM settings WHERE key = $1", [NOTE])
+    connection.execute("CHECKPOINT")
 
 
 def _copy_anew(home: Path, copy: Path, gone: Collection[str]) -> None:
     """Write a copy anew without the passages, as old as it was; one that cannot be read goes."""
-    draft = home / f".{FILE}.{os.getpid()}.purge.part"
+    draft = home / _DRAFT.format(os.getpid())
     made = copy.stat().st_mtime
     try:
         backups.copy_store(copy, draft)
@@ -216,9 +243,14 @@ def _copy_anew(home: Path, copy: Path, gone: Collection[str]) -> None:
         os.utime(draft, (made, made))
         os.replace(draft, copy)
         last_commit.log_of(copy).unlink(missing_ok=True)
-    except (duckdb.Error, StoreError, RuntimeError) as error:
+    except duckdb.Error:
+        damage = _damage(copy)
+        if damage is None:  # it is the disk, or memory: later
+            raise
         log.warning(
-            "%s cannot be read, so nothing can be taken out of it: it is removed (%s).", copy, error
+            "%s cannot be read, so nothing can be taken out of it: it is removed (%s).",
+            copy,
+            damage,
         )
         copy.unlink(missing_ok=True)
         last_commit.log_of(copy).unlink(missing_ok=True)
@@ -226,25 +258,18 @@ def _copy_anew(home: Path, copy: Path, gone: Collection[str]) -> None:
         backups.discard(draft)
 
 
-def _next(home: Path) -> float | None:
-    """Return when the next passage's time has come, in seconds since 1970; None if none is forgotten."""
-    lock = HomeLock(home)
-    lock.acquire(Wait())
+def _damage(copy: Path) -> duckdb.Error | None:
+    """Return what is wrong with a copy; None if all of it can be read. Raises what hinders reading at all."""
     try:
-        connection = opening.open_database(home / FILE, PLAIN)
-        try:
-            row = connection.execute("SELECT epoch(min(forgotten_at)) FROM forgotten").fetchone()
-        finally:
-            connection.close()
-    finally:
-        lock.release()
-    return None if row is None or row[0] is None else float(row[0]) + KEPT_DAYS * DAY
-
-
-def _look_again(home: Path, at: float) -> None:
-    file = home / _DUE
-    file.touch(0o600)
-    os.utime(file, (at, at))
+        with contextlib.closing(duckdb.connect(copy, read_only=True, config=SEALED)) as connection:
+            backups.read_whole(connection)
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+        raise
+    except duckdb.Error as error:
+        if any(sign in str(error).lower() for sign in _NOT_DAMAGE):
+            raise
+        return error
+    return None
 
 
 backups.chores.append(_if_due)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from letta_kernel.store.database import Tx
+from letta_kernel.store.transaction import Tx
 
 
 def get(tx: Tx, key: str) -> str | None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import subprocess
+import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +20,7 @@ from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.records import AgentState, Passage
 from letta_kernel.service import AgentService
 from letta_kernel.store import backups, passages, purge
+from letta_kernel.store.lock import HomeLock
 
 ZONE = "America/New_York"
 
@@ -402,6 +407,102 @@ def test_after_thirty_days_no_file_of_the_project_has_it(
     service.store.restore(before)
     assert len(listed(service)) == 2  # a copy of before does not bring it back
     assert purge.purge(home) == 0
+
+
+def test_copies_are_kept_when_there_is_no_room_and_a_killed_purge_holds_nothing_up(
+    service: AgentService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(service, "Zanzibar.")
+    gone = keep(service, "The word is quetzalcoatlus.")
+    home = home_of(service)
+    service.database.close()
+    copy = backups.before_change(home, 3)
+    assert copy is not None
+    ended = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True
+    )
+    dead = int(ended.stdout)
+    left = [f".letta.duckdb.{pid}.purge.part" for pid in (os.getpid(), dead)]
+    for name in (*left, f".letta.duckdb.{dead}.copy.part"):
+        (home / name).write_bytes(b"quetzalcoatlus")
+
+    real, calls = shutil.disk_usage, []
+
+    def full(folder: Any) -> Any:  # there is room for the store, none for the copy
+        calls.append(folder)
+        return real(folder) if len(calls) == 1 else shutil._ntuple_diskusage(9, 9, 0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", full)
+        with pytest.raises(LettaError, match="no room"):
+            service.passages.forget([gone.id], agent="ada", now=True)
+    assert len(calls) == 2
+    assert where(service, "quetzalcoatlus") == [copy.name]  # as it was, and later:
+    data = copy.read_bytes()
+    copy.unlink()
+    os.mkfifo(copy)  # which is read when we write
+    later = threading.Thread(target=service.database.close)
+    later.start()
+    while True:
+        try:
+            pipe = os.open(copy, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError:  # nobody reads yet
+            assert later.is_alive()
+            time.sleep(0.01)
+    os.set_blocking(pipe, True)
+    lock = HomeLock(home)
+    lock.acquire(60)  # others have the store meanwhile
+    lock.release()
+    with os.fdopen(pipe, "wb") as file:
+        file.write(data)
+    later.join()
+    assert where(service, "quetzalcoatlus") == []
+    assert copy.is_file()
+    assert not (home / "letta.duckdb.due").exists()
+
+
+def test_what_gone_owners_had_forgotten_goes_from_copies_too(service: AgentService) -> None:
+    shared = service.archives.create("shared")
+    service.archives.attach("shared", agent="ada")
+    secret = keep(service, "The word is quetzalcoatlus.")  # the archive's
+    service.agents.create("bob")
+    other = keep(service, "The word is hexakosioi.", "bob")
+    service.agents.create("eve")
+    service.archives.attach("shared", agent="eve")
+    home = home_of(service)
+    service.database.close()
+    copy = backups.before_change(home, 3)
+    service.passages.forget([secret.id], agent="ada")
+    service.passages.forget([other.id], agent="bob")
+    service.archives.delete(shared.id)
+    service.agents.delete("bob")
+    assert copy is not None
+    assert copy.name in where(service, "hexakosioi")
+    (home / "letta.duckdb.due").unlink()  # as in a store that came from elsewhere
+    service.store.restore(service.store.backup(home / "mine.duckdb")[0])
+    service.agents.list()
+    assert (home / "letta.duckdb.due").exists()
+    (home / "mine.duckdb").unlink()
+    service.database.close()
+    assert where(service, "quetzalcoatlus") == where(service, "hexakosioi") == []
+    assert not (home / "letta.duckdb.due").exists()
+
+
+def test_what_an_archive_had_replaced_stands_again_when_it_goes(service: AgentService) -> None:
+    old = keep(service, "Kim lives in Quebec.")
+    for number, what in enumerate(("deleted", "forgotten")):
+        service.archives.create(f"shared{number}")
+        service.archives.attach(f"shared{number}", agent="ada")
+        new = service.passages.insert(
+            [Passage(agent_id="", content="Lisbon.")], archive=f"shared{number}"
+        )
+        service.passages.supersede([old.id], new[0].id, agent="ada")
+        if what == "forgotten":
+            service.passages.forget([new[0].id], agent="ada")
+        service.archives.delete(f"shared{number}")
+        assert listed(service, superseded=True) == []
+        assert service.store.check().findings == []
 
 
 def test_check_mends_what_does_not_fit(service: AgentService) -> None:

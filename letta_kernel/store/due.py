@@ -1,0 +1,74 @@
+"""When it is time to remove for good what was forgotten: a note in the store, and a file beside it.
+
+The file has no content; its time says when there is something to do, so that the store is not opened to find
+out. It can be lost: whoever opens the store makes it anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from letta_kernel.store import settings
+from letta_kernel.store.backups import DAY, FILE
+from letta_kernel.store.transaction import Tx
+
+KEPT_DAYS = 30
+"""For so many days what is forgotten can be restored."""
+NOTE = "purge: passages"
+"""The setting that holds the ids of what is being removed."""
+
+
+def file(home: Path) -> Path:
+    """Return the file whose time says when there is something to do."""
+    return home / f"{FILE}.due"
+
+
+def expect(home: Path) -> None:
+    """Take note that something was forgotten just now, so that it is removed when its time has come."""
+    with contextlib.suppress(OSError):
+        if not file(home).exists():
+            look_again(home, time.time() + KEPT_DAYS * DAY)
+
+
+def opened(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
+    """Make the file for a store that came without it: from a copy, or another folder."""
+    with contextlib.suppress(OSError, duckdb.Error):
+        if not file(home).exists() and (at := following(connection)) is not None:
+            look_again(home, at)
+
+
+def following(connection: duckdb.DuckDBPyConnection) -> float | None:
+    """Return when there is something to do next, in seconds since 1970; None if nothing is forgotten."""
+    row = connection.execute(
+        "SELECT epoch(min(forgotten_at)), (SELECT count(*) FROM settings WHERE key = $1) FROM forgotten",
+        [NOTE],
+    ).fetchone()
+    if row is None or row[1]:
+        return None if row is None else time.time()
+    return None if row[0] is None else float(row[0]) + KEPT_DAYS * DAY
+
+
+def look_again(home: Path, at: float) -> None:
+    """Say that there is something to do at *at*, in seconds since 1970."""
+    file(home).touch(0o600)
+    os.utime(file(home), (at, at))
+
+
+def drop(tx: Tx, owner_id: str) -> None:
+    """Let go of what is forgotten of an owner who is gone: nobody can restore it, and old copies have it."""
+    rows = tx.query("DELETE FROM forgotten WHERE agent_id = $1 RETURNING id", (owner_id,))
+    note(tx, [str(row[0]) for row in rows])
+
+
+def note(tx: Tx, ids: Sequence[str]) -> None:
+    """Add passages that the store has no more to those that are removed from its copies."""
+    if ids:
+        noted = json.loads(settings.get(tx, NOTE) or "[]")
+        settings.put(tx, NOTE, json.dumps(sorted({*noted, *ids})))
