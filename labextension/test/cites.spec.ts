@@ -1,9 +1,12 @@
 // Numbers of an answer that refer to what its turn found; the cases are those of the saved HTML.
 
-import { markCites } from '../src/ui/cites';
+import { cited, markCites } from '../src/ui/cites';
+import { hostsWith } from '../src/ui/entries';
 import { drawMarkdown } from '../src/ui/markdown';
 import { readSnapshot } from '../src/ui/snapshot';
 import { Transcript } from '../src/ui/transcript';
+import { RunView } from '../src/ui/view';
+import { ENGLISH } from '../src/ui/words';
 
 const CITES = { '1': 'The boat leaves at nine.', '2': 'A "<b>quote</b>' };
 
@@ -45,7 +48,7 @@ it('takes from events what an answer cites, and no more', () => {
   transcript.handle({ type: 'step_started', retrieved: [passage] });
   const hits = [2, 3].map(n => ({ n, text: `hit ${n}`, at: '2026-03-02T10:00', origin: 'ada, tool' }));
   transcript.handle({ type: 'tool_returned', call_id: 'c', name: 's', status: 'ok', text: '', cites: hits });
-  transcript.handle({ type: 'text_delta', text: 'At nine [1], by hit [3]; not [7].' });
+  transcript.handle({ type: 'text_delta', text: 'At nine [1], by hit [3]; not [7]. In 1, 2 or 3, `rows[2]`.' });
   const made = transcript.snapshot();
   expect(made.cites).toEqual([
     { n: 1, text: 'Boat at nine.', at: '2026-03-01T09:00:00', origin: '' },
@@ -55,4 +58,16 @@ it('takes from events what an answer cites, and no more', () => {
     '1': 'Boat at nine. (2026-03-01)',
     '3': 'hit 3 (2026-03-02 · ada, tool)'
   });
+});
+
+it('lists as sources what is marked, and no more', () => {
+  const text = 'At nine [1].\n\n```\n[2]\n```\n\nMarch 2, 2026, [2](https://example.org), `[2]`';
+  const cites = [1, 2].map(n => ({ n, text: `hit ${n}`, at: '2026-03-02', origin: 'ada' }));
+  const view = new RunView(hostsWith(null), ENGLISH);
+  const data = { version: 1, state: 'ended', items: [{ kind: 'answer', text }], cites, footer: {} };
+  view.update(readSnapshot(data)!);
+  expect([...cited(view.body)]).toEqual(['1']);
+  expect(view.node.textContent).toContain('[1] hit 1 (2026-03-02 · ada)');
+  expect(view.node.textContent).not.toContain('hit 2');
+  view.dispose();
 });

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -263,6 +263,18 @@ def markdown_html(text: str, cites: Mapping[str, str] | None = None) -> str:
     if len(text) > LONGEST:
         return markdown_html(text[:LONGEST], cites) + style.block(text[LONGEST:], len(text))
     return _rendered(text, tuple((cites or {}).items()))
+
+
+def cited(text: str, numbers: Collection[int]) -> set[int]:
+    """Return which of *numbers* are marked as citations in a Markdown *text* that was cleaned."""
+    return _cited(text[:LONGEST], tuple(numbers)) if numbers and _CITE.search(text) else set()
+
+
+@lru_cache(maxsize=64)
+def _cited(text: str, numbers: tuple[int, ...]) -> set[int]:
+    blocks = parser().parse(text, {"cites": {str(n): str(n) for n in numbers}})
+    found = (token for block in blocks for token in block.children or ())
+    return {int(token.info) for token in found if token.type == "cite"}
 
 
 @lru_cache(maxsize=64)

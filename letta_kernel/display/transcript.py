@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from letta_kernel.display import parts, words
 from letta_kernel.display.clean import clean_bundle, clean_text, one_line
+from letta_kernel.display.markdown import cited
 from letta_kernel.messages import (
     ANSWER_TOOL,
     ApprovalRequested,
@@ -43,7 +43,6 @@ OUTPUT_LIMIT = 8_000
 MOST_ITEMS = 1_000
 MOST_PICTURES = 20
 
-_NUMBER = re.compile(r"(?<=[\[,\s])\d{1,3}(?=\]|,)")
 _OPEN_STATES = ("writing", "running", "waiting")
 
 
@@ -151,8 +150,8 @@ class Transcript:
     def _cited(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return what the answers cite, in the order of its numbers."""
         said = (item["text"] for item in items if item["kind"] == "answer")
-        numbers = {int(n) for text in said for n in _NUMBER.findall(text)} if self._cites else set()
-        return [self._cites[n] for n in sorted(numbers & self._cites.keys())]
+        numbers: set[int] = set().union(*(cited(text, self._cites) for text in said))
+        return [self._cites[n] for n in sorted(numbers)]
 
     def _may_cite(self, found: Sequence[dict[str, Any]]) -> None:
         for one in found:

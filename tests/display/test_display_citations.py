@@ -6,7 +6,7 @@ import pytest
 from display_checks import check_html
 
 from letta_kernel.display.html import bundle
-from letta_kernel.display.markdown import markdown_html
+from letta_kernel.display.markdown import cited, markdown_html
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.messages import RunEnded, StepStarted, TextDelta, ToolReturned, Usage
 
@@ -28,6 +28,8 @@ CITES = {"1": "The boat leaves at nine.", "2": 'A "<b>quote</b>'}
         ("[1]\n\n[1]: https://example.org", []),
         ("[[1]](https://example.org)", []),
         ("[0] [3] [1000] [1,3x]", []),
+        ("March 1, 2026; in 1, 2 or 3; `rows[1]`, rows[2] [1](https://example.org)", []),
+        ("> said [2]\n\n```\n[1]\n```\n\n    [1]", ["[2]"]),
     ],
 )
 def test_a_number_that_refers_to_something_is_marked(text: str, numbers: list[str]) -> None:
@@ -35,6 +37,7 @@ def test_a_number_that_refers_to_something_is_marked(text: str, numbers: list[st
     check_html(html)
     found = [part.partition("</sup>")[0].partition(">")[2] for part in html.split("<sup")[1:]]
     assert found == numbers
+    assert cited(text, [1, 2]) == {int(one.strip("[]")) for one in numbers}
     assert "<sup" not in markdown_html(text)
 
 
@@ -54,7 +57,7 @@ def test_a_run_keeps_what_its_answer_cites_and_no_more() -> None:
     transcript.handle(
         ToolReturned(call_id="c", name="search", status="ok", text="", seconds=0.1, cites=hits)
     )
-    transcript.handle(TextDelta(text="At nine [1], by hit [3]; not [7]."))
+    transcript.handle(TextDelta(text="At nine [1], by hit [3]; not [7]. In 1, 2 or 3: `rows[2]`."))
     transcript.handle(
         RunEnded(run_id="r", stop_reason="end_turn", steps=1, usage=Usage(), seconds=0.1, model="m")
     )

@@ -3,7 +3,15 @@
 import { h } from './dom';
 
 /** `[1]`, `[1][2]` and `[1, 2]`, not `a[1]`, `[^1]` or `[text][1]`. */
-const CITE = /(?<![A-Za-z0-9_\]!^])(?:\[\d{1,3}(?:, ?\d{1,3}){0,9}\]){1,9}(?![A-Za-z0-9_(:[])/g;
+export const CITE = /(?<![A-Za-z0-9_\]!^])(?:\[\d{1,3}(?:, ?\d{1,3}){0,9}\]){1,9}(?![A-Za-z0-9_(:[])/g;
+
+/** The marks that were made, and their numbers. */
+const MARKS = new WeakMap<Element, string>();
+
+/** Return the numbers that are marked in *host*. */
+export function cited(host: HTMLElement): Set<string> {
+  return new Set(Array.from(host.querySelectorAll('sup'), mark => MARKS.get(mark) ?? ''));
+}
 
 /** Give the numbers in drawn Markdown that *cites* has, but for code, links and formulas, what it says as title. */
 export function markCites(host: HTMLElement, cites: Record<string, string>): void {
@@ -18,11 +26,13 @@ export function markCites(host: HTMLElement, cites: Record<string, string>): voi
     const inert = node.parentElement?.closest('a,code,pre,sup,math');
     for (const group of inert ? [] : node.data.matchAll(CITE)) {
       for (const one of group[0].matchAll(/\[\d+\]|\d+/g)) {
-        const title = cites[one[0].replace(/\D/g, '')];
+        const number = one[0].replace(/\D/g, '');
+        const title = cites[number];
         if (title) {
           const mark = h('sup', '', one[0]);
           mark.title = title;
           mark.tabIndex = 0;
+          MARKS.set(mark, number);
           const at = group.index + one.index;
           made.push(node.data.slice(done, at), mark);
           done = at + one[0].length;

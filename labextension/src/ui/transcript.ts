@@ -2,6 +2,7 @@
 //
 // The same as `letta_kernel/display/transcript.py`; both are tested on the runs in `tests/data/runs`.
 
+import { CITE } from './cites';
 import { cleanText, oneLine } from './clean';
 import { aroundTheChange, parsed, part, passage, plain, text, thumbnail, type Fields } from './parts';
 import { isRecord, type RunState } from './snapshot';
@@ -111,7 +112,9 @@ export class Transcript {
       items.push({ kind: 'notice', level: 'info', text: `${left} more entries not shown` });
     }
     const said = items.map(item => (item.kind === 'answer' ? item.text : '')).join('\n');
-    const cites = [...this._cites.values()].filter(({ n }) => new RegExp(`[[,\\s]${n}[\\],]`).test(said));
+    // What is code or a link is told when it is drawn.
+    const numbers = new Set((said.match(CITE) ?? []).flatMap(one => one.match(/\d+/g) ?? []).map(Number));
+    const cites = [...this._cites.values()].filter(({ n }) => numbers.has(n));
     const head = Object.entries(this._head).map(([name, value]) => [name, oneLine(value ?? '', 300)]);
     return {
       version: VERSION,

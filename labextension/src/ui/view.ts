@@ -1,6 +1,6 @@
 // Draws a snapshot of a run, and redraws only what changed when the next one comes.
 
-import { markCites } from './cites';
+import { cited, markCites } from './cites';
 import { fold, h } from './dom';
 import { drawEntry, thoughtStart, type IHosts } from './entries';
 import { Finder } from './find';
@@ -189,7 +189,10 @@ export class RunView {
     }
     const line = h('div', 'lk-Footer-line lk-muted lk-small');
     parts.forEach((part, index) => line.append(...(index ? [' · '] : []), part));
-    const sources = Object.entries(this._cites).map(([n, said]) => h('div', '', `[${n}] ${said}`));
+    const numbers = cited(this.body);
+    const sources = Object.entries(this._cites)
+      .filter(([n]) => numbers.has(n))
+      .map(([n, said]) => h('div', '', `[${n}] ${said}`));
     const figures = this._brief && parts.length ? this._foldFigures(snapshot, line) : line;
     this._footer.replaceChildren(
       ...(footer.error ? [h('div', 'lk-Footer-error', oneLine(footer.error, 1000))] : []),
