@@ -81,7 +81,7 @@ class Agents:
         identity_ids: Sequence[str] = (),
         own_blocks: bool = True,
         block_limit: int = DEFAULT_BLOCK_LIMIT,
-        core_tools: bool = True,
+        core_tools: Sequence[str] = CORE_TOOLS,
         set_aside: bool = False,
         namesakes: Literal["refuse", "find", "keep", "set_aside"] = "refuse",
         known_models: bool = True,
@@ -95,7 +95,8 @@ class Agents:
         blocks : further blocks, as label to value or as whole records.
         instructions : replaces the style's own instructions; memory blocks are added to them.
         block_ids, tool_refs, identity_ids : what there is already and the agent gets too; tools by id or name.
-        own_blocks, core_tools : False leaves out persona and human, or the memory tools.
+        own_blocks : False leaves out persona and human.
+        core_tools : the names of the memory tools it begins with.
         block_limit : characters that blocks given as text may hold.
         set_aside : it is found by its id alone.
         namesakes : what becomes of agents of that name: with ``refuse`` this one is not made, with ``find``
@@ -143,7 +144,7 @@ class Agents:
             for block in made:
                 self_written = block.model_copy(update={"created_by": state.created_by})
                 block_rows.add(tx, self_written, state.id)
-            for tool_name in CORE_TOOLS if core_tools else ():
+            for tool_name in core_tools:
                 tools.give(tx, state.id, core_tool(tool_name))
             give(tx, state.id, block_ids, tool_refs, identity_ids)
             return state

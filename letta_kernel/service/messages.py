@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from letta_kernel.agent.settings import AgentSettings, timezone_of
-from letta_kernel.agent.window import Compactor
+from letta_kernel.agent.window import Compactor, Mode
 from letta_kernel.errors import NotFoundError
 from letta_kernel.memory.recall import MOST_HITS, MessageHit
 from letta_kernel.messages import Message
@@ -150,8 +150,14 @@ class Messages:
             found.sort(key=lambda hit: hit.message.created_at, reverse=True)
         return found[:limit]
 
-    def compact(self, ref: str, conversation: str | None = None) -> Message | None:
+    def compact(
+        self, ref: str, conversation: str | None = None, mode: Mode | None = None
+    ) -> Message | None:
         """Summarise the conversation now instead of when the window is full; None if it is too short.
+
+        Parameters
+        ----------
+        mode : instead of the agent's setting ``compaction``.
 
         Raises
         ------
@@ -162,7 +168,9 @@ class Messages:
         settings = AgentSettings.model_validate(state.settings)
         chat = self._recordings.open_model(state.model, settings)
         loaded = self._core.do(lambda tx: self._preparation.read(tx, state, settings, chat))
-        compactor = Compactor(chat, settings.compaction, self._preparation.prompt(state, loaded))
+        compactor = Compactor(
+            chat, mode or settings.compaction, self._preparation.prompt(state, loaded)
+        )
         count = compactor.cut(loaded.window, loaded.window.tokens() // 2)
         if count == 0:
             return None

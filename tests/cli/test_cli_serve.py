@@ -79,7 +79,10 @@ def test_serve_prints_what_a_client_needs(cli: Cli) -> None:
         assert url is not None
         assert token is not None
         client = Letta(base_url=url[0], api_key=token[1], max_retries=0)
-        agent = client.agents.create(name="ada", model="letta/demo")
+        human = {"label": "human", "value": ""}
+        agent = client.agents.create(
+            name="ada", model="letta/demo", memory_blocks=[human], tools=["core_memory_append"]
+        )
         assert "tea" in str(client.agents.messages.create(agent.id, input="I like tea.").messages)
         assert httpx.get(f"{url[0]}/v1/agents", timeout=60).status_code == 401
         if sys.platform == "linux":

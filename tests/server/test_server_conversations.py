@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from letta_client import APIStatusError, ConflictError, NotFoundError, UnprocessableEntityError
+from letta_client import ConflictError, NotFoundError, UnprocessableEntityError
 from server_bench import Server
 
 
@@ -134,8 +134,8 @@ def test_a_fork_shares_and_goes_its_own_way(server: Server, ada: str) -> None:
 def test_a_conversation_is_compacted(server: Server, ada: str) -> None:
     client, scripted = server.client(), server.scripted
     one = client.conversations.create(agent_id=ada).id
-    with pytest.raises(ConflictError):
-        client.conversations.messages.compact(one)
+    assert client.conversations.messages.compact(one).summary == ""
+    assert client.agents.messages.compact(ada).summary == ""
     for number in range(5):
         scripted.say("Yes")
         list(client.conversations.messages.create(one, input=f"Number {number}"))
@@ -146,9 +146,18 @@ def test_a_conversation_is_compacted(server: Server, ada: str) -> None:
     assert done.num_messages_after < 11
     listed = client.conversations.messages.list(one)
     assert listed.items[0].message_type == "summary_message"
-    with pytest.raises(APIStatusError) as error:
-        client.conversations.messages.compact(one, compaction_settings={"mode": "all"})
-    assert error.value.status_code == 501
+    asked = scripted.requests[-1]["messages"][0]["content"]
+    scripted.say("All of it.")
+    done = client.conversations.messages.compact(one, compaction_settings={"mode": "all"})
+    assert (done.summary, done.num_messages_after) == ("All of it.", 4)
+    assert scripted.requests[-1]["messages"][0]["content"] == asked
+    for number in range(2):
+        scripted.say("Yes")
+        list(client.conversations.messages.create(one, input=f"Number {number}"))
+    scripted.say("Mine.")
+    mine: Any = {"mode": "self_compact_sliding_window"}
+    assert client.conversations.messages.compact(one, compaction_settings=mine).summary == "Mine."
+    assert scripted.requests[-1]["messages"][0]["content"] != asked, "the agent's own prompt"
 
 
 def test_a_run_is_followed_from_where_one_was_and_cancelled(server: Server, ada: str) -> None:

@@ -175,3 +175,29 @@ def test_older_names_of_routes_answer_as_the_new_ones(server: Server) -> None:
         assert (refused.status_code, "no-such-program" in refused.text) == (422, True)
         for path in ("/providers", "/groups", f"/agents/{agent.id}/generate"):
             assert old.post(path, json={}).status_code == 501
+
+
+def test_an_agent_begins_with_the_blocks_it_is_given_and_lettas_base_tools(server: Server) -> None:
+    client = server.client()
+
+    def tools(**options: Any) -> set[str]:
+        made = client.agents.create(**options)
+        assert made.memory is not None
+        assert made.memory.blocks == []
+        return {str(tool.name) for tool in made.tools}
+
+    native = {"conversation_search", "memory_insert", "memory_replace"}
+    assert tools() == native
+    assert tools(tools=["web_search"]) == {*native, "web_search"}
+    assert tools(agent_type="memgpt_v2_agent") == {*native, "send_message"}
+    assert tools(include_base_tools=False) == set()
+    first = client.agents.create(name="ada", agent_type="memgpt_agent", model="openai/scripted")
+    assert sorted(str(tool.name) for tool in first.tools) == [
+        *("conversation_search", "core_memory_append", "core_memory_replace", "memory"),
+        *("memory_apply_patch", "send_message"),
+    ]
+    server.scripted.call("send_message", {"message": "Hello."})
+    answer = client.agents.messages.create(first.id, input="Hi")
+    assert "Hello." in str(answer.messages)
+    offered = [tool["function"]["name"] for tool in server.scripted.requests[-1]["tools"]]
+    assert offered.count("send_message") == 1

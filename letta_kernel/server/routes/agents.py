@@ -15,12 +15,14 @@ from letta_kernel.server.errors import FieldError
 from letta_kernel.server.events.contents import ContentReader
 from letta_kernel.server.events.requests import message_of
 from letta_kernel.server.paging import Cursor, page
+from letta_kernel.server.routes.conversations import compacted
 from letta_kernel.server.schemas.agent_requests import AgentCreate, AgentUpdate
 from letta_kernel.server.schemas.agents import AgentShape, Include, to_agent
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.server.schemas.blocks import BLOCK_LIMIT, from_create
+from letta_kernel.server.schemas.conversations import CompactionShape
 from letta_kernel.server.schemas.requests import CompactIn, MessageIn
-from letta_kernel.server.threads import ThreadRef, in_sight
+from letta_kernel.server.threads import ThreadRef
 from letta_kernel.service import AgentService
 from letta_kernel.service.agent_file.parse import REST
 from letta_kernel.stop_reasons import StopReason
@@ -36,14 +38,6 @@ class ResetIn(Asked):
     """How the conversation is to begin anew."""
 
     add_default_initial_messages: bool | None = None
-
-
-class Compacted(Shape):
-    """What became of a conversation that was summarised."""
-
-    summary: str
-    num_messages_before: int
-    num_messages_after: int
 
 
 class Deleted(Shape):
@@ -123,7 +117,7 @@ def count_agents(service: Service) -> int:
 
 @router.post("/agents", operation_id="create_agent")
 def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
-    """Make an agent, with the memory tools and blocks every agent begins with unless told otherwise."""
+    """Make an agent: with the blocks that are asked for, and Letta's base tools unless told otherwise."""
     kept: dict[str, Any] = {"agent_type": asked.agent_type}
     style = asked.style()
     fields = asked.common(kept)
@@ -136,9 +130,9 @@ def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
         namesakes="keep",
         style=style,
         blocks=[from_create(block) for block in asked.memory_blocks or ()],
-        own_blocks=asked.memory_blocks is None and asked.block_ids is None,
+        own_blocks=False,
         block_limit=BLOCK_LIMIT,
-        core_tools=asked.include_base_tools,
+        core_tools=asked.base_tools(),
         tool_refs=[*(asked.tools or ()), *(asked.tool_ids or ())],
         metadata={**(asked.metadata or {}), REST: kept},
         **fields,
@@ -232,16 +226,12 @@ def reset_messages(service: Service, agent_id: str, asked: ResetIn | None = None
 
 
 @router.post("/agents/{agent_id}/summarize", operation_id="summarize_agent")
-def summarize_agent(service: Service, agent_id: str, asked: CompactIn | None = None) -> Compacted:
+def summarize_agent(
+    service: Service, agent_id: str, asked: CompactIn | None = None
+) -> CompactionShape:
     """Summarise the older part of the conversation now."""
-    ref = agent_of(service, agent_id)
-    before = len(in_sight(service, ThreadRef(ref)))
-    summary = service.messages.compact(ref)
-    after = len(in_sight(service, ThreadRef(ref)))
-    return Compacted(
-        summary=summary.content if summary else "",
-        num_messages_before=before,
-        num_messages_after=after,
+    return compacted(
+        service, ThreadRef(agent_of(service, agent_id)), asked.mode() if asked else None
     )
 
 

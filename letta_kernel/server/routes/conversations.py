@@ -8,6 +8,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from letta_kernel.agent.window import Mode
 from letta_kernel.errors import ConflictError
 from letta_kernel.server import threads
 from letta_kernel.server.access import need, whose
@@ -148,18 +149,18 @@ def compact(
     conversation_id: str, service: Service, asked: CompactRequest | None = None
 ) -> CompactionShape:
     """Summarise the older part of a conversation now."""
-    if asked and asked.compaction_settings:
-        raise LeftOutError(
-            "How to compact is a setting of the agent here: set its compaction instead."
-        )
     place = threads.place_of(service, conversation_id, asked.agent_id if asked else None)
-    before = threads.in_sight(service, place)
-    summary = service.messages.compact(place.agent_id, place.conversation)
-    if summary is None:
-        raise ConflictError("There is too little in sight to be summarised.")
-    after = threads.in_sight(service, place)
+    return compacted(service, place, asked.mode() if asked else None)
+
+
+def compacted(service: AgentService, place: ThreadRef, mode: Mode | None) -> CompactionShape:
+    """Summarise the older part of a thread; of one that is too short the summary is empty."""
+    before = len(threads.in_sight(service, place))
+    summary = service.messages.compact(place.agent_id, place.conversation, mode)
     return CompactionShape(
-        num_messages_before=len(before), num_messages_after=len(after), summary=summary.content
+        summary=summary.content if summary else "",
+        num_messages_before=before,
+        num_messages_after=len(threads.in_sight(service, place)),
     )
 
 

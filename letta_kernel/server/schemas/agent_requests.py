@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -30,11 +31,12 @@ AgentType = Literal[
     "voice_convo_agent",
     "voice_sleeptime_agent",
 ]
-_MODES = {
-    "all": "all",
-    "sliding_window": "sliding_window",
-    "self_compact_all": "self",
-    "self_compact_sliding_window": "self",
+_BASE_TOOLS: dict[str, tuple[str, ...]] = {  # of the types of Letta's agents that begin with others
+    "memgpt_agent": (
+        *("send_message", "conversation_search", "core_memory_append", "core_memory_replace"),
+        *("memory", "memory_apply_patch"),
+    ),
+    "memgpt_v2_agent": ("send_message", "conversation_search", "memory_insert", "memory_replace"),
 }
 _NOT_DONE = {
     "enable_sleeptime": "memory managed by another agent in the background",
@@ -177,7 +179,7 @@ class AgentFields(Asked):
                     raise FieldError("secrets", f"{name[:100]!r} is no name of a variable.")
             ours["environment"] = secrets
         if self.compaction_settings is not None and self.compaction_settings.mode:
-            ours["compaction"] = _MODES[self.compaction_settings.mode]
+            ours["compaction"] = self.compaction_settings.ours()
             kept["compaction_mode"] = self.compaction_settings.mode
         return ours
 
@@ -202,15 +204,20 @@ class AgentCreate(AgentFields):
     )
 
     agent_type: AgentType = "letta_v1_agent"
-    memory_blocks: list[BlockCreate] | None = Field(
-        None, max_length=100, description="Without any, and no block_ids: persona and human."
-    )
+    memory_blocks: list[BlockCreate] | None = Field(None, max_length=100)
     tools: Ids | None = Field(None, description="Names of tools there are.")
     include_base_tools: bool = True
     include_base_tool_rules: bool | None = None
     initial_message_sequence: list[MessageIn] | None = Field(None, max_length=1000)
     from_template: str | None = None
     template: bool = False
+
+    def base_tools(self) -> Sequence[str]:
+        """Return the names of the core tools the agent begins with, by its type as in Letta."""
+        if not self.include_base_tools:
+            return ()
+        native = ("conversation_search", "memory_insert", "memory_replace")
+        return _BASE_TOOLS.get(self.agent_type, native)
 
     def style(self) -> Literal["native", "heartbeat"]:
         """Return our style for the agent type."""

@@ -16,7 +16,7 @@ from letta_kernel.server.schemas.model_settings import (
     settings_from,
     to_settings,
 )
-from letta_kernel.server.schemas.requests import StreamedRequest
+from letta_kernel.server.schemas.requests import CompactIn, StreamedRequest
 
 MAX_TEXT = 100_000  # characters
 _ASKED = (
@@ -95,11 +95,10 @@ class ResumeRequest(Asked):
     poll_interval: float | None = Field(default=None, ge=0)
 
 
-class CompactRequest(Asked):
-    """How to summarise; the agent's own setting says so if nothing else does."""
+class CompactRequest(CompactIn):
+    """The same for a conversation."""
 
     agent_id: str | None = None
-    compaction_settings: dict[str, Any] | None = None
 
 
 class CompactionShape(Shape):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
+from letta_kernel.agent.window import Mode
 from letta_kernel.server.schemas.base import Asked
 from letta_kernel.server.schemas.messages import MessageType
 
@@ -189,8 +190,18 @@ class CompactionIn(Asked):
         Literal["all", "sliding_window", "self_compact_all", "self_compact_sliding_window"] | None
     ) = None
 
+    def ours(self) -> Mode | None:
+        """Return our word for the mode, if one is given."""
+        if self.mode is None or self.mode == "all" or self.mode == "sliding_window":
+            return self.mode
+        return "self"
+
 
 class CompactIn(Asked):
     """How to summarise now; the agent's own settings say the rest."""
 
     compaction_settings: CompactionIn | None = None
+
+    def mode(self) -> Mode | None:
+        """Return the mode for this time; None: as the agent's settings say."""
+        return self.compaction_settings.ours() if self.compaction_settings else None
