@@ -294,7 +294,8 @@ BROKEN = [
         "runs go on that nobody runs": "INSERT INTO runs BY NAME SELECT 'run-1' AS id, id AS agent_id,"
         " 'running' AS status, '' AS model, 0 AS steps, 0 AS prompt_tokens, 0 AS completion_tokens,"
         " 0 AS cached_tokens, 0 AS reasoning_tokens, created_at, 'me' AS created_by, 0 AS fence FROM agents",
-        "rows of agent_tools": "INSERT INTO agent_tools SELECT id, 'tool-1', 1 FROM agents",
+        "rows of agent_tools": "INSERT INTO agent_tools BY NAME"
+        " SELECT id AS agent_id, 'tool-1' AS tool_id, 1 AS position FROM agents",
         "pictures of messages are gone": 'UPDATE messages SET pictures = \'[{"id": "p"}]\'',
         "a summary that is gone": "UPDATE agents SET summary_id = 'message-0'",
     },
