@@ -61,7 +61,7 @@ def must_call(rules: Sequence[ToolRule], names: Sequence[str], calls: Sequence[C
     if not calls:
         return any(rule.type == "run_first" and rule.tool_name in names for rule in rules)
     last = calls[-1].name
-    held = ("constrain_child_tools", "conditional")
+    held = ("constrain_child_tools", "conditional", "parent_last_tool")
     return any(
         rule.type in held and rule.tool_name == last and allowed(rules, names, calls)
         for rule in rules

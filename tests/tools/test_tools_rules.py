@@ -127,6 +127,10 @@ def test_must_call() -> None:
     assert rules.must_call([CHILD], NAMES, calls("a"))
     assert not rules.must_call([CHILD], NAMES, calls("b"))
     assert not rules.must_call([rule("run_first", "gone")], NAMES, [])
+    parent = [rule("parent_last_tool", "a", children=["b"])]
+    assert rules.must_call(parent, NAMES, calls("a"))
+    assert not rules.must_call(parent, NAMES, calls("a", "b"))
+    assert not rules.must_call(parent, ["a"], calls("a"))
 
 
 def test_prefilled_arguments() -> None:
