@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from letta_kernel.ids import LOCAL_USER, new_id, now
 from letta_kernel.stop_reasons import StopReason
 
+TAG_LIMIT = 200
+"""Characters of a tag of a passage, at most."""
 DEFAULT_BLOCK_LIMIT = 20_000
 """Characters a core memory block may hold unless it says otherwise."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from letta_kernel.commands.arguments import split
 from letta_kernel.commands.conversation import AS_OF, FROM, PAGE, QUERY, TO, TOP
-from letta_kernel.commands.door import AGENT, LIMIT, TAGS, Answer, Door, Rows, gone
+from letta_kernel.commands.door import AGENT, LIMIT, TAGS, Answer, Door, Rows, gone, how
 from letta_kernel.commands.spec import argument, command, option
 from letta_kernel.errors import InvalidInputError
 
@@ -41,6 +41,10 @@ def list_passages(
             "searches read the rest."
         )
     most = limit or (20 if door.at == "notebook" else 50)
+    if superseded + forgotten + (as_of is not None) > 1:
+        raise InvalidInputError(
+            "--superseded, --forgotten and --as-of do not go together: choose one."
+        )
     if forgotten:
         found = [one for one, _ in door.service.passages.forgotten(agent.id)][:most]
     elif as_of is not None:
@@ -225,10 +229,11 @@ def search(
 def delete(
     door: Door, agent: AgentState = AGENT, id: str = argument("A passage's id", values="passage")
 ) -> Answer:
-    """Delete a passage of its archive."""
+    """Delete a passage of its archive: restorable for 30 days, then gone from all files."""
 
     def work() -> Answer:
-        door.service.passages.delete(id, agent=agent.id)
-        return Answer(f"Deleted {id}.", {"deleted": id})
+        door.service.passages.forget([id], agent=agent.id)
+        back = how(door, "archival restore", id, agent=agent)
+        return Answer(f"Deleted {id}. {back} brings it back.", {"deleted": id})
 
     return gone(door, work)

@@ -41,7 +41,7 @@ def forget(
     if now and not which and before is None and not tags:
         found = [one for one, _ in service.forgotten(agent.id)]
     else:
-        found = service.select(which or "", agent=agent.id, before=before, tags=tags)
+        found = service.select(which or "", agent=agent.id, before=before, tags=tags, forgotten=now)
     if not found:
         return Answer("There is nothing to forget.", [])
     if preview:
@@ -50,14 +50,13 @@ def forget(
     ends = "for good" if now else "restorable for 30 days"
     if not door.confirmed(f"Forget {count}, {ends}?", yes):
         return Answer("Nothing was forgotten.", [])
-    if now and not which and before is None and not tags:
-        service.purge([one.id for one in found])
-    else:
-        service.forget([one.id for one in found], agent=agent.id, now=now)
+    ids = [one.id for one in found]
+    service.forget(ids, agent=agent.id, now=now)
     if now:
         return Answer(f"Forgot {count} for good.", found)
-    back = how(door, "archival restore", found[0].id, agent=agent)
-    return Answer(f"Forgot {count}. {back} brings it back.", found)
+    back = how(door, "archival restore", *(ids if len(ids) <= _SHOWN else ["--last"]), agent=agent)
+    it = "it" if len(ids) == 1 else "them"
+    return Answer(f"Forgot {count}. {back} brings {it} back.", found)
 
 
 @command("archival restore", "archive restore", group=GROUP)
@@ -67,19 +66,25 @@ def restore(
     ids: str | None = argument(
         "Ids of passages; if none, all that is forgotten", None, free=True, values="forgotten"
     ),
+    last: bool = option("Only what was forgotten last, all at once"),
     yes: bool = YES,
 ) -> Answer:
     """Bring forgotten passages back; a superseded one stands again."""
     service = door.service.passages
     wanted = (ids or "").replace(",", " ").split()
+    if wanted and last:
+        raise InvalidInputError("Give ids or --last, not both.")
     if not wanted:
-        forgotten = [one for one, _ in service.forgotten(agent.id)]
+        since = service.forgotten(agent.id)
+        forgotten = [one for one, at in since if not last or at == since[0][1]]
         if not forgotten:
             return Answer("Nothing is forgotten.", [])
-        if not door.confirmed(f"Restore {_count(forgotten)}?", yes):
+        if not last and not door.confirmed(f"Restore {_count(forgotten)}?", yes):
             return Answer("Nothing was restored.", [])
         wanted = [one.id for one in forgotten]
     found = service.restore(wanted, agent=agent.id)
+    if not found:
+        return Answer("Its text was kept again since: there is nothing to restore.", [])
     return Answer(f"{agent.name} has {_count(found)} back.", found)
 
 

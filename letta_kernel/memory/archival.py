@@ -16,7 +16,7 @@ from letta_kernel.memory import chunking, dates, terms
 from letta_kernel.memory.excerpts import BUDGET, MOST, RELEVANT, Place, fit
 from letta_kernel.memory.search import Filter, Searched, SearchHit
 from letta_kernel.models.embedding import Embedder
-from letta_kernel.records import Passage
+from letta_kernel.records import TAG_LIMIT, Passage
 from letta_kernel.store import archives, passages
 from letta_kernel.store.database import Database, Tx
 
@@ -35,6 +35,17 @@ class Hit:
     score: float
     ids: tuple[str, ...] = ()
     """Of all passages in an excerpt, in reading order."""
+
+
+def check_tags(tags: Sequence[str]) -> None:
+    """Raise `InvalidInputError` for a tag that says nothing, or that is too long."""
+    for tag in tags:
+        if not tag.strip():
+            raise InvalidInputError("A tag cannot be empty.")
+        if len(tag) > TAG_LIMIT:
+            raise InvalidInputError(
+                f"A tag has at most {TAG_LIMIT} characters; this has {len(tag):,}."
+            )
 
 
 class Archive(Searched):
@@ -94,6 +105,7 @@ class Archive(Searched):
         pieces = chunking.chunks(content)
         if not pieces:
             raise InvalidInputError("There is no text to keep in archival memory.")
+        check_tags(tags)
         source = new_id("source") if len(pieces) > 1 else None
         moment = created_at or now()
         owner = self.writes_to(agent_id)
@@ -120,11 +132,7 @@ class Archive(Searched):
             there = [passages.of_content(tx, owner, one, owners, supersedes) for one in pieces]
             known = [one for one in there if one is not None]
             whole = len(known) == len(pieces)
-            stored = (
-                [passages.tag(tx, one, tags) for one in known]
-                if whole
-                else passages.append(tx, made)
-            )
+            stored = passages.tag(tx, known, tags) if whole else passages.append(tx, made)
             passages.supersede(tx, stored[0].id, supersedes, owners, "The agent")
             return stored
 
@@ -138,6 +146,8 @@ class Archive(Searched):
             return []
         if any(not passage.content.strip() for passage in new):
             raise InvalidInputError("A passage without text cannot be kept in archival memory.")
+        for one in new:
+            check_tags(one.tags)
         stored = self.database.run(lambda tx: passages.append(tx, new))
         self._index.follow()
         return stored
@@ -327,6 +337,7 @@ class Archive(Searched):
         """Change a passage in what is given and return it; None if there is none."""
         if content is not None and not content.strip():
             raise InvalidInputError("A passage without text cannot be kept in archival memory.")
+        check_tags(tags or ())
         changed = self.database.run(
             lambda tx: passages.update(tx, passage_id, content=content, tags=tags)
         )

@@ -76,6 +76,32 @@ DATE_LENGTH = 4
 """How many words a date has."""
 
 
+_ATTACHED = re.compile(
+    "[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af\uff66-\uff9f]"
+)  # particles follow a word
+
+
+def stand_in(words: str, text: str) -> bool:
+    """Whether *words* stand in *text* just so, in any case, and as whole words where a script has spaces."""
+    words, text = words.lower(), text.lower()
+    at = text.find(words)
+    while at >= 0:
+        end = at + len(words)
+        if not any(0 < edge < len(text) and _inside_word(text, edge) for edge in (at, end)):
+            return True
+        at = text.find(words, at + 1)
+    return False
+
+
+def _inside_word(text: str, at: int) -> bool:
+    return all(
+        unicodedata.category(one)[0] in "LMN"
+        and not _UNSPACED.match(one)
+        and not _ATTACHED.match(one)
+        for one in text[at - 1 : at + 1]
+    )
+
+
 def terms(text: str, *, singles: bool = False) -> list[str]:
     """Return the stems of the words of *text* in order, without stop words.
 

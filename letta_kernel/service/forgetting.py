@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from letta_kernel.errors import NotFoundError
+from letta_kernel.memory.archival import check_tags
 from letta_kernel.records import Passage
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.store import archives, due, passages, purge
@@ -28,7 +29,8 @@ class Forgetting:
         """Take passages out of all that reads them; return those that an agent could find.
 
         For 30 days `restore` brings them back; then they are gone from all files of the project, with
-        the copies that are made by themselves. *now* does that at once.
+        the copies that are made by themselves. *now* does that at once,
+        to what is forgotten already too.
 
         Raises
         ------
@@ -40,11 +42,13 @@ class Forgetting:
         def work(tx: Tx) -> list[Passage]:
             state = self._core.agent(tx, agent)
             owners = owners_of(tx, state.id)
-            found = {one.id for one in passages.get_many(tx, wanted) if one.agent_id in owners}
+            aside = [one for one, _ in passages.forgotten(tx, owners, wanted)] if now else []
+            there = [one for one in passages.get_many(tx, wanted) if one.agent_id in owners]
+            found = {one.id for one in (*there, *aside)}
             for one in wanted:
                 if one not in found:
                     raise NotFoundError(f"{state.name} has no passage {one!r} in archival memory.")
-            return passages.forget(tx, wanted)
+            return [*passages.forget(tx, wanted), *aside]
 
         gone = self._core.do(work)
         due.expect(self._core.home)
@@ -64,6 +68,8 @@ class Forgetting:
     def restore(self, ids: Sequence[str], *, agent: str) -> list[Passage]:
         """Bring forgotten passages back; a superseded one stands again. Return them. All or none.
 
+        One whose text was kept again since, of the same file, is left out: it would be there twice.
+
         Raises
         ------
         NotFoundError
@@ -74,9 +80,9 @@ class Forgetting:
         def work(tx: Tx) -> list[Passage]:
             state = self._core.agent(tx, agent)
             owners = owners_of(tx, state.id)
-            back = [one for one, _ in passages.forgotten(tx, owners, wanted)]
+            back = passages.forgotten(tx, owners, wanted)
             there = [one for one in passages.get_many(tx, wanted) if one.agent_id in owners]
-            known = {one.id for one in (*back, *there)}
+            known = {one.id for one in (*(one for one, _ in back), *there)}
             for one in wanted:
                 if one not in known:
                     raise NotFoundError(f"{state.name} has no forgotten passage {one!r}.")
@@ -112,7 +118,10 @@ class Forgetting:
         ------
         NotFoundError
             The agent has no passage of one of the ids.
+        InvalidInputError
+            A tag that is empty, or longer than `TAG_LIMIT`.
         """
+        check_tags(add)
 
         def work(tx: Tx) -> list[Passage]:
             state = self._core.agent(tx, agent)
@@ -121,7 +130,7 @@ class Forgetting:
             for one in ids:
                 if one not in found:
                     raise NotFoundError(f"{state.name} has no passage {one!r} in archival memory.")
-            return [passages.tag(tx, one, add, remove) for one in found.values()]
+            return passages.tag(tx, list(found.values()), add, remove)
 
         changed = self._core.do(work)
         self._follow(agent)

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from letta_kernel.agent.settings import timezone_of
 from letta_kernel.errors import InvalidInputError, NotFoundError
-from letta_kernel.memory import dates
-from letta_kernel.memory.archival import Hit
+from letta_kernel.memory import dates, terms
+from letta_kernel.memory.archival import Hit, check_tags
 from letta_kernel.memory.chunking import chunks
 from letta_kernel.memory.dates import Moment
 from letta_kernel.memory.excerpts import RELEVANT
@@ -22,7 +22,7 @@ from letta_kernel.service.archives import Archives
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.files import FileAdded, FileProgress, read_files
 from letta_kernel.service.forgetting import Forgetting, owners_of
-from letta_kernel.store import passages
+from letta_kernel.store import due, passages
 from letta_kernel.store.database import Tx
 
 LONGEST = 50_000
@@ -105,8 +105,9 @@ class Passages(Forgetting):
             known = [one for one in found if one is not None]
             if len(known) < len(pieces):
                 return []
+            check_tags(tags)
             passages.supersede(tx, known[0].id, supersedes, owners, state.name)
-            return [passages.tag(tx, one, tags) for one in known]
+            return passages.tag(tx, known, tags)
 
         known = self._core.do(work)
         if known:
@@ -139,47 +140,60 @@ class Passages(Forgetting):
         before: Moment = None,
         tags: Sequence[str] | None = None,
         most: int = 10,
+        forgotten: bool = False,
     ) -> list[Passage]:
         """Return what a person means to forget or to tag: superseded passages too, newest first.
 
         Parameters
         ----------
-        query : an id, or several; or words: passages in which they stand just so, else the *most* that a search
-            finds; or nothing.
+        query : an id, or several; or words: passages in which they stand just so, as words, else the *most*
+            that a search finds; or nothing.
         before : only passages made before this moment, or day.
         tags : only passages with one of these.
+        forgotten : also what is forgotten already, by ids or words.
 
         Raises
         ------
         InvalidInputError
             Nothing is asked for, or a date that cannot be read.
+        NotFoundError
+            One of several ids is no passage's.
         """
         if not query.strip() and not tags and before in (None, ""):
             raise InvalidInputError("Which passages? Name words, an id, a tag or a date.")
         state = self._core.find_agent(agent)
-        words = query.split()
+        query = query.strip()
+        words = list(dict.fromkeys(query.replace(",", " ").split()))
+        chosen = set(tags or ())
         end = dates.span(before, None, timezone_of(state.settings))[0]
 
-        def work(tx: Tx) -> list[Passage]:
+        def work(tx: Tx) -> tuple[list[Passage], bool]:
             owners = owners_of(tx, state.id)
-            named = passages.get_many(tx, list(dict.fromkeys(words)), owners) if words else []
-            if named and len(named) == len(set(words)):
-                found = [one for one in named if one.agent_id in owners]
-                chosen = set(tags or ())
-                return [
-                    one
-                    for one in found
-                    if (end is None or one.created_at < end)
-                    and (not chosen or not chosen.isdisjoint(one.tags))
-                ]
-            whose = owners[0] if len(owners) == 1 else owners
-            return passages.page(
-                tx, whose, limit=_EVERY, tags=tags, end=end, text=query.strip() or None
-            )
+            aside = [one for one, _ in passages.forgotten(tx, owners)] if words or forgotten else []
+            there = [one for one in passages.get_many(tx, words, owners) if one.agent_id in owners]
+            known = {one.id for one in (*there, *aside)}
+            ids = not known.isdisjoint(words)
+            for word in words if ids else ():
+                if word not in known:
+                    raise NotFoundError(f"{state.name} has no passage {word!r} in archival memory.")
+            if not ids:
+                whose = owners[0] if len(owners) == 1 else owners
+                there = passages.page(
+                    tx, whose, limit=_EVERY, tags=tags, end=end, text=query or None
+                )
+            return [
+                one
+                for one in (*there, *(aside if forgotten else ()))
+                if (one.id in words if ids else terms.stand_in(query, one.content))
+                and (end is None or one.created_at < end)
+                and (not chosen or not chosen.isdisjoint(one.tags))
+            ], ids
 
-        found = self._core.do(work)
-        if found or not words or any(word.startswith("passage-") for word in words):
+        found, ids = self._core.do(work)
+        if found or not words or ids:
             return found
+        if all(word.startswith("passage-") for word in words):
+            raise NotFoundError(f"{state.name} has no passage {words[0]!r} in archival memory.")
         hits = self._memories.of(state)[0].search(
             state.id,
             query,
@@ -271,17 +285,22 @@ class Passages(Forgetting):
     def delete(
         self, passage_id: str, *, agent: str | None = None, archive: str | None = None
     ) -> None:
-        """Delete a passage of an archive, or one an agent can find, in an archive it is attached to too."""
+        """Delete a passage of an archive, or one an agent can find, in an archive it is attached to too.
+
+        It cannot be restored, and goes from the store's copies with what is forgotten.
+        """
         if archive is not None:
             found = self._archives.retrieve(archive)
             self._check_owned(passage_id, found)
             self._memories.embedded_by(found.embedding)[0].delete(passage_id)
+            due.expect(self._core.home)
             return
         if agent is None:
             raise InvalidInputError("Say whose passage it is: an agent's or an archive's.")
         state = self._core.find_agent(agent)
         self.retrieve(passage_id, agent=agent)
         self._memories.of(state)[0].delete(passage_id)
+        due.expect(self._core.home)
 
     def search(
         self,

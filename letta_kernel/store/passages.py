@@ -264,23 +264,42 @@ def update(
     return changed
 
 
-def tag(tx: Tx, passage: Passage, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Passage:
-    """Give a passage tags it lacks and take others from it; return it as it is then."""
-    left = [one for one in dict.fromkeys([*passage.tags, *add]) if one not in remove]
-    if left == passage.tags:
-        return passage
-    return update(tx, passage.id, tags=left) or passage
+def tag(
+    tx: Tx, found: Sequence[Passage], add: Sequence[str] = (), remove: Sequence[str] = ()
+) -> list[Passage]:
+    """Give passages tags and take others from them; return them as they are then. Indexes are told."""
+    tagged, changed = [], {}
+    for one in found:
+        left = [tag for tag in dict.fromkeys([*one.tags, *add]) if tag not in remove]
+        if left != one.tags:
+            one = changed[one.id] = _PASSAGES.as_stored(one.model_copy(update={"tags": left}))
+        tagged.append(one)
+    tx.execute(
+        "UPDATE passages SET tags = CAST(CAST(t.tags AS json) AS text[]) FROM"
+        " (SELECT unnest($1::text[]) AS id, unnest($2::text[]) AS tags) t WHERE passages.id = t.id",
+        (list(changed), [dump(one.tags) for one in changed.values()]),
+    )
+    _announce(tx, list(changed.values()), "update")
+    return tagged
+
+
+def _announce(tx: Tx, found: Sequence[Passage], action: Literal["update", "delete"]) -> None:
+    """Tell the indexes of what was done to passages, which may be several owners'."""
+    for owner in dict.fromkeys(one.agent_id for one in found):
+        ids = [one.id for one in found if one.agent_id == owner]
+        indexes.announce(tx, owner, "passages", action, ids)
 
 
 def delete(tx: Tx, passage_id: str) -> bool:
     """Delete a passage; False if there is none. Indexes are told.
 
-    What it had superseded stands again.
+    What it had superseded stands again. It goes from the copies of the store with what is forgotten.
     """
     row = tx.one("DELETE FROM passages WHERE id = $1 RETURNING agent_id", (passage_id,))
     if row is None:
         return False
     unmark(tx, [passage_id])
+    due.note(tx, [passage_id])
     indexes.announce(tx, row[0], "passages", "delete", [passage_id])
     return True
 
@@ -326,16 +345,15 @@ def drop_owner(tx: Tx, owner_id: str) -> None:
 def forget(tx: Tx, ids: Sequence[str]) -> list[Passage]:
     """Put passages aside, from where `bring_back` fetches them, and return them. Indexes are told."""
     found, moment = _PASSAGES.get_many(tx, list(dict.fromkeys(ids))), now()
-    for one in found:
-        kept = dump(one.model_dump(mode="json"))
-        tx.execute(
-            "INSERT INTO forgotten VALUES ($1, $2, $3, $4)", (one.id, one.agent_id, kept, moment)
-        )
     gone = [one.id for one in found]
+    kept = [dump(one.model_dump(mode="json")) for one in found]
+    tx.execute(
+        "INSERT INTO forgotten SELECT unnest($1::text[]), unnest($2::text[]),"
+        " CAST(unnest($3::text[]) AS json), $4::timestamptz",
+        (gone, [one.agent_id for one in found], kept, moment),
+    )
     tx.execute("DELETE FROM passages WHERE id = ANY($1::text[])", (gone,))
-    for owner in dict.fromkeys(one.agent_id for one in found):
-        announced = [one.id for one in found if one.agent_id == owner]
-        indexes.announce(tx, owner, "passages", "delete", announced)
+    _announce(tx, found, "delete")
     return found
 
 
@@ -352,8 +370,12 @@ def forgotten(
     return [(Passage.model_validate(load(text)), utc(at)) for text, at in rows]
 
 
-def bring_back(tx: Tx, found: Sequence[Passage]) -> None:
-    """Put passages that `forgotten` returned where they were. Indexes are told."""
+def bring_back(tx: Tx, put_aside: Sequence[tuple[Passage, datetime]]) -> None:
+    """Put passages that `forgotten` returned where they were. Indexes are told.
+
+    One whose text, of the same file, was kept again since stays where it is: it would be there twice.
+    """
+    found = [one for one, since in put_aside if not _is_there_again(tx, one, since)]
     ids = [one.id for one in found]
     tx.execute("DELETE FROM forgotten WHERE id = ANY($1::text[])", (ids,))
     rows = tx.query(
@@ -374,9 +396,16 @@ def bring_back(tx: Tx, found: Sequence[Passage]) -> None:
             at = row[0] if row else None
         if at is not None:
             stand_again(tx, [one.id])
-    for owner in dict.fromkeys(one.agent_id for one in found):
-        announced = [one.id for one in found if one.agent_id == owner]
-        indexes.announce(tx, owner, "passages", "update", announced)
+    _announce(tx, found, "update")
+
+
+def _is_there_again(tx: Tx, passage: Passage, since: datetime) -> bool:
+    file = passage.source if (passage.source or "").startswith("file-") else ""
+    sql = (
+        "SELECT 1 FROM passages WHERE agent_id = $1 AND created_at > $2 AND content = $3"
+        " AND $4 IN ('', source) LIMIT 1"
+    )
+    return tx.one(sql, (passage.agent_id, since, passage.content, file)) is not None
 
 
 def owners(tx: Tx) -> list[str]:

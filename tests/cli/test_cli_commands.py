@@ -185,15 +185,26 @@ def test_passages_are_superseded_forgotten_restored_and_tagged(cli: Cli) -> None
     assert len(cli.json("archive", "forget", "ada", "lives in", "--preview")) == 2
     assert "--yes" in refused
     assert len(cli.json("archive", "list", "ada")) == 2
-    assert len(cli.json("archive", "forget", "ada", "lives in", "--yes")) == 2
+    told = cli.out("archive", "forget", "ada", "lives in", "--yes")
+    assert f"archive restore ada {new} {old} brings them back." in told
     assert cli.json("archive", "list", "ada") == []
     assert len(cli.json("archive", "list", "ada", "--forgotten")) == 2
-    assert len(cli.json("archive", "restore", "ada", "--yes")) == 2
+    assert len(cli.json("archive", "restore", "ada", "--last")) == 2
+    for refused in (("--forgotten", "--as-of", "2020-01-01"), ("--superseded", "--forgotten")):
+        assert "do not go together" in cli.fails("archive", "list", "ada", *refused)
+    cli("archive", "forget", "ada", old, "--yes")
+    assert "passage-typo" in cli.fails("archive", "forget", "ada", f"{new}, passage-typo", "--yes")
+    assert "nothing to forget" in cli.out("archive", "forget", "ada", old, "--yes")
+    assert "no passage" in cli.fails("archive", "delete", "ada", old)
+    cli("archive", "restore", "ada", old)
+    assert f"archive restore ada {old} brings it back" in cli.out("archive", "delete", "ada", old)
+    assert len(cli.json("archive", "restore", "ada", "--yes")) == 1
     assert "no forgotten passage" in cli.fails("archive", "restore", "ada", "passage-none")
     tagged = cli.json("archive", "tag", "ada", "Kim", "--add", "home", "--yes")
     assert [one["tags"] for one in tagged] == [["home"], ["home"]]
     assert "--add" in cli.fails("archive", "tag", "ada", "Kim")
-    assert cli.json("archive", "forget", "ada", "--tag", "home", "--now", "--yes")
+    cli("archive", "forget", "ada", new, "--yes")
+    assert len(cli.json("archive", "forget", "ada", f"{new},{old}", "--now", "--yes")) == 2
     assert cli.json("archive", "list", "ada", "--forgotten") == []
     assert "Which passages?" in cli.fails("archive", "forget", "ada")
 

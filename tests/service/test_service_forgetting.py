@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
+from letta_kernel.memory import terms
 from letta_kernel.records import AgentState, Passage
 from letta_kernel.service import AgentService
-from letta_kernel.store import backups, passages, purge
+from letta_kernel.store import backups, due, passages, purge, settings
 from letta_kernel.store.lock import HomeLock
 
 ZONE = "America/New_York"
@@ -312,7 +313,10 @@ def test_passages_are_selected_by_words_ids_tags_and_dates_and_tagged(
     assert chosen("when does the boat leave") == [third.id]  # nothing says just that
     assert chosen("volcanoes") == []
     assert chosen(f"{third.id} {first.id}") == [third.id, first.id]
-    assert chosen("passage-none") == []
+    for ids, missing in (("passage-none",) * 2, (f"{first.id}, passage-nine", "passage-nine")):
+        with pytest.raises(NotFoundError, match=f"ada has no passage '{missing}'"):
+            chosen(ids)
+    assert chosen(f"{third.id},{first.id}, {third.id}") == [third.id, first.id]
     assert chosen(before="2026-03-01") == [first.id]
     assert chosen(before="2026-03-02", tags=["drink"]) == [second.id]
     assert chosen("tea", before="2026-03-01") == [first.id]
@@ -324,7 +328,74 @@ def test_passages_are_selected_by_words_ids_tags_and_dates_and_tagged(
     with pytest.raises(NotFoundError):
         service.passages.tag([first.id, "passage-none"], ["x"], agent="ada")
     assert found(service, "", tags=["x"]) == []
+    before = listed(service)
+    for wrong in ("", " ", "x" * 201):
+        for refused in (
+            lambda tag=wrong: service.passages.tag([first.id], [tag], agent="ada"),
+            lambda tag=wrong: keep(service, "More.", tags=[tag]),
+            lambda tag=wrong: service.passages.remember("Green tea.", [tag], agent="ada"),
+        ):
+            with pytest.raises(InvalidInputError, match="A tag"):
+                refused()
+    assert listed(service) == before
+    service.passages.tag([first.id], ["x" * 200], agent="ada")
+    service.passages.tag([first.id], [], ["x" * 200], agent="ada")
+    many = [f"{'a' if n % 2 else 'b'}{n % 7}" for n in range(40)]
+    ids = [keep(service, f"Number {n}.", tags=[tag]).id for n, tag in enumerate(many)]
+    tagged = service.passages.tag(ids, ["new", "a1"], ["b2"], agent="ada")
+    wanted = [[*dict.fromkeys([*([tag] if tag != "b2" else []), "new", "a1"])] for tag in many]
+    assert [one.tags for one in tagged] == wanted
+    assert [one.tags for one in listed(service)[:40]] == wanted[::-1]
+    assert len(found(service, "number", tags=["new"], top_k=99)) == 40
+    service.passages.forget(ids, agent="ada")
+    service.passages.restore(ids, agent="ada")
+    assert [one.tags for one in listed(service)[:40]] == wanted[::-1]
+    service.passages.forget(ids, agent="ada")
     assert found(service, "tea", tags=["hot"], top_k=9) == ["Green tea.", "Black TEA."]
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "stand"),
+    [
+        ("cat", "The Cat's asleep.", True),
+        ("cat", "Education.", False),
+        ("cat", "Concatenate, category, a scat; the cat", True),
+        ("cat", "_cat_", True),
+        ("cat 1", "cat 12", False),
+        ("cafe", "cafe\u0301", False),
+        ("(cat", "a(cat)", True),
+        ("Émile", "émiles", False),
+        ("猫", "黑猫睡觉", True),
+        ("cat", "猫cat猫", True),
+        ("고양이", "고양이가 잔다", True),
+        ("кот", "который", False),
+        ("", "anything", True),
+    ],
+)
+def test_words_stand_in_a_text_as_words(words: str, text: str, stand: bool) -> None:
+    assert terms.stand_in(words, text) is stand
+
+
+def test_what_was_kept_again_is_not_restored_twice(service: AgentService, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("The ferry leaves at noon.\n")
+    service.passages.add_files([tmp_path / "notes.md"], agent="ada")
+    keep(service, "Kim likes tea.")
+    twin = keep(service, "Kim likes tea.")  # meant so
+    first = [one.id for one in listed(service)]
+    service.passages.forget(first, agent="ada")
+    assert len(service.passages.restore(first, agent="ada")) == 3
+    service.passages.forget(first, agent="ada")
+    assert service.passages.add_files([tmp_path / "notes.md"], agent="ada")[0].status == "added"
+    assert [one.id for one in service.passages.restore(first, agent="ada")] == first[:2]
+    assert len(listed(service)) == 3
+    service.passages.forget([twin.id], agent="ada")
+    keep(service, "Kim likes tea.")
+    assert service.passages.restore([twin.id], agent="ada") == []
+    gone = listed(service)[0]
+    service.passages.delete(gone.id, agent="ada")  # cannot be restored, but goes from copies too
+    noted = service.database.run(lambda tx: settings.get(tx, due.NOTE))
+    assert noted == json.dumps([gone.id])
+    assert service.store.check().findings == []
 
 
 def forget_since(service: AgentService, ids: list[str], days: float) -> None:

@@ -18,12 +18,12 @@ from letta_kernel.notebook.panel.registry import (
     Word,
     method,
 )
-from letta_kernel.records import DEFAULT_BLOCK_LIMIT, Block, Passage
+from letta_kernel.records import DEFAULT_BLOCK_LIMIT, TAG_LIMIT, Block, Passage
 from letta_kernel.service.passages import for_person
 
 PANEL = "panel"
 """By which door something came, as its origin tells."""
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=TAG_LIMIT)]
 Query = Annotated[str, StringConstraints(max_length=10_000)]
 
 
@@ -116,8 +116,8 @@ def add_passage(context: RequestContext, asked: NewPassage) -> list[Passage]:
 
 @method("passage.delete", OnePassage)
 def delete_passage(context: RequestContext, asked: OnePassage) -> None:
-    """Forget a passage."""
-    context.service.passages.delete(asked.id, agent=asked.agent)
+    """Forget a passage; it can be restored for thirty days."""
+    context.service.passages.forget([asked.id], agent=asked.agent)
 
 
 @method("passages.forget", SomePassages)
