@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from letta_kernel.memory.archival import Archive
-from letta_kernel.memory.blocks import STANDING, STANDING_LIMIT, CoreMemory
+from letta_kernel.memory.blocks import CoreMemory
 from letta_kernel.memory.chunking import sentences
 from letta_kernel.memory.edits import EditError, append
 from letta_kernel.models.embedding import embedder
-from letta_kernel.records import AgentState, Block, Passage
+from letta_kernel.records import STANDING, STANDING_LIMIT, AgentState, Block, Passage
 from letta_kernel.store import agents, blocks
 from letta_kernel.store.database import Database
 

@@ -13,8 +13,12 @@ from letta_kernel.stop_reasons import StopReason
 
 TAG_LIMIT = 200
 """Characters of a tag of a passage, at most."""
+STANDING = "instructions"
+"""The block of standing instructions, made when an agent first adds to it."""
 DEFAULT_BLOCK_LIMIT = 20_000
 """Characters a core memory block may hold unless it says otherwise."""
+STANDING_LIMIT = 5_000
+"""Characters the block of standing instructions may: full, it takes some 1,250 tokens of every request."""
 
 
 class Record(BaseModel):
@@ -105,13 +109,18 @@ class AgentState(Record):
         return self.id
 
 
+def default_limit(label: str) -> int:
+    """Return how many characters a block of this label may hold unless it says otherwise."""
+    return STANDING_LIMIT if label == STANDING else DEFAULT_BLOCK_LIMIT
+
+
 class Block(Record):
     """A labelled piece of core memory, always in the prompt; ``limit`` is in characters."""
 
     id: str = Field(default_factory=lambda: new_id("block"))
     label: str
     value: str = ""
-    limit: int = DEFAULT_BLOCK_LIMIT
+    limit: int = Field(default_factory=lambda given: default_limit(given.get("label", "")))
     description: str = ""
     read_only: bool = False
     tags: list[str] = []

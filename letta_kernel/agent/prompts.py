@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from letta_kernel.memory.blocks import STANDING
+from letta_kernel.records import STANDING
 
 _MEMORY = """\
 You have a memory of your own, and you outlive this conversation.

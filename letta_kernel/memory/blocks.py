@@ -9,14 +9,10 @@ from dataclasses import dataclass
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.ids import hidden_sign
 from letta_kernel.memory.edits import EditError
-from letta_kernel.records import Block
+from letta_kernel.records import STANDING, Block
 from letta_kernel.store import blocks as store
 from letta_kernel.store.database import Database, Tx
 
-STANDING = "instructions"
-"""The block of standing instructions, made when an agent first adds to it."""
-STANDING_LIMIT = 5_000
-"""Characters it may hold unless it says otherwise: it takes about 1,250 tokens of every request when full."""
 LONGEST_LABEL = 200
 """Characters a block's label may have."""
 
@@ -81,7 +77,7 @@ class CoreMemory:
     def _first_standing(
         self, tx: Tx, value: str, actor: str, step_id: str | None, reason: str
     ) -> Change:
-        made = Block(label=STANDING, value=value, limit=STANDING_LIMIT, created_by=actor)
+        made = Block(label=STANDING, value=value, created_by=actor)
         check_limit(made, value)
         store.add(tx, made, self.agent_id, step_id=step_id, reason=reason)
         return Change("", made)

@@ -11,7 +11,7 @@ from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.ids import hidden_sign
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.models import registry
-from letta_kernel.records import AgentState, Block
+from letta_kernel.records import AgentState, Block, default_limit
 from letta_kernel.store import blocks, identities, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import builtin
@@ -38,7 +38,7 @@ def first_blocks(
     human: str | None,
     more: dict[str, str] | Sequence[Block] | None,
     own: bool,
-    limit: int,
+    limit: int | None,
 ) -> list[Block]:
     """Return the blocks a new agent begins with: persona and human where it has its *own*, and *more*."""
     values: dict[str, str | Block] = {}
@@ -59,7 +59,7 @@ def first_blocks(
                 label=label,
                 value=value,
                 description=prompts.BLOCK_DESCRIPTIONS.get(label, ""),
-                limit=limit,
+                limit=default_limit(label) if limit is None else limit,
             )
         )
         if len(block.value) > block.limit:

@@ -10,7 +10,7 @@ from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import NameTakenError
 from letta_kernel.ids import now
 from letta_kernel.models import registry
-from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, ToolRule
+from letta_kernel.records import AgentState, Block, ToolRule
 from letta_kernel.service.agent_checks import (
     check_changes,
     check_max_steps,
@@ -80,7 +80,7 @@ class Agents:
         tool_refs: Sequence[str] = (),
         identity_ids: Sequence[str] = (),
         own_blocks: bool = True,
-        block_limit: int = DEFAULT_BLOCK_LIMIT,
+        block_limit: int | None = None,
         core_tools: Sequence[str] = CORE_TOOLS,
         set_aside: bool = False,
         namesakes: Literal["refuse", "find", "keep", "set_aside"] = "refuse",
@@ -97,7 +97,7 @@ class Agents:
         block_ids, tool_refs, identity_ids : what there is already and the agent gets too; tools by id or name.
         own_blocks : False leaves out persona and human.
         core_tools : the names of the memory tools it begins with.
-        block_limit : characters that blocks given as text may hold.
+        block_limit : characters that blocks given as text may hold; None: as many as by default.
         set_aside : it is found by its id alone.
         namesakes : what becomes of agents of that name: with ``refuse`` this one is not made, with ``find``
             neither if an agent had the name before it was renamed, with ``keep`` ids tell them apart, with

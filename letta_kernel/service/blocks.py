@@ -221,13 +221,14 @@ class Blocks:
         characters) the newest part is looked at; what was there before it counts as not recorded.
         """
 
-        def work(tx: Tx) -> builtins.list[Sentence]:
+        def work(tx: Tx) -> tuple[Block, builtins.list[BlockVersion]]:
             found = self._find(tx, block, agent)
             since = blocks.within(tx, found.id, AT_MOST)
-            written = attribute(blocks.versions(tx, found.id, since))
-            return of_versions(tx, written, found.created_at)
+            return found, blocks.versions(tx, found.id, since)
 
-        return self._core.do(work)
+        found, versions = self._core.do(work)
+        written = attribute(versions)  # takes seconds of a long history: nobody waits meanwhile
+        return self._core.do(lambda tx: of_versions(tx, written, found.created_at))
 
     def written_in(self, steps: Sequence[str]) -> builtins.list[Written]:
         """Return which blocks were written in these steps, each with the text it had before."""
@@ -236,9 +237,9 @@ class Blocks:
             found = []
             for block_id, (first, last) in blocks.written_in(tx, steps).items():
                 block = blocks.get(tx, block_id)
-                before = [v for v in blocks.versions(tx, block_id) if v.version < first]
-                if block is not None and before:
-                    found.append(Written(block, before[-1].value, block.version > last))
+                before = blocks.latest(tx, block_id, below=first)
+                if block is not None and before is not None:
+                    found.append(Written(block, before.value, block.version > last))
             return found
 
         return self._core.do(work)
@@ -316,10 +317,9 @@ def check_block(block: Block) -> None:
 
 def _stood(tx: Tx, block: Block, end: datetime) -> Block | None:
     """Return a block with the text it had just before *end*; None if it had not been made."""
-    past = [one for one in blocks.versions(tx, block.id) if one.created_at < end]
-    if not past:
+    then = blocks.latest(tx, block.id, until=end)
+    if then is None:
         return None
-    then = past[-1]
     changes = {"value": then.value, "version": then.version, "updated_at": then.created_at}
     return block.model_copy(update=changes)
 

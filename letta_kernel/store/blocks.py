@@ -8,6 +8,7 @@ the strength of a version number notices it. ``shown`` says which version's text
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
@@ -215,6 +216,21 @@ def versions(tx: Tx, block_id: str, since: int = 0) -> list[BlockVersion]:
     """Return the versions of a block from number *since* on, oldest first."""
     tail = "WHERE block_id = $1 AND version >= $2 ORDER BY version"
     return _VERSIONS.select(tx, tail, (block_id, since))
+
+
+def latest(
+    tx: Tx, block_id: str, *, until: datetime | None = None, below: int | None = None
+) -> BlockVersion | None:
+    """Return the last version of a block that was written before a moment, or has a number *below* another."""
+    where = Where()
+    where.add("block_id = {}", block_id)
+    if until is not None:
+        where.add("created_at < {}", until)
+    if below is not None:
+        where.add("version < {}", below)
+    return next(
+        iter(_VERSIONS.select(tx, f"{where} ORDER BY version DESC LIMIT 1", where.params)), None
+    )
 
 
 def within(tx: Tx, block_id: str, characters: int) -> int:

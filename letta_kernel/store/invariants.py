@@ -376,12 +376,12 @@ def _rings(tx: Tx) -> list[str]:
     clear: set[str] = set()
     found = []
     for first in by:
-        path, at = [first], by[first]
+        path, at = {first: None}, by[first]  # in order
         while at in by and at not in clear and at not in path:
-            path.append(at)
+            path[at] = None
             at = by[at]
         if at in path:
-            found += path[path.index(at) :]
+            found += list(path)[list(path).index(at) :]
         clear.update(path)
     return found
 

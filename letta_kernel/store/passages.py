@@ -388,14 +388,16 @@ def bring_back(tx: Tx, put_aside: Sequence[tuple[Passage, datetime]]) -> None:
         if one.superseded_by not in there:  # purged meanwhile
             one.superseded_by = one.superseded_at = None
     _PASSAGES.insert(tx, found)
+    clear: set[str] = set()
     for one in found:  # what replaced it may have been replaced meanwhile by what it had replaced
         chain, at = {one.id}, one.superseded_by
-        while at is not None and at not in chain:
+        while at is not None and at not in chain and at not in clear:
             chain.add(at)
             row = tx.one("SELECT superseded_by FROM passages WHERE id = $1", (at,))
             at = row[0] if row else None
-        if at is not None:
+        if at in chain:
             stand_again(tx, [one.id])
+        clear |= chain
     _announce(tx, found, "update")
 
 

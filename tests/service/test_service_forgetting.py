@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.memory import terms
 from letta_kernel.records import AgentState, Passage
 from letta_kernel.service import AgentService
+from letta_kernel.service.agent_file.parse import FilePassage
+from letta_kernel.service.agent_file.read import passages_of as passages_of_file
 from letta_kernel.store import backups, due, passages, purge, settings
 from letta_kernel.store.lock import HomeLock
 
@@ -202,6 +205,12 @@ def test_an_agent_file_carries_what_is_superseded_and_nothing_forgotten(
         entries[0]["superseded_by"] = wrong
         with pytest.raises(InvalidInputError, match="passage 0 is superseded by one that cannot"):
             service.agent_files.import_data(data, name="wrong")
+    # One long chain, whose links are each looked at once; closed to a ring it is refused.
+    links = [FilePassage(content=str(n), superseded_by=n + 1) for n in range(5_000)]
+    whole = passages_of_file([*links, FilePassage(content="last")])
+    assert [one.superseded_by for one in whole[:-1]] == [one.id for one in whole[1:]]
+    with pytest.raises(InvalidInputError, match="passage 0 is superseded"):
+        passages_of_file([*links, FilePassage(content="last", superseded_by=7)])
 
 
 def test_what_is_forgotten_is_out_of_everything_and_can_be_restored(service: AgentService) -> None:
@@ -590,8 +599,13 @@ def test_check_mends_what_does_not_fit(service: AgentService) -> None:
         tx.execute("INSERT INTO forgotten VALUES ($1, 'agent-none', $2, now())", ("p", kept))
 
     service.database.run(spoil)
+    long = [Passage(agent_id=a.agent_id, content=str(n)) for n in range(1_000)]
+    for one, other in pairwise([*long, long[-9]]):
+        one.superseded_by, one.superseded_at = other.id, one.created_at
+    service.database.run(lambda tx: passages.append(tx, long))
     said = "\n".join(one.text for one in service.store.check(repair=True).findings)
-    for part in ("in a ring: 2", "by what is gone: 1", "owners are gone: 1"):
+    for part in ("in a ring: 11", "by what is gone: 1", "owners are gone: 1"):
         assert part in said
     assert service.store.check().findings == []
-    assert service.database.run(lambda tx: passages.superseded(tx, [a.agent_id])) == []
+    marked = service.database.run(lambda tx: passages.superseded(tx, [a.agent_id]))
+    assert {one for one, _ in marked} == {one.id for one in long[:-9]}  # they only led there

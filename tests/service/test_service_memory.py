@@ -114,3 +114,24 @@ def test_standing_instructions_get_a_block_of_their_own_when_first_needed(
     assert "archival" not in text
     service.blocks.update("instructions", agent="ada", read_only=True)
     assert run("core_memory_append", content="More.")[0] == "error"
+
+
+def test_standing_instructions_have_one_limit_by_whichever_way_they_are_made(
+    service: AgentService,
+) -> None:
+    create = {"command": "create", "path": "/memories/instructions", "file_text": "Always sail."}
+    written = {"core_memory_append": {"label": "instructions", "content": "Always sail."}}
+    for name, arguments in ({"memory": create} | written).items():
+        service.agents.create(name)
+        service.tools.attach("memory", agent=name)
+        assert service.tools.run(name, arguments, agent=name).status == "ok"
+    service.agents.create("by hand")
+    service.blocks.upsert("instructions", "Always sail.", agent="by hand")
+    service.agents.create("given", blocks={"instructions": "Always sail.", "notes": "n"})
+    for name in ("memory", "core_memory_append", "by hand", "given"):
+        assert service.blocks.retrieve("instructions", agent=name).limit == 5_000
+    assert service.blocks.retrieve("notes", agent="given").limit == 20_000
+    with pytest.raises(InvalidInputError, match="may hold 5,000 characters"):
+        service.blocks.upsert("instructions", "x" * 5_001, agent="by hand")
+    service.blocks.update("instructions", agent="by hand", limit=10_000)
+    service.blocks.upsert("instructions", "x" * 5_001, agent="by hand")

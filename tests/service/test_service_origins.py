@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from documents import pdf
 
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.ids import now
+from letta_kernel.memory.attribution import attribute
 from letta_kernel.memory.origins import Sentence
-from letta_kernel.records import Passage
+from letta_kernel.records import BlockVersion, Passage
+from letta_kernel.service import blocks
 from letta_kernel.store import passages
 
 
@@ -71,6 +74,23 @@ def test_each_sentence_of_a_block_leads_to_who_wrote_it_and_the_message(bench: B
     assert "after “Plan it”" in str(_origins(bench, "trips")["Oslo in May."].origin)
     service.database.run(lambda tx: tx.execute("DELETE FROM steps"))
     assert str(_origins(bench, "trips")["Oslo in May."].origin) == "ada, memory"
+
+
+def test_whose_a_sentence_is_is_worked_out_while_others_use_the_store(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = bench.service
+    inside: list[int] = []
+
+    def seen(versions: Sequence[BlockVersion]) -> list[tuple[str, BlockVersion | None]]:
+        service.database.run(lambda tx: inside.append(len(versions)))  # refused in a transaction
+        return attribute(versions)
+
+    monkeypatch.setattr(blocks, "attribute", seen)
+    for text in ("It rains in Oslo. It snows in Bergen.", "It rains in Oslo. It thaws."):
+        service.blocks.upsert("human", text, agent="ada")
+    assert len(_origins(bench)) == 2
+    assert inside == [3]
 
 
 def test_a_passage_leads_to_its_message_or_to_file_and_page(bench: Bench, tmp_path: Path) -> None:

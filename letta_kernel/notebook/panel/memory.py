@@ -18,7 +18,7 @@ from letta_kernel.notebook.panel.registry import (
     Word,
     method,
 )
-from letta_kernel.records import DEFAULT_BLOCK_LIMIT, TAG_LIMIT, Block, Passage
+from letta_kernel.records import TAG_LIMIT, Block, Passage
 from letta_kernel.service.passages import for_person
 
 PANEL = "panel"
@@ -191,7 +191,7 @@ class Made(OfBlock):
     """A block to be made."""
 
     value: Text = ""
-    limit: int = Field(DEFAULT_BLOCK_LIMIT, ge=1, le=5_000_000)
+    limit: int | None = Field(None, ge=1, le=5_000_000)
     description: str = Field("", max_length=5000)
 
 
@@ -222,9 +222,7 @@ def write(context: RequestContext, asked: Written) -> dict[str, Any]:
 @method("block.create", Made)
 def create(context: RequestContext, asked: Made) -> dict[str, Any]:
     """Make a block; there may be none of that label."""
-    made = Block(
-        label=asked.label, value=asked.value, limit=asked.limit, description=asked.description
-    )
+    made = Block(**asked.model_dump(exclude={"agent"}, exclude_none=True))
     context.service.blocks.create(made, agent=asked.agent, reason=PANEL)
     return _one(context, asked)
 

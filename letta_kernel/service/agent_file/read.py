@@ -14,7 +14,7 @@ from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.ids import now
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.messages import Message
-from letta_kernel.records import DEFAULT_BLOCK_LIMIT, AgentState, Block, Passage, Tool, ToolRule
+from letta_kernel.records import AgentState, Block, Passage, Tool, ToolRule, default_limit
 from letta_kernel.service.agent_checks import check_max_steps, check_style
 from letta_kernel.service.agent_file import messages as file_messages
 from letta_kernel.service.agent_file.parse import (
@@ -87,11 +87,12 @@ def draft_of(
         before=before,
         summary=summary,
         seen=seen,
-        passages=_passages(agent.passages if history else []),
+        passages=passages_of(agent.passages if history else []),
     )
 
 
-def _passages(given: list[FilePassage]) -> list[Passage]:
+def passages_of(given: list[FilePassage]) -> list[Passage]:
+    """Return the passages of a file as new ones of nobody, marked where one supersedes another."""
     made = [
         Passage(
             agent_id="",
@@ -105,15 +106,17 @@ def _passages(given: list[FilePassage]) -> list[Passage]:
         )
         for one in given
     ]
+    clear: set[int] = set()
     for number, (one, asked) in enumerate(zip(made, given, strict=True)):
-        seen, at = {number}, asked.superseded_by
-        while at is not None:
-            if at in seen or at >= len(given):
+        path, at = {number}, asked.superseded_by
+        while at is not None and at not in clear:
+            if at in path or at >= len(given):
                 raise InvalidInputError(
                     f"The agent file's passage {number} is superseded by one that cannot do so."
                 )
-            seen.add(at)
+            path.add(at)
             at = given[at].superseded_by
+        clear |= path
         if asked.superseded_by is not None:
             one.superseded_by = made[asked.superseded_by].id
             one.superseded_at = asked.superseded_at or now()
@@ -135,7 +138,7 @@ def block_of(one: FileBlock) -> Block:
     metadata = dict(one.metadata or {})
     ours = metadata.pop(OURS, None)
     tags = ours.get("tags") if isinstance(ours, dict) else None
-    limit = one.limit if one.limit is not None else DEFAULT_BLOCK_LIMIT
+    limit = one.limit if one.limit is not None else default_limit(one.label)
     return Block(
         label=one.label,
         value=one.value,
