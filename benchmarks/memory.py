@@ -36,6 +36,7 @@ from letta_kernel.memory.archival import excerpts as for_reader
 from letta_kernel.models.embedding import embedder
 from letta_kernel.records import Passage
 from letta_kernel.store.database import Database
+from letta_kernel.tools.core import passage_cost
 
 TOP = 10
 BUDGETS = (1000, 2000)  # tokens
@@ -152,7 +153,7 @@ def run(folder: Path, most: int = 1000, every: int = 1) -> dict[str, Any]:
                 more = archive.search(agent_id, question["question"], top_k=excerpts.MOST)
                 dia_ids = {hit.passage.id: hit.passage.metadata["dia_id"] for hit in more}
                 for budget in BUDGETS:
-                    read_ = for_reader(question["question"], more, budget)
+                    read_ = for_reader(question["question"], more, budget, passage_cost)
                     shown[f"{budget} tokens"] = {dia_ids[one] for hit in read_ for one in hit.ids}
                 for what, there in shown.items():
                     for key in ("", str(question.get("category", "none"))):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import LOCAL_USER, new_id, now
 from letta_kernel.memory import chunking, dates, terms
-from letta_kernel.memory.excerpts import BUDGET, MOST, RELEVANT, Place, fit
+from letta_kernel.memory.excerpts import BUDGET, MOST, RELEVANT, Place, fit, tokens
 from letta_kernel.memory.search import Filter, Searched, SearchHit
 from letta_kernel.models.embedding import Embedder
 from letta_kernel.records import TAG_LIMIT, Passage
@@ -369,16 +370,30 @@ class Archive(Searched):
         return [kept[item].model_copy() for item in ids if item in kept]
 
 
-def excerpts(query: str, hits: Sequence[Hit], budget_tokens: int = BUDGET) -> list[Hit]:
+def excerpts(
+    query: str,
+    hits: Sequence[Hit],
+    budget_tokens: int = BUDGET,
+    cost: Callable[[Hit], int] | None = None,
+) -> list[Hit]:
     """Return *hits*, best first, as a reader gets them, in a budget of tokens.
 
     What is not relevant is left out, long passages are cut around what matched, and neighbours become one hit
-    whose passage has the text of all. After a blank query everything stays as it is.
+    whose passage has the text of all. After a blank query everything stays as it is. *cost* is how many tokens
+    a hit takes as it is shown.
     """
     if not query.strip():
         return list(hits)
     relevant = [hit for hit in hits if hit.score >= RELEVANT]
-    made = fit(query, relevant, _read, budget_tokens)
+
+    def shown(hit: Hit, text: str, joined: list[int]) -> int:
+        if joined:  # its id comes into a list, and so does that of one which stood alone
+            ids = f'   "{hit.passage.id}",\n' * (1 + joined.count(1))
+            return tokens(f'"joined": [{ids}] {json.dumps(text, ensure_ascii=False)}')
+        assert cost is not None
+        return cost(Hit(hit.passage.model_copy(update={"content": text}), hit.score, hit.ids))
+
+    made = fit(query, relevant, _read, budget_tokens, None if cost is None else shown)
     return [
         Hit(
             one.best.passage.model_copy(update={"content": one.text}),

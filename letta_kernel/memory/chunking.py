@@ -15,6 +15,7 @@ _SEAMS = (
     re.compile(r"(?<=[.!?…])[\"')\]]*\s+|(?<=[。！？])"),  # sentences
     re.compile(r"(?<=[,;:])\s+|(?<=[、，；])"),  # clauses
     re.compile(r"\s+"),  # words
+    re.compile(r"(?<=\W)(?=\w)"),  # what signs part, in a line of data without blanks
 )
 
 
@@ -28,19 +29,25 @@ def chunks(text: str, longest: int = LONGEST) -> list[str]:
     return [piece for part in _cut(text, longest, 0) if (piece := part.strip())]
 
 
+_CLAUSES = 4  # of the seams
 _SENTENCES = re.compile(rf"\n+|{_SEAMS[3].pattern}")
 _MARK = re.compile(r"\W*\w{1,3}\.\s+")  # ``1. ``, ``Dr. ``: what follows belongs to it
 
 
-def sentences(text: str) -> list[str]:
-    """Return *text* as its sentences, each on one line, with what parts them; joined they are the text."""
+def sentences(text: str, longest: int | None = None) -> list[str]:
+    """Return *text* as its sentences, each on one line, with what parts them; joined they are the text.
+
+    Those of more than *longest* characters are cut at clauses, or words.
+    """
     found: list[str] = []
     for piece in _split(text, _SENTENCES):
         if found and not found[-1].endswith("\n") and _MARK.fullmatch(found[-1]):
             found[-1] += piece
         else:
             found.append(piece)
-    return found
+    if longest is None:
+        return found
+    return [part for piece in found for part in _cut(piece, longest, _CLAUSES)]
 
 
 def _cut(text: str, longest: int, seam: int) -> list[str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from letta_kernel.memory import terms
+from letta_kernel.memory import chunking, terms
 from letta_kernel.models.tokens import estimate
 
 Item = TypeVar("Item")
+Cost = Callable[[Item, str, list[int]], int]
+"""Tokens of a hit with a text; what is shown already that it joins has so many parts each."""
 
 RELEVANT = 0.4
 """From this relevance on, of 0 to 1, a hit is worth a reader's time. Of the evidence found on LoCoMo, BEAM and
@@ -22,8 +23,7 @@ MOST = 40
 _LONGEST = (
     120  # tokens of one hit. On half of BEAM, any / all in 2,000: 80 90/66, 120 89/64, 240 89/60
 )
-_ASIDE = 25  # tokens of what stands beside a hit: its id, its time
-_SENTENCE = re.compile(r"[^.!?。！？\n]*(?:[.!?]+(?=\s|$)|[。！？]+|\n+|$)\s*")
+_ASIDE = 25  # tokens of what stands beside a hit where a reader does not say: its number, its time
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ def fit(
     hits: Sequence[Item],
     read: Callable[[Item], tuple[str, Place]],
     budget: int = BUDGET,
+    cost: Cost[Item] | None = None,
 ) -> list[Excerpt[Item]]:
     """Return what of *hits*, best first, a budget of tokens holds.
 
@@ -59,7 +60,10 @@ def fit(
     ----------
     read
         Returns the text of a hit and where it stands.
+    cost
+        Returns how many tokens a reader is shown of a hit with its text, what stands beside it included.
     """
+    cost = cost or _plain
     words = frozenset(terms.terms(query, singles=True)) - terms.COMMON
     made: list[Excerpt[Item]] = []
     beside: dict[Place, Excerpt[Item]] = {}
@@ -68,13 +72,15 @@ def fit(
         if room < 2 * _ASIDE:
             break
         text, place = read(hit)
-        text = cut(text, words, min(_LONGEST, room - _ASIDE))
         near = (Place(place.source, place.position + step) for step in (-1, 1))
         joined = [beside[one] for one in near if place.source is not None and one in beside]
-        cost = _tokens(text) + (0 if joined else _ASIDE)
-        if made and cost > room:
+        sizes = [len(one.parts) for one in joined]
+        most = min(_LONGEST, room - cost(hit, "", sizes))
+        text = cut(text, words, max(_ASIDE, most))
+        takes = cost(hit, text, sizes)
+        if takes > room:
             continue
-        room -= cost
+        room -= takes
         if not joined:
             joined = [Excerpt(hit, [])]
             made += joined
@@ -92,12 +98,11 @@ def fit(
 def cut(text: str, words: frozenset[str], most: int) -> str:
     """Return *text*, or what of it is around the most of *words* in about *most* tokens, with … at cuts."""
     start = text[: 8 * most]  # enough to tell, for counting a whole book takes long
-    tokens = _tokens(start) * len(text) // max(1, len(start))
-    if tokens <= most:
+    taken = tokens(start) * len(text) // max(1, len(start))
+    if taken <= most:
         return text
-    room = max(20, most * len(text) // tokens)
-    pieces = [found.group() for found in _SENTENCE.finditer(text) if found.group()]
-    pieces = [piece[at : at + room] for piece in pieces for at in range(0, len(piece), room)]
+    room = max(20, most * len(text) // taken)
+    pieces = chunking.sentences(text, room)
     worth = [len(words.intersection(terms.terms(piece, singles=True))) for piece in pieces]
     first = last = max(range(len(pieces)), key=worth.__getitem__)
     room -= len(pieces[first])
@@ -114,6 +119,10 @@ def cut(text: str, words: frozenset[str], most: int) -> str:
     return f"{'… ' if first else ''}{found}{' …' if last + 1 < len(pieces) else ''}"
 
 
-def _tokens(text: str) -> int:
+def tokens(text: str) -> int:
     """Return a count that is rather too high: no text may take more than its budget."""
     return max(estimate(text), len(text) // 4)
+
+
+def _plain(_: object, text: str, joined: list[int]) -> int:
+    return tokens(text) + (1 if joined else _ASIDE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
@@ -96,18 +96,23 @@ class Recall(Searched):
 
 
 def excerpts(
-    query: str, hits: Sequence[MessageHit], budget_tokens: int = BUDGET
+    query: str,
+    hits: Sequence[MessageHit],
+    budget_tokens: int = BUDGET,
+    cost: Callable[[MessageHit], int] | None = None,
 ) -> list[MessageHit]:
     """Do with messages what `archival.excerpts` does with passages; neighbours stay messages of their own."""
     if not query.strip():
         return list(hits)
     relevant = [hit for hit in hits if hit.score >= RELEVANT]
-    made = fit(query, relevant, _read, budget_tokens)
-    return [
-        MessageHit(hit.message.model_copy(update={"content": text, "tool_calls": []}), hit.score)
-        for one in made
-        for _, text, hit in one.parts
-    ]
+
+    def with_text(hit: MessageHit, text: str) -> MessageHit:
+        said = hit.message.model_copy(update={"content": text, "tool_calls": []})
+        return MessageHit(said, hit.score)
+
+    shown = None if cost is None else lambda hit, text, _: cost(with_text(hit, text))
+    made = fit(query, relevant, _read, budget_tokens, shown)
+    return [with_text(hit, text) for one in made for _, text, hit in one.parts]
 
 
 def _read(hit: MessageHit) -> tuple[str, Place]:

@@ -267,18 +267,10 @@ def archival_memory_search(
         timezone=agent_state.timezone,
         include_superseded=include_superseded,
     )
+    zone = agent_state.timezone
     found = [
-        {
-            "cite": agent_state.cites.mark(hit.passage.id),
-            "id": hit.passage.id,
-            "timestamp": local_time(hit.passage.created_at, agent_state.timezone),
-            "content": hit.passage.content,
-            "tags": hit.passage.tags,
-            "relevance": round(hit.score, 4),
-            **({"superseded_by": by} if (by := hit.passage.superseded_by) else {}),
-            **({"joined": list(hit.ids)} if len(hit.ids) > 1 else {}),
-        }
-        for hit in archival.excerpts(query, hits)
+        _shown_passage(hit, agent_state.cites.mark(hit.passage.id), zone)
+        for hit in archival.excerpts(query, hits, cost=lambda hit: passage_cost(hit, zone))
     ]
     return _listing(found, "Nothing in archival memory matches.")
 
@@ -309,15 +301,19 @@ def conversation_search(
         end=end_date,
         timezone=agent_state.timezone,
     )
-    found = [
-        {
-            "cite": agent_state.cites.mark(hit.message.id),
+
+    def shown(hit: recall.MessageHit, cite: str) -> dict[str, Any]:
+        return {
+            "cite": cite,
             "timestamp": local_time(hit.message.created_at, agent_state.timezone),
             "time_ago": time_ago(hit.message.created_at),
             "role": hit.message.role,
             "content": hit.message.said,
         }
-        for hit in recall.excerpts(query, hits)
+
+    found = [
+        shown(hit, agent_state.cites.mark(hit.message.id))
+        for hit in recall.excerpts(query, hits, cost=lambda hit: _cost(shown(hit, _ANY)))
     ]
     nothing = "Nothing in the conversation matches."
     if roles and set(roles) == {"tool"}:
@@ -347,9 +343,34 @@ def _most(query: str, given: int | None) -> int:
     return excerpts.MOST if query.strip() else 10
 
 
+def passage_cost(hit: archival.Hit, timezone: str = "UTC") -> int:
+    """Return how many tokens a passage takes in what `archival_memory_search` returns."""
+    return _cost(_shown_passage(hit, _ANY, timezone))
+
+
+def _shown_passage(hit: archival.Hit, cite: str, timezone: str) -> dict[str, Any]:
+    return {
+        "cite": cite,
+        "id": hit.passage.id,
+        "timestamp": local_time(hit.passage.created_at, timezone),
+        "content": hit.passage.content,
+        "tags": hit.passage.tags,
+        "relevance": round(hit.score, 4),
+        **({"superseded_by": by} if (by := hit.passage.superseded_by) else {}),
+        **({"joined": list(hit.ids)} if len(hit.ids) > 1 else {}),
+    }
+
+
+def _cost(shown: dict[str, Any]) -> int:
+    """Return how many tokens a hit takes in a `_listing`."""
+    return excerpts.tokens(_listing([shown], ""))
+
+
 def _listing(found: list[dict[str, Any]], nothing: str) -> str:
     return json.dumps(found, ensure_ascii=False, indent=1) if found else nothing
 
+
+_ANY = "[999]"  # in place of the number of a citation, which only what is shown gets
 
 FUNCTIONS: dict[str, Callable[..., str]] = {
     function.__name__: function

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
 import pytest
 
 from letta_kernel.ids import now
 from letta_kernel.memory.archival import excerpts
+from letta_kernel.memory.chunking import sentences
 from letta_kernel.memory.excerpts import cut
 from letta_kernel.models.tokens import estimate
 from letta_kernel.records import Passage
@@ -109,6 +115,58 @@ def test_a_text_is_cut_where_its_sentences_end_also_without_spaces() -> None:
     assert "猫的名字叫咪咪。" in short
     assert len(short) < 120
     assert cut("short", frozenset(), 60) == "short"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "costs 1250.50 at shop.example.com/a.b?c=d by bob@example.com, e.g. v1.2.3 ",
+        '{"a":1,"b":[2.5,"x.y"],"c":"d"},',
+        "word",
+        "猫的名字",
+        "\ud83d\U0001f600é",
+        ". ",
+        "Dr. ",
+        "\n ",
+    ],
+)
+def test_nothing_of_a_text_is_lost_and_a_longer_one_takes_no_more_than_its_share(text) -> None:
+    steps = []
+    for size in (6_000, 60_000):
+        line = text * (size // len(text)) + " needle.x .y"
+        pieces = sentences(line, 400)
+        assert "".join(pieces) == line
+        assert max(map(len, pieces)) <= 400
+        steps.append(lines_run(lambda line=line: cut(line, frozenset({"needl"}), 60)))
+        short = cut(line, frozenset({"needl"}), 60)
+        assert "needle.x" in short
+        assert estimate(short) < 150
+    assert steps[1] < 15 * steps[0]
+
+
+def test_a_word_in_a_long_line_of_data_is_what_is_shown_of_it() -> None:
+    line = '{"a":1,"b":[2.5,"x.y"]},' * 1000 + '{"needle":1250.50}' + ',{"a":1}' * 1000
+    assert '"needle":1250.50' in cut(line, frozenset({"needl"}), 60)
+
+
+def lines_run(work: Callable[[], object]) -> int:
+    """Return how many lines of this project's code *work* runs."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        if "letta_kernel" not in frame.f_code.co_filename:
+            return None
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
 
 
 def test_what_has_nothing_to_do_with_a_query_is_left_out_in_every_script(project) -> None:

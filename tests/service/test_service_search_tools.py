@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 from scripted_server import ScriptedServer
 
+from letta_kernel.ids import now
+from letta_kernel.memory.excerpts import BUDGET
+from letta_kernel.messages import Message
+from letta_kernel.models.tokens import estimate
+from letta_kernel.records import Passage
 from letta_kernel.service import AgentService
 
 
@@ -125,3 +130,27 @@ def test_the_conversation_is_searched_by_role_and_day(
     assert "is not searched" in call(
         service, "conversation_search", query="puffins", roles=["tool"]
     )
+
+
+def test_a_whole_answer_takes_no_more_than_its_budget_however_short_the_texts_are(
+    service: AgentService,
+) -> None:
+    home = service.agents.retrieve("ada").id
+    made: list[Passage] = []
+    for n in range(30):  # some belong together, some are full of what is written as two signs
+        each = {"agent_id": home, "created_at": now(), "tags": ["a tag of some length"] * (n % 3)}
+        made += [
+            Passage(content=f'"Puffin {n}"\n\n\tnests', **each),
+            Passage(
+                content=f"Puffin {n} flies.", source="log", position=n if n < 10 else 3 * n, **each
+            ),
+        ]
+    service.archives.create("birds")
+    service.archives.attach("birds", agent="ada")
+    service.passages.insert(made, archive="birds")
+    said = [Message(agent_id=home, role="user", content=f"Puffin {n} nests.") for n in range(60)]
+    service.messages.insert("ada", said)
+    for tool in ("archival_memory_search", "conversation_search"):
+        text = call(service, tool, query="Which puffin nests or flies?")
+        assert BUDGET // 2 < estimate(text) <= BUDGET, tool
+        assert len(json.loads(text)) > 5
