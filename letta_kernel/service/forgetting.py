@@ -80,9 +80,9 @@ class Forgetting:
         def work(tx: Tx) -> list[Passage]:
             state = self._core.agent(tx, agent)
             owners = owners_of(tx, state.id)
-            back = passages.forgotten(tx, owners, wanted)
+            back = [one for one, _ in passages.forgotten(tx, owners, wanted)]
             there = [one for one in passages.get_many(tx, wanted) if one.agent_id in owners]
-            known = {one.id for one in (*(one for one, _ in back), *there)}
+            known = {one.id for one in (*back, *there)}
             for one in wanted:
                 if one not in known:
                     raise NotFoundError(f"{state.name} has no forgotten passage {one!r}.")

@@ -375,7 +375,9 @@ def write_anew(connection: duckdb.DuckDBPyConnection, path: Path, *, without: st
         There is no room for the new file.
     """
     if not _has_room(path):
-        raise StoreError("there is no room to write the file anew.")
+        raise StoreError(
+            f"There is no room to write {path.name} anew: free some space on the disk of {path.parent}."
+        )
     draft = path.with_name(path.name + ".new")
     _remove(draft)
     try:

@@ -370,12 +370,21 @@ def forgotten(
     return [(Passage.model_validate(load(text)), utc(at)) for text, at in rows]
 
 
-def bring_back(tx: Tx, put_aside: Sequence[tuple[Passage, datetime]]) -> None:
+def bring_back(tx: Tx, put_aside: Sequence[Passage]) -> None:
     """Put passages that `forgotten` returned where they were. Indexes are told.
 
     One whose text, of the same file, was kept again since stays where it is: it would be there twice.
     """
-    found = [one for one, since in put_aside if not _is_there_again(tx, one, since)]
+    again = tx.query(
+        "SELECT f.id FROM forgotten f JOIN passages p ON p.agent_id = f.agent_id"
+        " AND p.created_at > f.forgotten_at AND p.content = f.passage->>'content'"
+        " AND (p.source = f.passage->>'source'"
+        " OR NOT starts_with(coalesce(f.passage->>'source', ''), 'file-'))"
+        " WHERE f.id = ANY($1::text[])",
+        ([one.id for one in put_aside],),
+    )
+    twice = {row[0] for row in again}
+    found = [one for one in put_aside if one.id not in twice]
     ids = [one.id for one in found]
     tx.execute("DELETE FROM forgotten WHERE id = ANY($1::text[])", (ids,))
     rows = tx.query(
@@ -399,15 +408,6 @@ def bring_back(tx: Tx, put_aside: Sequence[tuple[Passage, datetime]]) -> None:
             stand_again(tx, [one.id])
         clear |= chain
     _announce(tx, found, "update")
-
-
-def _is_there_again(tx: Tx, passage: Passage, since: datetime) -> bool:
-    file = passage.source if (passage.source or "").startswith("file-") else ""
-    sql = (
-        "SELECT 1 FROM passages WHERE agent_id = $1 AND created_at > $2 AND content = $3"
-        " AND $4 IN ('', source) LIMIT 1"
-    )
-    return tx.one(sql, (passage.agent_id, since, passage.content, file)) is not None
 
 
 def owners(tx: Tx) -> list[str]:
