@@ -93,11 +93,11 @@ def from_source(
         **{**options.record_fields(), "runs_in": "sandbox"},
     )
     changed = changed_tool(tool, fields)
+    # What was kept with another source, or beside another schema, does not fit this one.
+    metadata = {name: value for name, value in changed.metadata.items() if name != KEPT_AS}
     if parameters is not None and parameters.get("$defs"):
-        return changed.model_copy(
-            update={"metadata": {**changed.metadata, KEPT_AS: dict(parameters)}}
-        )
-    return changed
+        metadata[KEPT_AS] = dict(parameters)
+    return changed.model_copy(update={"metadata": metadata})
 
 
 def best_of(found: Sequence[Tool], query: str, limit: int) -> list[tuple[Tool, float]]:

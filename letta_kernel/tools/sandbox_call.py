@@ -218,14 +218,14 @@ def call(message: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
         return answer["value"]
 
     models = SchemaModels(message.get("schema"))
-    known: dict[str, Any] = {**models.classes}
+    known: dict[str, Any] = {**models.names}
     if asked_for(source):
         known["client"] = Client(ask)
     function = _load(source, known)[node.name]
     try:
         kwargs = check_call(tool, function, message["arguments"])
         for name in _untyped(node, kwargs):
-            kwargs[name] = models.converted(name, kwargs[name])
+            kwargs[name] = models.converted(tool, name, kwargs[name])
     except ToolArgumentError as error:
         return {"status": "error", "text": str(error), "error": str(error)}
     streams = {"stdout": sys.stdout, "stderr": sys.stderr}

@@ -87,6 +87,54 @@ def test_arguments_arrive_as_objects_of_the_schema_that_came_with_the_source(
     ]
 
 
+PLAIN = '''
+def plain(doc: "Document", colour: "Colour", line):
+    """Say what came."""
+    return [doc["_id"], colour == "red", line.start.x, line.start.y]
+'''
+
+
+def test_a_schema_that_makes_no_class_of_all_breaks_no_tool_and_goes_with_its_source(
+    server: Server,
+) -> None:
+    client = server.client()
+    schema = Draw.model_json_schema()
+    text = {"type": "string"}
+    schema["$defs"] |= {
+        "Document": {"type": "object", "properties": {"_id": text}},
+        "Colour": {**text, "enum": ["red", "", "mro"]},
+    }
+    schema["properties"] = {
+        "doc": {"$ref": "#/$defs/Document"},
+        "colour": {"$ref": "#/$defs/Colour"},
+        "line": {"$ref": "#/$defs/Line"},
+    }
+    schema["required"] = ["doc", "colour", "line"]
+    schema["$defs"]["Line"]["properties"]["start"]["default"] = {"x": 7}
+    schema["$defs"]["Line"]["required"] = []
+    tool = client.tools.create(source_code=PLAIN, args_json_schema=schema)
+    agent = client.agents.create(name="ada", tool_ids=[tool.id])
+    given: dict[str, Any] = {"doc": {"_id": "a"}, "colour": "red", "line": {}}
+
+    def told() -> Any:
+        return client.agents.tools.run("plain", agent_id=agent.id, args=given).func_return
+
+    assert told() == '["a", true, 7, 2]'
+    given["line"] = {"start": {"x": "many"}}
+    assert told().startswith("plain: 'line.start.x' should be a valid integer")
+    changed = PLAIN.replace('"Document"', "dict").replace('"Colour"', "str")
+    client.tools.update(
+        tool.id, source_code=changed.replace("line.start.x, line.start.y", "line['start']")
+    )
+    given["line"] = {"start": 5}
+    assert told() == '["a", true, 5]'
+    client.tools.update(tool.id, args_json_schema=schema)
+    assert client.tools.retrieve(tool.id).args_json_schema == schema
+    parameters = {"type": "object", "properties": {"doc": {"type": "object"}}}
+    client.tools.update(tool.id, json_schema={"name": "plain", "parameters": parameters})
+    assert "$defs" not in (client.tools.retrieve(tool.id).args_json_schema or {})
+
+
 def test_small_things_are_as_in_letta(server: Server) -> None:
     client = server.client()
     rule: Any = {"type": "exit_loop", "tool_name": "memory_insert"}
