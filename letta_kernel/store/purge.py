@@ -234,6 +234,8 @@ def _copy_anew(home: Path, copy: Path, gone: Collection[str]) -> None:
     made = copy.stat().st_mtime
     try:
         backups.copy_store(copy, draft)
+        backups.absorb_log(draft)
+        last_commit.log_of(draft).unlink(missing_ok=True)  # what is left of a torn one nobody reads
         connection = duckdb.connect(draft, config=PLAIN)
         try:
             _take_out(connection, gone)

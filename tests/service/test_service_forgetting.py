@@ -452,6 +452,7 @@ def test_after_thirty_days_no_file_of_the_project_has_it(
     (home / "damaged-20200101-000000").mkdir()
     (home / "damaged-20200101-000000" / "letta.duckdb").write_bytes(b"quetzalcoatlus")
     (home / "before-restore-20200101.duckdb").write_bytes(before.read_bytes())
+    (home / "before-restore-20200101.duckdb.wal").write_bytes(b"quetzalcoatlus, torn")
     assert len(where(service, "quetzalcoatlus")) >= 5
 
     forget_since(service, [gone.id], 29.9)
@@ -473,6 +474,7 @@ def test_after_thirty_days_no_file_of_the_project_has_it(
 
     assert where(service, "quetzalcoatlus") == where(service, "hexakosioi") == []
     assert len(where(service, "Zanzibar")) >= 3  # store and copies are there
+    assert (home / "before-restore-20200101.duckdb").exists()  # all but its log could be read
     assert before.stat().st_mtime == pytest.approx(old)
     assert found(service, "Zanzibar") == [one.content for one in kept[:2]]
     (row,) = service.database.run(lambda tx: tx.query("SELECT retrieved FROM steps"))
