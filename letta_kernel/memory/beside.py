@@ -74,14 +74,14 @@ class Modelled:
         found = {line.text: there[line.id, line.digest] for line in lines}
         self.lacking = given(self.lacking, row_of, found, give)
 
-    def said(self, asked: scoring.Query, unrelated: float) -> scoring.Beside | None:
+    def said(self, asked: scoring.Query) -> scoring.Beside | None:
         """Return how alike to a query the rows are that have a vector; None if that is not known."""
         vector = asked.vector
         if vector is None or not self._parts or self._parts[0].shape[1] != len(vector):
             return None
         self._parts = [np.concatenate(self._parts)]
         rows = np.array(self._rows, dtype=np.int64)
-        return scoring.Beside(asked.kind, rows, alike(self._parts[0], vector), unrelated)
+        return scoring.Beside(asked.kind, rows, alike(self._parts[0], vector), asked.unrelated)
 
     def _add(self, rows: list[int], vectors: np.ndarray) -> None:
         self._rows += rows

@@ -37,6 +37,7 @@ _FULL = 1.6  # times the share that a line gets which has a word once is a full 
 _LEADING = 60  # rows that lead by their words whose likeness is looked at, where it costs something
 _MANY = 8  # a word that one row in so many has is weighed in all of them
 _KEPT = 4_000_000  # rows' shares of words asked for lately that are kept
+_FEW_LINES = 4  # from which one learns what is usual
 _FEW_WORDS = 16  # words kept at least
 
 
@@ -60,6 +61,7 @@ class Query:
     kind: EmbedderKind
     role: int
     wants: str  # the mark of the kind of thing it asks for
+    unrelated: float | None  # see `query`
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,12 @@ class Scores:
     relevance: np.ndarray
 
 
-def query(text: str, vector: np.ndarray | None, kind: EmbedderKind = "static") -> Query:
+def query(
+    text: str,
+    vector: np.ndarray | None,
+    kind: EmbedderKind = "static",
+    unrelated: float | None = 0.0,
+) -> Query:
     """Return *text* as a query.
 
     Parameters
@@ -79,11 +86,14 @@ def query(text: str, vector: np.ndarray | None, kind: EmbedderKind = "static") -
         Its unit vector, None if there is none to be had.
     kind
         What made it; static vectors know no word order, and few scripts.
+    unrelated
+        The similarity of texts that have nothing to do with each other; None if that is not known.
     """
     words = list(dict.fromkeys(terms.terms(text)))
     if kind == "static" and terms.unspaced(text):
         vector = None
-    return Query(text, words, vector, kind, roles.asked_for(text), question_type.asked_for(text))
+    role, wants = roles.asked_for(text), question_type.asked_for(text)
+    return Query(text, words, vector, kind, role, wants, unrelated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +129,7 @@ class Beside:
     kind: EmbedderKind
     rows: np.ndarray
     similarity: np.ndarray
-    unrelated: float  # the similarity of texts that have nothing to do with each other
+    unrelated: float | None  # see `query`
 
 
 def score(
@@ -175,12 +185,23 @@ def score(
         rank += _ANSWERS * wanted * np.clip(rank, 0.0, 1.0)
     relevance = words.covered
     if near is not None:  # as if either could make it relevant
-        covered, like = relevance[near.rows], np.clip(near.own, 0, 1)
+        covered, like = relevance[near.rows], _related(near, asked.unrelated)
         relevance[near.rows] = covered + like - covered * like
     if beside is not None and modelled is not None:
-        like = np.clip((modelled.own - beside.unrelated) / (1.0 - beside.unrelated), 0, 1)
+        like = _related(modelled, beside.unrelated)
         relevance += like - relevance * like
     return Scores(rank, relevance)
+
+
+def _related(near: Likeness, unrelated: float | None) -> np.ndarray:
+    """Return from 0 to 1 how much more alike rows are to a query than texts that have nothing to do with it."""
+    if unrelated is None:
+        # As far above the middle of all lines as the lower quarter is below it, for few are related.
+        usual = near.usual[0][near.usual[0] != 0]
+        low, middle = np.quantile(usual, (0.25, 0.5)) if len(usual) >= _FEW_LINES else (0.0, 0.0)
+        unrelated = min(0.99, max(0.0, float(2 * middle - low)))
+    found: np.ndarray = np.clip((near.own - unrelated) / (1.0 - unrelated), 0, 1)
+    return found
 
 
 def _meant(kind: EmbedderKind, near: Likeness) -> np.ndarray:

@@ -201,7 +201,8 @@ class Engine:
         """
         if limit <= 0:
             return []
-        asked = scoring.query(text, self.vectors.question(text), self.vectors.kind)
+        vectors = self.vectors
+        asked = scoring.query(text, vectors.question(text), vectors.kind, vectors.unrelated)
         known = self._of(agent_id)
         with known.lock, known.whole():
             try:
@@ -286,7 +287,7 @@ class Engine:
         if known.way == "loaded" or self.vectors.quick:
             near = self._near(agent_id, known, asked, allow, allowed)
             return corpus, scoring.score(asked, corpus, allowed, likeness=near), allowed
-        beside = known.beside.said(asked, self.vectors.unrelated)
+        beside = known.beside.said(asked)
         asked = scoring.query(asked.text, self._static.question(asked.text))
         return corpus, scoring.score(asked, corpus, allowed, beside=beside), allowed
 

@@ -26,8 +26,9 @@ class Vectors:
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
         self.kind: EmbedderKind = getattr(embedder, "kind", "remote")
-        self.unrelated: float = getattr(embedder, "unrelated", 0.0)
         self.quick = self.kind == "static"  # thousands of words a second, at no cost
+        usual = 0.0 if self.quick else None
+        self.unrelated: float | None = getattr(embedder, "unrelated", usual)
         self._ask = getattr(embedder, "embed_questions", None)
         self._kept: OrderedDict[str, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()

@@ -216,8 +216,8 @@ class Embedder(Protocol):
     """Turns texts into unit vectors; safe to use from several threads at once.
 
     It may have more: ``kind`` (an `EmbedderKind`; "remote" if not said), ``unrelated`` (the cosine of texts
-    that have nothing to do with each other; 0 if not said), and ``embed_questions``, as ``embed``, for models
-    that embed questions otherwise than what answers them.
+    that have nothing to do with each other; learnt from the lines there are if not said), and
+    ``embed_questions``, as ``embed``, for models that embed questions otherwise than what answers them.
     """
 
     name: str

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from letta_kernel.memory import index, language
+from letta_kernel.memory import index, language, search
 from letta_kernel.memory.archival import Archive
+from letta_kernel.memory.excerpts import RELEVANT
 from letta_kernel.memory.recall import Recall
 from letta_kernel.messages import Message
 from letta_kernel.models.base import ModelError
 from letta_kernel.models.embedding import embedder
+from letta_kernel.records import Passage
 from letta_kernel.store import messages
 
 ADA = "agent-ada"
@@ -233,3 +235,29 @@ CHINESE = "昨天晚上我们一起讨论了去意大利旅行的计划,还订�
 )
 def test_mostly_english_is_told_from_other_languages(texts, other):
     assert language.is_other(texts) is other
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "learnt"])
+@pytest.mark.parametrize("way", ["read", "loaded", "shelf"])
+def test_what_a_model_finds_unlike_is_not_relevant_whichever_way_it_is_searched(
+    project, chosen, monkeypatch, way, declared
+):
+    if declared:
+        monkeypatch.setattr(Concepts, "unrelated", 0.8)
+    else:
+        monkeypatch.delattr(Concepts, "unrelated")
+    archive = project.archive(chosen)
+    archive.insert_many([Passage(agent_id=ADA, content=note) for note in NOTES * 6])
+    archive.catch_up()
+    if way != "read":
+        monkeypatch.setattr(search, "LARGE", 20)
+        monkeypatch.setattr(search, "HUGE", 25 if way == "shelf" else 1000)
+    archive = project.archive(chosen)
+
+    def relevant(query):
+        hits = archive.search(ADA, query, top_k=30)
+        return {hit.passage.content for hit in hits if hit.score >= RELEVANT}
+
+    assert relevant("Wem gehört das Haustier?") == {NOTES[0]}
+    assert archive._engine._of(ADA).way == way
+    assert relevant("Quantenphysik") == set()  # to which all are equally alike
