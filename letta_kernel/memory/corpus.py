@@ -24,6 +24,10 @@ _EPISODE = 3600.0  # seconds; a longer silence between two lines of a source end
 _FAR = 12  # positions; lines further apart than this are no neighbours (some were left out between)
 
 
+FORM = 1
+"""Goes up whenever `words_of` or `terms` change: indexes with words of an older form are renewed."""
+
+
 def words_of(text: str) -> list[str]:
     """Return what a line is found by: the stems of its words, then the marks of what it has."""
     stems = terms.terms(text, singles=True)

@@ -9,12 +9,13 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from letta_kernel import side_effects
 from letta_kernel.errors import HiddenLibraryError, LettaError
 from letta_kernel.hooks import users_code
 from letta_kernel.memory import terms
-from letta_kernel.memory.corpus import words_of
+from letta_kernel.memory.corpus import FORM, words_of
 from letta_kernel.memory.vectors import Vectors
 from letta_kernel.models.embedding import default_name
 from letta_kernel.store import indexes
@@ -186,6 +187,8 @@ class Index:
         name = self.table.name() or self._begin()
         if self._checked != name:
             self._compare(name)
+            if self.table.form() != FORM and not self._renew(stop):
+                return 0
             self._checked = name
         added = 0
         behind = self.database.run(lambda tx: self._behind(tx, name))
@@ -241,7 +244,7 @@ class Index:
         return indexes.behind(tx, self.kind, name, self._vectors.embedder.name, default_name())
 
     def _begin(self) -> str:
-        return self.table.create(self._vectors.embedder.dimension)
+        return self.table.create(self._vectors.embedder.dimension, FORM)
 
     def _give_up(self) -> None:
         name = self.table.name()
@@ -254,6 +257,62 @@ class Index:
         want = self.database.run(lambda tx: indexes.marked(tx, self.kind, name))
         if self.table.count() < want:
             raise IndexBrokenError("it lacks lines it should have")
+
+    def _renew(self, stop: threading.Event) -> bool:
+        """Write words anew that an older version made; vectors, which may have cost money, stay.
+
+        Nothing is changed if that is cut short: False if *stop* did so.
+        """
+        failed: list[LettaError] = []
+
+        def renewed(batch: Any) -> Any:
+            if stop.is_set():
+                raise InterruptedError
+            try:
+                return self._with_new_words(batch)
+            except LettaError as error:  # else the index would count as broken
+                failed.append(error)
+                raise
+
+        try:
+            self.table.renew(renewed, FORM)
+        except IndexBrokenError:
+            if failed:
+                raise failed[0] from None
+            if stop.is_set():
+                return False
+            raise
+        return True
+
+    def _with_new_words(self, batch: Any) -> Any:
+        """Return rows with the words of their lines; those of lines edited since then wait for the outbox."""
+        import pyarrow as pa
+
+        columns = {name: batch[name].to_pylist() for name in ("id", "agent_id", "digest")}
+        ids: dict[str, list[str]] = {}
+        for item, agent_id in zip(columns["id"], columns["agent_id"], strict=True):
+            ids.setdefault(agent_id, []).append(item)
+
+        def read(tx: Tx) -> list[Line]:
+            found = (indexes.of_ids(tx, self.kind, one, wanted) for one, wanted in ids.items())
+            return [line for part in found for line in part]
+
+        texts = {(line.id, line.digest): line.text for line in self.database.run(read)}
+        keys = list(zip(columns["id"], columns["digest"], strict=True))
+        made: dict[str, Callable[[str], object]] = {
+            "words": lambda text: " ".join(words_of(text)),
+            "speaker": terms.speaker,
+            "asks": terms.asks,
+        }
+        for name, make in made.items():
+            old = batch[name].to_pylist()
+            new = [
+                make(texts[key]) if key in texts else was
+                for key, was in zip(keys, old, strict=True)
+            ]
+            at = batch.schema.get_field_index(name)
+            batch = batch.set_column(at, name, pa.array(new, batch.schema.field(at).type))
+        return batch
 
     def _add_new(self, name: str, agent_id: str, mark: int, stop: threading.Event) -> int:
         self.database.run(lambda tx: indexes.mark(tx, name, agent_id, self.kind))

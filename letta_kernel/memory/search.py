@@ -17,7 +17,7 @@ import numpy as np
 from letta_kernel.memory import scoring
 from letta_kernel.memory.beside import Modelled, given
 from letta_kernel.memory.candidate_search import FURTHEST, CandidateSearch, candidates
-from letta_kernel.memory.corpus import Corpus
+from letta_kernel.memory.corpus import FORM, Corpus
 from letta_kernel.memory.index import Index
 from letta_kernel.memory.vectors import QuantisedVectors, Vectors, alike
 from letta_kernel.models.embedding import OFFLINE, Embedder, embedder
@@ -94,6 +94,7 @@ class _Known:
         self.around: tuple[np.ndarray, np.ndarray] | None = None
         self.seq = 0  # up to which the store has been read
         self.stamp: Stamp = None  # of the store then
+        self.form = FORM  # of the words that were read from the index
         self.changes = -1  # the store's count of edits and deletes when it was last compared
         self.blind: list[Line] = []  # lines whose vectors could not be had yet
         self.beside = Modelled()  # of a model, where static vectors come first
@@ -206,6 +207,8 @@ class Engine:
         known = self._of(agent_id)
         with known.lock, known.whole():
             try:
+                if known.form != FORM and self._index.table.form() == FORM:
+                    known.begin()
                 grown = known.way == "read" and known.seq > 2 * LARGE
                 if not known.way or grown or known.behind:
                     self._choose(agent_id, known)
@@ -261,6 +264,7 @@ class Engine:
             known.way = known.way or "read"
             return
         known.begin()
+        known.form = self._index.table.form()
         if newest > HUGE:
             known.way = "shelf"
             return

@@ -142,7 +142,12 @@ class VectorTable:
         finally:
             self._writer.release()
 
-    def create(self, dimension: int) -> str:
+    def form(self) -> int:
+        """Return of which form the words in the table are; 0 before there were any."""
+        form = self._read_pointer().get("form")
+        return form if isinstance(form, int) else 0
+
+    def create(self, dimension: int, form: int = 0) -> str:
         """Make an empty table of a new generation, drop the older ones, and return its name.
 
         The right to write must be held.
@@ -173,7 +178,8 @@ class VectorTable:
         with self._broken():
             table = self._connect().create_table(name, schema=schema)
             _index_words(table)
-        self._write_pointer({"dimension": dimension, "generation": generation, "trained": 0})
+        pointer = {"dimension": dimension, "generation": generation, "trained": 0, "form": form}
+        self._write_pointer(pointer)
         for path in old:
             shutil.rmtree(path, ignore_errors=True)
         return name
@@ -232,6 +238,19 @@ class VectorTable:
                 self._read_pointer() | {"trained": 0}
             )  # `tidy` makes the others again
             table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
+
+    def renew(self, change: Callable[[Any], Any], form: int) -> None:
+        """Replace each Arrow batch of rows by what *change* makes of it, in one. Write right as for `add`."""
+        import pyarrow as pa
+
+        self._fresh = True
+        with self._broken():
+            table = self._table()
+            found = table.search().limit(10_000_000).to_batches()
+            changed = pa.RecordBatchReader.from_batches(table.schema, map(change, found))
+            table.add(changed, mode="overwrite")
+            _index_words(table)
+            self._write_pointer(self._read_pointer() | {"trained": 0, "form": form})
 
     def known_ids(self, agent_id: str, after_seq: int) -> set[str]:
         """Return the ids of an agent's rows after a seq: what was added before a crash."""

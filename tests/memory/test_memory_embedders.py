@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from letta_kernel.memory import index, language, search
 from letta_kernel.memory.archival import Archive
+from letta_kernel.memory.corpus import FORM
 from letta_kernel.memory.excerpts import RELEVANT
 from letta_kernel.memory.recall import Recall
 from letta_kernel.messages import Message
@@ -261,3 +263,43 @@ def test_what_a_model_finds_unlike_is_not_relevant_whichever_way_it_is_searched(
     assert relevant("Wem gehört das Haustier?") == {NOTES[0]}
     assert archive._engine._of(ADA).way == way
     assert relevant("Quantenphysik") == set()  # to which all are equally alike
+
+
+@pytest.mark.parametrize("huge", [1000, 25], ids=["loaded", "shelf"])
+def test_words_of_an_older_version_are_renewed_and_what_a_model_embedded_stays(
+    project, chosen, monkeypatch, huge
+):
+    monkeypatch.setattr(search, "LARGE", 20)
+    monkeypatch.setattr(search, "HUGE", huge)
+    archive = project.archive(chosen)
+    texts = [f"{note} {n}" for n in range(6) for note in NOTES]
+    kept = archive.insert_many([Passage(agent_id=ADA, content=text) for text in texts])
+    archive.insert(ADA, "我每天早上喝绿茶。")
+    archive.catch_up()
+    table = archive._index.table
+
+    def older(batch):
+        at = batch.schema.get_field_index("words")
+        return batch.set_column(at, "words", pa.array(["was"] * len(batch)))
+
+    def words():
+        return table.lines_of(ADA, 0)["words"].to_pylist()
+
+    with table.writing(5):
+        table.renew(older, 0)
+    archive = project.archive(chosen)
+    archive.search(ADA, "茶", top_k=1)  # whose words are in memory now
+    archive.update(kept[0].id, content="Das Haustier zog um.")
+    stopped = threading.Event()
+    stopped.set()
+    assert archive._index.catch_up(stop=stopped) == 0
+    assert words() == ["was"] * 31
+    archive.catch_up()
+    assert len(words()) == 31
+    assert "was" not in words()
+    assert table.form() == FORM
+    assert chosen.lines == [*texts, "我每天早上喝绿茶。", "Das Haustier zog um."]
+    hits = archive.search(ADA, "茶", top_k=1)
+    assert [hit.passage.content for hit in hits] == ["我每天早上喝绿茶。"]
+    assert first(archive, "Haustier zog") == "Das Haustier zog um."
+    assert hits[0].score >= RELEVANT
