@@ -166,6 +166,42 @@ def measure(home: Path, rounds: int) -> dict[str, float]:
     return figures
 
 
+def behind(size: int) -> dict[str, float]:
+    """Return how long the first search of *size* new passages takes that no index has yet, both ways."""
+    from letta_kernel.memory import search
+    from letta_kernel.memory.archival import Archive
+    from letta_kernel.models.embedding import embedder
+    from letta_kernel.records import Passage
+    from letta_kernel.service import AgentService
+
+    figures = {}
+    with tempfile.TemporaryDirectory() as home:
+        service = AgentService(home)
+        agent = service.agents.create("ada")
+        texts = sentences(1)
+
+        def first(question: str) -> float:
+            archive = Archive(service.database, Path(home), embedder("wordllama"))
+            archive.close()
+            archive.search("nobody", question)  # loads the embedder
+            start = time.perf_counter()
+            archive.search(agent.id, question)
+            return 1000 * (time.perf_counter() - start)
+
+        archive = Archive(service.database, Path(home), embedder("wordllama"))
+        archive.close()
+        for _ in range(size // BATCH):
+            archive.insert_many(
+                [Passage(agent_id=agent.id, content=next(texts)) for _ in range(BATCH)]
+            )
+        question = " ".join(next(texts).split()[:6])
+        figures["first_ms"] = first(question)
+        search._SEARCHES = 0  # so that every line is read
+        figures["all_read_ms"] = first(question)
+        service.close()
+    return figures
+
+
 def in_process(arguments: list[str], environment: dict[str, str]) -> dict[str, float]:
     """Run a part of this benchmark in a process of its own and return what it measured."""
     done = subprocess.run(
@@ -239,9 +275,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--passages-alone", action="store_true", help="no messages")
+    parser.add_argument("--behind", type=int, help="time a first search of so many new passages")
     parser.add_argument("--fill", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.behind:
+        print(json.dumps(behind(options.behind)))
+        return
     if options.fill:
         print(json.dumps(fill(Path(options.fill[0]), int(options.fill[1]), options.passages_alone)))
         return

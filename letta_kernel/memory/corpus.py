@@ -285,30 +285,23 @@ class Corpus:
         lengths = np.zeros(number + 1, dtype=np.float32)
         lengths[:number] = np.array(self._lengths, dtype=np.float32)
         created = np.array(self._created, dtype=np.float64)
-        order, cut = self._order(alive, created)
-        derived = Derived(alive, _beside(order, cut, number), asks * alive)
+        sources, positions, seqs = (
+            np.array(column, dtype=np.int64)
+            for column in (self._source_of, self._positions, self._seqs)
+        )
+        living = (sources >= 0) & (alive[:-1] > 0)
+        beside = neighbours(sources, positions, seqs, created, living)
+        derived = Derived(alive, beside, asks * alive)
         derived.created = np.round(created * 1e6).astype(np.int64)
         derived.speakers = np.array(self._speaker_of, dtype=np.int64)
         derived.own_lengths = lengths + np.float32(terms.DATE_LENGTH)
         derived.lengths = derived.in_context(lengths * alive)
         derived.lengths[:number] += terms.DATE_LENGTH
-        living = max(1.0, float(alive.sum()))
-        derived.mean_length = max(1.0, float((derived.own_lengths * alive).sum()) / living)
+        total = float((derived.own_lengths * alive).sum())
+        derived.mean_length = max(1.0, total / max(1.0, float(alive.sum())))
         derived.vector_rows = np.array(self._vector_rows, dtype=np.int64)
         derived.vectors = self._vectors[: len(self._vector_rows)]
         return derived
-
-    def _order(self, alive: np.ndarray, created: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the living rows of all sources in reading order, and where a context ends."""
-        sources = np.array(self._source_of, dtype=np.int64)
-        positions = np.array(self._positions, dtype=np.int64)
-        rows = np.flatnonzero((sources >= 0) & (alive[:-1] > 0))
-        seqs = np.array(self._seqs, dtype=np.int64)
-        order = rows[np.lexsort((seqs[rows], positions[rows], sources[rows]))]
-        cut = np.diff(sources[order]) != 0
-        cut |= np.diff(positions[order]) > _FAR
-        cut |= np.abs(np.diff(created[order])) > _EPISODE
-        return order, cut
 
 
 class Loaded:
@@ -415,8 +408,28 @@ class Derived:
         return found
 
 
-def _beside(order: np.ndarray, cut: np.ndarray, number: int) -> list[np.ndarray]:
-    """Return for each distance the row before and the row after each row, *number* where none is."""
+def neighbours(
+    sources: np.ndarray,
+    positions: np.ndarray,
+    seqs: np.ndarray,
+    created: np.ndarray,
+    living: np.ndarray,
+) -> list[np.ndarray]:
+    """Return for each distance the row before and the row after each row, their number where none is.
+
+    Parameters
+    ----------
+    created
+        In seconds.
+    living
+        Which rows count.
+    """
+    number = len(sources)
+    rows = np.flatnonzero(living)
+    order = rows[np.lexsort((seqs[rows], positions[rows], sources[rows]))]
+    cut = np.diff(sources[order]) != 0
+    cut |= np.diff(positions[order]) > _FAR
+    cut |= np.abs(np.diff(created[order])) > _EPISODE
     last = np.full(number + 1, number, dtype=np.int64)
     following = np.full(number + 1, number, dtype=np.int64)
     if len(order) > 1:

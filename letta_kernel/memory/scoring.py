@@ -10,8 +10,8 @@ what a rare word says exactly.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,11 +21,11 @@ from letta_kernel.memory.vectors import alike
 from letta_kernel.models.base import EmbedderKind
 
 _SATURATION = 1.2  # k1 of BM25: how soon a repeated word stops to count (MemDaily: 0.8 costs 5)
-_SPEAKER = 0.4  # for a line said by someone the query names (LoCoMo)
+SPEAKER = 0.4  # for a line said by someone the query names (LoCoMo)
 _ROLE = (
     0.25  # against the other's lines, where a query asks for the user's or the assistant's (BEAM)
 )
-_ASKS = 0.2  # against a line that only asks (LoCoMo, BEAM)
+ASKS = 0.2  # against a line that only asks (LoCoMo, BEAM)
 _ANSWERS = (
     0.3  # for a full match that has what is asked for, a time say; for others as they rank (both)
 )
@@ -106,10 +106,16 @@ class Background:
         Some hundreds of lines or more, with their neighbours, as they come.
     living
         How many lines there are in all.
+    having
+        How many of them have a word in their context, where that is known exactly.
+    mean_length
+        Of all lines, in words; that of the sample if not given.
     """
 
     sample: Corpus
     living: int
+    having: Mapping[str, int] = field(default_factory=dict)
+    mean_length: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +164,7 @@ def score(
     words = _words(asked, corpus, background)
     top = float((words.points * allowed).max(initial=0.0))
     own_lengths = derived.own_lengths[:-1]
-    rank = -_ASKS * derived.asks[:-1] * np.minimum(1.0, _SHORT / own_lengths)
+    rank = -ASKS * derived.asks[:-1] * np.minimum(1.0, _SHORT / own_lengths)
     if top > 0:
         rank += words.points / top
     if likeness is None:
@@ -172,9 +178,9 @@ def score(
     modelled = None if beside is None else _in_context(beside, corpus)
     if beside is not None and modelled is not None:
         rank += _meant(beside.kind, modelled)
-    named = _named(asked.text, corpus.speakers())
-    if named:
-        rank += _SPEAKER * corpus.said_by(named)
+    said_by = named(asked.text, corpus.speakers())
+    if said_by:
+        rank += SPEAKER * corpus.said_by(said_by)
     if asked.role:
         # Against the other's, for of lines nobody says it is not known whose they are.
         rank -= _ROLE * (corpus.roles() == 3 - asked.role)
@@ -307,19 +313,30 @@ def _word(
 def _new_word(
     word: str, corpus: Corpus, background: Background | None
 ) -> tuple[Rows, np.ndarray, float]:
-    mean_length = None if background is None else background.sample.derived().mean_length
+    mean_length = None
+    if background is not None:
+        mean_length = background.mean_length or background.sample.derived().mean_length
     times = corpus.words(word, mean_length)
     having_it = np.flatnonzero(times != 0)  # of truths, which is quicker than of numbers
     having, living = float(len(having_it)), len(corpus)
     if background is not None:
-        sample = background.sample
-        share = np.count_nonzero(sample.words(word)) / max(1, len(sample))
         living = background.living
-        having = min(living, max(having, share * living))
+        if word in background.having:
+            having = float(background.having[word])
+        else:
+            sample = background.sample
+            share = np.count_nonzero(sample.words(word)) / max(1, len(sample))
+            having = min(living, max(having, share * living))
     # Going over all rows is quicker than picking many.
     rows: Rows = having_it if having * _MANY < len(times) else slice(0, len(corpus.ids))
     times = times[rows]
     return rows, times / (times + _SATURATION), _rarity(having, living)
+
+
+def points(times: np.ndarray, having: int, living: int) -> np.ndarray:
+    """Return what a word gives to lines that have it so many *times*, and *having* of the *living* have it."""
+    found: np.ndarray = _rarity(having, living) * times / (times + _SATURATION)
+    return found
 
 
 def _rarity(having: float, living: int) -> float:
@@ -333,7 +350,7 @@ def _standard(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
     return (values - usual.mean()) / max(float(usual.std()), 1e-6)
 
 
-def _named(text: str, speakers: list[str]) -> list[str]:
+def named(text: str, speakers: list[str]) -> list[str]:
     """Return the speakers all of whose names' words stand in *text*."""
     said = set(terms.names(text))
     return [who for who in speakers if said.issuperset(terms.names(who))]

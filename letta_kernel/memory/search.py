@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from letta_kernel.memory import scoring
+from letta_kernel.memory import scoring, unindexed
 from letta_kernel.memory.beside import Modelled, given
 from letta_kernel.memory.candidate_search import FURTHEST, CandidateSearch, candidates
 from letta_kernel.memory.corpus import FORM, Corpus
@@ -44,6 +44,9 @@ _SKETCHED = (
 _ALIKE = 60  # lines LanceDB names as most alike in meaning
 _MANY = 1000  # lines from which on loading them ahead of the first search pays
 _USUAL = 600  # lines whose likeness to a query counts as usual
+_UNREAD = 2000
+"""Of more lines than that, which no index has, a search takes in only what it needs itself …"""
+_SEARCHES = 20  # … so many times: where no index follows, all are read after all
 _WAITING = 500  # edits the index may be behind by, for candidates
 _AT_ONCE = 2000  # lines read in one transaction
 _KEPT = 300_000  # lines of all agents together kept in memory
@@ -83,11 +86,12 @@ class _Known:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.scans = 0  # searches in a row that did without what nobody had taken in
         self.begin()
 
     def begin(self) -> None:
         """Forget everything, and find out anew how many lines there are."""
-        self.way: Literal["", "read", "loaded", "shelf"] = ""
+        self.way: Literal["", "read", "loaded", "shelf", "scan"] = ""
         self.corpus = Corpus()
         self.sketch: QuantisedVectors | None = None  # of the lines that were loaded
         # Of some lines as they come, the vectors by themselves and in their context.
@@ -206,21 +210,31 @@ class Engine:
         asked = scoring.query(text, vectors.question(text), vectors.kind, vectors.unrelated)
         known = self._of(agent_id)
         with known.lock, known.whole():
+            hits = offset + limit
+            near = hits <= FURTHEST
             try:
                 if known.form != FORM and self._index.table.form() == FORM:
                     known.begin()
                 grown = known.way == "read" and known.seq > 2 * LARGE
-                if not known.way or grown or known.behind:
-                    self._choose(agent_id, known)
-                if known.way == "shelf" and offset + limit <= FURTHEST:
-                    found = self._among_candidates(agent_id, known, asked, allow, offset + limit)
+                if known.way in ("", "scan") or grown or known.behind:
+                    self._choose(agent_id, known, near)
+                if known.way == "shelf" and near:
+                    found = self._among_candidates(agent_id, known, asked, allow, hits)
                     if found is not None:
                         return _best(*found, limit, offset)
                     known.begin()
+                    self._choose(agent_id, known, near)
+                if known.way == "shelf":
+                    known.begin()
+                if known.way != "scan":
+                    self._refresh(agent_id, known, near)
             except IndexBrokenError as error:
                 log.warning("Searching without the vector index for now: %s", error)
                 self._index.follow()
                 known.begin()
+                self._refresh(agent_id, known, False)
+            if known.way == "scan":
+                return _best(*self._scan(agent_id, known, asked, allow, hits), limit, offset)
             return _best(*self._among_all(agent_id, known, asked, allow), limit, offset)
 
     def prepare(self, agent_id: str) -> None:
@@ -233,7 +247,7 @@ class Engine:
         with known.lock, known.whole():
             if not known.way:
                 self._choose(agent_id, known)
-            if known.way != "shelf":
+            if known.way not in ("shelf", "scan"):
                 self._refresh(agent_id, known)
                 known.corpus.derived()
 
@@ -249,8 +263,14 @@ class Engine:
                 total -= oldest.size()
             return known
 
-    def _choose(self, agent_id: str, known: _Known) -> None:
-        """Decide by the number of lines how an agent is searched, and load what that needs."""
+    def _choose(self, agent_id: str, known: _Known, scan: bool = True) -> None:
+        """Decide by the number of lines how an agent is searched, and load what that needs.
+
+        Parameters
+        ----------
+        scan
+            Whether what nobody has taken in may stay so.
+        """
         name = self._index.name()
         newest, mark = self.database.run(
             lambda tx: (
@@ -259,9 +279,16 @@ class Engine:
             )
         )
         lacking = newest - mark
+        unread = newest - max(mark, known.seq)
+        if scan and newest > LARGE and unread > _UNREAD and known.scans < _SEARCHES:
+            known.begin()
+            known.way = "scan"
+            self._index.follow()
+            return
+        known.scans = 0 if unread <= _UNREAD else known.scans
         indexed = self._index.table.name() is not None and lacking <= LARGE
         if newest <= LARGE or not indexed or (known.behind and lacking > _EMBEDDED):
-            known.way = known.way or "read"
+            known.way = "read" if known.way in ("", "scan") else known.way
             return
         known.begin()
         known.form = self._index.table.form()
@@ -280,12 +307,32 @@ class Engine:
         known.seq = mark
         known.way = "loaded"
 
+    def _scan(
+        self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter, hits: int
+    ) -> tuple[Corpus, scoring.Scores, np.ndarray]:
+        """Score what leads among all lines in the store, while the index is far behind."""
+        known.scans += 1
+        if not self.vectors.quick:
+            asked = scoring.query(asked.text, self._static.question(asked.text))
+        return unindexed.search(
+            self.database,
+            self.kind,
+            agent_id,
+            asked,
+            self._static,
+            hits,
+            tags=allow.tags,
+            match=allow.match,
+            start=allow.start,
+            end=allow.end,
+            without=sorted(allow.without),
+        )
+
     # -- everything is scored --------------------------------------------------------------------------
 
     def _among_all(
         self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter
     ) -> tuple[Corpus, scoring.Scores, np.ndarray]:
-        self._refresh(agent_id, known)
         corpus = known.corpus
         allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end, allow.without)
         if known.way == "loaded" or self.vectors.quick:
@@ -322,14 +369,24 @@ class Engine:
 
         return likeness
 
-    def _refresh(self, agent_id: str, known: _Known) -> None:
-        """Bring the lines in memory up to date with the store, other processes' writes included."""
+    def _refresh(self, agent_id: str, known: _Known, scan: bool = True) -> None:
+        """Bring the lines in memory up to date with the store, other processes' writes included.
+
+        If very many are new, and *scan* is true, it leaves them to scans and the index instead.
+        """
         room = LARGE  # how many lines may be embedded here
         while True:
             found = self.database.run(lambda tx: self._read(tx, agent_id, known))
             if found is None:
                 break
             changes, digests, new, last, newest, stamp = found
+            many = newest > LARGE and newest - known.seq > _UNREAD
+            if scan and many and known.scans < _SEARCHES:
+                self._choose(agent_id, known)
+                if known.way == "scan":
+                    return
+                scan = False
+                continue
             if digests is not None:
                 self._correct(agent_id, known, digests)
                 known.changes = changes

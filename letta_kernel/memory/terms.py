@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
+from collections.abc import Iterator
 from datetime import date, datetime
 from functools import lru_cache
 
 import snowballstemmer
 
-_MOST_CHARACTERS = 50_000  # of one text; passages are far shorter, a pasted log may not be
+MOST_CHARACTERS = 50_000  # of one text; passages are far shorter, a pasted log may not be
 _LONGEST_WORD = 64  # longer ones are base64 or a URL: nobody types them into a search
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
@@ -115,20 +116,82 @@ def terms(text: str, *, singles: bool = False) -> list[str]:
         one. In queries too many lines have them (MemDaily: 65 instead of 84 % any@10): there a character
         counts that is alone, or alone between particles in a short piece.
     """
-    text = text[:_MOST_CHARACTERS].replace("\u2019", "'").lower()
-    if not text.isascii():
-        folded = unicodedata.normalize("NFKD", text)
-        text = "".join(c for c in folded if not unicodedata.combining(c))
-        text = unicodedata.normalize("NFC", text)
     found = []
-    for word in _WORD.findall(text):
+    for word in _WORD.findall(fold(text[:MOST_CHARACTERS])):
         if not word.isascii() and _UNSPACED.search(word):
             found += _pieces(word, singles)
             continue
-        word = word.split("'", 1)[0]  # Ada's, don't, we'll
-        if word not in STOP_WORDS and len(word) <= _LONGEST_WORD:
-            found.append(word if word.isdigit() else stem(word))
+        if (one := _stem_of(word)) is not None:
+            found.append(one)
     return found
+
+
+def fold(text: str) -> str:
+    """Return *text* in lower case, without accents."""
+    text = text.replace("\u2019", "'").lower()
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKD", text)
+    for mark in filter(unicodedata.combining, set(text)):
+        text = text.replace(mark, "")
+    return unicodedata.normalize("NFC", text)
+
+
+def _stem_of(word: str) -> str | None:
+    word = word.split("'", 1)[0]  # Ada's, don't, we'll
+    if word in STOP_WORDS or len(word) > _LONGEST_WORD:
+        return None
+    return word if word.isdigit() else stem(word)
+
+
+def places(text: str, wanted: str) -> list[int]:
+    """Return where in a folded text one of its terms, single characters among them, is *wanted*.
+
+    As `terms` finds them, without looking at any other word.
+    """
+    if unspaced(wanted):
+        return list(_occurrences(text, wanted))
+    found = set()
+    known: dict[str, bool] = {}  # of whole words
+    for beginning in _beginnings(wanted):
+        for at in _occurrences(text, beginning):
+            before = text[at - 1] if at else " "
+            within = before.isalnum()
+            if within and not _UNSPACED.match(before):
+                continue
+            if before == "'" and at > 1 and text[at - 2].isalnum():
+                continue
+            word = _WORD.match(text, at + wanted.startswith("'"))  # so may only a piece begin
+            if word is None:
+                continue
+            piece = text[at : word.end()]
+            other = None if piece.isascii() else _UNSPACED.search(piece)
+            if other is not None:
+                same = piece[: other.start()] == wanted
+            elif within:
+                same = piece == wanted
+            elif piece in known:
+                same = known[piece]
+            else:
+                same = known[piece] = _stem_of(piece) == wanted
+            if same:
+                found.add(at)
+    return sorted(found)
+
+
+def _occurrences(text: str, part: str) -> Iterator[int]:
+    at = text.find(part)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + 1)
+
+
+def _beginnings(stem: str) -> list[str]:
+    """Return what every word of this stem begins with, one of which will do."""
+    if len(stem) < 3 or stem[-1] not in "eily":
+        return [stem]
+    # hope, hoping; happi, happy; possibl, possibility; sky, skies; tie, tying
+    return [stem[:-1], *([stem[:-2] + "ying"] if stem.endswith("ie") else [])]
 
 
 def telling(word: str, rarity: float) -> float:

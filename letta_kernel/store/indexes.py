@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+import numpy as np
+
 from letta_kernel.ids import now
 from letta_kernel.messages import spoken
 from letta_kernel.store import counters
@@ -144,6 +146,54 @@ def of_ids(tx: Tx, kind: Kind, agent_id: str, ids: Sequence[str]) -> list[Line]:
     if not ids:
         return []
     return _select(tx, kind, "id = ANY($2::text[]) ORDER BY seq", (agent_id, list(ids)))
+
+
+def of_seqs(tx: Tx, kind: Kind, agent_id: str, seqs: Sequence[int]) -> list[Line]:
+    """Return the lines of these seqs that exist, oldest first."""
+    return _select(tx, kind, "seq = ANY($2::bigint[]) ORDER BY seq", (agent_id, list(seqs)))
+
+
+_COLUMNS = {
+    "passages": "content, '[]' AS calls, source, position, coalesce(tags, []) AS tags",
+    "messages": "CASE WHEN role = 'tool' THEN '' ELSE content END AS content,"
+    " CASE WHEN role = 'tool' THEN '[]' ELSE CAST(tool_calls AS text) END AS calls,"
+    " coalesce(conversation_id, 'history') AS source, seq AS position, [role] AS tags",
+}
+
+
+def columns(
+    tx: Tx,
+    kind: Kind,
+    agent_id: str,
+    tags: Sequence[str],
+    match: Literal["any", "all"],
+    without: Sequence[str],
+) -> dict[str, np.ndarray]:
+    """Return what all of an agent's lines say and where they stand, oldest first, as columns.
+
+    They are ``seq``, ``content`` (empty where there is no line), ``calls`` (of a message, as JSON), ``source``
+    (a number, -1 for none), ``position``, ``created`` (microseconds since 1970) and ``found`` (whether it
+    has the *tags*, and is none of the ids *without*).
+    """
+    return tx.columns(
+        "SELECT seq, content, calls,"
+        " CASE WHEN source IS NULL THEN -1 ELSE CAST(hash(source) // 2 AS bigint) END AS source,"
+        " CAST(position AS bigint) AS position, epoch_us(created_at) AS created,"
+        f" (len($2::text[]) = 0 OR list_has_{match}(tags, $2::text[])) AND id <> ALL($3::text[])"
+        f" AS found FROM (SELECT id, seq, created_at, {_COLUMNS[kind]}"
+        f" FROM {kind} WHERE agent_id = $1) ORDER BY seq",
+        (agent_id, list(tags), list(without)),
+    )
+
+
+def said(content: str, tool_calls: str) -> str:
+    """Return the text by which a message is found; nothing if it is no line."""
+    if tool_calls == "[]":
+        return content
+    calls = load(tool_calls)
+    if any(call["name"] == "conversation_search" for call in calls):
+        return ""  # a search must not find itself
+    return spoken(content, ((call["name"], call["arguments"]) for call in calls))
 
 
 def newest(tx: Tx, kind: Kind, agent_id: str) -> int:
@@ -278,10 +328,7 @@ def _message(
     conversation_id: str | None,
 ) -> Line | None:
     """Return a message as a line; None for tool results, searches and empty replies."""
-    calls = load(tool_calls) if tool_calls != "[]" else []
-    if role == "tool" or any(call["name"] == "conversation_search" for call in calls):
-        return None  # a search must not find itself
-    text = spoken(content, ((call["name"], call["arguments"]) for call in calls))
+    text = "" if role == "tool" else said(content, tool_calls)
     if not text:
         return None
     # What stands beside a message is what was said before and after it in its own thread.

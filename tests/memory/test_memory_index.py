@@ -336,6 +336,36 @@ def test_a_search_leaves_most_of_what_is_not_indexed_yet_to_the_index(project, m
     assert (known.way, known.behind, len(known.corpus)) == ("loaded", False, 252)
 
 
+def test_very_many_new_lines_are_scanned_until_the_index_has_them(project, monkeypatch):
+    for name, number in (("LARGE", 60), ("_UNREAD", 50), ("_AT_ONCE", 50), ("_SEARCHES", 3)):
+        monkeypatch.setattr(search, name, number)
+    archive = project.archive()
+    known = archive._engine._of(ADA)
+
+    def first(query, **more):
+        return contents(archive.search(ADA, query, **more))[0]
+
+    fill(archive, 30)
+    assert first("subject 7") == "item 7 speaks of subject 7"
+    assert known.way == "read"
+    fill(archive, 170, first=30)
+    archive.insert(ADA, "my dog ran after the postman")
+    for number in (177, 5):  # new ones and those read before
+        assert first(f"subject {number}") == f"item {number} speaks of subject {number}"
+        assert known.way == "scan"
+    assert len(archive.search(ADA, "subject", top_k=150)) == 150
+    archive.catch_up()
+    assert first("puppies and cats") == "my dog ran after the postman"
+    assert known.way == "loaded"
+    fill(archive, 70, first=200)  # where no index follows, all are read after a few searches
+    ways = []
+    for number in range(200, 205):
+        assert first(f"subject {number}") == f"item {number} speaks of subject {number}"
+        ways.append(known.way)
+    assert ways == ["scan"] * 3 + ["read"] * 2
+    assert archive.search(ADA, "subject 204", page=1, top_k=1)
+
+
 def test_a_large_archive_without_its_index_is_scored_line_by_line(project, monkeypatch):
     monkeypatch.setattr(search, "LARGE", 60)
     archive = project.archive()

@@ -1,3 +1,5 @@
+import random
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -50,3 +52,22 @@ def test_a_line_asks_if_it_ends_in_a_question_mark():
 def test_dates_have_the_words_people_use_for_them():
     words = terms.date_terms(datetime(2023, 5, 8, 12, tzinfo=UTC))
     assert set(terms.terms("on Monday, May 8, 2023")) <= set(words)
+
+
+PARTS = """running Ran runs happily HAPPINESS hope hoping tie tying skies sky possible possibility Ada's l'amour
+    don't Café CAFE\u0301 naïve ﬁnd Ｆｕｌｌ 2nd 2019 2019s 3.5 a_b x 京都 茶茶茶 東京都に python入門
+    it's中 中it's 中'abc abc สวัสดี Straße ΟΔΟΣ \u0301 \U0001f600 "run%" run\\ nation_al
+    relational being 的 Привет"""
+
+
+def test_a_term_is_found_in_a_text_as_often_as_the_text_has_it():
+    dice = random.Random(5)
+    parts = PARTS.split()
+    for _ in range(300):
+        text = "".join(
+            dice.choice(parts) + dice.choice(["", " ", " ", "'", "-", "\n"]) for _ in range(12)
+        )
+        there = Counter(terms.terms(text, singles=True))
+        folded = terms.fold(text)
+        for term in {*there, *terms.terms(dice.choice(parts), singles=True)}:
+            assert len(terms.places(folded, term)) == there[term], (text, term)
