@@ -23,6 +23,7 @@ from letta_kernel.agent.offer import Offer
 from letta_kernel.agent.returned import answered, with_pictures
 from letta_kernel.errors import LettaError, nearest
 from letta_kernel.ids import new_id
+from letta_kernel.memory import citations
 from letta_kernel.memory.blocks import Change
 from letta_kernel.messages import (
     Event,
@@ -327,7 +328,7 @@ class CallRunner(Offer):
                 "status": outcome.status,
                 "seconds": round(outcome.seconds, 6),
                 "error": outcome.error or (outcome.text[:300] if outcome.status != "ok" else None),
-                **({"cites": outcome.cites} if outcome.cites else {}),
+                **(citations.kept(outcome.cites) if outcome.cites else {}),
             }
         )
         returned = ToolReturned(

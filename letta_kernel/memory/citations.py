@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from letta_kernel.memory.excerpts import around
 from letta_kernel.memory.origins import of_passages
 from letta_kernel.records import Step
 from letta_kernel.store import messages, passages, runs
@@ -14,56 +15,97 @@ from letta_kernel.store.database import Tx
 _SHOWN = 300  # characters of what is cited
 
 
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A hit that has a number: what was asked for and, of an excerpt of several passages, the ids of all.
+
+    ``text`` is what is shown of it, where that is kept with the step: of passages beside a message.
+    """
+
+    n: int
+    query: str = ""
+    ids: tuple[str, ...] = ()
+    text: str = ""
+
+
 @dataclass(slots=True)
 class Citations:
     """The numbers of one turn's hits, passages and messages, by their ids: each keeps the one it got first."""
 
     numbers: dict[str, int] = field(default_factory=dict)
-    _fresh: dict[str, int] = field(default_factory=dict)
+    _fresh: dict[str, Cited] = field(default_factory=dict)
 
-    def mark(self, item_id: str) -> str:
+    def mark(self, item_id: str, query: str, ids: Sequence[str] = ()) -> str:
         """Return the number of a hit as an answer writes it, ``[3]``."""
         number = self.numbers.setdefault(item_id, len(self.numbers) + 1)
-        self._fresh[item_id] = number
+        self._fresh[item_id] = Cited(number, query, tuple(ids))
         return f"[{number}]"
 
-    def take(self) -> dict[str, int]:
-        """Return the hits that were marked since this was asked last, with their numbers."""
+    def take(self) -> dict[str, Cited]:
+        """Return the hits that were marked since this was asked last."""
         fresh, self._fresh = self._fresh, {}
         return fresh
 
 
-def numbers_of(steps: Sequence[Step]) -> dict[str, int]:
-    """Return the numbers that were given in these steps."""
-    numbers: dict[str, int] = {}
+def kept(found: Mapping[str, Cited]) -> dict[str, Any]:
+    """Return what is kept with a call of the hits it found, without their texts."""
+    joined = {key: one.ids for key, one in found.items() if len(one.ids) > 1}
+    return {
+        "cites": {key: one.n for key, one in found.items()},
+        "query": next(iter(found.values())).query,
+        **({"joined": joined} if joined else {}),
+    }
+
+
+def cited_in(steps: Sequence[Step]) -> dict[str, Cited]:
+    """Return the hits that were given numbers in these steps."""
+    found: dict[str, Cited] = {}
     for step in steps:
-        numbers.update({one["id"]: one["n"] for one in step.retrieved if "n" in one})
+        for one in step.retrieved:
+            if "n" in one:
+                ids = tuple(one.get("joined") or ())
+                text = brief("", one.get("text") or one.get("content") or "")
+                found[one["id"]] = Cited(one["n"], ids=ids, text=text)
         for call in step.tool_stats:
-            numbers.update(call.get("cites") or {})
-    return numbers
+            query, joined = call.get("query") or "", call.get("joined") or {}
+            for key, number in (call.get("cites") or {}).items():
+                found[key] = Cited(number, query, tuple(joined.get(key) or ()))
+    return found
 
 
-def so_far(tx: Tx, run_id: str | None) -> dict[str, int]:
-    """Return the numbers that were given in a run, and in those it went on from after approvals."""
-    numbers: dict[str, int] = {}
+def so_far(tx: Tx, run_id: str | None) -> dict[str, Cited]:
+    """Return the hits that were given numbers in a run, and in those it went on from after approvals."""
+    found: dict[str, Cited] = {}
     while run_id is not None and (run := runs.get(tx, run_id)) is not None:
-        numbers.update(numbers_of(runs.steps_of(tx, run.id)))
+        found.update(cited_in(runs.steps_of(tx, run.id)))
         run_id = run.continues
-    return numbers
+    return found
 
 
-def shown(tx: Tx, numbers: Mapping[str, int]) -> list[dict[str, Any]]:
+def brief(query: str, text: str) -> str:
+    """Return what is shown of a cited text: around what was asked for."""
+    return around(query, text, _SHOWN)
+
+
+def shown(tx: Tx, found: Mapping[str, Cited]) -> list[dict[str, Any]]:
     """Return what is shown of these hits, but those that are gone: ``n``, ``text``, ``at``, ``origin``."""
-    found = passages.get_many(tx, list(numbers)) if numbers else []
-    told: list[tuple[int, str, Any, str]] = [
-        (numbers[one.id], one.content, one.created_at, origin.source)
-        for one, origin in zip(found, of_passages(tx, found), strict=True)
-    ]
-    said = {one for one in numbers if one.startswith("message-")}
-    for message in messages.get_many(tx, list(said)) if said else ():
+    every = dict.fromkeys(one for key, hit in found.items() for one in (key, *hit.ids))
+    there = {one.id: one for one in passages.get_many(tx, list(every))} if every else {}
+    best = [one for one in there.values() if one.id in found]
+    told: list[tuple[int, str, Any, str]] = []
+    for one, origin in zip(best, of_passages(tx, best), strict=True):
+        hit = found[one.id]
+        parts = [there[part].content for part in hit.ids or (one.id,) if part in there]
+        whole = len(parts) == len(hit.ids or (one.id,))
+        text = hit.text if hit.text and whole else brief(hit.query, "\n".join(parts))
+        told.append((hit.n, text, one.created_at, origin.source))
+    said = [one for one in found if one.startswith("message-")]
+    for message in messages.get_many(tx, said) if said else ():
         who = "you" if message.role == "user" else message.role
-        told.append((numbers[message.id], message.said, message.created_at, f"message of {who}"))
+        hit = found[message.id]
+        text = brief(hit.query, message.said)
+        told.append((hit.n, text, message.created_at, f"message of {who}"))
     return [
-        {"n": n, "text": text[:_SHOWN], "at": at.isoformat(timespec="minutes"), "origin": origin}
+        {"n": n, "text": text, "at": at.isoformat(timespec="minutes"), "origin": origin}
         for n, text, at, origin in sorted(told, key=lambda one: one[0])
     ]

@@ -64,7 +64,7 @@ def fit(
         Returns how many tokens a reader is shown of a hit with its text, what stands beside it included.
     """
     cost = cost or _plain
-    words = frozenset(terms.terms(query, singles=True)) - terms.COMMON
+    words = _words(query)
     made: list[Excerpt[Item]] = []
     beside: dict[Place, Excerpt[Item]] = {}
     room = budget
@@ -101,7 +101,19 @@ def cut(text: str, words: frozenset[str], most: int) -> str:
     taken = tokens(start) * len(text) // max(1, len(start))
     if taken <= most:
         return text
-    room = max(20, most * len(text) // taken)
+    return _around(text, words, max(20, most * len(text) // taken))
+
+
+def around(query: str, text: str, characters: int) -> str:
+    """Return *text*, or so many characters of it at most, around what a query asks for."""
+    return text if len(text) <= characters else _around(text, _words(query), characters - 4)
+
+
+def _words(query: str) -> frozenset[str]:
+    return frozenset(terms.terms(query, singles=True)) - terms.COMMON
+
+
+def _around(text: str, words: frozenset[str], room: int) -> str:
     pieces = chunking.sentences(text, room)
     worth = [len(words.intersection(terms.terms(piece, singles=True))) for piece in pieces]
     first = last = max(range(len(pieces)), key=worth.__getitem__)
@@ -116,7 +128,9 @@ def cut(text: str, words: frozenset[str], most: int) -> str:
         room -= len(pieces[at])
         first, last = min(first, at), max(last, at)
     found = "".join(pieces[first : last + 1]).strip()
-    return f"{'… ' if first else ''}{found}{' …' if last + 1 < len(pieces) else ''}"
+    before = "… " if first and not found.startswith("…") else ""
+    after = " …" if last + 1 < len(pieces) and not found.endswith("…") else ""
+    return before + found + after
 
 
 def tokens(text: str) -> int:

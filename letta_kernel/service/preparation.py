@@ -238,6 +238,7 @@ class Preparation:
                 **({"joined": list(hit.ids)} if len(hit.ids) > 1 else {}),
                 "timestamp": core.local_time(hit.passage.created_at, settings.timezone),
                 "content": hit.passage.content,
+                **_brief(text, hit.passage.content),
                 "score": round(hit.score, 4),
                 "origin": origin.source,
             }
@@ -250,10 +251,16 @@ class Preparation:
             return {}, []
 
         def work(tx: Tx) -> tuple[dict[str, int], list[dict[str, Any]]]:
-            numbers = citations.so_far(tx, run_id)
-            return numbers, citations.shown(tx, numbers)
+            found = citations.so_far(tx, run_id)
+            return {key: one.n for key, one in found.items()}, citations.shown(tx, found)
 
         return self._core.do(work)
+
+
+def _brief(query: str, text: str) -> dict[str, str]:
+    """Return what is shown of a text that is cited, where that is not the whole text."""
+    shown = citations.brief(query, text)
+    return {} if shown == text else {"text": shown}
 
 
 def _files(tx: Tx, agent_id: str) -> str:

@@ -96,7 +96,7 @@ def _kept(tx: Tx, run: Run) -> _Kept:
     steps = runs.steps_of(tx, run.id)
     said = messages.page(tx, run.agent_id, run_id=run.id, limit=_MOST_MESSAGES, newest_first=False)
     first = {one.id: pictures.thumbnails(tx, one.pictures[:1])[0] for one in said if one.pictures}
-    cites = citations.shown(tx, citations.numbers_of(steps))
+    cites = citations.shown(tx, citations.cited_in(steps))
     return _Kept(run, steps, said, _changes(tx, run.agent_id, steps), cites, first)
 
 
@@ -139,7 +139,8 @@ def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> 
         yield StepStarted(
             step_id=step.id,
             number=step.number,
-            retrieved=step.retrieved,
+            # What may be cited of it stands above, without what is gone.
+            retrieved=[{k: v for k, v in one.items() if k != "n"} for one in step.retrieved],
             beside=[one.model_dump() for one in step.beside],
         )
         yield _step_ended(step, [m for m in own if m.role == "assistant"])

@@ -9,7 +9,7 @@ from typing import Any
 from letta_kernel.memory import citations
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.blocks import Change, CoreMemory
-from letta_kernel.memory.citations import Citations
+from letta_kernel.memory.citations import Citations, Cited
 from letta_kernel.memory.edits import EditError
 from letta_kernel.memory.folders import FileShelf
 from letta_kernel.memory.recall import Recall
@@ -61,11 +61,11 @@ class ToolContext:
             for label, (before, after) in written.items()
         ]
 
-    def shown(self, numbers: Mapping[str, int]) -> list[dict[str, Any]]:
-        """Return what people are shown of hits that may be cited, by their ids and numbers."""
-        if not numbers:
+    def shown(self, found: Mapping[str, Cited]) -> list[dict[str, Any]]:
+        """Return what people are shown of hits that may be cited, by their ids."""
+        if not found:
             return []
-        return self.core.database.run(lambda tx: citations.shown(tx, numbers))
+        return self.core.database.run(lambda tx: citations.shown(tx, found))
 
     def edit(self, label: str, change: Callable[[str], str], reason: str) -> str:
         """Edit a block, tell the run, and return what the model is told."""

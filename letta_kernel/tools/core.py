@@ -244,6 +244,7 @@ def archival_memory_search(
     start_datetime: str | None = None,
     end_datetime: str | None = None,
     include_superseded: bool = False,
+    as_of: str | None = None,
 ) -> str:
     """Search archival memory by meaning and by words.
 
@@ -255,6 +256,7 @@ def archival_memory_search(
         start_datetime: Only passages from this time on, as 2024-01-31 or 2024-01-31T09:00.
         end_datetime: Only passages up to this time; a date without a time means that whole day.
         include_superseded: Also what later passages have replaced.
+        as_of: What was known at this day or time, such as 2024-01-31, and held then.
     """
     hits = agent_state.archive.search(
         agent_state.agent_id,
@@ -266,10 +268,11 @@ def archival_memory_search(
         end=end_datetime,
         timezone=agent_state.timezone,
         include_superseded=include_superseded,
+        as_of=as_of,
     )
     zone = agent_state.timezone
     found = [
-        _shown_passage(hit, agent_state.cites.mark(hit.passage.id), zone)
+        _shown_passage(hit, agent_state.cites.mark(hit.passage.id, query, hit.ids), zone)
         for hit in archival.excerpts(query, hits, cost=lambda hit: passage_cost(hit, zone))
     ]
     return _listing(found, "Nothing in archival memory matches.")
@@ -312,7 +315,7 @@ def conversation_search(
         }
 
     found = [
-        shown(hit, agent_state.cites.mark(hit.message.id))
+        shown(hit, agent_state.cites.mark(hit.message.id, query))
         for hit in recall.excerpts(query, hits, cost=lambda hit: _cost(shown(hit, _ANY)))
     ]
     nothing = "Nothing in the conversation matches."

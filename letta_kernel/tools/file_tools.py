@@ -60,7 +60,7 @@ def semantic_search_files(agent_state: ToolContext, query: str, limit: int = 5) 
         return "Nothing found."
     mark = agent_state.cites.mark
     return "\n\n".join(
-        f"{mark(hit.passage.id)} {name}:\n{hit.passage.content}" for name, hit in found
+        f"{mark(hit.passage.id, query)} {name}:\n{hit.passage.content}" for name, hit in found
     )
 
 

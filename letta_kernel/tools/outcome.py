@@ -14,6 +14,7 @@ from letta_kernel.tools.results import shorten
 
 if TYPE_CHECKING:
     from letta_kernel.memory.blocks import Change
+    from letta_kernel.memory.citations import Cited
 
 _HERE = str(Path(__file__).parent)
 _ERROR = 300  # characters of an error's one line
@@ -32,7 +33,7 @@ class Outcome:
     files or read already, where they are others than the one in the display. ``written`` are the texts of
     memory blocks, by label, that it read and what it made of them, which are still to be kept; ``changes`` are
     those it wrote itself, as it ran. ``stdout`` and ``stderr`` are what it printed, ``elsewhere`` says that a
-    client ran it. ``cites`` are the numbers of what a search found, by ids.
+    client ran it. ``cites`` are what a search found, with its numbers, by ids.
     """
 
     status: ReturnStatus
@@ -48,7 +49,7 @@ class Outcome:
     stdout: str = ""
     stderr: str = ""
     elsewhere: bool = False
-    cites: dict[str, int] = field(default_factory=dict)
+    cites: dict[str, Cited] = field(default_factory=dict)
 
 
 class ReportedError(Exception):

@@ -10,6 +10,8 @@ from agent_bench import Bench
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.messages import Event, Message, RunStarted, ToolReturned
+from letta_kernel.records import Passage
+from letta_kernel.store import passages
 
 
 def _cited(events: list[Event]) -> list[tuple[int, str, str]]:
@@ -59,6 +61,38 @@ def test_hits_are_numbered_through_a_turn_and_shown_where_the_answer_cites_them(
     again = bench.send("ada", "Thanks a lot")
     (returned,) = (event for event in again if isinstance(event, ToolReturned))
     assert [one["n"] for one in returned.cites] == [1, 2]
+
+
+def test_what_is_shown_of_a_long_passage_is_what_was_asked_for(bench: Bench) -> None:
+    service = bench.service
+    rain = "It rained all day and nobody said much about it. "
+    ada = service.agents.retrieve("ada").id
+    texts = [
+        f"{rain * 9}The walrus sleeps. {rain * 9}",
+        f"{rain * 9}It sings at noon in Oslo. {rain * 9}",
+    ]
+    made = [
+        Passage(agent_id=ada, content=text, source="diary", position=n, reason="panel")
+        for n, text in enumerate(texts)
+    ]
+    service.database.run(lambda tx: passages.append(tx, made))
+    long = f"{rain * 9}The ferry to Bergen leaves at nine. {rain * 9}"
+    service.passages.create(long, agent="ada")
+    for number, query in enumerate(("walrus sings noon Oslo", "ferry Bergen")):
+        bench.server.calls([("archival_memory_search", {"query": query})], ids=[f"call-{number}"])
+    bench.server.say("At noon [1], at nine [2].")
+    events = bench.send("ada", "Does the walrus sing at noon?")
+    (_, sings, _), (_, ferry, _) = _cited(events)
+    assert "sings at noon in Oslo" in sings
+    assert "leaves at nine" in ferry
+    assert max(len(sings), len(ferry)) <= 300
+    run_id = next(event.run_id for event in events if isinstance(event, RunStarted))
+    replayed = _cited(service.runs.replay(run_id)[1])
+    assert [one.count("sings at noon") for _, one, _ in replayed] == [1, 0]
+    assert [one.count("… …") + one.count("leaves at nine") for _, one, _ in replayed] == [0, 1]
+    # Of what is deleted meanwhile nothing is shown, though it stood in one text with the other.
+    service.passages.delete(made[1].id, agent="ada")
+    assert "sings" not in str(_cited(service.runs.replay(run_id)[1]))
 
 
 def test_numbers_go_on_after_an_approval(bench: Bench) -> None:

@@ -51,6 +51,17 @@ def test_an_agents_archival_memory(client: Letta, ada: str) -> None:
         of.delete(str(key.id), agent_id=ada)
 
 
+def test_what_replaced_a_passage_is_said(client: Letta, ada: str) -> None:
+    of = client.agents.passages
+    (old,) = of.create(ada, text=KEY)
+    (new,) = of.create(ada, text=LUNCH, extra_body={"supersedes": [old.id]})
+    marks = [one.to_dict()["superseded_by"] for one in of.list(ada)]
+    assert marks == [new.id, None]
+    with pytest.raises(NotFoundError, match="passage-none"):
+        of.create(ada, text="More.", extra_body={"supersedes": ["passage-none"]})
+    assert len(of.list(ada)) == 2
+
+
 def test_long_texts_become_several_passages(client: Letta, ada: str) -> None:
     made = client.agents.passages.create(ada, text=f"{KEY}\n\n" * 100)
     assert len(made) > 1

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -127,6 +128,18 @@ def test_the_agent_is_told_what_looks_replaced_and_says_which(service: AgentServ
     tool = {"query": "phone number of Kim", "include_superseded": True}
     hits = json.loads(service.tools.run("archival_memory_search", tool, agent="ada").text)
     assert [one["id"] for one in hits if "superseded_by" in one] == [old.id]
+
+
+def test_the_agent_may_ask_what_held_at_a_day(service: AgentService) -> None:
+    old = keep(service, "Kim lives in Quebec.")
+    moment = datetime.now(ZoneInfo(ZONE)).isoformat()
+    keep(service, "Kim lives in Lisbon.", supersedes=[old.id])
+    tool = {"query": "where does Kim live", "as_of": moment}
+    said = service.tools.run("archival_memory_search", tool, agent="ada").text
+    assert "Quebec" in said
+    assert "Lisbon" not in said
+    tool["as_of"] = "2999-01-01"
+    assert "in the future" in service.tools.run("archival_memory_search", tool, agent="ada").text
 
 
 def test_what_was_said_before_can_be_said_again(service: AgentService) -> None:

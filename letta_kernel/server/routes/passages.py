@@ -16,10 +16,10 @@ from letta_kernel.server.paging import MAX_LIMIT, Cursor, seek
 from letta_kernel.server.schemas.base import REST
 from letta_kernel.server.schemas.origins import OriginShape, to_origin
 from letta_kernel.server.schemas.passages import (
+    AgentPassageCreate,
     ArchivalHit,
     ArchivalHits,
     Match,
-    PassageCreate,
     PassageFound,
     PassageSearch,
     PassageShape,
@@ -51,7 +51,9 @@ def list_passages(
 
 
 @router.post("/agents/{agent_id}/archival-memory", operation_id="create_passage")
-def create_passage(service: Service, agent_id: str, asked: PassageCreate) -> list[PassageShape]:
+def create_passage(
+    service: Service, agent_id: str, asked: AgentPassageCreate
+) -> list[PassageShape]:
     """Put a text of any length into archival memory; a long one becomes several passages."""
     if not asked.text.strip():
         raise FieldError("text", "There is no text to keep.")
@@ -62,6 +64,7 @@ def create_passage(service: Service, agent_id: str, asked: PassageCreate) -> lis
         created_at=asked.created_at,
         metadata=asked.metadata,
         reason=REST,
+        supersedes=asked.supersedes or (),
     )
     return [to_passage(one) for one in made]
 

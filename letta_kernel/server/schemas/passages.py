@@ -55,6 +55,8 @@ class PassageShape(Shape):
     created_by_id: str | None = None
     last_updated_by_id: str | None = None
     is_deleted: bool = False
+    superseded_by: str | None = None
+    """The id of the passage that replaced it; an extension, not Letta's."""
 
 
 class PassageCreate(Asked):
@@ -64,6 +66,12 @@ class PassageCreate(Asked):
     tags: Texts | None = None
     created_at: Moment | None = None
     metadata: dict[str, Any] | None = None
+
+
+class AgentPassageCreate(PassageCreate):
+    """A text for an agent to keep; ``supersedes`` are ids of what it replaces, an extension."""
+
+    supersedes: Texts | None = None
 
 
 class PassagesCreate(Asked):
