@@ -83,6 +83,12 @@ def tighten_all(folder: Path) -> None:
             tighten(entry.path)
 
 
+def tighten_own(folder: Path) -> None:
+    """Close one of our folders in a project to everybody but its owner, unless other things lie in it too."""
+    if all(_OUR_FOLDERS[folder.name].match(one.name) for one in _entries(folder)):
+        tighten(folder)
+
+
 def mend(home: Path) -> None:
     """Close a project folder to everybody but its owner; `say` tells that its store had been open.
 

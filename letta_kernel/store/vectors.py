@@ -135,7 +135,9 @@ class VectorTable:
                 yield True
             finally:
                 if self._fresh:
-                    private.tighten(self.folder)  # LanceDB makes it where a restore took it away
+                    private.tighten_own(
+                        self.folder
+                    )  # LanceDB makes it where a restore took it away
                     for made in self.folder.glob(f"{self.stem}*"):
                         private.tighten_all(made)
                     self._fresh = False
