@@ -135,9 +135,8 @@ class VectorTable:
                 yield True
             finally:
                 if self._fresh:
-                    private.tighten_own(
-                        self.folder
-                    )  # LanceDB makes it where a restore took it away
+                    # LanceDB makes the folder itself where a restore took it away meanwhile.
+                    private.tighten_own(self.folder)
                     for made in self.folder.glob(f"{self.stem}*"):
                         private.tighten_all(made)
                     self._fresh = False
