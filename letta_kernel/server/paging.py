@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
+from letta_kernel.errors import NotFoundError
 from letta_kernel.server.errors import FieldError
 
 T = TypeVar("T")
@@ -75,6 +76,31 @@ def seek(cursor: Cursor, read: Callable[[str | None, str | None, bool], list[T]]
     ):  # what ends there: read backwards from it
         return read(older, newer, not cursor.newest_first)[::-1]
     return read(older, newer, cursor.newest_first)
+
+
+def bounded(cursor: Cursor, retrieve: Callable[[str], object]) -> Cursor:
+    """Return *cursor* without what is gone of its bounds.
+
+    Parameters
+    ----------
+    retrieve : raises `NotFoundError` where there is no item of an id.
+
+    Raises
+    ------
+    FieldError
+        A bound is no id that we give.
+    """
+    for name, item_id in (("before", cursor.before), ("after", cursor.after)):
+        if item_id is None:
+            continue
+        try:
+            retrieve(item_id)
+        except NotFoundError as error:
+            if not may_be_gone(item_id):
+                raise FieldError(name, error.text, *error.remedies, where="query") from None
+            gone: dict[str, Any] = {name: None}
+            cursor = replace(cursor, **gone)
+    return cursor
 
 
 def may_be_gone(item_id: str) -> bool:

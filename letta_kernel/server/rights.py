@@ -18,7 +18,7 @@ from letta_kernel.records import Rights
 from letta_kernel.server import access
 from letta_kernel.server.deps import project_of
 from letta_kernel.server.errors import ForbiddenError
-from letta_kernel.server.threads import DEFAULT
+from letta_kernel.server.threads import DEFAULT, thread_with
 from letta_kernel.service import AgentService
 
 _READ_AGENT = """
@@ -100,7 +100,7 @@ PATH: dict[str, Owned | None] = {
     "conversation_id": _has_thread,
     "run_id": lambda service, own, ref: service.runs.retrieve(ref).agent_id == own,
     "step_id": lambda service, own, ref: service.steps.retrieve(ref)[0].agent_id == own,
-    "message_id": lambda service, own, ref: service.messages.retrieve(ref).agent_id == own,
+    "message_id": lambda service, own, ref: thread_with(service, ref).agent_id == own,
     "archive_id": lambda service, own, ref: ref in _ids(service.archives.list(agent=own)),
     "folder_id": lambda service, own, ref: ref in _ids(service.folders.list(agent=own)),
     "block_id": lambda service, own, ref: ref in _ids(service.blocks.list(own)),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from letta_kernel.errors import LettaError, NotFoundError
 from letta_kernel.messages import Message
 from letta_kernel.server.access import whose
 from letta_kernel.server.errors import FieldError
-from letta_kernel.server.paging import Cursor, may_be_gone, seek
+from letta_kernel.server.paging import Cursor, bounded, may_be_gone, seek
 from letta_kernel.server.schemas.messages import View, first_id, to_messages
 from letta_kernel.service import AgentService
 
@@ -78,16 +80,33 @@ def _first(service: AgentService, place: ThreadRef) -> Message:
     )
 
 
-def _gone(service: AgentService, cursor: Cursor, first: str) -> bool:
-    """Return whether the message that bounds a page is not there any more."""
-    bound = cursor.after or cursor.before
-    if bound is None or bound == first or not may_be_gone(bound):
-        return False
+def thread_with(service: AgentService, message_id: str) -> ThreadRef:
+    """Return the thread of a message, or of what stands for its prompt; `NotFoundError` if there is none."""
     try:
-        service.messages.retrieve(bound)
+        found = service.messages.retrieve(message_id)
+        return ThreadRef(found.agent_id, found.conversation_id)
     except NotFoundError:
-        return True
-    return False
+        return _thread_of_prompt(service, message_id)
+
+
+def message(service: AgentService, message_id: str) -> Message:
+    """Return one message, also what stands for a system prompt; `NotFoundError` if there is none."""
+    try:
+        return service.messages.retrieve(message_id)
+    except NotFoundError:
+        return _first(service, _thread_of_prompt(service, message_id))
+
+
+def _thread_of_prompt(service: AgentService, message_id: str) -> ThreadRef:
+    """Return the thread whose system prompt has this id: see `first_id`."""
+    kind, _, rest = message_id.partition("-")
+    if kind == "message" and may_be_gone(message_id):
+        with suppress(NotFoundError):
+            return ThreadRef(service.agents.retrieve(f"agent-{rest}").id)
+        with suppress(NotFoundError):
+            found = service.conversations.retrieve(f"conv-{rest}")
+            return ThreadRef(found.agent_id, found.id)
+    raise NotFoundError(f"There is no message {message_id!r}.")
 
 
 def history(
@@ -106,14 +125,28 @@ def history(
     first : the thread whose system prompt is the oldest message; None: there is none.
     whose : agent, conversation, run_id, step_id, as `Messages.list` takes them.
     """
-    oldest = first_id(first.thread_id) if first is not None else ""
+    oldest = first_id(whose.get("conversation") or whose.get("agent") or "")
+    prompts: dict[str, datetime] = {}  # of other threads: they stand where their agents began
+
+    def bound(message_id: str) -> None:
+        if message_id != oldest:
+            try:
+                service.messages.retrieve(message_id)
+            except NotFoundError:
+                place = _thread_of_prompt(service, message_id)
+                prompts[message_id] = service.agents.retrieve(place.agent_id).created_at
 
     def read(older: str | None, newer: str | None, newest_first: bool) -> list[Message]:
         if older == oldest:
             return []
-        bound = None if newer == oldest else newer
         found = service.messages.list(
-            limit=cursor.limit, before=older, after=bound, newest_first=newest_first, **whose
+            limit=cursor.limit,
+            before=None if older in prompts else older,
+            after=None if newer == oldest or newer in prompts else newer,
+            start=prompts.get(newer or ""),
+            end=prompts.get(older or ""),
+            newest_first=newest_first,
+            **whose,
         )
         if first is None or newer is not None or not view.wants("system_message"):
             return found
@@ -121,8 +154,7 @@ def history(
             return [_first(service, first), *found[: cursor.limit - 1]]
         return [*found, _first(service, first)] if len(found) < cursor.limit else found
 
-    if _gone(service, cursor, oldest):  # what is gone bounds nothing
-        cursor = replace(cursor, before=None, after=None)
+    cursor = bounded(cursor, bound)
     found = seek(cursor, read)
     oldest_first = found[::-1] if cursor.newest_first else found
     oldest_first = service.messages.with_pictures(oldest_first)

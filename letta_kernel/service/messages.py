@@ -60,6 +60,28 @@ class Messages:
 
         return self._core.do(work)[::-1]
 
+    def approvals(self, ref: str, conversation: str | None = None) -> list[Message]:
+        """Return the last message of a thread that asked for approval, its returns, and the newest."""
+
+        def work(tx: Tx) -> list[Message]:
+            state = self._core.thread(tx, ref, conversation)
+            newest = messages.page(tx, state.id, limit=20, thread=state.thread)[::-1]
+            asking = messages.last_asking(tx, state.id, state.thread)
+            if asking is None or asking.seq >= newest[0].seq:
+                return newest
+            returned = messages.page(
+                tx,
+                state.id,
+                after=asking.seq,
+                before=newest[0].seq,
+                limit=len(asking.tool_calls),
+                newest_first=False,
+                thread=state.thread,
+            )
+            return [asking, *returned, *newest]
+
+        return self._core.do(work)
+
     def with_pictures(self, found: Sequence[Message], most: int = MOST_BYTES) -> list[Message]:
         """Return messages whose pictures have their bytes, the first *most* bytes of them."""
         if not any(message.pictures for message in found):

@@ -246,9 +246,10 @@ class Passages(Forgetting):
         ours = [passage.model_copy(update={"agent_id": found.id}) for passage in new]
         return self._memories.embedded_by(found.embedding)[0].insert_many(ours)
 
-    def exists(self, passage_id: str) -> bool:
-        """Return whether there is a passage of this id, whosever it is."""
-        return self._core.do(lambda tx: passages.get(tx, passage_id)) is not None
+    def check(self, passage_id: str) -> None:
+        """Raise `NotFoundError` if there is no passage of this id, whosever it is."""
+        if self._core.do(lambda tx: passages.get(tx, passage_id)) is None:
+            raise NotFoundError(f"There is no passage {passage_id!r}.")
 
     def retrieve(self, passage_id: str, *, agent: str) -> Passage:
         """Return a passage that an agent can find; `NotFoundError` where it can find none of that id."""

@@ -142,6 +142,8 @@ class Runs:
                     f"{state.name} does not wait for a call {decision.call_id!r}; it waits for: "
                     f"{', '.join(sorted(known))}."
                 )
+        if len({decision.call_id for decision in decisions}) < len(decisions):
+            raise InvalidInputError("A call is decided twice: decide each one once.")
         lent = [*options.get("turn_tools", ()), *options.get("client_tools", ())]
         self._check_here(state, waiting, decisions, lent)
         decided = {d.call_id for d in decisions}

@@ -189,6 +189,16 @@ def page(
     return _MESSAGES.select(tx, tail, where.params)
 
 
+def last_asking(tx: Tx, agent_id: str, thread: Thread) -> Message | None:
+    """Return the last message of a thread some of whose calls asked for approval, or None."""
+    where = Where()
+    where.add("agent_id = {}", agent_id)
+    where.add("asked <> ARRAY[]::text[]")
+    _of_thread(where, thread)
+    found = _MESSAGES.select(tx, f"{where} ORDER BY seq DESC LIMIT 1", where.params)
+    return found[0] if found else None
+
+
 def since_answer(tx: Tx, agent_id: str, conversation_id: str | None) -> list[Message]:
     """Return the last thing an agent said in a thread and what came after it, oldest first."""
     of_thread = "agent_id = $1 AND conversation_id IS NOT DISTINCT FROM $2::text"

@@ -154,6 +154,60 @@ def test_small_things_are_as_in_letta(server: Server) -> None:
     assert "Hello again." in str(client.messages.list(after=lost))
 
 
+def test_what_is_gone_bounds_no_list_and_what_never_was_is_refused(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create(name="ada").id
+    for text in ("plums", "pears", "figs", "dates"):
+        client.agents.passages.create(agent, text=text)
+    first, second = client.agents.passages.list(agent, limit=2)
+    for one in (first, second):
+        client.agents.passages.delete(one.id, agent_id=agent)
+    left = client.agents.passages.list(agent, after=second.id)
+    assert [one.text for one in left] == ["figs", "dates"]
+    server.scripted.say("Hello.")
+    answer = client.agents.messages.create(agent, input="Hi")
+    said, gone = answer.messages[0].id, "12345678-1234-1234-1234-123456789abc"
+    conversation = client.conversations.create(agent_id=agent).id
+    with httpx.Client(base_url=f"{server.url}/v1", headers=server.headers) as web:
+
+        def count(path: str, **query: str) -> int:
+            return len(web.get(path, params=query).raise_for_status().json())
+
+        lists = {
+            "/runs": "run",
+            "/steps": "step",
+            f"/runs/{answer.usage.run_ids[0]}/steps": "step",
+            "/conversations": "conv",
+            "/messages": "message",
+            f"/agents/{agent}/messages": "message",
+            f"/agents/{agent}/archival-memory": "passage",
+        }
+        for path, kind in lists.items():
+            assert count(path, after=f"{kind}-{gone}") == count(path) > 0, path
+            assert web.get(path, params={"after": "nonsense"}).status_code == 422, path
+        both = {"after": said, "before": f"message-{gone}", "order": "asc"}
+        assert count(f"/agents/{agent}/messages", **both) == 0
+        both["after"] = answer_to(web, agent)
+        assert count(f"/agents/{agent}/messages", **both) == count("/messages", **both) == 1
+
+        prompts = [client.agents.retrieve(agent).message_ids[0]]
+        prompts += [client.conversations.retrieve(conversation).in_context_message_ids[0]]
+        for prompt in prompts:
+            (found,) = web.get(f"/messages/{prompt}").raise_for_status().json()
+            assert (found["message_type"], found["id"]) == ("system_message", prompt)
+            assert count("/messages", after=prompt, order="asc") == 2
+            assert count("/messages", after=prompt) == 0
+            assert count("/messages", before=prompt) == 2
+        assert count("/messages", after=prompts[1], conversation_id=conversation) == 0
+        assert web.get(f"/messages/message-{gone}").status_code == 404
+
+
+def answer_to(web: httpx.Client, agent: str) -> str:
+    """Return the id of what an agent was told last."""
+    listed = web.get(f"/agents/{agent}/messages").raise_for_status().json()
+    return next(one["id"] for one in listed if one["message_type"] == "user_message")
+
+
 def test_an_agent_may_forget_each_message(server: Server) -> None:
     client = server.client()
     agent = client.agents.create(name="ada", message_buffer_autoclear=True)

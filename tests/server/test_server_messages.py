@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -345,8 +347,21 @@ def test_words_and_messages_come_in_one_request(server: Server) -> None:
 def test_an_answer_sent_again_after_the_agent_was_cut_off_lets_it_go_on(server: Server) -> None:
     client, agent = server.client(), agent_with_shout(server, approval=True)
     server.scripted.call("shout", {"text": "hi"})
-    asked = client.agents.messages.create(agent, input="Shout hi")
-    words = [_word(asked.messages[0].tool_call.tool_call_id, True)]
+    client.agents.messages.create(agent, input="Shout hi")
+    server.scripted.say("No.")
+    client.agents.messages.create(agent, messages=[{"type": "approval", "approve": False}])
+    server.scripted.calls([("shout", {"text": str(number)}) for number in range(30)])
+    asked = client.agents.messages.create(agent, input="Shout a lot")
+    done = {"type": "tool", "tool_return": "done by hand", "status": "success"}
+    parts: list[Any] = [
+        {**done, "tool_call_id": call.tool_call_id} for call in asked.messages[0].tool_calls
+    ]
+    words: Any = [{"type": "approval", "approvals": parts}]
+    other = {**parts[0], "tool_return": "something else"}
+    with pytest.raises(UnprocessableEntityError, match="answered twice"):
+        client.agents.messages.create(
+            agent, messages=[{"type": "approval", "approvals": [*parts, other]}]
+        )
     server.scripted.fault(400, message="out of order")
     with pytest.raises(APIStatusError):
         client.agents.messages.create(agent, messages=words)
@@ -354,6 +369,29 @@ def test_an_answer_sent_again_after_the_agent_was_cut_off_lets_it_go_on(server: 
     again = client.agents.messages.create(agent, messages=words)
     assert [m.content for m in again.messages] == ["Here I am."]
     assert "keep-alive" in str(server.scripted.requests[-1]["messages"][-1]["content"])
+
+
+def test_of_equal_answers_at_once_one_is_taken_and_the_others_told(server: Server) -> None:
+    client, agent = server.client(), agent_with_shout(server, approval=True)
+    server.scripted.call("shout", {"text": "hi"})
+    asked = client.agents.messages.create(agent, input="Shout hi")
+    words = [_word(asked.messages[0].tool_call.tool_call_id, True)]
+    server.scripted.hang_mid_stream(120)
+    start = threading.Barrier(3)
+
+    def answer() -> int:
+        start.wait()
+        try:
+            client.agents.messages.create_async(agent, messages=words)
+        except APIStatusError as refused:
+            return refused.status_code
+        return 200
+
+    with ThreadPoolExecutor(3) as pool:
+        told = sorted(done.result() for done in [pool.submit(answer) for _ in range(3)])
+    assert told[0] == 200
+    assert {*told[1:]} <= {400, 409}
+    client.agents.messages.cancel(agent)
 
 
 def test_one_agent_does_without_the_approval_a_tool_asks_for(server: Server) -> None:

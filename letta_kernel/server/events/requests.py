@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import Message, RunEnded, ToolCall
 from letta_kernel.records import Tool
 from letta_kernel.server import access
@@ -107,7 +108,7 @@ def begin(
     pending = service.runs.pending(ref, conversation)
     recent: list[Message] = []
     if pending or answers:
-        recent = service.messages.history(ref, limit=20, conversation=conversation)
+        recent = service.messages.approvals(ref, conversation)
     settled: dict[str, str] = {}
     if pending:
         asking = _asking(recent, pending)
@@ -115,7 +116,12 @@ def begin(
             raise PendingApprovalError(", ".join(call.name for call in pending), asking.id)
         decisions = _decisions(answers, pending, asking, reader)
         settled = dict.fromkeys((call.id for call in pending), asking.id)
-        run = live.start(ref, decisions, following=said, **options)
+        try:
+            run = live.start(ref, decisions, following=said, **options)
+        except InvalidInputError:
+            if service.runs.pending(ref, conversation) != pending:  # another answer was quicker
+                raise ApprovalError(NOTHING_WAITS) from None
+            raise
     else:
         if answers:
             said = _after_all(answers, recent, said)
@@ -277,14 +283,20 @@ def _decisions(
             if answer.approve is None:
                 field = f"messages.{number}.approvals"
                 raise FieldError(field, "Say which calls, or approve for all.")
-            for call in pending:
-                decisions[call.id] = Decision(call.id, answer.approve, answer.reason or "")
-            continue
-        for place, part in enumerate(_parts(answer)):
-            decision = _decision(part, f"messages.{number}.{place}", reader)
+            said = [Decision(call.id, answer.approve, answer.reason or "") for call in pending]
+        else:
+            said = [
+                _decision(part, f"messages.{number}.{place}", reader)
+                for place, part in enumerate(_parts(answer))
+            ]
+        for decision in said:
             if decision.call_id == asking.id and len(pending) == 1:  # as clients of before said it
                 decision = replace(decision, call_id=pending[0].id)
-            decisions[decision.call_id] = decision
+            if decisions.setdefault(decision.call_id, decision) != decision:
+                raise FieldError(
+                    f"messages.{number}",
+                    f"The call {decision.call_id[:100]!r} is answered twice, each time differently.",
+                )
     waiting = [call.id for call in pending]
     wanted = [call_id for call_id in waiting if call_id in asking.asked] or waiting
     if decisions.keys() - {*waiting} or {*wanted} - decisions.keys():

@@ -16,7 +16,7 @@ from letta_kernel.server.deps import Live, Page, Service
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.runs import LiveRun
-from letta_kernel.server.paging import MAX_LIMIT, Order
+from letta_kernel.server.paging import MAX_LIMIT, Cursor, Order, bounded
 from letta_kernel.server.routes.runs import GOING
 from letta_kernel.server.schemas.conversations import (
     CompactionShape,
@@ -68,6 +68,7 @@ def list_all(
     ] = None,
 ) -> list[ConversationShape]:
     """List conversations, hidden ones not."""
+    after = bounded(Cursor(after=after), service.conversations.retrieve).after
     found = service.conversations.list(
         whose(service, agent_id),
         archived={"archived": True, "unarchived": False}.get(archive_status),

@@ -8,17 +8,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from letta_kernel.errors import NotFoundError
 from letta_kernel.memory.recall import MessageHit
+from letta_kernel.server import threads
 from letta_kernel.server.access import own_agent, whose
 from letta_kernel.server.deps import Page, Service
-from letta_kernel.server.errors import FieldError
-from letta_kernel.server.paging import may_be_gone
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.server.schemas.messages import LettaMessage, MessageType, View, to_messages
 from letta_kernel.server.schemas.passages import Moment
-from letta_kernel.server.threads import history, place_of
-from letta_kernel.service import AgentService
 
 router = APIRouter(tags=["messages"])
 
@@ -56,11 +52,8 @@ def list_messages(
     include_return_message_types: Annotated[list[MessageType] | None, Query()] = None,
 ) -> list[LettaMessage]:
     """List messages of all agents, or of one conversation, by time."""
-    for name, message_id in (("before", cursor.before), ("after", cursor.after)):
-        if message_id is not None:
-            _check_cursor(service, message_id, name)
     view = View(types=include_return_message_types)
-    return history(service, cursor, view, agent=own_agent(), conversation=conversation_id)
+    return threads.history(service, cursor, view, agent=own_agent(), conversation=conversation_id)
 
 
 @router.post("/messages/search", operation_id="search_all_messages")
@@ -68,7 +61,7 @@ def search_messages(service: Service, asked: MessageSearch) -> list[MessageFound
     """Search conversations by words and meaning together, whichever ``search_mode`` is asked for."""
     agent = whose(service, asked.agent_id)
     if own_agent() is not None and asked.conversation_id is not None:
-        place_of(service, asked.conversation_id, agent)
+        threads.place_of(service, asked.conversation_id, agent)
     hits = service.messages.search(
         asked.query,
         agent=agent,
@@ -88,7 +81,7 @@ def search_messages(service: Service, asked: MessageSearch) -> list[MessageFound
 @router.get("/messages/{message_id}", operation_id="retrieve_message")
 def retrieve_message(service: Service, message_id: str) -> list[LettaMessage]:
     """Return one message: a thought, an answer and a call of one reply are several and share its id."""
-    found = service.messages.with_pictures([service.messages.retrieve(message_id)])
+    found = service.messages.with_pictures([threads.message(service, message_id)])
     return to_messages(found, View(), waiting=service.messages.held(found))
 
 
@@ -110,11 +103,3 @@ def _text(hit: MessageHit) -> str:
         return hit.message.content
     said = to_messages([hit.message], View(types=("assistant_message",)))
     return "\n".join(shape.content for shape in said)
-
-
-def _check_cursor(service: AgentService, message_id: str, field: str) -> None:
-    try:
-        service.messages.retrieve(message_id)
-    except NotFoundError as error:
-        if not may_be_gone(message_id):
-            raise FieldError(field, error.text, *error.remedies, where="query") from None

@@ -12,7 +12,7 @@ from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.server.access import own_agent, visible, whose
 from letta_kernel.server.deps import Service
 from letta_kernel.server.errors import FieldError
-from letta_kernel.server.paging import MAX_LIMIT, Cursor, seek
+from letta_kernel.server.paging import MAX_LIMIT, Cursor, bounded, seek
 from letta_kernel.server.schemas.base import REST
 from letta_kernel.server.schemas.origins import OriginShape, to_origin
 from letta_kernel.server.schemas.passages import (
@@ -150,9 +150,7 @@ def _archives(service: AgentService, agent_id: str) -> list[str]:
 
 def passages_page(service: AgentService, cursor: Cursor, **of: Any) -> list[PassageShape]:
     """Return the passages that *cursor* names of those that are *of*, as `Passages.list` takes it."""
-    for field, passage_id in (("before", cursor.before), ("after", cursor.after)):
-        if passage_id is not None and not service.passages.exists(passage_id):
-            raise FieldError(field, f"There is no passage {passage_id!r}.", where="query")
+    cursor = bounded(cursor, service.passages.check)
     found = seek(
         cursor,
         lambda older, newer, newest_first: service.passages.list(

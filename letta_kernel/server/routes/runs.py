@@ -13,6 +13,7 @@ from letta_kernel.server.access import own_agent, whose
 from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.messages import stored
+from letta_kernel.server.paging import bounded
 from letta_kernel.server.schemas.messages import LettaMessage, View
 from letta_kernel.server.schemas.runs import (
     RunShape,
@@ -49,6 +50,7 @@ def list_runs(
 ) -> list[RunShape]:
     """Return runs that are all of what is asked for."""
     newest_first = cursor.newest_first if ascending is None else not ascending
+    cursor = bounded(cursor, service.runs.retrieve)
     asked = [*(agent_ids or ()), *([agent_id] if agent_id is not None else ())]
     found = service.runs.list(
         agent_ids=[whose(service, one) for one in asked or [None] if one or own_agent()],
@@ -109,6 +111,7 @@ def list_run_messages(service: Service, run_id: str, cursor: PageOldestFirst) ->
 def list_run_steps(service: Service, run_id: str, cursor: PageOldestFirst) -> list[StepShape]:
     """Return the steps of a run."""
     service.runs.retrieve(run_id)
+    cursor = bounded(cursor, service.steps.retrieve)
     found = service.steps.list(
         run_id=run_id,
         before=cursor.before,

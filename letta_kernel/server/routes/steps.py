@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from letta_kernel.server.access import whose
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.handles import model_name
+from letta_kernel.server.paging import bounded
 from letta_kernel.server.schemas.messages import LettaMessage, View
 from letta_kernel.server.schemas.runs import (
     FeedbackIn,
@@ -43,6 +44,7 @@ def list_steps(
     """Return steps that are all of what is asked for."""
     if trace_ids:
         return []  # steps have no traces of that kind here
+    cursor = bounded(cursor, service.steps.retrieve)
     found = service.steps.list(
         agent_id=whose(service, agent_id),
         model=model_name(model) if model and "/" in model else model,
