@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from letta_kernel.memory.corpus import REACH, Corpus
+from letta_kernel.memory import roles
+from letta_kernel.memory.corpus import REACH, Corpus, coded, roles_of
 from letta_kernel.memory.scoring import Background, Query
-from letta_kernel.store.indexes import Line
+from letta_kernel.store.indexes import Kind, Line
 from letta_kernel.store.vector_queries import Candidate
 from letta_kernel.store.vectors import VectorTable
 
@@ -26,7 +27,8 @@ _RUN = 100  # of each such run so many lines say what likeness is usual
 class CandidateSearch:
     """An agent's indexed lines without their vectors: about 200 bytes each, in Arrow's memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind = "passages") -> None:
+        self._kind: Kind = kind
         self._table: Any = None
         self.seq = 0
         self._seq = self._positions = self._created = self._codes = np.empty(0, dtype=np.int64)
@@ -36,6 +38,7 @@ class CandidateSearch:
         self._place = np.empty(0, dtype=np.int64)
         self._rows_by_seq = np.empty(0, dtype=np.int64)
         self._seqs = np.empty(0, dtype=np.int64)
+        self._roles: np.ndarray | None = None  # once somebody asks
         self._background: Background | None = None
 
     def __len__(self) -> int:
@@ -62,7 +65,7 @@ class CandidateSearch:
             starts = np.linspace(0, max(0, number - width), _PIECES).astype(np.int64)
             places = np.concatenate([np.arange(start, start + width) for start in starts])
             rows = self._order[np.unique(places[places < number])]
-            sample = Corpus()
+            sample = Corpus(self._kind)
             self._put(sample, rows, None)
             some = [seq for at, seq in enumerate(self._seq[rows].tolist()) if at % width < _RUN]
             vectors = table.vectors_of(agent_id, some)
@@ -94,9 +97,10 @@ class CandidateSearch:
         found = {
             candidate.id: candidate for candidate in candidates if candidate.id not in replaced
         }
-        corpus = Corpus()
+        corpus = Corpus(self._kind)
         rows = self._beside([candidate.seq for candidate in found.values()])
-        self._put(corpus, rows, frozenset([*asked.words, asked.wants]))
+        wanted = frozenset([*asked.words, asked.wants])
+        self._put(corpus, rows, wanted, self._whose() if asked.role else None)
         corpus.remove(sorted(replaced))
         if asked.vector is not None:
             vectors = {i: c.vector for i, c in found.items() if c.vector is not None}
@@ -116,14 +120,25 @@ class CandidateSearch:
         seqs = self._seq = table["seq"].to_numpy()
         self._positions = table["position"].to_numpy()
         self._created = table["created_at"].cast("int64").to_numpy()
-        codes, self._sources = _coded(table["source"])
+        codes, self._sources = coded(table["source"])
         self._codes = codes
+        self._roles = None
         self._alone = codes < 0  # of no source, so without neighbours
         self._order = np.lexsort((seqs, self._positions, codes))
         self._place = np.empty(len(seqs), dtype=np.int64)
         self._place[self._order] = np.arange(len(seqs))
         self._rows_by_seq = np.argsort(seqs, kind="stable")
         self._seqs = seqs[self._rows_by_seq]
+
+    def _whose(self) -> np.ndarray:
+        """Return the roles of all rows: who speaks to whom, a selection does not say."""
+        if self._roles is None:
+            speaker_of, speakers = coded(self._table["speaker"])
+            tags = self._table["tags"].to_pylist() if self._kind == "messages" else ()
+            found = roles_of(speaker_of, speakers, tags, self._kind)
+            named = np.array([*map(bool, speakers), False])[speaker_of]
+            self._roles = roles.with_partners(found, named, self._codes + 1)
+        return self._roles
 
     def _beside(self, seqs: Sequence[int]) -> np.ndarray:
         """Return the rows of these seqs and those within reach of them, in reading order."""
@@ -136,7 +151,13 @@ class CandidateSearch:
         places = np.unique(around)
         return self._order[places[(places >= 0) & (places < len(self))]]
 
-    def _put(self, corpus: Corpus, rows: np.ndarray, wanted: frozenset[str] | None) -> None:
+    def _put(
+        self,
+        corpus: Corpus,
+        rows: np.ndarray,
+        wanted: frozenset[str] | None,
+        whose: np.ndarray | None = None,
+    ) -> None:
         """Add rows to *corpus*, with only the *wanted* words, or all of them."""
         if not len(rows):
             return
@@ -157,14 +178,8 @@ class CandidateSearch:
                 positions[number],
                 "",
             )
-            corpus.append(line, words.split(), speaker, asks, wanted)
-
-
-def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
-    """Return texts as numbers, -1 for none, and the list the numbers point into."""
-    encoded = column.combine_chunks().dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return codes, encoded.dictionary.to_pylist()
+            role = None if whose is None else int(whose[rows[number]])
+            corpus.append(line, words.split(), speaker, asks, wanted, role)
 
 
 def candidates(table: VectorTable, where: str, asked: Query, hits: int) -> list[Candidate]:

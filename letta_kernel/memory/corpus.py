@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from letta_kernel.memory import question_type, roles, terms
-from letta_kernel.store.indexes import Line
+from letta_kernel.store.indexes import Kind, Line
 
 REACH = 3
 """How many lines to either side of a line belong to its context."""
@@ -42,9 +42,15 @@ class Corpus:
     """Lines with their words, neighbours and vectors. Rows are numbered as they were added.
 
     Not safe to use from two threads at once.
+
+    Parameters
+    ----------
+    kind
+        What the lines are: a message's tag is its role.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind = "passages") -> None:
+        self.kind = kind
         self.ids: list[str] = []
         self.row_of: dict[str, int] = {}
         self.tags: list[tuple[str, ...]] = []
@@ -89,6 +95,7 @@ class Corpus:
         speaker: str,
         asks: bool,
         wanted: frozenset[str] | None = None,
+        role: int | None = None,
     ) -> None:
         """Add one line whose text has been looked at before; its vector is not known yet.
 
@@ -98,6 +105,8 @@ class Corpus:
             What `words_of` and `terms` say of its text.
         wanted
             The only stems anybody will ask for; all of them if not given.
+        role
+            Whose line it is, if lines decide that which are not here.
         """
         if line.id in self.row_of:
             self.remove([line.id])
@@ -122,7 +131,9 @@ class Corpus:
         )
         self._created.append(line.created_at.timestamp())
         self._speaker_of.append(self._speakers.setdefault(speaker, len(self._speakers)))
-        self._roles.append(roles.of(speaker, line.tags))
+        if role is None:
+            role = roles.of(speaker, line.tags, self.kind == "messages")
+        self._roles.append(role)
         self._lengths.append(length)
         self._asks.append(asks)
         self._alive.append(1)
@@ -139,8 +150,8 @@ class Corpus:
         self.tags = [tuple(tags) if tags else none for tags in table["tags"].to_pylist()]
         self.digests = table["digest"].to_pylist()
         created = table["created_at"].cast("int64").to_numpy() / 1e6
-        source_of, sources = _coded(table["source"])
-        speaker_of, speakers = _coded(table["speaker"])
+        source_of, sources = coded(table["source"])
+        speaker_of, speakers = coded(table["speaker"])
         self._sources = {source: code for code, source in enumerate(sources)}
         self._speakers = {speaker: code for code, speaker in enumerate(speakers)}
         for column, values in (
@@ -151,10 +162,7 @@ class Corpus:
         ):
             column.frombytes(np.ascontiguousarray(values, dtype=np.int64).tobytes())
         self._created.frombytes(np.ascontiguousarray(created, dtype=np.float64).tobytes())
-        self._roles.extend(
-            roles.of(speakers[code] if code >= 0 else "", tags)
-            for code, tags in zip(speaker_of.tolist(), self.tags, strict=True)
-        )
+        self._roles.frombytes(roles_of(speaker_of, speakers, self.tags, self.kind).tobytes())
         self._asks.frombytes(np.array(table["asks"].to_pylist(), dtype=np.int8).tobytes())
         alive = np.zeros(len(self.ids), dtype=np.int8)
         alive[list(self.row_of.values())] = 1  # of two rows of one id the later counts
@@ -444,7 +452,18 @@ def neighbours(
     return found
 
 
-def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
+def roles_of(
+    speaker_of: np.ndarray, speakers: list[str], tags: Sequence[Sequence[str] | None], kind: Kind
+) -> np.ndarray:
+    """Return `roles.of` for many lines, whose speakers are numbers in a list."""
+    if kind == "messages":
+        return np.array([roles.of("", each or (), True) for each in tags], dtype=np.int8)
+    each = np.array([*(roles.of(who, (), False) for who in speakers), roles.NOBODY], dtype=np.int8)
+    found: np.ndarray = each[speaker_of]  # -1, nobody, is the last
+    return found
+
+
+def coded(column: Any) -> tuple[np.ndarray, list[str]]:
     """Return texts as numbers, -1 for none, and the list the numbers point into."""
     encoded = column.combine_chunks().dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)

@@ -84,7 +84,8 @@ class _State:
 class _Known:
     """What this process has in memory of one agent's lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind) -> None:
+        self.kind: Kind = kind
         self.lock = threading.RLock()
         self.scans = 0  # searches in a row that did without what nobody had taken in
         self.begin()
@@ -92,7 +93,7 @@ class _Known:
     def begin(self) -> None:
         """Forget everything, and find out anew how many lines there are."""
         self.way: Literal["", "read", "loaded", "shelf", "scan"] = ""
-        self.corpus = Corpus()
+        self.corpus = Corpus(self.kind)
         self.sketch: QuantisedVectors | None = None  # of the lines that were loaded
         # Of some lines as they come, the vectors by themselves and in their context.
         self.around: tuple[np.ndarray, np.ndarray] | None = None
@@ -103,7 +104,7 @@ class _Known:
         self.blind: list[Line] = []  # lines whose vectors could not be had yet
         self.beside = Modelled()  # of a model, where static vectors come first
         self.behind = False  # there are lines whose vectors are left to the index
-        self.shelf = CandidateSearch()
+        self.shelf = CandidateSearch(self.kind)
         self.state: _State | None = None  # what was last read for the shelf
         self.waiting: set[int] = set()  # edits the index had not repeated when the shelf was read
 
@@ -255,7 +256,7 @@ class Engine:
         with self._lock:
             known = self._agents.pop(agent_id, None)
             if known is None:
-                known = _Known()
+                known = _Known(self.kind)
             self._agents[agent_id] = known  # the newest stands last
             total = sum(other.size() for other in self._agents.values())
             while total > _KEPT and len(self._agents) > 1:
@@ -462,8 +463,8 @@ class Engine:
             return None
         waiting = {entry.id for entry in state.entries}
         if not known.waiting <= waiting:
-            known.shelf = (
-                CandidateSearch()
+            known.shelf = CandidateSearch(
+                self.kind
             )  # what the index repeated meanwhile stands in it as it was
         known.waiting = waiting
         known.shelf.follow(table, agent_id, state.mark)

@@ -104,7 +104,7 @@ def search(
     background = _background(lines)
     leading = _leading(lines, asked, background, max(_LEADING, _TIMES * hits))
     wanted = lines.seqs[lines.around(leading)].tolist()
-    corpus = Corpus()
+    corpus = Corpus(kind)
     row_of: dict[int, int] = {}
     stems = frozenset([*asked.words, asked.wants])
     for line in database.run(lambda tx: indexes.of_seqs(tx, kind, agent_id, wanted)):
