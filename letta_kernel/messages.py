@@ -254,6 +254,7 @@ class Notice(Frozen):
     text: str
     seconds: float | None = None
     remedies: tuple[Remedy, ...] = Field(default=(), exclude=True)  # see `worded`
+    once: bool = Field(default=False, exclude=True)  # it is never said again: nobody leaves it out
 
 
 class StepEnded(Frozen):

@@ -97,7 +97,7 @@ class Watcher:
                 if self._details:
                     output.put_diff(event.before, event.after, stderr=self._aside)
             case Notice():
-                if self._details or event.level != "info":
+                if self._details or event.once or event.level != "info":
                     self._line(f"{words.LEVELS.get(event.level, '·')} {event.text}", stderr=True)
             case StepEnded():
                 self.end_line()

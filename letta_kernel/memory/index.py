@@ -27,6 +27,7 @@ from letta_kernel.store.vectors import IndexBrokenError, VectorTable
 log = logging.getLogger(__name__)
 
 _BATCH, _BATCH_OF_MODELS = 500, 64  # lines embedded and added at once
+_PART_OF_MODELS = 16  # of these, lines embedded at once
 _SETTLE = 1.0  # seconds without anything new before the background thread begins
 _LONGEST = 30.0  # seconds it lets itself be put off by new lines
 # Each add makes files, and the lines of a conversation come a few at a time: searches scan the rest.
@@ -325,6 +326,10 @@ class Index:
             if last == mark:
                 break
             fresh = [line for line in new if line.id not in there]
+            done = self._embed(fresh, stop)
+            if done < len(fresh):  # what was embedded, at some cost, is kept
+                fresh = fresh[:done]
+                last = fresh[-1].seq
             self.table.add(self._rows(agent_id, fresh, 0))
             self.database.run(
                 lambda tx, m=last: indexes.move_mark(tx, name, agent_id, m)  # type: ignore[misc]
@@ -332,6 +337,22 @@ class Index:
             mark = last
             added += len(fresh)
         return added
+
+    def _embed(self, new: Sequence[Line], stop: threading.Event) -> int:
+        """Let a model embed lines, a few at a time, until *stop*: a process that ends waits for these alone.
+
+        Returns
+        -------
+        int
+            Of how many lines there are vectors, which stay at hand for `_rows`.
+        """
+        if self._vectors.quick:
+            return len(new)
+        for first in range(0, len(new), _PART_OF_MODELS):
+            self._vectors.of([line.text for line in new[first : first + _PART_OF_MODELS]])
+            if stop.is_set():
+                return min(len(new), first + _PART_OF_MODELS)
+        return len(new)
 
     def _rows(self, agent_id: str, new: Sequence[Line], stamp: int) -> list[IndexRow]:
         vectors = self._vectors.of([line.text for line in new])
@@ -383,7 +404,10 @@ class Index:
 
 
 def _close_all() -> None:
-    for index in list(_everyone):
+    everyone = list(_everyone)
+    for index in everyone:  # all of them first: they end side by side
+        index._stop.set()
+    for index in everyone:
         index.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from letta_kernel.agent.decisions import pending_calls
-from letta_kernel.errors import InvalidInputError, NotFoundError, StoreError, nearest
+from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, StoreError, nearest
 from letta_kernel.memory import language
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.recall import Recall
@@ -83,12 +84,14 @@ class Core:
         if not language.is_other([text], enough=4):
             return False
         self._ask_again = time.monotonic() + _PAUSE  # reading takes some milliseconds of a turn
-        self._offered = self.do(lambda tx: settings.get(tx, _OFFERED) is not None)
-        if self._offered or not self.do(lacks_embedder):
-            return False
-        self.do(lambda tx: settings.put(tx, _OFFERED, MULTILINGUAL))
-        self._offered = True
-        return True
+        with contextlib.suppress(LettaError):  # a busy store: another turn will do
+            self._offered = self.do(lambda tx: settings.get(tx, _OFFERED) is not None)
+            if self._offered or not self.do(lacks_embedder):
+                return False
+            self.do(lambda tx: settings.put(tx, _OFFERED, MULTILINGUAL))
+            self._offered = True
+            return True
+        return False
 
     def do(self, work: Callable[[Tx], T]) -> T:
         """Run *work* in one transaction and return what it returns, committed.

@@ -458,5 +458,5 @@ def _offer() -> Notice:
     try:
         registry.check_embedding(MULTILINGUAL)
     except LettaError as lacking:
-        return Notice(text=said, remedies=lacking.remedies)
-    return Notice(text=said)
+        return Notice(text=said, once=True, remedies=lacking.remedies)
+    return Notice(text=said, once=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from letta_kernel.cli.checks import Finding, examine
+from letta_kernel.cli.watch import Watcher
 from letta_kernel.messages import Notice
 from letta_kernel.server.handles import embedding_handle, embedding_name
 from letta_kernel.service import AgentService
@@ -25,8 +28,16 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentSe
 
 
 def offers(service: AgentService, text: str) -> list[str]:
-    said = service.runs.send("ada", text, wait=True)
-    return [str(e) for e in said if isinstance(e, Notice) and "LETTA_EMBEDDING" in e.text]
+    """Return the offers that `letta-kernel send` shows of a turn."""
+    watcher = Watcher(stream=False, details=False)
+    shown = []
+    for event in service.runs.send("ada", text, wait=True):
+        with contextlib.redirect_stderr(io.StringIO()) as written:
+            watcher.handle(event)
+        if isinstance(event, Notice) and "LETTA_EMBEDDING" in event.text:
+            assert event.text in " ".join(written.getvalue().split())
+            shown.append(event.text)
+    return shown
 
 
 def embedding(service: AgentService) -> Finding:

@@ -303,3 +303,20 @@ def test_words_of_an_older_version_are_renewed_and_what_a_model_embedded_stays(
     assert [hit.passage.content for hit in hits] == ["我每天早上喝绿茶。"]
     assert first(archive, "Haustier zog") == "Das Haustier zog um."
     assert hits[0].score >= RELEVANT
+
+
+def test_a_process_that_ends_waits_for_a_few_lines_and_keeps_what_was_embedded(project, chosen):
+    stopped = threading.Event()
+
+    class Ending(Concepts):
+        def embed(self, texts):
+            stopped.set()
+            return super().embed(texts)
+
+    texts = [f"{note} {n}" for n in range(10) for note in NOTES]
+    model = Ending()
+    archive = project.archive(model)
+    archive.insert_many([Passage(agent_id=ADA, content=text) for text in texts])
+    assert 0 < archive._index.catch_up(stop=stopped) == len(model.lines) < 20
+    assert project.archive(chosen).catch_up() == len(texts) - len(model.lines)
+    assert model.lines + chosen.lines == texts
