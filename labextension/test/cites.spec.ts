@@ -28,7 +28,6 @@ it.each([
   ['[1](https://example.org) [x](https://example.org/[1])', []],
   ['`[1]` and\n\n```\nx = a[1]\n```', []],
   ['a[1], [^1], \\[1\\], [text][1], [01x], $x[1]$, ![1](https://example.org/x)', []],
-  ['![1](javascript:x) and ![1](data:x)', []],
   ['[1]\n\n[1]: https://example.org', []],
   ['[[1]](https://example.org)', []],
   ['[0] [3] [1000] [1,3x]', []]

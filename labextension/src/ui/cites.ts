@@ -23,7 +23,7 @@ export function markCites(host: HTMLElement, cites: Record<string, string>): voi
   for (const node of found) {
     const made: (HTMLElement | string)[] = [];
     let done = 0;
-    const inert = node.parentElement?.closest('a,code,pre,sup,math,[data-refused]');
+    const inert = node.parentElement?.closest('a,code,pre,sup,math');
     for (const group of inert ? [] : node.data.matchAll(CITE)) {
       for (const one of group[0].matchAll(/\[\d+\]|\d+/g)) {
         const number = one[0].replace(/\D/g, '');

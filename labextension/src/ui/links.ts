@@ -8,9 +8,7 @@ const LONGEST = 2000;
 /** A link, or its text alone where it leads anywhere else. Nothing is fetched until it is clicked. */
 export function drawLink(address: string, ...inside: Child[]): HTMLElement {
   if (address.length > LONGEST || !LINK.test(address)) {
-    const text = h('span', '', ...inside);
-    text.dataset.refused = ''; // no place for citations, just as a link
-    return text;
+    return h('span', '', ...inside);
   }
   const link = h('a', '', ...inside);
   link.href = address;
