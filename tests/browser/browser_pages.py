@@ -102,7 +102,11 @@ class Pages:
 
 def _tidied(page: Page) -> bool:
     """Leave a page of JupyterLab as if it had just been loaded without a document; False if that failed."""
-    if not page.evaluate("'jupyterapp' in window") or len(page.context.pages) > 1:
+    # One that was reloaded may still be opening what it had open.
+    ended = (
+        "'jupyterapp' in window && performance.getEntriesByType('navigation')[0].type !== 'reload'"
+    )
+    if not page.evaluate(ended) or len(page.context.pages) > 1:
         return False
     try:
         close_documents(page)

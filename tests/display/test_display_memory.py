@@ -66,8 +66,13 @@ class Page:
         return self.told("reply")
 
     def saved(self) -> dict[str, Any]:
-        """The next saved form, with or without the view beside it."""
-        heard = self.front_end.listen(lambda m: m["msg_type"] == "update_display_data")
+        """The next saved form, with or without the view beside it; other panels may say theirs too."""
+        heard = self.front_end.listen(
+            lambda m: (
+                m["msg_type"] == "update_display_data"
+                and m["content"].get("transient") == self.display
+            )
+        )
         data: dict[str, Any] = heard[-1]["content"]["data"]
         return data
 
