@@ -41,6 +41,10 @@ export function useMentions(put: (count: number, text: string) => void): IMentio
       setNames([]);
       return;
     }
+    // What was offered for fewer letters may be chosen meanwhile only where it still fits.
+    const typed = prefix.toLowerCase();
+    setNames(offered => offered.filter(one => one.name.toLowerCase().startsWith(typed)));
+    setAt(0);
     const ask: Ask = (method, params) => model.bridge.request(method, params);
     // Without a kernel nothing is offered; what is written may still be a name.
     void ask<IOption[]>('mentions', { prefix }).catch(() => []).then(found => {
