@@ -32,6 +32,7 @@ def test_the_life_of_an_agent(server: Server) -> None:
         ],
         tool_ids=[tool.id],
         tags=["story"],
+        tools=["core_memory_replace", "archival_memory_insert"],
     )
 
     # It talks, learns a name and keeps it.
