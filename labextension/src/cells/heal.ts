@@ -10,6 +10,8 @@ import { isRecord, RUN_MIME_TYPE } from '../ui/snapshot';
 
 const WIDGET_VIEW_MIME_TYPE = 'application/vnd.jupyter.widget-view+json';
 const STILL = ['running', 'waiting'];
+/** Milliseconds until a run that still looks unfinished is looked at once more: its kernel may be just ending. */
+const AGAIN = 2000;
 
 /** An output that shows a run as if it still went on. */
 interface IUnfinished {
@@ -17,6 +19,8 @@ interface IUnfinished {
   readonly index: number;
   readonly run: string;
   readonly snapshot: Record<string, unknown>;
+  /** Somebody still writes to it: its cell is running, or its widget lives. */
+  readonly watched: boolean;
 }
 
 /**
@@ -36,10 +40,13 @@ export class Healer {
     this._look();
   }
 
-  /** Heal what can be healed in a notebook now. */
-  async heal(panel: NotebookPanel): Promise<void> {
+  /** Heal what can be healed in a notebook now; say whether an output still looks as if its run went on. */
+  async heal(panel: NotebookPanel): Promise<boolean> {
     await panel.context.ready;
     for (const found of unfinished(panel)) {
+      if (found.watched) {
+        continue;
+      }
       const label = typeof found.snapshot.label === 'string' ? found.snapshot.label : '';
       const stored = await this._bridge
         .request<PartialJSONObject>('run.view', { run: found.run, label })
@@ -49,26 +56,42 @@ export class Healer {
         replace(found, stored);
       }
     }
+    return !panel.isDisposed && unfinished(panel).some(({ snapshot }) => snapshot.state === 'running');
   }
 
   private _look(): void {
     const panel = this._bridge.panel;
-    if (panel !== null && this._bridge.state === 'ready' && !this._healing) {
-      this._healing = true;
-      void this.heal(panel).finally(() => (this._healing = false));
+    if (panel === null || this._bridge.state !== 'ready') {
+      return;
     }
+    if (this._healing) {
+      this._missed = true;
+      return;
+    }
+    clearTimeout(this._timer);
+    this._healing = true;
+    this._missed = false;
+    void this.heal(panel).then(left => {
+      this._healing = false;
+      if (this._missed || left) {
+        this._timer = setTimeout(() => this._look(), this._missed ? 0 : AGAIN);
+      }
+    });
   }
 
   private _bridge: IBridge;
   private _healing = false;
+  /** Whether there was a reason to look while one look was under way. */
+  private _missed = false;
+  private _timer: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** The outputs of a notebook that nobody writes to any more and whose run does not look over. */
+/** The outputs of a notebook whose run does not look over. */
 function unfinished(panel: NotebookPanel): IUnfinished[] {
   const kernel = panel.sessionContext.session?.kernel;
   const found: IUnfinished[] = [];
   for (const model of panel.content.model?.cells ?? []) {
-    if (!isCodeCellModel(model) || model.executionState === 'running') {
+    if (!isCodeCellModel(model)) {
       continue;
     }
     for (let index = 0; index < model.outputs.length; index++) {
@@ -81,10 +104,10 @@ function unfinished(panel: NotebookPanel): IUnfinished[] {
         isRecord(snapshot) &&
         typeof snapshot.run_id === 'string' &&
         snapshot.run_id !== '' &&
-        STILL.includes(String(snapshot.state)) &&
-        !lives
+        STILL.includes(String(snapshot.state))
       ) {
-        found.push({ model, index, run: snapshot.run_id, snapshot });
+        const watched = model.executionState === 'running' || lives === true;
+        found.push({ model, index, run: snapshot.run_id, snapshot, watched });
       }
     }
   }
