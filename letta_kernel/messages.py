@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from letta_kernel import agent_messages
 from letta_kernel.ids import LOCAL_USER, new_id, now
 from letta_kernel.pictures.picture import Picture, Thumbnail
 from letta_kernel.remedies import Remedy, Words
@@ -79,7 +80,9 @@ class Message(BaseModel):
     tool printed, its traceback last, which no model sees; ``elsewhere`` says that a client ran it. ``pictures``
     are those that ``content`` describes, in order. ``thinking`` keeps a provider's signed reasoning blocks,
     which must be passed back unchanged. ``asked`` names those of an assistant message's calls that a person or
-    client had to answer; empty where none had to, or nobody kept it.
+    client had to answer; empty where none had to, or nobody kept it. ``sender_id`` is the agent that spoke a
+    ``user`` message (or what a client called its sender), ``name`` then that one's name; None for a person or
+    the system. ``group_id`` is the group it was spoken in.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -104,6 +107,8 @@ class Message(BaseModel):
     elsewhere: bool = False
     asked: list[str] = []
     interrupted: bool = False
+    sender_id: str | None = None
+    group_id: str | None = None
     created_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER
 
@@ -112,11 +117,17 @@ class Message(BaseModel):
         """What a person reads of it: the text and, in heartbeat style, what its calls answer."""
         return spoken(self.content, ((call.name, call.arguments) for call in self.tool_calls))
 
+    @property
+    def bare(self) -> str:
+        """The text without the line that tells the model which agent it is from."""
+        return agent_messages.bare(self.content) if self.sender_id else self.content
+
 
 class RunStarted(Frozen):
     """A run has begun and its user message or system event is committed; ``pictures`` are the message's.
 
-    ``conversation`` is None in the agent's own thread; ``cites`` are what the run it goes on from has found.
+    ``conversation`` is None in the agent's own thread; ``cites`` are what the run it goes on from has found;
+    ``sender`` is the name of the agent that spoke the message, empty for a person.
     """
 
     type: Literal["run_started"] = "run_started"
@@ -128,6 +139,7 @@ class RunStarted(Frozen):
     model_label: str = ""  # shown beside every answer, e.g. "demo model: no language model"
     pictures: list[Thumbnail] = []
     cites: list[dict[str, Any]] = []
+    sender: str = ""
 
 
 class RunQueued(Frozen):
@@ -208,6 +220,15 @@ class ToolProgress(Frozen):
     call_id: str
     text: str
     stream: Literal["stdout", "stderr", "progress"] = "stdout"
+
+
+class Nested(Frozen):
+    """Something that the run of another agent tells, for which the call ``call_id`` has asked."""
+
+    type: Literal["nested"] = "nested"
+    call_id: str
+    agent_id: str
+    event: Event
 
 
 class ToolReturned(Frozen):
@@ -298,6 +319,7 @@ Event = Annotated[
     | StreamReset
     | ToolStarted
     | ToolProgress
+    | Nested
     | ToolReturned
     | MemoryChanged
     | ApprovalRequested
@@ -306,10 +328,13 @@ Event = Annotated[
     | RunEnded,
     Field(discriminator="type"),
 ]
+Nested.model_rebuild()
 
 
 def worded(event: E, words: Words) -> E:
     """Return *event* with what would mend it said in the words of a door."""
+    if isinstance(event, Nested):
+        return event.model_copy(update={"event": worded(event.event, words)})
     remedies = getattr(event, "remedies", ())
     if remedies:
         field = "text" if isinstance(event, Notice) else "error"

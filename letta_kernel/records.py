@@ -389,6 +389,8 @@ class Run(Record):
     notebook: str | None = None  # where it was started, for counting costs
     conversation_id: str | None = None  # None: the agent's own thread
     continues: str | None = None  # the run that waited for the approval this one goes on with
+    asked_by: str | None = None  # the run of another agent, a tool call of which asked for this one
+    asked_call: str | None = None  # that call's id: it asks one agent once
     created_at: datetime = Field(default_factory=now)
     ended_at: datetime | None = None
     created_by: str = LOCAL_USER

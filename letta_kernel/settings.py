@@ -121,6 +121,10 @@ def _number(name: str, default: float, about: str) -> Variable[float]:
     return Variable(f"LETTA_{name}", float(default), positive, f"{about}; {default} if not set")
 
 
+def _whole(name: str, default: int, about: str) -> Variable[int]:
+    return Variable(f"LETTA_{name}", default, _count, f"{about}; {default} if not set")
+
+
 HOME = Variable(
     "LETTA_HOME",
     "",
@@ -163,6 +167,12 @@ MODEL_WAIT = _number(
     "MODEL_WAIT", 1, "seconds before the second try, doubled before each further one"
 )
 MODEL_LONGEST_WAIT = _number("MODEL_LONGEST_WAIT", 120, "seconds a provider may ask to wait")
+ASK_SECONDS = _number(
+    "ASK_SECONDS", 1200, "seconds an agent waits for the answer of another that it asks"
+)
+ASK_DEPTH = _whole("ASK_DEPTH", 6, "how many agents may ask one another in a row")
+ASK_AT_ONCE = _whole("ASK_AT_ONCE", 4, "agents that answer one message at the same time")
+ASK_MOST = _whole("ASK_MOST", 20, "agents that one message may go to")
 MODELS = Variable(
     "LETTA_MODELS",
     "~/.cache/letta-kernel/models",

@@ -40,6 +40,7 @@ from letta_kernel.messages import (
     ApprovalRequested,
     Event,
     Message,
+    Nested,
     Notice,
     RunEnded,
     RunStarted,
@@ -85,6 +86,10 @@ class LettaAgent:
     compaction : what is summarised when the window is full.
     form : what the answer must be; None for free text.
     following : messages to add behind the results of calls that waited, for the same turn to answer.
+
+    Attributes
+    ----------
+    shown, sender : pictures of the message it answers, and the name of the agent that spoke it.
     """
 
     def __init__(
@@ -125,7 +130,8 @@ class LettaAgent:
         self.notices = notices
         self.budget = budget or Budget()
         self.following = [*following]
-        self.shown: Sequence[Thumbnail] = ()  # pictures of the message it answers
+        self.shown: Sequence[Thumbnail] = ()
+        self.sender = ""
         self._usage = Usage()
         self._steps = 0
         self._first_token: float | None = None
@@ -134,7 +140,7 @@ class LettaAgent:
         self._cancel = Cancel()
         self._work: Work | None = None
         self._ended: RunEnded | None = None
-        self._progress: list[ToolProgress] = []
+        self._progress: list[ToolProgress | Nested] = []
 
     # -- the run ---------------------------------------------------------------------------------
 
@@ -155,7 +161,9 @@ class LettaAgent:
         self._live, self._cancel = live, cancel or Cancel()
         with closing(self._guarded(max_steps, decisions)) as events:
             for event in events:
-                if live and not isinstance(event, ToolProgress):  # progress went there at once
+                if live and not isinstance(
+                    event, ToolProgress | Nested
+                ):  # progress went there at once
                     live(event)
                 yield event
 
@@ -170,6 +178,7 @@ class LettaAgent:
                 model_label=self.model.label,
                 pictures=[*self.shown],
                 cites=self.cites,
+                sender=self.sender,
             )
             yield from self.notices
             yield from self._turn(max_steps, decisions)
@@ -206,7 +215,7 @@ class LettaAgent:
                 after, reason, error = yield from self._settle(work, decisions)
                 decisions = None
             else:
-                if number == 1 and (spent := self.budget.used_up(self._usage)):
+                if number == 1 and (spent := self.budget.used_up(self._taken())):
                     yield from self._stop("max_tokens_exceeded", spent)
                     return
                 yield from self.caller.make_room(self._cancel)
@@ -230,7 +239,7 @@ class LettaAgent:
                 else:
                     after, reason, error = self._answered(reply, nudged)
                     nudged = nudged or after is not None
-            if reason is None and (error := self.budget.used_up(self._usage + work.usage)):
+            if reason is None and (error := self.budget.used_up(self._taken())):
                 reason = "max_tokens_exceeded"
             if reason is None and number >= max_steps:
                 reason = "max_steps"
@@ -238,6 +247,15 @@ class LettaAgent:
                     f"Stopped after {max_steps} steps; say 'go on' to let the agent continue."
                 )
             yield from self._commit(work, after, reason, error)
+
+    def _taken(self) -> Usage:
+        """Return what the run has taken so far, with the runs of others that it asked for."""
+        work = self._work.usage if self._work is not None else Usage()
+        return self._usage + work + self.calls.asked
+
+    def left(self) -> Budget:
+        """Return what is left of the budget now."""
+        return self.budget.left(self._taken())
 
     # -- the parts of a step -----------------------------------------------------------------------
 
@@ -321,7 +339,7 @@ class LettaAgent:
     ) -> Turn:
         """Run *calls*, and show each as soon as it is saved: the last with the step's end."""
 
-        def progress(event: ToolProgress) -> None:
+        def progress(event: ToolProgress | Nested) -> None:
             self._progress.append(event)
             if self._live:
                 self._live(event)

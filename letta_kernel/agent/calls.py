@@ -29,11 +29,13 @@ from letta_kernel.messages import (
     Event,
     MemoryChanged,
     Message,
+    Nested,
     Notice,
     ToolCall,
     ToolProgress,
     ToolReturned,
     ToolStarted,
+    Usage,
 )
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
@@ -43,6 +45,8 @@ from letta_kernel.tools.arguments import ToolArgumentError, as_object, parse_arg
 from letta_kernel.tools.execute import Executor
 from letta_kernel.tools.notebook import CHANGES
 from letta_kernel.tools.outcome import Outcome
+
+Progress = Callable[[ToolProgress | Nested], None]
 
 REPEATS = 3  # the same call this often in a row gets a word of warning with its result
 
@@ -73,11 +77,13 @@ class CallRunner(Offer):
     ----------
     executor : runs everything that is not a core tool.
     context : the memory that core tools reach.
+    asked : what the runs of other agents took that were asked for.
     """
 
     executor: Executor
     context: core.ToolContext
     cut_off: bool = False
+    asked: Usage = field(default_factory=Usage)
     _judged: int = 0  # how many of them a verdict was given on
     _stats: list[dict[str, Any]] = field(default_factory=list)
     _wants_heartbeat: bool = False
@@ -105,7 +111,7 @@ class CallRunner(Offer):
         self,
         batch: Sequence[ToolCall],
         decisions: dict[str, Any],
-        progress: Callable[[ToolProgress], None],
+        progress: Progress,
         cancel: Cancel,
         record: StepRecord,
     ) -> Generator[Event, None, list[Event]]:
@@ -233,17 +239,24 @@ class CallRunner(Offer):
         self._wants_heartbeat |= wish is True or str(wish).lower() == "true"
         return json.dumps(arguments)
 
-    def _run_one(
-        self, item: _Ready | Outcome, progress: Callable[[ToolProgress], None], cancel: Cancel
-    ) -> Outcome:
+    def _run_one(self, item: _Ready | Outcome, progress: Progress, cancel: Cancel) -> Outcome:
         if isinstance(item, Outcome):
             return item
+        call_id = item.call.id
 
         def output(stream: str, text: str) -> None:
-            progress(ToolProgress(call_id=item.call.id, text=text, stream=stream))  # type: ignore[arg-type]
+            progress(ToolProgress(call_id=call_id, text=text, stream=stream))  # type: ignore[arg-type]
+
+        def nested(agent_id: str, event: Event) -> None:
+            progress(Nested(call_id=call_id, agent_id=agent_id, event=event))
 
         return self.executor.run(
-            item.tool, item.arguments, call_id=item.call.id, on_output=output, cancel=cancel
+            item.tool,
+            item.arguments,
+            call_id=call_id,
+            on_output=output,
+            on_event=nested,
+            cancel=cancel,
         )
 
     def _run_core(self, item: _Ready, record: StepRecord) -> list[Event]:
@@ -273,12 +286,12 @@ class CallRunner(Offer):
     def _run_parallel(
         self,
         items: Sequence[_Ready | Outcome],
-        progress: Callable[[ToolProgress], None],
+        progress: Progress,
         cancel: Cancel,
     ) -> list[Outcome]:
         lock = threading.Lock()
 
-        def report(event: ToolProgress) -> None:
+        def report(event: ToolProgress | Nested) -> None:
             with lock:
                 progress(event)
 
@@ -321,6 +334,7 @@ class CallRunner(Offer):
 
     def _report(self, call: ToolCall, outcome: Outcome, text: str) -> list[Event]:
         """Note how a call went, and return what a person is shown of it."""
+        self.asked += outcome.usage
         self.done.append(rules.Called(call.name, outcome.text, outcome.status == "ok"))
         self._stats.append(
             {

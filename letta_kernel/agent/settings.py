@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -12,6 +12,8 @@ from letta_kernel.errors import InvalidInputError, LettaError, nearest
 from letta_kernel.messages import Usage
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.tools.notebook import NAMES
+
+N = TypeVar("N", int, float)
 
 SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort")
 """Settings that are passed to the model as they are."""
@@ -178,6 +180,23 @@ class Budget:
         in_dollars = self.cost is not None or self.total is not None
         return in_dollars and usage.cost is None and usage.total_tokens > 0
 
+    def within(self, other: Budget | None) -> Budget:
+        """Return this budget with no more in it than *other* has left for one run."""
+        if other is None:
+            return self
+        return replace(
+            self, cost=_least(self.cost, other.cost), tokens=_least(self.tokens, other.tokens)
+        )
+
+    def left(self, usage: Usage) -> Budget:
+        """Return what one more run may take when *usage* is gone."""
+        cost = usage.cost or 0.0
+        total = None if self.total is None else self.total - self.spent - cost
+        own = None if self.cost is None else self.cost - cost
+        tokens = None if self.tokens is None else max(0, self.tokens - usage.total_tokens)
+        least = _least(own, total)
+        return Budget(cost=None if least is None else max(0.0, least), tokens=tokens)
+
     def used_up(self, usage: Usage) -> LettaError | None:
         """Return an error saying which limit *usage* has reached, or None."""
         cost = usage.cost or 0.0
@@ -195,6 +214,10 @@ class Budget:
             text = f"The budget of {_money(self.total)} for this agent is used up ({spent})."
             setting = "budget_total"
         return LettaError(text, remedy(Do.RAISE_BUDGET, setting)) if text else None
+
+
+def _least(one: N | None, other: N | None) -> N | None:
+    return one if other is None else other if one is None else min(one, other)
 
 
 def _money(dollars: float) -> str:

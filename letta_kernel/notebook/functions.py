@@ -411,6 +411,10 @@ class NotebookHost:
         """The notebook whose runs these are, for counting costs; None where nothing names it."""
         return self._functions.notebook or None
 
+    def of(self, agent_id: str) -> NotebookHost:
+        """Return where the functions of another agent are found, which an agent here asks."""
+        return NotebookHost(self._functions, agent_id)
+
     def lookup(self, tool: Tool) -> Callable[..., Any] | None:
         """Return the live function behind *tool*; None if its cell has not run in this kernel.
 

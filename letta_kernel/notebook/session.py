@@ -195,8 +195,9 @@ class Session(Notebook):
         self.get_ready(agent)
 
     def get_ready(self, agent: AgentState | None) -> None:
-        """Begin importing what the agent's next message needs; returns at once."""
+        """Begin importing what the agent's next message needs, and delivering messages; returns at once."""
         if agent is not None:
+            self.service.deliveries.start()
             threading.Thread(
                 target=registry.get_ready, args=(agent.model,), name="get-ready", daemon=True
             ).start()

@@ -61,6 +61,7 @@ class AgentService:
     agent_files, recordings, settings, store : agents as files, models' answers on file, the project itself.
     tokens : what lets clients of a server in.
     events : what the runs of this process tell, as they go on.
+    deliveries : lets agents read what others left for them, where a process that lives on starts it.
 
     The verbs are the same in all of them: create, retrieve, list, update, delete, attach, detach, search. What
     a method is about comes first, whose it is follows as ``agent=``, ``archive=`` or ``folder=``.
@@ -100,6 +101,7 @@ class AgentService:
             self.events,
             self.skills,
         )
+        self.deliveries = runner.deliveries
         self.runs = Runs(core, preparation, self.recordings, runner)
         self.steps = Steps(core)
         self.store = Store(core)
@@ -112,6 +114,7 @@ class AgentService:
 
     def close(self) -> None:
         """End what was started here and let go of the database; what was acknowledged is on disk already."""
+        self.deliveries.close()
         self.mcp.close()
         self._memories.close()
         self.database.close()

@@ -94,7 +94,9 @@ class Preparation:
         head: int | None = None,
     ) -> Loaded:
         """Read what a run needs; *head* is the number the next message gets, if that is known."""
-        spent = runs.cost(tx, agent_id=state.id).cost if settings.budget_total else None
+        spent = 0.0
+        if settings.budget_total:
+            spent = (runs.cost(tx, agent_id=state.id).cost or 0.0) + runs.asked_cost(tx, state.id)
         return Loaded(
             blocks=self._core.kept(
                 tx,
@@ -113,7 +115,7 @@ class Preparation:
             files=self._core.kept(
                 tx, ("files", state.id), folders.TABLES, lambda: _files(tx, state.id)
             ),
-            spent=spent or 0.0,
+            spent=spent,
             skills=self._skills.offered(),
         )
 

@@ -25,7 +25,9 @@ from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.pictures.picture import Picture, Thumbnail
 from letta_kernel.records import AgentState, Beside, Run, Tool
 from letta_kernel.remedies import Do, remedy
+from letta_kernel.service.asking import AskedBy, Asking
 from letta_kernel.service.core import MULTILINGUAL, Core, Memories
+from letta_kernel.service.deliveries import Deliveries
 from letta_kernel.service.event_log import EventLog
 from letta_kernel.service.mcp import McpServers
 from letta_kernel.service.preparation import Loaded, Preparation
@@ -67,6 +69,7 @@ class RunOptions(TypedDict, total=False):
     client_skills : skills on the machine of whoever sends, which the model reads by that one's own tools.
     beside : gives what a notebook places beside the message; nothing is placed there without it.
     following : messages that came with decisions, for the same turn: they stand behind the results.
+    asked : the call of another agent that asked for it; then it waits for runs of this process, too.
     """
 
     max_steps: int | None
@@ -81,6 +84,7 @@ class RunOptions(TypedDict, total=False):
     client_skills: Sequence[ClientSkill]
     beside: BesideSource | None
     following: Sequence[Message]
+    asked: AskedBy | None
 
 
 def checked(options: RunOptions) -> RunOptions:
@@ -103,6 +107,7 @@ class Runner:
     ----------
     notebook : the notebook whose runs these are, where nothing else says.
     running : what ends each run that goes on here, by the run's id.
+    deliveries : lets agents read what others left for them.
     """
 
     def __init__(
@@ -128,6 +133,7 @@ class Runner:
         self._stepping: set[str] = set()  # threads of agents that run in this process
         self.running: dict[str, Cancel] = {}
         self.notebook: str | None = None
+        self.deliveries = Deliveries(core, self.answer)
 
     def post(self, thread_id: str, text: str) -> bool:
         """Keep an event for a thread whose run goes on in this process; False if none does."""
@@ -152,10 +158,13 @@ class Runner:
             conversation_id=None if state.thread == "own" else state.thread_id,
             notebook=getattr(options.get("host"), "notebook", None) or self.notebook,
         )
+        asked = options.get("asked")
+        if asked is not None:
+            run.asked_by, run.asked_call = asked.run_id, asked.call_id
         switch, live = options.get("cancel") or Cancel(), options.get("live")
         for message in (*incoming, *options.get("following", ())):
             message.run_id, message.agent_id = run.id, state.id
-        recall = incoming[-1].content if incoming else None
+        recall = incoming[-1].bare if incoming else None
 
         def tell(event: Event) -> None:
             self._events.add(state.id, run.id, event)
@@ -177,13 +186,13 @@ class Runner:
                 try:
                     written, loaded = journal.open(
                         incoming,
-                        partial(self._read_for, run, state, settings, chat, incoming),
+                        partial(self._read_for, run, state, settings, chat, incoming, asked),
                     )
                     break
                 except AgentBusyError as busy:
-                    if not options.get("wait") or not busy.where:
+                    if not options.get("wait") or not (busy.where or asked):
                         raise
-                    place = place or Place(self._core.database, state, run, recall or "")
+                    place = place or Place(self._core.database, state, run, recall or "", asked)
                     if not (yield from place.wait(switch, tell)):
                         return
                 # Whoever had the agent may have changed it, and its memory.
@@ -205,6 +214,7 @@ class Runner:
                     state, settings, chat, journal, options, written, loaded, retrieving
                 )
                 agent.shown = [Thumbnail.of(one, one.thumbnail) for one in _pictures(incoming)]
+                agent.sender = _sender(incoming)
                 steps = agent.step(
                     max_steps=options.get("max_steps") or state.max_steps,
                     live=tell,
@@ -246,6 +256,21 @@ class Runner:
             self._events.finish(run.id)
             if place is not None:
                 place.leave()
+            self.deliveries.run_ended()
+
+    def answer(
+        self,
+        state: AgentState,
+        message: Message,
+        asked: AskedBy,
+        *,
+        host: ToolHost | None,
+        live: Live,
+        cancel: Cancel,
+    ) -> Iterator[Event]:
+        """Let an agent answer another one's message."""
+        options = RunOptions(host=host, live=live, cancel=cancel, wait=True, asked=asked)
+        return self.run(state, [message], None, options)
 
     def _again(self, state: AgentState, tx: Tx) -> AgentState:
         return self._core.thread(tx, state.id, None if state.thread == "own" else state.thread_id)
@@ -257,9 +282,12 @@ class Runner:
         settings: AgentSettings,
         chat: ChatModel,
         incoming: Sequence[Message],
+        asked: AskedBy | None,
         tx: Tx,
         head: agents.Head,
     ) -> Loaded:
+        if asked is not None:
+            asked.check(tx, state)
         if settings.autoclear and incoming and not head.waiting:
             last = messages.last(tx, state.id)
             state.window_start, state.summary_id = last.seq + 1 if last else 0, None
@@ -313,10 +341,16 @@ class Runner:
             placed = self._placed(source, ahead, notices)
         texts = [described(placed), describe_retrieved(retrieved) if retrieved else ""]
         beside = "\n\n".join(filter(None, texts))
-        calls = self._preparation.calls(state, loaded, chat, options.get("host"))
+        host, asked = options.get("host"), options.get("asked")
+        calls = self._preparation.calls(state, loaded, chat, host)
+        asking = Asking(
+            self._core, state, journal.run, asked, self.answer, host, self.deliveries.posted
+        )
+        calls.executor.asker = asking
         numbers, cites = self._preparation.cited(journal.run.continues)
         calls.context.cites.numbers = numbers | {one["id"]: one["n"] for one in retrieved}
-        return LettaAgent(
+        limit = Budget.of(settings, loaded.spent).within(asked.budget if asked else None)
+        agent = LettaAgent(
             state,
             self._preparation.prompt(state, loaded, journal.run.notebook),
             loaded.window,
@@ -329,11 +363,13 @@ class Runner:
             placed=placed,
             params=settings.sampling(),
             notices=notices,
-            budget=Budget.of(settings, loaded.spent),
+            budget=limit,
             compaction=settings.compaction,
             form=options.get("form") or of_format(settings.response_format),
             following=options.get("following", ()),
         )
+        asking.left = agent.left
+        return agent
 
     def ahead(
         self, state: AgentState, settings: AgentSettings, chat: ChatModel, model: str | None = None
@@ -363,20 +399,23 @@ class Runner:
 
 
 class Place:
-    """The place of one run in the line for its agent; *said* is what it is to say."""
+    """The place of one run in the line for its agent; *said* is what it is to say, *asked* for whom."""
 
-    def __init__(self, database: Database, state: AgentState, run: Run, said: str) -> None:
+    def __init__(
+        self, database: Database, state: AgentState, run: Run, said: str, asked: AskedBy | None
+    ) -> None:
         self._database = database
         self._state = state
         self._thread_id = state.thread_id
         self._run = run
         self._said = said
+        self._asked = asked
         self._owner = f"{lease.process_owner()}/{run.id}"
         self._renewed = float("-inf")
 
     def wait(self, cancel: Cancel, tell: Tell) -> Generator[Event, None, bool]:
         """Yield who is waited for, until it is this run's turn; False if it was stopped before."""
-        where = ""
+        where: str | None = None
         try:
             while (busy := self._look()) is not None:
                 if busy.where != where:
@@ -407,7 +446,12 @@ class Place:
 
         def work(tx: Tx) -> AgentBusyError | None:
             if renew:
-                lease.stand(tx, self._thread_id, self._owner, self._run.notebook)
+                askers = self._asked.waiting if self._asked is not None else ()
+                if askers and lease.waits_for(tx, self._thread_id, askers):
+                    raise InvalidInputError(
+                        f"{self._state.name} waits for your answer itself: answer with what you know."
+                    )
+                lease.stand(tx, self._thread_id, self._owner, self._run.notebook, askers)
             try:
                 agents.check_free(tx, self._thread_id, self._owner)
             except AgentBusyError as busy:
@@ -421,7 +465,7 @@ class Place:
 
     def _queued(self, where: str) -> RunQueued:
         state = self._state
-        text = f"{state.name} is busy in {where}; this goes on when it is free."
+        text = f"{state.name} is busy in {where or 'this program'}; this goes on when it is free."
         if self._run.notebook and where == f"the notebook {self._run.notebook!r}":
             text = f"{state.name} is busy in another kernel of this notebook; this goes on when it is free."
         return RunQueued(
@@ -434,7 +478,7 @@ class Place:
             text=text,
         )
 
-    def _stopped(self, where: str) -> tuple[Notice, RunEnded]:
+    def _stopped(self, where: str | None) -> tuple[Notice, RunEnded]:
         ended = RunEnded(
             run_id=self._run.id,
             stop_reason="cancelled",
@@ -444,6 +488,12 @@ class Place:
             model=self._run.model,
         )
         return Notice(text=f"Stopped waiting for {where or 'its turn'}: nothing was sent."), ended
+
+
+def _sender(incoming: Sequence[Message]) -> str:
+    """Return the name of the agent that spoke a message; empty where a person did."""
+    said = incoming[-1] if incoming else None
+    return (said.name or said.sender_id) if said is not None and said.sender_id else ""
 
 
 def _pictures(incoming: Sequence[Message]) -> list[Picture]:

@@ -68,6 +68,9 @@ class Runs:
         conversation: str | None = None,
         earlier: Sequence[Message] = (),
         pictures: Sequence[Picture] = (),
+        name: str | None = None,
+        sender_id: str | None = None,
+        group_id: str | None = None,
         **options: Unpack[RunOptions],
     ) -> Iterator[Event]:
         """Send a message (or a system event) to an agent and yield what happens until its turn ends.
@@ -78,6 +81,7 @@ class Runs:
         earlier : messages to put into the history before this one, unanswered.
         pictures : those of the message, in the order in which *text* describes them; what it does not
             describe comes behind it.
+        name, sender_id, group_id : who speaks, if that is an agent or not the person in front (`Message`).
         options : how the run is carried out.
 
         Raises
@@ -97,7 +101,15 @@ class Runs:
                 "into archival memory."
             )
         state = self._core.find_thread(ref, conversation)
-        incoming = Message(agent_id=state.id, role=role, content=text, pictures=[*pictures])
+        incoming = Message(
+            agent_id=state.id,
+            role=role,
+            content=text,
+            pictures=[*pictures],
+            name=name,
+            sender_id=sender_id,
+            group_id=group_id,
+        )
         return self._runner.run(state, [*earlier, incoming], None, checked(options))
 
     def post_event(self, ref: str, text: str) -> bool:

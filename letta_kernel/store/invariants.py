@@ -233,6 +233,12 @@ def _end(tx: Tx, broken: list[str]) -> None:
             )
 
 
+_ASKED_TWICE = (
+    "id IN (SELECT r.id FROM runs r JOIN runs o ON o.asked_by = r.asked_by AND o.asked_call = r.asked_call"
+    " AND o.agent_id = r.agent_id AND (o.created_at, o.id) < (r.created_at, r.id))"
+)
+# The run that asked may be gone with its agent.
+_HALF_ASKED = "(asked_by IS NULL) <> (asked_call IS NULL)"
 _THREADS = "SELECT id FROM agents UNION SELECT id FROM conversations"
 _LAST = "SELECT agent_id, max(seq) AS last FROM {} GROUP BY agent_id"
 _NUMBERS = (
@@ -306,6 +312,20 @@ _NUMBERS = (
         " r.agent_id) WHERE r.status IN ('created', 'running') AND l.owner IS NULL",
         "bring them to an end",
         _end,
+    ),
+    Rule(
+        "runs",
+        "a tool call has asked one agent twice",
+        f"SELECT id FROM runs WHERE {_ASKED_TWICE}",
+        "let the later ones stand as runs of their own",
+        (f"UPDATE runs SET asked_by = NULL, asked_call = NULL WHERE {_ASKED_TWICE}",),
+    ),
+    Rule(
+        "runs",
+        "runs name no call, or no run, that asked for them",
+        f"SELECT id FROM runs WHERE {_HALF_ASKED}",
+        "let them stand as runs of their own",
+        (f"UPDATE runs SET asked_by = NULL, asked_call = NULL WHERE {_HALF_ASKED}",),
     ),
 )
 

@@ -8,7 +8,7 @@ Posted events stand in the same row until a run begins with them.
 
 What a process that ended in the middle of a run left behind is brought to an end, and nothing is run again. A
 call that had begun may have had its effect; any other open one has had none, for what changes this store is
-committed together with the call's result.
+committed together with the call's result. What other agents answered that a call had asked is its result.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,7 +26,7 @@ from typing import Any
 
 from letta_kernel.ids import now, storable
 from letta_kernel.messages import DID_NOT_HAPPEN, MAY_HAVE_HAPPENED, Message
-from letta_kernel.store import messages
+from letta_kernel.store import asked, messages
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import dump, load, utc
 
@@ -128,12 +129,14 @@ def _started(pid: int) -> str:
         return ""
 
 
-def stand(tx: Tx, thread_id: str, owner: str, notebook: str | None) -> None:
-    """Take a place at the end of the line, or renew it."""
+def stand(
+    tx: Tx, thread_id: str, owner: str, notebook: str | None, askers: Sequence[str] = ()
+) -> None:
+    """Take a place at the end of the line, or renew it; *askers* are the threads that wait with it."""
     entries = _places(tx, thread_id)
     mine = next((one for one in entries if one["owner"] == owner), None)
     if mine is None:
-        mine = {"owner": owner, "notebook": notebook}
+        mine = {"owner": owner, "notebook": notebook, **({"askers": [*askers]} if askers else {})}
         entries.append(mine)
     mine["at"] = tx.now().isoformat()
     _keep_places(tx, thread_id, entries)
@@ -148,6 +151,17 @@ def first_waiting(tx: Tx, thread_id: str, owner: str) -> Place | None:
         if _age(one, moment) < _FRESH:
             return one
     return None
+
+
+def waits_for(tx: Tx, thread_id: str, others: Sequence[str]) -> bool:
+    """Return whether a thread waits, through however many others, for one of *others*."""
+    known, look = {*others}, [*others]
+    while look:
+        for one in _places(tx, look.pop()):
+            fresh = {*one.get("askers", ())} - known
+            known |= fresh
+            look += fresh
+    return thread_id in known
 
 
 def leave(tx: Tx, thread_id: str, owner: str) -> None:
@@ -185,22 +199,59 @@ def post(tx: Tx, thread_id: str, text: str) -> None:
 
 def first_posted(tx: Tx, thread_id: str) -> str | None:
     """Return the event that waits longest; None if none does."""
-    return next(iter(_posted(tx, thread_id)), None)
+    return next((one for one in _posted(tx, thread_id) if isinstance(one, str)), None)
 
 
 def posted_begun(tx: Tx, thread_id: str, text: str) -> None:
     """Let the event that waits longest go, if a run begins with it."""
+    first = first_posted(tx, thread_id)
+    if first is not None and storable(first) == storable(text):
+        waiting = _posted(tx, thread_id)
+        waiting.remove(first)
+        _keep_posted(tx, thread_id, waiting)
+
+
+Posted = dict[str, str]
+"""A message of another agent: ``id``, ``text``, ``name``, ``sender_id``, ``asked_by``, ``asked_call``."""
+
+
+def post_message(tx: Tx, thread_id: str, message: Posted) -> None:
+    """Keep a message of another agent behind what waits already, once."""
     waiting = _posted(tx, thread_id)
-    if waiting and storable(waiting[0]) == storable(text):
-        _keep_posted(tx, thread_id, waiting[1:])
+    if all(_id(one) != message["id"] for one in waiting):
+        _keep_posted(tx, thread_id, [*waiting, message])
 
 
-def _posted(tx: Tx, thread_id: str) -> list[str]:
+def posted_messages(tx: Tx, thread_id: str) -> list[Posted]:
+    """Return the messages of other agents that wait for a thread, oldest first."""
+    return [one for one in _posted(tx, thread_id) if isinstance(one, dict)]
+
+
+def threads_posted_to(tx: Tx) -> list[str]:
+    """Return the threads for which something waits."""
+    rows = tx.query("SELECT agent_id FROM leases WHERE posted IS NOT NULL ORDER BY agent_id")
+    return [str(row[0]) for row in rows]
+
+
+def message_begun(tx: Tx, thread_id: str, message_id: str) -> bool:
+    """Let a posted message go as a run begins with it; False if one has begun with it before."""
+    waiting = _posted(tx, thread_id)
+    left = [one for one in waiting if _id(one) != message_id]
+    if len(left) < len(waiting):
+        _keep_posted(tx, thread_id, left)
+    return len(left) < len(waiting)
+
+
+def _id(one: str | Posted) -> str:
+    return one["id"] if isinstance(one, dict) else ""
+
+
+def _posted(tx: Tx, thread_id: str) -> list[str | Posted]:
     row = tx.one("SELECT posted FROM leases WHERE agent_id = $1", (thread_id,))
     return list(load(row[0])) if row and row[0] else []
 
 
-def _keep_posted(tx: Tx, thread_id: str, texts: list[str]) -> None:
+def _keep_posted(tx: Tx, thread_id: str, texts: list[str | Posted]) -> None:
     tx.execute(
         "UPDATE leases SET posted = $2 WHERE agent_id = $1",
         (thread_id, dump(texts) if texts else None),
@@ -318,18 +369,21 @@ def _close(
     if last.role == "assistant" and not calls:
         return  # all was said; only the run's end was not written
     shared: dict[str, Any] = {"agent_id": agent_id, "run_id": last.run_id}
-    added = [
-        Message(
-            **shared,
-            step_id=last.step_id,
-            role="tool",
-            content=MAY_HAVE_HAPPENED if call.id in begun else DID_NOT_HAPPEN,
-            name=call.name,
-            tool_call_id=call.id,
-            status="interrupted",
+    added = []
+    for call in calls:
+        lost = MAY_HAVE_HAPPENED if call.id in begun else DID_NOT_HAPPEN
+        told, status = asked.result_of(tx, dead, call) or (lost, "interrupted")
+        added.append(
+            Message(
+                **shared,
+                step_id=last.step_id,
+                role="tool",
+                content=told,
+                name=call.name,
+                tool_call_id=call.id,
+                status=status,
+            )
         )
-        for call in calls
-    ]
     added.append(_unanswered(last, UNANSWERED))
     messages.append(tx, agent_id, added, conversation_id=conversation_id)
 

@@ -417,5 +417,11 @@ MIGRATIONS: list[str] = [
         forgotten_at timestamptz NOT NULL
     );
     """,
+    """
+    ALTER TABLE messages ADD COLUMN sender_id text;
+    ALTER TABLE messages ADD COLUMN group_id text;
+    ALTER TABLE runs ADD COLUMN asked_by text;
+    ALTER TABLE runs ADD COLUMN asked_call text;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

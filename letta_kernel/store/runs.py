@@ -158,6 +158,35 @@ def chain(tx: Tx, run: Run) -> list[Run]:
     return found
 
 
+def asked_for(tx: Tx, asked_by: str, call_id: str) -> list[Run]:
+    """Return the runs that a tool call of the run *asked_by* asked for, one of each agent, in order."""
+    return _RUNS.select(
+        tx, "WHERE asked_by = $1 AND asked_call = $2 ORDER BY created_at, id", (asked_by, call_id)
+    )
+
+
+def depth(tx: Tx, run_id: str, most: int) -> int:
+    """Return how many runs of other agents led to this one, each asking for the next; *most* at most."""
+    count, run = 0, get(tx, run_id)
+    while run is not None and count < most:
+        count += run.continues is None and run.asked_by is not None
+        before = run.continues or run.asked_by
+        run = get(tx, before) if before else None
+    return count
+
+
+def asked_cost(tx: Tx, agent_id: str) -> float:
+    """Return the US dollars that runs of others took which this agent's runs asked for, and those in turn."""
+    row = tx.one(
+        "WITH RECURSIVE asked AS ("
+        "SELECT r.id, r.cost FROM runs r JOIN runs a ON a.id = r.asked_by WHERE a.agent_id = $1"
+        " UNION SELECT r.id, r.cost FROM runs r JOIN asked ON r.asked_by = asked.id OR r.continues = asked.id)"
+        " SELECT coalesce(sum(cost), 0) FROM asked",
+        (agent_id,),
+    )
+    return float(row[0]) if row else 0.0
+
+
 def newest(tx: Tx, agent_id: str | None = None) -> dict[str, Run]:
     """Return the last run of one agent or of each, by agent id."""
     found = _RUNS.select(

@@ -1,8 +1,9 @@
-"""The tools that come with the package: the core ones, and Letta's three for the world outside.
+"""The tools that come with the package: the core ones, Letta's for the world outside, and for other agents.
 
-Those three (``run_code``, ``fetch_webpage``, ``web_search``) have Letta's names and arguments. They are tools
-from source like any other, so that they run in the sandbox; a tool of the project's own goes before one of the
-same name.
+Those for the world outside (``run_code``, ``fetch_webpage``, ``web_search``) have Letta's names and arguments.
+They are tools from source like any other, so that they run in the sandbox; a tool of the project's own goes
+before one of the same name. Those for other agents have Letta's names and arguments too; what they do is done
+by the service (`letta_kernel.tools.execute.Asker`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import inspect
 import os
 from collections.abc import Callable
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from letta_kernel.records import Tool
 from letta_kernel.tools import core
@@ -87,20 +88,81 @@ OUTSIDE: dict[str, Callable[..., str]] = {
 }
 """The tools for the world outside, which an agent has when they are attached."""
 
-NAMES = (*core.FUNCTIONS, *OUTSIDE)
+
+def send_message_to_agent_and_wait_for_reply(message: str, other_agent_id: str) -> str:
+    """Send a message to another agent of this project and wait for its answer.
+
+    It is told who you are: there is no need to introduce yourself.
+
+    Args:
+        message: What to say to it.
+        other_agent_id: The other agent's id, or its name if no two have it.
+    """
+    raise NotImplementedError
+
+
+def send_message_to_agent_async(message: str, other_agent_id: str) -> str:
+    """Send a message to another agent of this project, without waiting for an answer.
+
+    It is told who you are: there is no need to introduce yourself.
+
+    Args:
+        message: What to say to it.
+        other_agent_id: The other agent's id, or its name if no two have it.
+    """
+    raise NotImplementedError
+
+
+def send_message_to_agents_matching_tags(
+    message: str, match_all: list[str], match_some: list[str]
+) -> list[dict[str, Any]]:
+    """Send a message to all agents of this project with certain tags, and wait for their answers.
+
+    Args:
+        message: What to say to each of them.
+        match_all: Tags of which an agent must have every one.
+        match_some: Tags of which an agent must have at least one; may be empty.
+    """
+    raise NotImplementedError
+
+
+TOGETHER: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        send_message_to_agent_and_wait_for_reply,
+        send_message_to_agent_async,
+        send_message_to_agents_matching_tags,
+    )
+}
+"""The tools for other agents, which an agent has when they are attached."""
+
+NAMES = (*core.FUNCTIONS, *OUTSIDE, *TOGETHER)
 """The names of all built-in tools."""
 
 _ID = "tool-builtin-"
 
 
 def is_outside(tool_id: str) -> bool:
-    """Return whether this is the id of a tool for the world outside."""
+    """Return whether this is the id of a built-in tool that is no core tool."""
     return tool_id.startswith(_ID)
+
+
+def is_together(tool_id: str) -> bool:
+    """Return whether this is the id of a tool for other agents."""
+    return is_outside(tool_id) and tool_id.removeprefix(_ID) in TOGETHER
 
 
 def record(name: str) -> Tool:
     """Return the built-in tool *name*; its id is the same in every project."""
+    if name in TOGETHER:
+        return _together(name)
     return core.record(name) if name in core.FUNCTIONS else _outside(name)
+
+
+@cache
+def _together(name: str) -> Tool:
+    told = {**schema_of(TOGETHER[name]), "kind": "source", "runs_in": "core"}
+    return Tool.model_validate({"id": _ID + name, **told})
 
 
 @cache

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any, Literal, Protocol
 
 from letta_kernel.errors import LettaError
+from letta_kernel.messages import Event
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.store import sealing
@@ -26,7 +27,7 @@ from letta_kernel.tools.sandbox import Sandbox, View, default_sandbox
 
 _SECRET = 6  # characters of a variable that is looked for in texts
 
-Place = Literal["notebook", "sandbox", "mcp"]
+Place = Literal["core", "notebook", "sandbox", "mcp"]
 Lent = Callable[[Mapping[str, Any], OutputFunction, Cancel], Outcome]
 """What does the work of a tool of one turn: takes checked JSON values, what is told of output, the switch."""
 
@@ -54,6 +55,26 @@ class ToolServers(Protocol):
         ...
 
 
+class Asker(Protocol):
+    """Whoever can let other agents work."""
+
+    def ask(
+        self,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        *,
+        call_id: str,
+        on_output: OutputFunction,
+        on_event: Callable[[str, Event], None],
+        cancel: Cancel,
+    ) -> Outcome:
+        """Do what a tool for other agents does, with checked JSON values, and return how it ended.
+
+        *on_event* is told of what happens in their runs: agent id, event.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class Executor:
     """Runs tools.
@@ -76,6 +97,8 @@ class Executor:
         Where tools of MCP servers run; None: they cannot.
     lent
         What runs tools of this turn, by their ids.
+    asker
+        What lets other agents work; None: nobody can be asked.
     """
 
     host: ToolHost | None = None
@@ -86,6 +109,7 @@ class Executor:
     servers: ToolServers | None = None
     view: View = field(default_factory=View)
     lent: Mapping[str, Lent] = field(default_factory=dict)
+    asker: Asker | None = None
 
     def function(self, tool: Tool) -> Callable[..., Any] | None:
         """Return the live function a call of *tool* would run, or None if it runs elsewhere."""
@@ -95,8 +119,8 @@ class Executor:
 
     def place(self, tool: Tool) -> Place:
         """Return where a call of *tool* would run now."""
-        if tool.runs_in == "mcp":
-            return "mcp"
+        if tool.runs_in in ("core", "mcp"):
+            return tool.runs_in
         return "notebook" if self.function(tool) is not None else "sandbox"
 
     def run(
@@ -106,6 +130,7 @@ class Executor:
         *,
         call_id: str = "",
         on_output: OutputFunction = lambda stream, text: None,
+        on_event: Callable[[str, Event], None] = lambda agent_id, event: None,
         cancel: Cancel | None = None,
     ) -> Outcome:
         """Call *tool* with checked arguments and return how it ended.
@@ -118,6 +143,8 @@ class Executor:
             The call's id, for what runs elsewhere.
         on_output
             Called with ``stdout``, ``stderr`` or ``progress`` and a piece of text, as it comes.
+        on_event
+            Called with the id of another agent that is asked, and what happens in its run.
         cancel
             Ends the call when thrown.
 
@@ -145,6 +172,8 @@ class Executor:
                 cancel=cancel,
                 agent_state=state,
             )
+        elif builtin.is_together(tool.id):
+            outcome = self._ask(tool, kwargs, call_id, on_output, on_event, cancel)
         elif tool.id in self.lent:
             outcome = self.lent[tool.id](kwargs, on_output, cancel)
         elif tool.runs_in == "mcp" and self.servers is not None:
@@ -165,6 +194,22 @@ class Executor:
         outcome.stdout = kept(printed.of("stdout"), secrets)
         outcome.stderr = kept(printed.of("stderr") + (failed or ""), secrets)
         return outcome
+
+    def _ask(
+        self,
+        tool: Tool,
+        kwargs: Mapping[str, Any],
+        call_id: str,
+        on_output: OutputFunction,
+        on_event: Callable[[str, Event], None],
+        cancel: Cancel,
+    ) -> Outcome:
+        if self.asker is None:
+            text = f"{tool.name} is called by agents only: send to the other agent yourself."
+            return Outcome("error", text, error=text)
+        return self.asker.ask(
+            tool, kwargs, call_id=call_id, on_output=on_output, on_event=on_event, cancel=cancel
+        )
 
     def _in_sandbox(
         self,

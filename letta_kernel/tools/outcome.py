@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letta_kernel.messages import ReturnStatus
+from letta_kernel.messages import ReturnStatus, Usage
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.tools.raised import error_text
 from letta_kernel.tools.results import shorten
@@ -33,7 +33,8 @@ class Outcome:
     files or read already, where they are others than the one in the display. ``written`` are the texts of
     memory blocks, by label, that it read and what it made of them, which are still to be kept; ``changes`` are
     those it wrote itself, as it ran. ``stdout`` and ``stderr`` are what it printed, ``elsewhere`` says that a
-    client ran it. ``cites`` are what a search found, with its numbers, by ids.
+    client ran it. ``cites`` are what a search found, with its numbers, by ids. ``usage`` is what the runs of
+    other agents took that it asked for.
     """
 
     status: ReturnStatus
@@ -50,6 +51,7 @@ class Outcome:
     stderr: str = ""
     elsewhere: bool = False
     cites: dict[str, Cited] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
 
 
 class ReportedError(Exception):

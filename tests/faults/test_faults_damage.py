@@ -298,6 +298,7 @@ BROKEN = [
         " SELECT id AS agent_id, 'tool-1' AS tool_id, 1 AS position FROM agents",
         "pictures of messages are gone": 'UPDATE messages SET pictures = \'[{"id": "p"}]\'',
         "a summary that is gone": "UPDATE agents SET summary_id = 'message-0'",
+        "name no call, or no run": "UPDATE runs SET asked_by = 'run-2'",
     },
     {
         "results answer no call": "UPDATE messages SET tool_calls = '[]' WHERE run_id IS NOT NULL",
@@ -309,6 +310,10 @@ BROKEN = [
         "have no lease": "DELETE FROM leases",
         "differ from their last version": "DELETE FROM block_versions",
         "conversations are gone": "UPDATE messages SET conversation_id = 'conv-1'",
+        "asked one agent twice": "INSERT INTO runs BY NAME SELECT 'run-' || n AS id, id AS agent_id,"
+        " 'completed' AS status, '' AS model, 0 AS steps, 0 AS prompt_tokens, 0 AS completion_tokens,"
+        " 0 AS cached_tokens, 0 AS reasoning_tokens, created_at, 'me' AS created_by, 0 AS fence,"
+        " 'run-0' AS asked_by, 'call_1' AS asked_call FROM agents, range(1, 3) t(n)",
     },
 ]
 

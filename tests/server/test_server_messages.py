@@ -804,3 +804,16 @@ def test_a_script_of_a_skill_waits_beside_what_need_not(
     assert {m.status for m in results} == {"success"}
     assert any("Run it." in m.tool_return for m in results)
     assert any(m.tool_return.strip() == "tea" for m in results)
+
+
+def test_a_message_says_who_sent_it(server: Server) -> None:
+    client, agent = server.client(), server.client().agents.create(name="ada").id
+    for number in range(2):
+        one = {"role": "user", "content": f"Hi {number}", "name": "bob", "sender_id": "agent-b"}
+        client.agents.messages.create(agent, messages=[{**one, "group_id": "group-g"}])
+    client.agents.messages.create(agent, input="And I")
+    kept = client.agents.messages.list(agent, order="asc")
+    said = [one for one in kept if one.message_type == "user_message"]
+    assert [(one.name, one.sender_id) for one in said] == [("bob", "agent-b")] * 2 + [(None, None)]
+    history = server.service.messages.history(agent)
+    assert [one.group_id for one in history if one.role == "user"] == ["group-g"] * 2 + [None]

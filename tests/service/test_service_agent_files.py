@@ -82,6 +82,9 @@ def lived(bench: Bench) -> str:
     list(service.runs.send("ada", "The camera saw", role="event", pictures=[red]))
     list(service.runs.send("ada", "The bell rang", role="event"))
     list(service.runs.send("ada", '{"type": "user_message", "message": "my own JSON"}'))
+    list(
+        service.runs.send("ada", "I count too", name="bob", sender_id="agent-b", group_id="group-g")
+    )
     bench.server.say("They summed.")
     service.messages.compact("ada")
     service.passages.create("Sencha wants 70 degrees", ["tea"], agent="ada")

@@ -177,3 +177,21 @@ def test_what_was_asked_stands_with_the_run(database: Database, ada: AgentState)
     database.run(lambda tx: messages.append(tx, ada.id, added))
     (found,) = database.run(lambda tx: runs.whole(tx, ada.id))
     assert found.asked == "How many birds?"
+
+
+def test_the_runs_that_a_call_asked_for_are_found_again(
+    database: Database, ada: AgentState
+) -> None:
+    bob = database.run(lambda tx: agents.add(tx, AgentState(name="bob")))
+    asking = start(database, ada)
+    asked = [
+        start(database, one, asked_by=asking.id, asked_call=call)
+        for one, call in ((bob, "call_1"), (bob, "call_2"), (ada, "call_2"))
+    ]
+
+    def found(run_id: str, call_id: str) -> list[Run]:
+        return database.run(lambda tx: runs.asked_for(tx, run_id, call_id))
+
+    assert found(asking.id, "call_1") == asked[:1]
+    assert found(asking.id, "call_2") == asked[1:]
+    assert found(asked[0].id, "call_1") == []

@@ -127,7 +127,9 @@ def begin(
             said = _after_all(answers, recent, said)
         options["earlier"] = said[:-1]
         options["pictures"] = said[-1].pictures
-        run = live.start(ref, said[-1].content, role=_role(said[-1]), **options)
+        fields = ("name", "sender_id", "group_id") if said[-1].role == "user" else ()
+        who = {name: getattr(said[-1], name) for name in fields}
+        run = live.start(ref, said[-1].content, role=_role(said[-1]), **who, **options)
     waits = _waits(service, ref, tools) if tokens else set()
     run.extra.update(
         view=view_of(request), tokens=tokens, waits=waits, settled=settled, background=background
@@ -223,7 +225,9 @@ def message_of(given: MessageIn, field: str, reader: ContentReader) -> Message:
     said = reader.read(given.content, f"{field}.content")
     if not said[0].strip():
         raise FieldError(f"{field}.content", "The message is empty.")
-    return _message(given.role, said, given.name)
+    message = _message(given.role, said, given.name)
+    message.sender_id, message.group_id = given.sender_id, given.group_id
+    return message
 
 
 def _message(role: str, said: Read, name: str | None = None) -> Message:

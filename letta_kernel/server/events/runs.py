@@ -245,6 +245,7 @@ class Project:
     ) -> None:
         self.service = service
         self.live = RunManager(service, host_of=host_of)
+        service.deliveries.start()
 
     def close(self) -> None:
         """End the runs and let go of the store."""

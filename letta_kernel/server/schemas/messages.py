@@ -340,6 +340,7 @@ def _shapes(message: Message, view: View, waiting: Mapping[str, str]) -> Iterato
         "date": message.created_at,
         "run_id": message.run_id,
         "step_id": message.step_id,
+        "sender_id": message.sender_id,
     }
     otid = otid_of(message.id, 0)
     match message.role:

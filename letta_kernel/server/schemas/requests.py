@@ -41,8 +41,12 @@ class MessageIn(Asked):
     type: Literal["message"] | None = "message"
     role: Literal["user", "system", "assistant"]
     content: str | list[ContentPart]
-    name: str | None = None
+    name: str | None = Field(None, max_length=200)
     otid: str | None = None
+    sender_id: str | None = Field(
+        None, max_length=200, description="Who speaks, if that is not the person: an agent's id."
+    )
+    group_id: str | None = Field(None, max_length=200)
 
 
 class ToolReturnIn(Asked):

@@ -173,6 +173,8 @@ def type_of(tool_id: str, kind: str, name: str) -> ToolType:
         if name in _CORE:
             return "letta_core"
         return "letta_files_core" if name in _FILES else "letta_memory_core"
+    if builtin.is_together(tool_id):
+        return "letta_multi_agent_core"
     if builtin.is_outside(tool_id):
         return "letta_builtin"
     return "external_mcp" if kind == "mcp" else "custom"

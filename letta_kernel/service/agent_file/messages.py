@@ -33,7 +33,8 @@ def to_file(message: Message, message_id: str, agent_id: str, model: str | None)
         "content": [],
         "name": message.name,
         "model": model,
-        "group_id": None,
+        "sender_id": message.sender_id,
+        "group_id": message.group_id,
         "tool_calls": None,
         "tool_call_id": None,
         "tool_returns": [],
@@ -110,6 +111,7 @@ def from_file(entry: FileMessage, *, summary: bool = False) -> list[Message]:
     """
     shared: dict[str, Any] = {"agent_id": "", "created_at": entry.created_at or now()}
     ours = entry.ours or {}
+    shared |= {"sender_id": _short(entry.sender_id), "group_id": _short(entry.group_id)}
     text, reasoning, thinking, calls, pictures = _read_parts(entry)
     interrupted = ours.get("interrupted") is True
     match entry.role:

@@ -94,6 +94,8 @@ class FileMessage(Part):
     tool_calls: list[dict[str, Any]] | None = Field(None, max_length=MAX_PARTS)
     tool_call_id: str | None = None
     tool_returns: list[dict[str, Any]] | None = Field(None, max_length=MAX_PARTS)
+    sender_id: str | None = None
+    group_id: str | None = None
     created_at: Moment = None
     ours: dict[str, Any] | None = Field(None, alias="letta_kernel")
 

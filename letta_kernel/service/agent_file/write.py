@@ -134,6 +134,8 @@ def tool(tool: Tool, tool_id: str, servers: dict[str, McpServer]) -> dict[str, A
     kind, tags = "custom", list(tool.tags)
     if tool.kind == "core":
         kind = "letta_core"
+    elif builtin.is_together(tool.id):
+        kind = "letta_multi_agent_core"
     elif builtin.is_outside(tool.id):
         kind = "letta_builtin"
     elif tool.kind == "mcp":
