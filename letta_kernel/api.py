@@ -390,6 +390,19 @@ class MemoryView:
         """Return the sentences of a block, each with its ``origin``: who, how, when, after which message."""
         return self._agent.service.blocks.origin(label, agent=self._agent.id)
 
+    def share(self, label: str, other: str) -> None:
+        """Let another agent, by its name or id, have the same block: what one writes there all see."""
+        self._agent.service.blocks.share(label, agent=self._agent.id, other=other)
+
+    def unshare(self, label: str, other: str) -> None:
+        """Take a block off another agent that has it too."""
+        self._agent.service.blocks.unshare(label, agent=self._agent.id, other=other)
+
+    def shared_with(self, label: str) -> list[str]:
+        """Return the names of the other agents that have a block."""
+        service = self._agent.service.blocks
+        return service.standing(self._agent.id)[self[label].id].others
+
     def __setitem__(self, label: str, value: str) -> None:
         self._agent.service.blocks.upsert(label, value, agent=self._agent.id, reason="Agent.memory")
 
@@ -413,7 +426,8 @@ class MemoryView:
         """Return the blocks as they are now."""
         blocks = self._agent.service.blocks.list(self._agent.id)
         tokens = {block.label: count(block.value) for block in blocks}
-        return memory_panel(blocks, tokens)._repr_mimebundle_()
+        standing = self._agent.service.blocks.standing(self._agent.id)
+        return memory_panel(blocks, tokens, standing)._repr_mimebundle_()
 
     def _ipython_display_(self) -> None:
         """Show the panel in which blocks are edited, where a notebook can."""

@@ -9,6 +9,8 @@ from typing import Any
 
 LOCAL_USER = "user-00000000-0000-4000-8000-000000000000"
 """The one local user who owns everything until a project says otherwise."""
+YOU = "you"
+"""What that user is called where people read who did something."""
 
 
 def new_id(kind: str) -> str:

@@ -143,6 +143,25 @@ class BlockVersion(Record):
     created_at: datetime = Field(default_factory=now)
 
 
+class BlockStanding(Record):
+    """Who else has a block, and where the text that stands in it comes from.
+
+    ``by`` is ``you``, an agent's name, or the id of who wrote the newest version, ``how`` the tool or the door
+    it came in by. ``run_id`` and ``step_id`` are None for what was written in no step.
+    """
+
+    others: list[str] = []
+    by: str = ""
+    how: str = ""
+    step_id: str | None = None
+    run_id: str | None = None
+
+    @property
+    def written(self) -> str:
+        """Who wrote it, and how, in a line."""
+        return ", ".join(filter(None, (self.by, self.how)))
+
+
 class Passage(Record):
     """A piece of archival memory; ``source`` groups ordered passages (``position``) of one text.
 

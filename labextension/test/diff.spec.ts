@@ -1,4 +1,4 @@
-import { diffLines, type IDiffLine } from '../src/ui/diff';
+import { diffLines, together, type IDiffLine } from '../src/ui/diff';
 
 /** Each line as its sign and text, changed words in brackets. */
 function written(lines: IDiffLine[]): string[] {
@@ -55,5 +55,19 @@ describe('diffLines', () => {
         .join('\n');
     expect(side('+')).toBe(before);
     expect(side('-')).toBe(after);
+  });
+});
+
+describe('two texts that began from one', () => {
+  it.each([
+    ['a\nb', 'a\nb\nx', 'a\nb\ny', 'a\nb\nx\ny'],
+    ['a\nb', 'A\nb', 'a\nB', 'A\nB'],
+    ['a\nb', 'a', 'x\na\nb', 'x\na'],
+    ['', 'x', 'y', 'x\ny'],
+    ['a', 'b', 'b', 'b'],
+    ['a', 'b', 'c', null],
+    ['a\nb\nc', 'a\nc', 'a\nc', 'a\nc']
+  ])('%j: %j and %j are %j', (base, first, second, both) => {
+    expect(together(base, first, second)).toBe(both);
   });
 });

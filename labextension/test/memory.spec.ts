@@ -8,7 +8,7 @@ import { hostileStrings } from './hostile';
 function block(value: string, changes: Partial<IBlock> = {}): IBlock {
   return {
     ...{ id: 'b1', label: 'human', value, limit: 20, description: '', read_only: false },
-    ...{ version: 1, tokens: 3, shared_with: [], undoable: false, redoable: false },
+    ...{ version: 1, tokens: 3, shared_with: [], by: '', how: '', undoable: false, redoable: false },
     ...changes
   };
 }
@@ -121,6 +121,39 @@ describe('a memory block', () => {
     expect(named('Conflict in human')).toBeNull();
   });
 
+  it('puts both texts together where they do not contradict', async () => {
+    view.update([block('Lin', { limit: 99, version: 2 })]);
+    write('Lin\nsails');
+    const theirs = { limit: 99, version: 3, shared_with: ['bob'], by: 'bob', how: 'memory_insert' };
+    view.update([block('Lin\nlikes tea', theirs)]);
+    expect(find('[role="alert"]')?.textContent).toContain('bob changed this block');
+    expect(find('[role="status"]')?.textContent).toBe('human (by bob): changed.');
+    refusal = Object.assign(new Error('Meanwhile.'), { kind: 'ConflictError' });
+    worded('Save')?.click();
+    await settle();
+    expect(named('Conflict in human')?.textContent).toContain('human was changed by bob');
+    expect(view.node.textContent).toContain('Now in memory (v3, by bob)');
+    refusal = null;
+    worded('Put both together')?.click();
+    worded('Save yours')?.click();
+    await settle();
+    const params = { label: 'human', value: 'Lin\nlikes tea\nsails', expected_version: 3 };
+    expect(asked.at(-1)).toEqual(['block.write', params]);
+  });
+
+  it('says who shares it and who wrote it, and undoes no version that was not seen', async () => {
+    expect(view.node.textContent).not.toContain('Last written');
+    const shared = { shared_with: ['bob', 'cyd'], by: 'bob', how: 'memory_insert', version: 4 };
+    view.update([block('Lin', { ...shared, undoable: true })]);
+    expect(find('.lk-Shared')?.textContent).toBe('shared with bob, cyd');
+    expect(view.node.textContent).toContain('Last written by bob, memory_insert');
+    named('Undo human')?.click();
+    expect(asked).toEqual([['block.undo', { label: 'human', expected_version: 4 }]]);
+    await settle();
+    view.update([block('Lin', { by: 'bob', version: 4 })]);
+    expect(find('.lk-Shared')?.hidden).toBe(true);
+  });
+
   it('shows both as soon as the other text is known, if saving was refused before', async () => {
     write('mine');
     refusal = Object.assign(new Error('Meanwhile.'), { kind: 'ConflictError' });
@@ -162,7 +195,7 @@ describe('a memory block', () => {
 it('shows hostile blocks as text', () => {
   const all = hostileStrings().map(([, text]) => text.slice(0, 500)).join('\n');
   view.name = all;
-  view.update([block(all, { label: all, description: all, shared_with: [all] })]);
+  view.update([block(all, { label: all, description: all, shared_with: [all], by: all, how: all })]);
   const allowed = new Set(['div', 'span', 'b', 'button']);
   const found = Array.from(view.node.querySelectorAll('*')).map(({ localName }) => localName);
   expect(found.filter(name => !allowed.has(name))).toEqual([]);

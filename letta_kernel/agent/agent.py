@@ -271,7 +271,7 @@ class LettaAgent:
         heartbeat = self.state.style == "heartbeat"
         record = StepRecord(self.journal, step)
         self._work = Work(record, PartialMessage(heartbeat), perf_counter())
-        self.calls.context.step_id = step.id
+        self.calls.context.begin(step.id)
         return self._work
 
     def _take_reply(self, work: Work, reply: Reply) -> None:

@@ -143,6 +143,7 @@ class CallRunner(Offer):
         for call, outcome in zip(batch, outcomes, strict=True):
             warning = self._repetition(call)
             shown += _memory_events(outcome.changes, call)
+            self.context.wrote(outcome.changes)
             if outcome.written:
                 outcome, changes = self._keep_memory(record, call, outcome, warning)
                 shown += changes
@@ -165,6 +166,7 @@ class CallRunner(Offer):
         outcome, changes = record.effect(
             act, lambda outcome: self._result(record, call, outcome, warning)
         )
+        self.context.wrote(changes or ())
         return outcome, _memory_events(changes, call)
 
     def _waits_on(
@@ -275,6 +277,7 @@ class CallRunner(Offer):
         changes: list[Change] | None = None
         if call.name in core.WRITERS:
             outcome, changes = record.effect(act, result)
+            self.context.wrote(changes or ())
         else:
             outcome, _ = act()
             record.unsaved.append(result(outcome))

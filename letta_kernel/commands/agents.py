@@ -177,7 +177,8 @@ def show(
         calls = ", ".join(call.name for call in waiting)
         facts["waits"] = f"for your word on {calls}: letta-kernel chat asks" if calls else ""
     tokens = {block.label: count(block.value) for block in blocks}
-    card = panels.agent_card(agent, blocks, facts, tokens)
+    standing = service.blocks.standing(agent.id)
+    card = panels.agent_card(agent, blocks, facts, tokens, standing)
     data = {
         **without_secrets(agent.model_dump(mode="json")),
         "answering_model": answering,

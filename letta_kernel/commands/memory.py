@@ -13,7 +13,10 @@ from letta_kernel.commands.values import is_on
 from letta_kernel.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from letta_kernel.records import AgentState, Block, BlockVersion
+    from collections.abc import Sequence
+
+    from letta_kernel.memory.origins import Origin
+    from letta_kernel.records import AgentState, Block, BlockStanding, BlockVersion
 
 GROUP = "Memory"
 
@@ -38,6 +41,9 @@ def memory(
     description: str | None = option("What the agent is told it is for", free=True),
     tags: list[str] | None = option("Words to find it by; --tags= takes them off"),
     share: str | None = option("Let another agent have the same block", values="agent"),
+    unshare: str | None = option(
+        "Take the block off another agent that has it too", values="agent"
+    ),
     delete: bool = option("Take it off the agent"),
     as_of: str | None = AS_OF,
     yes: bool = YES,
@@ -45,7 +51,7 @@ def memory(
     """Show the memory blocks live, or one of them; write it, undo, compare, share, delete."""
     # One command with options that exclude each other, as people know it; first what cannot be is refused,
     # then one is done.
-    asked = (undo, redo, history, origin, diff, share, delete, as_of)
+    asked = (undo, redo, history, origin, diff, share, unshare, delete, as_of)
     wanted = [one for one in asked if one]
     changes: dict[str, Any] = {
         "limit": limit,
@@ -75,14 +81,9 @@ def memory(
     if diff:
         return compare(door, agent, label, *_two(diff))
     if share:
-        other, block = (
-            service.agents.retrieve(share),
-            service.blocks.retrieve(label, agent=agent.id),
-        )
-        if any(one.label == label and one.id != block.id for one in service.blocks.list(other.id)):
-            raise InvalidInputError(f"{other.name!r} has a block {label!r} of its own already.")
-        service.blocks.attach(block.id, agent=other.id)
-        return Answer(f"{agent.name} and {other.name} have the block {label} together now.")
+        return share_block(door, agent, label, share)
+    if unshare:
+        return unshare_block(door, agent, label, unshare)
     if delete:
         return gone(door, lambda: _delete(door, agent, label, yes))
     if undo:
@@ -108,11 +109,35 @@ def _delete(door: Door, agent: AgentState, label: str, yes: bool) -> Answer:
 def list_blocks(door: Door, agent: AgentState = AGENT, as_of: str | None = AS_OF) -> Answer:
     """List the blocks an agent always sees."""
     from letta_kernel.display.panels import memory_panel
+    from letta_kernel.records import BlockStanding
 
     blocks = door.service.blocks.list(agent.id, as_of=as_of)
-    columns = ["label", "version", "characters", "limit", "read only", "text"]
-    rows = [[b.label, b.version, len(b.value), b.limit, b.read_only, b.value] for b in blocks]
-    return Answer(data=blocks, panel=lambda: memory_panel(blocks), rows=lambda: Rows(columns, rows))
+    standing = door.service.blocks.standing(agent.id) if as_of is None else {}
+    told = [standing.get(one.id, BlockStanding()) for one in blocks]
+    columns = [
+        *("label", "version", "characters", "limit", "read only"),
+        *("shared with", "written by", "text"),
+    ]
+    rows = [
+        [
+            *(b.label, b.version, len(b.value), b.limit, b.read_only),
+            *(", ".join(one.others), one.written, b.value),
+        ]
+        for b, one in zip(blocks, told, strict=True)
+    ]
+    return Answer(
+        data=[_data(b, one) for b, one in zip(blocks, told, strict=True)],
+        panel=lambda: memory_panel(blocks, standing=standing),
+        rows=lambda: Rows(columns, rows),
+    )
+
+
+def _data(block: Block, standing: BlockStanding) -> dict[str, Any]:
+    return {
+        **block.model_dump(mode="json"),
+        "shared_with": standing.others,
+        "written": standing.model_dump(mode="json", exclude={"others"}),
+    }
 
 
 @command(None, "memory show", group=GROUP)
@@ -122,13 +147,17 @@ def show_block(
     """Print the text of a block."""
     from letta_kernel.display.panels import block_panel
     from letta_kernel.models.tokens import count
+    from letta_kernel.records import BlockStanding
 
     block = door.service.blocks.retrieve(label, agent=agent.id, as_of=as_of)
     versions = [one for one in _versions(door, agent, label) if one.version <= block.version]
+    standing = BlockStanding()
+    if as_of is None:
+        standing = door.service.blocks.standing(agent.id).get(block.id, standing)
     return Answer(
         block.value,
-        block,
-        panel=lambda: block_panel(block, versions, tokens=count(block.value)),
+        _data(block, standing),
+        panel=lambda: block_panel(block, versions, tokens=count(block.value), standing=standing),
     )
 
 
@@ -157,13 +186,52 @@ def show_history(door: Door, agent: AgentState = AGENT, label: str = LABEL) -> A
     """List all versions of a block: who wrote them, when and why."""
     from letta_kernel.display.panels import versions_panel
 
-    versions = _versions(door, agent, label)
-    rows = [[v.version, v.created_at, v.actor, v.reason, v.value] for v in versions[::-1]]
+    history = door.service.blocks.history(label, agent=agent.id)
+    versions = _named(history)
+    columns = ["version", "when", "by", "why", "after", "text", "run", "step"]
+    rows = [
+        [
+            *(v.version, v.created_at, origin.who, v.reason),
+            *((origin.asked.message if origin.asked else ""), v.value),
+            *((origin.asked.run_id if origin.asked else ""), v.step_id or ""),
+        ]
+        for v, origin in reversed(history)
+    ]
+    data = [
+        {
+            **v.model_dump(mode="json"),
+            "by": origin.who,
+            "run_id": origin.asked.run_id if origin.asked else None,
+        }
+        for v, origin in history
+    ]
     return Answer(
-        data=door.service.blocks.versions(label, agent=agent.id),
-        panel=lambda: versions_panel(label, versions),
-        rows=lambda: Rows(["version", "when", "by", "why", "text"], rows),
+        data=data, panel=lambda: versions_panel(label, versions), rows=lambda: Rows(columns, rows)
     )
+
+
+@command(None, "memory share", group=GROUP)
+def share_block(
+    door: Door,
+    agent: AgentState = AGENT,
+    label: str = LABEL,
+    other: str = argument("The other agent", values="agent"),
+) -> Answer:
+    """Let another agent have the same block: what one writes there all see."""
+    having = door.service.blocks.share(label, agent=agent.id, other=other)
+    return Answer(f"{agent.name} and {having.name} have the block {label} together now.")
+
+
+@command(None, "memory unshare", group=GROUP)
+def unshare_block(
+    door: Door,
+    agent: AgentState = AGENT,
+    label: str = LABEL,
+    other: str = argument("The other agent", values="agent"),
+) -> Answer:
+    """Take a block off another agent that has it too."""
+    without = door.service.blocks.unshare(label, agent=agent.id, other=other)
+    return Answer(f"{without.name} no longer has the block {label} of {agent.name}.")
 
 
 @command(None, "memory origin", group=GROUP)
@@ -229,12 +297,21 @@ def _written(block: Block) -> Answer:
 
 def _versions(door: Door, agent: AgentState, label: str) -> list[BlockVersion]:
     """Return the versions of a block, oldest first, with the names of those who wrote them."""
-    from letta_kernel.ids import LOCAL_USER
+    return _named(door.service.blocks.history(label, agent=agent.id))
 
-    names = {LOCAL_USER: "you", **{one.id: one.name for one in door.service.agents.list()}}
+
+def _named(history: Sequence[tuple[BlockVersion, Origin]]) -> list[BlockVersion]:
+    """Return versions with the names of those who wrote them, and after which message."""
     return [
-        one.model_copy(update={"actor": names.get(one.actor, one.actor)})
-        for one in door.service.blocks.versions(label, agent=agent.id)
+        version.model_copy(
+            update={
+                "actor": origin.who,
+                "reason": f"{version.reason}, after “{origin.asked.message}”"
+                if origin.asked and origin.asked.message
+                else version.reason,
+            }
+        )
+        for version, origin in history
     ]
 
 

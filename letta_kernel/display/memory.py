@@ -27,8 +27,8 @@ from letta_kernel.display.style import heading
 from letta_kernel.display.tables import PANEL_MIME, Panel, stack
 from letta_kernel.display.widget import LiveWidget
 from letta_kernel.errors import LettaError, NotFoundError
-from letta_kernel.ids import new_id
-from letta_kernel.records import Block
+from letta_kernel.ids import YOU, new_id
+from letta_kernel.records import Block, BlockStanding
 
 Ask = Callable[[str, dict[str, Any]], Any]
 """Answers a method of the panel (``blocks``, ``block.write``, …) in JSON values; raises LettaError."""
@@ -60,9 +60,13 @@ def static_panel(found: Sequence[Mapping[str, Any]], agent: str) -> Panel:
     fields = Block.model_fields
     blocks = [Block.model_validate({k: b[k] for k in b if k in fields}) for b in found]
     tokens = {str(b["label"]): int(b.get("tokens") or 0) for b in found}
+    standing = {
+        str(b["id"]): BlockStanding(others=b["shared_with"], by=b["by"] or YOU, how=b["how"])
+        for b in found
+    }
     title = one_line(f"Memory of {agent}", 120)
     head = Panel(heading(title), title)
-    panel = stack(head, memory_panel(blocks, tokens))
+    panel = stack(head, memory_panel(blocks, tokens, standing))
     panel.mime = {"version": 1, "kind": "memory"}
     return panel
 

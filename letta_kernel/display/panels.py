@@ -15,7 +15,7 @@ from letta_kernel.display.style import code, el, fold, heading, lines, named, sm
 from letta_kernel.display.tables import Cell, Panel, marked, number, stack, table, when
 from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.pictures.picture import Thumbnail
-from letta_kernel.records import AgentState, Block, BlockVersion, Tool, WholeRun
+from letta_kernel.records import AgentState, Block, BlockStanding, BlockVersion, Tool, WholeRun
 from letta_kernel.stop_reasons import meaning
 
 _PREVIEW = 160  # characters of a text shown in a table; the rest on demand
@@ -53,8 +53,9 @@ def agent_card(
     blocks: Sequence[Block] = (),
     facts: Mapping[str, object] | None = None,
     tokens: Mapping[str, int] | None = None,
+    standing: Mapping[str, BlockStanding] | None = None,
 ) -> Panel:
-    """Return one agent: its settings, more *facts* (label: value), its memory blocks and their tokens."""
+    """Return one agent: its settings, more *facts* (label: value), its blocks as `memory_panel` shows them."""
     settings: dict[str, object] = {
         "model": agent.model or "chosen each run",
         "description": agent.description,
@@ -70,7 +71,7 @@ def agent_card(
     html = heading(name) + named((esc(label), esc(value)) for label, value in shown.items())
     text = name + "".join(f"\n  {label}: {value}" for label, value in shown.items())
     card = Panel(html, text)
-    return stack(card, memory_panel(blocks, tokens)) if blocks else card
+    return stack(card, memory_panel(blocks, tokens, standing)) if blocks else card
 
 
 def tools_table(
@@ -269,17 +270,34 @@ def messages_found(hits: Sequence[Any]) -> Panel:
     return table(["score", "when", "who", "what"], rows, empty="No messages found.")
 
 
-def memory_panel(blocks: Sequence[Block], tokens: Mapping[str, int] | None = None) -> Panel:
-    """Return memory blocks with their fill bars; *tokens* says how many each label's text takes."""
+def memory_panel(
+    blocks: Sequence[Block],
+    tokens: Mapping[str, int] | None = None,
+    standing: Mapping[str, BlockStanding] | None = None,
+) -> Panel:
+    """Return memory blocks with their fill bars.
+
+    Parameters
+    ----------
+    tokens : how many each label's text takes.
+    standing : by a block's id, who else has it and who wrote it last.
+    """
     if not blocks:
         return table([], [], empty="No memory blocks.")
-    return stack(*(block_panel(b, tokens=(tokens or {}).get(b.label)) for b in blocks))
+    known, about = tokens or {}, standing or {}
+    return stack(
+        *(block_panel(b, tokens=known.get(b.label), standing=about.get(b.id)) for b in blocks)
+    )
 
 
 def block_panel(
-    block: Block, versions: Sequence[BlockVersion] = (), *, tokens: int | None = None
+    block: Block,
+    versions: Sequence[BlockVersion] = (),
+    *,
+    tokens: int | None = None,
+    standing: BlockStanding | None = None,
 ) -> Panel:
-    """Return one block: label, fill bar, value, and the diffs of *versions* (oldest first)."""
+    """Return one block: label, fill bar, who has it, value, and the diffs of *versions* (oldest first)."""
     share = min(len(block.value) / max(block.limit, 1), 1.0)
     colour = style.RED if share > 1 else style.AMBER if share > words.NEARLY_FULL else style.VIOLET
     label, description = one_line(block.label, 80), one_line(block.description, 300)
@@ -287,6 +305,9 @@ def block_panel(
     parts += [words.count(tokens, "token")] if tokens is not None else []
     parts += [f"v{block.version}"] + ["read only"] * block.read_only
     parts += [f"tags: {one_line(', '.join(block.tags), 120)}"] if block.tags else []
+    if standing is not None and standing.others:
+        parts += [f"shared with {one_line(', '.join(standing.others), 200)}"]
+        parts += [f"last written by {one_line(standing.written, 120)}"]
     figures = " · ".join(parts)
     html = [
         el("div", el("b", esc(label)), " ", small(esc(figures))),

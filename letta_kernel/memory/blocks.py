@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
-from letta_kernel.ids import hidden_sign
+from letta_kernel.ids import LOCAL_USER, hidden_sign
 from letta_kernel.memory.edits import EditError
+from letta_kernel.memory.origins import names
 from letta_kernel.records import STANDING, Block
 from letta_kernel.store import blocks as store
 from letta_kernel.store.database import Database, Tx
@@ -17,12 +18,25 @@ LONGEST_LABEL = 200
 """Characters a block's label may have."""
 
 
+LONGEST_QUOTED = 20_000
+"""Characters of a block's text that an agent is told of in a tool's result."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A committed change of a block."""
+    """A committed change of a block; *others* says who else wrote it since the agent saw it, if anybody."""
 
     before: str
     block: Block
+    others: str = ""
+
+
+class OutdatedError(EditError):
+    """A block was not rewritten: it is not the one that the agent has seen, but *block*."""
+
+    def __init__(self, text: str, block: Block) -> None:
+        super().__init__(text)
+        self.block = block
 
 
 class CoreMemory:
@@ -48,15 +62,24 @@ class CoreMemory:
         actor: str,
         step_id: str | None = None,
         reason: str = "",
+        seen: Mapping[str, int] | None = None,
+        whole: bool = False,
     ) -> Change:
-        """Apply *change* to the block's text as an agent does; commit before returning.
+        """Apply *change* to the block's newest text as an agent does; commit before returning.
 
         The block `STANDING` is made where the agent has none.
+
+        Parameters
+        ----------
+        seen : by a block's id the version that the agent has in sight; None where nobody keeps count.
+        whole : *change* does not look at the text there is, so it must be the one the agent has seen.
 
         Raises
         ------
         NotFoundError
             No block of that label.
+        OutdatedError
+            Others wrote the *whole* text since; the error has what it reads now.
         EditError
             The block is read-only, the change cannot be made, or the result is over the limit.
         """
@@ -65,14 +88,28 @@ class CoreMemory:
             if label == STANDING and store.find(tx, self.agent_id, label) is None:
                 return self._first_standing(tx, change(""), actor, step_id, reason)
             block = self._editable(tx, label)
+            others = (
+                "" if seen is None else self._writers(tx, block, seen.get(block.id, 0), step_id)
+            )
+            if others and whole:
+                raise OutdatedError(_outdated(block, others), block)
             value = change(block.value)
             check_limit(block, value)
             if value == block.value:
-                return Change(block.value, block)
+                return Change(block.value, block, others)
             written = store.write(tx, block.id, value, actor=actor, step_id=step_id, reason=reason)
-            return Change(block.value, written)
+            return Change(block.value, written, others)
 
         return self.database.run(work)
+
+    def _writers(self, tx: Tx, block: Block, seen: int, step_id: str | None) -> str:
+        """Return who wrote a block since version *seen*, as the agent reads it; not it itself in this step."""
+        if block.version == seen:
+            return ""
+        since = [one for one in store.versions(tx, block.id, seen + 1) if one.step_id != step_id]
+        called = names(tx, [one.actor for one in since])
+        called |= {LOCAL_USER: "the user", self.agent_id: "you in another run"}
+        return " and ".join(dict.fromkeys(called[one.actor] for one in since))
 
     def _first_standing(
         self, tx: Tx, value: str, actor: str, step_id: str | None, reason: str
@@ -144,6 +181,23 @@ class CoreMemory:
                 f"There is no memory block {label!r} (there is: {known}).{nearest(label, labels)}"
             )
         return block
+
+
+def quoted(block: Block) -> str | None:
+    """Return a block's text as a tool's result tells it; None if it is too long for that."""
+    if len(block.value) > LONGEST_QUOTED:
+        return None
+    return f"It reads now:\n{block.value}" if block.value else "It is empty now."
+
+
+def _outdated(block: Block, others: str) -> str:
+    told = quoted(block)
+    way = (
+        f"Nothing was rewritten. {told}\nRewrite it again, with what should stay of that."
+        if told is not None
+        else "Nothing was rewritten. Use a tool that changes a part of it, or rewrite it in your next turn."
+    )
+    return f"The block {block.label!r} was changed by {others} since you last saw it. {way}"
 
 
 def check_limit(block: Block, value: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from letta_kernel.ids import LOCAL_USER
+from letta_kernel.ids import LOCAL_USER, YOU
 from letta_kernel.records import BlockVersion, Passage
 from letta_kernel.store import agents, passages, runs
 from letta_kernel.store.database import Tx
@@ -77,7 +77,7 @@ class Sentence:
 def of_passages(tx: Tx, found: Sequence[Passage]) -> list[Origin]:
     """Return where each of these passages comes from."""
     asked = _asked(tx, [one.step_id for one in found])
-    who = _names(tx, [one.created_by for one in found])
+    who = names(tx, [one.created_by for one in found])
     ends = passages.last_positions(tx, {one.source for one in found if one.source})
     origins = []
     for one in found:
@@ -105,10 +105,17 @@ def of_versions(
     tx: Tx, parts: Sequence[tuple[str, BlockVersion | None]], begun: datetime
 ) -> list[Sentence]:
     """Return sentences and the versions they came in with as sentences with their origins."""
-    by = {version.version: version for _, version in parts if version is not None}
+    known = of_written(tx, [version for _, version in parts if version is not None])
+    before = Origin("", "", begun)
+    return [Sentence(text, known[one.version] if one else before) for text, one in parts]
+
+
+def of_written(tx: Tx, versions: Iterable[BlockVersion]) -> dict[int, Origin]:
+    """Return where each of a block's *versions* comes from, by their numbers."""
+    by = {version.version: version for version in versions}
     asked = _asked(tx, [version.step_id for version in by.values()])
-    who = _names(tx, [version.actor for version in by.values()])
-    known = {
+    who = names(tx, [version.actor for version in by.values()])
+    return {
         number: Origin(
             who=who[one.actor],
             how=one.reason,
@@ -119,14 +126,12 @@ def of_versions(
         )
         for number, one in by.items()
     }
-    before = Origin("", "", begun)
-    return [Sentence(text, known[one.version] if one else before) for text, one in parts]
 
 
-def _names(tx: Tx, ids: Iterable[str]) -> dict[str, str]:
-    """Return what people call who has these ids: agents' names, or the ids as they are."""
+def names(tx: Tx, ids: Iterable[str]) -> dict[str, str]:
+    """Return what a person calls those of these ids: ``you``, agents' names, or the ids as they are."""
     wanted = set(ids)
-    named = {LOCAL_USER: "you"}
+    named = {LOCAL_USER: YOU}
     for key in wanted - {LOCAL_USER}:
         agent = agents.get(tx, key)
         named[key] = agent.name if agent is not None else key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +16,8 @@ from letta_kernel.memory import dates
 from letta_kernel.memory.attribution import AT_MOST, attribute
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.memory.dates import Moment
-from letta_kernel.memory.origins import Sentence, of_versions
-from letta_kernel.records import Block, BlockVersion
+from letta_kernel.memory.origins import Origin, Sentence, of_versions, of_written
+from letta_kernel.records import AgentState, Block, BlockStanding, BlockVersion
 from letta_kernel.service.core import Core
 from letta_kernel.store import agents, blocks
 from letta_kernel.store.database import Tx
@@ -192,23 +193,81 @@ class Blocks:
 
         return self._core.do(work)
 
+    def share(self, label: str, *, agent: str, other: str) -> AgentState:
+        """Let another agent have an agent's block too; return the other one.
+
+        Raises
+        ------
+        InvalidInputError
+            The other has a block of that label already.
+        """
+
+        def work(tx: Tx) -> AgentState:
+            found, with_it = self._find(tx, label, agent), self._core.agent(tx, other)
+            own = blocks.find(tx, with_it.id, found.label)
+            if own is not None and own.id != found.id:
+                raise InvalidInputError(
+                    f"{with_it.name!r} has a block {found.label!r} of its own already: take that one off it"
+                    " first, or give one of the two another label."
+                )
+            blocks.attach(tx, with_it.id, found.id)
+            return with_it
+
+        return self._core.do(work)
+
+    def unshare(self, label: str, *, agent: str, other: str) -> AgentState:
+        """Take an agent's block off another agent that has it too; return the other one.
+
+        Raises
+        ------
+        InvalidInputError
+            The other does not have it, or is the same agent.
+        """
+
+        def work(tx: Tx) -> AgentState:
+            state, without = self._core.agent(tx, agent), self._core.agent(tx, other)
+            found = self._find(tx, label, state.id)
+            if without.id == state.id or without.id not in blocks.agents_with(tx, found.id):
+                others = _standing(tx, state.id, blocks.newest(tx, [found.id])[found.id]).others
+                raise InvalidInputError(
+                    f"{state.name} does not share {label!r} with {without.name!r}; it is shared with:"
+                    f" {', '.join(others) or 'nobody'}."
+                )
+            blocks.detach(tx, without.id, found.id)
+            return without
+
+        return self._core.do(work)
+
     def agents(self, block: str) -> list[str]:
         """Return the ids of the agents that have the block of this id."""
         return self._core.do(lambda tx: blocks.agents_with(tx, _get(tx, block).id))
 
-    def shared_with(self, agent: str) -> dict[str, list[str]]:
-        """Return the names of the other agents that have an agent's blocks, by the blocks' ids."""
+    def standing(self, agent: str) -> dict[str, BlockStanding]:
+        """Return who else has each of an agent's blocks and who wrote it last, by the blocks' ids."""
 
-        def work(tx: Tx) -> dict[str, list[str]]:
+        def work(tx: Tx) -> dict[str, BlockStanding]:
             agent_id = self._core.agent(tx, agent).id
-            found: dict[str, list[str]] = {}
-            for block in blocks.of_agent(tx, agent_id):
-                others = [agents.get(tx, key) for key in blocks.agents_with(tx, block.id)]
-                names = [one.name for one in others if one is not None and one.id != agent_id]
-                found[block.id] = names
-            return found
+            newest = blocks.newest(tx, [one.id for one in blocks.of_agent(tx, agent_id)])
+            return {key: _standing(tx, agent_id, one) for key, one in newest.items()}
 
         return self._core.do(work)
+
+    def history(
+        self, block: str, *, agent: str | None = None
+    ) -> builtins.list[tuple[BlockVersion, Origin]]:
+        """Return all versions of a block, oldest first, each with who wrote it, in which run, after what."""
+
+        def work(tx: Tx) -> builtins.list[tuple[BlockVersion, Origin]]:
+            found = blocks.versions(tx, self._find(tx, block, agent).id)
+            origins = of_written(tx, found)
+            return [(one, origins[one.version]) for one in found]
+
+        return self._core.do(work)
+
+    def writers(self, block_ids: Sequence[str]) -> dict[str, str]:
+        """Return the ids of who wrote the newest versions of these blocks, by the blocks' ids."""
+        newest = self._core.do(lambda tx: blocks.newest(tx, block_ids))
+        return {key: version.actor for key, version in newest.items()}
 
     def versions(self, block: str, *, agent: str | None = None) -> list[BlockVersion]:
         """Return all versions of a block, oldest first: who wrote what, in which step, and why."""
@@ -244,16 +303,30 @@ class Blocks:
 
         return self._core.do(work)
 
-    def undo(self, block: str, *, agent: str | None = None) -> Block:
-        """Go back to the version before; the one left can be had again with redo."""
+    def undo(
+        self, block: str, *, agent: str | None = None, expected_version: int | None = None
+    ) -> Block:
+        """Go back to the version before; the one left can be had again with redo.
+
+        Raises
+        ------
+        ConflictError
+            Someone else wrote the block since ``expected_version``.
+        """
         return self._core.do(
-            lambda tx: blocks.undo(tx, self._find(tx, block, agent).id, LOCAL_USER)
+            lambda tx: blocks.undo(
+                tx, self._find(tx, block, agent).id, LOCAL_USER, expected_version
+            )
         )
 
-    def redo(self, block: str, *, agent: str | None = None) -> Block:
-        """Take back an undo."""
+    def redo(
+        self, block: str, *, agent: str | None = None, expected_version: int | None = None
+    ) -> Block:
+        """Take back an undo. Raises as `undo` does."""
         return self._core.do(
-            lambda tx: blocks.redo(tx, self._find(tx, block, agent).id, LOCAL_USER)
+            lambda tx: blocks.redo(
+                tx, self._find(tx, block, agent).id, LOCAL_USER, expected_version
+            )
         )
 
     def movable(self, agent: str) -> dict[str, tuple[bool, bool]]:
@@ -313,6 +386,24 @@ def check_block(block: Block) -> None:
             f"The block {block.label!r} may hold {block.limit:,} characters; this has "
             f"{len(block.value):,}."
         )
+
+
+def _standing(tx: Tx, agent_id: str, newest: BlockVersion) -> BlockStanding:
+    others = [agents.get(tx, one) for one in blocks.agents_with(tx, newest.block_id)]
+    there = [one for one in others if one is not None]
+    called = Counter(one.name for one in there)
+    origin = of_written(tx, [newest])[newest.version]
+    return BlockStanding(
+        others=sorted(
+            f"{one.name} ({one.id})" if called[one.name] > 1 else one.name
+            for one in there
+            if one.id != agent_id
+        ),
+        by=origin.who,
+        how=origin.how,
+        step_id=newest.step_id,
+        run_id=origin.asked.run_id if origin.asked else None,
+    )
 
 
 def _stood(tx: Tx, block: Block, end: datetime) -> Block | None:

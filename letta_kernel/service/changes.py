@@ -16,8 +16,10 @@ _FILES = ("letta.duckdb", "letta.duckdb.wal")
 _QUERIES = {
     "agents": ("SELECT id, updated_at, name FROM agents",),
     "blocks": (
-        "SELECT a.agent_id, count(*), sum(b.version), max(b.updated_at)"
-        " FROM agent_blocks a JOIN blocks b ON b.id = a.block_id GROUP BY a.agent_id",
+        # And how many have them: whom a block is shared with is shown too.
+        "SELECT a.agent_id, count(*), sum(b.version), max(b.updated_at), sum(n.agents)"
+        " FROM agent_blocks a JOIN blocks b ON b.id = a.block_id JOIN (SELECT block_id, count(*) AS agents"
+        " FROM agent_blocks GROUP BY block_id) n ON n.block_id = b.id GROUP BY a.agent_id",
     ),
     "conversations": (
         "SELECT agent_id, count(*), max(updated_at) FROM conversations"

@@ -32,6 +32,7 @@ from letta_kernel.service.tools import Tools
 from letta_kernel.store import archives, blocks, folders, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
+from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.execute import ToolHost
 from letta_kernel.tools.skills import ClientSkill, Skill, section
 
@@ -226,6 +227,23 @@ class Preparation:
             style=state.style,
             thinks=chat.supports_reasoning,
         )
+
+    def see(self, context: ToolContext, loaded: Loaded, continues: str | None) -> None:
+        """Tell *context* which versions of the blocks the model has in sight.
+
+        Where the run *continues* another, calls that waited come first: the model asked for them when it saw
+        what stood as that other run began, and what it wrote itself since.
+        """
+        now = {block.id: block.version for block in loaded.blocks}
+
+        def work(tx: Tx) -> dict[str, int]:
+            run = runs.get(tx, continues) if continues is not None else None
+            if run is None:
+                return now
+            own = [step.id for step in runs.steps_of(tx, run.id)]
+            return {key: blocks.seen(tx, key, run.created_at, own) for key in now}
+
+        context.see(now if continues is None else self._core.do(work), now)
 
     def retrieve(
         self, state: AgentState, settings: AgentSettings, text: str, budget: int

@@ -7,7 +7,7 @@ the strength of a version number notices it. ``shown`` says which version's text
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -181,11 +181,7 @@ def write(
         It is not at *expected_version* any more.
     """
     block, shown = _load(tx, block_id)
-    if expected_version is not None and block.version != expected_version:
-        raise ConflictError(
-            f"The memory block {block.label!r} was changed meanwhile (it is at version"
-            f" {block.version}, you edited version {expected_version}): look at it again."
-        )
+    _check_version(block, expected_version)
     new = block.version + 1
     tx.execute(
         "UPDATE block_versions SET redo_to = $3 WHERE block_id = $1 AND version = $2",
@@ -218,6 +214,15 @@ def versions(tx: Tx, block_id: str, since: int = 0) -> list[BlockVersion]:
     return _VERSIONS.select(tx, tail, (block_id, since))
 
 
+def newest(tx: Tx, block_ids: Sequence[str]) -> dict[str, BlockVersion]:
+    """Return the newest version of each of these blocks, by the block's id."""
+    tail = (
+        "JOIN blocks b ON b.id = block_versions.block_id AND b.version = block_versions.version"
+        " WHERE b.id = ANY($1::text[])"
+    )
+    return {one.block_id: one for one in _VERSIONS.select(tx, tail, (list(block_ids),))}
+
+
 def latest(
     tx: Tx, block_id: str, *, until: datetime | None = None, below: int | None = None
 ) -> BlockVersion | None:
@@ -231,6 +236,17 @@ def latest(
     return next(
         iter(_VERSIONS.select(tx, f"{where} ORDER BY version DESC LIMIT 1", where.params)), None
     )
+
+
+def seen(tx: Tx, block_id: str, begun: datetime, own: Collection[str]) -> int:
+    """Return the version in sight of a run that began at a moment and wrote in its *own* steps; 0 for none."""
+    at = latest(tx, block_id, until=begun)
+    number = at.version if at is not None else 0
+    for version in versions(tx, block_id, number + 1):
+        if version.step_id not in own:
+            break
+        number = version.version
+    return number
 
 
 def within(tx: Tx, block_id: str, characters: int) -> int:
@@ -259,22 +275,24 @@ def written_in(tx: Tx, step_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
     return {str(block_id): (int(first), int(last)) for block_id, first, last in rows}
 
 
-def undo(tx: Tx, block_id: str, actor: str) -> Block:
+def undo(tx: Tx, block_id: str, actor: str, expected_version: int | None = None) -> Block:
     """Go back to the text before the last change that still stands; kept as a new version.
 
     Raises
     ------
     NotFoundError
         There is no such block.
+    ConflictError
+        It is not at *expected_version* any more.
     InvalidInputError
         There is nothing to undo.
     """
-    return _move(tx, block_id, actor, "undo")
+    return _move(tx, block_id, actor, "undo", expected_version)
 
 
-def redo(tx: Tx, block_id: str, actor: str) -> Block:
+def redo(tx: Tx, block_id: str, actor: str, expected_version: int | None = None) -> Block:
     """Take the last undo back; impossible after a new change. Raises as `undo` does."""
-    return _move(tx, block_id, actor, "redo")
+    return _move(tx, block_id, actor, "redo", expected_version)
 
 
 def movable(tx: Tx, agent_id: str) -> dict[str, tuple[bool, bool]]:
@@ -319,8 +337,17 @@ def _load(tx: Tx, block_id: str) -> tuple[Block, int]:
     return _BLOCKS.read(row), int(row[-1])
 
 
-def _move(tx: Tx, block_id: str, actor: str, way: str) -> Block:
+def _check_version(block: Block, expected: int | None) -> None:
+    if expected is not None and block.version != expected:
+        raise ConflictError(
+            f"The memory block {block.label!r} was changed meanwhile (it is at version"
+            f" {block.version}, you edited version {expected}): look at it again."
+        )
+
+
+def _move(tx: Tx, block_id: str, actor: str, way: str, expected_version: int | None) -> Block:
     block, shown = _load(tx, block_id)
+    _check_version(block, expected_version)
     row = tx.one(
         f"SELECT t.version, t.value FROM block_versions s JOIN block_versions t"
         f" ON t.block_id = s.block_id AND t.version = s.{way}_to"

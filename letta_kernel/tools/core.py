@@ -96,7 +96,7 @@ def memory_rethink(agent_state: ToolContext, label: str, new_memory: str) -> str
         label: The block to rewrite.
         new_memory: The new text of the whole block.
     """
-    return agent_state.edit(label, lambda v: new_memory, "memory_rethink")
+    return agent_state.edit(label, lambda v: new_memory, "memory_rethink", whole=True)
 
 
 def memory_apply_patch(agent_state: ToolContext, label: str, patch: str) -> str:

@@ -131,7 +131,15 @@ def test_hostile_panels_are_harmless(hostile: str) -> None:
         runs_table([run]),
         passages_table([passage]),
         models_table([{"name": text, "provider": text, "note": text}], text),
-        static_panel([{**block.model_dump(mode="json"), "tokens": 5, "shared_with": []}], text),
+        static_panel(
+            [
+                {
+                    **block.model_dump(mode="json"),
+                    **{"tokens": 5, "shared_with": [text], "by": text, "how": text},
+                }
+            ],
+            text,
+        ),
         context_panel([{"name": text, "tokens": 5, "text": text}], 10, text),
         note(text),
     ]

@@ -128,6 +128,15 @@ def test_blocks_are_attached_shared_and_detached(server: Server, client: Letta) 
     client.agents.blocks.update("team", agent_id=ada.id, value="We meet on Fridays.")
     assert client.agents.blocks.retrieve("team", agent_id=bob.id).value == "We meet on Fridays."
     assert {agent.name for agent in client.blocks.agents.list(block.id)} == {"ada", "bob"}
+    server.scripted.call("memory_insert", {"label": "team", "new_string": "At nine."})
+    server.scripted.say("Noted.")
+    client.agents.messages.create(bob.id, messages=[{"role": "user", "content": "At nine."}])
+    written = client.agents.blocks.retrieve("team", agent_id=ada.id)
+    assert written.value == "We meet on Fridays.\nAt nine."
+    assert [written.last_updated_by_id] == [
+        one.last_updated_by_id for one in client.blocks.list(label="team")
+    ]
+    assert written.last_updated_by_id == bob.id
     assert len(client.blocks.agents.list(block.id, limit=1).items) == 1
 
     other = client.blocks.create(label="team", value="")

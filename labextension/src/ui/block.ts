@@ -1,9 +1,9 @@
 // One memory block: read, edited in place, compared with what somebody else wrote meanwhile.
 
 import { button, field } from './ask';
-import { kindOf, lengthOf, type IBlock } from './blocks';
+import { kindOf, lengthOf, writerOf, type IBlock } from './blocks';
+import { Conflict } from './conflict';
 import { h } from './dom';
-import { drawDiff } from './entries';
 import { History, moment } from './history';
 import { NEARLY_FULL } from './limits';
 import type { MemoryView } from './memory';
@@ -39,10 +39,12 @@ export class BlockView {
       made.setAttribute('aria-label', `${word} ${label}`);
       return made;
     };
-    const step = (method: string, said: string) => (event: HTMLButtonElement) =>
-      void this._act(method, {}, trans.__('%1: %2.', label, said)).then(() =>
+    const step = (method: string, said: string) => (event: HTMLButtonElement) => {
+      const params = { expected_version: this._block.version };
+      void this._act(method, params, trans.__('%1: %2.', label, said)).then(() =>
         (event.disabled ? this._change : event).focus()
       );
+    };
     const undo = step('block.undo', trans.__('undone'));
     const redo = step('block.redo', trans.__('redone'));
     this._undo = tool(trans.__('Undo'), trans.__('Back to the text before'), () => undo(this._undo));
@@ -63,10 +65,11 @@ export class BlockView {
     this._value.addEventListener('dblclick', () => this._edit());
     this.node.setAttribute('role', 'group');
     this.node.setAttribute('aria-label', trans.__('Memory block %1', label));
-    const head = h('div', 'lk-Memory-head', this._label, this._figures);
+    const head = h('div', 'lk-Memory-head', this._label, this._shared, this._figures);
     this.node.append(
       h('div', 'lk-Memory-top', head, this._tools),
       this._about,
+      this._written,
       this._bar,
       this._value,
       this._origin,
@@ -111,11 +114,18 @@ export class BlockView {
   }
 
   private _draw(): void {
-    const { description, label, read_only, value } = this._block;
+    const { description, how, label, read_only, shared_with, value } = this._block;
+    const { trans } = this._memory;
     this._label.textContent = label;
     this._about.textContent = description;
     this._about.hidden = !description;
-    const { trans } = this._memory;
+    const others = shared_with.join(', ');
+    this._shared.textContent = others && trans.__('shared with %1', others);
+    this._shared.hidden = this._written.hidden = !others;
+    const writer = writerOf(this._block, trans);
+    const written =
+      how ? trans.__('Last written by %1, %2', writer, how) : trans.__('Last written by %1', writer);
+    this._written.textContent = others && written;
     const long = value.length > 1.2 * LONG;
     const more = button(this._whole ? trans.__('less') : trans.__('more'), 'lk-mod-small', () => {
       this._whole = !this._whole;
@@ -135,7 +145,7 @@ export class BlockView {
   /** Tell how full it is, or would be with a text; whether that fits. */
   private _measure(value: string, saved = false): boolean {
     const { trans } = this._memory;
-    const { limit, tokens, version, read_only, shared_with } = this._block;
+    const { limit, tokens, version, read_only } = this._block;
     const size = lengthOf(value);
     const share = size / Math.max(limit, 1);
     const filled = trans.__('%1 of %2 characters', grouped(size), grouped(limit));
@@ -143,8 +153,7 @@ export class BlockView {
       filled,
       saved && trans._n('%2 token', '%2 tokens', tokens, grouped(tokens)),
       `v${version}`,
-      read_only && trans.__('read only'),
-      shared_with.length > 0 && trans.__('shared with %1', shared_with.join(', '))
+      read_only && trans.__('read only')
     ]
       .filter(Boolean)
       .join(' · ');
@@ -234,6 +243,7 @@ export class BlockView {
     const hint = trans.__('Ctrl+Enter saves, Escape leaves it as it was');
     this._value.hidden = true;
     this._tools.hidden = true;
+    this._base = value;
     this._open({ text, save, version, base: value }, [
       text,
       h(
@@ -331,56 +341,37 @@ export class BlockView {
   private _meanwhile(): void {
     const editor = this._editor as IEditor;
     if (editor.text.value === editor.base) {
-      editor.text.value = editor.base = this._block.value; // nothing typed yet: go on from the new text
+      editor.text.value = editor.base = this._base = this._block.value; // nothing typed yet: go on from the new text
       editor.version = this._block.version;
     } else if (editor.base === null || this._missed) {
       this._compare();
     } else {
       const { trans } = this._memory;
-      this._say(trans.__('This block was changed while you edit it; saving will show you both texts.'));
+      const { by } = this._block;
+      this._say(
+        by
+          ? trans.__('%1 changed this block while you edit it; saving will show you both texts.', by)
+          : trans.__('This block was changed while you edit it; saving will show you both texts.')
+      );
     }
   }
 
   /** Show both texts. */
   private _compare(): void {
     const { trans } = this._memory;
-    const { label, value, version } = this._block;
+    const { label } = this._block;
     const mine = (this._editor as IEditor).text.value;
     const text = this._field(trans.__('Your text of %1', label), mine);
-    const keep = button(trans.__('Save yours'), 'lk-mod-good', () => void this._save());
-    const take = button(trans.__('Keep theirs'), '', () => {
-      this._memory.say(trans.__('%1: your text was not saved.', label));
-      this._leave();
+    const conflict = new Conflict(this._block, this._base, text, trans, {
+      save: () => void this._save(),
+      leave: () => this._leave(),
+      say: said => this._memory.say(said)
     });
-    const theirs = h('div', 'lk-Block-value', value || trans.__('empty'));
-    theirs.dir = 'auto';
-    const title = trans.__('%1 was changed while you edited it.', label);
-    const side = (name: string, node: HTMLElement) =>
-      h('div', 'lk-Side', h('div', 'lk-small lk-strong', name), node);
-    const node = h(
-      'div',
-      'lk-Ask',
-      h('div', 'lk-strong', title),
-      h(
-        'div',
-        'lk-Sides',
-        side(trans.__('Now in memory (v%1)', version), theirs),
-        side(trans.__('Yours (put together here what should stay)'), text)
-      ),
-      h(
-        'details',
-        '',
-        h('summary', 'lk-muted lk-small', trans.__('What differs, theirs to yours')),
-        ...drawDiff(value, mine, trans)
-      ),
-      h('div', 'lk-Buttons', keep, take)
-    );
-    node.setAttribute('role', 'group');
-    node.setAttribute('aria-label', trans.__('Conflict in %1', label));
     this._missed = false;
     this._say('');
-    this._memory.say(trans.__('%1 Choose which text stays.', title));
-    this._open({ text, save: keep, version, base: null }, [node]);
+    this._memory.say(trans.__('%1 Choose which text stays.', conflict.title));
+    const { version } = this._block;
+    this._open({ text, save: conflict.keep, version, base: null }, [conflict.node]);
   }
 
   private _toggle(): void {
@@ -393,6 +384,8 @@ export class BlockView {
   }
 
   private _label = h('b', '');
+  private _shared = h('span', 'lk-Shared lk-small');
+  private _written = h('div', 'lk-muted lk-small');
   private _figures = h('span', 'lk-muted lk-small');
   private _about = h('div', 'lk-muted lk-small');
   private _fill = h('div', 'lk-Fill-part');
@@ -408,6 +401,8 @@ export class BlockView {
   private _past: HTMLButtonElement;
   private _change: HTMLButtonElement;
   private _editor: IEditor | null = null;
+  /** The text that both a person's and the one that came meanwhile began from. */
+  private _base: string | null = null;
   private _saving = false;
   private _whole = false;
   private _leaving = false;

@@ -1,5 +1,7 @@
 // An agent's memory blocks, as the kernel tells of them and is asked about them.
 
+import type { Trans } from './words';
+
 export interface IBlock {
   id: string;
   label: string;
@@ -13,6 +15,10 @@ export interface IBlock {
   tokens: number;
   /** Other agents that have the same block. */
   shared_with: string[];
+  /** The name of who wrote the text that stands there; empty: the person here did. */
+  by: string;
+  /** By which tool or door it came in. */
+  how: string;
   /** Is there something to undo, and to redo? */
   undoable: boolean;
   redoable: boolean;
@@ -21,10 +27,17 @@ export interface IBlock {
 export interface IBlockVersion {
   version: number;
   value: string;
-  /** The name of the agent that wrote it; empty: a person did. */
+  /** The name of who wrote it; empty: the person here did. */
   by: string;
   reason: string;
+  /** The beginning of the message that the run answered in which it was written, if it was in one. */
+  after: string;
   created_at: string;
+}
+
+/** Who wrote the text that stands in a block, as people read it. */
+export function writerOf({ by }: { by: string }, trans: Trans): string {
+  return by || trans.__('you');
 }
 
 /** Ask the kernel something about an agent's blocks; rejects with an error whose message is one line. */

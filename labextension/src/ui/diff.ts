@@ -45,6 +45,43 @@ export function diffLines(before: string, after: string): IDiffLine[] {
   return lines;
 }
 
+/**
+ * Put two texts together that came from one: what either changed, line by line. Null where both changed the
+ * same lines, each in its own way.
+ */
+export function together(base: string, first: string, second: string): string | null {
+  const lines = split(base);
+  const [one, two] = [first, second].map(text => edits(lines, split(text)));
+  const out: string[] = [];
+  for (let i = 0; i <= lines.length; i++) {
+    const same = one.come[i].join('\n') === two.come[i].join('\n');
+    const bothRewrote = i > 0 && one.gone[i - 1] && two.gone[i - 1];
+    if (bothRewrote && !same) {
+      return null;
+    }
+    out.push(...one.come[i], ...(same ? [] : two.come[i]));
+    if (i < lines.length && !one.gone[i] && !two.gone[i]) {
+      out.push(lines[i]);
+    }
+  }
+  return out.join('\n');
+}
+
+/** Which lines went, and which came before each line and at the end. */
+function edits(old: string[], now: string[]): { gone: boolean[]; come: string[][] } {
+  const gone = old.map(() => false);
+  const come: string[][] = [...old, ''].map(() => []);
+  let at = 0;
+  for (const { kind, text } of compare(old, now)) {
+    if (kind === 'come') {
+      come[at].push(text);
+    } else {
+      gone[at++] = kind === 'gone';
+    }
+  }
+  return { gone, come };
+}
+
 function line(sign: IDiffLine['sign'], pieces: IPiece[]): IDiffLine {
   return { sign, pieces };
 }

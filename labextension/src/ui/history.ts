@@ -1,11 +1,11 @@
 // The versions of a memory block, newest first, and what changed between any two of them.
 
 import { button } from './ask';
-import { lengthOf, type IBlockVersion } from './blocks';
+import { lengthOf, writerOf, type IBlockVersion } from './blocks';
 import { h } from './dom';
 import { drawDiff } from './entries';
 import type { MemoryView } from './memory';
-import { grouped } from './words';
+import { grouped, oneLine } from './words';
 
 export class History {
   constructor(
@@ -31,7 +31,7 @@ export class History {
 
   private _draw(versions: IBlockVersion[]): void {
     const { trans } = this._memory;
-    const by = (one: IBlockVersion) => one.by || trans.__('you');
+    const by = (one: IBlockVersion) => writerOf(one, trans);
     const choices = (label: string) => {
       const node = h('select', 'lk-Field');
       node.setAttribute('aria-label', label);
@@ -67,6 +67,7 @@ export class History {
         moment(one.created_at),
         by(one),
         one.reason,
+        one.after && trans.__('after “%1”', oneLine(one.after, 60)),
         trans._n('%2 character', '%2 characters', size, grouped(size))
       ];
       const row = button('', 'lk-Version', () => pick(place));

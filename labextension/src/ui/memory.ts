@@ -54,7 +54,8 @@ export class MemoryView {
         view = new BlockView(this, block);
         this._blocks.set(block.id, view);
       } else if (view.update(block)) {
-        changed.push(block.label);
+        const { by, label } = block;
+        changed.push(by ? this.trans.__('%1 (by %2)', label, by) : label);
       }
       if (this._list.children[place] !== view.node) {
         this._list.insertBefore(view.node, this._list.children[place] ?? null);

@@ -91,7 +91,7 @@ export function agent(name: string, changes: Partial<IAgent> = {}): IAgent {
 export function block(label: string, value: string, version = 1): IBlock {
   return {
     ...{ id: `block-${label}`, label, value, limit: 100, description: '', read_only: false },
-    ...{ version, tokens: 3, shared_with: [], undoable: false, redoable: false }
+    ...{ version, tokens: 3, shared_with: [], by: '', how: '', undoable: false, redoable: false }
   };
 }
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from letta_kernel.ids import YOU
 from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.models.tokens import count
 from letta_kernel.notebook.panel.registry import (
@@ -187,6 +188,12 @@ class Written(OfBlock):
     reason: str = Field("", max_length=1000)
 
 
+class Moved(OfBlock):
+    """To another version of a block that was read at ``expected_version``."""
+
+    expected_version: int | None = Field(None, ge=1)
+
+
 class Made(OfBlock):
     """A block to be made."""
 
@@ -197,11 +204,8 @@ class Made(OfBlock):
 
 @method("blocks", OfAgent)
 def blocks(context: RequestContext, asked: OfAgent) -> list[dict[str, Any]]:
-    """Return an agent's blocks in its order, with their tokens and who else has them."""
-    found = context.service.blocks.list(asked.agent)
-    shared = context.service.blocks.shared_with(asked.agent)
-    movable = context.service.blocks.movable(asked.agent)
-    return [_shown(block, shared, movable) for block in found]
+    """Return an agent's blocks in its order, with their tokens, who else has them and who wrote them last."""
+    return _all(context, asked.agent)
 
 
 @method("block.write", Written)
@@ -235,11 +239,20 @@ def detach(context: RequestContext, asked: OfBlock) -> None:
 
 @method("block.versions", OfBlock)
 def versions(context: RequestContext, asked: OfBlock) -> list[dict[str, Any]]:
-    """Return all versions of a block, newest first; ``by`` is the writing agent's name, or empty."""
+    """Return all versions of a block, newest first.
 
-    written = context.service.blocks.versions(asked.label, agent=asked.agent)[::-1]
-    names = {state.id: state.name for state in context.service.agents.list()}
-    return [{**v.model_dump(mode="json"), "by": names.get(v.actor, "")} for v in written]
+    ``by`` is the name of who wrote it, empty for the person here, ``after`` the message that its run answered.
+    """
+    history = context.service.blocks.history(asked.label, agent=asked.agent)
+    return [
+        {
+            **version.model_dump(mode="json"),
+            "by": _by(origin.who),
+            "run_id": origin.asked.run_id if origin.asked else None,
+            "after": origin.asked.message if origin.asked else "",
+        }
+        for version, origin in reversed(history)
+    ]
 
 
 @method("block.origin", OfBlock)
@@ -257,34 +270,46 @@ def origin(context: RequestContext, asked: OfBlock) -> list[dict[str, Any]]:
     ]
 
 
-@method("block.undo", OfBlock)
-def undo(context: RequestContext, asked: OfBlock) -> dict[str, Any]:
+@method("block.undo", Moved)
+def undo(context: RequestContext, asked: Moved) -> dict[str, Any]:
     """Go back to the version before."""
-    context.service.blocks.undo(asked.label, agent=asked.agent)
+    context.service.blocks.undo(
+        asked.label, agent=asked.agent, expected_version=asked.expected_version
+    )
     return _one(context, asked)
 
 
-@method("block.redo", OfBlock)
-def redo(context: RequestContext, asked: OfBlock) -> dict[str, Any]:
+@method("block.redo", Moved)
+def redo(context: RequestContext, asked: Moved) -> dict[str, Any]:
     """Take back an undo."""
-    context.service.blocks.redo(asked.label, agent=asked.agent)
+    context.service.blocks.redo(
+        asked.label, agent=asked.agent, expected_version=asked.expected_version
+    )
     return _one(context, asked)
 
 
 def _one(context: RequestContext, asked: OfBlock) -> dict[str, Any]:
-    block = context.service.blocks.retrieve(asked.label, agent=asked.agent)
-    blocks = context.service.blocks
-    return _shown(block, blocks.shared_with(asked.agent), blocks.movable(asked.agent))
+    return next(one for one in _all(context, asked.agent) if one["label"] == asked.label)
 
 
-def _shown(
-    block: Block, shared: dict[str, list[str]], movable: dict[str, tuple[bool, bool]]
-) -> dict[str, Any]:
-    undoable, redoable = movable.get(block.id, (False, False))
-    return {
-        **block.model_dump(mode="json"),
-        "tokens": count(block.value),
-        "shared_with": shared.get(block.id, []),
-        "undoable": undoable,
-        "redoable": redoable,
-    }
+def _all(context: RequestContext, agent: str) -> list[dict[str, Any]]:
+    service = context.service.blocks
+    standing, movable = service.standing(agent), service.movable(agent)
+    return [
+        {
+            **block.model_dump(mode="json"),
+            "tokens": count(block.value),
+            "shared_with": standing[block.id].others,
+            "by": _by(standing[block.id].by),
+            "how": standing[block.id].how,
+            "undoable": movable[block.id][0],
+            "redoable": movable[block.id][1],
+        }
+        for block in service.list(agent)
+        if block.id in standing and block.id in movable
+    ]
+
+
+def _by(who: str) -> str:
+    """Return who wrote something, empty where it was the person here."""
+    return "" if who == YOU else who

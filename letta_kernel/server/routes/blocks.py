@@ -68,14 +68,14 @@ def list_blocks(
         newest_first=cursor.newest_first,
     )
     wanted = page(_visible(service, ids), cursor, key=str)
-    return [to_block(one) for one in service.blocks.list(ids=wanted)]
+    return _written(service, service.blocks.list(ids=wanted))
 
 
 @router.post("/blocks", operation_id="create_block")
 def create_block(service: Service, asked: BlockCreate) -> BlockResponse:
     """Make a memory block that no agent has yet; its limit is 100,000 characters unless given."""
     _check_length(asked.value, asked.limit)
-    return to_block(service.blocks.create(schemas.from_create(asked), reason=REST))
+    return _one(service, service.blocks.create(schemas.from_create(asked), reason=REST))
 
 
 @router.get("/blocks/count", operation_id="count_blocks")
@@ -87,14 +87,14 @@ def count_blocks(service: Service) -> int:
 @router.get("/blocks/{block_id}", operation_id="retrieve_block")
 def retrieve_block(service: Service, block_id: str) -> BlockResponse:
     """Return one memory block."""
-    return to_block(service.blocks.retrieve(block_id))
+    return _one(service, service.blocks.retrieve(block_id))
 
 
 @router.patch("/blocks/{block_id}", operation_id="update_block")
 def update_block(service: Service, block_id: str, asked: BlockUpdate) -> BlockResponse:
     """Change a memory block in what is given; every agent that has it sees the change."""
     changed = _change(service, service.blocks.retrieve(block_id), asked)
-    return to_block(changed)
+    return _one(service, changed)
 
 
 @router.delete("/blocks/{block_id}", operation_id="delete_block")
@@ -141,7 +141,7 @@ def list_of_agent(
 ) -> list[BlockResponse]:
     """List the blocks an agent always sees."""
     own = service.blocks.list(agent_id)
-    return [to_block(one) for one in page_of(own, cursor)]
+    return _written(service, page_of(own, cursor))
 
 
 @router.patch(
@@ -171,7 +171,7 @@ def detach(service: Service, agent_id: str, block_id: str) -> AgentShape:
 )
 def retrieve_of_agent(service: Service, agent_id: str, block_label: str) -> BlockResponse:
     """Return an agent's block of that label."""
-    return to_block(service.blocks.retrieve(block_label, agent=agent_id))
+    return _one(service, service.blocks.retrieve(block_label, agent=agent_id))
 
 
 @router.patch(
@@ -182,7 +182,8 @@ def update_of_agent(
     service: Service, agent_id: str, block_label: str, asked: BlockUpdate
 ) -> BlockResponse:
     """Change an agent's block of that label in what is given."""
-    return to_block(_change(service, service.blocks.retrieve(block_label, agent=agent_id), asked))
+    found = service.blocks.retrieve(block_label, agent=agent_id)
+    return _one(service, _change(service, found, asked))
 
 
 def agents_page(
@@ -193,6 +194,16 @@ def agents_page(
     found = [state for state in visible(service.agents.list()) if state.id in among]
     wanted = page_of(found, cursor)
     return [to_agent(view, include) for view in service.agents.views(wanted)]
+
+
+def _written(service: AgentService, found: Sequence[Block]) -> list[BlockResponse]:
+    """Return blocks in the API's shape, with who wrote them last."""
+    writers = service.blocks.writers([one.id for one in found])
+    return [to_block(one, writers.get(one.id)) for one in found]
+
+
+def _one(service: AgentService, block: Block) -> BlockResponse:
+    return _written(service, [block])[0]
 
 
 def _visible(service: AgentService, ids: Sequence[str]) -> list[str]:

@@ -69,9 +69,10 @@ class BlockUpdate(BlockFields):
     limit: Limit | None = None
 
 
-def to_block(block: Block) -> BlockResponse:
-    """Return *block* in the API's shape."""
-    return BlockResponse.of(block, description=block.description or None)
+def to_block(block: Block, writer: str | None = None) -> BlockResponse:
+    """Return *block* in the API's shape; *writer* is the id of who wrote the text that stands there."""
+    description = block.description or None
+    return BlockResponse.of(block, description=description, last_updated_by_id=writer)
 
 
 def from_create(asked: BlockCreate) -> Block:
