@@ -25,18 +25,16 @@ from letta_kernel.agent.journal import Journal, StepRecord
 from letta_kernel.agent.model_call import (
     Cancelled,
     ModelCaller,
-    PartialMessage,
-    Work,
     check_cancel,
     stop_reason_of,
 )
+from letta_kernel.agent.open_step import OpenStep
+from letta_kernel.agent.partial_message import PartialMessage
 from letta_kernel.agent.settings import Budget
 from letta_kernel.agent.window import Mode, Window
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import (
-    DID_NOT_HAPPEN,
-    MAY_HAVE_HAPPENED,
     ApprovalRequested,
     Event,
     Message,
@@ -138,7 +136,7 @@ class LettaAgent:
         self._started = perf_counter()
         self._live: Live | None = None
         self._cancel = Cancel()
-        self._work: Work | None = None
+        self._work: OpenStep | None = None
         self._ended: RunEnded | None = None
         self._progress: list[ToolProgress | Nested] = []
 
@@ -237,7 +235,7 @@ class LettaAgent:
                 if reply.tool_calls:
                     after, reason, error = yield from self._act(work)
                 else:
-                    after, reason, error = self._answered(reply, nudged)
+                    after, reason, error = self._answered(work, reply, nudged)
                     nudged = nudged or after is not None
             if reason is None and (error := self.budget.used_up(self._taken())):
                 reason = "max_tokens_exceeded"
@@ -259,7 +257,7 @@ class LettaAgent:
 
     # -- the parts of a step -----------------------------------------------------------------------
 
-    def _begin(self, number: int) -> Work:
+    def _begin(self, number: int) -> OpenStep:
         step = Step(
             run_id=self.journal.run.id,
             agent_id=self.state.id,
@@ -270,11 +268,11 @@ class LettaAgent:
         )
         heartbeat = self.state.style == "heartbeat"
         record = StepRecord(self.journal, step)
-        self._work = Work(record, PartialMessage(heartbeat), perf_counter())
+        self._work = OpenStep(record, PartialMessage(heartbeat), perf_counter())
         self.calls.context.begin(step.id)
         return self._work
 
-    def _take_reply(self, work: Work, reply: Reply) -> None:
+    def _take_reply(self, work: OpenStep, reply: Reply) -> None:
         work.usage, self.caller.spent = reply.usage + self.caller.spent, Usage()
         work.first_token = reply.first_token
         if reply.model:  # a fallback may have answered
@@ -282,21 +280,17 @@ class LettaAgent:
             work.label = reply.label
         if self._first_token is None and reply.first_token is not None:
             self._first_token = work.started - self._started + reply.first_token
-        work.assistant = self._message(
-            work,
-            id=spoken_id(work.step.id),
-            role="assistant",
+        work.answer(
             content=reply.text,
             reasoning=reply.reasoning or work.partial.reasoning,
             thinking=reply.thinking,
             tool_calls=self.calls.taken(reply.tool_calls),
         )
-        work.record.unsaved.append(work.assistant)
         work.note_usage()
         if reply.finish_reason == "length" and reply.tool_calls:
             self.calls.cut_off = True
 
-    def _answered(self, reply: Reply, nudged: bool) -> After:
+    def _answered(self, work: OpenStep, reply: Reply, nudged: bool) -> After:
         """Decide what a reply without tool calls means: event to add, stop reason, error."""
         if reply.finish_reason == "length":
             return _failed("max_tokens_exceeded", "The answer was cut at the model's output limit.")
@@ -305,37 +299,39 @@ class LettaAgent:
         missing = self.calls.missing_before_exit()
         if missing and not nudged:
             text = f"Before your turn ends you must call: {', '.join(missing)}."
-            return self._event("tool_rule", text), None, None
+            return work.event("tool_rule", text), None, None
         if not reply.text.strip():
             if nudged:
                 return _failed("no_tool_call", f"{self.model.name} gave no answer; ask again.")
-            return self._event("no_answer", prompts.NO_ANSWER), None, None
+            return work.event("no_answer", prompts.NO_ANSWER), None, None
         if self.form is not None and (problem := self.form.problem(reply.text)):
             if self.caller.format != self.form.format:
                 return None, "invalid_llm_response", LettaError(problem)
             self.caller.format = self.form.at_once
             text = f"{problem} {prompts.ANSWER_AGAIN}"
-            return self._event("response_format", text), None, None
+            return work.event("response_format", text), None, None
         return None, "end_turn", None
 
-    def _act(self, work: Work) -> Generator[Event, None, After]:
+    def _act(self, work: OpenStep) -> Generator[Event, None, After]:
         assert work.assistant is not None
         calls = work.assistant.tool_calls
         work.assistant.asked = [call.id for call in calls if self.calls.needs_approval(call)]
         if work.assistant.asked:
             return None, "requires_approval", None
         yield from self._execute(work, calls, {})
-        return self._after_calls()
+        return self._after_calls(work)
 
-    def _settle(self, work: Work, decisions: Sequence[Decision]) -> Generator[Event, None, After]:
+    def _settle(
+        self, work: OpenStep, decisions: Sequence[Decision]
+    ) -> Generator[Event, None, After]:
         """Carry out what a person decided about the calls of the last assistant message."""
         pending = pending_calls(self.window.messages)
         yield from self._execute(work, pending, {d.call_id: d for d in decisions})
-        after = self._after_calls()
+        after = self._after_calls(work)
         return (None, None, None) if self.following else after
 
     def _execute(
-        self, work: Work, calls: Sequence[ToolCall], decisions: dict[str, Decision]
+        self, work: OpenStep, calls: Sequence[ToolCall], decisions: dict[str, Decision]
     ) -> Turn:
         """Run *calls*, and show each as soon as it is saved: the last with the step's end."""
 
@@ -354,22 +350,26 @@ class LettaAgent:
             if not record.unsaved:
                 yield from self._show(work)
 
-    def _show(self, work: Work) -> Turn:
+    def _show(self, work: OpenStep) -> Turn:
         """Yield what was held back until it was saved."""
         while self._progress:
             yield self._progress.pop(0)
         while work.held:
             yield work.held.pop(0)
 
-    def _after_calls(self) -> After:
+    def _after_calls(self, work: OpenStep) -> After:
         verdict = self.calls.verdict()
         if verdict.stop == "end_turn" and self.form is not None:  # of heartbeat style
-            return self._event("heartbeat", prompts.ANSWER_NOW), None, None
-        event = self._event("heartbeat", verdict.event) if verdict.event else None
+            return work.event("heartbeat", prompts.ANSWER_NOW), None, None
+        event = work.event("heartbeat", verdict.event) if verdict.event else None
         return event, verdict.stop, None
 
     def _commit(
-        self, work: Work, after: Message | None, reason: StopReason | None, error: LettaError | None
+        self,
+        work: OpenStep,
+        after: Message | None,
+        reason: StopReason | None,
+        error: LettaError | None,
     ) -> Turn:
         written = self._write(work, [after] if after else [], reason, error)
         yield from self._show(work)
@@ -390,7 +390,7 @@ class LettaAgent:
 
     def _write(
         self,
-        work: Work,
+        work: OpenStep,
         added: list[Message],
         reason: StopReason | None,
         error: LettaError | None,
@@ -426,7 +426,7 @@ class LettaAgent:
             return self._ended
         work = self._work
         try:
-            if work is not None and self._unfinished(work):
+            if work is not None and work.cut_off(pending_calls(self.window.messages)):
                 self._write(work, [], reason, error)
             else:
                 left = self.journal.finish(self._steps, self._usage, reason, _line(error))
@@ -436,36 +436,6 @@ class LettaAgent:
             error = LettaError(f"{before}{failure.text}", *failure.remedies)
             reason = "error"
         return self._ending(reason, error)
-
-    def _unfinished(self, work: Work) -> bool:
-        """Give each open call of a step that was cut off a result; False if nothing was said in it."""
-        record = work.record
-        if work.assistant is None and work.partial.text:
-            work.assistant = self._message(
-                work,
-                id=spoken_id(work.step.id),
-                role="assistant",
-                content=work.partial.text,
-                reasoning=work.partial.reasoning,
-            )
-            work.assistant.interrupted = True
-            record.unsaved.append(work.assistant)
-        calls = work.assistant.tool_calls if work.assistant else pending_calls(self.window.messages)
-        answered = {m.tool_call_id for m in (*record.saved, *record.unsaved)}
-        for call in calls:
-            if call.id not in answered:
-                text = MAY_HAVE_HAPPENED if call.id in record.begun else DID_NOT_HAPPEN
-                record.unsaved.append(
-                    self._message(
-                        work,
-                        role="tool",
-                        content=text,
-                        name=call.name,
-                        tool_call_id=call.id,
-                        status="interrupted",
-                    )
-                )
-        return bool(record.saved or record.unsaved)
 
     def _ending(self, reason: StopReason, error: LettaError | None) -> RunEnded:
         self._ended = RunEnded(
@@ -481,25 +451,9 @@ class LettaAgent:
         )
         return self._ended
 
-    # -- small things ------------------------------------------------------------------------------
-
-    def _message(self, work: Work, **fields: Any) -> Message:
-        return Message(
-            agent_id=self.state.id, run_id=work.step.run_id, step_id=work.step.id, **fields
-        )
-
-    def _event(self, name: str, text: str) -> Message:
-        assert self._work is not None
-        return self._message(self._work, role="event", name=name, content=text)
-
 
 def _failed(reason: StopReason, text: str) -> After:
     return None, reason, LettaError(text)
-
-
-def spoken_id(step_id: str) -> str:
-    """Return the id of what the model says in a step, known before it is said: streams need one."""
-    return "message-" + step_id.removeprefix("step-")
 
 
 def _line(error: LettaError | None) -> str | None:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from pydantic_core import from_json
-
 from letta_kernel.agent.calls import CallRunner
-from letta_kernel.agent.context import SEND, THINKING
-from letta_kernel.agent.journal import Journal, StepRecord
+from letta_kernel.agent.journal import Journal
+from letta_kernel.agent.open_step import OpenStep
+from letta_kernel.agent.partial_message import PartialMessage
 from letta_kernel.agent.window import OVERHEAD, TARGET, TRIGGER, Compactor, Mode, Window
-from letta_kernel.messages import (
-    Event,
-    Message,
-    Notice,
-    ReasoningDelta,
-    StreamReset,
-    TextDelta,
-    ToolCallDelta,
-    Usage,
-)
+from letta_kernel.messages import Event, Message, Notice, StreamReset, Usage
 from letta_kernel.models import structured
 from letta_kernel.models.base import (
     CallPiece,
@@ -31,8 +21,6 @@ from letta_kernel.models.base import (
     ChatModel,
     ChatRequest,
     ModelError,
-    Piece,
-    ReasoningPiece,
     Reply,
     Reset,
     ResponseFormat,
@@ -40,85 +28,8 @@ from letta_kernel.models.base import (
     TextPiece,
 )
 from letta_kernel.models.written_calls import has_tag, may_be_call, read_calls
-from letta_kernel.records import AgentState, Step
+from letta_kernel.records import AgentState
 from letta_kernel.stop_reasons import StopReason
-
-
-class PartialMessage:
-    """Collects the pieces of one reply and turns them into events.
-
-    In heartbeat style the answer and the inner thoughts arrive inside a call's arguments; they are read
-    out of the half-written JSON, so that a person sees them as they stream.
-    """
-
-    def __init__(self, heartbeat: bool) -> None:
-        self.text = ""
-        self.reasoning = ""
-        self._heartbeat = heartbeat
-        self._calls: dict[int, _PartialCall] = {}
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing has been shown yet."""
-        return not (self.text or self.reasoning or self._calls)
-
-    def take(self, piece: Piece) -> Iterator[Event]:
-        """Add *piece*; yield the events that show it."""
-        if isinstance(piece, TextPiece):
-            self.text += piece.text
-            yield TextDelta(text=piece.text)
-        elif isinstance(piece, ReasoningPiece):
-            self.reasoning += piece.text
-            yield ReasoningDelta(text=piece.text)
-        elif isinstance(piece, CallPiece):
-            call = self._calls.setdefault(piece.index, _PartialCall())
-            call.name = call.name or piece.name
-            call.arguments += piece.arguments
-            if self._heartbeat:
-                yield from self._unwrap(call)
-            if not (self._heartbeat and call.name == SEND):
-                call.held.append(
-                    ToolCallDelta(
-                        index=piece.index, id=piece.id, name=piece.name, arguments=piece.arguments
-                    )
-                )
-            if call.acts or not self._heartbeat:
-                yield from call.held
-                call.held.clear()
-
-    def _unwrap(self, call: _PartialCall) -> Iterator[Event]:
-        try:
-            seen = from_json(call.arguments or "{}", allow_partial="trailing-strings")
-        except ValueError:
-            return
-        if not isinstance(seen, dict):
-            return
-        call.acts = any(name != THINKING for name in seen)
-        thought = seen.get(THINKING)
-        if isinstance(thought, str) and len(thought) > call.thought:
-            fresh = thought[call.thought :]
-            apart = "\n" if self.reasoning and not call.thought else ""  # another call's thought
-            call.thought = len(thought)
-            self.reasoning += apart + fresh
-            yield ReasoningDelta(text=fresh)
-        said = seen.get("message") if call.name == SEND else None
-        if isinstance(said, str) and len(said) > call.said:
-            fresh, call.said = said[call.said :], len(said)
-            self.text += fresh
-            yield TextDelta(text=fresh)
-
-
-class _PartialCall:
-    __slots__ = ("acts", "arguments", "held", "name", "said", "thought")
-
-    def __init__(self) -> None:
-        self.name = ""
-        self.arguments = ""
-        self.thought = 0  # characters already shown
-        self.said = 0
-        self.held: list[Event] = []  # what is shown only after the thought that leads to it
-        self.acts = False
-
 
 Turn = Generator[Event, None, None]
 OVERFLOW_TRIES = 3
@@ -148,32 +59,6 @@ def check_cancel(cancel: Cancel) -> None:
 
 
 @dataclass(slots=True)
-class Work:
-    """The step being worked on; ``held`` is what a person is shown once it is saved."""
-
-    record: StepRecord
-    partial: PartialMessage
-    started: float
-    assistant: Message | None = None
-    held: list[Event] = field(default_factory=list)
-    usage: Usage = field(default_factory=Usage)
-    first_token: float | None = None
-    label: str = ""  # of the model that answered
-
-    @property
-    def step(self) -> Step:
-        """The step's own record."""
-        return self.record.step
-
-    def note_usage(self) -> None:
-        """Write down with the step what the model's reply took."""
-        step, usage = self.record.step, self.usage
-        step.prompt_tokens, step.completion_tokens = usage.prompt_tokens, usage.completion_tokens
-        step.cached_tokens, step.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
-        step.cost, step.first_token = usage.cost, self.first_token
-
-
-@dataclass(slots=True)
 class ModelCaller:
     """Calls the model for one run (the fields are `LettaAgent`'s)."""
 
@@ -193,7 +78,7 @@ class ModelCaller:
         default_factory=dict
     )  # data URLs of those in sight, by their ids
 
-    def ask(self, work: Work, cancel: Cancel) -> Generator[Event, None, Reply]:
+    def ask(self, work: OpenStep, cancel: Cancel) -> Generator[Event, None, Reply]:
         """Call the model and stream its reply into ``work.partial``; compact on an overflow and try again.
 
         Raises
@@ -218,7 +103,7 @@ class ModelCaller:
         yield from self._read_written_calls(work, reply)
         return reply
 
-    def _read_written_calls(self, work: Work, reply: Reply) -> Turn:
+    def _read_written_calls(self, work: OpenStep, reply: Reply) -> Turn:
         """Take a reply that is nothing but a call written as text, or has one between tags, for that call."""
         tagged = has_tag(reply.text)
         if reply.tool_calls or not (tagged or may_be_call(reply.text)):
@@ -237,7 +122,7 @@ class ModelCaller:
         for index, call in enumerate(calls):
             yield from work.partial.take(CallPiece(index, call.id, call.name, call.arguments))
 
-    def _stream(self, work: Work, cancel: Cancel) -> Generator[Event, None, Reply]:
+    def _stream(self, work: OpenStep, cancel: Cancel) -> Generator[Event, None, Reply]:
         request = ChatRequest(
             messages=[
                 {"role": "system", "content": self.system},

@@ -9,7 +9,7 @@ from typing import Any
 import acp
 from acp.schema import ToolCallUpdate, ToolKind
 
-from letta_kernel.agent.agent import spoken_id
+from letta_kernel.agent.open_step import spoken_id
 from letta_kernel.commands.approvals import described
 from letta_kernel.messages import (
     ANSWER_TOOL,

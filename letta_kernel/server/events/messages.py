@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import takewhile
 from typing import Any
 
-from letta_kernel.agent.agent import spoken_id
+from letta_kernel.agent.open_step import spoken_id
 from letta_kernel.ids import now
 from letta_kernel.messages import (
     Event,
