@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
-from typing import Any, TypedDict
+from typing import Any
 
 from letta_kernel import side_effects, waiting
-from letta_kernel.agent.agent import LettaAgent, Live
+from letta_kernel.agent.agent import LettaAgent
 from letta_kernel.agent.beside import SHARE, Ahead, BesideSource, described, lasting
 from letta_kernel.agent.context import describe_retrieved
 from letta_kernel.agent.decisions import Decision, pending_calls
@@ -19,11 +18,11 @@ from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.settings import AgentSettings, Budget
 from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError
 from letta_kernel.ids import now
-from letta_kernel.messages import Event, Message, Notice, RunEnded, RunQueued, StepEnded, Usage
+from letta_kernel.messages import Event, Message, Notice, RunEnded, StepEnded, Usage
 from letta_kernel.models import registry
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.pictures.picture import Picture, Thumbnail
-from letta_kernel.records import AgentState, Beside, Run, Tool
+from letta_kernel.records import AgentState, Beside, Run
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service.asking import AskedBy, Asking
 from letta_kernel.service.core import MULTILINGUAL, Core, Memories
@@ -32,72 +31,17 @@ from letta_kernel.service.event_log import EventLog
 from letta_kernel.service.mcp import McpServers
 from letta_kernel.service.preparation import Loaded, Preparation
 from letta_kernel.service.recordings import Recordings
+from letta_kernel.service.run_options import RunOptions, with_lent
+from letta_kernel.service.run_queue import QueuedRun
 from letta_kernel.service.skills import Skills
 from letta_kernel.service.tools import Tools
 from letta_kernel.store import agents, conversations, lease, messages
-from letta_kernel.store.database import Database, Tx
-from letta_kernel.tools.answers import AnswerForm, of_format
-from letta_kernel.tools.execute import ToolHost
-from letta_kernel.tools.skills import ClientSkill
+from letta_kernel.store.database import Tx
+from letta_kernel.tools.answers import of_format
 
 log = logging.getLogger("letta_kernel")
 
-_LOOK = 0.5  # seconds between two looks at the store
-_SLICE = 0.1  # seconds of a pause that a stop button may have to wait
-
-Tell = Callable[[Event], None]
-
-
 _SHARE_RETRIEVED = 16  # one part in so many of a model's window, at most, is for retrieved passages
-
-
-class RunOptions(TypedDict, total=False):
-    """How one run is carried out.
-
-    Attributes
-    ----------
-    max_steps, model : for this run only.
-    host : where functions of a notebook live; without one they run from source in the sandbox.
-    live : is called with every event at once, also while a tool holds this thread.
-    cancel : ends the run from another thread.
-    client_tools : tools for this run alone, which whoever sends runs: their calls wait as for
-        approval, and `Runs.approve` brings the results.
-    turn_tools : tools for this run alone, which *host* has the functions of; the agent's own go before
-        them.
-    wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising.
-    form : what the answer must be (`letta_kernel.tools.answers`); else what the agent's settings say.
-    client_skills : skills on the machine of whoever sends, which the model reads by that one's own tools.
-    beside : gives what a notebook places beside the message; nothing is placed there without it.
-    following : messages that came with decisions, for the same turn: they stand behind the results.
-    asked : the call of another agent that asked for it; then it waits for runs of this process, too.
-    """
-
-    max_steps: int | None
-    model: str | None
-    host: ToolHost | None
-    live: Live | None
-    cancel: Cancel | None
-    client_tools: Sequence[Tool]
-    turn_tools: Sequence[Tool]
-    wait: bool
-    form: AnswerForm | None
-    client_skills: Sequence[ClientSkill]
-    beside: BesideSource | None
-    following: Sequence[Message]
-    asked: AskedBy | None
-
-
-def checked(options: RunOptions) -> RunOptions:
-    """Return *options* if there are no others among them; `TypeError` as for any call."""
-    for name in options.keys() - RunOptions.__annotations__.keys():
-        raise TypeError(f"a run has no option {name!r}")
-    return options
-
-
-def with_lent(own: Sequence[Tool], lent: Sequence[Tool]) -> list[Tool]:
-    """Return an agent's *own* tools and those *lent* for a turn; its own go before others of their names."""
-    names = {tool.name for tool in own}
-    return [*own, *(tool for tool in lent if tool.name not in names)]
 
 
 class Runner:
@@ -174,7 +118,7 @@ class Runner:
         news = self._core.news()
         with self._lock:
             self.running[run.id] = switch
-        place: Place | None = None
+        queued: QueuedRun | None = None
         journal: Journal | None = None
         try:
             while True:
@@ -192,8 +136,10 @@ class Runner:
                 except AgentBusyError as busy:
                     if not options.get("wait") or not (busy.where or asked):
                         raise
-                    place = place or Place(self._core.database, state, run, recall or "", asked)
-                    if not (yield from place.wait(switch, tell)):
+                    queued = queued or QueuedRun(
+                        self._core.database, state, run, recall or "", asked
+                    )
+                    if not (yield from queued.wait(switch, tell)):
                         return
                 # Whoever had the agent may have changed it, and its memory.
                 state = self._core.do(partial(self._again, state))
@@ -254,8 +200,8 @@ class Runner:
             with self._lock:
                 self.running.pop(run.id, None)
             self._events.finish(run.id)
-            if place is not None:
-                place.leave()
+            if queued is not None:
+                queued.leave()
             self.deliveries.run_ended()
 
     def answer(
@@ -397,98 +343,6 @@ class Runner:
         archive, recall = self._memories.of(state)
         archive.follow()
         recall.follow()
-
-
-class Place:
-    """The place of one run in the line for its agent; *said* is what it is to say, *asked* for whom."""
-
-    def __init__(
-        self, database: Database, state: AgentState, run: Run, said: str, asked: AskedBy | None
-    ) -> None:
-        self._database = database
-        self._state = state
-        self._thread_id = state.thread_id
-        self._run = run
-        self._said = said
-        self._asked = asked
-        self._owner = f"{lease.process_owner()}/{run.id}"
-        self._renewed = float("-inf")
-
-    def wait(self, cancel: Cancel, tell: Tell) -> Generator[Event, None, bool]:
-        """Yield who is waited for, until it is this run's turn; False if it was stopped before."""
-        where: str | None = None
-        try:
-            while (busy := self._look()) is not None:
-                if busy.where != where:
-                    where = busy.where
-                    queued = self._queued(where)
-                    tell(queued)
-                    yield queued
-                for _ in range(round(_LOOK / _SLICE)):
-                    if cancel.wait(_SLICE):
-                        for event in self._stopped(where):
-                            tell(event)
-                            yield event
-                        return False
-            return True
-        except (KeyboardInterrupt, GeneratorExit):
-            for event in self._stopped(where):
-                tell(event)
-            raise
-
-    def leave(self) -> None:
-        """Give the place up, if it is still taken."""
-        with suppress(LettaError):  # the line forgets who does not come back
-            self._database.run(lambda tx: lease.leave(tx, self._thread_id, self._owner))
-
-    def _look(self) -> AgentBusyError | None:
-        """Keep the place, and return who comes before this run."""
-        renew = time.monotonic() - self._renewed > lease.RENEWED
-
-        def work(tx: Tx) -> AgentBusyError | None:
-            if renew:
-                askers = self._asked.waiting if self._asked is not None else ()
-                if askers and lease.waits_for(tx, self._thread_id, askers):
-                    raise InvalidInputError(
-                        f"{self._state.name} waits for your answer itself: answer with what you know."
-                    )
-                lease.stand(tx, self._thread_id, self._owner, self._run.notebook, askers)
-            try:
-                agents.check_free(tx, self._thread_id, self._owner)
-            except AgentBusyError as busy:
-                return busy
-            return None
-
-        found = self._database.run(work)
-        if renew:
-            self._renewed = time.monotonic()
-        return found
-
-    def _queued(self, where: str) -> RunQueued:
-        state = self._state
-        text = f"{state.name} is busy in {where or 'this program'}; this goes on when it is free."
-        if self._run.notebook and where == f"the notebook {self._run.notebook!r}":
-            text = f"{state.name} is busy in another kernel of this notebook; this goes on when it is free."
-        return RunQueued(
-            run_id=self._run.id,
-            agent_id=state.id,
-            agent_name=state.name,
-            conversation=self._run.conversation_id,
-            said=self._said,
-            where=where,
-            text=text,
-        )
-
-    def _stopped(self, where: str | None) -> tuple[Notice, RunEnded]:
-        ended = RunEnded(
-            run_id=self._run.id,
-            stop_reason="cancelled",
-            steps=0,
-            usage=Usage(),
-            seconds=0.0,
-            model=self._run.model,
-        )
-        return Notice(text=f"Stopped waiting for {where or 'its turn'}: nothing was sent."), ended
 
 
 def _sender(incoming: Sequence[Message]) -> str:

@@ -19,7 +19,8 @@ from letta_kernel.service.core import Core
 from letta_kernel.service.preparation import Preparation, report
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.replay import replay
-from letta_kernel.service.runner import Runner, RunOptions, checked, with_lent
+from letta_kernel.service.run_options import RunOptions, checked, with_lent
+from letta_kernel.service.runner import Runner
 from letta_kernel.store import agents, lease, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.notebook import NAMES

@@ -1,0 +1,65 @@
+"""How one run is carried out: what every way to send a message may say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from letta_kernel.agent.agent import Live
+from letta_kernel.agent.beside import BesideSource
+from letta_kernel.messages import Message
+from letta_kernel.models.base import Cancel
+from letta_kernel.records import Tool
+from letta_kernel.service.asking import AskedBy
+from letta_kernel.tools.answers import AnswerForm
+from letta_kernel.tools.execute import ToolHost
+from letta_kernel.tools.skills import ClientSkill
+
+
+class RunOptions(TypedDict, total=False):
+    """How one run is carried out.
+
+    Attributes
+    ----------
+    max_steps, model : for this run only.
+    host : where functions of a notebook live; without one they run from source in the sandbox.
+    live : is called with every event at once, also while a tool holds this thread.
+    cancel : ends the run from another thread.
+    client_tools : tools for this run alone, which whoever sends runs: their calls wait as for
+        approval, and `Runs.approve` brings the results.
+    turn_tools : tools for this run alone, which *host* has the functions of; the agent's own go before
+        them.
+    wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising.
+    form : what the answer must be (`letta_kernel.tools.answers`); else what the agent's settings say.
+    client_skills : skills on the machine of whoever sends, which the model reads by that one's own tools.
+    beside : gives what a notebook places beside the message; nothing is placed there without it.
+    following : messages that came with decisions, for the same turn: they stand behind the results.
+    asked : the call of another agent that asked for it; then it waits for runs of this process, too.
+    """
+
+    max_steps: int | None
+    model: str | None
+    host: ToolHost | None
+    live: Live | None
+    cancel: Cancel | None
+    client_tools: Sequence[Tool]
+    turn_tools: Sequence[Tool]
+    wait: bool
+    form: AnswerForm | None
+    client_skills: Sequence[ClientSkill]
+    beside: BesideSource | None
+    following: Sequence[Message]
+    asked: AskedBy | None
+
+
+def checked(options: RunOptions) -> RunOptions:
+    """Return *options* if there are no others among them; `TypeError` as for any call."""
+    for name in options.keys() - RunOptions.__annotations__.keys():
+        raise TypeError(f"a run has no option {name!r}")
+    return options
+
+
+def with_lent(own: Sequence[Tool], lent: Sequence[Tool]) -> list[Tool]:
+    """Return an agent's *own* tools and those *lent* for a turn; its own go before others of their names."""
+    names = {tool.name for tool in own}
+    return [*own, *(tool for tool in lent if tool.name not in names)]
