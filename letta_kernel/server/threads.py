@@ -12,7 +12,7 @@ from letta_kernel.messages import Message
 from letta_kernel.server.access import whose
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import Cursor, bounded, may_be_gone, seek
-from letta_kernel.server.schemas.messages import View, first_id, to_messages
+from letta_kernel.server.schemas.history import View, first_id, to_messages
 from letta_kernel.service import AgentService
 
 DEFAULT = "default"

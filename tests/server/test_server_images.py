@@ -307,7 +307,7 @@ def test_a_long_list_gives_images_by_their_ids(ada: Server) -> None:
     (message,) = [one for one in ada.service.messages.history("ada") if one.pictures]
     (short,) = ada.service.messages.with_pictures([message], most=10)
     assert not short.pictures[0].data
-    from letta_kernel.server.schemas.messages import View, to_messages
+    from letta_kernel.server.schemas.history import View, to_messages
 
     (shown,) = to_messages([short], View())
     assert shown.content[0].model_dump() == {

@@ -22,6 +22,7 @@ from letta_kernel.messages import (
     Usage,
 )
 from letta_kernel.records import Run
+from letta_kernel.server.schemas.history import View, otid_of, to_messages, usage_of
 from letta_kernel.server.schemas.messages import (
     AssistantMessage,
     CalledToolDelta,
@@ -30,10 +31,6 @@ from letta_kernel.server.schemas.messages import (
     StopReasonMessage,
     ToolCallMessage,
     ToolReturnMessage,
-    View,
-    otid_of,
-    to_messages,
-    usage_of,
 )
 from letta_kernel.stop_reasons import failed
 

@@ -23,12 +23,8 @@ from letta_kernel.server.events.contents import ContentReader, Read
 from letta_kernel.server.events.messages import MessageStream
 from letta_kernel.server.events.runs import LiveRun, RunManager
 from letta_kernel.server.handles import model_name
-from letta_kernel.server.schemas.messages import (
-    LettaResponse,
-    StopReasonMessage,
-    View,
-    usage_of,
-)
+from letta_kernel.server.schemas.history import View, usage_of
+from letta_kernel.server.schemas.messages import LettaResponse, StopReasonMessage
 from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.schemas.requests import (
     ApprovalIn,

@@ -15,7 +15,8 @@ from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.routes.agents import agent_of
 from letta_kernel.server.schemas.base import Asked
-from letta_kernel.server.schemas.messages import LettaMessage, LettaResponse, MessageType, View
+from letta_kernel.server.schemas.history import View
+from letta_kernel.server.schemas.messages import LettaMessage, LettaResponse, MessageType
 from letta_kernel.server.schemas.requests import MessageRequest, StreamedRequest
 from letta_kernel.server.schemas.runs import RunShape, to_run
 from letta_kernel.server.threads import ThreadRef

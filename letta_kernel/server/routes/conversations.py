@@ -29,7 +29,8 @@ from letta_kernel.server.schemas.conversations import (
     changes_of,
     to_conversation,
 )
-from letta_kernel.server.schemas.messages import LettaMessage, LettaResponse, MessageType, View
+from letta_kernel.server.schemas.history import View
+from letta_kernel.server.schemas.messages import LettaMessage, LettaResponse, MessageType
 from letta_kernel.server.threads import ThreadRef
 from letta_kernel.service import AgentService
 

@@ -13,7 +13,8 @@ from letta_kernel.server import threads
 from letta_kernel.server.access import own_agent, whose
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.schemas.base import Asked, Shape
-from letta_kernel.server.schemas.messages import LettaMessage, MessageType, View, to_messages
+from letta_kernel.server.schemas.history import View, to_messages
+from letta_kernel.server.schemas.messages import LettaMessage, MessageType
 from letta_kernel.server.schemas.passages import Moment
 
 router = APIRouter(tags=["messages"])

@@ -14,7 +14,8 @@ from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.messages import stored
 from letta_kernel.server.paging import bounded
-from letta_kernel.server.schemas.messages import LettaMessage, View
+from letta_kernel.server.schemas.history import View
+from letta_kernel.server.schemas.messages import LettaMessage
 from letta_kernel.server.schemas.runs import (
     RunShape,
     RunStatus,

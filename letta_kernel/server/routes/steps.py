@@ -11,7 +11,8 @@ from letta_kernel.server.access import whose
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.handles import model_name
 from letta_kernel.server.paging import bounded
-from letta_kernel.server.schemas.messages import LettaMessage, View
+from letta_kernel.server.schemas.history import View
+from letta_kernel.server.schemas.messages import LettaMessage
 from letta_kernel.server.schemas.runs import (
     FeedbackIn,
     Opinion,

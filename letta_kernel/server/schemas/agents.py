@@ -18,12 +18,9 @@ from letta_kernel.server.handles import embedding_handle, endpoint_type, model_h
 from letta_kernel.server.schemas.base import Shape
 from letta_kernel.server.schemas.blocks import BlockResponse, to_block
 from letta_kernel.server.schemas.folders import FolderShape, to_folder
+from letta_kernel.server.schemas.history import approval_request, first_id
 from letta_kernel.server.schemas.identities import IdentityShape, to_identity
-from letta_kernel.server.schemas.messages import (
-    ApprovalRequestMessage,
-    approval_request,
-    first_id,
-)
+from letta_kernel.server.schemas.messages import ApprovalRequestMessage
 from letta_kernel.server.schemas.model_settings import ModelSettings, to_settings
 from letta_kernel.server.schemas.tool_rules import ToolRuleShape, to_rule
 from letta_kernel.server.schemas.tools import ToolShape, to_tool
