@@ -75,11 +75,7 @@ def walking() -> Iterator[Walk]:
 def _profiler(walk: Walk) -> Callable[[FrameType, str, Any], None]:
     rooms: dict[str, str] = {}  # room of each file, "" outside the package
     # Records, ids and the like are called from everywhere; they say nothing about the way of a message.
-    drawn = {path.stem for path in _PACKAGE.iterdir() if path.is_dir()} | {
-        "kernel",
-        "magics",
-        "api",
-    }
+    drawn = {path.stem for path in _PACKAGE.iterdir() if path.is_dir()} | {"kernel", "magics"}
 
     def room_of(filename: str) -> str:
         if filename not in rooms:

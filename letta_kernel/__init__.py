@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from letta_kernel import project as project  # fixes where the project is, before anything moves
 
 if TYPE_CHECKING:
-    from letta_kernel.api import Agent as Agent
+    from letta_kernel.api.agent import Agent as Agent
     from letta_kernel.models.scripted import scripted as scripted
     from letta_kernel.tools.options import ToolOptions as ToolOptions
     from letta_kernel.tools.options import tool as tool
@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 __all__ = ["Agent", "ToolOptions", "__version__", "load_ipython_extension", "scripted", "tool"]
 
 _PUBLIC = {
-    "Agent": "letta_kernel.api",
+    "Agent": "letta_kernel.api.agent",
     "ToolOptions": "letta_kernel.tools.options",
     "scripted": "letta_kernel.models.scripted",
     "tool": "letta_kernel.tools.options",

@@ -21,7 +21,7 @@ from typing import Any
 from letta_kernel.isolation import is_ours, present
 
 _PACKAGE = "letta_kernel"
-_SPEAKS = "letta_kernel.api"  # what it warns of itself is meant for a person
+_SPEAKS = "letta_kernel.api.agent"  # what it warns of itself is meant for a person
 _lock = threading.Lock()
 _depth = 0  # how many blocks of `unwarned` are open
 _importer: int | None = None  # the thread that imports libraries now

@@ -1,4 +1,4 @@
-"""The Python interface: the same agents without magics, in notebooks, scripts and tests.
+"""`Agent`: an agent by its name.
 
 from letta_kernel import Agent
 ada = Agent("ada")
@@ -11,17 +11,17 @@ from __future__ import annotations
 import atexit
 import inspect
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from letta_kernel.api_run import Run
-from letta_kernel.api_tools import added_to
-from letta_kernel.api_words import WORDS, speaks_python
-from letta_kernel.display.panels import memory_panel
+from letta_kernel.api.added_tools import added_to
+from letta_kernel.api.memory import MemoryView
+from letta_kernel.api.run import Run
+from letta_kernel.api.words import WORDS, speaks_python
+from letta_kernel.display.live import running_shell
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.errors import (
     InvalidInputError,
@@ -31,13 +31,12 @@ from letta_kernel.errors import (
     ToolError,
     nearest,
 )
-from letta_kernel.hooks import agent_opened, memory_shown, turn_begins
-from letta_kernel.memory.origins import Origin, Sentence
+from letta_kernel.hooks import agent_opened, turn_begins
+from letta_kernel.memory.origins import Origin
 from letta_kernel.messages import Event, Message, RunQueued, RunStarted, worded
-from letta_kernel.models.tokens import count
 from letta_kernel.pictures.values import pictures_of
 from letta_kernel.project import project_folder
-from letta_kernel.records import AgentState, Block, Passage, Tool, WholeRun
+from letta_kernel.records import AgentState, Passage, Tool, WholeRun
 from letta_kernel.service import AgentService, ContextReport
 from letta_kernel.tools import core
 from letta_kernel.tools.answers import of_type
@@ -198,7 +197,7 @@ class Agent:
         transcript = Transcript(prompt=text)
         events = []
         # Where a person can stop it, it waits for a run in another notebook; a program is told at once.
-        options.setdefault("wait", _shell() is not None)
+        options.setdefault("wait", running_shell() is not None)
         stream = self.stream(text, **options)
         try:
             for event in stream:
@@ -240,7 +239,7 @@ class Agent:
     @property
     def memory(self) -> MemoryView:
         """Core memory: a mapping from label to block; as a cell's result, the panel to edit it in."""
-        return MemoryView(self)
+        return MemoryView(self.service, self.id)
 
     @property
     def tools(self) -> list[Tool]:
@@ -371,74 +370,6 @@ class Agent:
         return f"Agent({self.name!r})"
 
 
-@speaks_python
-class MemoryView:
-    """An agent's core memory as a mapping; assigning a string writes the block."""
-
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-
-    def __getitem__(self, label: str) -> Block:
-        return self._agent.service.blocks.retrieve(label, agent=self._agent.id)
-
-    def as_of(self, moment: Moment) -> dict[str, Block]:
-        """Return the blocks by label with the texts they had then; a day is meant as its end."""
-        blocks = self._agent.service.blocks
-        return {one.label: one for one in blocks.list(self._agent.id, as_of=moment)}
-
-    def origin(self, label: str) -> list[Sentence]:
-        """Return the sentences of a block, each with its ``origin``: who, how, when, after which message."""
-        return self._agent.service.blocks.origin(label, agent=self._agent.id)
-
-    def share(self, label: str, other: str) -> None:
-        """Let another agent, by its name or id, have the same block: what one writes there all see."""
-        self._agent.service.blocks.share(label, agent=self._agent.id, other=other)
-
-    def unshare(self, label: str, other: str) -> None:
-        """Take a block off another agent that has it too."""
-        self._agent.service.blocks.unshare(label, agent=self._agent.id, other=other)
-
-    def shared_with(self, label: str) -> list[str]:
-        """Return the names of the other agents that have a block."""
-        service = self._agent.service.blocks
-        return service.standing(self._agent.id)[self[label].id].others
-
-    def __setitem__(self, label: str, value: str) -> None:
-        self._agent.service.blocks.upsert(label, value, agent=self._agent.id, reason="Agent.memory")
-
-    def __delitem__(self, label: str) -> None:
-        self._agent.service.blocks.delete(label, agent=self._agent.id)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([block.label for block in self._agent.service.blocks.list(self._agent.id)])
-
-    def __contains__(self, label: object) -> bool:
-        return any(label == known for known in self)
-
-    def __len__(self) -> int:
-        return len(self._agent.service.blocks.list(self._agent.id))
-
-    def __repr__(self) -> str:
-        blocks = self._agent.service.blocks.list(self._agent.id)
-        return "\n".join(f"{b.label} ({len(b.value):,}/{b.limit:,}): {b.value}" for b in blocks)
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """Return the blocks as they are now."""
-        blocks = self._agent.service.blocks.list(self._agent.id)
-        tokens = {block.label: count(block.value) for block in blocks}
-        standing = self._agent.service.blocks.standing(self._agent.id)
-        return memory_panel(blocks, tokens, standing)._repr_mimebundle_()
-
-    def _ipython_display_(self) -> None:
-        """Show the panel in which blocks are edited, where a notebook can."""
-        shell = _shell()
-        if shell is None or threading.current_thread() is not threading.main_thread():
-            print(repr(self))
-            return
-        if not any(show(self._agent.service, self._agent.state) for show in memory_shown):
-            shell.display_pub.publish(self._repr_mimebundle_())
-
-
 def figure_of(service: AgentService, ref: str, what: str, limit: int | None = None) -> Figure:
     """Return the plot *what* of an agent over its last *limit* runs; see `Agent.plot`.
 
@@ -477,9 +408,3 @@ def _in_python(events: Iterator[Event]) -> Iterator[Event]:
     finally:
         if isinstance(events, Generator):
             events.close()
-
-
-def _shell() -> Any:
-    """Return the running IPython shell, None outside of one; this room does not import IPython."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None else None

@@ -15,7 +15,7 @@ from letta_kernel.display.words import to_text
 from letta_kernel.messages import Event, Notice, RunQueued, RunStarted, ToolCall
 from letta_kernel.service.event_log import RunLog
 
-__all__ = ["MIME", "Choice", "LiveView", "bundle"]
+__all__ = ["MIME", "Choice", "LiveView", "bundle", "running_shell"]
 
 Scope = Literal["", "run", "notebook", "agent"]
 _SCOPES: dict[str, Scope] = {"run": "run", "notebook": "notebook", "agent": "agent"}
@@ -72,7 +72,7 @@ class LiveView:
         self.transcript = Transcript(prompt)
         self._log = RunLog()
         self._streaming = streaming
-        own: Any = shell if shell is not None else _running_shell()
+        own: Any = shell if shell is not None else running_shell()
         self._shell: Any = own if shown else None
         self._channel: Channel | None = None
         self._terminal: TerminalView | None = None
@@ -184,7 +184,8 @@ class LiveView:
         return kernel is not None and bool(getattr(kernel, "_allow_stdin", True))
 
 
-def _running_shell() -> Any:
+def running_shell() -> Any:
+    """Return the running IPython shell, None outside of one; IPython is not imported for it."""
     import sys
 
     if "IPython" not in sys.modules:

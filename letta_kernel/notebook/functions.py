@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import Any, Protocol
 
 from letta_kernel import lazy_import
-from letta_kernel.api_tools import added_to
+from letta_kernel.api.added_tools import added_to
 from letta_kernel.errors import ToolError
 from letta_kernel.notebook.output import say
 from letta_kernel.notebook.turn import Turn

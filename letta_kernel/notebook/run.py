@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 from letta_kernel.agent.beside import BesideSource
-from letta_kernel.api_tools import added_to
+from letta_kernel.api.added_tools import added_to
 from letta_kernel.commands.approvals import NOBODY
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.display.live import LiveView

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from letta_kernel import errors, isolation
-from letta_kernel.api import figure_of, service_for
+from letta_kernel.api.agent import figure_of, service_for
 from letta_kernel.commands.door import Notebook
 from letta_kernel.commands.spec import DoorName
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, ReadOnlyError

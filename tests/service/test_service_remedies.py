@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import letta_kernel
-from letta_kernel.api_words import WORDS as PYTHON
+from letta_kernel.api.words import WORDS as PYTHON
 from letta_kernel.cli.words import WORDS as CLI
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import Notice, RunEnded, Usage, worded
@@ -134,7 +134,7 @@ def test_no_text_below_the_doors_uses_the_words_of_one() -> None:
             ("notebook", "magics.py"),
             r"(?<!!)\bcurl\b|(?<!!)letta-kernel (agent|model|chat|send|memory)\b",
         ),
-        (("api.py",), r"%%?agent|%env|\bcurl\b|letta-kernel (agent|model|chat|send)\b"),
+        (("api",), r"%%?agent|%env|\bcurl\b|letta-kernel (agent|model|chat|send)\b"),
     ],
 )
 def test_no_door_uses_the_words_of_another(doors: tuple[str, ...], foreign: str) -> None:

@@ -1,0 +1,1 @@
+"""The Python interface: the same agents without magics, in notebooks, scripts and tests."""
