@@ -15,7 +15,8 @@ from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import LOCAL_USER, new_id, now
 from letta_kernel.memory import chunking, dates, terms
 from letta_kernel.memory.excerpts import BUDGET, MOST, RELEVANT, Place, fit, tokens
-from letta_kernel.memory.search import Filter, Searched, SearchHit
+from letta_kernel.memory.filter import Filter
+from letta_kernel.memory.search import Searched, SearchHit
 from letta_kernel.models.embedding import Embedder
 from letta_kernel.records import TAG_LIMIT, Passage
 from letta_kernel.store import archives, passages

@@ -43,7 +43,7 @@ class FileMatches:
     more: bool
 
 
-class FileShelf:
+class AgentFiles:
     """The files of one agent's folders.
 
     Files are named ``folder/file`` or, where only one folder has it, by the file's name alone.

@@ -10,7 +10,8 @@ from pathlib import Path
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.memory import dates
 from letta_kernel.memory.excerpts import BUDGET, RELEVANT, Place, fit
-from letta_kernel.memory.search import Filter, Searched
+from letta_kernel.memory.filter import Filter
+from letta_kernel.memory.search import Searched
 from letta_kernel.messages import Message
 from letta_kernel.models.embedding import Embedder
 from letta_kernel.store import messages

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from letta_kernel.memory import question_type, roles, terms
-from letta_kernel.memory.corpus import Corpus, Rows
+from letta_kernel.memory.corpus import Corpus
+from letta_kernel.memory.line_context import Rows
 from letta_kernel.memory.vectors import alike
 from letta_kernel.models.base import EmbedderKind
 
@@ -129,8 +130,8 @@ class Likeness:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What a model's vectors, beside the static ones of all lines, say of the rows that have one."""
+class ModelLikeness:
+    """How alike rows are by a model's vectors, where others have only static ones."""
 
     kind: EmbedderKind
     rows: np.ndarray
@@ -144,7 +145,7 @@ def score(
     allowed: np.ndarray,
     background: Background | None = None,
     likeness: Callable[[np.ndarray], Likeness | None] | None = None,
-    beside: Beside | None = None,
+    by_model: ModelLikeness | None = None,
 ) -> Scores:
     """Score every row of *corpus*.
 
@@ -157,8 +158,8 @@ def score(
     likeness
         Stands for vectors the corpus lacks: it is given the rows that lead by their words, and returns
         what is known of these and of the most alike ones.
-    beside
-        Likeness by a model, where there is one.
+    by_model
+        Likeness by a model's vectors, of the rows that have them; it counts beside *likeness*.
     """
     derived = corpus.derived()
     words = _words(asked, corpus, background)
@@ -175,9 +176,9 @@ def score(
         lengths = derived.lengths[:-1][near.rows]
         trust = np.clip(np.sqrt(lengths / _ENOUGH), *_TRUST) if asked.kind == "static" else 1.0
         rank[near.rows] += trust * _meant(asked.kind, near)
-    modelled = None if beside is None else _in_context(beside, corpus)
-    if beside is not None and modelled is not None:
-        rank += _meant(beside.kind, modelled)
+    modelled = None if by_model is None else _in_context(by_model, corpus)
+    if by_model is not None and modelled is not None:
+        rank += _meant(by_model.kind, modelled)
     said_by = named(asked.text, corpus.speakers())
     if said_by:
         rank += SPEAKER * corpus.said_by(said_by)
@@ -193,8 +194,8 @@ def score(
     if near is not None:  # as if either could make it relevant
         covered, like = relevance[near.rows], _related(near, asked.unrelated)
         relevance[near.rows] = covered + like - covered * like
-    if beside is not None and modelled is not None:
-        like = _related(modelled, beside.unrelated)
+    if by_model is not None and modelled is not None:
+        like = _related(modelled, by_model.unrelated)
         relevance += like - relevance * like
     return Scores(rank, relevance)
 
@@ -220,11 +221,11 @@ def _meant(kind: EmbedderKind, near: Likeness) -> np.ndarray:
     return added
 
 
-def _in_context(beside: Beside, corpus: Corpus) -> Likeness | None:
+def _in_context(by_model: ModelLikeness, corpus: Corpus) -> Likeness | None:
     """Return the likeness of all rows; that of a context is the mean of its lines'."""
     derived = corpus.derived()
     own, known = np.zeros((2, len(corpus.ids) + 1), dtype=np.float32)
-    own[beside.rows], known[beside.rows] = beside.similarity, 1.0
+    own[by_model.rows], known[by_model.rows] = by_model.similarity, 1.0
     own, known = own * derived.alive, known * derived.alive
     if not known.any():
         return None

@@ -2,65 +2,47 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from letta_kernel.memory import scoring, unindexed
-from letta_kernel.memory.beside import Modelled, given
-from letta_kernel.memory.candidate_search import FURTHEST, CandidateSearch, candidates
+from letta_kernel.memory.agent_lines import ALIKE, AgentLines, Stamp
+from letta_kernel.memory.candidate_search import FURTHEST, TABLES
 from letta_kernel.memory.corpus import FORM, Corpus
+from letta_kernel.memory.filter import Filter
 from letta_kernel.memory.index import Index
-from letta_kernel.memory.vectors import QuantisedVectors, Vectors, alike
+from letta_kernel.memory.model_vectors import give_vectors
+from letta_kernel.memory.vectors import QuantisedVectors, Vectors
 from letta_kernel.models.embedding import OFFLINE, Embedder, embedder
 from letta_kernel.store import indexes
 from letta_kernel.store.database import Database, Tx
-from letta_kernel.store.indexes import Kind, Line, OutboxEntry
-from letta_kernel.store.vector_queries import Candidate, condition
+from letta_kernel.store.indexes import Kind, Line
 from letta_kernel.store.vectors import IndexBrokenError
 
 log = logging.getLogger(__name__)
 
-Stamp = tuple[str, tuple[int, ...]] | None
-_TABLES = ("index_marks", "outbox", "counters")  # that a search depends on, beside the lines' own
-
 LARGE = 4000
 """So many lines of an agent are read from the store, embedded and scored one and all; beyond that
-their words come from LanceDB's table, and a sketch of its vectors says which are alike in meaning."""
+their words come from LanceDB's table, and its vectors as bytes say which are alike in meaning."""
 HUGE = 200_000
 """Beyond so many lines LanceDB's indexes name candidates, and only these are scored."""
 _EMBEDDED = 1000  # lines of a large archive that a search embeds itself, at most: it is waited for
-_SKETCHED = (
+_QUANTISED = (
     64_000_000  # bytes of vectors up to which they stay in memory, instead of LanceDB's index
 )
-_ALIKE = 60  # lines LanceDB names as most alike in meaning
 _MANY = 1000  # lines from which on loading them ahead of the first search pays
 _USUAL = 600  # lines whose likeness to a query counts as usual
 _UNREAD = 2000
 """Of more lines than that, which no index has, a search takes in only what it needs itself …"""
 _SEARCHES = 20  # … so many times: where no index follows, all are read after all
-_WAITING = 500  # edits the index may be behind by, for candidates
 _AT_ONCE = 2000  # lines read in one transaction
 _KEPT = 300_000  # lines of all agents together kept in memory
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which lines may be found; empty tags mean any. ``end`` is not part of it, ``without`` are left out."""
-
-    tags: tuple[str, ...] = ()
-    match: Literal["any", "all"] = "any"
-    start: datetime | None = None
-    end: datetime | None = None
-    without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,116 +52,6 @@ class SearchHit:
     id: str
     score: float
     relevance: float
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What the store says about a huge archive and its index."""
-
-    mark: int
-    entries: list[OutboxEntry]  # edits and deletes the index has not repeated
-    new: list[Line]  # lines it does not have, or has in an older form
-
-
-class _Known:
-    """What this process has in memory of one agent's lines."""
-
-    def __init__(self, kind: Kind) -> None:
-        self.kind: Kind = kind
-        self.lock = threading.RLock()
-        self.scans = 0  # searches in a row that did without what nobody had taken in
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget everything, and find out anew how many lines there are."""
-        self.way: Literal["", "read", "loaded", "shelf", "scan"] = ""
-        self.corpus = Corpus(self.kind)
-        self.sketch: QuantisedVectors | None = None  # of the lines that were loaded
-        # Of some lines as they come, the vectors by themselves and in their context.
-        self.around: tuple[np.ndarray, np.ndarray] | None = None
-        self.seq = 0  # up to which the store has been read
-        self.stamp: Stamp = None  # of the store then
-        self.form = FORM  # of the words that were read from the index
-        self.changes = -1  # the store's count of edits and deletes when it was last compared
-        self.blind: list[Line] = []  # lines whose vectors could not be had yet
-        self.beside = Modelled()  # of a model, where static vectors come first
-        self.behind = False  # there are lines whose vectors are left to the index
-        self.shelf = CandidateSearch(self.kind)
-        self.state: _State | None = None  # what was last read for the shelf
-        self.waiting: set[int] = set()  # edits the index had not repeated when the shelf was read
-
-    @contextlib.contextmanager
-    def whole(self) -> Iterator[None]:
-        """Begin anew after a stop, or a fault, that may have struck half-way through a change."""
-        try:
-            yield
-        except BaseException:
-            self.begin()
-            raise
-
-    def near(
-        self,
-        sketch: QuantisedVectors,
-        vector: np.ndarray,
-        leading: np.ndarray,
-        allowed: np.ndarray,
-    ) -> scoring.Likeness | None:
-        """Return how alike to *vector* the *leading* rows are, and those that are most alike."""
-        if not sketch.fits(vector):
-            return None
-        derived, first_late = self.corpus.derived(), len(sketch)
-
-        def vectors(rows: np.ndarray) -> np.ndarray:
-            found = sketch.at(np.minimum(rows, first_late - 1))
-            late = np.flatnonzero(rows >= first_late)
-            if len(late):
-                found[late] = derived.vectors_at(rows[late], len(vector))
-            return found
-
-        nearest, _ = sketch.nearest(vector, allowed[:first_late], _ALIKE)
-        if self.around is None:
-            some = sketch.some()
-            self.around = sketch.at(some), derived.context(some, vectors)
-        return self._likeness(np.concatenate([leading, nearest]), vector, vectors)
-
-    def named(self, found: list[Candidate], vector: np.ndarray) -> scoring.Likeness | None:
-        """Return how alike to *vector* the rows are that an index named, nothing being known of others."""
-        row_of, derived = self.corpus.row_of, self.corpus.derived()
-        there = {row_of[c.id]: c.vector for c in found if c.id in row_of and c.vector is not None}
-        if not there or self.around is None or self.around[0].shape[1] != len(vector):
-            return None
-        places = np.full(len(derived.alive), len(there))
-        places[list(there)] = np.arange(len(there))
-        named = np.stack([*there.values(), np.zeros_like(vector)])
-
-        def vectors(rows: np.ndarray) -> np.ndarray:
-            got = named[places[rows]]
-            late = np.flatnonzero(places[rows] == len(there))
-            got[late] = derived.vectors_at(rows[late], len(vector))
-            return got
-
-        return self._likeness(np.array(list(there)), vector, vectors)
-
-    def _likeness(
-        self, rows: np.ndarray, vector: np.ndarray, vectors: Callable[[np.ndarray], np.ndarray]
-    ) -> scoring.Likeness:
-        """Return the likeness of these rows, of those beside them and of those that are newer."""
-        derived, around = self.corpus.derived(), self.around
-        assert around is not None
-        beside = [other[rows] for other in derived.beside[:2]]
-        rows = np.unique(np.concatenate([rows, *beside, derived.vector_rows]))
-        rows = rows[rows < len(self.corpus.ids)]
-        return scoring.Likeness(
-            rows,
-            alike(vectors(rows), vector),
-            alike(derived.context(rows, vectors), vector),
-            (alike(around[0], vector), alike(around[1], vector)),
-        )
-
-    def size(self) -> int:
-        """Return about how many lines' worth of memory this takes."""
-        sketched = 0 if self.sketch is None else self.sketch.nbytes() // 500
-        return len(self.corpus.ids) + sketched + len(self.shelf) // 5
 
 
 class Engine:
@@ -192,7 +64,7 @@ class Engine:
         self._static = vectors if vectors.quick else Vectors(embedder(OFFLINE))
         self.kind: Kind = kind
         self._index = index
-        self._agents: OrderedDict[str, _Known] = OrderedDict()
+        self._agents: OrderedDict[str, AgentLines] = OrderedDict()
         self._lock = threading.Lock()
 
     def search(
@@ -219,13 +91,22 @@ class Engine:
                 grown = known.way == "read" and known.seq > 2 * LARGE
                 if known.way in ("", "scan") or grown or known.behind:
                     self._choose(agent_id, known, near)
-                if known.way == "shelf" and near:
-                    found = self._among_candidates(agent_id, known, asked, allow, hits)
+                if known.way == "candidates" and near:
+                    found = known.candidates.search(
+                        self.database,
+                        self._index,
+                        self.vectors,
+                        agent_id,
+                        asked,
+                        allow,
+                        hits,
+                        LARGE,
+                    )
                     if found is not None:
                         return _best(*found, limit, offset)
                     known.begin()
                     self._choose(agent_id, known, near)
-                if known.way == "shelf":
+                if known.way == "candidates":
                     known.begin()
                 if known.way != "scan":
                     self._refresh(agent_id, known, near)
@@ -248,15 +129,15 @@ class Engine:
         with known.lock, known.whole():
             if not known.way:
                 self._choose(agent_id, known)
-            if known.way not in ("shelf", "scan"):
+            if known.way not in ("candidates", "scan"):
                 self._refresh(agent_id, known)
                 known.corpus.derived()
 
-    def _of(self, agent_id: str) -> _Known:
+    def _of(self, agent_id: str) -> AgentLines:
         with self._lock:
             known = self._agents.pop(agent_id, None)
             if known is None:
-                known = _Known(self.kind)
+                known = AgentLines(self.kind)
             self._agents[agent_id] = known  # the newest stands last
             total = sum(other.size() for other in self._agents.values())
             while total > _KEPT and len(self._agents) > 1:
@@ -264,7 +145,7 @@ class Engine:
                 total -= oldest.size()
             return known
 
-    def _choose(self, agent_id: str, known: _Known, scan: bool = True) -> None:
+    def _choose(self, agent_id: str, known: AgentLines, scan: bool = True) -> None:
         """Decide by the number of lines how an agent is searched, and load what that needs.
 
         Parameters
@@ -294,12 +175,12 @@ class Engine:
         known.begin()
         known.form = self._index.table.form()
         if newest > HUGE:
-            known.way = "shelf"
+            known.way = "candidates"
             return
         table = self._index.table
-        if newest * table.dimension() <= _SKETCHED:
-            known.sketch = QuantisedVectors()
-            known.corpus.load(table.lines_of(agent_id, 0, known.sketch.add))
+        if newest * table.dimension() <= _QUANTISED:
+            known.quantised = QuantisedVectors()
+            known.corpus.load(table.lines_of(agent_id, 0, known.quantised.add))
         else:
             known.corpus.load(table.lines_of(agent_id, 0))
             some = table.vectors_of(agent_id, range(1, mark + 1, max(1, mark // _USUAL)))
@@ -309,56 +190,46 @@ class Engine:
         known.way = "loaded"
 
     def _scan(
-        self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter, hits: int
+        self, agent_id: str, known: AgentLines, asked: scoring.Query, allow: Filter, hits: int
     ) -> tuple[Corpus, scoring.Scores, np.ndarray]:
         """Score what leads among all lines in the store, while the index is far behind."""
         known.scans += 1
         if not self.vectors.quick:
             asked = scoring.query(asked.text, self._static.question(asked.text))
         return unindexed.search(
-            self.database,
-            self.kind,
-            agent_id,
-            asked,
-            self._static,
-            hits,
-            tags=allow.tags,
-            match=allow.match,
-            start=allow.start,
-            end=allow.end,
-            without=sorted(allow.without),
+            self.database, self.kind, agent_id, asked, self._static, hits, allow
         )
 
     # -- everything is scored --------------------------------------------------------------------------
 
     def _among_all(
-        self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter
+        self, agent_id: str, known: AgentLines, asked: scoring.Query, allow: Filter
     ) -> tuple[Corpus, scoring.Scores, np.ndarray]:
         corpus = known.corpus
-        allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end, allow.without)
+        allowed = corpus.matching(allow)
         if known.way == "loaded" or self.vectors.quick:
             near = self._near(agent_id, known, asked, allow, allowed)
             return corpus, scoring.score(asked, corpus, allowed, likeness=near), allowed
-        beside = known.beside.said(asked)
+        by_model = known.by_model.likeness(asked)
         asked = scoring.query(asked.text, self._static.question(asked.text))
-        return corpus, scoring.score(asked, corpus, allowed, beside=beside), allowed
+        return corpus, scoring.score(asked, corpus, allowed, by_model=by_model), allowed
 
     def _near(
         self,
         agent_id: str,
-        known: _Known,
+        known: AgentLines,
         asked: scoring.Query,
         allow: Filter,
         allowed: np.ndarray,
     ) -> Callable[[np.ndarray], scoring.Likeness | None] | None:
         """Return what says which loaded lines are alike in meaning; LanceDB begins with it at once."""
-        vector, sketch = asked.vector, known.sketch
+        vector, quantised = asked.vector, known.quantised
         if known.way != "loaded" or vector is None:
             return None
-        if sketch is not None:
-            return lambda leading: known.near(sketch, vector, leading, allowed)
-        where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end, allow.without)
-        answer = self._index.table.candidates(where, (), 0, vector, _ALIKE)
+        if quantised is not None:
+            return lambda leading: known.near(quantised, vector, leading, allowed)
+        where = allow.condition(agent_id)
+        answer = self._index.table.candidates(where, (), 0, vector, ALIKE)
 
         def likeness(leading: np.ndarray) -> scoring.Likeness | None:
             try:
@@ -370,7 +241,7 @@ class Engine:
 
         return likeness
 
-    def _refresh(self, agent_id: str, known: _Known, scan: bool = True) -> None:
+    def _refresh(self, agent_id: str, known: AgentLines, scan: bool = True) -> None:
         """Bring the lines in memory up to date with the store, other processes' writes included.
 
         If very many are new, and *scan* is true, it leaves them to scans and the index instead.
@@ -402,23 +273,25 @@ class Engine:
                 known.stamp = stamp
                 break
             known.seq = last
-        self._see(agent_id, known)
+        self._embed(agent_id, known)
 
-    def _see(self, agent_id: str, known: _Known) -> None:
+    def _embed(self, agent_id: str, known: AgentLines) -> None:
         """Give lines the vectors that can be had at once; those of a model come in the background."""
         corpus, read = known.corpus, known.way == "read"
         if read or self.vectors.quick:
             found = self._static.at_hand([line.text for line in known.blind])
-            known.blind = given(known.blind, corpus.row_of, found, corpus.set_vectors)
+            known.blind = give_vectors(known.blind, corpus.row_of, found, corpus.set_vectors)
         if not self.vectors.quick:
             give = None if read else corpus.set_vectors
-            known.beside.see(self.vectors, self._index, agent_id, corpus.row_of, known.stamp, give)
+            known.by_model.update(
+                self.vectors, self._index, agent_id, corpus.row_of, known.stamp, give
+            )
 
     def _read(
-        self, tx: Tx, agent_id: str, known: _Known
+        self, tx: Tx, agent_id: str, known: AgentLines
     ) -> tuple[int, dict[str, str] | None, list[Line], int, int, Stamp] | None:
         """Return what is new in the store; None if nobody has written to it since the last time."""
-        stamp = tx.stamp(self.kind, *_TABLES)
+        stamp = tx.stamp(self.kind, *TABLES)
         name = self._index.name()
         if stamp is not None and known.stamp == (name, stamp):
             return None
@@ -433,7 +306,7 @@ class Engine:
         newest = last if whole else indexes.newest(tx, self.kind, agent_id)
         return changes, digests, new, last, newest, None if stamp is None else (name, stamp)
 
-    def _correct(self, agent_id: str, known: _Known, digests: dict[str, str]) -> None:
+    def _correct(self, agent_id: str, known: AgentLines, digests: dict[str, str]) -> None:
         """Take out what was deleted, and read again what was edited, since the last comparison."""
         corpus = known.corpus
         corpus.remove([item for item in corpus.row_of if item not in digests])
@@ -445,58 +318,11 @@ class Engine:
             corpus.remove(edited)
             self._add(known, [line for line in again if line.seq <= known.seq])
 
-    def _add(self, known: _Known, new: list[Line]) -> None:
+    def _add(self, known: AgentLines, new: list[Line]) -> None:
         if new:
             known.corpus.add(new, None)
             known.blind += new
-            known.beside.lacking += [] if self.vectors.quick else new
-
-    # -- candidates are scored -------------------------------------------------------------------------
-
-    def _among_candidates(
-        self, agent_id: str, known: _Known, asked: scoring.Query, allow: Filter, hits: int
-    ) -> tuple[Corpus, scoring.Scores, np.ndarray] | None:
-        """Score what LanceDB names; None if the index is far behind."""
-        table = self._index.table
-        state = known.state = self.database.run(lambda tx: self._read_state(tx, agent_id, known))
-        if state is None:
-            return None
-        waiting = {entry.id for entry in state.entries}
-        if not known.waiting <= waiting:
-            known.shelf = CandidateSearch(
-                self.kind
-            )  # what the index repeated meanwhile stands in it as it was
-        known.waiting = waiting
-        known.shelf.follow(table, agent_id, state.mark)
-        where = condition(agent_id, allow.tags, allow.match, allow.start, allow.end, allow.without)
-        named = candidates(table, where, asked, hits)
-        replaced = {entry.item_id for entry in state.entries if entry.item_id is not None}
-        corpus = known.shelf.selection(table, agent_id, named, state.new, replaced, asked)
-        found = self.vectors.at_hand([line.text for line in state.new])
-        given(state.new, corpus.row_of, found, corpus.set_vectors)
-        allowed = corpus.matching(allow.tags, allow.match, allow.start, allow.end, allow.without)
-        background = known.shelf.background(table, agent_id)
-        return corpus, scoring.score(asked, corpus, allowed, background), allowed
-
-    def _read_state(self, tx: Tx, agent_id: str, known: _Known) -> _State | None:
-        stamp = tx.stamp(self.kind, *_TABLES)
-        name = self._index.name()
-        if known.state is not None and stamp is not None and known.stamp == (name, stamp):
-            return known.state
-        mark = indexes.mark(tx, name, agent_id, self.kind)
-        if self._index.table.name() is None or mark + LARGE < indexes.newest(
-            tx, self.kind, agent_id
-        ):
-            return None
-        found = indexes.outbox(tx, name, _WAITING)
-        entries = [entry for entry in found if entry.agent_id == agent_id]
-        if len(found) == _WAITING or any(entry.item_id is None for entry in entries):
-            return None
-        new, _ = indexes.after(tx, self.kind, agent_id, mark, LARGE)
-        fresh = {line.id for line in new}
-        ids = [e.item_id for e in entries if e.item_id is not None and e.item_id not in fresh]
-        known.stamp = (name, stamp) if stamp is not None else None
-        return _State(mark, entries, [*new, *indexes.of_ids(tx, self.kind, agent_id, ids)])
+            known.by_model.lacking += [] if self.vectors.quick else new
 
 
 class Searched:

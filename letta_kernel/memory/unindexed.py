@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 import numpy as np
 
 from letta_kernel.memory import scoring, terms
-from letta_kernel.memory.corpus import LENGTH, Corpus, Derived, neighbours, words_of
+from letta_kernel.memory.corpus import Corpus, words_of
+from letta_kernel.memory.filter import Filter
+from letta_kernel.memory.line_context import LENGTH, Derived, neighbours
 from letta_kernel.memory.vectors import Vectors, alike
 from letta_kernel.store import indexes
 from letta_kernel.store.database import Database
@@ -55,7 +56,7 @@ class _Lines:
 
     def around(self, rows: np.ndarray) -> np.ndarray:
         """Return *rows* and their neighbours."""
-        near = np.unique(np.concatenate([rows, *(beside[rows] for beside in self.derived.beside)]))
+        near = np.unique(np.concatenate([rows, *(side[rows] for side in self.derived.neighbours)]))
         return near[near < len(self.texts)]
 
     def sample(self) -> np.ndarray:
@@ -73,12 +74,7 @@ def search(
     asked: scoring.Query,
     vectors: Vectors,
     hits: int,
-    *,
-    tags: Sequence[str] = (),
-    match: Literal["any", "all"] = "any",
-    start: datetime | None = None,
-    end: datetime | None = None,
-    without: Sequence[str] = (),
+    allow: Filter,
 ) -> tuple[Corpus, scoring.Scores, np.ndarray]:
     """Return the lines that lead, scored, and which of these may be found: enough for so many *hits*.
 
@@ -86,21 +82,23 @@ def search(
     ----------
     vectors
         Quick ones; lines that only their meaning would find may be missing.
-    tags, match, start, end, without
-        As `Corpus.matching` has them.
 
     Raises
     ------
     StoreError
         The project folder cannot be read.
     """
-    columns = database.run(lambda tx: indexes.columns(tx, kind, agent_id, tags, match, without))
+    columns = database.run(
+        lambda tx: indexes.columns(
+            tx, kind, agent_id, allow.tags, allow.match, sorted(allow.without)
+        )
+    )
     lines = _scanned(kind, columns, asked.words)
     created = columns["created"]
-    if start is not None:
-        lines.found &= created >= round(start.timestamp() * 1e6)
-    if end is not None:
-        lines.found &= created < round(end.timestamp() * 1e6)
+    if allow.start is not None:
+        lines.found &= created >= round(allow.start.timestamp() * 1e6)
+    if allow.end is not None:
+        lines.found &= created < round(allow.end.timestamp() * 1e6)
     background = _background(lines)
     leading = _leading(lines, asked, background, max(_LEADING, _TIMES * hits))
     wanted = lines.seqs[lines.around(leading)].tolist()
@@ -134,8 +132,8 @@ def _scanned(kind: Kind, columns: dict[str, np.ndarray], words: Sequence[str]) -
     created, seqs, positions = columns["created"], columns["seq"], columns["position"]
     sources = columns["source"]
     living = alive[:-1] > 0
-    beside = neighbours(sources, positions, seqs, created / 1e6, living & (sources >= 0))
-    derived = Derived(alive, beside, np.zeros(number + 1, dtype=np.float32))
+    around = neighbours(sources, positions, seqs, created / 1e6, living & (sources >= 0))
+    derived = Derived(alive, around, np.zeros(number + 1, dtype=np.float32))
     counts = {word: np.zeros(number, dtype=np.float32) for word in words}
     sizes = np.ones((number, 3), dtype=np.float32)
     for first in range(0, number, _AT_ONCE):

@@ -13,7 +13,7 @@ from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.memory import chunking, files
 from letta_kernel.memory.archival import Archive
-from letta_kernel.memory.folders import FileShelf
+from letta_kernel.memory.folders import AgentFiles
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Folder, OpenFile, Passage, StoredFile
 from letta_kernel.service.core import Core, Memories
@@ -228,9 +228,9 @@ class Files:
 
     def open(self, file_id: str, *, agent: str) -> list[str]:
         """Open a file for an agent; return the ids of files that were closed for it."""
-        shelf = self._shelf(agent)
+        files = self._agent_files(agent)
         before = self._open_ids(agent)
-        shelf.open(file_id)
+        files.open(file_id)
         return sorted(before - self._open_ids(agent))
 
     def close(self, file_id: str, *, agent: str) -> None:
@@ -243,14 +243,14 @@ class Files:
 
     def close_all(self, agent: str) -> list[str]:
         """Close every file of an agent and return their ids."""
-        return self._shelf(agent).close_all()
+        return self._agent_files(agent).close_all()
 
     def _open_ids(self, agent: str) -> set[str]:
         return {file.id for _, file, seen in self.of_agent(agent) if seen.is_open}
 
-    def _shelf(self, agent: str) -> FileShelf:
+    def _agent_files(self, agent: str) -> AgentFiles:
         state = self._core.find_agent(agent)
-        return FileShelf(self._core.database, state.id, self._memories.of(state)[0])
+        return AgentFiles(self._core.database, state.id, self._memories.of(state)[0])
 
     @staticmethod
     def _file(tx: Tx, folder: Folder, file_id: str) -> StoredFile:

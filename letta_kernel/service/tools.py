@@ -17,7 +17,7 @@ from letta_kernel.errors import (
 )
 from letta_kernel.ids import new_id, now
 from letta_kernel.memory.blocks import CoreMemory
-from letta_kernel.memory.folders import FileShelf
+from letta_kernel.memory.folders import AgentFiles
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import AgentState, Block, Tool, ToolRule
 from letta_kernel.service.core import Core, Memories
@@ -282,7 +282,7 @@ class Tools:
             CoreMemory(self._core.database, state.id),
             archive,
             recall,
-            FileShelf(self._core.database, state.id, archive),
+            AgentFiles(self._core.database, state.id, archive),
             timezone_of(state.settings),
         )
 

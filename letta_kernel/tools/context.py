@@ -11,7 +11,7 @@ from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.blocks import Change, CoreMemory, OutdatedError, quoted
 from letta_kernel.memory.citations import Citations, Cited
 from letta_kernel.memory.edits import EditError
-from letta_kernel.memory.folders import FileShelf
+from letta_kernel.memory.folders import AgentFiles
 from letta_kernel.memory.recall import Recall
 from letta_kernel.records import Block
 
@@ -32,7 +32,7 @@ class ToolContext:
     core: CoreMemory
     archive: Archive
     recall: Recall
-    files: FileShelf
+    files: AgentFiles
     timezone: str = "UTC"
     cites: Citations = field(default_factory=Citations)
     on_change: Callable[[Change], None] = lambda change: None

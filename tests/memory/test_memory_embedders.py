@@ -240,7 +240,7 @@ def test_mostly_english_is_told_from_other_languages(texts, other):
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "learnt"])
-@pytest.mark.parametrize("way", ["read", "loaded", "shelf"])
+@pytest.mark.parametrize("way", ["read", "loaded", "candidates"])
 def test_what_a_model_finds_unlike_is_not_relevant_whichever_way_it_is_searched(
     project, chosen, monkeypatch, way, declared
 ):
@@ -253,7 +253,7 @@ def test_what_a_model_finds_unlike_is_not_relevant_whichever_way_it_is_searched(
     archive.catch_up()
     if way != "read":
         monkeypatch.setattr(search, "LARGE", 20)
-        monkeypatch.setattr(search, "HUGE", 25 if way == "shelf" else 1000)
+        monkeypatch.setattr(search, "HUGE", 25 if way == "candidates" else 1000)
     archive = project.archive(chosen)
 
     def relevant(query):
@@ -265,7 +265,7 @@ def test_what_a_model_finds_unlike_is_not_relevant_whichever_way_it_is_searched(
     assert relevant("Quantenphysik") == set()  # to which all are equally alike
 
 
-@pytest.mark.parametrize("huge", [1000, 25], ids=["loaded", "shelf"])
+@pytest.mark.parametrize("huge", [1000, 25], ids=["loaded", "candidates"])
 def test_words_of_an_older_version_are_renewed_and_what_a_model_embedded_stays(
     project, chosen, monkeypatch, huge
 ):

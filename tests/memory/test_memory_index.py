@@ -221,14 +221,14 @@ def test_two_processes_insert_search_and_index_at_once(project):
 # -- many lines: they come from LanceDB, or it names candidates
 
 
-@pytest.fixture(params=["loaded", "loaded without vectors", "shelf"])
+@pytest.fixture(params=["loaded", "loaded without vectors", "candidates"])
 def large(project, monkeypatch, request):
     """An archive that counts as large, or as huge, with 200 passages."""
     monkeypatch.setattr(search, "LARGE", 60)
-    if request.param == "shelf":
+    if request.param == "candidates":
         monkeypatch.setattr(search, "HUGE", 100)
     if request.param == "loaded without vectors":  # there would be too many of them
-        monkeypatch.setattr(search, "_SKETCHED", 1000)
+        monkeypatch.setattr(search, "_QUANTISED", 1000)
     archive = project.archive()
     fill(archive, 200)
     archive.insert(ADA, "my dog ran after the postman")
@@ -237,7 +237,7 @@ def large(project, monkeypatch, request):
     yield archive
     known = archive._engine._agents[ADA]
     assert known.way == request.param.partition(" ")[0]
-    assert (known.sketch is not None) == (request.param == "loaded")
+    assert (known.quantised is not None) == (request.param == "loaded")
 
 
 def test_a_large_archive_is_searched_by_words_meaning_tags_and_pages(large):

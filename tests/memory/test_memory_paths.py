@@ -50,7 +50,7 @@ QUERIES = """When did we see the walrus and the violin?
 
 @pytest.mark.parametrize(
     ("large", "huge", "way"),
-    [(100, 10_000, "loaded"), (100, 200, "shelf")],
+    [(100, 10_000, "loaded"), (100, 200, "candidates")],
     ids=["loaded", "named"],
 )
 def test_lines_rank_alike_whichever_way_they_are_searched(

@@ -113,7 +113,7 @@ def test_a_line_of_whom_a_query_asks_about_comes_first(project, user: str, assis
     assert first("What did you suggest for my sore knee, swimming?") == said[1]
 
 
-@pytest.mark.parametrize("way", ["read", "loaded", "shelf"])
+@pytest.mark.parametrize("way", ["read", "loaded", "candidates"])
 def test_who_talks_to_an_assistant_is_the_user_however_far_the_assistant_is(
     project, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
@@ -126,7 +126,7 @@ def test_who_talks_to_an_assistant_is_the_user_however_far_the_assistant_is(
     archive.catch_up()
     if way != "read":
         monkeypatch.setattr(search, "LARGE", 20)
-        monkeypatch.setattr(search, "HUGE", 25 if way == "shelf" else 1000)
+        monkeypatch.setattr(search, "HUGE", 25 if way == "candidates" else 1000)
     archive = project.archive()
     hits = archive.search("agent-ada", "What did you suggest for the sore knee, swimming?")
     assert archive._engine._of("agent-ada").way == way

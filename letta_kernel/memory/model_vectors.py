@@ -1,4 +1,4 @@
-"""What a model has embedded so far, beside static vectors: no search waits for it."""
+"""The vectors a model has made so far. Static vectors do until then: no search waits for a model."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Give = Callable[[list[int], np.ndarray], None]
 """Gives rows, which have none yet, their vectors."""
 
 
-class Modelled:
+class ModelVectors:
     """The vectors a model made of an agent's lines, and the lines it has not embedded yet."""
 
     def __init__(self) -> None:
         self.lacking: list[Line] = []
         self._rows: list[int] = []
         self._parts: list[np.ndarray] = []
-        self._looked: object = None  # what the store said when the index was last looked into
+        self._checked: object = None  # what the store said when the index was last read
 
-    def see(
+    def update(
         self,
         vectors: Vectors,
         index: Index,
@@ -46,16 +46,16 @@ class Modelled:
         stamp
             Changes whenever the store does; None if that is not known.
         give
-            What else gets the vectors than `said`.
+            What gets the vectors instead of `likeness`.
         """
         give = give or self._add
         if not self.lacking:
             return
         found = vectors.at_hand([line.text for line in self.lacking])
-        self.lacking = given(self.lacking, row_of, found, give)
-        if not self.lacking or (stamp is not None and stamp == self._looked):
+        self.lacking = give_vectors(self.lacking, row_of, found, give)
+        if not self.lacking or (stamp is not None and stamp == self._checked):
             return
-        self._looked = stamp
+        self._checked = stamp
         index.follow()
         mark, _ = index.progress(agent_id)
         first = min(line.seq for line in self.lacking)
@@ -72,23 +72,25 @@ class Modelled:
         there = dict(zip(keys, np.concatenate(parts) if parts else (), strict=True))
         lines = [line for line in self.lacking if (line.id, line.digest) in there]
         found = {line.text: there[line.id, line.digest] for line in lines}
-        self.lacking = given(self.lacking, row_of, found, give)
+        self.lacking = give_vectors(self.lacking, row_of, found, give)
 
-    def said(self, asked: scoring.Query) -> scoring.Beside | None:
-        """Return how alike to a query the rows are that have a vector; None if that is not known."""
+    def likeness(self, asked: scoring.Query) -> scoring.ModelLikeness | None:
+        """Return how alike to a query the rows with a vector are; None if there is none to compare."""
         vector = asked.vector
         if vector is None or not self._parts or self._parts[0].shape[1] != len(vector):
             return None
         self._parts = [np.concatenate(self._parts)]
         rows = np.array(self._rows, dtype=np.int64)
-        return scoring.Beside(asked.kind, rows, alike(self._parts[0], vector), asked.unrelated)
+        return scoring.ModelLikeness(
+            asked.kind, rows, alike(self._parts[0], vector), asked.unrelated
+        )
 
     def _add(self, rows: list[int], vectors: np.ndarray) -> None:
         self._rows += rows
         self._parts.append(vectors)
 
 
-def given(
+def give_vectors(
     lines: Sequence[Line],
     row_of: Mapping[str, int],
     vectors: Mapping[str, np.ndarray],
