@@ -12,6 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from letta_kernel.store.lancedb_tables import lancedb
+
+_PROBES = 8  # parts of the vector index that are looked through, of about 300 at 100,000 rows
+
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
@@ -34,7 +38,7 @@ class IndexRow:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A line one of the table's indexes thinks of."""
+    """A line that one of the table's indexes names."""
 
     id: str
     seq: int
@@ -71,6 +75,30 @@ def candidates_in(found: Any) -> list[Candidate]:
         likeness = [1.0 - distance for distance in found["_distance"].to_pylist()]
     vectors = matrix(found) if "vector" in found.column_names else [None] * len(ids)
     return [Candidate(*row) for row in zip(ids, seqs, likeness, vectors, strict=True)]
+
+
+async def best_rows(
+    table: Any,
+    where: str,
+    words: Sequence[str],
+    by_words: int,
+    vector: np.ndarray | None,
+    by_meaning: int,
+    vectors: bool,
+) -> list[Any]:
+    """Return the answers of a table to a question, as `VectorTable.candidates` describes it."""
+    # LanceDB's asynchronous interface: the other one asks for the schema again and again on the way.
+    queries = []
+    columns = ["id", "seq"] + ["vector"] * vectors  # and the score, or LanceDB prints a warning
+    if words:
+        text = lancedb().query.MatchQuery(" ".join(words), "words")
+        query = table.query().nearest_to_text(text).where(where).limit(by_words)
+        queries.append(query.select([*columns, "_score"]).to_arrow())
+    if vector is not None:
+        query = table.query().nearest_to(vector).distance_type("cosine").nprobes(_PROBES)
+        query = query.where(where).limit(by_meaning)
+        queries.append(query.select([*columns, "_distance"]).to_arrow())
+    return list(await asyncio.gather(*queries))
 
 
 _loop: asyncio.AbstractEventLoop | None = None

@@ -1,4 +1,4 @@
-"""The LanceDB room: one rebuildable table of words and vectors per kind of line and embedder.
+"""One rebuildable table of words and vectors per kind of line and embedder.
 
 Everything here can be deleted at any time: DuckDB has the truth, and the index is filled again. A
 *pointer* file names the table in use by a random *generation*, so that a table that was deleted or is
@@ -8,34 +8,38 @@ any number search.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import functools
 import hashlib
 import json
 import logging
 import os
 import re
 import shutil
-import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from letta_kernel import lazy_import, private
+from letta_kernel import private
 from letta_kernel.store.indexes import Kind
+from letta_kernel.store.lancedb_tables import (
+    index_filters,
+    index_vectors,
+    index_words,
+    lancedb,
+    schema,
+)
 from letta_kernel.store.place import refusal
 from letta_kernel.store.vector_queries import (
     Candidate,
     IndexRow,
     ask,
+    best_rows,
     candidates_in,
     listed,
     matrix,
@@ -48,7 +52,6 @@ _ANN_ROWS = 5_000  # from here on vectors get an index: comparing all takes over
 _UNINDEXED = (
     5_000  # rows an index may lack before it is brought up to date: they are compared one by one
 )
-_PROBES = 8  # parts of the vector index that are looked through, of about 300 at 100,000 rows
 _LINE_COLUMNS = (
     "id",
     "seq",
@@ -95,7 +98,7 @@ class VectorTable:
             table.stem, table._pointer = pointer.stem, pointer
             tables.append(table)
         if tables:
-            _lancedb()  # takes seconds: not while others wait for what is done with them
+            lancedb()  # takes seconds: not while others wait for what is done with them
         return tables
 
     def name(self) -> str | None:
@@ -154,32 +157,13 @@ class VectorTable:
 
         The right to write must be held.
         """
-        import pyarrow as pa
-
-        schema = pa.schema(
-            [
-                ("id", pa.string()),
-                ("agent_id", pa.string()),
-                ("seq", pa.int64()),
-                ("stamp", pa.int64()),
-                ("created_at", pa.timestamp("us", "UTC")),
-                ("tags", pa.list_(pa.string())),
-                ("source", pa.string()),
-                ("position", pa.int64()),
-                ("words", pa.string()),
-                ("speaker", pa.string()),
-                ("asks", pa.bool_()),
-                ("digest", pa.string()),
-                ("vector", pa.list_(pa.float32(), dimension)),
-            ]
-        )
         generation = uuid.uuid4().hex[:8]
         name = f"{self.stem}-{dimension}-{generation}"
         old = [path for path in self.folder.glob(f"{self.stem}-*.lance") if path.is_dir()]
         self._fresh = True
         with self._broken():
-            table = self._connect().create_table(name, schema=schema)
-            _index_words(table)
+            table = self._connect().create_table(name, schema=schema(dimension))
+            index_words(table)
         pointer = {"dimension": dimension, "generation": generation, "trained": 0, "form": form}
         self._write_pointer(pointer)
         for path in old:
@@ -216,8 +200,8 @@ class VectorTable:
             columns["vector"] = pa.FixedSizeListArray.from_arrays(
                 pa.array(vectors.ravel()), vectors.shape[1]
             )
-            schema = table.schema
-            table.add(pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema))
+            arrays = [pa.array(columns[field.name], field.type) for field in table.schema]
+            table.add(pa.table(arrays, schema=table.schema))
 
     def remove(self, ids: Sequence[str], before_stamp: int | None = None) -> None:
         """Delete the rows of these ids, or only those with an older stamp. Write right as for `add`."""
@@ -235,7 +219,7 @@ class VectorTable:
             table = self._table()
             left = table.search().where(f"id NOT IN ({listed(without)})").limit(10_000_000)
             table.add(left.to_batches(), mode="overwrite")
-            _index_words(table)
+            index_words(table)
             self._write_pointer(
                 self._read_pointer() | {"trained": 0}
             )  # `tidy` makes the others again
@@ -251,7 +235,7 @@ class VectorTable:
             found = table.search().limit(10_000_000).to_batches()
             changed = pa.RecordBatchReader.from_batches(table.schema, map(change, found))
             table.add(changed, mode="overwrite")
-            _index_words(table)
+            index_words(table)
             self._write_pointer(self._read_pointer() | {"trained": 0, "form": form})
 
     def known_ids(self, agent_id: str, after_seq: int) -> set[str]:
@@ -335,7 +319,7 @@ class VectorTable:
             Waits for the answer.
         """
         with self._broken():
-            asked = ask(self._candidates(where, words, by_words, vector, by_meaning, vectors))
+            asked = ask(self._named(where, words, by_words, vector, by_meaning, vectors))
 
         def answer() -> list[Candidate]:
             with self._broken():
@@ -363,13 +347,10 @@ class VectorTable:
                 return False
             self._fresh = True
             try:
-                index = _lancedb().index
                 if rows >= 1000 and "agent_id" not in have:
-                    table.create_index("agent_id", config=index.Bitmap())
-                    table.create_index("created_at", config=index.BTree())
-                    table.create_index("tags", config=index.LabelList())
+                    index_filters(table)
                 if wants_ann:
-                    table.create_index("vector", config=index.IvfFlat(distance_type="cosine"))
+                    index_vectors(table)
                     self._write_pointer(pointer | {"trained": rows})
                 table.optimize(cleanup_older_than=_KEEP_VERSIONS)
             except Exception as error:
@@ -378,34 +359,13 @@ class VectorTable:
                 return False  # somebody wrote meanwhile; the next time will do
             return True
 
-    async def _candidates(
-        self,
-        where: str,
-        words: Sequence[str],
-        by_words: int,
-        vector: np.ndarray | None,
-        by_meaning: int,
-        vectors: bool,
-    ) -> list[Any]:
-        # LanceDB's asynchronous interface: the other one asks for the schema again and again on the way.
-        table = await self._reading()
-        queries = []
-        columns = ["id", "seq"] + ["vector"] * vectors  # and the score, or LanceDB prints a warning
-        if words:
-            text = _lancedb().query.MatchQuery(" ".join(words), "words")
-            query = table.query().nearest_to_text(text).where(where).limit(by_words)
-            queries.append(query.select([*columns, "_score"]).to_arrow())
-        if vector is not None:
-            query = table.query().nearest_to(vector).distance_type("cosine").nprobes(_PROBES)
-            query = query.where(where).limit(by_meaning)
-            queries.append(query.select([*columns, "_distance"]).to_arrow())
-        return list(await asyncio.gather(*queries))
+    async def _named(self, *asked: Any) -> list[Any]:
+        return await best_rows(await self._reading(), *asked)
 
     async def _reading(self) -> Any:
         name = self._known_name()
         if self._read is None or self._read[0] != name:
-            lancedb = _lancedb()
-            connection = await lancedb.connect_async(
+            connection = await lancedb().connect_async(
                 str(self.folder), read_consistency_interval=timedelta(0)
             )
             self._read = (name, await connection.open_table(name))
@@ -425,9 +385,9 @@ class VectorTable:
         return found if isinstance(found, dict) else {}
 
     def _write_pointer(self, pointer: dict[str, Any]) -> None:
-        draft = self._pointer.with_suffix(".new")
-        private.write(draft, json.dumps(pointer))
-        os.replace(draft, self._pointer)
+        unfinished = self._pointer.with_suffix(".new")
+        private.write(unfinished, json.dumps(pointer))
+        os.replace(unfinished, self._pointer)
 
     def _table(self) -> Any:
         name = self._known_name()
@@ -438,8 +398,7 @@ class VectorTable:
 
     def _connect(self) -> Any:
         # Without an interval of zero a reader would not see what other processes add.
-        lancedb = _lancedb()
-        return lancedb.connect(str(self.folder), read_consistency_interval=timedelta(0))
+        return lancedb().connect(str(self.folder), read_consistency_interval=timedelta(0))
 
     @contextlib.contextmanager
     def _broken(self) -> Iterator[None]:
@@ -463,30 +422,3 @@ def discard_all(home: Path) -> None:
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-@functools.cache
-def _lancedb() -> ModuleType:
-    """Return LanceDB, told not to warn in children that the user's code forks: they do not use our tables."""
-    ours = "lancedb" not in sys.modules
-    module = lazy_import.load("lancedb")
-    loop: Any = sys.modules.get("lancedb.background_loop")
-    if ours and hasattr(
-        loop, "_FORK_WARNED"
-    ):  # private: in a version without it the warning is seen
-        loop._FORK_WARNED = True
-    return module
-
-
-def _index_words(table: Any) -> None:
-    # The words are stems already: nothing is to be folded, stemmed or left out again.
-    config = _lancedb().index.FTS(
-        base_tokenizer="whitespace",
-        with_position=False,
-        lower_case=False,
-        stem=False,
-        remove_stop_words=False,
-        ascii_folding=False,
-        max_token_length=None,
-    )
-    table.create_index("words", config=config)
