@@ -1,0 +1,122 @@
+"""What rows refer to is there: an owner, a block, a conversation, a run."""
+
+from __future__ import annotations
+
+from letta_kernel.records import AgentState, Block, Conversation, Folder, Run, SharedArchive
+from letta_kernel.store import agents, archives, blocks, conversations, folders, runs
+from letta_kernel.store.database import Tx
+from letta_kernel.store.invariants.rule import OWNERS, Rule, link
+
+_AGENTS = "SELECT id FROM agents"
+# Of an agent that is gone these tell that it was there.
+_HAVE_AGENTS = ("messages", "runs", "conversations", "agent_blocks", "agent_files")
+
+
+def _owners_gone(tx: Tx) -> list[str]:
+    parts = [f"SELECT agent_id FROM {table}" for table in (*_HAVE_AGENTS, "passages")]
+    sql = f"SELECT DISTINCT agent_id FROM ({' UNION '.join(parts)}) t WHERE agent_id NOT IN ({OWNERS})"
+    return [str(row[0]) for row in tx.query(sql)]
+
+
+def _name(gone: str) -> str:
+    return f"recovered-{gone[-6:]}"
+
+
+def _bring_owners_back(tx: Tx, gone: list[str]) -> None:
+    for one in gone:
+        if one.startswith("archive-"):
+            archives.add(tx, SharedArchive(id=one, name=_name(one)))
+        elif one.startswith("folder-"):
+            folders.add(tx, Folder(id=one, name=_name(one)))
+        else:
+            tx.execute("DELETE FROM leases WHERE agent_id = $1", (one,))
+            tx.execute("DELETE FROM counters WHERE owner_id = $1", (one,))
+            agents.add(tx, AgentState(id=one, name=_name(one)))
+
+
+def _bring_blocks_back(tx: Tx, gone: list[str]) -> None:
+    for one in gone:
+        last = blocks.versions(tx, one)[-1]
+        label = _name(one)
+        block = Block(id=one, label=label, value=last.value, limit=max(len(last.value), 20_000))
+        tx.execute("DELETE FROM block_versions WHERE block_id = $1 AND version = 1", (one,))
+        blocks.add(tx, block)
+
+
+def _bring_conversations_back(tx: Tx, gone: list[str]) -> None:
+    for one in gone:
+        row = tx.one("SELECT agent_id FROM messages WHERE conversation_id = $1", (one,))
+        tx.execute("DELETE FROM leases WHERE agent_id = $1", (one,))
+        if row is not None:
+            conversations.add(tx, Conversation(id=one, agent_id=row[0], summary="recovered"))
+
+
+def _bring_runs_back(tx: Tx, gone: list[str]) -> None:
+    for one in gone:
+        row = tx.one(
+            "SELECT agent_id, min(created_at) FROM steps WHERE run_id = $1 GROUP BY 1", (one,)
+        )
+        assert row is not None
+        run = Run(id=one, agent_id=row[0], status="failed", created_at=row[1], ended_at=row[1])
+        runs.start(tx, run, fence=0)
+
+
+_NO_SUMMARY = "summary_id IS NOT NULL AND summary_id NOT IN (SELECT id FROM messages)"
+REFERENCES = (
+    Rule(
+        "agents",
+        "owners of messages or passages are gone",
+        _owners_gone,
+        "bring them back by the name recovered-…",
+        _bring_owners_back,
+    ),
+    Rule(
+        "blocks",
+        "memory blocks are gone, their versions not",
+        "SELECT DISTINCT block_id FROM block_versions WHERE block_id NOT IN (SELECT id FROM blocks)",
+        "bring them back with their last text",
+        _bring_blocks_back,
+    ),
+    Rule(
+        "conversations",
+        "conversations are gone, their messages not",
+        "SELECT DISTINCT conversation_id FROM messages WHERE conversation_id IS NOT NULL"
+        " AND conversation_id NOT IN (SELECT id FROM conversations)",
+        "bring them back",
+        _bring_conversations_back,
+    ),
+    Rule(
+        "runs",
+        "runs are gone, their steps not",
+        "SELECT DISTINCT run_id FROM steps WHERE run_id NOT IN (SELECT id FROM runs)",
+        "bring them back without their figures",
+        _bring_runs_back,
+    ),
+    *(
+        link(table, "agent_id", "agents")
+        for table in (
+            *("agent_blocks", "agent_tools", "agent_archives", "agent_folders"),
+            *("agent_identities", "agent_files", "feedback"),
+        )
+    ),
+    link("agent_blocks", "block_id", "blocks"),
+    link("agent_tools", "tool_id", "tools"),
+    link("agent_archives", "archive_id", "archives"),
+    link("agent_folders", "folder_id", "folders"),
+    link("agent_files", "file_id", "files"),
+    link("agent_identities", "identity_id", "identities"),
+    link("block_identities", "block_id", "blocks"),
+    link("block_identities", "identity_id", "identities"),
+    link("files", "folder_id", "folders"),
+    link("feedback", "step_id", "steps"),
+    *(
+        Rule(
+            table,
+            f"{table} begin their window with a summary that is gone",
+            f"SELECT id FROM {table} WHERE {_NO_SUMMARY}",
+            "let them go without",
+            (f"UPDATE {table} SET summary_id = NULL WHERE {_NO_SUMMARY}",),
+        )
+        for table in ("agents", "conversations")
+    ),
+)
