@@ -39,8 +39,8 @@ def would_ask(found: Any) -> bool:
         return bool(secretstorage.get_default_collection(bus).is_locked())
 
 
-def asked(whose: str, work: Callable[[], T], patience: float) -> T | None:
-    """Return what *work* returns, None if it fails or takes longer than *patience* seconds.
+def asked(whose: str, work: Callable[[], T], timeout: float) -> T | None:
+    """Return what *work* returns, None if it fails or takes longer than *timeout* seconds.
 
     As long as a question of theirs is open, those who asked it, *whose* name tells, ask no other.
     """
@@ -56,7 +56,7 @@ def asked(whose: str, work: Callable[[], T], patience: float) -> T | None:
         return None
     thread = threading.Thread(target=run, name="letta-keyring", daemon=True)
     thread.start()
-    ends = time.monotonic() + patience
+    ends = time.monotonic() + timeout
     while thread.is_alive() and time.monotonic() < ends:
         thread.join(0.1)  # short waits, so that the stop button works
     if thread.is_alive():

@@ -162,7 +162,7 @@ def _project(home: Path) -> Iterator[Finding]:
     from letta_kernel.service import store
 
     try:
-        report = store.examine(home, patience=5.0)
+        report = store.examine(home, timeout=5.0)
         for one in report.findings:
             yield Finding("project", "wrong", f"{one.what}: {one.text}", "letta-kernel check")
         if report.findings:

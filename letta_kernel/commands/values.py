@@ -104,7 +104,7 @@ def _read(door: Door, work: Callable[[Tx], T]) -> T:
         return door.service.database.run(work)
     from letta_kernel.store.database import Database
 
-    database = Database(door.home, patience=1.0)
+    database = Database(door.home, timeout=1.0)
     try:
         return database.run(work)
     finally:

@@ -55,7 +55,7 @@ class FrontEnds:
         return cls.answered or cls.silent_runs < _SILENT_RUNS
 
     @classmethod
-    def patience(cls) -> float:
+    def timeout(cls) -> float:
         """Return how many seconds to wait for one to say so."""
         if cls.answered:
             return _READY_KNOWN
@@ -195,7 +195,7 @@ class Channel:
         self._pub.publish(data, metadata={}, transient=self._display, update=True)
 
     def _stream(self) -> None:
-        deadline = time.monotonic() + FrontEnds.patience()
+        deadline = time.monotonic() + FrontEnds.timeout()
         while not self._over:
             waits = self._by_widget and not self._ready
             self._wake.wait(max(deadline - time.monotonic(), 0.0) if waits else None)

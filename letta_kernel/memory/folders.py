@@ -20,7 +20,7 @@ MOST_OPEN = 5
 VIEW = 15_000
 """Characters of one open file that are shown."""
 _PER_PAGE = 20  # matches
-_PATIENCE = 2.0  # seconds for a pattern: one can be written that takes for ever
+_TIMEOUT = 2.0  # seconds for a pattern: one can be written that takes for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class AgentFiles:
                     continue
                 lines = file.content.splitlines()
                 for number, line in enumerate(lines):
-                    if not wanted.search(line[:10_000], timeout=_PATIENCE):
+                    if not wanted.search(line[:10_000], timeout=_TIMEOUT):
                         continue
                     matches += 1
                     if matches <= offset:

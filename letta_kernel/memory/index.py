@@ -36,7 +36,7 @@ _LEAST_OF_MODELS = 32  # what a model embedded is found by meaning only once it 
 _FROM: dict[Kind, int] = {"passages": 0, "messages": 2000}
 """An owner's newest line from which on its static vectors are kept: searches consult them from 4,000 on, and
 LanceDB takes 300 MB. What a model embedded, at some cost, is always kept."""
-_PATIENCE = 0.1  # seconds it waits for another process that writes: that one does the work then
+_TIMEOUT = 0.1  # seconds it waits for another process that writes: that one does the work then
 
 # What ends one attempt and not the work: nobody is there to be told, and the folder may be back next time.
 _LATER = (LettaError, IndexBrokenError, OSError)
@@ -107,13 +107,13 @@ class Index:
         )
 
     def catch_up(
-        self, patience: float = 60.0, least: int = 1, stop: threading.Event | None = None
+        self, timeout: float = 60.0, least: int = 1, stop: threading.Event | None = None
     ) -> int:
         """Bring the table up to date; return how many lines were added.
 
         Parameters
         ----------
-        patience
+        timeout
             Seconds to wait for another process that is at it.
         least
             Leave agents alone that have fewer new lines than this.
@@ -130,7 +130,7 @@ class Index:
             A file of the user's hides what LanceDB needs.
         """
         stop = stop or threading.Event()
-        with side_effects.at_work(), self.table.writing(patience) as mine:
+        with side_effects.at_work(), self.table.writing(timeout) as mine:
             if not mine:
                 return 0
             try:
@@ -166,7 +166,7 @@ class Index:
             if self._stop.is_set():
                 return
             try:
-                self.catch_up(_PATIENCE, self._least, self._stop)
+                self.catch_up(_TIMEOUT, self._least, self._stop)
             except _LATER as error:  # searches read what is not indexed from the store
                 log.info("The vector index of %s stays behind for now: %s", self.kind, error)
             except Exception:

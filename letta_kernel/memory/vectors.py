@@ -21,7 +21,7 @@ _PAUSE = 60.0  # seconds without asking an embedder that has just failed
 
 
 class Vectors:
-    """An embedder with a memory of what it embedded lately and patience with its failures."""
+    """An embedder with a memory of what it embedded lately; one that fails is left alone for a while."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder

@@ -8,7 +8,7 @@ import time
 from letta_kernel.platform_keyring import SERVICE, asked, backend
 
 _WHOSE = "keys of providers"
-_PATIENCE = 10.0  # seconds a keyring may take: one that is locked asks the person
+_TIMEOUT = 10.0  # seconds a keyring may take: one that is locked asks the person
 _FORGET = 60.0  # seconds after which it is asked again
 
 _known: dict[str, tuple[float, str | None]] = {}
@@ -24,7 +24,7 @@ def value(variable: str) -> str | None:
     ring = backend()
     if ring is None:
         return None
-    key = asked(_WHOSE, lambda: ring.get_password(SERVICE, variable), _PATIENCE)
+    key = asked(_WHOSE, lambda: ring.get_password(SERVICE, variable), _TIMEOUT)
     key = (key or "").strip() or None
     with _lock:
         _known[variable] = (time.monotonic(), key)
@@ -41,7 +41,7 @@ def keep(variable: str, key: str) -> bool:
         ring.set_password(SERVICE, variable, key)
         return bool(ring.get_password(SERVICE, variable) == key)
 
-    done = bool(asked(_WHOSE, work, _PATIENCE))
+    done = bool(asked(_WHOSE, work, _TIMEOUT))
     with _lock:
         _known.pop(variable, None)
         if done:

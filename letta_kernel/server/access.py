@@ -240,7 +240,7 @@ class Authenticator:
             await asyncio.to_thread(self._service.tokens.used, token_id)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        # In a context of its own: it is nobody's request, with nobody's patience.
+        # In a context of its own: it is nobody's request, with nobody's time limit.
         task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

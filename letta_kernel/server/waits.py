@@ -1,4 +1,4 @@
-"""The patience of every connection, which begins when its request does."""
+"""Each connection is one request for the store: how long it waits is counted from its beginning."""
 
 from __future__ import annotations
 

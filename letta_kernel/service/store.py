@@ -79,15 +79,15 @@ class Store:
         return check(self._core.home, repair=repair)
 
 
-def examine(home: Path, patience: float) -> Report:
-    """Check a project's store without its search index; it is waited for *patience* seconds at most.
+def examine(home: Path, timeout: float) -> Report:
+    """Check a project's store without its search index; it is waited for *timeout* seconds at most.
 
     Raises
     ------
     StoreError
         It cannot be reached; `holder` tells who has it.
     """
-    return check(home, index=False, patience=patience)
+    return check(home, index=False, timeout=timeout)
 
 
 def key_places(home: Path) -> list[str]:
@@ -107,7 +107,7 @@ def needs_embedder(home: Path) -> bool:
 
 
 def _read(home: Path, work: Callable[[Tx], T]) -> T:
-    database = Database(home, patience=5.0)
+    database = Database(home, timeout=5.0)
     try:
         return database.run(work)
     finally:

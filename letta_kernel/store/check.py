@@ -22,7 +22,7 @@ from letta_kernel.store.backups import FILE, PLAIN, copy_file, copy_store, disca
 from letta_kernel.store.database import Tx
 from letta_kernel.store.invariants import Finding
 from letta_kernel.store.lock import HomeLock, ReadersLock
-from letta_kernel.store.patience import Wait
+from letta_kernel.store.lock_wait import LockWait
 from letta_kernel.store.vectors import IndexBrokenError, VectorTable, discard_all
 
 _COUNTED = ("agents", "messages", "passages")
@@ -47,7 +47,7 @@ class Report:
 
 
 def check(
-    home: Path, *, repair: bool = False, index: bool = True, patience: float | None = None
+    home: Path, *, repair: bool = False, index: bool = True, timeout: float | None = None
 ) -> Report:
     """Look whether all that was saved is there and fits together.
 
@@ -57,7 +57,7 @@ def check(
         Put right what can be; the files as they were are kept beside.
     index
         Compare the search indexes too.
-    patience
+    timeout
         Seconds to wait for others that have the store.
 
     Raises
@@ -78,7 +78,7 @@ def check(
     lock = HomeLock(home) if refusal is None else ReadersLock(home)
     with _explained(path), _folder(home, refusal is None) as folder:
         draft = folder / f".{FILE}.{os.getpid()}.check.part"
-        lock.acquire(Wait(patience))
+        lock.acquire(LockWait(timeout))
         try:
             found = _files(path, draft)
             with _transaction(draft, keep=repair) as tx:

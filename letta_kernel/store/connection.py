@@ -20,7 +20,7 @@ from letta_kernel.errors import ReadOnlyError
 from letta_kernel.hooks import users_code
 from letta_kernel.store import backups, last_commit, opening, place
 from letta_kernel.store.lock import HomeLock, ReadersLock
-from letta_kernel.store.patience import Wait
+from letta_kernel.store.lock_wait import LockWait
 from letta_kernel.store.transaction import Tx
 
 LEASE = 0.25
@@ -70,7 +70,7 @@ class SharedConnection:
         self._tidy = False
         self._watcher: threading.Thread | None = None
 
-    def get(self, wait: Wait) -> duckdb.DuckDBPyConnection:
+    def get(self, wait: LockWait) -> duckdb.DuckDBPyConnection:
         """Open it, once nobody else has the file open.
 
         Raises
@@ -78,7 +78,7 @@ class SharedConnection:
         ReadOnlyError
             It can only be read, and is not there.
         StoreBusyError, AnswerFromCopy
-            As `Wait.passed` has it.
+            As `LockWait.passed` has it.
         duckdb.Error, OSError
             What is wrong with the file or its folder.
         """
@@ -106,7 +106,7 @@ class SharedConnection:
         self.refusal, self.skew = refusal, 0.0
         return self.open
 
-    def _open_to_write(self, wait: Wait) -> duckdb.DuckDBPyConnection:
+    def _open_to_write(self, wait: LockWait) -> duckdb.DuckDBPyConnection:
         if self.engine is None:  # before others have to wait for it
             self.engine = duckdb.connect(":memory:", config=_SETTINGS)
             self.engine.execute("SET TimeZone = 'UTC'")

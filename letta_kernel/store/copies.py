@@ -32,7 +32,7 @@ from letta_kernel.store.backups import (
     discard,
 )
 from letta_kernel.store.lock import HomeLock, ReadersLock
-from letta_kernel.store.patience import AnswerFromCopy, Wait
+from letta_kernel.store.lock_wait import AnswerFromCopy, LockWait
 from letta_kernel.store.snapshot import NoCopyError, copied
 from letta_kernel.store.vectors import discard_all
 
@@ -157,7 +157,7 @@ def restore(home: Path, source: Path) -> Path | None:
         copy_file(source, draft)
         _check(draft, source)
         lock = HomeLock(home)
-        lock.acquire(Wait())
+        lock.acquire(LockWait())
         try:
             path = home / FILE
             kept: Path | None = None
@@ -223,7 +223,7 @@ def _held(home: Path, *, to_read: bool = False) -> Iterator[Path]:
     if not path.exists():
         raise NotFoundError(f"There is no project in {home}.")
     lock = HomeLock(home) if place.refusal(home) is None else ReadersLock(home)
-    wait = Wait(copy=to_read)
+    wait = LockWait(copy=to_read)
     with contextlib.ExitStack() as stack:
         stack.callback(lock.release)
         try:

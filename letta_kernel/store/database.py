@@ -28,7 +28,7 @@ from letta_kernel.hooks import users_code
 from letta_kernel.store import backups, due, last_commit, problems, transaction
 from letta_kernel.store.connection import LEASE, SharedConnection
 from letta_kernel.store.lock import identity
-from letta_kernel.store.patience import AnswerFromCopy, Wait
+from letta_kernel.store.lock_wait import AnswerFromCopy, LockWait
 from letta_kernel.store.problems import Conflict
 from letta_kernel.store.snapshot import NoCopyError, Snapshot
 from letta_kernel.store.transaction import OPENED, CommittedInterrupt, Tx
@@ -55,19 +55,19 @@ class Database:
         The project folder; made on first use.
     lease
         Seconds an idle connection is kept open; 0 closes it after every transaction.
-    patience
+    timeout
         Seconds that a request waits for the store before StoreBusyError tells it who has it; None as
         ``LETTA_STORE_WAIT`` has it.
     """
 
     def __init__(
-        self, home: Path | str, lease: float = LEASE, *, patience: float | None = None
+        self, home: Path | str, lease: float = LEASE, *, timeout: float | None = None
     ) -> None:
         self.home = Path(home).expanduser().absolute()
         self.path = self.home / "letta.duckdb"
         self._log = f"{self.path}.wal"
         self.lease = lease
-        self.patience = patience
+        self.timeout = timeout
         self._identity: tuple[int, int] | None = None
         self._unusable = False
         self._begin_in_this_process()
@@ -116,7 +116,7 @@ class Database:
                 return found
             return self._run(work, wait)
 
-    def _run(self, work: Callable[[Tx], T], wait: Wait) -> T:
+    def _run(self, work: Callable[[Tx], T], wait: LockWait) -> T:
         thread = threading.get_ident()
         committed: list[T] = []
         try:
@@ -154,10 +154,10 @@ class Database:
         lock = self._connection.lock
         return "another request here" if lock.held else lock.holder()
 
-    def _wait(self, copy: bool = False) -> Wait:
+    def _wait(self, copy: bool = False) -> LockWait:
         stuck = self._stuck
         since = stuck[0] if stuck is not None and time.monotonic() - stuck[1] < _STUCK else None
-        return Wait(self.patience, since, copy)
+        return LockWait(self.timeout, since, copy)
 
     def run_joined(self, work: Callable[[Tx], T]) -> T:
         """Do what `run` does; what *work* runs in turn, on its thread, joins the transaction."""
@@ -178,16 +178,16 @@ class Database:
         self._snapshot.close()
         backups.daily(self.home)
 
-    def hand_over(self, patience: float = -1) -> None:
-        """Let others have the store; a transaction of another thread is waited for *patience* seconds."""
-        if self._connection.open is not None and self._mutex.acquire(timeout=patience):
+    def hand_over(self, timeout: float = -1) -> None:
+        """Let others have the store; a transaction of another thread is waited for *timeout* seconds."""
+        if self._connection.open is not None and self._mutex.acquire(timeout=timeout):
             try:
                 if self._running is None:
                     self._connection.close(whole=False)
             finally:
                 self._mutex.release()
 
-    def _repeat(self, work: Callable[[Tx], T], committed: list[T], wait: Wait) -> None:
+    def _repeat(self, work: Callable[[Tx], T], committed: list[T], wait: LockWait) -> None:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(0.002 * 2**attempt)
@@ -241,7 +241,7 @@ class Database:
                     self._connection.close()
             self._open_ended = False
 
-    def _ready(self, wait: Wait | None = None) -> duckdb.DuckDBPyConnection:
+    def _ready(self, wait: LockWait | None = None) -> duckdb.DuckDBPyConnection:
         """Return the open connection, opening it if need be; the mutex is held."""
         wait = wait or self._wait()
         if self._unusable:

@@ -28,7 +28,7 @@ except ImportError:  # Windows
 from letta_kernel import private
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.store.bell import Bell
-from letta_kernel.store.patience import Wait
+from letta_kernel.store.lock_wait import LockWait
 
 STALE = 2.0
 """Seconds after which an untouched ticket is taken for that of a dead or stopped process."""
@@ -61,12 +61,12 @@ class HomeLock:
         """Whether this object holds the lock."""
         return self._file.is_locked
 
-    def acquire(self, patience: float | Wait) -> None:
+    def acquire(self, timeout: float | LockWait) -> None:
         """Take the lock, after everybody who asked before.
 
         Parameters
         ----------
-        patience
+        timeout
             Seconds to wait before giving up, or a wait that has begun.
 
         Raises
@@ -78,7 +78,7 @@ class HomeLock:
         """
         if not self.wanted() and self._try():
             return
-        wait = patience if isinstance(patience, Wait) else Wait(patience)
+        wait = timeout if isinstance(timeout, LockWait) else LockWait(timeout)
         ticket = self._queue / f"{time.time_ns():020d}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         began, rung = time.monotonic(), 0.0
         try:

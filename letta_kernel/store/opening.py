@@ -42,7 +42,7 @@ _NAME = "letta"
 
 
 def open_database(
-    path: Path, settings: Settings, patience: float = FOREIGN, *, lasting: bool = True
+    path: Path, settings: Settings, timeout: float = FOREIGN, *, lasting: bool = True
 ) -> duckdb.DuckDBPyConnection:
     """Open the database file, made first and brought up to date if need be. The lock must be held.
 
@@ -52,7 +52,7 @@ def open_database(
         The file; its folder exists.
     settings
         DuckDB's.
-    patience
+    timeout
         Seconds to wait for a program that has the file open without knowing of our lock.
     lasting
         False for a copy that is thrown away: no key is made for its secrets, and it is not copied again.
@@ -67,14 +67,14 @@ def open_database(
     last_commit.check(path)
     if not path.exists() or path.stat().st_size == 0:
         _create(path, settings)
-    connection = _connect(path, settings, patience)
+    connection = _connect(path, settings, timeout)
     before: Path | None = None
     try:
         version = _check_version(connection, path)
         if lasting and path.name == backups.FILE and 0 < version < len(migrations.MIGRATIONS):
             connection.close()
             before = backups.before_change(path.parent, version)
-            connection = _connect(path, settings, patience)
+            connection = _connect(path, settings, timeout)
         _bring_up_to_date(connection, path, lasting)
         if lasting and _is_marked(connection):
             connection = _sealed_at_last(connection, path, settings)
@@ -87,14 +87,14 @@ def open_database(
     return connection
 
 
-def _connect(path: Path, settings: Settings, patience: float) -> duckdb.DuckDBPyConnection:
-    connection = _patiently(lambda: duckdb.connect(path, config=settings), patience)
+def _connect(path: Path, settings: Settings, timeout: float) -> duckdb.DuckDBPyConnection:
+    connection = _retried(lambda: duckdb.connect(path, config=settings), timeout)
     private.tighten(path)
     return connection
 
 
 def open_to_read(
-    path: Path, settings: Settings, patience: float = FOREIGN
+    path: Path, settings: Settings, timeout: float = FOREIGN
 ) -> duckdb.DuckDBPyConnection:
     """Open a database file that cannot be written. The lock must be held.
 
@@ -124,14 +124,14 @@ def open_to_read(
             for source in (path, path.with_name(path.name + ".wal")):
                 if source.exists():
                     shutil.copyfile(source, copy.with_name(source.name))
-            open_database(copy, settings, patience, lasting=False).close()
+            open_database(copy, settings, timeout, lasting=False).close()
             connection = duckdb.connect(copy, read_only=True, config=settings)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
 def attach(
-    engine: duckdb.DuckDBPyConnection, path: Path, settings: Settings, patience: float
+    engine: duckdb.DuckDBPyConnection, path: Path, settings: Settings, timeout: float
 ) -> None:
     """Open the file as `open_database` does, but in an *engine*: a connection to a database in memory.
 
@@ -139,11 +139,11 @@ def attach(
     """
     last_commit.check(path)
     if not path.exists() or path.stat().st_size == 0:
-        open_database(path, settings, patience).close()
-    _patiently(lambda: _attach(engine, path), patience)
+        open_database(path, settings, timeout).close()
+    _retried(lambda: _attach(engine, path), timeout)
     if not _is_up_to_date(engine, path):
         detach(engine)
-        open_database(path, settings, patience).close()
+        open_database(path, settings, timeout).close()
         _attach(engine, path)
 
 
@@ -177,14 +177,14 @@ def detach(engine: duckdb.DuckDBPyConnection) -> None:
     engine.execute(f"DETACH {_NAME}")
 
 
-def _patiently(work: Callable[[], T], patience: float) -> T:
+def _retried(work: Callable[[], T], timeout: float) -> T:
     """Do *work* again and again while a program that does not know our lock has the file open."""
     began = time.monotonic()
     while True:
         try:
             return work()
         except duckdb.IOException as error:
-            if not problems.is_locked(error) or time.monotonic() - began > min(patience, FOREIGN):
+            if not problems.is_locked(error) or time.monotonic() - began > min(timeout, FOREIGN):
                 raise
             time.sleep(0.02)
 

@@ -30,7 +30,7 @@ from letta_kernel.store import backups, due, last_commit, lease, opening, place,
 from letta_kernel.store.backups import DAY, FILE, FOLDER, PLAIN, SEALED
 from letta_kernel.store.due import KEPT_DAYS, NOTE
 from letta_kernel.store.lock import HomeLock
-from letta_kernel.store.patience import Wait
+from letta_kernel.store.lock_wait import LockWait
 from letta_kernel.store.vectors import IndexBrokenError, VectorTable
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ _NOT_DAMAGE = (
     *("lock on file", "not permitted", "version number", "newer version"),
 )
 """What the driver says of a file that is as it should be."""
-_PATIENCE = 30.0  # seconds that another purge is waited for
+_TIMEOUT = 30.0  # seconds that another purge is waited for
 
 
 def _if_due(home: Path) -> None:
@@ -74,18 +74,18 @@ def purge(home: Path, ids: Sequence[str] | None = None) -> int:
 
 
 def _purge(
-    home: Path, ids: Sequence[str] | None, patience: float | None, *, whole: bool = False
+    home: Path, ids: Sequence[str] | None, timeout: float | None, *, whole: bool = False
 ) -> int:
     if not (home / FILE).exists():
         return 0
     mine = filelock.FileLock(home / "letta.purge.lock", mode=private.FILE, thread_local=False)
     try:
-        mine.acquire(timeout=_PATIENCE if patience is None else patience)
+        mine.acquire(timeout=_TIMEOUT if timeout is None else timeout)
     except filelock.Timeout:
         raise StoreError("Another process removes what was forgotten: try again later.") from None
     try:
         tables = VectorTable.found(home)  # takes seconds: not while others wait
-        with _opened(home, Wait(patience)) as connection:
+        with _opened(home, LockWait(timeout)) as connection:
             gone, number = _noted(connection, ids, whole)
         if gone:
             for table in tables:  # those that write to it wait; the store is free meanwhile
@@ -96,7 +96,7 @@ def _purge(
                         table.write_anew(without=gone)
             _store_anew(home)
             _copies_anew(home, gone)
-        with _opened(home, Wait()) as connection:
+        with _opened(home, LockWait()) as connection:
             if gone:
                 _done(connection, gone)
             following = due.following(connection)
@@ -111,7 +111,7 @@ def _purge(
 
 
 @contextlib.contextmanager
-def _opened(home: Path, wait: Wait) -> Iterator[duckdb.DuckDBPyConnection]:
+def _opened(home: Path, wait: LockWait) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give the store, which nobody else has open meanwhile."""
     lock = HomeLock(home)
     lock.acquire(wait)
@@ -196,7 +196,7 @@ def _take_out(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> N
 
 def _store_anew(home: Path) -> None:
     """Write the store anew; what was made of it before, and is no copy yet, holds it up."""
-    with _opened(home, Wait()) as connection:
+    with _opened(home, LockWait()) as connection:
         for draft in home.glob(f".{FILE}.*.part*"):
             found = re.match(rf"\.{re.escape(FILE)}\.(\d+)\.(purge\.)?", draft.name)
             # Of purges only this one goes on; a process that is not there any more was killed.

@@ -39,7 +39,7 @@ _SEALED = re.compile(r"sealed:1:[A-Za-z0-9_-]{38,}")
 _REFERENCE = re.compile(r"(?i)(?:(?:bearer|basic|token)\s+)?(?:\$\{\w+\})+")
 """What names a variable of the environment instead of holding a secret."""
 _WHOSE = "keys of projects"
-_PATIENCE = 2.0  # seconds a keyring may take: most answer in a hundredth
+_TIMEOUT = 2.0  # seconds a keyring may take: most answer in a hundredth
 _FORGET = 60.0  # seconds after which it is asked again
 
 _ring: dict[str, tuple[float, str | None]] = {}
@@ -206,7 +206,7 @@ def _in_ring(project: str) -> str | None:
         found = ring.get_password(platform_keyring.SERVICE, _entry(project))
         return str(found) if found else None
 
-    key = platform_keyring.asked(_WHOSE, work, _PATIENCE)
+    key = platform_keyring.asked(_WHOSE, work, _TIMEOUT)
     with _lock:
         _ring[project] = (time.monotonic(), key)
     return key
@@ -252,7 +252,7 @@ def _kept_in_ring(project: str, key: str) -> str | None:
         ring.set_password(*entry, key)
         return key if ring.get_password(*entry) == key else None
 
-    if kept := platform_keyring.asked(_WHOSE, work, _PATIENCE):
+    if kept := platform_keyring.asked(_WHOSE, work, _TIMEOUT):
         with _lock:
             _ring[project] = (time.monotonic(), kept)
     return kept

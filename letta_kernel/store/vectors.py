@@ -115,9 +115,9 @@ class VectorTable:
         return int(self._read_pointer().get("dimension", 0))
 
     @contextlib.contextmanager
-    def writing(self, patience: float) -> Iterator[bool]:
-        """Hold the right to write; yields False if another has it for *patience* s, or nobody can."""
-        if not self._writer.acquire(timeout=patience):
+    def writing(self, timeout: float) -> Iterator[bool]:
+        """Hold the right to write; yields False if another has it for *timeout* s, or nobody can."""
+        if not self._writer.acquire(timeout=timeout):
             yield False
             return
         try:
@@ -128,7 +128,7 @@ class VectorTable:
                     yield False
                     return
                 private.folder(self.folder)
-                lock.acquire(timeout=patience)
+                lock.acquire(timeout=timeout)
             except (Timeout, OSError) as error:
                 if not isinstance(error, Timeout):  # else somebody else is at it
                     log.info("The vector index %s stays behind for now: %s", self.stem, error)

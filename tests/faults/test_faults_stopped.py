@@ -186,7 +186,7 @@ def command_line(stopped: Stopped, *words: str) -> subprocess.CompletedProcess[s
 def test_the_stop_button_ends_the_wait_for_a_turn(
     stopped: Stopped, impatient: AgentService
 ) -> None:
-    impatient.database.patience = 600
+    impatient.database.timeout = 600
     told = threading.Event()
 
     def interrupt(text: str) -> None:
@@ -252,7 +252,7 @@ def test_a_query_of_a_person_gives_way_at_its_limit(tmp_path: Path) -> None:
 
 
 def test_a_file_that_this_process_has_open_is_not_copied(tmp_path: Path) -> None:
-    kept, reader = Database(tmp_path), Database(tmp_path, patience=1.5)
+    kept, reader = Database(tmp_path), Database(tmp_path, timeout=1.5)
     kept.run(lambda tx: tx.execute("CREATE TABLE rows (number bigint)"))
     # This very process has it open: to read the file and close it again would drop the driver's lock.
     inside, leave = threading.Event(), threading.Event()

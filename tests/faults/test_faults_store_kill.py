@@ -145,7 +145,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     assert ours.recv() == "held"
     child.kill()
     child.join()
-    database = Database(tmp_path, patience=5)
+    database = Database(tmp_path, timeout=5)
     assert database.run(lambda tx: tx.one("SELECT 1")) == (1,)
     database.close()
 
@@ -168,7 +168,7 @@ def test_a_process_killed_in_the_queue_holds_nobody_up(tmp_path: Path) -> None:
     assert list(tmp_path.glob("queue/*"))  # its ticket is still there
     holder.kill()
     holder.join()
-    database = Database(tmp_path, patience=20)
+    database = Database(tmp_path, timeout=20)
     assert database.run(lambda tx: tx.one("SELECT 1")) == (1,)
     database.close()
     assert not list(tmp_path.glob("queue/*"))

@@ -252,7 +252,7 @@ def test_the_key_lies_in_the_keyring_where_one_answers_at_once(
     silent = Ring()
     keyring.set_keyring(silent)
     monkeypatch.setattr(sealing, "_ring", {})
-    monkeypatch.setattr(sealing, "_PATIENCE", 0.05)
+    monkeypatch.setattr(sealing, "_TIMEOUT", 0.05)
     try:
         assert sealing.is_sealed(environment(home)["TEA_KEY"]), "nobody waits for a person"
         with AgentService(tmp_path / "other") as service:

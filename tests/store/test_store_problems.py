@@ -121,7 +121,7 @@ def test_a_program_that_does_not_know_our_lock(database: Database, ada: AgentSta
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "open\n"
-        text = refusal(Database(database.home, patience=0.1))
+        text = refusal(Database(database.home, timeout=0.1))
         assert "close it there" in text
         assert str(other.pid) in text
         other.communicate("\n")
@@ -133,7 +133,7 @@ def test_a_process_that_keeps_the_folder_too_long(database: Database, ada: Agent
     lock = HomeLock(database.home)
     lock.acquire(1)
     try:
-        text = refusal(Database(database.home, patience=0.1))
+        text = refusal(Database(database.home, timeout=0.1))
         assert "LETTA_HOME" in text
         assert str(os.getpid()) in text
     finally:

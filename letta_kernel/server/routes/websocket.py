@@ -85,7 +85,7 @@ AUTH_SECONDS = 10.0
 """Seconds in which the first message has to bring the token, if nothing did before."""
 
 _PROTOCOL = 1
-_PATIENCE = 20  # messages that are none, until the connection is closed
+_MOST_NONSENSE = 20  # messages that are none, until the connection is closed
 _BEHIND = 64  # events a client may be behind before it gets the pieces of a text as one
 _NO_AGENT, _TOO_MUCH, _NONSENSE = 4404, 1009, 1008
 
@@ -234,7 +234,7 @@ class _Socket:
                 asked = _ASKED.validate_json(raw)
             except ValidationError as error:
                 nonsense += 1
-                if nonsense > _PATIENCE:
+                if nonsense > _MOST_NONSENSE:
                     await self._websocket.close(_NONSENSE, "too many messages that are none")
                     return
                 await self.say(type="error", id=_id_in(raw), kind="Invalid", message=_first(error))

@@ -17,12 +17,12 @@ class AnswerFromCopy(Exception):
     """The wait has lasted so long that a copy of the store might answer meanwhile."""
 
 
-class Wait:
+class LockWait:
     """One wait for the store, counted from when it was asked for.
 
     Parameters
     ----------
-    patience : seconds it may last; None as ``LETTA_STORE_WAIT`` has it.
+    timeout : seconds it may last; None as ``LETTA_STORE_WAIT`` has it.
     since : when (`time.monotonic`) this process began to wait for the store in vain, None if it did not: a
         request that was in the process's own queue since then has waited too.
     copy : whether `AnswerFromCopy` is to be raised once.
@@ -30,19 +30,19 @@ class Wait:
 
     def __init__(
         self,
-        patience: float | None = None,
+        timeout: float | None = None,
         since: float | None = None,
         copy: bool = False,
     ) -> None:
-        patience = settings.STORE_WAIT() if patience is None else patience
+        timeout = settings.STORE_WAIT() if timeout is None else timeout
         began = now = time.monotonic()
         asked = waiting.current()
         if asked is not None and since is not None:
             began = min(now, max(asked.began, since))
         self.began = began
-        self._until = max(began + patience, now + min(patience, _LEAST))
+        self._until = max(began + timeout, now + min(timeout, _LEAST))
         self._tells_at = began + waiting.TELLS_AFTER
-        self._told = began + patience <= now  # the error is near, and says it
+        self._told = began + timeout <= now  # the error is near, and says it
         self._copy = copy
 
     def left(self, most: float = 60.0) -> float:
