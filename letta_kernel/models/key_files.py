@@ -128,17 +128,17 @@ def _text(data: bytes, errors: str = "replace") -> str:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temp = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
+        temp.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            draft.unlink()
+            temp.unlink()
         raise
 
 

@@ -96,11 +96,11 @@ def _make(home: Path) -> None:
     lock = HomeLock(home)
     lock.acquire(0)
     try:
-        draft = _drawn(home)
+        temp = _drawn(home)
     finally:
         lock.release()
-    if draft is not None:
-        _keep(home, draft)
+    if temp is not None:
+        _keep(home, temp)
 
 
 def before_change(home: Path, version: int) -> Path | None:
@@ -110,8 +110,8 @@ def before_change(home: Path, version: int) -> Path | None:
     """
     try:
         private.folder(home / FOLDER)
-        if (draft := _drawn(home)) is not None:
-            return _keep(home, draft, f"-schema-{version}")
+        if (temp := _drawn(home)) is not None:
+            return _keep(home, temp, f"-schema-{version}")
     except (duckdb.Error, LettaError, OSError, RuntimeError, MemoryError) as error:
         log.warning("No copy of the store was made before it was brought up to date: %s", error)
     return None
@@ -152,25 +152,25 @@ def _drawn(home: Path) -> Path | None:
     for left in home.glob(f".{FILE}.*.part*"):  # of a process that was killed
         if time.time() - left.stat().st_mtime > DAY:
             left.unlink(missing_ok=True)
-    draft = home / f".{FILE}.{os.getpid()}.copy.part"
+    temp = home / f".{FILE}.{os.getpid()}.copy.part"
     try:
-        copy_store(path, draft)
+        copy_store(path, temp)
     except BaseException:
-        discard(draft)
+        discard(temp)
         raise
-    return draft
+    return temp
 
 
-def _keep(home: Path, draft: Path, why: str = "") -> Path:
+def _keep(home: Path, temp: Path, why: str = "") -> Path:
     """Put a copy that can be read to its end among the others, and let the oldest go."""
     try:
-        absorb_log(draft)
-        with contextlib.closing(duckdb.connect(draft, read_only=True, config=SEALED)) as connection:
+        absorb_log(temp)
+        with contextlib.closing(duckdb.connect(temp, read_only=True, config=SEALED)) as connection:
             read_whole(connection)
         kept = home / FOLDER / f"letta-{now():%Y%m%d-%H%M%S}{why}.duckdb"
-        os.replace(draft, kept)
+        os.replace(temp, kept)
     finally:
-        discard(draft)
+        discard(temp)
     there = listed(home)
     for number, one in enumerate(there):
         if number >= KEPT or (
@@ -201,20 +201,20 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfileobj(read, written, 1 << 20)
 
 
-def absorb_log(draft: Path) -> None:
+def absorb_log(temp: Path) -> None:
     """Take a copied log into the copied file, so that the copy is one file."""
-    connection = duckdb.connect(draft, config=PLAIN)
+    connection = duckdb.connect(temp, config=PLAIN)
     try:
         connection.execute("CHECKPOINT")
     finally:
         connection.close()
-    with draft.open("rb") as file:
+    with temp.open("rb") as file:
         os.fsync(file.fileno())
 
 
-def discard(draft: Path) -> None:
+def discard(temp: Path) -> None:
     """Remove a copy that was not finished."""
-    for left in (draft, log_of(draft)):
+    for left in (temp, log_of(temp)):
         with contextlib.suppress(OSError):
             left.unlink(missing_ok=True)
 

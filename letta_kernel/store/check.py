@@ -77,11 +77,11 @@ def check(
     tables = VectorTable.found(home) if index else []
     lock = HomeLock(home) if refusal is None else ReadersLock(home)
     with _explained(path), _folder(home, refusal is None) as folder:
-        draft = folder / f".{FILE}.{os.getpid()}.check.part"
+        temp = folder / f".{FILE}.{os.getpid()}.check.part"
         lock.acquire(LockWait(timeout))
         try:
-            found = _files(path, draft)
-            with _transaction(draft, keep=repair) as tx:
+            found = _files(path, temp)
+            with _transaction(temp, keep=repair) as tx:
                 rows = invariants.find(tx)
                 # What was not salvaged is not in the index either: that is made anew.
                 stale = [] if found else [one for table in tables for one in _compared(tx, table)]
@@ -92,9 +92,9 @@ def check(
                 counts = _counts(tx)
             kept = None
             if repair and (found or rows or stale):
-                kept = _replace(path, draft)
+                kept = _replace(path, temp)
         finally:
-            discard(draft)
+            discard(temp)
             lock.release()
     found += [*rows, *stale]
     return Report(found, counts, repair and bool(found), kept)
@@ -110,14 +110,14 @@ def _folder(home: Path, writable: bool) -> Iterator[Path]:
             yield Path(made)
 
 
-def _files(path: Path, draft: Path) -> list[Finding]:
-    """Make the copy *draft*, one that opens, of a store; return what is wrong with its files."""
+def _files(path: Path, temp: Path) -> list[Finding]:
+    """Make the copy *temp*, one that opens, of a store; return what is wrong with its files."""
     lost = last_commit.loss(path)
     if path.exists():
-        copy_store(path, draft)
-    found = salvage.salvage(draft, path)
+        copy_store(path, temp)
+    found = salvage.salvage(temp, path)
     if lost is not None and not found:
-        left = salvage.left(draft)
+        left = salvage.left(temp)
         found.append(Finding("store", f"{lost} {left} of them are left.", "go on with those"))
     elif lost is not None:
         found.insert(0, Finding("store", lost, found[0].repair))
@@ -125,10 +125,10 @@ def _files(path: Path, draft: Path) -> list[Finding]:
 
 
 @contextlib.contextmanager
-def _transaction(draft: Path, *, keep: bool) -> Iterator[Tx]:
-    connection = opening.open_database(draft, PLAIN)
+def _transaction(temp: Path, *, keep: bool) -> Iterator[Tx]:
+    connection = opening.open_database(temp, PLAIN)
     try:
-        tx = Tx(connection, draft, Counter())
+        tx = Tx(connection, temp, Counter())
         yield tx
         if tx.begun:
             connection.execute("COMMIT" if keep else "ROLLBACK")
@@ -173,7 +173,7 @@ def _counts(tx: Tx) -> str:
     return ", ".join(named)
 
 
-def _replace(path: Path, draft: Path) -> Path:
+def _replace(path: Path, temp: Path) -> Path:
     """Put the mended copy in the store's place; return the folder where the files as they were are."""
     kept = path.parent / f"damaged-{now():%Y%m%d-%H%M%S-%f}"
     kept.mkdir(mode=0o700)
@@ -182,7 +182,7 @@ def _replace(path: Path, draft: Path) -> Path:
         if file.exists():
             copy_file(file, kept / file.name)
     # In this order: whoever is killed in between leaves a store that does not open, or the new one.
-    os.replace(draft, path)
+    os.replace(temp, path)
     for file in beside:
         file.unlink(missing_ok=True)
     discard_all(path.parent)

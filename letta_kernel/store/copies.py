@@ -119,21 +119,21 @@ def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, in
     if (home / FILE).exists() and target.exists() and target.samefile(home / FILE):
         raise InvalidInputError("A copy over the store itself would destroy it: name another file.")
     problems.check_folder(target.parent)
-    draft = target.with_name(f".{FILE}.{os.getpid()}.part")  # a name that can be opened
+    temp = target.with_name(f".{FILE}.{os.getpid()}.part")  # a name that can be opened
     try:
         with _held(home) as path, _explained(path):
             if place.refusal(home) is None:  # then the log becomes part of it
                 opening.open_database(path, PLAIN).close()
-            copy_store(path, draft)
+            copy_store(path, temp)
         with _explained(target):
-            absorb_log(draft)
-            size = draft.stat().st_size
-            os.replace(draft, target)
+            absorb_log(temp)
+            size = temp.stat().st_size
+            os.replace(temp, target)
         return target, size
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror or error}.") from None
     finally:
-        discard(draft)
+        discard(temp)
 
 
 def restore(home: Path, source: Path) -> Path | None:
@@ -152,10 +152,10 @@ def restore(home: Path, source: Path) -> Path | None:
     if (refusal := place.refusal(home)) is not None:
         raise ReadOnlyError(refusal)
     private.folder(home)
-    draft = home / f".{FILE}.{os.getpid()}.part"
+    temp = home / f".{FILE}.{os.getpid()}.part"
     try:
-        copy_file(source, draft)
-        _check(draft, source)
+        copy_file(source, temp)
+        _check(temp, source)
         lock = HomeLock(home)
         lock.acquire(LockWait())
         try:
@@ -171,7 +171,7 @@ def restore(home: Path, source: Path) -> Path | None:
                     if file.exists():
                         os.replace(file, kept_as)
             last_commit.forget(path)
-            os.replace(draft, path)
+            os.replace(temp, path)
             due.file(home).unlink(missing_ok=True)  # whoever opens the copy looks when it is time
             discard_all(home)
         finally:
@@ -179,7 +179,7 @@ def restore(home: Path, source: Path) -> Path | None:
     except OSError as error:
         raise StoreError(f"{home} cannot be written: {error.strerror or error}.") from None
     finally:
-        discard(draft)
+        discard(temp)
     return kept
 
 
@@ -191,10 +191,10 @@ def find(home: Path, source: Path | str) -> Path:
     raise NotFoundError(f"There is no file {source}.")
 
 
-def _check(draft: Path, source: Path) -> None:
+def _check(temp: Path, source: Path) -> None:
     """See that a file is a store of ours, bring it up to date and let the indexes and tokens begin anew."""
     try:
-        probe = duckdb.connect(draft, read_only=True, config=SEALED)
+        probe = duckdb.connect(temp, read_only=True, config=SEALED)
         try:
             probe.execute("SELECT version FROM schema_version").fetchone()
             probe.execute("SELECT count(*) FROM agents").fetchone()
@@ -203,7 +203,7 @@ def _check(draft: Path, source: Path) -> None:
     except duckdb.Error:
         raise InvalidInputError(f"{source} is no copy of a letta-kernel store.") from None
     try:
-        connection = opening.open_database(draft, PLAIN)
+        connection = opening.open_database(temp, PLAIN)
         try:
             connection.execute("DELETE FROM index_marks")
             connection.execute("DELETE FROM outbox")

@@ -191,28 +191,28 @@ def _retried(work: Callable[[], T], timeout: float) -> T:
 
 def _create(path: Path, settings: Settings) -> None:
     # Made under another name first: a process killed in the middle must not leave half a database.
-    draft = path.with_name(path.name + ".new")
-    _remove(draft)
+    temp = path.with_name(path.name + ".new")
+    _remove(temp)
     _remove(path)
     try:
-        connection = duckdb.connect(draft, config=settings)
+        connection = duckdb.connect(temp, config=settings)
         try:
-            private.tighten(draft)
+            private.tighten(temp)
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("CREATE TABLE schema_version (version integer NOT NULL)")
             connection.execute("INSERT INTO schema_version VALUES (0)")
             _bring_up_to_date(connection, None)
         finally:
             connection.close()
-        _put(draft, path)
+        _put(temp, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            _remove(draft)
+            _remove(temp)
         raise
 
 
-def _put(draft: Path, path: Path) -> None:
-    os.replace(draft, path)
+def _put(temp: Path, path: Path) -> None:
+    os.replace(temp, path)
     if os.name == "posix":  # make the new name outlast a power failure
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -378,14 +378,14 @@ def write_anew(connection: duckdb.DuckDBPyConnection, path: Path, *, without: st
         raise StoreError(
             f"There is no room to write {path.name} anew: free some space on the disk of {path.parent}."
         )
-    draft = path.with_name(path.name + ".new")
-    _remove(draft)
+    temp = path.with_name(path.name + ".new")
+    _remove(temp)
     try:
         connection.execute("CHECKPOINT")  # a log that outlasts its file would meet the new one
         (name,) = connection.execute("SELECT current_database()").fetchone() or ("",)
-        quoted = str(draft).replace("'", "''")
+        quoted = str(temp).replace("'", "''")
         connection.execute(f"ATTACH '{quoted}' AS fresh")
-        private.tighten(draft)
+        private.tighten(temp)
         connection.execute(f'COPY FROM DATABASE "{name}" TO fresh')
         if without:
             connection.execute("DELETE FROM fresh.settings WHERE key = $1", [without])
@@ -394,8 +394,8 @@ def write_anew(connection: duckdb.DuckDBPyConnection, path: Path, *, without: st
         connection.close()
         if (left := last_commit.log_of(path)).exists() and left.stat().st_size:
             raise StoreError(f"{left} did not become part of its file.")
-        _put(draft, path)
+        _put(temp, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            _remove(draft)
+            _remove(temp)
         raise

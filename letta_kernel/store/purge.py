@@ -36,7 +36,7 @@ from letta_kernel.store.vectors import IndexBrokenError, VectorTable
 log = logging.getLogger(__name__)
 
 _AGAIN = 3_600.0  # seconds after which a purge that failed is tried again
-_DRAFT = f".{FILE}.{{}}.purge.part"
+_TEMP = f".{FILE}.{{}}.purge.part"
 _NOT_DAMAGE = (
     *("no space left", "disk quota", "disk full", "too many open files", "permission denied"),
     *("lock on file", "not permitted", "version number", "newer version"),
@@ -197,13 +197,13 @@ def _take_out(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> N
 def _store_anew(home: Path) -> None:
     """Write the store anew; what was made of it before, and is no copy yet, holds it up."""
     with _opened(home, LockWait()) as connection:
-        for draft in home.glob(f".{FILE}.*.part*"):
-            found = re.match(rf"\.{re.escape(FILE)}\.(\d+)\.(purge\.)?", draft.name)
+        for temp in home.glob(f".{FILE}.*.part*"):
+            found = re.match(rf"\.{re.escape(FILE)}\.(\d+)\.(purge\.)?", temp.name)
             # Of purges only this one goes on; a process that is not there any more was killed.
             theirs = found is not None and not found[2] and lease.is_running(int(found[1]))
-            if theirs and time.time() - draft.stat().st_mtime < DAY:
+            if theirs and time.time() - temp.stat().st_mtime < DAY:
                 raise StoreError("A copy of the store is being made: try again later.")
-            draft.unlink(missing_ok=True)
+            temp.unlink(missing_ok=True)
         opening.write_anew(connection, home / FILE)
         last_commit.forget(home / FILE)
 
@@ -230,20 +230,20 @@ def _done(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> None:
 
 def _copy_anew(home: Path, copy: Path, gone: Collection[str]) -> None:
     """Write a copy anew without the passages, as old as it was; one that cannot be read goes."""
-    draft = home / _DRAFT.format(os.getpid())
+    temp = home / _TEMP.format(os.getpid())
     made = copy.stat().st_mtime
     try:
-        backups.copy_store(copy, draft)
-        backups.absorb_log(draft)
-        last_commit.log_of(draft).unlink(missing_ok=True)  # what is left of a torn one nobody reads
-        connection = duckdb.connect(draft, config=PLAIN)
+        backups.copy_store(copy, temp)
+        backups.absorb_log(temp)
+        last_commit.log_of(temp).unlink(missing_ok=True)  # what is left of a torn one nobody reads
+        connection = duckdb.connect(temp, config=PLAIN)
         try:
             _take_out(connection, gone)
-            opening.write_anew(connection, draft)
+            opening.write_anew(connection, temp)
         finally:
             connection.close()
-        os.utime(draft, (made, made))
-        os.replace(draft, copy)
+        os.utime(temp, (made, made))
+        os.replace(temp, copy)
         last_commit.log_of(copy).unlink(missing_ok=True)
     except duckdb.Error:
         damage = _damage(copy)
@@ -257,7 +257,7 @@ def _copy_anew(home: Path, copy: Path, gone: Collection[str]) -> None:
         copy.unlink(missing_ok=True)
         last_commit.log_of(copy).unlink(missing_ok=True)
     finally:
-        backups.discard(draft)
+        backups.discard(temp)
 
 
 def _damage(copy: Path) -> duckdb.Error | None:

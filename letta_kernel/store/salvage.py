@@ -31,39 +31,39 @@ _LONGEST = 1_800.0  # seconds for reading one damaged file
 _PROBLEMS = (duckdb.Error, RuntimeError, OSError, MemoryError)
 
 
-def salvage(draft: Path, path: Path) -> list[Finding]:
-    """Make the copy *draft* of the store at *path* one that opens and can be read to its end.
+def salvage(temp: Path, path: Path) -> list[Finding]:
+    """Make the copy *temp* of the store at *path* one that opens and can be read to its end.
 
     Returns
     -------
     list of Finding
         What is wrong with the files, and what was done about it in the copy; empty if they are sound.
     """
-    for left in draft.parent.glob(f"{draft.name}.*"):
-        if left != log_of(draft):
+    for left in temp.parent.glob(f"{temp.name}.*"):
+        if left != log_of(temp):
             left.unlink()
-    if not draft.exists() or draft.stat().st_size == 0:
-        return [_from_backup(draft, path, "it is empty")]
-    bad = opens(draft, without_log=True)
-    found = [] if bad is None else _mend_file(draft, path, bad)
-    if log_of(draft).exists():
-        found += mend_log(draft, path)
-        if not found and (bad := opens(draft)) is not None:
-            found = _mend_file(draft, path, bad)
+    if not temp.exists() or temp.stat().st_size == 0:
+        return [_from_backup(temp, path, "it is empty")]
+    bad = opens(temp, without_log=True)
+    found = [] if bad is None else _mend_file(temp, path, bad)
+    if log_of(temp).exists():
+        found += mend_log(temp, path)
+        if not found and (bad := opens(temp)) is not None:
+            found = _mend_file(temp, path, bad)
     return found
 
 
-def opens(draft: Path, *, without_log: bool = False) -> str | None:
+def opens(temp: Path, *, without_log: bool = False) -> str | None:
     """Return why a copy cannot be read to its end; None if it can."""
-    log, aside = log_of(draft), draft.with_name(draft.name + ".aside")
+    log, aside = log_of(temp), temp.with_name(temp.name + ".aside")
     if without_log and log.exists():
         os.replace(log, aside)
     try:
-        with contextlib.closing(duckdb.connect(draft, read_only=True, config=SEALED)) as connection:
+        with contextlib.closing(duckdb.connect(temp, read_only=True, config=SEALED)) as connection:
             read_whole(connection)
         return None
     except _PROBLEMS as error:
-        return _line(error, draft)
+        return _line(error, temp)
     finally:
         if aside.exists():
             os.replace(aside, log)
@@ -72,22 +72,22 @@ def opens(draft: Path, *, without_log: bool = False) -> str | None:
 # -- the log -------------------------------------------------------------------------------------------
 
 
-def mend_log(draft: Path, path: Path) -> list[Finding]:
+def mend_log(temp: Path, path: Path) -> list[Finding]:
     """Cut the log of a copy before its first bad entry, where it has one."""
-    log = log_of(draft)
+    log = log_of(temp)
     if not log.exists():
         return []
     data = log.read_bytes()
     begun = last_commit.begun(data)
     bad = ""
-    if (begun is None or not _is_of(draft, begun)) and (head := _head_of_a_log(draft)) is not None:
+    if (begun is None or not _is_of(temp, begun)) and (head := _head_of_a_log(temp)) is not None:
         bad, data = "its first bytes are damaged", head + data[len(head) :]
         log.write_bytes(data)
         begun = last_commit.begun(data)
     start = len(data) if begun is None else begun[2]
     every = max(len(_ENDS.findall(data)), len(commits(data, start)))
     end = len(data)
-    while (error := _refused(draft)) is not None:
+    while (error := _refused(temp)) is not None:
         at = _BAD_ENTRY.search(error)
         end, before = (int(at[1]) - 16 if at is not None else start), end
         if not start <= end < before:
@@ -114,25 +114,25 @@ def commits(log: bytes, start: int) -> list[int]:
     return ends
 
 
-def left(draft: Path) -> int:
+def left(temp: Path) -> int:
     """Return how many commits the log of a copy has."""
-    log = log_of(draft)
+    log = log_of(temp)
     data = log.read_bytes() if log.exists() else b""
     begun = last_commit.begun(data)
     return 0 if begun is None else len(commits(data, begun[2]))
 
 
-def _is_of(draft: Path, begun: tuple[bytes, int, int]) -> bool:
-    with draft.open("rb") as file:
+def _is_of(temp: Path, begun: tuple[bytes, int, int]) -> bool:
+    with temp.open("rb") as file:
         store = header(file.read(HEAD))
     return store is None or (begun[0] == store[0] and store[1] - begun[1] in (0, 1))
 
 
-def _head_of_a_log(draft: Path) -> bytes | None:
+def _head_of_a_log(temp: Path) -> bytes | None:
     """Return what a log of this database file begins with, from one that DuckDB begins for a copy of it."""
-    probe = draft.with_name(draft.name + ".probe")
+    probe = temp.with_name(temp.name + ".probe")
     try:
-        copy_file(draft, probe)
+        copy_file(temp, probe)
         with contextlib.closing(duckdb.connect(probe, config=PLAIN)) as connection:
             connection.execute("CREATE TABLE probe (id integer)")
             data = log_of(probe).read_bytes()
@@ -144,53 +144,53 @@ def _head_of_a_log(draft: Path) -> bytes | None:
         discard(probe)
 
 
-def _refused(draft: Path) -> str | None:
+def _refused(temp: Path) -> str | None:
     try:
-        duckdb.connect(draft, read_only=True, config=SEALED).close()
+        duckdb.connect(temp, read_only=True, config=SEALED).close()
         return None
     except _PROBLEMS as error:
-        return _line(error, draft)
+        return _line(error, temp)
 
 
-def _line(error: BaseException, draft: Path) -> str:
+def _line(error: BaseException, temp: Path) -> str:
     """Return what DuckDB says in one line, about the store and not its copy."""
-    return str(error).partition("\n")[0].replace(f'"{draft}', '"the store')[:160]
+    return str(error).partition("\n")[0].replace(f'"{temp}', '"the store')[:160]
 
 
 # -- the file ------------------------------------------------------------------------------------------
 
 
-def _mend_file(draft: Path, path: Path, bad: str) -> list[Finding]:
+def _mend_file(temp: Path, path: Path, bad: str) -> list[Finding]:
     """Mend the pages and blocks of a copy as far as that goes; else put a backup in its place."""
-    pages = _mend_pages(draft, path)
-    if pages and opens(draft, without_log=True) is None:
+    pages = _mend_pages(temp, path)
+    if pages and opens(temp, without_log=True) is None:
         return [Finding("file", f"its first pages are damaged ({bad})", "write them anew")]
-    blocks = _mend_blocks(draft)
-    fresh = draft.with_name(draft.name + ".fresh")
-    told = _extracted(draft, fresh)
+    blocks = _mend_blocks(temp)
+    fresh = temp.with_name(temp.name + ".fresh")
+    told = _extracted(temp, fresh)
     if told is None:  # the lists of tables may be readable as they were one checkpoint before
         discard(fresh)
-        told = _extracted(draft, fresh) if _turn_back(draft) else None
+        told = _extracted(temp, fresh) if _turn_back(temp) else None
     if told is None:
         discard(fresh)
-        return [_from_backup(draft, path, bad)]
-    discard(draft)
-    os.replace(fresh, draft)
-    filled = _filled(draft, path)
+        return [_from_backup(temp, path, bad)]
+    discard(temp)
+    os.replace(fresh, temp)
+    filled = _filled(temp, path)
     text = f"{blocks} blocks are damaged ({bad}): {told}; texts in them may be altered"
     return [Finding("file", text, f"keep what can be read{filled}")]
 
 
-def _mend_pages(draft: Path, path: Path) -> bool:
+def _mend_pages(temp: Path, path: Path) -> bool:
     """Put right the first three pages; whether any of them was wrong."""
     kept = _pages(last_commit.kept_head(path))
-    with draft.open("r+b") as file:
+    with temp.open("r+b") as file:
         pages = _pages(file.read(HEAD))
         good = [page_is_good(page) for page in pages]
         if all(good) and len(good) == 3:
             return False
         if not good[0]:
-            pages[0] = _first_page(draft, path)
+            pages[0] = _first_page(temp, path)
         elif kept and kept[0] != pages[0]:
             kept = []  # of another file
         headers = [page for page in (*pages[1:], *kept[1:]) if page_is_good(page)]
@@ -201,16 +201,16 @@ def _mend_pages(draft: Path, path: Path) -> bool:
     return True
 
 
-def _turn_back(draft: Path) -> bool:
+def _turn_back(temp: Path) -> bool:
     """Let the older of the two headers be the one that counts; False if there is none."""
-    with draft.open("r+b") as file:
+    with temp.open("r+b") as file:
         pages = _pages(file.read(HEAD))
         if len(pages) < 3:  # a file of a few bytes
             return False
         older = min(pages[1:], key=_checkpoints)
         if not _checkpoints(older) or pages[1] == pages[2]:
             return False
-        log_of(draft).unlink(missing_ok=True)
+        log_of(temp).unlink(missing_ok=True)
         file.seek(PAGE)
         file.write(older * 2)
     return True
@@ -224,16 +224,16 @@ def _checkpoints(page: bytes) -> int:
     return int.from_bytes(page[8:16], "little")
 
 
-def _filled(draft: Path, path: Path) -> str:
+def _filled(temp: Path, path: Path) -> str:
     """Add to the rows that could be read those of the newest backup that are not among them."""
-    other = draft.with_name(draft.name + ".backup")
+    other = temp.with_name(temp.name + ".backup")
     try:
         for backup in listed(path.parent):
             copy_file(backup.path, other)
             if opens(other) is not None:
                 continue
             opening.open_database(other, PLAIN, 0).close()
-            with contextlib.closing(opening.open_database(draft, PLAIN, 0)) as connection:
+            with contextlib.closing(opening.open_database(temp, PLAIN, 0)) as connection:
                 attached = str(other).replace("'", "''")
                 connection.execute(f"ATTACH '{attached}' AS other (READ_ONLY)")
                 for (table,) in connection.execute(
@@ -251,7 +251,7 @@ def _filled(draft: Path, path: Path) -> str:
     return ""
 
 
-def _first_page(draft: Path, path: Path) -> bytes:
+def _first_page(temp: Path, path: Path) -> bytes:
     """Return the page that says what a file is: as it was kept, of a backup, else of a new file."""
     if page_is_good(page := last_commit.kept_head(path)[:PAGE]):
         return page
@@ -259,13 +259,13 @@ def _first_page(draft: Path, path: Path) -> bytes:
         with backup.path.open("rb") as file:
             if page_is_good(page := file.read(PAGE)):
                 return page
-    probe = draft.with_name(draft.name + ".probe")
+    probe = temp.with_name(temp.name + ".probe")
     try:
         duckdb.connect(probe, config=PLAIN).close()
         page = probe.read_bytes()[:PAGE]
     finally:
         discard(probe)
-    log = log_of(draft)
+    log = log_of(temp)
     begun = last_commit.begun(log.read_bytes()[:128]) if log.exists() else None
     if begun is None:
         return page
@@ -273,10 +273,10 @@ def _first_page(draft: Path, path: Path) -> bytes:
     return page_sum(page).to_bytes(8, "little") + page
 
 
-def _mend_blocks(draft: Path) -> int:
+def _mend_blocks(temp: Path) -> int:
     """Give blocks with a wrong checksum a right one; return how many those are."""
     bad = 0
-    with draft.open("r+b") as file:
+    with temp.open("r+b") as file:
         file.seek(HEAD)
         at = HEAD
         while block := file.read(_BLOCK):
@@ -291,14 +291,14 @@ def _mend_blocks(draft: Path) -> int:
     return bad
 
 
-def _extracted(draft: Path, fresh: Path) -> str | None:
+def _extracted(temp: Path, fresh: Path) -> str | None:
     """Copy what makes sense into the new file *fresh*; return how much that is, None if it is no agent."""
-    report = draft.with_name(draft.name + ".report")
+    report = temp.with_name(temp.name + ".report")
     command = [
         sys.executable,
         "-m",
         "letta_kernel.store.extract",
-        str(draft),
+        str(temp),
         str(fresh),
         str(report),
     ]
@@ -329,16 +329,16 @@ def _extracted(draft: Path, fresh: Path) -> str | None:
     return f"{read:,} rows can be read, {lost:,} not"
 
 
-def _from_backup(draft: Path, path: Path, bad: str) -> Finding:
+def _from_backup(temp: Path, path: Path, bad: str) -> Finding:
     """Put the newest backup that can be read in the copy's place, or an empty store if there is none."""
-    discard(draft)
+    discard(temp)
     for backup in listed(path.parent):
-        copy_file(backup.path, draft)
-        if opens(draft) is None:
+        copy_file(backup.path, temp)
+        if opens(temp) is None:
             when = f"{backup.made.astimezone():%Y-%m-%d %H:%M}"
             text = f"nothing of {path.name} can be read ({bad})"
             return Finding("file", text, f"put the copy of {when} in its place")
-        discard(draft)
+        discard(temp)
     return Finding(
         "file", f"nothing of {path.name} can be read ({bad}), and there is no copy", "begin anew"
     )

@@ -263,22 +263,22 @@ def _keep(file: Path, key: str) -> None:
     for folder in (file.parent.parent, file.parent):
         private.folder(folder)
     private.tighten(file.parent)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    temp = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with open(draft, "w", encoding="ascii", opener=private.opener) as written:
+        with open(temp, "w", encoding="ascii", opener=private.opener) as written:
             written.write(key + "\n")
             written.flush()
             os.fsync(written.fileno())  # before what it seals is on the disk
         try:
-            os.link(draft, file)
+            os.link(temp, file)
         except FileExistsError:  # a copy of the project was quicker
             raise _unreadable(file) from None
         except OSError:  # a file system without a second name for a file
             if os.path.lexists(file):
                 raise _unreadable(file) from None
-            os.replace(draft, file)
+            os.replace(temp, file)
     finally:
-        draft.unlink(missing_ok=True)
+        temp.unlink(missing_ok=True)
 
 
 def _unreadable(file: Path) -> StoreError:

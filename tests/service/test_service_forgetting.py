@@ -476,12 +476,12 @@ def test_after_thirty_days_no_file_of_the_project_has_it(
     service.database.run(
         lambda tx: tx.execute("UPDATE forgotten SET forgotten_at = $1 WHERE id = $2", (at, gone.id))
     )
-    draft = home / f".letta.duckdb.{os.getpid()}.part"  # a copy that somebody is making
-    draft.write_bytes(b"")
+    temp = home / f".letta.duckdb.{os.getpid()}.part"  # a copy that somebody is making
+    temp.write_bytes(b"")
     service.database.close()
     assert where(service, "quetzalcoatlus") != []
     assert [one.id for one, _ in service.passages.forgotten("ada")] == [kept[2].id]
-    draft.unlink()
+    temp.unlink()
     os.utime(home / "letta.duckdb.due", (old, old))
     service.database.close()  # goes on with what was interrupted
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from letta_kernel.models.demo import words as lore
+from letta_kernel.models.demo import vocabulary
 from letta_kernel.models.demo.tools import Parameter, ToolSpec, is_question, similarity
 
 _DAY = (
@@ -24,7 +24,7 @@ _PATTERNS = (
     ("id", r"(?<![\w-])#?(?=[\w-]{0,60}\d)(?=[\w-]{0,60}[a-z])[a-z\d]{1,40}(?:[-_][a-z\d]{1,40}){0,9}\b"),
     ("id", r"\b[a-z]{1,40}(?:_[a-z0-9]{1,40}){1,9}\b"),
     ("number", r"(?<![\w.])[+-]?(?:\d{1,3}(?:,\d{3}){1,60}|\d{1,200})(?:\.\d{1,200})?(?![\w])"),
-    ("number", rf"\b(?:{lore.NUMBER_WORDS})\b(?= [a-z]|$)"),
+    ("number", rf"\b(?:{vocabulary.NUMBER_WORDS})\b(?= [a-z]|$)"),
 )  # fmt: skip
 _TYPED = [(kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _PATTERNS]
 _NAME = re.compile(r"[^\W\da-z_][\w'-]*(?:(?: (?:de|van|von|la|of|the|du) | )[^\W\da-z_][\w'-]*)*")
@@ -115,7 +115,7 @@ def find(text: str) -> list[Span]:
         for match in pattern.finditer(text):
             shown = next((g for g in match.groups() if g), match.group()).strip().lstrip("#")
             measure = _MEASURE.fullmatch(shown) if kind == "id" else None
-            value = lore.parse_number(measure[1] if measure else shown)
+            value = vocabulary.parse_number(measure[1] if measure else shown)
             real = "number" if measure else kind
             span = Span(real, *match.span(), shown, *_around(text, *match.span()), value)
             if not span.overlaps(found) and (real != "number" or value is not None):
@@ -127,7 +127,7 @@ def find(text: str) -> list[Span]:
             start += len(match.group().split()[0]) + 1  # a sentence begins with a capital
         name = re.sub(r"'s$", "", text[start:end]).strip()
         span = Span("name", start, start + len(name), name, *_around(text, start, end))
-        if name.casefold() not in (*lore.STOP, "") and not span.overlaps(typed):
+        if name.casefold() not in (*vocabulary.STOP, "") and not span.overlaps(typed):
             found.append(span)
     return [*found, *_phrases(text, typed, first)]
 
@@ -139,7 +139,7 @@ def _phrases(text: str, typed: list[Span], first: int) -> list[Span]:
         word = token.group().casefold() if token else ""
         inside = token and any(span.start <= token.start() < span.end for span in typed)
         verb = token and token.start() == first and len(text.split()) > 1
-        stop = inside or verb or word in lore.STOP
+        stop = inside or verb or word in vocabulary.STOP
         if token and word[0].isalnum() and not stop:
             run.append(token)
         elif run:
@@ -152,7 +152,9 @@ def _phrases(text: str, typed: list[Span], first: int) -> list[Span]:
 
 
 def _around(text: str, start: int, end: int) -> tuple[tuple[str, ...], str]:
-    before = lore.words(re.split(r"[,;.!?](?=\s)|[()]", text[max(0, start - 60) : start])[-1])[-3:]
+    before = vocabulary.words(
+        re.split(r"[,;.!?](?=\s)|[()]", text[max(0, start - 60) : start])[-1]
+    )[-3:]
     after = re.match(r"[\s-]*([^\W\d_]+|%|°)", text[end : end + 30])
     return tuple(before), after[1].casefold() if after else ""
 
@@ -197,17 +199,17 @@ def fill_answer(parameter: Parameter, text: str) -> Any | None:
 
 
 def _pick(parameter: Parameter, text: str, made: Choice) -> None:
-    said = lore.words(text)
+    said = vocabulary.words(text)
     for choice in parameter.choices:
-        parts = lore.words(str(choice))
-        if parts and all(any(lore.same_word(part, word) for word in said) for part in parts):
+        parts = vocabulary.words(str(choice))
+        if parts and all(any(vocabulary.same_word(part, word) for word in said) for part in parts):
             made.arguments.setdefault(parameter.name, choice)
     if parameter.choices:
         return
-    own = [part for part in lore.name_parts(parameter.name) if part not in lore.STOP]
+    own = [part for part in vocabulary.name_parts(parameter.name) if part not in vocabulary.STOP]
     if {"on", "off"} & set(said) and parameter.required:
         made.arguments[parameter.name] = "off" not in said
-    elif any(lore.same_word(word, part) for word in said for part in own):
+    elif any(vocabulary.same_word(word, part) for word in said for part in own):
         made.arguments[parameter.name] = not {"not", "no", "without", "don't"} & set(said)
 
 
@@ -233,7 +235,9 @@ def _number(parameters: list[Parameter], spans: list[Span], made: Choice) -> Non
                 continue
             for span in free:
                 said = [word for word in (span.follow, *span.lead[-2:]) if word]
-                near = any(lore.same_word(word, own) for word in said for own in parameter.words)
+                near = any(
+                    vocabulary.same_word(word, own) for word in said for own in parameter.words
+                )
                 low = parameter.schema.get("minimum", span.value)
                 fits = low <= span.value <= parameter.schema.get("maximum", span.value)
                 fits = fits and (parameter.type == "number" or isinstance(span.value, int))
@@ -255,7 +259,9 @@ def _assign(parameters: list[Parameter], spans: list[Span], made: Choice) -> Non
     for _, at, span in sorted(scored, key=lambda entry: (-entry[0], entry[1], entry[2].start)):
         name = parameters[at].name
         if name not in made.arguments and not span.overlaps(made.taken):
-            own = "|".join(map(re.escape, lore.name_parts(name)))  # "column income" for column
+            own = "|".join(
+                map(re.escape, vocabulary.name_parts(name))
+            )  # "column income" for column
             made.arguments[name] = re.sub(rf"^(?:{own}) (?=\S)", "", span.text, flags=re.IGNORECASE)
             made.taken.append(span)
 
@@ -263,13 +269,16 @@ def _assign(parameters: list[Parameter], spans: list[Span], made: Choice) -> Non
 def _suits(parameter: Parameter, span: Span, tool: ToolSpec) -> float:
     score = _SUITS[span.kind].get(parameter.kind, 0.0)
     before = [word for word in span.lead if word not in ("the", "a", "an", "my", "our")]
-    own = lore.name_parts(parameter.name)
-    if any(lore.same_word(word, part) for word in before[-2:] for part in own):
+    own = vocabulary.name_parts(parameter.name)
+    if any(vocabulary.same_word(word, part) for word in before[-2:] for part in own):
         score += 1.6 * (score > 0)
     elif before[-1:] and before[-1] in _CUES.get(parameter.kind, ()):
         score += 1.2 * (score > 0)
     about = [word for word, weight in tool.words if weight >= 0.8]
-    inside = [any(lore.same_word(word, one) for one in about) for word in lore.words(span.text)]
+    inside = [
+        any(vocabulary.same_word(word, one) for one in about)
+        for word in vocabulary.words(span.text)
+    ]
     if span.kind == "phrase" and all(inside):
         score -= 2.5  # "the heating", "the rows": what the tool is about, no value for it
     return score

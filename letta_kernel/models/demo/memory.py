@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from letta_kernel.models.demo import words as lore
+from letta_kernel.models.demo import vocabulary
 from letta_kernel.models.demo.request import Block, Scene
 
 _KEEP = re.compile(
@@ -43,7 +43,9 @@ _SIGNS = (  # what a question is about, where a note may have other words for it
     (r"job|work", r"\bworks?\b|\bjob\b|\bis an? \w+"),
     (r"old|age", r"\b\d+\b"),
 )
-_ASKING = lore.word_set("remember said tell told say mentioned know search memory archival forget")
+_ASKING = vocabulary.word_set(
+    "remember said tell told say mentioned know search memory archival forget"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def stand(scene: Scene, text: str) -> Step | None:
     """Return the call that keeps a standing instruction as it was given; None where *text* is none."""
     if _STANDING.fullmatch(text) is None or "core_memory_append" not in scene.tools:
         return None
-    note = lore.sentence(text)
+    note = vocabulary.sentence(text)
     block = next((one for one in scene.blocks if one.label == _BLOCK), None)
     if block is not None and note in block.value:
         return Step(f"That stands already: “{note}”")
@@ -89,7 +91,7 @@ def stand(scene: Scene, text: str) -> Step | None:
 
 def keep(scene: Scene, what: str, archive: bool = False) -> Step:
     """Return the call that writes a note: in place of an older one, in a block, or in the archive."""
-    note, block = lore.note_of(what), _usual_block(scene)
+    note, block = vocabulary.note_of(what), _usual_block(scene)
     if block is not None and not archive and len(note) <= min(600, block.room):
         if note in block.value:
             return Step(f"I know that already: “{note}”")
@@ -129,7 +131,7 @@ def search(scene: Scene, text: str, asked: bool) -> Step | None:
     if re.search(r"(?i)\b(?:conversation|sa[iy]|tell|told|talk|mention|discuss|history)", text):
         names.reverse()
     name = next((one for one in names if one in scene.tools), None)
-    words = lore.content_words(text.rpartition(":")[2])
+    words = vocabulary.content_words(text.rpartition(":")[2])
     query = " ".join(word for word in words if word not in _ASKING) or text
     why = "You ask me to look it up." if asked else "My memory blocks do not say; I search."
     return Step("", name, {"query": query}, why=why) if name else None
@@ -181,13 +183,13 @@ def hits(text: str, message: str) -> str:
 
 def covers(note: str, asked: str) -> float:
     """Return how much of what is *asked* a note speaks of, 0 to 1."""
-    bare = lore.content_words(re.sub(r"[-']", " ", asked))
+    bare = vocabulary.content_words(re.sub(r"[-']", " ", asked))
     wanted = [word for word in bare if word not in _ASKING and len(word) > 1]
-    said = [word for word in lore.words(note) if word not in lore.STOP]
+    said = [word for word in vocabulary.words(note) if word not in vocabulary.STOP]
     gained = 0.0
     for word in wanted:
         sign = next((sign for asking, sign in _SIGNS if re.match(asking, word)), None)
-        near = max((lore.nearness(word, other) for other in said), default=0.0)
+        near = max((vocabulary.nearness(word, other) for other in said), default=0.0)
         near = near if near > 0.5 else 0.0
         gained += 1.0 if sign and re.search(sign, note, re.IGNORECASE) else near
     return gained / len(wanted) if wanted else 0.0

@@ -11,7 +11,7 @@ from typing import Any
 from letta_kernel.ids import new_id
 from letta_kernel.messages import ToolCall, Usage
 from letta_kernel.models import base
-from letta_kernel.models.demo import memory, words
+from letta_kernel.models.demo import memory, vocabulary
 from letta_kernel.models.demo.arguments import choose, fill_answer, rank
 from letta_kernel.models.demo.memory import Step
 from letta_kernel.models.demo.request import Done, Scene, read
@@ -256,7 +256,7 @@ def _told(step: Step, done: Done, message: str) -> str:
     call = f"`{done.name}({shown if len(shown) <= 120 else shown[:119] + '…'})`"
     if not done.ok:
         last = text.splitlines()[-1:] if text.startswith("Traceback") else text.split()
-        return f"{call} failed: {words.sentence(' '.join(last)[:400])} I did not try again."
+        return f"{call} failed: {vocabulary.sentence(' '.join(last)[:400])} I did not try again."
     if step.note:
         how = "I have archived" if done.name.startswith("archival") else "I will remember"
         return f"{how}: “{step.note}”"

@@ -10,7 +10,7 @@ from typing import Any
 
 from letta_kernel.models.base import BESIDE, ChatRequest
 from letta_kernel.models.demo.tools import ToolSpec, read_tools
-from letta_kernel.models.demo.words import tidy
+from letta_kernel.models.demo.vocabulary import tidy
 
 _BLOCK = re.compile(r"<block\b(?P<attributes>[^>]*)>(?P<body>.*?)</block>", re.DOTALL)
 _ATTRIBUTE = re.compile(r"\b([\w-]{1,40})=\s*\"([^\"]*)\"")

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from letta_kernel.models.demo import words as lore
+from letta_kernel.models.demo import vocabulary
 
 LOOP_ARGUMENTS = frozenset({"request_heartbeat", "thinking"})  # which the step loop adds
-CORE = lore.word_set(  # chosen by what a message says of memory, never by similarity
+CORE = vocabulary.word_set(  # chosen by what a message says of memory, never by similarity
     """send_message core_memory_append core_memory_replace memory memory_insert memory_replace
     memory_rethink memory_apply_patch memory_finish_edits archival_memory_insert
     archival_memory_search conversation_search"""
 )
-_GENERIC = lore.word_set(  # words of names and descriptions that many tools share
+_GENERIC = vocabulary.word_set(  # words of names and descriptions that many tools share
     """get set make do compute calculate return run find name returns use new current whole value one
     two first second which whether something e.g number list say look up"""
 )
@@ -86,12 +86,12 @@ def _spec(text: str) -> ToolSpec:
         k: v for k, v in (schema.get("properties") or {}).items() if k not in LOOP_ARGUMENTS
     }
     parameters = tuple(_parameter(key, value, key in required) for key, value in properties.items())
-    about = [(lore.name_parts(name), 1.0), (lore.content_words(told), 0.9)]
+    about = [(vocabulary.name_parts(name), 1.0), (vocabulary.content_words(told), 0.9)]
     for one in parameters:
-        choices = lore.content_words(" ".join(map(str, one.choices)))
+        choices = vocabulary.content_words(" ".join(map(str, one.choices)))
         about += [
-            ([*lore.name_parts(one.name), *choices], 0.8),
-            (lore.content_words(one.description), 0.6),
+            ([*vocabulary.name_parts(one.name), *choices], 0.8),
+            (vocabulary.content_words(one.description), 0.6),
         ]
     weights: dict[str, float] = {}
     for found, weight in about:
@@ -107,12 +107,12 @@ def _parameter(name: str, given: Any, required: bool) -> Parameter:
         if isinstance(option, dict) and option.get("type") != "null":
             schema = {**option, **schema}  # the first alternative that is not null counts
             break
-    told, parts = str(schema.get("description") or ""), lore.name_parts(name)
+    told, parts = str(schema.get("description") or ""), vocabulary.name_parts(name)
     choices = tuple(schema.get("enum") or ([schema["const"]] if "const" in schema else ()))
     inner = schema.get("items")
     kind = str(schema.get("format") or "").removesuffix("-time")
     if kind not in ("date", "time", "email"):
-        said = [*reversed(parts), *lore.words(told)]
+        said = [*reversed(parts), *vocabulary.words(told)]
         kinds = (k for word in said for k, known in _KINDS.items() if word in known.split())
         kind = next(kinds, "thing")
     return Parameter(
@@ -122,7 +122,7 @@ def _parameter(name: str, given: Any, required: bool) -> Parameter:
         told,
         schema,
         kind,
-        frozenset({*parts, *lore.content_words(told)} - _GENERIC | set(parts)),
+        frozenset({*parts, *vocabulary.content_words(told)} - _GENERIC | set(parts)),
         choices,
         _type(inner, ()) if isinstance(inner, dict) else "string",
     )
@@ -145,20 +145,25 @@ def is_question(text: str) -> bool:
 
 def similarity(tool: ToolSpec, text: str) -> float:
     """Return how near *text*, without its values, is to what *tool* is about, 0 to about 1."""
-    said = [*lore.content_words(text), *(word for sign, word in _SIGNS.items() if sign in text)]
+    said = [
+        *vocabulary.content_words(text),
+        *(word for sign, word in _SIGNS.items() if sign in text),
+    ]
     if not said:
         return 0.0
     total = gained = 0.0
     for word in said:
         weight = 0.4 if word in _GENERIC else 1.0
         total += weight
-        nearest = max((w * lore.nearness(word, other) for other, w in tool.words), default=0.0)
+        nearest = max(
+            (w * vocabulary.nearness(word, other) for other, w in tool.words), default=0.0
+        )
         gained += weight * nearest
-    parts = lore.content_words(" ".join(lore.name_parts(tool.name)))
+    parts = vocabulary.content_words(" ".join(vocabulary.name_parts(tool.name)))
     parts = [part for part in parts if part not in _GENERIC] or parts
-    hit = sum(max(lore.nearness(word, part) for word in said) for part in parts) / max(
+    hit = sum(max(vocabulary.nearness(word, part) for word in said) for part in parts) / max(
         1, len(parts)
     )
-    about = f"{' '.join(lore.name_parts(tool.name))}. {tool.description}"
-    near = max(0.0, float(lore.vector(" ".join(said[:60])) @ lore.vector(about)))
+    about = f"{' '.join(vocabulary.name_parts(tool.name))}. {tool.description}"
+    near = max(0.0, float(vocabulary.vector(" ".join(said[:60])) @ vocabulary.vector(about)))
     return 0.4 * gained / total + 0.35 * hit + 0.25 * near

@@ -25,7 +25,13 @@ from letta_kernel.service.agent_checks import check_name
 from letta_kernel.service.agent_file import messages as file_messages
 from letta_kernel.service.agent_file import parse, write
 from letta_kernel.service.agent_file.parse import OURS
-from letta_kernel.service.agent_file.read import Draft, block_of, draft_of, foreign_tools, left_out
+from letta_kernel.service.agent_file.read import (
+    ImportedAgent,
+    block_of,
+    foreign_tools,
+    imported_agent,
+    left_out,
+)
 from letta_kernel.service.core import CAME_WITH, Core
 from letta_kernel.store import agents, blocks, mcp, messages, passages, pictures, settings, tools
 from letta_kernel.store.database import Tx
@@ -109,15 +115,15 @@ class AgentFiles:
             )
         result = Imported()
         shared = {one.id: block_of(one) for one in file.blocks}
-        drafts = []
+        imports = []
         for agent in file.agents:
-            draft = draft_of(agent, file, shared, history, result.notes)
-            state = draft.state
+            imported = imported_agent(agent, file, shared, history, result.notes)
+            state = imported.state
             state.name = check_name(name or agent.name) + ("_copy" if copy else "")
             state.model, state.embedding = model or state.model, embedding or state.embedding
             if environment:
                 state.settings = check_settings({**state.settings, "environment": environment})
-            drafts.append(draft)
+            imports.append(imported)
         foreign = foreign_tools(file, result.notes)
         asked_for = {one for agent in file.agents for one in agent.tool_ids or ()}
         result.notes += left_out(file)
@@ -128,10 +134,10 @@ class AgentFiles:
             made: set[str] = set()
             waiting = [(file_id, _keep(tx, tool)) for file_id, tool in foreign]
             result.detached.extend({tool.id: tool for _, tool in waiting}.values())
-            for draft, agent in zip(drafts, file.agents, strict=True):
+            for imported, agent in zip(imports, file.agents, strict=True):
                 if namesakes == "copy":
-                    draft.state.name = check_name(_free_name(tx, draft.state.name))
-                state = self._write(tx, draft, made)
+                    imported.state.name = check_name(_free_name(tx, imported.state.name))
+                state = self._write(tx, imported, made)
                 result.agents.append(state)
                 had = set(agent.tool_ids or ())
                 came = {
@@ -154,12 +160,12 @@ class AgentFiles:
         overwrite = overwrite or _exported_from(path) == self._core.find_agent(ref).id
         if path.exists() and (not overwrite or path.is_dir()):
             raise FileTakenError(f"{path} is there already: choose another name, or overwrite it.")
-        draft = path.with_name(f"{path.name}.part")
+        temp = path.with_name(f"{path.name}.part")
         try:
-            private.write(draft, json.dumps(data, indent=2, ensure_ascii=False))
-            os.replace(draft, path)
+            private.write(temp, json.dumps(data, indent=2, ensure_ascii=False))
+            os.replace(temp, path)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            temp.unlink(missing_ok=True)
             raise InvalidInputError(f"{path} cannot be written: {error.strerror}.") from None
         return path
 
@@ -172,26 +178,26 @@ class AgentFiles:
             raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from None
         return self.import_data(data, **options)
 
-    def _write(self, tx: Tx, draft: Draft, made: set[str]) -> AgentState:
-        state = draft.state.model_copy()
+    def _write(self, tx: Tx, imported: ImportedAgent, made: set[str]) -> AgentState:
+        state = imported.state.model_copy()
         agents.add(tx, state)
-        for block in draft.blocks:
+        for block in imported.blocks:
             if block.id in made:
                 blocks.attach(tx, state.id, block.id)
             else:
                 blocks.add(tx, block, state.id, reason="agent file")
                 made.add(block.id)
-        for tool_name in draft.built_in:
+        for tool_name in imported.built_in:
             tools.give(tx, state.id, builtin.record(tool_name))
-        messages.append(tx, state.id, draft.before)
-        summary = messages.append(tx, state.id, draft.summary)
-        seen = messages.append(tx, state.id, draft.seen)
-        newest = max((m.seq for m in (*summary, *seen)), default=len(draft.before))
+        messages.append(tx, state.id, imported.before)
+        summary = messages.append(tx, state.id, imported.summary)
+        seen = messages.append(tx, state.id, imported.seen)
+        newest = max((m.seq for m in (*summary, *seen)), default=len(imported.before))
         state.window_start = seen[0].seq if seen else newest + 1
         state.summary_id = summary[0].id if summary else None
         agents.set_window(tx, state.id, state.window_start, state.summary_id)
         passages.append(
-            tx, [one.model_copy(update={"agent_id": state.id}) for one in draft.passages]
+            tx, [one.model_copy(update={"agent_id": state.id}) for one in imported.passages]
         )
         return state
 

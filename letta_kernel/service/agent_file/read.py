@@ -49,7 +49,7 @@ MAX_SHOWN = 80  # characters of a foreign name in a note
 
 
 @dataclass(slots=True)
-class Draft:
+class ImportedAgent:
     """An agent ready to be written."""
 
     state: AgentState
@@ -61,13 +61,13 @@ class Draft:
     passages: list[Passage]
 
 
-def draft_of(
+def imported_agent(
     agent: FileAgent,
     file: AgentFile,
     shared: dict[str, Block],
     history: bool,
     notes: list[str],
-) -> Draft:
+) -> ImportedAgent:
     """Return what is to be written for *agent*; *shared* are the blocks of the file by their ids."""
     # Everything is checked before anything is written: a file makes its agents whole or not at all.
     own = [block_of(one) for one in agent.memory_blocks or ()]
@@ -80,7 +80,7 @@ def draft_of(
     known = {tool.id: tool for tool in file.tools}
     attached = [_named(known, one, "tool") for one in agent.tool_ids or ()]
     before, summary, seen = _history(agent) if history else ([], [], [])
-    return Draft(
+    return ImportedAgent(
         state=_state(agent, notes),
         blocks=own,
         built_in=[tool.name for tool in attached if _is_built_in(tool)],
