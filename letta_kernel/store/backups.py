@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -26,12 +25,17 @@ from letta_kernel import private, settings
 from letta_kernel.errors import LettaError
 from letta_kernel.ids import now
 from letta_kernel.store import place
-from letta_kernel.store.last_commit import log_of
+from letta_kernel.store.database_file import (
+    FILE,
+    RESTRICTED,
+    absorb_log,
+    copy_store,
+    discard,
+)
 from letta_kernel.store.lock import HomeLock
 
 log = logging.getLogger(__name__)
 
-FILE = "letta.duckdb"
 FOLDER = "backups"
 KEPT = 7
 DAY = 86_400.0  # seconds
@@ -41,19 +45,6 @@ _at_work = threading.Lock()
 _ended = (
     threading.Event()
 )  # the interpreter ends: a thread that is in the driver's code then would abort it
-# Nothing but this very file can be read, nothing at all written, and no statement can change that.
-SEALED: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "enable_external_access": "false",
-    "lock_configuration": "true",
-    "threads": 1,
-}
-PLAIN: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "threads": 1,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +156,9 @@ def _keep(home: Path, temp: Path, why: str = "") -> Path:
     """Put a copy that can be read to its end among the others, and let the oldest go."""
     try:
         absorb_log(temp)
-        with contextlib.closing(duckdb.connect(temp, read_only=True, config=SEALED)) as connection:
+        with contextlib.closing(
+            duckdb.connect(temp, read_only=True, config=RESTRICTED)
+        ) as connection:
             read_whole(connection)
         kept = home / FOLDER / f"letta-{now():%Y%m%d-%H%M%S}{why}.duckdb"
         os.replace(temp, kept)
@@ -186,37 +179,6 @@ def read_whole(connection: duckdb.DuckDBPyConnection) -> None:
         if _ended.is_set():
             raise RuntimeError("the process ends")
         connection.execute(f'SELECT bit_xor(hash(t)) FROM "{name}" t').fetchall()
-
-
-def copy_store(path: Path, target: Path) -> None:
-    """Copy a database file with its log; the lock must be held."""
-    copy_file(path, target)
-    if log_of(path).exists():
-        copy_file(log_of(path), log_of(target))
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file; what agents remember is nobody else's business."""
-    with source.open("rb") as read, open(target, "wb", opener=private.opener) as written:
-        shutil.copyfileobj(read, written, 1 << 20)
-
-
-def absorb_log(temp: Path) -> None:
-    """Take a copied log into the copied file, so that the copy is one file."""
-    connection = duckdb.connect(temp, config=PLAIN)
-    try:
-        connection.execute("CHECKPOINT")
-    finally:
-        connection.close()
-    with temp.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def discard(temp: Path) -> None:
-    """Remove a copy that was not finished."""
-    for left in (temp, log_of(temp)):
-        with contextlib.suppress(OSError):
-            left.unlink(missing_ok=True)
 
 
 def _wait_for_the_end() -> None:

@@ -18,8 +18,8 @@ import duckdb
 from letta_kernel.errors import NotFoundError, ReadOnlyError, StoreError
 from letta_kernel.ids import now
 from letta_kernel.store import indexes, invariants, last_commit, opening, place, problems, salvage
-from letta_kernel.store.backups import FILE, PLAIN, copy_file, copy_store, discard
 from letta_kernel.store.database import Tx
+from letta_kernel.store.database_file import CONFIG, FILE, copy_file, copy_store, discard
 from letta_kernel.store.invariants import Finding
 from letta_kernel.store.lock import HomeLock, ReadersLock
 from letta_kernel.store.lock_wait import LockWait
@@ -126,7 +126,7 @@ def _files(path: Path, temp: Path) -> list[Finding]:
 
 @contextlib.contextmanager
 def _transaction(temp: Path, *, keep: bool) -> Iterator[Tx]:
-    connection = opening.open_database(temp, PLAIN)
+    connection = opening.open_database(temp, CONFIG)
     try:
         tx = Tx(connection, temp, Counter())
         yield tx

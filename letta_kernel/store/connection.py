@@ -19,6 +19,7 @@ from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import ReadOnlyError
 from letta_kernel.hooks import users_code
 from letta_kernel.store import backups, last_commit, opening, place
+from letta_kernel.store.database_file import CONFIG
 from letta_kernel.store.lock import HomeLock, ReadersLock
 from letta_kernel.store.lock_wait import LockWait
 from letta_kernel.store.transaction import Tx
@@ -35,12 +36,6 @@ over costs some 10-40 ms, so nobody goes on for less than that takes, however ma
 _LONGEST_SLICE = 0.1  # seconds
 _TIDY = 0.25  # seconds of rest after which the log becomes part of the file
 _LOOK = 0.02  # seconds between looks at a transaction that goes on while others wait
-# Never fetch an extension from the network. One thread: these are a few rows at a time.
-_SETTINGS: opening.Settings = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "threads": 1,
-}
 
 
 class SharedConnection:
@@ -101,20 +96,20 @@ class SharedConnection:
         self.lock = ReadersLock(home)
         self.lock.acquire(wait)
         with Uninterrupted():
-            self.open = opening.open_to_read(self._path, _SETTINGS, wait.left())
+            self.open = opening.open_to_read(self._path, CONFIG, wait.left())
             self._opened()
         self.refusal, self.skew = refusal, 0.0
         return self.open
 
     def _open_to_write(self, wait: LockWait) -> duckdb.DuckDBPyConnection:
         if self.engine is None:  # before others have to wait for it
-            self.engine = duckdb.connect(":memory:", config=_SETTINGS)
+            self.engine = duckdb.connect(":memory:", config=CONFIG)
             self.engine.execute("SET TimeZone = 'UTC'")
         self.lock = self._home_lock
         self.lock.acquire(wait)
         with Uninterrupted():
             began = time.monotonic()
-            opening.attach(self.engine, self._path, _SETTINGS, wait.left())
+            opening.attach(self.engine, self._path, CONFIG, wait.left())
             self.open = self.engine
             self._opened()
             self._took(self._taken - began)

@@ -21,11 +21,11 @@ from letta_kernel.errors import InvalidInputError, NotFoundError, ReadOnlyError,
 from letta_kernel.ids import now
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.store import due, last_commit, opening, place, problems
-from letta_kernel.store.backups import (
+from letta_kernel.store.backups import FOLDER
+from letta_kernel.store.database_file import (
+    CONFIG,
     FILE,
-    FOLDER,
-    PLAIN,
-    SEALED,
+    RESTRICTED,
     absorb_log,
     copy_file,
     copy_store,
@@ -64,7 +64,7 @@ def look(home: Path, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> A
     with _held(home, to_read=True) as path:
         last_commit.check(path)
         with _explained(path):
-            connection = duckdb.connect(path, read_only=True, config=SEALED)
+            connection = duckdb.connect(path, read_only=True, config=RESTRICTED)
         timer = threading.Timer(seconds, connection.interrupt)
         timer.daemon = True
         try:
@@ -123,7 +123,7 @@ def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, in
     try:
         with _held(home) as path, _explained(path):
             if place.refusal(home) is None:  # then the log becomes part of it
-                opening.open_database(path, PLAIN).close()
+                opening.open_database(path, CONFIG).close()
             copy_store(path, temp)
         with _explained(target):
             absorb_log(temp)
@@ -165,7 +165,7 @@ def restore(home: Path, source: Path) -> Path | None:
             if path.exists() or log.exists():
                 if path.exists():
                     with _explained(path), contextlib.suppress(StoreError):
-                        opening.open_database(path, PLAIN).close()
+                        opening.open_database(path, CONFIG).close()
                 kept = home / f"before-restore-{now():%Y%m%d-%H%M%S-%f}.duckdb"
                 for file, kept_as in ((log, last_commit.log_of(kept)), (path, kept)):
                     if file.exists():
@@ -194,7 +194,7 @@ def find(home: Path, source: Path | str) -> Path:
 def _check(temp: Path, source: Path) -> None:
     """See that a file is a store of ours, bring it up to date and let the indexes and tokens begin anew."""
     try:
-        probe = duckdb.connect(temp, read_only=True, config=SEALED)
+        probe = duckdb.connect(temp, read_only=True, config=RESTRICTED)
         try:
             probe.execute("SELECT version FROM schema_version").fetchone()
             probe.execute("SELECT count(*) FROM agents").fetchone()
@@ -203,7 +203,7 @@ def _check(temp: Path, source: Path) -> None:
     except duckdb.Error:
         raise InvalidInputError(f"{source} is no copy of a letta-kernel store.") from None
     try:
-        connection = opening.open_database(temp, PLAIN)
+        connection = opening.open_database(temp, CONFIG)
         try:
             connection.execute("DELETE FROM index_marks")
             connection.execute("DELETE FROM outbox")

@@ -16,7 +16,8 @@ from pathlib import Path
 import duckdb
 
 from letta_kernel.store import settings
-from letta_kernel.store.backups import DAY, FILE
+from letta_kernel.store.backups import DAY
+from letta_kernel.store.database_file import FILE
 from letta_kernel.store.transaction import Tx
 
 KEPT_DAYS = 30

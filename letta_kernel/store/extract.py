@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from letta_kernel.store import migrations
-from letta_kernel.store.backups import PLAIN
+from letta_kernel.store.database_file import CONFIG
 from letta_kernel.store.salvage import mend_log
 
 _FATAL = (duckdb.FatalException, duckdb.InternalException)
@@ -30,7 +30,7 @@ def main(old: Path, new: Path, report: Path) -> None:
             file.write(json.dumps(what) + "\n")
 
     tell(log=[one.text for one in mend_log(old, old)])
-    connection = duckdb.connect(new, config=PLAIN)
+    connection = duckdb.connect(new, config=CONFIG)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"ATTACH '{str(old).replace(chr(39), chr(39) * 2)}' AS old (READ_ONLY)")
     row = connection.execute("SELECT version FROM old.schema_version").fetchone()

@@ -19,14 +19,14 @@ from letta_kernel import private
 from letta_kernel.errors import StoreError
 from letta_kernel.ids import new_id
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import backups, last_commit, migrations, problems, sealing
+from letta_kernel.store import backups, database_file, last_commit, migrations, problems, sealing
+from letta_kernel.store.database_file import Settings
 from letta_kernel.store.place import lock_refusal
 
 T = TypeVar("T")
 
 FOREIGN = 2.0
 """Seconds, at most, that a program is waited for which has the file open without knowing of our lock."""
-Settings = dict[str, str | bool | int | float | list[str]]
 
 _UNSEALED = "unsealed"
 """The setting of a store of before, until its secrets are sealed and its file is written anew."""
@@ -71,7 +71,7 @@ def open_database(
     before: Path | None = None
     try:
         version = _check_version(connection, path)
-        if lasting and path.name == backups.FILE and 0 < version < len(migrations.MIGRATIONS):
+        if lasting and path.name == database_file.FILE and 0 < version < len(migrations.MIGRATIONS):
             connection.close()
             before = backups.before_change(path.parent, version)
             connection = _connect(path, settings, timeout)
@@ -323,7 +323,7 @@ def _sealed_at_last(
             log.warning("Secrets of an earlier version can be read in %s still: %s", path, why)
     else:
         _again.pop(path, None)
-        if path.name == backups.FILE:
+        if path.name == database_file.FILE:
             backups.drop_before(path.parent, _SEALED)
     connection.close()
     return duckdb.connect(path, config=settings)

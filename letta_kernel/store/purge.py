@@ -26,8 +26,18 @@ import filelock
 from letta_kernel import private
 from letta_kernel.errors import LettaError, StoreError
 from letta_kernel.ids import now
-from letta_kernel.store import backups, due, last_commit, lease, opening, place, problems
-from letta_kernel.store.backups import DAY, FILE, FOLDER, PLAIN, SEALED
+from letta_kernel.store import (
+    backups,
+    database_file,
+    due,
+    last_commit,
+    lease,
+    opening,
+    place,
+    problems,
+)
+from letta_kernel.store.backups import DAY, FOLDER
+from letta_kernel.store.database_file import CONFIG, FILE, RESTRICTED
 from letta_kernel.store.due import KEPT_DAYS, NOTE
 from letta_kernel.store.lock import HomeLock
 from letta_kernel.store.lock_wait import LockWait
@@ -116,7 +126,7 @@ def _opened(home: Path, wait: LockWait) -> Iterator[duckdb.DuckDBPyConnection]:
     lock = HomeLock(home)
     lock.acquire(wait)
     try:
-        connection = opening.open_database(home / FILE, PLAIN)
+        connection = opening.open_database(home / FILE, CONFIG)
         try:
             yield connection
         finally:
@@ -233,10 +243,10 @@ def _copy_anew(home: Path, copy: Path, gone: Collection[str]) -> None:
     temp = home / _TEMP.format(os.getpid())
     made = copy.stat().st_mtime
     try:
-        backups.copy_store(copy, temp)
-        backups.absorb_log(temp)
+        database_file.copy_store(copy, temp)
+        database_file.absorb_log(temp)
         last_commit.log_of(temp).unlink(missing_ok=True)  # what is left of a torn one nobody reads
-        connection = duckdb.connect(temp, config=PLAIN)
+        connection = duckdb.connect(temp, config=CONFIG)
         try:
             _take_out(connection, gone)
             opening.write_anew(connection, temp)
@@ -257,13 +267,15 @@ def _copy_anew(home: Path, copy: Path, gone: Collection[str]) -> None:
         copy.unlink(missing_ok=True)
         last_commit.log_of(copy).unlink(missing_ok=True)
     finally:
-        backups.discard(temp)
+        database_file.discard(temp)
 
 
 def _damage(copy: Path) -> duckdb.Error | None:
     """Return what is wrong with a copy; None if all of it can be read. Raises what hinders reading at all."""
     try:
-        with contextlib.closing(duckdb.connect(copy, read_only=True, config=SEALED)) as connection:
+        with contextlib.closing(
+            duckdb.connect(copy, read_only=True, config=RESTRICTED)
+        ) as connection:
             backups.read_whole(connection)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
         raise

@@ -20,7 +20,8 @@ from typing import Any
 import duckdb
 
 from letta_kernel.store import last_commit, opening
-from letta_kernel.store.backups import PLAIN, SEALED, copy_file, discard, listed, read_whole
+from letta_kernel.store.backups import listed, read_whole
+from letta_kernel.store.database_file import CONFIG, RESTRICTED, copy_file, discard
 from letta_kernel.store.invariants import Finding
 from letta_kernel.store.last_commit import HEAD, PAGE, header, log_of, page_is_good, page_sum
 
@@ -59,7 +60,9 @@ def opens(temp: Path, *, without_log: bool = False) -> str | None:
     if without_log and log.exists():
         os.replace(log, aside)
     try:
-        with contextlib.closing(duckdb.connect(temp, read_only=True, config=SEALED)) as connection:
+        with contextlib.closing(
+            duckdb.connect(temp, read_only=True, config=RESTRICTED)
+        ) as connection:
             read_whole(connection)
         return None
     except _PROBLEMS as error:
@@ -133,7 +136,7 @@ def _head_of_a_log(temp: Path) -> bytes | None:
     probe = temp.with_name(temp.name + ".probe")
     try:
         copy_file(temp, probe)
-        with contextlib.closing(duckdb.connect(probe, config=PLAIN)) as connection:
+        with contextlib.closing(duckdb.connect(probe, config=CONFIG)) as connection:
             connection.execute("CREATE TABLE probe (id integer)")
             data = log_of(probe).read_bytes()
         begun = last_commit.begun(data)
@@ -146,7 +149,7 @@ def _head_of_a_log(temp: Path) -> bytes | None:
 
 def _refused(temp: Path) -> str | None:
     try:
-        duckdb.connect(temp, read_only=True, config=SEALED).close()
+        duckdb.connect(temp, read_only=True, config=RESTRICTED).close()
         return None
     except _PROBLEMS as error:
         return _line(error, temp)
@@ -232,8 +235,8 @@ def _filled(temp: Path, path: Path) -> str:
             copy_file(backup.path, other)
             if opens(other) is not None:
                 continue
-            opening.open_database(other, PLAIN, 0).close()
-            with contextlib.closing(opening.open_database(temp, PLAIN, 0)) as connection:
+            opening.open_database(other, CONFIG, 0).close()
+            with contextlib.closing(opening.open_database(temp, CONFIG, 0)) as connection:
                 attached = str(other).replace("'", "''")
                 connection.execute(f"ATTACH '{attached}' AS other (READ_ONLY)")
                 for (table,) in connection.execute(
@@ -261,7 +264,7 @@ def _first_page(temp: Path, path: Path) -> bytes:
                 return page
     probe = temp.with_name(temp.name + ".probe")
     try:
-        duckdb.connect(probe, config=PLAIN).close()
+        duckdb.connect(probe, config=CONFIG).close()
         page = probe.read_bytes()[:PAGE]
     finally:
         discard(probe)

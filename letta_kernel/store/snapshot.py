@@ -22,6 +22,7 @@ import duckdb
 
 from letta_kernel.errors import ReadOnlyError
 from letta_kernel.store import migrations
+from letta_kernel.store.database_file import CONFIG
 from letta_kernel.store.lock import HomeLock
 from letta_kernel.store.transaction import Tx
 
@@ -30,11 +31,6 @@ T = TypeVar("T")
 MOST_BYTES = 2_000_000_000
 """Of a store that is copied."""
 _STILL = 0.5  # seconds for which the files must not have changed
-_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "threads": 1,
-}
 
 State = tuple[tuple[int, int, int] | None, ...]
 
@@ -90,7 +86,7 @@ class Snapshot:
         self._forget()
         with copied(self._path, self._lock) as (copy, state):
             try:
-                self._copy = duckdb.connect(copy, read_only=True, config=_SETTINGS)
+                self._copy = duckdb.connect(copy, read_only=True, config=CONFIG)
                 self._copy.execute("SET TimeZone = 'UTC'")
                 version = self._copy.execute("SELECT version FROM schema_version").fetchone()
             except (duckdb.Error, RuntimeError):
