@@ -201,8 +201,8 @@ SECRET_KEY = Variable(
     "LETTA_SECRET_KEY",
     "",
     str.strip,
-    "what the secrets of agents are sealed with, for several servers of one project: a long text that nobody "
-    "guesses; else a key of the project's own, in the keyring or beside your configuration",
+    "what the secrets of agents are encrypted with, for several servers of one project: a long text that "
+    "nobody guesses; else a key of the project's own, in the keyring or beside your configuration",
 )
 IMAGE_HOSTS: Variable[tuple[str, ...]] = Variable(
     "LETTA_IMAGE_HOSTS",

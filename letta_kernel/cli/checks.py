@@ -169,10 +169,10 @@ def _project(home: Path) -> Iterator[Finding]:
             return
         size = path.stat().st_size / 1e6
         yield Finding("project", "ok", f"{home}: {report.counts}, {size:.1f} MB")
-        keys = store.key_places(home)
+        keys = store.key_locations(home)
         if shut := keys.count(""):
             todo = "Put it back, or set LETTA_SECRET_KEY, or set the secrets anew: see docs/private.md."
-            text = f"the key that sealed {shut} of {len(keys)} is not here"
+            text = f"the key that encrypted {shut} of {len(keys)} is not here"
             yield Finding("secrets", "wrong", text, todo)
         elif keys:
             yield Finding("secrets", "ok", f"their key is in {' and '.join(sorted({*keys}))}")

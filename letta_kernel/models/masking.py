@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from letta_kernel.models import keys
-from letta_kernel.store import sealing
+from letta_kernel.store import encryption
 
 HIDDEN = "[hidden]"
 """What stands in a secret's place."""
@@ -91,7 +91,10 @@ def _known() -> Iterator[str]:
     for name, value in os.environ.items():
         if len(value) >= _SHORTEST and _ENVIRONMENT.search(name):
             yield value
-    for name, value in sealing.known():  # of agents: all but plain words, whatever they are called
+    for (
+        name,
+        value,
+    ) in encryption.known():  # of agents: all but plain words, whatever they are called
         if len(value) >= _SHORTEST and (_ENVIRONMENT.search(name) or not value.isalpha()):
             yield value
 

@@ -18,7 +18,7 @@ from letta_kernel.records import Conversation, Inherited
 from letta_kernel.service.core import Core
 from letta_kernel.store import agents, conversations, messages
 from letta_kernel.store.database import Tx
-from letta_kernel.store.sealing import is_sealed
+from letta_kernel.store.encryption import is_encrypted
 
 CHANGEABLE = (
     "summary",
@@ -168,7 +168,7 @@ class Conversations:
 def _openable(settings: dict[str, Any]) -> dict[str, Any]:
     """Return *settings* without secrets that could not be opened: in another row they never can be."""
     environment = settings.get("environment") or {}
-    kept = {name: text for name, text in environment.items() if not is_sealed(text)}
+    kept = {name: text for name, text in environment.items() if not is_encrypted(text)}
     return settings if kept == environment else {**settings, "environment": kept}
 
 

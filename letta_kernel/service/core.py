@@ -20,7 +20,7 @@ from letta_kernel.models.embedding import OFFLINE, default_name, embedder
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Conversation, ThreadState
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import agents, conversations, indexes, lease, messages, place, settings
+from letta_kernel.store import agents, conversations, filesystem, indexes, lease, messages, settings
 from letta_kernel.store.database import Database, Tx
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class Core:
     def news(self) -> list[str]:
         """Return what is to be said of the project's place, once."""
         told, self._told = self._told, True
-        said = None if told else place.notice(self.home)
+        said = None if told else filesystem.notice(self.home)
         return [said] if said else []
 
     def offer(self, text: str) -> bool:

@@ -57,7 +57,7 @@ KEPT_AGENTS = 1000
 
 _BATCH = 256  # events read at a time
 
-Bell = Callable[[], None]
+Wake = Callable[[], None]
 Listener = Callable[[str, str, Event], None]
 
 
@@ -85,7 +85,7 @@ class _Log:
         self.last = 0  # number of the newest event
         self.over = False  # will no more come?
         self._lock = lock or threading.RLock()
-        self._bells: set[Bell] = set()
+        self._waiting: set[Wake] = set()
 
     def read(
         self, after: int = 0, *, behind: int | None = None, most: int = _BATCH
@@ -113,16 +113,16 @@ class _Log:
         self, after: int = 0, *, idle: float | None = None, behind: int | None = None
     ) -> AsyncGenerator[Numbered | Gap | None, None]:
         """Yield what follows number *after* until the log is over; None when *idle* seconds were quiet."""
-        bell, loop = asyncio.Event(), asyncio.get_running_loop()
+        fresh, loop = asyncio.Event(), asyncio.get_running_loop()
 
-        def ring() -> None:
-            if not bell.is_set():
+        def wake() -> None:
+            if not fresh.is_set():
                 with suppress(RuntimeError):  # that loop has been closed
-                    loop.call_soon_threadsafe(bell.set)
+                    loop.call_soon_threadsafe(fresh.set)
 
-        with self._rung(ring):
+        with self._woken(wake):
             while True:
-                bell.clear()
+                fresh.clear()
                 over = self.over
                 found = self.read(after, behind=behind)
                 for one in found:
@@ -132,7 +132,7 @@ class _Log:
                     return
                 if not found:
                     try:
-                        await asyncio.wait_for(bell.wait(), idle)
+                        await asyncio.wait_for(fresh.wait(), idle)
                     except TimeoutError:
                         yield None
 
@@ -141,18 +141,18 @@ class _Log:
         raise NotImplementedError
 
     @contextmanager
-    def _rung(self, bell: Bell) -> Iterator[None]:
+    def _woken(self, wake: Wake) -> Iterator[None]:
         with self._lock:
-            self._bells.add(bell)
+            self._waiting.add(wake)
         try:
             yield
         finally:
             with self._lock:
-                self._bells.discard(bell)
+                self._waiting.discard(wake)
 
-    def _ring(self) -> None:
-        for bell in tuple(self._bells):  # each only sets an event
-            bell()
+    def _wake(self) -> None:
+        for wake in tuple(self._waiting):  # each only sets an event
+            wake()
 
 
 class RunLog(_Log):
@@ -188,13 +188,13 @@ class RunLog(_Log):
                 self.running = True
             elif isinstance(event, RunEnded):
                 self.running = False
-            self._ring()
+            self._wake()
 
     def finish(self) -> None:
         """Say that nothing more will come."""
         with self._lock:
             self.over, self.running = True, False
-            self._ring()
+            self._wake()
 
     def _forget(self) -> None:
         """Let the oldest events go: a quarter of what there is, so that it is not done each time."""
@@ -252,7 +252,7 @@ class AgentLog(_Log):
     @property
     def idle(self) -> bool:
         """Is nothing kept of it and nobody reading?"""
-        return not self._spans and not self._bells
+        return not self._spans and not self._waiting
 
     def now(self) -> int:
         """Return the number after which the runs that go on have begun, or the newest."""
@@ -270,7 +270,7 @@ class AgentLog(_Log):
         else:
             self._spans.append(_Span(self.last + 1, run, start, count))
         self.last += count
-        self._ring()
+        self._wake()
 
     def forget(self, run: RunLog) -> None:
         """Let a run go."""

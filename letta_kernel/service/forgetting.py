@@ -9,7 +9,7 @@ from letta_kernel.errors import NotFoundError
 from letta_kernel.memory.archival import check_tags
 from letta_kernel.records import Passage
 from letta_kernel.service.core import Core, Memories
-from letta_kernel.store import archives, due, passages, purge
+from letta_kernel.store import archives, passages, purge, purge_due
 from letta_kernel.store.database import Tx
 
 
@@ -51,7 +51,7 @@ class Forgetting:
             return [*passages.forget(tx, wanted), *aside]
 
         gone = self._core.do(work)
-        due.expect(self._core.home)
+        purge_due.expect(self._core.home)
         self._follow(agent)
         if now:
             self.purge(wanted)

@@ -22,7 +22,7 @@ from letta_kernel.service.archives import Archives
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.files import FileAdded, FileProgress, read_files
 from letta_kernel.service.forgetting import Forgetting, owners_of
-from letta_kernel.store import due, passages
+from letta_kernel.store import passages, purge_due
 from letta_kernel.store.database import Tx
 
 LONGEST = 50_000
@@ -294,14 +294,14 @@ class Passages(Forgetting):
             found = self._archives.retrieve(archive)
             self._check_owned(passage_id, found)
             self._memories.embedded_by(found.embedding)[0].delete(passage_id)
-            due.expect(self._core.home)
+            purge_due.expect(self._core.home)
             return
         if agent is None:
             raise InvalidInputError("Say whose passage it is: an agent's or an archive's.")
         state = self._core.find_agent(agent)
         self.retrieve(passage_id, agent=agent)
         self._memories.of(state)[0].delete(passage_id)
-        due.expect(self._core.home)
+        purge_due.expect(self._core.home)
 
     def search(
         self,

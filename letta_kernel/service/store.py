@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from letta_kernel.service.core import Core, lacks_embedder
-from letta_kernel.store import backups, copies, place, sealed, settings
-from letta_kernel.store.backups import Backup
+from letta_kernel.store import (
+    automatic_backups,
+    backup_restore,
+    encrypted_tables,
+    filesystem,
+    settings,
+)
+from letta_kernel.store.automatic_backups import Backup
+from letta_kernel.store.backup_restore import Answer
 from letta_kernel.store.check import Report, check
-from letta_kernel.store.copies import Answer
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lock import HomeLock
 
@@ -36,7 +42,7 @@ class Store:
         InvalidInputError
             It is no query, or it took too long.
         """
-        return copies.look(self._core.home, sql, limit=limit, seconds=seconds)
+        return backup_restore.look(self._core.home, sql, limit=limit, seconds=seconds)
 
     def backup(self, target: Path, *, replace: bool = False) -> tuple[Path, int]:
         """Write a whole, consistent copy; return where it is and its size in bytes.
@@ -48,19 +54,19 @@ class Store:
         StoreError
             It cannot be written.
         """
-        return copies.backup(self._core.home, target, replace=replace)
+        return backup_restore.backup(self._core.home, target, replace=replace)
 
     def restore(self, source: Path) -> Path | None:
         """Put a copy in the store's place; return where the store before is kept, None if there was none."""
-        return copies.restore(self._core.home, source)
+        return backup_restore.restore(self._core.home, source)
 
     def copies(self) -> list[Backup]:
         """Return the copies that were made by themselves, newest first."""
-        return backups.listed(self._core.home)
+        return automatic_backups.listed(self._core.home)
 
     def find_copy(self, name: str) -> Path:
         """Return the file *name*, or the copy of that name that was made by itself; `NotFoundError` if none."""
-        return copies.find(self._core.home, name)
+        return backup_restore.find(self._core.home, name)
 
     def check(self, *, repair: bool = False) -> Report:
         """Look whether all that was saved is there and fits together.
@@ -90,19 +96,19 @@ def examine(home: Path, timeout: float) -> Report:
     return check(home, index=False, timeout=timeout)
 
 
-def key_places(home: Path) -> list[str]:
-    """Return in words, for each sealed secret of a project, where the key is that opens it; empty without one.
+def key_locations(home: Path) -> list[str]:
+    """Return in words where the key of each encrypted secret of a project is; empty without one.
 
     Raises
     ------
     StoreError
         The store does not open.
     """
-    return _read(home, sealed.key_places)
+    return _read(home, encrypted_tables.key_locations)
 
 
 def needs_embedder(home: Path) -> bool:
-    """Return whether most of a project's text asks for the multilingual embedder; errors as `key_places`."""
+    """Return whether most of a project's text asks for the multilingual embedder; errors as `key_locations`."""
     return _read(home, lacks_embedder)
 
 
@@ -116,12 +122,12 @@ def _read(home: Path, work: Callable[[Tx], T]) -> T:
 
 def refusal(home: Path) -> str | None:
     """Return why a project can only be read here, None if it can be written."""
-    return place.refusal(home)
+    return filesystem.refusal(home)
 
 
 def notice(home: Path) -> str | None:
     """Return what there is to know of where a project lies, None if that is nothing."""
-    return place.notice(home)
+    return filesystem.notice(home)
 
 
 def holder(home: Path) -> str:

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
 from letta_kernel.records import AgentState, ToolRule
-from letta_kernel.store import blocks, counters, due, indexes, lease, passages, pictures
+from letta_kernel.store import blocks, counters, indexes, lease, passages, pictures, purge_due
 from letta_kernel.store.database import Tx
+from letta_kernel.store.driver_errors import Conflict
+from letta_kernel.store.encrypted_tables import EncryptedTable
 from letta_kernel.store.mapping import Where, dump
-from letta_kernel.store.problems import Conflict
-from letta_kernel.store.sealed import SealedTable
 
-_AGENTS = SealedTable(
+_AGENTS = EncryptedTable(
     "agents", AgentState, json=("settings", "metadata"), parts={"tool_rules": ToolRule}
 )
 _OWNED = (
@@ -105,7 +105,7 @@ def delete(tx: Tx, agent_id: str) -> bool:
     ):
         blocks.delete(tx, block_id)
     passages.unmark_of(tx, agent_id)
-    due.drop(tx, agent_id)
+    purge_due.drop(tx, agent_id)
     indexes.drop_agent(tx, agent_id)
     tx.execute(
         "DELETE FROM leases WHERE agent_id IN (SELECT id FROM conversations WHERE agent_id = $1)",

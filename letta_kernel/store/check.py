@@ -17,7 +17,15 @@ import duckdb
 
 from letta_kernel.errors import NotFoundError, ReadOnlyError, StoreError
 from letta_kernel.ids import now
-from letta_kernel.store import indexes, invariants, last_commit, opening, place, problems, salvage
+from letta_kernel.store import (
+    driver_errors,
+    filesystem,
+    indexes,
+    invariants,
+    last_commit,
+    opening,
+    salvage,
+)
 from letta_kernel.store.database import Tx
 from letta_kernel.store.database_file import CONFIG, FILE, copy_file, copy_store, discard
 from letta_kernel.store.invariants import Finding
@@ -68,10 +76,10 @@ def check(
         The folder cannot be read or written, or another program has the store.
     """
     path = home / FILE
-    problems.check_folder(home)
+    driver_errors.check_folder(home)
     if not any(one.exists() for one in (path, last_commit.place(path), last_commit.log_of(path))):
         raise NotFoundError(f"There is no project in {home}.")
-    refusal = place.refusal(home)
+    refusal = filesystem.refusal(home)
     if refusal is not None and repair:
         raise ReadOnlyError(refusal)
     tables = VectorTable.found(home) if index else []
@@ -196,4 +204,4 @@ def _explained(path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:
-        raise problems.explain(error, path) from error
+        raise driver_errors.explain(error, path) from error

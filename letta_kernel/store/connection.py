@@ -18,7 +18,7 @@ from letta_kernel import private
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import ReadOnlyError
 from letta_kernel.hooks import users_code
-from letta_kernel.store import backups, last_commit, opening, place
+from letta_kernel.store import automatic_backups, filesystem, last_commit, opening
 from letta_kernel.store.database_file import CONFIG
 from letta_kernel.store.lock import HomeLock, ReadersLock
 from letta_kernel.store.lock_wait import LockWait
@@ -79,15 +79,15 @@ class SharedConnection:
         """
         self._start_watcher()
         home = self._path.parent
-        refusal = place.refusal(home)
+        refusal = filesystem.refusal(home)
         if refusal is None:
             private.folder(home)
             try:
                 opened = self._open_to_write(wait)
-                self.refusal, self.skew = None, place.skew(home / "letta.lock")
+                self.refusal, self.skew = None, filesystem.skew(home / "letta.lock")
                 return opened
             except (duckdb.Error, OSError) as error:
-                refusal = place.lock_refusal(home, error)
+                refusal = filesystem.lock_refusal(home, error)
                 if refusal is None:
                     raise
                 self.close()
@@ -158,7 +158,7 @@ class SharedConnection:
     def wake(self) -> None:
         """Let the watching thread look again at how long the connection may stay."""
         if self.open is not None:
-            self.lock.bell.ring()
+            self.lock.signal.send()
 
     def _took(self, seconds: float) -> None:
         """Take note of what half a hand-over took."""
@@ -183,7 +183,7 @@ class SharedConnection:
         """Close the connection when its lease is over or somebody else wants it."""
         pause = GRACE
         while True:
-            self.lock.bell.wait(pause)
+            self.lock.signal.wait(pause)
             if not self._mutex.acquire(blocking=False):
                 wanted = bool(self.lock.wanted())
                 tx = self.tx
@@ -201,7 +201,7 @@ class SharedConnection:
             finally:
                 self._mutex.release()
         if rests:
-            backups.daily(self._path.parent)
+            automatic_backups.daily(self._path.parent)
 
     def _look(self) -> float:
         """Return the seconds until there is something to do; none if it is time to close."""

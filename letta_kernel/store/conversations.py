@@ -14,10 +14,10 @@ from letta_kernel.ids import now
 from letta_kernel.records import AgentState, Conversation, Inherited
 from letta_kernel.store import agents, indexes, pictures
 from letta_kernel.store.database import Tx
+from letta_kernel.store.encrypted_tables import EncryptedTable
 from letta_kernel.store.mapping import Where
-from letta_kernel.store.sealed import SealedTable
 
-_CONVERSATIONS = SealedTable(
+_CONVERSATIONS = EncryptedTable(
     "conversations", Conversation, json=("settings",), parts={"inherits": Inherited}
 )
 

@@ -25,11 +25,11 @@ from letta_kernel import private, waiting
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import ConflictError, StoreBusyError, StoreError
 from letta_kernel.hooks import users_code
-from letta_kernel.store import backups, due, last_commit, problems, transaction
+from letta_kernel.store import automatic_backups, driver_errors, last_commit, purge_due, transaction
 from letta_kernel.store.connection import LEASE, SharedConnection
+from letta_kernel.store.driver_errors import Conflict
 from letta_kernel.store.lock import identity
 from letta_kernel.store.lock_wait import AnswerFromCopy, LockWait
-from letta_kernel.store.problems import Conflict
 from letta_kernel.store.snapshot import NoCopyError, Snapshot
 from letta_kernel.store.transaction import OPENED, CommittedInterrupt, Tx
 
@@ -176,7 +176,7 @@ class Database:
         with self._mutex:
             self._connection.close()
         self._snapshot.close()
-        backups.daily(self.home)
+        automatic_backups.daily(self.home)
 
     def hand_over(self, timeout: float = -1) -> None:
         """Let others have the store; a transaction of another thread is waited for *timeout* seconds."""
@@ -230,7 +230,7 @@ class Database:
 
     def _undo(self, failure: BaseException | None) -> None:
         with Uninterrupted():
-            if failure is not None and problems.breaks_connection(failure):
+            if failure is not None and driver_errors.breaks_connection(failure):
                 self._connection.close()
             elif self._connection.open is not None:
                 try:
@@ -262,12 +262,12 @@ class Database:
                 f"{self.path} was deleted or moved while in use: put it back, or run this again"
                 " to begin with an empty one."
             )
-        problems.check_folder(self.home)
+        driver_errors.check_folder(self.home)
         try:
             connection = self._connection.get(wait)
             self._stuck = None
             if (found := identity(self.path)) != self._identity and not self._connection.refusal:
-                due.opened(connection, self.home)
+                purge_due.opened(connection, self.home)
             self._identity = found
             self._writes[OPENED] = next(_openings)
             private.say(self.home)
@@ -278,7 +278,7 @@ class Database:
             raise
         except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:
             self._connection.close()
-            raise problems.explain(error, self.path) from error
+            raise driver_errors.explain(error, self.path) from error
         except BaseException:
             self._connection.close()
             raise

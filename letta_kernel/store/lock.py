@@ -27,7 +27,7 @@ except ImportError:  # Windows
 
 from letta_kernel import private
 from letta_kernel.concurrency import Uninterrupted
-from letta_kernel.store.bell import Bell
+from letta_kernel.store.lock_signal import LockSignal
 from letta_kernel.store.lock_wait import LockWait
 
 STALE = 2.0
@@ -35,7 +35,7 @@ STALE = 2.0
 
 _TICKET = re.compile(r"\d{20}-\d+-\w+")
 _FIRST_POLL, _LATER_POLL, _SLOW_POLL = 0.002, 0.005, 0.02  # seconds between looks
-_RING_AGAIN = 0.1  # seconds: whoever has the lock by then may not have heard
+_SEND_AGAIN = 0.1  # seconds: whoever has the lock by then may not have heard
 
 
 class HomeLock:
@@ -54,7 +54,7 @@ class HomeLock:
         self._file = filelock.FileLock(self._path, mode=private.FILE, thread_local=False)
         self._mended = False
         self._identity: tuple[int, int] | None = None
-        self.bell = Bell(home)  # rung by those who want the lock
+        self.signal = LockSignal(home)  # sent by those who want the lock
 
     @property
     def held(self) -> bool:
@@ -80,7 +80,7 @@ class HomeLock:
             return
         wait = timeout if isinstance(timeout, LockWait) else LockWait(timeout)
         ticket = self._queue / f"{time.time_ns():020d}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        began, rung = time.monotonic(), 0.0
+        began, sent = time.monotonic(), 0.0
         try:
             while True:
                 self._touch(ticket)
@@ -89,9 +89,9 @@ class HomeLock:
                     return
                 wait.passed(self._path.parent, self.holder)
                 now = time.monotonic()
-                if now - rung > _RING_AGAIN:
-                    rung = now
-                    self.bell.ring()
+                if now - sent > _SEND_AGAIN:
+                    sent = now
+                    self.signal.send()
                 time.sleep(_SLOW_POLL if now - began > 1 else _FIRST_POLL if first else _LATER_POLL)
         finally:
             with suppress(OSError):
@@ -99,7 +99,7 @@ class HomeLock:
 
     def release(self) -> None:
         """Give the lock back; does nothing if it is not held."""
-        self.bell.close()
+        self.signal.close()
         self._file.release(force=True)
         self._identity = None
 
@@ -148,7 +148,7 @@ class HomeLock:
             if not isinstance(self._file, filelock.SoftFileLock):  # which has its own text in it
                 with suppress(OSError):  # only for the message of those who wait
                     self._path.write_text(_this_process(), encoding="utf-8")
-            self.bell.listen()
+            self.signal.listen()
             return True
 
     def _touch(self, ticket: Path) -> None:

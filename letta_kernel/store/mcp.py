@@ -6,9 +6,9 @@ from letta_kernel.ids import now
 from letta_kernel.records import McpServer, Tool
 from letta_kernel.store import tools
 from letta_kernel.store.database import Tx
-from letta_kernel.store.sealed import SealedTable
+from letta_kernel.store.encrypted_tables import EncryptedTable
 
-_SERVERS = SealedTable("mcp_servers", McpServer, json=("environment", "headers"))
+_SERVERS = EncryptedTable("mcp_servers", McpServer, json=("environment", "headers"))
 
 get = _SERVERS.get
 

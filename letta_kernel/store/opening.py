@@ -19,9 +19,16 @@ from letta_kernel import private
 from letta_kernel.errors import StoreError
 from letta_kernel.ids import new_id
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import backups, database_file, last_commit, migrations, problems, sealing
+from letta_kernel.store import (
+    automatic_backups,
+    database_file,
+    driver_errors,
+    encryption,
+    last_commit,
+    migrations,
+)
 from letta_kernel.store.database_file import Settings
-from letta_kernel.store.place import lock_refusal
+from letta_kernel.store.filesystem import lock_refusal
 
 T = TypeVar("T")
 
@@ -29,7 +36,7 @@ FOREIGN = 2.0
 """Seconds, at most, that a program is waited for which has the file open without knowing of our lock."""
 
 _UNSEALED = "unsealed"
-"""The setting of a store of before, until its secrets are sealed and its file is written anew."""
+"""The setting of a store of before, until its secrets are encrypted and its file is written anew."""
 _SEALED = migrations.MIGRATIONS.index(migrations.REWRITE) + 1  # the version from which on they are
 _again: dict[
     Path, bool
@@ -73,7 +80,7 @@ def open_database(
         version = _check_version(connection, path)
         if lasting and path.name == database_file.FILE and 0 < version < len(migrations.MIGRATIONS):
             connection.close()
-            before = backups.before_change(path.parent, version)
+            before = automatic_backups.before_change(path.parent, version)
             connection = _connect(path, settings, timeout)
         _bring_up_to_date(connection, path, lasting)
         if lasting and _is_marked(connection):
@@ -184,7 +191,9 @@ def _retried(work: Callable[[], T], timeout: float) -> T:
         try:
             return work()
         except duckdb.IOException as error:
-            if not problems.is_locked(error) or time.monotonic() - began > min(timeout, FOREIGN):
+            if not driver_errors.is_locked(error) or time.monotonic() - began > min(
+                timeout, FOREIGN
+            ):
                 raise
             time.sleep(0.02)
 
@@ -233,7 +242,7 @@ def _check_version(connection: duckdb.DuckDBPyConnection, path: Path | None) -> 
     except (duckdb.CatalogException, duckdb.BinderException, duckdb.ConversionException):
         if path is None:
             raise
-        raise problems.foreign(path) from None
+        raise driver_errors.foreign(path) from None
     version = int(row[0]) if row else 0
     if version > len(migrations.MIGRATIONS):
         raise StoreError(
@@ -285,7 +294,7 @@ def _can_be_sealed(engine: duckdb.DuckDBPyConnection, path: Path) -> bool:
         return False
     try:
         if any(True for _ in _open_secrets(engine)):
-            sealing.key_of(_project(engine))
+            encryption.key_of(_project(engine))
         return True
     except StoreError:
         return False
@@ -324,7 +333,7 @@ def _sealed_at_last(
     else:
         _again.pop(path, None)
         if path.name == database_file.FILE:
-            backups.drop_before(path.parent, _SEALED)
+            automatic_backups.drop_before(path.parent, _SEALED)
     connection.close()
     return duckdb.connect(path, config=settings)
 
@@ -336,9 +345,11 @@ def _seal(connection: duckdb.DuckDBPyConnection) -> None:
         if not number:
             connection.execute(
                 "INSERT INTO settings VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
-                [sealing.PROJECT, project],
+                [encryption.PROJECT, project],
             )
-        texts = sealing.seal(project, f"{table}/{row_id}/{column}", held[key] if key else held)
+        texts = encryption.encrypt(
+            project, f"{table}/{row_id}/{column}", held[key] if key else held
+        )
         fresh = json.dumps({**held, key: texts} if key else texts, ensure_ascii=False)
         connection.execute(f"UPDATE {table} SET {column} = $2 WHERE id = $1", [row_id, fresh])
 
@@ -346,20 +357,20 @@ def _seal(connection: duckdb.DuckDBPyConnection) -> None:
 def _open_secrets(
     connection: duckdb.DuckDBPyConnection,
 ) -> Iterator[tuple[str, str, str, str, dict[str, Any]]]:
-    """Yield where there are secrets to be sealed: table, row, column, key in it, and what the column holds."""
-    for table, places in sealing.COLUMNS.items():
+    """Yield where there are secrets to encrypt: table, row, column, key in it, and what the column holds."""
+    for table, places in encryption.COLUMNS.items():
         for column, key in places:
             for row_id, text in connection.execute(f"SELECT id, {column} FROM {table}").fetchall():
                 held = json.loads(text or "{}")
-                if sealing.wants_seal(held.get(key) if key else held):
+                if encryption.needs_encryption(held.get(key) if key else held):
                     yield table, row_id, column, key, held
 
 
 def _project(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return the name of the project, or the one that it gets when its secrets are sealed."""
+    """Return the name of the project, or the one that it gets when its secrets are encrypted."""
     found = connection.execute(
         "SELECT value FROM settings WHERE key IN ($1, $2) ORDER BY key = $1 DESC",
-        [sealing.PROJECT, _UNSEALED],
+        [encryption.PROJECT, _UNSEALED],
     )
     return str((found.fetchone() or (new_id("project"),))[0])
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.ids import now, storable
 from letta_kernel.records import Passage
-from letta_kernel.store import counters, due, indexes
+from letta_kernel.store import counters, indexes, purge_due
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Table, Where, dump, load, utc
 
@@ -299,7 +299,7 @@ def delete(tx: Tx, passage_id: str) -> bool:
     if row is None:
         return False
     unmark(tx, [passage_id])
-    due.note(tx, [passage_id])
+    purge_due.note(tx, [passage_id])
     indexes.announce(tx, row[0], "passages", "delete", [passage_id])
     return True
 
@@ -333,7 +333,7 @@ def unmark_of(tx: Tx, owner_id: str) -> None:
 def drop_owner(tx: Tx, owner_id: str) -> None:
     """Delete all that a shared archive or a folder which is no more owned: passages, marks, numbers."""
     unmark_of(tx, owner_id)
-    due.drop(tx, owner_id)
+    purge_due.drop(tx, owner_id)
     indexes.drop_agent(tx, owner_id)
     tx.execute("DELETE FROM passages WHERE agent_id = $1", (owner_id,))
     counters.forget(tx, owner_id)

@@ -27,20 +27,20 @@ from letta_kernel import private
 from letta_kernel.errors import LettaError, StoreError
 from letta_kernel.ids import now
 from letta_kernel.store import (
-    backups,
+    automatic_backups,
     database_file,
-    due,
+    driver_errors,
+    filesystem,
     last_commit,
     lease,
     opening,
-    place,
-    problems,
+    purge_due,
 )
-from letta_kernel.store.backups import DAY, FOLDER
+from letta_kernel.store.automatic_backups import DAY, FOLDER
 from letta_kernel.store.database_file import CONFIG, FILE, RESTRICTED
-from letta_kernel.store.due import KEPT_DAYS, NOTE
 from letta_kernel.store.lock import HomeLock
 from letta_kernel.store.lock_wait import LockWait
+from letta_kernel.store.purge_due import KEPT_DAYS, NOTE
 from letta_kernel.store.vectors import IndexBrokenError, VectorTable
 
 log = logging.getLogger(__name__)
@@ -58,9 +58,9 @@ _TIMEOUT = 30.0  # seconds that another purge is waited for
 def _if_due(home: Path) -> None:
     """Do what is due in a project at which nobody works now; a failure is only noted."""
     with contextlib.suppress(FileNotFoundError):
-        if due.file(home).stat().st_mtime <= time.time() and place.refusal(home) is None:
+        if purge_due.file(home).stat().st_mtime <= time.time() and filesystem.refusal(home) is None:
             try:
-                due.look_again(home, time.time() + _AGAIN)  # nobody else begins meanwhile
+                purge_due.look_again(home, time.time() + _AGAIN)  # nobody else begins meanwhile
                 _purge(home, None, 0.0)
             except (duckdb.Error, LettaError, IndexBrokenError, OSError, RuntimeError) as error:
                 log.info("What was forgotten is not removed for good yet: %s", error)
@@ -75,12 +75,12 @@ def purge(home: Path, ids: Sequence[str] | None = None) -> int:
         The folder cannot be read or written, or others keep the store; it is tried again later by itself.
     """
     try:
-        due.look_again(home, time.time())
+        purge_due.look_again(home, time.time())
         return _purge(home, ids, None, whole=True)
     except IndexBrokenError as error:
         raise StoreError(f"The vector index cannot be written: {error}") from error
     except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:
-        raise problems.explain(error, home / FILE) from error
+        raise driver_errors.explain(error, home / FILE) from error
 
 
 def _purge(
@@ -109,12 +109,12 @@ def _purge(
         with _opened(home, LockWait()) as connection:
             if gone:
                 _done(connection, gone)
-            following = due.following(connection)
+            following = purge_due.following(connection)
             with contextlib.suppress(FileNotFoundError):
                 if following is None:
-                    due.file(home).unlink()
+                    purge_due.file(home).unlink()
                 else:
-                    due.look_again(home, following)
+                    purge_due.look_again(home, following)
     finally:
         mine.release()
     return number
@@ -276,7 +276,7 @@ def _damage(copy: Path) -> duckdb.Error | None:
         with contextlib.closing(
             duckdb.connect(copy, read_only=True, config=RESTRICTED)
         ) as connection:
-            backups.read_whole(connection)
+            automatic_backups.read_whole(connection)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
         raise
     except duckdb.Error as error:
@@ -286,4 +286,4 @@ def _damage(copy: Path) -> duckdb.Error | None:
     return None
 
 
-backups.chores.append(_if_due)
+automatic_backups.chores.append(_if_due)

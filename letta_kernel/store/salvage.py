@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 
 from letta_kernel.store import last_commit, opening
-from letta_kernel.store.backups import listed, read_whole
+from letta_kernel.store.automatic_backups import listed, read_whole
 from letta_kernel.store.database_file import CONFIG, RESTRICTED, copy_file, discard
 from letta_kernel.store.invariants import Finding
 from letta_kernel.store.last_commit import HEAD, PAGE, header, log_of, page_is_good, page_sum

@@ -16,7 +16,7 @@ import numpy as np
 
 from letta_kernel.errors import ReadOnlyError, StoreError
 from letta_kernel.ids import now, storable
-from letta_kernel.store import problems
+from letta_kernel.store import driver_errors
 
 OPENED = "(opened)"  # no table's name
 READ_LIMIT = 20.0
@@ -157,11 +157,11 @@ class Tx:
             return fetch(self._connection) if fetch is not None else []
         except (duckdb.Error, RuntimeError, OSError, MemoryError) as error:
             self.failure = error
-            if problems.is_interrupt(error):
+            if driver_errors.is_interrupt(error):
                 if self._given_up:
                     raise self._too_long() from None
                 raise KeyboardInterrupt from None
-            raise problems.explain(error, self._path) from error
+            raise driver_errors.explain(error, self._path) from error
         except KeyboardInterrupt as error:
             self.failure = error
             raise

@@ -26,6 +26,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from letta_kernel import private
+from letta_kernel.store.filesystem import refusal
 from letta_kernel.store.indexes import Kind
 from letta_kernel.store.lancedb_tables import (
     index_filters,
@@ -34,7 +35,6 @@ from letta_kernel.store.lancedb_tables import (
     lancedb,
     schema,
 )
-from letta_kernel.store.place import refusal
 from letta_kernel.store.vector_queries import (
     Candidate,
     IndexRow,

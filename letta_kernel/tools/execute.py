@@ -14,7 +14,7 @@ from letta_kernel.errors import LettaError
 from letta_kernel.messages import Event
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
-from letta_kernel.store import sealing
+from letta_kernel.store import encryption
 from letta_kernel.tools import builtin
 from letta_kernel.tools.agent_client import asked_for
 from letta_kernel.tools.agent_state import StateCopy
@@ -232,7 +232,7 @@ class Executor:
             if asked_for(tool.source):
                 asked = Asked(self.context, tool, self.agent_state)
         try:
-            sealing.check(self.environment, "the agent")
+            encryption.check(self.environment, "the agent")
             outcome = sandbox.run(
                 tool,
                 kwargs,

@@ -17,7 +17,7 @@ from letta_kernel import settings
 from letta_kernel.errors import ToolError
 from letta_kernel.records import McpServer
 from letta_kernel.remedies import Do, Remedy, remedy
-from letta_kernel.store import sealing
+from letta_kernel.store import encryption
 from letta_kernel.tools.mcp_http import HttpServer, innermost
 from letta_kernel.tools.mcp_results import lenient
 from letta_kernel.tools.mcp_schema import DESCRIPTION, clean_schema, plain_text
@@ -343,7 +343,7 @@ class Connection:
     def _filled(self, text: str) -> str:
         """Return *text* with what its references stand for."""
 
-        if sealing.is_sealed(text):
+        if encryption.is_encrypted(text):
             raise self.error(
                 "has a secret that cannot be read: the key of this project's secrets is not here. Put it back "
                 "(LETTA_SECRET_KEY, the keyring, or its file), or set the secret anew"

@@ -17,9 +17,17 @@ import pytest
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import Message, ToolCall
 from letta_kernel.records import AgentState, Block, Passage, Run
-from letta_kernel.store import agents, backups, blocks, last_commit, messages, passages, runs
+from letta_kernel.store import (
+    agents,
+    automatic_backups,
+    blocks,
+    last_commit,
+    messages,
+    passages,
+    runs,
+)
+from letta_kernel.store.backup_restore import restore
 from letta_kernel.store.check import Report, check
-from letta_kernel.store.copies import restore
 from letta_kernel.store.database import Database
 
 EARLY, LATE = 10, 40
@@ -205,7 +213,7 @@ def test_a_file_of_which_little_is_left_is_filled_from_a_backup(
     stores: Path, tmp_path: Path, kind: str
 ) -> None:
     home = Path(shutil.copytree(stores / "closed", tmp_path / "home"))
-    folder = home / backups.FOLDER
+    folder = home / automatic_backups.FOLDER
     folder.mkdir()
     shutil.copy(stores / "closed" / FILE, folder / "letta-20260101-000000.duckdb")
     noise(Path(shutil.copy(home / FILE, folder / "letta-20260102-000000.duckdb")))
@@ -344,41 +352,41 @@ def test_copies_are_made_daily_kept_seven_and_bounded(
     stores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = Path(shutil.copytree(stores / "killed", tmp_path / "home"))
-    folder = home / backups.FOLDER
+    folder = home / automatic_backups.FOLDER
 
     def age(days: float) -> None:
-        then = folder.stat().st_mtime - days * backups.DAY
+        then = folder.stat().st_mtime - days * automatic_backups.DAY
         os.utime(folder, (then, then))
 
     def copies() -> int:
         readable(home)
-        return len(backups.listed(home))
+        return len(automatic_backups.listed(home))
 
     assert copies() == 0  # the day begins
     assert copies() == 0
     age(1.1)
     assert (copies(), copies()) == (1, 1)
-    (made,) = backups.listed(home)
+    (made,) = automatic_backups.listed(home)
     assert made.path.stat().st_mode & 0o077 == folder.stat().st_mode & 0o077 == 0
     for number in range(9):
         older = Path(shutil.copy(made.path, folder / f"letta-2026010{number}-000000.duckdb"))
         os.utime(older, (1000.0 + number, 1000.0 + number))
     age(1.1)
-    assert copies() == backups.KEPT
+    assert copies() == automatic_backups.KEPT
     monkeypatch.setenv("LETTA_BACKUPS", str(made.size * 2.5 / 1e6))
     age(1.1)
     assert copies() == 2
-    before = backups.listed(home)
+    before = automatic_backups.listed(home)
     for too_little in ("off", str(made.size / 2e6)):
         monkeypatch.setenv("LETTA_BACKUPS", too_little)
         age(1.1)
         copies()
-        assert backups.listed(home) == before
+        assert automatic_backups.listed(home) == before
     monkeypatch.delenv("LETTA_BACKUPS")
     flip(home / FILE, block_of_passages(home / FILE))
     age(1.1)
-    backups.daily(home)  # of a damaged store none is kept
-    assert backups.listed(home) == before
+    automatic_backups.daily(home)  # of a damaged store none is kept
+    assert automatic_backups.listed(home) == before
     assert not list(home.glob(".*"))
     newest = before[0]
     restore(home, Path(newest.path.name))

@@ -19,7 +19,7 @@ from letta_kernel.errors import ReadOnlyError
 from letta_kernel.models.scripted import scripted
 from letta_kernel.records import Tool
 from letta_kernel.service import AgentService
-from letta_kernel.store import place
+from letta_kernel.store import filesystem
 from letta_kernel.store.database import Database
 from letta_kernel.tools.schema import schema_from_source
 
@@ -222,11 +222,11 @@ def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     def mount(folder: Path, kind: str, options: str = "rw") -> None:
         name = str(folder).replace(" ", "\\040")
         table.write_text(f"/dev/root / ext4 rw 0 0\nfar:/x {name} {kind} {options} 0 0\n")
-        place.file_system.cache_clear()
+        filesystem.file_system.cache_clear()
 
-    monkeypatch.setattr(place, "MOUNTS", table)
+    monkeypatch.setattr(filesystem, "MOUNTS", table)
     yield mount
-    place.file_system.cache_clear()
+    filesystem.file_system.cache_clear()
 
 
 @pytest.mark.parametrize(

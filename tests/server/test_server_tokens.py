@@ -15,7 +15,7 @@ from token_field import MARK, Field, fields
 from letta_kernel.records import Block
 from letta_kernel.server import rights
 from letta_kernel.service import AgentService
-from letta_kernel.store import copies
+from letta_kernel.store import backup_restore
 
 
 @pytest.fixture(scope="module")
@@ -301,8 +301,8 @@ def test_to_talk_is_not_to_choose_the_model(field: Field) -> None:
 
 def test_a_restored_copy_brings_no_token_back(field: Field, tmp_path: Path) -> None:
     field.token("read")
-    copy, _ = copies.backup(field.service.home, tmp_path / "copy.duckdb")
-    copies.restore(tmp_path / "home", copy)
+    copy, _ = backup_restore.backup(field.service.home, tmp_path / "copy.duckdb")
+    backup_restore.restore(tmp_path / "home", copy)
     with AgentService(tmp_path / "home") as service:
         assert {one.name for one in service.agents.list()} >= {"ada", "bob"}
         assert service.tokens.list() == []

@@ -24,7 +24,7 @@ from letta_kernel.records import AgentState, Passage
 from letta_kernel.service import AgentService
 from letta_kernel.service.agent_file.parse import FilePassage
 from letta_kernel.service.agent_file.read import passages_of as passages_of_file
-from letta_kernel.store import backups, due, passages, purge, settings
+from letta_kernel.store import automatic_backups, passages, purge, purge_due, settings
 from letta_kernel.store.lock import HomeLock
 
 ZONE = "America/New_York"
@@ -415,7 +415,7 @@ def test_what_was_kept_again_is_not_restored_twice(service: AgentService, tmp_pa
     assert service.passages.restore([twin.id], agent="ada") == []
     gone = listed(service)[0]
     service.passages.delete(gone.id, agent="ada")  # cannot be restored, but goes from copies too
-    noted = service.database.run(lambda tx: settings.get(tx, due.NOTE))
+    noted = service.database.run(lambda tx: settings.get(tx, purge_due.NOTE))
     assert noted == json.dumps([gone.id])
     assert service.store.check().findings == []
 
@@ -457,9 +457,9 @@ def test_after_thirty_days_no_file_of_the_project_has_it(
     )
     service.database.close()
     home = home_of(service)
-    before = backups.before_change(home, 3)
+    before = automatic_backups.before_change(home, 3)
     assert before is not None
-    old = time.time() - 5 * backups.DAY
+    old = time.time() - 5 * automatic_backups.DAY
     os.utime(before, (old, old))
     (home / "backups" / "letta-20200101-000000.duckdb").write_bytes(b"quetzalcoatlus, torn")
     (home / "damaged-20200101-000000").mkdir()
@@ -492,7 +492,7 @@ def test_after_thirty_days_no_file_of_the_project_has_it(
     assert found(service, "Zanzibar") == [one.content for one in kept[:2]]
     (row,) = service.database.run(lambda tx: tx.query("SELECT retrieved FROM steps"))
     assert [one["id"] for one in json.loads(row[0])] == [kept[0].id]
-    assert (home / "letta.duckdb.due").stat().st_mtime > time.time() + 28 * backups.DAY
+    assert (home / "letta.duckdb.due").stat().st_mtime > time.time() + 28 * automatic_backups.DAY
     index.catch_up()
     assert [one.what for one in service.store.check().findings] == ["runs"]  # the step has none
 
@@ -511,7 +511,7 @@ def test_copies_are_kept_when_there_is_no_room_and_a_killed_purge_holds_nothing_
     gone = keep(service, "The word is quetzalcoatlus.")
     home = home_of(service)
     service.database.close()
-    copy = backups.before_change(home, 3)
+    copy = automatic_backups.before_change(home, 3)
     assert copy is not None
     ended = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True
@@ -567,7 +567,7 @@ def test_what_gone_owners_had_forgotten_goes_from_copies_too(service: AgentServi
     service.archives.attach("shared", agent="eve")
     home = home_of(service)
     service.database.close()
-    copy = backups.before_change(home, 3)
+    copy = automatic_backups.before_change(home, 3)
     service.passages.forget([secret.id], agent="ada")
     service.passages.forget([other.id], agent="bob")
     service.archives.delete(shared.id)

@@ -22,8 +22,8 @@ from letta_kernel.models import keyrings
 from letta_kernel.models.masking import scrub
 from letta_kernel.records import McpServer, Tool
 from letta_kernel.service import AgentService
-from letta_kernel.service.store import key_places
-from letta_kernel.store import mcp, opening, sealing
+from letta_kernel.service.store import key_locations
+from letta_kernel.store import encryption, mcp, opening
 from letta_kernel.store.database import Tx
 
 SECRET, HEADER, PLAIN = "tk-9f8e7d6c5b4a", "Basic dXNlcjpodW50ZXIy", "value-of-a-variable-77"
@@ -137,7 +137,7 @@ def test_a_sealed_text_is_worth_nothing_in_another_place(home: Path) -> None:
 
         service.database.run(steal)
         got = service.agents.retrieve("eve").settings["environment"]
-        assert all(map(sealing.is_sealed, got.values()))
+        assert all(map(encryption.is_encrypted, got.values()))
         assert environment(home) == {"TEA_KEY": SECRET}
 
 
@@ -168,7 +168,7 @@ def test_without_the_key_all_but_the_secrets_works(
             assert "set them anew" in outcome.text
             assert "\n" not in outcome.text
         if wrong is None:
-            assert key_places(home) == [""] * 4
+            assert key_locations(home) == [""] * 4
             with pytest.raises(ToolError, match="set the secret anew"):
                 service.mcp.refresh("web")
             (thread,) = service.conversations.list("ada")
@@ -176,13 +176,13 @@ def test_without_the_key_all_but_the_secrets_works(
             assert fork.settings == {"environment": {}}, "in its place they would never open again"
     monkeypatch.setenv("LETTA_SECRET_KEY", right.strip())  # for a server on another machine
     assert environment(home) == {"TEA_KEY": SECRET}
-    assert "" not in key_places(home)
+    assert "" not in key_locations(home)
     monkeypatch.delenv("LETTA_SECRET_KEY")
     with AgentService(home) as service:
         service.agents.update("ada", settings={"environment": {"TEA_KEY": "anew"}})
     assert environment(home) == {"TEA_KEY": "anew"}
     (fresh,) = keys.iterdir()
-    assert sorted(key_places(home)) == ["", "", "", str(fresh)]
+    assert sorted(key_locations(home)) == ["", "", "", str(fresh)]
 
 
 def test_several_servers_share_a_key_by_the_variable(
@@ -238,7 +238,7 @@ def keep_in(ring: Ring, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keyring.set_keyring(ring)
     with AgentService(home) as service:
         fill(service)
-    monkeypatch.setattr(sealing, "_ring", {})
+    monkeypatch.setattr(encryption, "_ring", {})
 
 
 def test_the_key_lies_in_the_keyring_where_one_answers_at_once(
@@ -251,10 +251,10 @@ def test_the_key_lies_in_the_keyring_where_one_answers_at_once(
     assert environment(home) == {"TEA_KEY": SECRET}
     silent = Ring()
     keyring.set_keyring(silent)
-    monkeypatch.setattr(sealing, "_ring", {})
-    monkeypatch.setattr(sealing, "_TIMEOUT", 0.05)
+    monkeypatch.setattr(encryption, "_ring", {})
+    monkeypatch.setattr(encryption, "_TIMEOUT", 0.05)
     try:
-        assert sealing.is_sealed(environment(home)["TEA_KEY"]), "nobody waits for a person"
+        assert encryption.is_encrypted(environment(home)["TEA_KEY"]), "nobody waits for a person"
         with AgentService(tmp_path / "other") as service:
             fill(service)
         assert len([*keys.iterdir()]) == 1
@@ -281,7 +281,7 @@ def test_no_key_is_put_over_one_that_could_not_be_read(
     keep_in(ring, home, monkeypatch)
     (key,) = ring.kept.values()
     ring.answer.clear()
-    assert sealing.is_sealed(environment(home)["TEA_KEY"])
+    assert encryption.is_encrypted(environment(home)["TEA_KEY"])
     ring.answer.set()  # unlocked, within the time in which it is not asked again
     with AgentService(home) as service:
         service.agents.create("bob", settings={"environment": {"POT_KEY": PLAIN}})
@@ -292,9 +292,9 @@ def test_no_key_is_put_over_one_that_could_not_be_read(
     with AgentService(home) as service:
         service.agents.create("eve", settings={"environment": {"CUP_KEY": SECRET}})
     assert environment(home) == {"TEA_KEY": SECRET}, "what the keyring's key sealed is opened still"
-    assert sorted(key_places(home)) == ["LETTA_SECRET_KEY"] + ["the platform's keyring"] * 5
+    assert sorted(key_locations(home)) == ["LETTA_SECRET_KEY"] + ["the platform's keyring"] * 5
     monkeypatch.delenv("LETTA_SECRET_KEY")
-    assert key_places(home).count("") == 1
+    assert key_locations(home).count("") == 1
 
 
 @pytest.mark.parametrize("harm", ["no text", "empty", "a folder", "a link to nowhere", "of root"])
@@ -359,7 +359,7 @@ def test_without_a_home_folder_it_is_said_in_a_line(
         with pytest.raises(StoreError, match=r"home directory.*LETTA_SECRET_KEY"):
             service.agents.create("bob", settings={"environment": {"POT_KEY": PLAIN}})
         with pytest.raises(StoreError, match="XDG_CONFIG_HOME"):
-            sealing.check(service.agents.retrieve("ada").settings["environment"], "ada")
+            encryption.check(service.agents.retrieve("ada").settings["environment"], "ada")
 
 
 @pytest.mark.parametrize("kept", ["store-v6", "store-v12"])  # later ones are sealed
@@ -397,7 +397,7 @@ def test_a_store_of_before_is_sealed_and_none_of_its_bytes_tells_what_was_there(
     assert not [*home.glob("*.new*")]
     assert environment(home) == {"TEA_KEY": SECRET}
     with duckdb.connect(path) as now, pytest.raises(duckdb.ConstraintException):
-        now.execute("INSERT INTO settings VALUES ($1, 'x'), ($1, 'y')", [sealing.PROJECT])
+        now.execute("INSERT INTO settings VALUES ($1, 'x'), ($1, 'y')", [encryption.PROJECT])
 
 
 def test_a_store_of_before_that_is_only_read_makes_no_key(tmp_path: Path, keys: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from letta_kernel.errors import ConflictError, InvalidInputError, StoreError
 from letta_kernel.store import last_commit
 from letta_kernel.store.database import CommittedInterrupt, Database, Tx
-from letta_kernel.store.problems import Conflict
+from letta_kernel.store.driver_errors import Conflict
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from letta_kernel.store import due, passages
+from letta_kernel.store import passages, purge_due
 from letta_kernel.store.database import Tx
 from letta_kernel.store.invariants.rule import OWNERS, Rule
 
@@ -43,7 +43,7 @@ def _let_go(tx: Tx, ids: list[str]) -> None:
     """Take rows out of those that are forgotten; copies may have the text of what is nowhere else."""
     tx.execute("DELETE FROM forgotten WHERE id = ANY($1::text[])", (ids,))
     rows = tx.query("SELECT id FROM passages WHERE id = ANY($1::text[])", (ids,))
-    due.note(tx, [*{*ids} - {row[0] for row in rows}])
+    purge_due.note(tx, [*{*ids} - {row[0] for row in rows}])
 
 
 def _rings(tx: Tx) -> list[str]:

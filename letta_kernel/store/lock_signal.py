@@ -1,4 +1,4 @@
-"""A bell at the store's door: it wakes whoever has the lock when somebody else wants it."""
+"""A signal to whoever holds the store's lock: somebody else wants it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_DEAF = 0.01  # seconds between looks where there is no bell
-_LOOK = 0.5  # and where there is one: those who wait may be in another container, or were not heard
+_DEAF = 0.01  # seconds between looks where there is no signal
+_LOOK = (
+    0.5  # and where there is one: those who wait may be in another container, or were not listening
+)
 
 
-class Bell:
-    """One of a project folder, heard by the one process that listens.
+class LockSignal:
+    """The signal of one project folder, received by the one process that listens.
 
     It is a socket without a file (Linux has such), so that none is left behind by a process that is killed.
-    Elsewhere nothing rings, and whoever waits for it has to look now and then.
+    Elsewhere nothing is sent, and whoever waits has to look now and then.
     """
 
     def __init__(self, home: Path) -> None:
@@ -26,7 +28,7 @@ class Bell:
         self._socket: socket.socket | None = None
 
     def listen(self) -> None:
-        """Hear from now on; the lock must be held."""
+        """Listen from now on; the lock must be held."""
         if self._socket is not None or sys.platform != "linux":
             return
         with suppress(OSError):  # one of another container may be listening: then we look
@@ -39,31 +41,31 @@ class Bell:
             self._socket = opened
 
     def wait(self, seconds: float) -> None:
-        """Return when it rings, and after *seconds* at most."""
-        heard = self._socket
-        if heard is None:
+        """Return when it is sent, and after *seconds* at most."""
+        listening = self._socket
+        if listening is None:
             time.sleep(min(max(seconds, 0.001), _DEAF))
             return
         with suppress(OSError, ValueError):  # closed meanwhile
             poll = select.poll()
-            poll.register(heard, select.POLLIN)
+            poll.register(listening, select.POLLIN)
             if poll.poll(1000 * min(max(seconds, 0.001), _LOOK)):
-                while heard.recv(1):
+                while listening.recv(1):
                     pass
 
-    def ring(self) -> None:
+    def send(self) -> None:
         """Wake whoever listens, in any process."""
         if sys.platform != "linux":
             return
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ringing:
-            ringing.setblocking(False)
-            ringing.sendto(b"!", self._name())
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.sendto(b"!", self._name())
 
     def close(self) -> None:
-        """Hear no more."""
-        heard, self._socket = self._socket, None
-        if heard is not None:
-            heard.close()
+        """Stop listening."""
+        listening, self._socket = self._socket, None
+        if listening is not None:
+            listening.close()
 
     def _name(self) -> str:
         found = os.stat(self._home)

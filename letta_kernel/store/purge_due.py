@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from letta_kernel.store import settings
-from letta_kernel.store.backups import DAY
+from letta_kernel.store.automatic_backups import DAY
 from letta_kernel.store.database_file import FILE
 from letta_kernel.store.transaction import Tx
 

@@ -24,7 +24,7 @@ import duckdb
 from letta_kernel import private, settings
 from letta_kernel.errors import LettaError
 from letta_kernel.ids import now
-from letta_kernel.store import place
+from letta_kernel.store import filesystem
 from letta_kernel.store.database_file import (
     FILE,
     RESTRICTED,
@@ -118,7 +118,11 @@ def drop_before(home: Path, version: int) -> None:
 
 def _due(home: Path) -> bool:
     """Whether the last copy, or the first time anybody looked, is more than a day ago; one look at a folder."""
-    if settings.BACKUPS() <= 0 or not (home / FILE).exists() or place.refusal(home) is not None:
+    if (
+        settings.BACKUPS() <= 0
+        or not (home / FILE).exists()
+        or filesystem.refusal(home) is not None
+    ):
         return False
     folder = home / FOLDER
     try:

@@ -1,4 +1,4 @@
-"""Secrets at rest: each text sealed (AES-GCM) with the project's key and bound to its place in the store.
+"""Secrets at rest: each text encrypted (AES-GCM) with the project's key and bound to its place in the store.
 
 There is one key for each project. ``LETTA_SECRET_KEY`` gives it; else it is made when the first secret is
 kept, and lies in the platform's keyring where there is one that answers at once, else in a file beside the
@@ -35,7 +35,7 @@ PROJECT = "project"
 """The setting of a store that names the project, by which its key is found."""
 
 _MARK = "sealed:1:"
-_SEALED = re.compile(r"sealed:1:[A-Za-z0-9_-]{38,}")
+_ENCRYPTED = re.compile(r"sealed:1:[A-Za-z0-9_-]{38,}")
 _REFERENCE = re.compile(r"(?i)(?:(?:bearer|basic|token)\s+)?(?:\$\{\w+\})+")
 """What names a variable of the environment instead of holding a secret."""
 _WHOSE = "keys of projects"
@@ -47,9 +47,9 @@ _seen: dict[str, str] = {}
 _lock = threading.Lock()
 
 
-def is_sealed(text: object) -> bool:
+def is_encrypted(text: object) -> bool:
     """Whether a text is one that could not be opened."""
-    return isinstance(text, str) and _SEALED.fullmatch(text) is not None
+    return isinstance(text, str) and _ENCRYPTED.fullmatch(text) is not None
 
 
 def known() -> list[tuple[str, str]]:
@@ -63,7 +63,7 @@ def key_file(project: str) -> Path:
     return private.configuration() / "keys" / project
 
 
-def key_places(project: str, texts: Iterable[tuple[str, str]]) -> list[str]:
+def key_locations(project: str, texts: Iterable[tuple[str, str]]) -> list[str]:
     """Return in words where the key is that opens each of *texts*, by their places; empty without one."""
     keys = [*_keys(project)]
     return [
@@ -80,17 +80,17 @@ def check(texts: Mapping[str, str], whose: str) -> None:
     StoreError
         One line: the key is missing or another one.
     """
-    left = [name for name, text in texts.items() if is_sealed(text)]
+    left = [name for name, text in texts.items() if is_encrypted(text)]
     if left:
         raise StoreError(
-            f"{', '.join(left)} of {whose} cannot be read: the key that sealed the secrets of this project is"
-            " not here. Put it back (LETTA_SECRET_KEY, the keyring, or the folder"
+            f"{', '.join(left)} of {whose} cannot be read: the key that encrypted the secrets of this project"
+            " is not here. Put it back (LETTA_SECRET_KEY, the keyring, or the folder"
             f" {_folder()}), or set them anew."
         )
 
 
-def seal(project: str, place: str, texts: Mapping[str, str]) -> dict[str, str]:
-    """Return *texts* by their names, sealed for a *place*; what is sealed, or names a variable, as it is.
+def encrypt(project: str, place: str, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return *texts* by their names, encrypted for a *place*; what is encrypted, or names a variable, as it is.
 
     Raises
     ------
@@ -103,16 +103,16 @@ def seal(project: str, place: str, texts: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def unseal(project: str, place: str, texts: Mapping[str, str]) -> dict[str, str]:
-    """Return *texts* by their names, opened; those the key does not fit, or all without one, stay sealed."""
+def decrypt(project: str, place: str, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return *texts* by their names, decrypted; those whose key is not here stay encrypted."""
     opened = {}
     for name, text in texts.items():
-        opened[name] = _opened(project, f"{place}/{name}", text) if is_sealed(text) else text
+        opened[name] = _opened(project, f"{place}/{name}", text) if is_encrypted(text) else text
     return opened
 
 
-def wants_seal(texts: Any) -> bool:
-    """Whether there is anything to be sealed in what a column holds."""
+def needs_encryption(texts: Any) -> bool:
+    """Whether there is anything to encrypt in what a column holds."""
     return isinstance(texts, Mapping) and any(map(_is_plain, texts.values()))
 
 
@@ -120,18 +120,18 @@ def _is_plain(text: object) -> bool:
     return (
         isinstance(text, str)
         and text != ""
-        and not is_sealed(text)
+        and not is_encrypted(text)
         and _REFERENCE.fullmatch(text) is None
     )
 
 
 def _closed(project: str, place: str, text: str) -> str:
     nonce = os.urandom(12)
-    sealed = _cipher(key_of(project), project).encrypt(
+    encrypted = _cipher(key_of(project), project).encrypt(
         nonce, text.encode("utf-8"), place.encode("utf-8")
     )
     _remember(place, text)
-    return _MARK + base64.urlsafe_b64encode(nonce + sealed).decode("ascii").rstrip("=")
+    return _MARK + base64.urlsafe_b64encode(nonce + encrypted).decode("ascii").rstrip("=")
 
 
 def _opened(project: str, place: str, text: str) -> str:

@@ -20,8 +20,8 @@ from letta_kernel import private
 from letta_kernel.errors import InvalidInputError, NotFoundError, ReadOnlyError, StoreError
 from letta_kernel.ids import now
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import due, last_commit, opening, place, problems
-from letta_kernel.store.backups import FOLDER
+from letta_kernel.store import driver_errors, filesystem, last_commit, opening, purge_due
+from letta_kernel.store.automatic_backups import FOLDER
 from letta_kernel.store.database_file import (
     CONFIG,
     FILE,
@@ -81,9 +81,9 @@ def look(home: Path, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> A
                 remedy(Do.COPY_STORE),
             ) from None
         except RuntimeError as error:
-            if problems.is_interrupt(error):
+            if driver_errors.is_interrupt(error):
                 raise KeyboardInterrupt from None
-            raise problems.explain(error, path) from error
+            raise driver_errors.explain(error, path) from error
         except duckdb.Error as error:
             line = str(error).partition("\n")[0]
             raise InvalidInputError(f"The query failed: {line}") from None
@@ -118,11 +118,11 @@ def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, in
         )
     if (home / FILE).exists() and target.exists() and target.samefile(home / FILE):
         raise InvalidInputError("A copy over the store itself would destroy it: name another file.")
-    problems.check_folder(target.parent)
+    driver_errors.check_folder(target.parent)
     temp = target.with_name(f".{FILE}.{os.getpid()}.part")  # a name that can be opened
     try:
         with _held(home) as path, _explained(path):
-            if place.refusal(home) is None:  # then the log becomes part of it
+            if filesystem.refusal(home) is None:  # then the log becomes part of it
                 opening.open_database(path, CONFIG).close()
             copy_store(path, temp)
         with _explained(target):
@@ -148,8 +148,8 @@ def restore(home: Path, source: Path) -> Path | None:
         *source* is no copy of a store, or of a newer version's. Nothing is changed then.
     """
     source = find(home, source)
-    problems.check_folder(home)
-    if (refusal := place.refusal(home)) is not None:
+    driver_errors.check_folder(home)
+    if (refusal := filesystem.refusal(home)) is not None:
         raise ReadOnlyError(refusal)
     private.folder(home)
     temp = home / f".{FILE}.{os.getpid()}.part"
@@ -172,7 +172,9 @@ def restore(home: Path, source: Path) -> Path | None:
                         os.replace(file, kept_as)
             last_commit.forget(path)
             os.replace(temp, path)
-            due.file(home).unlink(missing_ok=True)  # whoever opens the copy looks when it is time
+            purge_due.file(home).unlink(
+                missing_ok=True
+            )  # whoever opens the copy looks when it is time
             discard_all(home)
         finally:
             lock.release()
@@ -222,7 +224,7 @@ def _held(home: Path, *, to_read: bool = False) -> Iterator[Path]:
     path = home / FILE
     if not path.exists():
         raise NotFoundError(f"There is no project in {home}.")
-    lock = HomeLock(home) if place.refusal(home) is None else ReadersLock(home)
+    lock = HomeLock(home) if filesystem.refusal(home) is None else ReadersLock(home)
     wait = LockWait(copy=to_read)
     with contextlib.ExitStack() as stack:
         stack.callback(lock.release)
@@ -234,7 +236,7 @@ def _held(home: Path, *, to_read: bool = False) -> Iterator[Path]:
             except NoCopyError:
                 lock.acquire(wait)
         except OSError as error:
-            raise problems.explain(error, path) from error
+            raise driver_errors.explain(error, path) from error
         yield path
         private.say(home)
 
@@ -244,4 +246,4 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, RuntimeError, MemoryError) as error:
-        raise problems.explain(error, path) from error
+        raise driver_errors.explain(error, path) from error
