@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from letta_kernel.api.added_tools import added_to
 from letta_kernel.api.memory import MemoryView
+from letta_kernel.api.remedies import WORDS, speaks_python
 from letta_kernel.api.run import Run
-from letta_kernel.api.words import WORDS, speaks_python
 from letta_kernel.display.live import running_shell
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.errors import (

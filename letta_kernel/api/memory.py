@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from letta_kernel.api.words import speaks_python
+from letta_kernel.api.remedies import speaks_python
 from letta_kernel.display.live import running_shell
 from letta_kernel.display.panels import memory_panel
 from letta_kernel.hooks import memory_shown

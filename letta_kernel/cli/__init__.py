@@ -53,7 +53,7 @@ def main() -> None:
 
 def here(error: LettaError) -> str:
     """Return an error's line with what to do about it in this place's commands."""
-    from letta_kernel.cli.words import WORDS  # not needed until something went wrong
+    from letta_kernel.cli.remedies import WORDS  # not needed until something went wrong
 
     return error.in_words(WORDS)
 

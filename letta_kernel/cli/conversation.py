@@ -10,8 +10,8 @@ from typing import Any
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.cli import here, lines, output
 from letta_kernel.cli.door import TerminalDoor
+from letta_kernel.cli.remedies import WORDS
 from letta_kernel.cli.watch import Watcher
-from letta_kernel.cli.words import WORDS
 from letta_kernel.commands import at
 from letta_kernel.commands.approvals import answered, by_policy, described
 from letta_kernel.commands.arguments import json_object

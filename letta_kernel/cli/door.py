@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.cli import output
-from letta_kernel.cli.words import WORDS
+from letta_kernel.cli.remedies import WORDS
 from letta_kernel.commands.door import Answer, Terminal
 from letta_kernel.commands.spec import Command, DoorName
 from letta_kernel.errors import InvalidInputError, NotFoundError

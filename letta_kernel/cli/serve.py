@@ -114,7 +114,7 @@ def run(app: ASGIApp, listening: socket.socket) -> None:
     """Serve *app* until Ctrl-C, closed to debuggers and other processes of the user: it has keys in it."""
     from letta_kernel import lazy_import
     from letta_kernel.server.listen import Server, config_of
-    from letta_kernel.server.strangers import more_descriptors
+    from letta_kernel.server.unauthenticated import more_descriptors
     from letta_kernel.tools.sandbox_walls import dumpable
 
     more_descriptors()

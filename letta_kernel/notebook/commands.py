@@ -16,9 +16,9 @@ from letta_kernel.commands.reference import lines, top_level, under
 from letta_kernel.errors import InvalidInputError, LettaError, nearest
 from letta_kernel.notebook import run
 from letta_kernel.notebook.output import AgentError, Stopped, details
+from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.notebook.session import Session, inside
 from letta_kernel.notebook.template import Filled
-from letta_kernel.notebook.words import WORDS
 from letta_kernel.project import settle
 from letta_kernel.records import AgentState
 from letta_kernel.tools.answers import AnswerForm, of_type

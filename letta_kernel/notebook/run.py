@@ -28,8 +28,8 @@ from letta_kernel.notebook.executed import ExecutedCells
 from letta_kernel.notebook.figures import Figures
 from letta_kernel.notebook.functions import Functions, NotebookHost
 from letta_kernel.notebook.output import AgentError, Stopped, say
+from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.notebook.turn import Turn
-from letta_kernel.notebook.words import WORDS
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import Tool
 from letta_kernel.service import AgentService, Decision

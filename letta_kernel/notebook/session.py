@@ -31,10 +31,10 @@ from letta_kernel.notebook.main_thread import MainThreadQueue
 from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.output import details, progress, say, show
 from letta_kernel.notebook.panel.registry import RequestContext
+from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.notebook.template import Filled, fill
 from letta_kernel.notebook.timers import Timers, seconds_of
 from letta_kernel.notebook.turn import Turn, called
-from letta_kernel.notebook.words import WORDS
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.project import is_there, project_folder, settle, start
 from letta_kernel.records import AgentState, Tool

@@ -24,7 +24,7 @@ from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.ids import new_id
 from letta_kernel.notebook import run
 from letta_kernel.notebook.output import AgentError, details, say, show
-from letta_kernel.notebook.words import WORDS
+from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.records import AgentState
 
 _AGAIN = 0.2  # seconds until it is looked again whether the cell that is running has ended

@@ -32,9 +32,9 @@ from letta_kernel.pictures.values import in_bundle
 from letta_kernel.service import AgentService
 from letta_kernel.tools import notebook as tools
 from letta_kernel.tools.arguments import parse_arguments
+from letta_kernel.tools.error_text import error_text
 from letta_kernel.tools.live import run_function
 from letta_kernel.tools.outcome import Outcome, ReportedError
-from letta_kernel.tools.raised import error_text
 from letta_kernel.tools.results import Presented, shorten
 from letta_kernel.tools.rules import needs_approval
 

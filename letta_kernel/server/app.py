@@ -9,12 +9,12 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from letta_kernel import __version__
-from letta_kernel.server import errors, examples, rights, slashes
-from letta_kernel.server.bodies import RequestLimits
+from letta_kernel.server import encoded_slashes, errors, examples, rights
 from letta_kernel.server.events.runs import Project
-from letta_kernel.server.guard import Guard
+from letta_kernel.server.middleware import Guard
+from letta_kernel.server.request_limits import RequestLimits
 from letta_kernel.server.routes import ROUTERS, openai
-from letta_kernel.server.waits import Waits
+from letta_kernel.server.store_waits import StoreWaits
 from letta_kernel.service import AgentService
 from letta_kernel.tools.execute import ToolHost
 
@@ -60,7 +60,7 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
-        dependencies=[Depends(slashes.restore), Depends(rights.check)],
+        dependencies=[Depends(encoded_slashes.restore), Depends(rights.check)],
         openapi_url=f"{prefix}/openapi.json",
         docs_url=None,  # the pages would load their scripts from elsewhere
         redoc_url=None,
@@ -83,7 +83,7 @@ def create_app(
         origins=origins,
         limits=limits,
     )
-    app.add_middleware(Waits)  # outside: reading the tokens belongs to the request
+    app.add_middleware(StoreWaits)  # outside: reading the tokens belongs to the request
     if origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"]

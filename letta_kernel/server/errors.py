@@ -26,8 +26,8 @@ from letta_kernel.errors import (
 )
 from letta_kernel.models.base import ModelError
 from letta_kernel.remedies import Remedy
-from letta_kernel.server.slashes import restored
-from letta_kernel.server.words import WORDS
+from letta_kernel.server.encoded_slashes import restored
+from letta_kernel.server.remedies import WORDS
 
 log = logging.getLogger("letta_kernel")
 

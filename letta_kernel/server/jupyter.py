@@ -34,9 +34,9 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from traitlets import Unicode
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.server.bodies import RequestLimits, is_short
 from letta_kernel.server.bridge import METHODS, HttpBridge, SocketBridge, scope_of
 from letta_kernel.server.projects import Projects
+from letta_kernel.server.request_limits import RequestLimits, is_short
 from letta_kernel.tools.sandbox_walls import dumpable
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class LettaHandler(_Letta, HttpBridge, APIHandler):
     _unread = True  # some requests are refused before `prepare`: a method there is not, a path that is no text
 
     async def prepare(self) -> None:  # type: ignore[override]
-        """Refuse strangers, and what is too large; nothing of a long body has been read."""
+        """Refuse who has no token, and what is too large; nothing of a long body has been read."""
         self._pieces: list[bytes] = []
         headers, connection = self.request.headers, self.request.connection
         self._unread = not is_short(headers)

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from letta_kernel.server.routes.websocket import MAX_FRAME
-from letta_kernel.server.strangers import Introduced, Strangers
+from letta_kernel.server.unauthenticated import ConnectionMiddleware, UnauthenticatedConnections
 
 HEAD_BYTES = 64 * 1024
 """Bytes of a request's first line and headers."""
@@ -29,7 +29,7 @@ BACKLOG = 2048
 """Connections that may wait until they are taken in."""
 
 _AT_ONCE = 64  # of them that are taken in before anything else is done
-_PIECE = 1024  # bytes of what a stranger says that are looked at together
+_PIECE = 1024  # bytes of what somebody without a token says that are looked at together
 
 
 class Server(uvicorn.Server):
@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
 class Protocol(H11Protocol):
     """HTTP/1.1 with a clock on the head of every request; uvicorn's own stops at a request's first byte."""
 
-    strangers: Strangers
+    unauthenticated: UnauthenticatedConnections
     _clock: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -55,7 +55,7 @@ class Protocol(H11Protocol):
         # the second packet of an answer waits for the first one's acknowledgement, 40 ms.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._clock = self.loop.call_later(HEAD_SECONDS, self._late)
-        self.strangers.came(self.client, transport)
+        self.unauthenticated.came(self.client, transport)
 
     def handle_events(self) -> None:
         """Do what has come, and see whether half a head is left."""
@@ -68,7 +68,7 @@ class Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._stop()
-        self.strangers.gone(self.client)
+        self.unauthenticated.gone(self.client)
         super().connection_lost(exc)
 
     def _stop(self) -> None:
@@ -84,7 +84,7 @@ class Protocol(H11Protocol):
 class SocketProtocol(WebSocketsSansIOProtocol):
     """A WebSocket of which the first message is read, and no more, until somebody is known on it."""
 
-    strangers: Strangers
+    unauthenticated: UnauthenticatedConnections
     _known = False
     _first = False  # the first message is here
 
@@ -95,7 +95,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._room = FIRST_BYTES
 
     def data_received(self, data: bytes) -> None:
-        """Take in what was said, of a stranger as little as may be."""
+        """Take in what was said, as little as may be of somebody without a token."""
         if self._known or not self.handshake_initiated:
             super().data_received(data)
             return
@@ -127,17 +127,17 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let others have its place."""
-        self.strangers.gone(self.client)
+        self.unauthenticated.gone(self.client)
         super().connection_lost(exc)
 
 
 def config_of(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """Return uvicorn's configuration for *app*; *options* go before these."""
-    strangers = Strangers()
+    unauthenticated = UnauthenticatedConnections()
     chosen: dict[str, Any] = {
-        "http": type("OurProtocol", (Protocol,), {"strangers": strangers}),
-        "ws": type("OurSocketProtocol", (SocketProtocol,), {"strangers": strangers}),
-        "ws_per_message_deflate": False,  # a few bytes of a stranger would become a thousand times as many
+        "http": type("OurProtocol", (Protocol,), {"unauthenticated": unauthenticated}),
+        "ws": type("OurSocketProtocol", (SocketProtocol,), {"unauthenticated": unauthenticated}),
+        "ws_per_message_deflate": False,  # a few bytes of anybody would become a thousand times as many
         "proxy_headers": False,  # a connection is known by the address it comes from, not by what it says
         "h11_max_incomplete_event_size": HEAD_BYTES,
         "ws_max_size": MAX_FRAME,
@@ -150,4 +150,4 @@ def config_of(app: ASGIApp, **options: Any) -> uvicorn.Config:
         "server_header": False,
         "timeout_graceful_shutdown": 5,
     }
-    return uvicorn.Config(Introduced(app, strangers), **{**chosen, **options})
+    return uvicorn.Config(ConnectionMiddleware(app, unauthenticated), **{**chosen, **options})

@@ -14,11 +14,11 @@ from letta_kernel import __version__
 from letta_kernel.display.clean import one_line
 from letta_kernel.errors import LettaError
 from letta_kernel.remedies import Words
-from letta_kernel.server import access, rights
-from letta_kernel.server.bodies import RequestLimits
+from letta_kernel.server import authorization, rights
 from letta_kernel.server.events.runs import RunManager
-from letta_kernel.server.guard import Guard
 from letta_kernel.server.mcp_tools import NAMES, READING, AgentTools, Progress, shown
+from letta_kernel.server.middleware import Guard
+from letta_kernel.server.request_limits import RequestLimits
 from letta_kernel.tools.arguments import check_call
 from letta_kernel.tools.schema import schema_of
 
@@ -104,11 +104,15 @@ class McpDoor:
             function = getattr(self._tools(_by(ctx), progress), params.name)
             given = check_call(params.name, function, params.arguments or {})
             # A session outlasts requests: who asks is known by the request, not by the session.
-            with access.acting(ctx.request.scope.get(access.VISIT) if ctx.request else None):
-                access.need(rights.OF_MCP_TOOLS[params.name])
+            with authorization.acting(
+                ctx.request.scope.get(authorization.TOKEN_USE) if ctx.request else None
+            ):
+                authorization.need(rights.OF_MCP_TOOLS[params.name])
                 if "agent" in given:
                     named = given["agent"]
-                    given["agent"] = await asyncio.to_thread(access.whose, self.runs.service, named)
+                    given["agent"] = await asyncio.to_thread(
+                        authorization.whose, self.runs.service, named
+                    )
                 if inspect.iscoroutinefunction(function):
                     result = await function(**given)
                 else:

@@ -12,7 +12,7 @@ from pydantic import Field
 from letta_kernel.commands.approvals import by_policy, described
 from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.messages import ApprovalRequested, RunEnded, StepEnded, ToolCall, ToolStarted
-from letta_kernel.server.access import visible
+from letta_kernel.server.authorization import visible
 from letta_kernel.server.events.runs import LiveRun, RunManager
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import failed

@@ -2,7 +2,7 @@
 
 A route that is not in it needs ``write``, in the whole project. With a token of one agent only what is in
 `OF_AGENT` can be done, and what a path names must be that agent's; what a handler lists, or is told by a query
-or a body, it narrows itself (`access.whose`, `access.visible`).
+or a body, it narrows itself (`authorization.whose`, `authorization.visible`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.records import Rights
-from letta_kernel.server import access
+from letta_kernel.server import authorization
 from letta_kernel.server.deps import project_of
 from letta_kernel.server.errors import ForbiddenError
 from letta_kernel.server.threads import DEFAULT, thread_with
@@ -108,7 +108,7 @@ PATH: dict[str, Owned | None] = {
     # What comes behind one of the others is looked for in it alone.
     **dict.fromkeys(("block_label", "file_id", "memory_id", "passage_id", "tool_name")),
     "folder_name": None,
-    "model": None,  # an agent's name: `access.whose`
+    "model": None,  # an agent's name: `authorization.whose`
 }
 """By parameters of paths beside ``agent_id``: whether what they name is the agent's; None: the handler sees."""
 
@@ -125,15 +125,15 @@ async def check(connection: HTTPConnection) -> None:
     NotFoundError
         The path names what is not of the token's agent.
     """
-    visit = access.visiting()
-    if visit is None:
+    use = authorization.current_use()
+    if use is None:
         return
     route = connection.scope["route"]
     operation = getattr(route, "operation_id", None) or route.name
-    access.need(NEEDS.get(operation, "write"))
+    authorization.need(NEEDS.get(operation, "write"))
     if operation in STREAMS:
-        visit.take("streams")
-    own = visit.token.agent_id
+        use.take("streams")
+    own = use.token.agent_id
     if own is None:
         return
     if operation not in OF_AGENT:
@@ -147,7 +147,7 @@ async def check(connection: HTTPConnection) -> None:
 def _check_path(service: AgentService, own: str, given: dict[str, Any]) -> None:
     for name, ref in given.items():
         if name == "agent_id":
-            given[name] = access.whose(service, ref)
+            given[name] = authorization.whose(service, ref)
         elif (owned := PATH[name]) is not None:
             noun = name.removesuffix("_id")
             try:

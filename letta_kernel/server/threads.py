@@ -9,7 +9,7 @@ from typing import Any
 
 from letta_kernel.errors import LettaError, NotFoundError
 from letta_kernel.messages import Message
-from letta_kernel.server.access import whose
+from letta_kernel.server.authorization import whose
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import Cursor, bounded, may_be_gone, seek
 from letta_kernel.server.schemas.history import View, first_id, to_messages

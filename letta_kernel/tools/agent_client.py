@@ -1,6 +1,6 @@
 """``client`` in sandboxed tools: asks the agent that calls, with the names of Letta's client.
 
-The tool's side: it asks over the socket its process was handed. `letta_kernel.tools.asked` answers.
+The tool's side: it asks over the socket its process was handed. `letta_kernel.tools.client_calls` answers.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import traceback
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
+from letta_kernel.tools.error_text import error_text
 from letta_kernel.tools.outcome import ReportedError
-from letta_kernel.tools.raised import error_text
 
 
 def run(code: str) -> str:

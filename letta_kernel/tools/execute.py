@@ -18,7 +18,7 @@ from letta_kernel.store import encryption
 from letta_kernel.tools import builtin
 from letta_kernel.tools.agent_client import asked_for
 from letta_kernel.tools.agent_state import StateCopy
-from letta_kernel.tools.asked import Asked
+from letta_kernel.tools.client_calls import ClientCalls
 from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.live import asks_for_state, run_function
 from letta_kernel.tools.outcome import Outcome, interrupted
@@ -230,7 +230,7 @@ class Executor:
         if self.context is not None:
             own = {"LETTA_AGENT_ID": self.context.agent_id}
             if asked_for(tool.source):
-                asked = Asked(self.context, tool, self.agent_state)
+                asked = ClientCalls(self.context, tool, self.agent_state)
         try:
             encryption.check(self.environment, "the agent")
             outcome = sandbox.run(

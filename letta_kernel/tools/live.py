@@ -29,9 +29,9 @@ from typing import Any, NoReturn
 from letta_kernel import isolation
 from letta_kernel.hooks import users_code
 from letta_kernel.models.base import Cancel
+from letta_kernel.tools.error_text import holds
 from letta_kernel.tools.outcome import Outcome, ReportedError, failure, interrupted
 from letta_kernel.tools.output import OutputFunction, captured
-from letta_kernel.tools.raised import holds
 from letta_kernel.tools.references import Reference, StaleToolError
 from letta_kernel.tools.results import Presented, present
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from letta_kernel.messages import ReturnStatus, Usage
 from letta_kernel.pictures.picture import Picture
-from letta_kernel.tools.raised import error_text
+from letta_kernel.tools.error_text import error_text
 from letta_kernel.tools.results import shorten
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from letta_kernel.pictures.files import type_of
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.pictures.values import TYPES as IMAGE_TYPES
 from letta_kernel.pictures.values import drawn, figure_of
-from letta_kernel.tools.raised import error_text
+from letta_kernel.tools.error_text import error_text
 
 ROWS = 20
 """Rows of a table the model is shown: the first and the last."""

@@ -13,8 +13,8 @@ from letta_client import AuthenticationError, Letta
 from scripted_server import ScriptedServer
 from server_bench import Server, serving
 
-from letta_kernel.server.bodies import RequestLimits
 from letta_kernel.server.listen import Protocol
+from letta_kernel.server.request_limits import RequestLimits
 from letta_kernel.service import AgentService
 
 

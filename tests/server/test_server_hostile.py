@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 
 from letta_kernel.records import Tool
 from letta_kernel.server import listen
-from letta_kernel.server.bodies import RequestLimits
+from letta_kernel.server.request_limits import RequestLimits
 from letta_kernel.service import AgentService
 
 SPLIT = "a\r\nSet-Cookie: evil=1\r\n\r\ndata: [DONE]\n\nevent: error\x85\u2028\u2029\x00"

@@ -16,8 +16,8 @@ from token_field import Field, fields
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from letta_kernel.errors import ConflictError, InvalidInputError
-from letta_kernel.server.access import Authenticator
-from letta_kernel.server.bodies import TokenLimits
+from letta_kernel.server.authorization import Authenticator
+from letta_kernel.server.request_limits import TokenLimits
 from letta_kernel.store.lock import HomeLock
 
 

@@ -14,7 +14,7 @@ from server_bench import Server, serving
 from websockets.sync.client import ClientConnection, connect
 
 from letta_kernel.records import Rights, Tool
-from letta_kernel.server.bodies import RequestLimits, TokenLimits
+from letta_kernel.server.request_limits import RequestLimits, TokenLimits
 from letta_kernel.service import AgentService
 
 LIMITS = RequestLimits(token=TokenLimits(requests=4, streams=2, sockets=2, runs=3))

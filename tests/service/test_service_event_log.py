@@ -21,7 +21,7 @@ from letta_kernel.messages import (
     ToolReturned,
     Usage,
 )
-from letta_kernel.notebook.words import WORDS
+from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import event_json, event_log
 from letta_kernel.service.event_log import EventLog, Gap, Numbered, RunLog

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import letta_kernel
-from letta_kernel.api.words import WORDS as PYTHON
-from letta_kernel.cli.words import WORDS as CLI
+from letta_kernel.api.remedies import WORDS as PYTHON
+from letta_kernel.cli.remedies import WORDS as CLI
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import Notice, RunEnded, Usage, worded
-from letta_kernel.notebook.words import WORDS as NOTEBOOK
+from letta_kernel.notebook.remedies import WORDS as NOTEBOOK
 from letta_kernel.remedies import PLAIN, Do, Words, remedy, spoken
-from letta_kernel.server.words import WORDS as REST
+from letta_kernel.server.remedies import WORDS as REST
 
 DOORS = {"plain": PLAIN, "notebook": NOTEBOOK, "cli": CLI, "rest": REST, "python": PYTHON}
 EXAMPLES: dict[Do, tuple[str, ...]] = {

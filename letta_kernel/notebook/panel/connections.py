@@ -31,7 +31,7 @@ from letta_kernel.messages import Event
 from letta_kernel.notebook.output import details
 from letta_kernel.notebook.panel import rpc
 from letta_kernel.notebook.panel.registry import METHODS, OfAgent, PanelHost
-from letta_kernel.notebook.words import WORDS
+from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.service import AgentService, event_json
 from letta_kernel.service.changes import WHAT, ChangeWatch
 from letta_kernel.service.event_log import RunLog

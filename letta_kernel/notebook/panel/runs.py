@@ -24,7 +24,7 @@ from letta_kernel.notebook.panel.registry import (
     Word,
     method,
 )
-from letta_kernel.notebook.words import WORDS
+from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.pictures.picture import MOST, check, from_data_url
 from letta_kernel.records import Step, WholeRun
 

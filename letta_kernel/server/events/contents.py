@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.pictures import fetch
 from letta_kernel.pictures.picture import Picture, check, from_base64, from_data_url, read
-from letta_kernel.server.access import own_agent
+from letta_kernel.server.authorization import own_agent
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.schemas.requests import ContentPart, ImageSource
 from letta_kernel.service import AgentService

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import Message, RunEnded, ToolCall
 from letta_kernel.records import Tool
-from letta_kernel.server import access
+from letta_kernel.server import authorization
 from letta_kernel.server.errors import (
     ApprovalError,
     FieldError,
@@ -91,7 +91,7 @@ def begin(
     options["max_steps"] = request.max_steps
     options["model"] = model_name(request.override_model, "override_model")
     if options["model"] is not None:
-        access.need("write")
+        authorization.need("write")
     options["form"] = check_format(request.response_format, "response_format")
     tools = _client_tools(request)
     options["client_tools"] = tools

@@ -17,9 +17,9 @@ from letta_kernel.errors import ConflictError, LettaError
 from letta_kernel.messages import Event, RunQueued, RunStarted, worded
 from letta_kernel.models.base import Cancel
 from letta_kernel.remedies import Words
-from letta_kernel.server import access
+from letta_kernel.server import authorization
 from letta_kernel.server.errors import TooManyRunsError
-from letta_kernel.server.words import WORDS
+from letta_kernel.server.remedies import WORDS
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.service.event_log import Gap, RunLog
 from letta_kernel.tools.execute import ToolHost
@@ -159,7 +159,7 @@ class RunManager:
         TooManyRunsError, TokenBusyError
             ``max_runs`` runs are going on, or as many as the token of the request may have.
         """
-        over = access.begin_run()
+        over = authorization.begin_run()
         with self._lock:
             if self._going >= self.max_runs:
                 over()

@@ -15,8 +15,8 @@ from letta_kernel.ids import new_id, now
 from letta_kernel.messages import Notice
 from letta_kernel.server.events.messages import MessageStream
 from letta_kernel.server.events.runs import LiveRun
+from letta_kernel.server.remedies import WORDS
 from letta_kernel.server.schemas.messages import ErrorMessage, Ping
-from letta_kernel.server.words import WORDS
 
 PING_SECONDS = 15.0
 DONE = b"data: [DONE]\n\n"

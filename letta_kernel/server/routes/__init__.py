@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from letta_kernel.server import left_out
+from letta_kernel.server import unsupported_routes
 from letta_kernel.server.routes import (
     agent_files,
     agent_messages,
@@ -54,5 +54,5 @@ ROUTERS: list[APIRouter] = [
     tags.router,
     tools.router,
     websocket.router,
-    left_out.router,  # last: what others serve is not left out
+    unsupported_routes.router,  # last: what others serve is not left out
 ]

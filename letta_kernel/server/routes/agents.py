@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.server.access import own_agent, visible
+from letta_kernel.server.authorization import own_agent, visible
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.events.contents import ContentReader

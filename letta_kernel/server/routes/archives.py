@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 
 from letta_kernel.errors import InvalidInputError
-from letta_kernel.server.access import whose
+from letta_kernel.server.authorization import whose
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import page_of

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from letta_kernel.records import Block
-from letta_kernel.server.access import own_agent, visible
+from letta_kernel.server.authorization import own_agent, visible
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.errors import FieldError, ForbiddenError
 from letta_kernel.server.paging import Cursor, page, page_of

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from letta_kernel.agent.window import Mode
 from letta_kernel.errors import ConflictError
 from letta_kernel.server import threads
-from letta_kernel.server.access import need, whose
+from letta_kernel.server.authorization import need, whose
 from letta_kernel.server.deps import Live, Page, Service
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.events import requests, sse

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, File, Query, UploadFile
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.server.access import own_agent
+from letta_kernel.server.authorization import own_agent
 from letta_kernel.server.deps import Leaves, Page, Service
 from letta_kernel.server.handles import embedding_name
 from letta_kernel.server.paging import page_of

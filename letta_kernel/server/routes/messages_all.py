@@ -10,7 +10,7 @@ from pydantic import Field
 
 from letta_kernel.memory.recall import MessageHit
 from letta_kernel.server import threads
-from letta_kernel.server.access import own_agent, whose
+from letta_kernel.server.authorization import own_agent, whose
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.server.schemas.history import View, to_messages

@@ -31,7 +31,7 @@ from letta_kernel.messages import (
     Usage,
 )
 from letta_kernel.records import AgentState
-from letta_kernel.server.access import visible, whose
+from letta_kernel.server.authorization import visible, whose
 from letta_kernel.server.deps import Live, Service
 from letta_kernel.server.errors import (
     AGAIN,
@@ -43,9 +43,9 @@ from letta_kernel.server.errors import (
 from letta_kernel.server.events import sse
 from letta_kernel.server.events.contents import ContentReader, Read
 from letta_kernel.server.events.runs import LiveRun
+from letta_kernel.server.remedies import WORDS
 from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.schemas.requests import ContentPart
-from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import failed
 

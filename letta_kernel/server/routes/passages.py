@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from letta_kernel.agent.settings import timezone_of
 from letta_kernel.errors import InvalidInputError, NotFoundError
-from letta_kernel.server.access import own_agent, visible, whose
+from letta_kernel.server.authorization import own_agent, visible, whose
 from letta_kernel.server.deps import Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, bounded, seek

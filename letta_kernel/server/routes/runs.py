@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from letta_kernel.errors import ConflictError
 from letta_kernel.records import Step
-from letta_kernel.server.access import own_agent, whose
+from letta_kernel.server.authorization import own_agent, whose
 from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.messages import stored

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from letta_kernel.server.access import whose
+from letta_kernel.server.authorization import whose
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.handles import model_name
 from letta_kernel.server.paging import bounded

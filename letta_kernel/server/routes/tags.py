@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from letta_kernel.server.access import visible
+from letta_kernel.server.authorization import visible
 from letta_kernel.server.deps import PageOldestFirst, Service
 from letta_kernel.server.paging import page_of
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from letta_kernel.errors import ConflictError, LettaError, NotFoundError
 from letta_kernel.ids import new_id, now
 from letta_kernel.records import Tool
-from letta_kernel.server.access import visible
+from letta_kernel.server.authorization import visible
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.errors import FieldError, LeftOutError
 from letta_kernel.server.paging import page, page_of

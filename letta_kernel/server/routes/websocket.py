@@ -66,13 +66,13 @@ from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.messages import worded
 from letta_kernel.pictures.picture import MOST
 from letta_kernel.records import AgentState
-from letta_kernel.server import access
+from letta_kernel.server import authorization
 from letta_kernel.server.deps import project_of
 from letta_kernel.server.events.contents import ContentReader
 from letta_kernel.server.events.runs import RunManager
+from letta_kernel.server.remedies import WORDS
 from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.schemas.requests import ContentPart, ImageSource
-from letta_kernel.server.words import WORDS
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.service.event_log import AgentLog, Gap
 
@@ -158,7 +158,7 @@ async def _talk(websocket: WebSocket, agent_id: str) -> None:
     project = project_of(websocket)
     service = project.service
     try:
-        ref = await anyio.to_thread.run_sync(access.whose, service, agent_id)
+        ref = await anyio.to_thread.run_sync(authorization.whose, service, agent_id)
         agent = await anyio.to_thread.run_sync(service.agents.retrieve, ref or agent_id)
         pending = await anyio.to_thread.run_sync(service.runs.pending, agent.id)
     except LettaError as error:
@@ -261,7 +261,7 @@ class _Socket:
         if isinstance(asked, Ping):
             await self.say(type="pong", id=asked.id)
             return
-        access.need("talk")
+        authorization.need("talk")
         if isinstance(asked, Stop):
             await self._stop(asked)
         else:
@@ -280,7 +280,7 @@ class _Socket:
             options["conversation"] = asked.conversation
         if isinstance(asked, Send):
             if asked.model is not None:
-                access.need("write")
+                authorization.need("write")
             options.update(role=asked.role, max_steps=asked.max_steps, model=asked.model)
             parts = [ContentPart(type="image", source=one) for one in asked.images]
             reader = ContentReader(self._service)

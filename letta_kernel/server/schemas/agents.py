@@ -13,7 +13,7 @@ from letta_kernel.agent.prompts import INSTRUCTIONS
 from letta_kernel.models import plugins
 from letta_kernel.models.registry import choose_model
 from letta_kernel.records import AgentState
-from letta_kernel.server.access import own_agent
+from letta_kernel.server.authorization import own_agent
 from letta_kernel.server.handles import embedding_handle, endpoint_type, model_handle
 from letta_kernel.server.schemas.base import Shape
 from letta_kernel.server.schemas.blocks import BlockResponse, to_block

@@ -15,8 +15,8 @@ from scripted_server import ScriptedServer
 from server_bench import Server, serving, until
 from websockets.sync.client import connect
 
-from letta_kernel.server import strangers
-from letta_kernel.server.bodies import RequestLimits
+from letta_kernel.server import unauthenticated
+from letta_kernel.server.request_limits import RequestLimits
 from letta_kernel.server.routes import websocket
 from letta_kernel.service import AgentService
 
@@ -32,7 +32,7 @@ KINDS = {"sockets": HANDSHAKE, "heads": SLOW, "bodies": REFUSED, "kept": KEPT, "
 
 
 class Crowd:
-    """Strangers who hold many connections and come back as often as they are closed."""
+    """UnauthenticatedConnections who hold many connections and come back as often as they are closed."""
 
     def __init__(self, port: int, count: int, said: list[str]) -> None:
         self._port, self._said = port, said
@@ -69,14 +69,14 @@ class Crowd:
 def server(
     tmp_path_factory: pytest.TempPathFactory, fresh_project: Callable[[Path], Path]
 ) -> Iterator[Server]:
-    """One that answers 20 requests at a time, and keeps 100 strangers of each kind."""
+    """One that answers 20 requests at a time, and keeps 100 clients without a token of each kind."""
     home = fresh_project(tmp_path_factory.mktemp("strangers") / "home")
     with (
         ScriptedServer() as scripted,
         pytest.MonkeyPatch.context() as patch,
         AgentService(home) as service,
     ):
-        patch.setattr(strangers, "MOST", 100)
+        patch.setattr(unauthenticated, "MOST", 100)
         service.agents.create("ada", model="demo")
         with serving(service, scripted, limits=RequestLimits(requests=20)) as running:
             yield running
@@ -112,7 +112,7 @@ def test_the_oldest_strangers_make_room_and_whoever_is_known_stays(server: Serve
         stack.callback(lambda: [one.close() for one in opened])
 
         def come() -> int:
-            """Let one stranger more come, and count those that are left."""
+            """Let one client more come, and count those that are left."""
             one = socket.create_connection(("127.0.0.1", port), timeout=30)
             one.sendall(HANDSHAKE.encode())
             opened.append(one)

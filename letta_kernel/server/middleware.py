@@ -1,7 +1,7 @@
 """What every request passes first: the token, what page it is from, how large and slow it is, how many go on.
 
-Written as plain ASGI so that streams pass through untouched. Strangers are answered here; what they keep open
-does not count among what goes on, and is bounded as `letta_kernel.server.strangers` says.
+Written as plain ASGI so that streams pass through untouched. Clients without a token are answered here; what
+they keep open is bounded by `letta_kernel.server.unauthenticated`, apart from what goes on.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from letta_kernel.errors import LettaError
 from letta_kernel.records import AccessToken
-from letta_kernel.server.access import OWNER, VISIT, Authenticator, Kind, Visit
-from letta_kernel.server.bodies import RequestLimits, is_short
+from letta_kernel.server.authorization import OWNER, TOKEN_USE, Authenticator, Kind, TokenUse
+from letta_kernel.server.encoded_slashes import kept_apart
 from letta_kernel.server.errors import AGAIN, TokenBusyError, answer, told
-from letta_kernel.server.slashes import kept_apart
+from letta_kernel.server.request_limits import RequestLimits, is_short
 from letta_kernel.server.sockets import Handshake
-from letta_kernel.server.strangers import Place
+from letta_kernel.server.unauthenticated import ConnectionState
 from letta_kernel.service import AgentService
 
 _HERE = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
@@ -106,7 +106,7 @@ class Guard:
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         shake = Handshake(scope, receive, send)
-        place = Place.of(scope)
+        place = ConnectionState.of(scope)
         if place is not None:
             place.wait("sockets")
         try:
@@ -148,7 +148,7 @@ class Guard:
         shake: Handshake | None = None,
     ) -> None:
         """Answer somebody who is known, if there is room."""
-        place = Place.of(scope)
+        place = ConnectionState.of(scope)
         if place is not None:
             place.known()
         most = self.limits.requests
@@ -166,8 +166,8 @@ class Guard:
                 if caller is OWNER:
                     await self.app(scope, receive, send)
                 else:
-                    with self._known.visit(caller, kind) as visit:
-                        await self._watched(visit, {**scope, VISIT: visit}, receive, send, shake)
+                    with self._known.use(caller, kind) as use:
+                        await self._watched(use, {**scope, TOKEN_USE: use}, receive, send, shake)
             except TokenBusyError as error:
                 await _refuse(answer(error, scope), scope, receive, send, shake)
             finally:
@@ -177,7 +177,7 @@ class Guard:
                 place.wait("others")  # a connection that is kept open is nobody's
 
     async def _watched(
-        self, visit: Visit, scope: Scope, receive: Receive, send: Send, shake: Handshake | None
+        self, use: TokenUse, scope: Scope, receive: Receive, send: Send, shake: Handshake | None
     ) -> None:
         """Answer somebody for as long as the token is worth something."""
         begun: Message | None = None  # the head of the answer
@@ -185,7 +185,7 @@ class Guard:
 
         async def heard(message: Message) -> None:
             nonlocal begun, over
-            if visit.ended.is_set():
+            if use.ended.is_set():
                 return
             begun = message if message["type"] == "http.response.start" else begun
             over = over or (
@@ -194,7 +194,7 @@ class Guard:
             await send(message)
 
         work = asyncio.ensure_future(self.app(scope, receive, heard))
-        ended = asyncio.ensure_future(visit.ended.wait())
+        ended = asyncio.ensure_future(use.ended.wait())
         try:
             await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
@@ -277,7 +277,7 @@ async def _turn_out(
             said = {"message_type": "error_message", "error_type": "unauthorized", "message": text}
         data = b"data: " + json.dumps({"run_id": "", **said}).encode() + b"\n\n"
         await send({"type": "http.response.body", "body": data, "more_body": False})
-    elif place := Place.of(scope):
+    elif place := ConnectionState.of(scope):
         place.cut()  # what was begun cannot be made whole
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):

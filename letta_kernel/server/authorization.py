@@ -24,8 +24,8 @@ from letta_kernel.display.clean import one_line
 from letta_kernel.errors import LettaError, NotFoundError, StoreBusyError
 from letta_kernel.ids import now
 from letta_kernel.records import AccessToken, Rights
-from letta_kernel.server.bodies import TokenLimits
 from letta_kernel.server.errors import ForbiddenError, TokenBusyError
+from letta_kernel.server.request_limits import TokenLimits
 from letta_kernel.service import AgentService
 from letta_kernel.service.changes import stamp_of
 from letta_kernel.service.tokens import PREFIX, RIGHTS, digest_of
@@ -41,7 +41,7 @@ WATCH_SECONDS = 0.25
 OWNER = AccessToken(id="token-of-the-owner", name="the server's own", digest="", rights="write")
 """What stands for the token that the server was started with."""
 
-VISIT = "letta_kernel.visit"
+TOKEN_USE = "letta_kernel.token_use"
 """Where a connection's scope says who came."""
 
 _PAUSE = 0.2  # seconds between two readings of the tokens for the sake of somebody unknown
@@ -73,7 +73,7 @@ class Shares:
             self._now += Counter()  # what is zero need not be remembered
 
 
-class Visit:
+class TokenUse:
     """A request or a socket of somebody whose token is a row, for as long as it goes on."""
 
     def __init__(self, token: AccessToken, shares: Shares) -> None:
@@ -93,12 +93,12 @@ class Visit:
             self._shares.give(self.token, self._taken.pop())
 
     def lasting(self, kind: Kind) -> Callable[[], None]:
-        """Count one of *kind* that may outlast the visit; call what is returned when it is over."""
+        """Count one of *kind* that may outlast the request; call what is returned when it is over."""
         self._shares.take(self.token, kind)
         return lambda: self._shares.give(self.token, kind)
 
 
-_VISIT: ContextVar[Visit | None] = ContextVar("letta_kernel_visit", default=None)
+_TOKEN_USE: ContextVar[TokenUse | None] = ContextVar("letta_kernel_token_use", default=None)
 
 
 class Authenticator:
@@ -121,7 +121,7 @@ class Authenticator:
         self._read_at = self._tried_at = 0.0
         self._failing = False
         self._reading: asyncio.Task[bool] | None = None
-        self._visits: set[Visit] = set()
+        self._uses: set[TokenUse] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -154,23 +154,23 @@ class Authenticator:
         return found
 
     @contextmanager
-    def visit(self, token: AccessToken, kind: Kind) -> Iterator[Visit]:
+    def use(self, token: AccessToken, kind: Kind) -> Iterator[TokenUse]:
         """Let somebody in for as long as the context lasts; `TokenBusyError` if that is one too many."""
-        visit = Visit(token, self._shares)
-        visit.take(kind)
+        use = TokenUse(token, self._shares)
+        use.take(kind)
         timer: asyncio.TimerHandle | None = None
         if token.expires_at is not None:  # whether or not the store can be read then
             left = (token.expires_at - now()).total_seconds()
-            timer = asyncio.get_running_loop().call_later(left, visit.ended.set)
-        self._visits.add(visit)
+            timer = asyncio.get_running_loop().call_later(left, use.ended.set)
+        self._uses.add(use)
         if self._watcher is None or self._watcher.done():
             self._watcher = self._spawn(self._watch())
-        with acting(visit):
+        with acting(use):
             try:
-                yield visit
+                yield use
             finally:
-                self._visits.discard(visit)
-                visit.leave()
+                self._uses.discard(use)
+                use.leave()
                 if timer is not None:
                     timer.cancel()
 
@@ -221,13 +221,13 @@ class Authenticator:
 
     async def _watch(self) -> None:
         """Look after those who are here, until nobody is."""
-        while self._visits:
+        while self._uses:
             await asyncio.sleep(WATCH_SECONDS)
             with suppress(LettaError):  # somebody has the store: the next look will tell
                 await self._refresh(hurry=True)
-            for visit in list(self._visits):
-                if not self._is_valid(visit.token):
-                    visit.ended.set()
+            for use in list(self._uses):
+                if not self._is_valid(use.token):
+                    use.ended.set()
 
     def _note_use(self, token: AccessToken) -> None:
         if token.used_at is None or now() - token.used_at >= _HOUR:
@@ -255,37 +255,37 @@ def _bytes(text: str) -> bytes:
 
 
 @contextmanager
-def acting(visit: Visit | None) -> Iterator[None]:
-    """Do what the context does for *visit*; None: for the owner."""
-    mark = _VISIT.set(visit)
+def acting(use: TokenUse | None) -> Iterator[None]:
+    """Do what is done in this block in the name of *use*; None: of the owner."""
+    mark = _TOKEN_USE.set(use)
     try:
         yield
     finally:
-        _VISIT.reset(mark)
+        _TOKEN_USE.reset(mark)
 
 
-def visiting() -> Visit | None:
+def current_use() -> TokenUse | None:
     """Return whose request is answered here; None: the owner's."""
-    return _VISIT.get()
+    return _TOKEN_USE.get()
 
 
 def need(rights: Rights) -> None:
     """Refuse, with `ForbiddenError`, what the token of this request does not allow."""
-    visit = visiting()
-    if visit is not None and RIGHTS.index(visit.token.rights) < RIGHTS.index(rights):
-        raise ForbiddenError(f"This token may {visit.token.rights}, not {rights}.")
+    use = current_use()
+    if use is not None and RIGHTS.index(use.token.rights) < RIGHTS.index(rights):
+        raise ForbiddenError(f"This token may {use.token.rights}, not {rights}.")
 
 
 def begin_run() -> Callable[[], None]:
     """Count a run of this request's token; call what is returned when it has ended."""
-    visit = visiting()
-    return visit.lasting("runs") if visit is not None else lambda: None
+    use = current_use()
+    return use.lasting("runs") if use is not None else lambda: None
 
 
 def own_agent() -> str | None:
     """Return the id of the one agent that the token of this request is for; None: it is for the project."""
-    visit = visiting()
-    return visit.token.agent_id if visit is not None else None
+    use = current_use()
+    return use.token.agent_id if use is not None else None
 
 
 def whose(service: AgentService, ref: str | None) -> str | None:

@@ -1,7 +1,7 @@
-"""Connections on which nobody has shown a token yet: few at a time, so that there is room for those who have.
+"""Connections without a valid token yet: few at a time, so that there is room for those who have one.
 
 Slow heads, handshakes without a token, requests that were refused, connections kept open: all are of this kind.
-The oldest makes room for the newest, so that strangers keep nobody out, however often they come back.
+The oldest makes room for the newest, so that such clients keep nobody out, however often they come back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 MOST = 1000
-"""Strangers' WebSockets, and as many other connections, that may be open."""
+"""WebSockets without a token, and as many other connections, that may be open."""
 
 CLOSING_SECONDS = 1.0
 """Seconds in which the other side may close a WebSocket, too, after it was told that it is closed."""
@@ -25,7 +25,7 @@ Kind = Literal["sockets", "others"]
 Client = tuple[str, int]
 
 
-class Strangers:
+class UnauthenticatedConnections:
     """The connections of one server, by the address they come from; used in its event loop."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Strangers:
             self.wait(client, "others")
 
     def wait(self, client: Client, kind: Kind) -> None:
-        """Count a connection as a stranger's from now on, if it is open."""
+        """Count a connection as one without a token from now on, if it is open."""
         if client not in self._open:
             return
         self._count_no_more(client)
@@ -51,14 +51,14 @@ class Strangers:
             self.cut(next(iter(waiting)))
 
     def known(self, client: Client) -> None:
-        """Count a connection as a stranger's no more, and let its protocol know, if that asks for it."""
+        """Count a connection as one with a token, and let its protocol know, if that asks for it."""
         self._count_no_more(client)
         transport = self._open.get(client)
         if transport is not None:
             getattr(transport.get_protocol(), "known", _nothing)()
 
     def leave(self, client: Client) -> None:
-        """Count a WebSocket that was told to close as a stranger's, and close it if the other side does not."""
+        """Count a WebSocket that was told to close as one without a token; close it if the client does not."""
         transport = self._open.get(client)
         if transport is not None:
             self.wait(client, "sockets")
@@ -86,46 +86,49 @@ class Strangers:
             waiting.pop(client, None)
 
 
-class Place:
+class ConnectionState:
     """The connection that a scope belongs to, for the application to say whose it is."""
 
     KEY = "letta_kernel.place"
 
-    def __init__(self, strangers: Strangers, client: Client) -> None:
-        self._strangers, self._client = strangers, client
+    def __init__(self, connections: UnauthenticatedConnections, client: Client) -> None:
+        self._connections, self._client = connections, client
 
     @classmethod
-    def of(cls, scope: Mapping[str, Any]) -> Place | None:
+    def of(cls, scope: Mapping[str, Any]) -> ConnectionState | None:
         """Return that of *scope*; None where another server than ours listens."""
         return scope.get(cls.KEY)
 
     def known(self) -> None:
         """Say that somebody with a token is here."""
-        self._strangers.known(self._client)
+        self._connections.known(self._client)
 
     def wait(self, kind: Kind) -> None:
         """Say that nobody is known to be here, yet or any more."""
-        self._strangers.wait(self._client, kind)
+        self._connections.wait(self._client, kind)
 
     def leave(self) -> None:
         """Say that it is closed, or about to be."""
-        self._strangers.leave(self._client)
+        self._connections.leave(self._client)
 
     def cut(self) -> None:
         """Close it at once."""
-        self._strangers.cut(self._client)
+        self._connections.cut(self._client)
 
 
-class Introduced:
-    """Tells *app* of each connection which place among *strangers* it has."""
+class ConnectionMiddleware:
+    """Gives *app* the `ConnectionState` of each connection."""
 
-    def __init__(self, app: ASGIApp, strangers: Strangers) -> None:
-        self._app, self._strangers = app, strangers
+    def __init__(self, app: ASGIApp, connections: UnauthenticatedConnections) -> None:
+        self._app, self._connections = app, connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a connection on."""
         if client := scope.get("client"):
-            scope = {**scope, Place.KEY: Place(self._strangers, tuple(client))}
+            scope = {
+                **scope,
+                ConnectionState.KEY: ConnectionState(self._connections, tuple(client)),
+            }
         await self._app(scope, receive, send)
 
 

@@ -14,7 +14,7 @@ COPIED = (b"letta-snapshot", b"true")
 log = logging.getLogger("letta_kernel")
 
 
-class Waits:
+class StoreWaits:
     """Lets *app* answer each connection as one request for the store."""
 
     def __init__(self, app: ASGIApp) -> None:

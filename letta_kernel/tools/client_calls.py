@@ -18,7 +18,7 @@ from letta_kernel.tools.context import ToolContext
 _MOST = 100  # messages or passages at once
 
 
-class Asked:
+class ClientCalls:
     """Answers ``client`` in one call of *tool*; *agent_state* makes what it sees of the agent.
 
     Attributes
