@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from letta_kernel import side_effects, waiting
-from letta_kernel.agent.agent import LettaAgent
+from letta_kernel.agent.agent import LettaAgent, Live
 from letta_kernel.agent.beside import SHARE, Ahead, BesideSource, described, lasting
 from letta_kernel.agent.context import describe_retrieved
 from letta_kernel.agent.decisions import Decision, pending_calls
@@ -38,6 +38,7 @@ from letta_kernel.service.tools import Tools
 from letta_kernel.store import agents, conversations, lease, messages
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.answers import of_format
+from letta_kernel.tools.execute import ToolHost
 
 log = logging.getLogger("letta_kernel")
 
