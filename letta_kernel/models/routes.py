@@ -10,6 +10,7 @@ transformation 0.8 / 1.9 ms.
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import os
@@ -357,7 +358,7 @@ def _optional(route: Route, shaped: Shaped, params: dict[str, Any]) -> dict[str,
     optional: dict[str, Any] = litellm().utils.get_optional_params(
         model=route.model,
         custom_llm_provider=route.provider,
-        tools=shaped.tools or None,
+        tools=copy.deepcopy(shaped.tools) or None,  # litellm may change them
         tool_choice=shaped.tool_choice if shaped.tools else None,
         stream=True,
         stream_options={"include_usage": True},

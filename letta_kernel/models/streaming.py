@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import copy
+import functools
 import json
 import re
 import time
@@ -107,7 +109,7 @@ class Try:
             client = transport.client()
             with line.held():
                 content = encoded(body)
-                asked = client.build_request("POST", url, headers=headers, content=content)
+                asked = client.build_request("POST", _parsed(url), headers=headers, content=content)
                 response = client.send(asked, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise endpoint.network(error, begun=False) from None
@@ -206,7 +208,7 @@ class Try:
                 stream = module.completion(
                     model=name,
                     messages=shaped.messages(asked=asked),
-                    tools=shaped.tools or None,
+                    tools=copy.deepcopy(shaped.tools) or None,  # it may change them
                     stream=True,
                     timeout=httpx.Timeout(line.timeout, connect=line.connect),
                     max_retries=0,
@@ -294,6 +296,9 @@ class Try:
             asked=bool(self._params.get("reasoning_effort") or self._params.get("thinking")),
         )
         return reply
+
+
+_parsed = functools.lru_cache(maxsize=64)(httpx.URL)
 
 
 def _no_model_server(route: Route) -> ProviderError:

@@ -99,6 +99,7 @@ _INTERRUPTED = "interrupted before it "  # in the results of interrupted calls
 
 _ID = re.compile(r"[A-Za-z0-9]{9}")
 _KIMI_ID = re.compile(r"functions\.[\w-]+:\d+")  # Kimi was trained to find its calls by these
+_MOST_SCHEMAS = 512  # that are remembered
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -355,17 +356,38 @@ def _id_from(given: str, number: int) -> str:
 
 def _tool(tool: dict[str, Any], sent: str, shaped: Shaped, *, gemini: bool) -> dict[str, Any]:
     function = dict(tool["function"])
-    given = json.dumps(function.get("parameters"), ensure_ascii=False, default=str)
-    schema, keys = _portable(given, gemini)
+    schema, keys = _schema(function.get("parameters"), gemini)
     if keys:
         shaped.keys[str(function["name"])] = keys
     description = function.get("description")
     function |= {
         "name": sent,
         "description": description if isinstance(description, str) else "",
-        "parameters": json.loads(schema),  # its own: what makes requests of it may change it
+        "parameters": schema,
     }
     return {**tool, "function": function}
+
+
+_Schema = tuple[Any, dict[str, str]]
+_schemas: dict[tuple[int, bool], tuple[Any, Any, _Schema]] = {}
+
+
+def _schema(parameters: Any, gemini: bool) -> _Schema:
+    """Return a schema as it is sent, for nobody to change, and the names of arguments it changed.
+
+    Those of an agent's tools are the same objects from run to run: to look whether one is as it was takes a
+    tenth of what it takes to make its text.
+    """
+    known = _schemas.get((id(parameters), gemini))
+    if known is not None and known[0] is parameters and known[1] == parameters:
+        return known[2]
+    given = json.dumps(parameters, ensure_ascii=False, default=str)
+    schema, keys = _portable(given, gemini)
+    made = json.loads(schema), keys
+    if len(_schemas) >= _MOST_SCHEMAS:
+        _schemas.clear()
+    _schemas[id(parameters), gemini] = parameters, json.loads(given), made
+    return made
 
 
 @functools.lru_cache(maxsize=512)

@@ -297,6 +297,8 @@ class EventLog:
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
         self._runs: OrderedDict[str, RunLog] = OrderedDict()
+        self._over: OrderedDict[str, RunLog] = OrderedDict()  # of these, what has ended
+        self._bytes = 0  # that they take
         self._agents: OrderedDict[str, AgentLog] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -317,13 +319,14 @@ class EventLog:
             run = self._runs.get(run_id)
             if run is None:  # it could not begin
                 return
+            if not run.over:
+                self._over[run_id] = run
+                self._bytes += run.bytes
             run.finish()
-            ended = [one for one in self._runs.values() if one.over]
-            size = sum(one.bytes for one in ended)
-            while len(ended) > KEPT_RUNS or (size > KEPT_BYTES and len(ended) > 1):
-                old = ended.pop(0)
-                size -= old.bytes
-                del self._runs[old.run_id]
+            while len(self._over) > KEPT_RUNS or (self._bytes > KEPT_BYTES and len(self._over) > 1):
+                old_id, old = self._over.popitem(last=False)
+                self._bytes -= old.bytes
+                del self._runs[old_id]
                 self.agent(old.agent_id).forget(old)
 
     def run(self, run_id: str) -> RunLog | None:

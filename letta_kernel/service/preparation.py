@@ -27,7 +27,7 @@ from letta_kernel.models.images import takes_images
 from letta_kernel.records import AgentState, Beside, Block, Tool
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.recordings import Recordings
-from letta_kernel.service.skills import Skills
+from letta_kernel.service.skills import FoundSkill, Skills
 from letta_kernel.service.tools import Tools
 from letta_kernel.store import archives, blocks, folders, messages, runs
 from letta_kernel.store.database import Tx
@@ -54,6 +54,7 @@ class Loaded:
     files: str  # the section of the prompt on folders and open files, empty for most
     spent: float
     skills: list[Skill] = field(default_factory=list)  # that are offered
+    found_skills: Sequence[FoundSkill] = ()  # that lie there
     client_skills: Sequence[ClientSkill] = ()
 
     @property
@@ -98,6 +99,7 @@ class Preparation:
         spent = 0.0
         if settings.budget_total:
             spent = (runs.cost(tx, agent_id=state.id).cost or 0.0) + runs.asked_cost(tx, state.id)
+        skills = self._skills.list()
         return Loaded(
             blocks=self._core.kept(
                 tx,
@@ -117,7 +119,8 @@ class Preparation:
                 tx, ("files", state.id), folders.TABLES, lambda: _files(tx, state.id)
             ),
             spent=spent,
-            skills=self._skills.offered(),
+            skills=self._skills.offered(skills),
+            found_skills=skills,
         )
 
     def _window(self, tx: Tx, state: AgentState, chat: ChatModel, head: int | None) -> Window:

@@ -276,7 +276,7 @@ class Runner:
             except LettaError as error:  # an embedder that cannot be reached must not stop the turn
                 said = f"Nothing retrieved: {error.text}"
                 notices.append(Notice(level="warning", text=said, remedies=error.remedies))
-        if waiting := self._skills.news():
+        if waiting := self._skills.news(loaded.found_skills):
             said = f"Skills here that are not offered yet: {', '.join(waiting)}."
             notices.append(Notice(text=said, remedies=(remedy(Do.ALLOW_SKILLS),)))
         if recall is not None and options.get("wait") and self._core.offer(recall):

@@ -130,6 +130,8 @@ class Runs:
         """
 
         def work(tx: Tx) -> str | None:
+            if agents.none_posted(tx, self._core.agent(tx, ref).id):
+                return None
             state, waiting = self._standing(tx, ref)
             idle = not waiting and agents.standing(tx, state.id).get(state.id) == "idle"
             return lease.first_posted(tx, state.id) if idle else None

@@ -55,21 +55,26 @@ class Skills:
         self._lock = threading.Lock()
         self._read: dict[Path, tuple[object, Skill | SkillError]] = {}
         self._told: set[tuple[str, str]] = set()
+        self._places: list[Path] = []
 
     def places(self) -> list[Path]:
         """Return the folders that skills may lie in: the project's, and those beside the notebook."""
+        if self._places:
+            return self._places
         beside = [self._home.parent] if self._home.name == project.FOLDER else []
         if self._home == project.project_folder():
             beside.append(project.start())
         found = [self._home / "skills"]
         for folder in dict.fromkeys(beside):
             found += [folder / ".agents" / "skills", folder / "skills"]
-        return list(dict.fromkeys(found))
+        self._places = list(dict.fromkeys(found))
+        return self._places
 
-    def offered(self) -> list[Skill]:
-        """Return the skills that are offered to agents now, by their names."""
-        found = [one.skill for one in self.list() if one.state == "allowed" and one.skill]
-        return sorted(found, key=lambda skill: skill.name)
+    def offered(self, found: Sequence[FoundSkill] | None = None) -> list[Skill]:
+        """Return the skills that are offered to agents now, by their names; *found* is what `list` returned."""
+        every = self.list() if found is None else found
+        allowed = [one.skill for one in every if one.state == "allowed" and one.skill]
+        return sorted(allowed, key=lambda skill: skill.name)
 
     def allow(self, names: Collection[str] = ()) -> list[FoundSkill]:
         """Offer skills as they are now, those of *names* or all; return them."""
@@ -95,10 +100,10 @@ class Skills:
                 raise NotFoundError(f"There is no skill {name!r} here.{there}")
         return [one for one in found if not names or one.name in names]
 
-    def news(self) -> list[str]:
-        """Return the names of skills that wait for the person's yes and were not told of in this process."""
+    def news(self, found: Sequence[FoundSkill]) -> list[str]:
+        """Return the names of those *found* that wait for a yes and were not told of in this process."""
         fresh = []
-        for one in self.list():
+        for one in found:
             if one.skill is not None and one.state in ("new", "changed"):
                 mark = (str(one.folder), one.skill.digest)
                 if mark not in self._told:

@@ -182,6 +182,8 @@ class _Known:
     seq: int  # of the next message
     waiting: bool
     held: bool  # by a run of this process; nobody holds it, or waits for it, otherwise
+    posted: bool  # an event may wait for the next run
+    begun: bool  # a call may be having its effect
 
 
 _known: dict[str, _Known] = {}  # by thread
@@ -194,12 +196,28 @@ def _lease_of(tx: Tx, agent_id: str) -> _Known | None:
     return known if holds else None
 
 
-def _note(tx: Tx, agent_id: str, fence: int, seq: int, waiting: bool, held: bool) -> None:
+def _note(
+    tx: Tx,
+    agent_id: str,
+    fence: int,
+    seq: int,
+    waiting: bool,
+    *,
+    held: bool,
+    posted: bool,
+    begun: bool,
+) -> None:
     if (stamp := tx.stamp("leases")) is None:
         return
     if len(_known) >= _MOST_KNOWN:
         _known.clear()
-    _known[agent_id] = _Known(tx, stamp, fence, seq, waiting, held)
+    _known[agent_id] = _Known(tx, stamp, fence, seq, waiting, held, posted, begun)
+
+
+def none_posted(tx: Tx, agent_id: str) -> bool:
+    """Whether it is known without asking that no event waits for the agent's next run."""
+    known = _lease_of(tx, agent_id)
+    return known is not None and not known.posted
 
 
 def begin(
@@ -224,18 +242,18 @@ def begin(
             (agent_id, owner, fence, expires_at, seq, known.fence),
             within=_OF_RUNS,
         )
-        row = (fence, seq, known.waiting) if done == (1,) else None
+        row = (fence, seq, known.waiting, known.posted, known.begun) if done == (1,) else None
     else:
         row = tx.one(
             "UPDATE leases SET owner = $2, fence = fence + 1, expires_at = $3, next_seq = next_seq + $4"
             " WHERE agent_id = $1 AND owner IS NULL AND queue IS NULL"
-            " RETURNING fence, next_seq, waiting",
+            " RETURNING fence, next_seq, waiting, posted IS NOT NULL, begun IS NOT NULL",
             (agent_id, owner, expires_at, count),
             within=_OF_RUNS,
         )
     if row is not None:
-        fence, seq, waiting = row
-        _note(tx, agent_id, fence, seq, waiting, held=True)
+        fence, seq, waiting, posted, begun = row
+        _note(tx, agent_id, fence, seq, waiting, held=True, posted=posted, begun=begun)
         return Head(fence, seq - count, waiting)
     fence = acquire(tx, agent_id, owner, seconds)
     recover()
@@ -268,33 +286,35 @@ def advance(
     ConflictError
         Somebody has taken the agent over since *fence* was given out, or it was deleted.
     """
-    values: list[Any] = [agent_id, fence, count, dump(list(begun)) if begun else None]
-    changes = "begun = $4::text"
+    known = _lease_of(tx, agent_id)
+    values: list[Any] = [agent_id, fence, count]
+    changes = "next_seq = next_seq + $3"
+    if begun or known is None or known.begun:
+        values.append(dump(list(begun)) if begun else None)
+        changes += f", begun = ${len(values)}::text"
     if end:
         changes += ", owner = NULL, expires_at = NULL"
     else:
         values.append(tx.now() + timedelta(seconds=seconds))
-        changes += ", expires_at = $5"
-    known = _lease_of(tx, agent_id)
+        changes += f", expires_at = ${len(values)}"
     if waiting is not None and (known is None or known.waiting != waiting):
         values.append(waiting)
         changes += f", waiting = ${len(values)}"
-    sql = (
-        f"UPDATE leases SET next_seq = next_seq + $3, {changes} WHERE agent_id = $1 AND fence = $2"
-    )
+    sql = f"UPDATE leases SET {changes} WHERE agent_id = $1 AND fence = $2"
     if known is not None and known.held and known.fence == fence:
         done = tx.one(sql, values, within=_OF_RUNS)
         now_waiting = known.waiting if waiting is None else waiting
-        row = (known.seq + count, now_waiting, True) if done == (1,) else None
+        row = (known.seq + count, now_waiting, True, known.posted) if done == (1,) else None
     else:
-        returning = " AND owner IS NOT NULL RETURNING next_seq, waiting, queue IS NULL"
+        sql += " AND owner IS NOT NULL"
+        returning = " RETURNING next_seq, waiting, queue IS NULL, posted IS NOT NULL"
         row = tx.one(sql + returning, values, within=_OF_RUNS)
     if row is None:
         check_fence(tx, agent_id, fence)
         raise ConflictError("The run had ended already: nothing more was saved.")
-    seq, waits, alone = row
+    seq, waits, alone, posted = row
     if alone:
-        _note(tx, agent_id, fence, seq, waits, held=not end)
+        _note(tx, agent_id, fence, seq, waits, held=not end, posted=posted, begun=bool(begun))
     return int(seq) - count
 
 

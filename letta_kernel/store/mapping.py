@@ -151,10 +151,19 @@ class Table(Generic[R]):
         self.insert(tx, [record])
         return record
 
+    def insert_stored(self, tx: Tx, records: Sequence[R]) -> list[R]:
+        """Insert *records*; return them as `as_stored` does."""
+        rows = [[storable(value) for value in self.row(record)] for record in records]
+        self._insert_rows(tx, rows)
+        return [self.read(row) for row in rows]
+
     def insert(self, tx: Tx, records: Sequence[R], **extra: Any) -> None:
         """Insert *records*; *extra* gives columns that are no fields, the same for all."""
-        columns = (*self.fields, *extra)
         rows = [[*self.row(record), *extra.values()] for record in records]
+        self._insert_rows(tx, rows, **extra)
+
+    def _insert_rows(self, tx: Tx, rows: list[list[Any]], **extra: Any) -> None:
+        columns = (*self.fields, *extra)
         at_once = _ROWS_AT_ONCE if len(rows) > _FEW and not extra and self._fits(rows) else _FEW
         for start in range(0, len(rows), at_once):
             batch = rows[start : start + at_once]

@@ -59,11 +59,11 @@ def append(
     given: dict[str, object] = {"agent_id": agent_id}
     if conversation_id is not None:
         given["conversation_id"] = conversation_id
-    stored = [
-        _MESSAGES.as_stored(message.model_copy(update={**given, "seq": seq}))
+    numbered = [
+        message.model_copy(update={**given, "seq": seq})
         for seq, message in enumerate(messages, start=first)
     ]
-    _MESSAGES.insert(tx, stored)
+    stored = _MESSAGES.insert_stored(tx, numbered)
     pictures.keep(tx, (picture for message in messages for picture in message.pictures))
     return stored
 

@@ -53,13 +53,12 @@ def append(tx: Tx, passages: Sequence[Passage]) -> list[Passage]:
         agent_id: counters.take(tx, agent_id, "passages", number)
         for agent_id, number in by_agent.items()
     }
-    stored = []
+    numbered = []
     for passage in passages:
         seq = following[passage.agent_id]
         following[passage.agent_id] = seq + 1
-        stored.append(_PASSAGES.as_stored(passage.model_copy(update={"seq": seq})))
-    _PASSAGES.insert(tx, stored)
-    return stored
+        numbered.append(passage.model_copy(update={"seq": seq}))
+    return _PASSAGES.insert_stored(tx, numbered)
 
 
 def page(

@@ -13,7 +13,7 @@ from letta_kernel.store.mapping import R, Table, Where, load
 from letta_kernel.totals import Cost, Feedback, ToolStats
 
 _RUNS = Table("runs", Run)
-_OUTCOME = (  # what is known of a run at its end only; None is never what a value changes to
+_OUTCOME = (  # what is known of a run at its end only; no value changes to None, no count to 0
     "status",
     "model",
     "stop_reason",
@@ -47,7 +47,13 @@ def start(tx: Tx, run: Run, fence: int | None = None) -> Run:
 
 def finish(tx: Tx, run: Run) -> Run:
     """Write how a run that `start` wrote stands or ended."""
-    _RUNS.change(tx, run, [field for field in _OUTCOME if getattr(run, field) is not None])
+    values = {field: getattr(run, field) for field in _OUTCOME}
+    same = [
+        field
+        for field, value in values.items()
+        if value is None or (value == 0 and type(value) is int)
+    ]
+    _RUNS.change(tx, run, [field for field in _OUTCOME if field not in same])
     return run
 
 
