@@ -234,6 +234,37 @@ describe('a run that goes on', () => {
   });
 });
 
+describe('a run that asks other agents', () => {
+  const other = { ...ENDED, agent: 'bob <b>b</b>', items: [...ENDED.items] };
+  const asking = (state: string, asked: unknown[] = [other]) =>
+    output(run({ state: 'running', items: [{ ...ENDED.items[2], state, asked }] }));
+
+  it('has their runs folded inside it, each with what it did and said', async () => {
+    await renderer.renderModel(asking('ok'));
+    const nested = find('details.lk-Nested') as HTMLDetailsElement;
+    expect(nested.open).toBe(false);
+    expect(nested.querySelector('summary')!.textContent).toBe('bob <b>b</b> 2 steps · 1.8 s');
+    expect(nested.querySelectorAll('.lk-Call')).toHaveLength(1);
+    expect(nested.querySelector('.lk-Answer strong')!.textContent).toBe('21.5 °C');
+    expect(nested.querySelector('summary b b')).toBeNull();
+  });
+
+  it('grows, and leaves the folds as the person put them', async () => {
+    const begun = { ...other, state: 'running', items: other.items.slice(0, 3) };
+    await renderer.renderModel(asking('running', [begun]));
+    const folds = () =>
+      Array.from(
+        renderer.node.querySelectorAll<HTMLDetailsElement>('.lk-Nested, .lk-Nested details')
+      );
+    expect(folds()[0].textContent).toContain('running');
+    folds()[0].open = true;
+    folds()[2].open = true;
+    await renderer.renderModel(asking('running'));
+    expect(folds().map(({ open }) => open).slice(0, 3)).toEqual([true, false, true]);
+    expect(seen('.lk-Nested .lk-Answer')).toContain('in Paris');
+  });
+});
+
 describe('a run whose output also holds a widget', () => {
   const going = run({ state: 'running' });
 

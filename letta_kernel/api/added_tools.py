@@ -31,6 +31,10 @@ class Added:
         known = self._tracked.get(tool.id)
         return None if known is None else callable_now(known.reference)
 
+    def of(self, agent_id: str) -> Added:
+        """Return what was added to another agent, which this one asks."""
+        return added_to(agent_id)
+
     def lookup(self, tool: Tool) -> Callable[..., Any] | None:
         """Return the function behind *tool*: given, the notebook's, or a script's own of this name."""
         found = self.given(tool)

@@ -11,6 +11,7 @@ from letta_kernel.messages import (
     ApprovalRequested,
     Event,
     MemoryChanged,
+    Nested,
     Notice,
     ReasoningDelta,
     RunEnded,
@@ -85,6 +86,12 @@ class Watcher:
                 self._detail("… the model begins again")
             case ToolStarted():
                 self._detail(f"→ {event.name}({words.preview(event.arguments, 200)})")
+            case Nested(event=RunStarted() as other):
+                self._detail(f"  {other.agent_name} · {other.model}")
+            case Nested(event=RunQueued() as other):
+                self._line(other.text, stderr=True)
+            case ToolProgress(stream="progress", text=""):
+                pass
             case ToolProgress():
                 if self._details:
                     self._piece("output", event.text)

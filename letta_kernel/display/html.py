@@ -56,6 +56,8 @@ def to_html(snapshot: dict[str, Any]) -> str:
 def header_html(snapshot: dict[str, Any]) -> str:
     """Return the line that says who answers: agent, model, and the model's label."""
     parts = [el("b", esc(one_line(snapshot.get("agent") or "agent", 80)))]
+    if snapshot.get("sender"):
+        parts.append(small(esc(f"asked by {one_line(snapshot['sender'], 80)}")))
     if snapshot.get("model"):
         parts.append(small(esc(one_line(snapshot["model"], 80))))
     if snapshot.get("label"):
@@ -103,8 +105,17 @@ def _tool_call(item: dict[str, Any]) -> str:
         after = el("div", esc(one_line(item["error"], 300)), look=style.alert(style.RED))
     if display and picture:  # a figure is for looking at: not folded away
         after += display_html(display)
+    after += "".join(map(_asked, words.dicts(item.get("asked"))))
     summary = _call_line(item, state)
     return (fold(summary, inside) if inside else el("div", summary)) + after
+
+
+def _asked(run: dict[str, Any]) -> str:
+    """Return the run of another agent that a call has asked, folded."""
+    titles = {n: f"{text} ({where})" for n, text, where in words.cites(run)}
+    inside = [item_html(item, titles) for item in words.dicts(run.get("items"))]
+    summary = small(" · ".join(map(esc, words.asked_parts(run))))
+    return fold(summary, el("blockquote", *inside, footer_html(run)))
 
 
 def _call_line(item: dict[str, Any], state: str) -> str:
@@ -286,8 +297,12 @@ def bundle(snapshot: dict[str, Any]) -> dict[str, Any]:
     Where a call's ``display`` is a number, it is that of a ``figure`` of the HTML, counted from 0 and not
     inside another. A long answer or thought is a list of its lines, as notebooks keep long texts.
     """
-    kept = {**snapshot, "footer": _rounded(snapshot["footer"]), "items": []}
+    return {MIME: _lean(snapshot), "text/html": to_html(snapshot), "text/plain": to_text(snapshot)}
+
+
+def _lean(snapshot: dict[str, Any]) -> dict[str, Any]:
     displays = 0
+    kept: dict[str, Any] = {**snapshot, "footer": _rounded(snapshot["footer"]), "items": []}
     for item in snapshot["items"]:
         lean = {name: value for name, value in _rounded(item).items() if name not in _UNSTABLE}
         lean = {n: value for n, value in lean.items() if value or n not in _OFTEN_EMPTY}
@@ -298,8 +313,10 @@ def bundle(snapshot: dict[str, Any]) -> dict[str, Any]:
             lean["passages"] = [{"text": passage["text"]} for passage in lean["passages"]]
         if len(text := lean.get("text", "")) > _LONG and "\n" in text:
             lean["text"] = text.splitlines(keepends=True)
+        if "asked" in lean:
+            lean["asked"] = [_lean(other) for other in lean["asked"]]
         kept["items"].append(lean)
-    return {MIME: kept, "text/html": to_html(snapshot), "text/plain": to_text(snapshot)}
+    return kept
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from letta_kernel.messages import (
     ApprovalRequested,
     Event,
     MemoryChanged,
+    Nested,
     Notice,
     ReasoningDelta,
     RunEnded,
@@ -63,6 +64,8 @@ class TerminalView:
         elif isinstance(event, ReasoningDelta):
             self._stream(event.text, _THOUGHT)
         elif isinstance(event, ToolProgress):
+            if event.stream == "progress" and not event.text:
+                return
             if event.stream == "progress":
                 self._line(f"{_OUTPUT}{one_line(event.text, WIDTH)}")
             else:
@@ -71,6 +74,8 @@ class TerminalView:
             return
         elif isinstance(event, RunQueued):
             self._line(f"  {words.LEVELS['info']} {event.text}")
+        elif isinstance(event, Nested):
+            self._nested(event.event, 3)
         elif isinstance(event, RunStarted):
             self._line(header_text(self._transcript.snapshot()), dim=False)
         elif isinstance(event, ToolStarted):
@@ -96,6 +101,21 @@ class TerminalView:
             snapshot = self._transcript.snapshot()
             for text in filter(None, (words.cites_text(snapshot), footer_text(snapshot))):
                 _print(f"\n{text}")
+
+    def _nested(self, event: Event, depth: int) -> None:
+        """Print the most of what the run of another agent tells that a call has asked."""
+        if isinstance(event, Nested):
+            self._nested(event.event, depth + 2)
+        elif isinstance(event, RunStarted):
+            self._line(
+                f"{'  ' * depth}{one_line(event.agent_name, 80)} · {one_line(event.model, 80)}"
+            )
+        elif isinstance(event, RunQueued):
+            self._line(f"{'  ' * depth}{one_line(event.text, WIDTH)}")
+        elif isinstance(event, ToolStarted) and not is_answering(event):
+            peek = words.preview(event.arguments, WIDTH - 20)
+            sign = words.GLYPHS["running"]
+            self._line(f"{'  ' * depth}{sign} {one_line(event.name, 100)}({peek})")
 
     def close(self) -> None:
         """End the last line, and say so if the run was cut short; call it once the transcript is closed."""

@@ -17,6 +17,7 @@ from letta_kernel.messages import (
     Event,
     MemoryChanged,
     Message,
+    Nested,
     Notice,
     ReasoningDelta,
     RunEnded,
@@ -42,6 +43,10 @@ RESULT_LIMIT = 12_000
 OUTPUT_LIMIT = 8_000
 MOST_ITEMS = 1_000
 MOST_PICTURES = 20
+# Of the runs of other agents that a call has asked for.
+MOST_ASKED = 50
+MOST_NESTED_ITEMS = 200
+DEEPEST = 8
 
 _OPEN_STATES = ("writing", "running", "waiting")
 
@@ -56,6 +61,7 @@ class _Item:
     step: int = 0
     provisional: bool = True  # this step's stream may still be void
     call_index: int | None = None  # which of the step's parallel calls, while streaming
+    asked: dict[str, Transcript] = field(default_factory=dict)  # runs of other agents, by agent
 
     def text(self) -> str:
         if len(self.pieces) > 1:
@@ -72,15 +78,19 @@ class Transcript:
     ----------
     prompt
         What the person said, if known.
+    depth
+        How many runs it is nested in.
     """
 
-    def __init__(self, prompt: str = "") -> None:
+    def __init__(self, prompt: str = "", depth: int = 0) -> None:
+        self._depth = depth
         self._lock = threading.RLock()
         self._items: list[_Item] = []
         self._step = 0
         self._state = "running"
         self._prompt = prompt
         self._head = {"run_id": "", "agent": "", "model": "", "label": ""}
+        self._sender = ""
         self._footer: dict[str, Any] = {
             "stop_reason": None,
             "error": None,
@@ -122,6 +132,9 @@ class Transcript:
                 for item in self._items:
                     if item.kind == "answer" and item.provisional:
                         item.data["interrupted"] = True
+            for item in self._items:
+                for other in item.asked.values():
+                    other.close()
             if self._state != "waiting":
                 for item in self._items:
                     if item.kind == "tool_call" and item.data["state"] in _OPEN_STATES:
@@ -130,9 +143,10 @@ class Transcript:
     def snapshot(self) -> dict[str, Any]:
         """Return the whole transcript as plain JSON values, every text cleaned and bounded."""
         with self._lock:
-            items = [_public(item) for item in self._items[:MOST_ITEMS]]
-            if len(self._items) > MOST_ITEMS:
-                left = len(self._items) - MOST_ITEMS
+            most = MOST_NESTED_ITEMS if self._depth else MOST_ITEMS
+            items = [_public(item) for item in self._items[:most]]
+            if len(self._items) > most:
+                left = len(self._items) - most
                 items.append(
                     {"kind": "notice", "level": "info", "text": f"{left} more entries not shown"}
                 )
@@ -140,6 +154,7 @@ class Transcript:
             return {
                 "version": VERSION,
                 **{name: one_line(value, 300) for name, value in self._head.items()},
+                **({"sender": one_line(self._sender, 300)} if self._sender else {}),
                 "state": self._state,
                 "prompt": clean_text(self._prompt, TEXT_LIMIT),
                 "items": items,
@@ -180,6 +195,7 @@ class Transcript:
             "model": event.model,
             "label": event.model_label,
         }
+        self._sender = event.sender or self._sender
         self._may_cite(event.cites)
         if event.pictures:
             shown = enumerate(event.pictures[:MOST_PICTURES])
@@ -234,10 +250,21 @@ class Transcript:
         else:
             item.data["output"] = (item.data["output"] + event.text)[-2 * OUTPUT_LIMIT :]
 
+    def _on_nested(self, event: Nested) -> None:
+        item = self._find(event.call_id)
+        other = item.asked.get(event.agent_id)
+        if other is None:
+            if self._depth >= DEEPEST or len(item.asked) >= MOST_ASKED:
+                return
+            other = item.asked[event.agent_id] = Transcript(depth=self._depth + 1)
+        other.handle(event.event)
+
     def _on_tool_returned(self, event: ToolReturned) -> None:
         self._may_cite(event.cites)
         item = self._find(event.call_id, event.name)
         item.data.pop("progress", None)
+        for other in item.asked.values():
+            other.close()
         item.data.update(
             state=event.status,
             seconds=None if event.status == "denied" else event.seconds,
@@ -405,4 +432,18 @@ def _public(item: _Item) -> dict[str, Any]:
         result["name"] = one_line(item.data["name"], 200)
         result["id"] = one_line(item.data["id"], 200)
         result["output"] = clean_text(item.data["output"], OUTPUT_LIMIT)
+        if item.asked:
+            result["asked"] = [_nested(other.snapshot()) for other in item.asked.values()]
     return result
+
+
+def _nested(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """Return what is shown of the run of another agent: no figures of its tools, and not what it was told."""
+    for item in snapshot["items"]:
+        if item["kind"] == "tool_call":
+            item["display"] = None
+    return {
+        name: value
+        for name, value in snapshot.items()
+        if name not in ("version", "prompt", "sender")
+    }

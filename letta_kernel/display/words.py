@@ -183,7 +183,9 @@ def cites_text(snapshot: dict[str, Any]) -> str:
 
 def header_text(snapshot: dict[str, Any]) -> str:
     """Return the first line: who answers, with which model."""
-    parts = [snapshot.get("agent") or "agent", snapshot.get("model"), snapshot.get("label")]
+    sender = snapshot.get("sender")
+    asked = f"asked by {sender}" if sender else ""
+    parts = [snapshot.get("agent") or "agent", asked, snapshot.get("model"), snapshot.get("label")]
     return " · ".join(one_line(part, 160) for part in parts if part)
 
 
@@ -250,7 +252,23 @@ def _call(item: dict[str, Any]) -> list[str]:
         lines.append(f"      {one_line(item['error'], 300)}")
     elif item.get("result"):
         lines.extend(_indented(str(item["result"]), "      "))
+    for run in dicts(item.get("asked")):
+        lines.append(f"      {' · '.join(asked_parts(run))}")
+        for inner in dicts(run.get("items")):
+            if inner.get("kind") == "answer":
+                lines.extend(_indented(str(inner.get("text") or ""), "        "))
+            else:
+                lines.extend(f"      {line}" for line in item_lines(inner))
     return lines
+
+
+def asked_parts(run: dict[str, Any]) -> list[str]:
+    """Return what stands above the run of another agent: who it is, and how its run stands."""
+    footer = run.get("footer")
+    figures = footer_parts(footer) if isinstance(footer, dict) else []
+    state = {"running": "running", "waiting": "waits for approval", "interrupted": "interrupted"}
+    parts = [one_line(run.get("agent") or "agent", 80), state.get(str(run.get("state")), "")]
+    return [part for part in (*parts, *figures[:2]) if part]
 
 
 def _indented(text: str, prefix: str) -> list[str]:

@@ -382,6 +382,7 @@ class _Talk:
         self._lock = threading.Lock()
         self._on_output, self._on_event = on_output, on_event
         self._waits: dict[str, str] = {}
+        self._said = ""
 
     def tell(self, agent: AgentState, event: Event) -> None:
         """Pass on what *agent* tells, and say whom the run waits for."""
@@ -391,7 +392,9 @@ class _Talk:
                 if not isinstance(event, RunEnded):
                     self._waits[agent.id] = " ".join(agent.name.split())[:80]
                 names = ", ".join(self._waits.values())
-                self._on_output("progress", f"waits for {names}" if names else "")
+                if names != self._said:
+                    self._said = names
+                    self._on_output("progress", f"waits for {names}" if names else "")
             self._on_event(agent.id, event)
 
 

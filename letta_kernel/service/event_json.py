@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from letta_kernel.messages import Event, worded
+from letta_kernel.messages import Event, Nested, ToolReturned, worded
 from letta_kernel.remedies import Words
 from letta_kernel.service.event_log import Gap, RunLog
 
@@ -45,6 +45,12 @@ def messages(run: RunLog, after: int, words: Words) -> Iterator[dict[str, Any]]:
 
 def shown(event: Event) -> dict[str, Any]:
     """Return an event in JSON, without what is too large to be shown beside a notebook."""
+    if isinstance(event, Nested):  # no figure of another agent's tools is shown
+        inner = event.event
+        if isinstance(inner, ToolReturned):
+            inner = inner.model_copy(update={"display": None})
+        told = event.model_dump(mode="json", exclude={"event"})
+        return {**told, "event": shown(inner)}
     try:
         plain = event.model_dump(mode="json")
     except ValueError:  # a display of a tool's own that is not JSON

@@ -21,6 +21,7 @@ from letta_kernel.ids import new_id
 from letta_kernel.messages import (
     Event,
     MemoryChanged,
+    Nested,
     ReasoningDelta,
     RunEnded,
     RunStarted,
@@ -360,8 +361,9 @@ class Kept:
         self.first = first
         self.event = event
         self.parts: list[str] = []
-        if name := _TEXT.get(type(event)):
-            self.parts.append(getattr(event, name))
+        told = _inner(event)
+        if name := _TEXT.get(type(told)):
+            self.parts.append(getattr(told, name))
         self.length = sum(map(len, self.parts))
         self.bytes = _EVENT + (self.length if self.parts else _large(event))
 
@@ -374,7 +376,8 @@ class Kept:
         """Take in the next event if it is a piece of this text; return the bytes that takes, 0 if it is not."""
         if self.length >= _LONGEST or not _goes_on(self.event, event):
             return 0
-        text: str = getattr(event, _TEXT[type(event)])
+        told = _inner(event)
+        text: str = getattr(told, _TEXT[type(told)])
         self.parts.append(text)
         self.length += len(text)
         self.bytes += _PIECE + len(text)
@@ -385,16 +388,34 @@ class Kept:
         if not self.parts or (start == 0 and end == 1):
             return self.event
         # What a tool reports of its progress replaces what it said before; all else goes on.
-        replaces = isinstance(self.event, ToolProgress) and self.event.stream == "progress"
+        told = _inner(self.event)
+        replaces = isinstance(told, ToolProgress) and told.stream == "progress"
         text = self.parts[end - 1] if replaces else "".join(self.parts[start:end])
-        changes = {_TEXT[type(self.event)]: text}
-        if start and isinstance(self.event, ToolCallDelta):
+        changes = {_TEXT[type(told)]: text}
+        if start and isinstance(told, ToolCallDelta):
             changes.update(id="", name="")  # which its first piece says
-        return self.event.model_copy(update=changes)
+        return _around(self.event, told.model_copy(update=changes))
+
+
+def _inner(event: Event) -> Event:
+    """Return what is told, however deep in runs that others have asked for."""
+    while isinstance(event, Nested):
+        event = event.event
+    return event
+
+
+def _around(outer: Event, inner: Event) -> Event:
+    """Return *inner* in the runs that *outer* is in."""
+    if not isinstance(outer, Nested):
+        return inner
+    return outer.model_copy(update={"event": _around(outer.event, inner)})
 
 
 def _goes_on(one: Event, other: Event) -> bool:
     """Return whether *other* is a piece of the same text as *one*."""
+    if isinstance(one, Nested) and isinstance(other, Nested):
+        same = (one.call_id, one.agent_id) == (other.call_id, other.agent_id)
+        return same and _goes_on(one.event, other.event)
     if isinstance(one, ToolCallDelta) and isinstance(other, ToolCallDelta):
         return one.index == other.index and not (other.id or other.name)
     if isinstance(one, ToolProgress) and isinstance(other, ToolProgress):
@@ -405,6 +426,7 @@ def _goes_on(one: Event, other: Event) -> bool:
 def _large(event: Event) -> int:
     """Return how many characters there are in what may be large of an event."""
     texts: list[str] = []
+    event = _inner(event)
     if isinstance(event, ToolReturned):
         texts = [event.text, str(event.display or ""), event.traceback or ""]
     elif isinstance(event, MemoryChanged):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from letta_kernel.agent_messages import BROADCAST, WAIT
 from letta_kernel.errors import NotFoundError
 from letta_kernel.memory import citations
 from letta_kernel.messages import (
@@ -18,6 +19,7 @@ from letta_kernel.messages import (
     Event,
     MemoryChanged,
     Message,
+    Nested,
     RunEnded,
     RunStarted,
     StepEnded,
@@ -35,6 +37,7 @@ from letta_kernel.store.database import Tx
 
 _STOPPED: dict[str, StopReason] = {"completed": "end_turn", "cancelled": "cancelled"}
 _MOST_MESSAGES = 5_000
+_DEEPEST = 8  # runs within runs
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class _Kept:
     messages: Sequence[Message]
     changes: Sequence[tuple[str, MemoryChanged]]
     cites: list[dict[str, Any]]  # what it found that an answer may cite
+    asked: dict[str, list[Nested]]  # what other agents told that its calls asked, by call
     shown: dict[str, Thumbnail]  # the first picture of a message, by its id
 
     def waiting(self) -> list[ToolCall]:
@@ -57,7 +61,7 @@ class _Kept:
         return [call for call in made if call.id not in answered]
 
 
-def replay(tx: Tx, run_id: str, label: str) -> tuple[str, list[Event]]:
+def replay(tx: Tx, run_id: str, label: str, depth: int = 0) -> tuple[str, list[Event]]:
     """Return what was said to the agent, and the events of a run and of those that went on from it.
 
     A run whose process is dead counts as failed from then on.
@@ -65,6 +69,7 @@ def replay(tx: Tx, run_id: str, label: str) -> tuple[str, list[Event]]:
     Parameters
     ----------
     label : what is shown beside every answer of its model.
+    depth : how many runs it is nested in.
 
     Raises
     ------
@@ -79,7 +84,7 @@ def replay(tx: Tx, run_id: str, label: str) -> tuple[str, list[Event]]:
         run = runs.get(tx, run_id) or run
     agent = agents.get(tx, run.agent_id)
     name = agent.name if agent is not None else "agent"
-    parts = [_kept(tx, one) for one in runs.chain(tx, run)]
+    parts = [_kept(tx, one, depth) for one in runs.chain(tx, run)]
     asked = [m for m in parts[0].messages if m.role in ("user", "event")]
     shown = pictures.thumbnails(tx, asked[-1].pictures) if asked else []
     found: list[Event] = []
@@ -87,17 +92,34 @@ def replay(tx: Tx, run_id: str, label: str) -> tuple[str, list[Event]]:
     for part in parts:
         found += _events(part, before, name, label)
         before += part.messages
-    if shown and isinstance(found[0], RunStarted):
-        found[0] = found[0].model_copy(update={"pictures": shown})
-    return asked[0].content if asked else "", found
+    sender = (asked[-1].name or "") if asked and asked[-1].sender_id else ""
+    if (shown or sender) and isinstance(found[0], RunStarted):
+        found[0] = found[0].model_copy(update={"pictures": shown, "sender": sender})
+    return asked[0].bare if asked else "", found
 
 
-def _kept(tx: Tx, run: Run) -> _Kept:
+def _kept(tx: Tx, run: Run, depth: int) -> _Kept:
     steps = runs.steps_of(tx, run.id)
     said = messages.page(tx, run.agent_id, run_id=run.id, limit=_MOST_MESSAGES, newest_first=False)
     first = {one.id: pictures.thumbnails(tx, one.pictures[:1])[0] for one in said if one.pictures}
     cites = citations.shown(tx, citations.cited_in(steps))
-    return _Kept(run, steps, said, _changes(tx, run.agent_id, steps), cites, first)
+    told = _asked(tx, run, said, depth) if depth < _DEEPEST else {}
+    return _Kept(run, steps, said, _changes(tx, run.agent_id, steps), cites, told, first)
+
+
+def _asked(tx: Tx, run: Run, said: Sequence[Message], depth: int) -> dict[str, list[Nested]]:
+    """Return what other agents told that calls of a run waited for, by the call."""
+    waited = {call.id for one in said for call in one.tool_calls if call.name in (WAIT, BROADCAST)}
+    waited |= {one.tool_call_id or "" for one in said if one.name in (WAIT, BROADCAST)}
+    found: dict[str, list[Nested]] = {}
+    for other in runs.asked_for(tx, run.id) if waited else ():
+        call_id = other.asked_call or ""
+        if call_id in waited:
+            _, events = replay(tx, other.id, "", depth + 1)
+            found.setdefault(call_id, []).extend(
+                Nested(call_id=call_id, agent_id=other.agent_id, event=event) for event in events
+            )
+    return found
 
 
 def _changes(tx: Tx, agent_id: str, steps: list[Step]) -> list[tuple[str, MemoryChanged]]:
@@ -133,7 +155,7 @@ def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> 
     approved = {call.id for message in before for call in message.tool_calls}
     for answer in said:
         if answer.role == "tool" and answer.tool_call_id in approved:
-            yield from _tool([], before, answer, part.shown)
+            yield from _tool([], before, answer, part)
     for step in part.steps:
         own = [message for message in said if message.step_id == step.id]
         yield StepStarted(
@@ -145,7 +167,7 @@ def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> 
         )
         yield _step_ended(step, [m for m in own if m.role == "assistant"])
         for answer in (m for m in own if m.role == "tool" and m.tool_call_id not in approved):
-            yield from _tool(step.tool_stats, own, answer, part.shown)
+            yield from _tool(step.tool_stats, own, answer, part)
         yield from (change for step_id, change in part.changes if step_id == step.id)
     if run.status in ("created", "running"):
         return
@@ -167,14 +189,16 @@ def _tool(
     stats: Sequence[dict[str, Any]],
     own: Sequence[Message],
     answer: Message,
-    shown: dict[str, Thumbnail],
+    part: _Kept,
 ) -> Iterator[Event]:
+    shown = part.shown
     call_id, name = answer.tool_call_id or "", answer.name or "tool"
     calls = {call.id: call for message in own for call in message.tool_calls}
     timed = [one for one in stats if one.get("name") == name]
     given = _arguments(calls[call_id].arguments) if call_id in calls else None
     if given is not None:
         yield ToolStarted(call_id=call_id, name=name, arguments=given, runs_in="")
+    yield from part.asked.get(call_id, ())
     status = answer.status or "ok"
     yield ToolReturned(
         call_id=call_id,

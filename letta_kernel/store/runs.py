@@ -164,10 +164,15 @@ def chain(tx: Tx, run: Run) -> list[Run]:
     return found
 
 
-def asked_for(tx: Tx, asked_by: str, call_id: str) -> list[Run]:
-    """Return the runs that a tool call of the run *asked_by* asked for, one of each agent, in order."""
+def asked_for(tx: Tx, asked_by: str, call_id: str | None = None) -> list[Run]:
+    """Return the runs that a tool call of the run *asked_by* asked for, one of each agent, in order.
+
+    Without *call_id*, those of all its calls.
+    """
     return _RUNS.select(
-        tx, "WHERE asked_by = $1 AND asked_call = $2 ORDER BY created_at, id", (asked_by, call_id)
+        tx,
+        "WHERE asked_by = $1 AND ($2::text IS NULL OR asked_call = $2) ORDER BY created_at, id",
+        (asked_by, call_id),
     )
 
 

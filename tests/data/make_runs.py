@@ -21,6 +21,7 @@ from sample_run import png  # noqa: E402
 
 from letta_kernel import Agent, scripted  # noqa: E402
 from letta_kernel.agent.decisions import Decision  # noqa: E402
+from letta_kernel.agent_messages import BROADCAST, WAIT  # noqa: E402
 from letta_kernel.display.transcript import Transcript  # noqa: E402
 from letta_kernel.messages import Event, RunQueued, ToolCallDelta, ToolProgress  # noqa: E402
 from letta_kernel.records import Beside  # noqa: E402
@@ -111,6 +112,28 @@ call: forecast(city="Rome")
 
 call: forecast(city="Oslo")
 """
+ASKS = """
+think: Ben and Eve know.
+call: send_message_to_agents_matching_tags(message="Where?", match_all=["knows"], match_some=[])
+
+call: send_message_to_agent_and_wait_for_reply(message="And you?", other_agent_id="zoe <b>z</b>")
+
+say: They say so.
+"""
+BEN = """
+think: I look.
+call: forecast(city="Rome")
+
+call: core_memory_append(label="human", content="Asks a lot.")
+
+call: plot(title="Ben's")
+
+say: In **Rome**.
+"""
+EVE = """
+say: Cut
+fail: no such model
+"""
 LOOKS = """
 say: A picture.
 """
@@ -153,7 +176,9 @@ def main() -> None:
     home = Path(tempfile.mkdtemp()) / ".letta"
 
     def agent(name: str, moves: str, **options: Any) -> Agent:
-        made = Agent(name, home=home, model=scripted(moves, name), human="Name: Lin", **options)
+        made = Agent(
+            name, home=home, model=scripted(moves, name.split()[0]), human="Name: Lin", **options
+        )
         for function in (forecast, plot, fails):
             made.add_tool(function)
         return made
@@ -201,6 +226,21 @@ def main() -> None:
         yield ToolCallDelta(index=5, id="c9", name="plot", arguments='{"title": "cut')
 
     recorded("stopped", stopped(), "Hi")
+
+    asker = agent("asks", ASKS)
+    for name, moves in (("ben", BEN), ("eve", EVE), ("zoe <b>z</b>", "say: I do not know.")):
+        agent(name, moves, tags=["knows"] if name != "zoe <b>z</b>" else [])
+    for tool in (WAIT, BROADCAST):
+        asker.service.tools.attach(tool, agent=asker.id)
+    recorded("asks", live(asker, "Ask them."), "Ask them.")
+
+
+def live(asker: Agent, text: str) -> Iterator[Event]:
+    """Return what a run tells, in the order in which it is told."""
+    found: list[Event] = []
+    for _ in asker.service.runs.send(asker.id, text, host=asker._host, live=found.append):
+        pass
+    return iter(found)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ import { fold, h, type Child } from './dom';
 import { drawMarkdown, highlightCode, type Highlight } from './markdown';
 import type {
   Bundle,
+  IAnswer,
   IBeside,
   IMemory,
   INotice,
   IPictures,
   IReasoning,
   IRetrieved,
+  ISnapshot,
   IToolCall,
   Item
 } from './snapshot';
@@ -21,6 +23,7 @@ import {
   argumentsLine,
   duration,
   ENGLISH,
+  footerParts,
   GLYPHS,
   oneLine,
   placeWord,
@@ -121,8 +124,41 @@ function toolCall(item: IToolCall, open: boolean, hosts: IHosts, trans: Trans): 
     line,
     item.state === 'running' && item.output && h('pre', 'lk-Text lk-Call-output', item.output),
     item.state === 'error' && item.error && h('div', 'lk-Call-error', oneLine(item.error, 300)),
+    ...item.asked.map((run, index) => asked(run, index, hosts, trans)),
     shown && picture && drawn
   );
+}
+
+/** The run of another agent that a call has asked for, folded; what it cites are numbers here. */
+function asked(run: ISnapshot, index: number, hosts: IHosts, trans: Trans): HTMLElement {
+  const states: Partial<Record<ISnapshot['state'], string>> = {
+    running: trans.__('running'),
+    waiting: trans.__('waits for approval'),
+    interrupted: trans.__('interrupted')
+  };
+  const said = [states[run.state] ?? '', ...footerParts(run.footer, trans).slice(0, 2)].filter(Boolean);
+  const summary = [h('b', '', oneLine(run.agent, 80)), ` ${said.join(' · ')}`];
+  const inside = run.items.map((item, place) => {
+    const node =
+      item.kind === 'answer' ? nestedAnswer(item, hosts, trans) : drawEntry(item, false, hosts, trans);
+    for (const details of node.querySelectorAll('details')) {
+      details.dataset.part = `${index}.${place}.${details.dataset.part}`;
+    }
+    return node;
+  });
+  if (run.footer.error) {
+    inside.push(h('div', 'lk-Call-error', oneLine(run.footer.error, 300)));
+  }
+  return fold(`asked-${index}`, 'lk-Nested lk-small', summary, [h('div', 'lk-inside', ...inside)]);
+}
+
+function nestedAnswer(item: IAnswer, hosts: IHosts, trans: Trans): HTMLElement {
+  const node = h('div', 'lk-Answer');
+  node.dir = 'auto';
+  hosts.markdown(node, item.text);
+  return item.interrupted
+    ? h('div', '', node, h('div', 'lk-Answer-cut lk-small', trans.__('■ interrupted here')))
+    : node;
 }
 
 /** What stands behind a call's fold; `drawn` is its display where that belongs there. */

@@ -67,6 +67,8 @@ export interface IToolCall {
   traceback: string;
   output: string;
   progress: string;
+  /** The runs of other agents that it has asked for. */
+  asked: ISnapshot[];
 }
 
 export type Item = IReasoning | IAnswer | INotice | IRetrieved | IPictures | IBeside | IMemory | IToolCall;
@@ -86,6 +88,8 @@ export interface IFooter {
 
 export interface ISnapshot {
   agent: string;
+  /** The agent that spoke the message; empty for a person. */
+  sender: string;
   model: string;
   label: string;
   state: RunState;
@@ -97,6 +101,9 @@ export interface ISnapshot {
 
 /** Entries drawn at most; the kernel keeps to the same bound. */
 const MOST_ITEMS = 1001;
+const MOST_ASKED = 50;
+/** Runs within runs that are read. */
+const DEEPEST = 8;
 
 /**
  * Read a snapshot from data that may come from anyone's notebook: what is missing or of the wrong
@@ -104,16 +111,18 @@ const MOST_ITEMS = 1001;
  * later version.
  */
 export function readSnapshot(data: unknown): ISnapshot | null {
-  if (!isRecord(data) || data.version !== 1) {
-    return null;
-  }
+  return isRecord(data) && data.version === 1 ? readRun(data, 0) : null;
+}
+
+function readRun(data: Record<string, unknown>, depth: number): ISnapshot {
   const items = Array.isArray(data.items) ? data.items.slice(0, MOST_ITEMS) : [];
   return {
     agent: text(data.agent) || 'agent',
+    sender: text(data.sender),
     model: text(data.model),
     label: text(data.label),
     state: oneOf(data.state, ['running', 'ended', 'interrupted', 'waiting'], 'ended'),
-    items: items.map(readItem).filter(item => item !== null),
+    items: items.map(item => readItem(item, depth)).filter(item => item !== null),
     cites: Object.fromEntries(
       (Array.isArray(data.cites) ? data.cites : []).filter(isRecord).map(one => {
         const where = [text(one.at).slice(0, 10), text(one.origin)].filter(Boolean);
@@ -124,7 +133,7 @@ export function readSnapshot(data: unknown): ISnapshot | null {
   };
 }
 
-function readItem(data: unknown): Item | null {
+function readItem(data: unknown, depth: number): Item | null {
   if (!isRecord(data)) {
     return null;
   }
@@ -191,7 +200,10 @@ function readItem(data: unknown): Item | null {
         error: text(data.error),
         traceback: text(data.traceback),
         output: text(data.output),
-        progress: text(data.progress)
+        progress: text(data.progress),
+        asked: (Array.isArray(data.asked) && depth < DEEPEST ? data.asked.slice(0, MOST_ASKED) : [])
+          .filter(isRecord)
+          .map(run => readRun(run, depth + 1))
       };
     default:
       return null;

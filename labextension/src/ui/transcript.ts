@@ -31,6 +31,10 @@ const RESULT_LIMIT = 12_000;
 const OUTPUT_LIMIT = 8_000;
 const MOST_ITEMS = 1_000;
 const MOST_PICTURES = 20;
+// Of the runs of other agents that a call has asked for.
+const MOST_ASKED = 50;
+const MOST_NESTED_ITEMS = 200;
+const DEEPEST = 8;
 
 const OPEN = ['writing', 'running', 'waiting'];
 const TOKENS = ['prompt_tokens', 'completion_tokens', 'cached_tokens', 'reasoning_tokens'];
@@ -46,11 +50,17 @@ interface IItem {
   provisional: boolean;
   /** Which of the step's parallel calls, while it streams. */
   callIndex: number | null;
+  /** Runs of other agents that a call has asked for, by agent. */
+  asked: Map<string, Transcript>;
 }
 
 /** One run as far as its events have told, and the runs that went on from it after approvals. */
 export class Transcript {
-  constructor(private _prompt = '') {}
+  /** `_depth` says how many runs it is nested in. */
+  constructor(
+    private _prompt = '',
+    private _depth = 0
+  ) {}
 
   get state(): RunState {
     return this._state;
@@ -90,6 +100,7 @@ export class Transcript {
       this._footer.stop_reason ||= 'cancelled';
     }
     for (const item of this._items) {
+      item.asked.forEach(other => other.close());
       if (this._state === 'interrupted' && item.kind === 'answer' && item.provisional) {
         item.data.interrupted = true;
       }
@@ -106,7 +117,7 @@ export class Transcript {
   }
 
   private _made(): Fields {
-    const items = this._items.slice(0, MOST_ITEMS).map(published);
+    const items = this._items.slice(0, this._depth ? MOST_NESTED_ITEMS : MOST_ITEMS).map(published);
     const left = this._items.length - items.length;
     if (left > 0) {
       items.push({ kind: 'notice', level: 'info', text: `${left} more entries not shown` });
@@ -119,6 +130,7 @@ export class Transcript {
     return {
       version: VERSION,
       ...Object.fromEntries(head),
+      ...(this._sender ? { sender: oneLine(this._sender, 300) } : {}),
       state: this._state,
       prompt: cleanText(this._prompt, TEXT_LIMIT),
       items,
@@ -152,6 +164,7 @@ export class Transcript {
         model: event.model,
         label: event.model_label
       };
+      this._sender = text(event.sender) || this._sender;
       this._mayCite(event.cites);
       if (Array.isArray(event.pictures) && event.pictures.length) {
         this._add('pictures', {
@@ -207,10 +220,25 @@ export class Transcript {
         data.output = (text(data.output) + text(event.text)).slice(-2 * OUTPUT_LIMIT);
       }
     },
+    nested: event => {
+      const { asked } = this._find(event.call_id);
+      const agent = text(event.agent_id);
+      let other = asked.get(agent);
+      if (!other) {
+        if (this._depth >= DEEPEST || asked.size >= MOST_ASKED) {
+          return;
+        }
+        asked.set(agent, (other = new Transcript('', this._depth + 1)));
+      }
+      if (isRecord(event.event)) {
+        other.handle(event.event as unknown as IEvent);
+      }
+    },
     tool_returned: event => {
       this._mayCite(event.cites);
       const item = this._find(event.call_id, event.name);
       delete item.data.progress;
+      item.asked.forEach(other => other.close());
       Object.assign(item.data, {
         state: event.status,
         seconds: event.status === 'denied' ? null : event.seconds,
@@ -281,7 +309,7 @@ export class Transcript {
   private _add(kind: string, data: Fields): IItem {
     const item = {
       ...{ kind, data, streamed: '', step: this._step },
-      ...{ provisional: true, callIndex: null }
+      ...{ provisional: true, callIndex: null, asked: new Map<string, Transcript>() }
     };
     this._items.push(item);
     return item;
@@ -369,6 +397,7 @@ export class Transcript {
   private _step = 0;
   private _state: RunState = 'running';
   private _asked: IToolCall[] = [];
+  private _sender = '';
   private _head: Fields = { run_id: '', agent: '', model: '', label: '' };
   private _footer: Fields = {
     ...{ stop_reason: null, error: null, steps: 0, seconds: null, first_token: null },
@@ -406,7 +435,7 @@ function spoken(content: string, calls: IToolCall[]): string {
   return [content, ...answers].filter(Boolean).join('\n');
 }
 
-function published({ kind, data, streamed }: IItem): Fields {
+function published({ kind, data, streamed, asked }: IItem): Fields {
   const result: Fields = { kind, ...data };
   if (kind === 'reasoning' || kind === 'answer') {
     result.text = cleanText(streamed, kind === 'answer' ? TEXT_LIMIT : REASONING_LIMIT);
@@ -423,6 +452,18 @@ function published({ kind, data, streamed }: IItem): Fields {
     result.name = oneLine(data.name, 200);
     result.id = oneLine(data.id, 200);
     result.output = cleanText(data.output, OUTPUT_LIMIT);
+    if (asked.size) {
+      result.asked = [...asked.values()].map(other => nested(other.snapshot()));
+    }
   }
   return result;
+}
+
+/** What is shown of the run of another agent: no figures of its tools, and not what it was told. */
+function nested(snapshot: Fields): Fields {
+  const { version: _version, prompt: _prompt, sender: _sender, items, ...rest } = snapshot;
+  const shown = (items as Fields[]).map(item =>
+    item.kind === 'tool_call' ? { ...item, display: null } : item
+  );
+  return { ...rest, items: shown };
 }

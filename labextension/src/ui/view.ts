@@ -118,6 +118,9 @@ export class RunView {
     const state = states[snapshot.state];
     this._header.replaceChildren(
       h('b', '', oneLine(snapshot.agent, 80)),
+      ...(snapshot.sender
+        ? [h('span', 'lk-Chip', this._trans.__('asked by %1', oneLine(snapshot.sender, 80)))]
+        : []),
       h('span', 'lk-muted lk-small', oneLine(snapshot.model, 80)),
       ...(snapshot.label ? [h('span', 'lk-Chip', oneLine(snapshot.label, 160))] : []),
       ...(state ? [h('span', `lk-Chip lk-mod-${snapshot.state}`, state)] : [])
