@@ -133,7 +133,7 @@ def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
         own_blocks=False,
         block_limit=BLOCK_LIMIT,
         core_tools=asked.base_tools(),
-        tool_refs=[*(asked.tools or ()), *(asked.tool_ids or ())],
+        tool_refs=asked.tool_refs(),
         metadata={**(asked.metadata or {}), REST: kept},
         **fields,
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from letta_kernel import agent_messages
 from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.records import ToolRule
@@ -208,6 +209,9 @@ class AgentCreate(AgentFields):
     tools: Ids | None = Field(None, description="Names of tools there are.")
     include_base_tools: bool = True
     include_base_tool_rules: bool | None = None
+    include_multi_agent_tools: bool = Field(
+        False, description="Gives it the tools by which it sends messages to other agents."
+    )
     initial_message_sequence: list[MessageIn] | None = Field(None, max_length=1000)
     from_template: str | None = None
     template: bool = False
@@ -218,6 +222,11 @@ class AgentCreate(AgentFields):
             return ()
         native = ("conversation_search", "memory_insert", "memory_replace")
         return _BASE_TOOLS.get(self.agent_type, native)
+
+    def tool_refs(self) -> Sequence[str]:
+        """Return the names and ids of the tools it is given beside its base tools."""
+        together = agent_messages.TOOLS if self.include_multi_agent_tools else ()
+        return list(dict.fromkeys([*(self.tools or ()), *(self.tool_ids or ()), *together]))
 
     def style(self) -> Literal["native", "heartbeat"]:
         """Return our style for the agent type."""
