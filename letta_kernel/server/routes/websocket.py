@@ -17,7 +17,8 @@ and goes on with what happens to the agent, whoever began it (this socket, REST,
 
 ``event`` is one of `letta_kernel.messages`: run_started, step_started, reasoning_delta, text_delta,
 tool_call_delta, stream_reset, tool_started, tool_progress, nested (an event of another agent that a call has
-asked), tool_returned, memory_changed, approval_requested, notice, step_ended, run_ended. Pieces (``…_delta``) are provisional; ``step_ended`` carries the whole messages.
+asked), tool_returned, memory_changed, approval_requested, notice, step_ended, run_ended. Pieces
+(``…_delta``) are provisional; ``step_ended`` carries the whole messages.
 
 **After a lost connection** connect with ``?feed=feed-…&after=18``, the last number that arrived: what follows
 comes, nothing twice. Numbers have holes where a client that was behind got several pieces as one event; if
