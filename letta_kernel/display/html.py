@@ -91,7 +91,7 @@ def _sources(cites: Sequence[tuple[str, str, str]]) -> str:
 
 def _reasoning(item: dict[str, Any]) -> str:
     text = str(item.get("text") or "").strip()
-    summary = small(f"{el('i', 'Thought')} · {esc(one_line(text, 90))}")
+    summary = small(f"{el('i', 'Thought')} · {esc(one_line(text.replace('`', ''), 90))}")
     return fold(summary, el("blockquote", lines(text))) if text else ""
 
 

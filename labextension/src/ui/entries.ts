@@ -92,9 +92,9 @@ function reasoning(item: IReasoning, open: boolean, trans: Trans): HTMLElement {
   return fold('thought', 'lk-muted lk-small', summary, [prose('lk-Thought', item.text)], open);
 }
 
-/** How a thought begins, in one line. */
+/** How a thought begins, in one line, without the marks of code in it. */
 export function thoughtStart(text: string): string {
-  return oneLine(text, 90);
+  return oneLine(text.replaceAll('`', ''), 90);
 }
 
 function toolCall(item: IToolCall, open: boolean, hosts: IHosts, trans: Trans): HTMLElement {
