@@ -15,7 +15,7 @@ import { Requests } from './requests';
 const PROTOCOL = 1;
 
 /** How long to wait for things, in milliseconds. */
-export const PATIENCE = { info: 2_000, subshell: 5_000, hello: 30_000, reply: 60_000, ping: 60_000 };
+export const TIMEOUT = { info: 2_000, subshell: 5_000, hello: 30_000, reply: 60_000, ping: 60_000 };
 
 /** Answers that take as long as what they run. */
 const ENDLESS = new Set(['tool.run', 'context', 'agent.import', 'agent.export', 'passage.add']);
@@ -104,8 +104,8 @@ export abstract class PanelRpc extends Disposable {
       return Promise.reject(new RpcError('NotConnected', this.unconnected));
     }
     const send = (id: number) => this.send({ type: 'request', id, method, params } as JSONObject);
-    const patience = ENDLESS.has(method) ? null : PATIENCE.reply;
-    return this._requests.ask(send, patience, trans.__('There was no answer in time.'));
+    const timeout = ENDLESS.has(method) ? null : TIMEOUT.reply;
+    return this._requests.ask(send, timeout, trans.__('There was no answer in time.'));
   }
 
   /** Something was said by the other side. */
@@ -142,7 +142,7 @@ export abstract class PanelRpc extends Disposable {
       return;
     }
     window.clearInterval(this._pings);
-    this._pings = window.setInterval(() => this._ping(), PATIENCE.ping);
+    this._pings = window.setInterval(() => this._ping(), TIMEOUT.ping);
     this.setAsking(hello.asking ?? []);
     this.setState('ready');
   }

@@ -15,17 +15,17 @@ export class Requests {
    * Send a question and wait for its answer.
    *
    * @param send - Sends it, with the number that the answer will have.
-   * @param patience - How long to wait, in milliseconds; null: for ever.
+   * @param timeout - How long to wait, in milliseconds; null: for ever.
    * @param late - What to say when that was too short.
    */
-  ask(send: (id: number) => void, patience: number | null, late: string): Promise<unknown> {
+  ask(send: (id: number) => void, timeout: number | null, late: string): Promise<unknown> {
     const id = ++this._last;
     return new Promise((resolve, reject) => {
       const giveUp = () => {
         this._waiting.delete(id);
         reject(new RpcError('Timeout', late));
       };
-      const timer = patience === null ? undefined : window.setTimeout(giveUp, patience);
+      const timer = timeout === null ? undefined : window.setTimeout(giveUp, timeout);
       this._waiting.set(id, { resolve, reject, timer });
       send(id);
     });

@@ -7,11 +7,10 @@ import { UUID } from '@lumino/coreutils';
 import type { Trans } from '../ui/words';
 import { RpcError, type BridgeState } from './bridge';
 import { Busy } from './busy';
-import { hasSign, makeSubshell, sendComm, TARGET, within } from './line';
-import { PanelRpc, PATIENCE, type IHello } from './protocol';
-import { Strangers } from './strangers';
+import { hasSign, makeSubshell, sendComm, TARGET, within } from './comm';
+import { PanelRpc, TIMEOUT, type IHello } from './protocol';
+import { OrphanComms } from './orphancomms';
 
-export { PATIENCE };
 
 const IMPLEMENTATION = 'letta-kernel';
 /** The name the kernel is installed under: such a kernel need not be asked what it is. */
@@ -32,7 +31,7 @@ export class KernelRpc extends PanelRpc {
     trans: Trans
   ) {
     super(trans);
-    this._strangers = new Strangers(kernel);
+    this._orphans = new OrphanComms(kernel);
     this._busy = new Busy(kernel);
     kernel.statusChanged.connect(this._onStatus, this);
     kernel.connectionStatusChanged.connect(this._onConnection, this);
@@ -105,7 +104,7 @@ export class KernelRpc extends PanelRpc {
     let subshells = true;
     if (!ours) {
       // Of a kernel in the middle of a cell only its kernelspec is known.
-      const info = await within(PATIENCE.info, kernel.info);
+      const info = await within(TIMEOUT.info, kernel.info);
       const language = info ? info.language_info.name : (await kernel.spec)?.language;
       if (over()) {
         return;
@@ -118,7 +117,7 @@ export class KernelRpc extends PanelRpc {
       }
     }
     // A subshell, as cells may run or wait, and one of them may be waiting for a word given here.
-    const subshell = subshells ? await makeSubshell(kernel, PATIENCE.subshell) : null;
+    const subshell = subshells ? await makeSubshell(kernel, TIMEOUT.subshell) : null;
     if (over()) {
       return;
     }
@@ -155,7 +154,7 @@ export class KernelRpc extends PanelRpc {
       } else {
         this.setState('lost');
       }
-    }, PATIENCE.hello);
+    }, TIMEOUT.hello);
   }
 
   protected close(): void {
@@ -231,13 +230,13 @@ export class KernelRpc extends PanelRpc {
 
   protected override welcomed(hello: IHello): void {
     window.clearTimeout(this._timer);
-    this._strangers.ids = new Set(hello.views ?? []);
+    this._orphans.ids = new Set(hello.views ?? []);
     super.welcomed(hello);
   }
 
   protected override setState(state: BridgeState): void {
     if (state === 'plain-python' || state === 'none') {
-      this._strangers.ids = new Set();
+      this._orphans.ids = new Set();
     }
     super.setState(state);
   }
@@ -265,7 +264,7 @@ export class KernelRpc extends PanelRpc {
   private _cut = false; // the connection was
   private _mayHaveLoaded = false; // a cell spoke of letta_kernel
   private _timer: number | undefined;
-  private readonly _strangers: Strangers;
+  private readonly _orphans: OrphanComms;
   private readonly _busy: Busy;
 }
 

@@ -14,10 +14,10 @@ import { agentIcon } from '../panel/icon';
 import type { Trans } from '../ui/words';
 import type { CellActions } from './actions';
 
-export const NEW_NOTEBOOK = 'letta-kernel:new-agent-notebook';
-export const QUICKSTART = 'letta-kernel:open-quickstart';
-export const DOCUMENTATION = 'letta-kernel:open-documentation';
-export const SETTINGS = 'letta-kernel:open-settings';
+const NEW_NOTEBOOK = 'letta-kernel:new-agent-notebook';
+const QUICKSTART = 'letta-kernel:open-quickstart';
+const DOCUMENTATION = 'letta-kernel:open-documentation';
+const SETTINGS = 'letta-kernel:open-settings';
 
 const KERNEL = 'letta';
 const LOAD_EXT = '%load_ext letta_kernel';

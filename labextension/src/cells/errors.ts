@@ -77,7 +77,7 @@ export class ErrorButtons extends Disposable {
 }
 
 /** The index of a cell's first output that is an error; -1 if there is none. */
-export function errorPlace(cell: CodeCell): number {
+function errorPlace(cell: CodeCell): number {
   const { outputs } = cell.model;
   return Array.from({ length: outputs.length }, (_, i) => outputs.get(i).type).indexOf('error');
 }

@@ -17,7 +17,7 @@ import { CellActions } from './actions';
 import { addCommands } from './commands';
 import { addDocuments } from './documents';
 import { askAboutError, type AskedOfError } from './errors';
-import { Healer } from './heal';
+import { RunRecovery } from './recovery';
 import { agentCellLanguage, AGENT_CELL_MIME, proseExtension } from './prose';
 import { Roster } from './roster';
 import { Choices } from './settings';
@@ -114,7 +114,7 @@ const agentCells: JupyterFrontEndPlugin<void> = {
     addCommands(app, notebooks, actions, stripOf, palette, trans);
     addShowCell(app, notebooks, trans);
     addDocuments(app, actions, rendermime, { palette, launcher, browser }, trans);
-    new Healer(bridge);
+    new RunRecovery(bridge);
   }
 };
 

@@ -7,8 +7,6 @@ import { Signal, type ISignal } from '@lumino/signaling';
 import { RpcError, type IBridge } from '../bridge/bridge';
 import { ALL_FOLDED, type IFolds } from '../ui/view';
 
-export type Policy = 'ask' | 'approve' | 'deny' | 'wait';
-
 /** Errors of the kernel about what was chosen; others are of its going away. */
 const REFUSED = new Set(['InvalidInputError', 'NotFoundError']);
 

@@ -14,7 +14,7 @@ import type { Trans } from '../ui/words';
 import { DocumentError, type Change, type IApplied, type IUndone } from './records';
 
 /** Where a cell's metadata say who changed it. */
-export const MARK = 'letta';
+const MARK = 'letta';
 
 /** Runs of which it is known how to take them back. */
 const MOST_RUNS = 100;

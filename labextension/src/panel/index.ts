@@ -32,7 +32,7 @@ const CATEGORY = 'Agents';
 const RANK = 600;
 
 /** Ids of the panel's commands. Those about an agent take it as `agent`, else the chosen one. */
-export const COMMANDS = {
+const COMMANDS = {
   open: 'letta-kernel:open-agents-panel',
   create: 'letta-kernel:new-agent',
   import: 'letta-kernel:import-agent',

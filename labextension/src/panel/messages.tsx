@@ -10,7 +10,7 @@ import { Hint, LongText, Moment, PartBody, Search, usePanel } from './ui';
 
 const ROLES: IMessage['role'][] = ['user', 'assistant', 'tool', 'event', 'summary', 'system'];
 
-export function roleWord(role: IMessage['role'], trans: Trans): string {
+function roleWord(role: IMessage['role'], trans: Trans): string {
   switch (role) {
     case 'user':
       return trans.__('You');

@@ -34,7 +34,7 @@ export function field(label: string, value = '', rows = 1): HTMLTextAreaElement 
 }
 
 /** Call `act` at an Enter that is neither part of a word being composed nor a new line. */
-export function onEnter(node: HTMLElement, act: () => void): void {
+function onEnter(node: HTMLElement, act: () => void): void {
   node.addEventListener('keydown', event => {
     if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
       event.preventDefault();

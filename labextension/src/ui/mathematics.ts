@@ -16,7 +16,7 @@ interface IFormula {
 }
 
 /** The formula that a text begins with, if it does; a lone dollar stays a dollar. */
-export function formulaAt(text: string): IFormula | null {
+function formulaAt(text: string): IFormula | null {
   for (const [opening, closing] of DELIMITERS) {
     if (!text.startsWith(opening)) {
       continue;

@@ -109,7 +109,7 @@ function renderRun({ model, el }: IPlace): Cleanup {
 }
 
 /** Milliseconds: how long an answer may take, and how often a page says that it is looked at. */
-const PATIENCE = 30_000;
+const TIMEOUT = 30_000;
 const HERE = 10_000;
 
 interface IMemoryMessage {
@@ -138,7 +138,7 @@ function renderMemory({ model, el }: IPlace): Cleanup {
         }
       };
       const late = 'The kernel does not answer; nothing is known to be saved.';
-      const timer = setTimeout(() => take({ error: { kind: 'Late', message: late } }), PATIENCE);
+      const timer = setTimeout(() => take({ error: { kind: 'Late', message: late } }), TIMEOUT);
       asked.set(id, take);
       model.send({ type: 'request', id, method, params });
     });

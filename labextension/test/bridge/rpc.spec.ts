@@ -3,7 +3,8 @@
 import { nullTranslator } from '@jupyterlab/translation';
 
 import type { RpcError } from '../../src/bridge';
-import { KernelRpc, PATIENCE } from '../../src/bridge/rpc';
+import { TIMEOUT } from '../../src/bridge/protocol';
+import { KernelRpc } from '../../src/bridge/rpc';
 import { PlayedKernel, settle } from './kernel';
 import type { IPlayed } from './kernel';
 
@@ -57,7 +58,7 @@ describe('opening', () => {
     jest.useFakeTimers();
     try {
       const [rpc, kernel] = await opened({ name: 'python3', silent: true, sign: true });
-      jest.advanceTimersByTime(PATIENCE.info);
+      jest.advanceTimersByTime(TIMEOUT.info);
       await settle();
       expect(kernel.sent[0]).toMatchObject({ type: 'comm_open', subshell: 'shell-1' });
       kernel.hello();
@@ -104,7 +105,7 @@ describe('opening', () => {
       const [rpc, kernel] = await opened();
       for (let i = 0; i < 3; i++) {
         expect(rpc.state).toBe('connecting');
-        jest.advanceTimersByTime(PATIENCE.hello);
+        jest.advanceTimersByTime(TIMEOUT.hello);
       }
       expect(rpc.state).toBe('lost');
       expect(kernel.sent.map(({ type }) => type)).toEqual(Array(3).fill('comm_open'));
@@ -118,11 +119,11 @@ describe('opening', () => {
     try {
       const [rpc, kernel] = await opened({ subshells: false });
       expect(kernel.sent).toEqual([]);
-      jest.advanceTimersByTime(PATIENCE.subshell);
+      jest.advanceTimersByTime(TIMEOUT.subshell);
       await settle();
       expect(kernel.sent[0]).toMatchObject({ type: 'comm_open', subshell: null });
       kernel.become('busy');
-      jest.advanceTimersByTime(20 * PATIENCE.hello);
+      jest.advanceTimersByTime(20 * TIMEOUT.hello);
       expect(rpc.state).toBe('connecting');
       kernel.hello();
       expect(rpc.state).toBe('ready');
@@ -169,7 +170,7 @@ describe('asking', () => {
     try {
       const [rpc] = await ready();
       const failed = failure(rpc.request('agents'));
-      jest.advanceTimersByTime(PATIENCE.reply);
+      jest.advanceTimersByTime(TIMEOUT.reply);
       expect((await failed).kind).toBe('Timeout');
       rpc.dispose();
     } finally {
@@ -200,11 +201,11 @@ describe('asking', () => {
     jest.useFakeTimers();
     try {
       const [rpc, kernel] = await ready();
-      jest.advanceTimersByTime(2 * PATIENCE.ping);
+      jest.advanceTimersByTime(2 * TIMEOUT.ping);
       const pings = kernel.sent.filter(({ content }) => (content.data as { type?: string }).type === 'ping');
       expect(pings).toHaveLength(2);
       rpc.dispose();
-      jest.advanceTimersByTime(2 * PATIENCE.ping);
+      jest.advanceTimersByTime(2 * TIMEOUT.ping);
       expect(kernel.sent.filter(({ type }) => type === 'comm_msg')).toHaveLength(2);
     } finally {
       jest.useRealTimers();

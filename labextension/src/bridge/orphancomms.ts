@@ -8,7 +8,7 @@ const WIDGETS = 'jupyter.widget';
  * A page that was loaded in the middle of a run does not know the run's live view, and JupyterLab logs an
  * error when the kernel closes the comm of a view that it does not know. So it is made known just before.
  */
-export class Strangers {
+export class OrphanComms {
   constructor(kernel: Kernel.IKernelConnection) {
     kernel.anyMessage.connect(this._onMessage, this);
   }

@@ -11,11 +11,11 @@ export const TARGET = 'letta-kernel.desk';
 /**
  * Make a subshell, on which the kernel reads our messages while a cell runs; null if it cannot.
  *
- * @param patience - How long to wait for it, in milliseconds.
+ * @param timeout - How long to wait for it, in milliseconds.
  */
 export async function makeSubshell(
   kernel: Kernel.IKernelConnection,
-  patience: number
+  timeout: number
 ): Promise<string | null> {
   const message = KernelMessage.createMessage<KernelMessage.ICreateSubshellRequestMsg>({
     msgType: 'create_subshell_request',
@@ -28,7 +28,7 @@ export async function makeSubshell(
     KernelMessage.ICreateSubshellRequestMsg,
     KernelMessage.ICreateSubshellReplyMsg
   >;
-  const timer = window.setTimeout(() => future.dispose(), patience);
+  const timer = window.setTimeout(() => future.dispose(), timeout);
   try {
     return (await future.done).content.subshell_id ?? null;
   } catch {
@@ -79,9 +79,9 @@ export function sendComm(
 }
 
 /** What a promise comes to, or null if that takes longer than so many milliseconds. */
-export async function within<T>(patience: number, promise: Promise<T>): Promise<T | null> {
+export async function within<T>(timeout: number, promise: Promise<T>): Promise<T | null> {
   let timer: number | undefined;
-  const late = new Promise<null>(resolve => (timer = window.setTimeout(() => resolve(null), patience)));
+  const late = new Promise<null>(resolve => (timer = window.setTimeout(() => resolve(null), timeout)));
   try {
     return await Promise.race([promise, late]);
   } finally {

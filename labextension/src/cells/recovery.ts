@@ -27,7 +27,7 @@ interface IUnfinished {
  * Looks, whenever the kernel of the notebook in front answers and when runs of its project have changed,
  * for outputs whose run has ended without their being told, and puts the stored run in their place.
  */
-export class Healer {
+export class RunRecovery {
   constructor(bridge: IBridge) {
     this._bridge = bridge;
     bridge.stateChanged.connect(this._look, this);
@@ -40,8 +40,8 @@ export class Healer {
     this._look();
   }
 
-  /** Heal what can be healed in a notebook now; say whether an output still looks as if its run went on. */
-  async heal(panel: NotebookPanel): Promise<boolean> {
+  /** Recover what can be recovered in a notebook now; say whether an output still looks as if its run went on. */
+  async recover(panel: NotebookPanel): Promise<boolean> {
     await panel.context.ready;
     for (const found of unfinished(panel)) {
       if (found.watched) {
@@ -71,7 +71,7 @@ export class Healer {
     clearTimeout(this._timer);
     this._healing = true;
     this._missed = false;
-    void this.heal(panel).then(left => {
+    void this.recover(panel).then(left => {
       this._healing = false;
       if (this._missed || left) {
         this._timer = setTimeout(() => this._look(), this._missed ? 0 : AGAIN);
