@@ -82,7 +82,7 @@ class Message(BaseModel):
     which must be passed back unchanged. ``asked`` names those of an assistant message's calls that a person or
     client had to answer; empty where none had to, or nobody kept it. ``sender_id`` is the agent that spoke a
     ``user`` message (or what a client called its sender), ``name`` then that one's name; None for a person or
-    the system. ``group_id`` is the group it was spoken in.
+    the system. ``group_id`` is the group it was spoken in. ``otid`` is what the client that sent it calls it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -109,6 +109,7 @@ class Message(BaseModel):
     interrupted: bool = False
     sender_id: str | None = None
     group_id: str | None = None
+    otid: str | None = None
     created_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER
 

@@ -298,6 +298,7 @@ class LettaAgent:
             return _failed("llm_api_error", "The provider's content filter stopped the answer.")
         missing = self.calls.missing_before_exit()
         if missing and not nudged:
+            self.calls.due = missing
             text = f"Before your turn ends you must call: {', '.join(missing)}."
             return work.event("tool_rule", text), None, None
         if not reply.text.strip():

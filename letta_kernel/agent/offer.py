@@ -25,6 +25,7 @@ class Offer:
     thinks : the model has reasoning of its own (else heartbeat style asks for ``thinking``).
     speaks : an answer of heartbeat style is a call of ``send_message``; one of a given form is not.
     done : the calls that were made so far.
+    due : tools of which one has to be called next, as the model was told.
     """
 
     tools: dict[str, Tool]
@@ -33,6 +34,7 @@ class Offer:
     thinks: bool
     speaks: bool = True
     done: list[rules.Called] = field(default_factory=list)
+    due: Sequence[str] = ()
     _schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def offered(self) -> list[dict[str, Any]]:
@@ -47,8 +49,8 @@ class Offer:
         self.tools |= {tool.name: tool for tool in now if tool.kind == kind}
 
     def tool_choice(self) -> str | None:
-        """Return ``required`` where plain text cannot be the right next thing (run_first rules)."""
-        must = rules.must_call(self.tool_rules, list(self.tools), self.done)
+        """Return ``required`` where plain text cannot be the right next thing, as by run_first rules."""
+        must = bool(self._due()) or rules.must_call(self.tool_rules, list(self.tools), self.done)
         return "required" if must and self._allowed() else None
 
     def schema_tokens(self, model: ChatModel) -> int:
@@ -56,7 +58,13 @@ class Offer:
         return model.count_tokens(json.dumps(self.offered())) if self.tools else 0
 
     def _allowed(self) -> list[str]:
-        return rules.allowed(self.tool_rules, self.names(), self.done)
+        return self._due() or rules.allowed(self.tool_rules, self.names(), self.done)
+
+    def _due(self) -> list[str]:
+        """Return those of the tools that have to be called next which the rules allow."""
+        missing = self.missing_before_exit() if self.due else []
+        allowed = rules.allowed(self.tool_rules, self.names(), self.done)
+        return [name for name in self.due if name in missing and name in allowed]
 
     def names(self) -> list[str]:
         """Return the names of the tools that may be offered at all."""

@@ -45,6 +45,14 @@ class Messages:
             raise NotFoundError(f"There is no message {message_id!r}.")
         return found
 
+    def run_of(self, ref: str, otid: str) -> str | None:
+        """Return the id of the newest run that an agent began with a message that its client calls *otid*."""
+
+        def work(tx: Tx) -> str | None:
+            return messages.run_of(tx, self._core.agent(tx, ref).id, otid)
+
+        return self._core.do(work)
+
     def history(
         self,
         ref: str,

@@ -35,6 +35,7 @@ class RunOptions(TypedDict, total=False):
     beside : gives what a notebook places beside the message; nothing is placed there without it.
     following : messages that came with decisions, for the same turn: they stand behind the results.
     asked : the call of another agent that asked for it; then it waits for runs of this process, too.
+    system : the system prompt for this run only, in place of the compiled one.
     """
 
     max_steps: int | None
@@ -50,6 +51,7 @@ class RunOptions(TypedDict, total=False):
     beside: BesideSource | None
     following: Sequence[Message]
     asked: AskedBy | None
+    system: str
 
 
 def checked(options: RunOptions) -> RunOptions:

@@ -300,7 +300,9 @@ class Runner:
         limit = Budget.of(settings, loaded.spent).within(asked.budget if asked else None)
         agent = LettaAgent(
             state,
-            self._preparation.prompt(state, loaded, journal.run.notebook),
+            options["system"]
+            if "system" in options
+            else self._preparation.prompt(state, loaded, journal.run.notebook),
             loaded.window,
             chat,
             calls,

@@ -72,6 +72,7 @@ class Runs:
         name: str | None = None,
         sender_id: str | None = None,
         group_id: str | None = None,
+        otid: str | None = None,
         **options: Unpack[RunOptions],
     ) -> Iterator[Event]:
         """Send a message (or a system event) to an agent and yield what happens until its turn ends.
@@ -83,6 +84,7 @@ class Runs:
         pictures : those of the message, in the order in which *text* describes them; what it does not
             describe comes behind it.
         name, sender_id, group_id : who speaks, if that is an agent or not the person in front (`Message`).
+        otid : what the client calls the message; its run is found by it (`Messages.run_of`).
         options : how the run is carried out.
 
         Raises
@@ -110,6 +112,7 @@ class Runs:
             name=name,
             sender_id=sender_id,
             group_id=group_id,
+            otid=otid,
         )
         return self._runner.run(state, [*earlier, incoming], None, checked(options))
 

@@ -24,6 +24,16 @@ _MESSAGES = Table(
 get, get_many = _MESSAGES.get, _MESSAGES.get_many
 
 
+def run_of(tx: Tx, agent_id: str, otid: str) -> str | None:
+    """Return the newest run of an agent that has a message which its client calls *otid*."""
+    row = tx.one(
+        "SELECT run_id FROM messages WHERE agent_id = $1 AND otid = $2 AND run_id IS NOT NULL"
+        " ORDER BY seq DESC LIMIT 1",
+        (agent_id, otid),
+    )
+    return None if row is None else str(row[0])
+
+
 def append(
     tx: Tx,
     agent_id: str,

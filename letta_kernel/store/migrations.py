@@ -423,5 +423,8 @@ MIGRATIONS: list[str] = [
     ALTER TABLE runs ADD COLUMN asked_by text;
     ALTER TABLE runs ADD COLUMN asked_call text;
     """,
+    """
+    ALTER TABLE messages ADD COLUMN otid text;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -257,7 +257,7 @@ def test_several_conversations_stream_at_the_same_time(server: Server, ada: str)
         ("GET", "/{conv}/messages?agent_id=agent-x", None, 404),
         ("POST", "/{conv}/messages", {}, 422),
         ("POST", "/{conv}/messages", {"input": "x", "callback_url": "http://x"}, 501),
-        ("POST", "/{conv}/stream", {"otid": "x"}, 501),
+        ("POST", "/{conv}/stream", {"otid": "x"}, 404),
         ("POST", "/{conv}/fork?message_id=message-x", None, 404),
         ("GET", "?order_by=luck", None, 422),
         ("GET", "?limit=0", None, 422),

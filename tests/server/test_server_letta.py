@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 import httpx
+import pytest
+from letta_client import NotFoundError
 from pydantic import BaseModel
 from server_bench import Server
 
@@ -34,6 +36,17 @@ def who(agent_state):
     me = client.agents.retrieve(agent_id=os.environ["LETTA_AGENT_ID"])
     assert (me.id, me.name, me.tags) == (agent_state.id, agent_state.name, agent_state.tags)
     return " ".join([me.name, *me.tags, *(tool.name for tool in agent_state.tools)])
+'''
+
+
+SHOUT = '''
+def shout(text: str) -> str:
+    """Shout.
+
+    Args:
+        text: What to shout.
+    """
+    return text.upper()
 '''
 
 
@@ -303,3 +316,64 @@ def test_an_agent_begins_with_the_blocks_it_is_given_and_lettas_base_tools(serve
     assert "Hello." in str(answer.messages)
     offered = [tool["function"]["name"] for tool in server.scripted.requests[-1]["tools"]]
     assert offered.count("send_message") == 1
+
+
+def test_a_message_has_the_otid_it_was_sent_with_and_its_run_is_found_by_it(server: Server) -> None:
+    client, scripted = server.client(), server.scripted
+    agent = client.agents.create(name="ada").id
+    place = client.conversations.create(agent_id=agent).id
+    hello = [{"role": "user", "content": "Hello.", "otid": "mine-1"}]
+    for answer in ("Good morning.", "Good evening."):
+        scripted.say(answer)
+        said = [*client.conversations.messages.create(place, messages=hello)]
+        hello = [{"role": "user", "content": "Again.", "otid": "mine-2"}]
+        assert said[0].content == answer
+    listed = client.conversations.messages.list(place, order="asc").items
+    assert [m.otid for m in listed if m.message_type == "user_message"] == ["mine-1", "mine-2"]
+    again = [*client.conversations.messages.stream(place, otid="mine-1")]
+    assert again[0].content == "Good morning."
+    with pytest.raises(NotFoundError, match="mine-3"):
+        client.conversations.messages.stream(place, otid="mine-3")
+    # An answer to a call that waits has one, too.
+    shout = client.tools.create(source_code=SHOUT, default_requires_approval=True)
+    client.agents.tools.attach(shout.id, agent_id=agent)
+    scripted.call("shout", {"text": "hi"})
+    asked = [*client.conversations.messages.create(place, input="Shout.")]
+    call = next(m for m in asked if m.message_type == "approval_request_message").tool_call
+    scripted.say("Shouted.")
+    word = {"type": "approval", "tool_call_id": call.tool_call_id, "approve": True}
+    yes = [{"type": "approval", "approvals": [word], "otid": "mine-4"}]
+    first = [*client.conversations.messages.create(place, messages=yes)]
+    again = [*client.conversations.messages.stream(place, otid="mine-4")]
+    assert [m.message_type for m in again] == [m.message_type for m in first]
+
+
+def test_a_system_prompt_is_given_for_one_request(server: Server) -> None:
+    client, scripted = server.client(), server.scripted
+    agent = client.agents.create(name="ada", memory_blocks=[{"label": "human", "value": "Kim"}]).id
+    scripted.call("conversation_search", {"query": "hi"})
+    client.agents.messages.create(agent, input="Hello.", override_system="You are a bird.")
+    seen = [request["messages"][0] for request in scripted.requests]
+    assert seen == [{"role": "system", "content": "You are a bird."}] * 2
+    client.agents.messages.create(agent, input="Hello.")
+    assert "Kim" in scripted.requests[-1]["messages"][0]["content"]
+
+
+def test_a_tool_that_is_required_before_the_end_is_forced(server: Server) -> None:
+    client, scripted = server.client(), server.scripted
+    rules: Any = [{"type": "required_before_exit", "tool_name": "memory_insert"}]
+    agent = client.agents.create(
+        name="ada", tool_rules=rules, memory_blocks=[{"label": "human", "value": "Kim"}]
+    ).id
+    scripted.say("Bye.")
+    scripted.call("memory_insert", {"label": "human", "new_string": "was here"})
+    scripted.say("Bye now.")
+    client.agents.messages.create(agent, input="Bye.")
+    forced = scripted.requests[1]
+    assert forced["tool_choice"] == "required"
+    assert [tool["function"]["name"] for tool in forced["tools"]] == ["memory_insert"]
+    others = (scripted.requests[0], scripted.requests[2])
+    assert all("tool_choice" not in one and len(one["tools"]) == 3 for one in others)
+    listed = client.agents.messages.list(agent, order="asc").items
+    (reminder,) = [m for m in listed if "must call: memory_insert" in str(m.to_dict())]
+    assert reminder.message_type == "user_message"

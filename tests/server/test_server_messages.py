@@ -223,9 +223,9 @@ def test_a_request_that_cannot_be(server: Server, body: dict[str, Any], named: s
 def test_what_is_not_done_says_so(server: Server) -> None:
     client = server.client()
     agent = client.agents.create().id
-    for field, value in (("override_system", "x"), ("return_logprobs", True)):
+    for field, value in (("callback_url", "http://x"), ("return_logprobs", True)):
         with pytest.raises(APIStatusError) as refused:
-            client.agents.messages.create(agent, input="x", **{field: value})
+            client.agents.messages.create(agent, input="x", extra_body={field: value})
         assert refused.value.status_code == 501
         assert field in str(refused.value)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.messages import Message, RunEnded, ToolCall
 from letta_kernel.records import Tool
 from letta_kernel.server import authorization
@@ -41,7 +41,6 @@ from letta_kernel.tools import skills
 from letta_kernel.tools.skills import ClientSkill
 
 NOT_DONE = {
-    "override_system": "a system prompt for one request",
     "return_logprobs": "log probabilities",
     "return_token_ids": "token ids",
     "callback_url": "calling back when a run has ended",
@@ -92,6 +91,9 @@ def begin(
     options["model"] = model_name(request.override_model, "override_model")
     if options["model"] is not None:
         authorization.need("write")
+    if request.override_system is not None:
+        authorization.need("write")
+        options["system"] = request.override_system
     options["form"] = check_format(request.response_format, "response_format")
     tools = _client_tools(request)
     options["client_tools"] = tools
@@ -124,8 +126,12 @@ def begin(
         options["earlier"] = said[:-1]
         options["pictures"] = said[-1].pictures
         fields = ("name", "sender_id", "group_id") if said[-1].role == "user" else ()
+        fields = (*fields, "otid")
         who = {name: getattr(said[-1], name) for name in fields}
         run = live.start(ref, said[-1].content, role=_role(said[-1]), **who, **options)
+    for item in request.messages or ():  # messages have theirs in the history
+        if item.otid is not None:
+            live.note_request(ref, _by_otid(item.otid), run.id)
     waits = _waits(service, ref, tools) if tokens else set()
     run.extra.update(
         view=view_of(request), tokens=tokens, waits=waits, settled=settled, background=background
@@ -142,6 +148,24 @@ def _waits(service: AgentService, ref: str, client_tools: Sequence[Tool]) -> set
     }
     own = {tool.name for tool in service.tools.list(ref) if tool.requires_approval}
     return ruled | own | {tool.name for tool in client_tools} | skills.ASKS
+
+
+def run_of(service: AgentService, live: RunManager, agent_id: str, otid: str) -> str:
+    """Return the id of the run that an agent began with a message or an answer that a client calls *otid*.
+
+    Raises
+    ------
+    NotFoundError
+        There is none, or it was begun by an answer and the server has forgotten it.
+    """
+    known = live.begun_by(agent_id, _by_otid(otid)) or service.messages.run_of(agent_id, otid)
+    if known is None:
+        raise NotFoundError(f"No run of this agent began with {otid!r:.200} (otid).")
+    return known
+
+
+def _by_otid(otid: str) -> str:
+    return f"otid {otid}"
 
 
 def stream_of(run: LiveRun) -> MessageStream:
@@ -223,6 +247,7 @@ def message_of(given: MessageIn, field: str, reader: ContentReader) -> Message:
         raise FieldError(f"{field}.content", "The message is empty.")
     message = _message(given.role, said, given.name)
     message.sender_id, message.group_id = given.sender_id, given.group_id
+    message.otid = given.otid
     return message
 
 

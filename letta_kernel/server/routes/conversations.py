@@ -13,7 +13,7 @@ from letta_kernel.errors import ConflictError
 from letta_kernel.server import threads
 from letta_kernel.server.authorization import need, whose
 from letta_kernel.server.deps import Live, Page, Service
-from letta_kernel.server.errors import FieldError, LeftOutError
+from letta_kernel.server.errors import FieldError
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, Order, bounded
@@ -218,12 +218,13 @@ async def create_message(
 def resume(
     conversation_id: str, service: Service, live: Live, asked: ResumeRequest | None = None
 ) -> StreamingResponse:
-    """Follow the newest run of a conversation, from a message's number on."""
+    """Follow the newest run of a conversation, or the one of an otid, from a message's number on."""
     asked = asked or ResumeRequest()
-    if asked.otid is not None:
-        raise LeftOutError("A run is found by its conversation or run_id here, not by an otid.")
     place = threads.place_of(service, conversation_id, asked.agent_id)
-    run = _newest(service, live, place, asked.run_id)
+    run_id = asked.run_id
+    if run_id is None and asked.otid is not None:
+        run_id = requests.run_of(service, live, place.agent_id, asked.otid)
+    run = _newest(service, live, place, run_id)
     return sse.stream(
         run, requests.stream_of(run), after=asked.starting_after, pings=bool(asked.include_pings)
     )

@@ -88,7 +88,11 @@ class ResumeRequest(Asked):
 
     agent_id: str | None = None
     run_id: str | None = None
-    otid: str | None = None
+    otid: str | None = Field(
+        default=None,
+        max_length=200,
+        description="What the client called the message that began the run.",
+    )
     starting_after: int = Field(default=0, ge=0, le=2**62)
     include_pings: bool | None = True
     batch_size: int | None = Field(default=None, ge=1)

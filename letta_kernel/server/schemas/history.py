@@ -125,8 +125,11 @@ def _shapes(message: Message, view: View, waiting: Mapping[str, str]) -> Iterato
         "step_id": message.step_id,
         "sender_id": message.sender_id,
     }
-    otid = otid_of(message.id, 0)
+    otid = message.otid or otid_of(message.id, 0)
     match message.role:
+        # What a tool rule asks of the model comes as a user's message, as in Letta.
+        case "event" if message.name == "tool_rule":
+            yield UserMessage(content=message.content, name=message.name, otid=otid, **shared)
         case "user":
             yield UserMessage(content=_contents(message), name=message.name, otid=otid, **shared)
         case "system" | "event":

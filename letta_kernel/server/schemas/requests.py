@@ -42,7 +42,7 @@ class MessageIn(Asked):
     role: Literal["user", "system", "assistant"]
     content: str | list[ContentPart]
     name: str | None = Field(None, max_length=200)
-    otid: str | None = None
+    otid: str | None = Field(None, max_length=200, description="What the client calls it.")
     sender_id: str | None = Field(
         None, max_length=200, description="Who speaks, if that is not the person: an agent's id."
     )
@@ -88,7 +88,7 @@ class ApprovalIn(Asked):
     approve: bool | None = None
     approval_request_id: str | None = None
     reason: str | None = None
-    otid: str | None = None
+    otid: str | None = Field(None, max_length=200, description="What the client calls it.")
 
 
 class ToolReturnsIn(Asked):
@@ -96,7 +96,7 @@ class ToolReturnsIn(Asked):
 
     type: Literal["tool_return"] = "tool_return"
     tool_returns: list[ToolReturnIn]
-    otid: str | None = None
+    otid: str | None = Field(None, max_length=200, description="What the client calls it.")
 
 
 def _kind_of_message(value: Any) -> str:
