@@ -1,52 +1,19 @@
-"""Running live functions: output, errors, limits, async, generators, the stop button."""
+"""Running live functions: output, async, generators, and where a tool runs."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-import os
-import signal
-import subprocess
 import sys
-import textwrap
 import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from live_calls import Host, Pieces, call
 
-from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.tools.execute import Executor
-from letta_kernel.tools.live import run_function
 from letta_kernel.tools.outcome import Outcome
-
-
-class Host:
-    """Holds live functions, as a kernel does."""
-
-    def __init__(self, *functions: Callable[..., Any]) -> None:
-        self.functions = {one.__name__: one for one in functions}
-
-    def lookup(self, tool: Tool) -> Callable[..., Any] | None:
-        return self.functions.get(tool.name)
-
-
-class Pieces(list[tuple[str, str]]):
-    """Gathers what a tool prints."""
-
-    def __call__(self, stream: str, text: str) -> None:
-        self.append((stream, text))
-
-    def text(self, stream: str) -> str:
-        return "".join(text for name, text in self if name == stream)
-
-
-def call(function: Callable[..., Any], **more: Any) -> Outcome:
-    return run_function(function, more.pop("kwargs", {}), **more)
 
 
 def test_an_executor_finds_the_live_function() -> None:
@@ -153,147 +120,6 @@ def test_output_without_end_is_cut_and_counted() -> None:
 # -- errors ----------------------------------------------------------------------------------------
 
 
-def test_an_exception_is_one_line_and_a_traceback_that_starts_at_the_author() -> None:
-    def fail() -> None:
-        raise ValueError("first line\nsecond line")
-
-    outcome = call(fail)
-    assert outcome.status == "error"
-    assert outcome.text == "ValueError: first line\nsecond line"
-    assert outcome.error == "ValueError: first line second line"
-    assert outcome.traceback is not None
-    frames = [line for line in outcome.traceback.splitlines() if line.startswith("  File")]
-    assert len(frames) == 1
-    assert "in fail" in frames[0]
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (SystemExit(3), "SystemExit: 3"),
-        (GeneratorExit(), "GeneratorExit"),
-        (asyncio.CancelledError(), "CancelledError"),
-        (RecursionError("deep"), "RecursionError: deep"),
-        (
-            ExceptionGroup("several", [ValueError("a"), ExceptionGroup("two", [OSError("b\nc")])]),
-            "ExceptionGroup: several (2 sub-exceptions)\n- ValueError: a\n"
-            "- ExceptionGroup: two (1 sub-exception)\n  - OSError: b\n    c",
-        ),
-    ],
-    ids=lambda one: type(one).__name__,
-)
-def test_nothing_a_tool_raises_gets_out(error: BaseException, text: str) -> None:
-    def fail() -> None:
-        raise error
-
-    async def fail_later() -> None:
-        raise error
-
-    assert call(fail).text == text
-    assert call(fail_later).text == text
-
-
-def raised(error: BaseException, **given: Any) -> Any:
-    """Return a function that raises *error*, as it was given its cause and context."""
-    for name, value in given.items():
-        setattr(error, name, value)
-
-    def fail() -> None:
-        raise error
-
-    return fail
-
-
-def noted(error: BaseException, *notes: str) -> BaseException:
-    for note in notes:
-        error.add_note(note)
-    return error
-
-
-def test_an_error_says_what_its_message_alone_does_not() -> None:
-    reset = ConnectionError("reset by peer")
-    chain = noted(RuntimeError("cannot load"), "Asked for 'gulls'.", "Twice.")
-    assert call(raised(chain, __cause__=noted(reset, "port 80"))).text == (
-        "RuntimeError: cannot load\nAsked for 'gulls'.\nTwice.\n"
-        "caused by ConnectionError: reset by peer\nport 80"
-    )
-    assert call(raised(ValueError("x"), __cause__=TimeoutError())).text == (
-        "ValueError: x\ncaused by TimeoutError"
-    )
-    # An error that was merely being handled counts only where there is no message.
-    assert call(raised(ValueError(), __context__=KeyError("a"))).text == (
-        "ValueError\ncaused by KeyError: 'a'"
-    )
-    assert call(raised(ValueError("x"), __context__=KeyError("a"))).text == "ValueError: x"
-    silent = raised(ValueError(), __context__=KeyError("a"), __suppress_context__=True)
-    assert call(silent).text == "ValueError"
-    same = raised(OSError("load: reset by peer"), __cause__=ConnectionError("reset by peer"))
-    assert call(same).text == "OSError: load: reset by peer"
-    circle = ValueError()
-    assert call(raised(circle, __cause__=circle)).text.count("caused by") < 10
-    many = call(raised(ExceptionGroup("all", [ValueError(str(n)) for n in range(30)])))
-    assert many.text.endswith("- ValueError: 19\n- … and 10 more")
-    assert many.error is not None
-    assert "\n" not in many.error
-
-
-def test_a_task_group_says_what_failed_in_it() -> None:
-    async def find(name: str) -> None:
-        raise LookupError(f"no {name}")
-
-    async def work() -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(find("gulls"))
-            tasks.create_task(find("terns"))
-
-    outcome = call(work)
-    assert outcome.status == "error"
-    assert outcome.text.splitlines()[1:] == ["- LookupError: no gulls", "- LookupError: no terns"]
-
-    async def gathered() -> Any:
-        return await asyncio.gather(find("gulls"), return_exceptions=True)
-
-    assert call(gathered).text == '["LookupError: no gulls"]'
-
-
-def test_the_stop_button_and_a_time_limit_are_themselves_inside_a_group() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        call(raised(BaseExceptionGroup("g", [ValueError(), KeyboardInterrupt()])))
-
-    def late() -> None:
-        try:
-            forever()
-        except BaseException as error:
-            raise BaseExceptionGroup("g", [error]) from None
-
-    assert "0.2 seconds" in call(late, time_limit=0.2).text
-
-
-def test_an_exception_that_cannot_be_shown() -> None:
-    class Odd(Exception):
-        def __str__(self) -> str:
-            raise RuntimeError("no")
-
-    def fail() -> None:
-        raise Odd
-
-    assert call(fail).text == "Odd: (its message cannot be shown)"
-
-
-def test_long_results_and_errors_are_cut() -> None:
-    def long() -> str:
-        return "x" * 1_000_000
-
-    def fail() -> None:
-        raise ValueError("y" * 1_000_000)
-
-    assert len(call(long, limit=1_000).text) <= 1_000
-    outcome = call(fail, limit=1_000)
-    assert len(outcome.text) <= 1_000
-    assert outcome.error is not None
-    assert len(outcome.error) <= 300
-
-
 # -- async and generators --------------------------------------------------------------------------
 
 
@@ -396,101 +222,6 @@ def test_agent_state_is_filled_in_where_it_is_asked_for() -> None:
 
 
 # -- limits, cancelling, the stop button -----------------------------------------------------------
-
-
-def forever() -> None:
-    while True:
-        time.sleep(10)
-
-
-def stubborn() -> None:
-    while True:
-        with contextlib.suppress(Exception):
-            time.sleep(10)
-
-
-async def forever_async() -> None:
-    await asyncio.sleep(100)
-
-
-async def blocking_async() -> None:
-    time.sleep(3)
-
-
-@pytest.mark.parametrize("function", [forever, stubborn, forever_async, blocking_async])
-def test_a_time_limit_ends_a_call(function: Callable[..., Any]) -> None:
-    started = time.monotonic()
-    outcome = call(function, time_limit=0.2)
-    assert outcome.status == "error"
-    assert "0.2 seconds" in outcome.text
-    assert time.monotonic() - started < 30
-
-    async def after() -> str:
-        return "still works"
-
-    assert call(after).text == "still works"
-
-
-@pytest.mark.parametrize("function", [forever, forever_async])
-def test_a_cancelled_run_ends_a_call(function: Callable[..., Any]) -> None:
-    cancel = Cancel()
-    threading.Timer(0.2, cancel.cancel).start()
-    assert call(function, cancel=cancel).status == "interrupted"
-    assert (
-        Executor(Host(function)).run(Tool(name=function.__name__), {}, cancel=cancel).status
-        == "interrupted"
-    )
-
-
-def test_a_time_limit_away_from_the_main_thread() -> None:
-    def spin() -> None:
-        while True:
-            time.sleep(0.01)
-
-    found: list[Outcome] = []
-    thread = threading.Thread(target=lambda: found.append(call(spin, time_limit=0.2)))
-    thread.start()
-    thread.join(30)
-    assert found[0].status == "error"
-    assert "0.2 seconds" in found[0].text
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
-def test_an_alarm_of_the_users_own_goes_on() -> None:
-    rung = threading.Event()
-    before = signal.signal(signal.SIGALRM, lambda *_: rung.set())
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        assert "0.1 seconds" in call(forever, time_limit=0.1).text
-        assert not rung.is_set()
-        time.sleep(1)
-        assert rung.is_set()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
-@pytest.mark.parametrize("function", ["forever", "forever_async"])
-def test_the_stop_button_passes_through(function: str, tmp_path: Path) -> None:
-    script = textwrap.dedent(f"""
-        import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from test_tools_execute import {function}
-        from letta_kernel.tools.live import run_function
-        print("ready", flush=True)
-        before = sys.stdout
-        try:
-            run_function({function}, {{}})
-        except KeyboardInterrupt:
-            print("stopped", sys.stdout is before, run_function(lambda: 5, {{}}).text, flush=True)
-    """)
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=30)[0] == "stopped True 5\n"
 
 
 # -- where it runs ---------------------------------------------------------------------------------
