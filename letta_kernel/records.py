@@ -241,11 +241,16 @@ class Tool(Record):
     created_by: str = LOCAL_USER
 
 
+OWN_SECRET = "LETTA_MCP_"
+"""How the names of variables begin that a server's record has itself: secrets a client gave as they are."""
+
+
 class McpServer(Record):
-    """A Model Context Protocol server: a command (stdio) or a URL (streamable HTTP), never both.
+    """A Model Context Protocol server: a command (stdio) or a URL (streamable HTTP, or ``sse``), never both.
 
     ``${NAME}`` in ``command``, ``url``, ``environment`` and ``headers`` stands for an environment variable
-    that is read when the server is connected, so that secrets are not kept here. The limits (seconds,
+    that is read when the server is connected, so that secrets are not kept here. Those whose name begins with
+    `OWN_SECRET` stand in ``environment`` itself, encrypted in the store and shown nowhere. The limits (seconds,
     characters) and ``requires_approval`` are those its tools begin with.
     """
 
@@ -254,6 +259,7 @@ class McpServer(Record):
     command: list[str] = []  # the program and its arguments
     folder: str = ""  # where the program runs; beside the project if empty
     url: str = ""
+    sse: bool = False  # the older way of speaking with a URL
     environment: dict[str, str] = {}
     headers: dict[str, str] = {}
     start_limit: float = 60.0
@@ -263,6 +269,11 @@ class McpServer(Record):
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a program's environment gets, without the server's own secrets."""
+        return {k: text for k, text in self.environment.items() if not k.startswith(OWN_SECRET)}
 
 
 Rights = Literal["read", "talk", "write"]

@@ -177,7 +177,7 @@ def where(server: McpServer) -> str:
     if server.url:
         names = [f"{name}: {_shown(text)}" for name, text in server.headers.items()]
         return " · ".join([server.url, *names])
-    names = [f"{name}={_shown(text)}" for name, text in server.environment.items()]
+    names = [f"{name}={_shown(text)}" for name, text in server.variables.items()]
     words = [f'"{word}"' if " " in word else word for word in server.command]
     return " · ".join([" ".join(words), *names])
 

@@ -80,6 +80,7 @@ class McpServers:
         command: Sequence[str] = (),
         *,
         url: str = "",
+        sse: bool = False,
         environment: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         agent: str | None = None,
@@ -96,7 +97,7 @@ class McpServers:
         ----------
         name : letters, digits, ``_`` and ``-``.
         command : the program and its arguments, for a server that speaks over stdin and stdout.
-        url : for a server that speaks over streamable HTTP.
+        url, sse : for a server that speaks over streamable HTTP or, before there was that, over SSE.
         environment : variables the program gets beside a few harmless ones (PATH, HOME and the like).
         headers : sent with each request to *url*.
         agent : who gets the tools; nobody if None.
@@ -116,6 +117,7 @@ class McpServers:
             name=name,
             command=list(command),
             url=url,
+            sse=sse,
             environment=dict(environment or {}),
             headers=dict(headers or {}),
             start_limit=start_limit,
@@ -312,7 +314,7 @@ class McpServers:
             return self._connect(made, state)
         reached = {
             name: getattr(made, name)
-            for name in ("command", "folder", "url", "environment", "headers")
+            for name in ("command", "folder", "url", "sse", "environment", "headers")
         }
         same = all(getattr(known, name) == value for name, value in reached.items())
         return self._connect(known.model_copy(update=reached), state, anew=not same)

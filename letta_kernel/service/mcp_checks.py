@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 
 from letta_kernel.errors import InvalidInputError
-from letta_kernel.records import McpServer
+from letta_kernel.records import OWN_SECRET, McpServer
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.tools.mcp_connection import REFERENCE
 from letta_kernel.tools.mcp_files import is_secret_name
@@ -36,7 +37,7 @@ def check_server(server: McpServer) -> None:
         _check_url(server)
     elif not server.command[0].strip():
         raise InvalidInputError("The command of an MCP server cannot be empty.")
-    for name, text in server.environment.items():
+    for name, text in server.variables.items():
         if not _VARIABLE.fullmatch(name):
             raise InvalidInputError(f"{name!r} cannot be the name of an environment variable.")
         if _is_secret(name, text):
@@ -65,7 +66,7 @@ def _check_url(server: McpServer) -> None:
         raise InvalidInputError(
             "A password in the URL would be stored.", remedy(Do.REFER_IN_HEADER, "Authorization")
         )
-    if server.environment:
+    if server.variables:
         raise InvalidInputError(
             "Environment variables are for a server with a command; one with a URL takes headers."
         )
@@ -77,6 +78,29 @@ def _check_url(server: McpServer) -> None:
                 f"The header {name} would be stored as it is written.",
                 remedy(Do.REFER_IN_HEADER, name),
             )
+
+
+def with_own_secrets(
+    given: Mapping[str, str], known: Mapping[str, str], always: Collection[str] = ()
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return headers or variables with references in place of secrets, and these secrets by their names.
+
+    Parameters
+    ----------
+    known : the secrets that the record has already; those that are still referred to stay.
+    always : names of what is a secret whatever it looks like.
+    """
+    shown: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    for name, text in given.items():
+        refers = [one for one in REFERENCE.findall(text) if one in known]
+        secrets |= {one: known[one] for one in refers}
+        bare = REFERENCE.sub("", text) == text
+        if bare and text and (name in always or _is_secret(name, text)):
+            variable = OWN_SECRET + re.sub(r"\W", "_", name).upper()
+            secrets[variable], text = text, f"${{{variable}}}"
+        shown[name] = text
+    return shown, secrets
 
 
 def _is_secret(name: str, text: str) -> bool:

@@ -426,5 +426,8 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE messages ADD COLUMN otid text;
     """,
+    """
+    ALTER TABLE mcp_servers ADD COLUMN sse boolean DEFAULT false;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from letta_kernel import settings
 from letta_kernel.errors import ToolError
-from letta_kernel.records import McpServer
+from letta_kernel.records import OWN_SECRET, McpServer
 from letta_kernel.remedies import Do, Remedy, remedy
 from letta_kernel.store import encryption
 from letta_kernel.tools.mcp_http import HttpServer, innermost
@@ -70,8 +70,7 @@ class Listing:
 def fingerprint(server: McpServer) -> str:
     """Return a short text that changes when the server must be connected anew."""
     parts: list[Any] = [server.command, server.url, server.environment, server.headers]
-    if server.folder:
-        parts.append(server.folder)
+    parts += [server.folder] * bool(server.folder) + ["sse"] * server.sse
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -330,29 +329,38 @@ class Connection:
         server = self.server
         if server.url:
             headers = {name: self._filled(text) for name, text in server.headers.items()}
-            return HttpServer(self._filled(server.url), headers)
+            return HttpServer(self._filled(server.url), headers, sse=server.sse)
         from mcp.client.stdio import get_default_environment
 
-        given = {name: self._filled(text) for name, text in server.environment.items()}
+        given = {name: self._filled(text) for name, text in server.variables.items()}
         command = [self._filled(part) for part in server.command]
         where = Path(self._filled(server.folder)) if server.folder else folder
         if not where.is_dir():
             raise self.error(f"is to run in {where}, which is no folder")
         return StdioServer(command, {**get_default_environment(), **given}, where)
 
-    def _filled(self, text: str) -> str:
-        """Return *text* with what its references stand for."""
+    def _own(self, name: str) -> str | None:
+        """Return a secret that the server's record has itself."""
+        return self._readable(self.server.environment.get(name))
 
-        if encryption.is_encrypted(text):
+    def _readable(self, text: T) -> T:
+        if isinstance(text, str) and encryption.is_encrypted(text):
             raise self.error(
                 "has a secret that cannot be read: the key of this project's secrets is not here. Put it back "
                 "(LETTA_SECRET_KEY, the keyring, or its file), or set the secret anew"
             )
+        return text
+
+    def _filled(self, text: str) -> str:
+        """Return *text* with what its references stand for."""
+        self._readable(text)
 
         def value(found: re.Match[str]) -> str:
             if found[1] == settings.SECRET_KEY.name:
                 raise self.error(f"is not given {found[1]}, which opens the secrets of all agents")
             known = os.environ.get(found[1])
+            if found[1].startswith(OWN_SECRET):
+                known = self._own(found[1])
             if known is None:
                 raise self.error(
                     f"needs the environment variable {found[1]}, which is not set.",

@@ -151,6 +151,7 @@ class _Reader:
         made = McpServer(name=self.name)
         if url is not None:
             made.url = self.address(_text(url, "url"))
+            made.sse = kind == "sse"
             headers = _texts(values.get("headers") or {}, "headers")
             made.headers = {key: self.value(key, text, "header") for key, text in headers.items()}
         else:

@@ -1,4 +1,4 @@
-"""An MCP server behind a URL (streamable HTTP): the SDK's transport, bounded, and its failures in words."""
+"""An MCP server behind a URL (streamable HTTP or SSE): the SDK's transport, bounded; failures in words."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ class HttpServer:
         Where it is.
     headers
         Sent with each request, secrets in place.
+    sse
+        It speaks as servers did before there was streamable HTTP: answers come on a stream of their own.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], *, sse: bool = False) -> None:
         self._url = url
+        self._sse = sse
         self._headers = dict(headers)
         self._failure: BaseException | None = None
         self.status = 0  # of the last answer
@@ -41,10 +44,11 @@ class HttpServer:
     async def streams(self) -> AsyncGenerator[Streams, None]:
         """Give the streams to it; its session is ended afterwards."""
         import httpx2
+        from mcp.client.sse import sse_client
         from mcp.client.streamable_http import streamable_http_client
 
         async def look(response: httpx2.Response) -> None:
-            if response.request.method == "POST":
+            if self._sse or response.request.method == "POST":
                 self.status = response.status_code
             if "event-stream" not in response.headers.get("content-type", ""):
                 response.stream = _bounded()(response.stream)
@@ -54,23 +58,33 @@ class HttpServer:
         except OSError as error:
             self._failure = error
             raise
-        client = httpx2.AsyncClient(
-            headers=self._headers,
-            # How long an answer may take is the call's affair.
-            timeout=httpx2.Timeout(_CONNECT, read=None),
-            event_hooks={"response": [look]},
-            verify=trusted,
-        )
-        async with client:
-            opened = streamable_http_client(
-                self._url, http_client=client, max_sse_event_size=LARGEST
+
+        def client(
+            headers: dict[str, str] | None = None,
+            timeout: httpx2.Timeout | None = None,
+            auth: httpx2.Auth | None = None,
+        ) -> httpx2.AsyncClient:
+            return httpx2.AsyncClient(
+                headers=self._headers,
+                # How long an answer may take is the call's affair.
+                timeout=httpx2.Timeout(_CONNECT, read=None),
+                event_hooks={"response": [look]},
+                verify=trusted,
             )
-            try:
-                async with opened as streams:
-                    yield streams
-            except BaseException as error:
-                self._failure = error
-                raise
+
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                if self._sse:
+                    opened = sse_client(self._url, httpx_client_factory=client)
+                else:
+                    used = await stack.enter_async_context(client())
+                    opened = streamable_http_client(
+                        self._url, http_client=used, max_sse_event_size=LARGEST
+                    )
+                yield await stack.enter_async_context(opened)
+        except BaseException as error:
+            self._failure = error
+            raise
 
     def started(self) -> None:
         """Nothing to note: failures are looked at one by one."""

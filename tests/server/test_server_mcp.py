@@ -6,12 +6,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from letta_client import APIStatusError, Letta, NotFoundError, UnprocessableEntityError
+from letta_client import Letta, NotFoundError, UnprocessableEntityError
 from server_bench import Server
 
 PROGRAM = str(Path(__file__).parent.parent / "tools" / "mcp_server.py")
@@ -86,15 +88,10 @@ def test_a_server_is_connected_used_changed_and_forgotten(server: Server, client
             "no-such-program",
         ),
         ("x", {"mcp_server_type": "streamable_http", "server_url": "ftp://x"}, "http"),
-        ("x", {**STDIO, "env": {"API_KEY": "secret"}}, "API_KEY"),
         (
             "x",
-            {
-                "mcp_server_type": "streamable_http",
-                "server_url": "http://h/",
-                "auth_token": "s3cret",
-            },
-            "environment variable",
+            {"mcp_server_type": "streamable_http", "server_url": "http://h/?token=s3cret"},
+            "password in the URL",
         ),
     ],
 )
@@ -151,10 +148,98 @@ def wait_for(port: int) -> None:
     pytest.fail("the MCP server did not come up")
 
 
-def test_sse_is_left_out(client: Letta) -> None:
-    with pytest.raises(APIStatusError) as caught:
-        client.mcp_servers.create(
-            server_name="old",
-            config={"mcp_server_type": "sse", "server_url": "http://127.0.0.1:1/"},
+@contextmanager
+def over_http(*more: str) -> Iterator[int]:
+    """The server of the tests behind a port, which wants a token."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, PROGRAM, "--http", str(port), "--token", "s3cr3t-value", *more]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(port)
+            yield port
+        finally:
+            process.terminate()
+
+
+def test_a_token_given_as_it_is_is_encrypted_and_never_told(server: Server, client: Letta) -> None:
+    with over_http() as port:
+        config: Any = {
+            "mcp_server_type": "streamable_http",
+            "server_url": f"http://127.0.0.1:{port}/mcp",
+            "auth_header": "Authorization",
+            "auth_token": "Bearer s3cr3t-value",
+            "custom_headers": {"X-Team": "herons", "X-Api-Key": "0ther-secret"},
+        }
+        made = client.mcp_servers.create(server_name="web", config=config)
+        assert made.mcp_server_type == "streamable_http"
+        assert made.auth_token == "${LETTA_MCP_AUTHORIZATION}"
+        assert made.custom_headers == {"X-Team": "herons", "X-Api-Key": "${LETTA_MCP_X_API_KEY}"}
+        assert client.mcp_servers.tools.list(str(made.id))
+        # What is told is taken back, and means the secrets there are; the others go.
+        again = {**config, "auth_token": made.auth_token, "custom_headers": {"X-Team": "gulls"}}
+        changed = client.mcp_servers.update(str(made.id), config=again)
+        assert changed.custom_headers == {"X-Team": "gulls"}
+        record = server.service.mcp.retrieve("web")
+        assert record.environment == {"LETTA_MCP_AUTHORIZATION": "Bearer s3cr3t-value"}
+        with pytest.raises(UnprocessableEntityError, match="401") as refused:
+            client.mcp_servers.update(str(made.id), config={**config, "auth_token": "wr0ng-one"})
+        assert "wr0ng-one" not in str(refused.value)
+    wrong: Any = {**config, "auth_token": "${LETTA_MCP_OTHER}"}
+    with pytest.raises(UnprocessableEntityError, match="LETTA_MCP_OTHER, which is not set"):
+        client.mcp_servers.create(server_name="none", config=wrong)
+    told = [client.mcp_servers.list(), made, changed]
+    assert "s3cr3t-value" not in repr(told)
+    assert "0ther-secret" not in repr(told)
+    kept = b"".join(path.read_bytes() for path in server.service.home.iterdir() if path.is_file())
+    assert b"s3cr3t-value" not in kept
+
+
+def test_a_secret_of_a_programs_environment_reaches_it_and_is_never_told(client: Letta) -> None:
+    config: Any = {
+        "mcp_server_type": "stdio",
+        "command": sys.executable,
+        "args": [PROGRAM],
+        "env": {"BIRD_TOKEN": "s3cr3t-value", "BIRD": "heron"},
+    }
+    made = client.mcp_servers.create(server_name="local", config=config)
+    assert made.mcp_server_type == "stdio"
+    assert made.env == {"BIRD_TOKEN": "${LETTA_MCP_BIRD_TOKEN}", "BIRD": "heron"}
+    variable = next(
+        tool for tool in client.mcp_servers.tools.list(str(made.id)) if tool.name == "variable"
+    )
+    for name, value in (("BIRD_TOKEN", "s3cr3t-value"), ("LETTA_MCP_BIRD_TOKEN", "(not set)")):
+        ran = client.mcp_servers.tools.run(
+            variable.id, mcp_server_id=str(made.id), args={"name": name}
         )
-    assert caught.value.status_code == 501
+        assert ran.func_return == value
+
+
+def test_a_server_that_speaks_sse(server: Server, client: Letta) -> None:
+    with over_http("--sse") as port:
+        url = f"http://127.0.0.1:{port}/sse"
+        config: Any = {"mcp_server_type": "sse", "server_url": url, "auth_token": "nobody"}
+        with pytest.raises(UnprocessableEntityError, match="401"):
+            client.mcp_servers.create(server_name="old", config=config)
+        config["auth_token"] = "Bearer s3cr3t-value"
+        made = client.mcp_servers.create(server_name="old", config=config)
+        assert (made.mcp_server_type, made.server_url) == ("sse", url)
+        add = next(t for t in client.mcp_servers.tools.list(str(made.id)) if t.name == "add")
+        ran = client.mcp_servers.tools.run(
+            add.id, mcp_server_id=str(made.id), args={"a": 2, "b": 3}
+        )
+        assert ran.func_return == "5"
+        agent = client.agents.create(name="ada", tool_ids=[add.id], include_base_tools=False)
+        server.scripted.call(add.name, {"a": 20, "b": 3})
+        server.scripted.say("23.")
+        client.agents.messages.create(agent.id, input="Add them.")
+        assert '"23"' in str(server.scripted.requests[-1]["messages"][-1]["content"])
+        older = httpx.get(f"{server.url}/v1/tools/mcp/servers", headers=server.headers).json()
+        assert older["old"]["type"] == "sse"
+        client.mcp_servers.delete(str(made.id))
+        asked = {"server_name": "old", "type": "sse", "server_url": url}
+        asked |= {"auth_header": "Authorization", "auth_token": "Bearer s3cr3t-value"}
+        (again,) = httpx.put(
+            f"{server.url}/v1/tools/mcp/servers", headers=server.headers, json=asked, timeout=60
+        ).json()
+        assert (again["type"], again["auth_token"]) == ("sse", "${LETTA_MCP_AUTHORIZATION}")

@@ -1,7 +1,7 @@
 """A real MCP server on the official SDK, with tools that behave and tools that do not.
 
 ``python mcp_server.py`` speaks over stdin and stdout, ``python mcp_server.py --http PORT`` over streamable
-HTTP; with ``--token T`` it wants ``Authorization: Bearer T`` then.
+HTTP; with ``--token T`` it wants ``Authorization: Bearer T`` then, with ``--sse`` it speaks as before that.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ async def swap(out: str, into: str, ctx: Context) -> str:
 def http(port: int, token: str) -> None:
     import uvicorn
 
-    app = server.streamable_http_app()
+    app = server.sse_app() if "--sse" in sys.argv else server.streamable_http_app()
 
     async def guarded(scope: Any, receive: Any, send: Any) -> None:
         given = dict(scope.get("headers") or ()).get(b"authorization", b"").decode()

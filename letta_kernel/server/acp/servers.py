@@ -82,8 +82,8 @@ def _record(given: Any, folder: str) -> McpServer | None:
         made.environment = {one.name: one.value for one in given.env}
         path = Path(folder)
         made.folder = str(path) if path.is_absolute() and path.is_dir() else ""
-    elif isinstance(given, schema.HttpMcpServer):
-        made.url = given.url
+    elif isinstance(given, schema.HttpMcpServer | schema.SseMcpServer):
+        made.url, made.sse = given.url, isinstance(given, schema.SseMcpServer)
         made.headers = {one.name: one.value for one in given.headers}
     else:
         return None

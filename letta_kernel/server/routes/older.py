@@ -113,5 +113,5 @@ def add_tool(service: Service, mcp_server_name: str, name: str) -> ToolShape:
 
 
 def _older(server: McpServer) -> dict[str, Any]:
-    shape = to_server(server).model_dump(exclude={"id", "mcp_server_type"})
-    return {**shape, "type": "stdio" if server.command else "streamable_http"}
+    shape = to_server(server).model_dump(exclude={"id"})
+    return {**shape, "type": shape.pop("mcp_server_type")}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from letta_kernel.records import McpServer
-from letta_kernel.server.errors import FieldError, LeftOutError
+from letta_kernel.server.errors import FieldError
 from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.service.mcp_checks import with_own_secrets
 
-_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 AUTHORIZATION = "Authorization"
 
 
@@ -31,7 +30,7 @@ class StreamableHttpMcpServer(Shape):
 
     id: str
     server_name: str
-    mcp_server_type: Literal["streamable_http"] = "streamable_http"
+    mcp_server_type: Literal["streamable_http", "sse"] = "streamable_http"
     server_url: str
     auth_header: str | None = None
     auth_token: str | None = None
@@ -51,7 +50,11 @@ class StdioConfig(Asked):
 
 
 class HttpConfig(Asked):
-    """A URL that speaks MCP; secrets are given as ``${NAME}`` of an environment variable."""
+    """A URL that speaks MCP.
+
+    Secrets are given as ``${NAME}`` of an environment variable of the server. One that is given as it is, is
+    encrypted in the store, and a reference is told in its place from then on.
+    """
 
     mcp_server_type: Literal["streamable_http", "sse"] = "streamable_http"
     server_url: str | None = None
@@ -106,37 +109,32 @@ def fields_of(config: StdioConfig | HttpConfig, known: McpServer | None) -> dict
     Raises
     ------
     FieldError
-        A needed field is missing, or a secret would be stored.
-    LeftOutError
-        The server speaks a protocol that is not spoken here.
+        A needed field is missing.
     """
     # What a client leaves out means the server's own value on a change and nothing on a new one, for each
     # field alone.
+    kept = known.environment if known else {}
     if isinstance(config, StdioConfig):
         command = config.command or (known.command[0] if known and known.command else None)
         if not command:
             raise FieldError("config.command", "A stdio server needs the program to start.")
         args = known.command[1:] if known and config.args is None else config.args or []
-        env = known.environment if known and config.env is None else config.env or {}
-        return {"command": [command, *args], "url": "", "environment": env, "headers": {}}
-    if config.mcp_server_type == "sse":
-        raise LeftOutError(
-            "MCP over SSE, which MCP has given up, is not spoken here: use streamable_http."
-        )
+        env = known.variables if known and config.env is None else config.env or {}
+        shown, secrets = with_own_secrets(env, kept)
+        environment = {**shown, **secrets}
+        return {"command": [command, *args], "url": "", "environment": environment, "headers": {}}
     url = config.server_url or (known.url if known else None)
     if not url:
-        raise FieldError("config.server_url", "A streamable_http server needs its URL.")
+        kind = config.mcp_server_type
+        raise FieldError("config.server_url", f"A server of type {kind} needs its URL.")
     plain = config.custom_headers is None and config.auth_token is None
     headers = dict(known.headers) if known and plain else dict(config.custom_headers or {})
+    token = config.auth_header or AUTHORIZATION
     if config.auth_token is not None:
-        if not _REFERENCE.search(config.auth_token):
-            raise FieldError(
-                "config.auth_token",
-                "A token would be stored as it is written: put it into an environment variable of the "
-                "server and give ${NAME} here.",
-            )
-        headers[config.auth_header or AUTHORIZATION] = config.auth_token
-    return {"command": [], "url": url, "environment": {}, "headers": headers}
+        headers[token] = config.auth_token
+    shown, secrets = with_own_secrets(headers, kept, (token,) if config.auth_token else ())
+    sse = config.mcp_server_type == "sse"
+    return {"command": [], "url": url, "sse": sse, "environment": secrets, "headers": shown}
 
 
 def to_server(server: McpServer) -> McpServerShape:
@@ -147,13 +145,14 @@ def to_server(server: McpServer) -> McpServerShape:
             server_name=server.name,
             command=server.command[0],
             args=server.command[1:],
-            env=server.environment or None,
+            env=server.variables or None,
         )
     headers = dict(server.headers)
     token = headers.pop(AUTHORIZATION, None)
     return StreamableHttpMcpServer(
         id=server.id,
         server_name=server.name,
+        mcp_server_type="sse" if server.sse else "streamable_http",
         server_url=server.url,
         auth_header=AUTHORIZATION if token else None,
         auth_token=token,
