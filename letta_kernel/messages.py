@@ -293,6 +293,48 @@ class StepEnded(Frozen):
     model_label: str = ""
 
 
+class Speaker(Frozen):
+    """An agent that speaks in a group."""
+
+    agent_id: str
+    name: str
+
+
+class GroupStarted(Frozen):
+    """A turn of a group has begun and the person's message is kept; ``pictures`` are the message's.
+
+    The runs of its agents follow, each whole; that of an agent which is asked inside a call of another stands
+    between the events of the other's. ``run_id`` is the turn's, ``members`` are all who may speak, in an order
+    that stays.
+    """
+
+    type: Literal["group_started"] = "group_started"
+    run_id: str
+    group_id: str
+    group_name: str
+    members: list[Speaker]
+    pictures: list[Thumbnail] = []
+
+
+class GroupEnded(Frozen):
+    """A turn of a group is over. ``waits`` is the agent whose calls wait for a person, empty if none does.
+
+    ``turns`` counts those of its members; the figures are of all runs together.
+    """
+
+    type: Literal["group_ended"] = "group_ended"
+    run_id: str
+    group_id: str
+    stop_reason: StopReason
+    error: str | None = None
+    remedies: tuple[Remedy, ...] = Field(default=(), exclude=True)  # see `worded`
+    waits: str = ""
+    turns: int
+    steps: int
+    usage: Usage
+    seconds: float
+
+
 class RunEnded(Frozen):
     """The run is over and its record committed. ``error`` is one line, None if all went well."""
 
@@ -326,7 +368,9 @@ Event = Annotated[
     | ApprovalRequested
     | Notice
     | StepEnded
-    | RunEnded,
+    | RunEnded
+    | GroupStarted
+    | GroupEnded,
     Field(discriminator="type"),
 ]
 Nested.model_rebuild()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.pictures.picture import Picture
 from letta_kernel.stop_reasons import StopReason
 
 TAG_LIMIT = 200
@@ -358,6 +359,67 @@ class ThreadState(AgentState):
         return cls.model_construct(**{**dict(state), **own})
 
 
+ManagerType = Literal["round_robin", "supervisor", "dynamic", "sleeptime"]
+"""Who says which member of a group speaks next."""
+DONE = "DONE!"
+"""What a member says to end the turn of a dynamic group, unless the group says otherwise."""
+
+
+class Group(Record):
+    """Agents that a person talks to together (fields as Letta's, but for ``name``).
+
+    ``agent_ids`` are the members in the order in which they speak, the manager not among them; ``max_turns`` is
+    how many of them may speak for one message. ``turns_counter`` and ``last_processed_message_id`` say how far
+    a sleep-time agent has come.
+    """
+
+    id: str = Field(default_factory=lambda: new_id("group"))
+    name: str = ""  # what it is called, behind an @; empty: it is found by its id alone
+    description: str = ""
+    manager_type: ManagerType = "round_robin"
+    agent_ids: list[str] = []
+    shared_block_ids: list[str] = []
+    manager_agent_id: str | None = None
+    termination_token: str | None = None
+    max_turns: int | None = None
+    sleeptime_agent_frequency: int | None = None
+    sleeptime_propose_only: bool | None = None
+    turns_counter: int | None = None
+    last_processed_message_id: str | None = None
+    hidden: bool = False
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+    @property
+    def shown(self) -> str:
+        """How people write it: ``@name``, or its id where it has no name."""
+        return f"@{self.name}" if self.name else self.id
+
+    @property
+    def everyone(self) -> list[str]:
+        """The ids of the members and, behind them, of the manager."""
+        manager = [self.manager_agent_id] if self.manager_agent_id else []
+        return list(dict.fromkeys([*self.agent_ids, *manager]))
+
+
+class GroupMessage(Record):
+    """Something said in a group, once, in the order of ``seq``; each member has a copy in its own history.
+
+    An agent's has the id of its message. ``sender_id`` is None for a person, whose ``name`` is empty.
+    """
+
+    id: str = Field(default_factory=lambda: new_id("message"))
+    group_id: str
+    seq: int = 0
+    sender_id: str | None = None
+    name: str = ""
+    content: str
+    pictures: list[Picture] = []
+    run_id: str | None = None
+    created_at: datetime = Field(default_factory=now)
+
+
 class Folder(Record):
     """Files that belong together; agents it is attached to can open and search them."""
 
@@ -421,6 +483,7 @@ class Run(Record):
     continues: str | None = None  # the run that waited for the approval this one goes on with
     asked_by: str | None = None  # the run of another agent, a tool call of which asked for this one
     asked_call: str | None = None  # that call's id: it asks one agent once
+    group_id: str | None = None  # the group that it is a turn of
     created_at: datetime = Field(default_factory=now)
     ended_at: datetime | None = None
     created_by: str = LOCAL_USER

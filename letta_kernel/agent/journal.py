@@ -214,7 +214,9 @@ class Journal:
         state, conversation_id = self.state, self.run.conversation_id
         # Whatever the thread, messages are numbered by the agent; the numbers of its own lease are these.
         own = first if conversation_id is None else None
-        return messages.append(tx, state.id, added, own, conversation_id)
+        return messages.append(
+            tx, state.id, added, own, conversation_id, group_id=self.run.group_id
+        )
 
     def _advance(
         self,

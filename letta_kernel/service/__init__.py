@@ -18,6 +18,7 @@ from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.event_log import EventLog
 from letta_kernel.service.files import FileAdded, FileProgress, Files
 from letta_kernel.service.folders import Folders
+from letta_kernel.service.groups import Groups
 from letta_kernel.service.identities import Identities
 from letta_kernel.service.mcp import McpServers
 from letta_kernel.service.messages import Messages
@@ -57,6 +58,7 @@ class AgentService:
     ----------
     agents, blocks, archives, passages : who there is, and what they remember.
     conversations, messages, runs, steps : what was said and done; ``runs.send`` talks to an agent.
+    groups : agents that are talked to together.
     tools, mcp, skills, folders, files, identities : what agents are given.
     agent_files, recordings, settings, store : agents as files, models' answers on file, the project itself.
     tokens : what lets clients of a server in.
@@ -103,6 +105,7 @@ class AgentService:
         )
         self.deliveries = runner.deliveries
         self.runs = Runs(core, preparation, self.recordings, runner)
+        self.groups = Groups(core, runner, self.runs, self.events)
         self.steps = Steps(core)
         self.store = Store(core)
 

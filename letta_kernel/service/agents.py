@@ -26,7 +26,7 @@ from letta_kernel.service.agent_views import AgentView, view_of
 from letta_kernel.service.core import CAME_WITH, RENAMED, Core, Memories
 from letta_kernel.service.tools import Tools
 from letta_kernel.stop_reasons import StopReason
-from letta_kernel.store import agents, conversations, identities, messages, runs, tools
+from letta_kernel.store import agents, conversations, groups, identities, messages, runs, tools
 from letta_kernel.store import blocks as block_rows
 from letta_kernel.store import settings as kept
 from letta_kernel.store.database import Tx
@@ -154,6 +154,8 @@ class Agents:
     @staticmethod
     def _free(tx: Tx, name: str, set_aside: bool) -> list[AgentState]:
         """Make sure that no agent in use has this name: set those that have it aside, or refuse."""
+        if name.startswith("@") and groups.named(tx, name[1:]) is not None:
+            raise NameTakenError(f"A group is called {name}: choose another name.")
         taken = agents.named(tx, name)
         if taken and not set_aside:
             raise NameTakenError(

@@ -126,10 +126,10 @@ class Preparation:
     def _window(self, tx: Tx, state: AgentState, chat: ChatModel, head: int | None) -> Window:
         """Return the history in sight; what is in memory from the last turn is only added to.
 
-        Messages never change and the window's beginning moves when any go, so a window that begins at the
-        same place holds the same messages.
+        Messages never change, and the window's beginning moves or the agent is written when any go, so a window
+        that begins at the same place holds the same messages.
         """
-        key = (state.window_start, state.summary_id, chat.name)
+        key = _place_of(state, chat)
         with self._lock:
             kept = self._windows.pop(state.thread_id, None)
         if kept is not None and kept[0] == key and kept[1].messages:
@@ -165,9 +165,8 @@ class Preparation:
         if window.partial:
             return
         with self._lock:
-            key = (state.window_start, state.summary_id, chat.name)
             window.turn = None
-            self._windows[state.thread_id] = (key, window)
+            self._windows[state.thread_id] = (_place_of(state, chat), window)
             while len(self._windows) > KEPT:
                 self._windows.popitem(last=False)
 
@@ -278,6 +277,11 @@ class Preparation:
             return {key: one.n for key, one in found.items()}, citations.shown(tx, found)
 
         return self._core.do(work)
+
+
+def _place_of(state: AgentState, chat: ChatModel) -> tuple[Any, ...]:
+    """Return what tells that a window which was kept holds what is in sight now."""
+    return state.window_start, state.summary_id, state.updated_at, chat.name
 
 
 def _brief(query: str, text: str) -> dict[str, str]:

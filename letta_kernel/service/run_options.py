@@ -11,6 +11,7 @@ from letta_kernel.messages import Message
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Tool
 from letta_kernel.service.asking import AskedBy
+from letta_kernel.service.group_part import GroupPart
 from letta_kernel.tools.answers import AnswerForm
 from letta_kernel.tools.execute import ToolHost
 from letta_kernel.tools.skills import ClientSkill
@@ -35,6 +36,7 @@ class RunOptions(TypedDict, total=False):
     beside : gives what a notebook places beside the message; nothing is placed there without it.
     following : messages that came with decisions, for the same turn: they stand behind the results.
     asked : the call of another agent that asked for it; then it waits for runs of this process, too.
+    group : the turn of a group that it is.
     system : the system prompt for this run only, in place of the compiled one.
     """
 
@@ -51,6 +53,7 @@ class RunOptions(TypedDict, total=False):
     beside: BesideSource | None
     following: Sequence[Message]
     asked: AskedBy | None
+    group: GroupPart | None
     system: str
 
 

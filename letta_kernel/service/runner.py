@@ -35,7 +35,7 @@ from letta_kernel.service.run_options import RunOptions, with_lent
 from letta_kernel.service.run_queue import QueuedRun
 from letta_kernel.service.skills import Skills
 from letta_kernel.service.tools import Tools
-from letta_kernel.store import agents, conversations, lease, messages
+from letta_kernel.store import agents, conversations, lease, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.answers import of_format
 from letta_kernel.tools.execute import ToolHost
@@ -98,8 +98,10 @@ class Runner:
         """Yield what happens as *state*'s thread answers *incoming*, or goes on after *decisions*."""
         if model := options.get("model"):
             registry.check_model(model)
+        part = options.get("group")
         run = Run(
             agent_id=state.id,
+            group_id=part.group_id if part is not None else None,
             conversation_id=None if state.thread == "own" else state.thread_id,
             notebook=getattr(options.get("host"), "notebook", None) or self.notebook,
         )
@@ -246,6 +248,8 @@ class Runner:
                 raise InvalidInputError(f"{state.name} waits for no approval.")
             asking = (m.run_id for m in reversed(loaded.window.messages) if m.role == "assistant")
             run.continues = next(asking, None)
+            if run.continues and (before := runs.get(tx, run.continues)) is not None:
+                run.group_id = before.group_id
             loaded.window.turn = messages.turn(tx, state.id, state.thread)
         if incoming and incoming[-1].role == "event":
             lease.posted_begun(tx, state.thread_id, incoming[-1].content)
@@ -287,7 +291,15 @@ class Runner:
             ahead = self.ahead(state, settings, chat, options.get("model"))
             placed = self._placed(source, ahead, notices)
         texts = [described(placed), describe_retrieved(retrieved) if retrieved else ""]
-        beside = "\n\n".join(filter(None, texts))
+        beside: dict[str, str] = {}
+        if written and any(texts):
+            beside[written[-1].id] = "\n\n".join(filter(None, texts))
+        if (part := options.get("group")) is not None:
+            if written and part.note:
+                more = (part.note, beside.get(written[0].id, ""))
+                beside[written[0].id] = "\n\n".join(filter(None, more))
+            if part.rules:
+                state = state.model_copy(update={"tool_rules": [*state.tool_rules, *part.rules]})
         host, asked = options.get("host"), options.get("asked")
         calls = self._preparation.calls(state, loaded, chat, host)
         asking = Asking(
@@ -307,7 +319,7 @@ class Runner:
             chat,
             calls,
             journal,
-            beside={written[-1].id: beside} if beside else None,
+            beside=beside or None,
             retrieved=retrieved,
             cites=cites,
             placed=placed,

@@ -40,6 +40,20 @@ class Standing:
 IDLE = Standing("idle")
 
 
+def sendable(text: str, pictures: Sequence[Picture]) -> str:
+    """Return *text* as it is sent, with what it does not say of *pictures*; refuse what cannot be sent."""
+    check(pictures)
+    text = marked(text, pictures)
+    if not text.strip():
+        raise InvalidInputError("There is nothing to send: the message is empty.")
+    if len(text) > MAX_MESSAGE:
+        raise InvalidInputError(
+            f"A message may have {MAX_MESSAGE:,} characters; this has {len(text):,}. Put long texts "
+            "into archival memory."
+        )
+    return text
+
+
 class Runs:
     """The runs of a project's agents."""
 
@@ -94,15 +108,7 @@ class Runs:
         AgentBusyError
             Another run of this agent is going on: with *wait*, in this process.
         """
-        check(pictures)
-        text = marked(text, pictures)
-        if not text.strip():
-            raise InvalidInputError("There is nothing to send: the message is empty.")
-        if len(text) > MAX_MESSAGE:
-            raise InvalidInputError(
-                f"A message may have {MAX_MESSAGE:,} characters; this has {len(text):,}. Put long texts "
-                "into archival memory."
-            )
+        text = sendable(text, pictures)
         state = self._core.find_thread(ref, conversation)
         incoming = Message(
             agent_id=state.id,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
 from letta_kernel.records import AgentState, ToolRule
-from letta_kernel.store import blocks, counters, indexes, lease, passages, pictures, purge_due
+from letta_kernel.store import blocks, counters, groups, indexes, lease, passages, pictures, purge_due
 from letta_kernel.store.database import Tx
 from letta_kernel.store.driver_errors import Conflict
 from letta_kernel.store.encrypted_tables import EncryptedTable
@@ -104,6 +104,7 @@ def delete(tx: Tx, agent_id: str) -> bool:
         (agent_id,),
     ):
         blocks.delete(tx, block_id)
+    groups.without(tx, agent_id)
     passages.unmark_of(tx, agent_id)
     purge_due.drop(tx, agent_id)
     indexes.drop_agent(tx, agent_id)

@@ -40,6 +40,8 @@ def append(
     messages: Sequence[Message],
     first: int | None = None,
     conversation_id: str | None = None,
+    *,
+    group_id: str | None = None,
 ) -> list[Message]:
     """Add *messages* to an agent's history, in this order.
 
@@ -47,8 +49,8 @@ def append(
     ----------
     first
         The number of the first one, where the writer has taken numbers already (`agents.begin`).
-    conversation_id
-        The conversation they belong to; None leaves it to what each of them says.
+    conversation_id, group_id
+        The conversation, and the group, they belong to; None leaves it to what each of them says.
 
     Returns
     -------
@@ -69,6 +71,8 @@ def append(
     given: dict[str, object] = {"agent_id": agent_id}
     if conversation_id is not None:
         given["conversation_id"] = conversation_id
+    if group_id is not None:
+        given["group_id"] = group_id
     numbered = [
         message.model_copy(update={**given, "seq": seq})
         for seq, message in enumerate(messages, start=first)

@@ -429,5 +429,44 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE mcp_servers ADD COLUMN sse boolean DEFAULT false;
     """,
+    """
+    CREATE TABLE groups (
+        id text PRIMARY KEY,
+        name text NOT NULL,
+        description text NOT NULL,
+        manager_type text NOT NULL,
+        agent_ids text[] NOT NULL,
+        shared_block_ids text[] NOT NULL,
+        manager_agent_id text,
+        termination_token text,
+        max_turns integer,
+        sleeptime_agent_frequency integer,
+        sleeptime_propose_only boolean,
+        turns_counter integer,
+        last_processed_message_id text,
+        hidden boolean NOT NULL,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE group_messages (
+        id text PRIMARY KEY,
+        group_id text NOT NULL,
+        seq bigint NOT NULL,
+        sender_id text,
+        name text NOT NULL,
+        content text NOT NULL,
+        pictures json NOT NULL,
+        run_id text,
+        created_at timestamptz NOT NULL
+    );
+    CREATE TABLE group_agents (
+        group_id text NOT NULL,
+        agent_id text NOT NULL,
+        heard bigint NOT NULL,
+        PRIMARY KEY (group_id, agent_id)
+    );
+    ALTER TABLE runs ADD COLUMN group_id text;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

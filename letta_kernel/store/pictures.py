@@ -10,6 +10,12 @@ from letta_kernel.pictures.picture import Picture, Thumbnail, data_url
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import load
 
+NAMED = " UNION ALL ".join(
+    f"SELECT CAST(pictures AS text) FROM {table} WHERE CAST(pictures AS text) <> '[]'"
+    for table in ("messages", "group_messages")
+)
+"""Reads the pictures that messages, and what was said in groups, have."""
+
 
 def keep(tx: Tx, pictures: Iterable[Picture]) -> None:
     """Keep the bytes of those *pictures* that bring them and are not there yet."""
@@ -80,6 +86,6 @@ def sweep(tx: Tx) -> None:
     """Delete the pictures that no message has any more; to be called where messages have gone."""
     if tx.one("SELECT 1 FROM pictures LIMIT 1") is None:
         return
-    rows = tx.query("SELECT pictures FROM messages WHERE CAST(pictures AS text) <> '[]'")
+    rows = tx.query(NAMED)
     named = {picture["id"] for (text,) in rows for picture in load(text)}
     tx.execute("DELETE FROM pictures WHERE id <> ALL($1::text[])", (list(named),))

@@ -31,7 +31,7 @@ _OUTCOME = (  # what is known of a run at its end only; no value changes to None
 _LONGEST_ASKED = 300  # characters
 _STEPS = Table("steps", Step, json=("retrieved", "tool_stats"), parts={"beside": Beside})
 
-get, get_step, add_step = _RUNS.get, _STEPS.get, _STEPS.add
+get, select, get_step, add_step = _RUNS.get, _RUNS.select, _STEPS.get, _STEPS.add
 
 
 def start(tx: Tx, run: Run, fence: int | None = None) -> Run:

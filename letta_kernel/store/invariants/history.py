@@ -88,7 +88,9 @@ NUMBERS = (
         " HAVING count(DISTINCT seq) < max(seq) - min(seq) + 1 AND agent_id NOT IN"
         " (SELECT agent_id FROM runs WHERE conversation_id IS NOT NULL"
         " AND conversation_id NOT IN (SELECT id FROM conversations))"
-        " AND agent_id NOT IN (SELECT agent_id FROM conversations)",
+        " AND agent_id NOT IN (SELECT agent_id FROM conversations)"
+        # A group that began anew took its turns out of histories.
+        " AND agent_id NOT IN (SELECT agent_id FROM runs WHERE group_id IS NOT NULL)",
     ),
     Rule(
         "runs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from letta_kernel.store import passages, purge_due
+from letta_kernel.store import passages, pictures, purge_due
 from letta_kernel.store.database import Tx
 from letta_kernel.store.invariants.rule import OWNERS, Rule
 
@@ -133,7 +133,7 @@ MEMORY = (
 
 def _pictures(tx: Tx) -> tuple[set[str], set[str]]:
     """Return the ids of the pictures that messages name, and of those there are."""
-    named = tx.query("SELECT pictures FROM messages WHERE CAST(pictures AS text) <> '[]'")
+    named = tx.query(pictures.NAMED)
     return (
         {one["id"] for (text,) in named for one in json.loads(text)},
         {row[0] for row in tx.query("SELECT id FROM pictures")},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from letta_kernel.records import AgentState, Block, Conversation, Folder, Run, SharedArchive
-from letta_kernel.store import agents, archives, blocks, conversations, folders, runs
+from letta_kernel.store import agents, archives, blocks, conversations, folders, groups, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.invariants.rule import OWNERS, Rule, link
 
@@ -61,6 +61,18 @@ def _bring_runs_back(tx: Tx, gone: list[str]) -> None:
         runs.start(tx, run, fence=0)
 
 
+def _groups_lacking(tx: Tx) -> list[str]:
+    there = {row[0] for row in tx.query(_AGENTS)}
+    return [one.id for one in groups.list_all(tx, hidden=True) if not there.issuperset(one.everyone)]
+
+
+def _let_members_go(tx: Tx, broken: list[str]) -> None:
+    there = {row[0] for row in tx.query(_AGENTS)}
+    for group in groups.list_all(tx, hidden=True):
+        for gone in {*group.everyone} - there if group.id in broken else ():
+            groups.without(tx, gone)
+
+
 _NO_SUMMARY = "summary_id IS NOT NULL AND summary_id NOT IN (SELECT id FROM messages)"
 REFERENCES = (
     Rule(
@@ -109,6 +121,16 @@ REFERENCES = (
     link("block_identities", "identity_id", "identities"),
     link("files", "folder_id", "folders"),
     link("feedback", "step_id", "steps"),
+    link("group_messages", "group_id", "groups"),
+    link("group_agents", "group_id", "groups"),
+    link("group_agents", "agent_id", "agents"),
+    Rule(
+        "groups",
+        "groups have members, or a manager, that are gone",
+        _groups_lacking,
+        "go on without them",
+        _let_members_go,
+    ),
     *(
         Rule(
             table,

@@ -1,0 +1,553 @@
+"""A turn of a group: from a person's message until its agents have spoken, each in a run of its own.
+
+What a person says is kept before anybody works, and what an agent answers as soon as its run has ended. Each
+agent hears what it has not heard yet as messages that begin its next run, or at the turn's end. So a turn that
+is cut off at any point leaves whole histories, and the next message finds everybody where they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, TypedDict
+
+from letta_kernel.agent import journal
+from letta_kernel.agent.decisions import Decision
+from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError
+from letta_kernel.ids import new_id
+from letta_kernel.messages import (
+    ApprovalRequested,
+    Event,
+    GroupEnded,
+    GroupStarted,
+    Message,
+    Notice,
+    RunEnded,
+    Speaker,
+    StepEnded,
+    Usage,
+)
+from letta_kernel.models.base import Cancel
+from letta_kernel.pictures.picture import Picture, Thumbnail
+from letta_kernel.records import DONE, AgentState, Group, GroupMessage, Tool
+from letta_kernel.remedies import Do, Remedy, remedy
+from letta_kernel.service import group_part
+from letta_kernel.service.core import Core
+from letta_kernel.service.event_log import EventLog
+from letta_kernel.service.group_part import ASK_ALL, GroupPart
+from letta_kernel.service.runner import Runner, RunOptions
+from letta_kernel.service.runs import Runs
+from letta_kernel.stop_reasons import StopReason, meaning
+from letta_kernel.store import agents, groups, messages
+from letta_kernel.store.database import Tx
+from letta_kernel.tools.execute import ToolHost
+
+_GO_ON = "It is your turn again; nobody else has said anything since."
+
+
+class GroupOptions(TypedDict, total=False):
+    """How one turn of a group is carried out: as `RunOptions`, for all its runs.
+
+    Attributes
+    ----------
+    each : more for the runs of one agent, by its id: where its functions live, say.
+    """
+
+    live: Callable[[Event], None] | None
+    cancel: Cancel | None
+    wait: bool
+    max_steps: int | None
+    model: str | None
+    each: Callable[[str], RunOptions]
+
+
+@dataclass(slots=True)
+class Said:
+    """How the run of one agent ended, and what it answered."""
+
+    agent: AgentState
+    answers: list[str] = field(default_factory=list)
+    reason: StopReason = "cancelled"
+    error: str | None = None
+    remedies: tuple[Remedy, ...] = ()
+    waits: bool = False
+
+    @property
+    def text(self) -> str:
+        """All it answered."""
+        return "\n".join(self.answers)
+
+    @property
+    def stops(self) -> bool:
+        """Whether the group's turn ends with it: it failed, was stopped, reached a limit or waits."""
+        return meaning(self.reason) != "well"
+
+    @property
+    def problem(self) -> str:
+        """Why there is no answer, in a line for another agent; empty if there is one."""
+        match meaning(self.reason):
+            case "waits":
+                return "waits for a person's approval"
+            case "cancelled":
+                return "was stopped"
+            case "well":
+                return "" if self.answers else "gave no answer"
+            case _:
+                return self.error or self.reason
+
+
+Turn = Generator[Event, None, Said | None]
+"""Tells what happens; returns the run that ended the turn before its time, None if all have spoken."""
+
+
+class GroupTurn:
+    """One turn of a group.
+
+    Parameters
+    ----------
+    group, members : the group, and its agents by their ids.
+    going : the groups that have a turn here, with what ends it; this one while it goes on.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        runner: Runner,
+        runs: Runs,
+        events: EventLog,
+        group: Group,
+        members: dict[str, AgentState],
+        going: dict[str, Cancel],
+        options: GroupOptions,
+    ) -> None:
+        self._core, self._runner, self._runs, self._events = core, runner, runs, events
+        self._group, self._members, self._going = group, members, going
+        self._options = options
+        self._switch = options.get("cancel") or Cancel()
+        self._id = new_id("turn")
+        self._pending: list[Event] = []
+        self._usage, self._steps, self._spoke = Usage(), 0, 0
+        self._started = perf_counter()
+
+    # -- the turn ----------------------------------------------------------------------------------
+
+    def send(self, text: str, pictures: Sequence[Picture] = ()) -> Iterator[Event]:
+        """Keep what a person says, let the agents answer it and yield what happens."""
+        self._check_free()
+        said = GroupMessage(group_id=self._group.id, content=text, pictures=[*pictures])
+
+        def work(tx: Tx) -> None:
+            self._check(tx)
+            self._keep_answers(tx)
+            groups.say(tx, said)
+
+        self._core.do(work)
+        journal.passing("said")
+        shown = [Thumbnail.of(one, one.thumbnail) for one in pictures]
+        return self._told(self._by_manager(0, None), shown)
+
+    def approve(self, agent: AgentState, decisions: Sequence[Decision]) -> Iterator[Event]:
+        """Go on where *agent* waited for approval: with its run, then with the others."""
+        self._check_free()
+        events = self._runs.approve(agent.id, decisions, **self._run_options(agent))
+        return self._told(self._after_approval(agent, events))
+
+    def _told(self, turn: Turn, shown: Sequence[Thumbnail] = ()) -> Iterator[Event]:
+        """Yield what *turn* tells between the beginning and the end of the group's turn."""
+        group = self._group
+        self._check_free()
+        self._going[group.id] = self._switch
+        try:
+            speakers = [
+                Speaker(agent_id=one, name=self._members[one].name) for one in group.everyone
+            ]
+            self._hear(
+                GroupStarted(
+                    run_id=self._id,
+                    group_id=group.id,
+                    group_name=group.shown,
+                    members=speakers,
+                    pictures=[*shown],
+                )
+            )
+            yield from self._heard()
+            said: Said | None = None
+            problem: LettaError | None = None
+            try:
+                said = yield from turn
+            except LettaError as error:
+                problem = error
+            except BaseException as stop:
+                self._end(None, None, stopped=True)
+                if isinstance(stop, KeyboardInterrupt):
+                    yield from self._heard()
+                raise
+            self._end(said, problem)
+            yield from self._heard()
+        finally:
+            self._going.pop(group.id, None)
+            self._events.finish(self._id)
+
+    def _by_manager(self, done: int, last: AgentState | None) -> Turn:
+        """Let the agents speak, *done* of whose turns are over, the last one *last*'s."""
+        match self._group.manager_type:
+            case "round_robin":
+                return self._round_robin(done)
+            case "dynamic":
+                return self._dynamic(done, last)
+            case "supervisor":
+                return self._supervised()
+            case _:
+                return self._managed()
+
+    def _round_robin(self, done: int) -> Turn:
+        ids = self._group.agent_ids
+        for number in range(done, self._most):
+            said = yield from self._member(self._members[ids[number % len(ids)]])
+            if said.stops:
+                return said
+        return None
+
+    def _dynamic(self, done: int, last: AgentState | None) -> Turn:
+        token = self._group.termination_token or DONE
+        for _ in range(done, self._most):
+            said, following = yield from self._choose(last)
+            if said.stops:
+                return said
+            if following is None:
+                return None
+            said = yield from self._member(following)
+            if said.stops:
+                return said
+            if token in said.text:
+                return None
+            last = following
+        return None
+
+    def _choose(
+        self, last: AgentState | None
+    ) -> Generator[Event, None, tuple[Said, AgentState | None]]:
+        """Let the manager say who is next; None if nobody is."""
+        manager, options = self._manager, self._others(last) or [*self._speakers]
+        part = group_part.of_chooser(self._group, manager, self._speakers)
+        text = group_part.question(self._group, options)
+        said = Said(manager)
+        for _ in range(2):
+            asking = self._event(manager, text)
+            said = yield from self._speak(manager, part, [asking])
+            if said.stops:
+                return said, None
+            found = group_part.chosen(said.text, options)
+            if found is not None or (self._group.termination_token or DONE) in said.text:
+                return said, found
+            text = f"That names nobody. {group_part.question(self._group, options)}"
+        names = ", ".join(one.name for one in options)
+        said.reason = "error"
+        said.error = f"{manager.name} named nobody who could speak next: {names}."
+        return said, None
+
+    def _supervised(self) -> Turn:
+        manager = self._manager
+        part = group_part.of_supervisor(self._group, manager, self._speakers)
+        given = self._options.get("each", _nothing)(manager.id)
+        host = _Supervisor(given.get("host"), self._ask_all)
+        tools: list[Tool] = [*given.get("turn_tools", ()), group_part.ask_all_tool()]
+        said = yield from self._speak(manager, part, host=host, turn_tools=tools)
+        self._core.do(self._all_heard)
+        return said if said.stops else None
+
+    def _managed(self) -> Turn:
+        said = yield from self._speak(self._manager, GroupPart(self._group.id))
+        return said if said.stops else None
+
+    def _after_approval(self, agent: AgentState, events: Iterator[Event]) -> Turn:
+        said = yield from self._follow(agent, events)
+        if said.stops:
+            return said
+        group = self._group
+        token = group.termination_token or DONE
+        is_manager = agent.id == group.manager_agent_id
+        if group.manager_type == "dynamic":
+            if is_manager:
+                following = group_part.chosen(said.text, self._speakers)
+                if following is None:
+                    return None
+                said = yield from self._member(following)
+                if said.stops:
+                    return said
+            if token in said.text:
+                return None
+            agent = said.agent
+        elif group.manager_type != "round_robin":
+            if is_manager:
+                return None
+            # The supervisor went on without this answer: it hears it now.
+            part = GroupPart(group.id)
+            said = yield from self._speak(self._manager, part)
+            self._core.do(self._all_heard)
+            return said if said.stops else None
+        done = self._core.do(self._done)
+        return (yield from self._by_manager(done, agent))
+
+    # -- one agent ---------------------------------------------------------------------------------
+
+    def _member(self, agent: AgentState) -> Generator[Event, None, Said]:
+        part = group_part.of_member(self._group, agent, self._others(agent))
+        return (yield from self._speak(agent, part))
+
+    def _speak(
+        self,
+        agent: AgentState,
+        part: GroupPart,
+        more: Sequence[Message] = (),
+        **given: Any,
+    ) -> Generator[Event, None, Said]:
+        """Let *agent* answer what it has not heard yet, and *more*."""
+        if self._switch.cancelled:
+            return Said(agent)
+        unheard = self._core.do(lambda tx: groups.unheard(tx, self._group.id, agent.id))
+        incoming = [*groups.copies(unheard, agent.id), *more]
+        if not incoming:
+            incoming = [self._event(agent, _GO_ON)]
+        options: RunOptions = {**self._run_options(agent), "group": part, **given}  # type: ignore[typeddict-item]
+        state = self._core.find_agent(agent.id)
+        said = yield from self._follow(agent, self._runner.run(state, incoming, None, options))
+        if unheard:
+            upto = unheard[-1].seq
+            self._core.do(lambda tx: groups.heard(tx, self._group.id, agent.id, upto))
+        return said
+
+    def _follow(self, agent: AgentState, events: Iterator[Event]) -> Generator[Event, None, Said]:
+        """Follow the run of an agent to its end, and keep what it answered."""
+        said = Said(agent)
+        self._spoke += agent.id != self._group.manager_agent_id
+        try:
+            with closing(events):  # type: ignore[type-var]
+                for event in events:
+                    match event:
+                        case StepEnded():
+                            found = [one for one in event.messages if one.role == "assistant"]
+                            said.answers += [one.said for one in found if one.said.strip()]
+                        case ApprovalRequested():
+                            said.waits = True
+                        case RunEnded():
+                            said.reason, said.error = event.stop_reason, event.error
+                            said.remedies = event.remedies
+                    yield from self._heard()
+        except LettaError as error:  # it could not begin
+            said.reason, said.error, said.remedies = "error", error.text, error.remedies
+        finally:
+            self._core.do(self._keep_answers)
+        journal.passing("answered")
+        yield from self._heard()
+        return said
+
+    def _ask_all(self, message: str) -> list[str]:
+        """Let every member answer what the supervisor asks; return what they said, with their names."""
+        manager = self._manager
+        asked = GroupMessage(
+            group_id=self._group.id, sender_id=manager.id, name=manager.name, content=message
+        )
+        self._core.do(lambda tx: groups.say(tx, asked))
+        found = []
+        for agent in self._speakers:
+            said = self._asked(agent, asked)
+            if said.waits:
+                self._hear(Notice(text=f"{agent.name} waits for your word on its calls."))
+            found.append(f"{agent.name}: {said.text or f'({said.problem})'}")
+        return found
+
+    def _asked(self, agent: AgentState, asked: GroupMessage) -> Said:
+        """Let one member answer the supervisor, inside its call."""
+        part = group_part.of_asked(self._group, agent, self._manager)
+        options: RunOptions = {**self._run_options(agent), "group": part}
+        incoming = groups.copies([asked], agent.id)
+        run = self._runner.run(self._core.find_agent(agent.id), incoming, None, options)
+        said = Said(agent)
+        if self._switch.cancelled:
+            return said
+        kept, self._pending = self._pending, []
+        following = self._follow(agent, run)
+        try:
+            while True:
+                kept.append(next(following))  # told already, to whoever listens
+        except StopIteration as end:
+            said = end.value
+        finally:
+            following.close()
+            self._pending = [*kept, *self._pending]
+        return said
+
+    def _run_options(self, agent: AgentState) -> RunOptions:
+        options = self._options
+        given: RunOptions = {
+            "wait": options.get("wait", False),
+            "max_steps": options.get("max_steps"),
+            "model": options.get("model"),
+            **options.get("each", _nothing)(agent.id),
+            "live": self._hear,
+            "cancel": self._switch,
+        }
+        return given
+
+    def _event(self, agent: AgentState, text: str) -> Message:
+        return Message(
+            agent_id=agent.id, role="event", name="group", content=text, group_id=self._group.id
+        )
+
+    # -- who there is ------------------------------------------------------------------------------
+
+    @property
+    def _manager(self) -> AgentState:
+        return self._members[self._group.manager_agent_id or ""]
+
+    @property
+    def _speakers(self) -> list[AgentState]:
+        return [self._members[one] for one in self._group.agent_ids]
+
+    @property
+    def _most(self) -> int:
+        """How many turns members may have."""
+        return self._group.max_turns or len(self._group.agent_ids)
+
+    def _others(self, agent: AgentState | None) -> list[AgentState]:
+        return [one for one in self._speakers if agent is None or one.id != agent.id]
+
+    def _check_free(self) -> None:
+        if self._group.id in self._going:
+            raise AgentBusyError(
+                f"{self._group.shown} is in the middle of a turn here: wait for it to end, or stop it."
+            )
+
+    def _check(self, tx: Tx) -> None:
+        """Refuse a message that nobody could answer now: nothing is kept then."""
+        group = self._group
+        first = (
+            group.agent_ids[0] if group.manager_type == "round_robin" else group.manager_agent_id
+        )
+        speak = group.everyone if group.manager_type != "sleeptime" else [first]
+        for agent_id in speak:
+            if agent_id and agents.is_waiting(tx, agent_id):
+                name = self._members[agent_id].name
+                raise InvalidInputError(
+                    f"{group.shown} waits: {name} wants your word on its calls first.",
+                    remedy(Do.DECIDE_CALLS),
+                )
+        if first and not self._options.get("wait"):
+            agents.check_idle(tx, first)
+
+    def _done(self, tx: Tx) -> int:
+        """Return how many turns the members have had since a person spoke last."""
+        last = [one for one in groups.said_in(tx, self._group.id) if one.sender_id is None]
+        if not last:
+            return 0
+        ids = self._group.agent_ids
+        return len(groups.turns(tx, self._group.id, ids, last[-1].created_at))
+
+    # -- what was said -----------------------------------------------------------------------------
+
+    def _hear(self, event: Event) -> None:
+        """Take what an agent's run tells, and tell it on at once."""
+        if isinstance(event, RunEnded):
+            self._usage += event.usage
+            self._steps += event.steps
+        self._pending.append(event)
+        self._events.add(self._group.id, self._id, event)
+        if (live := self._options.get("live")) is not None:
+            live(event)
+
+    def _heard(self) -> Iterator[Event]:
+        while self._pending:
+            yield self._pending.pop(0)
+
+    def _keep_answers(self, tx: Tx) -> None:
+        """Keep what was answered and is not kept yet, also by a process that is gone."""
+        group = self._group
+        # Who says who is next does not speak to the others.
+        ids = group.agent_ids if group.manager_type == "dynamic" else group.everyone
+        for message in groups.unkept_answers(tx, group.id, ids):
+            groups.say(
+                tx,
+                GroupMessage(
+                    id=message.id,
+                    group_id=group.id,
+                    sender_id=message.agent_id,
+                    name=self._members[message.agent_id].name,
+                    content=message.said,
+                    run_id=message.run_id,
+                    created_at=message.created_at,
+                ),
+            )
+
+    def _all_heard(self, tx: Tx) -> None:
+        """Note that the supervisor has heard all: what the others answered was the result of its call."""
+        if said := groups.said_in(tx, self._group.id):
+            groups.heard(tx, self._group.id, self._manager.id, said[-1].seq)
+
+    def _spread(self, tx: Tx) -> None:
+        """Put what agents have not heard yet into the histories of those that nobody runs now."""
+        group = self._group
+        if group.manager_type not in ("round_robin", "dynamic"):
+            return
+        for agent_id in group.everyone:
+            unheard = groups.unheard(tx, group.id, agent_id)
+            if not unheard or agents.is_waiting(tx, agent_id):
+                continue
+            try:
+                agents.check_idle(tx, agent_id)
+            except AgentBusyError:
+                continue  # it hears of it when it speaks here next
+            messages.append(tx, agent_id, groups.copies(unheard, agent_id))
+            groups.heard(tx, group.id, agent_id, unheard[-1].seq)
+
+    def _end(self, said: Said | None, problem: LettaError | None, *, stopped: bool = False) -> None:
+        """Let everybody hear what was said, and tell that the turn is over: ended by *said*, or a *problem*."""
+        reason: StopReason = "cancelled" if stopped else "error" if problem else "end_turn"
+        error = problem.text if problem else None
+        remedies = problem.remedies if problem else ()
+        if said is not None:
+            reason, remedies = said.reason, said.remedies
+            error = f"{said.agent.name}: {said.error}" if said.error else None
+        try:
+            self._core.do(self._spread)
+        except LettaError as failure:
+            self._hear(Notice(level="warning", text=f"Not all have heard yet: {failure.text}"))
+        self._hear(
+            GroupEnded(
+                run_id=self._id,
+                group_id=self._group.id,
+                stop_reason=reason,
+                error=error,
+                remedies=remedies,
+                waits=said.agent.id if said is not None and said.waits else "",
+                turns=self._spoke,
+                steps=self._steps,
+                usage=self._usage,
+                seconds=perf_counter() - self._started,
+            )
+        )
+
+
+class _Supervisor:
+    """Where a supervisor's functions live: in the notebook, if there is one, and here that which asks all."""
+
+    def __init__(self, host: ToolHost | None, ask_all: Callable[[str], list[str]]) -> None:
+        self._host = host
+        self._ask_all = ask_all
+        self.notebook = getattr(host, "notebook", None)
+
+    def lookup(self, tool: Tool) -> Callable[..., Any] | None:
+        """Return the function behind *tool*."""
+        if tool.name == ASK_ALL and tool.kind == "turn":
+
+            def ask_all(message: str) -> list[str]:
+                return self._ask_all(message)
+
+            return ask_all
+        return self._host.lookup(tool) if self._host is not None else None
+
+
+def _nothing(agent_id: str) -> RunOptions:
+    return {}
