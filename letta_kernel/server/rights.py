@@ -49,11 +49,15 @@ detach_tool_from_agent modify_tool_approval run_tool_for_agent
 _READ_PROJECT = """
 health list_agents_of_folder list_identities count_identities retrieve_identity list_agents_for_identity
 list_blocks_for_identity add_base_tools
+list_groups count_groups retrieve_group list_group_messages list_groups_for_agent
+"""
+_TALK_PROJECT = """
+send_group_message send_group_message_streaming cancel_group
 """
 
 NEEDS: dict[str, Rights] = {
     **dict.fromkeys([*_READ_AGENT.split(), *_READ_PROJECT.split()], "read"),
-    **dict.fromkeys(_TALK_AGENT.split(), "talk"),
+    **dict.fromkeys([*_TALK_AGENT.split(), *_TALK_PROJECT.split()], "talk"),
     **dict.fromkeys(_WRITE_AGENT.split(), "write"),
 }
 """By the id of an operation, a WebSocket's by the name of its function."""
@@ -66,6 +70,8 @@ STREAMS = frozenset(
         "create_message",
         "create_message_stream",
         "create_conversation_message",
+        "send_group_message",
+        "send_group_message_streaming",
         "chat_completions",
         "resume_conversation_stream",
         "stream_run",

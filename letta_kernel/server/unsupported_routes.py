@@ -28,14 +28,9 @@ LEFT_OUT: dict[str, tuple[str, dict[str, str]]] = {
         "There is no answer without an agent's turn here: send a message, or use an agent of its own.",
         {"/agents/{agent_id}/generate": "POST"},
     ),
-    "groups": (
-        "There are no groups of agents here: let your program pass messages between them.",
-        {
-            "/groups": "GET POST",
-            "/groups/{group_id}": "GET PATCH DELETE",
-            "/groups/{group_id}/messages": "GET POST",
-            "/groups/{group_id}/messages/stream": "POST",
-        },
+    "messages": (
+        "What was said is not changed afterwards here: say it anew, or reset the messages.",
+        {"/groups/{group_id}/messages/{message_id}": "PATCH"},
     ),
     "providers": (
         "Providers and their keys are set in the environment of the server, which is then started again.",

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from letta_kernel.messages import Message, ToolCall
-from letta_kernel.records import AgentState, Block, Folder, Identity, Run, Tool
+from letta_kernel.records import AgentState, Block, Folder, Group, Identity, Run, Tool
 from letta_kernel.service.core import Core
 from letta_kernel.service.tools import Tools
-from letta_kernel.store import blocks, folders, identities, messages, runs
+from letta_kernel.store import blocks, folders, groups, identities, messages, runs
 from letta_kernel.store.database import Tx
 
 
@@ -26,6 +26,7 @@ class AgentView:
     asked_in: str | None = None  # the message whose calls are pending
     last_run: Run | None = None
     in_context: list[str] | None = None
+    manages: Group | None = None  # the newest of the groups that it manages
 
 
 def view_of(tx: Tx, core: Core, own: Tools, state: AgentState, *, sight: bool = False) -> AgentView:
@@ -45,6 +46,7 @@ def view_of(tx: Tx, core: Core, own: Tools, state: AgentState, *, sight: bool = 
             for identity in identities.list_all(tx, owned=("agent", state.id))
         ],
         last_run=last[0] if last else None,
+        manages=next(reversed(groups.list_all(tx, manager_agent_id=state.id, hidden=True)), None),
     )
     view.pending = core.waiting_calls(tx, state)
     if view.pending and (asking := _asking(tx, view.pending, state.id)) is not None:

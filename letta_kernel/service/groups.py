@@ -40,7 +40,7 @@ FIELDS = {
     "sleeptime": ("manager_agent_id", "sleeptime_agent_frequency", "sleeptime_propose_only"),
 }
 """What a group of each manager has beside its members."""
-CHANGEABLE = ("name", "description", "agent_ids", "hidden")
+CHANGEABLE = ("name", "description", "agent_ids", "shared_block_ids", "hidden")
 
 
 class Groups:

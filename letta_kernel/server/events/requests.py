@@ -63,6 +63,20 @@ def view_of(request: MessageRequest) -> View:
     )
 
 
+def asked_for(request: MessageRequest) -> dict[str, Any]:
+    """Return the options of a run, or a group's turn, that *request* asks for; refuse what is not done here."""
+    for field, what in NOT_DONE.items():
+        if getattr(request, field):
+            raise LeftOutError(f"Not offered by this server: {what} ({field}).")
+    model = model_name(request.override_model, "override_model")
+    if model is not None or request.override_system is not None:
+        authorization.need("write")
+    options: dict[str, Any] = {"max_steps": request.max_steps, "model": model}
+    if request.override_system is not None:
+        options["system"] = request.override_system
+    return options
+
+
 def begin(
     service: AgentService,
     live: RunManager,
@@ -84,16 +98,7 @@ def begin(
     LettaError
         It cannot be started; nothing has changed.
     """
-    for field, what in NOT_DONE.items():
-        if getattr(request, field):
-            raise LeftOutError(f"Not offered by this server: {what} ({field}).")
-    options["max_steps"] = request.max_steps
-    options["model"] = model_name(request.override_model, "override_model")
-    if options["model"] is not None:
-        authorization.need("write")
-    if request.override_system is not None:
-        authorization.need("write")
-        options["system"] = request.override_system
+    options |= asked_for(request)
     options["form"] = check_format(request.response_format, "response_format")
     tools = _client_tools(request)
     options["client_tools"] = tools
@@ -101,7 +106,7 @@ def begin(
         ClientSkill(one.name, one.description, one.location) for one in request.client_skills or ()
     ]
     reader = ContentReader(service)
-    answers, said = _read(request, reader)
+    answers, said = read(request, reader)
     conversation: str | None = options.get("conversation")
     pending = service.runs.pending(ref, conversation)
     recent: list[Message] = []
@@ -109,13 +114,13 @@ def begin(
         recent = service.messages.approvals(ref, conversation)
     settled: dict[str, str] = {}
     if pending:
-        asking = _asking(recent, pending)
+        asked = asking(recent, pending)
         if not answers:
-            raise PendingApprovalError(", ".join(call.name for call in pending), asking.id)
-        decisions = _decisions(answers, pending, asking, reader)
-        settled = dict.fromkeys((call.id for call in pending), asking.id)
+            raise PendingApprovalError(", ".join(call.name for call in pending), asked.id)
+        words = decisions(answers, pending, asked, reader)
+        settled = dict.fromkeys((call.id for call in pending), asked.id)
         try:
-            run = live.start(ref, decisions, following=said, **options)
+            run = live.start(ref, words, following=said, **options)
         except InvalidInputError:
             if service.runs.pending(ref, conversation) != pending:  # another answer was quicker
                 raise ApprovalError(NOTHING_WAITS) from None
@@ -213,7 +218,7 @@ def as_stream(run: LiveRun, request: StreamedRequest) -> StreamingResponse:
 # -- reading a request -----------------------------------------------------------------------------
 
 
-def _read(
+def read(
     request: MessageRequest, reader: ContentReader
 ) -> tuple[list[ApprovalIn | ToolReturnsIn], list[Message]]:
     """Return the words on calls that wait, and the messages; one of the two may be empty."""
@@ -286,7 +291,7 @@ def _client_tools(request: MessageRequest) -> list[Tool]:
 # -- answers to calls that wait --------------------------------------------------------------------
 
 
-def _asking(recent: Sequence[Message], pending: Sequence[ToolCall]) -> Message:
+def asking(recent: Sequence[Message], pending: Sequence[ToolCall]) -> Message:
     """Return the message that made the calls that wait."""
     wanted = {call.id for call in pending}
     for message in reversed(recent):
@@ -295,14 +300,14 @@ def _asking(recent: Sequence[Message], pending: Sequence[ToolCall]) -> Message:
     raise ApprovalError(NOTHING_WAITS)
 
 
-def _decisions(
+def decisions(
     answers: Sequence[ApprovalIn | ToolReturnsIn],
     pending: Sequence[ToolCall],
-    asking: Message,
+    asked: Message,
     reader: ContentReader,
 ) -> list[Decision]:
     """Return a word on each call that waits: those the answers say, and a yes for calls that asked nobody."""
-    decisions: dict[str, Decision] = {}
+    words: dict[str, Decision] = {}
     for number, answer in enumerate(answers):
         if isinstance(answer, ApprovalIn) and not answer.approvals:
             if answer.approve is None:
@@ -315,20 +320,20 @@ def _decisions(
                 for place, part in enumerate(_parts(answer))
             ]
         for decision in said:
-            if decision.call_id == asking.id and len(pending) == 1:  # as clients of before said it
+            if decision.call_id == asked.id and len(pending) == 1:  # as clients of before said it
                 decision = replace(decision, call_id=pending[0].id)
-            if decisions.setdefault(decision.call_id, decision) != decision:
+            if words.setdefault(decision.call_id, decision) != decision:
                 raise FieldError(
                     f"messages.{number}",
                     f"The call {decision.call_id[:100]!r} is answered twice, each time differently.",
                 )
     waiting = [call.id for call in pending]
-    wanted = [call_id for call_id in waiting if call_id in asking.asked] or waiting
-    if decisions.keys() - {*waiting} or {*wanted} - decisions.keys():
-        given = [call_id[:100] for call_id in decisions]
+    wanted = [call_id for call_id in waiting if call_id in asked.asked] or waiting
+    if words.keys() - {*waiting} or {*wanted} - words.keys():
+        given = [call_id[:100] for call_id in words]
         raise ApprovalError(f"Invalid tool call IDs. Expected '{wanted}', but received '{given}'.")
-    free = (call_id for call_id in waiting if call_id not in decisions)
-    return [*decisions.values(), *(Decision(call_id, approve=True) for call_id in free)]
+    free = (call_id for call_id in waiting if call_id not in words)
+    return [*words.values(), *(Decision(call_id, approve=True) for call_id in free)]
 
 
 def _parts(answer: ApprovalIn | ToolReturnsIn) -> Sequence[ApprovalReturnIn | ToolReturnIn]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import anyio.to_thread
 
 from letta_kernel.errors import ConflictError, LettaError
-from letta_kernel.messages import Event, RunQueued, RunStarted, worded
+from letta_kernel.messages import Event, GroupStarted, RunQueued, RunStarted, worded
 from letta_kernel.models.base import Cancel
 from letta_kernel.remedies import Words
 from letta_kernel.server import authorization
@@ -159,6 +159,45 @@ class RunManager:
         TooManyRunsError, TokenBusyError
             ``max_runs`` runs are going on, or as many as the token of the request may have.
         """
+        run = LiveRun(agent_ref, self._words)
+
+        def begin(live: Callable[[Event], None]) -> Iterator[Event]:
+            if self._host_of is not None:
+                options["host"] = self._host_of(self.service.agents.retrieve(agent_ref).id)
+            if isinstance(message, str):
+                return self.service.runs.send(
+                    agent_ref, message, role=role, live=live, cancel=run.switch, **options
+                )
+            return self.service.runs.approve(
+                agent_ref, message, live=live, cancel=run.switch, **options
+            )
+
+        return self._start(run, begin)
+
+    def start_group(
+        self, group_ref: str, message: str | Sequence[Decision], **options: Any
+    ) -> LiveRun:
+        """Begin a turn of a group, as `start` begins a run: its id and log are the turn's.
+
+        Parameters
+        ----------
+        options : more for `AgentService.groups.send` or `AgentService.groups.approve`.
+        """
+        run = LiveRun(group_ref, self._words)
+        if (host_of := self._host_of) is not None:
+            options["each"] = lambda agent_id: {"host": host_of(agent_id)}
+
+        def begin(live: Callable[[Event], None]) -> Iterator[Event]:
+            groups, switch = self.service.groups, run.switch
+            if isinstance(message, str):
+                return groups.send(group_ref, message, live=live, cancel=switch, **options)
+            return groups.approve(group_ref, message, live=live, cancel=switch, **options)
+
+        return self._start(run, begin)
+
+    def _start(
+        self, run: LiveRun, begin: Callable[[Callable[[Event], None]], Iterator[Event]]
+    ) -> LiveRun:
         over = authorization.begin_run()
         with self._lock:
             if self._going >= self.max_runs:
@@ -167,30 +206,27 @@ class RunManager:
                     f"{self._going} runs are going on here, as many as may: try again later."
                 )
             self._going += 1
-        run = LiveRun(agent_ref, self._words)
         run.closing = over
 
         def told(event: Event) -> None:
-            if isinstance(event, RunStarted | RunQueued) and not run.begun.is_set():
+            if run.begun.is_set():
+                return
+            if isinstance(event, RunStarted | RunQueued):
                 run.id, run.agent_id = event.run_id, event.agent_id
-                run.log = self.service.events.run(run.id) or run.log
-                self._remember(run)
-                run.begun.set()
-
-        def begin() -> Iterator[Event]:
-            if self._host_of is not None:
-                options["host"] = self._host_of(self.service.agents.retrieve(agent_ref).id)
-            if isinstance(message, str):
-                return self.service.runs.send(
-                    agent_ref, message, role=role, live=told, cancel=run.switch, **options
-                )
-            return self.service.runs.approve(
-                agent_ref, message, live=told, cancel=run.switch, **options
-            )
+            elif isinstance(event, GroupStarted):
+                run.id, run.agent_id = event.run_id, event.group_id
+            else:
+                return
+            run.log = self.service.events.run(run.id) or run.log
+            self._remember(run)
+            run.begun.set()
 
         request = copy_context()  # whose time limit is the run's, until it has begun
         threading.Thread(
-            target=request.run, args=(self._run, run, begin), name=f"run {agent_ref}", daemon=True
+            target=request.run,
+            args=(self._run, run, lambda: begin(told)),
+            name=f"run {run.agent_ref}",
+            daemon=True,
         ).start()
         run.begun.wait()
         if run.error is not None and not run.id:

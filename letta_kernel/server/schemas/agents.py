@@ -18,6 +18,7 @@ from letta_kernel.server.handles import embedding_handle, endpoint_type, model_h
 from letta_kernel.server.schemas.base import Shape
 from letta_kernel.server.schemas.blocks import BlockResponse, to_block
 from letta_kernel.server.schemas.folders import FolderShape, to_folder
+from letta_kernel.server.schemas.groups import GroupShape, to_group
 from letta_kernel.server.schemas.history import approval_request, first_id
 from letta_kernel.server.schemas.identities import IdentityShape, to_identity
 from letta_kernel.server.schemas.messages import ApprovalRequestMessage
@@ -111,6 +112,8 @@ class AgentShape(Shape):
     message_buffer_autoclear: bool = False
     enable_sleeptime: bool = False
     hidden: bool | None = None
+    managed_group: GroupShape | None = None
+    multi_agent_group: GroupShape | None = Field(None, description="The older word for it.")
     pending_approval: ApprovalRequestMessage | None = None
     last_run_completion: datetime | None = None
     last_run_duration_ms: int | None = None
@@ -125,8 +128,8 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
     """Return an agent in the API's shape, with the relations *include* names (None: all)."""
     state = view.state
     wanted = ALL if include is None else include
-    if own_agent() is not None:  # an identity tells who else it has
-        wanted = [one for one in wanted if one != "agent.identities"]
+    if own_agent() is not None:  # identities and groups tell who else they have
+        wanted = [one for one in wanted if one not in ("agent.identities", "agent.managed_group")]
     kept = state.metadata.get(REST) or {}
     handle = model_handle(choose_model(state.model))
     settings = to_settings(handle, state.settings, kept.get("model_settings") or {})
@@ -137,6 +140,7 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
     identities = [to_identity(*one) for one in view.identities]
     folders = [to_folder(one) for one in view.folders] if "agent.sources" in wanted else []
     run, seen = view.last_run, view.in_context
+    group = to_group(view.manages) if view.manages and "agent.managed_group" in wanted else None
     return AgentShape.of(
         state,
         agent_type=agent_type,
@@ -166,6 +170,8 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
         message_buffer_autoclear=bool(state.settings.get("autoclear")),
         message_ids=seen if seen is None else [first_id(state.id), *seen],
         hidden=state.set_aside,
+        managed_group=group,
+        multi_agent_group=group,
         pending_approval=_pending(view) if "agent.pending_approval" in wanted else None,
         last_run_completion=run.ended_at if run else None,
         last_run_duration_ms=int(run.seconds * 1000) if run and run.seconds is not None else None,
