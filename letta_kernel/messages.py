@@ -121,7 +121,11 @@ class Message(BaseModel):
     @property
     def bare(self) -> str:
         """The text without the line that tells the model which agent it is from."""
-        return agent_messages.bare(self.content) if self.sender_id else self.content
+        if self.sender_id is None:
+            return self.content
+        if self.group_id is not None:
+            return self.content.removeprefix(f"{self.name}: ")
+        return agent_messages.bare(self.content)
 
 
 class RunStarted(Frozen):

@@ -228,7 +228,7 @@ def test_a_model_that_fails_is_an_error_with_the_agents_name(
 ) -> None:
     made = groups.create(agent_ids=ids, description="")
     server.scripted.fault(400, message="On strike")
-    with pytest.raises(APIStatusError, match="ada: .*On strike"):
+    with pytest.raises(APIStatusError, match=r"ada: .*On strike"):
         groups.send(made, input="Hello")
     with pytest.raises(APIStatusError, match="one message at a time"):
         groups.send(made, messages=[{"role": "user", "content": "a"}] * 2)

@@ -288,7 +288,7 @@ def test_older_names_of_routes_answer_as_the_new_ones(server: Server) -> None:
         config = {"server_name": "shop", "type": "stdio", "command": "no-such-program"}
         refused = old.put("/tools/mcp/servers", json=config)
         assert (refused.status_code, "no-such-program" in refused.text) == (422, True)
-        for path in ("/providers", "/groups", f"/agents/{agent.id}/generate"):
+        for path in ("/providers", "/templates", f"/agents/{agent.id}/generate"):
             assert old.post(path, json={}).status_code == 501
 
 

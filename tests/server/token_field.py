@@ -86,6 +86,7 @@ class Field:
             "message_id": service.messages.list(agent.id, thread.id)[0].id,
             "model": name,
             "mcp_server_id": "nothing",
+            "group_id": "nothing",
         }
 
     def token(self, rights: Rights, agent: str | None = None) -> dict[str, str]:

@@ -52,12 +52,12 @@ def count_groups(service: Service) -> int:
 @router.post("/groups", operation_id="create_group")
 def create_group(service: Service, asked: GroupCreate) -> GroupShape:
     """Make a group of agents."""
-    fields = asked.manager_config.fields()
+    fields = asked.config.fields()
     made = service.groups.create(
         asked.agent_ids,
         name=asked.name,
         description=asked.description,
-        manager_type=asked.manager_config.manager_type,
+        manager_type=asked.config.manager_type,
         manager=fields.pop("manager_agent_id", None),
         shared_block_ids=asked.shared_block_ids,
         hidden=bool(asked.hidden),

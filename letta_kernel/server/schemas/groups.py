@@ -82,10 +82,15 @@ class GroupCreate(Asked):
     agent_ids: AgentIds
     description: str = Field(max_length=MAX_TEXT)
     name: str = Field("", max_length=200, description="What it is called in notebooks.")
-    manager_config: ManagerConfig = ManagerConfig()
+    manager_config: ManagerConfig | None = None
     shared_block_ids: BlockIds = Field(default_factory=list)
     hidden: bool | None = None
     project_id: str | None = None
+
+    @property
+    def config(self) -> ManagerConfig:
+        """Who speaks when; one after the other, if nothing is said."""
+        return self.manager_config or ManagerConfig.model_validate({})
 
 
 class GroupUpdate(Asked):
