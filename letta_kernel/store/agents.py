@@ -9,7 +9,16 @@ from typing import Any, Literal
 
 from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
 from letta_kernel.records import AgentState, ToolRule
-from letta_kernel.store import blocks, counters, groups, indexes, lease, passages, pictures, purge_due
+from letta_kernel.store import (
+    blocks,
+    counters,
+    groups,
+    indexes,
+    lease,
+    passages,
+    pictures,
+    purge_due,
+)
 from letta_kernel.store.database import Tx
 from letta_kernel.store.driver_errors import Conflict
 from letta_kernel.store.encrypted_tables import EncryptedTable

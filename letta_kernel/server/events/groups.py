@@ -13,13 +13,8 @@ from letta_kernel.server.events import requests
 from letta_kernel.server.events.contents import ContentReader
 from letta_kernel.server.events.messages import MessageStream
 from letta_kernel.server.events.runs import LiveRun, RunManager
-from letta_kernel.server.schemas.messages import (
-    ErrorMessage,
-    LettaResponse,
-    StopReasonMessage,
-    View,
-    usage_of,
-)
+from letta_kernel.server.schemas.history import View, usage_of
+from letta_kernel.server.schemas.messages import ErrorMessage, LettaResponse, StopReasonMessage
 from letta_kernel.server.schemas.requests import MessageRequest
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import failed

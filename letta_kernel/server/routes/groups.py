@@ -22,7 +22,8 @@ from letta_kernel.server.schemas.groups import (
     ManagerName,
     to_group,
 )
-from letta_kernel.server.schemas.messages import LettaMessage, LettaResponse, View
+from letta_kernel.server.schemas.history import View, to_messages
+from letta_kernel.server.schemas.messages import LettaMessage, LettaResponse
 from letta_kernel.server.schemas.requests import MessageRequest, StreamedRequest
 from letta_kernel.service import AgentService
 

@@ -63,7 +63,9 @@ def _bring_runs_back(tx: Tx, gone: list[str]) -> None:
 
 def _groups_lacking(tx: Tx) -> list[str]:
     there = {row[0] for row in tx.query(_AGENTS)}
-    return [one.id for one in groups.list_all(tx, hidden=True) if not there.issuperset(one.everyone)]
+    return [
+        one.id for one in groups.list_all(tx, hidden=True) if not there.issuperset(one.everyone)
+    ]
 
 
 def _let_members_go(tx: Tx, broken: list[str]) -> None:
