@@ -54,8 +54,10 @@ def compile_prompt(
         parts.append(f"<tool_usage_rules>\n{lines}\n</tool_usage_rules>")
     moment = now().isoformat(timespec="seconds")
     facts = [
-        f"- agent id: {state.id}",
-        f"- compiled at: {moment}",
+        # Letta's words: published instructions speak of them.
+        f"- AGENT_ID: {state.id}",
+        f"- CONVERSATION_ID: {'default' if state.thread == 'own' else state.thread_id}",
+        f"- System prompt last recompiled: {moment}",
         f"- messages in the conversation so far: {messages}",
         f"- passages in archival memory: {passages}",
     ]

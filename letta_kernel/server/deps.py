@@ -73,6 +73,24 @@ async def _page_oldest_first(
     return Cursor(before, after, limit or 50, order or "asc")
 
 
+async def _page_by_time(
+    before: _Before = None,
+    after: _After = None,
+    limit: _Limit = 100,
+    order: Annotated[
+        Order | None,
+        Query(
+            description="`desc` is newest first, `asc` oldest first. Without it the page holds the newest, "
+            "oldest first, and `before` and `after` count by time."
+        ),
+    ] = None,
+) -> Cursor:
+    if order is not None:
+        return Cursor(before, after, limit or 100, order)
+    bounded = before is not None or after is not None
+    return Cursor(before, after, limit or 100, "asc" if bounded else "desc", by_time=True)
+
+
 Service = Annotated[AgentService, Depends(_service)]
 """The one door to agents. A handler that uses it is a plain ``def``: it runs on a thread."""
 
@@ -84,6 +102,9 @@ Live = Annotated[RunManager, Depends(_live)]
 
 Page = Annotated[Cursor, Depends(_page)]
 """``before``, ``after``, ``limit``, ``order`` of a list, newest first unless asked otherwise."""
+
+PageByTime = Annotated[Cursor, Depends(_page_by_time)]
+"""The same; where no order is asked for, the newest items, oldest first, as in Letta's lists of a thread."""
 
 PageOldestFirst = Annotated[Cursor, Depends(_page_oldest_first)]
 """The same, oldest first unless asked otherwise."""

@@ -82,6 +82,10 @@ class ApprovalError(InvalidInputError):
     """An answer to calls does not fit those that wait; clients of Letta know it by its text."""
 
 
+class NothingThereError(InvalidInputError):
+    """What is asked for needs something that is not there: a run that goes on, messages to summarise."""
+
+
 class PendingApprovalError(ConflictError):
     """A message came while calls wait for approval, which the message *request_id* asks for."""
 
@@ -118,6 +122,7 @@ _STATUS: tuple[tuple[type[LettaError], int], ...] = (
     (ConflictError, 409),
     (AgentBusyError, 409),
     (ApprovalError, 400),
+    (NothingThereError, 400),
     (InvalidInputError, 422),
     (ToolError, 422),
     (ReadOnlyError, 403),

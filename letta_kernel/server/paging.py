@@ -32,6 +32,8 @@ class Cursor:
     after: str | None = None
     limit: int = 50
     order: Order = "desc"
+    by_time: bool = False
+    """The items of the page are told oldest first, whichever part of the list it is."""
 
     @property
     def newest_first(self) -> bool:

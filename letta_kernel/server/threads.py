@@ -159,4 +159,4 @@ def history(
     oldest_first = found[::-1] if cursor.newest_first else found
     oldest_first = service.messages.with_pictures(oldest_first)
     shapes = to_messages(oldest_first, view, waiting=service.messages.held(oldest_first))
-    return shapes[::-1] if cursor.newest_first else shapes
+    return shapes[::-1] if cursor.newest_first and not cursor.by_time else shapes

@@ -42,18 +42,39 @@ def test_an_answer_with_thought_call_and_usage(server: Server) -> None:
     listed = client.agents.messages.list(agent, order="asc").items
     assert kinds(listed) == ["system_message", "user_message", *kinds(answer.messages)]
     assert [m.id for m in listed[2:]] == [m.id for m in answer.messages]
-    assert kinds(client.agents.messages.list(agent).items) == kinds(listed)[::-1]
-    paged = list(client.agents.messages.list(agent, limit=1))
+    assert [thought.otid[-2:], call.otid[-2:], said.otid[-2:]] == ["00", "01", "00"]
+    assert kinds(client.agents.messages.list(agent, order="desc").items) == kinds(listed)[::-1]
+    paged = list(client.agents.messages.list(agent, limit=1, order="desc"))
     assert kinds(paged)[-2:] == ["user_message", "system_message"]
     first = paged[-1].id
     of = client.agents.messages
     assert of.list(agent, order="asc", after=first, limit=1).items[0].id == paged[-2].id
-    assert of.list(agent, before=first, limit=1).items[0].id == paged[-2].id
-    assert [m.id for m in of.list(agent, after=paged[-2].id).items] == [first]
-    assert (
-        of.list(agent, after=first).items == of.list(agent, order="asc", before=first).items == []
-    )
+    assert of.list(agent, before=first, limit=1, order="desc").items[0].id == paged[-2].id
+    assert [m.id for m in of.list(agent, after=paged[-2].id, order="desc").items] == [first]
+    assert of.list(agent, after=first, order="desc").items == []
+    assert of.list(agent, order="asc", before=first).items == []
     assert {m.id for m in paged} == {m.id for m in listed}
+
+
+def test_where_no_order_is_asked_for_the_newest_come_oldest_first(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create(name="ada").id
+    for number in range(3):
+        server.scripted.say(f"Answer {number}")
+        client.agents.messages.create(agent, input=f"Question {number}")
+    whole = client.agents.messages.list(agent, order="asc").items
+    of = client.agents.messages
+
+    def said(**asked: Any) -> list[str]:
+        return [getattr(m, "content", "")[:10] for m in of.list(agent, **asked).items]
+
+    assert [m.id for m in of.list(agent).items] == [m.id for m in whole]
+    assert said(limit=3) == ["Answer 1", "Question 2", "Answer 2"]
+    assert said(after=whole[3].id) == ["Answer 1", "Question 2", "Answer 2"]
+    assert said(after=whole[3].id, limit=1) == ["Answer 1"]
+    assert said(before=whole[3].id, limit=2) == ["Question 0", "Answer 0"]
+    assert said(after=whole[1].id, before=whole[4].id) == ["Answer 0", "Question 1"]
+    assert said(after=whole[-1].id) == []
 
 
 def test_only_the_types_asked_for(server: Server) -> None:
@@ -285,7 +306,9 @@ def test_the_asynchronous_sdk(server: Server) -> None:
             )
             pieces = [m async for m in stream if m.message_type == "assistant_message"]
             assert "".join(m.content for m in pieces) == "Streaming now."
-            listed = [m.id async for m in client.agents.messages.list(agent.id, limit=1)]
+            listed = [
+                m.id async for m in client.agents.messages.list(agent.id, limit=1, order="desc")
+            ]
             assert len(listed) == 5
             assert [r.agent_id async for r in client.runs.list()] == [agent.id, agent.id]
             agents = [client.agents.create(name=f"n{n}") for n in range(5)]

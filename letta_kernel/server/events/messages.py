@@ -65,6 +65,7 @@ class MessageStream:
         self._attempt = 0
         self._streamed: set[str] = set()  # message types that have streamed in this step
         self._calls: dict[int, str] = {}  # name of the call at each place
+        self._parts: dict[tuple[type[Any], int], int] = {}  # numbers of this attempt's parts
 
     def of(self, event: Event) -> Iterator[Any]:
         """Yield what *event* says to a client, numbered."""
@@ -80,13 +81,13 @@ class MessageStream:
                 self.run_id = event.run_id
             case StepStarted():
                 self._step_id, self._attempt = event.step_id, 0
-                self._streamed, self._calls = set(), {}
+                self._streamed, self._calls, self._parts = set(), {}, {}
             case StreamReset():
-                self._attempt, self._calls = self._attempt + 1, {}
+                self._attempt, self._calls, self._parts = self._attempt + 1, {}, {}
             case ReasoningDelta() if self.tokens:
-                yield from self._piece(ReasoningMessage, 0, reasoning=event.text)
+                yield from self._piece(ReasoningMessage, reasoning=event.text)
             case TextDelta() if self.tokens:
-                yield from self._piece(AssistantMessage, 1, content=event.text)
+                yield from self._piece(AssistantMessage, content=event.text)
             case ToolCallDelta() if self.tokens:
                 yield from self._call_piece(event)
             case StepEnded():
@@ -94,8 +95,9 @@ class MessageStream:
             case RunEnded():
                 yield from self._end(event)
 
-    def _piece(self, shape: type[Any], part: int, **content: Any) -> Iterator[Any]:
+    def _piece(self, shape: type[Any], place: int = 0, **content: Any) -> Iterator[Any]:
         message_id = spoken_id(self._step_id)
+        part = self._parts.setdefault((shape, place), len(self._parts)) % 16
         piece = shape(
             id=message_id,
             date=now(),
@@ -118,9 +120,7 @@ class MessageStream:
             arguments=event.arguments or None,
             tool_call_id=event.id or None,
         )
-        yield from self._piece(
-            ToolCallMessage, 2 + event.index % 8, tool_call=delta, tool_calls=delta
-        )
+        yield from self._piece(ToolCallMessage, event.index, tool_call=delta, tool_calls=delta)
 
     def _step(self, messages: list[Message]) -> Iterator[Any]:
         waiting = {**self.settled, **held(messages)}

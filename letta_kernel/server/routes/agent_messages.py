@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import ConfigDict, Field
 
 from letta_kernel.server import threads
-from letta_kernel.server.deps import Live, Page, Service
+from letta_kernel.server.deps import Live, PageByTime, Service
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.routes.agents import agent_of
@@ -36,7 +36,7 @@ class CancelIn(Asked):
 def list_messages(
     service: Service,
     agent_id: str,
-    cursor: Page,
+    cursor: PageByTime,
     conversation_id: Annotated[
         str | None, Query(description="One of the agent's conversations, not its own thread.")
     ] = None,

@@ -13,7 +13,7 @@ from letta_kernel.errors import ConflictError
 from letta_kernel.server import threads
 from letta_kernel.server.authorization import need, whose
 from letta_kernel.server.deps import Live, Page, Service
-from letta_kernel.server.errors import FieldError
+from letta_kernel.server.errors import FieldError, NothingThereError
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, Order, bounded
@@ -156,8 +156,16 @@ def compact(
 
 
 def compacted(service: AgentService, place: ThreadRef, mode: Mode | None) -> CompactionShape:
-    """Summarise the older part of a thread; of one that is too short the summary is empty."""
+    """Summarise the older part of a thread; of one that is too short the summary is empty.
+
+    Raises
+    ------
+    NothingThereError
+        It is a conversation that nothing was said in.
+    """
     before = len(threads.in_sight(service, place))
+    if place.conversation and before == 1:  # the system prompt
+        raise NothingThereError("There are no messages to summarise yet.")
     summary = service.messages.compact(place.agent_id, place.conversation, mode)
     return CompactionShape(
         summary=summary.content if summary else "",
@@ -237,5 +245,13 @@ def _newest(service: AgentService, live: Live, place: ThreadRef, run_id: str | N
     wanted = run_id or (known[0] if known else None)
     run = live.get(wanted) if wanted else None
     if run is None:
-        raise ConflictError("No run of this conversation goes on in this server.")
-    return run
+        going = known and service.runs.retrieve(known[0]).ended_at is None
+        if run_id is not None or going:
+            raise ConflictError(
+                "That run does not go on in this server: it cannot be followed here."
+            )
+    elif run_id is not None or run.extra.get("background") or not run.over.is_set():
+        return run
+    raise NothingThereError(
+        "No active runs found for this conversation: name a run that has ended by its run_id."
+    )

@@ -10,6 +10,7 @@ import base64
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from letta_kernel.agent.prompts import DENIED
@@ -74,12 +75,14 @@ def called(call: ToolCall) -> CalledTool:
     return CalledTool(name=call.name, arguments=call.arguments, tool_call_id=call.id)
 
 
-def approval_request(message_id: str, calls: Sequence[ToolCall], **shared: Any) -> Any:
-    """Return the request for approval of *calls*."""
+def approval_request(
+    message_id: str, calls: Sequence[ToolCall], number: int = 0, **shared: Any
+) -> Any:
+    """Return the request for approval of *calls*, the part *number* of its message."""
     shapes = [called(call) for call in calls]
     return ApprovalRequestMessage(
         id=message_id,
-        otid=otid_of(message_id, 0xA0),
+        otid=otid_of(message_id, number),
         tool_call=shapes[0],
         tool_calls=shapes,
         **shared,
@@ -149,28 +152,33 @@ def _shapes(message: Message, view: View, waiting: Mapping[str, str]) -> Iterato
 def _said(
     message: Message, view: View, waiting: Mapping[str, str], shared: dict[str, Any]
 ) -> Iterator[Any]:
-    if message.reasoning:
-        yield ReasoningMessage(reasoning=message.reasoning, otid=otid_of(message.id, 0), **shared)
-    if message.content:
-        yield AssistantMessage(content=message.content, otid=otid_of(message.id, 1), **shared)
     held: list[ToolCall] = []
     if any(call.id in waiting for call in message.tool_calls):
         held = [c for c in message.tool_calls if c.id in message.asked] or message.tool_calls
+    number = count()
+    if message.reasoning:
+        yield ReasoningMessage(
+            reasoning=message.reasoning, otid=otid_of(message.id, next(number)), **shared
+        )
+    if message.content:
+        yield AssistantMessage(
+            content=message.content, otid=otid_of(message.id, next(number)), **shared
+        )
     rest = []
-    for number, call in enumerate(message.tool_calls):
+    for call in message.tool_calls:
         if call in held:
             continue
         said = spoken(call, view)
         if said is None:
             rest.append(called(call))
         else:
-            yield AssistantMessage(content=said, otid=otid_of(message.id, 0x40 + number), **shared)
+            yield AssistantMessage(content=said, otid=otid_of(message.id, next(number)), **shared)
     if rest:
         yield ToolCallMessage(
-            tool_call=rest[0], tool_calls=rest, otid=otid_of(message.id, 2), **shared
+            tool_call=rest[0], tool_calls=rest, otid=otid_of(message.id, next(number)), **shared
         )
     if held:
-        yield approval_request(message.id, held, **_without_id(shared))
+        yield approval_request(message.id, held, next(number), **_without_id(shared))
 
 
 def _contents(message: Message) -> str | Contents:
