@@ -181,7 +181,7 @@ def test_what_is_gone_bounds_no_list_and_what_never_was_is_refused(server: Serve
     answer = client.agents.messages.create(agent, input="Hi")
     said, gone = answer.messages[0].id, "12345678-1234-1234-1234-123456789abc"
     conversation = client.conversations.create(agent_id=agent).id
-    with httpx.Client(base_url=f"{server.url}/v1", headers=server.headers) as web:
+    with httpx.Client(base_url=f"{server.url}/v1", headers=server.headers, timeout=90) as web:
 
         def count(path: str, **query: str) -> int:
             return len(web.get(path, params=query).raise_for_status().json())
@@ -253,7 +253,7 @@ def test_a_tool_knows_who_asks(server: Server) -> None:
 
 def test_older_names_of_routes_answer_as_the_new_ones(server: Server) -> None:
     client = server.client()
-    with httpx.Client(base_url=f"{server.url}/v1", headers=server.headers) as old:
+    with httpx.Client(base_url=f"{server.url}/v1", headers=server.headers, timeout=90) as old:
 
         def ask(method: str, path: str, **options: Any) -> Any:
             answer = old.request(method, path, **options)
