@@ -164,12 +164,17 @@ def history_table(
         small = [one.model_dump() for one in (shown or {}).get(message.id, ()) if one.src]
         return Cell(cell.text, cell.html + thumbnails_html(small)) if small else cell
 
-    rows = [[number(m.seq), m.created_at, m.role, said(m)] for m in messages]
+    rows = [[number(m.seq), m.created_at, _speaker(m), said(m)] for m in messages]
     return table(["#", "when", "who", "what"], rows, empty="Nothing was said yet.")
 
 
+def _speaker(message: Message) -> str:
+    """Return who spoke: a role, or the name of another agent."""
+    return one_line(message.name or message.sender_id, 60) if message.sender_id else message.role
+
+
 def _said(message: Message) -> str:
-    text = message.said.strip()
+    text = (message.bare if message.sender_id else message.said).strip()
     others = [call for call in message.tool_calls if call.name != ANSWER_TOOL]
     if others or (message.tool_calls and not text):
         shown = others or message.tool_calls

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
+from letta_kernel import agent_messages
 from letta_kernel.errors import NotFoundError
 from letta_kernel.records import Beside, Run, Step, WholeRun
 from letta_kernel.store.database import Tx
@@ -122,7 +123,7 @@ def _asked(tx: Tx, agent_id: str, run_ids: list[str]) -> dict[str, str]:
         " AND run_id = ANY($2::text[]) AND step_id IS NULL AND role IN ('user', 'event') ORDER BY seq",
         (agent_id, run_ids, _LONGEST_ASKED),
     )
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: agent_messages.bare(row[1]) for row in rows}
 
 
 def begun(tx: Tx, step_ids: Collection[str]) -> list[Sequence[Any]]:

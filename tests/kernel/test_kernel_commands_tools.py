@@ -221,3 +221,47 @@ def cups(pot: Pot) -> str:
     notebook.run("%agent use brewer")
     assert "6.0 cups" in notebook.run('%agent tools run cups {"pot": {"litres": 1.5}}').text
     assert "from its source" in row(notebook.run("%agent tools"), "cups")
+
+
+def test_agents_of_a_notebook_ask_each_other(notebook: Notebook, server: ScriptedServer) -> None:
+    notebook.run("%agent new warden")
+    notebook.run(
+        'seen = []\ndef count_eggs(nest: str) -> int:\n    """Count eggs."""\n    seen.append(nest)\n    return 3'
+    )
+    notebook.run("%agent new asker")
+    for name in ("send_message_to_agent_and_wait_for_reply", "send_message_to_agent_async"):
+        ran = notebook.run(f"%agent tools attach {name}")
+        assert ran.status == "ok", ran.text
+    server.call(
+        "send_message_to_agent_and_wait_for_reply",
+        {"message": "How many eggs?", "other_agent_id": "warden"},
+    )
+    server.call("count_eggs", {"nest": "north"})
+    server.say("Three.")
+    server.say("The warden says three.")
+    ran = notebook.run("%%agent\nAsk the warden.")
+    assert ran.answer == "The warden says three."
+    (call,) = ran.items("tool_call")
+    (other,) = call["asked"]
+    assert (other["agent"], other["state"]) == ("warden", "ended")
+    assert [item["kind"] for item in other["items"]] == ["tool_call", "answer"]
+    html = next(b["text/html"] for b in ran.displays if "text/html" in b)
+    assert "<b>warden</b>" in html or "warden · " in html
+    assert notebook.run("print(seen)").stdout == "['north']\n"  # called live, in this kernel
+    history = notebook.run("%agent history --agent warden").text
+    assert "How many eggs?" in history
+    assert "asker" in history
+    assert "Incoming message" not in history
+    server.call("send_message_to_agent_async", {"message": "Thanks!", "other_agent_id": "warden"})
+    server.say("Told.")
+    server.say("You are welcome.")
+    notebook.run("%%agent\nThank the warden.")
+    waits = """
+import time
+from letta_kernel import Agent
+until = time.monotonic() + 30
+while len(Agent("warden").messages) < 6 and time.monotonic() < until:
+    time.sleep(0.05)
+print(Agent("warden").messages[-2].bare)
+"""
+    assert notebook.run(waits).stdout == "Thanks!\n"

@@ -11,6 +11,7 @@ import { useFollowedEnd } from './follow';
 import type { AgentModel } from './model/agent';
 import type { ChatModel, IExchange } from './model/chat';
 import type { IAgent, IMessage } from './model/records';
+import { senderOf } from './messages';
 import { Prompt } from './prompt';
 import { Drawn, Hint, Markdown, PartBody, Problem, useModel, usePanel } from './ui';
 
@@ -71,7 +72,12 @@ function PastMessage({ message, ...props }: IProps & { message: IMessage }): JSX
       <Markdown text={message.content} />
     </div>
   ) : (
-    <Prompt text={message.content} said={message.role === 'user' ? message.id : null} {...props} />
+    <Prompt
+      text={message.content}
+      sender={senderOf(message)}
+      said={message.role === 'user' && !message.sender_id ? message.id : null}
+      {...props}
+    />
   );
 }
 

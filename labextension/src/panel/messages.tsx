@@ -3,7 +3,7 @@
 import * as React from 'react';
 
 import { cleanThumbnail } from '../ui/clean';
-import { argumentsLine, type Trans } from '../ui/words';
+import { argumentsLine, oneLine, type Trans } from '../ui/words';
 import type { AgentModel } from './model/agent';
 import type { IMessage, IToolCall } from './model/records';
 import { Hint, LongText, Moment, PartBody, Search, usePanel } from './ui';
@@ -25,6 +25,11 @@ function roleWord(role: IMessage['role'], trans: Trans): string {
     default:
       return trans.__('System');
   }
+}
+
+/** The name of the agent that spoke a message; empty where none did. */
+export function senderOf(message: IMessage): string {
+  return message.sender_id ? oneLine(message.name || message.sender_id, 80) : '';
 }
 
 export function MessagesSection({ agent }: { agent: AgentModel }): JSX.Element {
@@ -81,8 +86,8 @@ function MessageView({ message }: { message: IMessage }): JSX.Element {
   return (
     <li className={`lk-Message lk-mod-${message.role}`}>
       <div className="lk-Row">
-        <b>{roleWord(message.role, trans)}</b>
-        {message.name && <span className="lk-Code lk-Small">{message.name}</span>}
+        <b>{senderOf(message) || roleWord(message.role, trans)}</b>
+        {message.name && !message.sender_id && <span className="lk-Code lk-Small">{message.name}</span>}
         {failed && <span className="lk-Error lk-Small">{message.status}</span>}
         {message.interrupted && (
           <span className="lk-Warn lk-Small">{trans.__('interrupted')}</span>

@@ -10,13 +10,15 @@ import { IconButton, TextButton, usePanel } from './ui';
 
 interface IProps {
   text: string;
+  /** The agent that said it; none for the person. */
+  sender?: string;
   /** What can be said again: the id of the message, or the exchange it began; null: it cannot. */
   said: string | IExchange | null;
   agent: AgentModel;
   state: IAgent;
 }
 
-export function Prompt({ text, said, agent, state }: IProps): JSX.Element {
+export function Prompt({ text, sender, said, agent, state }: IProps): JSX.Element {
   const { trans } = usePanel();
   const [editing, setEditing] = React.useState(false);
   const again = (otherwise: string) => {
@@ -46,6 +48,7 @@ export function Prompt({ text, said, agent, state }: IProps): JSX.Element {
         </div>
       )}
       <div className="lk-Bubble lk-mod-user" dir="auto">
+        {sender && <b className="lk-Small">{sender}: </b>}
         {text}
       </div>
     </div>

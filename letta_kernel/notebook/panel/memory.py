@@ -173,7 +173,9 @@ def search_messages(context: RequestContext, asked: Search) -> list[dict[str, An
 
 
 def _as_read(message: Message) -> Message:
-    """Return a message in which an answer given by a call stands as its text."""
+    """Return a message in which an answer given by a call stands as its text, and who speaks beside it."""
+    if message.sender_id:
+        return message.model_copy(update={"content": message.bare})
     others = [call for call in message.tool_calls if call.name != ANSWER_TOOL]
     if len(others) == len(message.tool_calls) or not message.said:
         return message

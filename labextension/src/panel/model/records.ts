@@ -82,6 +82,8 @@ export interface IMessage {
   reasoning: string;
   tool_calls: IToolCall[];
   name: string | null;
+  /** The agent that spoke it, whose name is `name`; none for a person. */
+  sender_id?: string | null;
   status: IOutcome['status'] | null;
   interrupted: boolean;
   created_at: string;
