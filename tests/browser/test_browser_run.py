@@ -237,6 +237,32 @@ def test_narrow_windows_and_text_from_right_to_left(stage: Stage) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+def test_the_run_of_an_agent_that_is_asked_is_seen_inside_the_call(stage: Stage) -> None:
+    tool = "send_message_to_agent_and_wait_for_reply"
+    stage.start(f"Agent('bob')\n%agent tools attach {tool}")
+    stage.model.call(tool, {"message": "What is new?", "other_agent_id": "bob"})
+    stage.stream(thought("I look."), words("The **puffins** "), None, words("are back."))
+    stage.model.say("Bob says so.")
+    cell = stage.start("%%agent\nAsk bob.")
+    live = cell.locator(".lk-mod-live")
+    expect(live.locator(".lk-Call-said")).to_contain_text("waits for bob")
+    nested = live.locator("details.lk-Nested")
+    expect(nested.locator("summary").first).to_have_text("bob running")
+    expect(nested.locator(".lk-Answer")).to_be_hidden()
+    nested.locator("summary").first.click()
+    expect(nested.locator(".lk-Answer strong")).to_have_text("puffins")
+    stage.picture(live, "run-asks")
+    accessible(stage.page, ".lk-mod-live")
+    stage.go_on()
+    run = stage.saved(cell)
+    expect(run.locator(".lk-Body > .lk-Answer")).to_have_text("Bob says so.")
+    nested = run.locator("details.lk-Nested")
+    expect(nested.locator(".lk-Answer")).to_be_hidden()
+    nested.locator("summary").first.click()
+    expect(nested.locator(".lk-Answer")).to_have_text("The puffins are back.")
+    accessible(stage.page, ".lk-Run")
+
+
 def test_the_notebook_is_reopened_without_a_kernel(stage: Stage, browser: Browser) -> None:
     text = stage.save().read_text()
     assert "widget-view" not in text

@@ -44,6 +44,14 @@ def post(text: str) -> str:
     return "sent"
 '''
 
+EGGS = '''
+seen = []
+def count_eggs(nest: str) -> int:
+    """Count eggs."""
+    seen.append(nest)
+    return 3
+'''
+
 
 @pytest.fixture(scope="module")
 def kettle(notebook: Notebook) -> Notebook:
@@ -225,9 +233,7 @@ def cups(pot: Pot) -> str:
 
 def test_agents_of_a_notebook_ask_each_other(notebook: Notebook, server: ScriptedServer) -> None:
     notebook.run("%agent new warden")
-    notebook.run(
-        'seen = []\ndef count_eggs(nest: str) -> int:\n    """Count eggs."""\n    seen.append(nest)\n    return 3'
-    )
+    notebook.run(EGGS)
     notebook.run("%agent new asker")
     for name in ("send_message_to_agent_and_wait_for_reply", "send_message_to_agent_async"):
         ran = notebook.run(f"%agent tools attach {name}")
