@@ -46,7 +46,11 @@ lab: $(VENV)/installed
 PYTEST := $(PY) -m pytest
 WORKERS := -n $(shell nproc 2>/dev/null | awk '{ print $$1 + 2 }' || echo 4) --dist loadfile --no-loadscope-reorder
 
-test: lint front-end-test chromium
+# Types and the extension's tests keep one core busy each. What each says is printed in one piece, if make can.
+IN_ONE_PIECE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+test: $(VENV)/installed-test chromium
+	@$(MAKE) --no-print-directory -j2 $(IN_ONE_PIECE) lint front-end-test
 	$(PYTEST) $(WORKERS) --durations=20
 
 test-long: test test-oldest test-collaboration

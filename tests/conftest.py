@@ -19,6 +19,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _MARKERS = {"browser": "browser", "kernel": "kernel", "notebooks": "kernel"}
+# Rooms whose modules start processes, those with the longest first.
+_LONG = ("notebooks", "packaging", "faults", "kernel", "cli", "tools", "server", "memory")
 RERUNS_ALLOWED = 3
 _REASON_LINES = 25  # of a first try's failure that are printed
 
@@ -39,12 +41,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _spread(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Put the browser's modules, which wait more than they work, evenly among the others'."""
+    """Put long modules first and the browser's, which wait more than they work, evenly among the others'.
+
+    A module is one worker's: short ones at the end leave no worker alone for long.
+    """
     modules: dict[Path, list[pytest.Item]] = {}
     for item in items:
         modules.setdefault(item.path, []).append(item)
     pages = [path for path, tests in modules.items() if tests[0].get_closest_marker("browser")]
     others = [path for path in modules if path not in pages]
+    others.sort(key=lambda path: _LONG.index(room) if (room := path.parent.name) in _LONG else 99)
     # The last of them well before the end, or a worker would go on with it alone.
     places = {int(n * len(others) * 0.8 / len(pages)): path for n, path in enumerate(pages)}
     if not others or len(places) < len(pages):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import forks
 import httpx
 import nbformat
 from playwright.sync_api import ConsoleMessage, Error, Page
@@ -62,9 +63,28 @@ class Lab:
                 client.delete(f"api/kernels/{kernel['id']}")
 
 
+# Kernels spend most of their CPU on imports.
+_FORKED = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
+import forked_kernels
+forked_kernels.use()
+sys.path.pop(0)
+"""
+
+
 @contextmanager
-def running_lab(folder: Path, home: Path, **environment: str) -> Iterator[Lab]:
-    """Start JupyterLab on *folder*; its settings, workspaces and runtime files go under *home*."""
+def running_lab(
+    folder: Path, home: Path, *, anew: bool = False, **environment: str
+) -> Iterator[Lab]:
+    """Start JupyterLab on *folder*; its settings, workspaces and runtime files go under *home*.
+
+    Its kernels are forked, or *anew*, as they are for users.
+    """
+    if not anew:
+        (home / "config").mkdir(parents=True, exist_ok=True)
+        (home / "config" / "jupyter_server_config.py").write_text(_FORKED)
+        environment |= {forks.PLACE: forks.place()}
     for name, settings in _SETTINGS.items():
         path = home / "settings" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +115,7 @@ def running_lab(folder: Path, home: Path, **environment: str) -> Iterator[Lab]:
     log_path = home / "jupyterlab.log"
     with log_path.open("w") as log:
         server = subprocess.Popen(
-            command, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            command, env=env, cwd=home, stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
     try:
         yield _wait(server, home / "runtime", folder, log_path)

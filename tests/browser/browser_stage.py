@@ -168,7 +168,7 @@ def open_stage(browser: Browser, home: Path, name: str, *cells: str) -> Iterator
             "OPENAI_BASE_URL": model.url,
             "OPENAI_API_KEY": "test",
         }
-        with running_lab(home / "notebooks", home, **environment) as lab:
+        with running_lab(home / "notebooks", home, anew=True, **environment) as lab:
             context = browser.new_context(viewport={"width": 1280, "height": 900})
             page = context.new_page()
             stage = Stage(lab, model, page, f"{name}.ipynb", Errors())

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cli_starter
 import pexpect
+from forks import run_command
 
 PROGRAM = [sys.executable, "-m", "letta_kernel.cli"]
 
@@ -26,7 +26,7 @@ class Cli:
         self, *words: str, code: int | None = 0, given: str | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         everything = {**os.environ, **environment}
-        done = cli_starter.run(list(words), str(self.folder), given or "", everything)
+        done = run_command(list(words), str(self.folder), given or "", everything)
         assert code in (None, done.returncode), (words, done.returncode, done.stdout, done.stderr)
         return done
 

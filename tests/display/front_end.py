@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+import forked_kernels
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from pydantic import TypeAdapter
@@ -93,13 +93,8 @@ class FrontEnd:
 
     def __init__(self) -> None:
         self.manager = KernelManager()
-        self.manager.kernel_cmd = [
-            sys.executable,
-            "-m",
-            "ipykernel_launcher",
-            "-f",
-            "{connection_file}",
-        ]
+        assert self.manager.kernel_spec is not None
+        self.manager.kernel_spec.metadata = forked_kernels.METADATA
         self.manager.start_kernel()
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
+import forked_kernels
+from forked_kernels import LETTA
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-_SPEC = json.loads((files("letta_kernel") / "kernelspec" / "kernel.json").read_text("utf-8"))
-LETTA = [sys.executable, *_SPEC["argv"][1:]]
-PLAIN = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 TIMEOUT = 60.0
 
 
@@ -66,13 +62,25 @@ class Ran:
 
 
 class Notebook:
-    """A kernel and a client; the project folder and the environment outlive both."""
+    """A kernel and a client; the project folder and the environment outlive both.
+
+    Parameters
+    ----------
+    anew : start the kernel as users do, where a test looks at its start or its imports; else it is forked
+    """
 
     def __init__(
-        self, home: Path, command: list[str] | None = None, cwd: Path | None = None, **env: str
+        self,
+        home: Path,
+        command: list[str] | None = None,
+        cwd: Path | None = None,
+        *,
+        anew: bool = False,
+        **env: str,
     ) -> None:
         self.home = home
         self.command = command or LETTA
+        self.anew = anew
         self.cwd = cwd
         self.env = {**os.environ, "LETTA_HOME": str(home), **env}
         self.on_display: Callable[[dict[str, Any]], None] = lambda bundle: None
@@ -82,6 +90,8 @@ class Notebook:
         self.manager = KernelManager()
         assert self.manager.kernel_spec is not None
         self.manager.kernel_spec.argv = self.command
+        if not self.anew:
+            self.manager.kernel_spec.metadata = forked_kernels.METADATA
         options = {"cwd": str(self.cwd)} if self.cwd else {}
         self.manager.start_kernel(env=self.env, stderr=subprocess.DEVNULL, **options)
         self.client: BlockingKernelClient = self.manager.client()
@@ -100,8 +110,10 @@ class Notebook:
         os.kill(self.manager.provisioner.pid, 9)
         self.manager.shutdown_kernel(now=True)
 
-    def restart(self) -> None:
+    def restart(self, *, anew: bool = False) -> None:
+        """Start the kernel again; from now on *anew*, if a test looks at its imports from here."""
         self.close()
+        self.anew = self.anew or anew
         self.start()
 
     def send(self, code: str, cell_id: str | None = None, *, stdin: bool = False) -> str:
@@ -153,7 +165,7 @@ class Notebook:
                 except Empty:
                     pass
             try:
-                message = self._next(request)
+                message = self.next(request)
                 if message is not None:
                     idle = self._take(message, ran, by_id) or idle
             except Empty:
@@ -172,7 +184,7 @@ class Notebook:
                     pass
         return ran
 
-    def _next(self, request: str) -> dict[str, Any] | None:
+    def next(self, request: str) -> dict[str, Any] | None:
         """Return the next message about *request*, None if another comes; those are kept for later."""
         for message in self._kept:
             if message["parent_header"].get("msg_id") == request:

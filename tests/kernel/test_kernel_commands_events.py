@@ -16,14 +16,14 @@ from scripted_server import ScriptedServer
 def later(notebook: Notebook, request: str, said: str) -> Ran:
     """Collect what appears under a cell that has ended, until it says *said*."""
     ran, by_id = Ran(), {}
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while said not in ran.text:
         assert time.monotonic() < deadline, ran.text
         try:
-            message = notebook.client.get_iopub_msg(timeout=0.2)
+            message = notebook.next(request)
         except Empty:
             continue
-        if message["parent_header"].get("msg_id") == request:
+        if message is not None:
             if message["msg_type"] == "update_display_data":
                 by_id.setdefault(message["content"]["transient"]["display_id"], {})
             notebook._take(message, ran, by_id)
@@ -139,18 +139,16 @@ def test_the_stop_button_ends_what_a_timer_began(
     notebook: Notebook, server: ScriptedServer
 ) -> None:
     notebook.run("%agent new patient")
-    server.hang(30)
+    server.hang(120)
+    count = len(server.requests)
     request = notebook.send("%agent event Wake up --in 1s")
     notebook.finish(request)
-    count = len(server.requests)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(server.requests) == count:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    began = time.monotonic()
     notebook.interrupt()
-    later(notebook, request, "Stopped; %agent event --stop")
-    assert time.monotonic() - began < 15  # the hanging answer itself takes 30
+    later(notebook, request, "Stopped; %agent event --stop")  # the hanging answer takes longer
     server.say("Good morning.")
     assert "Good morning." in notebook.run("%%agent\nAwake?").text
 

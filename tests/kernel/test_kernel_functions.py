@@ -80,7 +80,7 @@ def test_taking_away_after_a_restart(notebook: Notebook, server: ScriptedServer)
     notebook.run(define("stays"), "stays")
     notebook.run(define("goes"), "goes")
     notebook.run(define("goes_later"), "goes-later")
-    notebook.restart()
+    notebook.restart(anew=True)
     assert notebook.run("x = 1", "goes").text.strip() == ""  # nothing is loaded for this
     assert notebook.run("import sys; 'letta_kernel.service' in sys.modules").text.strip() == "False"
     assert "restarted no longer has goes" in notebook.run("%agent tools").text

@@ -12,7 +12,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from kernel_notebook import LETTA, PLAIN, Notebook
+from forked_kernels import LETTA, PLAIN
+from kernel_notebook import Notebook
 from scripted_server import ScriptedServer
 
 TOOL = '''
@@ -58,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def notebook(server: ScriptedServer, folder: Path) -> Iterator[Notebook]:
     model = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "test"}
     model["LETTA_SANDBOX_WRITE"] = str(folder.parent / "ran")
-    opened = Notebook(folder.parent / ".letta", cwd=folder, **model)
+    opened = Notebook(folder.parent / ".letta", anew=True, cwd=folder, **model)
     yield opened
     opened.close()
 
@@ -113,7 +114,7 @@ def test_a_tool_in_the_sandbox_finds_the_folder_and_what_runs_it_does_not(
 def test_a_file_imported_first_is_named_with_what_it_hides(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     fill(folder, ["duckdb", "litellm", "helpers"])
-    notebook = Notebook(tmp_path / ".letta", cwd=folder)
+    notebook = Notebook(tmp_path / ".letta", anew=True, cwd=folder)
     try:
         assert notebook.run("import duckdb, helpers").status == "ok"
         for cell in ("%agent new ada --model demo", "%%agent\nHello"):
@@ -134,7 +135,7 @@ def test_a_file_that_comes_later_is_found_too(tmp_path: Path) -> None:
     below.mkdir()
     (below / "httpx.py").write_text("mine = 'below'")
     cells = tempfile.gettempdir()  # where ipykernel says that cells are
-    notebook = Notebook(tmp_path / ".letta", cwd=folder, PYTHONPATH=cells)
+    notebook = Notebook(tmp_path / ".letta", anew=True, cwd=folder, PYTHONPATH=cells)
     try:
         assert notebook.run("%agent new ada --model demo").status == "ok"
         assert notebook.run("%%agent\nHello").status == "ok"
@@ -154,7 +155,7 @@ def test_files_that_shadow_nothing_import_as_ever(tmp_path: Path, command: list[
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "wished.py").write_text("")
-    notebook = Notebook(tmp_path / ".letta", command, folder, PYTHONPATH=str(elsewhere))
+    notebook = Notebook(tmp_path / ".letta", command, folder, anew=True, PYTHONPATH=str(elsewhere))
     try:
         ran = notebook.run("import sys, helpers, wished\nprint(helpers.mine, sys.path)")
         assert ran.stdout.startswith("True [")

@@ -10,8 +10,9 @@ from typing import Any
 import IPython
 import jupyter_kernel_test
 import pytest
+from forked_kernels import LETTA, PLAIN
 from jupyter_core import paths
-from kernel_notebook import LETTA, PLAIN, Notebook
+from kernel_notebook import Notebook
 
 HEAVY = ["litellm", "lancedb", "pyarrow", "duckdb", "pydantic", "wordllama", "numpy", "fastapi"]
 
@@ -61,7 +62,7 @@ class TestKernel(jupyter_kernel_test.KernelTests):
 
 
 def test_nothing_heavy_is_imported_at_start(tmp_path: Path) -> None:
-    notebook = Notebook(tmp_path / ".letta")
+    notebook = Notebook(tmp_path / ".letta", anew=True)
     try:
         # One message, before the background imports can have begun.
         ran = notebook.run(f"import sys; [name for name in {HEAVY} if name in sys.modules]")
@@ -73,7 +74,7 @@ def test_nothing_heavy_is_imported_at_start(tmp_path: Path) -> None:
 
 
 def test_ipython_and_ipykernel_are_whole(tmp_path: Path) -> None:
-    notebook = Notebook(tmp_path / ".letta")
+    notebook = Notebook(tmp_path / ".letta", anew=True)
     try:
         info = notebook.client.kernel_info(reply=True, timeout=20)["content"]
         assert info["implementation"] == "letta-kernel"
@@ -96,7 +97,7 @@ def test_ipython_and_ipykernel_are_whole(tmp_path: Path) -> None:
 
 
 def test_a_cell_of_a_subshell_gives_two_signs_beside_the_main_one(tmp_path: Path) -> None:
-    notebook = Notebook(tmp_path / ".letta")
+    notebook = Notebook(tmp_path / ".letta", anew=True)
     try:
         client = notebook.client
         asked = client.session.msg("create_subshell_request", {})
@@ -118,7 +119,7 @@ def test_a_cell_of_a_subshell_gives_two_signs_beside_the_main_one(tmp_path: Path
 
 
 def test_the_extension_in_a_plain_kernel(tmp_path: Path) -> None:
-    notebook = Notebook(tmp_path / ".letta", PLAIN, LETTA_MODEL="demo")
+    notebook = Notebook(tmp_path / ".letta", PLAIN, anew=True, LETTA_MODEL="demo")
     try:
         assert notebook.run("%agent list").status == "error"
         assert notebook.run("%load_ext letta_kernel").status == "ok"

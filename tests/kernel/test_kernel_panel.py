@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel_notebook import PLAIN, Notebook
+from forked_kernels import PLAIN
+from kernel_notebook import TIMEOUT, Notebook
 from kernel_panel import TARGET, Panel, PanelFailure
 from PIL import Image
 from scripted_server import ScriptedServer
@@ -70,11 +71,16 @@ def test_what_is_wrong_is_said_in_one_line(panel: Panel) -> None:
     assert isinstance(panel.ask("agents"), list)
 
 
-def test_a_busy_cell_does_not_hold_up_answers(notebook: Notebook, panel: Panel) -> None:
+def test_a_busy_cell_does_not_hold_up_answers(
+    notebook: Notebook, panel: Panel, tmp_path: Path
+) -> None:
     panel.ask("agent.create", name="busy")
+    begun = tmp_path / "begun"
     request = notebook.send(
-        "import time\nuntil = time.time() + 60\nwhile time.time() < until: time.sleep(0.05)"
+        f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\n"
+        "until = time.time() + 60\nwhile time.time() < until: time.sleep(0.05)"
     )
+    panel.until(begun.exists)  # before, ipykernel would not hear the stop button
     block = panel.ask("blocks", agent="busy")[1]
     written = panel.ask(
         "block.write", agent="busy", label="human", value="Kim", expected_version=block["version"]
@@ -102,16 +108,22 @@ def test_panels_do_not_make_the_kernel_look_busy_or_idle(notebook: Notebook) -> 
 
 
 def test_a_kernel_in_a_cell_looks_busy_after_it_has_answered_something_else(
-    notebook: Notebook,
+    notebook: Notebook, tmp_path: Path
 ) -> None:
     panel = Panel(notebook).open()
     panel.ask("agents")
-    request = notebook.send("import time\nwhile True: time.sleep(0.05)")
+    begun = tmp_path / "begun"
+    request = notebook.send(
+        f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\nwhile True: time.sleep(0.05)"
+    )
     panel.statuses.clear()
     panel.until(lambda: panel.statuses == ["busy"])
     asked = panel.client.session.msg("create_subshell_request", {})  # as a page does for a view
     panel.client.control_channel.send(asked)
     panel.until(lambda: panel.statuses[1:] == ["busy", "idle", "busy"])
+    panel.until(
+        begun.exists
+    )  # the sign comes before the cell, in which alone ipykernel can be stopped
     notebook.interrupt()
     notebook.finish(request)
     panel.until(lambda: panel.statuses[-1] == "idle")
@@ -289,12 +301,14 @@ def test_changes_by_other_processes_are_noticed(notebook: Notebook, panel: Panel
         assert changed[0]["agents"] in ([agent], None)
     finally:
         other.close()
-    end = time.monotonic() + 3  # looking is no change: nothing more is said
-    panel.listen(1.0)
-    quiet = len(panel.of("changed"))
-    while time.monotonic() < end:
+    # Looking is no change: once the other is gone, nothing more is said.
+    ends = time.monotonic() + TIMEOUT
+    said, quiet = len(panel.of("changed")), time.monotonic() + 2
+    while time.monotonic() < quiet:
         panel.listen(0.2)
-    assert len(panel.of("changed")) == quiet
+        if len(panel.of("changed")) > said:
+            said, quiet = len(panel.of("changed")), time.monotonic() + 2
+        assert time.monotonic() < ends
 
 
 def test_a_panel_that_closes_is_forgotten(notebook: Notebook, panel: Panel) -> None:
@@ -379,5 +393,5 @@ def test_a_plain_kernel_has_a_panel_once_the_extension_is_loaded(tmp_path: Path)
 
 def signs(notebook: Notebook) -> list[str]:
     """What a front end sees without connecting a panel."""
-    reply = notebook.client.comm_info(TARGET, reply=True, timeout=30)
+    reply = notebook.client.comm_info(TARGET, reply=True, timeout=TIMEOUT)
     return list(reply["content"]["comms"])

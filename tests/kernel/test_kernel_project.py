@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kernel_notebook import PLAIN, Notebook
+from forked_kernels import PLAIN
+from kernel_notebook import Notebook
 from kernel_panel import Panel
 
 Opener = Callable[..., Notebook]

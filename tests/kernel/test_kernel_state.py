@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_notebook import PLAIN, Notebook
+from forked_kernels import PLAIN
+from kernel_notebook import Notebook
 from scripted_server import ScriptedServer
 
 # A cell that tells everything a person can see of their process, as text. It looks into a library only where
@@ -69,7 +70,7 @@ def notebook(
 ) -> Iterator[Notebook]:
     folder = tmp_path_factory.mktemp("project")
     model = {"LETTA_MODEL": "openai/scripted", "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "k"}
-    opened = Notebook(folder / ".letta", cwd=folder, **model)
+    opened = Notebook(folder / ".letta", anew=True, cwd=folder, **model)
     yield opened
     opened.close()
 
@@ -83,7 +84,7 @@ def seen(notebook: Notebook) -> dict[str, Any]:
 
 
 def test_nothing_of_the_process_changes(notebook: Notebook, server: ScriptedServer) -> None:
-    plain = Notebook(notebook.home, PLAIN, notebook.cwd)
+    plain = Notebook(notebook.home, PLAIN, notebook.cwd, anew=True)
     try:
         ipykernel = seen(plain)
     finally:
@@ -222,7 +223,7 @@ def test_litellm_has_the_settings_it_comes_with(notebook: Notebook) -> None:
 
 
 def test_a_notebook_without_agents_loads_nothing_for_them(tmp_path: Path) -> None:
-    notebook = Notebook(tmp_path / ".letta")
+    notebook = Notebook(tmp_path / ".letta", anew=True)
     try:
         heavy = [
             "litellm",

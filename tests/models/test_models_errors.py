@@ -288,7 +288,7 @@ def test_silence_before_the_headers(scripted: ScriptedServer, ask) -> None:
     assert "fell silent before it answered" in retries(pieces)[0].reason
     assert pieces[-1].text == "awake"
     hung = scripted.received[0]
-    assert hung.over.wait(5)
+    assert hung.over.wait(20)
     assert hung.disconnected
 
 

@@ -172,7 +172,7 @@ def test_a_call_broken_off_is_not_recorded(
     stream = recorder.stream(request("one"), Cancel())
     next(stream)
     stream.close()
-    assert scripted.received[0].over.wait(3)
+    assert scripted.received[0].over.wait(20)
     assert not file.exists()
 
 

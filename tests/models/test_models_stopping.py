@@ -29,7 +29,7 @@ situations = pytest.mark.parametrize("situation", SITUATIONS.values(), ids=SITUA
 
 
 def seen_leaving(record: Received) -> bool:
-    return record.over.wait(3) and record.disconnected
+    return record.over.wait(20) and record.disconnected
 
 
 @situations
@@ -50,7 +50,7 @@ def test_another_thread_ends_it(scripted: ScriptedServer, situation: Situation) 
     record = scripted.wait_for(1)
     record.over.wait(0.15)  # let it get into its wait
     cancel.cancel()
-    thread.join(3)
+    thread.join(20)
     assert not thread.is_alive()
     assert isinstance(caught[0], ModelError)
     assert caught[0].kind == "cancelled"
@@ -95,12 +95,12 @@ def test_a_stream_may_be_read_by_different_threads(scripted: ScriptedServer) -> 
     for _ in range(4):
         thread = threading.Thread(target=take)
         thread.start()
-        thread.join(5)
+        thread.join(20)
     assert [type(piece) for piece in found] == [TextPiece] * 4
     last = threading.Thread(target=take)
     last.start()
     threading.Timer(0.1, cancel.cancel).start()
-    last.join(5)
+    last.join(20)
     assert found[-1] == "cancelled"
     assert seen_leaving(scripted.received[0])
 

@@ -95,7 +95,7 @@ def test_stopped_over_tls(scripted: ScriptedServer, secure: str, hang: str) -> N
     with pytest.raises(ModelError) as caught:
         list(open_model("openai/scripted").stream(REQUEST, cancel))
     assert caught.value.kind == "cancelled"
-    assert scripted.received[0].over.wait(3)
+    assert scripted.received[0].over.wait(20)
     assert scripted.received[0].disconnected
 
 
@@ -209,7 +209,7 @@ def test_an_idle_connection_the_server_closed_is_replaced(
     list(model.stream(REQUEST, Cancel()))
     port = scripted.port
     scripted.close()
-    scripted._thread.join(5)
+    scripted._thread.join(20)
     with ScriptedServer(port) as again:
         again.say("again")
         *_, reply = model.stream(REQUEST, Cancel())

@@ -95,7 +95,13 @@ def test_a_deleted_lock_file_is_noticed(tmp_path: Path) -> None:
 def test_the_stop_button_ends_the_waiting(tmp_path: Path) -> None:
     first, second = HomeLock(tmp_path), HomeLock(tmp_path)
     first.acquire(1)
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    def press() -> None:
+        while not list(tmp_path.glob("queue/*")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         second.acquire(60)
     assert not second.held

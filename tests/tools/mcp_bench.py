@@ -16,7 +16,7 @@ from letta_kernel.tools.outcome import Outcome
 
 SERVER = Path(__file__).with_name("mcp_server.py")
 COMMAND = [sys.executable, str(SERVER)]
-LATER = 20.0  # seconds something that comes soon may take on a busy machine
+LATER = 60.0  # seconds something that comes soon may take on a busy machine
 
 
 class Bench:

@@ -35,7 +35,7 @@ def test_output_is_caught_by_line_and_only_the_tools_own(
     started, go_on = threading.Event(), threading.Event()
 
     def elsewhere() -> None:  # another cell's thread, printing while the tool runs
-        started.wait(5)
+        started.wait(20)
         print("from elsewhere")
         go_on.set()
 
@@ -43,7 +43,7 @@ def test_output_is_caught_by_line_and_only_the_tools_own(
         print("one", "two")
         print("err", file=sys.stderr)
         started.set()
-        assert go_on.wait(5)
+        assert go_on.wait(20)
         print("partial", end="")
         print("", end="", flush=True)
         print(" rest", end="")
@@ -87,7 +87,7 @@ def test_parallel_calls_do_not_mix_their_output() -> None:
 
     def talk(name: str) -> None:
         for number in range(50):
-            barrier.wait(5)
+            barrier.wait(20)
             print(name, number)
 
     pieces = {"a": Pieces(), "b": Pieces()}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import forked_kernels
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
@@ -16,13 +16,7 @@ from jupyter_client.manager import KernelManager
 def client() -> Iterator[BlockingKernelClient]:
     manager = KernelManager()
     assert manager.kernel_spec is not None
-    manager.kernel_spec.argv = [
-        sys.executable,
-        "-m",
-        "ipykernel_launcher",
-        "-f",
-        "{connection_file}",
-    ]
+    manager.kernel_spec.metadata = forked_kernels.METADATA
     manager.start_kernel()
     found = manager.blocking_client()
     found.start_channels()
