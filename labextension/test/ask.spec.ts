@@ -1,6 +1,7 @@
 // Calls that wait for a word: what they would do, and what can be said about them.
 
-import { drawApproval, type IChoice } from '../src/ui/ask';
+import { drawApproval } from '../src/ui/ask';
+import type { IChoice } from '../src/ui/choice';
 import { setPage, type IPage } from '../src/ui/page';
 import { ENGLISH } from '../src/ui/words';
 

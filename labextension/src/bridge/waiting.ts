@@ -5,7 +5,7 @@ import type { IDisposable } from '@lumino/disposable';
 import { DisposableDelegate } from '@lumino/disposable';
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import type { IChoice } from '../ui/ask';
+import type { IChoice } from '../ui/choice';
 import type { ICall } from '../ui/page';
 import type { Bridge } from './follow';
 import type { PanelRpc } from './protocol';

@@ -5,7 +5,7 @@ import { Widget } from '@lumino/widgets';
 
 import { button, drawScopes } from '../ui/ask';
 import { h } from '../ui/dom';
-import type { Scope } from '../ui/faces';
+import type { Scope } from '../ui/choice';
 import { keepKeys } from '../ui/keys';
 import { oneLine, type Trans } from '../ui/words';
 

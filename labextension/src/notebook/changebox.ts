@@ -3,7 +3,8 @@
 import type { Cell } from '@jupyterlab/cells';
 import type { Widget } from '@lumino/widgets';
 
-import { button, Card, type IChoice } from '../ui/ask';
+import { button, Card } from '../ui/ask';
+import type { IChoice } from '../ui/choice';
 import { h } from '../ui/dom';
 import { argumentsOf } from '../ui/faces';
 import { keepKeys } from '../ui/keys';

@@ -5,8 +5,8 @@ import type { Cell } from '@jupyterlab/cells';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
 import type { IWait, Waiting } from '../bridge/waiting';
-import type { IChoice } from '../ui/ask';
-import { argumentsOf, isChange, type Scope } from '../ui/faces';
+import type { IChoice, Scope } from '../ui/choice';
+import { argumentsOf, isChange } from '../ui/faces';
 import type { ICall } from '../ui/page';
 import type { Trans } from '../ui/words';
 import { ChangeBar } from './changebar';

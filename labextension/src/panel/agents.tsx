@@ -6,8 +6,8 @@ import * as React from 'react';
 import type { Trans } from '../ui/words';
 import type { PanelModel } from './model/panel';
 import type { AgentStatus, IAgent } from './model/records';
+import type { ISection } from './model/section';
 import { ModelPicker } from './models';
-import type { ISection } from './sections';
 import { Guard, IconButton, useModel, usePanel } from './ui';
 
 const SIGNS: Record<AgentStatus, string> = { idle: '○', running: '◐', waiting: '◇' };

@@ -2,27 +2,16 @@
 
 import { Token } from '@lumino/coreutils';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
-import type * as React from 'react';
 
-import type { Trans } from '../ui/words';
 import { ArchiveSection } from './archive';
 import { ChatSection } from './chat';
 import { ContextSection } from './context';
 import { MemorySection } from './memory';
 import { MessagesSection } from './messages';
-import type { AgentModel } from './model/agent';
 import { Observable } from './model/part';
-import type { IAgent } from './model/records';
+import type { ISection } from './model/section';
 import { RunsSection } from './runs';
 import { ToolsSection } from './tools';
-
-export interface ISection {
-  /** What it is known by; which sections are open is remembered under it. */
-  id: string;
-  title: (trans: Trans) => string;
-  /** What it shows of the chosen agent; drawn while it is open. */
-  body: React.ComponentType<{ agent: AgentModel; state: IAgent }>;
-}
 
 export interface IPanelSections {
   /** Add a section at the end, until what is returned is disposed of. */

@@ -9,7 +9,7 @@ import type { Actions } from './actions';
 import type { IFiles } from './files';
 import type { PanelModel } from './model/panel';
 import type { Observable, Part } from './model/part';
-import type { PanelSections } from './sections';
+import type { ISections } from './model/section';
 
 export interface IPanelContext {
   model: PanelModel;
@@ -17,7 +17,7 @@ export interface IPanelContext {
   trans: Trans;
   /** Draw Markdown and what tools show, neither of which anybody vouches for. */
   hosts: IHosts;
-  sections: PanelSections;
+  sections: ISections;
   /** Files that can be named in messages; null where there are none. */
   files: IFiles | null;
 }

@@ -1,20 +1,12 @@
 // What a person is asked: calls to approve, or a question. Keys stay here, away from the notebook.
 
+import type { IChoice, Scope } from './choice';
 import { h } from './dom';
-import { faceOf, isChange, type IFace, type Scope } from './faces';
+import { faceOf, isChange, type IFace } from './faces';
 import { keepKeys } from './keys';
 import { thePage } from './page';
 import type { IToolCall } from './transcript';
 import type { Trans } from './words';
-
-/** A person's word on one call; `arguments` replaces the model's if they edited them. */
-export interface IChoice {
-  approve: boolean;
-  reason?: string;
-  arguments?: Record<string, unknown>;
-  /** For what it holds beside this call. */
-  scope?: Scope;
-}
 
 export function button(text: string, className: string, act: () => void): HTMLButtonElement {
   const made = h('button', `lk-Button ${className}`, text);

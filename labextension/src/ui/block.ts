@@ -1,12 +1,11 @@
 // One memory block: read, edited in place, compared with what somebody else wrote meanwhile.
 
 import { button, field } from './ask';
-import { kindOf, lengthOf, writerOf, type IBlock } from './blocks';
+import { kindOf, lengthOf, writerOf, type IBlock, type IBlockHost } from './blocks';
 import { Conflict } from './conflict';
 import { h } from './dom';
 import { History, moment } from './history';
 import { NEARLY_FULL } from './limits';
-import type { MemoryView } from './memory';
 import { grouped, oneLine } from './words';
 
 /** What is being written by a person. */
@@ -28,7 +27,7 @@ const HIGHEST = 420;
 
 export class BlockView {
   constructor(
-    private _memory: MemoryView,
+    private _memory: IBlockHost,
     private _block: IBlock
   ) {
     const { trans } = _memory;

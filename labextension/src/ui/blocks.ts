@@ -43,6 +43,13 @@ export function writerOf({ by }: { by: string }, trans: Trans): string {
 /** Ask the kernel something about an agent's blocks; rejects with an error whose message is one line. */
 export type AskBlocks = <T>(method: string, params: object) => Promise<T>;
 
+/** Where a block is shown: it asks the kernel for it, and tells those who do not see it. */
+export interface IBlockHost {
+  readonly ask: AskBlocks;
+  readonly trans: Trans;
+  say(text: string): void;
+}
+
 /** How an error says what kind it is, besides its message. */
 export function kindOf(error: unknown): string {
   return String((error as { kind?: unknown } | null)?.kind ?? '');

@@ -7,9 +7,6 @@ import { thePage, type ICall, type ICell } from './page';
 import { isRecord } from './snapshot';
 import type { Trans } from './words';
 
-/** For how long a person's word holds; empty: for this call. */
-export type Scope = '' | 'run' | 'notebook' | 'agent';
-
 export interface IFace {
   readonly title: Child[];
   readonly approve: string;

@@ -1,15 +1,14 @@
 // The versions of a memory block, newest first, and what changed between any two of them.
 
 import { button } from './ask';
-import { lengthOf, writerOf, type IBlockVersion } from './blocks';
+import { lengthOf, writerOf, type IBlockHost, type IBlockVersion } from './blocks';
 import { h } from './dom';
 import { drawDiff } from './entries';
-import type { MemoryView } from './memory';
 import { grouped, oneLine } from './words';
 
 export class History {
   constructor(
-    private _memory: MemoryView,
+    private _memory: IBlockHost,
     private _label: string
   ) {}
 

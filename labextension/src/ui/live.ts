@@ -1,6 +1,7 @@
 // A run while it happens: its view, a button that stops it, what the person is asked.
 
-import { button, drawApproval, drawQuestion, type IChoice } from './ask';
+import { button, drawApproval, drawQuestion } from './ask';
+import type { IChoice } from './choice';
 import { h } from './dom';
 import type { IHosts } from './entries';
 import { keepKeys } from './keys';

@@ -1,15 +1,15 @@
 // The form for a memory block there is not yet.
 
 import { button, field } from './ask';
+import type { IBlockHost } from './blocks';
 import { h } from './dom';
-import type { MemoryView } from './memory';
 
 /** Characters a block may hold unless something else is asked for. */
 const LIMIT = 20_000;
 
 export class NewBlock {
   constructor(
-    private _memory: MemoryView,
+    private _memory: IBlockHost,
     private _done: () => void
   ) {
     const { trans } = _memory;

@@ -1,7 +1,7 @@
 // What the page around a run can do for it. The JupyterLab extension leaves it there for the widgets of its
 // page, which are modules of their own; in other front ends there is nothing, and what needs it is not shown.
 
-import type { IChoice } from './ask';
+import type { IChoice } from './choice';
 
 /** A cell, as far as a person has to know which one is meant. */
 export interface ICell {
