@@ -148,17 +148,20 @@ def to_chat(
     urls = images or {}
     chat: list[dict[str, Any]] = []
     for message in messages:
-        if message.role == "tool":
+        role = message.role
+        if role == "tool":
             given = {"role": "tool", "tool_call_id": message.tool_call_id or ""}
             chat.append({**given, "content": with_images(message, package_result(message), urls)})
-        elif message.role == "assistant":
+        elif role == "assistant":
             chat.append(_assistant(message))
+        elif role == "user" and not message.pictures and not (beside and message.id in beside):
+            chat.append({"role": "user", "content": message.content})
         else:
             content = _content(message)
             if beside and message.id in beside:
                 content = f"{beside[message.id]}\n\n{content}"
-            role = "system" if message.role == "system" else "user"
-            chat.append({"role": role, "content": with_images(message, content, urls)})
+            sent = "system" if role == "system" else "user"
+            chat.append({"role": sent, "content": with_images(message, content, urls)})
     return paired(chat)
 
 

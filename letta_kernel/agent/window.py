@@ -78,8 +78,13 @@ class Window:
         *beside* wins over what stays beside messages; *urls* gives the pictures of these ids.
         """
         every = [*self._head(), *self.messages]
-        placed = {m.id: self._beside_shown(m) for m in every if m.id in self.beside}
-        shown = [self.shown(m) for m in every]
+        placed: dict[str, str] = {}
+        if self.beside:
+            placed = {m.id: self._beside_shown(m) for m in every if m.id in self.beside}
+            shown = [self.shown(m) for m in every]
+        else:
+            known, most = self._sizes, self.most or 0  # a long history has thousands
+            shown = [m if known.get(m.id, most) < most else self.shown(m) for m in every]
         images: Mapping[str, str] = {}
         if self.images and urls and any(m.pictures for m in shown):
             shown = in_sight(shown)
@@ -97,8 +102,10 @@ class Window:
 
         Its pictures go first, then the middle of its text.
         """
+        if self.most is None:
+            return message
         full = self._full_size(message)
-        if self.most is None or full <= self.most:
+        if full <= self.most:
             return message
         full -= self._picture_tokens(message)
         if full <= self.most:
@@ -157,8 +164,14 @@ class Window:
 
     def tokens(self, messages: Sequence[Message] | None = None) -> int:
         """Return the tokens of *messages* (all in sight, if not given) and what stands before them, about."""
-        shown = self.messages if messages is None else messages
-        return sum(map(self.size, (*self._head(), *shown)))
+        every = (*self._head(), *(self.messages if messages is None else messages))
+        if self.beside:
+            return sum(map(self.size, every))
+        known, most = self._sizes, self.most
+        sizes = [
+            known.get(m.id) or self._full_size(m) for m in every
+        ]  # a long history has thousands
+        return sum(sizes) if most is None else sum([min(size, most) for size in sizes])
 
     def cut(self, room: int) -> int:
         """Return how many messages to evict so that the rest takes at most *room* tokens.

@@ -62,9 +62,12 @@ def as_sent(messages: Iterable[dict[str, Any]], *, in_results: bool) -> Chat:
     ----------
     in_results : results may hold pictures; else these stand in a user message behind the results.
     """
+    every = list(messages)
+    if not any(isinstance(message.get("content"), list) for message in every):
+        return every
     chat: Chat = []
     waiting: list[dict[str, Any]] = []
-    for message in messages:
+    for message in every:
         content = message.get("content")
         if waiting and message.get("role") != "tool":
             chat.append(_returned(waiting))

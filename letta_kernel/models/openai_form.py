@@ -94,7 +94,8 @@ def request(
     sent = {k: v for k, v in params.items() if v is not None and k != "api_base"}
     made = _openai(model, sent) if provider == "openai" else _parameters(provider, rules, sent)
     messages = shaped.messages(asked=False)
-    if made is None or not all(_is_plain(m, pictures=rules.pictures) for m in messages):
+    parted = [m for m in messages if isinstance(m.get("content"), list)]
+    if made is None or not all(_is_plain(m, pictures=rules.pictures) for m in parted):
         return None
     if shaped.tools and shaped.tool_choice is not None and not rules.choice:
         return None

@@ -11,16 +11,18 @@ _REASONING_BACK = frozenset({"deepseek", "moonshot", "zai", "together_ai", "mini
 def messages_for(
     provider: str, messages: list[dict[str, Any]], *, asked: bool
 ) -> list[dict[str, Any]]:
-    """Return copies of *messages* in which each provider finds its own thoughts again, and only those.
+    """Return *messages* as each provider finds its own thoughts in them again, and only those.
+
+    What has none is the same object.
 
     ``thinking_blocks`` are what `Reply.thinking` held. *asked*: reasoning is asked for in this call.
     """
     prepared = []
     for message in messages:
-        message = dict(message)
-        blocks = message.pop("thinking_blocks", None)
-        if blocks:
-            _give_back(provider, message, blocks, asked)
+        if "thinking_blocks" in message:
+            message = dict(message)
+            if blocks := message.pop("thinking_blocks"):
+                _give_back(provider, message, blocks, asked)
         prepared.append(message)
     return prepared
 

@@ -141,7 +141,10 @@ class Shaped:
         if self.apart:
             messages = [part for message in messages for part in _apart(message)]
         chat = turns(messages, kimi="kimi" in self.model.lower())
-        return [_with_names(message, own, self.keys) for message in chat]
+        return [
+            _with_names(message, own, self.keys) if "tool_calls" in message else message
+            for message in chat
+        ]
 
     def name(self, sent: str) -> str:
         """Return our name of the tool that a model calls *sent*."""
@@ -194,9 +197,17 @@ def shape(
 def turns(messages: Iterable[dict[str, Any]], *, kimi: bool = False) -> Chat:
     """Return *messages* in the order and form every provider and chat template takes; see the module."""
     chat: Chat = []
+    before: Any = ""  # who spoke last in plain words
     for message in paired(messages):
-        message = _plain(message)
         role = message.get("role")
+        content = message.get("content")
+        words = type(content) is str and content and not content.isspace()
+        if words and _OTHER.get(before, "") == role and "tool_calls" not in message:
+            chat.append(dict(message))  # most of a history is this
+            before = role
+            continue
+        before = ""
+        message = _plain(message)
         if role == "system":
             if not chat or chat[-1]["role"] == "system":
                 _add(chat, message)
@@ -205,12 +216,20 @@ def turns(messages: Iterable[dict[str, Any]], *, kimi: bool = False) -> Chat:
         elif role not in ("user", "assistant", "tool"):  # developer, function and the like
             message["role"] = "user"
         _take_turn(chat, message)
+        if words and message is chat[-1] and "tool_calls" not in message:
+            before = role
     if not chat or chat[-1]["role"] not in ("user", "tool"):
         chat.append({"role": "user", "content": GO_ON})
     for message in chat:
-        if not message.get("tool_calls") and _is_empty(message.get("content")):
+        content = message.get("content")
+        if isinstance(content, str) and content and not content.isspace():
+            continue  # most of a history is this
+        if not message.get("tool_calls") and _is_empty(content):
             message["content"] = NOTHING
     return _with_ids(chat, kimi)
+
+
+_OTHER = {"user": "assistant", "assistant": "user"}
 
 
 def _plain(message: dict[str, Any]) -> dict[str, Any]:
@@ -267,6 +286,8 @@ def _apart(message: dict[str, Any]) -> Chat:
 
 
 def _is_empty(content: Any) -> bool:
+    if isinstance(content, str):
+        return not content or content.isspace()
     if isinstance(content, list):
         return all(
             isinstance(part, dict)
@@ -310,8 +331,8 @@ def paired(messages: Iterable[dict[str, Any]]) -> Chat:
         if waiting:
             close()
         chat.append(message)
-        if message.get("role") == "assistant":
-            waiting.extend(message.get("tool_calls") or ())
+        if "tool_calls" in message and message.get("role") == "assistant":
+            waiting.extend(message["tool_calls"] or ())
     close()
     return chat
 
