@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,21 @@ def test_the_agents_follow_the_notebook(desk: Desk, page: Page) -> None:
     expect(block(panel, "persona")).to_contain_text("I am bob.")
 
 
+def until_kept(desk: Desk, opened: str) -> None:
+    """Wait until a workspace has the panel, a choice of an agent, and memory's section and *opened* open."""
+    ends = time.monotonic() + 60
+    while True:
+        for file in (desk.lab.home / "workspaces").glob("*"):
+            with contextlib.suppress(OSError, json.JSONDecodeError):  # it is being written
+                data = json.loads(file.read_text())["data"]
+                kept = data.get("letta-kernel:agents-panel", {})
+                there = "letta-kernel-agents" in json.dumps(data.get("layout-restorer:data"))
+                if there and kept.get("choices") and set(kept["open"]) == {"memory", opened}:
+                    return
+        assert time.monotonic() < ends, [*(desk.lab.home / "workspaces").glob("*")]
+        time.sleep(0.1)
+
+
 @pytest.mark.page(fresh=True)
 def test_what_was_chosen_and_opened_is_there_after_a_reload(desk: Desk, page: Page) -> None:
     panel = desk.open(page, "reload", agents("ada", "bob"))
@@ -139,7 +156,7 @@ def test_what_was_chosen_and_opened_is_there_after_a_reload(desk: Desk, page: Pa
     section(panel, "Runs")
     panel.get_by_role("button", name="Chat", exact=True).click()
     expect(panel).to_contain_text("No runs yet.")
-    page.wait_for_timeout(1500)  # the workspace and the state are written after a pause
+    until_kept(desk, "runs")
     page.reload()
     expect(option(panel, "bob")).to_have_attribute("aria-selected", "true")
     expect(panel).to_contain_text("No runs yet.")
