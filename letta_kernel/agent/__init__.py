@@ -1,1 +1,1 @@
-"""The brain: the step loop, the context window, compaction and prompts."""
+"""The step loop, the context window, compaction and prompts."""

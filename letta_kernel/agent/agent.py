@@ -197,12 +197,12 @@ class LettaAgent:
             )
         except LettaError as error:
             yield from self._stop("error", error)
-        except Exception as error:  # a defect of ours must not leave the run open
+        except Exception as error:  # a bug of ours must not leave the run open
             log.exception("run %s failed", self.journal.run.id)
             yield from self._stop("error", LettaError(f"{type(error).__name__}: {error}"))
 
     def _turn(self, max_steps: int, decisions: Sequence[Decision] | None) -> Turn:
-        number = 0 if decisions is None else -1  # what a person let go on is no model call
+        number = 0 if decisions is None else -1  # to carry out a decision is no model call
         nudged = False
         while self._ended is None:
             number += 1
@@ -403,7 +403,7 @@ class LettaAgent:
         self._usage += work.usage
         self._steps = step.number
         self.journal.run.first_token = self._first_token
-        with Uninterrupted():  # or what was written would be written once more
+        with Uninterrupted():  # an interrupt in between would write the same messages again
             added = [*self.following, *added]
             written = work.record.end(added, self._usage, reason, _line(error))
             self.following = []

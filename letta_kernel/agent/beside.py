@@ -1,6 +1,6 @@
-"""What a notebook places beside a message: whoever sends it gives a `BesideSource`, which is asked at the turn.
+"""What a notebook places beside a message. The sender gives a `BesideSource`, asked when the turn begins.
 
-It is untrusted text, of cells and files: it stands between tags of its own, which nothing in it can close.
+The text is untrusted, for it comes from cells and files. It stands between tags that nothing in it can close.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class BesideSource(Protocol):
         """Return what is placed beside the message."""
 
     def went(self) -> None:
-        """Take note that a step with it is written."""
+        """Note that a step with it has been committed."""
 
 
 def inert(text: str) -> str:

@@ -155,7 +155,7 @@ class CallRunner(Offer):
     def _keep_memory(
         self, record: StepRecord, call: ToolCall, done: Outcome, warning: str
     ) -> tuple[Outcome, list[Event]]:
-        """Write what a tool made of memory blocks in the commit of its result; it failed if that cannot be."""
+        """Write a tool's changes of memory blocks with its result; if that cannot be done, the call fails."""
 
         def act() -> tuple[Outcome, list[Change]]:
             try:
@@ -172,7 +172,7 @@ class CallRunner(Offer):
     def _waits_on(
         self, calls: Sequence[ToolCall], decisions: Collection[str], record: StepRecord
     ) -> bool:
-        """Return whether *calls* are a change of cells that can be approved once more should we die in it.
+        """Return whether *calls* change cells so that they can be approved again if this process dies.
 
         Such a change is made only where the cells are still what it is for, so it waits until it is made.
         """
@@ -227,7 +227,7 @@ class CallRunner(Offer):
         return core.record(SEND) if name == SEND and self.speaks else None
 
     def _take_loop_arguments(self, raw: str) -> str:
-        """Take ``thinking`` and ``request_heartbeat``, which are the loop's, out of the arguments."""
+        """Remove ``thinking`` and ``request_heartbeat`` from the arguments: they are for the loop."""
         if self.style != "heartbeat":
             return raw
         try:
@@ -336,7 +336,7 @@ class CallRunner(Offer):
         )
 
     def _report(self, call: ToolCall, outcome: Outcome, text: str) -> list[Event]:
-        """Note how a call went, and return what a person is shown of it."""
+        """Record how a call went, and return what the person is shown of it."""
         self.asked += outcome.usage
         self.done.append(rules.Called(call.name, outcome.text, outcome.status == "ok"))
         self._stats.append(

@@ -2,7 +2,7 @@
 
 `compile_prompt` makes the prefix, which stays byte-identical for all steps of a turn (providers cache it);
 `to_chat` turns messages into OpenAI's chat form: each call has exactly one result, arguments are JSON objects.
-What providers want beyond that is seen to where a request is sent (`models.wire`).
+`models.wire` does what providers want beyond that.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def tool_schema(tool: Tool, *, heartbeat: bool, thinking: bool) -> dict[str, Any
 
 @dataclass(frozen=True, slots=True)
 class ContextPart:
-    """One band of the context window: what it is, its tokens, its exact text."""
+    """One part of the context window: what it is, its tokens, its exact text."""
 
     name: str
     tokens: int

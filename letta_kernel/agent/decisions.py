@@ -1,4 +1,4 @@
-"""Calls that wait for a person's word, and the word."""
+"""Calls that wait for approval, and a person's decisions about them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Scope = Literal["", "run", "notebook", "agent"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A person's word on one call that waits for approval.
+    """A person's decision about one call that waits for approval.
 
     ``arguments`` replaces the model's (an edit); ``result``, with ``pictures`` and what was printed, answers
     the call instead of running it, as a failure if ``failed``. ``scope`` says for how long calls like it pass

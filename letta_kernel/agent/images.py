@@ -1,4 +1,4 @@
-"""Which pictures of a history a model is shown, and which it only reads of."""
+"""Which pictures of a history a model sees; it reads descriptions of the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One model call of a step: room is made in the window, the reply is streamed into a partial message."""
+"""One model call of a step: make room in the window, then stream the reply into a partial message."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class ModelCaller:
         return reply
 
     def _read_written_calls(self, work: OpenStep, reply: Reply) -> Turn:
-        """Take a reply that is nothing but a call written as text, or has one between tags, for that call."""
+        """Turn a reply that is a call written as text, or holds one between tags, into that call."""
         tagged = has_tag(reply.text)
         if reply.tool_calls or not (tagged or may_be_call(reply.text)):
             return

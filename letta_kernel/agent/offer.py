@@ -1,4 +1,4 @@
-"""What a run offers the model to call: which tools, by the agent's rules, and in which words."""
+"""The tools that a run offers the model, as the agent's rules allow."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Offer:
         return [self._schema(name) for name in self._allowed()]
 
     def renew(self, kind: str, now: Sequence[Tool]) -> None:
-        """Take the tools of a *kind* as they are now: others of it are gone."""
+        """Replace the tools of a *kind* by those there are now."""
         for name in [name for name, tool in self.tools.items() if tool.kind == kind]:
             del self.tools[name]
             self._schemas.pop(name, None)
@@ -61,7 +61,7 @@ class Offer:
         return self._due() or rules.allowed(self.tool_rules, self.names(), self.done)
 
     def _due(self) -> list[str]:
-        """Return those of the tools that have to be called next which the rules allow."""
+        """Return the tools that must be called next and that the rules allow."""
         missing = self.missing_before_exit() if self.due else []
         allowed = rules.allowed(self.tool_rules, self.names(), self.done)
         return [name for name in self.due if name in missing and name in allowed]

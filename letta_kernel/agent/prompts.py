@@ -1,4 +1,4 @@
-"""The instructions an agent starts from, and the sentences the loop itself speaks."""
+"""The instructions an agent starts from, and the sentences that the loop itself tells the model."""
 
 from __future__ import annotations
 

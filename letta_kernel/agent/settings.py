@@ -221,5 +221,5 @@ def _least(one: N | None, other: N | None) -> N | None:
 
 
 def _money(dollars: float) -> str:
-    """Return *dollars* with as many digits as it takes to see something."""
+    """Return *dollars* with enough digits not to read as zero."""
     return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.4g}"

@@ -17,7 +17,7 @@ from letta_kernel.agent.images import in_sight
 from letta_kernel.messages import ANSWER_TOOL, Message, ToolCall, Usage
 from letta_kernel.models.base import Cancel, ChatModel, ChatRequest, ModelError, Reply
 
-EVICT_FIRST = 0.4  # the share of the history that goes out of sight first
+EVICT_FIRST = 0.4  # the share of the history that is evicted first
 EVICT_MORE = 0.1
 TRIGGER = 0.9  # of the model's window
 TARGET = 0.7
@@ -137,7 +137,7 @@ class Window:
         return self._sizes[key]
 
     def squeeze(self, room: int, *, last_step: bool = False) -> None:
-        """Show the longest messages ever shorter until all take *room* tokens, as far as that goes.
+        """Shorten the longest messages until all take *room* tokens, as far as possible.
 
         With *last_step* it is enough that what can never go out of sight takes no more.
         """
@@ -179,7 +179,7 @@ class Window:
         The cut is never between a call and its result, and the last message stays. Returns 0 where
         nothing can go.
         """
-        # What is being answered stays, so that to evict it alone would win nothing.
+        # The message being answered stays in any case: to evict it alone gains nothing.
         answered = self.turn is not None and self.messages[:1] == [self.turn]
         starts = [i for i in self._starts() if answered < i <= len(self.messages) - 1]
         if not starts:
@@ -215,7 +215,7 @@ class Window:
         return gone
 
     def _starts(self) -> list[int]:
-        # A window may begin with anything but a result, whose call would be missing.
+        # A window must not begin with a result: its call would be missing.
         return [i for i in range(1, len(self.messages)) if self.messages[i].role != "tool"]
 
 

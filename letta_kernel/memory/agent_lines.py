@@ -28,7 +28,7 @@ class AgentLines:
     def __init__(self, kind: Kind) -> None:
         self.kind: Kind = kind
         self.lock = threading.RLock()
-        self.scans = 0  # searches in a row that did without what nobody had taken in
+        self.scans = 0  # searches in a row that left new lines unread
         self.begin()
 
     def begin(self) -> None:
@@ -36,20 +36,20 @@ class AgentLines:
         self.way: Literal["", "read", "loaded", "candidates", "scan"] = ""
         self.corpus = Corpus(self.kind)
         self.quantised: QuantisedVectors | None = None  # of the lines that were loaded
-        # Of some lines as they come, the vectors by themselves and in their context.
+        # For a sample of lines: their vectors, alone and in their context.
         self.around: tuple[np.ndarray, np.ndarray] | None = None
-        self.seq = 0  # up to which the store has been read
-        self.stamp: Stamp = None  # of the store then
-        self.form = FORM  # of the words that were read from the index
+        self.seq = 0  # the last line read from the store
+        self.stamp: Stamp = None  # the state of the store then
+        self.form = FORM  # the form of the words read from the index
         self.changes = -1  # the store's count of edits and deletes when it was last compared
         self.blind: list[Line] = []  # lines whose vectors could not be had yet
-        self.by_model = ModelVectors()  # where static vectors come first
-        self.behind = False  # there are lines whose vectors are left to the index
+        self.by_model = ModelVectors()  # vectors of a model, where static ones come first
+        self.behind = False  # some lines wait for the index to embed them
         self.candidates = CandidateSearch(self.kind)
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[None]:
-        """Begin anew after a stop, or a fault, that may have struck half-way through a change."""
+        """Forget everything if the block is interrupted or fails: a change may be half done."""
         try:
             yield
         except BaseException:
@@ -82,7 +82,7 @@ class AgentLines:
         return self._likeness(np.concatenate([leading, nearest]), vector, vectors)
 
     def named(self, found: list[Candidate], vector: np.ndarray) -> scoring.Likeness | None:
-        """Return how alike to *vector* the rows are that an index named, nothing being known of others."""
+        """Return how alike to *vector* the rows are that an index named; of others nothing is known."""
         row_of, derived = self.corpus.row_of, self.corpus.derived()
         there = {row_of[c.id]: c.vector for c in found if c.id in row_of and c.vector is not None}
         if not there or self.around is None or self.around[0].shape[1] != len(vector):

@@ -274,7 +274,7 @@ class Archive(Searched):
         page: int,
         least: float = 0.0,
     ) -> list[Hit]:
-        """Return a page of what answers *query*, without what does so less than *least*."""
+        """Return a page of what answers *query* with a relevance of *least* or more."""
         if len(owners) == 1:
             found = self._engine.search(owners[0], query, allow, limit=top_k, offset=page * top_k)
         else:
@@ -323,7 +323,7 @@ class Archive(Searched):
         return self.database.run(work)
 
     def writes_to(self, agent_id: str) -> str:
-        """Return whose passages what an agent keeps becomes: its first archive's, or its own."""
+        """Return the owner of what an agent keeps: its first archive, or the agent itself."""
         return next(iter(self.attached(agent_id)), agent_id)
 
     def delete(self, passage_id: str) -> bool:
@@ -388,7 +388,7 @@ def excerpts(
     relevant = [hit for hit in hits if hit.score >= RELEVANT]
 
     def shown(hit: Hit, text: str, joined: list[int]) -> int:
-        if joined:  # its id comes into a list, and so does that of one which stood alone
+        if joined:  # joined hits have a list of ids, a single one too
             ids = f'   "{hit.passage.id}",\n' * (1 + joined.count(1))
             return tokens(f'"joined": [{ids}] {json.dumps(text, ensure_ascii=False)}')
         assert cost is not None
@@ -407,13 +407,13 @@ def excerpts(
 
 def _read(hit: Hit) -> tuple[str, Place]:
     passage, source = hit.passage, hit.passage.source
-    if source and passage.superseded_by:  # what holds and what does not are never one text
+    if source and passage.superseded_by:  # a superseded passage is never joined with one that holds
         source = f"{source} {passage.superseded_by}"
     return passage.content, Place(source, passage.position)
 
 
 def _merged(each: list[list[SearchHit]], most: int) -> list[SearchHit]:
-    """Merge what was found in several archives: always the more relevant of the next ones.
+    """Merge what was found in several archives, the more relevant hit first.
 
     Within an archive the order stays, for ranks of different archives cannot be compared.
     """

@@ -52,7 +52,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _carried(old: list[str], owners: _Owners, new: list[str], version: BlockVersion) -> _Owners:
-    """Return whose the sentences of *new* are: those of *old* keep their owners, others are *version*'s.
+    """Return the owner of each sentence of *new*: those of *old* keep theirs, others belong to *version*.
 
     Time grows with the number of sentences: what both begin and end with stays in place, and in between a
     sentence is found by its words.

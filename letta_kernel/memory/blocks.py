@@ -32,7 +32,7 @@ class Change:
 
 
 class OutdatedError(EditError):
-    """A block was not rewritten: it is not the one that the agent has seen, but *block*."""
+    """A block was not rewritten, because it has changed since the agent saw it; *block* is the new one."""
 
     def __init__(self, text: str, block: Block) -> None:
         super().__init__(text)
@@ -184,7 +184,7 @@ class CoreMemory:
 
 
 def quoted(block: Block) -> str | None:
-    """Return a block's text as a tool's result tells it; None if it is too long for that."""
+    """Return a block's text as a tool's result quotes it; None if it is too long."""
     if len(block.value) > LONGEST_QUOTED:
         return None
     return f"It reads now:\n{block.value}" if block.value else "It is empty now."
@@ -205,7 +205,7 @@ def check_limit(block: Block, value: str) -> None:
     if len(value) > block.limit:
         room = max(0, block.limit - len(block.value))
         way = "put it into archival memory"
-        if block.label == STANDING:  # there it would not be found when it applies
+        if block.label == STANDING:  # or the block would not be found when it applies
             way = "join those that say the same; what no longer holds can go"
         raise EditError(
             f"The block {block.label!r} may hold {block.limit:,} characters; this would make it "

@@ -1,4 +1,4 @@
-"""Cutting long texts into passages: by paragraph, then sentence, then word, never in mid-character."""
+"""Cutting long texts into passages: by paragraph, then sentence, then word, never inside a character."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers by which an answer may cite what its turn found: ``[1]``, ``[2]`` …"""
+"""Numbers with which an answer cites what its turn found: ``[1]``, ``[2]`` …"""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def so_far(tx: Tx, run_id: str | None) -> dict[str, Cited]:
 
 
 def brief(query: str, text: str) -> str:
-    """Return what is shown of a cited text: around what was asked for."""
+    """Return the part of a cited text that is shown: around the words of the query."""
     return around(query, text, _SHOWN)
 
 

@@ -20,7 +20,7 @@ FORM = 1
 
 
 def words_of(text: str) -> list[str]:
-    """Return what a line is found by: the stems of its words, then the marks of what it has."""
+    """Return the terms of a line: the stems of its words, then the marks of what it offers."""
     stems = terms.terms(text, singles=True)
     return stems + question_type.offered(text, stems)
 

@@ -36,7 +36,7 @@ class Place:
 
 @dataclass(slots=True)
 class Excerpt(Generic[Item]):
-    """What is shown of a hit and of the hits beside it, in reading order."""
+    """The part of a hit that is shown, with those of its neighbours, in reading order."""
 
     best: Item
     parts: list[tuple[Place, str, Item]]
@@ -54,7 +54,7 @@ def fit(
     budget: int = BUDGET,
     cost: Cost[Item] | None = None,
 ) -> list[Excerpt[Item]]:
-    """Return what of *hits*, best first, a budget of tokens holds.
+    """Return as many of *hits*, best first, as fit into a budget of tokens.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def fit(
 
 def cut(text: str, words: frozenset[str], most: int) -> str:
     """Return *text*, or what of it is around the most of *words* in about *most* tokens, with … at cuts."""
-    start = text[: 8 * most]  # enough to tell, for counting a whole book takes long
+    start = text[: 8 * most]  # enough to know: counting a whole book takes long
     taken = tokens(start) * len(text) // max(1, len(start))
     if taken <= most:
         return text

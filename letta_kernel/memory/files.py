@@ -84,7 +84,7 @@ def find(patterns: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def looks_like_path(word: str) -> bool:
-    """Say whether *word* names files, or was certainly meant to."""
+    """Return whether *word* names files, or was certainly meant to."""
     path = os.path.expanduser(word)
     if os.path.exists(path) or (glob.has_magic(path) and glob.glob(path, recursive=True)):
         return True
@@ -183,7 +183,7 @@ def text_of_pdf(name: str) -> str:
                 raise ValueError(f"it has more than {_MOST_OF_PDF:,} characters")
     except MemoryError:
         raise
-    except Exception as error:  # a broken file breaks in many ways
+    except Exception as error:  # the library raises many kinds of errors for broken files
         said = " ".join(str(error).split())[:200]
         raise InvalidInputError(f"{path.name} cannot be read as a PDF: {said}") from None
     return _PAGE.join(pages)
@@ -271,7 +271,7 @@ class _Page:
         self._say(text[at:])
 
     def _aside(self, text: str, mark: str, at: int) -> int:
-        """Return where a comment or the like ends that *mark* began before *at*; -1 if the rest is text."""
+        """Return the end of a comment or the like that *mark* began before *at*; -1 if the rest is text."""
         if mark.endswith(">"):
             return at
         if mark == "<!--":

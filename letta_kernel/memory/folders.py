@@ -1,4 +1,4 @@
-"""What an agent does with the files of its folders: open and close them, find lines, find what is alike."""
+"""The files of an agent's folders: opened and closed, searched for lines and by meaning."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_OPEN = 5
 VIEW = 15_000
 """Characters of one open file that are shown."""
 _PER_PAGE = 20  # matches
-_TIMEOUT = 2.0  # seconds for a pattern: one can be written that takes for ever
+_TIMEOUT = 2.0  # seconds for a pattern: some would take for ever
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class Index:
                 self._thread.start()
 
     def also(self, work: Callable[[], object]) -> None:
-        """Do *work* once in the background; a failure is only noted, whoever needs it meets it too."""
+        """Do *work* once in the background; a failure is only logged, for a search meets it again."""
 
         def attempt() -> None:
             try:
@@ -184,7 +184,7 @@ class Index:
 
     def _catch_up(self, least: int, stop: threading.Event) -> int:
         if not self._wanted(least):
-            return 0  # before LanceDB is so much as imported
+            return 0  # before LanceDB is even imported
         name = self.table.name() or self._begin()
         if self._checked != name:
             self._compare(name)
@@ -200,7 +200,7 @@ class Index:
             if stop.is_set():
                 return added
         self._obey(name, stop)
-        # What was announced before there was a table concerns nobody: its lines are all new.
+        # Edits from before the table do not matter: all its lines are new.
         stale = self.database.run(lambda tx: indexes.outbox(tx, self._nameless))
         self._done([entry.id for entry in stale])
         if added or stale:
@@ -208,11 +208,11 @@ class Index:
         return added
 
     def _wanted(self, least: int) -> bool:
-        """Whether there is anything to do that is worth its while."""
+        """Whether there is enough to do."""
         name = self.name()
 
         def look(tx: Tx) -> tuple[int, list[OutboxEntry], int] | None:
-            # Who is behind is a question of some 10 ms, which a turn after a pause may have to wait for.
+            # Asking who is behind takes some 10 ms, for which a turn after a pause may have to wait.
             stamp, numbers = tx.stamp(*indexes.DECISIVE), indexes.numbers(tx, self.kind)
             about = (name, default_name(), least, self._checked, stamp)
             if stamp is not None and self._enough[0] == about and numbers < self._enough[1]:
@@ -260,7 +260,7 @@ class Index:
             raise IndexBrokenError("it lacks lines it should have")
 
     def _renew(self, stop: threading.Event) -> bool:
-        """Write words anew that an older version made; vectors, which may have cost money, stay.
+        """Replace words that an older version made; vectors stay, for they may have cost money.
 
         Nothing is changed if that is cut short: False if *stop* did so.
         """
@@ -339,7 +339,7 @@ class Index:
         return added
 
     def _embed(self, new: Sequence[Line], stop: threading.Event) -> int:
-        """Let a model embed lines, a few at a time, until *stop*: a process that ends waits for these alone.
+        """Let a model embed lines, a few at a time, until *stop*: a process that ends waits for one batch.
 
         Returns
         -------
@@ -397,7 +397,7 @@ class Index:
             ids |= self.table.known_ids(agent_id, 0) - stored.keys()
         wanted = sorted(ids)
         found = self.database.run(lambda tx: indexes.of_ids(tx, self.kind, agent_id, wanted))
-        # The new form first: a search in between sees a line twice, which does no harm, but never not.
+        # Add the new form first: a search in between may see a line twice, but never misses it.
         self.table.add(self._rows(agent_id, found, stamp))
         self.table.remove([line.id for line in found], before_stamp=stamp)
         self.table.remove(sorted(ids - {line.id for line in found}))
@@ -405,7 +405,7 @@ class Index:
 
 def _close_all() -> None:
     everyone = list(_everyone)
-    for index in everyone:  # all of them first: they end side by side
+    for index in everyone:  # ask all first, so that they end at the same time
         index._stop.set()
     for index in everyone:
         index.close()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 _TELLING = "the and you your my that with this what which are have from how they"
 _ENGLISH = frozenset(_TELLING.split())
 _SHARE = 0.05  # of all words; of English chats 10 to 18 % are such, whoever writes them
-_ENOUGH = 60  # words, below which nothing is said; a character of a script without spaces is about half a word
+_ENOUGH = 60  # words; of fewer nothing is said; a character of a script without spaces is about half a word
 _WORD = re.compile(r"[^\W\d_]+")
 
 

@@ -1,4 +1,4 @@
-"""The context of a line: which lines stand around it, and what it gets of their words and vectors."""
+"""The context of lines: the neighbours of each, and how their words and vectors spread to it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Derived:
         any cost nothing.
         """
         if not isinstance(rows, slice):
-            rows = rows.astype(np.intp, copy=False)  # once, or each use below would do it
+            rows = rows.astype(np.intp, copy=False)  # convert once, or each use below would
         total[rows] += WEIGHTS[0] * own
         for distance in range(1, REACH + 1):
             before, after = self.neighbours[2 * distance - 2 : 2 * distance]
@@ -63,7 +63,7 @@ class Derived:
         return total
 
     def around(self) -> np.ndarray:
-        """Return a unit vector of each row's context: what a short line means, its neighbours say."""
+        """Return a unit vector of each row's context: neighbours tell what a short line means."""
         if self._around is None:
             rows = np.arange(len(self.alive))
             own = self.vectors_at(rows, self.vectors.shape[1])

@@ -85,13 +85,13 @@ def of_passages(tx: Tx, found: Sequence[Passage]) -> list[Origin]:
         last = ends.get((one.agent_id, one.source or ""))
         origins.append(
             Origin(
-                # Of old, every passage was said to be a person's.
+                # Older versions wrote every passage as a person's.
                 who="" if one.reason is None else who[one.created_by],
                 how=one.reason or "",
                 at=one.created_at,
                 actor=one.created_by,
                 asked=asked.get(one.step_id or ""),
-                # Metadata is anybody's to write.
+                # Anybody can write metadata.
                 file=" ".join(name.split())[:200] if isinstance(name, str) else "",
                 page=page if type(page) is int and page > 0 else None,
                 part=one.position + 1 if last else None,
@@ -139,7 +139,7 @@ def names(tx: Tx, ids: Iterable[str]) -> dict[str, str]:
 
 
 def _asked(tx: Tx, steps: Iterable[str | None]) -> dict[str, Asked]:
-    """Return the message each of these steps came after, by the step's id; steps that are gone are left out."""
+    """Return the message before each of these steps, by the step's id; steps that are gone are left out."""
     found: dict[str, Asked] = {}
     wanted = {step for step in steps if step}
     for *ids, message in runs.begun(tx, wanted) if wanted else ():

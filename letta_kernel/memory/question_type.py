@@ -42,7 +42,7 @@ def asked_for(query: str) -> str:
 
 
 def offered(line: str, words: Iterable[str]) -> list[str]:
-    """Return a mark for what *line* has of what may be asked for; *words* are its words' stems."""
+    """Return marks of what *line* offers: a time, a number, a name; *words* are the stems of its words."""
     line = line[:_MOST_CHARACTERS]
     time = [] if _TIME_STEMS.isdisjoint(words) else [TIME]
     number = not _NUMBER_STEMS.isdisjoint(words) or _DIGIT.search(line) is not None

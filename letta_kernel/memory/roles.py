@@ -123,7 +123,7 @@ _YOURS = re.compile(
 
 
 def asked_for(query: str) -> int:
-    """Return whose lines *query* asks for: what the assistant said, what is the user's, or anybody's."""
+    """Return whose lines *query* asks for: the assistant's, the user's, or anybody's."""
     query = query.replace("\u2019", "'")
     if _YOURS.search(query):
         return ASSISTANT

@@ -30,14 +30,14 @@ ASKS = 0.2  # against a line that only asks (LoCoMo, BEAM)
 _ANSWERS = (
     0.3  # for a full match that has what is asked for, a time say; for others as they rank (both)
 )
-_SHORT = 15.0  # words of a line up to which that it asks counts in full (BEAM)
-_LITTLE = 30.0  # words of a line up to which what it has to offer counts in full (BEAM)
-_ENOUGH = 120.0  # words a mean of whose vectors is trusted as it is (BEAM: 60 and 240 do the same)
+_SHORT = 15.0  # words; in a longer line it counts less that it only asks (BEAM)
+_LITTLE = 30.0  # words; in a longer line it counts less what it offers (BEAM)
+_ENOUGH = 120.0  # words whose mean vector is trusted as it is (BEAM: 60 and 240 do the same)
 _TRUST = (0.3, 2.0)  # how little and how much others are (BEAM; takes 0.2 from LoCoMo)
-_FULL = 1.6  # times the share that a line gets which has a word once is a full match
-_LEADING = 60  # rows that lead by their words whose likeness is looked at, where it costs something
-_MANY = 8  # a word that one row in so many has is weighed in all of them
-_KEPT = 4_000_000  # rows' shares of words asked for lately that are kept
+_FULL = 1.6  # times the share of a line that has a word once: a full match
+_LEADING = 60  # rows, best by their words, whose likeness is computed where that is costly
+_MANY = 8  # if one row in so many has a word, it is weighed in all rows at once
+_KEPT = 4_000_000  # shares of recent query words that are cached, counted in rows
 _FEW_LINES = 4  # from which one learns what is usual
 _FEW_WORDS = 16  # words kept at least
 
@@ -183,7 +183,7 @@ def score(
     if said_by:
         rank += SPEAKER * corpus.said_by(said_by)
     if asked.role:
-        # Against the other's, for of lines nobody says it is not known whose they are.
+        # Only the other speaker's lines lose: whose the unattributed lines are is not known.
         rank -= _ROLE * (corpus.roles() == 3 - asked.role)
     if asked.wants:
         most = question_type.MANY_NAMES if asked.wants == question_type.NAME else 1
@@ -201,7 +201,7 @@ def score(
 
 
 def _related(near: Likeness, unrelated: float | None) -> np.ndarray:
-    """Return from 0 to 1 how much more alike rows are to a query than texts that have nothing to do with it."""
+    """Return from 0 to 1 how much more alike rows are to a query than unrelated texts."""
     if unrelated is None:
         # As far above the middle of all lines as the lower quarter is below it, for few are related.
         usual = near.usual[0][near.usual[0] != 0]
@@ -335,7 +335,7 @@ def _new_word(
 
 
 def points(times: np.ndarray, having: int, living: int) -> np.ndarray:
-    """Return what a word gives to lines that have it so many *times*, and *having* of the *living* have it."""
+    """Return a word's points for lines that have it *times* times; *having* of the *living* lines have it."""
     found: np.ndarray = _rarity(having, living) * times / (times + _SATURATION)
     return found
 

@@ -32,15 +32,15 @@ LARGE = 4000
 their words come from LanceDB's table, and its vectors as bytes say which are alike in meaning."""
 HUGE = 200_000
 """Beyond so many lines LanceDB's indexes name candidates, and only these are scored."""
-_EMBEDDED = 1000  # lines of a large archive that a search embeds itself, at most: it is waited for
+_EMBEDDED = 1000  # lines of a large archive that a search embeds itself at most: somebody waits
 _QUANTISED = (
     64_000_000  # bytes of vectors up to which they stay in memory, instead of LanceDB's index
 )
 _MANY = 1000  # lines from which on loading them ahead of the first search pays
 _USUAL = 600  # lines whose likeness to a query counts as usual
 _UNREAD = 2000
-"""Of more lines than that, which no index has, a search takes in only what it needs itself …"""
-_SEARCHES = 20  # … so many times: where no index follows, all are read after all
+"""If no index has more lines than that, a search scans them instead of reading all …"""
+_SEARCHES = 20  # … but only so many times: if no index follows, all are read
 _AT_ONCE = 2000  # lines read in one transaction
 _KEPT = 300_000  # lines of all agents together kept in memory
 
@@ -55,12 +55,12 @@ class SearchHit:
 
 
 class Engine:
-    """Searches one kind of lines of every agent in one project with one embedder; thread-safe."""
+    """Searches the lines of one kind of all agents of a project, with one embedder; thread-safe."""
 
     def __init__(self, database: Database, vectors: Vectors, kind: Kind, index: Index) -> None:
         self.database = database
         self.vectors = vectors
-        # What lines are found by while a model has not embedded them, and beside it.
+        # Static vectors find lines that a model has not embedded yet.
         self._static = vectors if vectors.quick else Vectors(embedder(OFFLINE))
         self.kind: Kind = kind
         self._index = index
@@ -151,7 +151,7 @@ class Engine:
         Parameters
         ----------
         scan
-            Whether what nobody has taken in may stay so.
+            Whether lines that no index has may be scanned instead of read.
         """
         name = self._index.name()
         newest, mark = self.database.run(
@@ -222,7 +222,7 @@ class Engine:
         allow: Filter,
         allowed: np.ndarray,
     ) -> Callable[[np.ndarray], scoring.Likeness | None] | None:
-        """Return what says which loaded lines are alike in meaning; LanceDB begins with it at once."""
+        """Return a function that says which loaded lines are alike in meaning; LanceDB begins at once."""
         vector, quantised = asked.vector, known.quantised
         if known.way != "loaded" or vector is None:
             return None
@@ -367,7 +367,7 @@ def _best(
     corpus: Corpus, scores: scoring.Scores, allowed: np.ndarray, limit: int, offset: int
 ) -> list[SearchHit]:
     last = offset + limit
-    # Equal ranks are told apart by the row, or pages would overlap.
+    # Rows break ties between equal ranks, or pages would overlap.
     rank = scores.rank - 1e-10 * np.arange(len(scores.rank))
     rows = scoring.best(rank, allowed, last)
     order = rows[np.argsort(-rank[rows])]

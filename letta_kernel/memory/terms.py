@@ -12,7 +12,7 @@ from functools import lru_cache
 import snowballstemmer
 
 MOST_CHARACTERS = 50_000  # of one text; passages are far shorter, a pasted log may not be
-_LONGEST_WORD = 64  # longer ones are base64 or a URL: nobody types them into a search
+_LONGEST_WORD = 64  # longer ones are base64 or URLs, which nobody searches for
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 # Scripts written without spaces: every two neighbouring characters count as a word.
@@ -187,7 +187,7 @@ def _occurrences(text: str, part: str) -> Iterator[int]:
 
 
 def _beginnings(stem: str) -> list[str]:
-    """Return what every word of this stem begins with, one of which will do."""
+    """Return beginnings of words; every word of this stem has one of them."""
     if len(stem) < 3 or stem[-1] not in "eily":
         return [stem]
     # hope, hoping; happi, happy; possibl, possibility; sky, skies; tie, tying

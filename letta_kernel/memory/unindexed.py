@@ -1,6 +1,6 @@
-"""Thousands of lines no index has yet: one search scans them for its own words and looks at the best.
+"""Search of thousands of lines that no index has yet: it scans them for the query's words.
 
-To take in every word and vector of 30,000 lines takes seconds, and the index will have them soon. Here the
+Reading every word and vector of 30,000 lines takes seconds, and the index will have them soon. Here the
 query's terms are counted exactly in all lines, so that rarity, neighbours and order are those of a full
 search; other words are counted, and lines embedded, only of lines that lead and of a sample.
 """
@@ -175,7 +175,7 @@ def _codes(text: str) -> np.ndarray:
 
 
 def _sizes(whole: str, starts: np.ndarray) -> np.ndarray:
-    """Return of each line how many spaces it has, and characters of scripts without any: its length, about."""
+    """Return the spaces of each line, and its characters of scripts without spaces: about its length."""
     codes = _codes(whole)
     spaces = np.add.reduceat(codes == ord(" "), starts, dtype=np.float32)
     characters = np.zeros(len(starts), dtype=np.float32)
@@ -204,7 +204,7 @@ def _measure(lines: _Lines, sizes: np.ndarray) -> None:
 
 
 def _background(lines: _Lines) -> scoring.Background:
-    """Return how many lines have each word in their context; from now on that is what is counted."""
+    """Count the lines that have each word in their context, and put those counts into *lines*."""
     derived = lines.derived
     norm = 1.0 - LENGTH + LENGTH * derived.own_lengths / derived.mean_length
     having = {}

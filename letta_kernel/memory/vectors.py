@@ -1,4 +1,4 @@
-"""Vectors for lines and questions: made once, done without when they must be, and searched in little memory."""
+"""Vectors of lines and questions: cached, optional where the embedder fails, searched in little memory."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ _USUAL = 600  # rows whose likeness to a query counts as usual
 
 
 class QuantisedVectors:
-    """Unit vectors as bytes, and the signs of what tells each from the mean: these are compared first.
+    """Unit vectors as bytes, and the signs of their differences from the mean, which are compared first.
 
     Rows are numbered as they were added.
     """

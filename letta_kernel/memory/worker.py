@@ -1,4 +1,4 @@
-"""Reading what a stranger wrote in a process of its own, with limits of time and memory.
+"""Untrusted documents are read in a process of their own, with limits of time and memory.
 
 A document can be made so that reading it takes minutes or all memory, and the libraries that read some kinds
 cannot be kept from that: they run here. The process is started anew for each document, gets no variable of the
@@ -134,7 +134,7 @@ def _place(what: str, clock: float, cancel: Cancel) -> Iterator[None]:
 def serve(name: str, seconds: str, *given: str) -> NoReturn:
     """Write what the function *name* (module:function) makes of *given*, and end the process."""
     answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what libraries print is no answer
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # libraries may print; that is not the answer
     _limit(int(float(seconds)))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     module, _, function = name.partition(":")
