@@ -1,1 +1,1 @@
-"""What a notebook gives the agents: the magics' commands, its variables, its functions as tools."""
+"""The notebook side of agents: the magics' commands, its variables, its functions as tools."""

@@ -1,4 +1,4 @@
-"""Calls that wait for a person in front of the notebook: asked about in the cell and in panels.
+"""Calls that wait for the person at the notebook, who is asked in the cell and in panels.
 
 And `PREFERENCES`: what JupyterLab's settings say about asking, and about streaming.
 """
@@ -21,7 +21,7 @@ _ELSEWHERE = "Waiting for your word: in JupyterLab's notification, or in the Age
 
 
 class Question:
-    """Calls of an agent that a cell of this kernel waits with, until somebody has decided about them."""
+    """Calls of an agent that wait in a cell of this kernel, until somebody has decided about them."""
 
     def __init__(self, agent_id: str, calls: Sequence[ToolCall]) -> None:
         self.agent_id = agent_id
@@ -81,12 +81,12 @@ class Approvals:
             self.changed()
 
     def question(self, agent_id: str) -> Question | None:
-        """Return what a cell of this kernel waits with for that agent, if one does."""
+        """Return the question of that agent that a cell of this kernel waits with, if there is one."""
         with self._lock:
             return self._questions.get(agent_id)
 
     def waiting(self) -> list[str]:
-        """Return the ids of the agents that cells of this kernel wait for a word with."""
+        """Return the ids of the agents whose calls wait in cells of this kernel."""
         with self._lock:
             return list(self._questions)
 

@@ -216,5 +216,5 @@ def _guarded(session: Session, work: Callable[[], None]) -> None:
         if settings.DEBUG():
             raise
         problem = AgentError(inside(error))
-    # Raised here, outside the handlers, so that it does not drag our own frames along.
+    # Raise it here, outside the handlers, so that no traceback shows our own frames.
     raise problem.with_traceback(None)

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[^\W\d]\w*")
 
 
 def message(executed: ExecutedCells, look: Look, cell_id: str | None, wish: str) -> str:
-    """Return what is said of the cell that failed last, or how that of *cell_id* did, and what is wished.
+    """Return a message about the cell that failed last, or the cell *cell_id*, and what is wished.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Figures that a tool drew stand at its call, not where a cell's figures come: below the run, at its end.
+"""Figures that a tool drew are shown at its call, not below the run at the cell's end.
 
 Only what IPython's inline backend would show is taken, made by its formatters and closed as it would close it.
 """

@@ -1,4 +1,4 @@
-"""Functions of the notebook as tools: found after each cell, kept in step with it, found again for a call."""
+"""Functions of the notebook as tools: found after each cell, kept up to date, looked up for a call."""
 
 from __future__ import annotations
 
@@ -304,7 +304,7 @@ class Functions:
         return None
 
     def _problems(self, skipped: Sequence[Skipped]) -> list[str]:
-        """Return what is to be said of functions that are no tools: each once, and not without an agent."""
+        """Return why functions are no tools: each reason once, and only if there is an agent."""
         said = []
         for one in skipped:
             if self._told.get(one.name) == one.reason:
@@ -412,7 +412,7 @@ class NotebookHost:
         return self._functions.notebook or None
 
     def of(self, agent_id: str) -> NotebookHost:
-        """Return where the functions of another agent are found, which an agent here asks."""
+        """Return the host of another agent, which an agent here asks."""
         return NotebookHost(self._functions, agent_id)
 
     def lookup(self, tool: Tool) -> Callable[..., Any] | None:

@@ -1,4 +1,4 @@
-"""Keys that stand in a cell, and so in the notebook that is saved and sent on: seen, never repeated."""
+"""Warns of keys in cells, for they are saved and sent on with the notebook; it never repeats them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work for the kernel's main thread, put there by a front end in its turn among the cells."""
+"""A queue of work for the kernel's main thread; a front end runs each job in turn among the cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the magics speak: quiet lines, and errors of one line that still end the cell; a bar for long work."""
+"""Output of the magics: quiet lines, errors of one line that end the cell, progress bars."""
 
 from __future__ import annotations
 

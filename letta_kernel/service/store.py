@@ -42,7 +42,7 @@ class Store:
         InvalidInputError
             It is no query, or it took too long.
         """
-        return backup_restore.look(self._core.home, sql, limit=limit, seconds=seconds)
+        return backup_restore.query(self._core.home, sql, limit=limit, seconds=seconds)
 
     def backup(self, target: Path, *, replace: bool = False) -> tuple[Path, int]:
         """Write a whole, consistent copy; return where it is and its size in bytes.

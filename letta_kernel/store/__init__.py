@@ -1,1 +1,1 @@
-"""DuckDB is the truth: schema, transactions, locks and the records of every room above."""
+"""The database of a project (DuckDB is the truth): schema, transactions, locks, records."""

@@ -1,8 +1,8 @@
-"""Copies of the store that are made by themselves: daily, and before its tables change.
+"""Automatic backups of the store: daily, and before its tables change.
 
 They lie in ``backups`` beside it, `KEPT` at most, and together no larger than ``LETTA_BACKUPS`` says; a store
-that is larger by itself is not copied. Whichever process closes the store makes the day's one, off everybody's
-path. Each is read to its end before it counts.
+that is larger than that is not copied. The process that closes the store makes the day's backup, while nobody
+waits. A backup counts only after it has been read to its end.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ended = (
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A copy that was made by itself; ``size`` is in bytes."""
+    """An automatic backup; ``size`` is in bytes."""
 
     path: Path
     made: datetime

@@ -1,7 +1,7 @@
-"""Looking at the database without changing it, copying it while others work, and putting a copy back.
+"""Query the database without changing it, back it up while others work, restore a backup.
 
-All of it takes the project's lock for a short while, as every transaction does, so that nobody has the
-file open meanwhile.
+Each takes the project's lock for a short while, as every transaction does, so that nobody has the file open
+meanwhile.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Answer:
     more: bool
 
 
-def look(home: Path, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> Answer:
+def query(home: Path, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> Answer:
     """Answer one query, which can neither change the store nor read another file.
 
     Parameters
@@ -89,7 +89,7 @@ def look(home: Path, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> A
             raise InvalidInputError(f"The query failed: {line}") from None
         finally:
             timer.cancel()
-            timer.join()  # or it might wake while the process ends, in the driver's code
+            timer.join()  # or it might wake inside the driver while the process ends
             connection.close()
     return Answer(columns, rows[:limit] if limit else rows, bool(limit) and len(rows) > limit)
 
@@ -172,9 +172,7 @@ def restore(home: Path, source: Path) -> Path | None:
                         os.replace(file, kept_as)
             last_commit.forget(path)
             os.replace(temp, path)
-            purge_due.file(home).unlink(
-                missing_ok=True
-            )  # whoever opens the copy looks when it is time
+            purge_due.file(home).unlink(missing_ok=True)  # opening the copy makes it anew
             discard_all(home)
         finally:
             lock.release()
@@ -186,7 +184,7 @@ def restore(home: Path, source: Path) -> Path | None:
 
 
 def find(home: Path, source: Path | str) -> Path:
-    """Return a file, or the copy of that name that was made by itself; `NotFoundError` if there is neither."""
+    """Return a file, or the automatic backup of that name; `NotFoundError` if there is neither."""
     for path in (Path(source), home / FOLDER / source):
         if path.is_file():
             return path
@@ -220,7 +218,7 @@ def _check(temp: Path, source: Path) -> None:
 
 @contextlib.contextmanager
 def _held(home: Path, *, to_read: bool = False) -> Iterator[Path]:
-    """Give the path of the store, which nobody else has open; *to_read*, perhaps of a copy of it."""
+    """Yield the path of the store while nobody else has it open; *to_read*, perhaps that of a copy."""
     path = home / FILE
     if not path.exists():
         raise NotFoundError(f"There is no project in {home}.")

@@ -162,7 +162,7 @@ def write(
     reason: str = "",
     expected_version: int | None = None,
 ) -> Block:
-    """Give a block a new text and keep the change as a version; limits are the caller's affair.
+    """Give a block a new text and keep the change as a version; the caller checks limits.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Calls and their results: in what was run here every call has one, and every result answers one.
+"""Calls and their results: in runs of this store every call has a result, and every result answers a call.
 
-What came in from outside, in agent files or by itself, is as it was: it belongs to no run.
+Messages that came from outside, in agent files or by themselves, stay as they were: they belong to no run.
 """
 
 from __future__ import annotations

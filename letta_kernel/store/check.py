@@ -1,6 +1,6 @@
-"""Looking through a project's store for damage, and putting right what can be.
+"""Check a project's store for damage, and repair what can be repaired.
 
-All of it is done in a copy, which takes the store's place at the end of a repair.
+The work is done in a copy, which replaces the store at the end of a repair.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def check(
 
 @contextlib.contextmanager
 def _folder(home: Path, writable: bool) -> Iterator[Path]:
-    """Give the folder for the copy, which its owner alone may enter."""
+    """Yield the folder for the copy, which only its owner may enter."""
     if writable:
         yield home
     else:

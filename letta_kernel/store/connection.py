@@ -161,7 +161,7 @@ class SharedConnection:
             self.lock.signal.send()
 
     def _took(self, seconds: float) -> None:
-        """Take note of what half a hand-over took."""
+        """Record how long half a hand-over took."""
         self._cost += 0.2 * (2 * seconds - self._cost)
 
     def _had_its_turn(self) -> bool:
@@ -172,7 +172,7 @@ class SharedConnection:
         return had >= min(_LONGEST_SLICE, max(self._cost, WORST_WAIT / others - self._cost))
 
     def _start_watcher(self) -> None:
-        # Before the lock is taken, so that wherever an interrupt strikes somebody will give it back.
+        # Start it before the lock is taken: then somebody gives the lock back wherever an interrupt strikes.
         if self._watcher is None:
             watcher = threading.Thread(target=self._watch, name="letta-lease", daemon=True)
             with contextlib.suppress(RuntimeError):  # no new threads while the interpreter ends

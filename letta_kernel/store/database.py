@@ -134,12 +134,14 @@ class Database:
                         self._connection.used()
                 return committed[0]
             finally:
-                # By itself: wherever an interrupt struck before, the mutex is given back.
+                # In a block of its own: the mutex is given back wherever an interrupt struck before.
                 if self._is_mine():
                     self._mutex.release()
                 self._wanting.pop(thread, None)
                 if self._wanting and committed:
-                    time.sleep(0.0002)  # or this thread, in a loop, would always be first again
+                    time.sleep(
+                        0.0002
+                    )  # or this thread, in a loop, would always get the mutex again
         except KeyboardInterrupt:  # wherever it struck: what is committed is said to be
             if committed:
                 raise CommittedInterrupt(committed[0]) from None

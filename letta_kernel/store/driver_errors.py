@@ -1,4 +1,4 @@
-"""What the database driver raises, turned into one line that says how to mend it."""
+"""Errors of the database driver, turned into one line that says how to mend them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables some of whose texts are secrets: encrypted when they are written, decrypted when they are read."""
+"""Tables with secrets in them, which are encrypted when written and decrypted when read."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class EncryptedTable(Table[R]):
             )
         except (
             StoreError
-        ):  # what could not be encrypted of an earlier version stays, and nothing comes to it
+        ):  # without a key, texts of an earlier version stay as they are, and no new ones are taken
             there = {
                 (field, key, *one)
                 for old in super().select(tx, "WHERE id = $1", (record.id,))

@@ -169,7 +169,7 @@ def _cipher(key: str, project: str) -> Any:
 
 
 def key_of(project: str) -> str:
-    """Return the key that seals what is kept from now on, made if there is none; the project's lock is held.
+    """Return the key that encrypts from now on, made if there is none; the project's lock is held.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def key_of(project: str) -> str:
 
 
 def _keys(project: str) -> Iterator[tuple[str, str]]:
-    """Yield what may be the key of a project, and in words where it is; the first one seals."""
+    """Yield what may be the key of a project, and in words where it is; the first one encrypts."""
     if given := settings.SECRET_KEY():
         yield settings.SECRET_KEY.name, given
     with contextlib.suppress(OSError, ValueError, RuntimeError):
@@ -268,7 +268,7 @@ def _keep(file: Path, key: str) -> None:
         with open(temp, "w", encoding="ascii", opener=private.opener) as written:
             written.write(key + "\n")
             written.flush()
-            os.fsync(written.fileno())  # before what it seals is on the disk
+            os.fsync(written.fileno())  # before anything encrypted with it is on the disk
         try:
             os.link(temp, file)
         except FileExistsError:  # a copy of the project was quicker

@@ -1,4 +1,4 @@
-"""Copies the rows that can be read of a damaged database file into a new one: a process that may crash.
+"""Copies the readable rows of a damaged database file into a new one, in a process that may crash.
 
 ``python -m letta_kernel.store.extract OLD NEW REPORT``: a line of JSON in REPORT for each table that is begun
 and done. Started again after a crash it goes on with the table behind the one it was at.

@@ -1,4 +1,4 @@
-"""Where a project lies: whether this process can write there, on which file system, and by whose clock.
+"""The file system of a project: whether this process can write there, whose locks and whose clock it has.
 
 Locks keep the processes of one machine apart everywhere. Whether they reach other machines depends on the file
 system. Where they do not, two machines would write into one database; such a project is only read, unless

@@ -2,7 +2,7 @@
 
 An index is known by its name, which carries its embedder and dimension. It asks for its `mark` of
 an agent (which makes it known here), adds the rows after it, then moves the mark. From the moment
-it is known every edit or delete leaves it an entry in the outbox; such an entry must be obeyed
+it is known every edit or delete leaves it an entry in the outbox; such an entry must be applied
 after the rows that were being added meanwhile, and is removed with `outbox_done`. All of it may be
 repeated after a crash, so the index must take adding or deleting a row twice. What it holds of a passage
 or message is a `Line`: the text, and where and when it stands.
@@ -75,7 +75,7 @@ def outbox(tx: Tx, index_name: str, limit: int = 1000) -> list[OutboxEntry]:
 
 
 def outbox_done(tx: Tx, ids: Sequence[int]) -> None:
-    """Remove entries that have been obeyed."""
+    """Remove entries that have been applied."""
     tx.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", (list(ids),))
 
 
@@ -192,7 +192,7 @@ def said(content: str, tool_calls: str) -> str:
         return content
     calls = load(tool_calls)
     if any(call["name"] == "conversation_search" for call in calls):
-        return ""  # a search must not find itself
+        return ""  # a search must not find its own call
     return spoken(content, ((call["name"], call["arguments"]) for call in calls))
 
 

@@ -1,4 +1,4 @@
-"""A record of the last commit, beside the store, by which opening notices that something saved is gone.
+"""A record of the last commit, beside the store: opening the store notices by it that saved data is gone.
 
 DuckDB takes a log that ends too early for one torn by a crash, and noise for an empty one: it goes on without a
 word. So after each commit the length of the log, and a checksum of all of it, are written into a small file,
@@ -80,7 +80,7 @@ class Recorder:
         self.begin()
 
     def begin(self) -> None:
-        """Take nothing for known of the log: the file was opened anew."""
+        """Assume nothing about the log: the file was opened anew."""
         self._let_go()
         self._length = self._checksum = self._commits = 0
         self._begun: tuple[bytes, int, int] | None = None
@@ -208,7 +208,7 @@ def check(path: Path) -> None:
 
 
 def loss(path: Path) -> str | None:
-    """Return in a sentence what a database file lacks of what its record says; None if that is nothing."""
+    """Return in a sentence what a database file lacks according to its record; None if nothing."""
     record = read(path)
     if not path.exists() or path.stat().st_size == 0:
         beside = [one for one in (place(path), log_of(path)) if one.exists() and one.stat().st_size]

@@ -132,7 +132,7 @@ def _started(pid: int) -> str:
 def stand(
     tx: Tx, thread_id: str, owner: str, notebook: str | None, askers: Sequence[str] = ()
 ) -> None:
-    """Take a place at the end of the line, or renew it; *askers* are the threads that wait with it."""
+    """Take a place at the end of the queue, or renew it; *askers* are the threads that wait with it."""
     entries = _places(tx, thread_id)
     mine = next((one for one in entries if one["owner"] == owner), None)
     if mine is None:
@@ -165,7 +165,7 @@ def waits_for(tx: Tx, thread_id: str, others: Sequence[str]) -> bool:
 
 
 def leave(tx: Tx, thread_id: str, owner: str) -> None:
-    """Leave the line."""
+    """Leave the queue."""
     entries = _places(tx, thread_id)
     if entries:
         _keep_places(tx, thread_id, [one for one in entries if one["owner"] != owner])

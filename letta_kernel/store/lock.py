@@ -1,10 +1,10 @@
 """One lock around every open of the database file, handed on in the order of asking.
 
-Whoever holds `HomeLock` may have the file open; nobody else may so much as read its header. The
+Only the holder of `HomeLock` may have the file open; nobody else may even read its header. The
 lock itself is a file lock, so a killed process loses it at once. Order comes from a queue of ticket
 files beside it: a process that must wait leaves a ticket, only the oldest ticket may take the lock,
-and the holder sees that somebody waits by looking into the queue. Tickets are a matter of courtesy
-alone: if one is lost or stale the file lock still keeps everybody out.
+and the holder sees that somebody waits by looking into the queue. Tickets only
+set the order: if one is lost or stale, the file lock still keeps everybody else out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The waiting for the store: whoever waits is told for whom, and in time that it was in vain."""
+"""A wait for the store's lock: the one who waits is told who holds it, and gets an error in time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LockWait:
         self.began = began
         self._until = max(began + timeout, now + min(timeout, _LEAST))
         self._tells_at = began + waiting.TELLS_AFTER
-        self._told = began + timeout <= now  # the error is near, and says it
+        self._told = began + timeout <= now  # the error comes soon, and says it
         self._copy = copy
 
     def left(self, most: float = 60.0) -> float:

@@ -91,7 +91,7 @@ def window(tx: Tx, agent_id: str, from_seq: int, thread: Thread = "own") -> list
 def newest(tx: Tx, agent_id: str, from_seq: int, thread: Thread = "own", *, characters: int) -> int:
     """Return from which number on a window has its newest *characters*; *from_seq* if it has no more.
 
-    What a user or the model said stands there, so that no call is parted from its result.
+    It begins with what a user or the model said, so that no call is parted from its result.
     """
     where = _in_window(agent_id, from_seq, thread)
     row = tx.one(

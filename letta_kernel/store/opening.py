@@ -37,10 +37,10 @@ FOREIGN = 2.0
 
 _UNSEALED = "unsealed"
 """The setting of a store of before, until its secrets are encrypted and its file is written anew."""
-_SEALED = migrations.MIGRATIONS.index(migrations.REWRITE) + 1  # the version from which on they are
-_again: dict[
-    Path, bool
-] = {}  # stores of which was said why that is put off: whether it is tried again
+_SEALED = (
+    migrations.MIGRATIONS.index(migrations.REWRITE) + 1
+)  # from this version on, secrets are encrypted
+_again: dict[Path, bool] = {}  # stores whose delay was explained: whether to try again
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def open_database(
             connection = _connect(path, settings, timeout)
         _bring_up_to_date(connection, path, lasting)
         if lasting and _is_marked(connection):
-            connection = _sealed_at_last(connection, path, settings)
+            connection = _encrypt_old_secrets(connection, path, settings)
         connection.execute("SET TimeZone = 'UTC'")
     except BaseException:
         connection.close()
@@ -169,7 +169,7 @@ def _is_up_to_date(engine: duckdb.DuckDBPyConnection, path: Path) -> bool:
         return False
     if row is None or row[0] != len(migrations.MIGRATIONS):
         return False
-    return not row[1] or not _can_be_sealed(engine, path)
+    return not row[1] or not _can_encrypt(engine, path)
 
 
 def detach(engine: duckdb.DuckDBPyConnection) -> None:
@@ -269,7 +269,7 @@ def _bring_up_to_date(
         try:
             if step not in (migrations.SEAL, migrations.REWRITE):
                 connection.execute(step)
-            elif path is not None and lasting:  # it may have to wait: `_sealed_at_last`
+            elif path is not None and lasting:  # it may have to wait: `_encrypt_old_secrets`
                 connection.execute(
                     "INSERT INTO settings VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
                     [_UNSEALED, new_id("project")],
@@ -288,8 +288,8 @@ def _is_marked(connection: duckdb.DuckDBPyConnection) -> bool:
     return found.fetchone() != (0,)
 
 
-def _can_be_sealed(engine: duckdb.DuckDBPyConnection, path: Path) -> bool:
-    """Whether it is time for what was put off when a store of before was brought up to date."""
+def _can_encrypt(engine: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Whether the secrets of an older store, which were left unencrypted so far, can be encrypted now."""
     if not _again.get(path, True) or not _has_room(path):
         return False
     try:
@@ -307,10 +307,10 @@ def _has_room(path: Path) -> bool:
         return True
 
 
-def _sealed_at_last(
+def _encrypt_old_secrets(
     connection: duckdb.DuckDBPyConnection, path: Path, settings: Settings
 ) -> duckdb.DuckDBPyConnection:
-    """Seal the secrets of before and write the file anew; return the connection to go on with.
+    """Encrypt the secrets of an older store and rewrite the file; return the connection to go on with.
 
     Without a key, or without room for the new file, that is put off and said, and all else works.
     """
@@ -339,7 +339,7 @@ def _sealed_at_last(
 
 
 def _seal(connection: duckdb.DuckDBPyConnection) -> None:
-    """Seal the secrets of before."""
+    """Encrypt the secrets of an older store."""
     project = _project(connection)
     for number, (table, row_id, column, key, held) in enumerate([*_open_secrets(connection)]):
         if not number:

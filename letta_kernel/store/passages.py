@@ -203,7 +203,7 @@ def supersede(
 
 
 def stand_again(tx: Tx, ids: Sequence[str]) -> None:
-    """Take it back that passages are superseded."""
+    """Let superseded passages stand again."""
     tx.execute(
         "UPDATE passages SET superseded_by = NULL, superseded_at = NULL WHERE id = ANY($1::text[])",
         (list(ids),),
@@ -314,13 +314,13 @@ def delete_source(tx: Tx, agent_id: str, source: str) -> int:
 
 
 def unmark(tx: Tx, gone: Sequence[str]) -> None:
-    """Let stand again what passages had superseded that are gone for good."""
+    """Let the passages stand again that purged ones had superseded."""
     sql = "SELECT id FROM passages WHERE superseded_by = ANY($1::text[])"
     stand_again(tx, [row[0] for row in tx.query(sql, (list(gone),))])
 
 
 def unmark_of(tx: Tx, owner_id: str) -> None:
-    """Let stand again what an owner's passages had superseded, who goes with all of them."""
+    """Let the passages stand again that those of a deleted owner had superseded."""
     tx.execute(
         "UPDATE passages SET superseded_by = NULL, superseded_at = NULL WHERE superseded_by IN"
         " (SELECT id FROM passages WHERE agent_id = $1 UNION ALL"
@@ -330,7 +330,7 @@ def unmark_of(tx: Tx, owner_id: str) -> None:
 
 
 def drop_owner(tx: Tx, owner_id: str) -> None:
-    """Delete all that a shared archive or a folder which is no more owned: passages, marks, numbers."""
+    """Delete what a deleted archive or folder owned: passages, marks, numbers."""
     unmark_of(tx, owner_id)
     purge_due.drop(tx, owner_id)
     indexes.drop_agent(tx, owner_id)

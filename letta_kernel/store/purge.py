@@ -1,9 +1,9 @@
-"""What was forgotten is removed for good: from the store's file, its log, the vector indexes and old copies.
+"""Purge forgotten passages: from the store's file, its log, the vector indexes and old copies.
 
-A row that is deleted leaves its text in freed pages, in versions of the index and in the daily copies. So the
-store and each copy are written anew without it, and so are the indexes. What is to go is noted in the store
-first and the note goes last: whoever is killed in between leaves a note by which the next one does all of it
-again. One process at a time does it, and others have no store only while its own file is written.
+A deleted row leaves its text in freed pages, in versions of the index and in the daily copies. So the store,
+each copy and the indexes are written anew without it. What is to go is noted in the store first, and the note
+is removed last: if the process is killed in between, the next one reads the note and does all of it again. One
+process at a time does it, and others are without the store only while its own file is written.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _TIMEOUT = 30.0  # seconds that another purge is waited for
 
 
 def _if_due(home: Path) -> None:
-    """Do what is due in a project at which nobody works now; a failure is only noted."""
+    """Purge what is due in an idle project; a failure is only logged."""
     with contextlib.suppress(FileNotFoundError):
         if purge_due.file(home).stat().st_mtime <= time.time() and filesystem.refusal(home) is None:
             try:
@@ -122,7 +122,7 @@ def _purge(
 
 @contextlib.contextmanager
 def _opened(home: Path, wait: LockWait) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give the store, which nobody else has open meanwhile."""
+    """Yield the open store; nobody else has it open meanwhile."""
     lock = HomeLock(home)
     lock.acquire(wait)
     try:
@@ -223,12 +223,14 @@ def _copies_anew(home: Path, gone: Collection[str]) -> None:
     for copy in (*(home / FOLDER).glob("letta-*.duckdb"), *home.glob("before-restore-*.duckdb")):
         with contextlib.suppress(FileNotFoundError):  # the oldest may go at any time
             _copy_anew(home, copy, gone)
-    for damaged in home.glob("damaged-*"):  # of no use where they can be read, and else nobody can
+    for damaged in home.glob(
+        "damaged-*"
+    ):  # of no use if they can be read; if not, nobody can use them
         shutil.rmtree(damaged, ignore_errors=True)
 
 
 def _done(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> None:
-    """Take out of the note what is done; more may have been noted meanwhile."""
+    """Remove from the note what is done; more may have been noted meanwhile."""
     if left := sorted(_note(connection) - set(gone)):
         connection.execute(
             "UPDATE settings SET value = $2 WHERE key = $1", [NOTE, json.dumps(left)]

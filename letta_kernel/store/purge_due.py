@@ -1,7 +1,7 @@
-"""When it is time to remove for good what was forgotten: a note in the store, and a file beside it.
+"""When forgotten passages are to be purged: a note in the store, and a file beside it.
 
-The file has no content; its time says when there is something to do, so that the store is not opened to find
-out. It can be lost: whoever opens the store makes it anew.
+The file is empty; its modification time says when the next purge is due, so that the store need not be opened
+to find out. If it is lost, opening the store makes it anew.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def file(home: Path) -> Path:
 
 
 def expect(home: Path) -> None:
-    """Take note that something was forgotten just now, so that it is removed when its time has come."""
+    """Schedule the purge of something that was forgotten just now."""
     with contextlib.suppress(OSError):
         if not file(home).exists():
             look_again(home, time.time() + KEPT_DAYS * DAY)
@@ -63,7 +63,7 @@ def look_again(home: Path, at: float) -> None:
 
 
 def drop(tx: Tx, owner_id: str) -> None:
-    """Let go of what is forgotten of an owner who is gone: nobody can restore it, and old copies have it."""
+    """Schedule the purge of what a deleted owner had forgotten: nobody can restore it, old copies have it."""
     rows = tx.query("DELETE FROM forgotten WHERE agent_id = $1 RETURNING id", (owner_id,))
     note(tx, [str(row[0]) for row in rows])
 

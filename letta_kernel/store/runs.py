@@ -99,7 +99,7 @@ def whole(tx: Tx, agent_id: str, limit: int = 50, before: str | None = None) -> 
 
 
 def _go_on(one: WholeRun, run: Run) -> None:
-    """Add *run*, which went on from where *one* waited."""
+    """Add *run*, which continued *one* after an approval."""
     for name in (
         "steps",
         "prompt_tokens",
@@ -223,7 +223,7 @@ def find(
     limit: int = 50,
     newest_first: bool = True,
 ) -> list[Run]:
-    """Return runs that are all of what is asked for, in order of their beginning.
+    """Return runs that meet all conditions, in the order in which they began.
 
     *before* and *after* are ids of runs, in the order asked for; before one, the nearest are wanted. A thread
     is named by its conversation's id, an agent's own by the agent's.
@@ -258,7 +258,7 @@ def find_steps(
     limit: int = 50,
     newest_first: bool = True,
 ) -> list[Step]:
-    """Return steps that are all of what is asked for, as `find` does for runs."""
+    """Return steps that meet all conditions, as `find` does for runs."""
     where = Where()
     for column, value in (("agent_id", agent_id), ("run_id", run_id), ("model", model)):
         if value is not None:
@@ -329,7 +329,7 @@ def beside_of(tx: Tx, agent_id: str, run_ids: Collection[str]) -> dict[str, list
 def whole_steps(tx: Tx, run_id: str) -> list[Step]:
     """Return the steps of a run and of those that went on from it, numbered through.
 
-    What a person let go on belongs to the step that asked for it.
+    Calls that a person approved belong to the step that asked for them.
     """
     run = get(tx, run_id)
     found: list[Step] = []

@@ -1,4 +1,4 @@
-"""Reading what can be read of a damaged database file and its log, in a copy of them.
+"""Read what is readable of a damaged database file and its log, in a copy of them.
 
 DuckDB refuses a log from the first bad entry on, and a file for one bad block. Here a log is cut before its
 first bad entry, so that all before it is replayed. Blocks with a wrong checksum get a right one, and then what

@@ -1,4 +1,4 @@
-"""Reading what was committed last while another process keeps the store: from a copy of its files.
+"""Read the last committed state from a copy of the files, while another process keeps the store.
 
 DuckDB lets nobody read a file that another process has open for writing. Its bytes can be copied though, and
 a copy is what a kill -9 of that process would leave, which DuckDB opens: every commit is in it, nothing else.
@@ -36,11 +36,11 @@ State = tuple[tuple[int, int, int] | None, ...]
 
 
 class NoCopyError(Exception):
-    """No copy can answer: somebody writes, or the question is none that only reads."""
+    """No copy can answer: somebody writes, or the question writes itself."""
 
 
 class Snapshot:
-    """A copy of a project's store, made when somebody reads and kept until the store is to be had again."""
+    """A copy of a project's store, made for a reader and kept until the store itself is available again."""
 
     def __init__(self, path: Path, lock: HomeLock) -> None:
         self._path = path

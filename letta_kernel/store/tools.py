@@ -94,7 +94,7 @@ def of_agent(tx: Tx, agent_id: str) -> list[Tool]:
 
 
 def set_asking(tx: Tx, agent_id: str, tool_id: str, asks: bool | None) -> None:
-    """Say whether a person must approve an agent's calls of a tool; None: what the tool says."""
+    """Set whether a person must approve an agent's calls of a tool; None: as the tool says."""
     sql = "UPDATE agent_tools SET asks = $3 WHERE agent_id = $1 AND tool_id = $2"
     tx.execute(sql, (agent_id, tool_id, asks))
 

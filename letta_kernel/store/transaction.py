@@ -53,7 +53,7 @@ def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement
 
 
 def forget_statements() -> None:
-    """Let go of what was parsed."""
+    """Forget the parsed statements."""
     _statements.clear()
 
 

@@ -87,7 +87,7 @@ def test_reads_go_on_and_say_why_they_took_longer(
     assert told == [told[0]]
     assert f"(process {stopped.process.pid}, which is stopped)" in told[0]
     query = "SELECT name FROM agents"
-    assert backup_restore.look(stopped.home, query).rows == [("ada",)]
+    assert backup_restore.query(stopped.home, query).rows == [("ada",)]
     assert stopped.still
     left = {file.name for file in stopped.home.iterdir()}
     assert not {name for name in left if "snapshot" in name or "copy" in name}
@@ -239,7 +239,7 @@ def test_a_query_of_a_person_gives_way_at_its_limit(tmp_path: Path) -> None:
 
     def look() -> None:
         try:
-            backup_restore.look(tmp_path, slow, seconds=0.5)
+            backup_restore.query(tmp_path, slow, seconds=0.5)
         except InvalidInputError as error:
             failed.append(error)
 

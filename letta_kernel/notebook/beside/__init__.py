@@ -1,4 +1,4 @@
-"""What of a notebook goes beside a message: what happened in it, and what the ``@names`` in it stand for."""
+"""Notebook context that goes beside a message: what happened, and what the ``@names`` stand for."""
 
 from letta_kernel.notebook.beside.look import Seen
 from letta_kernel.notebook.beside.mentions import begun, offered, visible

@@ -92,7 +92,7 @@ def fitting(cells: Sequence[CellText], budget: int, count: Callable[[str], int],
 
 
 def in_full(cells: Sequence[CellText], hide: Hide) -> str:
-    """Return *cells* as an agent reads them that asks for them."""
+    """Return *cells* in full, for an agent that asks for them."""
     return "\n".join(_texts(cell, hide).written(_READ) for cell in cells)
 
 

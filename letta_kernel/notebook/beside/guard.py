@@ -1,4 +1,4 @@
-"""Looking at values of the user's without being hurt: what takes for ever is given up, what fails is named."""
+"""Look at the user's values safely: what takes too long is given up, what fails is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notebook while one message is sent: its cells without private ones, its variables, its secrets."""
+"""The notebook while a message is sent: its cells without the private ones, its variables, its secrets."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Look:
     # -- cells ---------------------------------------------------------------------------------------
 
     def seen(self) -> Seen:
-        """Return what an agent knows that is told all there is now."""
+        """Return what an agent knows after it has been told everything."""
         sources = {one.id: one.source for one in self._contents.cells if one.id}
         return Seen(self._executed.newest, sources)
 
@@ -216,7 +216,7 @@ def hidden_in(shell: Any) -> Callable[[str], str]:
 
 
 def _worth(cell: Cell) -> bool:
-    """Return whether a cell is told of: it holds something, is not private, does not only speak to agents."""
+    """Return whether an agent is told of a cell: not if it is empty, private or only speaks to agents."""
     return bool(cell.source.strip()) and not cell.private and not is_ours(cell.source)
 
 

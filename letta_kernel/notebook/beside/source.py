@@ -1,4 +1,4 @@
-"""What of a notebook goes beside one message: the cells that are new to the agent, and what is named in it."""
+"""Gathers what goes beside one message: cells that are new to the agent, and what the message names."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ class NotebookBeside:
                     notebook.service.settings.put(key, json.dumps(sorted(notebook.sent_to)))
 
     def _wanted(self, ahead: Ahead) -> tuple[str, int]:
-        """Return what of the notebook goes, off, on or whole, and of how many tokens."""
+        """Return how much of the notebook goes (off, on or whole), and in how many tokens."""
         settings = ahead.settings
         budget = min(settings.notebook_budget, ahead.room // 2)
-        # Who may do nothing in the notebook does not read it either, unless this cell says so.
+        # An agent that may do nothing in the notebook does not read it either, unless this cell says so.
         mode = self._mode or ("off" if settings.notebook == "off" else settings.notebook_context)
         return (mode, budget) if budget > 0 else ("off", 0)
 
@@ -139,7 +139,7 @@ class NotebookBeside:
 
 
 def _key(notebook: NotebookContext) -> str:
-    """Return under which key it is kept to whom a notebook's cells go; empty for one without a name."""
+    """Return the key under which the recipients of a notebook's cells are kept; empty without a name."""
     return f"sent:{notebook.notebook}" if notebook.notebook else ""
 
 

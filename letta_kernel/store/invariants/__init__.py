@@ -1,7 +1,7 @@
-"""What always holds in a store that is whole, and how what does not is put right.
+"""What always holds in an undamaged store, and how a repair restores it.
 
-Each `Rule` is a query for what breaks it. What a repair cannot bring back it notes in the settings as known, so
-that the next look tells only of what is new.
+Each `Rule` is a query for what breaks it. What a repair cannot bring back is noted in the settings as known, so
+that the next check tells only of what is new.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def find(tx: Tx) -> list[Finding]:
 
 
 def mend(tx: Tx) -> None:
-    """Put right what can be, and note what is gone."""
+    """Repair what can be repaired, and note what is gone."""
     for rule in RULES:
         if rule.mend is None or not (broken := rule.found(tx)):
             continue

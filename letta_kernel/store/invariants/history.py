@@ -1,4 +1,4 @@
-"""What holds of histories: their numbers, the leases and runs over them, calls and their results."""
+"""Rules about histories: their numbers, the leases and runs over them, calls and their results."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ NUMBERS = (
     Rule(
         "messages",
         "histories lack messages in their midst",
-        # What a deleted conversation leaves are its runs, and numbers that nobody has.
+        # A deleted conversation leaves its runs, and a gap in the numbers.
         "SELECT agent_id FROM messages GROUP BY agent_id"
         " HAVING count(DISTINCT seq) < max(seq) - min(seq) + 1 AND agent_id NOT IN"
         " (SELECT agent_id FROM runs WHERE conversation_id IS NOT NULL"

@@ -1,4 +1,4 @@
-"""What holds of memory: blocks and their versions, passages, files, and the pictures of messages."""
+"""Rules about memory: blocks and their versions, passages, files, and the pictures of messages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NOT_FORGOTTEN = f"id IN (SELECT id FROM passages) OR agent_id NOT IN ({OWNERS})
 
 
 def _let_go(tx: Tx, ids: list[str]) -> None:
-    """Take rows out of those that are forgotten; copies may have the text of what is nowhere else."""
+    """Drop rows of forgotten passages; texts that are nowhere else are purged from copies, too."""
     tx.execute("DELETE FROM forgotten WHERE id = ANY($1::text[])", (ids,))
     rows = tx.query("SELECT id FROM passages WHERE id = ANY($1::text[])", (ids,))
     purge_due.note(tx, [*{*ids} - {row[0] for row in rows}])

@@ -1,4 +1,4 @@
-"""What rows refer to is there: an owner, a block, a conversation, a run."""
+"""Rules about references: the owner, block, conversation or run that a row names exists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from letta_kernel.store.database import Tx
 from letta_kernel.store.invariants.rule import OWNERS, Rule, link
 
 _AGENTS = "SELECT id FROM agents"
-# Of an agent that is gone these tell that it was there.
+# Rows of these tables show that an agent has existed.
 _HAVE_AGENTS = ("messages", "runs", "conversations", "agent_blocks", "agent_files")
 
 

@@ -1,4 +1,4 @@
-"""One thing that always holds in a store: a query for what breaks it, and how that is put right."""
+"""A rule about the store: a query for what breaks it, and how that is repaired."""
 
 from __future__ import annotations
 
