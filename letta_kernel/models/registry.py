@@ -232,23 +232,46 @@ def doubt(name: str | None) -> str:
         provider, model = str((facts.table_entry(name) or {}).get("litellm_provider", "")), name
     if (variable := missing_variable(f"{provider}/{model}")) is not None:
         return f"{variable} is not set: without it {name} cannot be asked."
-    if provider in ("ollama", "ollama_chat"):
-        pulled = facts.ollama_models()
-        if pulled is None:
-            return f"Ollama does not run here now: {name} answers once it does."
-        if model not in pulled and f"{model}:latest" not in pulled:
-            return f"Ollama does not have {model} yet: ollama pull {model}."
-        return ""
+    if provider in ("ollama", "ollama_chat") and facts.ollama_models() is None:
+        return f"Ollama does not run here now: {name} answers once it does."
     known = provider_of(name)
     if known is not None and known.is_elsewhere():
-        key = os.environ.get(known.key_variable() or "")
-        served = [str(one["id"]) for one in facts.served_models(known.base_url() or "", key)]
-        if served and model not in served:
-            return f"{known.base_url()} does not list {model}.{nearest(model, served)}"
-    elif provider in _LISTED and facts.table_entry(short := model.rpartition("/")[2]) is None:
+        return _unlisted(name)
+    if provider in ("ollama", "ollama_chat"):
+        return _unlisted(name)
+    if provider in _LISTED and facts.table_entry(short := model.rpartition("/")[2]) is None:
         hint = nearest(short, facts.table_names(provider))
         return f"{model} is in no list of {provider}'s models; it is asked for as written.{hint}"
     return ""
+
+
+def missing(name: str | None) -> str:
+    """Return one line that says that there is no such model, as its provider told now; "" if it may be one.
+
+    Only a name that no table knows is asked about: a provider's newest model may be in none, yet in its list.
+    """
+    if not name or name == OFFLINE or _is_joined(name):
+        return ""
+    known = facts.table_entry(name) or facts.table_entry(name.rpartition("/")[2])
+    return "" if known is not None else _unlisted(name)
+
+
+def _unlisted(name: str) -> str:
+    """Return one line if the server that would answer as *name* lists its models, and not this one."""
+    provider, _, model = name.partition("/")
+    if provider in ("ollama", "ollama_chat"):
+        pulled = facts.ollama_models()
+        if pulled is None or model in pulled or f"{model}:latest" in pulled:
+            return ""
+        return f"Ollama does not have {model} yet: ollama pull {model}."
+    known = provider_of(name)
+    if known is None or not (known.is_elsewhere() or provider == "openai"):
+        return ""
+    base = known.base_url()
+    served = [str(one["id"]) for one in facts.served_models(base, known.key())] if base else []
+    if not served or model in served:
+        return ""
+    return f"{base} does not list {model}.{nearest(model, served)}"
 
 
 def doubt_of_environment() -> str:

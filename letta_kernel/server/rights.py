@@ -36,7 +36,7 @@ list_models list_embedding_models list_providers openai_models openai_model
 """
 _TALK_AGENT = """
 create_message create_message_stream create_message_async cancel_messages create_conversation
-fork_conversation cancel_conversation create_conversation_message chat_completions rate_step
+fork_conversation cancel_conversation create_conversation_message chat_completions rate_step generate
 """
 _WRITE_AGENT = """
 update_agent delete_agent reset_messages summarize_agent update_conversation delete_conversation
@@ -48,7 +48,7 @@ detach_tool_from_agent modify_tool_approval run_tool_for_agent
 """
 _READ_PROJECT = """
 health list_agents_of_folder list_identities count_identities retrieve_identity list_agents_for_identity
-list_blocks_for_identity add_base_tools
+list_blocks_for_identity add_base_tools total_storage_size
 list_groups count_groups retrieve_group list_group_messages list_groups_for_agent
 """
 _TALK_PROJECT = """

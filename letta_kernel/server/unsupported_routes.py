@@ -24,10 +24,6 @@ LEFT_OUT: dict[str, tuple[str, dict[str, str]]] = {
             "/environments/{connection_id}/messages": "POST",
         },
     ),
-    "generate": (
-        "There is no answer without an agent's turn here: send a message, or use an agent of its own.",
-        {"/agents/{agent_id}/generate": "POST"},
-    ),
     "messages": (
         "What was said is not changed afterwards here: say it anew, or reset the messages.",
         {"/groups/{group_id}/messages/{message_id}": "PATCH"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Unpack
@@ -13,6 +14,8 @@ from letta_kernel.agent.decisions import Decision
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.messages import Event, Message, ToolCall
+from letta_kernel.models import registry
+from letta_kernel.models.base import Cancel, ChatRequest, ModelError, Reply
 from letta_kernel.pictures.picture import Picture, check, marked
 from letta_kernel.records import AgentState, Run, Step, Tool, WholeRun
 from letta_kernel.service.core import Core
@@ -23,6 +26,7 @@ from letta_kernel.service.run_options import RunOptions, checked, with_lent
 from letta_kernel.service.runner import Runner
 from letta_kernel.store import agents, lease, runs
 from letta_kernel.store.database import Tx
+from letta_kernel.tools.answers import AnswerForm
 from letta_kernel.tools.notebook import NAMES
 from letta_kernel.totals import Cost, Feedback
 
@@ -121,6 +125,47 @@ class Runs:
             otid=otid,
         )
         return self._runner.run(state, [*earlier, incoming], None, checked(options))
+
+    def complete(
+        self,
+        ref: str,
+        prompt: str,
+        *,
+        system: str = "",
+        model: str | None = None,
+        form: AnswerForm | None = None,
+    ) -> Reply:
+        """Return what an agent's model says to a prompt: without its memory and tools, kept nowhere.
+
+        Parameters
+        ----------
+        system : a system prompt; none if empty.
+        model : in place of the agent's own.
+        form : what the answer must be.
+
+        Raises
+        ------
+        ModelError
+            The model did not answer, or not in that form.
+        """
+        if not prompt.strip():
+            raise InvalidInputError("There is nothing to send: the prompt is empty.")
+        state = self._core.find_agent(ref)
+        settings = AgentSettings.model_validate(state.settings)
+        if model is not None:
+            registry.check_model(model)
+        chat = self._recordings.open_model(model or state.model, settings)
+        said = [{"role": "system", "content": system}] if system.strip() else []
+        request = ChatRequest(
+            [*said, {"role": "user", "content": prompt}],
+            params=settings.sampling(),
+            response_format=form.format if form is not None else None,
+        )
+        with closing(chat.stream(request, Cancel())) as pieces:
+            reply = next(piece for piece in pieces if isinstance(piece, Reply))
+        if form is not None and (problem := form.problem(reply.text)):
+            raise ModelError("other", problem)
+        return reply
 
     def post_event(self, ref: str, text: str) -> bool:
         """Keep an event for an agent that is running in this process; False if it is not.

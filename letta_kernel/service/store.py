@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,6 +56,14 @@ class Store:
             It cannot be written.
         """
         return backup_restore.backup(self._core.home, target, replace=replace)
+
+    def index_bytes(self) -> int:
+        """Return how many bytes the indexes take that are built from the store: words and vectors."""
+        size = 0
+        for path in (self._core.home / "vectors").rglob("*"):
+            with suppress(OSError):  # gone meanwhile
+                size += path.stat().st_size if path.is_file() else 0
+        return size
 
     def restore(self, source: Path) -> Path | None:
         """Put a copy in the store's place; return where the store before is kept, None if there was none."""

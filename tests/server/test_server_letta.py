@@ -50,6 +50,9 @@ def shout(text: str) -> str:
 '''
 
 
+HUMAN: Any = {"label": "human", "value": "Kim"}
+
+
 class Point(BaseModel):
     x: int
     y: int = 2
@@ -288,7 +291,7 @@ def test_older_names_of_routes_answer_as_the_new_ones(server: Server) -> None:
         config = {"server_name": "shop", "type": "stdio", "command": "no-such-program"}
         refused = old.put("/tools/mcp/servers", json=config)
         assert (refused.status_code, "no-such-program" in refused.text) == (422, True)
-        for path in ("/providers", "/templates", f"/agents/{agent.id}/generate"):
+        for path in ("/providers", "/templates"):
             assert old.post(path, json={}).status_code == 501
 
 
@@ -377,3 +380,49 @@ def test_a_tool_that_is_required_before_the_end_is_forced(server: Server) -> Non
     listed = client.agents.messages.list(agent, order="asc").items
     (reminder,) = [m for m in listed if "must call: memory_insert" in str(m.to_dict())]
     assert reminder.message_type == "user_message"
+
+
+def test_a_model_that_its_provider_does_not_list_makes_no_agent(server: Server) -> None:
+    client = server.client()
+    with pytest.raises(NotFoundError, match="does not list gpt-none"):
+        client.agents.create(name="ada", model="openai/gpt-none")
+    assert client.agents.list().items == []
+    # What a table knows is not asked about, nor what cannot be.
+    for model in ("openai/scripted", "openai/gpt-4o-mini", "anthropic/claude-none"):
+        client.agents.create(name="ada", model=model)
+
+
+def test_an_agents_model_answers_a_prompt_without_memory_or_tools(server: Server) -> None:
+    agent = server.client().agents.create(name="ada", memory_blocks=[HUMAN]).id
+    with httpx.Client(base_url=f"{server.url}/v1", headers=server.headers, timeout=60) as http:
+
+        def ask(**asked: Any) -> httpx.Response:
+            return http.post(f"/agents/{agent}/generate", json=asked)
+
+        server.scripted.say("Heron, gull, tern.")
+        said = ask(prompt="Name three birds.", system_prompt="Be brief.").json()
+        assert (said["content"], said["model"]) == ("Heron, gull, tern.", "openai/scripted")
+        assert said["usage"]["total_tokens"] > 0
+        sent = server.scripted.requests[-1]
+        assert [one["content"] for one in sent["messages"]] == ["Be brief.", "Name three birds."]
+        assert not sent.get("tools")
+        schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+        server.scripted.say('{"n": 3}')
+        assert json.loads(ask(prompt="How many?", response_schema=schema).json()["content"]) == {
+            "n": 3
+        }
+        server.scripted.say("three")
+        assert ask(prompt="How many?", response_schema=schema).status_code == 502
+        assert ask(prompt="").status_code == 422
+        assert ask(prompt="x", override_model="nowhere/x").status_code == 404
+        assert len(http.get(f"/agents/{agent}/messages").json()) == 1  # the system prompt
+
+
+def test_how_much_room_embeddings_take(server: Server) -> None:
+    with httpx.Client(base_url=f"{server.url}/v1", headers=server.headers, timeout=60) as http:
+        sizes = {
+            unit: http.get("/embeddings/total_storage_size", params={"storage_unit": unit}).json()
+            for unit in ("B", "KB", "GB")
+        }
+        assert sizes["B"] == sizes["KB"] * 1024 >= sizes["GB"] >= 0
+        assert http.get("/embeddings/total_storage_size?storage_unit=mile").status_code == 422

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import ConfigDict, Field
 
-from letta_kernel.server import threads
+from letta_kernel.server import authorization, threads
 from letta_kernel.server.deps import Live, PageByTime, Service
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.runs import LiveRun
+from letta_kernel.server.handles import model_name
 from letta_kernel.server.routes.agents import agent_of
-from letta_kernel.server.schemas.base import Asked
-from letta_kernel.server.schemas.history import View
-from letta_kernel.server.schemas.messages import LettaMessage, LettaResponse, MessageType
+from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.server.schemas.history import View, usage_of
+from letta_kernel.server.schemas.messages import (
+    LettaMessage,
+    LettaResponse,
+    MessageType,
+    UsageStatistics,
+)
+from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.schemas.requests import MessageRequest, StreamedRequest
 from letta_kernel.server.schemas.runs import RunShape, to_run
 from letta_kernel.server.threads import ThreadRef
@@ -30,6 +37,49 @@ class CancelIn(Asked):
     model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
     run_ids: list[str] | None = Field(None, max_length=1000)
+
+
+class GenerateIn(Asked):
+    """A prompt for an agent's model."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "Name three sea birds."}]})
+
+    prompt: str = Field(min_length=1)
+    system_prompt: str | None = None
+    override_model: str | None = Field(None, max_length=200)
+    response_schema: dict[str, Any] | None = Field(
+        None, description="The JSON schema of the answer."
+    )
+
+
+class GenerateResponse(Shape):
+    """What the model says, which model, and what it took."""
+
+    content: str
+    model: str
+    usage: UsageStatistics
+
+
+@router.post("/agents/{agent_id}/generate", operation_id="generate")
+def generate(service: Service, agent_id: str, asked: GenerateIn) -> GenerateResponse:
+    """Let an agent's model answer a prompt: without the agent's memory and tools, kept nowhere."""
+    model = model_name(asked.override_model, "override_model")
+    if model is not None:
+        authorization.need("write")
+    form = None
+    if asked.response_schema is not None:
+        schema = {"name": "answer", "schema": asked.response_schema}
+        wanted = {"type": "json_schema", "json_schema": schema}
+        form = check_format(wanted, "response_schema")
+    reply = service.runs.complete(
+        agent_of(service, agent_id),
+        asked.prompt,
+        system=asked.system_prompt or "",
+        model=model,
+        form=form,
+    )
+    usage = usage_of(reply.usage, 1, None)
+    return GenerateResponse(content=reply.text, model=reply.model, usage=usage)
 
 
 @router.get("/agents/{agent_id}/messages", operation_id="list_messages")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from letta_kernel.errors import NotFoundError
+from letta_kernel.models import registry
 from letta_kernel.server.authorization import own_agent, visible
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
@@ -121,6 +122,8 @@ def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
     kept: dict[str, Any] = {"agent_type": asked.agent_type}
     style = asked.style()
     fields = asked.common(kept)
+    if line := registry.missing(fields.get("model")):
+        raise NotFoundError(line)
     name = asked.name if asked.name is not None else f"agent-{uuid.uuid4().hex[:8]}"
     folders = [service.folders.retrieve(ref).id for ref in asked.folders()]  # none is missing
     reader = ContentReader(service)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
@@ -31,6 +31,8 @@ from letta_kernel.service import AgentService
 from letta_kernel.tools.core import local_time
 
 router = APIRouter(tags=["passages"])
+UNITS = {"B": 0, "KB": 1, "MB": 2, "GB": 3, "TB": 4}
+"""Units of storage, as powers of 1,024 bytes."""
 
 Id = Annotated[str | None, Query(max_length=1000)]
 
@@ -158,3 +160,11 @@ def passages_page(service: AgentService, cursor: Cursor, **of: Any) -> list[Pass
         ),
     )
     return [to_passage(one) for one in found]
+
+
+@router.get("/embeddings/total_storage_size", operation_id="total_storage_size")
+def total_storage_size(
+    service: Service, storage_unit: Annotated[Literal["B", "KB", "MB", "GB", "TB"], Query()] = "GB"
+) -> float:
+    """Return how much room the indexes of all embeddings take on the disk."""
+    return float(service.store.index_bytes() / 1024 ** UNITS[storage_unit])

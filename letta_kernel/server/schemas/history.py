@@ -247,14 +247,14 @@ def _without_id(shared: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in shared.items() if key != "id"}
 
 
-def usage_of(usage: Usage, steps: int, run_id: str) -> UsageStatistics:
-    """Return what a run took in the API's shape."""
+def usage_of(usage: Usage, steps: int, run_id: str | None) -> UsageStatistics:
+    """Return what a run, or (None) something that is none, took in the API's shape."""
     return UsageStatistics(
         completion_tokens=usage.completion_tokens,
         prompt_tokens=usage.prompt_tokens,
         total_tokens=usage.total_tokens,
         step_count=steps,
-        run_ids=[run_id],
+        run_ids=None if run_id is None else [run_id],
         cached_input_tokens=usage.cached_tokens,
         reasoning_tokens=usage.reasoning_tokens,
     )
