@@ -42,7 +42,9 @@ THIS_MODEL = option("This model, for this alone", terminal="--model -m", values=
 def cell(
     door: Notebook,
     name: str | None = argument(
-        "Another agent than the current one, which it becomes", None, values="agent"
+        "Another agent than the current one, which it becomes; or a group: @team",
+        None,
+        values="speaker",
     ),
     model: str | None = THIS_MODEL,
     max_steps: int | None = MAX_STEPS,

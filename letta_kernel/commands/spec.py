@@ -34,6 +34,7 @@ GROUPS = (
 
 TERMINAL_GROUPS = {
     "agent": "Agents: make, list, look at, change, delete, export and import them.",
+    "group": "Groups of agents that are talked to together: make, list, look at, change, delete them.",
     "memory": "Memory blocks: read, write, compare and take back.",
     "archive": "Archival memory: add, search, list, delete, forget, restore and tag.",
     "tool": "Tools: list, look at, add, attach, detach and run them.",
@@ -51,6 +52,9 @@ LIST = "list"
 
 METAVARS = {
     "agent": "AGENT",
+    "group": "@GROUP",
+    "manager": "KIND",
+    "speaker": "AGENT|@GROUP",
     "switch": "on|off",
     "match": "any|all",
     "context": "on|whole|off",

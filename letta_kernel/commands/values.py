@@ -23,6 +23,7 @@ FIXED: dict[str, tuple[str, ...]] = {
     "style": ("native", "heartbeat"),
     "scope": ("run", "notebook", "always"),
     "context": ("on", "whole", "off"),
+    "manager": ("round_robin", "supervisor", "dynamic", "sleeptime"),
 }
 
 
@@ -71,11 +72,16 @@ def values(kind: str, door: Door, agent: str | None, begun: str = "") -> list[st
 def _stored(kind: str, door: Door, agent: str | None) -> list[str]:
     """Return the names of what the project holds; a shell waits for them, so they are read from the store."""
     # The frequent kinds are read from the store itself; what is asked of the service takes longer.
-    from letta_kernel.store import agents, blocks, tools
+    from letta_kernel.store import agents, blocks, groups, tools
     from letta_kernel.tools import builtin
 
     reads: dict[str, Callable[[Tx], list[str]]] = {
         "agent": lambda tx: [one.name for one in agents.list_all(tx)],
+        "group": lambda tx: [one.shown for one in groups.list_all(tx)],
+        "speaker": lambda tx: [
+            *(one.name for one in agents.list_all(tx)),
+            *(one.shown for one in groups.list_all(tx)),
+        ],
         "any_tool": lambda tx: sorted({*builtin.NAMES, *(one.name for one in tools.list_all(tx))}),
         "label": lambda tx: [
             block.label for one in _named(tx, agent) for block in blocks.of_agent(tx, one)

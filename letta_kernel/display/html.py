@@ -34,14 +34,11 @@ def to_html(snapshot: dict[str, Any]) -> str:
     """Return the saved HTML of a transcript *snapshot* (`letta_kernel.display.transcript`)."""
     cites = words.cites(snapshot)
     titles = {n: f"{text} ({where})" for n, text, where in cites}
-    body = [
-        "".join(item_html(item, titles) for item in items)
-        if answer
-        else el("div", *map(item_html, items), look=_ASIDE)
-        for answer, items in groupby(
-            words.dicts(snapshot.get("items")), lambda i: i.get("kind") == "answer"
-        )
-    ]
+    items = words.dicts(snapshot.get("items"))
+    starts = [n for n, item in enumerate(items) if item.get("kind") == "speaker"]
+    body = [_entries(items[: starts[0]] if starts else items, titles)]
+    for start, end in zip(starts, [*starts[1:], len(items)], strict=False):
+        body.append(_spoken(items[start], _entries(items[start + 1 : end], titles)))
     return el(
         "div",
         header_html(snapshot),
@@ -51,6 +48,29 @@ def to_html(snapshot: dict[str, Any]) -> str:
         look=style.ROOT,
         **{"class": f"letta-run {ROOT_CLASSES}"},
     )
+
+
+def _entries(items: Sequence[dict[str, Any]], titles: Mapping[str, str]) -> str:
+    return "".join(
+        "".join(item_html(item, titles) for item in part)
+        if answer
+        else el("div", *map(item_html, part), look=_ASIDE)
+        for answer, part in groupby(items, lambda i: i.get("kind") == "answer")
+    )
+
+
+def _spoken(speaker: dict[str, Any], inside: str) -> str:
+    """Return what an agent of a group said and did, beside its colour, below its name."""
+    place = speaker.get("place")
+    colour, sign = style.SPEAKERS[(place if isinstance(place, int) else 0) % len(style.SPEAKERS)]
+    name = el("b", esc(one_line(speaker.get("name") or "agent", 80)))
+    said = [f"{sign} {name}"]
+    if speaker.get("model"):
+        said.append(small(esc(one_line(speaker["model"], 80))))
+    if speaker.get("label"):
+        said.append(el("i", esc(one_line(speaker["label"], 160))))
+    look = f"border-left:4px solid {colour};padding-left:12px;margin-bottom:8px"
+    return el("div", el("p", " · ".join(said)), inside, look=look)
 
 
 def header_html(snapshot: dict[str, Any]) -> str:

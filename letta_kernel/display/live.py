@@ -12,7 +12,7 @@ from letta_kernel.display.html import MIME, bundle
 from letta_kernel.display.terminal import TerminalView
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.display.words import to_text
-from letta_kernel.messages import Event, Notice, RunQueued, RunStarted, ToolCall
+from letta_kernel.messages import Event, GroupStarted, Notice, RunQueued, RunStarted, ToolCall
 from letta_kernel.service.event_log import RunLog
 
 __all__ = ["MIME", "Choice", "LiveView", "bundle", "running_shell"]
@@ -95,6 +95,8 @@ class LiveView:
         self.transcript.handle(event)
         if isinstance(event, RunStarted | RunQueued) and not self._log.run_id:
             self._log.run_id, self._log.agent_id = event.run_id, event.agent_id
+        elif isinstance(event, GroupStarted) and not self._log.run_id:
+            self._log.run_id, self._log.agent_id = event.run_id, event.group_id
         self._log.add(event)
         if not self._opened:
             self._opened = True

@@ -23,6 +23,17 @@ GREY = "#71767d"
 PARTS = (VIOLET, BLUE, GREEN, AMBER, ROSE, GREY)
 """For the parts of a bar or plot, in this order. Red is not among them: it says that something is wrong."""
 
+SPEAKERS = (
+    ("#0072b2", "●"),
+    ("#d55e00", "■"),
+    ("#009e73", "▲"),
+    ("#b8629a", "◆"),
+    ("#a87b00", "★"),
+    ("#71767d", "✚"),
+)
+"""For the agents of a group, in their order: a colour that people who see colours differently can tell from the
+others on light and dark, and a sign. Their names always stand beside them."""
+
 ROOT = "max-width:920px;overflow-wrap:break-word"
 LEFT, RIGHT = "text-align:left", "text-align:right"
 

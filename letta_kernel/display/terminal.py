@@ -14,6 +14,8 @@ from letta_kernel.display.words import WIDTH, footer_text, header_text, item_lin
 from letta_kernel.messages import (
     ApprovalRequested,
     Event,
+    GroupEnded,
+    GroupStarted,
     MemoryChanged,
     Nested,
     Notice,
@@ -51,6 +53,7 @@ class TerminalView:
         self._open = ""  # what the line the cursor stands in is part of, with its prefix
         self._answering = False
         self._ended = False
+        self._group = False  # its agents' runs stand one below the other
 
     def handle(self, event: Event) -> None:
         """Print what is new with *event*; may be called from any thread."""
@@ -76,8 +79,17 @@ class TerminalView:
             self._line(f"  {words.LEVELS['info']} {event.text}")
         elif isinstance(event, Nested):
             self._nested(event.event, 3)
+        elif isinstance(event, GroupStarted):
+            self._group = True
+            self._line(header_text(self._transcript.snapshot()), dim=False)
+        elif isinstance(event, RunStarted) and self._group:
+            said = {"name": event.agent_name, "model": event.model, "label": event.model_label}
+            for line in item_lines({"kind": "speaker", **said}):
+                self._line(line, dim=False)
         elif isinstance(event, RunStarted):
             self._line(header_text(self._transcript.snapshot()), dim=False)
+        elif isinstance(event, RunEnded) and self._group:
+            self._close_line()
         elif isinstance(event, ToolStarted):
             peek = words.preview(event.arguments, WIDTH - 14)
             self._line(f"  {words.GLYPHS['running']} {one_line(event.name, 100)}({peek})")
@@ -95,7 +107,7 @@ class TerminalView:
             for call in event.calls:
                 args = one_line(call.arguments, WIDTH - 40)
                 self._line(f"  {words.GLYPHS['waiting']} {call.name}({args}) waits for approval")
-        elif isinstance(event, RunEnded):
+        elif isinstance(event, RunEnded | GroupEnded):
             self._ended = True
             self._close_line()
             snapshot = self._transcript.snapshot()

@@ -15,6 +15,8 @@ from letta_kernel.messages import (
     ANSWER_TOOL,
     ApprovalRequested,
     Event,
+    GroupEnded,
+    GroupStarted,
     MemoryChanged,
     Message,
     Nested,
@@ -33,6 +35,7 @@ from letta_kernel.messages import (
     ToolStarted,
     is_answering,
 )
+from letta_kernel.pictures.picture import Thumbnail
 
 VERSION = 1
 
@@ -91,6 +94,10 @@ class Transcript:
         self._prompt = prompt
         self._head = {"run_id": "", "agent": "", "model": "", "label": ""}
         self._sender = ""
+        self._members: dict[str, int] | None = None  # places of a group's agents, by their ids
+        self._speaking: list[tuple[RunStarted, int]] = []  # whose runs go on, and the step before
+        self._shown: RunStarted | None = None  # whose name stands above the newest entries
+        self._last_step = 0
         self._footer: dict[str, Any] = {
             "stop_reason": None,
             "error": None,
@@ -181,14 +188,31 @@ class Transcript:
 
     # One method per event.
 
+    def _on_group_started(self, event: GroupStarted) -> None:
+        self._state = "running"
+        self._before = dict(self._footer)
+        self._head = {"run_id": event.run_id, "agent": event.group_name, "model": "", "label": ""}
+        self._members = {one.agent_id: place for place, one in enumerate(event.members)}
+        self._show_pictures(event.pictures)
+
+    def _on_group_ended(self, event: GroupEnded) -> None:
+        self._end(event)
+
     def _on_run_started(self, event: RunStarted) -> None:
         self._state = "running"
-        self._before = dict(self._footer)  # it was approved: the same cell goes on
+        if self._members is not None:
+            self._speaking.append((event, self._step))
+            self._next_step()
+        else:
+            self._before = dict(self._footer)  # it was approved: the same cell goes on
         if self._queued is not None:
             item, began, where = self._queued
             self._queued = None
             took = words.seconds(time.monotonic() - began)
             item.data.update(waits=False, text=f"Waited {took} for {where}.")
+        self._may_cite(event.cites)
+        if self._members is not None:
+            return  # the group's own are above
         self._head = {
             "run_id": event.run_id,
             "agent": event.agent_name,
@@ -196,27 +220,34 @@ class Transcript:
             "label": event.model_label,
         }
         self._sender = event.sender or self._sender
-        self._may_cite(event.cites)
-        if event.pictures:
-            shown = enumerate(event.pictures[:MOST_PICTURES])
+        self._show_pictures(event.pictures)
+
+    def _show_pictures(self, pictures: Sequence[Thumbnail]) -> None:
+        if pictures:
+            shown = enumerate(pictures[:MOST_PICTURES])
             self._add(
                 "pictures", {"pictures": [parts.thumbnail(one, place) for place, one in shown]}
             )
 
     def _on_run_queued(self, event: RunQueued) -> None:
-        self._head.update(run_id=event.run_id, agent=event.agent_name)
+        if self._members is None:
+            self._head.update(run_id=event.run_id, agent=event.agent_name)
         if self._queued is None:
             item = self._add("notice", {"level": "info", "text": "", "waits": True})
             self._queued = item, time.monotonic(), event.where
         self._queued[0].data["text"] = one_line(event.text, 1_000)
 
     def _on_step_started(self, event: StepStarted) -> None:
-        self._step += 1
+        self._next_step()
         if event.beside:
             self._add("beside", {"parts": [parts.part(part) for part in event.beside[:50]]})
         if event.retrieved:
             self._may_cite(event.retrieved)
             self._add("retrieved", {"passages": [parts.passage(p) for p in event.retrieved[:50]]})
+
+    def _next_step(self) -> None:
+        self._last_step += 1
+        self._step = self._last_step
 
     def _on_reasoning_delta(self, event: ReasoningDelta) -> None:
         self._stream("reasoning", event.text)
@@ -318,10 +349,34 @@ class Transcript:
             footer[name] += getattr(usage, name)
         if usage.cost is not None:
             footer["cost"] = (footer["cost"] or 0.0) + usage.cost
+        if self._members is not None:
+            return
         if event.model and event.model != self._head["model"]:  # a fallback answered
             self._head.update(model=event.model, label=event.model_label)
 
     def _on_run_ended(self, event: RunEnded) -> None:
+        if self._members is None:
+            self._end(event)
+        elif self._speaking:
+            self._speaker_ended(event)
+
+    def _speaker_ended(self, event: RunEnded) -> None:
+        """The run of one agent of a group is over; that of whoever asked it goes on."""
+        if event.stop_reason == "requires_approval":
+            self._state = "waiting"
+        else:
+            for item in self._items:
+                if item.step != self._step:
+                    continue
+                if item.kind == "answer" and item.provisional:
+                    item.data["interrupted"] = True
+                if item.kind == "tool_call" and item.data["state"] in _OPEN_STATES:
+                    item.data["state"] = "interrupted"
+        if event.error and len(self._speaking) > 1:  # the last one's is the group's
+            self._add("notice", {"level": "error", "text": one_line(event.error, 1_000)})
+        self._step = self._speaking.pop()[1]
+
+    def _end(self, event: RunEnded | GroupEnded) -> None:
         waiting = event.stop_reason == "requires_approval"
         cancelled = event.stop_reason == "cancelled"
         self._state = "waiting" if waiting else "interrupted" if cancelled else "ended"
@@ -331,16 +386,25 @@ class Transcript:
             {name: _sum(before.get(name), value) for name, value in figures.items()},
             stop_reason=event.stop_reason,
             error=one_line(event.error, 1_000) if event.error else None,
-            first_token=event.first_token
-            if before["first_token"] is None
-            else before["first_token"],
         )
-        self._head["model"] = event.model or self._head["model"]
+        if isinstance(event, RunEnded):
+            first = before["first_token"]
+            self._footer["first_token"] = event.first_token if first is None else first
+            self._head["model"] = event.model or self._head["model"]
         self.close()
 
     # The parts they share.
 
     def _add(self, kind: str, data: dict[str, Any]) -> _Item:
+        if self._speaking and self._shown is not self._speaking[-1][0]:
+            self._shown = run = self._speaking[-1][0]
+            said = {
+                "place": (self._members or {}).get(run.agent_id, 0),
+                "name": one_line(run.agent_name, 300),
+                "model": one_line(run.model, 300),
+                "label": one_line(run.model_label, 300),
+            }
+            self._items.append(_Item("speaker", said, step=self._step, provisional=False))
         item = _Item(kind, data, step=self._step)
         self._items.append(item)
         return item

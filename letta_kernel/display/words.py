@@ -150,10 +150,13 @@ def to_text(snapshot: dict[str, Any]) -> str:
     blocks = [header_text(snapshot)]
     aside: list[str] = []
     for item in snapshot.get("items") or ():
-        if item.get("kind") == "answer":
+        if item.get("kind") in ("answer", "speaker"):
             if aside:
                 blocks.append("\n".join(aside))
                 aside = []
+            if item.get("kind") == "speaker":
+                aside.extend(item_lines(item))
+                continue
             blocks.append(clean_text(item.get("text") or "").strip())
             if item.get("interrupted"):
                 aside.append("  ■ interrupted here")
@@ -231,6 +234,9 @@ def item_lines(item: dict[str, Any]) -> list[str]:
     if kind == "retrieved":
         found = count(len(item.get("passages") or ()), "passage")
         return [f"  · {found} from archival memory"]
+    if kind == "speaker":
+        said = [one_line(item[part], 160) for part in ("name", "model", "label") if item.get(part)]
+        return [f"── {' · '.join(said)} ──"]
     if kind == "pictures":
         return [
             f"  ▣ {one_line(one.get('alt') or 'image', 100)}" for one in dicts(item.get("pictures"))

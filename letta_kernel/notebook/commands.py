@@ -14,13 +14,13 @@ from letta_kernel.commands.arguments import Word, parse, split
 from letta_kernel.commands.door import Answer
 from letta_kernel.commands.reference import lines, top_level, under
 from letta_kernel.errors import InvalidInputError, LettaError, nearest
-from letta_kernel.notebook import run
+from letta_kernel.notebook import group_run, run
 from letta_kernel.notebook.output import AgentError, Stopped, details
 from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.notebook.session import Session, inside
 from letta_kernel.notebook.template import Filled
 from letta_kernel.project import settle
-from letta_kernel.records import AgentState
+from letta_kernel.records import AgentState, Group
 from letta_kernel.tools.answers import AnswerForm, of_type
 
 FIRST_NAME = "agent"
@@ -117,6 +117,20 @@ def _cell(session: Session, line: str, cell: str) -> None:
     filled = Filled(text) if given.get("raw") else session.filled(text)
     if not filled.text.strip():
         raise InvalidInputError("There is nothing to send: the cell is empty.")
+    if (group := _group(session, given.get("name"))) is not None:
+        if given.get("as_"):
+            raise InvalidInputError("--as is for one agent: a group gives several answers.")
+        settle()
+        return group_run.send(
+            session,
+            group,
+            filled.text,
+            pictures=filled.pictures,
+            max_steps=given.get("max_steps"),
+            model=given.get("model"),
+            names="" if given.get("raw") else text,
+            context=context,
+        )
     variable, form = _variable(session, given["as_"]) if given.get("as_") else ("", None)
     settle()
     session.functions.load()
@@ -142,6 +156,14 @@ def _cell(session: Session, line: str, cell: str) -> None:
     )
     if variable and not taken:
         raise AgentError(f"{variable} is not set: the run has not come to an answer.")
+    return None
+
+
+def _group(session: Session, name: str | None) -> Group | None:
+    """Return the group a cell is for, which is named behind an ``@``; None if it is for an agent."""
+    if name is None or not name.startswith("@") or name in session.agent_names():
+        return None
+    return session.service.groups.retrieve(name)
 
 
 def _variable(session: Session, given: str) -> tuple[str, AnswerForm | None]:

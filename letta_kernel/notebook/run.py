@@ -39,7 +39,7 @@ from letta_kernel.tools.notebook import NAMES
 
 Start = Callable[..., Iterator[Event]]
 
-_STOPPED = "Stopped; what was said and done so far is kept."
+STOPPED = "Stopped; what was said and done so far is kept."
 _MOST_EVENTS = 20  # that tools may post in a chain before somebody has to look
 
 
@@ -173,10 +173,10 @@ def granted(
     grants.note(service, agent_id, waiting, decisions)
     decided = {one.call_id for one in decisions}
     left = [call for call in waiting if call.id not in decided]
-    return [*decisions, *_free(left, grants.offered(service, agent_id))]
+    return [*decisions, *free_calls(left, grants.offered(service, agent_id))]
 
 
-def _free(calls: Sequence[ToolCall], offered: Sequence[Tool]) -> list[Decision]:
+def free_calls(calls: Sequence[ToolCall], offered: Sequence[Tool]) -> list[Decision]:
     """Return a yes for those *calls* of notebook tools that only wait because others do."""
     free = {tool.name for tool in offered if not tool.requires_approval}
     return [Decision(call.id, approve=True) for call in calls if call.name in free]
@@ -214,7 +214,7 @@ def _follow(
 
     figures = Figures(session.shell)
 
-    stopped = _STOPPED
+    stopped = STOPPED
 
     def live(event: Event) -> None:
         nonlocal stopped
@@ -222,7 +222,7 @@ def _follow(
         if isinstance(event, RunQueued):
             stopped = "Stopped waiting; nothing was sent."
         elif isinstance(event, RunStarted):
-            stopped = _STOPPED
+            stopped = STOPPED
         event = worded(event, WORDS)
         view.handle(figures.at_its_call(event) if shown else event)
 
@@ -249,16 +249,16 @@ def _follow(
             if not waiting:
                 break
             stopped = "The run waits for your word: %agent approve, or %agent deny REASON."
-            free = _free(waiting, offered)
+            free = free_calls(waiting, offered)
             passed = {one.call_id for one in free}
             asked = [call for call in waiting if call.id not in passed]
-            decisions = _asked(session, agent_id, asked, view, turn) if ask_person else None
+            decisions = asked_person(session, agent_id, asked, view, turn) if ask_person else None
             if decisions is None:
                 if shown:
                     say(session.shell, stopped)
                 break
             session.grants.note(service, agent_id, asked, decisions)
-            stopped = _STOPPED
+            stopped = STOPPED
             offered = session.grants.offered(service, agent_id)
             events = service.runs.approve(
                 agent_id,
@@ -273,7 +273,7 @@ def _follow(
         raise Stopped(stopped) from None
     finally:
         with Uninterrupted():
-            _close(events)
+            close(events)
             figures.close()
             view.close()
     ended_here = ended.stop_reason == "cancelled" if ended else not waiting
@@ -287,7 +287,7 @@ def _follow(
     return answer if ended is not None and ended.stop_reason == "end_turn" else None
 
 
-def _asked(
+def asked_person(
     session: RunContext, agent_id: str, calls: Sequence[ToolCall], view: LiveView, turn: Turn
 ) -> list[Decision] | None:
     """Ask the person in front about *calls*; None leaves them waiting."""
@@ -303,7 +303,8 @@ def _asked(
     return ask(Question(agent_id, calls), view, session.approvals, policy, nobody)
 
 
-def _close(events: Iterator[Event]) -> None:
-    close = getattr(events, "close", None)
-    if close is not None:
-        close()
+def close(events: Iterator[Event]) -> None:
+    """End a run that nobody follows any more."""
+    end = getattr(events, "close", None)
+    if end is not None:
+        end()

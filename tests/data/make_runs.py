@@ -134,6 +134,22 @@ EVE = """
 say: Cut
 fail: no such model
 """
+LEADS = """
+think: I ask them.
+call: send_message_to_all_agents_in_group(message="Is it good?")
+
+say: The **writer** says yes.
+"""
+WRITER = """
+think: Of course it is.
+call: core_memory_append(label="human", content="Asks the critic, too.")
+
+stream: Yes, it is.
+"""
+CRITIC = """
+say: It is not
+fail: no such model
+"""
 LOOKS = """
 say: A picture.
 """
@@ -233,6 +249,20 @@ def main() -> None:
     for tool in (WAIT, BROADCAST):
         asker.service.tools.attach(tool, agent=asker.id)
     recorded("asks", live(asker, "Ask them."), "Ask them.")
+
+    lead = agent("lead", LEADS)
+    agent("writer", WRITER)
+    agent("critic", CRITIC)
+    groups = lead.service.groups
+    groups.create(["writer", "critic"], name="team", manager_type="supervisor", manager="lead")
+    told: list[Event] = []
+
+    def each(_: str) -> Any:
+        return {"host": lead._host}
+
+    for _ in groups.send("team", "Is it good?", live=told.append, each=each):
+        pass
+    recorded("group", iter(told), "Is it good?")
 
 
 def live(asker: Agent, text: str) -> Iterator[Event]:

@@ -16,6 +16,7 @@ import type {
   IReasoning,
   IRetrieved,
   ISnapshot,
+  ISpeaker,
   IToolCall,
   Item
 } from './snapshot';
@@ -79,11 +80,29 @@ export function drawEntry(
       return notice(item, trans);
     case 'retrieved':
       return retrieved(item, open, trans);
+    case 'speaker':
+      return speaker(item);
     case 'pictures':
       return pictures(item);
     case 'beside':
       return beside(item, open, trans);
   }
+}
+
+/** Signs of the agents of a group, by their places: beside a colour, for those who cannot tell it. */
+const SIGNS = ['●', '■', '▲', '◆', '★', '✚'];
+export const SPEAKERS = SIGNS.length;
+
+function speaker(item: ISpeaker): HTMLElement {
+  const sign = h('span', 'lk-Speaker-sign', SIGNS[item.place % SPEAKERS]);
+  sign.setAttribute('aria-hidden', 'true');
+  return h(
+    'div',
+    'lk-Speaker',
+    ...[sign, ' ', h('b', '', oneLine(item.name, 80)), ' '],
+    h('span', 'lk-muted lk-small', oneLine(item.model, 80)),
+    ...(item.label ? [' ', h('span', 'lk-Chip', oneLine(item.label, 160))] : [])
+  );
 }
 
 function reasoning(item: IReasoning, open: boolean, trans: Trans): HTMLElement {

@@ -31,7 +31,9 @@ export class Followed {
     run.heard = Math.max(run.heard, until);
     if (after === run.seen) {
       run.seen = until;
-      run.over = message.events.some(({ type }) => type === 'run_ended');
+      run.group ||= message.events.some(({ type }) => type === 'group_started');
+      const end = run.group ? 'group_ended' : 'run_ended'; // the runs of a group's agents end before it
+      run.over = message.events.some(({ type }) => type === end);
       this._pass(message);
     }
     if (run.seen < run.heard && run.asked !== run.seen) {
@@ -52,7 +54,7 @@ export class Followed {
   private _known(runId: string): IKnown {
     let run = this._runs.get(runId);
     if (!run) {
-      run = { seen: 0, heard: 0, asked: -1, over: false };
+      run = { seen: 0, heard: 0, asked: -1, over: false, group: false };
       this._runs.set(runId, run);
       if (this._runs.size > MOST_RUNS) {
         this._runs.delete(this._runs.keys().next().value!);
@@ -72,4 +74,6 @@ interface IKnown {
   /** After which number the rest was asked for last. */
   asked: number;
   over: boolean;
+  /** Whether it is a turn of a group. */
+  group: boolean;
 }

@@ -45,6 +45,15 @@ export interface IBeside {
   parts: { kind: string; name: string; note: string; text: string }[];
 }
 
+/** Whose words follow; `place` is the agent's among those of its group. */
+export interface ISpeaker {
+  kind: 'speaker';
+  place: number;
+  name: string;
+  model: string;
+  label: string;
+}
+
 export interface IMemory {
   kind: 'memory';
   label: string;
@@ -71,7 +80,7 @@ export interface IToolCall {
   asked: ISnapshot[];
 }
 
-export type Item = IReasoning | IAnswer | INotice | IRetrieved | IPictures | IBeside | IMemory | IToolCall;
+export type Item = IReasoning | IAnswer | INotice | IRetrieved | IPictures | IBeside | IMemory | ISpeaker | IToolCall;
 
 export interface IFooter {
   stopReason: string;
@@ -172,6 +181,14 @@ function readItem(data: unknown, depth: number): Item | null {
           note: text(part.note),
           text: text(part.text)
         }))
+      };
+    case 'speaker':
+      return {
+        kind: 'speaker',
+        place: Math.max(0, Math.floor(number(data.place) ?? 0)),
+        name: text(data.name) || 'agent',
+        model: text(data.model),
+        label: text(data.label)
       };
     case 'memory':
       return {

@@ -140,8 +140,19 @@ export class Transcript {
   }
 
   private readonly _handlers: Record<string, (event: IEvent) => void> = {
+    group_started: event => {
+      this._state = 'running';
+      this._before = { ...this._footer };
+      this._head = { run_id: event.run_id, agent: event.group_name, model: '', label: '' };
+      const members = Array.isArray(event.members) ? event.members.filter(isRecord) : [];
+      this._members = new Map(members.map((one, place) => [text(one.agent_id), place]));
+      this._showPictures(event.pictures);
+    },
+    group_ended: event => this._end(event),
     run_queued: event => {
-      Object.assign(this._head, { run_id: event.run_id, agent: event.agent_name });
+      if (!this._members) {
+        Object.assign(this._head, { run_id: event.run_id, agent: event.agent_name });
+      }
       this._queued ??= {
         item: this._add('notice', { level: 'info', text: '', waits: true }),
         since: performance.now(),
@@ -151,12 +162,21 @@ export class Transcript {
     },
     run_started: event => {
       this._state = 'running';
-      this._before = { ...this._footer }; // it was approved: this goes on
+      if (this._members) {
+        this._speaking.push({ run: event, before: this._step });
+        this._nextStep();
+      } else {
+        this._before = { ...this._footer }; // it was approved: this goes on
+      }
       if (this._queued) {
         const { item, since, where } = this._queued;
         const took = duration((performance.now() - since) / 1000);
         Object.assign(item.data, { waits: false, text: `Waited ${took} for ${where}.` });
         this._queued = null;
+      }
+      this._mayCite(event.cites);
+      if (this._members) {
+        return; // the group's own are above
       }
       this._head = {
         run_id: event.run_id,
@@ -165,15 +185,10 @@ export class Transcript {
         label: event.model_label
       };
       this._sender = text(event.sender) || this._sender;
-      this._mayCite(event.cites);
-      if (Array.isArray(event.pictures) && event.pictures.length) {
-        this._add('pictures', {
-          pictures: event.pictures.slice(0, MOST_PICTURES).filter(isRecord).map(thumbnail)
-        });
-      }
+      this._showPictures(event.pictures);
     },
     step_started: event => {
-      this._step++;
+      this._nextStep();
       if (Array.isArray(event.beside) && event.beside.length) {
         this._add('beside', { parts: event.beside.slice(0, 50).filter(isRecord).map(part) });
       }
@@ -287,26 +302,82 @@ export class Transcript {
         footer[name] = Number(footer[name]) + Number(usage[name] ?? 0);
       }
       footer.cost = sum(footer.cost, usage.cost);
-      if (event.model && event.model !== this._head.model) {
+      if (!this._members && event.model && event.model !== this._head.model) {
         Object.assign(this._head, { model: event.model, label: event.model_label }); // a fallback answered
       }
     },
     run_ended: event => {
-      const means = meaning(text(event.stop_reason));
-      this._state = means === 'waits' ? 'waiting' : means === 'cancelled' ? 'interrupted' : 'ended';
-      const usage = isRecord(event.usage) ? event.usage : {};
-      for (const name of ['steps', 'seconds', ...TOKENS, 'cost']) {
-        this._footer[name] = sum(this._before[name], { ...usage, ...event }[name]);
+      if (!this._members) {
+        this._end(event);
+      } else if (this._speaking.length) {
+        this._speakerEnded(event);
       }
-      this._footer.stop_reason = event.stop_reason;
-      this._footer.error = event.error ? oneLine(event.error, 1_000) : null;
-      this._footer.first_token = this._before.first_token ?? event.first_token ?? null;
-      this._head.model = event.model || this._head.model;
-      this.close();
     }
   };
 
+  /** The run of one agent of a group is over; that of whoever asked it goes on. */
+  private _speakerEnded(event: IEvent): void {
+    if (event.stop_reason === 'requires_approval') {
+      this._state = 'waiting';
+    } else {
+      for (const { kind, data, step, provisional } of this._items) {
+        if (step === this._step && kind === 'answer' && provisional) {
+          data.interrupted = true;
+        }
+        if (step === this._step && kind === 'tool_call' && OPEN.includes(text(data.state))) {
+          data.state = 'interrupted';
+        }
+      }
+    }
+    if (event.error && this._speaking.length > 1) {
+      this._add('notice', { level: 'error', text: oneLine(event.error, 1_000) });
+    }
+    this._step = this._speaking.pop()?.before ?? 0;
+  }
+
+  private _end(event: IEvent): void {
+    const means = meaning(text(event.stop_reason));
+    this._state = means === 'waits' ? 'waiting' : means === 'cancelled' ? 'interrupted' : 'ended';
+    const usage = isRecord(event.usage) ? event.usage : {};
+    for (const name of ['steps', 'seconds', ...TOKENS, 'cost']) {
+      this._footer[name] = sum(this._before[name], { ...usage, ...event }[name]);
+    }
+    this._footer.stop_reason = event.stop_reason;
+    this._footer.error = event.error ? oneLine(event.error, 1_000) : null;
+    if (event.type === 'run_ended') {
+      this._footer.first_token = this._before.first_token ?? event.first_token ?? null;
+      this._head.model = event.model || this._head.model;
+    }
+    this.close();
+  }
+
+  private _showPictures(pictures: unknown): void {
+    if (Array.isArray(pictures) && pictures.length) {
+      this._add('pictures', {
+        pictures: pictures.slice(0, MOST_PICTURES).filter(isRecord).map(thumbnail)
+      });
+    }
+  }
+
+  private _nextStep(): void {
+    this._step = ++this._lastStep;
+  }
+
   private _add(kind: string, data: Fields): IItem {
+    const run = this._speaking.at(-1)?.run;
+    if (run && run !== this._shown) {
+      this._shown = run;
+      const said = {
+        place: this._members?.get(text(run.agent_id)) ?? 0,
+        name: oneLine(run.agent_name, 300),
+        model: oneLine(run.model, 300),
+        label: oneLine(run.model_label ?? '', 300)
+      };
+      this._items.push({
+        ...{ kind: 'speaker', data: said, streamed: '', step: this._step },
+        ...{ provisional: false, callIndex: null, asked: new Map() }
+      });
+    }
     const item = {
       ...{ kind, data, streamed: '', step: this._step },
       ...{ provisional: true, callIndex: null, asked: new Map<string, Transcript>() }
@@ -395,6 +466,13 @@ export class Transcript {
   private _cites = new Map<number, { n: number; text: string; at: string; origin: string }>();
   private _snapshot: Fields | null = null;
   private _step = 0;
+  private _lastStep = 0;
+  /** Places of a group's agents, by their ids. */
+  private _members: Map<string, number> | null = null;
+  /** Whose runs go on, and the step before each. */
+  private _speaking: { run: IEvent; before: number }[] = [];
+  /** Whose name stands above the newest entries. */
+  private _shown: IEvent | null = null;
   private _state: RunState = 'running';
   private _asked: IToolCall[] = [];
   private _sender = '';

@@ -2,7 +2,7 @@
 
 import { cited, markCites } from './cites';
 import { fold, h } from './dom';
-import { drawEntry, thoughtStart, type IHosts } from './entries';
+import { drawEntry, SPEAKERS, thoughtStart, type IHosts } from './entries';
 import { Finder } from './find';
 import type { IAnswer, ISnapshot, Item } from './snapshot';
 import { meaning } from './stopReasons';
@@ -71,12 +71,20 @@ export class RunView {
     this._drawHeader(snapshot);
     this._cites = snapshot.cites;
     const last = snapshot.items.length - 1;
+    let place: number | null = null;
     snapshot.items.forEach((item, index) => {
+      place = item.kind === 'speaker' ? item.place % SPEAKERS : place;
       const isLast = index === last;
       const asked = this._brief || this.asked.firstChild !== null;
       const open = startsOpen(item, isLast, snapshot, this._folds(), asked);
       const grows = isLast && snapshot.state === 'running' && 'text' in item;
       this._drawItem(index, item, open, grows);
+      const { node } = this._entries[index];
+      if (place === null) {
+        delete node.dataset.speaker;
+      } else {
+        node.dataset.speaker = String(place);
+      }
     });
     for (const entry of this._entries.splice(snapshot.items.length)) {
       entry.node.remove();
