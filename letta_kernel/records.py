@@ -77,6 +77,12 @@ class ToolRule(Record):
     args: dict[str, Any] | None = None  # prefilled arguments; they win over the model's
 
 
+REST = "letta_rest"
+"""The key in an agent's metadata under which what only REST and agent files speak of is kept."""
+SLEEPTIME_OF = "sleeptime_of"
+"""There, of an agent that was made to tidy another one's memory: that one's id."""
+
+
 class AgentState(Record):
     """An agent, without its history: who it is, which model it uses, where its context begins."""
 
@@ -98,6 +104,13 @@ class AgentState(Record):
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER
+
+    @property
+    def looks_after(self) -> str | None:
+        """The agent whose memory this one was made to tidy."""
+        kept = self.metadata.get(REST)
+        found = kept.get(SLEEPTIME_OF) if isinstance(kept, dict) else None
+        return found if isinstance(found, str) else None
 
     @property
     def thread(self) -> Conversation | Literal["own"]:
@@ -418,6 +431,55 @@ class GroupMessage(Record):
     pictures: list[Picture] = []
     run_id: str | None = None
     created_at: datetime = Field(default_factory=now)
+
+
+class Sleep(Record):
+    """One look of a sleep-time agent at what was said since its last: up to the message of number ``upto``.
+
+    What it writes meanwhile are proposals, which land together when it has come to its end. ``message_id`` is
+    the message its run begins with, ``note`` what it said at its end or why there is none, ``told``
+    whether the person has been told.
+    """
+
+    id: str = Field(default_factory=lambda: new_id("sleep"))
+    group_id: str
+    agent_id: str  # whose memory it is
+    sleeper_id: str
+    message_id: str
+    upto: int
+    upto_id: str
+    review: bool = False
+    owner: str = ""  # the process that it goes on in
+    status: Literal["open", "done", "stopped", "failed", "undone"] = "open"
+    run_id: str | None = None
+    note: str = ""
+    told: bool = False
+    created_at: datetime = Field(default_factory=now)
+    ended_at: datetime | None = None
+
+
+class Proposal(Record):
+    """What a sleep-time agent would write: a block's text ``after`` in place of ``before``, or a new passage.
+
+    ``version`` is the block's that it read. A passage has no block; ``supersedes`` are those it replaces.
+    """
+
+    id: str = Field(default_factory=lambda: new_id("proposal"))
+    sleep_id: str
+    agent_id: str
+    kind: Literal["block", "passage"] = "block"
+    block_id: str | None = None
+    label: str = ""
+    version: int = 0
+    before: str = ""
+    after: str = ""
+    reason: str = ""
+    tags: list[str] = []
+    supersedes: list[str] = []
+    step_id: str | None = None
+    status: Literal["staged", "open", "landed", "rejected", "conflict", "dropped"] = "staged"
+    created_at: datetime = Field(default_factory=now)
+    decided_at: datetime | None = None
 
 
 class Folder(Record):

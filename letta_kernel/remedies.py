@@ -33,6 +33,8 @@ class Do(StrEnum):
     COPY_STORE = "copy_store"
     REPLACE_FILE = "replace_file"
     CHECK_STORE = "check_store"
+    REVIEW_MEMORY = "review_memory"
+    UNDO_SLEEP = "undo_sleep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +103,6 @@ PLAIN: Words = {
     Do.COPY_STORE: "query a copy of the store",
     Do.REPLACE_FILE: "say that it may be replaced",
     Do.CHECK_STORE: "check the store, which says what can be saved",
+    Do.REVIEW_MEMORY: "accept or reject them",
+    Do.UNDO_SLEEP: "it can be taken back",
 }

@@ -34,6 +34,8 @@ WORDS: Words = {
     Do.COPY_STORE: "query a copy: AgentService(HOME).store.backup(FILE)",
     Do.REPLACE_FILE: "pass replace=True",
     Do.CHECK_STORE: "see what can be saved: AgentService(HOME).store.check()",
+    Do.REVIEW_MEMORY: "accept or reject them: agent.service.sleeptime.review.accept(agent.id)",
+    Do.UNDO_SLEEP: "agent.service.sleeptime.review.undo(agent.id) takes it back",
 }
 
 T = TypeVar("T", bound=type)

@@ -27,4 +27,6 @@ WORDS: Words = {
     Do.COPY_STORE: "query a copy: letta-kernel backup FILE",
     Do.REPLACE_FILE: "add --force",
     Do.CHECK_STORE: "see what can be saved: letta-kernel check",
+    Do.REVIEW_MEMORY: "letta-kernel sleeptime review shows them, to accept or reject",
+    Do.UNDO_SLEEP: "letta-kernel sleeptime undo takes it back",
 }

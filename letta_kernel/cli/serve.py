@@ -42,6 +42,7 @@ def serve(
     allowed = [_origin(one) for one in origins]
     if session.has_project:
         session.service.agents.list()  # one that does not open is said here, and not to each client
+        session.service.sleeptime.resume()
     with listener(host, port) as listening:
         url = url_of(host, listening)
         key = "" if secret is None else f', api_key="{"…" if given else secret}"'

@@ -25,6 +25,8 @@ def chat(
     # One loop for a person and for a pipe: only a person is prompted, corrected and let off an error; a pipe
     # ends with it.
     person = sys.stdin.isatty()
+    if person:
+        session.service.sleeptime.watch()
     talk = Talk(session, agent.id, approval, details=not quiet and output.on_terminal())
     lines = Lines(session.home / "chat_history", f"{agent.name}> ") if person else None
     failed = False

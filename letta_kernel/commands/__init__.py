@@ -11,7 +11,7 @@ from __future__ import annotations
 # In the order of a person's work, which is that of the help: they enter their commands when imported.
 from letta_kernel.commands import agents as agents, conversation as conversation
 from letta_kernel.commands import groups as groups, notebook as notebook
-from letta_kernel.commands import memory as memory, archive as archive
+from letta_kernel.commands import memory as memory, sleeptime as sleeptime, archive as archive
 from letta_kernel.commands import forgetting as forgetting, tools as tools
 from letta_kernel.commands import rules as rules, mcp as mcp, skills as skills, insight as insight
 from letta_kernel.commands import models as models, keeping as keeping, program as program

@@ -36,6 +36,7 @@ TERMINAL_GROUPS = {
     "agent": "Agents: make, list, look at, change, delete, export and import them.",
     "group": "Groups of agents that are talked to together: make, list, look at, change, delete them.",
     "memory": "Memory blocks: read, write, compare and take back.",
+    "sleeptime": "Sleep-time agents: others that tidy an agent's memory while it rests.",
     "archive": "Archival memory: add, search, list, delete, forget, restore and tag.",
     "tool": "Tools: list, look at, add, attach, detach and run them.",
     "rule": "Tool rules: which tools an agent may, or must, call when.",

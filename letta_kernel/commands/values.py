@@ -24,6 +24,7 @@ FIXED: dict[str, tuple[str, ...]] = {
     "scope": ("run", "notebook", "always"),
     "context": ("on", "whole", "off"),
     "manager": ("round_robin", "supervisor", "dynamic", "sleeptime"),
+    "review": ("show", "accept", "reject"),
 }
 
 

@@ -36,4 +36,6 @@ WORDS: Words = {
     Do.COPY_STORE: "query a copy: !letta-kernel backup FILE",
     Do.REPLACE_FILE: "delete it first",
     Do.CHECK_STORE: "see what can be saved: %agent check",
+    Do.REVIEW_MEMORY: "%agent sleeptime review shows them, to accept or reject",
+    Do.UNDO_SLEEP: "%agent sleeptime undo takes it back",
 }

@@ -88,7 +88,9 @@ class Session(Notebook):
     @property
     def service(self) -> AgentService:
         """The one door to the project's agents; opening it makes the project folder."""
-        return service_for(self.home)
+        service = service_for(self.home)
+        service.sleeptime.watch()
+        return service
 
     @property
     def home(self) -> Path:
@@ -155,6 +157,7 @@ class Session(Notebook):
             with suppress(LettaError):
                 if self._agent_id is not None:
                     self.service.agents.prepare(self._agent_id)
+                    self.service.sleeptime.nudge(self._agent_id)
         if self._agent_id is None:
             return None
         try:

@@ -26,4 +26,6 @@ WORDS: Words = {
     Do.COPY_STORE: "query a copy of the store",
     Do.REPLACE_FILE: "name another one",
     Do.CHECK_STORE: "the server's keeper sees what can be saved: letta-kernel check",
+    Do.REVIEW_MEMORY: "accept or reject them: letta-kernel sleeptime review",
+    Do.UNDO_SLEEP: "letta-kernel sleeptime undo takes it back",
 }

@@ -28,6 +28,7 @@ from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.runner import Runner
 from letta_kernel.service.runs import Runs, Steps
 from letta_kernel.service.skills import FoundSkill, Skills
+from letta_kernel.service.sleeptime import Sleeptime
 from letta_kernel.service.store import ProjectSettings, Store
 from letta_kernel.service.tokens import AccessTokens
 from letta_kernel.service.tools import Tools
@@ -62,6 +63,7 @@ class AgentService:
     tools, mcp, skills, folders, files, identities : what agents are given.
     agent_files, recordings, settings, store : agents as files, models' answers on file, the project itself.
     tokens : what lets clients of a server in.
+    sleeptime : other agents that tidy an agent's memory while it rests.
     events : what the runs of this process tell, as they go on.
     deliveries : lets agents read what others left for them, where a process that lives on starts it.
 
@@ -107,6 +109,7 @@ class AgentService:
         self.runs = Runs(core, preparation, self.recordings, runner)
         self.groups = Groups(core, runner, self.runs, self.events)
         self.steps = Steps(core)
+        self.sleeptime = Sleeptime(core, memories, self.agents, runner, self.recordings)
         self.store = Store(core)
 
     def __enter__(self) -> Self:
@@ -118,6 +121,7 @@ class AgentService:
     def close(self) -> None:
         """End what was started here and let go of the database; what was acknowledged is on disk already."""
         self.deliveries.close()
+        self.sleeptime.close()
         self.mcp.close()
         self._memories.close()
         self.database.close()

@@ -286,12 +286,15 @@ class Agents:
         return self._core.do(work)
 
     def delete(self, ref: str) -> None:
-        """Delete an agent with its conversations, archive and the blocks nobody else has."""
+        """Delete an agent with its conversations, archive, the blocks nobody else has and who tidies them."""
 
         def work(tx: Tx) -> None:
             state = self._core.agent(tx, ref, renamed=False)
             agents.check_idle(tx, state.id)
             conversations.check_idle(tx, state.id)
+            for one in agents.list_all(tx, set_aside=True):
+                if one.looks_after == state.id:  # a run of it that goes on finds out
+                    agents.delete(tx, one.id)
             agents.delete(tx, state.id)
             kept.put(tx, f"{CAME_WITH}{state.id}", None)
 

@@ -19,7 +19,7 @@ from letta_kernel.memory.dates import Moment
 from letta_kernel.memory.origins import Origin, Sentence, of_versions, of_written
 from letta_kernel.records import AgentState, Block, BlockStanding, BlockVersion
 from letta_kernel.service.core import Core
-from letta_kernel.store import agents, blocks
+from letta_kernel.store import agents, blocks, sleeps
 from letta_kernel.store.database import Tx
 
 LARGEST = 10_000_000
@@ -158,7 +158,9 @@ class Blocks:
         def work(tx: Tx) -> None:
             found = self._find(tx, block, agent)
             if agent is not None:
-                blocks.detach(tx, self._core.agent(tx, agent).id, found.id)
+                owner = self._core.agent(tx, agent).id
+                for one in (owner, *sleeps.sleepers(tx, owner)):
+                    blocks.detach(tx, one, found.id)
                 if blocks.agents_with(tx, found.id):
                     return
             blocks.delete(tx, found.id)

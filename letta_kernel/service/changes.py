@@ -21,6 +21,12 @@ _QUERIES = {
         " FROM agent_blocks a JOIN blocks b ON b.id = a.block_id JOIN (SELECT block_id, count(*) AS agents"
         " FROM agent_blocks GROUP BY block_id) n ON n.block_id = b.id GROUP BY a.agent_id",
     ),
+    "sleeps": (
+        "SELECT agent_id, count(*), count(ended_at), count(*) FILTER (WHERE told), count(*) FILTER"
+        " (WHERE status = 'undone'), (SELECT count(*) FROM proposals p WHERE p.agent_id = s.agent_id"
+        " AND p.status = 'open'), (SELECT max(decided_at) FROM proposals p WHERE p.agent_id = s.agent_id)"
+        " FROM sleeps s GROUP BY agent_id",
+    ),
     "conversations": (
         "SELECT agent_id, count(*), max(updated_at) FROM conversations"
         " WHERE deleted_at IS NULL GROUP BY agent_id",

@@ -93,13 +93,15 @@ class Core:
             return True
         return False
 
-    def do(self, work: Callable[[Tx], T]) -> T:
+    def do(self, work: Callable[[Tx], T], *, joined: bool = False) -> T:
         """Run *work* in one transaction and return what it returns, committed.
 
         What a process that has died left of a run is brought to an end first, so that everybody sees it;
-        where that cannot be written it is left for later.
+        where that cannot be written it is left for later. *joined*: what *work* does in turn, on its
+        thread, joins the transaction.
         """
         recovering = False
+        run = self.database.run_joined if joined else self.database.run
 
         def after_recovery(tx: Tx) -> T:
             nonlocal recovering
@@ -111,11 +113,15 @@ class Core:
             return work(tx)
 
         try:
-            return self.database.run(after_recovery)
+            return run(after_recovery)
         except StoreError:
             if not recovering:
                 raise
-            return self.database.run(work)
+            return run(work)
+
+    def join(self, work: Callable[[Tx], T]) -> T:
+        """Run *work* as `do` does; all that it does in turn is in the same transaction."""
+        return self.do(work, joined=True)
 
     def find_agent(self, ref: str, *, newest: bool = False, renamed: bool = True) -> AgentState:
         """Return an agent as `agent` does, in a transaction of its own."""

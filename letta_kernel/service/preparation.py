@@ -29,7 +29,7 @@ from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.skills import FoundSkill, Skills
 from letta_kernel.service.tools import Tools
-from letta_kernel.store import archives, blocks, folders, messages, runs
+from letta_kernel.store import archives, blocks, folders, messages, runs, sleeps
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 from letta_kernel.tools.context import ToolContext
@@ -53,6 +53,7 @@ class Loaded:
     passages: int
     files: str  # the section of the prompt on folders and open files, empty for most
     spent: float
+    tidied: bool = False  # another agent tidies its memory while it rests
     skills: list[Skill] = field(default_factory=list)  # that are offered
     found_skills: Sequence[FoundSkill] = ()  # that lie there
     client_skills: Sequence[ClientSkill] = ()
@@ -119,6 +120,12 @@ class Preparation:
                 tx, ("files", state.id), folders.TABLES, lambda: _files(tx, state.id)
             ),
             spent=spent,
+            tidied=self._core.kept(
+                tx,
+                ("tidied", state.id),
+                ("groups",),
+                lambda: sleeps.sleeper_group(tx, state.id) is not None,
+            ),
             skills=self._skills.offered(skills),
             found_skills=skills,
         )

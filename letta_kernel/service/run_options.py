@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypedDict
 
 from letta_kernel.agent.agent import Live
 from letta_kernel.agent.beside import BesideSource
 from letta_kernel.messages import Message
 from letta_kernel.models.base import Cancel
-from letta_kernel.records import Tool
+from letta_kernel.records import Block, Tool
 from letta_kernel.service.asking import AskedBy
 from letta_kernel.service.group_part import GroupPart
 from letta_kernel.tools.answers import AnswerForm
+from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.execute import ToolHost
 from letta_kernel.tools.skills import ClientSkill
+
+
+@dataclass(frozen=True, slots=True)
+class Asleep:
+    """A run that tidies another agent's memory, which nobody is in front of.
+
+    Attributes
+    ----------
+    tools : the names of all that may be called.
+    stage : lets core tools reach that other agent's memory, whose blocks the model has in sight as they are.
+    """
+
+    tools: frozenset[str]
+    stage: Callable[[ToolContext, Sequence[Block]], None]
 
 
 class RunOptions(TypedDict, total=False):
@@ -38,6 +54,7 @@ class RunOptions(TypedDict, total=False):
     asked : the call of another agent that asked for it; then it waits for runs of this process, too.
     group : the turn of a group that it is.
     system : the system prompt for this run only, in place of the compiled one.
+    asleep : it tidies another agent's memory.
     """
 
     max_steps: int | None
@@ -55,6 +72,7 @@ class RunOptions(TypedDict, total=False):
     asked: AskedBy | None
     group: GroupPart | None
     system: str
+    asleep: Asleep | None
 
 
 def checked(options: RunOptions) -> RunOptions:

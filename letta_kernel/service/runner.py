@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from typing import Any
@@ -53,6 +53,9 @@ class Runner:
     notebook : the notebook whose runs these are, where nothing else says.
     running : what ends each run that goes on here, by the run's id.
     deliveries : lets agents read what others left for them.
+    begins, ended : called with the agent's id before a run, and when it is over, of an agent whose memory
+        another one tidies.
+    news : asked what has become of such an agent's memory.
     """
 
     def __init__(
@@ -79,6 +82,9 @@ class Runner:
         self.running: dict[str, Cancel] = {}
         self.notebook: str | None = None
         self.deliveries = Deliveries(core, self.answer)
+        self.begins: list[Callable[[str], None]] = []
+        self.ended: list[Callable[[str], None]] = []
+        self.news: list[Callable[[str], Sequence[Notice]]] = []
 
     def post(self, thread_id: str, text: str) -> bool:
         """Keep an event for a thread whose run goes on in this process; False if none does."""
@@ -118,10 +124,14 @@ class Runner:
             if live is not None:
                 live(event)
 
-        news = self._core.news()
+        asleep = options.get("asleep")
+        news: list[str | Notice] = [] if asleep else [*self._core.news()]
+        for begins in self.begins:
+            begins(state.id)
         with self._lock:
             self.running[run.id] = switch
         queued: QueuedRun | None = None
+        tidied = False
         journal: Journal | None = None
         try:
             while True:
@@ -155,6 +165,12 @@ class Runner:
             lent = with_lent(loaded.tools, options.get("turn_tools", ()))
             loaded.tools = [*lent, *options.get("client_tools", ())]
             loaded.client_skills = options.get("client_skills", ())
+            tidied = loaded.tidied
+            if asleep:
+                loaded.tools = [one for one in loaded.tools if one.name in asleep.tools]
+                loaded.skills = []
+            for ask in self.news if tidied else ():
+                news += ask(state.id)
             with self._lock:
                 self._stepping.add(state.thread_id)
             try:
@@ -190,7 +206,8 @@ class Runner:
                             news += more
                             agent.calls.renew("mcp", self._tools.list(state.id))
                         while news and not isinstance(event, RunEnded):
-                            tell(notice := Notice(text=news.pop(0)))
+                            said = news.pop(0)
+                            tell(notice := Notice(text=said) if isinstance(said, str) else said)
                             yield notice
             finally:
                 with self._lock:
@@ -206,6 +223,8 @@ class Runner:
             if queued is not None:
                 queued.leave()
             self.deliveries.run_ended()
+            for over in self.ended if tidied else ():
+                over(state.id)
 
     def answer(
         self,
@@ -280,7 +299,8 @@ class Runner:
             except LettaError as error:  # an embedder that cannot be reached must not stop the turn
                 said = f"Nothing retrieved: {error.text}"
                 notices.append(Notice(level="warning", text=said, remedies=error.remedies))
-        if waiting := self._skills.news(loaded.found_skills):
+        asleep = options.get("asleep")
+        if not asleep and (waiting := self._skills.news(loaded.found_skills)):
             said = f"Skills here that are not offered yet: {', '.join(waiting)}."
             notices.append(Notice(text=said, remedies=(remedy(Do.ALLOW_SKILLS),)))
         if recall is not None and options.get("wait") and self._core.offer(recall):
@@ -306,6 +326,8 @@ class Runner:
             self._core, state, journal.run, asked, self.answer, host, self.deliveries.posted
         )
         calls.executor.asker = asking
+        if asleep:
+            asleep.stage(calls.context, loaded.blocks)
         numbers, cites = self._preparation.cited(journal.run.continues)
         self._preparation.see(calls.context, loaded, journal.run.continues)
         calls.context.cites.numbers = numbers | {one["id"]: one["n"] for one in retrieved}

@@ -30,7 +30,7 @@ _AGENTS = EncryptedTable(
 _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
     *("agent_archives", "agent_identities", "conversations", "feedback"),
-    *("agent_folders", "agent_files", "access_tokens"),
+    *("agent_folders", "agent_files", "access_tokens", "sleeps", "proposals"),
 )
 
 get = _AGENTS.get

@@ -468,5 +468,42 @@ MIGRATIONS: list[str] = [
     );
     ALTER TABLE runs ADD COLUMN group_id text;
     """,
+    """
+    CREATE TABLE sleeps (
+        id text PRIMARY KEY,
+        group_id text NOT NULL,
+        agent_id text NOT NULL,
+        sleeper_id text NOT NULL,
+        message_id text NOT NULL,
+        upto bigint NOT NULL,
+        upto_id text NOT NULL,
+        review boolean NOT NULL,
+        owner text NOT NULL,
+        status text NOT NULL,
+        run_id text,
+        note text NOT NULL,
+        told boolean NOT NULL,
+        created_at timestamptz NOT NULL,
+        ended_at timestamptz
+    );
+    CREATE TABLE proposals (
+        id text PRIMARY KEY,
+        sleep_id text NOT NULL,
+        agent_id text NOT NULL,
+        kind text NOT NULL,
+        block_id text,
+        label text NOT NULL,
+        version bigint NOT NULL,
+        before text NOT NULL,
+        after text NOT NULL,
+        reason text NOT NULL,
+        tags text[] NOT NULL,
+        supersedes text[] NOT NULL,
+        step_id text,
+        status text NOT NULL,
+        created_at timestamptz NOT NULL,
+        decided_at timestamptz
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

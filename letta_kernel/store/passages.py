@@ -225,6 +225,13 @@ def of_content(
     return next(iter(_standing(tx, _PASSAGES.select(tx, where, given), owners)), None)
 
 
+def written_in(tx: Tx, step_ids: Sequence[str]) -> list[Passage]:
+    """Return the passages that were kept in these steps, in their order."""
+    return _PASSAGES.select(
+        tx, "WHERE step_id = ANY($1::text[]) ORDER BY created_at, position", (list(step_ids),)
+    )
+
+
 def last_position(tx: Tx, agent_id: str, source: str) -> int | None:
     """Return the highest position an agent's passages of one source have; None if there are none."""
     row = tx.one(

@@ -13,6 +13,7 @@ from letta_kernel.memory.citations import Citations, Cited
 from letta_kernel.memory.edits import EditError
 from letta_kernel.memory.folders import AgentFiles
 from letta_kernel.memory.recall import Recall
+from letta_kernel.memory.staged import OthersRecall, StagedArchive
 from letta_kernel.records import Block
 
 UPDATED = "The core memory block has been edited."
@@ -30,8 +31,8 @@ class ToolContext:
     agent_id: str
     step_id: str | None
     core: CoreMemory
-    archive: Archive
-    recall: Recall
+    archive: Archive | StagedArchive
+    recall: Recall | OthersRecall
     files: AgentFiles
     timezone: str = "UTC"
     cites: Citations = field(default_factory=Citations)

@@ -449,3 +449,66 @@ def test_a_key_is_taken_by_the_panel_and_kept_outside_the_notebook(desk: Desk, p
     kept = [path for path in desk.lab.folder.rglob("*") if path.is_file() and path.suffix != ".py"]
     holding = [path.name for path in kept if key.encode() in path.read_bytes()]
     assert holding == [".env"]
+
+
+TIDY = """
+from letta_kernel.models.scripted import scripted
+scripted("say: Fine.", "turn")
+scripted('''
+say: She moved.
+call: memory_replace(label="human", old_string="Lives in Bergen", new_string="Lives in Oslo")
+call: memory_insert(label="human", new_string="Has a cat")
+call: archival_memory_insert(content="Her first boat was called Terna.")
+
+call: memory_finish_edits()
+''', "sleep")
+Agent("ada", human="Name: Mara\\nLives in Bergen\\nLikes tea")
+"""
+
+
+def test_what_was_tidied_while_at_rest_is_reviewed_by_keyboard(desk: Desk, page: Page) -> None:
+    panel = desk.open(
+        page,
+        "rest",
+        agents("ada", model="scripted/turn") + TIDY,
+        "%agent sleeptime on --review --model scripted/sleep",
+        "%%agent\nI moved to Oslo, with my cat.",
+        "%agent sleeptime now",
+    )
+    asleep = panel.get_by_role("group", name="Tidied while at rest")
+    expect(asleep).to_contain_text("2 changes are proposed")
+    expect(page.locator(".lk-Status-button")).to_contain_text("2 changes of memory proposed")
+    human = asleep.get_by_role("group", name="Proposed for human")
+    expect(human).to_contain_text("She moved.")
+    expect(block(panel, "human")).to_contain_text("Lives in Bergen")
+    accessible(page, "#letta-kernel-agents")
+    page.screenshot(path=ARTIFACTS / "sleeptime-review.png")
+    human.get_by_role("button", name="Reject part 2 of human").press("Enter")
+    expect(human).not_to_contain_text("Has a cat")
+    human.focus()
+    page.keyboard.press("ArrowUp")
+    passage = asleep.get_by_role("group", name="Proposed for the archive")
+    page.keyboard.press("ArrowDown")
+    expect(passage).to_be_focused()
+    page.keyboard.press("a")
+    expect(passage).to_have_count(0)
+    expect(human).to_be_focused()
+    in_kernel(page, "Agent('ada').memory['human'] = 'Name: Mara\\nLives in Rome'")
+    expect(block(panel, "human")).to_contain_text("Rome")
+    human.focus()
+    page.keyboard.press("a")
+    expect(asleep.get_by_role("alert")).to_contain_text("was changed since in the same lines")
+    in_kernel(
+        page, "Agent('ada').memory['human'] = 'Name: Mara Berg\\nLives in Bergen\\nLikes tea'"
+    )
+    expect(block(panel, "human")).to_contain_text("Berg")
+    human.focus()
+    page.keyboard.press("a")
+    expect(human).to_have_count(0)
+    expect(block(panel, "human").locator(".lk-Block-value")).to_have_text(
+        "Name: Mara Berg\nLives in Oslo\nLikes tea"
+    )
+    expect(page.locator(".jp-CodeCell")).to_have_count(4)  # no key reached the notebook's shortcuts
+    asleep.get_by_role("button", name="Take back what was tidied").click()
+    expect(block(panel, "human").locator(".lk-Block-value")).to_contain_text("Bergen")
+    expect(asleep).to_contain_text("was taken back")

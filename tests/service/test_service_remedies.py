@@ -38,6 +38,8 @@ EXAMPLES: dict[Do, tuple[str, ...]] = {
     Do.REPLACE_FILE: (),
     Do.CHECK_STORE: (),
     Do.ALLOW_SKILLS: (),
+    Do.REVIEW_MEMORY: (),
+    Do.UNDO_SLEEP: (),
 }
 # What a person at that door cannot type.
 FOREIGN = {

@@ -18,6 +18,10 @@ interface IFigures {
   /** US dollars; null: no run had a known price. */
   readonly cost: number | null;
   readonly runs: number;
+  /** Changes of memory that wait for a person's word. */
+  readonly proposed: number;
+  /** Agents whose memory was tidied without anybody having been told. */
+  readonly tidied: number;
 }
 
 /** The item; it is there while the notebook in front has agents. */
@@ -34,7 +38,7 @@ export class AgentsStatus extends ReactWidget {
     this._events = new Set(['run_started', 'approval_requested', 'run_ended']);
     bridge.stateChanged.connect(this._soon, this);
     bridge.changed.connect((_, { what }) => {
-      if (what.includes('runs') || what.includes('agents')) {
+      if (['runs', 'agents', 'sleeps'].some(one => what.includes(one))) {
         this._soon();
       }
     }, this);
@@ -71,6 +75,14 @@ export class AgentsStatus extends ReactWidget {
           : trans.__('Agents idle')
       );
     }
+    if (figures.proposed > 0) {
+      parts.push(
+        trans._n('%1 change of memory proposed', '%1 changes of memory proposed', figures.proposed)
+      );
+    }
+    if (figures.tidied > 0) {
+      parts.push(trans.__('memory tidied'));
+    }
     if (figures.runs > 0 && figures.cost !== null) {
       parts.push(trans.__('%1 today', money(figures.cost)));
     }
@@ -98,9 +110,12 @@ export class AgentsStatus extends ReactWidget {
 
   private async _look(): Promise<void> {
     try {
-      const [agents, cost] = await Promise.all([
+      const [agents, cost, asleep] = await Promise.all([
         this._bridge.request<{ state: string }[]>('agents'),
-        this._bridge.request<{ cost: number | null; runs: number }>('cost', { since: 'today' })
+        this._bridge.request<{ cost: number | null; runs: number }>('cost', { since: 'today' }),
+        this._bridge
+          .request<{ proposed: number; tidied: number }>('sleeptime.news')
+          .catch(() => ({ proposed: 0, tidied: 0 })) // an older kernel
       ]);
       const count = (state: string) => agents.filter(agent => agent.state === state).length;
       this._figures = {
@@ -108,7 +123,8 @@ export class AgentsStatus extends ReactWidget {
         running: count('running'),
         waiting: count('waiting'),
         cost: cost.cost,
-        runs: cost.runs
+        runs: cost.runs,
+        ...asleep
       };
     } catch {
       // Not known now; what is shown stays until the kernel is back or gone.

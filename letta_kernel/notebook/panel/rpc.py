@@ -19,6 +19,7 @@ from letta_kernel.notebook.panel import (
     notebook,
     runs,
     settings,
+    sleeptime,
     tools,
 )
 from letta_kernel.notebook.panel.registry import METHODS, Method, RequestContext
@@ -36,6 +37,7 @@ __all__ = [
     "read",
     "runs",
     "settings",
+    "sleeptime",
     "tools",
 ]
 

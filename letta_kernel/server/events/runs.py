@@ -280,6 +280,7 @@ class Project:
         self, service: AgentService, host_of: Callable[[str], ToolHost] | None = None
     ) -> None:
         self.service = service
+        service.sleeptime.watch()
         self.live = RunManager(service, host_of=host_of)
         service.deliveries.start()
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.models import registry
+from letta_kernel.records import REST
 from letta_kernel.server.authorization import own_agent, visible
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
@@ -25,7 +26,6 @@ from letta_kernel.server.schemas.conversations import CompactionShape
 from letta_kernel.server.schemas.requests import CompactIn, MessageIn
 from letta_kernel.server.threads import ThreadRef
 from letta_kernel.service import AgentService
-from letta_kernel.service.agent_file.parse import REST
 from letta_kernel.stop_reasons import StopReason
 
 router = APIRouter(tags=["agents"])
@@ -144,6 +144,8 @@ def create_agent(service: Service, asked: AgentCreate) -> AgentShape:
         service.folders.attach(folder_id, agent=state.id)
     if first:
         service.messages.insert(state.id, first)
+    if asked.enable_sleeptime and asked.agent_type != "sleeptime_agent":
+        service.sleeptime.enable(state.id)
     return to_agent(service.agents.view(state.id))
 
 
@@ -183,6 +185,10 @@ def update_agent(service: Service, agent_id: str, asked: AgentUpdate) -> AgentSh
                 service.folders.detach(folder.id, agent=state.id)
         for folder_id in folders:
             service.folders.attach(folder_id, agent=state.id)
+    if asked.enable_sleeptime is False:
+        service.sleeptime.disable(state.id)
+    elif asked.enable_sleeptime and service.sleeptime.group_of(state.id) is None:
+        service.sleeptime.enable(state.id)
     return to_agent(service.agents.view(state.id))
 
 
@@ -190,6 +196,8 @@ def _check_reach(service: AgentService, agent_id: str, asked: AgentUpdate) -> No
     """With a token of one agent it can be given nothing that it has not got: that would be others'."""
     if own_agent() is None:
         return
+    if asked.enable_sleeptime:
+        raise FieldError("enable_sleeptime", "A token of one agent lets no other agent be made.")
     has = {
         "tool_ids": [one.id for one in service.tools.list(agent_id)],
         "block_ids": [one.id for one in service.blocks.list(agent_id)],

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from letta_kernel import agent_messages
+from letta_kernel.agent.prompts import SLEEPTIME
 from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.records import ToolRule
@@ -20,7 +21,7 @@ from letta_kernel.server.schemas.requests import CompactionIn, MessageIn
 from letta_kernel.server.schemas.tool_rules import ToolRuleIn, from_rule
 
 HEARTBEATS = ("memgpt_agent", "memgpt_v2_agent")
-NATIVE = ("letta_v1_agent", "react_agent")
+NATIVE = ("letta_v1_agent", "react_agent", "sleeptime_agent")
 AgentType = Literal[
     "memgpt_agent",
     "memgpt_v2_agent",
@@ -38,9 +39,12 @@ _BASE_TOOLS: dict[str, tuple[str, ...]] = {  # of the types of Letta's agents th
         *("memory", "memory_apply_patch"),
     ),
     "memgpt_v2_agent": ("send_message", "conversation_search", "memory_insert", "memory_replace"),
+    "sleeptime_agent": (
+        *("memory_replace", "memory_insert", "memory_rethink", "memory_finish_edits"),
+    ),
 }
+_TIDIED_TOOLS = ("conversation_search", "archival_memory_search")  # others write its memory
 _NOT_DONE = {
-    "enable_sleeptime": "memory managed by another agent in the background",
     "from_template": "templates",
     "template": "templates",
 }
@@ -220,6 +224,9 @@ class AgentCreate(AgentFields):
         """Return the names of the core tools the agent begins with, by its type as in Letta."""
         if not self.include_base_tools:
             return ()
+        if self.enable_sleeptime and self.agent_type != "sleeptime_agent":
+            speaks = ("send_message",) if self.agent_type in HEARTBEATS else ()
+            return (*speaks, *_TIDIED_TOOLS)
         native = ("conversation_search", "memory_insert", "memory_replace")
         return _BASE_TOOLS.get(self.agent_type, native)
 
@@ -227,6 +234,16 @@ class AgentCreate(AgentFields):
         """Return the names and ids of the tools it is given beside its base tools."""
         together = agent_messages.TOOLS if self.include_multi_agent_tools else ()
         return list(dict.fromkeys([*(self.tools or ()), *(self.tool_ids or ()), *together]))
+
+    def common(self, kept: dict[str, Any]) -> dict[str, Any]:
+        """Return what is given, as `AgentFields.common` does, with what a sleep-time agent begins with."""
+        ours = super().common(kept)
+        if self.agent_type == "sleeptime_agent":
+            ours.setdefault("instructions", SLEEPTIME)
+            if self.include_base_tools and self.include_base_tool_rules is not False:
+                done = ToolRule(type="exit_loop", tool_name="memory_finish_edits")
+                ours["tool_rules"] = [*ours.get("tool_rules", ()), done]
+        return ours
 
     def style(self) -> Literal["native", "heartbeat"]:
         """Return our style for the agent type."""

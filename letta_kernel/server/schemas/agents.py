@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from letta_kernel.agent.prompts import INSTRUCTIONS
 from letta_kernel.models import plugins
 from letta_kernel.models.registry import choose_model
-from letta_kernel.records import AgentState
+from letta_kernel.records import REST, AgentState
 from letta_kernel.server.authorization import own_agent
 from letta_kernel.server.handles import embedding_handle, endpoint_type, model_handle
 from letta_kernel.server.schemas.base import Shape
@@ -26,7 +26,6 @@ from letta_kernel.server.schemas.model_settings import ModelSettings, to_setting
 from letta_kernel.server.schemas.tool_rules import ToolRuleShape, to_rule
 from letta_kernel.server.schemas.tools import ToolShape, to_tool
 from letta_kernel.service import AgentView
-from letta_kernel.service.agent_file.parse import REST
 from letta_kernel.stop_reasons import StopReason
 
 Include = Literal[
@@ -170,6 +169,7 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
         message_buffer_autoclear=bool(state.settings.get("autoclear")),
         message_ids=seen if seen is None else [first_id(state.id), *seen],
         hidden=state.set_aside,
+        enable_sleeptime=view.manages is not None and view.manages.manager_type == "sleeptime",
         managed_group=group,
         multi_agent_group=group,
         pending_approval=_pending(view) if "agent.pending_approval" in wanted else None,

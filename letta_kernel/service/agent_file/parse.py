@@ -26,8 +26,6 @@ MAX_PARTS = 1_000  # blocks, tools, rules, tags and the like, each
 MAX_BLOCK = 1_000_000  # characters
 OURS = "letta_kernel"
 """The key under which we keep what Letta has no field for."""
-REST = "letta_rest"
-"""The key in an agent's metadata under which what only REST and agent files speak of is kept."""
 OTHER_TYPES = (
     *("memgpt_agent", "react_agent", "workflow_agent", "split_thread_agent", "sleeptime_agent"),
     *("voice_convo_agent", "voice_sleeptime_agent"),

@@ -14,14 +14,13 @@ from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.ids import now
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.messages import Message
-from letta_kernel.records import AgentState, Block, Passage, Tool, ToolRule, default_limit
+from letta_kernel.records import REST, AgentState, Block, Passage, Tool, ToolRule, default_limit
 from letta_kernel.service.agent_checks import check_max_steps, check_style
 from letta_kernel.service.agent_file import messages as file_messages
 from letta_kernel.service.agent_file.parse import (
     OTHER_TYPES,
     OURS,
     PROVIDERS,
-    REST,
     AgentFile,
     FileAgent,
     FileBlock,
@@ -360,7 +359,9 @@ def left_out(file: AgentFile) -> list[str]:
             f"Left out: the MCP server {name} ({_shown(str(where))}); add it if you trust it."
         )
     if any(agent.enable_sleeptime for agent in file.agents):
-        notes.append("Left out: the agent that tended its memory in the background.")
+        notes.append(
+            "Left out: the agent that tended its memory in the background; let another one do it."
+        )
     for things, word in ((file.groups, "groups"), (file.skills, "skills")):
         if things:
             notes.append(f"Left out: {len(things)} {word}.")

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from letta_kernel.agent.settings import STAY_HERE
-from letta_kernel.records import AgentState, Block, McpServer, Passage, Tool, ToolRule
-from letta_kernel.service.agent_file.parse import OURS, PROVIDERS, REST, stays_here
+from letta_kernel.records import REST, AgentState, Block, McpServer, Passage, Tool, ToolRule
+from letta_kernel.service.agent_file.parse import OURS, PROVIDERS, stays_here
 from letta_kernel.tools import builtin
 from letta_kernel.tools.schema_models import KEPT_AS
 

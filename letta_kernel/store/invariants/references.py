@@ -123,6 +123,8 @@ REFERENCES = (
     link("block_identities", "identity_id", "identities"),
     link("files", "folder_id", "folders"),
     link("feedback", "step_id", "steps"),
+    link("sleeps", "agent_id", "agents"),
+    link("proposals", "sleep_id", "sleeps"),
     link("group_messages", "group_id", "groups"),
     link("group_agents", "group_id", "groups"),
     link("group_agents", "agent_id", "agents"),

@@ -22,6 +22,7 @@ type Section = (typeof SECTIONS)[number];
 export const AFFECTED: Record<string, (Section | 'conversations')[]> = {
   agents: ['context'],
   blocks: ['memory', 'context'],
+  sleeps: ['memory'],
   conversations: ['conversations'],
   messages: ['messages', 'context'],
   runs: ['runs', 'tools'],

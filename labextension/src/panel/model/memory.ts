@@ -1,10 +1,14 @@
 // An agent's memory blocks, read again after whatever may have changed them.
 
 import type { AskBlocks, IBlock } from '../../ui/blocks';
+import type { ISleep } from '../../ui/sleep';
 import { Part } from './part';
 
 export class MemoryModel extends Part {
   blocks: IBlock[] = [];
+
+  /** What tidies it while the agent rests; null: nothing does. */
+  sleep: ISleep | null = null;
 
   /** Ask about this agent's blocks. When it is answered, the blocks are known as they are then. */
   readonly askBlocks: AskBlocks = async (method, params) => {
@@ -19,6 +23,8 @@ export class MemoryModel extends Part {
   };
 
   protected async read(): Promise<void> {
-    this.blocks = await this.ask<IBlock[]>('blocks', { agent: this.agent });
+    const { agent } = this;
+    const asleep = this.ask<ISleep | null>('sleeptime', { agent }).catch(() => null); // an older kernel
+    [this.blocks, this.sleep] = await Promise.all([this.ask<IBlock[]>('blocks', { agent }), asleep]);
   }
 }
