@@ -13,6 +13,17 @@ from letta_kernel.records import Tool
 from letta_kernel.service import AgentService
 from letta_kernel.tools.schema import schema_from_source
 
+ADD = '''
+def add(a: int, b: int) -> int:
+    """Add two numbers.
+
+    Args:
+        a: The first number.
+        b: The second number.
+    """
+    return a + b
+'''
+
 
 class Functions:
     """A tool host whose functions live in this test process."""

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import json
 
-from agent_bench import Bench, ended, valid
+from agent_bench import ADD, Bench, ended, valid
 
 from letta_kernel.messages import ReasoningDelta, TextDelta, ToolCallDelta
 from letta_kernel.service import Decision
-
-ADD = '''
-def add(a: int, b: int) -> int:
-    """Add two numbers.
-
-    Args:
-        a: The first number.
-        b: The second number.
-    """
-    return a + b
-'''
 
 
 def heartbeat(bench: Bench) -> Bench:

@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 
 import pytest
-from agent_bench import Bench, ended, valid
+from agent_bench import ADD, Bench, ended, valid
 
 from letta_kernel.errors import AgentBusyError, InvalidInputError
 from letta_kernel.messages import (
@@ -26,17 +26,6 @@ from letta_kernel.messages import (
 )
 from letta_kernel.models.base import Cancel
 from letta_kernel.store import lease
-
-ADD = '''
-def add(a: int, b: int) -> int:
-    """Add two numbers.
-
-    Args:
-        a: The first number.
-        b: The second number.
-    """
-    return a + b
-'''
 
 
 def test_a_plain_answer_ends_the_turn(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from browser_chromium import chromium
 from browser_lab import ARTIFACTS, Lab, running_lab
 from browser_office import Office, running_office
 from browser_pages import Pages
+from browser_stage import Stage
 from playwright.sync_api import Browser, Page, expect
 
 PASSED = pytest.StashKey[bool]()
@@ -98,3 +99,11 @@ def page(pages: Pages, request: pytest.FixtureRequest) -> Iterator[Page]:
     else:
         pages.give_back(opened, errors)
     assert found == []
+
+
+@pytest.fixture
+def quiet(stage: Stage) -> Iterator[None]:
+    """After a test on a module's stage: no error in a console, no request to another machine."""
+    yield
+    assert stage.errors.found == []
+    assert stage.outside == []

@@ -34,19 +34,13 @@ NOTEBOOKS_OWN = re.compile(r"reading 'schema'|'filebrowser:open-path' not regist
 ASK = "%%agent\nPlease send Mara 12.50 euros."
 GIVEN = {"to": "Mara", "euros": 12.5, "note": "for the birds"}
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 
 @pytest.fixture(scope="module")
 def stage(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with open_stage(browser, tmp_path_factory.mktemp("approval"), "approval", PAY) as opened:
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def quiet(stage: Stage) -> Iterator[None]:
-    """After each test: no error in a console, no request to another machine."""
-    yield
-    assert stage.errors.found == []
-    assert stage.outside == []
 
 
 def asked(stage: Stage, *calls: dict[str, Any]) -> tuple[Locator, Locator]:

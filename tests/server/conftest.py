@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from scripted_server import ScriptedServer
 from server_bench import Server, serving
+from token_field import Field, fields
 
 from letta_kernel.service import AgentService
 
@@ -19,3 +21,12 @@ def server(
     monkeypatch.setattr("letta_kernel.server.events.sse.PING_SECONDS", 3600.0)
     with serving(service, scripted) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def field(
+    tmp_path_factory: pytest.TempPathFactory, fresh_project: Callable[[Path], Path]
+) -> Iterator[Field]:
+    """A server with two agents, each with one of everything, for a module."""
+    with fields(fresh_project(tmp_path_factory.mktemp("tokens") / "home")) as found:
+        yield found

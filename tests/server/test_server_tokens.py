@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from token_field import MARK, Field, fields
+from token_field import MARK, Field
 
 from letta_kernel.records import Block
 from letta_kernel.server import rights
 from letta_kernel.service import AgentService
 from letta_kernel.store import backup_restore
-
-
-@pytest.fixture(scope="module")
-def field(
-    tmp_path_factory: pytest.TempPathFactory, fresh_project: Callable[[Path], Path]
-) -> Iterator[Field]:
-    with fields(fresh_project(tmp_path_factory.mktemp("tokens") / "home")) as found:
-        yield found
 
 
 def test_every_route_needs_what_the_table_says_and_write_otherwise(field: Field) -> None:

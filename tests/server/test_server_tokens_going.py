@@ -5,28 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 from server_bench import until
-from token_field import Field, fields
+from token_field import Field
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from letta_kernel.errors import ConflictError, InvalidInputError
 from letta_kernel.server.authorization import Authenticator
 from letta_kernel.server.request_limits import TokenLimits
 from letta_kernel.store.lock import HomeLock
-
-
-@pytest.fixture(scope="module")
-def field(
-    tmp_path_factory: pytest.TempPathFactory, fresh_project: Callable[[Path], Path]
-) -> Iterator[Field]:
-    with fields(fresh_project(tmp_path_factory.mktemp("tokens") / "home")) as found:
-        yield found
 
 
 def test_sockets_need_what_is_said_on_them(field: Field) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from agent_bench import Bench, valid
+from agent_bench import ADD, Bench, valid
 from PIL import Image
 
 from letta_kernel.errors import InvalidInputError
@@ -21,16 +21,6 @@ from letta_kernel.records import McpServer, Tool, ToolRule
 from letta_kernel.store import mcp, messages, tools
 from letta_kernel.tools import builtin
 
-ADD = '''
-def add(a: int, b: int) -> int:
-    """Add two numbers.
-
-    Args:
-        a: The first number.
-        b: The second number.
-    """
-    return a + b
-'''
 DRAW = '''
 def draw() -> object:
     """Draw a square."""
