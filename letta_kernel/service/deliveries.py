@@ -36,16 +36,16 @@ class Deliveries:
         self._start_run = start
         self._lock = threading.Lock()
         self._bell = threading.Event()
-        self._stop = Cancel()
+        self._closed = False
         self._thread: threading.Thread | None = None
-        self._reading: dict[str, threading.Thread] = {}  # by the agent's id
+        self._reading: dict[str, tuple[threading.Thread, Cancel]] = {}  # by the agent's id
         self._written = 0.0  # when the store was last written to, by its file
         self._some = True  # something may wait
 
     def start(self) -> None:
         """Deliver what there is, and what will be, in the background of this process."""
         with self._lock:
-            if self._thread is None and not self._stop.cancelled:
+            if self._thread is None and not self._closed:
                 self._bell.set()
                 self._thread = threading.Thread(
                     target=self._work, name="agent-messages", daemon=True
@@ -65,15 +65,17 @@ class Deliveries:
 
     def close(self) -> None:
         """Deliver no more; what has begun is ended."""
-        self._stop.cancel()
-        self._bell.set()
         with self._lock:
+            self._closed = True
             reading = [*self._reading.values()]
-        for one in reading:
-            one.join(_ENDING)
+        self._bell.set()
+        for _, switch in reading:
+            switch.cancel()
+        for thread, _ in reading:
+            thread.join(_ENDING)
 
     def _work(self) -> None:
-        while not self._stop.cancelled:
+        while not self._closed:
             if self._bell.wait(_LOOK) or self._was_written():
                 self._bell.clear()
                 try:
@@ -97,13 +99,17 @@ class Deliveries:
         for state, message in self._core.do(self._waiting):
             with self._lock:
                 full = len(self._reading) >= _AT_ONCE
-                if full or state.id in self._reading or self._stop.cancelled:
+                if full or state.id in self._reading or self._closed:
                     continue
+                switch = Cancel()
                 thread = threading.Thread(
-                    target=self._read, args=(state, message), name="agent-message", daemon=True
+                    target=self._read,
+                    args=(state, message, switch),
+                    name="agent-message",
+                    daemon=True,
                 )
-                self._reading[state.id] = thread
-            thread.start()
+                self._reading[state.id] = thread, switch
+                thread.start()
 
     def _waiting(self, tx: Tx) -> list[tuple[AgentState, Posted]]:
         """Return the oldest message of each agent that could read it now."""
@@ -117,7 +123,7 @@ class Deliveries:
                         found.append((state, message))
         return found
 
-    def _read(self, state: AgentState, posted: Posted) -> None:
+    def _read(self, state: AgentState, posted: Posted, switch: Cancel) -> None:
         message = Message(
             agent_id=state.id,
             role="user",
@@ -129,7 +135,7 @@ class Deliveries:
         done = False
         try:
             events: Iterator[Event] = self._start_run(
-                state, message, asked, host=None, live=_nobody, cancel=self._stop
+                state, message, asked, host=None, live=_nobody, cancel=switch
             )
             with closing(events):  # type: ignore[type-var]
                 for _ in events:

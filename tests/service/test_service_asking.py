@@ -113,6 +113,18 @@ def test_the_other_run_is_told_as_it_goes_on(bench: Bench) -> None:
     assert [one for one in yielded if isinstance(one, Nested)] == nested
     waits = [one.text for one in live if isinstance(one, ToolProgress) and one.stream == "progress"]
     assert waits[0] == "waits for bob"
+    prompt, told = bench.service.runs.replay(whole(bench, "ada").id)
+    again = [one for one in told if isinstance(one, Nested)]
+    assert prompt == "Ask bob."
+    assert isinstance(again[0].event, RunStarted)
+    assert again[0].event.sender == "ada"
+    assert [one.event.type for one in again] == [
+        "run_started",
+        "step_started",
+        "step_ended",
+        "run_ended",
+    ]
+    assert bench.service.runs.replay(whole(bench, "bob").id)[0] == "What is new?"
     own = bench.service.events.run(whole(bench, "bob").id)
     assert own is not None  # those who follow bob see it, too
     assert own.last == len(nested)
