@@ -29,7 +29,7 @@ from letta_kernel.messages import MAY_HAVE_HAPPENED
 from letta_kernel.models.base import ChatRequest
 from letta_kernel.models.images import as_sent, described, has_images, split
 from letta_kernel.models.reasoning import messages_for
-from letta_kernel.models.schemas import for_gemini, portable
+from letta_kernel.models.sendable_schemas import sendable_schema
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")  # OpenAI, Anthropic, Mistral and Gemini alike
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_-]+")
@@ -99,7 +99,6 @@ _INTERRUPTED = "interrupted before it "  # in the results of interrupted calls
 
 _ID = re.compile(r"[A-Za-z0-9]{9}")
 _KIMI_ID = re.compile(r"functions\.[\w-]+:\d+")  # Kimi was trained to find its calls by these
-_MOST_SCHEMAS = 512  # that are remembered
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -377,7 +376,7 @@ def _id_from(given: str, number: int) -> str:
 
 def _tool(tool: dict[str, Any], sent: str, shaped: Shaped, *, gemini: bool) -> dict[str, Any]:
     function = dict(tool["function"])
-    schema, keys = _schema(function.get("parameters"), gemini)
+    schema, keys = sendable_schema(function.get("parameters"), gemini=gemini)
     if keys:
         shaped.keys[str(function["name"])] = keys
     description = function.get("description")
@@ -387,36 +386,6 @@ def _tool(tool: dict[str, Any], sent: str, shaped: Shaped, *, gemini: bool) -> d
         "parameters": schema,
     }
     return {**tool, "function": function}
-
-
-_Schema = tuple[Any, dict[str, str]]
-_schemas: dict[tuple[int, bool], tuple[Any, Any, _Schema]] = {}
-
-
-def _schema(parameters: Any, gemini: bool) -> _Schema:
-    """Return a schema as it is sent, for nobody to change, and the names of arguments it changed.
-
-    Those of an agent's tools are the same objects from run to run: to look whether one is as it was takes a
-    tenth of what it takes to make its text.
-    """
-    known = _schemas.get((id(parameters), gemini))
-    if known is not None and known[0] is parameters and known[1] == parameters:
-        return known[2]
-    given = json.dumps(parameters, ensure_ascii=False, default=str)
-    schema, keys = _portable(given, gemini)
-    made = json.loads(schema), keys
-    if len(_schemas) >= _MOST_SCHEMAS:
-        _schemas.clear()
-    _schemas[id(parameters), gemini] = parameters, json.loads(given), made
-    return made
-
-
-@functools.lru_cache(maxsize=512)
-def _portable(parameters: str, gemini: bool) -> tuple[str, dict[str, str]]:
-    """Return the text of a schema as it is sent, and the names of arguments it changed."""
-    made = portable(json.loads(parameters))
-    schema = for_gemini(made.schema) if gemini else made.schema
-    return json.dumps(schema, ensure_ascii=False), made.keys
 
 
 def _with_names(

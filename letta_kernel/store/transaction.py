@@ -151,9 +151,8 @@ class Tx:
                 self._connection.execute(_parsed(self._connection, "BEGIN"))
             if _is_read(sql):
                 self._reading = time.monotonic()
-            self._connection.execute(
-                _parsed(self._connection, sql), [storable(value) for value in params]
-            )
+            given = [storable(v) if isinstance(v, str | list) else v for v in params]
+            self._connection.execute(_parsed(self._connection, sql), given)
             return fetch(self._connection) if fetch is not None else []
         except (duckdb.Error, RuntimeError, OSError, MemoryError) as error:
             self.failure = error

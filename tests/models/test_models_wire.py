@@ -380,3 +380,17 @@ def test_a_tool_that_is_refused_all_the_same_is_left_out_and_named_once(
     assert "The tool odd is left out." in told[0]
     assert len(scripted.refusals) == 1
     assert [t["function"]["name"] for t in scripted.requests[-1]["tools"]] == ["fine"]
+
+
+def test_a_schema_that_is_changed_is_sent_as_it_is_now(scripted: ScriptedServer) -> None:
+    offered = tool({"type": "object", "properties": {"city": {"type": "string"}}})
+    for _ in range(2):
+        send("openai/scripted", [offered])
+    offered["function"]["parameters"]["properties"]["day"] = {"type": "integer"}
+    send("openai/scripted", [offered])
+    sent = [one["tools"][0]["function"]["parameters"] for one in scripted.requests[-3:]]
+    assert [sorted(schema["properties"]) for schema in sent] == [
+        ["city"],
+        ["city"],
+        ["city", "day"],
+    ]
