@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from letta_client import APIStatusError, NotFoundError, UnprocessableEntityError
+from letta_client import NotFoundError, UnprocessableEntityError
 from server_bench import Server
 
 from letta_kernel.records import Tool
@@ -80,11 +80,35 @@ def test_what_cannot_be_read_changes_nothing(server: Server, ada: str) -> None:
         client.agents.import_file(file=("x.af", good), secrets="[1]")
     with pytest.raises(UnprocessableEntityError):
         client.agents.import_file(file=("x.af", good), model="nothing")
-    with pytest.raises(APIStatusError) as error:
-        client.agents.import_file(file=("x.af", good), override_existing_tools=True)
-    assert error.value.status_code == 501
     reply = httpx.post(
         f"{server.url}/v1/agents/import", headers=server.headers, json={}, timeout=60
     )
     assert reply.status_code == 422
     assert len(server.service.agents.list()) == 1
+
+
+def test_tools_of_a_file_replace_those_here_only_if_that_is_asked_for(
+    server: Server, ada: str
+) -> None:
+    client, service = server.client(), server.service
+    (add,) = [tool for tool in service.tools.list(ada) if tool.name == "add"]
+    service.tools.upsert(add.model_copy(update={"tags": ["sums"], "requires_approval": True}))
+    data = json.loads(client.agents.export_file(ada))
+    (theirs,) = [tool for tool in data["tools"] if tool["name"] == "add"]
+    theirs["source_code"] = "def add(): return 2"
+    file = ("ada.af", json.dumps(data).encode())
+
+    def source() -> str:
+        return service.tools.retrieve(add.id).source
+
+    came = client.agents.import_file(file=file)
+    assert came.to_dict()["detached_tools"][0]["id"] != add.id
+    assert source() == "def add(): return 1"
+    service.tools.delete(str(came.to_dict()["detached_tools"][0]["id"]))
+    came = client.agents.import_file(file=file, override_existing_tools=True)
+    assert came.to_dict()["detached_tools"] == [{"id": add.id, "name": "add"}]
+    now = service.tools.retrieve(add.id)
+    assert (now.source, now.tags, now.network) == ("def add(): return 2", ["sums"], False)
+    assert now.requires_approval, "what asked first still does"
+    assert add.id in {tool.id for tool in service.tools.list(ada)}, "who had it keeps it"
+    assert add.id not in {tool.id for tool in service.tools.list(came.agent_ids[0])}

@@ -91,12 +91,13 @@ def import_agent(
     secrets: Annotated[str | None, Form(description="Environment variables, as JSON.")] = None,
     env_vars_json: Annotated[str | None, Form()] = None,
     strip_messages: Annotated[bool, Form()] = False,
-    override_existing_tools: Annotated[bool, Form(description="Not offered.")] = False,
+    override_existing_tools: Annotated[
+        bool,
+        Form(description="Tools of the same names here get the file's source, without a network."),
+    ] = False,
     x_override_embedding_model: Annotated[str | None, Header()] = None,
 ) -> ImportedShape:
     """Make the agents of a file. Its own tools stay detached: look at their source, then attach them."""
-    if override_existing_tools:
-        raise LeftOutError("A file never replaces tools that are here: attach those it brought.")
     chosen = embedding or override_embedding_handle or x_override_embedding_model
     came = service.agent_files.import_data(
         file.file.read(MAX_BYTES + 1),
@@ -107,6 +108,7 @@ def import_agent(
         embedding=embedding_name(chosen or None),
         environment=_environment(secrets or env_vars_json),
         history=not strip_messages,
+        replace_tools=override_existing_tools,
     )
     return ImportedShape(
         agent_ids=[agent.id for agent in came.agents],

@@ -91,6 +91,7 @@ class AgentFiles:
         environment: dict[str, str] | None = None,
         history: bool = True,
         namesakes: Literal["copy", "keep"] = "copy",
+        replace_tools: bool = False,
     ) -> Imported:
         """Make the agents of an agent file, in either form, in one transaction.
 
@@ -102,6 +103,8 @@ class AgentFiles:
         copy : put ``_copy`` at the end of the name in any case.
         environment : the variables of the agent's sandboxed tools, whose values no file holds.
         history : False leaves out all messages and passages.
+        replace_tools : a tool that is here by the name of one of the file's, and runs from its source, gets the
+            file's source, without a network; agents that have it keep it.
 
         Raises
         ------
@@ -132,7 +135,7 @@ class AgentFiles:
             result.agents.clear()
             result.detached.clear()
             made: set[str] = set()
-            waiting = [(file_id, _keep(tx, tool)) for file_id, tool in foreign]
+            waiting = [(file_id, _keep(tx, tool, replace_tools)) for file_id, tool in foreign]
             result.detached.extend({tool.id: tool for _, tool in waiting}.values())
             for imported, agent in zip(imports, file.agents, strict=True):
                 if namesakes == "copy":
@@ -300,12 +303,21 @@ def _free_name(tx: Tx, name: str) -> str:
     return free
 
 
-def _keep(tx: Tx, tool: Tool) -> Tool:
-    """Keep a foreign tool; one with the same source is not kept twice."""
+def _keep(tx: Tx, tool: Tool, replace: bool) -> Tool:
+    """Keep a foreign tool; one with the same source is not kept twice.
+
+    With *replace* it takes the place of one of its name that runs from its source.
+    """
     namesakes = [one for one in tools.list_all(tx) if one.name == tool.name]
     for one in namesakes:
         if (one.source, one.parameters) == (tool.source, tool.parameters):
             return one
+    ours = [one for one in namesakes if one.kind == "source"]
+    if replace and ours:
+        known = max(ours, key=lambda one: one.updated_at)
+        kept = known.model_dump(include={"id", "tags"})
+        kept["requires_approval"] = known.requires_approval or tool.requires_approval
+        return tools.save(tx, tool.model_copy(update=kept))
     if namesakes:  # of several the one changed last goes by the name: that must not be a stranger
         tool = tool.model_copy(update={"updated_at": _LONG_AGO})
     return tools.save(tx, tool)
