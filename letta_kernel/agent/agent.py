@@ -42,8 +42,6 @@ from letta_kernel.messages import (
     Notice,
     RunEnded,
     RunStarted,
-    StepEnded,
-    StepStarted,
     ToolCall,
     ToolProgress,
     Usage,
@@ -209,7 +207,7 @@ class LettaAgent:
             check_cancel(self._cancel)
             if decisions is not None:
                 work = self._begin(number)
-                yield StepStarted(step_id=work.step.id, number=number)
+                yield work.started_event()
                 after, reason, error = yield from self._settle(work, decisions)
                 decisions = None
             else:
@@ -218,12 +216,7 @@ class LettaAgent:
                     return
                 yield from self.caller.make_room(self._cancel)
                 work = self._begin(number)
-                yield StepStarted(
-                    step_id=work.step.id,
-                    number=number,
-                    retrieved=work.step.retrieved,
-                    beside=[one.model_dump() for one in work.step.beside],
-                )
+                yield work.started_event()
                 reply = yield from self.caller.ask(work, self._cancel)
                 self._take_reply(work, reply)
                 if number == 1 and self.budget.blind(reply.usage):
@@ -374,16 +367,7 @@ class LettaAgent:
     ) -> Turn:
         written = self._write(work, [after] if after else [], reason, error)
         yield from self._show(work)
-        yield StepEnded(
-            step_id=work.step.id,
-            number=work.step.number,
-            messages=written,
-            usage=work.usage,
-            seconds=work.step.seconds or 0.0,
-            first_token=work.first_token,
-            model=work.step.model,
-            model_label=work.label,
-        )
+        yield work.ended_event(written)
         if reason == "requires_approval" and work.assistant is not None:
             yield ApprovalRequested(calls=work.assistant.tool_calls)
         if reason is not None:

@@ -8,7 +8,16 @@ from typing import Any
 
 from letta_kernel.agent.journal import StepRecord
 from letta_kernel.agent.partial_message import PartialMessage
-from letta_kernel.messages import DID_NOT_HAPPEN, MAY_HAVE_HAPPENED, Event, Message, ToolCall, Usage
+from letta_kernel.messages import (
+    DID_NOT_HAPPEN,
+    MAY_HAVE_HAPPENED,
+    Event,
+    Message,
+    StepEnded,
+    StepStarted,
+    ToolCall,
+    Usage,
+)
 from letta_kernel.records import Step
 
 
@@ -43,6 +52,30 @@ class OpenStep:
         """Take what the model said as the step's assistant message."""
         self.assistant = self.message(id=spoken_id(self.step.id), role="assistant", **fields)
         self.record.unsaved.append(self.assistant)
+
+    def started_event(self) -> StepStarted:
+        """Return the event that the step begins."""
+        step = self.step
+        return StepStarted(
+            step_id=step.id,
+            number=step.number,
+            retrieved=step.retrieved,
+            beside=[one.model_dump() for one in step.beside],
+        )
+
+    def ended_event(self, messages: list[Message]) -> StepEnded:
+        """Return the event that the step is committed, with all its *messages*."""
+        step = self.step
+        return StepEnded(
+            step_id=step.id,
+            number=step.number,
+            messages=messages,
+            usage=self.usage,
+            seconds=step.seconds or 0.0,
+            first_token=self.first_token,
+            model=step.model,
+            model_label=self.label,
+        )
 
     def note_usage(self) -> None:
         """Write down with the step what the model's reply took."""
