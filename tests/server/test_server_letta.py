@@ -309,6 +309,9 @@ def test_an_agent_begins_with_the_blocks_it_is_given_and_lettas_base_tools(serve
     assert tools(tools=["web_search"]) == {*native, "web_search"}
     assert tools(agent_type="memgpt_v2_agent") == {*native, "send_message"}
     assert tools(include_base_tools=False) == set()
+    assert tools(agent_type="react_agent") == tools(agent_type="workflow_agent") == set()
+    flow = client.agents.create(agent_type="workflow_agent", message_buffer_autoclear=False)
+    assert (flow.agent_type, flow.message_buffer_autoclear) == ("workflow_agent", True)
     first = client.agents.create(name="ada", agent_type="memgpt_agent", model="openai/scripted")
     assert sorted(str(tool.name) for tool in first.tools) == [
         *("conversation_search", "core_memory_append", "core_memory_replace", "memory"),

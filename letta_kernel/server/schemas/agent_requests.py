@@ -21,7 +21,7 @@ from letta_kernel.server.schemas.requests import CompactionIn, MessageIn
 from letta_kernel.server.schemas.tool_rules import ToolRuleIn, from_rule
 
 HEARTBEATS = ("memgpt_agent", "memgpt_v2_agent")
-NATIVE = ("letta_v1_agent", "react_agent", "sleeptime_agent")
+NATIVE = ("letta_v1_agent", "react_agent", "sleeptime_agent", "workflow_agent")
 AgentType = Literal[
     "memgpt_agent",
     "memgpt_v2_agent",
@@ -42,6 +42,8 @@ _BASE_TOOLS: dict[str, tuple[str, ...]] = {  # of the types of Letta's agents th
     "sleeptime_agent": (
         *("memory_replace", "memory_insert", "memory_rethink", "memory_finish_edits"),
     ),
+    "react_agent": (),
+    "workflow_agent": (),
 }
 _TIDIED_TOOLS = ("conversation_search", "archival_memory_search")  # others write its memory
 _NOT_DONE = {
@@ -236,8 +238,10 @@ class AgentCreate(AgentFields):
         return list(dict.fromkeys([*(self.tools or ()), *(self.tool_ids or ()), *together]))
 
     def common(self, kept: dict[str, Any]) -> dict[str, Any]:
-        """Return what is given, as `AgentFields.common` does, with what a sleep-time agent begins with."""
+        """Return what is given, as `AgentFields.common` does, with what its type begins with."""
         ours = super().common(kept)
+        if self.agent_type == "workflow_agent":  # each message begins anew
+            ours["settings"]["autoclear"] = True
         if self.agent_type == "sleeptime_agent":
             ours.setdefault("instructions", SLEEPTIME)
             if self.include_base_tools and self.include_base_tool_rules is not False:
