@@ -1,0 +1,77 @@
+"""The records the store keeps: agents, blocks, passages, tools, runs and steps."""
+
+from letta_kernel.records.access import AccessToken, Rights
+from letta_kernel.records.agents import (
+    REST,
+    SLEEPTIME_OF,
+    AgentState,
+    Conversation,
+    Identity,
+    Inherited,
+    RuleType,
+    ThreadState,
+    ToolRule,
+)
+from letta_kernel.records.base import Record, without_secrets
+from letta_kernel.records.groups import DONE, Group, GroupMessage, ManagerType
+from letta_kernel.records.memory import (
+    DEFAULT_BLOCK_LIMIT,
+    STANDING,
+    STANDING_LIMIT,
+    TAG_LIMIT,
+    Block,
+    BlockStanding,
+    BlockVersion,
+    Folder,
+    OpenFile,
+    Passage,
+    Proposal,
+    SharedArchive,
+    Sleep,
+    StoredFile,
+    default_limit,
+)
+from letta_kernel.records.runs import Beside, Run, Step, WholeRun
+from letta_kernel.records.tools import OWN_SECRET, McpServer, Tool
+
+__all__ = [
+    "DEFAULT_BLOCK_LIMIT",
+    "DONE",
+    "OWN_SECRET",
+    "REST",
+    "SLEEPTIME_OF",
+    "STANDING",
+    "STANDING_LIMIT",
+    "TAG_LIMIT",
+    "AccessToken",
+    "AgentState",
+    "Beside",
+    "Block",
+    "BlockStanding",
+    "BlockVersion",
+    "Conversation",
+    "Folder",
+    "Group",
+    "GroupMessage",
+    "Identity",
+    "Inherited",
+    "ManagerType",
+    "McpServer",
+    "OpenFile",
+    "Passage",
+    "Proposal",
+    "Record",
+    "Rights",
+    "RuleType",
+    "Run",
+    "SharedArchive",
+    "Sleep",
+    "Step",
+    "StoredFile",
+    "ThreadState",
+    "Tool",
+    "ToolRule",
+    "WholeRun",
+    "default_limit",
+    "without_secrets",
+]

@@ -1,0 +1,159 @@
+"""Agents, their identities and their conversations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.records.base import Record
+
+RuleType = Literal[
+    "run_first",
+    "exit_loop",
+    "continue_loop",
+    "conditional",
+    "constrain_child_tools",
+    "max_count_per_step",
+    "parent_last_tool",
+    "required_before_exit",
+    "requires_approval",
+]
+
+
+class ToolRule(Record):
+    """A constraint on which tools may be called next (names and fields as Letta's)."""
+
+    type: RuleType
+    tool_name: str
+    children: list[str] = []
+    max_count_limit: int | None = None
+    default_child: str | None = None
+    child_output_mapping: dict[str, str] = {}
+    require_output_mapping: bool = False
+    args: dict[str, Any] | None = None  # prefilled arguments; they win over the model's
+
+
+REST = "letta_rest"
+"""The key in an agent's metadata under which what only REST and agent files speak of is kept."""
+SLEEPTIME_OF = "sleeptime_of"
+"""There, of an agent that was made to tidy another one's memory: that one's id."""
+
+
+class AgentState(Record):
+    """An agent, without its history: who it is, which model it uses, where its context begins."""
+
+    id: str = Field(default_factory=lambda: new_id("agent"))
+    name: str
+    description: str = ""
+    model: str | None = None  # None: chosen anew each run (models.registry)
+    embedding: str | None = None
+    style: Literal["native", "heartbeat"] = "native"
+    instructions: str = ""  # empty: the default prompt of the style
+    max_steps: int = 50
+    settings: dict[str, Any] = {}
+    tool_rules: list[ToolRule] = []
+    tags: list[str] = []
+    metadata: dict[str, Any] = {}
+    window_start: int = 0  # the first message seq still in the context window
+    summary_id: str | None = None  # the summary message that stands for what went before
+    set_aside: bool = False  # kept, but found by its id alone; its name is free for another
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+    @property
+    def looks_after(self) -> str | None:
+        """The agent whose memory this one was made to tidy."""
+        kept = self.metadata.get(REST)
+        found = kept.get(SLEEPTIME_OF) if isinstance(kept, dict) else None
+        return found if isinstance(found, str) else None
+
+    @property
+    def thread(self) -> Conversation | Literal["own"]:
+        """Whose history it is that goes on: the agent's own, or a conversation's (`ThreadState`)."""
+        return "own"
+
+    @property
+    def thread_id(self) -> str:
+        """What the lease of that history goes by."""
+        return self.id
+
+
+class Identity(Record):
+    """Someone or something agents and blocks belong to, known by a key of the caller's own."""
+
+    id: str = Field(default_factory=lambda: new_id("identity"))
+    identifier_key: str
+    name: str
+    identity_type: Literal["org", "user", "other"] = "user"
+    properties: list[dict[str, Any]] = []  # each: key, value, type (string, number, boolean, json)
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
+class Inherited(Record):
+    """Part of another thread's history: the messages from *first* to *last*, both included.
+
+    ``thread`` is a conversation's id, or the agent's for its own thread.
+    """
+
+    thread: str
+    first: int
+    last: int
+
+
+class Conversation(Record):
+    """A further thread with an agent: a history of its own over the agent's memory, tools and archive.
+
+    ``model`` and ``settings`` win over the agent's. ``inherits`` is the history a fork shares with the
+    threads it comes from. A deleted conversation stays for as long as a fork shares its history.
+    """
+
+    id: str = Field(default_factory=lambda: new_id("conv"))
+    agent_id: str
+    summary: str | None = None  # what it is about, in words of whoever made it
+    description: str | None = None
+    model: str | None = None
+    settings: dict[str, Any] = {}
+    hidden: bool = False
+    inherits: list[Inherited] = []
+    window_start: int = 0  # as the agent's, for this thread
+    summary_id: str | None = None
+    last_message_at: datetime | None = None
+    archived_at: datetime | None = None
+    deleted_at: datetime | None = None
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    created_by: str = LOCAL_USER
+
+
+class ThreadState(AgentState):
+    """An agent as it is in one conversation: with that one's window, model and settings."""
+
+    conversation: Conversation
+
+    @property
+    def thread(self) -> Conversation | Literal["own"]:
+        """The conversation."""
+        return self.conversation
+
+    @property
+    def thread_id(self) -> str:
+        """The conversation's id."""
+        return self.conversation.id
+
+    @classmethod
+    def of(cls, state: AgentState, conversation: Conversation) -> ThreadState:
+        """Return the agent *state* as it is in *conversation*."""
+        own = {
+            "window_start": conversation.window_start,
+            "summary_id": conversation.summary_id,
+            "model": conversation.model or state.model,
+            "settings": {**state.settings, **conversation.settings},
+            "conversation": conversation,
+        }
+        return cls.model_construct(**{**dict(state), **own})
