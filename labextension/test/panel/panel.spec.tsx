@@ -227,6 +227,7 @@ describe('AgentsPanel', () => {
       messages: () => [
         message(1, { role: 'assistant', content: all, reasoning: all, name: all }),
         message(3, { thumbnails: [{ alt: all, src: all }] }),
+        message(4, { role: 'user', sender_id: all, name: all, content: all }),
         message(2, { content: all, tool_calls: [{ id: 'c', name: all, arguments: all }] })
       ],
       pending: () => [{ id: 'c', name: all, arguments: all }],
@@ -257,6 +258,16 @@ describe('AgentsPanel', () => {
     const picture = await until(find('.lk-Message img'));
     expect(picture.getAttribute('src')).toBe(src);
     expect(picture.getAttribute('alt')).toBe('image 4x4 PNG, 9 B');
+  });
+
+  it('says which agent spoke a message, and offers nobody to say it again', async () => {
+    const from = { role: 'user', sender_id: 'agent-b', name: 'bob', content: 'What is new?' } as const;
+    open(new KernelRpc({ messages: () => [message(1, from)] }));
+    model.toggle('messages', true);
+    expect((await until(find('.lk-Message b'))).textContent).toBe('bob');
+    model.toggle('chat', true);
+    expect((await until(find('.lk-Prompt .lk-Bubble'))).textContent).toBe('bob: What is new?');
+    expect(panel.node.querySelector('.lk-Prompt-again')).toBeNull();
   });
 
   it('loses only the section that cannot be drawn', async () => {
