@@ -263,6 +263,28 @@ def test_the_run_of_an_agent_that_is_asked_is_seen_inside_the_call(stage: Stage)
     accessible(stage.page, ".lk-Run")
 
 
+def test_a_group_is_one_conversation_with_a_name_a_sign_and_a_colour_for_each(stage: Stage) -> None:
+    stage.start("Agent('bob')\n%agent group new team ada,bob")
+    stage.stream(words("The **puffins** "), None, words("are back."))
+    stage.model.say("I saw them, too.")
+    cell = stage.start("%%agent @team\nWhat is new?")
+    live = cell.locator(".lk-mod-live")
+    expect(live.locator(".lk-Speaker b")).to_have_text(["ada"])
+    expect(live.locator(".lk-Answer strong")).to_have_text("puffins")
+    stage.picture(live, "run-group")
+    accessible(stage.page, ".lk-mod-live")
+    stage.go_on()
+    run = stage.saved(cell)
+    expect(run.locator(".lk-Speaker b")).to_have_text(["ada", "bob"])
+    expect(run.locator(".lk-Speaker-sign")).to_have_text(["●", "■"])
+    expect(run.locator(".lk-Answer")).to_have_text(["The puffins are back.", "I saw them, too."])
+    colours = run.locator(".lk-Answer").evaluate_all(
+        "nodes => nodes.map(node => getComputedStyle(node).borderLeftColor)"
+    )
+    assert colours == ["rgb(0, 114, 178)", "rgb(213, 94, 0)"]
+    accessible(stage.page, ".lk-Run")
+
+
 def test_the_notebook_is_reopened_without_a_kernel(stage: Stage, browser: Browser) -> None:
     text = stage.save().read_text()
     assert "widget-view" not in text

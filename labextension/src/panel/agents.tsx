@@ -79,6 +79,11 @@ export function AgentList({ model }: { model: PanelModel }): JSX.Element {
               {trans.__('this notebook')}
             </span>
           )}
+          {(agent.groups ?? []).map(group => (
+            <span key={group} className="lk-Tag" title={trans.__('In the group %1', group)}>
+              {group}
+            </span>
+          ))}
           <span className="lk-Agent-model lk-muted lk-Small">{agent.answers}</span>
         </div>
       ))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import Field
 from letta_kernel.errors import LettaError
 from letta_kernel.models.registry import open_model
 from letta_kernel.notebook.panel.registry import OfAgent, Params, RequestContext, Text, Word, method
-from letta_kernel.records import AgentState
+from letta_kernel.records import AgentState, Group
 from letta_kernel.service.runs import IDLE, Standing
 
 
@@ -54,7 +55,8 @@ def agents(context: RequestContext, asked: Params) -> list[dict[str, Any]]:
     standing = service.runs.standing()
     unnamed = next((state.id for state in states if not state.model), None)
     chosen = service.runs.model_of(unnamed) if unnamed else ""
-    return [_shown(state, state.model or chosen, standing) for state in states]
+    groups = service.groups.list()
+    return [_shown(state, state.model or chosen, standing, groups) for state in states]
 
 
 @method("agent.create", New)
@@ -152,10 +154,13 @@ def delete(context: RequestContext, asked: OfAgent) -> None:
 
 def _one(context: RequestContext, state: AgentState) -> dict[str, Any]:
     name = state.model or context.service.runs.model_of(state.id)
-    return _shown(state, name, context.service.runs.standing(state.id))
+    groups = context.service.groups.list(agent=state.id)
+    return _shown(state, name, context.service.runs.standing(state.id), groups)
 
 
-def _shown(state: AgentState, name: str, standing: dict[str, Standing]) -> dict[str, Any]:
+def _shown(
+    state: AgentState, name: str, standing: dict[str, Standing], groups: Sequence[Group]
+) -> dict[str, Any]:
     stands = standing.get(state.id, IDLE)
     return {
         "id": state.id,
@@ -166,6 +171,7 @@ def _shown(state: AgentState, name: str, standing: dict[str, Standing]) -> dict[
         "label": _label(name),
         "state": stands.state,
         "tags": state.tags,
+        "groups": [one.shown for one in groups if state.id in one.everyone],
         "created_at": state.created_at,
         "last_run": stands.last_run,
     }

@@ -18,6 +18,8 @@ export interface IAgent {
   label: string;
   state: AgentStatus;
   tags: string[];
+  /** The groups it is in, as they are called in cells; older kernels do not tell. */
+  groups?: string[];
 }
 
 export interface IContextPart {
