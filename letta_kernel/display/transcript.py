@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from letta_kernel.display import parts, words
 from letta_kernel.display.clean import clean_bundle, clean_text, one_line
+from letta_kernel.display.items import OUTPUT_LIMIT, TEXT_LIMIT, Item, public, streamed
 from letta_kernel.display.markdown import cited
 from letta_kernel.messages import (
     ANSWER_TOOL,
@@ -40,10 +40,7 @@ from letta_kernel.pictures.picture import Thumbnail
 VERSION = 1
 
 # Characters of one field that are kept for people. The history in the store has everything.
-TEXT_LIMIT = 200_000
-REASONING_LIMIT = 40_000
 RESULT_LIMIT = 12_000
-OUTPUT_LIMIT = 8_000
 MOST_ITEMS = 1_000
 MOST_PICTURES = 20
 # Of the runs of other agents that a call has asked for.
@@ -52,24 +49,6 @@ MOST_NESTED_ITEMS = 200
 DEEPEST = 8
 
 _OPEN_STATES = ("writing", "running", "waiting")
-
-
-@dataclass
-class _Item:
-    """One thing in the transcript; streamed text stays in pieces until somebody looks."""
-
-    kind: str
-    data: dict[str, Any]
-    pieces: list[str] = field(default_factory=list)
-    step: int = 0
-    provisional: bool = True  # this step's stream may still be void
-    call_index: int | None = None  # which of the step's parallel calls, while streaming
-    asked: dict[str, Transcript] = field(default_factory=dict)  # runs of other agents, by agent
-
-    def text(self) -> str:
-        if len(self.pieces) > 1:
-            self.pieces[:] = ["".join(self.pieces)]
-        return self.pieces[0] if self.pieces else ""
 
 
 class Transcript:
@@ -88,7 +67,7 @@ class Transcript:
     def __init__(self, prompt: str = "", depth: int = 0) -> None:
         self._depth = depth
         self._lock = threading.RLock()
-        self._items: list[_Item] = []
+        self._items: list[Item] = []
         self._step = 0
         self._state = "running"
         self._prompt = prompt
@@ -112,7 +91,7 @@ class Transcript:
         }
         self._cites: dict[int, dict[str, Any]] = {}  # what an answer may cite, by its number
         self._before: dict[str, Any] = dict(self._footer)  # of runs this one goes on from
-        self._queued: tuple[_Item, float, str] | None = (
+        self._queued: tuple[Item, float, str] | None = (
             None  # the line of a wait, since when, for whom
         )
 
@@ -151,7 +130,7 @@ class Transcript:
         """Return the whole transcript as plain JSON values, every text cleaned and bounded."""
         with self._lock:
             most = MOST_NESTED_ITEMS if self._depth else MOST_ITEMS
-            items = [_public(item) for item in self._items[:most]]
+            items = [public(item) for item in self._items[:most]]
             if len(self._items) > most:
                 left = len(self._items) - most
                 items.append(
@@ -267,7 +246,7 @@ class Transcript:
         item.pieces.append(event.arguments)
 
     def _on_stream_reset(self, event: StreamReset) -> None:
-        self._items = [i for i in self._items if not (i.step == self._step and _streamed(i))]
+        self._items = [i for i in self._items if not (i.step == self._step and streamed(i))]
 
     def _on_tool_started(self, event: ToolStarted) -> None:
         item = self._find(event.call_id, event.name)
@@ -395,7 +374,7 @@ class Transcript:
 
     # The parts they share.
 
-    def _add(self, kind: str, data: dict[str, Any]) -> _Item:
+    def _add(self, kind: str, data: dict[str, Any]) -> Item:
         if self._speaking and self._shown is not self._speaking[-1][0]:
             self._shown = run = self._speaking[-1][0]
             said = {
@@ -404,12 +383,12 @@ class Transcript:
                 "model": one_line(run.model, 300),
                 "label": one_line(run.model_label, 300),
             }
-            self._items.append(_Item("speaker", said, step=self._step, provisional=False))
-        item = _Item(kind, data, step=self._step)
+            self._items.append(Item("speaker", said, step=self._step, provisional=False))
+        item = Item(kind, data, step=self._step)
         self._items.append(item)
         return item
 
-    def _move_below_its_call(self, item: _Item) -> None:
+    def _move_below_its_call(self, item: Item) -> None:
         """Parallel calls are all written before the first one changes anything."""
         place = len(self._items) - 1
         while place and self._items[place - 1].step == item.step:
@@ -425,7 +404,7 @@ class Transcript:
             last = self._add(kind, {})
         last.pieces.append(text)
 
-    def _call(self, call_id: str, name: str) -> _Item:
+    def _call(self, call_id: str, name: str) -> Item:
         return self._add(
             "tool_call",
             {
@@ -443,7 +422,7 @@ class Transcript:
             },
         )
 
-    def _find(self, call_id: str, name: str = "") -> _Item:
+    def _find(self, call_id: str, name: str = "") -> Item:
         """The newest call of that id (providers repeat ids in later runs), made if never seen."""
         for item in reversed(self._items):
             if item.kind == "tool_call" and item.data["id"] == call_id:
@@ -473,41 +452,3 @@ class Transcript:
 
 def _sum(one: float | None, other: float | None) -> float | None:
     return other if one is None else one if other is None else one + other
-
-
-def _streamed(item: _Item) -> bool:
-    return item.provisional and item.kind in ("reasoning", "answer", "tool_call")
-
-
-def _public(item: _Item) -> dict[str, Any]:
-    result: dict[str, Any] = {"kind": item.kind, **item.data}
-    if item.kind in ("reasoning", "answer"):
-        limit = TEXT_LIMIT if item.kind == "answer" else REASONING_LIMIT
-        result["text"] = clean_text(item.text(), limit)
-    elif item.kind == "tool_call":
-        arguments = item.data["arguments"]
-        if arguments is None:
-            arguments = item.text()
-            if item.data["state"] != "writing":
-                arguments = parts.parsed(arguments)
-        result["arguments"] = plain = parts.plain(arguments)
-        if isinstance(plain, dict) and (names := list(plain)) != sorted(names):
-            result["order"] = names  # a saved notebook has its keys sorted
-        result["name"] = one_line(item.data["name"], 200)
-        result["id"] = one_line(item.data["id"], 200)
-        result["output"] = clean_text(item.data["output"], OUTPUT_LIMIT)
-        if item.asked:
-            result["asked"] = [_nested(other.snapshot()) for other in item.asked.values()]
-    return result
-
-
-def _nested(snapshot: dict[str, Any]) -> dict[str, Any]:
-    """Return what is shown of the run of another agent: no figures of its tools, and not what it was told."""
-    for item in snapshot["items"]:
-        if item["kind"] == "tool_call":
-            item["display"] = None
-    return {
-        name: value
-        for name, value in snapshot.items()
-        if name not in ("version", "prompt", "sender")
-    }

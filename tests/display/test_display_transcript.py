@@ -7,7 +7,8 @@ from typing import Any
 
 from sample_run import ANSWER, events
 
-from letta_kernel.display.transcript import REASONING_LIMIT, Transcript
+from letta_kernel.display.items import REASONING_LIMIT
+from letta_kernel.display.transcript import Transcript
 from letta_kernel.messages import (
     ApprovalRequested,
     Event,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 2.0
+TIMEOUT = 2.0
 """Seconds that looking at one value may take."""
 _PLAIN = (bool, int, float, complex, type(None))
 _BRACKETS: dict[type, tuple[str, str]] = {
@@ -27,7 +27,7 @@ class _GivenUpError(BaseException):
     """Ends a thread that looks at a value for too long."""
 
 
-def guarded(work: Callable[[], T], otherwise: Callable[[str], T], seconds: float = PATIENCE) -> T:
+def guarded(work: Callable[[], T], otherwise: Callable[[str], T], seconds: float = TIMEOUT) -> T:
     """Return what *work* returns, or *otherwise* of why it did not: it failed, or took too long.
 
     It runs on a thread of its own, so that code of the user's that never returns (a ``__repr__``, a property)

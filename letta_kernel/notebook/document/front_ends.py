@@ -28,7 +28,7 @@ from letta_kernel.tools.results import shorten
 
 Send = Callable[[dict[str, Any]], None]
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds a front end may take for an answer; a page in the background is slow."""
 _HEARS = 10.0  # seconds until it has said that it heard a question; a closed page never does
 
@@ -114,7 +114,7 @@ class FrontEnds:
 
         Parameters
         ----------
-        given_up : tells when to wait no longer; by default after `PATIENCE` seconds.
+        given_up : tells when to wait no longer; by default after `TIMEOUT` seconds.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class FrontEnds:
                 if given_up is not None:
                     if given_up():
                         break
-                elif time.monotonic() - since > (PATIENCE if asked.heard else _HEARS):
+                elif time.monotonic() - since > (TIMEOUT if asked.heard else _HEARS):
                     view.deaf = True
                     break
         finally:
