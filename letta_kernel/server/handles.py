@@ -47,6 +47,7 @@ _TYPES = {
     "zai": "zai",
 }
 _ENDPOINTS = {"letta": "llamacpp", "local": "llamacpp", "lmstudio_openai": "lmstudio"}
+_OF_ENDPOINT = {"lmstudio": "lmstudio_openai", "openai-proxy": "openai", "vllm": "hosted_vllm"}
 _NO_ENDPOINT = ("cerebras",)  # provider types that the older field has no word for
 
 
@@ -69,6 +70,17 @@ def model_name(handle: str | None, field: str = "model") -> str | None:
             field, f"{handle[:100]!r} is no model: write provider/model, such as openai/gpt-5-mini."
         )
     return f"{_OURS.get(provider, provider)}/{name}"
+
+
+def handle_of(model: str, endpoint: str | None) -> str:
+    """Return the handle of a *model* by its provider's name and the *endpoint* type that older fields have."""
+    if f"letta/{model}" in AUTO:
+        return f"letta/{model}"
+    if not endpoint or model.startswith(f"{endpoint}/"):
+        return model
+    if endpoint == "llamacpp":  # ours
+        return f"letta/{model}"
+    return f"{_OF_ENDPOINT.get(endpoint, endpoint)}/{model}"
 
 
 def model_handle(name: str) -> str:

@@ -429,3 +429,21 @@ def test_how_much_room_embeddings_take(server: Server) -> None:
         }
         assert sizes["B"] == sizes["KB"] * 1024 >= sizes["GB"] >= 0
         assert http.get("/embeddings/total_storage_size?storage_unit=mile").status_code == 422
+
+
+def test_the_older_form_of_a_model_needs_no_handle(server: Server) -> None:
+    client = server.client()
+
+    def made(**config: Any) -> str | None:
+        return client.agents.create(llm_config={"context_window": 16_000, **config}).model
+
+    openai = {"model_endpoint_type": "openai", "model_endpoint": server.scripted.url}
+    assert made(model="scripted", **openai) == "openai/scripted"
+    assert made(model="openai/scripted", **openai) == "openai/scripted"
+    assert made(model="claude-x", model_endpoint_type="anthropic") == "anthropic/claude-x"
+    assert made(model="gemini-x", model_endpoint_type="google_ai") == "google_ai/gemini-x"
+    assert made(model="demo", model_endpoint_type="llamacpp") == "letta/demo"
+    default = client.agents.create().model
+    assert made(model="letta-free", **openai) == made(handle="letta/letta-free") == default
+    with pytest.raises(NotFoundError):
+        made(model="none", **openai)

@@ -13,7 +13,7 @@ from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.records import ToolRule
 from letta_kernel.server.errors import FieldError, LeftOutError
-from letta_kernel.server.handles import embedding_name, model_name
+from letta_kernel.server.handles import embedding_name, handle_of, model_name
 from letta_kernel.server.schemas.base import Asked
 from letta_kernel.server.schemas.blocks import BlockCreate, Texts
 from letta_kernel.server.schemas.model_settings import ModelSettingsIn, check_format, settings_from
@@ -57,7 +57,8 @@ Ids = Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=10
 class LlmConfigIn(Asked):
     """The older form of model and settings."""
 
-    model: str | None = None
+    model: str | None = Field(None, max_length=200)
+    model_endpoint_type: str | None = Field(None, max_length=50)
     handle: str | None = None
     context_window: int | None = Field(None, ge=512)
 
@@ -148,7 +149,10 @@ class AgentFields(Asked):
     def _model(self) -> str | None:
         if self.model is not None or self.llm_config is None:
             return self.model
-        return self.llm_config.handle or self.llm_config.model
+        older = self.llm_config
+        if older.handle or older.model is None:
+            return older.handle
+        return handle_of(older.model, older.model_endpoint_type)
 
     def _embedding(self) -> str | None:
         if self.embedding is not None or self.embedding_config is None:
