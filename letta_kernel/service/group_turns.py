@@ -7,11 +7,10 @@ is cut off at any point leaves whole histories, and the next message finds every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, TypedDict
+from typing import Any
 
 from letta_kernel.agent import journal
 from letta_kernel.agent.decisions import Decision
@@ -32,70 +31,19 @@ from letta_kernel.messages import (
 from letta_kernel.models.base import Cancel
 from letta_kernel.pictures.picture import Picture, Thumbnail
 from letta_kernel.records import DONE, AgentState, Group, GroupMessage, Tool
-from letta_kernel.remedies import Do, Remedy, remedy
+from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import group_part
 from letta_kernel.service.core import Core
 from letta_kernel.service.event_log import EventLog
-from letta_kernel.service.group_part import ASK_ALL, GroupPart
+from letta_kernel.service.group_part import GroupPart
+from letta_kernel.service.group_said import GroupOptions, Said, SupervisorHost
 from letta_kernel.service.runner import Runner, RunOptions
 from letta_kernel.service.runs import Runs
-from letta_kernel.stop_reasons import StopReason, meaning
+from letta_kernel.stop_reasons import StopReason
 from letta_kernel.store import agents, groups, messages
 from letta_kernel.store.database import Tx
-from letta_kernel.tools.execute import ToolHost
 
 _GO_ON = "It is your turn again; nobody else has said anything since."
-
-
-class GroupOptions(TypedDict, total=False):
-    """How one turn of a group is carried out: as `RunOptions`, for all its runs.
-
-    Attributes
-    ----------
-    each : more for the runs of one agent, by its id: where its functions live, say.
-    """
-
-    live: Callable[[Event], None] | None
-    cancel: Cancel | None
-    wait: bool
-    max_steps: int | None
-    model: str | None
-    each: Callable[[str], RunOptions]
-
-
-@dataclass(slots=True)
-class Said:
-    """How the run of one agent ended, and what it answered."""
-
-    agent: AgentState
-    answers: list[str] = field(default_factory=list)
-    reason: StopReason = "cancelled"
-    error: str | None = None
-    remedies: tuple[Remedy, ...] = ()
-    waits: bool = False
-
-    @property
-    def text(self) -> str:
-        """All it answered."""
-        return "\n".join(self.answers)
-
-    @property
-    def stops(self) -> bool:
-        """Whether the group's turn ends with it: it failed, was stopped, reached a limit or waits."""
-        return meaning(self.reason) != "well"
-
-    @property
-    def problem(self) -> str:
-        """Why there is no answer, in a line for another agent; empty if there is one."""
-        match meaning(self.reason):
-            case "waits":
-                return "waits for a person's approval"
-            case "cancelled":
-                return "was stopped"
-            case "well":
-                return "" if self.answers else "gave no answer"
-            case _:
-                return self.error or self.reason
 
 
 Turn = Generator[Event, None, Said | None]
@@ -252,7 +200,7 @@ class GroupTurn:
         manager = self._manager
         part = group_part.of_supervisor(self._group, manager, self._speakers)
         given = self._options.get("each", _nothing)(manager.id)
-        host = _Supervisor(given.get("host"), self._ask_all)
+        host = SupervisorHost(given.get("host"), self._ask_all)
         tools: list[Tool] = [*given.get("turn_tools", ()), group_part.ask_all_tool()]
         said = yield from self._speak(manager, part, host=host, turn_tools=tools)
         self._core.do(self._all_heard)
@@ -528,25 +476,6 @@ class GroupTurn:
                 seconds=perf_counter() - self._started,
             )
         )
-
-
-class _Supervisor:
-    """Where a supervisor's functions live: in the notebook, if there is one, and here that which asks all."""
-
-    def __init__(self, host: ToolHost | None, ask_all: Callable[[str], list[str]]) -> None:
-        self._host = host
-        self._ask_all = ask_all
-        self.notebook = getattr(host, "notebook", None)
-
-    def lookup(self, tool: Tool) -> Callable[..., Any] | None:
-        """Return the function behind *tool*."""
-        if tool.name == ASK_ALL and tool.kind == "turn":
-
-            def ask_all(message: str) -> list[str]:
-                return self._ask_all(message)
-
-            return ask_all
-        return self._host.lookup(tool) if self._host is not None else None
 
 
 def _nothing(agent_id: str) -> RunOptions:

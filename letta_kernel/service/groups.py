@@ -17,7 +17,8 @@ from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import DONE, AgentState, Group
 from letta_kernel.service.core import Core
 from letta_kernel.service.event_log import EventLog
-from letta_kernel.service.group_turns import GroupOptions, GroupTurn
+from letta_kernel.service.group_said import GroupOptions
+from letta_kernel.service.group_turns import GroupTurn
 from letta_kernel.service.runner import Runner
 from letta_kernel.service.runs import Runs, sendable
 from letta_kernel.store import agents, blocks, groups
