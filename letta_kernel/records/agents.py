@@ -72,6 +72,15 @@ class AgentState(Record):
         return found if isinstance(found, str) else None
 
     @property
+    def metadata_of_copy(self) -> dict[str, Any]:
+        """The metadata that a copy of this agent has, which looks after nobody."""
+        kept = self.metadata.get(REST)
+        if not isinstance(kept, dict):
+            return self.metadata
+        own = {key: value for key, value in kept.items() if key != SLEEPTIME_OF}
+        return {**self.metadata, REST: own}
+
+    @property
     def thread(self) -> Conversation | Literal["own"]:
         """Whose history it is that goes on: the agent's own, or a conversation's (`ThreadState`)."""
         return "own"

@@ -50,6 +50,7 @@ def test_it_comes_by_itself_is_told_and_taken_back(notebook: Notebook) -> None:
     assert "1 so far" in notebook.run("%agent sleeptime status").text
     notebook.run("%%agent\nIt rains there, too.")
     until(notebook, "%agent sleeptime status", "Tidied at")
+    notebook.run("%agent sleeptime on --every 50")  # it shall not do so again
     assert "Oslo since May" in notebook.run("%agent memory human").text
     assert "ada-sleeptime" in notebook.run("%agent memory human --history").text
     told = notebook.run("%%agent\nHello.").notices

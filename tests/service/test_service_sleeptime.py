@@ -336,6 +336,18 @@ class TestReview:
         assert night.human("instructions") == "Answer in English."
 
 
+def test_what_was_decided_already_is_no_news_and_a_copy_tidies_nobody(night: Night) -> None:
+    night.service.sleeptime.enable("ada", review=True)
+    night.say()
+    night.tidy()
+    night.service.sleeptime.review.reject("ada")
+    assert not notices(night.say())
+    ada, sleeper = map(night.service.agents.retrieve, ("ada", "ada-sleeptime"))
+    assert sleeper.looks_after == ada.id
+    copied = sleeper.model_copy(update={"metadata": sleeper.metadata_of_copy})
+    assert copied.looks_after is None
+
+
 def test_a_failure_is_told_once_and_is_no_crash(night: Night) -> None:
     night.service.sleeptime.enable("ada", every=1)
     night.say()

@@ -106,7 +106,9 @@ def duplicate(context: RequestContext, asked: Named) -> dict[str, Any]:
                 service.tools.detach(tool.id, agent=made.id)
         for tool in service.tools.list(state.id):
             service.tools.attach(tool.id, agent=made.id)
-        made = service.agents.update(made.id, tool_rules=state.tool_rules, metadata=state.metadata)
+        made = service.agents.update(
+            made.id, tool_rules=state.tool_rules, metadata=state.metadata_of_copy
+        )
     except LettaError:
         service.agents.delete(made.id)  # half a copy would pass for a whole one
         raise
