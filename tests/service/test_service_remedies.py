@@ -112,8 +112,8 @@ DOOR_WORDS = re.compile(
 )
 # Flags of programs of others: no door has other words for them.
 OTHERS = re.compile(r"git rm --cached|--enable-auto-tool-choice|--tool-call-parser|--jinja")
-BELOW = ("service", "agent", "tools", "memory", "models", "store", "display")
-TOP = ("errors", "messages", "records", "remedies", "ids", "hooks", "lazy_import")
+BELOW = ("records", "service", "agent", "tools", "memory", "models", "store", "display")
+TOP = ("errors", "messages", "remedies", "ids", "hooks", "lazy_import")
 
 
 def test_no_text_below_the_doors_uses_the_words_of_one() -> None:
