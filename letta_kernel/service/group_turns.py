@@ -24,6 +24,7 @@ from letta_kernel.messages import (
     Message,
     Notice,
     RunEnded,
+    RunStarted,
     Speaker,
     StepEnded,
     Usage,
@@ -33,6 +34,7 @@ from letta_kernel.pictures.picture import Picture, Thumbnail
 from letta_kernel.records import DONE, AgentState, Group, GroupMessage, Tool
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import group_part
+from letta_kernel.service.asking import AskedBy
 from letta_kernel.service.core import Core
 from letta_kernel.service.event_log import EventLog
 from letta_kernel.service.group_part import GroupPart
@@ -76,6 +78,7 @@ class GroupTurn:
         self._switch = options.get("cancel") or Cancel()
         self._id = new_id("turn")
         self._pending: list[Event] = []
+        self._manager_run = ""
         self._usage, self._steps, self._spoke = Usage(), 0, 0
         self._started = perf_counter()
 
@@ -310,7 +313,10 @@ class GroupTurn:
     def _asked(self, agent: AgentState, asked: GroupMessage) -> Said:
         """Let one member answer the supervisor, inside its call."""
         part = group_part.of_asked(self._group, agent, self._manager)
-        options: RunOptions = {**self._run_options(agent), "group": part}
+        manager = self._manager
+        # So that nobody asks the supervisor meanwhile, who waits.
+        call = AskedBy(self._manager_run, asked.id, ((manager.id, manager.name),))
+        options: RunOptions = {**self._run_options(agent), "group": part, "asked": call}
         incoming = groups.copies([asked], agent.id)
         run = self._runner.run(self._core.find_agent(agent.id), incoming, None, options)
         said = Said(agent)
@@ -398,6 +404,8 @@ class GroupTurn:
 
     def _hear(self, event: Event) -> None:
         """Take what an agent's run tells, and tell it on at once."""
+        if isinstance(event, RunStarted) and event.agent_id == self._group.manager_agent_id:
+            self._manager_run = event.run_id
         if isinstance(event, RunEnded):
             self._usage += event.usage
             self._steps += event.steps

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from agent_bench import Bench, kept_whole
 
+from letta_kernel.agent_messages import WAIT
 from letta_kernel.errors import InvalidInputError, NameTakenError, NotFoundError
 from letta_kernel.messages import Event, GroupEnded, GroupStarted, RunStarted
 from letta_kernel.models.base import Cancel
@@ -178,6 +179,21 @@ def test_a_supervisor_asks_all_and_answers(bench: Bench) -> None:
     say(bench, "Sure?")
     assert shown(bench, 4)[-2:] == ["> They differ.", "Sure?"]
     assert bench.service.agents.retrieve("lea").tool_rules == []
+
+
+def test_nobody_asks_a_supervisor_that_waits_for_its_answer(bench: Bench) -> None:
+    lea = bench.service.agents.create("lea")
+    team(bench, "ada", manager_type="supervisor", manager="lea")
+    bench.service.tools.attach(WAIT, agent="ada")
+    bench.server.call("send_message_to_all_agents_in_group", {"message": "Well?"})
+    bench.server.call(WAIT, {"message": "Why me?", "other_agent_id": lea.id})
+    bench.server.say("Then I say yes")
+    bench.server.say("Yes")
+    assert say(bench, "Is it?").stop_reason == "end_turn"
+    (refused,) = [m.content for m in bench.history("ada") if m.role == "tool"]
+    assert "waits for an answer already" in refused
+    (run,) = [one for one in bench.service.runs.list() if one.asked_by]
+    assert bench.service.runs.retrieve(run.asked_by or "").agent_id == lea.id
 
 
 def test_a_member_that_fails_ends_the_turn_and_says_so(bench: Bench) -> None:
