@@ -18,6 +18,7 @@ import multiprocessing.process
 import os
 import secrets
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -235,7 +236,9 @@ def _attend(request: dict[str, Any], streams: list[int], asked: socket.socket) -
         _, status = os.waitpid(pid, 0)
         with contextlib.suppress(OSError):
             asked.send(str(os.waitstatus_to_exitcode(status)).encode())
-    os._exit(0)  # if whoever started it is gone, a kernel sees that it has lost its parent
+    else:  # whoever started it is gone
+        os.kill(pid, signal.SIGKILL)
+    os._exit(0)
 
 
 def _be(request: dict[str, Any], streams: list[int]) -> None:

@@ -78,6 +78,13 @@ def source(page: Page, index: int) -> str:
     return str(page.evaluate(f"i => {CODE}.widgets[i].model.sharedModel.source", index))
 
 
+def source_becomes(page: Page, index: int, text: str) -> None:
+    """Wait until a cell's source is *text*."""
+    page.wait_for_function(
+        f"([i, text]) => {CODE}.widgets[i].model.sharedModel.source === text", arg=[index, text]
+    )
+
+
 def set_source(page: Page, index: int, text: str) -> None:
     page.evaluate(
         f"([i, text]) => {CODE}.widgets[i].model.sharedModel.setSource(text)", [index, text]
@@ -152,7 +159,7 @@ def test_a_message_is_edited_as_prose_while_its_first_line_says_so(lab: Lab, pag
     page.wait_for_function(f"{CODE}.widgets[0].model.mimeType === 'text/x-ipython'")
     page.keyboard.press("Control+End")
     page.keyboard.type("\nreturn x")
-    assert source(page, 0) == "def f(x):\n    return x"
+    source_becomes(page, 0, "def f(x):\n    return x")
     set_source(page, 0, "%%agent\nHello")
     expect(editor).to_have_class(re.compile("lk-Prose"))
     # As the notebook does when a kernel has told its language.
@@ -183,16 +190,16 @@ def test_the_badge_says_who_is_addressed_and_its_menu_changes_that(lab: Lab, pag
     expect(menu.get_by_role("menuitemcheckbox")).not_to_have_count(0)
     page.screenshot(path=ARTIFACTS / "agent-cell-light.png")
     menu.get_by_text("first-one", exact=True).click()
-    assert source(page, 1) == "%%agent first-one\nHello\nthere"
+    source_becomes(page, 1, "%%agent first-one\nHello\nthere")
     expect(agent).to_contain_text("first-one")
     model.click()
     menu.get_by_text("demo", exact=True).click()
-    assert source(page, 1) == "%%agent first-one --model demo\nHello\nthere"
+    source_becomes(page, 1, "%%agent first-one --model demo\nHello\nthere")
     activate(page, 1)
     page.keyboard.press("Control+Alt+Comma")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")  # whom the notebook talks to
-    assert source(page, 1) == "%%agent --model demo\nHello\nthere"
+    source_becomes(page, 1, "%%agent --model demo\nHello\nthere")
     agent.click()
     menu.get_by_text("New Agent…").click()
     page.locator(".jp-Dialog input").fill("third-one")
@@ -217,12 +224,12 @@ def test_agent_cells_are_inserted_by_button_and_keys(lab: Lab, page: Page) -> No
     page.keyboard.press("Control+Alt+Enter")
     expect(page.locator(".jp-Notebook .jp-Cell")).to_have_count(4)
     page.keyboard.type("Again")
-    assert source(page, 2) == "%%agent\nAgain"
+    source_becomes(page, 2, "%%agent\nAgain")
     page.keyboard.press("Escape")
     activate(page, 3)
     page.keyboard.press("Control+Alt+Enter")  # an empty cell becomes one
     expect(page.locator(".jp-Notebook .jp-Cell")).to_have_count(4)
-    assert source(page, 3) == "%%agent\n"
+    source_becomes(page, 3, "%%agent\n")
 
 
 def test_names_and_options_are_completed(lab: Lab, page: Page) -> None:
@@ -234,7 +241,7 @@ def test_names_and_options_are_completed(lab: Lab, page: Page) -> None:
     complete(page, "completed-name")
     page.keyboard.type(" --mo")
     complete(page, "--model")
-    assert source(page, 1) == "%%agent completed-name --model\nHi"
+    source_becomes(page, 1, "%%agent completed-name --model\nHi")
 
 
 def complete(page: Page, word: str) -> None:
@@ -291,7 +298,7 @@ def test_the_launcher_opens_a_notebook_with_an_agent_cell(lab: Lab, page: Page) 
     page.locator(".jp-LauncherCard", has_text="Agent notebook").click()
     expect(page.locator(".jp-Notebook .lk-Prose")).to_be_focused()
     page.keyboard.type("Hello!")
-    assert source(page, 0) == "%%agent\nHello!"
+    source_becomes(page, 0, "%%agent\nHello!")
     expect(page.locator(".jp-Toolbar-kernelName")).to_contain_text("Letta")
 
 
@@ -352,9 +359,9 @@ def test_a_run_is_searched(lab: Lab, page: Page) -> None:
     page.keyboard.type("degrees")
     expect(run.locator(".lk-Find-count")).to_have_text(re.compile("1 of [23]"))
     expect(run.locator(".lk-Call details")).to_have_attribute("open", "")
-    assert page.evaluate("CSS.highlights.get('lk-found').size") > 1
+    page.wait_for_function("CSS.highlights.get('lk-found').size > 1")
     page.keyboard.press("Escape")
-    assert page.evaluate("CSS.highlights.get('lk-found').size") == 0
+    page.wait_for_function("CSS.highlights.get('lk-found').size === 0")
     run.get_by_role("button", name="Unfold or fold everything").click()
     run.get_by_role("button", name="Unfold or fold everything").click()
     expect(run.locator("details[open]")).to_have_count(0)

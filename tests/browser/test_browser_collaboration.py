@@ -12,7 +12,17 @@ import pytest
 from browser_lab import ARTIFACTS
 from browser_stage import NOTEBOOK, connected, idle, open_stage
 from playwright.sync_api import Browser, Page, expect
-from test_browser_notebook import FIXED, SHOP, ask, cell_with, press, proposals, shop, sources
+from test_browser_notebook import (
+    FIXED,
+    SHOP,
+    ask,
+    cell_with,
+    press,
+    proposals,
+    shop,
+    sources,
+    sources_become,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -20,11 +30,7 @@ pytestmark = pytest.mark.slow
 def both(pages: tuple[Page, Page], wanted: list[str]) -> None:
     """Wait until both pages have these cells."""
     for page in pages:
-        page.wait_for_function(
-            f"""wanted => JSON.stringify({NOTEBOOK}.model.sharedModel.cells.map(({{ source }}) => source))
-                === JSON.stringify(wanted)""",
-            arg=wanted,
-        )
+        sources_become(page, wanted)
 
 
 def test_two_people_see_one_change_and_only_that_is_undone(

@@ -24,6 +24,7 @@ print("the cell is over")
 def talk(panel: Locator, agent: str, text: str) -> None:
     box = panel.get_by_role("textbox", name=f"Message to {agent}")
     box.fill(text)
+    expect(panel.get_by_role("button", name="Send")).to_be_visible()  # nothing before goes on
     box.press("Enter")
 
 

@@ -138,6 +138,7 @@ def test_a_theme_change_leaves_the_newest_message_in_view(desk: Desk, page: Page
         box.fill(f"Question {number}")
         box.press("Enter")
         expect(panel.get_by_role("log").locator(".lk-Answer")).to_have_count(number + 1)
+        expect(panel.get_by_role("button", name="Send")).to_be_visible()
     for theme in ("Dark", "Light"):
         set_theme(page, f"JupyterLab {theme}")
         expect(panel.locator(".lk-Box")).to_be_in_viewport(ratio=0.9)
