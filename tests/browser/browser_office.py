@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,7 +62,14 @@ class Office:
         shutil.rmtree(self.lab.home / "workspaces", ignore_errors=True)
         for project in self.lab.folder.iterdir():
             if project.is_dir():
-                shutil.rmtree(project)
+                _remove(project)
+
+
+def _remove(project: Path) -> None:
+    """Delete a project, in which the server may just be writing what it does in the background."""
+    ends = time.monotonic() + 60
+    while project.exists():
+        shutil.rmtree(project, ignore_errors=time.monotonic() < ends)
 
 
 @contextmanager

@@ -83,6 +83,7 @@ class Pages:
             errors.found.clear()
             return page, errors
         page = self.browser.new_context(viewport=SIZE).new_page()
+        page.set_default_timeout(60_000)  # as `expect` waits
         errors = Errors()
         errors.watch(page)
         return page, errors

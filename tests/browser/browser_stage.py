@@ -170,6 +170,7 @@ def open_stage(browser: Browser, home: Path, name: str, *cells: str) -> Iterator
         }
         with running_lab(home / "notebooks", home, anew=True, **environment) as lab:
             context = browser.new_context(viewport={"width": 1280, "height": 900})
+            context.set_default_timeout(60_000)  # as `expect` waits
             page = context.new_page()
             stage = Stage(lab, model, page, f"{name}.ipynb", Errors())
             stage.watch(page)

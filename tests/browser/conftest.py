@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 PASSED = pytest.StashKey[bool]()
 
 # How long a page may take to show what is expected of it, on a machine that is busy with other things.
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")
