@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from letta_kernel.errors import ConflictError, InvalidInputError, LettaError
 from letta_kernel.messages import Event, Message
 from letta_kernel.models.base import Cancel
+from letta_kernel.project import is_there
 from letta_kernel.records import AgentState
 from letta_kernel.service.asking import AskedBy, Start
 from letta_kernel.service.core import Core
@@ -96,6 +97,8 @@ class Deliveries:
 
     def _look(self) -> None:
         self._some = False  # what is posted from here on sets it again
+        if not is_there(self._core.database.home):  # looking must not make a project
+            return
         for state, message in self._core.do(self._waiting):
             with self._lock:
                 full = len(self._reading) >= _AT_ONCE

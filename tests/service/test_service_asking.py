@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -343,6 +344,15 @@ def test_a_message_left_is_read_by_the_next_process_that_lives(bench: Bench) -> 
     run = whole(bench, "bob")
     assert (run.status, run.asked_by) == ("completed", whole(bench, "ada").id)
     assert len(bench.history("bob")) == 2
+
+
+def test_looking_for_messages_makes_no_project(tmp_path: Path) -> None:
+    with AgentService(tmp_path / ".letta") as service:
+        service.deliveries.start()
+        while service.deliveries._bell.is_set():  # it looks when this is cleared
+            time.sleep(0.01)
+        service.deliveries._look()
+        assert not service.home.exists()
 
 
 def test_messages_are_read_in_order_when_the_other_is_free(bench: Bench) -> None:
