@@ -164,5 +164,7 @@ class OthersRecall:
 
 
 def _check_number(tx: Tx, sleep_id: str) -> None:
+    if not sleeps.is_open(tx, sleep_id):
+        raise EditError("This memory is not tidied any more: finish your edits.")
     if len(sleeps.proposals(tx, sleep_id)) >= MOST:
         raise EditError(f"{MOST} changes are enough for one time: finish your edits.")

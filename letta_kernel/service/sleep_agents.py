@@ -93,9 +93,7 @@ def share_blocks(tx: Tx, agent_id: str, sleeper_id: str) -> None:
     for block in blocks.of_agent(tx, sleeper_id):
         made_here = sleeper is not None and sleeper.looks_after == agent_id
         if made_here and block.id not in own and block.label != PERSONA:
-            blocks.detach(tx, sleeper_id, block.id)
-            if not blocks.agents_with(tx, block.id):
-                blocks.delete(tx, block.id)
+            blocks.detach(tx, sleeper_id, block.id)  # the block stays, as after any detaching
         else:
             has[block.label] = block.id
     for block in own.values():

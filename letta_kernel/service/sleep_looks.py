@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError, NotFoundError
-from letta_kernel.ids import new_id
+from letta_kernel.ids import new_id, now
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Group, Sleep
 from letta_kernel.service.core import Core
@@ -21,6 +22,13 @@ _SHARE = 3  # one part in so many of the model's window, at most, is the record
 _MOST_TOKENS = 30_000  # of a record
 _MOST_MESSAGES = 2_000  # of a record
 _DEMO = "demo"
+
+
+_STOPS = 3  # looks that were stopped one after the other, and begun again at once
+_LATE = timedelta(minutes=10)  # after which one has no run to come, if nobody can see its process
+
+_here: set[str] = set()
+"""Ids of the looks that go on in this process, whichever service of it began them."""
 
 
 @dataclass(slots=True)
@@ -43,7 +51,6 @@ class Looks:
         self._core = core
         self._recordings = recordings
         self._review = review
-        self._here: set[str] = set()  # ids of those that go on in this process
 
     def begin(self, agent_id: str, forced: bool) -> Begun | None:
         """Write down that a look begins, if it is time for one; what keeps a *forced* one is raised."""
@@ -102,7 +109,7 @@ class Looks:
                 review=bool(group.sleeptime_propose_only),
                 owner=lease.process_owner(),
             )
-            self._here.add(sleep.id)  # before anybody can see it
+            _here.add(sleep.id)  # before anybody can see it
             sleeps.add(tx, sleep)
             return Begun(sleep, sleeper, text)
 
@@ -142,12 +149,12 @@ class Looks:
     def _is_time(self, tx: Tx, group: Group) -> bool:
         agent_id, every = group.manager_agent_id or "", group.sleeptime_agent_frequency or 1
         since = sleeps.turns(tx, agent_id, self.mark(tx, group))
-        last = next(
-            (one for one in sleeps.list_all(tx, agent_id, 1) if one.group_id == group.id), None
-        )
-        if last is not None and last.status == "stopped":
+        recent = [one for one in sleeps.list_all(tx, agent_id, _STOPS) if one.group_id == group.id]
+        last = recent[0] if recent else None
+        often = len(recent) == _STOPS and all(one.status == "stopped" for one in recent)
+        if last is not None and last.status == "stopped" and not often:
             return since > 0  # it had begun, and is taken up again
-        if last is not None and last.status == "failed":
+        if last is not None and (last.status == "failed" or often):  # each costs something
             return sleeps.turns(tx, agent_id, last.upto) >= every
         return since >= every
 
@@ -179,7 +186,7 @@ class Looks:
         try:
             return self._core.join(work)
         finally:
-            self._here.discard(sleep.id)
+            _here.discard(sleep.id)
 
     def settle(self, tx: Tx, group: Group, *, ended: str = "", problem: str = "") -> None:
         """Let the looks of a group that are over have their end, once: what they wrote lands, or it is dropped.
@@ -190,7 +197,7 @@ class Looks:
             run_id = sleeps.run_of(tx, sleep.message_id)
             run = runs.get(tx, run_id) if run_id else None
             if run is None:
-                if sleep.id != ended and (sleep.id in self._here or not self._is_over(sleep)):
+                if sleep.id != ended and (sleep.id in _here or not self._is_over(sleep)):
                     continue
                 sleep.status = "failed" if problem else "stopped"
                 sleep.note = problem
@@ -211,8 +218,12 @@ class Looks:
 
     @staticmethod
     def _is_over(sleep: Sleep) -> bool:
-        """Whether the process that wrote a look down, and has no run for it, has none to come."""
-        return lease.is_own(sleep.owner) or lease.is_dead(sleep.owner)
+        """Whether the process that wrote a look down, and has no run for it, has none to come.
+
+        Of one before the machine began anew, or in another container, nobody sees that it has ended.
+        """
+        late = not lease.is_here(sleep.owner) and now() - sleep.created_at > _LATE
+        return lease.is_own(sleep.owner) or lease.is_dead(sleep.owner) or late
 
     def _finish(self, tx: Tx, group: Group, sleep: Sleep) -> None:
         self._review.give_reasons(tx, sleep)

@@ -40,7 +40,7 @@ def record_of(
     lines: list[str] = []
     last, used = None, 0
     for message in found:
-        line = _line(message, agent, zone)
+        line = _harmless(_line(message, agent, zone))
         size = count(line) if line else 0
         if used + size > most and last is not None and lines:
             break
@@ -81,6 +81,11 @@ def _moment(at: datetime, zone: str) -> str:
     return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
+def _harmless(line: str) -> str:
+    """Return a line in which nothing ends the record: no text, no name, nothing a tool was called with."""
+    return re.sub(r"<(?=[\s/]*record\b)", "&lt;", line, flags=re.IGNORECASE)
+
+
 def _cut(text: str) -> str:
-    text = re.sub(r"</?record>", "", text.strip())  # nothing said there ends the record
+    text = text.strip()
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text):,} characters)"

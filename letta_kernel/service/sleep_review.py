@@ -200,7 +200,10 @@ class Review:
     def _write(self, tx: Tx, one: Proposal, sleep: Sleep, wanted: str) -> None:
         """Write into a block what a proposal changes of it, whatever else was changed meanwhile."""
         block = blocks.get(tx, one.block_id) if one.block_id else None
-        block = block or blocks.find(tx, one.agent_id, one.label)
+        if block is not None and not self._has(tx, one, sleep, block):
+            block = None  # others may have it still: it is theirs alone now
+        else:
+            block = block or blocks.find(tx, one.agent_id, one.label)
         reason = one.reason or "tidied while at rest"
         if block is None:
             if one.block_id is not None:
@@ -226,6 +229,16 @@ class Review:
                 tx, block.id, value, actor=sleep.sleeper_id, step_id=one.step_id, reason=reason
             )
         one.version = block.version
+
+    @staticmethod
+    def _has(tx: Tx, one: Proposal, sleep: Sleep, block: Block) -> bool:
+        """Whether a block is the agent's still, or one that only who tidies has."""
+        having = blocks.agents_with(tx, block.id)
+        if one.agent_id in having:
+            return True
+        sleeper = agents.get(tx, sleep.sleeper_id)
+        own = sleeper is not None and sleeper.looks_after != one.agent_id
+        return own and sleep.sleeper_id in having
 
     def _keep(self, tx: Tx, one: Proposal, sleep: Sleep) -> None:
         state = agents.get(tx, one.agent_id)
@@ -283,6 +296,5 @@ def _decided(tx: Tx, one: Proposal, status: str, *, whole: bool = True) -> None:
     """Write what became of a proposal; one of whose changes some are left waits on."""
     if whole or one.before == one.after:
         one.status, one.decided_at = status, now()  # type: ignore[assignment]
-        if one.kind == "passage":
-            one.after = ""  # what is forgotten later must not be kept here
+        one = one.model_copy(update={"before": "", "after": ""})  # or it outlived what is forgotten
     sleeps.change(tx, one)

@@ -341,14 +341,18 @@ class Sleeptime:
         context.recall = OthersRecall(recall, sleep.agent_id)
 
     def _listen(self, agent_id: str, begun: Begun, ending: threading.Event) -> None:
-        """End the look as soon as somebody speaks to the agent in another process."""
+        """End the look as soon as somebody speaks to the agent in another process, or switches it off."""
         seen: object = None
         while not ending.wait(_LOOK):
             stamp = stamp_of(self._core.home)
             if stamp == seen:
                 continue
             with suppress(LettaError):
-                if self._core.do(lambda tx: sleeps.is_busy(tx, agent_id)):
+                if self._core.do(
+                    lambda tx: (
+                        sleeps.is_busy(tx, agent_id) or not sleeps.is_open(tx, begun.sleep.id)
+                    )
+                ):
                     begun.cancel.cancel()
                     return
                 seen = stamp

@@ -327,6 +327,11 @@ def delete(tx: Tx, block_id: str) -> bool:
     tx.execute("DELETE FROM agent_blocks WHERE block_id = $1", (block_id,))
     tx.execute("DELETE FROM block_versions WHERE block_id = $1", (block_id,))
     tx.execute("DELETE FROM block_identities WHERE block_id = $1", (block_id,))
+    tx.execute(  # what a sleep-time agent would write there has the text too
+        "UPDATE proposals SET status = 'dropped', before = '', after = '', decided_at = $2"
+        " WHERE block_id = $1 AND status IN ('staged', 'open')",
+        (block_id, now()),
+    )
     return tx.one("DELETE FROM blocks WHERE id = $1 RETURNING id", (block_id,)) is not None
 
 

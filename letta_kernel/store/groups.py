@@ -73,6 +73,16 @@ def delete(tx: Tx, group_id: str) -> bool:
         return False
     for table in ("group_messages", "group_agents"):
         tx.execute(f"DELETE FROM {table} WHERE group_id = $1", (group_id,))
+    tx.execute(  # what its sleep-time agent was about ends with it, and is no news any more
+        "UPDATE proposals SET status = 'dropped', before = '', after = '', decided_at = $2"
+        " WHERE status IN ('staged', 'open') AND sleep_id IN (SELECT id FROM sleeps WHERE group_id = $1)",
+        (group_id, now()),
+    )
+    tx.execute(
+        "UPDATE sleeps SET told = true, ended_at = coalesce(ended_at, $2),"
+        " status = CASE status WHEN 'open' THEN 'stopped' ELSE status END WHERE group_id = $1",
+        (group_id, now()),
+    )
     pictures.sweep(tx)
     return True
 

@@ -84,6 +84,12 @@ def is_dead(owner: str) -> bool:
     return one is not None and _here(one) and _started(one.pid) != one.started
 
 
+def is_here(owner: str) -> bool:
+    """Whether *owner* is a process that would be seen here, while it goes on."""
+    one = _parts(owner)
+    return one is not None and _here(one)
+
+
 @dataclass(frozen=True, slots=True)
 class _Process:
     host: str

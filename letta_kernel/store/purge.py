@@ -187,6 +187,15 @@ def _take_out(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> N
             " WHERE superseded_by = ANY($1::text[])",
             ids,
         )
+    if (
+        "proposals",
+        "supersedes",
+    ) in columns:  # what would be kept instead says the same in other words
+        connection.execute(
+            "UPDATE proposals SET status = 'dropped', after = '', decided_at = $2"
+            " WHERE status IN ('staged', 'open') AND supersedes && $1::text[]",
+            [list(gone), now()],
+        )
     if ("steps", "retrieved") in columns:  # what runs were shown of them
         rows = connection.execute(
             "SELECT id, CAST(retrieved AS text) FROM steps WHERE CAST(retrieved AS text) <> '[]'"

@@ -29,6 +29,12 @@ def unfinished(tx: Tx, group_id: str) -> list[Sleep]:
     )
 
 
+def is_open(tx: Tx, sleep_id: str) -> bool:
+    """Return whether what one would write can come to anything still."""
+    row = tx.one("SELECT 1 FROM sleeps WHERE id = $1 AND status = 'open'", (sleep_id,))
+    return row is not None
+
+
 def untold(tx: Tx, agent_id: str) -> list[Sleep]:
     """Return those that are over and that nobody has been told of, oldest first."""
     return _SLEEPS.select(
