@@ -143,7 +143,10 @@ def begun(tx: Tx, step_ids: Collection[str]) -> list[Sequence[Any]]:
         " AND m.role IN ('user', 'event') ORDER BY b.depth, m.seq NULLS FIRST",
         (list(step_ids), _LONGEST_ASKED),
     )
-    return list({row[0]: row for row in rows}.values())
+    return [
+        (*ids, agent_messages.bare(said or ""))
+        for *ids, said in {row[0]: row for row in rows}.values()
+    ]
 
 
 def _waiting(tx: Tx, agent_id: str) -> set[str]:

@@ -97,6 +97,18 @@ def test_an_answer_comes_back_and_each_history_says_who_spoke(bench: Bench) -> N
     kept_whole(bench.service)
 
 
+def test_what_was_kept_leads_to_the_words_of_who_asked(bench: Bench) -> None:
+    make(bench, "ada", "bob")
+    ask(bench, "bob", "Keep the figs.")
+    bench.server.calls([("archival_memory_insert", {"content": "Figs."})])
+    bench.server.say("Kept.")
+    bench.server.say("Bob has them.")
+    bench.send("ada", "Ask bob.")
+    (origin,) = bench.service.passages.origins(bench.service.passages.list("bob"))
+    assert origin.asked is not None
+    assert origin.asked.message == "Keep the figs."
+
+
 def test_the_other_run_is_told_as_it_goes_on(bench: Bench) -> None:
     _, bob = make(bench, "ada", "bob")
     ask(bench, bob.id)

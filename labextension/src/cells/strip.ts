@@ -74,6 +74,10 @@ export class CellStrip {
     agent.title = line.agent
       ? this._trans.__('This message goes to %1', oneLine(name, 80))
       : this._trans.__('This message goes to whom the notebook talks to');
+    if (line.agent.startsWith('@')) {
+      agent.title = this._trans.__('This message goes to the group %1', oneLine(name, 80));
+      return [agent];
+    }
     const unknown = line.agent !== '' && named === undefined;
     agent.classList.toggle('lk-mod-unknown', unknown);
     if (unknown) {

@@ -55,7 +55,8 @@ test.each([
   ['%%agent\nhi', ['ada', 'demo']],
   ['%%agent bob\nhi', ['bob', 'openai/gpt']],
   ['%%agent bob --model demo\nhi', ['bob', 'demo']],
-  ['%%agent carol\nhi', ['carol', 'model']]
+  ['%%agent carol\nhi', ['carol', 'model']],
+  ['%%agent @team\nhi', ['@team']]
 ])('above %j stand %j', (source, shown) => {
   strip.update(source, 'cell-1', facts());
   expect(strip.node.hidden).toBe(false);
