@@ -14,7 +14,7 @@ from typing import Any
 
 from letta_kernel.agent import journal
 from letta_kernel.agent.decisions import Decision
-from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError
+from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError, NotFoundError
 from letta_kernel.ids import new_id
 from letta_kernel.messages import (
     ApprovalRequested,
@@ -92,7 +92,7 @@ class GroupTurn:
         def work(tx: Tx) -> None:
             self._check(tx)
             self._keep_answers(tx)
-            groups.say(tx, said)
+            self._say(tx, said)
 
         self._core.do(work)
         journal.passing("said")
@@ -258,7 +258,7 @@ class GroupTurn:
         """Let *agent* answer what it has not heard yet, and *more*."""
         if self._switch.cancelled:
             return Said(agent)
-        unheard = self._core.do(lambda tx: groups.unheard(tx, self._group.id, agent.id))
+        unheard = self._core.do(lambda tx: self._unheard(tx, agent))
         incoming = [*groups.copies(unheard, agent.id), *more]
         if not incoming:
             incoming = [self._event(agent, _GO_ON)]
@@ -301,7 +301,7 @@ class GroupTurn:
         asked = GroupMessage(
             group_id=self._group.id, sender_id=manager.id, name=manager.name, content=message
         )
-        self._core.do(lambda tx: groups.say(tx, asked))
+        self._core.do(lambda tx: self._say(tx, asked))
         found = []
         for agent in self._speakers:
             said = self._asked(agent, asked)
@@ -418,9 +418,23 @@ class GroupTurn:
         while self._pending:
             yield self._pending.pop(0)
 
+    def _check_there(self, tx: Tx) -> None:
+        if groups.get(tx, self._group.id) is None:
+            raise NotFoundError(f"{self._group.shown} was deleted meanwhile: nobody else speaks.")
+
+    def _say(self, tx: Tx, said: GroupMessage) -> None:
+        self._check_there(tx)
+        groups.say(tx, said)
+
+    def _unheard(self, tx: Tx, agent: AgentState) -> list[GroupMessage]:
+        self._check_there(tx)
+        return groups.unheard(tx, self._group.id, agent.id)
+
     def _keep_answers(self, tx: Tx) -> None:
         """Keep what was answered and is not kept yet, also by a process that is gone."""
         group = self._group
+        if groups.get(tx, group.id) is None:  # deleted meanwhile
+            return
         # Who says who is next does not speak to the others.
         ids = group.agent_ids if group.manager_type == "dynamic" else group.everyone
         for message in groups.unkept_answers(tx, group.id, ids):
@@ -446,6 +460,8 @@ class GroupTurn:
         """Put what agents have not heard yet into the histories of those that nobody runs now."""
         group = self._group
         if group.manager_type not in ("round_robin", "dynamic"):
+            return
+        if groups.get(tx, group.id) is None:  # deleted meanwhile
             return
         for agent_id in group.everyone:
             unheard = groups.unheard(tx, group.id, agent_id)

@@ -156,9 +156,10 @@ def unheard(tx: Tx, group_id: str, agent_id: str) -> list[GroupMessage]:
 
 
 def heard(tx: Tx, group_id: str, agent_id: str, seq: int) -> None:
-    """Note that an agent has in its history what was said up to number *seq*."""
+    """Note that an agent has in its history what was said up to number *seq*, if the group is there."""
     tx.execute(
-        "INSERT INTO group_agents (group_id, agent_id, heard) VALUES ($1, $2, $3)"
+        "INSERT INTO group_agents (group_id, agent_id, heard)"
+        " SELECT id, $2, $3::bigint FROM groups WHERE id = $1"
         " ON CONFLICT (group_id, agent_id) DO UPDATE SET heard = greatest(heard, excluded.heard)",
         (group_id, agent_id, seq),
     )

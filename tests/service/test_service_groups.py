@@ -284,6 +284,19 @@ def test_a_turn_nobody_follows_any_more_is_over(bench: Bench) -> None:
     assert bench.service.runs.retrieve(bench.service.runs.list()[-1].id).status == "cancelled"
 
 
+def test_a_group_deleted_in_its_turn_leaves_nothing(bench: Bench) -> None:
+    team(bench)
+
+    def live(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            bench.service.groups.delete("team")
+
+    ended = say(bench, "Where to?", live=live)
+    assert (ended.stop_reason, ended.turns) == ("error", 1)
+    assert "@team was deleted meanwhile" in (ended.error or "")
+    assert len(bench.server.requests) == 1  # and `bench` looks at what is left in the store
+
+
 def test_a_shared_block_is_everybodys(bench: Bench) -> None:
     service = bench.service
     plan = service.blocks.upsert("plan", "Go north.", agent="ada")
