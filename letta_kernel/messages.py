@@ -71,6 +71,10 @@ class ToolCall(Frozen):
     arguments: str = "{}"
 
 
+MARK = "interrupted"
+"""The name of the event that says that a run ended before an answer."""
+
+
 class Message(BaseModel):
     """One entry of an agent's history (a row of the ``messages`` table).
 
@@ -112,6 +116,11 @@ class Message(BaseModel):
     otid: str | None = None
     created_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER
+
+    @property
+    def is_mark(self) -> bool:
+        """Whether it is only the mark behind a run that ended before an answer."""
+        return self.role == "event" and self.name == MARK
 
     @property
     def said(self) -> str:

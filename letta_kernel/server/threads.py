@@ -118,7 +118,8 @@ def history(
 ) -> list[Any]:
     """Return a page of messages in the API's shapes, in the order asked for.
 
-    A page counts messages of ours, each of which may be several of the API's.
+    A page counts messages of ours, each of which may be several of the API's. The marks behind runs that were
+    stopped are not in it: Letta has none, and its clients take the last message for something that was said.
 
     Parameters
     ----------
@@ -146,6 +147,7 @@ def history(
             start=prompts.get(newer or ""),
             end=prompts.get(older or ""),
             newest_first=newest_first,
+            marks=False,
             **whose,
         )
         if first is None or newer is not None or not view.wants("system_message"):

@@ -221,7 +221,7 @@ class Messages:
     ) -> list[Message]:
         """Return messages of an agent's own thread, of a conversation, or (with neither) of everybody.
 
-        *wanted* is before, after, limit, roles, newest_first, start, end, run_id, step_id, as
+        *wanted* is before, after, limit, roles, newest_first, start, end, run_id, step_id, marks, as
         `store.messages.page` takes them; those of a run or step are found in whatever thread it was.
         """
 

@@ -58,7 +58,7 @@ def _line(message: Message, agent: str, zone: str) -> str:
         case "user":
             return f"[{at}] {message.name or 'the person'}: {_cut(message.content)}"
         case "event":
-            if message.step_id is not None or message.name == "interrupted":
+            if message.step_id is not None or message.is_mark:
                 return ""  # the loop's own
             return f"[{at}] event: {_cut(message.content)}"
         case "tool":

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from letta_kernel.ids import now, storable
-from letta_kernel.messages import DID_NOT_HAPPEN, MAY_HAVE_HAPPENED, Message
+from letta_kernel.messages import DID_NOT_HAPPEN, MARK, MAY_HAVE_HAPPENED, Message
 from letta_kernel.store import asked, messages
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import dump, load, utc
@@ -412,6 +412,6 @@ def _unanswered(last: Message, text: str) -> Message:
         run_id=last.run_id,
         step_id=last.step_id,
         role="event",
-        name="interrupted",
+        name=MARK,
         content=text,
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.messages import Message, ToolCall
+from letta_kernel.messages import MARK, Message, ToolCall
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import Conversation
 from letta_kernel.store import indexes, pictures
@@ -156,6 +156,7 @@ def page(
     run_id: str | None = None,
     step_id: str | None = None,
     thread: Thread | None = None,
+    marks: bool = True,
 ) -> list[Message]:
     """Return part of a history.
 
@@ -176,6 +177,8 @@ def page(
         Only messages of that run or step.
     thread
         Only messages of that thread, with those it inherits; None for all threads.
+    marks
+        Also the marks behind runs that ended before an answer (`Message.is_mark`).
     """
     key = "seq" if agent_id is not None else "created_at"
     where = Where()
@@ -198,6 +201,8 @@ def page(
         where.add("step_id = {}", step_id)
     if thread is not None:
         _of_thread(where, thread)
+    if not marks:
+        where.add("(role <> 'event' OR name IS DISTINCT FROM {})", MARK)
     way = "DESC" if newest_first else "ASC"
     tail = f"{where} ORDER BY {key} {way}, id {way} LIMIT {where.place(limit)}"
     return _MESSAGES.select(tx, tail, where.params)

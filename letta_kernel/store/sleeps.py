@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from letta_kernel.ids import now
+from letta_kernel.messages import MARK
 from letta_kernel.records import Group, Proposal, Sleep
 from letta_kernel.store import groups, lease
 from letta_kernel.store.database import Tx
@@ -101,8 +102,8 @@ def turns(tx: Tx, agent_id: str, after: int) -> int:
     """Return how many turns an agent has had since its message of a number, in all its threads."""
     row = tx.one(
         "SELECT count(*) FROM messages WHERE agent_id = $1 AND seq > $2 AND role IN ('user', 'event')"
-        " AND step_id IS NULL AND run_id IS NOT NULL AND coalesce(name, '') <> 'interrupted'",
-        (agent_id, after),
+        " AND step_id IS NULL AND run_id IS NOT NULL AND name IS DISTINCT FROM $3",
+        (agent_id, after, MARK),
     )
     return int(row[0]) if row else 0
 

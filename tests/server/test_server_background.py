@@ -32,6 +32,30 @@ def test_background_async_cancel_and_busy(server: Server) -> None:
     assert client.agents.messages.create(agent, input="hello?").messages
 
 
+def test_no_list_of_messages_says_that_a_run_was_stopped(server: Server) -> None:
+    client = server.client()
+    agent = client.agents.create().id
+    asked = len(server.scripted.requests)
+    server.scripted.hang()
+    stream = client.agents.messages.create(
+        agent, input="Roll a die", streaming=True, background=True
+    )
+    server.scripted.wait_for(asked + 1)
+    assert set(client.agents.messages.cancel(agent).values()) == {"cancelled"}
+    told = kinds(list(stream))
+    assert told == ["stop_reason", "usage_statistics"]
+    mark = server.service.messages.history(agent)[-1]
+    assert mark.is_mark  # our own doors show it
+    (run,) = client.runs.list(agent_id=agent)
+    assert kinds(client.runs.messages.stream(run.id)) == told
+    newest = client.agents.messages.list(agent, limit=1).items
+    assert kinds(newest) == ["user_message"]  # and no empty page
+    assert client.agents.messages.list(agent, after=newest[0].id, order="asc").items == []
+    for found in (client.runs.messages.list(run.id), client.conversations.messages.list(agent)):
+        assert mark.id not in [one.id for one in found]
+    assert [one.id for one in client.messages.retrieve(mark.id)] == [mark.id]
+
+
 def test_a_stream_is_taken_up_where_it_was_left(server: Server) -> None:
     client = server.client()
     agent = client.agents.create().id

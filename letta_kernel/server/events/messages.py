@@ -124,9 +124,10 @@ class MessageStream:
 
     def _step(self, messages: list[Message]) -> Iterator[Any]:
         waiting = {**self.settled, **held(messages)}
+        said = [one for one in messages if not one.is_mark]  # the stop reason says it
         yield from (
             shape
-            for shape in told(to_messages(messages, self.view, waiting=waiting), self.settled)
+            for shape in told(to_messages(said, self.view, waiting=waiting), self.settled)
             if shape.message_type not in self._streamed
             or shape.message_type == "tool_return_message"
         )
@@ -168,7 +169,7 @@ def held(messages: Iterable[Message]) -> dict[str, str]:
 
 def stored(run: Run, messages: Iterable[Message], waiting: dict[str, str]) -> Iterator[Any]:
     """Yield the messages of a run that has ended, from what the history keeps of it."""
-    said = [message for message in messages if message.role not in ("user", "system")]
+    said = [one for one in messages if one.role not in ("user", "system") and not one.is_mark]
     answered = {m.tool_call_id or "" for m in takewhile(lambda one: one.role == "tool", said)}
     shapes = told(to_messages(said, View(), waiting=waiting), answered)
     for number, shape in enumerate(shapes, start=1):
