@@ -191,12 +191,17 @@ def depth(tx: Tx, run_id: str, most: int) -> int:
 
 
 def asked_cost(tx: Tx, agent_id: str) -> float:
-    """Return the US dollars that runs of others took which this agent's runs asked for, and those in turn."""
+    """Return the US dollars that runs of others took which this agent's runs asked for, and those in turn.
+
+    In a group each agent pays for its own turns, whoever asked for them.
+    """
     row = tx.one(
         "WITH RECURSIVE asked AS ("
-        "SELECT r.id, r.cost FROM runs r JOIN runs a ON a.id = r.asked_by WHERE a.agent_id = $1"
-        " UNION SELECT r.id, r.cost FROM runs r JOIN asked ON r.asked_by = asked.id OR r.continues = asked.id)"
-        " SELECT coalesce(sum(cost), 0) FROM asked",
+        "SELECT r.id, r.agent_id, r.cost FROM runs r JOIN runs a ON a.id = r.asked_by"
+        " WHERE a.agent_id = $1 AND r.group_id IS NULL"
+        " UNION SELECT r.id, r.agent_id, r.cost FROM runs r JOIN asked"
+        " ON (r.asked_by = asked.id OR r.continues = asked.id) AND r.group_id IS NULL)"
+        " SELECT coalesce(sum(cost), 0) FROM asked WHERE agent_id <> $1",
         (agent_id,),
     )
     return float(row[0]) if row else 0.0

@@ -195,3 +195,18 @@ def test_the_runs_that_a_call_asked_for_are_found_again(
     assert found(asking.id, "call_1") == asked[:1]
     assert found(asking.id, "call_2") == asked[1:]
     assert found(asked[0].id, "call_1") == []
+
+
+def test_what_others_cost_is_counted_once(database: Database, ada: AgentState) -> None:
+    bob = database.run(lambda tx: agents.add(tx, AgentState(name="bob")))
+
+    def spend(agent: AgentState, cost: float, by: Run | None = None, **fields: object) -> Run:
+        asked_by = by.id if by is not None else None
+        return start(database, agent, cost=cost, asked_by=asked_by, asked_call="call_1", **fields)
+
+    first = spend(ada, 1.0)
+    answer = spend(bob, 2.0, first)
+    spend(bob, 4.0, continues=answer.id)
+    spend(ada, 8.0, answer)  # ada's own, which are counted as such
+    spend(bob, 16.0, first, group_id="group-1")  # bob's turn in a group that ada supervises
+    assert database.run(lambda tx: runs.asked_cost(tx, ada.id)) == 6.0
