@@ -157,7 +157,8 @@ class Session(Notebook):
             with suppress(LettaError):
                 if self._agent_id is not None:
                     self.service.agents.prepare(self._agent_id)
-                    self.service.sleeptime.nudge(self._agent_id)
+                    if self.service.sleeptime.group_of(self._agent_id) is not None:
+                        self.service.sleeptime.nudge(self._agent_id)
         if self._agent_id is None:
             return None
         try:

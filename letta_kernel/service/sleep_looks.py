@@ -127,6 +127,8 @@ class Looks:
                 raise NotFoundError("Nobody tidies the memory of this agent.")
             return None
         self.settle(tx, group)
+        if state.set_aside and not forced:
+            return None  # nobody talks to it any more
         problem: LettaError | None = None
         if sleeps.is_busy(tx, agent_id):
             problem = AgentBusyError(f"{state.name} is in the middle of a run.")

@@ -283,6 +283,7 @@ class Review:
                     "back: its history has every version."
                 )
             if value != block.value:
+                check_limit(block, value)
                 reason = "what was tidied while at rest is taken back"
                 blocks.write(tx, block_id, value, actor=LOCAL_USER, reason=reason)
             labels.append(block.label)

@@ -140,10 +140,15 @@ def sleepers(tx: Tx, agent_id: str) -> list[str]:
 
 
 def news(tx: Tx) -> tuple[int, int]:
-    """Return how many changes are proposed, and of how many agents nobody was told that memory was tidied."""
+    """Return how many changes are proposed, and of how many agents nobody was told that memory was tidied.
+
+    Agents that are set aside do not count.
+    """
+    here = "agent_id NOT IN (SELECT id FROM agents WHERE set_aside)"
     row = tx.one(
-        "SELECT (SELECT count(*) FROM proposals WHERE status = 'open'), (SELECT count(DISTINCT agent_id)"
-        " FROM sleeps WHERE NOT told AND NOT review AND status IN ('done', 'failed'))"
+        f"SELECT (SELECT count(*) FROM proposals WHERE status = 'open' AND {here}),"
+        " (SELECT count(DISTINCT agent_id) FROM sleeps WHERE NOT told AND NOT review"
+        f" AND status IN ('done', 'failed') AND {here})"
     )
     assert row is not None
     return int(row[0]), int(row[1])

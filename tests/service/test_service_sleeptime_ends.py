@@ -8,7 +8,7 @@ import pytest
 from agent_bench import Bench
 from test_service_sleeptime import HUMAN, TIDY, Night
 
-from letta_kernel.errors import ConflictError
+from letta_kernel.errors import ConflictError, LettaError
 from letta_kernel.ids import new_id, now
 from letta_kernel.messages import Event, Message, ToolCall
 from letta_kernel.records import Proposal, Sleep
@@ -188,3 +188,30 @@ def test_a_look_of_before_the_machine_began_anew_ends(
     assert standing is not None
     assert standing.last is not None
     assert standing.last.status == status
+
+
+def test_an_agent_that_is_set_aside_is_left_alone(night: Night) -> None:
+    sleeptime = night.service.sleeptime
+    sleeptime.enable("ada", every=1)
+    night.say()
+    ada = night.service.agents.retrieve("ada").id
+    assert night.service.agents.open("ada", fresh=True).agent.id != ada
+    assert sleeptime._looks.begin(ada, forced=False) is None
+
+
+def test_what_is_proposed_for_an_agent_set_aside_is_no_news(night: Night) -> None:
+    night.service.sleeptime.enable("ada", review=True)
+    night.say()
+    night.tidy()
+    night.service.agents.open("ada", fresh=True)
+    assert night.service.sleeptime.untold() == (0, 0)
+
+
+def test_what_is_taken_back_keeps_to_a_limit_of_since(night: Night) -> None:
+    night.service.sleeptime.enable("ada")
+    night.say()
+    night.tidy([("memory_rethink", {"label": "human", "new_memory": "Name: Mara"})])
+    night.service.blocks.update("human", agent="ada", limit=20)
+    with pytest.raises(LettaError, match="may hold 20 characters"):
+        night.service.sleeptime.review.undo("ada")
+    assert night.human() == "Name: Mara"
