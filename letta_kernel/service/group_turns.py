@@ -7,10 +7,11 @@ is cut off at any point leaves whole histories, and the next message finds every
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from time import perf_counter
 from typing import Any
+from weakref import finalize
 
 from letta_kernel.agent import journal
 from letta_kernel.agent.decisions import Decision
@@ -79,6 +80,7 @@ class GroupTurn:
         self._id = new_id("turn")
         self._pending: list[Event] = []
         self._manager_run = ""
+        self._has_group = False
         self._usage, self._steps, self._spoke = Usage(), 0, 0
         self._started = perf_counter()
 
@@ -86,7 +88,6 @@ class GroupTurn:
 
     def send(self, text: str, pictures: Sequence[Picture] = ()) -> Iterator[Event]:
         """Keep what a person says, let the agents answer it and yield what happens."""
-        self._check_free()
         said = GroupMessage(group_id=self._group.id, content=text, pictures=[*pictures])
 
         def work(tx: Tx) -> None:
@@ -94,22 +95,46 @@ class GroupTurn:
             self._keep_answers(tx)
             self._say(tx, said)
 
-        self._core.do(work)
-        journal.passing("said")
-        shown = [Thumbnail.of(one, one.thumbnail) for one in pictures]
-        return self._told(self._by_manager(0, None), shown)
+        def begin() -> Turn:
+            self._core.do(work)
+            journal.passing("said")
+            return self._by_manager(0, None)
+
+        return self._begun(begin, [Thumbnail.of(one, one.thumbnail) for one in pictures])
 
     def approve(self, agent: AgentState, decisions: Sequence[Decision]) -> Iterator[Event]:
         """Go on where *agent* waited for approval: with its run, then with the others."""
-        self._check_free()
-        events = self._runs.approve(agent.id, decisions, **self._run_options(agent))
-        return self._told(self._after_approval(agent, events))
+
+        def begin() -> Turn:
+            events = self._runs.approve(agent.id, decisions, **self._run_options(agent))
+            return self._after_approval(agent, events)
+
+        return self._begun(begin)
+
+    def _begun(self, begin: Callable[[], Turn], shown: Sequence[Thumbnail] = ()) -> Iterator[Event]:
+        """Have the group for what *begin* returns; who comes meanwhile is refused, and nothing is kept."""
+        if self._group.id in self._going:
+            raise AgentBusyError(
+                f"{self._group.shown} is in the middle of a turn here: wait for it to end, or stop it."
+            )
+        self._going[self._group.id] = self._switch
+        self._has_group = True
+        try:
+            events = self._told(begin(), shown)
+        except BaseException:
+            self._let_go()
+            raise
+        finalize(events, self._let_go).atexit = False  # where nobody ever asks what happens
+        return events
+
+    def _let_go(self) -> None:
+        if self._has_group:
+            self._has_group = False
+            self._going.pop(self._group.id, None)
 
     def _told(self, turn: Turn, shown: Sequence[Thumbnail] = ()) -> Iterator[Event]:
         """Yield what *turn* tells between the beginning and the end of the group's turn."""
         group = self._group
-        self._check_free()
-        self._going[group.id] = self._switch
         try:
             speakers = [
                 Speaker(agent_id=one, name=self._members[one].name) for one in group.everyone
@@ -138,7 +163,7 @@ class GroupTurn:
             self._end(said, problem)
             yield from self._heard()
         finally:
-            self._going.pop(group.id, None)
+            self._let_go()
             self._events.finish(self._id)
 
     def _by_manager(self, done: int, last: AgentState | None) -> Turn:
@@ -368,12 +393,6 @@ class GroupTurn:
 
     def _others(self, agent: AgentState | None) -> list[AgentState]:
         return [one for one in self._speakers if agent is None or one.id != agent.id]
-
-    def _check_free(self) -> None:
-        if self._group.id in self._going:
-            raise AgentBusyError(
-                f"{self._group.shown} is in the middle of a turn here: wait for it to end, or stop it."
-            )
 
     def _check(self, tx: Tx) -> None:
         """Refuse a message that nobody could answer now: nothing is kept then."""

@@ -12,7 +12,7 @@ import pytest
 from agent_bench import Bench, kept_whole
 
 from letta_kernel.agent_messages import WAIT
-from letta_kernel.errors import InvalidInputError, NameTakenError, NotFoundError
+from letta_kernel.errors import AgentBusyError, InvalidInputError, NameTakenError, NotFoundError
 from letta_kernel.messages import Event, GroupEnded, GroupStarted, RunStarted
 from letta_kernel.models.base import Cancel
 from letta_kernel.service import AgentService, Decision
@@ -295,6 +295,18 @@ def test_a_group_deleted_in_its_turn_leaves_nothing(bench: Bench) -> None:
     assert (ended.stop_reason, ended.turns) == ("error", 1)
     assert "@team was deleted meanwhile" in (ended.error or "")
     assert len(bench.server.requests) == 1  # and `bench` looks at what is left in the store
+
+
+def test_a_group_hears_nothing_while_a_turn_begins(bench: Bench) -> None:
+    team(bench, "ada ben")
+    groups = bench.service.groups
+    first = groups.send("team", "One")
+    with pytest.raises(AgentBusyError, match="in the middle of a turn"):
+        groups.send("team", "Two")
+    assert [*first][-1].type == "group_ended"
+    groups.send("team", "Three")  # nobody asks what happens: the group is free again
+    assert say(bench, "Four").stop_reason == "end_turn"
+    assert [text for who, text in said(bench) if who == "you"] == ["One", "Three", "Four"]
 
 
 def test_a_shared_block_is_everybodys(bench: Bench) -> None:
