@@ -16,6 +16,7 @@ from letta_kernel.errors import (
     InvalidInputError,
     LettaError,
     NotFoundError,
+    ToolError,
     nearest,
 )
 from letta_kernel.records import AgentState, McpServer, Tool
@@ -88,6 +89,7 @@ class McpServers:
         time_limit: float = CALL_LIMIT,
         start_limit: float = 60.0,
         return_limit: int = 50_000,
+        unreached: bool = False,
     ) -> McpTools:
         """Connect an MCP server, keep it, and give its tools to an agent.
 
@@ -103,6 +105,7 @@ class McpServers:
         agent : who gets the tools; nobody if None.
         requires_approval, time_limit, return_limit : what its tools begin with (seconds, characters).
         start_limit : seconds the server may take until it answers.
+        unreached : keep it also where it cannot be reached now; `refresh` brings its tools.
 
         ``${NAME}`` in any of the texts stands for an environment variable of this process.
 
@@ -111,7 +114,8 @@ class McpServers:
         InvalidInputError
             A value cannot be used, or a secret would be stored. Nothing is changed.
         ToolError
-            The server cannot be started or reached, or does not answer. Nothing is changed.
+            The server cannot be started or reached, or does not answer, and is not to be kept *unreached*.
+            Nothing is changed.
         """
         made = McpServer(
             name=name,
@@ -130,16 +134,16 @@ class McpServers:
         known = self._core.do(lambda tx: mcp.find(tx, name))
         if known is not None:
             made = made.model_copy(update={"id": known.id, "created_at": known.created_at})
-        return self._connect(made, state)
+        return self._connect(made, state, unreached=unreached)
 
-    def update(self, ref: str, **changes: Any) -> McpTools:
+    def update(self, ref: str, *, unreached: bool = False, **changes: Any) -> McpTools:
         """Change a server's name, command, url, environment, headers or limits, and connect it anew.
 
         Its tools keep their ids and names. Raises as `create` does; nothing is changed then.
         """
         made = McpServer.model_validate({**self.retrieve(ref).model_dump(), **changes})
         check_server(made)
-        return self._connect(made, None)
+        return self._connect(made, None, unreached=unreached)
 
     def tool(self, ref: str, tool: str) -> Tool:
         """Return one tool of a server, by our id or name or by the server's own name for it."""
@@ -157,8 +161,18 @@ class McpServers:
 
         return self._core.do(work)
 
-    def _connect(self, made: McpServer, state: AgentState | None, *, anew: bool = True) -> McpTools:
-        """Connect a server and keep it and its tools; whatever goes wrong, nothing is changed."""
+    def _connect(
+        self,
+        made: McpServer,
+        state: AgentState | None,
+        *,
+        anew: bool = True,
+        unreached: bool = False,
+    ) -> McpTools:
+        """Connect a server and keep it and its tools; whatever goes wrong, nothing is changed.
+
+        With *unreached*, one that has no tools yet is kept where it cannot be reached.
+        """
 
         def work(tx: Tx) -> McpTools:
             other = mcp.find(tx, made.name)
@@ -168,6 +182,8 @@ class McpServers:
                     "it was added just now."
                 )
             server = mcp.save(tx, made)
+            if listing is None:
+                return McpTools(server, [], [], [])
             found = self._keep_tools(tx, server, listing, anew=anew)
             if state is not None:
                 for tool in found.tools:
@@ -175,11 +191,20 @@ class McpServers:
             return found
 
         try:
-            listing = self.connections.listing(made)
+            listing = self._offered(made, unreached)
             return self._core.do(work)
         except BaseException:
             self.connections.stop(made.id)  # what is stored is connected again when it is used
             raise
+
+    def _offered(self, made: McpServer, unreached: bool) -> Listing | None:
+        """Return what a server offers; None for one to keep though it cannot be reached."""
+        try:
+            return self.connections.listing(made)
+        except ToolError:
+            if not unreached or self._core.do(lambda tx: mcp.tools_of(tx, made.id)):
+                raise  # what works is not changed into what does not
+            return None
 
     def retrieve(self, name: str) -> McpServer:
         """Return the server of that name or id.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.records import OWN_SECRET, McpServer
@@ -60,7 +61,11 @@ def check_server(server: McpServer) -> None:
 
 
 def _check_url(server: McpServer) -> None:
-    if not re.match(r"https?://[^\s/]", server.url) or re.search(r"\s", server.url):
+    if (
+        not re.match(r"https?://[^\s/]", server.url)
+        or re.search(r"\s", server.url)
+        or not _splits(server.url)
+    ):
         raise InvalidInputError(f"{server.url!r} is no URL of an MCP server (http:// or https://).")
     if _is_secret("", server.url) or any(_is_secret(*pair) for pair in _QUERY.findall(server.url)):
         raise InvalidInputError(
@@ -78,6 +83,15 @@ def _check_url(server: McpServer) -> None:
                 f"The header {name} would be stored as it is written.",
                 remedy(Do.REFER_IN_HEADER, name),
             )
+
+
+def _splits(url: str) -> bool:
+    """Return whether a URL has a host and, if any, a port that can be."""
+    try:
+        parts = urlsplit(REFERENCE.sub("1", url))
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def with_own_secrets(

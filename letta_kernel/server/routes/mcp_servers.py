@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.errors import InvalidInputError, ToolError
 from letta_kernel.server.deps import Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.schemas.mcp_servers import (
@@ -36,14 +36,14 @@ def list_servers(service: Service) -> list[McpServerShape]:
 
 @router.post("/mcp-servers", operation_id="create_mcp_server")
 def create_server(service: Service, asked: McpServerCreate) -> McpServerShape:
-    """Connect an MCP server and keep it with its tools; nothing is kept if it does not answer."""
+    """Connect an MCP server and keep it with its tools; if it cannot be reached, without: refresh it."""
     if any(status.server.name == asked.server_name for status in service.mcp.list()):
         raise FieldError(
             "server_name", f"There is an MCP server {asked.server_name!r} already: update that one."
         )
     fields = fields_of(asked.config, None)
     try:
-        made = service.mcp.create(asked.server_name, **fields)
+        made = service.mcp.create(asked.server_name, unreached=True, **fields)
     except InvalidInputError as error:
         raise FieldError("config", error.text, *error.remedies) from None
     return to_server(made.server)
@@ -57,13 +57,16 @@ def retrieve_server(service: Service, mcp_server_id: str) -> McpServerShape:
 
 @router.patch("/mcp-servers/{mcp_server_id}", operation_id="update_mcp_server")
 def update_server(service: Service, mcp_server_id: str, asked: McpServerUpdate) -> McpServerShape:
-    """Change an MCP server in what is given and connect it anew; its tools keep their names."""
+    """Change an MCP server in what is given and connect it anew; its tools keep their names.
+
+    Where it has tools and cannot be reached with the changes, nothing is changed.
+    """
     known = service.mcp.retrieve(mcp_server_id)
     changes = fields_of(asked.config, known) if asked.config is not None else {}
     if asked.server_name is not None:
         changes["name"] = asked.server_name
     try:
-        return to_server(service.mcp.update(known.id, **changes).server)
+        return to_server(service.mcp.update(known.id, unreached=True, **changes).server)
     except InvalidInputError as error:
         raise FieldError("config", error.text, *error.remedies) from None
 
@@ -101,9 +104,11 @@ def refresh_server(
 
 @router.get("/mcp-servers/{mcp_server_id}/tools", operation_id="list_mcp_server_tools")
 def list_tools(service: Service, mcp_server_id: str) -> list[ToolShape]:
-    """List the tools of an MCP server as they were last heard of."""
+    """List the tools of an MCP server as they were last heard of; of one never reached: why."""
     server = service.mcp.retrieve(mcp_server_id)
     found = next(status for status in service.mcp.list() if status.server.id == server.id)
+    if not found.tools and found.state not in ("", "connected"):
+        raise ToolError(f"{found.state.rstrip('.')}. Refresh it when it can be reached.")
     return [to_tool(tool) for tool in found.tools]
 
 
