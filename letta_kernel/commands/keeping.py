@@ -110,7 +110,7 @@ def _came(door: Door, came: Any) -> Answer:
     from letta_kernel.display.clean import one_line
 
     agent, notes = came.agent, []
-    names = ", ".join(one.name for one in came.agents)
+    names = ", ".join([one.name for one in came.agents] + [one.shown for one in came.groups])
     if door.at == "terminal":
         said = f"Made {names}; {talked_to(door, agent)}"
         notes = [

@@ -85,7 +85,6 @@ class AgentService:
         self.mcp = McpServers(core)
         self.tools = Tools(core, memories, self.mcp.connections)
         self.agents = Agents(core, memories, self.tools)
-        self.agent_files = AgentFiles(core)
         self.blocks = Blocks(core)
         self.archives = Archives(core, memories)
         self.passages = Passages(core, memories, self.archives)
@@ -108,6 +107,7 @@ class AgentService:
         self.deliveries = runner.deliveries
         self.runs = Runs(core, preparation, self.recordings, runner)
         self.groups = Groups(core, runner, self.runs, self.events)
+        self.agent_files = AgentFiles(core, self.groups)
         self.steps = Steps(core)
         self.sleeptime = Sleeptime(core, memories, self.agents, runner, self.recordings)
         self.store = Store(core)

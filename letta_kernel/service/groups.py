@@ -86,7 +86,7 @@ class Groups:
         def work(tx: Tx) -> Group:
             made = Group(
                 name=self._free(tx, name) if name else "",
-                description=_short(description),
+                description=description,
                 manager_type=_known(manager_type),
                 agent_ids=[self._core.agent(tx, ref).id for ref in members],
                 manager_agent_id=self._core.agent(tx, manager).id if manager else None,
@@ -98,12 +98,28 @@ class Groups:
                 made.termination_token = DONE
             if made.sleeptime_agent_frequency:
                 made.turns_counter = -1
-            self._check(tx, made)
-            groups.add(tx, made)
-            self._share(tx, made)
-            return made
+            return self.add(tx, made)
 
         return self._core.do(work)
+
+    def add(self, tx: Tx, made: Group) -> Group:
+        """Keep a group of agents that are there, and give them its blocks; raises as `create` does."""
+        self._check(tx, made)
+        groups.add(tx, made)
+        self._share(tx, made)
+        return made
+
+    def spare_name(self, tx: Tx, name: str) -> str:
+        """Return *name*, with ``_copy`` and a number at its end if it is taken; empty if it is no group's."""
+        for number in range(1, 100):
+            tail = "" if number == 1 else f"_copy{number - 1 if number > 2 else ''}"
+            try:
+                return self._free(tx, name + tail)
+            except NameTakenError:
+                continue
+            except InvalidInputError:
+                break
+        return ""
 
     def retrieve(self, ref: str) -> Group:
         """Return one group; `NotFoundError` names the nearest."""
@@ -120,8 +136,6 @@ class Groups:
             fresh = {field: changes.pop(field) for field in CHANGEABLE if field in changes}
             if fresh.get("name", found.name) != found.name:
                 fresh["name"] = self._free(tx, fresh["name"]) if fresh["name"] else ""
-            if "description" in fresh:
-                _short(fresh["description"])
             if "agent_ids" in fresh:
                 fresh["agent_ids"] = [self._core.agent(tx, one).id for one in fresh["agent_ids"]]
             if manager is not None:
@@ -290,6 +304,8 @@ class Groups:
     def _check(self, tx: Tx, group: Group) -> None:
         """Refuse a group that could not hold a turn."""
         kind = group.manager_type
+        if len(group.description) > MAX_TEXT:
+            raise InvalidInputError(f"A group's description has {MAX_TEXT:,} characters at most.")
         if not 1 <= len(group.agent_ids) <= MOST_AGENTS:
             raise InvalidInputError(f"A group has from 1 to {MOST_AGENTS} agents.")
         if len({*group.agent_ids}) < len(group.agent_ids):
@@ -361,9 +377,3 @@ def _given(manager_type: str, fields: dict[str, Any]) -> dict[str, Any]:
         if field not in own:
             raise InvalidInputError(f"A group of the kind {manager_type} has no {field}.")
     return given
-
-
-def _short(text: str) -> str:
-    if len(text) > MAX_TEXT:
-        raise InvalidInputError(f"A group's description has {MAX_TEXT:,} characters at most.")
-    return text

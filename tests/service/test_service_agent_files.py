@@ -341,7 +341,7 @@ def test_a_file_of_letta(bench: Bench) -> None:
         "of_tomorrow",
         "see_stars",
         "exa",
-        "1 groups",
+        "group of no agents",
         "LD_PRELOAD",
     ):
         assert word in notes, word

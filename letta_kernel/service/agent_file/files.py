@@ -20,8 +20,9 @@ from letta_kernel.agent.settings import check_settings
 from letta_kernel.errors import FileTakenError, InvalidInputError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
-from letta_kernel.records import AgentState, Passage, Tool
+from letta_kernel.records import AgentState, Block, Group, McpServer, Passage, Tool
 from letta_kernel.service.agent_checks import check_name
+from letta_kernel.service.agent_file import groups as file_groups
 from letta_kernel.service.agent_file import messages as file_messages
 from letta_kernel.service.agent_file import parse, write
 from letta_kernel.service.agent_file.parse import OURS
@@ -33,6 +34,7 @@ from letta_kernel.service.agent_file.read import (
     left_out,
 )
 from letta_kernel.service.core import CAME_WITH, Core
+from letta_kernel.service.groups import Groups
 from letta_kernel.store import agents, blocks, mcp, messages, passages, pictures, settings, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import builtin
@@ -43,9 +45,10 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class Imported:
-    """What a file gave: its agents, the tools that wait for a person, and what was left out and why."""
+    """What a file gave: agents, groups, the tools that wait for a person, and what was left out and why."""
 
     agents: list[AgentState] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
     detached: list[Tool] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -55,11 +58,23 @@ class Imported:
         return self.agents[0]
 
 
+@dataclass(slots=True)
+class _Held:
+    """What a file that is written holds so far, each thing once, by its id here."""
+
+    names: dict[str, str]  # what agents and groups are called in the file
+    room: int  # bytes of pictures that each agent may have
+    blocks: dict[str, Block] = field(default_factory=dict)
+    tools: dict[str, Tool] = field(default_factory=dict)
+    servers: dict[str, McpServer] = field(default_factory=dict)
+    messages: int = 0
+
+
 class AgentFiles:
     """Writes and reads agent files."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, groups: Groups) -> None:
+        self._core, self._groups = core, groups
 
     def export(
         self,
@@ -71,13 +86,19 @@ class AgentFiles:
     ) -> dict[str, Any]:
         """Return an agent as a JSON-ready agent file, without secrets.
 
+        The groups that it manages go along, with their agents.
+
         Parameters
         ----------
-        form : ``legacy`` is Letta's older form, one flat agent.
+        form : ``legacy`` is Letta's older form, one flat agent, without its groups.
         history : False leaves out all messages and passages, to share what the agent is.
         conversation : export the messages of that conversation instead of the agent's own thread.
         """
-        data = self._core.do(lambda tx: self._exported(tx, ref, history, conversation))
+
+        def work(tx: Tx) -> dict[str, Any]:
+            return self._exported(tx, ref, history, conversation, form == "new")
+
+        data = self._core.do(work)
         return data if form == "new" else parse.to_legacy(data, data["metadata"][OURS])
 
     def import_data(
@@ -93,13 +114,13 @@ class AgentFiles:
         namesakes: Literal["copy", "keep"] = "copy",
         replace_tools: bool = False,
     ) -> Imported:
-        """Make the agents of an agent file, in either form, in one transaction.
+        """Make the agents and groups of an agent file, in either form, in one transaction.
 
         Parameters
         ----------
         data : the file's bytes or text, or its JSON value.
         name, model, embedding : instead of the file's. A name that is taken gets ``_copy`` at its end, unless
-            *namesakes* says to keep both.
+            *namesakes* says to keep both. *name* is the first one's where others came with its groups.
         copy : put ``_copy`` at the end of the name in any case.
         environment : the variables of the agent's sandboxed tools, whose values no file holds.
         history : False leaves out all messages and passages.
@@ -112,28 +133,30 @@ class AgentFiles:
             The file is wrong or too large; nothing was changed.
         """
         file = parse.parse(data)
-        if name is not None and len(file.agents) > 1:
-            raise InvalidInputError(
-                f"The file holds {len(file.agents)} agents: they cannot all have one name."
-            )
         result = Imported()
         shared = {one.id: block_of(one) for one in file.blocks}
-        imports = []
+        imports: list[ImportedAgent] = []
         for agent in file.agents:
             imported = imported_agent(agent, file, shared, history, result.notes)
             state = imported.state
-            state.name = check_name(name or agent.name) + ("_copy" if copy else "")
+            called = agent.name if imports else name or agent.name
+            state.name = check_name(called) + ("_copy" if copy else "")
             state.model, state.embedding = model or state.model, embedding or state.embedding
             if environment:
                 state.settings = check_settings({**state.settings, "environment": environment})
             imports.append(imported)
+        teams = file_groups.groups_of(file, imports, shared, result.notes)
+        if name is not None and len(file.agents) > 1 and not teams:
+            raise InvalidInputError(
+                f"The file holds {len(file.agents)} agents: they cannot all have one name."
+            )
         foreign = foreign_tools(file, result.notes)
         asked_for = {one for agent in file.agents for one in agent.tool_ids or ()}
         result.notes += left_out(file)
 
         def work(tx: Tx) -> Imported:
-            result.agents.clear()
-            result.detached.clear()
+            for found in (result.agents, result.groups, result.detached):
+                found.clear()
             made: set[str] = set()
             waiting = [(file_id, _keep(tx, tool, replace_tools)) for file_id, tool in foreign]
             result.detached.extend({tool.id: tool for _, tool in waiting}.values())
@@ -150,6 +173,21 @@ class AgentFiles:
                 }
                 if came:
                     settings.put(tx, f"{CAME_WITH}{state.id}", json.dumps(came))
+            unused = {one.id: one for one in shared.values() if one.id not in made}
+            for team in teams:
+                group = team.model_copy(update={"name": self._groups.spare_name(tx, team.name)})
+                for block_id in group.shared_block_ids:
+                    if block_id in unused:
+                        blocks.add(
+                            tx, unused.pop(block_id), group.agent_ids[0], reason="agent file"
+                        )
+                if (
+                    group.manager_type == "sleeptime"
+                ):  # what came with the file has been tidied there
+                    newest = messages.last(tx, str(group.manager_agent_id))
+                    group.turns_counter = 0
+                    group.last_processed_message_id = newest.id if newest else None
+                result.groups.append(self._groups.add(tx, group))
             return result
 
         return self._core.do(work)
@@ -207,22 +245,64 @@ class AgentFiles:
     # -- the way out -----------------------------------------------------------------------------
 
     def _exported(
-        self, tx: Tx, ref: str, history: bool, conversation: str | None
+        self, tx: Tx, ref: str, history: bool, conversation: str | None, together: bool
     ) -> dict[str, Any]:
         state = self._core.thread(tx, ref, conversation)
+        teams = file_groups.managed(tx, state.id) if together else []
+        ids = list(dict.fromkeys([state.id, *(one for team in teams for one in team.agent_ids)]))
+        if len(ids) > parse.MAX_AGENTS:
+            raise InvalidInputError(
+                f"{state.name} manages {len(ids) - 1} agents, a file holds {parse.MAX_AGENTS}: use the older"
+                " form, which leaves its groups out."
+            )
+        names = {one: f"agent-{n}" for n, one in enumerate(ids)}
+        names |= {team.id: f"group-{n}" for n, team in enumerate(teams)}
+        held = _Held(names, room=parse.MAX_BYTES // 2 // len(ids))
+        entries = [
+            self._entry(tx, one, history, held)
+            for one in [state, *(self._core.agent(tx, other) for other in ids[1:])]
+        ]
+        entries[0]["group_ids"] = [names[team.id] for team in teams]
+        entries[0]["enable_sleeptime"] = any(one.manager_type == "sleeptime" for one in teams)
+        block_ids = {one: f"block-{n}" for n, one in enumerate(held.blocks)}
+        return {
+            "agents": entries,
+            "groups": [file_groups.to_file(team, names, block_ids) for team in teams],
+            "blocks": [write.block(one, block_ids[one.id]) for one in held.blocks.values()],
+            "files": [],
+            "sources": [],
+            "tools": [
+                write.tool(tool, f"tool-{n}", held.servers)
+                for n, tool in enumerate(held.tools.values())
+            ],
+            "mcp_servers": [
+                write.server(server, f"mcp_server-{n}")
+                for n, server in enumerate(held.servers.values())
+            ],
+            "metadata": {OURS: FORM},
+            "created_at": now().isoformat(),
+        }
+
+    def _entry(self, tx: Tx, state: AgentState, history: bool, held: _Held) -> dict[str, Any]:
+        """Return one agent of a file; what it has is added to *held*."""
+        agent_id = held.names[state.id]
         own = blocks.of_agent(tx, state.id)
+        held.blocks |= {one.id: one for one in own}
         attached = tools.of_agent(tx, state.id)
         waiting = _waiting(tx, state.id, {tool.name for tool in attached})
+        for tool in (*attached, *(tool for tool, _ in waiting)):
+            held.tools.setdefault(tool.id, tool)
+        for tool in attached:
+            server = (
+                mcp.get(tx, str(tool.metadata.get("server_id"))) if tool.kind == "mcp" else None
+            )
+            if server is not None:
+                held.servers.setdefault(server.id, server)
         stored: list[Message] = []
         kept: list[Passage] = []
         if history:
-            stored = messages.page(
-                tx,
-                state.id,
-                thread=state.thread,
-                limit=parse.MAX_MESSAGES,
-            )
-            stored = pictures.filled(tx, stored, parse.MAX_BYTES // 2)[::-1]  # the newest first
+            stored = messages.page(tx, state.id, thread=state.thread, limit=parse.MAX_MESSAGES)
+            stored = pictures.filled(tx, stored, held.room)[::-1]  # the newest first
             kept = passages.page(tx, state.id, limit=parse.MAX_PASSAGES)[::-1]
         system = state.instructions or prompts.INSTRUCTIONS[state.style]
         system = "" if system.isspace() else system
@@ -230,9 +310,12 @@ class AgentFiles:
         first.created_at = stored[0].created_at if stored else state.created_at
         model = None if parse.stays_here(state.model) else state.model
         said = [
-            file_messages.to_file(message, f"message-{number}", "agent-0", model)
-            for number, message in enumerate([first, *stored])
+            file_messages.to_file(message, f"message-{number}", agent_id, model)
+            for number, message in enumerate(
+                file_groups.renamed([first, *stored], held.names), held.messages
+            )
         ]
+        held.messages += len(said)
         ids = {message.id: entry["id"] for message, entry in zip(stored, said[1:], strict=True)}
         seen = [
             ids[message.id]
@@ -240,38 +323,15 @@ class AgentFiles:
             if message.seq >= state.window_start and message.role != "summary"
         ]
         summary = [ids[state.summary_id]] if state.summary_id in ids else []
-        servers = {
-            server.id: server
-            for tool in attached
-            if tool.kind == "mcp" and (server := mcp.get(tx, str(tool.metadata.get("server_id"))))
-        }
-        agent = {
-            **write.agent(state, system),
-            "tool_ids": [
-                f"tool-{n}"
-                for n, has in enumerate([*(True for _ in attached), *(had for _, had in waiting)])
-                if has
-            ],
-            "block_ids": [f"block-{n}" for n in range(len(own))],
+        block_places, tool_places = list(held.blocks), list(held.tools)
+        has = [*attached, *(tool for tool, had in waiting if had)]
+        return {
+            **write.agent(state, agent_id, system),
+            "tool_ids": [f"tool-{tool_places.index(tool.id)}" for tool in has],
+            "block_ids": [f"block-{block_places.index(one.id)}" for one in own],
             "messages": said,
             "in_context_message_ids": [said[0]["id"], *summary, *seen],
             "passages": write.passages(kept),
-        }
-        return {
-            "agents": [agent],
-            "groups": [],
-            "blocks": [write.block(block, f"block-{n}") for n, block in enumerate(own)],
-            "files": [],
-            "sources": [],
-            "tools": [
-                write.tool(tool, f"tool-{n}", servers)
-                for n, tool in enumerate([*attached, *(tool for tool, _ in waiting)])
-            ],
-            "mcp_servers": [
-                write.server(server, f"mcp_server-{n}") for n, server in enumerate(servers.values())
-            ],
-            "metadata": {OURS: FORM},
-            "created_at": now().isoformat(),
         }
 
 

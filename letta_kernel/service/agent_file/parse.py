@@ -19,7 +19,8 @@ from letta_kernel.models.plugins import is_joined
 MAX_BYTES = 50_000_000
 MAX_DEPTH = 60
 MAX_VALUES = 2_000_000
-MAX_AGENTS = 50
+MAX_AGENTS = 110  # a whole group of 50 and more
+MAX_GROUPS = 50
 MAX_MESSAGES = 100_000
 MAX_PASSAGES = 200_000
 MAX_PARTS = 1_000  # blocks, tools, rules, tags and the like, each
@@ -143,13 +144,25 @@ class FileAgent(Part):
     passages: list[FilePassage] = Field([], max_length=MAX_PASSAGES)
 
 
+class FileGroup(Part):
+    """A group of the file's agents, who are named by their ids in it."""
+
+    id: str = ""
+    agent_ids: Ids = []
+    description: str | None = None
+    manager_config: dict[str, Any] | None = None
+    shared_block_ids: Ids | None = None
+    hidden: bool | None = None
+    ours: dict[str, Any] | None = Field(None, alias="letta_kernel")
+
+
 class AgentFile(Part):
     """A whole file, in the newer form."""
 
     agents: list[FileAgent] = Field(min_length=1, max_length=MAX_AGENTS)
     blocks: list[FileBlock] = Field([], max_length=MAX_PARTS)
     tools: list[FileTool] = Field([], max_length=MAX_PARTS)
-    groups: list[Any] | None = None
+    groups: Annotated[list[FileGroup], Field(max_length=MAX_GROUPS)] | None = None
     files: list[Any] | None = None
     sources: list[Any] | None = None
     mcp_servers: list[dict[str, Any]] | None = Field(None, max_length=MAX_PARTS)

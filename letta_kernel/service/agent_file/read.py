@@ -14,7 +14,16 @@ from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.ids import now
 from letta_kernel.memory.blocks import check_label
 from letta_kernel.messages import Message
-from letta_kernel.records import REST, AgentState, Block, Passage, Tool, ToolRule, default_limit
+from letta_kernel.records import (
+    REST,
+    SLEEPTIME_OF,
+    AgentState,
+    Block,
+    Passage,
+    Tool,
+    ToolRule,
+    default_limit,
+)
 from letta_kernel.service.agent_checks import check_max_steps, check_style
 from letta_kernel.service.agent_file import messages as file_messages
 from letta_kernel.service.agent_file.parse import (
@@ -70,14 +79,14 @@ def imported_agent(
     """Return what is to be written for *agent*; *shared* are the blocks of the file by their ids."""
     # Everything is checked before anything is written: a file makes its agents whole or not at all.
     own = [block_of(one) for one in agent.memory_blocks or ()]
-    own += [_named(shared, one, "block") for one in agent.block_ids or ()]
+    own += [named(shared, one, "block") for one in agent.block_ids or ()]
     labels = [block.label for block in own]
     if len(set(labels)) < len(labels):
         raise InvalidInputError(
-            f"The agent {_shown(agent.name)} of the file has two blocks of one label."
+            f"The agent {quoted(agent.name)} of the file has two blocks of one label."
         )
     known = {tool.id: tool for tool in file.tools}
-    attached = [_named(known, one, "tool") for one in agent.tool_ids or ()]
+    attached = [named(known, one, "tool") for one in agent.tool_ids or ()]
     before, summary, seen = _history(agent) if history else ([], [], [])
     return ImportedAgent(
         state=_state(agent, notes),
@@ -122,12 +131,13 @@ def passages_of(given: list[FilePassage]) -> list[Passage]:
     return made
 
 
-def _named(known: dict[str, Any], wanted: str, kind: str) -> Any:
+def named(known: dict[str, Any], wanted: str, kind: str) -> Any:
+    """Return what a file calls *wanted*; `InvalidInputError` if it holds no such thing."""
     try:
         return known[wanted]
     except KeyError:
         raise InvalidInputError(
-            f"The agent file names a {kind} {_shown(wanted)} that it does not hold."
+            f"The agent file names a {kind} {quoted(wanted)} that it does not hold."
         ) from None
 
 
@@ -158,6 +168,9 @@ def _state(agent: FileAgent, notes: list[str]) -> AgentState:
     none = " " if agent.system == "" else ""  # nothing at all, which is not the style's own prompt
     told = metadata.pop(REST, None)
     shown = dict(told) if isinstance(told, dict) else {}
+    shown.pop(
+        SLEEPTIME_OF, None
+    )  # whose memory an agent tidies is for the groups of the file to say
     if not isinstance(shown.get("agent_type", ""), str):
         del shown["agent_type"]
     if agent.agent_type in OTHER_TYPES:
@@ -204,7 +217,7 @@ def _model(agent: FileAgent, ours: dict[str, Any], notes: list[str]) -> str | No
     model = _handle(f"{PROVIDERS.get(provider, provider)}/{name}")
     if model is None:
         notes.append(
-            f"Its model {_shown(handle)} is not taken over; another is chosen at each run."
+            f"Its model {quoted(handle)} is not taken over; another is chosen at each run."
         )
     return model
 
@@ -250,7 +263,7 @@ def _rules(agent: FileAgent, notes: list[str]) -> list[ToolRule]:
         try:
             made.append(ToolRule.model_validate(known))
         except ValidationError:
-            notes.append(f"Left out: a tool rule of the type {_shown(str(rule.get('type')))}.")
+            notes.append(f"Left out: a tool rule of the type {quoted(str(rule.get('type')))}.")
     return made
 
 
@@ -260,7 +273,7 @@ def _history(agent: FileAgent) -> tuple[list[Message], list[Message], list[Messa
     parts = (part for entry in entries if isinstance(entry.content, list) for part in entry.content)
     if (images := sum(part.get("type") == "image" for part in parts)) > MAX_IMAGES:
         raise InvalidInputError(
-            f"The agent {_shown(agent.name)} of the file has {images:,} images; it may have {MAX_IMAGES:,}."
+            f"The agent {quoted(agent.name)} of the file has {images:,} images; it may have {MAX_IMAGES:,}."
         )
     by_id = {entry.id: entry for entry in entries if entry.id}
     sight = [by_id[one] for one in dict.fromkeys(agent.in_context_message_ids) if one in by_id]
@@ -354,17 +367,12 @@ def left_out(file: AgentFile) -> list[str]:
         where = server.get("server_url") or (config if isinstance(config, dict) else {}).get(
             "command"
         )
-        name = _shown(str(server.get("server_name")))
+        name = quoted(str(server.get("server_name")))
         notes.append(
-            f"Left out: the MCP server {name} ({_shown(str(where))}); add it if you trust it."
+            f"Left out: the MCP server {name} ({quoted(str(where))}); add it if you trust it."
         )
-    if any(agent.enable_sleeptime for agent in file.agents):
-        notes.append(
-            "Left out: the agent that tended its memory in the background; let another one do it."
-        )
-    for things, word in ((file.groups, "groups"), (file.skills, "skills")):
-        if things:
-            notes.append(f"Left out: {len(things)} {word}.")
+    if file.skills:
+        notes.append(f"Left out: {len(file.skills)} skills.")
     if file.files or file.sources:
         notes.append(f"Left out: {len(file.files or file.sources or ())} files; add them again.")
     names = {
@@ -373,11 +381,11 @@ def left_out(file: AgentFile) -> list[str]:
         for name in [*(agent.tool_exec_environment_variables or ()), *(agent.secrets or ())]
     }
     if names:
-        listed = ", ".join(sorted(map(_shown, names))[:20])
+        listed = ", ".join(sorted(map(quoted, names))[:20])
         notes.append(f"Its tools read environment variables that you set yourself: {listed}.")
     return notes
 
 
-def _shown(text: str) -> str:
+def quoted(text: str) -> str:
     """Return foreign text as it may stand in one line."""
     return repr("".join(c if c.isprintable() else " " for c in text[:MAX_SHOWN]))

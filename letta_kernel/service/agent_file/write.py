@@ -8,7 +8,16 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from letta_kernel.agent.settings import STAY_HERE
-from letta_kernel.records import REST, AgentState, Block, McpServer, Passage, Tool, ToolRule
+from letta_kernel.records import (
+    REST,
+    SLEEPTIME_OF,
+    AgentState,
+    Block,
+    McpServer,
+    Passage,
+    Tool,
+    ToolRule,
+)
 from letta_kernel.service.agent_file.parse import OURS, PROVIDERS, stays_here
 from letta_kernel.tools import builtin
 from letta_kernel.tools.schema_models import KEPT_AS
@@ -38,14 +47,17 @@ def passages(kept: Sequence[Passage]) -> list[dict[str, Any]]:
     return found
 
 
-def agent(state: AgentState, system: str) -> dict[str, Any]:
+def agent(state: AgentState, agent_id: str, system: str) -> dict[str, Any]:
     """Return an agent without what it has; environment variables keep their names only."""
     settings = {key: value for key, value in state.settings.items() if key not in STAY_HERE}
     model = None if stays_here(state.model) else state.model
     settings["fallbacks"] = [one for one in settings.get("fallbacks", ()) if not stays_here(one)]
     if not settings["fallbacks"]:
         del settings["fallbacks"]
-    shown = state.metadata.get(REST) or {}
+    shown = {k: v for k, v in (state.metadata.get(REST) or {}).items() if k != SLEEPTIME_OF}
+    metadata = {key: value for key, value in state.metadata.items() if key != REST}
+    if shown:
+        metadata[REST] = shown
     ours = {
         "model": model,
         "embedding": state.embedding,
@@ -54,7 +66,7 @@ def agent(state: AgentState, system: str) -> dict[str, Any]:
         "exported": state.id,  # by which a later export knows its file
     }
     return {
-        "id": "agent-0",
+        "id": agent_id,
         "name": state.name,
         "description": state.description or None,
         "agent_type": shown.get("agent_type")
@@ -79,7 +91,7 @@ def agent(state: AgentState, system: str) -> dict[str, Any]:
         "include_default_source": False,
         "message_buffer_autoclear": bool(settings.get("autoclear")),
         "enable_sleeptime": False,
-        "metadata": {**state.metadata, OURS: ours},
+        "metadata": {**metadata, OURS: ours},
         "timezone": settings.get("timezone", "UTC"),
         "response_format": settings.get("response_format"),
         "tool_exec_environment_variables": dict.fromkeys(state.settings.get("environment", {}), ""),
