@@ -260,7 +260,7 @@ def test_the_run_of_an_agent_that_is_asked_is_seen_inside_the_call(stage: Stage)
     expect(nested.locator(".lk-Answer")).to_be_hidden()
     nested.locator("summary").first.click()
     expect(nested.locator(".lk-Answer")).to_have_text("The puffins are back.")
-    accessible(stage.page, ".lk-Run")
+    accessible(stage.page, f".jp-Cell[data-windowed-list-index='{stage.number(cell)}'] .lk-Run")
 
 
 def test_a_group_is_one_conversation_with_a_name_a_sign_and_a_colour_for_each(stage: Stage) -> None:
@@ -282,7 +282,7 @@ def test_a_group_is_one_conversation_with_a_name_a_sign_and_a_colour_for_each(st
         "nodes => nodes.map(node => getComputedStyle(node).borderLeftColor)"
     )
     assert colours == ["rgb(0, 114, 178)", "rgb(213, 94, 0)"]
-    accessible(stage.page, ".lk-Run")
+    accessible(stage.page, f".jp-Cell[data-windowed-list-index='{stage.number(cell)}'] .lk-Run")
 
 
 def test_the_notebook_is_reopened_without_a_kernel(stage: Stage, browser: Browser) -> None:
