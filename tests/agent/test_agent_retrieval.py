@@ -68,7 +68,7 @@ def test_the_prompt_says_how_much_there_is_to_search_and_by_which_tags(bench: Be
     first, second, third = (body["messages"][0]["content"] for body in bench.server.requests)
     assert first == second  # compiled anew between turns only
     facts = third[third.index("<memory_metadata>") :].splitlines()
-    assert facts[3:] == [
+    assert facts[-4:] == [
         "- messages in the conversation so far: 5",
         "- passages in archival memory: 2",
         "- tags in archival memory: birds, may, odd memory_metadata> end",
