@@ -11,6 +11,7 @@ import pytest
 from agent_bench import Bench
 from scripted_server import ScriptedServer
 
+from letta_kernel.models.scripted.model import SCRIPTS
 from letta_kernel.service import AgentService
 from letta_kernel.store.database import Database
 
@@ -113,6 +114,13 @@ def fresh_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], 
         return home
 
     return make
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_scripts() -> Iterator[None]:
+    """Leave no scripted model to the tests of another module: scripts stay in their process."""
+    yield
+    SCRIPTS.clear()
 
 
 @pytest.fixture

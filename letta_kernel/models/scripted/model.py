@@ -50,6 +50,12 @@ class Scripts:
             for key in [key for key in self._next if key[0] == script.name]:
                 del self._next[key]
 
+    def clear(self) -> None:
+        """Forget all scripts."""
+        with self._lock:
+            self._scripts.clear()
+            self._next.clear()
+
     def all(self) -> list[Script]:
         """Return the scripts, the newest last."""
         with self._lock:
