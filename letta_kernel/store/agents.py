@@ -14,6 +14,7 @@ from letta_kernel.store import (
     counters,
     groups,
     indexes,
+    known_leases,
     lease,
     passages,
     pictures,
@@ -177,56 +178,9 @@ class Head:
     waiting: bool
 
 
-_OF_RUNS = "leases of runs"
-"""What `Tx.stamp` calls leases where a run takes, prolongs or gives back its own: `_known` follows that."""
-_MOST_KNOWN = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """How a transaction left the lease of a thread. It is so until anybody writes to leases otherwise."""
-
-    tx: Tx
-    stamp: tuple[int, ...]
-    fence: int
-    seq: int  # of the next message
-    waiting: bool
-    held: bool  # by a run of this process; nobody holds it, or waits for it, otherwise
-    posted: bool  # an event may wait for the next run
-    begun: bool  # a call may be having its effect
-
-
-_known: dict[str, _Known] = {}  # by thread
-
-
-def _lease_of(tx: Tx, agent_id: str) -> _Known | None:
-    """Return what is known of a lease without asking, if that still holds."""
-    known = _known.get(agent_id)
-    holds = known is not None and known.tx.committed and known.stamp == tx.stamp("leases")
-    return known if holds else None
-
-
-def _note(
-    tx: Tx,
-    agent_id: str,
-    fence: int,
-    seq: int,
-    waiting: bool,
-    *,
-    held: bool,
-    posted: bool,
-    begun: bool,
-) -> None:
-    if (stamp := tx.stamp("leases")) is None:
-        return
-    if len(_known) >= _MOST_KNOWN:
-        _known.clear()
-    _known[agent_id] = _Known(tx, stamp, fence, seq, waiting, held, posted, begun)
-
-
 def none_posted(tx: Tx, agent_id: str) -> bool:
     """Whether it is known without asking that no event waits for the agent's next run."""
-    known = _lease_of(tx, agent_id)
+    known = known_leases.find(tx, agent_id)
     return known is not None and not known.posted
 
 
@@ -243,14 +197,14 @@ def begin(
     RETURNING doubles what a statement costs: where a run here left the lease is known without it.
     *recover* is called before numbers are taken where the holder before had not given the lease back.
     """
-    expires_at, known = tx.now() + timedelta(seconds=seconds), _lease_of(tx, agent_id)
+    expires_at, known = tx.now() + timedelta(seconds=seconds), known_leases.find(tx, agent_id)
     if known is not None and not known.held:
         fence, seq = known.fence + 1, known.seq + count
         done = tx.one(
             "UPDATE leases SET owner = $2, fence = $3, expires_at = $4, next_seq = $5"
             " WHERE agent_id = $1 AND fence = $6",
             (agent_id, owner, fence, expires_at, seq, known.fence),
-            within=_OF_RUNS,
+            within=known_leases.OF_RUNS,
         )
         row = (fence, seq, known.waiting, known.posted, known.begun) if done == (1,) else None
     else:
@@ -259,11 +213,11 @@ def begin(
             " WHERE agent_id = $1 AND owner IS NULL AND queue IS NULL"
             " RETURNING fence, next_seq, waiting, posted IS NOT NULL, begun IS NOT NULL",
             (agent_id, owner, expires_at, count),
-            within=_OF_RUNS,
+            within=known_leases.OF_RUNS,
         )
     if row is not None:
         fence, seq, waiting, posted, begun = row
-        _note(tx, agent_id, fence, seq, waiting, held=True, posted=posted, begun=begun)
+        known_leases.note(tx, agent_id, fence, seq, waiting, held=True, posted=posted, begun=begun)
         return Head(fence, seq - count, waiting)
     fence = acquire(tx, agent_id, owner, seconds)
     recover()
@@ -296,7 +250,7 @@ def advance(
     ConflictError
         Somebody has taken the agent over since *fence* was given out, or it was deleted.
     """
-    known = _lease_of(tx, agent_id)
+    known = known_leases.find(tx, agent_id)
     values: list[Any] = [agent_id, fence, count]
     changes = "next_seq = next_seq + $3"
     if begun or known is None or known.begun:
@@ -312,19 +266,21 @@ def advance(
         changes += f", waiting = ${len(values)}"
     sql = f"UPDATE leases SET {changes} WHERE agent_id = $1 AND fence = $2"
     if known is not None and known.held and known.fence == fence:
-        done = tx.one(sql, values, within=_OF_RUNS)
+        done = tx.one(sql, values, within=known_leases.OF_RUNS)
         now_waiting = known.waiting if waiting is None else waiting
         row = (known.seq + count, now_waiting, True, known.posted) if done == (1,) else None
     else:
         sql += " AND owner IS NOT NULL"
         returning = " RETURNING next_seq, waiting, queue IS NULL, posted IS NOT NULL"
-        row = tx.one(sql + returning, values, within=_OF_RUNS)
+        row = tx.one(sql + returning, values, within=known_leases.OF_RUNS)
     if row is None:
         check_fence(tx, agent_id, fence)
         raise ConflictError("The run had ended already: nothing more was saved.")
     seq, waits, alone, posted = row
     if alone:
-        _note(tx, agent_id, fence, seq, waits, held=not end, posted=posted, begun=bool(begun))
+        known_leases.note(
+            tx, agent_id, fence, seq, waits, held=not end, posted=posted, begun=bool(begun)
+        )
     return int(seq) - count
 
 
