@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from letta_kernel import settings
@@ -25,38 +25,22 @@ from letta_kernel.agent_messages import (
     WAIT,
     as_text,
     from_agent,
-    reply,
-    waits_for_approval,
 )
 from letta_kernel.errors import ConflictError, InvalidInputError, LettaError
-from letta_kernel.messages import (
-    ApprovalRequested,
-    Event,
-    Message,
-    Nested,
-    RunEnded,
-    RunQueued,
-    RunStarted,
-    StepEnded,
-    ToolCall,
-    Usage,
-)
+from letta_kernel.messages import Event, Message, Usage
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import AgentState, Run, Tool
 from letta_kernel.service.core import Core
-from letta_kernel.stop_reasons import failed
+from letta_kernel.service.talk import Heard, OnEvent, Reply, Talk
 from letta_kernel.store import agents, lease, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.execute import ToolHost
 from letta_kernel.tools.outcome import Outcome, interrupted
 from letta_kernel.tools.output import OutputFunction
-from letta_kernel.tools.results import shorten
 
 _MOST_POSTED = 100  # messages that may wait for one agent
 _ENDING = 5.0  # seconds that runs which are stopped have to write their end
 MAX_MESSAGE = 1_000_000  # characters
-
-OnEvent = Callable[[str, Event], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +98,6 @@ class Start(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Reply:
-    """What came of asking one agent: what it said, or what went wrong, in one line."""
-
-    agent: AgentState
-    said: list[str] = field(default_factory=list)
-    problem: str = ""
-    usage: Usage = field(default_factory=Usage)
-
-    def shown(self, limit: int) -> dict[str, Any]:
-        """Return it as the model reads it."""
-        said = [shorten(one, limit) for one in self.said]
-        return reply(self.agent.id, self.agent.name, said, self.problem)
-
-
 class Asking:
     """Lets other agents work for one run (a `letta_kernel.tools.execute.Asker`).
 
@@ -180,7 +149,7 @@ class Asking:
             message = self._checked(str(arguments["message"]))
             if tool.name == NOTIFY:
                 return self._notify(str(arguments["other_agent_id"]), message, call_id)
-            talk = _Talk(message, call_id, on_output, on_event, cancel, self._until())
+            talk = Talk(message, call_id, on_output, on_event, cancel, self._until())
             if tool.name == WAIT:
                 other = self._find(str(arguments["other_agent_id"]))
                 return self._wait(other, talk, tool.return_limit)
@@ -192,7 +161,7 @@ class Asking:
 
     # -- the three tools -----------------------------------------------------------------------------
 
-    def _wait(self, other: AgentState, talk: _Talk, limit: int) -> Outcome:
+    def _wait(self, other: AgentState, talk: Talk, limit: int) -> Outcome:
         answer = self._talk(other, talk, self.left(), _host_for(self._host, other.id))
         if talk.cancel.cancelled:
             return _with(interrupted(), answer.usage)
@@ -201,7 +170,7 @@ class Asking:
         return Outcome("ok", as_text(answer.shown(limit)), usage=answer.usage)
 
     def _broadcast(
-        self, match_all: Sequence[str], match_some: Sequence[str], talk: _Talk, limit: int
+        self, match_all: Sequence[str], match_some: Sequence[str], talk: Talk, limit: int
     ) -> Outcome:
         others = self._core.do(lambda tx: self._matching(tx, match_all, match_some))
         if not others:
@@ -304,12 +273,10 @@ class Asking:
 
     # -- talking with one --------------------------------------------------------------------------------
 
-    def _talk(
-        self, other: AgentState, talk: _Talk, budget: Budget, host: ToolHost | None
-    ) -> _Reply:
+    def _talk(self, other: AgentState, talk: Talk, budget: Budget, host: ToolHost | None) -> Reply:
         """Let *other* answer, and return what it said or what kept it from that."""
-        found = _Reply(other)
-        heard = _Heard(found, talk)
+        found = Reply(other)
+        heard = Heard(found, talk)
         switch, late = Cancel(), threading.Event()
         talk.cancel.on_cancel(switch.cancel)
 
@@ -346,11 +313,11 @@ class Asking:
         return found
 
     def _at_once(
-        self, others: Sequence[AgentState], one: Callable[[AgentState], _Reply], talk: _Talk
-    ) -> list[_Reply]:
+        self, others: Sequence[AgentState], one: Callable[[AgentState], Reply], talk: Talk
+    ) -> list[Reply]:
         """Return what *one* returns for each, some at the same time, in their order."""
         pool = ThreadPoolExecutor(settings.ASK_AT_ONCE(), thread_name_prefix="asked")
-        futures: list[Future[_Reply]] = []
+        futures: list[Future[Reply]] = []
         try:
             futures += [pool.submit(copy_context().run, one, other) for other in others]
             pending = set(futures)
@@ -364,86 +331,6 @@ class Asking:
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-class _Talk:
-    """One message to one or more agents; may be told of from several threads."""
-
-    def __init__(
-        self,
-        message: str,
-        call_id: str,
-        on_output: OutputFunction,
-        on_event: OnEvent,
-        cancel: Cancel,
-        until: float,
-    ) -> None:
-        self.message, self.call_id, self.cancel, self.until = message, call_id, cancel, until
-        self._lock = threading.Lock()
-        self._on_output, self._on_event = on_output, on_event
-        self._waits: dict[str, str] = {}
-        self._said = ""
-
-    def tell(self, agent: AgentState, event: Event) -> None:
-        """Pass on what *agent* tells, and say whom the run waits for."""
-        with self._lock:
-            if isinstance(event, RunQueued | RunStarted | RunEnded):
-                self._waits.pop(agent.id, None)
-                if not isinstance(event, RunEnded):
-                    self._waits[agent.id] = " ".join(agent.name.split())[:80]
-                names = ", ".join(self._waits.values())
-                if names != self._said:
-                    self._said = names
-                    self._on_output("progress", f"waits for {names}" if names else "")
-            self._on_event(agent.id, event)
-
-
-class _Heard:
-    """What was heard of the run of one agent that was asked."""
-
-    def __init__(self, reply: _Reply, talk: _Talk) -> None:
-        self._reply = reply
-        self._talk = talk
-        self._begun = False
-        self._ended: RunEnded | None = None
-        self._calls: list[ToolCall] = []
-
-    def live(self, event: Event) -> None:
-        """Take what is told at once, before it is yielded."""
-        self._talk.tell(self._reply.agent, event)
-        inner: Event = event
-        while isinstance(inner, Nested):
-            inner = inner.event
-        if isinstance(inner, RunEnded):  # also of those whom the other has asked
-            self._reply.usage += inner.usage
-
-    def take(self, event: Event) -> None:
-        """Take what is yielded."""
-        match event:
-            case RunStarted():
-                self._begun = True
-            case StepEnded():
-                said = (one.said for one in event.messages if one.role == "assistant")
-                self._reply.said += [text for text in said if text.strip()]
-            case ApprovalRequested():
-                self._calls = event.calls
-            case RunEnded():
-                self._ended = event
-
-    def problem(self, late: bool) -> str:
-        """Return in one line why there is no answer, or not the whole; empty if there is."""
-        name, ended = self._reply.agent.name, self._ended
-        if late and not self._begun:
-            return f"{name} was busy all the time, and was sent nothing: go on without it, or ask again later."
-        if late:
-            return f"{name} had not answered in time and was stopped: ask it for less, or use {NOTIFY}."
-        if self._calls:
-            return waits_for_approval(name, [call.name for call in self._calls])
-        if ended is None or ended.stop_reason == "cancelled":
-            return f"{name}'s run was stopped before it had answered: go on without it."
-        if failed(ended.stop_reason):
-            return f"{name} failed: {ended.error or ended.stop_reason}"
-        return ended.error or ""
 
 
 def _host_for(host: ToolHost | None, agent_id: str) -> ToolHost | None:

@@ -9,41 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from time import perf_counter
 from typing import Any
 from weakref import finalize
 
 from letta_kernel.agent import journal
 from letta_kernel.agent.decisions import Decision
-from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError, NotFoundError
-from letta_kernel.ids import new_id
-from letta_kernel.messages import (
-    ApprovalRequested,
-    Event,
-    GroupEnded,
-    GroupStarted,
-    Message,
-    Notice,
-    RunEnded,
-    RunStarted,
-    Speaker,
-    StepEnded,
-    Usage,
-)
+from letta_kernel.errors import AgentBusyError, LettaError
+from letta_kernel.messages import ApprovalRequested, Event, Message, Notice, RunEnded, StepEnded
 from letta_kernel.models.base import Cancel
 from letta_kernel.pictures.picture import Picture, Thumbnail
 from letta_kernel.records import DONE, AgentState, Group, GroupMessage, Tool
-from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import group_part
 from letta_kernel.service.asking import AskedBy
 from letta_kernel.service.core import Core
 from letta_kernel.service.event_log import EventLog
 from letta_kernel.service.group_part import GroupPart
+from letta_kernel.service.group_record import GroupRecord
 from letta_kernel.service.group_said import GroupOptions, Said, SupervisorHost
+from letta_kernel.service.group_telling import GroupTelling
 from letta_kernel.service.runner import Runner, RunOptions
 from letta_kernel.service.runs import Runs
-from letta_kernel.stop_reasons import StopReason
-from letta_kernel.store import agents, groups, messages
+from letta_kernel.store import groups
 from letta_kernel.store.database import Tx
 
 _GO_ON = "It is your turn again; nobody else has said anything since."
@@ -73,16 +59,13 @@ class GroupTurn:
         going: dict[str, Cancel],
         options: GroupOptions,
     ) -> None:
-        self._core, self._runner, self._runs, self._events = core, runner, runs, events
+        self._core, self._runner, self._runs = core, runner, runs
         self._group, self._members, self._going = group, members, going
         self._options = options
         self._switch = options.get("cancel") or Cancel()
-        self._id = new_id("turn")
-        self._pending: list[Event] = []
-        self._manager_run = ""
+        self._record = GroupRecord(group, members)
+        self._telling = GroupTelling(group, events, options.get("live"))
         self._has_group = False
-        self._usage, self._steps, self._spoke = Usage(), 0, 0
-        self._started = perf_counter()
 
     # -- the turn ----------------------------------------------------------------------------------
 
@@ -91,9 +74,9 @@ class GroupTurn:
         said = GroupMessage(group_id=self._group.id, content=text, pictures=[*pictures])
 
         def work(tx: Tx) -> None:
-            self._check(tx)
-            self._keep_answers(tx)
-            self._say(tx, said)
+            self._record.check(tx, wait=self._options.get("wait", False))
+            self._record.keep_answers(tx)
+            self._record.say(tx, said)
 
         def begin() -> Turn:
             self._core.do(work)
@@ -134,21 +117,9 @@ class GroupTurn:
 
     def _told(self, turn: Turn, shown: Sequence[Thumbnail] = ()) -> Iterator[Event]:
         """Yield what *turn* tells between the beginning and the end of the group's turn."""
-        group = self._group
         try:
-            speakers = [
-                Speaker(agent_id=one, name=self._members[one].name) for one in group.everyone
-            ]
-            self._hear(
-                GroupStarted(
-                    run_id=self._id,
-                    group_id=group.id,
-                    group_name=group.shown,
-                    members=speakers,
-                    pictures=[*shown],
-                )
-            )
-            yield from self._heard()
+            self._telling.begin([self._members[one] for one in self._group.everyone], shown)
+            yield from self._telling.heard()
             said: Said | None = None
             problem: LettaError | None = None
             try:
@@ -158,13 +129,13 @@ class GroupTurn:
             except BaseException as stop:
                 self._end(None, None, stopped=True)
                 if isinstance(stop, KeyboardInterrupt):
-                    yield from self._heard()
+                    yield from self._telling.heard()
                 raise
             self._end(said, problem)
-            yield from self._heard()
+            yield from self._telling.heard()
         finally:
             self._let_go()
-            self._events.finish(self._id)
+            self._telling.close()
 
     def _by_manager(self, done: int, last: AgentState | None) -> Turn:
         """Let the agents speak, *done* of whose turns are over, the last one *last*'s."""
@@ -231,7 +202,7 @@ class GroupTurn:
         host = SupervisorHost(given.get("host"), self._ask_all)
         tools: list[Tool] = [*given.get("turn_tools", ()), group_part.ask_all_tool()]
         said = yield from self._speak(manager, part, host=host, turn_tools=tools)
-        self._core.do(self._all_heard)
+        self._core.do(self._record.all_heard)
         return said if said.stops else None
 
     def _managed(self) -> Turn:
@@ -262,9 +233,9 @@ class GroupTurn:
             # The supervisor went on without this answer: it hears it now.
             part = GroupPart(group.id)
             said = yield from self._speak(self._manager, part)
-            self._core.do(self._all_heard)
+            self._core.do(self._record.all_heard)
             return said if said.stops else None
-        done = self._core.do(self._done)
+        done = self._core.do(self._record.done)
         return (yield from self._by_manager(done, agent))
 
     # -- one agent ---------------------------------------------------------------------------------
@@ -283,7 +254,7 @@ class GroupTurn:
         """Let *agent* answer what it has not heard yet, and *more*."""
         if self._switch.cancelled:
             return Said(agent)
-        unheard = self._core.do(lambda tx: self._unheard(tx, agent))
+        unheard = self._core.do(lambda tx: self._record.unheard(tx, agent.id))
         incoming = [*groups.copies(unheard, agent.id), *more]
         if not incoming:
             incoming = [self._event(agent, _GO_ON)]
@@ -292,13 +263,13 @@ class GroupTurn:
         said = yield from self._follow(agent, self._runner.run(state, incoming, None, options))
         if unheard:
             upto = unheard[-1].seq
-            self._core.do(lambda tx: groups.heard(tx, self._group.id, agent.id, upto))
+            self._core.do(lambda tx: self._record.heard(tx, agent.id, upto))
         return said
 
     def _follow(self, agent: AgentState, events: Iterator[Event]) -> Generator[Event, None, Said]:
         """Follow the run of an agent to its end, and keep what it answered."""
         said = Said(agent)
-        self._spoke += agent.id != self._group.manager_agent_id
+        self._telling.spoke += agent.id != self._group.manager_agent_id
         try:
             with closing(events):  # type: ignore[type-var]
                 for event in events:
@@ -311,13 +282,13 @@ class GroupTurn:
                         case RunEnded():
                             said.reason, said.error = event.stop_reason, event.error
                             said.remedies = event.remedies
-                    yield from self._heard()
+                    yield from self._telling.heard()
         except LettaError as error:  # it could not begin
             said.reason, said.error, said.remedies = "error", error.text, error.remedies
         finally:
-            self._core.do(self._keep_answers)
+            self._core.do(self._record.keep_answers)
         journal.passing("answered")
-        yield from self._heard()
+        yield from self._telling.heard()
         return said
 
     def _ask_all(self, message: str) -> list[str]:
@@ -326,12 +297,12 @@ class GroupTurn:
         asked = GroupMessage(
             group_id=self._group.id, sender_id=manager.id, name=manager.name, content=message
         )
-        self._core.do(lambda tx: self._say(tx, asked))
+        self._core.do(lambda tx: self._record.say(tx, asked))
         found = []
         for agent in self._speakers:
             said = self._asked(agent, asked)
             if said.waits:
-                self._hear(Notice(text=f"{agent.name} waits for your word on its calls."))
+                self._telling.hear(Notice(text=f"{agent.name} waits for your word on its calls."))
             found.append(f"{agent.name}: {said.text or f'({said.problem})'}")
         return found
 
@@ -340,14 +311,14 @@ class GroupTurn:
         part = group_part.of_asked(self._group, agent, self._manager)
         manager = self._manager
         # So that nobody asks the supervisor meanwhile, who waits.
-        call = AskedBy(self._manager_run, asked.id, ((manager.id, manager.name),))
+        call = AskedBy(self._telling.manager_run, asked.id, ((manager.id, manager.name),))
         options: RunOptions = {**self._run_options(agent), "group": part, "asked": call}
         incoming = groups.copies([asked], agent.id)
         run = self._runner.run(self._core.find_agent(agent.id), incoming, None, options)
         said = Said(agent)
         if self._switch.cancelled:
             return said
-        kept, self._pending = self._pending, []
+        kept, self._telling.pending = self._telling.pending, []
         following = self._follow(agent, run)
         try:
             while True:
@@ -356,7 +327,7 @@ class GroupTurn:
             said = end.value
         finally:
             following.close()
-            self._pending = [*kept, *self._pending]
+            self._telling.pending = [*kept, *self._telling.pending]
         return said
 
     def _run_options(self, agent: AgentState) -> RunOptions:
@@ -366,7 +337,7 @@ class GroupTurn:
             "max_steps": options.get("max_steps"),
             "model": options.get("model"),
             **options.get("each", _nothing)(agent.id),
-            "live": self._hear,
+            "live": self._telling.hear,
             "cancel": self._switch,
         }
         return given
@@ -394,131 +365,16 @@ class GroupTurn:
     def _others(self, agent: AgentState | None) -> list[AgentState]:
         return [one for one in self._speakers if agent is None or one.id != agent.id]
 
-    def _check(self, tx: Tx) -> None:
-        """Refuse a message that nobody could answer now: nothing is kept then."""
-        group = self._group
-        first = (
-            group.agent_ids[0] if group.manager_type == "round_robin" else group.manager_agent_id
-        )
-        speak = group.everyone if group.manager_type != "sleeptime" else [first]
-        for agent_id in speak:
-            if agent_id and agents.is_waiting(tx, agent_id):
-                name = self._members[agent_id].name
-                raise InvalidInputError(
-                    f"{group.shown} waits: {name} wants your word on its calls first.",
-                    remedy(Do.DECIDE_CALLS),
-                )
-        if first and not self._options.get("wait"):
-            agents.check_idle(tx, first)
-
-    def _done(self, tx: Tx) -> int:
-        """Return how many turns the members have had since a person spoke last."""
-        last = [one for one in groups.said_in(tx, self._group.id) if one.sender_id is None]
-        if not last:
-            return 0
-        ids = self._group.agent_ids
-        return len(groups.turns(tx, self._group.id, ids, last[-1].created_at))
-
-    # -- what was said -----------------------------------------------------------------------------
-
-    def _hear(self, event: Event) -> None:
-        """Take what an agent's run tells, and tell it on at once."""
-        if isinstance(event, RunStarted) and event.agent_id == self._group.manager_agent_id:
-            self._manager_run = event.run_id
-        if isinstance(event, RunEnded):
-            self._usage += event.usage
-            self._steps += event.steps
-        self._pending.append(event)
-        self._events.add(self._group.id, self._id, event)
-        if (live := self._options.get("live")) is not None:
-            live(event)
-
-    def _heard(self) -> Iterator[Event]:
-        while self._pending:
-            yield self._pending.pop(0)
-
-    def _check_there(self, tx: Tx) -> None:
-        if groups.get(tx, self._group.id) is None:
-            raise NotFoundError(f"{self._group.shown} was deleted meanwhile: nobody else speaks.")
-
-    def _say(self, tx: Tx, said: GroupMessage) -> None:
-        self._check_there(tx)
-        groups.say(tx, said)
-
-    def _unheard(self, tx: Tx, agent: AgentState) -> list[GroupMessage]:
-        self._check_there(tx)
-        return groups.unheard(tx, self._group.id, agent.id)
-
-    def _keep_answers(self, tx: Tx) -> None:
-        """Keep what was answered and is not kept yet, also by a process that is gone."""
-        group = self._group
-        if groups.get(tx, group.id) is None:  # deleted meanwhile
-            return
-        # Who says who is next does not speak to the others.
-        ids = group.agent_ids if group.manager_type == "dynamic" else group.everyone
-        for message in groups.unkept_answers(tx, group.id, ids):
-            groups.say(
-                tx,
-                GroupMessage(
-                    id=message.id,
-                    group_id=group.id,
-                    sender_id=message.agent_id,
-                    name=self._members[message.agent_id].name,
-                    content=message.said,
-                    run_id=message.run_id,
-                    created_at=message.created_at,
-                ),
-            )
-
-    def _all_heard(self, tx: Tx) -> None:
-        """Note that the supervisor has heard all: what the others answered was the result of its call."""
-        if said := groups.said_in(tx, self._group.id):
-            groups.heard(tx, self._group.id, self._manager.id, said[-1].seq)
-
-    def _spread(self, tx: Tx) -> None:
-        """Put what agents have not heard yet into the histories of those that nobody runs now."""
-        group = self._group
-        if group.manager_type not in ("round_robin", "dynamic"):
-            return
-        if groups.get(tx, group.id) is None:  # deleted meanwhile
-            return
-        for agent_id in group.everyone:
-            unheard = groups.unheard(tx, group.id, agent_id)
-            if not unheard or agents.is_waiting(tx, agent_id):
-                continue
-            try:
-                agents.check_idle(tx, agent_id)
-            except AgentBusyError:
-                continue  # it hears of it when it speaks here next
-            messages.append(tx, agent_id, groups.copies(unheard, agent_id))
-            groups.heard(tx, group.id, agent_id, unheard[-1].seq)
+    # -- its end -----------------------------------------------------------------------------------
 
     def _end(self, said: Said | None, problem: LettaError | None, *, stopped: bool = False) -> None:
         """Let everybody hear what was said, and tell that the turn is over: ended by *said*, or a *problem*."""
-        reason: StopReason = "cancelled" if stopped else "error" if problem else "end_turn"
-        error = problem.text if problem else None
-        remedies = problem.remedies if problem else ()
-        if said is not None:
-            reason, remedies = said.reason, said.remedies
-            error = f"{said.agent.name}: {said.error}" if said.error else None
         try:
-            self._core.do(self._spread)
+            self._core.do(self._record.spread)
         except LettaError as failure:
-            self._hear(Notice(level="warning", text=f"Not all have heard yet: {failure.text}"))
-        self._hear(
-            GroupEnded(
-                run_id=self._id,
-                group_id=self._group.id,
-                stop_reason=reason,
-                error=error,
-                remedies=remedies,
-                waits=said.agent.id if said is not None and said.waits else "",
-                turns=self._spoke,
-                steps=self._steps,
-                usage=self._usage,
-                seconds=perf_counter() - self._started,
-            )
-        )
+            text = f"Not all have heard yet: {failure.text}"
+            self._telling.hear(Notice(level="warning", text=text))
+        self._telling.end(said, problem, stopped=stopped)
 
 
 def _nothing(agent_id: str) -> RunOptions:
