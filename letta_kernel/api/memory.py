@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.api.remedies import speaks_python
+from letta_kernel.display.block_panels import memory_panel
 from letta_kernel.display.live import running_shell
-from letta_kernel.display.panels import memory_panel
 from letta_kernel.hooks import memory_shown
 from letta_kernel.memory.origins import Sentence
 from letta_kernel.models.tokens import count

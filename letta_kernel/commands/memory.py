@@ -108,7 +108,7 @@ def _delete(door: Door, agent: AgentState, label: str, yes: bool) -> Answer:
 @command(None, "memory list", group=GROUP)
 def list_blocks(door: Door, agent: AgentState = AGENT, as_of: str | None = AS_OF) -> Answer:
     """List the blocks an agent always sees."""
-    from letta_kernel.display.panels import memory_panel
+    from letta_kernel.display.block_panels import memory_panel
     from letta_kernel.records import BlockStanding
 
     blocks = door.service.blocks.list(agent.id, as_of=as_of)
@@ -145,7 +145,7 @@ def show_block(
     door: Door, agent: AgentState = AGENT, label: str = LABEL, as_of: str | None = AS_OF
 ) -> Answer:
     """Print the text of a block."""
-    from letta_kernel.display.panels import block_panel
+    from letta_kernel.display.block_panels import block_panel
     from letta_kernel.models.tokens import count
     from letta_kernel.records import BlockStanding
 
@@ -184,7 +184,7 @@ def write(
 @command(None, "memory history", group=GROUP)
 def show_history(door: Door, agent: AgentState = AGENT, label: str = LABEL) -> Answer:
     """List all versions of a block: who wrote them, when and why."""
-    from letta_kernel.display.panels import versions_panel
+    from letta_kernel.display.block_panels import versions_panel
 
     history = door.service.blocks.history(label, agent=agent.id)
     versions = _named(history)
@@ -261,7 +261,7 @@ def compare(
     after: int | None = argument("A version; else the last", None),
 ) -> Answer:
     """Show what changed between two versions."""
-    from letta_kernel.display.panels import versions_panel
+    from letta_kernel.display.block_panels import versions_panel
 
     versions = {one.version: one for one in _versions(door, agent, label)}
     new = max(versions, default=0) if after is None else after

@@ -20,9 +20,9 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from letta_kernel.display.block_panels import memory_panel
 from letta_kernel.display.channel import FrontEnds
 from letta_kernel.display.clean import one_line
-from letta_kernel.display.panels import memory_panel
 from letta_kernel.display.style import heading
 from letta_kernel.display.tables import PANEL_MIME, Panel, stack
 from letta_kernel.display.widget import LiveWidget

@@ -8,18 +8,17 @@ from itertools import zip_longest
 from typing import Any
 
 from letta_kernel.display import style, words
-from letta_kernel.display.clean import clean_text, esc, one_line
-from letta_kernel.display.diff import diff_lines
-from letta_kernel.display.html import diff_html, thumbnails_html
+from letta_kernel.display.block_panels import SHOWN, memory_panel
+from letta_kernel.display.clean import esc, one_line
+from letta_kernel.display.html import thumbnails_html
 from letta_kernel.display.style import code, el, fold, heading, lines, named, small
 from letta_kernel.display.tables import Cell, Panel, marked, number, stack, table, when
 from letta_kernel.messages import ANSWER_TOOL, Message
 from letta_kernel.pictures.picture import Thumbnail
-from letta_kernel.records import AgentState, Block, BlockStanding, BlockVersion, Tool, WholeRun
+from letta_kernel.records import AgentState, Block, BlockStanding, Tool, WholeRun
 from letta_kernel.stop_reasons import meaning
 
 _PREVIEW = 160  # characters of a text shown in a table; the rest on demand
-_SHOWN = 20_000
 
 
 def agents_table(agents: Sequence[AgentState], current: str | None = None) -> Panel:
@@ -275,116 +274,6 @@ def messages_found(hits: Sequence[Any]) -> Panel:
     return table(["score", "when", "who", "what"], rows, empty="No messages found.")
 
 
-def memory_panel(
-    blocks: Sequence[Block],
-    tokens: Mapping[str, int] | None = None,
-    standing: Mapping[str, BlockStanding] | None = None,
-) -> Panel:
-    """Return memory blocks with their fill bars.
-
-    Parameters
-    ----------
-    tokens : how many each label's text takes.
-    standing : by a block's id, who else has it and who wrote it last.
-    """
-    if not blocks:
-        return table([], [], empty="No memory blocks.")
-    known, about = tokens or {}, standing or {}
-    return stack(
-        *(block_panel(b, tokens=known.get(b.label), standing=about.get(b.id)) for b in blocks)
-    )
-
-
-def block_panel(
-    block: Block,
-    versions: Sequence[BlockVersion] = (),
-    *,
-    tokens: int | None = None,
-    standing: BlockStanding | None = None,
-) -> Panel:
-    """Return one block: label, fill bar, who has it, value, and the diffs of *versions* (oldest first)."""
-    share = min(len(block.value) / max(block.limit, 1), 1.0)
-    colour = style.RED if share > 1 else style.AMBER if share > words.NEARLY_FULL else style.VIOLET
-    label, description = one_line(block.label, 80), one_line(block.description, 300)
-    parts = [f"{len(block.value):,} of {block.limit:,} characters"]
-    parts += [words.count(tokens, "token")] if tokens is not None else []
-    parts += [f"v{block.version}"] + ["read only"] * block.read_only
-    parts += [f"tags: {one_line(', '.join(block.tags), 120)}"] if block.tags else []
-    if standing is not None and standing.others:
-        parts += [f"shared with {one_line(', '.join(standing.others), 200)}"]
-        parts += [f"last written by {one_line(standing.written, 120)}"]
-    figures = " · ".join(parts)
-    html = [
-        el("div", el("b", esc(label)), " ", small(esc(figures))),
-        el("div", small(esc(description))) if description else "",
-        bar([(share, colour, figures)]),
-        el("blockquote", lines(block.value, _SHOWN) or small("empty")),
-        _versions_html(versions),
-    ]
-    filled = round(share * 20)
-    text = [f"{label}  [{'█' * filled}{'·' * (20 - filled)}]  {figures}"]
-    value = clean_text(block.value, _SHOWN) or "(empty)"
-    text += [f"  {line}" for line in value.split("\n")]
-    text += [f"  v{version.version} {_who(version)}" for version in versions]
-    return Panel(el("div", *html), "\n".join(text))
-
-
-def versions_panel(
-    label: str, versions: Sequence[BlockVersion], before: BlockVersion | None = None
-) -> Panel:
-    """Return what each of *versions* (oldest first) changed, the first one against *before*."""
-    html, text = [], [f"Versions of {one_line(label, 80)}"]
-    value = before.value if before else ""
-    for version in versions:
-        since = f" since v{before.version}" if before and version is versions[0] else ""
-        head = f"v{version.version}{since}"
-        html.append(_version_html(head, version, value))
-        text.append(f"{head}  {_who(version)}".rstrip())
-        text += [f"  {one.sign} {clean_text(one.text)}" for one in diff_lines(value, version.value)]
-        value = version.value
-    return Panel("".join(html), "\n".join(text))
-
-
-def _version_html(head: str, version: BlockVersion, before: str) -> str:
-    title = el("b", esc(head)) + f" {esc(_who(version))}"
-    return el("div", small(title)) + diff_html(before, version.value)
-
-
-def _who(version: BlockVersion) -> str:
-    parts = (when(version.created_at), version.actor, version.reason)
-    return " · ".join(one_line(part, 120) for part in parts if part)
-
-
-def _versions_html(versions: Sequence[BlockVersion]) -> str:
-    if not versions:
-        return ""
-    before = ["", *(version.value for version in versions)]
-    parts = [_version_html(f"v{v.version}", v, b) for v, b in zip(versions, before, strict=False)]
-    return fold(small(words.count(len(versions), "version")), *reversed(parts))
-
-
-def bar(parts: Sequence[tuple[float, str, str]], height: int = 6) -> str:
-    """Return a stacked bar.
-
-    Parameters
-    ----------
-    parts
-        For each part its share of the whole (0 to 1), its colour and its title.
-    height
-        In pixels.
-    """
-    inside = [
-        el(
-            "div",
-            look=f"width:{100 * share:.2f}%;height:{height}px;background:{colour}",
-            title=title,
-        )
-        for share, colour, title in parts
-        if share > 0
-    ]
-    return el("div", *inside, look="display:flex;background:rgba(127,127,127,.2)")
-
-
 def context_panel(parts: Sequence[Any], window: int, model: str = "") -> Panel:
     """Return the context window as a stacked bar, the text of each part on demand.
 
@@ -404,7 +293,7 @@ def context_panel(parts: Sequence[Any], window: int, model: str = "") -> Panel:
         name, tokens = one_line(_field(part, "name"), 80), int(_field(part, "tokens") or 0)
         colour = style.PARTS[place % len(style.PARTS)]
         segments.append((tokens / whole, colour, f"{name}: {tokens:,} tokens"))
-        rows.append(_share(name, tokens, whole, colour, esc(_field(part, "text") or "", _SHOWN)))
+        rows.append(_share(name, tokens, whole, colour, esc(_field(part, "text") or "", SHOWN)))
         text.append(f"  {name:<24} {tokens:>9,} tokens  {tokens / whole:6.1%}")
     if window > used:
         free = window - used
@@ -413,7 +302,9 @@ def context_panel(parts: Sequence[Any], window: int, model: str = "") -> Panel:
     head = f"{used:,} tokens" + (f" of {window:,} ({used / whole:.0%})" if window else "")
     head += f" · {one_line(model, 80)}" if model else ""
     html = el("p", el("b", "Context"), " ", esc(head))
-    return Panel(html + bar(segments, 14) + "".join(rows), "\n".join([f"Context: {head}", *text]))
+    return Panel(
+        html + style.bar(segments, 14) + "".join(rows), "\n".join([f"Context: {head}", *text])
+    )
 
 
 def _share(name: str, tokens: int, whole: int, colour: str, text: str) -> str:
@@ -437,7 +328,7 @@ def _foldable(text: str) -> Cell:
     line = one_line(text, _PREVIEW)
     if len(text) <= _PREVIEW and "\n" not in text:
         return Cell(line)
-    return Cell(line, fold(esc(line), el("blockquote", lines(text, _SHOWN))))
+    return Cell(line, fold(esc(line), el("blockquote", lines(text, SHOWN))))
 
 
 def _struck(passage: Any) -> Cell:

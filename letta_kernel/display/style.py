@@ -8,7 +8,7 @@ wherever it is shown. A colour of ours is only ever a mark beside text: a line, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from letta_kernel.display.clean import attribute, esc
 
@@ -98,3 +98,25 @@ def named(values: Iterable[tuple[str, str]]) -> str:
 def fold(summary: str, *inside: str) -> str:
     """Return *inside*, shown when its *summary* is clicked."""
     return el("details", el("summary", summary), *inside)
+
+
+def bar(parts: Sequence[tuple[float, str, str]], height: int = 6) -> str:
+    """Return a stacked bar.
+
+    Parameters
+    ----------
+    parts
+        For each part its share of the whole (0 to 1), its colour and its title.
+    height
+        In pixels.
+    """
+    inside = [
+        el(
+            "div",
+            look=f"width:{100 * share:.2f}%;height:{height}px;background:{colour}",
+            title=title,
+        )
+        for share, colour, title in parts
+        if share > 0
+    ]
+    return el("div", *inside, look="display:flex;background:rgba(127,127,127,.2)")

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from letta_kernel.display import parts, words
+from letta_kernel.display.cites import Cites
 from letta_kernel.display.clean import clean_bundle, clean_text, one_line
+from letta_kernel.display.footer import Footer
 from letta_kernel.display.items import OUTPUT_LIMIT, TEXT_LIMIT, Item, public, streamed
-from letta_kernel.display.markdown import cited
 from letta_kernel.messages import (
     ANSWER_TOOL,
     ApprovalRequested,
@@ -77,20 +78,8 @@ class Transcript:
         self._speaking: list[tuple[RunStarted, int]] = []  # whose runs go on, and the step before
         self._shown: RunStarted | None = None  # whose name stands above the newest entries
         self._last_step = 0
-        self._footer: dict[str, Any] = {
-            "stop_reason": None,
-            "error": None,
-            "steps": 0,
-            "seconds": None,
-            "first_token": None,
-            "prompt_tokens": 0,
-            "completion_tokens": 0,
-            "cached_tokens": 0,
-            "reasoning_tokens": 0,
-            "cost": None,
-        }
-        self._cites: dict[int, dict[str, Any]] = {}  # what an answer may cite, by its number
-        self._before: dict[str, Any] = dict(self._footer)  # of runs this one goes on from
+        self._footer = Footer()
+        self._cites = Cites()
         self._queued: tuple[Item, float, str] | None = (
             None  # the line of a wait, since when, for whom
         )
@@ -113,7 +102,7 @@ class Transcript:
                 self._queued = None
             if self._state == "running":
                 self._state = "interrupted"
-                self._footer["stop_reason"] = self._footer["stop_reason"] or "cancelled"
+                self._footer.interrupt()
             if self._state == "interrupted":
                 for item in self._items:
                     if item.kind == "answer" and item.provisional:
@@ -136,7 +125,7 @@ class Transcript:
                 items.append(
                     {"kind": "notice", "level": "info", "text": f"{left} more entries not shown"}
                 )
-            cites = self._cited(items)
+            cites = self._cites.of(items)
             return {
                 "version": VERSION,
                 **{name: one_line(value, 300) for name, value in self._head.items()},
@@ -145,31 +134,14 @@ class Transcript:
                 "prompt": clean_text(self._prompt, TEXT_LIMIT),
                 "items": items,
                 **({"cites": cites} if cites else {}),
-                "footer": dict(self._footer),
+                "footer": self._footer.figures(),
             }
-
-    def _cited(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return what the answers cite, in the order of its numbers."""
-        said = (item["text"] for item in items if item["kind"] == "answer")
-        numbers: set[int] = set().union(*(cited(text, self._cites) for text in said))
-        return [self._cites[n] for n in sorted(numbers)]
-
-    def _may_cite(self, found: Sequence[dict[str, Any]]) -> None:
-        for one in found:
-            if isinstance(n := one.get("n"), int):
-                at = one.get("at") or one.get("timestamp") or ""
-                self._cites[n] = {
-                    "n": n,
-                    "text": clean_text(one.get("text") or one.get("content") or "", 300),
-                    "at": one_line(at, 40),
-                    "origin": one_line(one.get("origin") or "", 300),
-                }
 
     # One method per event.
 
     def _on_group_started(self, event: GroupStarted) -> None:
         self._state = "running"
-        self._before = dict(self._footer)
+        self._footer.go_on()
         self._head = {"run_id": event.run_id, "agent": event.group_name, "model": "", "label": ""}
         self._members = {one.agent_id: place for place, one in enumerate(event.members)}
         self._show_pictures(event.pictures)
@@ -183,13 +155,13 @@ class Transcript:
             self._speaking.append((event, self._step))
             self._next_step()
         else:
-            self._before = dict(self._footer)  # it was approved: the same cell goes on
+            self._footer.go_on()  # it was approved: the same cell goes on
         if self._queued is not None:
             item, began, where = self._queued
             self._queued = None
             took = words.seconds(time.monotonic() - began)
             item.data.update(waits=False, text=f"Waited {took} for {where}.")
-        self._may_cite(event.cites)
+        self._cites.add(event.cites)
         if self._members is not None:
             return  # the group's own are above
         self._head = {
@@ -221,7 +193,7 @@ class Transcript:
         if event.beside:
             self._add("beside", {"parts": [parts.part(part) for part in event.beside[:50]]})
         if event.retrieved:
-            self._may_cite(event.retrieved)
+            self._cites.add(event.retrieved)
             self._add("retrieved", {"passages": [parts.passage(p) for p in event.retrieved[:50]]})
 
     def _next_step(self) -> None:
@@ -270,7 +242,7 @@ class Transcript:
         other.handle(event.event)
 
     def _on_tool_returned(self, event: ToolReturned) -> None:
-        self._may_cite(event.cites)
+        self._cites.add(event.cites)
         item = self._find(event.call_id, event.name)
         item.data.pop("progress", None)
         for other in item.asked.values():
@@ -319,15 +291,7 @@ class Transcript:
         for message in event.messages:
             if message.role == "assistant":
                 self._settle(message)
-        footer, usage = self._footer, event.usage
-        footer["steps"] += event.number > 0
-        footer["seconds"] = (footer["seconds"] or 0.0) + event.seconds
-        if footer["first_token"] is None:
-            footer["first_token"] = event.first_token
-        for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"):
-            footer[name] += getattr(usage, name)
-        if usage.cost is not None:
-            footer["cost"] = (footer["cost"] or 0.0) + usage.cost
+        self._footer.add(event)
         if self._members is not None:
             return
         if event.model and event.model != self._head["model"]:  # a fallback answered
@@ -359,16 +323,8 @@ class Transcript:
         waiting = event.stop_reason == "requires_approval"
         cancelled = event.stop_reason == "cancelled"
         self._state = "waiting" if waiting else "interrupted" if cancelled else "ended"
-        figures = {"steps": event.steps, "seconds": event.seconds, **event.usage.model_dump()}
-        before = self._before
-        self._footer.update(
-            {name: _sum(before.get(name), value) for name, value in figures.items()},
-            stop_reason=event.stop_reason,
-            error=one_line(event.error, 1_000) if event.error else None,
-        )
+        self._footer.end(event)
         if isinstance(event, RunEnded):
-            first = before["first_token"]
-            self._footer["first_token"] = event.first_token if first is None else first
             self._head["model"] = event.model or self._head["model"]
         self.close()
 
@@ -448,7 +404,3 @@ class Transcript:
                     item.data["interrupted"] = True
         for item in self._items:
             item.provisional = False
-
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    return other if one is None else one if other is None else one + other

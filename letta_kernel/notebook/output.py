@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from letta_kernel.display import panels, style
+from letta_kernel.display import style
 from letta_kernel.display.clean import esc
 from letta_kernel.display.style import el, small
 from letta_kernel.display.tables import Panel, note
@@ -81,7 +81,7 @@ def progress(shell: Any) -> Iterator[Callable[[float, str], None]]:
         if not kernel or time.monotonic() - drawn < _PAUSE:
             return
         line = el("div", small(esc(text)))
-        publish(Panel(panels.bar([(share, style.VIOLET, text)]) + line, text), drawn > 0)
+        publish(Panel(style.bar([(share, style.VIOLET, text)]) + line, text), drawn > 0)
         drawn = time.monotonic()
 
     try:

@@ -10,8 +10,9 @@ from hostile_run import hostile_run
 from sample_run import events
 
 from letta_kernel.display import style
+from letta_kernel.display.block_panels import block_panel
 from letta_kernel.display.html import to_html
-from letta_kernel.display.panels import block_panel, context_panel, runs_table
+from letta_kernel.display.panels import context_panel, runs_table
 from letta_kernel.display.tables import note
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.records import Block, WholeRun

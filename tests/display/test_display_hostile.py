@@ -10,6 +10,7 @@ from display_checks import check_html, check_text
 from hostile_run import hostile_run
 from hostile_strings import HOSTILE, HUGE
 
+from letta_kernel.display.block_panels import block_panel
 from letta_kernel.display.clean import clean_bundle, clean_html, clean_text, one_line
 from letta_kernel.display.html import to_html
 from letta_kernel.display.live import MIME, bundle
@@ -18,7 +19,6 @@ from letta_kernel.display.memory import static_panel
 from letta_kernel.display.panels import (
     agent_card,
     agents_table,
-    block_panel,
     context_panel,
     history_table,
     messages_found,

@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from display_checks import check_html
 
+from letta_kernel.display.block_panels import block_panel, memory_panel
 from letta_kernel.display.panels import (
     agent_card,
     agents_table,
-    block_panel,
     context_panel,
     history_table,
-    memory_panel,
     messages_found,
     models_table,
     passages_table,
