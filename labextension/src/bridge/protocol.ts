@@ -15,7 +15,7 @@ import { Requests } from './requests';
 const PROTOCOL = 1;
 
 /** How long to wait for things, in milliseconds. */
-export const TIMEOUT = { info: 2_000, subshell: 5_000, hello: 30_000, reply: 60_000, ping: 60_000 };
+export const TIMEOUT = { info: 2_000, subshell: 5_000, open: 10_000, hello: 30_000, reply: 60_000, ping: 60_000 };
 
 /** Answers that take as long as what they run. */
 const ENDLESS = new Set(['tool.run', 'context', 'agent.import', 'agent.export', 'passage.add']);

@@ -90,11 +90,27 @@ export class KernelRpc extends PanelRpc {
     this.close();
     this.fail(this.trans.__('The kernel was restarted meanwhile.'));
     this.setState('connecting');
+    this._watch(turn);
     this._open(turn).catch(() => {
       if (turn === this._turn && !this.isDisposed) {
         this.setState('lost'); // the connection went; when it is back, this begins anew
       }
     });
+  }
+
+  /** Begin anew if nothing comes of it: what is sent to a kernel that is just being restarted may be lost. */
+  private _watch(turn: number): void {
+    window.clearTimeout(this._timer);
+    this._timer = window.setTimeout(() => {
+      if (turn !== this._turn || this.isDisposed || this.state !== 'connecting') {
+        return;
+      }
+      if (this.reachable && this.kernel.status === 'idle') {
+        this.again();
+      } else {
+        this._watch(turn);
+      }
+    }, TIMEOUT.open);
   }
 
   private async _open(turn: number): Promise<void> {
@@ -140,6 +156,7 @@ export class KernelRpc extends PanelRpc {
   }
 
   private _knock(turn: number, count: number): void {
+    window.clearTimeout(this._timer);
     this._comm = UUID.uuid4();
     this._sendComm('comm_open', { target_name: TARGET, data: {} });
     this._timer = window.setTimeout(() => {
