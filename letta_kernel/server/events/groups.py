@@ -96,22 +96,7 @@ def begin(
 async def respond(run: LiveRun, request: MessageRequest) -> LettaResponse | JSONResponse:
     """Wait for the turn's end and return all that was said in it."""
     stream = GroupStream(requests.view_of(request))
-    said: list[Any] = []
-    ended: GroupEnded | None = None
-    async for event in run.events():
-        said += stream.of(event) if event is not None else ()
-        if isinstance(event, GroupEnded):
-            ended = event
+    said, ended = await requests.until_ended(run, stream, GroupEnded)
     if ended is None:
         return JSONResponse({"detail": "The turn was lost."}, 500)
-    if failed(ended.stop_reason):
-        return JSONResponse(
-            {"detail": ended.error or ended.stop_reason, "run_id": ended.run_id},
-            502,
-            {"x-should-retry": "false"},
-        )
-    return LettaResponse(
-        messages=[shape for shape in said if hasattr(shape, "date")],
-        stop_reason=StopReasonMessage(stop_reason=ended.stop_reason),
-        usage=said[-1],
-    )
+    return requests.answer(said, ended, said[-1])

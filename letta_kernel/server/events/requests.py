@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from letta_kernel.errors import InvalidInputError, NotFoundError
-from letta_kernel.messages import Message, RunEnded, ToolCall
+from letta_kernel.messages import GroupEnded, Message, RunEnded, ToolCall
 from letta_kernel.records import Tool
 from letta_kernel.server import authorization
 from letta_kernel.server.errors import (
@@ -39,6 +39,8 @@ from letta_kernel.service import AgentService, Decision
 from letta_kernel.stop_reasons import failed
 from letta_kernel.tools import skills
 from letta_kernel.tools.skills import ClientSkill
+
+Ended = TypeVar("Ended", RunEnded, GroupEnded)
 
 NOT_DONE = {
     "return_logprobs": "log probabilities",
@@ -188,14 +190,29 @@ async def respond(run: LiveRun) -> LettaResponse | JSONResponse:
     """Wait for the run's end and return all it said."""
     stream = stream_of(run)
     stream.tokens = False
-    said: list[Any] = []
-    ended: RunEnded | None = None
-    async for event in run.events():
-        said += stream.of(event) if event is not None else ()
-        if isinstance(event, RunEnded):
-            ended = event
+    said, ended = await until_ended(run, stream, RunEnded)
     if ended is None:
         return JSONResponse({"detail": "The run was lost."}, 500)
+    return answer(said, ended, usage_of(ended.usage, ended.steps, ended.run_id))
+
+
+async def until_ended(
+    run: LiveRun, stream: MessageStream, ends: type[Ended]
+) -> tuple[list[Any], Ended | None]:
+    """Return all that *stream* says of a run, and the event that ended it; None if there was none."""
+    said: list[Any] = []
+    ended: Ended | None = None
+    async for event in run.events():
+        said += stream.of(event) if event is not None else ()
+        if isinstance(event, ends):
+            ended = event
+    return said, ended
+
+
+def answer(
+    said: Sequence[Any], ended: RunEnded | GroupEnded, usage: Any
+) -> LettaResponse | JSONResponse:
+    """Return what was said of a run, or of a group's turn, that has ended; 502 where it failed."""
     if failed(ended.stop_reason):
         # Not to be tried again by itself: what was sent is in the history already.
         return JSONResponse(
@@ -206,7 +223,7 @@ async def respond(run: LiveRun) -> LettaResponse | JSONResponse:
     return LettaResponse(
         messages=[shape for shape in said if hasattr(shape, "date")],
         stop_reason=StopReasonMessage(stop_reason=ended.stop_reason),
-        usage=usage_of(ended.usage, ended.steps, ended.run_id),
+        usage=usage,
     )
 
 
