@@ -11,12 +11,14 @@ from typing import Any
 
 from letta_client import AsyncLetta, Letta
 from scripted_server import ScriptedServer
+from starlette.routing import BaseRoute
 
 from letta_kernel.server import listen
 from letta_kernel.server.app import create_app
 from letta_kernel.service import AgentService
 
 TOKEN = "a-token-of-the-tests"
+_ROUTES: dict[str, list[BaseRoute]] = {}
 
 
 @dataclass
@@ -46,8 +48,11 @@ def serving(
     service: AgentService, scripted: ScriptedServer, token: str | None = TOKEN, **options: Any
 ) -> Iterator[Server]:
     """Serve *service* until the block ends; *options* are those of `create_app`."""
+    app = create_app(service, token=token, **options)
+    # Routes are worked out at their first request, which takes a quarter of a second: once for all servers.
+    app.router.routes[:] = _ROUTES.setdefault(options.get("prefix", ""), list(app.router.routes))
     config = listen.config_of(
-        create_app(service, token=token, **options),
+        app,
         host="127.0.0.1",
         port=0,
         timeout_graceful_shutdown=2,

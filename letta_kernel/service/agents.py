@@ -141,11 +141,9 @@ class Agents:
                         agents.save(tx, one.model_copy(update={"set_aside": True}))
                 kept.put(tx, f"{RENAMED}{state.name}", None)
             agents.add(tx, state)
-            for block in made:
-                self_written = block.model_copy(update={"created_by": state.created_by})
-                block_rows.add(tx, self_written, state.id)
-            for tool_name in core_tools:
-                tools.give(tx, state.id, core_tool(tool_name))
+            own = [one.model_copy(update={"created_by": state.created_by}) for one in made]
+            block_rows.add_first(tx, own, state.id)
+            tools.give_first(tx, state.id, [core_tool(one) for one in dict.fromkeys(core_tools)])
             give(tx, state.id, block_ids, tool_refs, identity_ids)
             return state
 

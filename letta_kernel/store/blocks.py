@@ -43,7 +43,26 @@ def add(
     InvalidInputError
         If the agent has a block of that label already.
     """
-    _BLOCKS.insert(tx, [block], shown=block.version)
+    _insert(tx, [block], step_id, reason)
+    if agent_id is not None:
+        attach(tx, agent_id, block.id)
+    return block
+
+
+def add_first(tx: Tx, blocks: Sequence[Block], agent_id: str) -> None:
+    """Insert blocks of different labels for an agent made in this transaction, which has none yet."""
+    if blocks:
+        _insert(tx, blocks, None, "created")
+        _OF_AGENTS.attach_first(tx, agent_id, [block.id for block in blocks])
+
+
+def _insert(tx: Tx, blocks: Sequence[Block], step_id: str | None, reason: str) -> None:
+    """Insert new blocks, all shown at their version, with that version."""
+    by_version: dict[int, list[Block]] = {}
+    for block in blocks:
+        by_version.setdefault(block.version, []).append(block)
+    for version, some in by_version.items():
+        _BLOCKS.insert(tx, some, shown=version)
     _VERSIONS.insert(
         tx,
         [
@@ -56,11 +75,9 @@ def add(
                 reason=reason,
                 created_at=block.created_at,
             )
+            for block in blocks
         ],
     )
-    if agent_id is not None:
-        attach(tx, agent_id, block.id)
-    return block
 
 
 def list_all(tx: Tx) -> list[Block]:

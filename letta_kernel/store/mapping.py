@@ -247,6 +247,13 @@ class Links:
             (agent_id, other_id),
         )
 
+    def attach_first(self, tx: Tx, agent_id: str, other_ids: Sequence[str]) -> None:
+        """Let an agent that was made in this transaction and has nothing yet have these, in this order."""
+        if other_ids:
+            sql = _insert(self._table, ("agent_id", self._column, "position"), len(other_ids))
+            rows = [(agent_id, one, position) for position, one in enumerate(other_ids, start=1)]
+            tx.execute(sql, [value for row in rows for value in row])
+
     def detach(self, tx: Tx, agent_id: str, other_id: str) -> bool:
         """Take something from an agent, which stays; False if the agent does not have it."""
         sql = f"DELETE FROM {self._table} WHERE agent_id = $1 AND {self._column} = $2 RETURNING agent_id"

@@ -121,6 +121,17 @@ def give(tx: Tx, agent_id: str, tool: Tool) -> None:
     attach(tx, agent_id, tool.id)
 
 
+def give_first(tx: Tx, agent_id: str, tools: Sequence[Tool]) -> None:
+    """Give tools of different names to an agent that was made in this transaction and has none yet.
+
+    Those that are not stored yet are.
+    """
+    sql = "SELECT id FROM tools WHERE id = ANY($1::text[])"
+    known = {row[0] for row in tx.query(sql, ([tool.id for tool in tools],))}
+    _TOOLS.insert(tx, [tool for tool in tools if tool.id not in known])
+    _OF_AGENTS.attach_first(tx, agent_id, [tool.id for tool in tools])
+
+
 def delete(tx: Tx, tool_id: str) -> bool:
     """Delete a tool, taking it from every agent; False if there is none."""
     tx.execute("DELETE FROM agent_tools WHERE tool_id = $1", (tool_id,))
