@@ -258,6 +258,9 @@ class LettaAgent:
             model=self.model.name,
             retrieved=self.retrieved if number == 1 else [],
             beside=self.placed if number == 1 and self.caller.beside else [],
+            configuration=self.journal.configuration,
+            window_start=self.state.window_start,
+            summary_id=self.state.summary_id,
         )
         heartbeat = self.state.style == "heartbeat"
         record = StepRecord(self.journal, step)
@@ -268,6 +271,8 @@ class LettaAgent:
     def _take_reply(self, work: OpenStep, reply: Reply) -> None:
         work.usage, self.caller.spent = reply.usage + self.caller.spent, Usage()
         work.first_token = reply.first_token
+        work.step.window_start = self.state.window_start  # to make room it may have moved
+        work.step.summary_id = self.state.summary_id
         if reply.model:  # a fallback may have answered
             work.step.model = self.journal.run.model = reply.model
             work.label = reply.label

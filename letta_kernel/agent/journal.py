@@ -23,7 +23,7 @@ from letta_kernel.ids import now
 from letta_kernel.messages import Message, Usage
 from letta_kernel.records import AgentState, Run, Step
 from letta_kernel.stop_reasons import StopReason, meaning, run_status
-from letta_kernel.store import agents, conversations, lease, messages, pictures, runs
+from letta_kernel.store import agents, conversations, counters, lease, messages, pictures, runs
 from letta_kernel.store.agents import Head
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lease import process_owner
@@ -58,6 +58,8 @@ class Journal:
         self._fence = 0
         self._may_hold = False
         self._closed = False  # the end of the run is written
+        self.configuration: str | None = None  # the id of what the run runs with
+        self._passages: tuple[tuple[int, ...] | None, int] = (None, 0)  # by stamp
 
     def open(
         self, incoming: Sequence[Message], read: Callable[[Tx, Head], T]
@@ -122,6 +124,7 @@ class Journal:
         def work(tx: Tx) -> list[Message]:
             first = self._advance(tx, len(added), end, end == "requires_approval")
             written = self._append(tx, added, first)
+            step.passages = self._newest_passage(tx)
             (runs.end_step if opened else runs.add_step)(tx, step)
             self._progress(tx, step.number, usage, end, error)
             return [*written, *self._marked(tx, end)]
@@ -148,6 +151,14 @@ class Journal:
             return done, self._part(tx, step, added, (), opened)
 
         return self.database.run_joined(work)
+
+    def _newest_passage(self, tx: Tx) -> int:
+        """Return the number of the agent's newest passage; no query while nobody has numbered anything."""
+        stamp, newest = tx.stamp("counters"), self._passages[1]
+        if stamp is None or stamp != self._passages[0]:
+            newest = counters.last(tx, self.state.id, "passages")
+            self._passages = stamp, newest
+        return newest
 
     def _part(
         self, tx: Tx, step: Step, added: Sequence[Message], begun: Sequence[str], opened: bool

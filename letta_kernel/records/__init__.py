@@ -8,12 +8,14 @@ from letta_kernel.records.agents import (
     Conversation,
     Identity,
     Inherited,
+    OwnThread,
     RuleType,
     ThreadState,
     ToolRule,
 )
 from letta_kernel.records.base import Record, without_secrets
 from letta_kernel.records.groups import DONE, Group, GroupMessage, ManagerType
+from letta_kernel.records.lineage import Branch, Configuration, ToolUse
 from letta_kernel.records.memory import (
     DEFAULT_BLOCK_LIMIT,
     STANDING,
@@ -49,6 +51,8 @@ __all__ = [
     "Block",
     "BlockStanding",
     "BlockVersion",
+    "Branch",
+    "Configuration",
     "Conversation",
     "Folder",
     "Group",
@@ -58,6 +62,7 @@ __all__ = [
     "ManagerType",
     "McpServer",
     "OpenFile",
+    "OwnThread",
     "Passage",
     "Proposal",
     "Record",
@@ -71,6 +76,7 @@ __all__ = [
     "ThreadState",
     "Tool",
     "ToolRule",
+    "ToolUse",
     "WholeRun",
     "default_limit",
     "without_secrets",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -42,6 +43,39 @@ SLEEPTIME_OF = "sleeptime_of"
 """There, of an agent that was made to tidy another one's memory: that one's id."""
 
 
+class Inherited(Record):
+    """Part of a line of history, read where it lies: no row of it is copied or numbered anew.
+
+    The messages are those of ``thread`` (a conversation's id, or an agent's for its own) from number *first* to
+    *last*, both included. ``agent`` is whose they are; empty stands for the agent whose thread inherits them.
+    The part also has that agent's passages from number *first_passage* to *last_passage* (none where the last
+    is 0) as they stood at ``moment`` (ISO 8601, UTC; empty: as they stand now).
+
+    The line of an agent is its ``inherits``, in order, and behind them what is its own: messages of its own
+    thread from ``first_seq`` on, passages from ``first_passage`` on. Numbers only rise along a line: the first
+    message of a fork has the number behind the last one it inherits, so that order by ``seq`` is the line's. A
+    rewind gives an agent a part of its own thread and lets what is its own begin anew behind its newest number;
+    what lies between is its old end, a `Branch`.
+    """
+
+    thread: str
+    first: int
+    last: int
+    agent: str = ""
+    first_passage: int = 0
+    last_passage: int = 0
+    moment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnThread:
+    """An agent's own thread: what it inherits, and its own messages from number *first* on."""
+
+    agent_id: str
+    inherits: tuple[Inherited, ...] = ()
+    first: int = 0
+
+
 class AgentState(Record):
     """An agent, without its history: who it is, which model it uses, where its context begins."""
 
@@ -60,6 +94,17 @@ class AgentState(Record):
     window_start: int = 0  # the first message seq still in the context window
     summary_id: str | None = None  # the summary message that stands for what went before
     set_aside: bool = False  # kept, but found by its id alone; its name is free for another
+    inherits: list[
+        Inherited
+    ] = []  # the history it shares with the line it was forked from, or rewound to
+    first_seq: int = 0  # the first message that is its own behind that
+    first_passage: int = 0  # and the first passage
+    purpose: str = (
+        ""  # what a machine forked it for (compare, eval, subagent); then it is in no list
+    )
+    deleted_at: datetime | None = (
+        None  # it is there for forks that share its history, and for nobody else
+    )
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER
@@ -81,9 +126,14 @@ class AgentState(Record):
         return {**self.metadata, REST: own}
 
     @property
-    def thread(self) -> Conversation | Literal["own"]:
+    def thread(self) -> Conversation | OwnThread:
         """Whose history it is that goes on: the agent's own, or a conversation's (`ThreadState`)."""
-        return "own"
+        return OwnThread(self.id, tuple(self.inherits), self.first_seq)
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation it is in; None for its own thread."""
+        return None
 
     @property
     def thread_id(self) -> str:
@@ -104,17 +154,6 @@ class Identity(Record):
     created_by: str = LOCAL_USER
 
 
-class Inherited(Record):
-    """Part of another thread's history: the messages from *first* to *last*, both included.
-
-    ``thread`` is a conversation's id, or the agent's for its own thread.
-    """
-
-    thread: str
-    first: int
-    last: int
-
-
 class Conversation(Record):
     """A further thread with an agent: a history of its own over the agent's memory, tools and archive.
 
@@ -132,6 +171,7 @@ class Conversation(Record):
     inherits: list[Inherited] = []
     window_start: int = 0  # as the agent's, for this thread
     summary_id: str | None = None
+    first_seq: int = 0  # what is before it was cleared, and is there for forks alone
     last_message_at: datetime | None = None
     archived_at: datetime | None = None
     deleted_at: datetime | None = None
@@ -146,9 +186,14 @@ class ThreadState(AgentState):
     conversation: Conversation
 
     @property
-    def thread(self) -> Conversation | Literal["own"]:
+    def thread(self) -> Conversation:
         """The conversation."""
         return self.conversation
+
+    @property
+    def conversation_id(self) -> str:
+        """The conversation's id."""
+        return self.conversation.id
 
     @property
     def thread_id(self) -> str:

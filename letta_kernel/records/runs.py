@@ -87,4 +87,10 @@ class Step(Record):
     retrieved: list[dict[str, Any]] = []  # passages placed beside the message
     beside: list[Beside] = []  # what a notebook placed there
     tool_stats: list[dict[str, Any]] = []  # per call: name, status, seconds
+    configuration: str | None = (
+        None  # the id of the `Configuration` it ran with; None in stores of before
+    )
+    window_start: int | None = None  # where the context window began, as `AgentState` says it
+    summary_id: str | None = None
+    passages: int | None = None  # the number of the agent's newest passage as it ended
     created_at: datetime = Field(default_factory=now)

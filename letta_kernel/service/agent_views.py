@@ -49,20 +49,20 @@ def view_of(tx: Tx, core: Core, own: Tools, state: AgentState, *, sight: bool = 
         manages=next(reversed(groups.list_all(tx, manager_agent_id=state.id, hidden=True)), None),
     )
     view.pending = core.waiting_calls(tx, state)
-    if view.pending and (asking := _asking(tx, view.pending, state.id)) is not None:
+    if view.pending and (asking := _asking(tx, view.pending, state)) is not None:
         view.asked_in = asking.id
         asked = [call for call in view.pending if call.id in asking.asked]
         view.pending = asked or view.pending
     if sight:
-        seen = messages.window(tx, state.id, state.window_start)
+        seen = messages.window(tx, state.thread, state.window_start)
         summary = [state.summary_id] if state.summary_id else []
         view.in_context = [*summary, *(message.id for message in seen)]
     return view
 
 
-def _asking(tx: Tx, pending: Sequence[ToolCall], agent_id: str) -> Message | None:
+def _asking(tx: Tx, pending: Sequence[ToolCall], state: AgentState) -> Message | None:
     wanted = {call.id for call in pending}
-    for message in messages.page(tx, agent_id, roles=["assistant"], limit=5, thread="own"):
+    for message in messages.page(tx, state.id, roles=["assistant"], limit=5, thread=state.thread):
         if wanted & {call.id for call in message.tool_calls}:
             return message
     return None

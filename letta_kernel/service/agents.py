@@ -26,7 +26,16 @@ from letta_kernel.service.agent_views import AgentView, view_of
 from letta_kernel.service.core import CAME_WITH, RENAMED, Core, Memories
 from letta_kernel.service.tools import Tools
 from letta_kernel.stop_reasons import StopReason
-from letta_kernel.store import agents, conversations, groups, identities, messages, runs, tools
+from letta_kernel.store import (
+    agents,
+    branches,
+    conversations,
+    groups,
+    identities,
+    messages,
+    runs,
+    tools,
+)
 from letta_kernel.store import blocks as block_rows
 from letta_kernel.store import settings as kept
 from letta_kernel.store.database import Tx
@@ -273,10 +282,18 @@ class Agents:
             state = self._core.agent(tx, ref)
             agents.check_idle(tx, state.id)
             conversations.check_idle(tx, state.id)
-            last = messages.last(tx, state.id)
-            messages.clear(tx, state.id)
             # The window begins anew after the last message ever, so that nobody takes it for the old one.
-            begin = last.seq + 1 if last else 0
+            begin = messages.following(tx, state.id)
+            begin = begin if begin > 1 else 0
+            branches.forget(tx, state.id)
+            messages.clear(tx, state.id)
+            state.first_seq = begin
+            state.inherits = [  # what it knows stays
+                part.model_copy(update={"first": 0, "last": -1})
+                for part in state.inherits
+                if part.last_passage >= part.first_passage > 0
+            ]
+            agents.save(tx, state)
             agents.set_window(tx, state.id, begin, None)
             conversations.forget_history(tx, state.id, begin)
             return self._core.agent(tx, state.id)

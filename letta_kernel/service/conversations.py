@@ -133,13 +133,12 @@ class Conversations:
 
         def work(tx: Tx) -> Conversation:
             state = self._core.thread(tx, ref, conversation)
-            seen = messages.window(tx, state.id, state.window_start, state.thread)
+            seen = messages.window(tx, state.thread, state.window_start)
             if message_id is not None:
                 seen = _until(seen, message_id)
             last = seen[-1].seq if seen else 0
-            parts = [Inherited(thread=state.thread_id, first=state.window_start, last=last)]
-            if state.thread != "own":
-                parts = [*state.thread.inherits, *parts]
+            own = Inherited(thread=state.thread_id, first=state.window_start, last=last)
+            parts = [*state.thread.inherits, own]
             fork = Conversation(
                 agent_id=state.id,
                 hidden=hidden,
@@ -147,7 +146,7 @@ class Conversations:
                 window_start=state.window_start,
                 summary_id=state.summary_id,
             )
-            if state.thread != "own":
+            if isinstance(state.thread, Conversation):
                 fork.model, fork.settings = state.thread.model, _openable(state.thread.settings)
                 fork.summary, fork.description = state.thread.summary, state.thread.description
             return conversations.add(tx, fork)
@@ -184,7 +183,7 @@ def _until(seen: list[Message], message_id: str) -> list[Message]:
 def _clip(part: Inherited, first: int, last: int) -> Inherited | None:
     """Return what *part* has from message *first* to *last*, None if that is nothing."""
     begin, end = max(part.first, first), min(part.last, last)
-    return Inherited(thread=part.thread, first=begin, last=end) if 0 < end >= begin else None
+    return part.model_copy(update={"first": begin, "last": end}) if 0 < end >= begin else None
 
 
 def _check_texts(*texts: str | None) -> None:

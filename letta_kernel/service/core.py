@@ -196,8 +196,8 @@ class Core:
         if not agents.is_waiting(tx, state.thread_id):
             return []
         begin, thread = state.window_start, state.thread
-        begin = messages.newest(tx, state.id, begin, thread, characters=1)
-        return pending_calls(messages.window(tx, state.id, begin, thread))
+        begin = messages.newest(tx, thread, begin, characters=1)
+        return pending_calls(messages.window(tx, thread, begin))
 
     def kept(self, tx: Tx, key: Hashable, tables: tuple[str, ...], read: Callable[[], T]) -> T:
         """Return what *read* returns, without reading again while nobody has written to *tables*."""

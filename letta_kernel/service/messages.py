@@ -74,7 +74,7 @@ class Messages:
         def work(tx: Tx) -> list[Message]:
             state = self._core.thread(tx, ref, conversation)
             newest = messages.page(tx, state.id, limit=20, thread=state.thread)[::-1]
-            asking = messages.last_asking(tx, state.id, state.thread)
+            asking = messages.last_asking(tx, state.thread)
             if asking is None or asking.seq >= newest[0].seq:
                 return newest
             returned = messages.page(
@@ -117,7 +117,7 @@ class Messages:
 
         def work(tx: Tx) -> list[Message]:
             state = self._core.thread(tx, ref, conversation)
-            seen = messages.window(tx, state.id, state.window_start, state.thread)
+            seen = messages.window(tx, state.thread, state.window_start)
             head = messages.get_many(tx, [state.summary_id]) if state.summary_id else []
             return [*head, *(message for message in seen if message.role != "summary")]
 
@@ -206,12 +206,13 @@ class Messages:
             return None
         made = compactor.compact(loaded.window, count, Cancel(), agent_id=state.id, run_id=None)
         state.window_start, state.summary_id = loaded.window.messages[0].seq, made.summary.id
-        own = None if state.thread == "own" else state.thread_id
 
         def work(tx: Tx) -> Message:
             agents.check_idle(tx, state.thread_id)
             conversations.move_window(tx, state)
-            return messages.append(tx, state.id, [made.summary], conversation_id=own)[0]
+            return messages.append(
+                tx, state.id, [made.summary], conversation_id=state.conversation_id
+            )[0]
 
         return self._core.do(work)
 
@@ -228,16 +229,22 @@ class Messages:
         def work(tx: Tx) -> list[Message]:
             if agent is not None:
                 state = self._core.thread(tx, agent, conversation)
-                by_run = wanted.get("run_id") or wanted.get("step_id")
-                return messages.page(
-                    tx, state.id, thread=None if by_run else state.thread, **wanted
-                )
+                if by_run := wanted.get("run_id") or wanted.get("step_id"):
+                    return messages.page(tx, _owner(tx, state, by_run), **wanted)
+                return messages.page(tx, state.id, thread=state.thread, **wanted)
             if conversation is None:
                 return messages.page(tx, None, **wanted)
             thread = self._core.conversation(tx, conversation)
             return messages.page(tx, thread.agent_id, thread=thread, **wanted)
 
         return self._core.do(work)
+
+
+def _owner(tx: Tx, state: AgentState, ref: str) -> str:
+    """Return whose run or step *ref* is: the agent's, or one's whose history it shares."""
+    row = runs.get(tx, ref) or runs.get_step(tx, ref)
+    shared = {part.agent for part in state.inherits}
+    return row.agent_id if row is not None and row.agent_id in shared else state.id
 
 
 def _held(tx: Tx, found: Sequence[Message]) -> dict[str, str]:

@@ -24,12 +24,12 @@ from letta_kernel.memory.folders import describe
 from letta_kernel.memory.origins import of_passages
 from letta_kernel.models.base import ChatModel
 from letta_kernel.models.images import takes_images
-from letta_kernel.records import AgentState, Beside, Block, Tool
+from letta_kernel.records import AgentState, Beside, Block, Configuration, Tool
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.skills import FoundSkill, Skills
 from letta_kernel.service.tools import Tools
-from letta_kernel.store import archives, blocks, folders, messages, runs, sleeps
+from letta_kernel.store import archives, blocks, configurations, folders, messages, runs, sleeps
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import core
 from letta_kernel.tools.context import ToolContext
@@ -40,6 +40,7 @@ _MOST_TAGS = 50  # of the archive's that a prompt names
 # Of a history that outgrew the model's window no more is read than stays in sight and the summariser is shown.
 _READ = 5.0  # characters for each token of the window, at first
 _ENOUGH = 1.25  # windows
+_CONFIGURED = ("agents", "tools", "agent_tools", "agent_archives", "agent_folders")
 KEPT = 32  # agents whose history in sight stays in memory between turns
 
 
@@ -130,6 +131,24 @@ class Preparation:
             found_skills=skills,
         )
 
+    def configuration(self, tx: Tx, state: AgentState, own: Sequence[Block]) -> str:
+        """Return the id of what the agent runs with now, which is kept; no query while nothing has changed."""
+
+        def read() -> tuple[str, Configuration, list[Tool]]:
+            found, had = configurations.current(tx, state, own)
+            return configurations.name_of(found), found, had
+
+        labels = tuple((block.id, block.label) for block in own)
+        key = ("configuration", state.thread_id, state.model, repr(state.settings), labels)
+        name, found, had = self._core.kept(tx, key, _CONFIGURED, read)
+        self._core.kept(
+            tx,
+            ("configuration", name),
+            ("configurations",),
+            lambda: configurations.keep(tx, found, had),
+        )
+        return name
+
     def _window(self, tx: Tx, state: AgentState, chat: ChatModel, head: int | None) -> Window:
         """Return the history in sight; what is in memory from the last turn is only added to.
 
@@ -148,7 +167,7 @@ class Preparation:
         window = Window([], summary, chat.count_tokens, images=takes_images(chat))
         thread, begin, most = state.thread, state.window_start, _READ * chat.context_window
         while True:
-            first = messages.newest(tx, state.id, begin, thread, characters=int(most))
+            first = messages.newest(tx, thread, begin, characters=int(most))
             window.messages.clear()
             self._add(tx, window, state, first)
             window.partial = first > begin
@@ -158,11 +177,12 @@ class Preparation:
 
     def _add(self, tx: Tx, window: Window, state: AgentState, first: int) -> None:
         """Add the thread's messages from number *first* on, with what stays beside them."""
-        found = messages.window(tx, state.id, first, state.thread)
+        found = messages.window(tx, state.thread, first)
         window.add(found)
         began = {m.run_id: m.id for m in found if m.run_id and m.role != "tool" and not m.step_id}
         if began:
-            placed = runs.beside_of(tx, state.id, list(filter(None, began)))
+            owners = {message.agent_id for message in found}
+            placed = runs.beside_of(tx, owners, list(filter(None, began)))
             window.beside.update(
                 {began[run_id]: lasting(parts) for run_id, parts in placed.items()}
             )

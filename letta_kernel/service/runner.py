@@ -108,7 +108,7 @@ class Runner:
         run = Run(
             agent_id=state.id,
             group_id=part.group_id if part is not None else None,
-            conversation_id=None if state.thread == "own" else state.thread_id,
+            conversation_id=state.conversation_id,
             notebook=getattr(options.get("host"), "notebook", None) or self.notebook,
         )
         asked = options.get("asked")
@@ -143,7 +143,7 @@ class Runner:
                 try:
                     written, loaded = journal.open(
                         incoming,
-                        partial(self._read_for, run, state, settings, chat, incoming, asked),
+                        partial(self._read_for, journal, state, settings, chat, incoming, asked),
                     )
                     break
                 except AgentBusyError as busy:
@@ -241,11 +241,11 @@ class Runner:
         return self.run(state, [message], None, options)
 
     def _again(self, state: AgentState, tx: Tx) -> AgentState:
-        return self._core.thread(tx, state.id, None if state.thread == "own" else state.thread_id)
+        return self._core.thread(tx, state.id, state.conversation_id)
 
     def _read_for(
         self,
-        run: Run,
+        journal: Journal,
         state: AgentState,
         settings: AgentSettings,
         chat: ChatModel,
@@ -254,14 +254,17 @@ class Runner:
         tx: Tx,
         head: agents.Head,
     ) -> Loaded:
+        run = journal.run
         if asked is not None:
             asked.check(tx, state)
         if settings.autoclear and incoming and not head.waiting:
-            last = messages.last(tx, state.id)
-            state.window_start, state.summary_id = last.seq + 1 if last else 0, None
+            own = state.conversation_id is None
+            state.window_start = head.seq if own else messages.following(tx, state.id)
+            state.summary_id = None
             conversations.move_window(tx, state)
-        known = head.seq if state.thread == "own" else None
+        known = head.seq if state.conversation_id is None else None
         loaded = self._preparation.read(tx, state, settings, chat, known)
+        journal.configuration = self._preparation.configuration(tx, state, loaded.blocks)
         if not incoming:
             if not head.waiting:  # somebody has decided meanwhile
                 raise InvalidInputError(f"{state.name} waits for no approval.")
@@ -269,7 +272,7 @@ class Runner:
             run.continues = next(asking, None)
             if run.continues and (before := runs.get(tx, run.continues)) is not None:
                 run.group_id = before.group_id
-            loaded.window.turn = messages.turn(tx, state.id, state.thread)
+            loaded.window.turn = messages.turn(tx, state.thread)
         if incoming and incoming[-1].role == "event":
             lease.posted_begun(tx, state.thread_id, incoming[-1].content)
         if head.waiting and incoming:

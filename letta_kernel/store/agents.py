@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
-from letta_kernel.records import AgentState, ToolRule
+from letta_kernel.ids import now
+from letta_kernel.records import AgentState, Inherited, ToolRule
 from letta_kernel.store import (
     blocks,
+    branches,
     counters,
     groups,
     indexes,
@@ -26,31 +28,43 @@ from letta_kernel.store.encrypted_tables import EncryptedTable
 from letta_kernel.store.mapping import Where, dump
 
 _AGENTS = EncryptedTable(
-    "agents", AgentState, json=("settings", "metadata"), parts={"tool_rules": ToolRule}
+    "agents",
+    AgentState,
+    json=("settings", "metadata"),
+    parts={"tool_rules": ToolRule, "inherits": Inherited},
 )
 _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
     *("agent_archives", "agent_identities", "conversations", "feedback"),
-    *("agent_folders", "agent_files", "access_tokens", "sleeps", "proposals"),
+    *("agent_folders", "agent_files", "access_tokens", "sleeps", "proposals", "branches"),
 )
+_OF_HISTORY = ("messages", "passages", "runs", "steps", "feedback", "conversations", "leases")
+"""Of these, what forks may share."""
 
-get = _AGENTS.get
+
+def get(tx: Tx, agent_id: str) -> AgentState | None:
+    """Return the agent of this id; None if there is none, or it is deleted and there for forks alone."""
+    found = _AGENTS.get(tx, agent_id)
+    return found if found is not None and found.deleted_at is None else None
 
 
 def add(tx: Tx, agent: AgentState) -> AgentState:
-    """Insert a new agent; others may have its name."""
+    """Insert a new agent; others may have its name. What it has is numbered behind what it inherits."""
     _AGENTS.insert(tx, [agent])
-    tx.execute("INSERT INTO counters VALUES ($1, 'passages', 0)", (agent.id,))
+    counters.start(tx, agent.id, "passages", max(agent.first_passage - 1, 0))
     tx.execute(
-        "INSERT INTO leases (agent_id, fence, next_seq, waiting) VALUES ($1, 0, 1, false)",
-        (agent.id,),
+        "INSERT INTO leases (agent_id, fence, next_seq, waiting) VALUES ($1, 0, $2, false)",
+        (agent.id, max(agent.first_seq, 1)),
     )
     return agent
 
 
 def named(tx: Tx, name: str, *, set_aside: bool = False) -> list[AgentState]:
     """Return the agents of this name, oldest first: those in use, or those that are set aside."""
-    where = "WHERE name = $1 AND set_aside = $2 ORDER BY created_at, id"
+    where = (
+        "WHERE name = $1 AND set_aside = $2 AND purpose = '' AND deleted_at IS NULL"
+        " ORDER BY created_at, id"
+    )
     return _AGENTS.select(tx, where, (name, set_aside))
 
 
@@ -74,9 +88,10 @@ def list_all(
     newest_first
         The other way round.
     set_aside
-        Those too that are set aside.
+        Those too that are set aside. What machines forked for a purpose of theirs is never among them.
     """
     where = Where()
+    where.add("purpose = '' AND deleted_at IS NULL")
     if not set_aside:
         where.add("set_aside = {}", False)
     if tags:
@@ -104,16 +119,75 @@ def delete(tx: Tx, agent_id: str) -> bool:
     """Delete an agent with all that is only its own; False if there is none.
 
     Its messages, passages, runs and steps go, and the blocks no other agent has. The indexes are
-    told.
+    told. What forks share of its history stays for as long as the last of them.
     """
-    if tx.one("DELETE FROM agents WHERE id = $1 RETURNING id", (agent_id,)) is None:
+    state = get(tx, agent_id)
+    if state is None:
         return False
+    lent = {part.agent for part in state.inherits} - {"", agent_id}
+    if parts := branches.shared(tx, agent_id):
+        _leave_to_forks(tx, state, parts)
+    else:
+        _remove(tx, agent_id)
+    for (gone,) in tx.query("SELECT id FROM agents WHERE deleted_at IS NOT NULL"):
+        if gone != agent_id and not branches.shared(tx, gone):
+            _remove(tx, gone)
+    for lender in filter(None, (get(tx, one) for one in sorted(lent))):
+        if lender.first_seq:
+            branches.tidy(tx, lender)
+    return True
+
+
+def _leave_to_forks(tx: Tx, state: AgentState, parts: Sequence[Inherited]) -> None:
+    """Take from an agent all that forks do not share of it, and let nobody find it."""
+    agent_id = state.id
+    _drop_blocks(tx, agent_id)
+    groups.without(tx, agent_id)
+    shared = {part.thread for part in parts}
+    tx.execute("DELETE FROM branches WHERE agent_id = $1", (agent_id,))
+    tx.execute(
+        "DELETE FROM leases WHERE agent_id IN (SELECT id FROM conversations WHERE agent_id = $1"
+        " AND NOT id = ANY($2::text[]))",
+        (agent_id, list(shared)),
+    )
+    tx.execute(
+        "DELETE FROM conversations WHERE agent_id = $1 AND NOT id = ANY($2::text[])",
+        (agent_id, list(shared)),
+    )
+    tx.execute("UPDATE conversations SET deleted_at = $2 WHERE agent_id = $1", (agent_id, now()))
+    branches.sweep(tx, agent_id)
+    for table in ("runs", "steps"):
+        column = "id" if table == "runs" else "run_id"
+        tx.execute(
+            f"DELETE FROM {table} WHERE agent_id = $1 AND {column} NOT IN"
+            " (SELECT run_id FROM messages WHERE agent_id = $1 AND run_id IS NOT NULL)",
+            (agent_id,),
+        )
+    for table in _OWNED:
+        if table not in _OF_HISTORY:
+            tx.execute(f"DELETE FROM {table} WHERE agent_id = $1", (agent_id,))
+    tx.execute(
+        "UPDATE leases SET owner = NULL, expires_at = NULL, waiting = false, queue = NULL,"
+        " posted = NULL, begun = NULL WHERE agent_id = $1",
+        (agent_id,),
+    )
+    state.settings, state.inherits, state.deleted_at = {}, [], now()
+    save(tx, state)
+
+
+def _drop_blocks(tx: Tx, agent_id: str) -> None:
+    """Delete the blocks that no other agent has."""
     for (block_id,) in tx.query(
         "SELECT block_id FROM agent_blocks WHERE agent_id = $1 AND block_id NOT IN"
         " (SELECT block_id FROM agent_blocks WHERE agent_id <> $1)",
         (agent_id,),
     ):
         blocks.delete(tx, block_id)
+
+
+def _remove(tx: Tx, agent_id: str) -> None:
+    tx.execute("DELETE FROM agents WHERE id = $1", (agent_id,))
+    _drop_blocks(tx, agent_id)
     groups.without(tx, agent_id)
     passages.unmark_of(tx, agent_id)
     purge_due.drop(tx, agent_id)
@@ -126,7 +200,6 @@ def delete(tx: Tx, agent_id: str) -> bool:
         tx.execute(f"DELETE FROM {table} WHERE agent_id = $1", (agent_id,))
     counters.forget(tx, agent_id)
     pictures.sweep(tx)
-    return True
 
 
 def acquire(tx: Tx, agent_id: str, owner: str, seconds: float) -> int:
@@ -411,7 +484,8 @@ def _busy(tx: Tx, agent_id: str, owner: str, notebook: str | None) -> AgentBusyE
 def tags(tx: Tx, text: str | None = None) -> list[str]:
     """Return the tags of all agents in the order of the alphabet, those that contain *text* in any case."""
     rows = tx.query(
-        "SELECT DISTINCT tag FROM (SELECT unnest(tags) AS tag FROM agents) t"
+        "SELECT DISTINCT tag FROM (SELECT unnest(tags) AS tag FROM agents"
+        " WHERE purpose = '' AND deleted_at IS NULL) t"
         " WHERE $1::text IS NULL OR position($1 IN lower(tag)) > 0 ORDER BY tag",
         (text.lower() if text else None,),
     )

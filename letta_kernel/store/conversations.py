@@ -12,7 +12,7 @@ from typing import Literal
 from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import AgentState, Conversation, Inherited
-from letta_kernel.store import agents, indexes, pictures
+from letta_kernel.store import agents, branches, indexes, pictures
 from letta_kernel.store.database import Tx
 from letta_kernel.store.encrypted_tables import EncryptedTable
 from letta_kernel.store.mapping import Where
@@ -102,7 +102,15 @@ def list_all(
 def save(tx: Tx, conversation: Conversation) -> Conversation:
     """Write what a person changed of a conversation; its ``updated_at`` is set, its window left alone."""
     conversation.updated_at = now()
-    kept = ("created_at", "created_by", "agent_id", "inherits", "window_start", "summary_id")
+    kept = (
+        "created_at",
+        "created_by",
+        "agent_id",
+        "inherits",
+        "first_seq",
+        "window_start",
+        "summary_id",
+    )
     if not _CONVERSATIONS.update(tx, conversation, keep=kept):
         raise NotFoundError(f"There is no conversation {conversation.id}.")
     return conversation
@@ -118,7 +126,7 @@ def set_window(tx: Tx, conversation_id: str, window_start: int, summary_id: str 
 
 def move_window(tx: Tx, state: AgentState) -> None:
     """Write where the window of an agent, in the thread it is in, begins now."""
-    move = agents.set_window if state.thread == "own" else set_window
+    move = agents.set_window if state.conversation_id is None else set_window
     move(tx, state.thread_id, state.window_start, state.summary_id)
 
 
@@ -143,6 +151,7 @@ def _purge(tx: Tx, agent_id: str) -> None:
     while True:
         every = _CONVERSATIONS.select(tx, "WHERE agent_id = $1", (agent_id,))
         shared = {part.thread for one in every for part in one.inherits}
+        shared |= {part.thread for part in branches.shared(tx, agent_id)}
         gone = [one.id for one in every if one.deleted_at is not None and one.id not in shared]
         if not gone:
             return
@@ -174,7 +183,7 @@ def check_idle(tx: Tx, agent_id: str) -> None:
 def forget_history(tx: Tx, agent_id: str, window_start: int) -> None:
     """Let every conversation of the agent begin anew at *window_start*; its messages are gone."""
     tx.execute(
-        "UPDATE conversations SET window_start = $2, summary_id = NULL, inherits = '[]'"
+        "UPDATE conversations SET window_start = $2, first_seq = $2, summary_id = NULL, inherits = '[]'"
         " WHERE agent_id = $1",
         (agent_id, window_start),
     )

@@ -17,6 +17,17 @@ def take(tx: Tx, owner_id: str, kind: str, count: int = 1) -> int:
     return int(row[0]) - count + 1
 
 
+def last(tx: Tx, owner_id: str, kind: str) -> int:
+    """Return the last number of a series that was taken, 0 if none was."""
+    row = tx.one("SELECT value FROM counters WHERE owner_id = $1 AND kind = $2", (owner_id, kind))
+    return int(row[0]) if row else 0
+
+
+def start(tx: Tx, owner_id: str, kind: str, value: int) -> None:
+    """Let a new series go on behind *value*."""
+    tx.execute("INSERT INTO counters VALUES ($1, $2, $3)", (owner_id, kind, value))
+
+
 def forget(tx: Tx, owner_id: str) -> None:
     """Remove all series of *owner_id*."""
     tx.execute("DELETE FROM counters WHERE owner_id = $1", (owner_id,))

@@ -21,7 +21,7 @@ _OF_AGENTS = Links("agent_folders", "folder_id")
 
 add, get = _FOLDERS.add, _FOLDERS.get
 add_file, get_file = _FILES.add, _FILES.get
-attach, agents_with = _OF_AGENTS.attach, _OF_AGENTS.agents_with
+attach, of_agent, agents_with = _OF_AGENTS.attach, _OF_AGENTS.of_agent, _OF_AGENTS.agents_with
 
 
 def save(tx: Tx, folder: Folder) -> Folder:

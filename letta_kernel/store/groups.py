@@ -13,7 +13,7 @@ from datetime import datetime
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
 from letta_kernel.pictures.picture import Picture
-from letta_kernel.records import Group, GroupMessage, Run
+from letta_kernel.records import Group, GroupMessage, OwnThread, Run
 from letta_kernel.store import indexes, messages, pictures, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Table, Where
@@ -228,7 +228,7 @@ def forget(tx: Tx, group_id: str) -> None:
 
 def asks_in(tx: Tx, group_id: str, agent_id: str) -> bool:
     """Return whether the newest thing in an agent's own thread is of a turn of this group."""
-    found = messages.page(tx, agent_id, limit=1, thread="own")
+    found = messages.page(tx, agent_id, limit=1, thread=OwnThread(agent_id))
     return bool(found) and found[0].group_id == group_id
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Literal
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import MARK, Message, ToolCall
 from letta_kernel.pictures.picture import Picture
-from letta_kernel.records import Conversation
-from letta_kernel.store import indexes, pictures
+from letta_kernel.records import Conversation, OwnThread
+from letta_kernel.store import branches, lineage, pictures
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Table, Where
 
-Thread = Conversation | Literal["own"]
+Thread = Conversation | OwnThread
 """A conversation, or the agent's own thread."""
 
 _MESSAGES = Table(
@@ -82,18 +81,18 @@ def append(
     return stored
 
 
-def window(tx: Tx, agent_id: str, from_seq: int, thread: Thread = "own") -> list[Message]:
-    """Return the messages of a thread of an agent from *from_seq* on, oldest first."""
-    where = _in_window(agent_id, from_seq, thread)
+def window(tx: Tx, thread: Thread, from_seq: int) -> list[Message]:
+    """Return the messages of a thread from number *from_seq* on, those it inherits among them, oldest first."""
+    where = _in_window(thread, from_seq)
     return _MESSAGES.select(tx, f"{where} ORDER BY seq", where.params)
 
 
-def newest(tx: Tx, agent_id: str, from_seq: int, thread: Thread = "own", *, characters: int) -> int:
+def newest(tx: Tx, thread: Thread, from_seq: int, *, characters: int) -> int:
     """Return from which number on a window has its newest *characters*; *from_seq* if it has no more.
 
     It begins with what a user or the model said, so that no call is parted from its result.
     """
-    where = _in_window(agent_id, from_seq, thread)
+    where = _in_window(thread, from_seq)
     row = tx.one(
         "SELECT max(seq) FROM (SELECT seq, role, sum(length(content) + length(CAST(tool_calls AS text)))"
         f" OVER (ORDER BY seq DESC) AS size FROM messages {where}) AS sized"
@@ -103,20 +102,18 @@ def newest(tx: Tx, agent_id: str, from_seq: int, thread: Thread = "own", *, char
     return int(row[0]) if row and row[0] is not None else from_seq
 
 
-def _in_window(agent_id: str, from_seq: int, thread: Thread) -> Where:
+def _in_window(thread: Thread, from_seq: int) -> Where:
     where = Where()
-    where.add("agent_id = {}", agent_id)
     where.add("seq >= {}", from_seq)
-    _of_thread(where, thread)
+    lineage.of_thread(where, thread)
     return where
 
 
-def turn(tx: Tx, agent_id: str, thread: Thread = "own") -> Message | None:
+def turn(tx: Tx, thread: Thread) -> Message | None:
     """Return what the newest turn of a thread answers: the newest message or event that began a run."""
     where = Where()
-    where.add("agent_id = {}", agent_id)
     where.add("role IN ('user', 'event')")
-    _of_thread(where, thread)
+    lineage.of_thread(where, thread)
     found = _MESSAGES.select(
         tx,
         f"{where} AND seq = (SELECT min(first.seq) FROM messages first"
@@ -125,21 +122,6 @@ def turn(tx: Tx, agent_id: str, thread: Thread = "own") -> Message | None:
         where.params,
     )
     return found[0] if found else None
-
-
-def _of_thread(where: Where, thread: Thread) -> None:
-    """Keep the messages of *thread*, those it inherits among them."""
-    if thread == "own":
-        where.add("conversation_id IS NULL")
-        return
-    parts, values = ["conversation_id = {}"], [thread.id]
-    for part in thread.inherits:
-        own = part.thread == thread.agent_id
-        parts.append(
-            f"(conversation_id {'IS NULL' if own else '= {}'} AND seq >= {{}} AND seq <= {{}})"
-        )
-        values += [*([] if own else [part.thread]), part.first, part.last]  # type: ignore[list-item]
-    where.add(f"({' OR '.join(parts)})", *values)
 
 
 def page(
@@ -176,13 +158,15 @@ def page(
     run_id, step_id
         Only messages of that run or step.
     thread
-        Only messages of that thread, with those it inherits; None for all threads.
+        Only messages of that thread, with those it inherits; None for all that the agent's own rows have.
     marks
         Also the marks behind runs that ended before an answer (`Message.is_mark`).
     """
     key = "seq" if agent_id is not None else "created_at"
     where = Where()
-    if agent_id is not None:
+    if thread is not None:
+        lineage.of_thread(where, thread)
+    elif agent_id is not None:
         where.add("agent_id = {}", agent_id)
     for other, sign in ((before, "<"), (after, ">")):
         if isinstance(other, int):
@@ -199,8 +183,6 @@ def page(
         where.add("run_id = {}", run_id)
     if step_id is not None:
         where.add("step_id = {}", step_id)
-    if thread is not None:
-        _of_thread(where, thread)
     if not marks:
         where.add("(role <> 'event' OR name IS DISTINCT FROM {})", MARK)
     way = "DESC" if newest_first else "ASC"
@@ -208,23 +190,30 @@ def page(
     return _MESSAGES.select(tx, tail, where.params)
 
 
-def last_asking(tx: Tx, agent_id: str, thread: Thread) -> Message | None:
+def last_asking(tx: Tx, thread: Thread) -> Message | None:
     """Return the last message of a thread some of whose calls asked for approval, or None."""
     where = Where()
-    where.add("agent_id = {}", agent_id)
     where.add("asked <> ARRAY[]::text[]")
-    _of_thread(where, thread)
+    lineage.of_thread(where, thread)
     found = _MESSAGES.select(tx, f"{where} ORDER BY seq DESC LIMIT 1", where.params)
     return found[0] if found else None
 
 
 def since_answer(tx: Tx, agent_id: str, conversation_id: str | None) -> list[Message]:
-    """Return the last thing an agent said in a thread and what came after it, oldest first."""
+    """Return the last thing an agent said in a thread and what came after it, oldest first.
+
+    What a thread inherits is left out: there all was answered.
+    """
     of_thread = "agent_id = $1 AND conversation_id IS NOT DISTINCT FROM $2::text"
+    first = (
+        "SELECT first_seq FROM agents WHERE id = $1"
+        if conversation_id is None
+        else "SELECT first_seq FROM conversations WHERE id = $2"
+    )
     return _MESSAGES.select(
         tx,
-        f"WHERE {of_thread} AND seq >= coalesce((SELECT max(seq) FROM messages"
-        f" WHERE {of_thread} AND role = 'assistant'), 0) ORDER BY seq",
+        f"WHERE {of_thread} AND seq >= greatest(coalesce((SELECT max(seq) FROM messages"
+        f" WHERE {of_thread} AND role = 'assistant'), 0), coalesce(({first}), 0)) ORDER BY seq",
         (agent_id, conversation_id),
     )
 
@@ -252,10 +241,16 @@ def last(tx: Tx, agent_id: str) -> Message | None:
     return found[0] if found else None
 
 
+def following(tx: Tx, agent_id: str) -> int:
+    """Return the number that an agent's next message gets."""
+    row = tx.one("SELECT next_seq FROM leases WHERE agent_id = $1", (agent_id,))
+    return int(row[0]) if row else 0
+
+
 def clear(tx: Tx, agent_id: str) -> int:
-    """Delete an agent's whole history and return how many messages that was. Indexes are told."""
+    """Delete an agent's whole history but what forks share; return how many messages that was.
+
+    Indexes are told. That the agent reads what stays no more is its caller's business.
+    """
     tx.execute("UPDATE leases SET waiting = false WHERE agent_id = $1", (agent_id,))
-    indexes.announce(tx, agent_id, "messages", "delete", [None])
-    gone = tx.query("DELETE FROM messages WHERE agent_id = $1 RETURNING seq", (agent_id,))
-    pictures.sweep(tx)
-    return len(gone)
+    return branches.sweep(tx, agent_id)

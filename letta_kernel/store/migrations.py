@@ -154,5 +154,41 @@ MIGRATIONS: list[str] = [
         decided_at timestamptz
     );
     """,
+    """
+    ALTER TABLE agents ADD COLUMN inherits json DEFAULT '[]';
+    ALTER TABLE agents ADD COLUMN first_seq bigint DEFAULT 0;
+    ALTER TABLE agents ADD COLUMN first_passage bigint DEFAULT 0;
+    ALTER TABLE agents ADD COLUMN purpose text DEFAULT '';
+    ALTER TABLE agents ADD COLUMN deleted_at timestamptz;
+    ALTER TABLE conversations ADD COLUMN first_seq bigint DEFAULT 0;
+    ALTER TABLE steps ADD COLUMN configuration text;
+    ALTER TABLE steps ADD COLUMN window_start bigint;
+    ALTER TABLE steps ADD COLUMN summary_id text;
+    ALTER TABLE steps ADD COLUMN passages bigint;
+    CREATE TABLE configurations (
+        id text PRIMARY KEY,
+        value json NOT NULL,
+        created_at timestamptz NOT NULL
+    );
+    CREATE TABLE tool_versions (
+        id text PRIMARY KEY,
+        tool json NOT NULL,
+        created_at timestamptz NOT NULL
+    );
+    CREATE TABLE branches (
+        id text PRIMARY KEY,
+        agent_id text NOT NULL,
+        inherits json NOT NULL,
+        window_start bigint NOT NULL,
+        summary_id text,
+        configuration text NOT NULL,
+        blocks json NOT NULL,
+        reason text NOT NULL,
+        left_at bigint NOT NULL,
+        run_id text,
+        step_id text,
+        created_at timestamptz NOT NULL
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

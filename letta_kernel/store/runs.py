@@ -316,7 +316,7 @@ def asking(tx: Tx, step_ids: Collection[str]) -> set[str]:
 
 def end_step(tx: Tx, step: Step) -> None:
     """Write how a step ended that `add_step` wrote when its calls began."""
-    _STEPS.change(tx, step, ("seconds", "stop_reason", "error", "tool_stats"))
+    _STEPS.change(tx, step, ("seconds", "stop_reason", "error", "tool_stats", "passages"))
 
 
 def steps_of(tx: Tx, run_id: str) -> list[Step]:
@@ -324,12 +324,14 @@ def steps_of(tx: Tx, run_id: str) -> list[Step]:
     return _STEPS.select(tx, "WHERE run_id = $1 ORDER BY number", (run_id,))
 
 
-def beside_of(tx: Tx, agent_id: str, run_ids: Collection[str]) -> dict[str, list[Beside]]:
+def beside_of(
+    tx: Tx, agent_ids: Collection[str], run_ids: Collection[str]
+) -> dict[str, list[Beside]]:
     """Return what was placed beside the messages that these runs began with, by run id."""
     rows = tx.query(
-        "SELECT run_id, beside FROM steps WHERE agent_id = $1 AND run_id = ANY($2::text[])"
+        "SELECT run_id, beside FROM steps WHERE agent_id = ANY($1::text[]) AND run_id = ANY($2::text[])"
         " AND number = 1 AND beside::text <> '[]'",
-        (agent_id, list(run_ids)),
+        (list(agent_ids), list(run_ids)),
     )
     return {row[0]: [Beside.model_construct(**one) for one in load(row[1])] for row in rows}
 

@@ -80,6 +80,14 @@ def ids(
 
 def of_agent(tx: Tx, agent_id: str) -> list[Tool]:
     """Return an agent's tools in the order in which they were attached, asking as this agent's do."""
+    return [
+        tool if asks is None else tool.model_copy(update={"requires_approval": asks})
+        for tool, asks in attached(tx, agent_id)
+    ]
+
+
+def attached(tx: Tx, agent_id: str) -> list[tuple[Tool, bool | None]]:
+    """Return an agent's tools as they are kept, each with whether this agent's calls ask (None: as it says)."""
     found = _TOOLS.select(
         tx,
         "JOIN agent_tools a ON a.tool_id = tools.id WHERE a.agent_id = $1 ORDER BY a.position",
@@ -87,10 +95,7 @@ def of_agent(tx: Tx, agent_id: str) -> list[Tool]:
     )
     sql = "SELECT tool_id, asks FROM agent_tools WHERE agent_id = $1 AND asks IS NOT NULL"
     own = dict(tx.query(sql, (agent_id,)))
-    return [
-        tool.model_copy(update={"requires_approval": own.get(tool.id, tool.requires_approval)})
-        for tool in found
-    ]
+    return [(tool, own.get(tool.id)) for tool in found]
 
 
 def set_asking(tx: Tx, agent_id: str, tool_id: str, asks: bool | None) -> None:

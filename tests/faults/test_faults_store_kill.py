@@ -85,7 +85,7 @@ def check_history(home: Path, steps: dict[str, int], started: list[str]) -> None
 
     def work(tx: Tx) -> None:
         agent = find_or_add(tx, "ada")
-        history = messages.window(tx, agent.id, 0)
+        history = messages.window(tx, agent.thread, 0)
         assert [message.seq for message in history] == list(range(1, len(history) + 1))
         last_seq = {m.step_id: m.seq for m in history if m.role != "event"}
         for step_id, seq in steps.items():

@@ -300,7 +300,7 @@ def test_where_a_run_left_the_lease_is_known_without_asking_and_only_as_long_as_
         whole()
         whole()
     neighbour.close()
-    kept = [message.seq for message in database.run(lambda tx: messages.window(tx, ada.id, 0))]
+    kept = [message.seq for message in database.run(lambda tx: messages.window(tx, ada.thread, 0))]
     assert kept == numbers == sorted(set(numbers))
     assert fences == sorted(set(fences))
     row = database.run(lambda tx: tx.one("SELECT next_seq, owner, waiting FROM leases"))

@@ -38,8 +38,8 @@ def test_threads_have_histories_of_their_own(database: Database, ada: AgentState
         say(tx, ada, "second 1", second)
         say(tx, ada, "own 2")
         say(tx, ada, "first 2", first)
-        threads: list[messages.Thread] = ["own", first, second]
-        return [[m.content for m in messages.window(tx, ada.id, 0, one)] for one in threads]
+        threads: list[messages.Thread] = [ada.thread, first, second]
+        return [[m.content for m in messages.window(tx, one, 0)] for one in threads]
 
     assert database.run(work) == [["own 1", "own 2"], ["first 1", "first 2"], ["second 1"]]
     every = database.run(lambda tx: messages.page(tx, ada.id, newest_first=False))
@@ -58,7 +58,7 @@ def test_a_fork_shares_what_was_there_and_no_more(database: Database, ada: Agent
     database.run(lambda tx: say(tx, ada, "in the agent's own thread"))
 
     def seen(thread: messages.Thread) -> list[str]:
-        return [m.content for m in database.run(lambda tx: messages.window(tx, ada.id, 0, thread))]
+        return [m.content for m in database.run(lambda tx: messages.window(tx, thread, 0))]
 
     assert seen(fork) == ["before 1", "before 2", "forked"]
     assert seen(source) == ["before 1", "before 2", "after"]
@@ -72,7 +72,7 @@ def test_deleting_a_source_leaves_its_forks_whole(database: Database, ada: Agent
     fork = made(database, ada, inherits=[{"thread": source.id, "first": 1, "last": 1}])
     database.run(lambda tx: conversations.delete(tx, source))
     assert database.run(lambda tx: conversations.get(tx, source.id)) is None
-    assert database.run(lambda tx: messages.window(tx, ada.id, 0, fork)) == [shared]
+    assert database.run(lambda tx: messages.window(tx, fork, 0)) == [shared]
     database.run(lambda tx: conversations.delete(tx, fork))
     assert database.run(lambda tx: len(messages.page(tx, ada.id))) == 0
     assert [e.item_id for e in database.run(lambda tx: indexes.outbox(tx, "index"))] == [shared.id]

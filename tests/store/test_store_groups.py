@@ -119,7 +119,7 @@ def test_a_group_that_begins_anew_takes_its_turns_out_of_histories(
     ids = database.run(lambda tx: groups.spoken_ids(tx, team.id))
     assert [one.content for one in database.run(lambda tx: groups.spoken(tx, ids))] == ["Hello"]
     database.run(lambda tx: groups.forget(tx, team.id))
-    left = database.run(lambda tx: messages.window(tx, ada.id, 0))
+    left = database.run(lambda tx: messages.window(tx, ada.thread, 0))
     assert [one.content for one in left] == ["Before", "After"]
     assert database.run(lambda tx: groups.spoken_ids(tx, team.id)) == []
     assert database.run(invariants.find) == []

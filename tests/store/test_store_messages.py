@@ -51,7 +51,7 @@ def test_a_message_comes_back_as_it_was(database: Database, ada: AgentState) -> 
     assert [message.seq for message in stored] == [1, 2]
     assert stored[0] == full.model_copy(update={"seq": 1})
     assert database.run(lambda tx: messages.get(tx, full.id)) == stored[0]
-    assert database.run(lambda tx: messages.window(tx, ada.id, 0)) == stored
+    assert database.run(lambda tx: messages.window(tx, ada.thread, 0)) == stored
     assert database.run(lambda tx: messages.get(tx, "message-none")) is None
 
 
@@ -75,10 +75,10 @@ def test_every_agent_counts_for_itself(database: Database, ada: AgentState) -> N
     bob = database.run(lambda tx: agents.add(tx, AgentState(name="bob")))
     for agent in (ada, bob, ada):
         database.run(lambda tx, agent=agent: messages.append(tx, agent.id, history(agent, 3)))  # type: ignore[misc]
-    assert [m.seq for m in database.run(lambda tx: messages.window(tx, ada.id, 0))] == list(
+    assert [m.seq for m in database.run(lambda tx: messages.window(tx, ada.thread, 0))] == list(
         range(1, 7)
     )
-    assert [m.seq for m in database.run(lambda tx: messages.window(tx, bob.id, 0))] == [1, 2, 3]
+    assert [m.seq for m in database.run(lambda tx: messages.window(tx, bob.thread, 0))] == [1, 2, 3]
     assert database.run(lambda tx: len(messages.page(tx, ada.id))) == 6
     everybody = database.run(lambda tx: messages.page(tx, None, limit=100))
     assert len(everybody) == 9
@@ -101,11 +101,11 @@ def test_nothing_to_append(database: Database, ada: AgentState) -> None:
 
 def test_many_at_once(database: Database, ada: AgentState) -> None:
     stored = database.run(lambda tx: messages.append(tx, ada.id, history(ada, 1234)))
-    assert database.run(lambda tx: messages.window(tx, ada.id, 1000)) == stored[999:]
+    assert database.run(lambda tx: messages.window(tx, ada.thread, 1000)) == stored[999:]
 
 
 def test_windows(database: Database, ada: AgentState, ten: list[Message]) -> None:
-    assert database.run(lambda tx: messages.window(tx, ada.id, 8)) == ten[7:]
+    assert database.run(lambda tx: messages.window(tx, ada.thread, 8)) == ten[7:]
     assert database.run(lambda tx: messages.last(tx, ada.id)) == ten[-1]
     wanted = [ten[5].id, "message-none", ten[2].id]
     assert database.run(lambda tx: messages.get_many(tx, wanted)) == [ten[5], ten[2]]
@@ -117,7 +117,9 @@ def test_where_the_newest_of_a_window_begin(database: Database, ada: AgentState)
     database.run(lambda tx: messages.append(tx, ada.id, said))  # ten characters each, with "[]"
 
     def begins(characters: int, first: int = 1) -> int:
-        return database.run(lambda tx: messages.newest(tx, ada.id, first, characters=characters))
+        return database.run(
+            lambda tx: messages.newest(tx, ada.thread, first, characters=characters)
+        )
 
     found = [begins(characters) for characters in (1, 10, 11, 20, 21, 31, 41, 70, 71, 80, 81)]
     assert found == [8, 8, 7, 7, 5, 5, 2, 2, 1, 1, 1]

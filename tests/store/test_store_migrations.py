@@ -27,6 +27,8 @@ TABLES = [
     "block_identities",
     "block_versions",
     "blocks",
+    "branches",
+    "configurations",
     "conversations",
     "counters",
     "feedback",
@@ -50,6 +52,7 @@ TABLES = [
     "settings",
     "sleeps",
     "steps",
+    "tool_versions",
     "tools",
     "users",
 ]

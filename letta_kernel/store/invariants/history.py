@@ -90,7 +90,9 @@ NUMBERS = (
         " AND conversation_id NOT IN (SELECT id FROM conversations))"
         " AND agent_id NOT IN (SELECT agent_id FROM conversations)"
         # A group that began anew took its turns out of histories.
-        " AND agent_id NOT IN (SELECT agent_id FROM runs WHERE group_id IS NOT NULL)",
+        " AND agent_id NOT IN (SELECT agent_id FROM runs WHERE group_id IS NOT NULL)"
+        # Of one that was cleared or deleted, what forks share is left.
+        " AND agent_id NOT IN (SELECT id FROM agents WHERE first_seq > 0 OR deleted_at IS NOT NULL)",
     ),
     Rule(
         "runs",

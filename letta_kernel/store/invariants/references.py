@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from letta_kernel.records import AgentState, Block, Conversation, Folder, Run, SharedArchive
 from letta_kernel.store import agents, archives, blocks, conversations, folders, groups, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.invariants.rule import OWNERS, Rule, link
+from letta_kernel.store.mapping import dump, load
 
 _AGENTS = "SELECT id FROM agents"
 # Rows of these tables show that an agent has existed.
@@ -75,6 +78,31 @@ def _let_members_go(tx: Tx, broken: list[str]) -> None:
             groups.without(tx, gone)
 
 
+def _lost_lines(table: str, tx: Tx) -> list[str]:
+    """Return the rows of *table* whose line has a part of an agent that is gone."""
+    there = {row[0] for row in tx.query(_AGENTS)} | {""}
+    rows = tx.query(
+        f"SELECT id, CAST(inherits AS text) FROM {table} WHERE CAST(inherits AS text) <> '[]'"
+    )
+    return [
+        str(one)
+        for one, text in rows
+        if any(part.get("agent", "") not in there for part in load(text))
+    ]
+
+
+def _cut_lines(table: str, tx: Tx, broken: list[str]) -> None:
+    there = {row[0] for row in tx.query(_AGENTS)} | {""}
+    for one, text in tx.query(
+        f"SELECT id, CAST(inherits AS text) FROM {table} WHERE id = ANY($1::text[])", (broken,)
+    ):
+        left = [part for part in load(text) if part.get("agent", "") in there]
+        tx.execute(f"UPDATE {table} SET inherits = $2 WHERE id = $1", (one, dump(left)))
+
+
+_NO_CONFIGURATION = (
+    "configuration IS NOT NULL AND configuration NOT IN (SELECT id FROM configurations)"
+)
 _NO_SUMMARY = "summary_id IS NOT NULL AND summary_id NOT IN (SELECT id FROM messages)"
 REFERENCES = (
     Rule(
@@ -123,6 +151,24 @@ REFERENCES = (
     link("block_identities", "identity_id", "identities"),
     link("files", "folder_id", "folders"),
     link("feedback", "step_id", "steps"),
+    link("branches", "agent_id", "agents"),
+    *(
+        Rule(
+            table,
+            f"lines of {table} go through agents that are gone",
+            partial(_lost_lines, table),
+            "let them begin behind those",
+            partial(_cut_lines, table),
+        )
+        for table in ("agents", "branches", "conversations")
+    ),
+    Rule(
+        "steps",
+        "steps name a configuration that is gone",
+        f"SELECT id FROM steps WHERE {_NO_CONFIGURATION}",
+        "let them go without",
+        (f"UPDATE steps SET configuration = NULL WHERE {_NO_CONFIGURATION}",),
+    ),
     link("sleeps", "agent_id", "agents"),
     link("proposals", "sleep_id", "sleeps"),
     link("group_messages", "group_id", "groups"),
