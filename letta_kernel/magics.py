@@ -9,7 +9,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic import (
+    Magics,
+    cell_magic,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    no_var_expand,
+)
 
 from letta_kernel import isolation
 from letta_kernel.hooks import agent_opened, memory_shown, tool_marked
@@ -28,7 +35,7 @@ _SESSION = "letta_kernel.notebook.session"
 _SERVING = "letta_kernel.server.serving"
 _COMMANDS = "letta_kernel.notebook.commands"
 _CONNECTIONS = "letta_kernel.notebook.panel.connections"
-_LINE = re.compile(r"(\s*)%agent(?=[\s?]|$)")
+_LINE = re.compile(r"(\s*)%(agent|agentsql)(?=[\s?]|$)")
 _MAY_HOLD_KEY = re.compile(r"(?i)key|token|secret|bearer|sk-|AIza|gsk_|hf_|ghp_")
 _TRIPLE = re.compile(r"\"\"\"|'''")
 
@@ -84,15 +91,22 @@ class AgentMagics(Magics):
         """Send the cell to an agent and watch it work."""
         self._run(lambda: self._commands.run_cell(self.session, line, cell))
 
-    def _run(self, work: Callable[[], None]) -> None:
+    @line_cell_magic("agentsql")  # type: ignore[arg-type]
+    @no_var_expand
+    def sql(self, line: str, cell: str | None = None) -> Any:
+        """Ask what agents said, did and remember, in SQL."""
+        return self._run(lambda: self._commands.run_sql(self.session, line, cell))
+
+    def _run(self, work: Callable[[], Any]) -> Any:
         from letta_kernel import side_effects, waiting
 
         with waiting.request(_tell), side_effects.at_work():
-            work()
+            result = work()
         new = {n: file for n, file in isolation.hidden().items() if n not in self._hidden}
         if new:
             self._hidden.update(new)
             print(isolation.hidden_line(new))
+        return result
 
     def before_cell(self, info: Any) -> None:
         """Let the cell import what the notebook's folder has (a ``pre_run_cell`` hook)."""
@@ -207,7 +221,8 @@ class AgentMagics(Magics):
             if name is None:
                 return nothing
             return _offer(name, [one["name"] for one in self.session.names(name)])
-        if _LINE.match(before) is None and not (
+        line = _LINE.match(before)
+        if (line is None or line[2] != "agent") and not (
             context.cursor_line == 0 and before.startswith("%%agent ")
         ):
             return nothing
@@ -237,6 +252,7 @@ def _told(name: str) -> Callable[[], str]:
 _HELPED: dict[str, Any] = {
     "%agent": AgentMagics.line,
     "%%agent": AgentMagics.cell,
+    "%%agentsql": AgentMagics.sql,
     "%%script": AgentMagics.script,
 }
 for _name, _magic in _HELPED.items():
@@ -295,7 +311,7 @@ def _receive_panels(shell: Any, magics: AgentMagics) -> None:
 
 
 def protect_lines(lines: list[str]) -> list[str]:
-    """Turn ``%agent`` lines into Python before IPython reads them as such.
+    """Turn ``%agent`` and ``%agentsql`` lines into Python before IPython reads them as such.
 
     IPython tokenizes them as Python, so that an apostrophe hides the lines below and a question
     mark at the end becomes a request for help.
@@ -317,9 +333,9 @@ def protect_lines(lines: list[str]) -> list[str]:
             text = text[:-1] + lines[at].rstrip("\r\n").lstrip()
             at += 1
         if re.fullmatch(r"\s*\?{1,2}\s*", text):  # %agent? asks for help, as everywhere
-            out.append(f"{match.group(1)}%agent{text.strip()}\n")
+            out.append(f"{match[1]}%{match[2]}{text.strip()}\n")
         else:
-            out.append(f"{match.group(1)}get_ipython().run_line_magic('agent', {text.strip()!r})\n")
+            out.append(f"{match[1]}get_ipython().run_line_magic({match[2]!r}, {text.strip()!r})\n")
     return out
 
 

@@ -30,7 +30,6 @@ class Do(StrEnum):
     INSTALL_EXTRA = "install_extra"  # (extra)
     INSTALL_PACKAGES = "install_packages"  # (requirement, …)
     UPDATE = "update"
-    COPY_STORE = "copy_store"
     REPLACE_FILE = "replace_file"
     CHECK_STORE = "check_store"
     REVIEW_MEMORY = "review_memory"
@@ -100,7 +99,6 @@ PLAIN: Words = {
     Do.INSTALL_EXTRA: "install letta-kernel with its extra {0}",
     Do.INSTALL_PACKAGES: lambda *wanted: f"install {quoted(*wanted)}",
     Do.UPDATE: "update letta-kernel",
-    Do.COPY_STORE: "query a copy of the store",
     Do.REPLACE_FILE: "say that it may be replaced",
     Do.CHECK_STORE: "check the store, which says what can be saved",
     Do.REVIEW_MEMORY: "accept or reject them",

@@ -31,7 +31,6 @@ WORDS: Words = {
         f"install it: {installed.pip()} --upgrade {quoted(*wanted)}"
     ),
     Do.UPDATE: lambda: f"get a newer one: {installed.renew()}",
-    Do.COPY_STORE: "query a copy: AgentService(HOME).store.backup(FILE)",
     Do.REPLACE_FILE: "pass replace=True",
     Do.CHECK_STORE: "see what can be saved: AgentService(HOME).store.check()",
     Do.REVIEW_MEMORY: "accept or reject them: agent.service.sleeptime.review.accept(agent.id)",

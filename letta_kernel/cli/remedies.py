@@ -24,7 +24,6 @@ WORDS: Words = {
         f"install it: {installed.pip()} --upgrade {quoted(*wanted)}"
     ),
     Do.UPDATE: lambda: f"get a newer one: {installed.renew()}",
-    Do.COPY_STORE: "query a copy: letta-kernel backup FILE",
     Do.REPLACE_FILE: "add --force",
     Do.CHECK_STORE: "see what can be saved: letta-kernel check",
     Do.REVIEW_MEMORY: "letta-kernel sleeptime review shows them, to accept or reject",

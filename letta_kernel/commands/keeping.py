@@ -216,23 +216,6 @@ def delete(door: Door, name: str = NAME, yes: bool = YES) -> Answer:
     return gone(door, work) if yes else work()
 
 
-@command(None, "sql", group=GROUP)
-def sql(
-    door: Terminal,
-    query: str = argument("One statement of DuckDB's SQL, such as 'SHOW TABLES'; - for the pipe"),
-    limit: int = option("Rows; 0: all", 1000, terminal="--limit -n", least=0),
-    seconds: float = option("After which the query is given up", 30.0, least=0.1, most=60),
-) -> Answer:
-    """Ask the store; nothing can be changed, and no other file read."""
-    answer = door.service.store.query(door.text(query), limit=limit, seconds=seconds)
-    more = f"There are more than {limit:,} rows: --limit 0 shows all."
-    return Answer(
-        data=[dict(zip(answer.columns, row, strict=True)) for row in answer.rows],
-        rows=lambda: Rows(answer.columns, answer.rows, "No rows."),
-        notes=[more] if answer.more else [],
-    )
-
-
 @command(None, "backup", group=GROUP)
 def backup(
     door: Terminal,

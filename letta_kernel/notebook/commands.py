@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import keyword
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from letta_kernel import settings
 from letta_kernel.agent.settings import check_settings
@@ -14,7 +14,7 @@ from letta_kernel.commands.arguments import Word, parse, split
 from letta_kernel.commands.door import Answer
 from letta_kernel.commands.reference import lines, top_level, under
 from letta_kernel.errors import InvalidInputError, LettaError, nearest
-from letta_kernel.notebook import group_run, run
+from letta_kernel.notebook import group_run, run, sql_cells
 from letta_kernel.notebook.output import AgentError, Stopped, details
 from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.notebook.session import Session, inside
@@ -23,6 +23,7 @@ from letta_kernel.project import settle
 from letta_kernel.records import AgentState, Group
 from letta_kernel.tools.answers import AnswerForm, of_type
 
+T = TypeVar("T")
 FIRST_NAME = "agent"
 
 
@@ -34,6 +35,11 @@ def run_line(session: Session, line: str) -> None:
 def run_cell(session: Session, line: str, cell: str) -> None:
     """Run ``%%agent`` *line* with the message *cell*."""
     _guarded(session, lambda: _cell(session, line, cell))
+
+
+def run_sql(session: Session, line: str, query: str | None) -> Any:
+    """Run ``%agentsql`` *line*, or ``%%agentsql`` with the *query* below it, and return the rows."""
+    return _guarded(session, lambda: sql_cells.run(session, line, query))
 
 
 def _line(session: Session, line: str) -> None:
@@ -222,8 +228,8 @@ def _free_name(session: Session) -> str:
     return name
 
 
-def _guarded(session: Session, work: Callable[[], None]) -> None:
-    """Run *work*; whatever goes wrong ends the cell with one line."""
+def _guarded(session: Session, work: Callable[[], T]) -> T:
+    """Run *work* and return what it returns; whatever goes wrong ends the cell with one line."""
     problem: BaseException
     try:
         return work()

@@ -33,7 +33,6 @@ WORDS: Words = {
         f"install it: {installed.pip(notebook=True)} --upgrade {quoted(*wanted)}"
     ),
     Do.UPDATE: lambda: f"get a newer one and restart the kernel: {installed.renew(notebook=True)}",
-    Do.COPY_STORE: "query a copy: !letta-kernel backup FILE",
     Do.REPLACE_FILE: "delete it first",
     Do.CHECK_STORE: "see what can be saved: %agent check",
     Do.REVIEW_MEMORY: "%agent sleeptime review shows them, to accept or reject",

@@ -23,7 +23,6 @@ WORDS: Words = {
     Do.INSTALL_EXTRA: "the server's machine lacks letta-kernel's extra {0}",
     Do.INSTALL_PACKAGES: lambda *wanted: f"the server's machine needs {quoted(*wanted)}",
     Do.UPDATE: "the server needs a newer letta-kernel",
-    Do.COPY_STORE: "query a copy of the store",
     Do.REPLACE_FILE: "name another one",
     Do.CHECK_STORE: "the server's keeper sees what can be saved: letta-kernel check",
     Do.REVIEW_MEMORY: "accept or reject them: letta-kernel sleeptime review",

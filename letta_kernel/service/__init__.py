@@ -29,6 +29,7 @@ from letta_kernel.service.runner import Runner
 from letta_kernel.service.runs import Runs, Steps
 from letta_kernel.service.skills import FoundSkill, Skills
 from letta_kernel.service.sleeptime import Sleeptime
+from letta_kernel.service.sql import Sql
 from letta_kernel.service.store import ProjectSettings, Store
 from letta_kernel.service.tokens import AccessTokens
 from letta_kernel.service.tools import Tools
@@ -61,6 +62,7 @@ class AgentService:
     conversations, messages, runs, steps : what was said and done; ``runs.send`` talks to an agent.
     groups : agents that are talked to together.
     tools, mcp, skills, folders, files, identities : what agents are given.
+    sql : read-only queries over all of that.
     agent_files, recordings, settings, store : agents as files, models' answers on file, the project itself.
     tokens : what lets clients of a server in.
     sleeptime : other agents that tidy an agent's memory while it rests.
@@ -110,6 +112,7 @@ class AgentService:
         self.agent_files = AgentFiles(core, self.groups)
         self.steps = Steps(core)
         self.sleeptime = Sleeptime(core, memories, self.agents, runner, self.recordings)
+        self.sql = Sql(core)
         self.store = Store(core)
 
     def __enter__(self) -> Self:

@@ -16,7 +16,6 @@ from letta_kernel.store import (
     settings,
 )
 from letta_kernel.store.automatic_backups import Backup
-from letta_kernel.store.backup_restore import Answer
 from letta_kernel.store.check import Report, check
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lock import HomeLock
@@ -29,21 +28,6 @@ class Store:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-
-    def query(self, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> Answer:
-        """Answer one query, which can neither change the store nor read another file.
-
-        Parameters
-        ----------
-        limit : rows to return at most; 0: all.
-        seconds : after which the query is given up, because others wait for the store meanwhile.
-
-        Raises
-        ------
-        InvalidInputError
-            It is no query, or it took too long.
-        """
-        return backup_restore.query(self._core.home, sql, limit=limit, seconds=seconds)
 
     def backup(self, target: Path, *, replace: bool = False) -> tuple[Path, int]:
         """Write a whole, consistent copy; return where it is and its size in bytes.

@@ -1,4 +1,4 @@
-"""Query the database without changing it, back it up while others work, restore a backup.
+"""Back the database up while others work, and restore a backup.
 
 Each takes the project's lock for a short while, as every transaction does, so that nobody has the file open
 meanwhile.
@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -35,63 +32,6 @@ from letta_kernel.store.lock import HomeLock, ReadersLock
 from letta_kernel.store.lock_wait import AnswerFromCopy, LockWait
 from letta_kernel.store.snapshot import NoCopyError, copied
 from letta_kernel.store.vectors import discard_all
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a query gave: the columns' names, its rows, and whether there were more of them."""
-
-    columns: list[str]
-    rows: list[tuple[Any, ...]]
-    more: bool
-
-
-def query(home: Path, sql: str, *, limit: int = 1000, seconds: float = 30.0) -> Answer:
-    """Answer one query, which can neither change the store nor read another file.
-
-    Parameters
-    ----------
-    limit : rows to return at most; 0: all.
-    seconds : after which the query is given up, because others wait for the store meanwhile.
-
-    Raises
-    ------
-    NotFoundError
-        There is no store in *home*.
-    InvalidInputError
-        The query is wrong, would change something, or took too long.
-    """
-    with _held(home, to_read=True) as path:
-        last_commit.check(path)
-        with _explained(path):
-            connection = duckdb.connect(path, read_only=True, config=RESTRICTED)
-        timer = threading.Timer(seconds, connection.interrupt)
-        timer.daemon = True
-        try:
-            timer.start()
-            statements = connection.extract_statements(sql)
-            if len(statements) != 1:
-                raise InvalidInputError(f"One statement at a time; this has {len(statements)}.")
-            connection.execute(statements[0])
-            columns = [str(column[0]) for column in connection.description or ()]
-            rows = connection.fetchmany(limit + 1) if limit else connection.fetchall()
-        except duckdb.InterruptException:
-            raise InvalidInputError(
-                f"The query took more than {seconds:g} seconds and was given up; others wait for the store.",
-                remedy(Do.COPY_STORE),
-            ) from None
-        except RuntimeError as error:
-            if driver_errors.is_interrupt(error):
-                raise KeyboardInterrupt from None
-            raise driver_errors.explain(error, path) from error
-        except duckdb.Error as error:
-            line = str(error).partition("\n")[0]
-            raise InvalidInputError(f"The query failed: {line}") from None
-        finally:
-            timer.cancel()
-            timer.join()  # or it might wake inside the driver while the process ends
-            connection.close()
-    return Answer(columns, rows[:limit] if limit else rows, bool(limit) and len(rows) > limit)
 
 
 def backup(home: Path, target: Path, *, replace: bool = False) -> tuple[Path, int]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
@@ -17,6 +17,9 @@ import numpy as np
 from letta_kernel.errors import ReadOnlyError, StoreError
 from letta_kernel.ids import now, storable
 from letta_kernel.store import driver_errors
+
+if TYPE_CHECKING:
+    import pyarrow
 
 OPENED = "(opened)"  # no table's name
 READ_LIMIT = 20.0
@@ -122,6 +125,14 @@ class Tx:
         found: dict[str, np.ndarray] = self._run(sql, params, duckdb.DuckDBPyConnection.fetchnumpy)
         return found
 
+    def arrow(self, sql: str) -> pyarrow.Table:
+        """Run a statement without parameters and return its rows as an Arrow table: many of them quickly.
+
+        pyarrow must have been imported, or an interrupt might leave half of it.
+        """
+        found: pyarrow.Table = self._run(sql, (), as_arrow=True)
+        return found
+
     def one(
         self, sql: str, params: Sequence[Any] = (), *, within: str | None = None
     ) -> tuple[Any, ...] | None:
@@ -138,6 +149,7 @@ class Tx:
         params: Sequence[Any],
         fetch: Callable[[duckdb.DuckDBPyConnection], Any] | None = None,
         within: str | None = None,
+        as_arrow: bool = False,
     ) -> Any:
         if self._connection is None:
             raise StoreError("This transaction is over: use it only inside Database.run.")
@@ -151,6 +163,8 @@ class Tx:
                 self._connection.execute(_parsed(self._connection, "BEGIN"))
             if _is_read(sql):
                 self._reading = time.monotonic()
+            if as_arrow:
+                return self._connection.sql(sql).to_arrow_table()
             given = [storable(v) if isinstance(v, str | list) else v for v in params]
             self._connection.execute(_parsed(self._connection, sql), given)
             return fetch(self._connection) if fetch is not None else []

@@ -275,7 +275,7 @@ def test_models(cli: Cli) -> None:
 def test_sql_reads_and_nothing_else(cli: Cli) -> None:
     cli("agent", "new", "ada")
     (cli.folder / "secret.csv").write_text("a\n1\n")
-    assert cli.json("sql", "SELECT name, tags FROM agents") == [{"name": "ada", "tags": []}]
+    assert cli.json("sql", "SELECT agent, tags FROM agents") == [{"agent": "ada", "tags": []}]
     assert cli.out("sql", "-", given="SELECT 1, NULL") == "1\t\n"
     more = cli("sql", "SELECT * FROM range(10)", "--limit", "3")
     assert more.stdout == "0\n1\n2\n"

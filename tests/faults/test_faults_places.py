@@ -88,7 +88,7 @@ READS = (
     ("tool", "list"),
     ("tool", "show", "run_code"),
     ("rule", "list", "ada"),
-    ("sql", "SELECT name FROM agents"),
+    ("sql", "SELECT agent FROM agents"),
     ("doctor", "--quick", "--json"),
 )
 WRITES = (

@@ -23,9 +23,8 @@ from store_children import children, stop_inside
 from websockets.sync.client import connect
 
 from letta_kernel import waiting
-from letta_kernel.errors import InvalidInputError, StoreBusyError
+from letta_kernel.errors import StoreBusyError
 from letta_kernel.service import AgentService
-from letta_kernel.store import backup_restore
 from letta_kernel.store.database import Database
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="nothing stops a process")
@@ -86,8 +85,7 @@ def test_reads_go_on_and_say_why_they_took_longer(
     assert asked.copied
     assert told == [told[0]]
     assert f"(process {stopped.process.pid}, which is stopped)" in told[0]
-    query = "SELECT name FROM agents"
-    assert backup_restore.query(stopped.home, query).rows == [("ada",)]
+    assert impatient.sql.query("SELECT agent FROM agents").rows == [("ada",)]
     assert stopped.still
     left = {file.name for file in stopped.home.iterdir()}
     assert not {name for name in left if "snapshot" in name or "copy" in name}
@@ -229,26 +227,6 @@ def test_a_long_read_gives_way_to_others(tmp_path: Path, monkeypatch: pytest.Mon
     assert reads.run(lambda tx: tx.query("FROM rows")) == [(1,)]
     reads.close()
     other.close()
-
-
-def test_a_query_of_a_person_gives_way_at_its_limit(tmp_path: Path) -> None:
-    database = Database(tmp_path)
-    database.run(lambda tx: tx.execute("CREATE TABLE rows (number bigint)"))
-    slow = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range = -b.range"
-    failed: list[BaseException] = []
-
-    def look() -> None:
-        try:
-            backup_restore.query(tmp_path, slow, seconds=0.5)
-        except InvalidInputError as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    database.run(lambda tx: tx.execute("INSERT INTO rows VALUES (1)"))
-    thread.join(60)
-    assert "was given up" in str(failed[0])
-    database.close()
 
 
 def test_a_file_that_this_process_has_open_is_not_copied(tmp_path: Path) -> None:

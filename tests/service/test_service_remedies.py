@@ -34,7 +34,6 @@ EXAMPLES: dict[Do, tuple[str, ...]] = {
     Do.INSTALL_EXTRA: ("local",),
     Do.INSTALL_PACKAGES: ("pandas>=2", "duckdb"),
     Do.UPDATE: (),
-    Do.COPY_STORE: (),
     Do.REPLACE_FILE: (),
     Do.CHECK_STORE: (),
     Do.ALLOW_SKILLS: (),

@@ -90,7 +90,8 @@ def test_no_byte_of_the_store_or_its_copies_tells_one(
         service.agents.update("ada", description="changed beside them")
         service.store.backup(tmp_path / "copy.duckdb")
         service.agent_files.export_file("ada", tmp_path / "ada.af")
-        rows = service.store.query("SELECT * FROM agents, mcp_servers, conversations").rows
+        everything = "SELECT * FROM agents, mcp_servers, conversations"
+        rows = service.database.run(lambda tx: tx.query(everything))
         assert SECRET not in str(rows)
         assert SECRET not in repr([service.agents.view("ada"), *service.mcp.list()])
         said = json.dumps(
