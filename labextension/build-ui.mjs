@@ -23,6 +23,7 @@ const compiler = rspack({
     module: true,
     library: { type: 'module' }
   },
+  module: { rules: [{ test: /node_modules[\\/]marked[\\/]/, loader: join(here, 'only-lexer.js') }] },
   plugins: [new rspack.DefinePlugin({ STYLE: JSON.stringify(style) })],
   performance: { hints: false }
 });

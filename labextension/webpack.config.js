@@ -11,6 +11,7 @@ module.exports = {
         enforce: 'pre',
         loader: require.resolve('./short-elements.js')
       },
+      { test: /node_modules[\\/]marked[\\/]/, enforce: 'pre', loader: require.resolve('./only-lexer.js') },
       {
         test: /\.css$/,
         enforce: 'pre',

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from letta_kernel.display.memory import MemoryPanel, refresh_all, static_panel
+from letta_kernel.display.live_panel import refresh_all
+from letta_kernel.display.memory import MemoryPanel, static_panel
 from letta_kernel.display.tables import Panel
 from letta_kernel.messages import Event, MemoryChanged
 from letta_kernel.notebook.output import show

@@ -83,7 +83,7 @@ def test_the_panel_has_its_saved_form_beside_it(front_end: FrontEnd) -> None:
     text = check_html(page.shown["text/html"])
     for said in ("Memory of ada", "human", "Name: Mara", "10 of 20,000 characters", "3 tokens"):
         assert said in text
-    told = page.told("blocks")
+    told = page.told("state")
     assert told["agent"] == "ada"
     human = next(b for b in told["blocks"] if b["label"] == "human")
     assert (human["value"], human["tokens"], human["shared_with"]) == ("Name: Mara", 3, [])
@@ -95,10 +95,10 @@ def test_the_panel_has_its_saved_form_beside_it(front_end: FrontEnd) -> None:
 
 def test_an_edit_is_told_and_then_in_the_saved_form(front_end: FrontEnd) -> None:
     page = Page(front_end, "bea")
-    page.told("blocks")
+    page.told("state")
     params = {"label": "human", "value": "Name: Bea", "expected_version": 1}
     page.say({"type": "request", "id": "w", "method": "block.write", "params": params})
-    told = [(b["label"], b["value"], b["version"]) for b in page.told("blocks")["blocks"]]
+    told = [(b["label"], b["value"], b["version"]) for b in page.told("state")["blocks"]]
     assert told == [("persona", "Short.", 1), ("human", "Name: Bea", 2)]
     assert page.told("reply")["result"]["version"] == 2
     saved = page.saved()
@@ -134,7 +134,7 @@ def test_what_cannot_be_asked_is_refused_in_one_line(front_end: FrontEnd) -> Non
 
 def test_hostile_values_are_harmless_in_the_saved_form(front_end: FrontEnd) -> None:
     page = Page(front_end, "dora")
-    block = next(b for b in page.told("blocks")["blocks"] if b["label"] == "human")
+    block = next(b for b in page.told("state")["blocks"] if b["label"] == "human")
     value = "\n".join(text[:300] for text in HOSTILE.values())
     value = value.encode("utf-8", "replace").decode()  # no page can send half a character
     given = {"label": "human", "value": value, "expected_version": block["version"]}
@@ -157,7 +157,7 @@ def test_where_the_saved_form_would_not_be_shown_only_that_is_left(front_end: Fr
 
 def test_the_agent_is_deleted_under_an_open_panel(front_end: FrontEnd) -> None:
     page = Page(front_end, "fay")
-    page.told("blocks")
+    page.told("state")
     front_end.run("Agent('fay').delete()", ready=False)
     page.say({"type": "here"})
     assert set(page.saved()) == SAVED

@@ -4,6 +4,7 @@ import { Button, type LabIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import type { IHosts } from '../ui/entries';
+import { shortMoment } from '../ui/history';
 import type { Trans } from '../ui/words';
 import type { Actions } from './actions';
 import type { IFiles } from './files';
@@ -141,13 +142,9 @@ export function Moment({ iso }: { iso: string }): JSX.Element | null {
   if (Number.isNaN(date.getTime())) {
     return null;
   }
-  const today = date.toDateString() === new Date().toDateString();
-  const text = today
-    ? date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
-    : date.toLocaleDateString([], { year: 'numeric', month: 'short', day: 'numeric' });
   return (
     <time className="lk-muted lk-Moment" dateTime={iso} title={date.toLocaleString()}>
-      {text}
+      {shortMoment(iso)}
     </time>
   );
 }
@@ -186,6 +183,26 @@ export function Drawn({ node, className }: { node: HTMLElement; className?: stri
   const host = React.useRef<HTMLDivElement>(null);
   React.useLayoutEffect(() => host.current?.replaceChildren(node), [node]);
   return <div ref={host} className={className} />;
+}
+
+/** What is drawn without React, and how to draw it anew. */
+interface IView {
+  node: HTMLElement;
+  update: () => void;
+}
+
+const views = new WeakMap<Part, HTMLElement>();
+
+/** A view of a part of the model. What a person writes in it stays when another agent is looked at. */
+export function Viewed({ part, make }: { part: Part; make: () => IView }): JSX.Element {
+  let node = views.get(part);
+  if (!node) {
+    const view = make();
+    view.update();
+    part.changed.connect(view.update);
+    views.set(part, (node = view.node));
+  }
+  return <Drawn node={node} />;
 }
 
 interface ISearchProps {

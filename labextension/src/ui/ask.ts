@@ -5,7 +5,7 @@ import { h } from './dom';
 import { faceOf, isChange, type IFace } from './faces';
 import { keepKeys } from './keys';
 import { thePage } from './page';
-import type { IToolCall } from './transcript';
+import type { IToolCall } from './items';
 import type { Trans } from './words';
 
 export function button(text: string, className: string, act: () => void): HTMLButtonElement {

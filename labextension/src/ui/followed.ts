@@ -1,6 +1,6 @@
 // What is known of runs that a kernel tells of: each of their events is passed on once and in order.
 
-import type { IEvent } from './transcript';
+import type { IEvent } from './items';
 
 /** Runs that are remembered, so that nothing of them is passed on twice. */
 const MOST_RUNS = 500;

@@ -93,3 +93,13 @@ export function moment(iso: string): string {
     ? ''
     : date.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
 }
+
+/** A moment as short as is clear: of today the time, else the day. */
+export function shortMoment(iso: string): string {
+  const date = new Date(iso);
+  return Number.isNaN(date.getTime())
+    ? ''
+    : date.toDateString() === new Date().toDateString()
+      ? date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
+      : date.toLocaleDateString([], { year: 'numeric', month: 'short', day: 'numeric' });
+}

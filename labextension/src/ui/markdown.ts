@@ -1,11 +1,11 @@
 // Draws Markdown. It is parsed into tokens and each is built as a node of a kind listed here, so raw
 // HTML in it is text like any other and nothing is fetched.
 
-import { Lexer, Marked, type Token, type Tokens, type TokensList } from 'marked';
+import { Lexer, Tokenizer, type Token, type Tokens, type TokensList } from 'marked';
 
 import { h, type Child } from './dom';
 import { drawLink } from './links';
-import { drawFormula, MATH_TOKENS } from './mathematics';
+import { drawFormula, mathToken, mathStart } from './mathematics';
 
 /** Characters drawn as Markdown; what is longer is shown as it is. */
 const LONGEST = 60_000;
@@ -22,12 +22,19 @@ const DEEPEST_PARSED = 100;
 
 const HEADINGS = ['h1', 'h2', 'h3', 'h4', 'h5', 'h6'] as const;
 
-const marked = new Marked({
+/** Without these two there is no raw HTML in the language. */
+class NoHtml extends Tokenizer {
+  override html(): undefined {}
+
+  override tag(): undefined {}
+}
+
+// What the parser's front part would make of this; the rest of it stays out of the extension (only-lexer.js).
+const OPTIONS = {
   gfm: true,
-  extensions: [MATH_TOKENS],
-  // Without these two there is no raw HTML in the language.
-  tokenizer: { html: () => undefined, tag: () => undefined }
-});
+  tokenizer: new NoHtml(),
+  extensions: { renderers: {}, childTokens: {}, inline: [mathToken], startInline: [mathStart] }
+};
 
 /** What of an element's text is drawn for good, and what is drawn of the rest. */
 interface IDrawn {
@@ -94,7 +101,7 @@ interface IBlock {
 
 function parsed(source: string): IBlock[] {
   try {
-    return new BoundedLexer(marked.defaults).lex(source).map(token => ({
+    return new BoundedLexer(OPTIONS).lex(source).map(token => ({
       raw: token.raw,
       node: drawToken(token as Tokens.Generic, 0)
     }));

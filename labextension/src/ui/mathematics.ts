@@ -1,6 +1,6 @@
 // What in a Markdown text is mathematics, and drawing it. The rule is that of the saved HTML.
 
-import type { Tokens, TokenizerAndRendererExtension } from 'marked';
+import type { Tokens } from 'marked';
 
 import { h } from './dom';
 import { DELIMITERS, UNSAFE_TEX } from './rules';
@@ -36,19 +36,17 @@ function formulaAt(text: string): IFormula | null {
   return null;
 }
 
-/** Mathematics as a kind of token of the Markdown parser. */
-export const MATH_TOKENS: TokenizerAndRendererExtension = {
-  name: 'math',
-  level: 'inline',
-  start: source => {
-    const found = source.search(/\$|\\[[(]/);
-    return found < 0 ? undefined : found;
-  },
-  tokenizer: source => {
-    const formula = formulaAt(source);
-    return formula ? { type: 'math', ...formula } : undefined;
-  }
-};
+/** Where the next formula may begin, for the Markdown parser. */
+export function mathStart(source: string): number | undefined {
+  const found = source.search(/\$|\\[[(]/);
+  return found < 0 ? undefined : found;
+}
+
+/** A formula as a token of the Markdown parser. */
+export function mathToken(source: string): Tokens.Generic | undefined {
+  const formula = formulaAt(source);
+  return formula ? { type: 'math', ...formula } : undefined;
+}
 
 /** A formula as MathML; as code where it is not known or does more than show something. */
 export function drawFormula(token: Tokens.Generic): Element {

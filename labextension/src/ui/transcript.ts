@@ -2,33 +2,30 @@
 //
 // The same as `letta_kernel/display/transcript.py`; both are tested on the runs in `tests/data/runs`.
 
-import { CITE } from './cites';
+import { Cites } from './cites';
 import { cleanText, oneLine } from './clean';
-import { aroundTheChange, parsed, part, passage, plain, text, thumbnail, type Fields } from './parts';
+import { Footer } from './footer';
+import {
+  ANSWER_TOOL,
+  isAnswering,
+  newItem,
+  OUTPUT_LIMIT,
+  published,
+  spoken,
+  TEXT_LIMIT,
+  type IEvent,
+  type IItem,
+  type IToolCall
+} from './items';
+import { aroundTheChange, part, passage, text, thumbnail, type Fields } from './parts';
 import { isRecord, type RunState } from './snapshot';
 import { meaning } from './stopReasons';
 import { duration } from './words';
 
-/** An event of a run (`letta_kernel/messages.py`) as it comes over the wire. */
-export interface IEvent {
-  readonly type: string;
-  readonly [field: string]: unknown;
-}
-
-export interface IToolCall {
-  id: string;
-  name: string;
-  /** JSON, just as the model wrote it. */
-  arguments: string;
-}
+export type { IEvent, IToolCall };
 
 const VERSION = 1;
-
-// Characters of one field that are kept for people. The history in the store has everything.
-const TEXT_LIMIT = 200_000;
-const REASONING_LIMIT = 40_000;
-const RESULT_LIMIT = 12_000;
-const OUTPUT_LIMIT = 8_000;
+const RESULT_LIMIT = 12_000; // characters of a result
 const MOST_ITEMS = 1_000;
 const MOST_PICTURES = 20;
 // Of the runs of other agents that a call has asked for.
@@ -37,22 +34,7 @@ const MOST_NESTED_ITEMS = 200;
 const DEEPEST = 8;
 
 const OPEN = ['writing', 'running', 'waiting'];
-const TOKENS = ['prompt_tokens', 'completion_tokens', 'cached_tokens', 'reasoning_tokens'];
-const ANSWER_TOOL = 'send_message';
-
-interface IItem {
-  kind: string;
-  data: Fields;
-  /** What has streamed of its text. */
-  streamed: string;
-  step: number;
-  /** This step's stream may still be void. */
-  provisional: boolean;
-  /** Which of the step's parallel calls, while it streams. */
-  callIndex: number | null;
-  /** Runs of other agents that a call has asked for, by agent. */
-  asked: Map<string, Transcript>;
-}
+const STREAMS = ['reasoning', 'answer', 'tool_call'];
 
 /** One run as far as its events have told, and the runs that went on from it after approvals. */
 export class Transcript {
@@ -97,7 +79,7 @@ export class Transcript {
     }
     if (this._state === 'running') {
       this._state = 'interrupted';
-      this._footer.stop_reason ||= 'cancelled';
+      this._footer.interrupt();
     }
     for (const item of this._items) {
       item.asked.forEach(other => other.close());
@@ -123,9 +105,7 @@ export class Transcript {
       items.push({ kind: 'notice', level: 'info', text: `${left} more entries not shown` });
     }
     const said = items.map(item => (item.kind === 'answer' ? item.text : '')).join('\n');
-    // What is code or a link is told when it is drawn.
-    const numbers = new Set((said.match(CITE) ?? []).flatMap(one => one.match(/\d+/g) ?? []).map(Number));
-    const cites = [...this._cites.values()].filter(({ n }) => numbers.has(n));
+    const cites = this._cites.of(said);
     const head = Object.entries(this._head).map(([name, value]) => [name, oneLine(value ?? '', 300)]);
     return {
       version: VERSION,
@@ -134,15 +114,15 @@ export class Transcript {
       state: this._state,
       prompt: cleanText(this._prompt, TEXT_LIMIT),
       items,
-      ...(cites.length ? { cites: cites.sort((one, other) => one.n - other.n) } : {}),
-      footer: { ...this._footer }
+      ...(cites.length ? { cites } : {}),
+      footer: { ...this._footer.figures }
     };
   }
 
   private readonly _handlers: Record<string, (event: IEvent) => void> = {
     group_started: event => {
       this._state = 'running';
-      this._before = { ...this._footer };
+      this._footer.goOn();
       this._head = { run_id: event.run_id, agent: event.group_name, model: '', label: '' };
       const members = Array.isArray(event.members) ? event.members.filter(isRecord) : [];
       this._members = new Map(members.map((one, place) => [text(one.agent_id), place]));
@@ -166,7 +146,7 @@ export class Transcript {
         this._speaking.push({ run: event, before: this._step });
         this._nextStep();
       } else {
-        this._before = { ...this._footer }; // it was approved: this goes on
+        this._footer.goOn(); // it was approved
       }
       if (this._queued) {
         const { item, since, where } = this._queued;
@@ -174,7 +154,7 @@ export class Transcript {
         Object.assign(item.data, { waits: false, text: `Waited ${took} for ${where}.` });
         this._queued = null;
       }
-      this._mayCite(event.cites);
+      this._cites.add(event.cites);
       if (this._members) {
         return; // the group's own are above
       }
@@ -192,7 +172,7 @@ export class Transcript {
       if (Array.isArray(event.beside) && event.beside.length) {
         this._add('beside', { parts: event.beside.slice(0, 50).filter(isRecord).map(part) });
       }
-      this._mayCite(event.retrieved);
+      this._cites.add(event.retrieved);
       if (Array.isArray(event.retrieved) && event.retrieved.length) {
         this._add('retrieved', { passages: event.retrieved.slice(0, 50).filter(isRecord).map(passage) });
       }
@@ -213,9 +193,8 @@ export class Transcript {
       item.streamed += text(event.arguments);
     },
     stream_reset: () => {
-      const streams = ['reasoning', 'answer', 'tool_call'];
       this._items = this._items.filter(
-        ({ kind, step, provisional }) => !(step === this._step && provisional && streams.includes(kind))
+        ({ kind, step, provisional }) => !(step === this._step && provisional && STREAMS.includes(kind))
       );
     },
     tool_started: event => {
@@ -250,7 +229,7 @@ export class Transcript {
       }
     },
     tool_returned: event => {
-      this._mayCite(event.cites);
+      this._cites.add(event.cites);
       const item = this._find(event.call_id, event.name);
       delete item.data.progress;
       item.asked.forEach(other => other.close());
@@ -293,15 +272,7 @@ export class Transcript {
       this._items.forEach(item => (item.provisional = false));
       const messages = Array.isArray(event.messages) ? event.messages.filter(isRecord) : [];
       messages.filter(({ role }) => role === 'assistant').forEach(message => this._settle(message));
-      const footer = this._footer;
-      const usage = isRecord(event.usage) ? event.usage : {};
-      footer.steps = Number(footer.steps) + (Number(event.number) > 0 ? 1 : 0);
-      footer.seconds = Number(footer.seconds ?? 0) + Number(event.seconds);
-      footer.first_token ??= event.first_token ?? null;
-      for (const name of TOKENS) {
-        footer[name] = Number(footer[name]) + Number(usage[name] ?? 0);
-      }
-      footer.cost = sum(footer.cost, usage.cost);
+      this._footer.add(event);
       if (!this._members && event.model && event.model !== this._head.model) {
         Object.assign(this._head, { model: event.model, label: event.model_label }); // a fallback answered
       }
@@ -338,14 +309,8 @@ export class Transcript {
   private _end(event: IEvent): void {
     const means = meaning(text(event.stop_reason));
     this._state = means === 'waits' ? 'waiting' : means === 'cancelled' ? 'interrupted' : 'ended';
-    const usage = isRecord(event.usage) ? event.usage : {};
-    for (const name of ['steps', 'seconds', ...TOKENS, 'cost']) {
-      this._footer[name] = sum(this._before[name], { ...usage, ...event }[name]);
-    }
-    this._footer.stop_reason = event.stop_reason;
-    this._footer.error = event.error ? oneLine(event.error, 1_000) : null;
+    this._footer.end(event);
     if (event.type === 'run_ended') {
-      this._footer.first_token = this._before.first_token ?? event.first_token ?? null;
       this._head.model = event.model || this._head.model;
     }
     this.close();
@@ -373,31 +338,11 @@ export class Transcript {
         model: oneLine(run.model, 300),
         label: oneLine(run.model_label ?? '', 300)
       };
-      this._items.push({
-        ...{ kind: 'speaker', data: said, streamed: '', step: this._step },
-        ...{ provisional: false, callIndex: null, asked: new Map() }
-      });
+      this._items.push(newItem('speaker', said, this._step, false));
     }
-    const item = {
-      ...{ kind, data, streamed: '', step: this._step },
-      ...{ provisional: true, callIndex: null, asked: new Map<string, Transcript>() }
-    };
+    const item = newItem(kind, data, this._step);
     this._items.push(item);
     return item;
-  }
-
-  private _mayCite(found: unknown): void {
-    for (const one of Array.isArray(found) ? found.filter(isRecord) : []) {
-      const { n, at, timestamp, origin, content } = one;
-      if (typeof n === 'number') {
-        this._cites.set(n, {
-          n,
-          text: cleanText(one.text ?? content ?? '', 300),
-          at: oneLine(at ?? timestamp ?? '', 40),
-          origin: oneLine(origin ?? '', 300)
-        });
-      }
-    }
   }
 
   /** Parallel calls are all written before the first one changes anything. */
@@ -462,8 +407,7 @@ export class Transcript {
   }
 
   private _items: IItem[] = [];
-  /** What an answer may cite, by its number. */
-  private _cites = new Map<number, { n: number; text: string; at: string; origin: string }>();
+  private readonly _cites = new Cites();
   private _snapshot: Fields | null = null;
   private _step = 0;
   private _lastStep = 0;
@@ -477,71 +421,11 @@ export class Transcript {
   private _asked: IToolCall[] = [];
   private _sender = '';
   private _head: Fields = { run_id: '', agent: '', model: '', label: '' };
-  private _footer: Fields = {
-    ...{ stop_reason: null, error: null, steps: 0, seconds: null, first_token: null },
-    ...{ prompt_tokens: 0, completion_tokens: 0, cached_tokens: 0, reasoning_tokens: 0, cost: null }
-  };
-  /** The figures of the runs this one goes on from. */
-  private _before: Fields = { ...this._footer };
+  private readonly _footer = new Footer();
   /** The line of a wait, since when, and for whom. */
   private _queued: { item: IItem; since: number; where: string } | null = null;
 }
 
 function findLast<T>(items: readonly T[], wanted: (item: T) => boolean): T | undefined {
   return [...items].reverse().find(wanted);
-}
-
-function sum(one: unknown, other: unknown): number | null {
-  const known = [one, other].filter(value => typeof value === 'number');
-  return known.length ? known.reduce((all, value) => all + value, 0) : null;
-}
-
-/** The call by which an agent of heartbeat style answers, unless it failed: the answer is shown as text. */
-function isAnswering(event: IEvent): boolean {
-  const returned = event.type === 'tool_returned' && event.status === 'ok';
-  return event.name === ANSWER_TOOL && (returned || event.type === 'tool_started');
-}
-
-/** What is said by a text and by the calls that answer. */
-function spoken(content: string, calls: IToolCall[]): string {
-  const answers = calls
-    .filter(({ name }) => name === ANSWER_TOOL)
-    .map(call => {
-      const given = parsed(call.arguments);
-      return isRecord(given) ? text(given.message) : '';
-    });
-  return [content, ...answers].filter(Boolean).join('\n');
-}
-
-function published({ kind, data, streamed, asked }: IItem): Fields {
-  const result: Fields = { kind, ...data };
-  if (kind === 'reasoning' || kind === 'answer') {
-    result.text = cleanText(streamed, kind === 'answer' ? TEXT_LIMIT : REASONING_LIMIT);
-  } else if (kind === 'tool_call') {
-    const written = data.state === 'writing' ? streamed : parsed(streamed);
-    const given = plain(data.arguments ?? written);
-    result.arguments = given;
-    if (isRecord(given)) {
-      const names = Object.keys(given);
-      if (names.join('\n') !== [...names].sort().join('\n')) {
-        result.order = names; // a saved notebook has its keys sorted
-      }
-    }
-    result.name = oneLine(data.name, 200);
-    result.id = oneLine(data.id, 200);
-    result.output = cleanText(data.output, OUTPUT_LIMIT);
-    if (asked.size) {
-      result.asked = [...asked.values()].map(other => nested(other.snapshot()));
-    }
-  }
-  return result;
-}
-
-/** What is shown of the run of another agent: no figures of its tools, and not what it was told. */
-function nested(snapshot: Fields): Fields {
-  const { version: _version, prompt: _prompt, sender: _sender, items, ...rest } = snapshot;
-  const shown = (items as Fields[]).map(item =>
-    item.kind === 'tool_call' ? { ...item, display: null } : item
-  );
-  return { ...rest, items: shown };
 }

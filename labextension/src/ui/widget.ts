@@ -8,6 +8,8 @@ import { Followed, type IEvents } from './followed';
 import { LiveRun, type Question } from './live';
 import { HIGHLIGHT, type Highlight } from './markdown';
 import { MemoryView } from './memory';
+import type { IPast } from './past';
+import { TimelineView } from './timeline';
 import { ENGLISH } from './words';
 
 /** The style sheets of this module, put here when it is built. */
@@ -39,7 +41,7 @@ const MOST_OF_A_PANEL = 600;
 /** Show what the model is of. */
 export function render(place: IPlace): Cleanup {
   dress(place.el);
-  return place.model.get('kind') === 'memory' ? renderMemory(place) : renderRun(place);
+  return place.model.get('kind') === 'run' ? renderRun(place) : renderPanel(place);
 }
 
 function dress(node: HTMLElement): void {
@@ -68,9 +70,8 @@ function repeat(say: () => void, heard: () => boolean, most = MOST): Cleanup {
 }
 
 function renderRun({ model, el }: IPlace): Cleanup {
-  const highlight = (globalThis as Record<symbol, Highlight | undefined>)[HIGHLIGHT] ?? null;
   const view = new LiveRun({
-    hosts: hostsWith(highlight),
+    hosts: hostsWith(theHighlight()),
     trans: ENGLISH,
     stop: () => model.send({ type: 'stop' }),
     answer: (ask, answer) => model.send({ type: 'answer', ask, ...answer })
@@ -112,7 +113,35 @@ function renderRun({ model, el }: IPlace): Cleanup {
 const TIMEOUT = 30_000;
 const HERE = 10_000;
 
-interface IMemoryMessage {
+/** What is drawn of a panel. */
+interface IView {
+  node: HTMLElement;
+  update: (message: IPanelMessage) => void;
+}
+
+function viewOf(kind: string, ask: <T>(method: string, params: object) => Promise<T>): IView {
+  if (kind === 'memory') {
+    const memory = new MemoryView(ask, ENGLISH);
+    const update = ({ agent, blocks }: IPanelMessage) => {
+      memory.name = agent;
+      memory.update(blocks);
+    };
+    return { node: memory.node, update };
+  }
+  const timeline = new TimelineView(ask, hostsWith(theHighlight()), ENGLISH);
+  const update = (message: IPanelMessage) => {
+    timeline.name = message.agent;
+    timeline.update(message);
+  };
+  return { node: timeline.node, update };
+}
+
+/** What colours code in this page, if anything does. */
+function theHighlight(): Highlight | null {
+  return (globalThis as Record<symbol, Highlight | undefined>)[HIGHLIGHT] ?? null;
+}
+
+interface IPanelMessage extends IPast {
   type: string;
   agent: string;
   blocks: IBlock[];
@@ -121,14 +150,14 @@ interface IMemoryMessage {
   error?: { kind: string; message: string };
 }
 
-function renderMemory({ model, el }: IPlace): Cleanup {
-  const asked = new Map<string, (message: Partial<IMemoryMessage>) => void>();
+function renderPanel({ model, el }: IPlace): Cleanup {
+  const asked = new Map<string, (message: Partial<IPanelMessage>) => void>();
   const page = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}`;
   let count = 0;
   const ask = <T>(method: string, params: object): Promise<T> =>
     new Promise((resolve, reject) => {
       const id = `${page}-${count++}`;
-      const take = ({ result, error }: Partial<IMemoryMessage>) => {
+      const take = ({ result, error }: Partial<IPanelMessage>) => {
         clearTimeout(timer);
         asked.delete(id);
         if (error) {
@@ -142,14 +171,13 @@ function renderMemory({ model, el }: IPlace): Cleanup {
       asked.set(id, take);
       model.send({ type: 'request', id, method, params });
     });
-  const view = new MemoryView(ask, ENGLISH);
+  const view = viewOf(String(model.get('kind')), ask);
   let begun = false;
-  const receive = (message: IMemoryMessage) => {
+  const receive = (message: IPanelMessage) => {
     if (message.type === 'reply') {
       asked.get(message.id)?.(message);
-    } else if (message.type === 'blocks') {
-      view.name = message.agent;
-      view.update(message.blocks);
+    } else if (message.type === 'state') {
+      view.update(message);
       if (!begun) {
         begun = true;
         el.append(view.node); // empty until there is something to show: the saved form stands so long

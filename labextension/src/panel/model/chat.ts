@@ -173,6 +173,14 @@ export class ChatModel extends Part {
     this.emit();
   }
 
+  /** What was said here may be no part of the line any more. */
+  forget(): void {
+    this.exchanges = this.exchanges.filter(({ runId, transcript }) => !runId || transcript?.state === 'running');
+    this.waiting = [];
+    this.invalidate();
+    this.emit();
+  }
+
   /** The kernel is gone: nothing more will be heard of what was going on. */
   lost(): void {
     for (const { transcript, served } of this.exchanges) {

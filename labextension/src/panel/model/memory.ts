@@ -11,16 +11,7 @@ export class MemoryModel extends Part {
   sleep: ISleep | null = null;
 
   /** Ask about this agent's blocks. When it is answered, the blocks are known as they are then. */
-  readonly askBlocks: AskBlocks = async (method, params) => {
-    try {
-      return await this.ask(method, { agent: this.agent, ...params });
-    } finally {
-      if (method !== 'block.versions') {
-        await this.read();
-        this.emit();
-      }
-    }
-  };
+  readonly askBlocks: AskBlocks = (method, params) => this.askedOf(method, params);
 
   protected async read(): Promise<void> {
     const { agent } = this;

@@ -23,6 +23,9 @@ export abstract class Observable {
   private _changed = new Signal<this, void>(this);
 }
 
+/** Questions after which nothing is otherwise. */
+const READING = /^(timeline|explain|block\.(versions|origin)|timeline\.(at|diff|outside|steps))$/;
+
 /** What an error says to a person. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
@@ -66,6 +69,18 @@ export abstract class Part extends Observable {
 
   /** Read everything that is shown. */
   protected abstract read(): Promise<void>;
+
+  /** Ask something about the agent. When it is answered, what is shown is as it is then. */
+  protected async askedOf<T>(method: string, params: object): Promise<T> {
+    try {
+      return await this.ask<T>(method, { agent: this.agent, ...params });
+    } finally {
+      if (!READING.test(method)) {
+        await this.read();
+        this.emit();
+      }
+    }
+  }
 
   /** Do something for the person; false if it failed, and then `error` says why. */
   protected async act(work: () => Promise<unknown>): Promise<boolean> {

@@ -1,6 +1,6 @@
 // What the kernel tells of agents, in the shapes it sends.
 
-import type { IToolCall } from '../../ui/transcript';
+import type { IToolCall } from '../../ui/items';
 
 export type { IToolCall };
 
