@@ -18,6 +18,7 @@ from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.event_log import EventLog
 from letta_kernel.service.files import FileAdded, FileProgress, Files
 from letta_kernel.service.folders import Folders
+from letta_kernel.service.forks import Forks
 from letta_kernel.service.groups import Groups
 from letta_kernel.service.identities import Identities
 from letta_kernel.service.mcp import McpServers
@@ -60,6 +61,7 @@ class AgentService:
     ----------
     agents, blocks, archives, passages : who there is, and what they remember.
     conversations, messages, runs, steps : what was said and done; ``runs.send`` talks to an agent.
+    forks : agents as they were at a point in time, under another name or their own.
     groups : agents that are talked to together.
     tools, mcp, skills, folders, files, identities : what agents are given.
     sql : read-only queries over all of that.
@@ -93,6 +95,7 @@ class AgentService:
         self.folders = Folders(core, memories)
         self.files = Files(core, memories, self.folders)
         self.conversations = Conversations(core)
+        self.forks = Forks(core)
         self.skills = Skills(core)
         preparation = Preparation(core, memories, self.tools, self.recordings, self.skills)
         self.messages = Messages(core, memories, preparation, self.recordings)

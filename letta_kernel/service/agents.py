@@ -287,6 +287,7 @@ class Agents:
             begin = begin if begin > 1 else 0
             branches.forget(tx, state.id)
             messages.clear(tx, state.id)
+            lent = {part.agent for part in state.inherits} - {"", state.id}
             state.first_seq = begin
             state.inherits = [  # what it knows stays
                 part.model_copy(update={"first": 0, "last": -1})
@@ -296,6 +297,7 @@ class Agents:
             agents.save(tx, state)
             agents.set_window(tx, state.id, begin, None)
             conversations.forget_history(tx, state.id, begin)
+            agents.let_go(tx, lent)
             return self._core.agent(tx, state.id)
 
         return self._core.do(work)

@@ -137,7 +137,8 @@ class Conversations:
             if message_id is not None:
                 seen = _until(seen, message_id)
             last = seen[-1].seq if seen else 0
-            own = Inherited(thread=state.thread_id, first=state.window_start, last=last)
+            begin = max(state.window_start, getattr(state.thread, "first", 0))
+            own = Inherited(thread=state.thread_id, first=begin, last=last)
             parts = [*state.thread.inherits, own]
             fork = Conversation(
                 agent_id=state.id,
@@ -147,7 +148,7 @@ class Conversations:
                 summary_id=state.summary_id,
             )
             if isinstance(state.thread, Conversation):
-                fork.model, fork.settings = state.thread.model, _openable(state.thread.settings)
+                fork.model, fork.settings = state.thread.model, openable(state.thread.settings)
                 fork.summary, fork.description = state.thread.summary, state.thread.description
             return conversations.add(tx, fork)
 
@@ -164,7 +165,7 @@ class Conversations:
         return self._core.do(work)
 
 
-def _openable(settings: dict[str, Any]) -> dict[str, Any]:
+def openable(settings: dict[str, Any]) -> dict[str, Any]:
     """Return *settings* without secrets that could not be opened: in another row they never can be."""
     environment = settings.get("environment") or {}
     kept = {name: text for name, text in environment.items() if not is_encrypted(text)}

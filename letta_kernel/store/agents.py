@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -129,13 +129,25 @@ def delete(tx: Tx, agent_id: str) -> bool:
         _leave_to_forks(tx, state, parts)
     else:
         _remove(tx, agent_id)
-    for (gone,) in tx.query("SELECT id FROM agents WHERE deleted_at IS NOT NULL"):
-        if gone != agent_id and not branches.shared(tx, gone):
-            _remove(tx, gone)
-    for lender in filter(None, (get(tx, one) for one in sorted(lent))):
+    let_go(tx, lent)
+    return True
+
+
+def let_go(tx: Tx, agent_ids: Collection[str]) -> None:
+    """Delete what nobody reads any more: of these agents' cleared histories, and deleted agents altogether.
+
+    To be called where a fork, or an end of one, that shared theirs has gone.
+    """
+    for lender in filter(None, (get(tx, one) for one in sorted(agent_ids))):
         if lender.first_seq:
             branches.tidy(tx, lender)
-    return True
+    while True:
+        rows = tx.query("SELECT id FROM agents WHERE deleted_at IS NOT NULL")
+        gone = [str(row[0]) for row in rows if not branches.shared(tx, row[0])]
+        if not gone:
+            return
+        for one in gone:
+            _remove(tx, one)
 
 
 def _leave_to_forks(tx: Tx, state: AgentState, parts: Sequence[Inherited]) -> None:

@@ -1,0 +1,173 @@
+"""Giving an agent what it had at a point in time: settings, rules, tools, archives, folders, blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from letta_kernel.ids import LOCAL_USER
+from letta_kernel.records import AgentState, Block, Configuration, Tool, ToolUse
+from letta_kernel.service.points import BlockThen, Point
+from letta_kernel.store import agents, archives, blocks, configurations, folders, tools
+from letta_kernel.store.database import Tx
+from letta_kernel.tools import builtin
+
+OF_AGENT = ("model", "embedding", "style", "instructions", "max_steps", "tool_rules")
+"""Fields of an agent that its configuration has, beside its settings."""
+
+
+@dataclass(slots=True)
+class Restored:
+    """Labels of blocks with another text now; what was left, and what else is as it was, each in a line."""
+
+    blocks: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+
+
+def configure(state: AgentState, config: Configuration | None) -> list[str]:
+    """Give *state* the model, settings, rules and so on of a configuration; return the names of what changed.
+
+    What its settings hold in secrets stays as it is: no configuration has them.
+    """
+    if config is None:
+        return []
+    fresh: dict[str, Any] = {name: getattr(config, name) for name in OF_AGENT}
+    secrets = {key: value for key, value in state.settings.items() if key == "environment"}
+    fresh["settings"] = {**config.settings, **secrets}
+    changed = [name for name, value in fresh.items() if getattr(state, name) != value]
+    for name in changed:
+        setattr(state, name, fresh[name])
+    return changed
+
+
+def attach(
+    tx: Tx, state: AgentState, config: Configuration | None, told: Restored | None = None
+) -> None:
+    """Give an agent exactly the tools, archives and folders of a configuration, as far as they are there."""
+    told = told if told is not None else Restored()
+    if config is None:
+        return
+    _tools(tx, state, config, told)
+    for what, rows, wanted in (
+        ("archive", archives, config.archives),
+        ("folder", folders, config.folders),
+    ):
+        had: list[str] = rows.of_agent(tx, state.id)
+        there = [one for one in wanted if rows.get(tx, one) is not None]
+        if gone := len(wanted) - len(there):
+            told.left.append(f"{gone} {what}{'s' if gone > 1 else ''} of then: deleted meanwhile.")
+        if had == there:
+            continue
+        for one in had:
+            if one not in there or what == "archive":  # of archives the order counts
+                rows.detach(tx, state.id, one)
+        for one in there:
+            rows.attach(tx, state.id, one)
+        told.changed.append(f"{what}s")
+
+
+def _tools(tx: Tx, state: AgentState, config: Configuration, told: Restored) -> None:
+    now_has = tools.attached(tx, state.id)
+    same = [(tool.id, configurations.version(tool), asks) for tool, asks in now_has]
+    if same == [(one.id, one.version, one.asks) for one in config.tools]:
+        return
+    then = configurations.tools_of(tx, {one.version for one in config.tools})
+    wanted: list[tuple[Tool, ToolUse]] = []
+    for use in config.tools:
+        tool = _as_then(tx, use, then.get(use.version))
+        if tool is None:
+            told.left.append(f"The tool {use.name}: what it was is not known any more.")
+        else:
+            wanted.append((tool, use))
+    keep = {tool.id for tool, _ in wanted}
+    for tool, _ in now_has:
+        if tool.id not in keep:
+            tools.detach(tx, state.id, tool.id)
+    for tool, use in wanted:
+        if tools.get(tx, tool.id) is None:
+            tools.save(tx, tool)
+        tools.attach(tx, state.id, tool.id)
+        tools.set_asking(tx, state.id, tool.id, use.asks)
+        if tool.id != use.id:
+            told.changed.append(f"the source of {tool.name}")
+    before = {tool.name for tool, _ in now_has}
+    after = {use.name for _, use in wanted}
+    if before != after:
+        told.changed.append(f"tools ({', '.join(sorted(before ^ after))})")
+
+
+def _as_then(tx: Tx, use: ToolUse, then: Tool | None) -> Tool | None:
+    """Return a tool with the content it had: the one that is there, or one of its own beside it.
+
+    The function of an older cell is not in the notebook any more: its source runs in the sandbox.
+    """
+    now_is = tools.get(tx, use.id)
+    if now_is is not None and configurations.version(now_is) == use.version:
+        return now_is
+    if now_is is not None and (now_is.kind in ("core", "mcp") or builtin.is_outside(now_is.id)):
+        return now_is  # what these are their program says
+    if then is None:
+        return now_is
+    if then.kind == "core" or builtin.is_outside(then.id) or (then.kind == "mcp" and not now_is):
+        return then if then.kind != "mcp" else None
+    if now_is is None:
+        return _in_sandbox(then)
+    fresh = _in_sandbox(then).model_copy(update={"id": f"tool-{use.version[-36:]}"})
+    return tools.get(tx, fresh.id) or fresh
+
+
+def _in_sandbox(then: Tool) -> Tool:
+    if then.kind != "notebook":
+        return then
+    fresh = {"kind": "source", "runs_in": "sandbox", "notebook": None, "cell_id": None}
+    return then.model_copy(update=fresh)
+
+
+def restore(tx: Tx, state: AgentState, point: Point, shared: bool) -> Restored:
+    """Give an agent what it had at *point*; the caller writes the agent itself."""
+    told = Restored()
+    told.changed += configure(state, point.configuration)
+    agents.save(tx, state)
+    attach(tx, state, point.configuration, told)
+    own = {block.label: block for block in blocks.of_agent(tx, state.id)}
+    for label, then in point.blocks.items():
+        _block(tx, state, point, own.get(label), then, shared, told)
+    if point.configuration is not None:
+        for label in own.keys() - point.blocks.keys():
+            blocks.detach(tx, state.id, own[label].id)
+            told.changed.append(f"the block {label} is off")
+    return told
+
+
+def _block(
+    tx: Tx,
+    state: AgentState,
+    point: Point,
+    now_is: Block | None,
+    then: BlockThen,
+    shared: bool,
+    told: Restored,
+) -> None:
+    reason = f"rewind to {point.name}"
+    if now_is is None:
+        there = blocks.get(tx, then.id)
+        if there is None:
+            limit = max(len(then.value), 1)
+            there = Block(label=then.label, value=then.value, created_by=LOCAL_USER)
+            there.limit = max(there.limit, limit)
+            blocks.add(tx, there, reason=reason)
+        blocks.attach(tx, state.id, there.id)
+        told.changed.append(f"the block {then.label} is back")
+        now_is = there
+    if now_is.value == then.value:
+        return
+    others = [one for one in blocks.agents_with(tx, now_is.id) if one != state.id]
+    if others and not shared:
+        names = [found.name for one in others[:3] if (found := agents.get(tx, one)) is not None]
+        told.left.append(
+            f"The block {then.label}: {', '.join(names)} has it too (--shared rewinds it)."
+        )
+        return
+    blocks.write(tx, now_is.id, then.value, actor=LOCAL_USER, reason=reason)
+    told.blocks.append(then.label)

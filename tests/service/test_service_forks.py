@@ -1,0 +1,266 @@
+"""Forks and rewinds: what an agent was at a point in time, and that nothing of it is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from agent_bench import Bench, ended
+
+from letta_kernel.errors import AgentBusyError, InvalidInputError, NameTakenError, NotFoundError
+from letta_kernel.records import Block, Tool, ToolRule
+from letta_kernel.service import AgentService
+from letta_kernel.tools.schema import schema_from_source
+
+PAY = '''
+def pay(euros: float) -> str:
+    """Pay an amount.
+
+    Args:
+        euros: How much.
+    """
+    return f"paid {euros}"
+'''
+
+
+@pytest.fixture
+def bench(bench: Bench) -> Bench:
+    bench.service.agents.create("ada", human="Kim")
+    return bench
+
+
+def say(bench: Bench, text: str, answer: str, agent: str = "ada") -> str:
+    """Send *text*, to which the model answers *answer*; return the run's id."""
+    bench.server.say(answer)
+    return ended(list(bench.service.runs.send(agent, text))).run_id
+
+
+def remember(bench: Bench, text: str, fact: str, agent: str = "ada") -> str:
+    bench.server.call("memory_insert", {"label": "human", "new_string": fact})
+    return say(bench, text, "Noted.", agent)
+
+
+def heard(bench: Bench, agent: str = "ada") -> list[str]:
+    return [
+        m.content for m in bench.service.messages.history(agent) if m.role != "tool" and m.content
+    ]
+
+
+def sent(bench: Bench) -> list[str]:
+    """What the model was sent last, without the prompt."""
+    return [m["content"] for m in bench.server.requests[-1]["messages"][1:] if m["content"]]
+
+
+def human(bench: Bench, agent: str = "ada") -> str:
+    return bench.service.blocks.retrieve("human", agent=agent).value
+
+
+def steps(bench: Bench, run: str) -> list[str]:
+    return [step.id for step in bench.service.steps.of_run(run)]
+
+
+def sound(bench: Bench) -> None:
+    assert [str(one) for one in bench.service.store.check().findings] == []
+
+
+def test_a_fork_is_what_the_agent_was_and_both_go_on(bench: Bench) -> None:
+    service = bench.service
+    first = remember(bench, "I drink tea", "Drinks tea.")
+    remember(bench, "I drink coffee", "Drinks coffee.")
+    fork = service.forks.fork("ada", "eve", at=steps(bench, first)[-1])
+    assert heard(bench, "eve") == ["I drink tea", "Noted."]
+    assert human(bench, "eve") == "Kim\nDrinks tea."
+    say(bench, "And now?", "Tea.", "eve")
+    assert sent(bench)[-2:] == ["Noted.", "And now?"]
+    assert "coffee" not in str(bench.server.requests[-1])
+    say(bench, "And you?", "Coffee.")
+    assert "And now?" not in sent(bench)
+    assert "I drink coffee" in sent(bench)
+    remember(bench, "No sugar", "No sugar.", "eve")
+    assert "sugar" not in human(bench)
+    again = service.forks.fork("eve")
+    assert again.name == "eve-2"
+    assert heard(bench, "eve-2") == heard(bench, "eve")
+    assert fork.id != again.id
+    with pytest.raises(NameTakenError):
+        service.forks.fork("ada", "eve")
+    with pytest.raises(NotFoundError, match="timeline"):
+        service.forks.fork("ada", "dan", at="step-12345678")
+    sound(bench)
+
+
+def test_a_rewind_keeps_the_old_end_and_redo_returns_to_it(bench: Bench) -> None:
+    service = bench.service
+    first = remember(bench, "I drink tea", "Drinks tea.")
+    second = remember(bench, "I drink coffee", "Drinks coffee.")
+    service.agents.update("ada", settings={"temperature": 0.9}, instructions="Be brief.")
+    done = service.forks.undo("ada")
+    assert ([run.id for run in done.runs], done.blocks) == ([second], ["human"])
+    assert human(bench) == "Kim\nDrinks tea."
+    assert heard(bench) == ["I drink tea", "Noted."]
+    state = service.agents.retrieve("ada")
+    assert (state.settings, state.instructions) == ({}, "")
+    assert service.blocks.versions("human", agent="ada")[-1].reason.startswith("rewind to before")
+    service.forks.undo("ada")
+    assert heard(bench) == []
+    assert human(bench) == "Kim"
+    with pytest.raises(NotFoundError, match="no run"):
+        service.forks.undo("ada")
+    service.forks.redo("ada")
+    assert heard(bench) == ["I drink tea", "Noted."]
+    back = service.forks.redo("ada")
+    assert back.blocks == ["human"]
+    assert human(bench).endswith("coffee.")
+    assert service.agents.retrieve("ada").instructions == "Be brief."
+    assert heard(bench)[-2:] == ["I drink coffee", "Noted."]
+    assert service.forks.branches("ada") == []
+    with pytest.raises(NotFoundError, match="no redo"):
+        service.forks.redo("ada")
+    service.forks.rewind("ada", first[:12])
+    say(bench, "What else?", "Nothing.")
+    assert sent(bench) == ["I drink tea", "Noted.", "What else?"] or "coffee" not in str(
+        sent(bench)
+    )
+    with pytest.raises(NotFoundError, match="said since"):
+        service.forks.redo("ada")
+    end = service.forks.branches("ada")[0]
+    service.forks.rewind("ada", end.id)
+    assert heard(bench)[-2:] == ["I drink coffee", "Noted."]
+    assert len(service.forks.branches("ada")) == 1  # with "What else?" at its end
+    sound(bench)
+
+
+def test_steps_are_taken_back_and_effects_outside_are_told(bench: Bench) -> None:
+    service = bench.service
+    tool = service.tools.upsert(
+        Tool(**schema_from_source(PAY), source=PAY, kind="source", runs_in="sandbox")
+    )
+    service.tools.attach(tool.id, agent="ada")
+    bench.server.call("pay", {"euros": 5})
+    run = say(bench, "Pay five", "Paid.")
+    service.tools.update(tool.id, source=PAY.replace("paid", "PAID"))
+    say(bench, "And thanks", "Welcome.")
+    done = service.forks.rewind("ada", steps=1)
+    assert done.outside == []
+    assert heard(bench)[-1] == "Paid."
+    assert "the source of pay" in done.changed
+    now_has = next(one for one in service.tools.list("ada") if one.name == "pay")
+    assert now_has.source == PAY
+    assert now_has.id != tool.id
+    done = service.forks.rewind("ada", steps=2)
+    assert [(one.tool, one.arguments) for one in done.outside] == [("pay", '{"euros": 5}')]
+    assert heard(bench) == []
+    assert [one.id for one in done.runs] == [run]
+    with pytest.raises(NotFoundError):
+        service.forks.rewind("ada", steps=1)
+    with pytest.raises(InvalidInputError):
+        service.forks.rewind("ada")
+    sound(bench)
+
+
+def test_a_shared_block_is_left_unless_one_says_otherwise(bench: Bench) -> None:
+    service = bench.service
+    service.agents.create("bob")
+    team = service.blocks.create(Block(label="team", value="We count birds."))
+    for name in ("ada", "bob"):
+        service.blocks.attach(team.id, agent=name)
+    bench.server.call("memory_insert", {"label": "team", "new_string": "And seals."})
+    say(bench, "Seals too", "Noted.")
+    done = service.forks.undo("ada")
+    assert "bob has it too" in done.left[0]
+    assert "seals" in service.blocks.retrieve(team.id).value
+    service.forks.redo("ada")
+    service.forks.undo("ada", shared=True)
+    assert service.blocks.retrieve(team.id).value == "We count birds."
+    fork = service.forks.fork("ada", "eve")
+    assert service.blocks.retrieve("team", agent=fork.id).id != team.id
+
+
+def test_an_approval_that_waits_does_not_wait_on_the_new_line(bench: Bench) -> None:
+    service = bench.service
+    service.agents.update("ada", tool_rules=[ToolRule(type="requires_approval", tool_name="pay")])
+    tool = service.tools.upsert(
+        Tool(**schema_from_source(PAY), source=PAY, kind="source", runs_in="sandbox")
+    )
+    service.tools.attach(tool.id, agent="ada")
+    say(bench, "Hello", "Hi.")
+    bench.server.call("pay", {"euros": 5})
+    waits = ended(list(bench.service.runs.send("ada", "Pay five"))).run_id
+    fork = service.forks.fork("ada", "eve", at=steps(bench, waits)[-1])
+    assert heard(bench, "eve") == ["Hello", "Hi.", "Pay five"]
+    assert not service.agents.view(fork.id).pending
+    assert service.agents.view("ada").pending
+    done = service.forks.undo("ada")
+    assert done.outside == []
+    assert not service.agents.view("ada").pending
+    say(bench, "Never mind", "Fine.")
+    assert sent(bench) == ["Hello", "Hi.", "Never mind"]
+    say(bench, "Go on", "Yes.", "eve")
+    sound(bench)
+
+
+def test_a_running_agent_is_refused_and_can_be_forked(bench: Bench) -> None:
+    service = bench.service
+    say(bench, "Hello", "Hi.")
+    bench.server.call("memory_insert", {"label": "human", "new_string": "Busy."})
+    bench.server.say("Done.")
+    events = bench.service.runs.send("ada", "Go")
+    next(events)
+    with pytest.raises(AgentBusyError):
+        service.forks.undo("ada")
+    fork = service.forks.fork("ada", purpose="compare")
+    assert heard(bench, fork.id)[:2] == ["Hello", "Hi."]
+    list(events)
+    assert [one.name for one in service.agents.list(set_aside=True)] == ["ada"]
+    with pytest.raises(NotFoundError):
+        service.agents.retrieve("ada-compare")
+    service.agents.delete(fork.id)
+    sound(bench)
+
+
+def test_a_deleted_parent_stays_for_its_forks_alone(bench: Bench) -> None:
+    service = bench.service
+    say(bench, "Shared", "Yes.")
+    service.forks.fork("ada", "eve")
+    say(bench, "Not shared", "No.")
+    gone = service.agents.retrieve("ada").id
+    service.agents.delete("ada")
+    assert [one.name for one in service.agents.list(set_aside=True)] == ["eve"]
+    with pytest.raises(NotFoundError):
+        service.agents.retrieve(gone)
+    assert heard(bench, "eve") == ["Shared", "Yes."]
+    say(bench, "Still there?", "Yes.", "eve")
+    assert sent(bench) == ["Shared", "Yes.", "Still there?"]
+    sound(bench)
+    service.agents.delete("eve")
+    rows = service.database.run(
+        lambda tx: tx.query("SELECT count(*) FROM messages UNION ALL SELECT count(*) FROM agents")
+    )
+    assert [row[0] for row in rows] == [0, 0]
+    sound(bench)
+
+
+def test_clearing_a_history_leaves_forks_theirs(bench: Bench) -> None:
+    service = bench.service
+    say(bench, "Shared", "Yes.")
+    service.forks.fork("ada", "eve")
+    service.agents.reset("ada")
+    assert heard(bench) == []
+    assert heard(bench, "eve") == ["Shared", "Yes."]
+    say(bench, "Anew", "Yes.")
+    assert sent(bench) == ["Anew"]
+    service.agents.reset("eve")
+    assert heard(bench, "eve") == []
+    service.agents.delete("eve")
+    count: Any = service.database.run(lambda tx: tx.one("SELECT count(*) FROM messages"))
+    assert count[0] == 2
+    sound(bench)
+
+
+def test_another_process_sees_the_rewind(bench: Bench) -> None:
+    say(bench, "One", "1.")
+    say(bench, "Two", "2.")
+    with AgentService(bench.service.home) as other:
+        other.forks.undo("ada")
+    say(bench, "Three", "3.")
+    assert sent(bench) == ["One", "1.", "Three"]
