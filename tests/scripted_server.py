@@ -42,6 +42,7 @@ class Received:
     body: Any
     at: float  # time.monotonic()
     connection: int  # number of the connection, to see whether it is kept
+    raw: bytes = b""
     disconnected_at: float | None = None  # the client went before its answer was whole
     finished_at: float | None = None
     over: threading.Event = field(default_factory=threading.Event)
@@ -331,7 +332,7 @@ class ScriptedServer:
             body = raw.decode("utf-8", "replace")
         if method == "GET" or path in ("/script", "/api/show"):
             return self._answer_small(connection, path, body)
-        record = Received(path, headers, body, time.monotonic(), number)
+        record = Received(path, headers, body, time.monotonic(), number, raw)
         with self._lock:
             self.received.append(record)
             chat = _is_chat(path)

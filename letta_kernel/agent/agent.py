@@ -30,6 +30,7 @@ from letta_kernel.agent.model_call import (
 )
 from letta_kernel.agent.open_step import OpenStep
 from letta_kernel.agent.partial_message import PartialMessage
+from letta_kernel.agent.request_record import written_otherwise
 from letta_kernel.agent.settings import Budget
 from letta_kernel.agent.window import Mode, Window
 from letta_kernel.concurrency import Uninterrupted
@@ -56,6 +57,7 @@ from letta_kernel.pictures.picture import Thumbnail
 from letta_kernel.records import AgentState, Beside, Step
 from letta_kernel.remedies import PLAIN
 from letta_kernel.stop_reasons import StopReason
+from letta_kernel.store.request_parts import Part
 from letta_kernel.tools.answers import AnswerForm
 
 log = logging.getLogger("letta_kernel")
@@ -82,6 +84,8 @@ class LettaAgent:
     compaction : what is summarised when the window is full.
     form : what the answer must be; None for free text.
     following : messages to add behind the results of calls that waited, for the same turn to answer.
+    prompt, note : what steps keep of *system*, and of what stands beside the message for a group.
+    considered : the passages that retrieval looked at, as the first step keeps them.
 
     Attributes
     ----------
@@ -107,6 +111,9 @@ class LettaAgent:
         compaction: Mode = "sliding_window",
         form: AnswerForm | None = None,
         following: Sequence[Message] = (),
+        prompt: Part | None = None,
+        note: Part | None = None,
+        considered: Sequence[Sequence[Any]] = (),
     ) -> None:
         self.state = state
         self.window = window
@@ -116,6 +123,8 @@ class LettaAgent:
         self.caller = ModelCaller(
             state, system, window, model, calls, journal, beside, params, compaction
         )
+        self.caller.prompt, self.caller.note = prompt, note
+        self.considered = considered
         self.form = form
         if form is not None:
             self.caller.format = form.format
@@ -262,6 +271,8 @@ class LettaAgent:
             window_start=self.state.window_start,
             summary_id=self.state.summary_id,
         )
+        if number == 1 and self.considered:
+            step.request |= {"considered": self.considered, "shown": len(self.retrieved)}
         heartbeat = self.state.style == "heartbeat"
         record = StepRecord(self.journal, step)
         self._work = OpenStep(record, PartialMessage(heartbeat), perf_counter())
@@ -282,8 +293,10 @@ class LettaAgent:
             content=reply.text,
             reasoning=reply.reasoning or work.partial.reasoning,
             thinking=reply.thinking,
-            tool_calls=self.calls.taken(reply.tool_calls),
+            tool_calls=(taken := self.calls.taken(reply.tool_calls)),
         )
+        if mended := written_otherwise(reply.tool_calls, taken):
+            work.step.request["calls"] = mended
         work.note_usage()
         if reply.finish_reason == "length" and reply.tool_calls:
             self.calls.cut_off = True

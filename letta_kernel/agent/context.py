@@ -1,6 +1,6 @@
 """The context window: how an agent's memory and history become what the model reads.
 
-`compile_prompt` makes the prefix, which stays byte-identical for all steps of a turn (providers cache it);
+`prompt_pieces` makes the prefix, which stays byte-identical for all steps of a turn (providers cache it);
 `to_chat` turns messages into OpenAI's chat form: each call has exactly one result, arguments are JSON objects.
 `models.wire` does what providers want beyond that.
 """
@@ -32,26 +32,30 @@ FINISH_EDITS = "memory_finish_edits"
 _CLOSING = re.compile(r"</(?=(?:value|block|memory_blocks|description)>)")
 
 
-def compile_prompt(
+def prompt_pieces(
     state: AgentState,
     blocks: Sequence[Block],
     *,
     messages: int,
     passages: int,
     files: str = "",
+    skills: str = "",
     tags: Sequence[str] = (),
     notebook: str = "",
-) -> str:
-    """Return the system prompt: instructions, memory blocks, files, tool rules, memory metadata.
+) -> list[tuple[str, str]]:
+    """Return the system prompt in pieces: instructions, memory blocks, files, skills, rules, metadata.
 
-    *notebook* names the one that the messages come from, if they do.
+    *notebook* names the one that the messages come from, if they do. `joined` makes the prompt of them.
     """
-    parts = [state.instructions or prompts.INSTRUCTIONS[state.style], compile_blocks(blocks)]
+    instructions = state.instructions or prompts.INSTRUCTIONS[state.style]
+    pieces = [("instructions", instructions), ("memory", compile_blocks(blocks))]
     if files:
-        parts.append(files)
+        pieces.append(("files", files))
+    if skills:
+        pieces.append(("skills", skills))
     if state.tool_rules:
         lines = "\n".join(f"- {rules.describe(rule)}" for rule in state.tool_rules)
-        parts.append(f"<tool_usage_rules>\n{lines}\n</tool_usage_rules>")
+        pieces.append(("rules", f"<tool_usage_rules>\n{lines}\n</tool_usage_rules>"))
     moment = now().isoformat(timespec="seconds")
     facts = [
         # Letta's words: published instructions speak of them.
@@ -67,22 +71,29 @@ def compile_prompt(
     if notebook:
         named = " ".join(notebook.split())[:300].replace("</", "")
         facts.append(f"- notebook you are talked to from: {named}")
-    parts.append("<memory_metadata>\n" + "\n".join(facts) + "\n</memory_metadata>")
-    return "\n\n".join(parts)
+    metadata = "<memory_metadata>\n" + "\n".join(facts) + "\n</memory_metadata>"
+    return [*pieces, ("metadata", metadata)]
+
+
+def joined(pieces: Sequence[tuple[str, str]]) -> str:
+    """Return the system prompt of its pieces."""
+    return "\n\n".join(text for _, text in pieces)
 
 
 def compile_blocks(blocks: Sequence[Block]) -> str:
     """Return core memory as tagged sections; a value cannot close its own section."""
-    sections = []
-    for block in blocks:
-        description = block.description or prompts.BLOCK_DESCRIPTIONS.get(block.label, "")
-        sections.append(
-            f'<block label="{_attribute(block.label)}" read_only="{str(block.read_only).lower()}" '
-            f'chars_current="{len(block.value)}" chars_limit="{block.limit}">\n'
-            f"<description>{_inert(description)}</description>\n"
-            f"<value>\n{_inert(block.value)}\n</value>\n</block>"
-        )
-    return "<memory_blocks>\n" + "\n".join(sections) + "\n</memory_blocks>"
+    return "<memory_blocks>\n" + "\n".join(map(compile_block, blocks)) + "\n</memory_blocks>"
+
+
+def compile_block(block: Block) -> str:
+    """Return the section of one block."""
+    description = block.description or prompts.BLOCK_DESCRIPTIONS.get(block.label, "")
+    return (
+        f'<block label="{_attribute(block.label)}" read_only="{str(block.read_only).lower()}" '
+        f'chars_current="{len(block.value)}" chars_limit="{block.limit}">\n'
+        f"<description>{_inert(description)}</description>\n"
+        f"<value>\n{_inert(block.value)}\n</value>\n</block>"
+    )
 
 
 def _attribute(text: str) -> str:

@@ -23,10 +23,20 @@ from letta_kernel.ids import now
 from letta_kernel.messages import Message, Usage
 from letta_kernel.records import AgentState, Run, Step
 from letta_kernel.stop_reasons import StopReason, meaning, run_status
-from letta_kernel.store import agents, conversations, counters, lease, messages, pictures, runs
+from letta_kernel.store import (
+    agents,
+    conversations,
+    counters,
+    lease,
+    messages,
+    pictures,
+    request_parts,
+    runs,
+)
 from letta_kernel.store.agents import Head
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lease import process_owner
+from letta_kernel.store.request_parts import Part
 from letta_kernel.tools.outcome import Outcome
 
 T = TypeVar("T")
@@ -115,42 +125,61 @@ class Journal:
         end: StopReason | None = None,
         error: str | None = None,
         opened: bool = False,
+        parts: Sequence[Part] = (),
     ) -> list[Message]:
         """Write a step's end with its messages and, if it is the last, the end of the run: one commit.
 
-        *opened* says that the step itself was written before.
+        *opened* says that the step itself was written before; *parts* are what its request names.
         """
 
         def work(tx: Tx) -> list[Message]:
             first = self._advance(tx, len(added), end, end == "requires_approval")
             written = self._append(tx, added, first)
             step.passages = self._newest_passage(tx)
-            (runs.end_step if opened else runs.add_step)(tx, step)
+            runs.end_step(tx, step) if opened else self._add(tx, step, parts)
             self._progress(tx, step.number, usage, end, error)
             return [*written, *self._marked(tx, end)]
 
         with Uninterrupted():
             written = self.database.run(work)
+            request_parts.kept(self.database, step.agent_id, parts)
             if end is not None:
                 self._end()
         return written
 
     def keep(
-        self, step: Step, added: Sequence[Message], *, begun: Sequence[str], opened: bool
+        self,
+        step: Step,
+        added: Sequence[Message],
+        *,
+        begun: Sequence[str],
+        opened: bool,
+        parts: Sequence[Part] = (),
     ) -> list[Message]:
         """Write part of a step; the calls *begun* are about to have an effect outside the store."""
-        return self.database.run(lambda tx: self._part(tx, step, added, begun, opened))
+        written = self.database.run(
+            lambda tx: self._begin(tx, step, added, begun, None if opened else parts)
+        )
+        request_parts.kept(self.database, step.agent_id, parts)
+        return written
 
     def effect(
-        self, step: Step, act: Callable[[], tuple[T, Sequence[Message]]], *, opened: bool
+        self,
+        step: Step,
+        act: Callable[[], tuple[T, Sequence[Message]]],
+        *,
+        opened: bool,
+        parts: Sequence[Part] = (),
     ) -> tuple[T, list[Message]]:
         """Let *act* change the store, and write the messages it returns: one commit, or nothing."""
 
         def work(tx: Tx) -> tuple[T, list[Message]]:
             done, added = act()
-            return done, self._part(tx, step, added, (), opened)
+            return done, self._begin(tx, step, added, (), None if opened else parts)
 
-        return self.database.run_joined(work)
+        done = self.database.run_joined(work)
+        request_parts.kept(self.database, step.agent_id, parts)
+        return done
 
     def _newest_passage(self, tx: Tx) -> int:
         """Return the number of the agent's newest passage; no query while nobody has numbered anything."""
@@ -160,13 +189,24 @@ class Journal:
             self._passages = stamp, newest
         return newest
 
-    def _part(
-        self, tx: Tx, step: Step, added: Sequence[Message], begun: Sequence[str], opened: bool
+    def _begin(
+        self,
+        tx: Tx,
+        step: Step,
+        added: Sequence[Message],
+        begun: Sequence[str],
+        parts: Sequence[Part] | None,
     ) -> list[Message]:
+        """Write messages, and the step itself where *parts* of its request are given."""
         first = self._advance(tx, len(added), None, False, begun)
-        if not opened:
-            runs.add_step(tx, step)
+        if parts is not None:
+            self._add(tx, step, parts)
         return self._append(tx, added, first)
+
+    def _add(self, tx: Tx, step: Step, parts: Sequence[Part]) -> None:
+        """Write a step, and what of its request this process has not written yet."""
+        runs.add_step(tx, step)
+        request_parts.keep(tx, self.database, step.agent_id, parts)
 
     def pictures(self, wanted: Sequence[str]) -> dict[str, str]:
         """Return the pictures of these ids as data URLs, by id."""
@@ -350,6 +390,7 @@ class StepRecord:
     unsaved : messages that the next commit writes.
     saved : messages of this step in the store, with their numbers.
     begun : ids of the calls that may be having their effect now.
+    parts : what the step's request names.
     """
 
     def __init__(self, journal: Journal, step: Step) -> None:
@@ -357,6 +398,7 @@ class StepRecord:
         self.unsaved: list[Message] = []
         self.saved: list[Message] = []
         self.begun: frozenset[str] = frozenset()
+        self.parts: list[Part] = []
         self._journal = journal
         self._opened = False  # the step itself is in the store
 
@@ -370,7 +412,11 @@ class StepRecord:
         """Write what was said and done so far, and that *next_calls* are about to have an effect."""
         with Uninterrupted():
             written = self._journal.keep(
-                self.step, self.unsaved, begun=next_calls, opened=self._opened
+                self.step,
+                self.unsaved,
+                begun=next_calls,
+                opened=self._opened,
+                parts=self.parts,
             )
             self._take(written, next_calls)
         passing("kept")
@@ -394,7 +440,9 @@ class StepRecord:
 
         try:
             with Uninterrupted():
-                done, written = self._journal.effect(self.step, work, opened=self._opened)
+                done, written = self._journal.effect(
+                    self.step, work, opened=self._opened, parts=self.parts
+                )
                 self._take(written, ())
         except _Undone as undone:
             self.unsaved.append(result(undone.outcome))
@@ -413,6 +461,7 @@ class StepRecord:
             end=reason,
             error=error,
             opened=self._opened,
+            parts=self.parts,
         )
         self._take(written, ())
         passing("ended")

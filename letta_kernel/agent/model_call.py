@@ -12,6 +12,14 @@ from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.open_step import OpenStep
 from letta_kernel.agent.partial_message import PartialMessage
+from letta_kernel.agent.request_record import (
+    MOST_RAW,
+    frame_part,
+    line_part,
+    of_window,
+    route_part,
+    text_part,
+)
 from letta_kernel.agent.window import OVERHEAD, TARGET, TRIGGER, Compactor, Mode, Window
 from letta_kernel.messages import Event, Message, Notice, StreamReset, Usage
 from letta_kernel.models import structured
@@ -25,11 +33,13 @@ from letta_kernel.models.base import (
     Reset,
     ResponseFormat,
     Retrying,
+    Sent,
     TextPiece,
 )
 from letta_kernel.models.written_calls import has_tag, may_be_call, read_calls
 from letta_kernel.records import AgentState
 from letta_kernel.stop_reasons import StopReason
+from letta_kernel.store.request_parts import Part
 
 Turn = Generator[Event, None, None]
 OVERFLOW_TRIES = 3
@@ -73,6 +83,9 @@ class ModelCaller:
     compaction: Mode = "sliding_window"
     format: ResponseFormat | None = None  # of the answer
     spent: Usage = field(default_factory=Usage)  # on summaries, not yet counted to a step
+    prompt: Part | None = None  # what steps keep of *system*
+    note: Part | None = None  # of what stands beside the message, what no step keeps else
+    _shared: tuple[ResponseFormat | None, dict[str, Part]] | None = None
     _beside_tokens: int | None = None
     _pictures: dict[str, str] = field(
         default_factory=dict
@@ -114,6 +127,7 @@ class ModelCaller:
         rest, calls = read_calls(reply.text, names)
         if not calls or (rest and not tagged):
             return
+        work.step.request["text"] = reply.text[:MOST_RAW]
         reply.text, reply.tool_calls = rest, calls
         yield StreamReset()
         work.partial = PartialMessage(self.state.style == "heartbeat")
@@ -134,6 +148,7 @@ class ModelCaller:
             response_format=self.format,
             agent_id=self.state.id,
         )
+        self._note(work, request)
         if getattr(self.model, "loading", False):  # only models of providers have something to load
             yield Notice(text="Loading the model library, once per kernel.")
         with closing(structured.ask(self.model, request, cancel)) as pieces:
@@ -151,6 +166,52 @@ class ModelCaller:
         raise ModelError(
             "broken_stream", f"{self.model.name} ended its answer without finishing it."
         )
+
+    def _note(self, work: OpenStep, request: ChatRequest) -> None:
+        """Write down with the step how *request* is made anew, also once it has gone out."""
+        kept = of_window(self.window)
+        for name in ("considered", "shown"):  # an overflow lets it be asked twice
+            if name in work.step.request:
+                kept[name] = work.step.request[name]
+        parts = self._parts()
+        if self.beside:
+            kept["beside"] = True
+        else:
+            parts.pop("note", None)
+        if request.tool_choice is not None:
+            kept["choice"] = request.tool_choice
+        if request.response_format is not None and request.response_format.now:
+            kept["now"] = True
+        work.step.request = kept
+        self._name(work, parts)
+
+        def went_out(sent: Sent) -> None:
+            parts["route"] = route_part(sent)
+            kept["sent"] = sent.digest
+            self._name(work, parts)
+
+        request.on_send = went_out
+
+    def _parts(self) -> dict[str, Part]:
+        """Return the parts of the next request by what they are; most are the same for the whole run."""
+        if self._shared is None or self._shared[0] is not self.format:
+            model, window = self.model, self.window
+            frame = frame_part(
+                model.name, model.context_window, window.images, self.params or {}, self.format
+            )
+            shared = {"prompt": self.prompt or text_part(self.system), "frame": frame}
+            line = line_part(self.state.thread)
+            more = {"line": line, "note": self.note}
+            self._shared = self.format, shared | {k: v for k, v in more.items() if v is not None}
+        parts = dict(self._shared[1])
+        if (tools := self.calls.part()) is not None:
+            parts["tools"] = tools
+        return parts
+
+    @staticmethod
+    def _name(work: OpenStep, parts: dict[str, Part]) -> None:
+        work.step.request |= {name: part.id for name, part in parts.items()}
+        work.record.parts = [*parts.values()]
 
     def _urls(self, wanted: Sequence[str]) -> dict[str, str]:
         """Return the pictures of these ids as data URLs; those in sight stay in memory for the run."""

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from letta_kernel.agent.context import FINISH_EDITS, SEND, tool_schema
+from letta_kernel.agent.request_record import tools_part
 from letta_kernel.messages import ToolCall
 from letta_kernel.models.base import ChatModel
 from letta_kernel.records import Tool, ToolRule
+from letta_kernel.store.request_parts import Part
 from letta_kernel.tools import rules
 
 
@@ -36,6 +38,7 @@ class Offer:
     done: list[rules.Called] = field(default_factory=list)
     due: Sequence[str] = ()
     _schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _texts: dict[tuple[str, ...], tuple[str, Part]] = field(default_factory=dict)
 
     def offered(self) -> list[dict[str, Any]]:
         """Return the schemas of the tools that may be called next, in OpenAI's form."""
@@ -43,6 +46,7 @@ class Offer:
 
     def renew(self, kind: str, now: Sequence[Tool]) -> None:
         """Replace the tools of a *kind* by those there are now."""
+        self._texts.clear()
         for name in [name for name, tool in self.tools.items() if tool.kind == kind]:
             del self.tools[name]
             self._schemas.pop(name, None)
@@ -55,7 +59,20 @@ class Offer:
 
     def schema_tokens(self, model: ChatModel) -> int:
         """Return the tokens the tool schemas take, about."""
-        return model.count_tokens(json.dumps(self.offered())) if self.tools else 0
+        return model.count_tokens(self._written()[0]) if self.tools else 0
+
+    def part(self) -> Part | None:
+        """Return what a step keeps of the schemas that are offered; None if none are."""
+        return self._written()[1] if self._allowed() else None
+
+    def _written(self) -> tuple[str, Part]:
+        names = tuple(self._allowed())
+        known = self._texts.get(names)
+        if known is None:
+            offered = self.offered()
+            text = json.dumps(offered)
+            known = self._texts[names] = (text, tools_part(text, offered))
+        return known
 
     def _allowed(self) -> list[str]:
         return self._due() or rules.allowed(self.tool_rules, self.names(), self.done)

@@ -40,6 +40,7 @@ class Window:
     turn : what is being answered, which stays in sight however much of what followed it goes.
     beside : what stays beside messages in sight, by their ids (`letta_kernel.agent.beside`).
     partial : what is in sight goes further back than *messages*, which are too many already.
+    cut_down : the messages that `chat` has just shown without a part of them.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Window:
         self.images = images
         self.beside: dict[str, str] = {}
         self.partial = False
+        self.cut_down: list[Message] = []
         self._count = count
         self._sizes: dict[str, int] = {}
 
@@ -77,7 +79,7 @@ class Window:
 
         *beside* wins over what stays beside messages; *urls* gives the pictures of these ids.
         """
-        every = [*self._head(), *self.messages]
+        every = [*self.head(), *self.messages]
         placed: dict[str, str] = {}
         if self.beside:
             placed = {m.id: self._beside_shown(m) for m in every if m.id in self.beside}
@@ -85,13 +87,14 @@ class Window:
         else:
             known, most = self._sizes, self.most or 0  # a long history has thousands
             shown = [m if known.get(m.id, most) < most else self.shown(m) for m in every]
+        self.cut_down = [m for m, seen in zip(every, shown, strict=True) if seen is not m]
         images: Mapping[str, str] = {}
         if self.images and urls and any(m.pictures for m in shown):
             shown = in_sight(shown)
             images = urls(list({one.id: None for m in shown for one in m.pictures}))
         return to_chat(shown, beside={**placed, **(beside or {})}, images=images)
 
-    def _head(self) -> list[Message]:
+    def head(self) -> list[Message]:
         """Return what stands before the messages in sight: the summary, and what is being answered."""
         head = [self.summary] if self.summary else []
         begins = self.messages[0].seq if self.messages else self.newest + 1
@@ -125,6 +128,21 @@ class Window:
         if self.most is None or full <= self.most:
             return text
         return _shortened(text, self.most / full)
+
+    def cut_sizes(self) -> list[list[int]]:
+        """Return of each message that was shown shortened its number, its tokens, and those beside it."""
+        return [
+            [m.seq, self._full_size(m) - self.beside_size(m), self.beside_size(m)]
+            for m in self.cut_down
+        ]
+
+    def as_then(self, most: int | None, cut: Sequence[Sequence[int]]) -> None:
+        """Show messages as `cut_sizes` says that they were; the rest of them whole."""
+        self.most = most
+        sizes = {seq: (own, beside) for seq, own, beside in cut}
+        for message in (*self.head(), *self.messages):
+            own, beside = sizes.get(message.seq, (0, 0))
+            self._sizes |= {message.id: own, f"{message.id} beside": beside}
 
     def beside_size(self, message: Message) -> int:
         """Return the tokens of what stays beside *message*, about."""
@@ -164,7 +182,7 @@ class Window:
 
     def tokens(self, messages: Sequence[Message] | None = None) -> int:
         """Return the tokens of *messages* (all in sight, if not given) and what stands before them, about."""
-        every = (*self._head(), *(self.messages if messages is None else messages))
+        every = (*self.head(), *(self.messages if messages is None else messages))
         if self.beside:
             return sum(map(self.size, every))
         known, most = self._sizes, self.most

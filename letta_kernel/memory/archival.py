@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -275,13 +276,27 @@ class Archive(Searched):
         least: float = 0.0,
     ) -> list[Hit]:
         """Return a page of what answers *query* with a relevance of *least* or more."""
+        found = self._ranked(owners, query, allow, top_k, page)
+        return self._hits(owners, [hit for hit in found if hit.relevance >= least])
+
+    def _ranked(
+        self,
+        owners: Sequence[str],
+        query: str,
+        allow: Filter,
+        top_k: int,
+        page: int,
+        explained: bool = False,
+    ) -> list[SearchHit]:
+        search = partial(self._engine.search, text=query, allow=allow, explained=explained)
         if len(owners) == 1:
-            found = self._engine.search(owners[0], query, allow, limit=top_k, offset=page * top_k)
-        else:
-            most = top_k * (page + 1)
-            each = [self._engine.search(one, query, allow, limit=most) for one in owners]
-            found = _merged(each, most)[page * top_k :]
-        relevance = {hit.id: hit.relevance for hit in found if hit.relevance >= least}
+            return search(owners[0], limit=top_k, offset=page * top_k)
+        most = top_k * (page + 1)
+        return _merged([search(one, limit=most) for one in owners], most)[page * top_k :]
+
+    def _hits(self, owners: Sequence[str], found: Sequence[SearchHit]) -> list[Hit]:
+        """Return what was *found* with the passages, as far as they are still there."""
+        relevance = {hit.id: hit.relevance for hit in found}
         if not relevance:
             return []
         stored = self.database.run(lambda tx: self._passages(tx, list(relevance)))
@@ -297,12 +312,19 @@ class Archive(Searched):
 
         Only passages that match well are returned, so often none; in their form for readers (`excerpts`).
         """
+        return self.considered(agent_id, text, budget_tokens)[0]
+
+    def considered(
+        self, agent_id: str, text: str, budget_tokens: int = 1000
+    ) -> tuple[list[Hit], list[SearchHit]]:
+        """Return what `relevant` does, and all that was looked at for it, best first, with its parts."""
         text = text[:2000]
         if all(stem in terms.COMMON for stem in terms.terms(text)):
-            return []  # "thanks a lot", "go on": it asks for nothing
+            return [], []  # "thanks a lot", "go on": it asks for nothing
         owners = self._owners(agent_id)
-        found = self._found(owners, text, self._filter(owners), MOST, 0, RELEVANT)
-        return excerpts(text, found, budget_tokens)
+        looked_at = self._ranked(owners, text, self._filter(owners), MOST, 0, True)
+        good = [hit for hit in looked_at if hit.relevance >= RELEVANT]
+        return excerpts(text, self._hits(owners, good), budget_tokens), looked_at
 
     def attached(self, agent_id: str) -> list[str]:
         """Return the ids of the archives an agent is attached to, the first attached first."""

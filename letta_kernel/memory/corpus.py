@@ -12,7 +12,7 @@ import numpy as np
 
 from letta_kernel.memory import question_type, roles, terms
 from letta_kernel.memory.filter import Filter
-from letta_kernel.memory.line_context import LENGTH, Derived, neighbours
+from letta_kernel.memory.line_context import LENGTH, WEIGHTS, Derived, neighbours
 from letta_kernel.store.indexes import Kind, Line
 
 FORM = 1
@@ -205,6 +205,23 @@ class Corpus:
             rows = np.array(dated, dtype=np.int64)
             total[rows] += np.array(times, dtype=np.float32) * derived.alive[rows]
         total[-1] = 0.0  # what "no row" got
+        return total
+
+    def own_words(
+        self, word: str, wanted: np.ndarray, mean_length: float | None = None
+    ) -> np.ndarray:
+        """Return what `words` says of the *wanted* rows, without the words of their neighbours."""
+        derived = self.derived()
+        own = derived.own_lengths[wanted]
+        norm = 1.0 - LENGTH + LENGTH * own / (mean_length or derived.mean_length)
+        total = np.zeros(len(wanted), dtype=np.float32)
+        dated = [tuple(map(np.array, self._dates[word]))] if word in self._dates else []
+        for found, weight in ((self._postings(word), WEIGHTS[0] / norm), (dated, 1.0)):
+            for rows, counts in found:
+                if not len(rows):
+                    continue
+                at = np.minimum(np.searchsorted(rows, wanted), len(rows) - 1)
+                total += np.where(rows[at] == wanted, counts[at] * weight, 0.0)
         return total
 
     def has(self, mark: str) -> np.ndarray:

@@ -65,12 +65,21 @@ class Query:
     unrelated: float | None  # see `query`
 
 
+PARTS = ("words", "context", "meaning", "time", "speaker", "question")
+"""What makes a line's rank: its own words; words and meaning of the lines around it; its own meaning; that it
+has what is asked for, a time say; who says it; that it only asks, which counts against it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """One entry per row: ``rank`` orders them, ``relevance`` says from 0 to 1 how much they match."""
+    """One entry per row: ``rank`` orders them, ``relevance`` says from 0 to 1 how much they match.
+
+    ``parts`` gives for some rows what each of `PARTS` adds to their rank, one row of numbers for each.
+    """
 
     rank: np.ndarray
     relevance: np.ndarray
+    parts: Callable[[np.ndarray], np.ndarray]
 
 
 def query(
@@ -166,6 +175,7 @@ def score(
     top = float((words.points * allowed).max(initial=0.0))
     own_lengths = derived.own_lengths[:-1]
     rank = -ASKS * derived.asks[:-1] * np.minimum(1.0, _SHORT / own_lengths)
+    parts = _Parts(asked, corpus, background, top)
     if top > 0:
         rank += words.points / top
     if likeness is None:
@@ -175,21 +185,21 @@ def score(
     if near is not None:
         lengths = derived.lengths[:-1][near.rows]
         trust = np.clip(np.sqrt(lengths / _ENOUGH), *_TRUST) if asked.kind == "static" else 1.0
-        rank[near.rows] += trust * _meant(asked.kind, near)
+        rank[near.rows] += parts.meant(near.rows, trust, asked.kind, near)
     modelled = None if by_model is None else _in_context(by_model, corpus)
     if by_model is not None and modelled is not None:
-        rank += _meant(by_model.kind, modelled)
+        rank += parts.meant(modelled.rows, 1.0, by_model.kind, modelled)
     said_by = named(asked.text, corpus.speakers())
     if said_by:
-        rank += SPEAKER * corpus.said_by(said_by)
+        rank += parts.add("speaker", SPEAKER * corpus.said_by(said_by))
     if asked.role:
         # Only the other speaker's lines lose: whose the unattributed lines are is not known.
-        rank -= _ROLE * (corpus.roles() == 3 - asked.role)
+        rank += parts.add("speaker", -_ROLE * (corpus.roles() == 3 - asked.role))
     if asked.wants:
         most = question_type.MANY_NAMES if asked.wants == question_type.NAME else 1
         wanted = np.minimum(1.0, corpus.has(asked.wants) / most)
         wanted = wanted * np.minimum(1.0, _LITTLE / own_lengths)
-        rank += _ANSWERS * wanted * np.clip(rank, 0.0, 1.0)
+        rank += parts.add("time", _ANSWERS * wanted * np.clip(rank, 0.0, 1.0))
     relevance = words.covered
     if near is not None:  # as if either could make it relevant
         covered, like = relevance[near.rows], _related(near, asked.unrelated)
@@ -197,7 +207,7 @@ def score(
     if by_model is not None and modelled is not None:
         like = _related(modelled, by_model.unrelated)
         relevance += like - relevance * like
-    return Scores(rank, relevance)
+    return Scores(rank, relevance, parts.of)
 
 
 def _related(near: Likeness, unrelated: float | None) -> np.ndarray:
@@ -211,14 +221,77 @@ def _related(near: Likeness, unrelated: float | None) -> np.ndarray:
     return found
 
 
-def _meant(kind: EmbedderKind, near: Likeness) -> np.ndarray:
-    """Return what likeness adds to the rank of its rows."""
-    added = np.zeros(len(near.own), dtype=np.float32)
+def _meant(kind: EmbedderKind, near: Likeness) -> list[np.ndarray]:
+    """Return what likeness adds to the rank of its rows: their own, and that of their context."""
     parts = zip(MEANING[kind], (near.own, near.around), near.usual, strict=True)
-    for weight, found, usual in parts:
+    return [
         # Where no vector is known yet, likeness says nothing for or against.
-        added += np.where(found != 0, weight * _standard(found, usual), 0)
-    return added
+        np.where(found != 0, weight * _standard(found, usual), 0).astype(np.float32)
+        for weight, found, usual in parts
+    ]
+
+
+class _Parts:
+    """What was added to ranks, to be told apart for those few rows that somebody asks about."""
+
+    def __init__(
+        self, asked: Query, corpus: Corpus, background: Background | None, top: float
+    ) -> None:
+        self._asked, self._corpus, self._background = asked, corpus, background
+        self._top = top
+        self._added: list[tuple[str, Rows, np.ndarray]] = []
+
+    def add(self, name: str, added: np.ndarray, rows: Rows = slice(None)) -> np.ndarray:
+        """Note what is added to the ranks of *rows*, and return it."""
+        self._added.append((name, rows, added))
+        return added
+
+    def meant(
+        self, rows: Rows, trust: np.ndarray | float, kind: EmbedderKind, near: Likeness
+    ) -> np.ndarray:
+        """Note what likeness adds, and return it."""
+        own, around = _meant(kind, near)
+        self.add("meaning", trust * own, rows)
+        self.add("context", trust * around, rows)
+        summed: np.ndarray = trust * (own + around)
+        return summed
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Return what each of `PARTS` adds to the rank of these rows, one line of numbers for each row."""
+        found = np.zeros((len(rows), len(PARTS)), dtype=np.float32)
+        derived = self._corpus.derived()
+        asking = ASKS * derived.asks[rows] * np.minimum(1.0, _SHORT / derived.own_lengths[rows])
+        found[:, PARTS.index("question")] = -asking
+        for name, some, added in self._added:
+            found[:, PARTS.index(name)] += _at(some, added, rows)
+        for word in self._asked.words if self._top > 0 else ():
+            some, shares, rarity = _word(word, self._corpus, self._background)
+            whole = rarity * _at(some, shares, rows, ascending=True) / self._top
+            times = self._corpus.own_words(word, rows, self._mean_length)
+            own = np.minimum(rarity * times / (times + _SATURATION) / self._top, whole)
+            found[:, 0] += own
+            found[:, 1] += whole - own
+        return found
+
+    @property
+    def _mean_length(self) -> float | None:
+        background = self._background
+        if background is None:
+            return None
+        return background.mean_length or background.sample.derived().mean_length
+
+
+def _at(some: Rows, values: np.ndarray, rows: np.ndarray, *, ascending: bool = False) -> np.ndarray:
+    """Return which of *values*, those of *some* rows, *rows* have; 0 for others."""
+    if isinstance(some, slice):
+        return values[rows]
+    if not len(some):
+        return np.zeros(len(rows), dtype=np.float32)
+    order = None if ascending else np.argsort(some)
+    at = np.minimum(np.searchsorted(some, rows, sorter=order), len(some) - 1)
+    at = at if order is None else order[at]
+    found: np.ndarray = np.where(some[at] == rows, values[at], 0.0)
+    return found
 
 
 def _in_context(by_model: ModelLikeness, corpus: Corpus) -> Likeness | None:

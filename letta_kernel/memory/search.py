@@ -47,11 +47,15 @@ _KEPT = 300_000  # lines of all agents together kept in memory
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A line that was found: ``score`` orders, ``relevance`` says from 0 to 1 how well it matches."""
+    """A line that was found: ``score`` orders, ``relevance`` says from 0 to 1 how well it matches.
+
+    ``parts`` says what each of `scoring.PARTS` has added to the score.
+    """
 
     id: str
     score: float
     relevance: float
+    parts: tuple[float, ...] = ()
 
 
 class Engine:
@@ -68,9 +72,18 @@ class Engine:
         self._lock = threading.Lock()
 
     def search(
-        self, agent_id: str, text: str, allow: Filter, *, limit: int, offset: int = 0
+        self,
+        agent_id: str,
+        text: str,
+        allow: Filter,
+        *,
+        limit: int,
+        offset: int = 0,
+        explained: bool = False,
     ) -> list[SearchHit]:
         """Return what answers *text* best, best first; nothing that is stored is left out.
+
+        With *explained* hits have their ``parts``.
 
         Raises
         ------
@@ -103,7 +116,7 @@ class Engine:
                         LARGE,
                     )
                     if found is not None:
-                        return _best(*found, limit, offset)
+                        return _best(*found, limit, offset, explained)
                     known.begin()
                     self._choose(agent_id, known, near)
                 if known.way == "candidates":
@@ -116,8 +129,10 @@ class Engine:
                 known.begin()
                 self._refresh(agent_id, known, False)
             if known.way == "scan":
-                return _best(*self._scan(agent_id, known, asked, allow, hits), limit, offset)
-            return _best(*self._among_all(agent_id, known, asked, allow), limit, offset)
+                found = self._scan(agent_id, known, asked, allow, hits)
+                return _best(*found, limit, offset, explained)
+            found = self._among_all(agent_id, known, asked, allow)
+            return _best(*found, limit, offset, explained)
 
     def prepare(self, agent_id: str) -> None:
         """Load what the first search of an agent needs, if there is so much that it takes a while."""
@@ -364,14 +379,25 @@ class Searched:
 
 
 def _best(
-    corpus: Corpus, scores: scoring.Scores, allowed: np.ndarray, limit: int, offset: int
+    corpus: Corpus,
+    scores: scoring.Scores,
+    allowed: np.ndarray,
+    limit: int,
+    offset: int,
+    explained: bool,
 ) -> list[SearchHit]:
     last = offset + limit
     # Rows break ties between equal ranks, or pages would overlap.
     rank = scores.rank - 1e-10 * np.arange(len(scores.rank))
     rows = scoring.best(rank, allowed, last)
-    order = rows[np.argsort(-rank[rows])]
+    order = rows[np.argsort(-rank[rows])][offset:last]
+    parts = scores.parts(order).tolist() if explained else []
     return [
-        SearchHit(corpus.ids[row], float(scores.rank[row]), float(scores.relevance[row]))
-        for row in order[offset:last]
+        SearchHit(
+            corpus.ids[row],
+            float(scores.rank[row]),
+            float(scores.relevance[row]),
+            tuple(parts[place]) if explained else (),
+        )
+        for place, row in enumerate(order)
     ]

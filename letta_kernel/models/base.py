@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections.abc import Callable, Generator
@@ -38,6 +39,39 @@ BESIDE = re.compile(r"\A(?:<(?P<tag>notebook|mention) name=.*?</(?P=tag)>\s*)+",
 """What a notebook has placed before a message (`letta_kernel.agent.beside`)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request as it went out: all that its bytes depend on beside the `ChatRequest` (`models.rebuilt`).
+
+    Parameters
+    ----------
+    digest : of the bytes, `digest_of`; empty where a library made them.
+    name : the model that was asked, as a user says it: a fallback, perhaps.
+    provider, model, wire_format : how it is reached, without address and key.
+    params : parameters beside messages and tools.
+    refused : what the model had refused before and was not sent (`models.refusals.Refused`).
+    native : the form of the answer was a parameter, no tool.
+    written : tools were described in the prompt, and calls written out.
+    images : pictures were sent.
+    """
+
+    digest: str
+    name: str
+    provider: str
+    model: str
+    wire_format: str
+    params: dict[str, Any]
+    refused: dict[str, Any]
+    native: bool = False
+    written: bool = False
+    images: bool = False
+
+
+def digest_of(content: bytes) -> str:
+    """Return what tells whether the bytes of a request are the same: 32 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
 @dataclass(slots=True)
 class ChatRequest:
     """A model call: messages and tools in OpenAI's chat form; ``params`` are sampling parameters.
@@ -48,7 +82,8 @@ class ChatRequest:
 
     ``response_format`` is the form of the answer where it is not free (`models.structured`). ``agent_id`` says
     for whom, to a model in this process that keeps something for each agent; it is empty where no step of an
-    agent asks, as for a summary. No provider is sent it.
+    agent asks, as for a summary. No provider is sent it. ``on_send`` is told of each request that goes out, the
+    one that was answered last.
     """
 
     messages: list[dict[str, Any]]
@@ -57,6 +92,7 @@ class ChatRequest:
     params: dict[str, Any] = field(default_factory=dict)
     response_format: ResponseFormat | None = None
     agent_id: str = ""
+    on_send: Callable[[Sent], object] | None = None
 
 
 @dataclass(slots=True)

@@ -75,6 +75,18 @@ def _price(row: dict[str, Any], tokens: dict[str, int], written: int) -> float |
     )
 
 
+def prompt_cost(name: str, cost: float | None, completion_tokens: int) -> float | None:
+    """Return what of the *cost* of a call of the model *name* its prompt took; None where no table says."""
+    if cost is None:
+        return None
+    provider, _, model = name.partition("/")
+    row = _row(provider, model) or {}
+    rate = row.get("output_cost_per_token")
+    if not isinstance(rate, int | float) or any(key in row for key in _OTHER_PRICES):
+        return None
+    return max(0.0, cost - completion_tokens * rate)
+
+
 def _price_of_litellm(
     provider: str, model: str, tokens: dict[str, int], written: int
 ) -> float | None:

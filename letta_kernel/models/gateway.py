@@ -107,7 +107,7 @@ class Gateway:
                 written = replace(sent, params={**request.params, **params})
                 yield from as_answer(PromptedTools(self).stream(written, cancel), tool)
                 return
-            attempt = Try(route, sent, {**params, **more}, line, cancel)
+            attempt = Try(route, sent, {**params, **more}, line, cancel, native=bool(more))
             try:
                 yield from as_answer(attempt.pieces(), tool)
                 return

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from letta_kernel.models.errors import Endpoint, ProviderError
 from letta_kernel.remedies import sentence
@@ -110,6 +111,21 @@ class Refused:
     results: bool = False  # calls and results, though tools may be offered
     both: bool = False  # text and calls in one message
     images: bool = False  # pictures
+
+    def told(self) -> dict[str, Any]:
+        """Return what is known, as JSON values; empty where nothing was refused."""
+        known = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {
+            name: sorted(value) if isinstance(value, set) else value
+            for name, value in known.items()
+            if value
+        }
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> Refused:
+        """Return what `told` has said."""
+        sets = {name: set(told.get(name, ())) for name in ("parameters", "tools")}
+        return cls(**{**told, **sets})
 
     def learn(
         self,

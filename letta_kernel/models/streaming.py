@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from letta_kernel.models import transport
-from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply
+from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply, Sent, digest_of
 from letta_kernel.models.costs import usage_of
 from letta_kernel.models.errors import ProviderError, cancelled, describe, retry_after
 from letta_kernel.models.gemini import GeminiReader
@@ -48,7 +48,14 @@ class Try:
     """A model call made once over *line*."""
 
     def __init__(
-        self, route: Route, request: ChatRequest, params: dict[str, Any], line: Line, cancel: Cancel
+        self,
+        route: Route,
+        request: ChatRequest,
+        params: dict[str, Any],
+        line: Line,
+        cancel: Cancel,
+        *,
+        native: bool = False,
     ) -> None:
         self.parameters: set[str] = set()  # names of what was sent beside messages and tools
         self.shaped = shape(
@@ -60,6 +67,8 @@ class Try:
             apart=route.refused.both,
             images=not route.refused.images,
         )
+        self._on_send = request.on_send
+        self._native = native  # the form of the answer is among the parameters
         self._route = route
         self._params = params
         self._line = line
@@ -109,6 +118,7 @@ class Try:
             client = transport.client()
             with line.held():
                 content = encoded(body)
+                self._tell(content)
                 asked = client.build_request("POST", _parsed(url), headers=headers, content=content)
                 response = client.send(asked, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -125,6 +135,25 @@ class Try:
                 yield from self._whole(reader, self._rest(response))
             else:
                 yield from self._streamed(reader, response)
+
+    def _tell(self, content: bytes) -> None:
+        """Say what goes out, for a step to keep how it is made anew."""
+        if self._on_send is None:
+            return
+        route = self._route
+        self._on_send(
+            Sent(
+                digest_of(content) if content else "",
+                route.name,
+                route.provider,
+                route.model,
+                route.wire_format,
+                {name: value for name, value in self._params.items() if name != "api_base"},
+                route.refused.told(),
+                self._native,
+                images=self.shaped.has_images,
+            )
+        )
 
     def _streamed(self, reader: Reader, response: httpx.Response) -> Iterator[Piece]:
         line, endpoint = self._line, self._route.endpoint
@@ -203,6 +232,7 @@ class Try:
             params["api_key"] = route.key
         name = f"{route.provider}/{route.model}"
         stream: Any = None
+        self._tell(b"")
         try:
             with line.held(), our_settings():
                 stream = module.completion(

@@ -225,12 +225,7 @@ class PromptedTools:
             yield from self._inner.stream(request, cancel)
             return
         names = {tool["function"]["name"] for tool in request.tools}
-        plain = replace(
-            request,
-            messages=as_text(request.messages, describe_tools(request.tools)),
-            tools=[],
-            tool_choice=None,
-        )
+        plain = with_written(request)
         text, shown = "", 0
         with closing(self._inner.stream(plain, cancel)) as pieces:
             for piece in pieces:
@@ -245,6 +240,18 @@ class PromptedTools:
                     if isinstance(piece, Retrying | Reset):
                         text, shown = "", 0
                     yield piece
+
+
+def with_written(request: ChatRequest) -> ChatRequest:
+    """Return *request* with its tools described in the prompt, and calls and results as text."""
+    tell = request.on_send
+    return replace(
+        request,
+        messages=as_text(request.messages, describe_tools(request.tools)),
+        tools=[],
+        tool_choice=None,
+        on_send=None if tell is None else lambda sent: tell(replace(sent, written=True)),
+    )
 
 
 def _finish(reply: Reply, held: str, names: set[str]) -> Generator[Piece, None, None]:

@@ -93,4 +93,7 @@ class Step(Record):
     window_start: int | None = None  # where the context window began, as `AgentState` says it
     summary_id: str | None = None
     passages: int | None = None  # the number of the agent's newest passage as it ended
+    request: dict[
+        str, Any
+    ] = {}  # how its request is made anew: `letta_kernel.agent.request_record`
     created_at: datetime = Field(default_factory=now)

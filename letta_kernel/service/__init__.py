@@ -16,6 +16,8 @@ from letta_kernel.service.blocks import Blocks
 from letta_kernel.service.conversations import Conversations
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.event_log import EventLog
+from letta_kernel.service.explain import Explain
+from letta_kernel.service.explanation import Explanation
 from letta_kernel.service.files import FileAdded, FileProgress, Files
 from letta_kernel.service.folders import Folders
 from letta_kernel.service.forks import Forks
@@ -41,6 +43,7 @@ __all__ = [
     "ContextPart",
     "ContextReport",
     "Decision",
+    "Explanation",
     "FileAdded",
     "FileProgress",
     "FoundSkill",
@@ -62,6 +65,7 @@ class AgentService:
     agents, blocks, archives, passages : who there is, and what they remember.
     conversations, messages, runs, steps : what was said and done; ``runs.send`` talks to an agent.
     forks : agents as they were at a point in time, under another name or their own.
+    explain : what a step was made of and did, and why words stand in memory.
     groups : agents that are talked to together.
     tools, mcp, skills, folders, files, identities : what agents are given.
     sql : read-only queries over all of that.
@@ -114,6 +118,7 @@ class AgentService:
         self.groups = Groups(core, runner, self.runs, self.events)
         self.agent_files = AgentFiles(core, self.groups)
         self.steps = Steps(core)
+        self.explain = Explain(core, self.blocks)
         self.sleeptime = Sleeptime(core, memories, self.agents, runner, self.recordings)
         self.sql = Sql(core)
         self.store = Store(core)

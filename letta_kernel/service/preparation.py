@@ -16,10 +16,18 @@ from typing import Any
 
 from letta_kernel.agent.beside import described, lasting
 from letta_kernel.agent.calls import CallRunner
-from letta_kernel.agent.context import ContextPart, ContextReport, compile_blocks, compile_prompt
+from letta_kernel.agent.context import (
+    ContextPart,
+    ContextReport,
+    compile_blocks,
+    joined,
+    prompt_pieces,
+)
+from letta_kernel.agent.request_record import prompt_part
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.agent.window import Window
 from letta_kernel.memory import citations
+from letta_kernel.memory.excerpts import RELEVANT
 from letta_kernel.memory.folders import describe
 from letta_kernel.memory.origins import of_passages
 from letta_kernel.models.base import ChatModel
@@ -31,6 +39,7 @@ from letta_kernel.service.skills import FoundSkill, Skills
 from letta_kernel.service.tools import Tools
 from letta_kernel.store import archives, blocks, configurations, folders, messages, runs, sleeps
 from letta_kernel.store.database import Tx
+from letta_kernel.store.request_parts import Part
 from letta_kernel.tools import core
 from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.execute import ToolHost
@@ -41,7 +50,16 @@ _MOST_TAGS = 50  # of the archive's that a prompt names
 _READ = 5.0  # characters for each token of the window, at first
 _ENOUGH = 1.25  # windows
 _CONFIGURED = ("agents", "tools", "agent_tools", "agent_archives", "agent_folders")
+_MOST_WEAK = 5  # passages that are kept of those that did not match well enough
 KEPT = 32  # agents whose history in sight stays in memory between turns
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A compiled prompt, and what a step keeps of it."""
+
+    text: str
+    part: Part
 
 
 @dataclass(slots=True)
@@ -82,7 +100,7 @@ class Preparation:
         self._recordings = recordings
         self._skills = skills
         self._lock = threading.Lock()
-        self._prompts: dict[tuple[str, str], tuple[str, str]] = {}
+        self._prompts: dict[tuple[str, str], tuple[str, Compiled]] = {}
         self._windows: OrderedDict[str, tuple[tuple[Any, ...], Window]] = OrderedDict()
 
     def own(self, tx: Tx, state: AgentState) -> list[Tool]:
@@ -206,6 +224,10 @@ class Preparation:
         return offered
 
     def prompt(self, state: AgentState, loaded: Loaded, notebook: str | None = None) -> str:
+        """Return the text of the compiled prompt."""
+        return self.compiled(state, loaded, notebook).text
+
+    def compiled(self, state: AgentState, loaded: Loaded, notebook: str | None = None) -> Compiled:
         """Return the compiled prompt; the same bytes until memory or instructions change.
 
         *notebook* is where the messages come from: two notebooks have prompts of their own.
@@ -230,16 +252,19 @@ class Preparation:
             tags: list[str] = []
             if loaded.passages:
                 tags = self._core.do(lambda tx: archives.passage_tags(tx, state.id, _MOST_TAGS))
-            prompt = compile_prompt(
+            pieces = prompt_pieces(
                 state,
                 loaded.blocks,
                 messages=messages_so_far(loaded.window),
                 passages=loaded.passages,
-                files="\n\n".join(filter(None, (loaded.files, loaded.about_skills))),
+                files=loaded.files,
+                skills=loaded.about_skills,
                 tags=tags,
                 notebook=notebook or "",
             )
-            known = self._prompts[where] = (key, prompt)
+            prompt = joined(pieces)
+            compiled = Compiled(prompt, prompt_part(prompt, pieces, loaded.blocks))
+            known = self._prompts[where] = (key, compiled)
         return known[1]
 
     def calls(
@@ -276,11 +301,20 @@ class Preparation:
 
     def retrieve(
         self, state: AgentState, settings: AgentSettings, text: str, budget: int
-    ) -> list[dict[str, Any]]:
-        """Return the passages that match *text*, in at most *budget* tokens, as runs record them."""
-        hits = self._memories.of(state)[0].relevant(state.id, text, budget)
+    ) -> tuple[list[dict[str, Any]], list[list[Any]]]:
+        """Return the passages that match *text*, in at most *budget* tokens, as runs record them.
+
+        And what was looked at, as `agent.request_record` says it: all that matched, a few that nearly did.
+        """
+        hits, looked_at = self._memories.of(state)[0].considered(state.id, text, budget)
         origins = self._core.do(lambda tx: of_passages(tx, [hit.passage for hit in hits]))
-        return [
+        weak = [one.id for one in looked_at if one.relevance < RELEVANT][_MOST_WEAK:]
+        considered = [
+            [one.id, round(one.relevance, 3), *(round(part, 3) for part in one.parts)]
+            for one in looked_at
+            if one.id not in weak
+        ]
+        retrieved: list[dict[str, Any]] = [
             {
                 "n": number,
                 "id": hit.passage.id,
@@ -293,6 +327,7 @@ class Preparation:
             }
             for number, (hit, origin) in enumerate(zip(hits, origins, strict=True), 1)
         ]
+        return retrieved, considered
 
     def cited(self, run_id: str | None) -> tuple[dict[str, int], list[dict[str, Any]]]:
         """Return the numbers that the run which this one goes on from has given, and what is shown of them."""

@@ -15,6 +15,7 @@ from letta_kernel.agent.beside import SHARE, Ahead, BesideSource, described, las
 from letta_kernel.agent.context import describe_retrieved
 from letta_kernel.agent.decisions import Decision, pending_calls
 from letta_kernel.agent.journal import Journal
+from letta_kernel.agent.request_record import text_part
 from letta_kernel.agent.settings import AgentSettings, Budget
 from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError
 from letta_kernel.ids import now
@@ -37,6 +38,7 @@ from letta_kernel.service.skills import Skills
 from letta_kernel.service.tools import Tools
 from letta_kernel.store import agents, conversations, lease, messages, runs
 from letta_kernel.store.database import Tx
+from letta_kernel.store.request_parts import Part
 from letta_kernel.tools.answers import of_format
 from letta_kernel.tools.execute import ToolHost
 
@@ -295,10 +297,11 @@ class Runner:
     ) -> LettaAgent:
         notices: list[Notice] = []
         retrieved: list[dict[str, Any]] = []
+        considered: list[list[Any]] = []
         if recall is not None and loaded.passages:
             try:
                 budget = min(settings.retrieval_budget, chat.context_window // _SHARE_RETRIEVED)
-                retrieved = self._preparation.retrieve(state, settings, recall, budget)
+                retrieved, considered = self._preparation.retrieve(state, settings, recall, budget)
             except LettaError as error:  # an embedder that cannot be reached must not stop the turn
                 said = f"Nothing retrieved: {error.text}"
                 notices.append(Notice(level="warning", text=said, remedies=error.remedies))
@@ -317,8 +320,10 @@ class Runner:
         beside: dict[str, str] = {}
         if written and any(texts):
             beside[written[-1].id] = "\n\n".join(filter(None, texts))
+        note: Part | None = None
         if (part := options.get("group")) is not None:
             if written and part.note:
+                note = text_part(part.note)
                 more = (part.note, beside.get(written[0].id, ""))
                 beside[written[0].id] = "\n\n".join(filter(None, more))
             if part.rules:
@@ -335,11 +340,15 @@ class Runner:
         self._preparation.see(calls.context, loaded, journal.run.continues)
         calls.context.cites.numbers = numbers | {one["id"]: one["n"] for one in retrieved}
         limit = Budget.of(settings, loaded.spent).within(asked.budget if asked else None)
+        prompt: Part | None = None
+        if "system" in options:
+            system = options["system"]
+        else:
+            compiled = self._preparation.compiled(state, loaded, journal.run.notebook)
+            system, prompt = compiled.text, compiled.part
         agent = LettaAgent(
             state,
-            options["system"]
-            if "system" in options
-            else self._preparation.prompt(state, loaded, journal.run.notebook),
+            system,
             loaded.window,
             chat,
             calls,
@@ -354,6 +363,9 @@ class Runner:
             compaction=settings.compaction,
             form=options.get("form") or of_format(settings.response_format),
             following=options.get("following", ()),
+            prompt=prompt,
+            note=note,
+            considered=considered,
         )
         asking.left = agent.left
         return agent

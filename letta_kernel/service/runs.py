@@ -310,13 +310,7 @@ class Runs:
     def first_of(self, run_id: str) -> str:
         """Return the id of the run that a run goes on with after approvals; its own if it is the first."""
 
-        def work(tx: Tx) -> str:
-            first = run_id
-            while (found := runs.get(tx, first)) is not None and found.continues:
-                first = found.continues
-            return first
-
-        return self._core.do(work)
+        return self._core.do(lambda tx: runs.first_of(tx, run_id))
 
     def cost(
         self, ref: str | None = None, *, notebook: str | None = None, since: datetime | None = None

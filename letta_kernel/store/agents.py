@@ -37,8 +37,12 @@ _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
     *("agent_archives", "agent_identities", "conversations", "feedback"),
     *("agent_folders", "agent_files", "access_tokens", "sleeps", "proposals", "branches"),
+    "request_parts",
 )
-_OF_HISTORY = ("messages", "passages", "runs", "steps", "feedback", "conversations", "leases")
+_OF_HISTORY = (
+    *("messages", "passages", "runs", "steps", "feedback", "conversations", "leases"),
+    "request_parts",
+)
 """Of these, what forks may share."""
 
 

@@ -231,6 +231,18 @@ def versions(tx: Tx, block_id: str, since: int = 0) -> list[BlockVersion]:
     return _VERSIONS.select(tx, tail, (block_id, since))
 
 
+def at(tx: Tx, block_id: str, version: int) -> BlockVersion | None:
+    """Return one version of a block, None if it is gone."""
+    tail = "WHERE block_id = $1 AND version = $2"
+    return next(iter(_VERSIONS.select(tx, tail, (block_id, version))), None)
+
+
+def of_steps(tx: Tx, step_ids: Collection[str]) -> list[BlockVersion]:
+    """Return the versions that were written in these steps, oldest first."""
+    tail = "WHERE step_id = ANY($1::text[]) ORDER BY created_at, version"
+    return _VERSIONS.select(tx, tail, (list(step_ids),))
+
+
 def newest(tx: Tx, block_ids: Sequence[str]) -> dict[str, BlockVersion]:
     """Return the newest version of each of these blocks, by the block's id."""
     tail = (

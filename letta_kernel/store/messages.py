@@ -87,6 +87,13 @@ def window(tx: Tx, thread: Thread, from_seq: int) -> list[Message]:
     return _MESSAGES.select(tx, f"{where} ORDER BY seq", where.params)
 
 
+def between(tx: Tx, thread: Thread, first: int, last: int) -> list[Message]:
+    """Return the messages of a thread from number *first* to *last*, oldest first."""
+    where = _in_window(thread, first)
+    where.add("seq <= {}", last)
+    return _MESSAGES.select(tx, f"{where} ORDER BY seq", where.params)
+
+
 def newest(tx: Tx, thread: Thread, from_seq: int, *, characters: int) -> int:
     """Return from which number on a window has its newest *characters*; *from_seq* if it has no more.
 

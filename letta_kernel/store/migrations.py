@@ -190,5 +190,15 @@ MIGRATIONS: list[str] = [
         created_at timestamptz NOT NULL
     );
     """,
+    """
+    ALTER TABLE steps ADD COLUMN request json DEFAULT '{}';
+    CREATE TABLE request_parts (
+        agent_id text NOT NULL,
+        id text NOT NULL,
+        value json NOT NULL,
+        created_at timestamptz NOT NULL,
+        PRIMARY KEY (agent_id, id)
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -30,7 +30,7 @@ _OUTCOME = (  # what is known of a run at its end only; no value changes to None
     "ended_at",
 )
 _LONGEST_ASKED = 300  # characters
-_STEPS = Table("steps", Step, json=("retrieved", "tool_stats"), parts={"beside": Beside})
+_STEPS = Table("steps", Step, json=("retrieved", "tool_stats", "request"), parts={"beside": Beside})
 
 get, select, get_step, add_step = _RUNS.get, _RUNS.select, _STEPS.get, _STEPS.add
 
@@ -158,6 +158,24 @@ def _waiting(tx: Tx, agent_id: str) -> set[str]:
         (agent_id,),
     )
     return {row[0] for row in rows}
+
+
+def first_of(tx: Tx, run_id: str) -> str:
+    """Return the id of the run that a run goes on with after approvals; its own if it is the first."""
+    while (found := get(tx, run_id)) is not None and found.continues:
+        run_id = found.continues
+    return run_id
+
+
+def beginning(tx: Tx, text: str, most: int = 10) -> list[str]:
+    """Return the ids of steps and runs that begin with *text*, with or without ``step-`` or ``run-``."""
+    rows = tx.query(
+        "SELECT id FROM (SELECT id FROM steps UNION ALL SELECT id FROM runs) AS known"
+        " WHERE left(id, length($1)) = $1 OR left(id, length($1) + 5) = 'step-' || $1"
+        " OR left(id, length($1) + 4) = 'run-' || $1 ORDER BY id LIMIT $2",
+        (text, most),
+    )
+    return [str(row[0]) for row in rows]
 
 
 def chain(tx: Tx, run: Run) -> list[Run]:

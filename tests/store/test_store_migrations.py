@@ -47,6 +47,7 @@ TABLES = [
     "passages",
     "pictures",
     "proposals",
+    "request_parts",
     "runs",
     "schema_version",
     "settings",

@@ -169,6 +169,7 @@ REFERENCES = (
         "let them go without",
         (f"UPDATE steps SET configuration = NULL WHERE {_NO_CONFIGURATION}",),
     ),
+    link("request_parts", "agent_id", "agents"),
     link("sleeps", "agent_id", "agents"),
     link("proposals", "sleep_id", "sleeps"),
     link("group_messages", "group_id", "groups"),
