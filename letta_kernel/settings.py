@@ -236,6 +236,14 @@ BACKUPS: Variable[float] = Variable(
     _megabytes,
     "megabytes that the daily copies of the store (seven at most) may take together, or `off`; 2000 if not set",
 )
+TRACE = Variable(
+    "LETTA_TRACE",
+    "",
+    _one_of(("on", "content", "off")),
+    "`on` tells an OpenTelemetry collector of all runs, `content` with what was said, `off` of none; else what "
+    "`%agent trace` has chosen. `OTEL_EXPORTER_OTLP_ENDPOINT` and the like say where "
+    "([docs/traces.md](docs/traces.md))",
+)
 DEBUG = Variable("LETTA_DEBUG", False, bool, "shows whole tracebacks instead of one line")
 
 VARIABLES: tuple[Variable[object], ...] = tuple(

@@ -16,7 +16,7 @@ from letta_kernel.commands import forgetting as forgetting, tools as tools
 from letta_kernel.commands import rules as rules, mcp as mcp, skills as skills, insight as insight
 from letta_kernel.commands import sql as sql
 from letta_kernel.commands import models as models, keeping as keeping, program as program
-from letta_kernel.commands import tokens as tokens
+from letta_kernel.commands import tokens as tokens, traces as traces
 
 # isort: on
 from letta_kernel.commands.spec import GROUPS, LIST, TABLE, Command, DoorName, command

@@ -43,6 +43,7 @@ TERMINAL_GROUPS = {
     "mcp": "MCP servers, whose tools agents can call.",
     "skill": "Skills: folders of instructions and scripts that agents may use.",
     "model": "Models: list them, choose one, download one.",
+    "trace": "Runs as OpenTelemetry spans: sent to a collector, or saved to a file.",
     "token": "Tokens, which let clients of a server in: make, list and revoke them.",
 }
 """What the first words of commands of two words are about, at the terminal."""

@@ -36,6 +36,7 @@ from letta_kernel.service.sql import Sql
 from letta_kernel.service.store import ProjectSettings, Store
 from letta_kernel.service.tokens import AccessTokens
 from letta_kernel.service.tools import Tools
+from letta_kernel.service.traces.tracing import Tracing
 
 __all__ = [
     "AgentService",
@@ -73,6 +74,7 @@ class AgentService:
     tokens : what lets clients of a server in.
     sleeptime : other agents that tidy an agent's memory while it rests.
     events : what the runs of this process tell, as they go on.
+    traces : tells a collector of them, if it is turned on.
     deliveries : lets agents read what others left for them, where a process that lives on starts it.
 
     The verbs are the same in all of them: create, retrieve, list, update, delete, attach, detach, search. What
@@ -103,6 +105,7 @@ class AgentService:
         self.skills = Skills(core)
         preparation = Preparation(core, memories, self.tools, self.recordings, self.skills)
         self.messages = Messages(core, memories, preparation, self.recordings)
+        self.traces = Tracing(core, self.events)
         runner = Runner(
             core,
             memories,
@@ -112,6 +115,7 @@ class AgentService:
             self.recordings,
             self.events,
             self.skills,
+            self.traces,
         )
         self.deliveries = runner.deliveries
         self.runs = Runs(core, preparation, self.recordings, runner)
@@ -133,6 +137,7 @@ class AgentService:
         """End what was started here and let go of the database; what was acknowledged is on disk already."""
         self.deliveries.close()
         self.sleeptime.close()
+        self.traces.close()
         self.mcp.close()
         self._memories.close()
         self.database.close()

@@ -69,13 +69,19 @@ class Core:
         self.database = Database(self.home)
         self._told = self._offered = False
         self._ask_again = 0.0
+        self._later: list[str] = []
         self._reads: dict[Hashable, tuple[tuple[int, ...], Any]] = {}
 
     def news(self) -> list[str]:
-        """Return what is to be said of the project's place, once."""
+        """Return what is to be said of the project's place, and what came up since, once."""
         told, self._told = self._told, True
         said = None if told else filesystem.notice(self.home)
-        return [said] if said else []
+        later, self._later = self._later, []
+        return [said, *later] if said else later
+
+    def say_later(self, text: str) -> None:
+        """Have a line said at the beginning of the next run."""
+        self._later.append(text)
 
     def offer(self, text: str) -> bool:
         """Return, once for a project, whether another embedder would serve it better, as *text* comes in."""

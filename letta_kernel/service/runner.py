@@ -36,6 +36,7 @@ from letta_kernel.service.run_options import RunOptions, with_lent
 from letta_kernel.service.run_queue import QueuedRun
 from letta_kernel.service.skills import Skills
 from letta_kernel.service.tools import Tools
+from letta_kernel.service.traces.tracing import Tracing
 from letta_kernel.store import agents, conversations, lease, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.request_parts import Part
@@ -70,6 +71,7 @@ class Runner:
         recordings: Recordings,
         events: EventLog,
         skills: Skills,
+        traces: Tracing,
     ) -> None:
         self._core = core
         self._memories = memories
@@ -79,6 +81,7 @@ class Runner:
         self._recordings = recordings
         self._events = events
         self._skills = skills
+        self._traces = traces
         self._lock = threading.Lock()
         self._stepping: set[str] = set()  # threads of agents that run in this process
         self.running: dict[str, Cancel] = {}
@@ -161,6 +164,7 @@ class Runner:
                 run.created_at = now()
                 for message in incoming:
                     message.created_at = run.created_at
+            self._traces.begins(run, incoming)
             loaded.window.add(written)
             if written:
                 loaded.window.turn = written[-1]
@@ -259,6 +263,7 @@ class Runner:
         run = journal.run
         if asked is not None:
             asked.check(tx, state)
+        self._traces.look(tx)
         if settings.autoclear and incoming and not head.waiting:
             own = state.conversation_id is None
             state.window_start = head.seq if own else messages.following(tx, state.id)

@@ -68,9 +68,5 @@ class Sql:
     def _read(self, views: list[View]) -> dict[str, Any]:
         """Return the rows of these views as Arrow tables, all of one moment."""
         lazy_import.load("pyarrow")
-        texts = {one.name: _select(one) for one in views}
+        texts = {one.name: one.select() for one in views}
         return self._core.do(lambda tx: {name: tx.arrow(sql) for name, sql in texts.items()})
-
-
-def _select(view: View) -> str:
-    return f"SELECT * FROM ({view.sql}) AS v({', '.join(view.columns)})"

@@ -30,6 +30,11 @@ class View:
     columns: dict[str, str]
     sql: str
 
+    def select(self, *columns: str) -> str:
+        """Return the query for its rows: all columns, or these."""
+        wanted = ", ".join(columns) or "*"
+        return f"SELECT {wanted} FROM ({self.sql}) AS v({', '.join(self.columns)})"
+
 
 AGENTS = View(
     "agents",
@@ -71,11 +76,13 @@ RUNS = View(
         "asked_by": "the run of another agent that asked for it",
         "created_at": "when it began",
         "ended_at": "when it ended",
+        "asked_call": "the call of that run that did",
     },
     """
     SELECT r.id, r.agent_id, a.name, r.conversation_id, r.group_id, r.status, r.stop_reason, r.error, r.model,
         r.steps, r.prompt_tokens, r.completion_tokens, r.cached_tokens, r.reasoning_tokens, r.cost,
-        r.first_token, r.seconds, r.notebook, r.continues, r.asked_by, r.created_at, r.ended_at
+        r.first_token, r.seconds, r.notebook, r.continues, r.asked_by, r.created_at, r.ended_at,
+        r.asked_call
     FROM runs r LEFT JOIN agents a ON a.id = r.agent_id
     """,
 )

@@ -120,5 +120,6 @@ def test_what_the_first_day_needs_comes_with_the_package() -> None:
         "local",
         "multilingual",
         "onnx",
+        "otel",
         "plots",
     ]
