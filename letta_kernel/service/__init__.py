@@ -34,6 +34,7 @@ from letta_kernel.service.skills import FoundSkill, Skills
 from letta_kernel.service.sleeptime import Sleeptime
 from letta_kernel.service.sql import Sql
 from letta_kernel.service.store import ProjectSettings, Store
+from letta_kernel.service.timeline import Times
 from letta_kernel.service.tokens import AccessTokens
 from letta_kernel.service.tools import Tools
 from letta_kernel.service.traces.tracing import Tracing
@@ -67,6 +68,7 @@ class AgentService:
     conversations, messages, runs, steps : what was said and done; ``runs.send`` talks to an agent.
     forks : agents as they were at a point in time, under another name or their own.
     explain : what a step was made of and did, and why words stand in memory.
+    timeline : what agents were, step by step, and how two such points differ.
     groups : agents that are talked to together.
     tools, mcp, skills, folders, files, identities : what agents are given.
     sql : read-only queries over all of that.
@@ -102,6 +104,7 @@ class AgentService:
         self.files = Files(core, memories, self.folders)
         self.conversations = Conversations(core)
         self.forks = Forks(core)
+        self.timeline = Times(core)
         self.skills = Skills(core)
         preparation = Preparation(core, memories, self.tools, self.recordings, self.skills)
         self.messages = Messages(core, memories, preparation, self.recordings)

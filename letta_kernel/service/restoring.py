@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from letta_kernel.ids import LOCAL_USER
 from letta_kernel.records import AgentState, Block, Configuration, Tool, ToolUse
@@ -95,6 +96,24 @@ def _tools(tx: Tx, state: AgentState, config: Configuration, told: Restored) -> 
     after = {use.name for _, use in wanted}
     if before != after:
         told.changed.append(f"tools ({', '.join(sorted(before ^ after))})")
+
+
+def names(tx: Tx, table: Literal["archives", "folders"], ids: Sequence[str]) -> list[str]:
+    """Return the names of archives or folders; of those that are gone, the ids."""
+    rows = tx.query(f"SELECT id, name FROM {table} WHERE id = ANY($1::text[])", (list(ids),))
+    known = {str(row[0]): str(row[1]) for row in rows}
+    return [known.get(one, one) for one in ids]
+
+
+def tools_then(tx: Tx, config: Configuration) -> list[Tool]:
+    """Return the tools of a configuration as they were; those of which nothing is known are left out."""
+    then = configurations.tools_of(tx, {one.version for one in config.tools})
+    # What no step ran with yet is kept nowhere else.
+    for one in config.tools:
+        now_is = None if one.version in then else tools.get(tx, one.id)
+        if now_is is not None and configurations.version(now_is) == one.version:
+            then[one.version] = now_is
+    return [then[one.version] for one in config.tools if one.version in then]
 
 
 def _as_then(tx: Tx, use: ToolUse, then: Tool | None) -> Tool | None:

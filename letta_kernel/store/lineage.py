@@ -43,6 +43,18 @@ def of_thread(where: Where, thread: Conversation | OwnThread) -> None:
     where.add("(" + " OR ".join(f"({one})" for one in conditions) + ")", *given)
 
 
+def thread_of(parts: Sequence[Inherited]) -> OwnThread:
+    """Return parts, each of which names its agent, as a thread that nothing is added to."""
+    return OwnThread("", tuple(parts), LAST)
+
+
+def where_of(parts: Sequence[Inherited]) -> Where:
+    """Return the condition of the messages of parts."""
+    where = Where()
+    of_thread(where, thread_of(parts))
+    return where
+
+
 def of_parts(where: Where, parts: Sequence[Inherited]) -> None:
     """Keep the messages of these parts, each of which names its agent."""
     of_thread(where, OwnThread("", tuple(parts), LAST))

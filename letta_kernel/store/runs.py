@@ -342,6 +342,12 @@ def steps_of(tx: Tx, run_id: str) -> list[Step]:
     return _STEPS.select(tx, "WHERE run_id = $1 ORDER BY number", (run_id,))
 
 
+def steps_of_many(tx: Tx, run_ids: Sequence[str]) -> list[Step]:
+    """Return the steps of these runs, those of each in their order."""
+    tail = "WHERE run_id = ANY($1::text[]) ORDER BY run_id, number"
+    return _STEPS.select(tx, tail, (list(run_ids),))
+
+
 def beside_of(
     tx: Tx, agent_ids: Collection[str], run_ids: Collection[str]
 ) -> dict[str, list[Beside]]:

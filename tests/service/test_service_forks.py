@@ -264,3 +264,53 @@ def test_another_process_sees_the_rewind(bench: Bench) -> None:
         other.forks.undo("ada")
     say(bench, "Three", "3.")
     assert sent(bench) == ["One", "1.", "Three"]
+
+
+def test_the_timeline_is_a_tree(bench: Bench) -> None:
+    service = bench.service
+    first = remember(bench, "I drink tea", "Drinks tea.")
+    second = say(bench, "And coffee", "Fine.")
+    service.forks.undo("ada")
+    third = say(bench, "And water", "Fine.")
+    service.forks.fork("ada", "eve", at=steps(bench, first)[0])
+    tree = service.timeline.of("ada")
+    assert [(one.run.id, one.asked, len(one.steps)) for one in tree.runs] == [
+        (third, "And water", 1),
+        (first, "I drink tea", 2),
+    ]
+    parted = [(one.reason, one.agent, one.after, one.said) for one in tree.sides]
+    assert parted == [("undo", "", first, 2), ("fork", "eve", first, 0)]
+    page = service.timeline.of("ada", limit=1)
+    assert page.more
+    assert page.sides == []
+    older = service.timeline.of("ada", before=third)
+    assert [one.run.id for one in older.runs] == [first]
+    of_eve = service.timeline.of("eve")
+    assert (of_eve.origin, of_eve.runs[0].of, len(of_eve.runs[0].steps)) == ("ada", "ada", 1)
+    assert second not in [one.run.id for one in tree.runs]
+
+
+def test_what_an_agent_was_can_be_looked_at_and_compared(bench: Bench) -> None:
+    service = bench.service
+    first = remember(bench, "I drink tea", "Drinks tea.")
+    service.agents.update("ada", settings={"temperature": 0.3})
+    service.passages.create("The kettle is blue.", agent="ada")
+    remember(bench, "I drink coffee", "Drinks coffee.")
+    then = service.timeline.at("ada", first)
+    assert (then.blocks["human"], then.settings, then.passage) == ("Kim\nDrinks tea.", {}, 0)
+    assert [m.content for m in then.messages if m.role == "user"] == ["I drink tea"]
+    assert "memory_insert" in [tool.name for tool in then.tools]
+    found = service.timeline.diff(first, "now", agent="ada")
+    assert found.shared == len(then.messages)
+    assert [m.content for m in found.said[1] if m.role == "user"] == ["I drink coffee"]
+    assert found.said[0] == []
+    assert found.blocks == {"human": (then.blocks["human"], human(bench))}
+    assert found.passages == ([], ["The kettle is blue."])
+    assert found.fields == {"settings": ({}, {"temperature": 0.3})}
+    service.forks.fork("ada", "eve", at=first)
+    assert service.timeline.diff("eve", f"ada@{first}").nothing
+    tool = service.tools.upsert(
+        Tool(**schema_from_source(PAY), source=PAY, kind="source", runs_in="sandbox")
+    )
+    service.tools.attach(tool.id, agent="eve")
+    assert service.timeline.diff("eve", f"ada@{first}").tools == {"pay": (PAY, None)}
