@@ -62,6 +62,14 @@ class Rewound:
     note: str = ""
 
 
+class _Seen(Exception):
+    """Ends a transaction that was only to show what it would do."""
+
+    def __init__(self, done: Rewound) -> None:
+        super().__init__()
+        self.done = done
+
+
 class Forks:
     """Forks, rewinds and the branches that these leave."""
 
@@ -168,21 +176,42 @@ class Forks:
             There is no such point in its history.
         """
 
-        def work(tx: Tx) -> Rewound:
-            state = self._idle(tx, agent)
-            if (to is None) == (steps is None):
-                raise InvalidInputError(
-                    "Say where to: a step, run or branch, or how many steps to take back."
-                )
-            if steps is not None:
-                point = self._steps_back(tx, state, steps)
-            else:
-                assert to is not None
-                point = points.find(tx, state, to)
-            _check_own(state, point)
-            return self._go(tx, state, point, "rewind", shared)
+        return self._core.do(lambda tx: self._rewound(tx, agent, to, steps, shared))
 
-        return self._core.do(work)
+    def preview(
+        self,
+        agent: str,
+        to: str | None = None,
+        *,
+        steps: int | None = None,
+        shared: bool = False,
+    ) -> Rewound:
+        """Return what `rewind` would do, and refuse what it would; nothing is changed."""
+
+        def work(tx: Tx) -> None:
+            raise _Seen(self._rewound(tx, agent, to, steps, shared))
+
+        try:
+            self._core.do(work)
+        except _Seen as seen:
+            return seen.done
+        raise AssertionError("unreachable")
+
+    def _rewound(
+        self, tx: Tx, agent: str, to: str | None, steps: int | None, shared: bool
+    ) -> Rewound:
+        state = self._idle(tx, agent)
+        if (to is None) == (steps is None):
+            raise InvalidInputError(
+                "Say where to: a step, run or branch, or how many steps to take back."
+            )
+        if steps is not None:
+            point = self._steps_back(tx, state, steps)
+        else:
+            assert to is not None
+            point = points.find(tx, state, to)
+        _check_own(state, point)
+        return self._go(tx, state, point, "rewind", shared)
 
     def undo(self, agent: str, *, shared: bool = False) -> Rewound:
         """Take back the last run of an agent's own thread: `rewind` to just before it."""

@@ -147,6 +147,9 @@ def test_steps_are_taken_back_and_effects_outside_are_told(bench: Bench) -> None
     now_has = next(one for one in service.tools.list("ada") if one.name == "pay")
     assert now_has.source == PAY
     assert now_has.id != tool.id
+    seen = service.forks.preview("ada", steps=2)
+    assert [one.tool for one in seen.outside] == ["pay"]
+    assert heard(bench)[-1] == "Paid."  # nothing has happened
     done = service.forks.rewind("ada", steps=2)
     assert [(one.tool, one.arguments) for one in done.outside] == [("pay", '{"euros": 5}')]
     assert heard(bench) == []
