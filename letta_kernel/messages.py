@@ -71,6 +71,21 @@ class ToolCall(Frozen):
     arguments: str = "{}"
 
 
+class Edit(Frozen):
+    """What a person changed of a step by hand, in the debugger, and what stood there before.
+
+    ``what`` is a message of the ``request`` (at ``place`` in what the model was sent), the text of the
+    ``reply``, its ``calls`` as JSON, the ``arguments`` of a call or its ``result``; the latter has nothing
+    ``before`` where the call did not run. ``name`` is the message's role, or the tool's name.
+    """
+
+    what: Literal["request", "reply", "calls", "arguments", "result"]
+    name: str = ""
+    place: int = 0
+    before: str = ""
+    after: str = ""
+
+
 MARK = "interrupted"
 """The name of the event that says that a run ended before an answer."""
 
@@ -87,6 +102,8 @@ class Message(BaseModel):
     client had to answer; empty where none had to, or nobody kept it. ``sender_id`` is the agent that spoke a
     ``user`` message (or what a client called its sender), ``name`` then that one's name; None for a person or
     the system. ``group_id`` is the group it was spoken in. ``otid`` is what the client that sent it calls it.
+    ``edits`` is what a person changed by hand: with the model's words what it was shown and what it said, with
+    a result the call's arguments and the result.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -114,6 +131,7 @@ class Message(BaseModel):
     sender_id: str | None = None
     group_id: str | None = None
     otid: str | None = None
+    edits: list[Edit] | None = None
     created_at: datetime = Field(default_factory=now)
     created_by: str = LOCAL_USER
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from itertools import zip_longest
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.calls import CallRunner
@@ -60,6 +60,9 @@ from letta_kernel.stop_reasons import StopReason
 from letta_kernel.store.request_parts import Part
 from letta_kernel.tools.answers import AnswerForm
 
+if TYPE_CHECKING:
+    from letta_kernel.agent.stops import Stops
+
 log = logging.getLogger("letta_kernel")
 
 Live = Callable[[Event], None]
@@ -86,6 +89,7 @@ class LettaAgent:
     following : messages to add behind the results of calls that waited, for the same turn to answer.
     prompt, note : what steps keep of *system*, and of what stands beside the message for a group.
     considered : the passages that retrieval looked at, as the first step keeps them.
+    stops : where it stops for a person to look and to change what goes on; None where nobody does.
 
     Attributes
     ----------
@@ -114,6 +118,7 @@ class LettaAgent:
         prompt: Part | None = None,
         note: Part | None = None,
         considered: Sequence[Sequence[Any]] = (),
+        stops: Stops | None = None,
     ) -> None:
         self.state = state
         self.window = window
@@ -135,6 +140,9 @@ class LettaAgent:
         self.notices = notices
         self.budget = budget or Budget()
         self.following = [*following]
+        self.stops = self.caller.stops = calls.stops = stops
+        if stops is not None:
+            stops.taken = self._taken
         self.shown: Sequence[Thumbnail] = ()
         self.sender = ""
         self._usage = Usage()
@@ -228,6 +236,9 @@ class LettaAgent:
                 yield work.started_event()
                 reply = yield from self.caller.ask(work, self._cancel)
                 self._take_reply(work, reply)
+                if self.stops is not None:
+                    yield from self.stops.after_reply(work, reply, self.state.style == "heartbeat")
+                    self.calls.cut_off = reply.finish_reason == "length" and bool(reply.tool_calls)
                 if number == 1 and self.budget.blind(reply.usage):
                     text = (
                         f"The budget in dollars is not kept: what {work.step.model} costs is not "
@@ -354,11 +365,17 @@ class LettaAgent:
 
         record = work.record
         batches = [list(batch) for batch in self.calls.batches(calls)]
+        if self.stops is not None:
+            batches = [[call] for call in calls]
         for batch, following in zip_longest(batches, batches[1:], fillvalue=()):
             check_cancel(self._cancel)
+            if self.stops is not None:
+                call, decisions = self.stops.before_call(work, next(iter(batch)), decisions)
+                batch = [call]
             work.held = yield from self.calls.run(batch, decisions, progress, self._cancel, record)
             if record.unsaved and following:
-                record.keep(self.calls.outside(following))
+                begin = following if self.stops is None else ()  # it stops before it goes on
+                record.keep(self.calls.outside(begin))
             if not record.unsaved:
                 yield from self._show(work)
 
@@ -421,6 +438,8 @@ class LettaAgent:
         ended = self._abort(reason, error)
         if work is not None:
             yield from self._show(work)
+            if self.stops is not None and any(message.edits for message in work.record.saved):
+                yield work.ended_event(work.record.saved)
         yield ended
 
     def _abort(self, reason: StopReason, error: LettaError | None) -> RunEnded:

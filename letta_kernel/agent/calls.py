@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letta_kernel.agent import prompts
 from letta_kernel.agent.context import HEARTBEAT, SEND, THINKING
@@ -45,6 +45,9 @@ from letta_kernel.tools.arguments import ToolArgumentError, as_object, parse_arg
 from letta_kernel.tools.execute import Executor
 from letta_kernel.tools.notebook import CHANGES
 from letta_kernel.tools.outcome import Outcome
+
+if TYPE_CHECKING:
+    from letta_kernel.agent.stops import Stops
 
 Progress = Callable[[ToolProgress | Nested], None]
 
@@ -78,11 +81,13 @@ class CallRunner(Offer):
     executor : runs everything that is not a core tool.
     context : the memory that core tools reach.
     asked : what the runs of other agents took that were asked for.
+    stops : where a person looks at calls and results; None where nobody does.
     """
 
     executor: Executor
     context: core.ToolContext
     cut_off: bool = False
+    stops: Stops | None = None
     asked: Usage = field(default_factory=Usage)
     _judged: int = 0  # how many of them a verdict was given on
     _stats: list[dict[str, Any]] = field(default_factory=list)
@@ -141,6 +146,8 @@ class CallRunner(Offer):
         else:
             outcomes = [self._run_one(ready[0], progress, cancel)]
         for call, outcome in zip(batch, outcomes, strict=True):
+            if self.stops is not None:
+                outcome = self.stops.after_call(record.step, call, outcome)
             warning = self._repetition(call)
             shown += _memory_events(outcome.changes, call)
             self.context.wrote(outcome.changes)
@@ -278,8 +285,12 @@ class CallRunner(Offer):
         if call.name in core.WRITERS:
             outcome, changes = record.effect(act, result)
             self.context.wrote(changes or ())
+            if self.stops is not None:
+                self.stops.after_call(record.step, call, outcome, saved=True, changes=changes or ())
         else:
             outcome, _ = act()
+            if self.stops is not None:
+                outcome = self.stops.after_call(record.step, call, outcome)
             record.unsaved.append(result(outcome))
         return [
             *_memory_events(changes, call),
@@ -333,6 +344,7 @@ class CallRunner(Offer):
             stdout=outcome.stdout,
             stderr=outcome.stderr,
             elsewhere=outcome.elsewhere,
+            edits=None if self.stops is None else self.stops.edits_of(call.id),
         )
 
     def _report(self, call: ToolCall, outcome: Outcome, text: str) -> list[Event]:

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.journal import Journal
@@ -40,6 +40,9 @@ from letta_kernel.models.written_calls import has_tag, may_be_call, read_calls
 from letta_kernel.records import AgentState
 from letta_kernel.stop_reasons import StopReason
 from letta_kernel.store.request_parts import Part
+
+if TYPE_CHECKING:
+    from letta_kernel.agent.stops import Stops
 
 Turn = Generator[Event, None, None]
 OVERFLOW_TRIES = 3
@@ -86,6 +89,7 @@ class ModelCaller:
     prompt: Part | None = None  # what steps keep of *system*
     note: Part | None = None  # of what stands beside the message, what no step keeps else
     _shared: tuple[ResponseFormat | None, dict[str, Part]] | None = None
+    stops: Stops | None = None
     _beside_tokens: int | None = None
     _pictures: dict[str, str] = field(
         default_factory=dict
@@ -149,6 +153,8 @@ class ModelCaller:
             agent_id=self.state.id,
         )
         self._note(work, request)
+        if self.stops is not None:
+            request = self.stops.before_model(work, request)
         if getattr(self.model, "loading", False):  # only models of providers have something to load
             yield Notice(text="Loading the model library, once per kernel.")
         with closing(structured.ask(self.model, request, cancel)) as pieces:

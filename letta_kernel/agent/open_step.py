@@ -11,6 +11,7 @@ from letta_kernel.agent.partial_message import PartialMessage
 from letta_kernel.messages import (
     DID_NOT_HAPPEN,
     MAY_HAVE_HAPPENED,
+    Edit,
     Event,
     Message,
     StepEnded,
@@ -23,7 +24,10 @@ from letta_kernel.records import Step
 
 @dataclass(slots=True)
 class OpenStep:
-    """A step from the call of the model to its commit; ``held`` is shown to the person once it is saved."""
+    """A step from the call of the model to its commit.
+
+    ``held`` is shown to the person once it is saved; ``edits`` is what they changed of what the model was sent.
+    """
 
     record: StepRecord
     partial: PartialMessage
@@ -33,6 +37,7 @@ class OpenStep:
     usage: Usage = field(default_factory=Usage)
     first_token: float | None = None
     label: str = ""  # of the model that answered
+    edits: list[Edit] | None = None
 
     @property
     def step(self) -> Step:
@@ -50,7 +55,8 @@ class OpenStep:
 
     def answer(self, **fields: Any) -> None:
         """Take what the model said as the step's assistant message."""
-        self.assistant = self.message(id=spoken_id(self.step.id), role="assistant", **fields)
+        said = spoken_id(self.step.id)
+        self.assistant = self.message(id=said, role="assistant", edits=self.edits, **fields)
         self.record.unsaved.append(self.assistant)
 
     def started_event(self) -> StepStarted:

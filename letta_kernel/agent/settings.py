@@ -18,7 +18,7 @@ N = TypeVar("N", int, float)
 SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort")
 """Settings that are passed to the model as they are."""
 
-STAY_HERE = ("environment", "notebook")
+STAY_HERE = ("environment", "notebook", "breakpoints")
 """Settings that no agent file says: what an agent may do without asking is for the person who has it to say."""
 
 
@@ -60,6 +60,9 @@ class AgentSettings(BaseModel):
     )
     notebook_tools: list[str] | None = Field(
         None, description="which notebook tools it is offered; all if not set"
+    )
+    breakpoints: list[str] = Field(
+        [], description="what a run in front of a person stops at, as tool:NAME or word:TEXT"
     )
     autoclear: bool = Field(
         False, description="each message begins a new window: only its memory is carried on"
@@ -105,6 +108,21 @@ class AgentSettings(BaseModel):
                 near = nearest(str(name), NAMES) or f" There is: {', '.join(NAMES)}"
                 raise ValueError(f"there is no notebook tool {name!r}.{near}")
         return names
+
+    @field_validator("breakpoints", mode="before")
+    @classmethod
+    def _known_breakpoints(cls, value: Any) -> Any:
+        from letta_kernel.agent import breakpoints  # few agents have any
+
+        lines = [value] if isinstance(value, str) else value
+        if not isinstance(lines, list):
+            return value
+        if len(lines) > breakpoints.MOST:
+            raise ValueError(f"an agent may have {breakpoints.MOST} breakpoints")
+        try:
+            return list(dict.fromkeys(str(breakpoints.parse(str(line))) for line in lines))
+        except InvalidInputError as error:
+            raise ValueError(error.text) from None
 
     @field_validator("notebook_context", mode="before")
     @classmethod

@@ -15,10 +15,12 @@ from letta_kernel.cli.watch import Watcher
 from letta_kernel.commands import at
 from letta_kernel.commands.approvals import answered, by_policy, described
 from letta_kernel.commands.arguments import json_object
+from letta_kernel.commands.debugger import in_words
 from letta_kernel.commands.spec import Policy
 from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.messages import Event, RunEnded, ToolCall, worded
 from letta_kernel.records import AgentState
+from letta_kernel.service.debug import Debug, Move, Stop
 from letta_kernel.stop_reasons import failed
 
 HELP = """\
@@ -38,6 +40,7 @@ class Talk:
         *,
         details: bool,
         aside: bool = False,
+        step: bool = False,
     ) -> None:
         self._service, self._agent, self._approval = session.service, agent_id, approval
         self._quiet = session.json
@@ -45,11 +48,16 @@ class Talk:
         self.events = session.json and not aside  # a line of JSON for each event
         self._watcher = self._watch()
         self._run_id = ""
+        self._step = step
+        self._debug = self._debugging()
 
     def say(self, text: str, model: str | None = None, **options: Any) -> bool:
         """Send *text* and show the run; False if it failed."""
+        self._debug = debug = self._debugging()
         return self._follow(
-            lambda: self._service.runs.send(self._agent, text, model=model, wait=True, **options),
+            lambda: self._service.runs.send(
+                self._agent, text, model=model, wait=True, debug=debug, **options
+            ),
             model,
         )
 
@@ -68,6 +76,19 @@ class Talk:
             "pending": [call.model_dump() for call in watcher.waiting],
             **{key: value for key, value in ended.items() if key not in ("type", "run_id")},
         }
+
+    def _debugging(self) -> Debug | None:
+        """Return who is asked where a run stops: the person at the terminal, if there is one."""
+        person = sys.stdin.isatty() and sys.stderr.isatty()
+        return Debug(self._ask, self._step) if person and not (self.events or self._quiet) else None
+
+    def _ask(self, stop: Stop, over: Callable[[], bool]) -> Move | None:
+        self._watcher.end_line()
+        try:
+            return in_words(stop, lines.ask, lambda text: output.put(text, stderr=True))
+        except EOFError:
+            output.put("", stderr=True)
+            return None
 
     def _watch(self) -> Watcher:
         return Watcher(
@@ -107,7 +128,9 @@ class Talk:
             output.put("\nThey go on waiting.", style="dim", stderr=True)
 
     def _approve(self, decisions: Sequence[Decision], model: str | None) -> Iterator[Event]:
-        return self._service.runs.approve(self._agent, decisions, model=model, wait=True)
+        return self._service.runs.approve(
+            self._agent, decisions, model=model, wait=True, debug=self._debug
+        )
 
     def _show(self, event: Event) -> None:
         self._run_id = getattr(event, "run_id", None) or self._run_id

@@ -20,6 +20,7 @@ def chat(
     model: str | None,
     approval: Policy | None,
     quiet: bool,
+    step: bool = False,
 ) -> int:
     """Talk to an agent, line by line, until the person leaves."""
     # One loop for a person and for a pipe: only a person is prompted, corrected and let off an error; a pipe
@@ -27,7 +28,8 @@ def chat(
     person = sys.stdin.isatty()
     if person:
         session.service.sleeptime.watch()
-    talk = Talk(session, agent.id, approval, details=not quiet and output.on_terminal())
+    details = not quiet and output.on_terminal()
+    talk = Talk(session, agent.id, approval, details=details, step=step)
     lines = Lines(session.home / "chat_history", f"{agent.name}> ") if person else None
     failed = False
     if person and not quiet and not session.json:

@@ -111,6 +111,8 @@ class Watcher:
                 if not self._stream:
                     for text in _said(event):
                         output.put(text)
+                for edit in (edit for message in event.messages for edit in message.edits or ()):
+                    self._detail(f"✎ edited by hand: {edit.what} {edit.name}")
             case RunEnded():
                 self._end(event)
             case _:

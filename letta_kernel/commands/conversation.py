@@ -58,6 +58,7 @@ def cell(
         values="context",
     ),
     raw: bool = option("Send the cell as it is: no {expressions} filled in, no @names looked up"),
+    step: bool = option("Stop at each step, to look at what comes next and to change it"),
 ) -> None:
     """Send the cell to an agent and watch it work.
 
@@ -215,12 +216,15 @@ def chat(
     model: str | None = THIS_MODEL,
     approval: Policy | None = APPROVAL,
     quiet: bool = option("Only the answers", terminal="--quiet -q"),
+    step: bool = option("Stop at each step, to look at what comes next and to change it"),
 ) -> int:
     """Talk to an agent, line by line; /help says what else a line can be.
 
     Ctrl-C stops the answer, Ctrl-D leaves. Without a terminal each line of the input is a message.
     """
-    return door.own("talk.chat", agent=agent, model=model, approval=approval, quiet=quiet)
+    return door.own(
+        "talk.chat", agent=agent, model=model, approval=approval, quiet=quiet, step=step
+    )
 
 
 @command(None, "send", group=GROUP)

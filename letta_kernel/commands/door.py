@@ -176,6 +176,9 @@ class Notebook(Door, Protocol):
     def send(self, agent: AgentState, text: str) -> None:
         """Send a message and show the run."""
 
+    def debugging(self, agent: AgentState, on: bool | None) -> bool:
+        """Stop the agent's runs at each step, or do not (None: as it is); return whether they do."""
+
     def about_error(self, cell: str | None, wish: str) -> str:
         """Return a message about the cell that failed last, or how that *cell* did, which ends with *wish*.
 

@@ -42,6 +42,7 @@ TERMINAL_GROUPS = {
     "rule": "Tool rules: which tools an agent may, or must, call when.",
     "mcp": "MCP servers, whose tools agents can call.",
     "skill": "Skills: folders of instructions and scripts that agents may use.",
+    "break": "Breakpoints: what an agent's runs stop at.",
     "model": "Models: list them, choose one, download one.",
     "trace": "Runs as OpenTelemetry spans: sent to a collector, or saved to a file.",
     "token": "Tokens, which let clients of a server in: make, list and revoke them.",

@@ -51,6 +51,10 @@ def values(kind: str, door: Door, agent: str | None, begun: str = "") -> list[st
         from letta_kernel.memory.recall import ROLES
 
         return list(ROLES)
+    if kind == "breakpoint":
+        tools = [f"tool:{name}" for name in values("tool", door, agent)]
+        labels = [f"memory:{label}" for label in values("label", door, agent)]
+        return [*tools, *labels, "word:", "cost:", "steps:"]
     if kind == "rule":
         from letta_kernel.records import ToolRule
 
@@ -97,6 +101,8 @@ def _stored(kind: str, door: Door, agent: str | None) -> list[str]:
         return [one.name for one in door.service.tokens.list()]
     if kind == "mcp":
         return [one.server.name for one in door.service.mcp.list()]
+    if agent is not None and kind == "broken":
+        return list(door.service.agents.retrieve(agent).settings.get("breakpoints") or ())
     if agent is not None and kind == "call":
         return [call.id for call in door.service.runs.pending(agent)]
     if agent is not None and kind == "passage":

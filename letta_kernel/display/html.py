@@ -201,10 +201,11 @@ _DIFF_SHOWN = 12
 
 
 def _memory(item: dict[str, Any]) -> str:
+    what = "edited by hand:" if item.get("kind") == "edited" else "memory"
     label = el("b", esc(one_line(item.get("label") or "", 80)))
     version = small(esc(f"v{item['version']}" if item.get("version") else ""))
     diff = diff_html(str(item.get("before") or ""), str(item.get("after") or ""))
-    return el("div", f"✎ memory {label} {version}") + diff
+    return el("div", f"✎ {what} {label} {version}") + diff
 
 
 def diff_html(before: str, after: str) -> str:
@@ -282,6 +283,7 @@ _RENDERERS = {
     "reasoning": _reasoning,
     "tool_call": _tool_call,
     "memory": _memory,
+    "edited": _memory,
     "notice": _notice,
     "retrieved": _retrieved,
 }

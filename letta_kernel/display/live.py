@@ -77,6 +77,7 @@ class LiveView:
         self._channel: Channel | None = None
         self._terminal: TerminalView | None = None
         self._opened = False
+        self._deaf = False
         self._closed = False
 
     def __enter__(self) -> LiveView:
@@ -144,6 +145,20 @@ class LiveView:
         if decided is None:
             self._say_deaf()
         return decided
+
+    def ask_at_stop(self, stop: dict[str, Any], over: Callable[[], bool]) -> dict[str, Any] | None:
+        """Show where the run has stopped and wait for what is said of it, until *over* holds.
+
+        None where no front end answers; in this run none is waited for again.
+        """
+        self._open_channel()
+        if self._channel is None or self._deaf:
+            return None
+        answer = self._channel.ask(stop, over)
+        if answer is None and not over():
+            self._deaf = True
+            self._say_deaf()
+        return answer
 
     def ask(self, question: str) -> str | None:
         """Ask the person something and wait for the answer; None where no front end answers."""

@@ -192,6 +192,8 @@ def runs_table(runs: Sequence[WholeRun]) -> Panel:
     for run in runs:
         good = run.stop_reason is None or meaning(run.stop_reason) == "well"
         ending = words.ending(run)
+        if run.edits:
+            ending = f"{ending}, edited by hand ({run.edits})"
         rows.append(
             [
                 run.created_at,

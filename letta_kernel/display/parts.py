@@ -6,10 +6,14 @@ import json
 from typing import Any
 
 from letta_kernel.display.clean import clean_text, clean_thumbnail, one_line
+from letta_kernel.messages import Edit
 from letta_kernel.pictures.picture import Thumbnail
 
 ARGUMENT_LIMIT = 8_000
 """Characters of a call's arguments that are kept for people."""
+
+EDIT_LIMIT = 12_000
+"""Characters of a text that was changed by hand, before and after."""
 
 MOST_THUMBNAILS = 6
 """Of one message; others are named, so that a notebook stays small."""
@@ -65,6 +69,16 @@ def part(part: dict[str, Any]) -> dict[str, str]:
     return {
         **{name: one_line(part.get(name) or "", 200) for name in ("kind", "name", "note")},
         "text": text,
+    }
+
+
+def edited(edit: Edit) -> dict[str, str]:
+    """Return what a person changed by hand: what that is, and what stood there before."""
+    before, after = around_the_change(edit.before, edit.after)
+    return {
+        "label": one_line(f"{edit.what}: {edit.name}" if edit.name else edit.what),
+        "before": clean_text(before, EDIT_LIMIT),
+        "after": clean_text(after, EDIT_LIMIT),
     }
 
 

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Any
 
-from letta_kernel.display import words
+from letta_kernel.display import parts, words
 from letta_kernel.display.clean import clean_text, one_line
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.display.words import WIDTH, footer_text, header_text, item_lines
@@ -23,6 +23,7 @@ from letta_kernel.messages import (
     RunEnded,
     RunQueued,
     RunStarted,
+    StepEnded,
     StepStarted,
     StreamReset,
     TextDelta,
@@ -101,6 +102,10 @@ class TerminalView:
             for kind in ("beside", "retrieved"):
                 if getattr(event, kind):
                     self._item(kind)
+        elif isinstance(event, StepEnded):
+            for edit in (edit for message in event.messages for edit in message.edits or ()):
+                for line in item_lines({"kind": "edited", **parts.edited(edit)}):
+                    self._line(line)
         elif isinstance(event, StreamReset):
             self._line("  ! What was said since the last step is void: the model is asked again.")
         elif isinstance(event, ApprovalRequested):

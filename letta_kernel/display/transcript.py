@@ -44,6 +44,7 @@ VERSION = 1
 RESULT_LIMIT = 12_000
 MOST_ITEMS = 1_000
 MOST_PICTURES = 20
+MOST_EDITS = 50  # of one message
 # Of the runs of other agents that a call has asked for.
 MOST_ASKED = 50
 MOST_NESTED_ITEMS = 200
@@ -291,6 +292,8 @@ class Transcript:
         for message in event.messages:
             if message.role == "assistant":
                 self._settle(message)
+            for edit in (message.edits or ())[:MOST_EDITS]:
+                self._add("edited", parts.edited(edit)).provisional = False
         self._footer.add(event)
         if self._members is not None:
             return

@@ -216,8 +216,9 @@ def item_lines(item: dict[str, Any]) -> list[str]:
         return _wrapped(clean_text(item.get("text") or "").strip(), "  ~ ")
     if kind == "tool_call":
         return _call(item)
-    if kind == "memory":
-        head = f"  ✎ memory {one_line(item.get('label') or '', 80)}"
+    if kind in ("memory", "edited"):
+        what = "memory" if kind == "memory" else "edited by hand:"
+        head = f"  ✎ {what} {one_line(item.get('label') or '', 80)}"
         version = item.get("version")
         diff = diff_lines(clean_text(item.get("before") or ""), clean_text(item.get("after") or ""))
         lines = [f"      {line.sign} {one_line(line.text, WIDTH - 8)}" for line in diff[:12]]

@@ -136,6 +136,7 @@ def _cell(session: Session, line: str, cell: str) -> None:
             model=given.get("model"),
             names="" if given.get("raw") else text,
             context=context,
+            step=bool(given.get("step")),
         )
     variable, form = _variable(session, given["as_"]) if given.get("as_") else ("", None)
     settle()
@@ -159,6 +160,7 @@ def _cell(session: Session, line: str, cell: str) -> None:
         take=take,
         names="" if given.get("raw") else text,
         context=context,
+        step=bool(given.get("step")),
     )
     if variable and not taken:
         raise AgentError(f"{variable} is not set: the run has not come to an answer.")

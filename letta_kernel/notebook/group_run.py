@@ -31,6 +31,7 @@ def send(
     model: str | None = None,
     names: str = "",
     context: str | None = None,
+    step: bool = False,
 ) -> None:
     """Send *text*, with *pictures*, to a group and show its turn in the cell until it has ended.
 
@@ -46,6 +47,7 @@ def send(
         turns[agent_id] = Turn(session, agent_id)
     view = LiveView(text, shell=session.shell, streaming=PREFERENCES.streaming)
     figures = Figures(session.shell)
+    debugs = {one: session.debugger.of(one, view, step) for one in group.everyone}
 
     def live(event: Event) -> None:
         if isinstance(event, RunStarted) and event.agent_id in turns:
@@ -57,6 +59,7 @@ def send(
             "host": session.host_of(agent_id, turns[agent_id]),
             "turn_tools": session.grants.offered(service, agent_id),
             "beside": session.beside_of(names, context),
+            "debug": debugs.get(agent_id),
         }
 
     options: dict[str, Any] = {

@@ -23,6 +23,7 @@ from letta_kernel.messages import (
 from letta_kernel.notebook.approvals import PREFERENCES, Approvals, Question, ask
 from letta_kernel.notebook.beside.pictures import with_named
 from letta_kernel.notebook.beside.source import NotebookContext
+from letta_kernel.notebook.debugger import Debugging
 from letta_kernel.notebook.document.grants import Grants, has_own
 from letta_kernel.notebook.executed import ExecutedCells
 from letta_kernel.notebook.figures import Figures
@@ -48,6 +49,7 @@ class RunContext(NotebookContext, Protocol):
 
     functions: Functions
     approvals: Approvals
+    debugger: Debugging
     grants: Grants
     executed: ExecutedCells
     seen: dict[tuple[str, str], str]
@@ -74,14 +76,15 @@ def send(
     pictures: Sequence[Picture] = (),
     names: str = "",
     context: str | None = None,
+    step: bool = False,
 ) -> None:
     """Send *text*, with *pictures*, to an agent and show the run in the cell until it has ended.
 
     Events that its tools posted meanwhile (`letta_kernel.Agent.event`) follow, each with a run of its own.
     With *ask_person* False, calls that need a person's word are left waiting for it. *names* is the text in
     which ``@names`` mean something: as the person wrote it, without what was filled in. *context* says what
-    of the notebook goes beside it: off, on, whole. *take* is given the answer, if there is one: its text, or
-    the value it stands for where it was to have a *form*.
+    of the notebook goes beside it: off, on, whole. With *step* the run stops at each step. *take* is given the
+    answer, if there is one: its text, or the value it stands for where it was to have a *form*.
     """
     beside = session.beside_of(names, context)
     text, pictures = with_named(session, names, text, pictures)
@@ -99,7 +102,7 @@ def send(
             **given,
         )
 
-    answer = _follow(session, agent_id, start, text, ask_person, form=form)
+    answer = _follow(session, agent_id, start, text, ask_person, form=form, step=step)
     if answer is not None:
         take(answer if form is None else form.read(answer))
     _follow_events(session, agent_id, ask_person)
@@ -207,6 +210,7 @@ def _follow(
     ask_person: bool = True,
     shown: bool = True,
     form: AnswerForm | None = None,
+    step: bool = False,
 ) -> str | None:
     """Follow a run to its end; return what was answered at last, None where it waits or was cut short."""
     # Stays unseen until the first event.
@@ -231,7 +235,8 @@ def _follow(
     service, turn = session.service, Turn(session, agent_id)
     host = session.host_of(agent_id, turn)
     offered = session.grants.offered(service, agent_id)
-    events = start(host=host, live=live, wait=True, turn_tools=offered, form=form)
+    debug = session.debugger.of(agent_id, view, step) if ask_person and shown else None
+    events = start(host=host, live=live, wait=True, turn_tools=offered, form=form, debug=debug)
     ended: RunEnded | None = None
     answer: str | None = None
     try:
@@ -268,6 +273,7 @@ def _follow(
                 wait=True,
                 turn_tools=offered,
                 form=form,
+                debug=debug,
             )
     except KeyboardInterrupt:
         raise Stopped(stopped) from None

@@ -22,6 +22,7 @@ from letta_kernel.notebook import failures, run
 from letta_kernel.notebook.approvals import Approvals
 from letta_kernel.notebook.beside import NotebookBeside, Seen, offered, visible
 from letta_kernel.notebook.beside.look import Look
+from letta_kernel.notebook.debugger import Debugging
 from letta_kernel.notebook.document import Document, FrontEnds, OpenDocument, SavedDocument
 from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.document.proposals import Proposals
@@ -77,6 +78,7 @@ class Session(Notebook):
         turn_begins.append(self.functions.load)
         self.timers = Timers(self)
         self.approvals = Approvals()
+        self.debugger = Debugging()
         self.main_thread = MainThreadQueue()
         self.front_ends = FrontEnds()
         self.grants = Grants()
@@ -374,6 +376,12 @@ class Session(Notebook):
     def send(self, agent: AgentState, text: str) -> None:
         """Send a message and show the run."""
         run.send(self, agent.id, text)
+
+    def debugging(self, agent: AgentState, on: bool | None) -> bool:
+        """Stop the agent's runs at each step, or do not (None: as it is); return whether they do."""
+        if on is not None:
+            (self.debugger.on.add if on else self.debugger.on.discard)(agent.id)
+        return agent.id in self.debugger.on
 
     def about_error(self, cell: str | None, wish: str) -> str:
         """Return a message about the cell that failed last, or how that *cell* did."""

@@ -48,6 +48,7 @@ class WholeRun(Run):
 
     asked: str = ""  # the beginning of what was said to the agent
     waits: bool = False  # for a person's approval, now
+    edits: int = 0  # how often a person changed something of it by hand
 
 
 class Beside(Record):

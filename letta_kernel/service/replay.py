@@ -165,7 +165,7 @@ def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> 
             retrieved=[{k: v for k, v in one.items() if k != "n"} for one in step.retrieved],
             beside=[one.model_dump() for one in step.beside],
         )
-        yield _step_ended(step, [m for m in own if m.role == "assistant"])
+        yield _step_ended(step, [m for m in own if m.role == "assistant" or m.edits])
         for answer in (m for m in own if m.role == "tool" and m.tool_call_id not in approved):
             yield from _tool(step.tool_stats, own, answer, part)
         yield from (change for step_id, change in part.changes if step_id == step.id)

@@ -12,6 +12,7 @@ from letta_kernel.messages import Message
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import Block, Tool
 from letta_kernel.service.asking import AskedBy
+from letta_kernel.service.debug import Debug
 from letta_kernel.service.group_part import GroupPart
 from letta_kernel.tools.answers import AnswerForm
 from letta_kernel.tools.context import ToolContext
@@ -55,6 +56,7 @@ class RunOptions(TypedDict, total=False):
     group : the turn of a group that it is.
     system : the system prompt for this run only, in place of the compiled one.
     asleep : it tidies another agent's memory.
+    debug : who looks at it step by step, or at breakpoints; nobody without it.
     """
 
     max_steps: int | None
@@ -73,6 +75,7 @@ class RunOptions(TypedDict, total=False):
     group: GroupPart | None
     system: str
     asleep: Asleep | None
+    debug: Debug | None
 
 
 def checked(options: RunOptions) -> RunOptions:

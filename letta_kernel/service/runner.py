@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letta_kernel import side_effects, waiting
 from letta_kernel.agent.agent import LettaAgent, Live
@@ -42,6 +42,9 @@ from letta_kernel.store.database import Tx
 from letta_kernel.store.request_parts import Part
 from letta_kernel.tools.answers import of_format
 from letta_kernel.tools.execute import ToolHost
+
+if TYPE_CHECKING:
+    from letta_kernel.agent.stops import Stops
 
 log = logging.getLogger("letta_kernel")
 
@@ -182,7 +185,7 @@ class Runner:
             try:
                 retrieving = recall if settings.retrieval else None
                 agent = self._load(
-                    state, settings, chat, journal, options, written, loaded, retrieving
+                    state, settings, chat, journal, options, written, loaded, retrieving, switch
                 )
                 agent.shown = [Thumbnail.of(one, one.thumbnail) for one in _pictures(incoming)]
                 agent.sender = _sender(incoming)
@@ -299,6 +302,7 @@ class Runner:
         written: Sequence[Message],
         loaded: Loaded,
         recall: str | None,
+        cancel: Cancel,
     ) -> LettaAgent:
         notices: list[Notice] = []
         retrieved: list[dict[str, Any]] = []
@@ -371,9 +375,25 @@ class Runner:
             prompt=prompt,
             note=note,
             considered=considered,
+            stops=self._stops(options, settings, chat, cancel),
         )
         asking.left = agent.left
         return agent
+
+    def _stops(
+        self,
+        options: RunOptions,
+        settings: AgentSettings,
+        chat: ChatModel,
+        cancel: Cancel,
+    ) -> Stops | None:
+        """Return where a run stops for the person in front, if there is one and they want to look."""
+        debug = options.get("debug")
+        if debug is None or not (debug.stepping or settings.breakpoints):
+            return None
+        from letta_kernel.service import debugger  # few runs are looked at
+
+        return debugger.stops(debug, settings.breakpoints, cancel, chat.count_tokens)
 
     def ahead(
         self, state: AgentState, settings: AgentSettings, chat: ChatModel, model: str | None = None

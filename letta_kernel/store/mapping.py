@@ -106,7 +106,7 @@ class Table(Generic[R]):
         for field in self.fields:
             value = getattr(record, field)
             if field in self._parts:
-                value = dump([part.model_dump() for part in value])
+                value = None if value is None else dump([part.model_dump() for part in value])
             elif field in self._json:
                 value = dump(value)
             values.append(value)
@@ -124,7 +124,10 @@ class Table(Generic[R]):
                 value = utc(value)
             elif field in self._parts:
                 part = self._parts[field]
-                value = [] if value == "[]" else [part.model_construct(**p) for p in load(value)]
+                if value is not None:
+                    value = (
+                        [] if value == "[]" else [part.model_construct(**p) for p in load(value)]
+                    )
             elif field in self._json:
                 value = load(value)
             values[field] = value

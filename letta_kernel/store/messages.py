@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from letta_kernel.errors import NotFoundError
-from letta_kernel.messages import MARK, Message, ToolCall
+from letta_kernel.messages import MARK, Edit, Message, ToolCall
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import Conversation, OwnThread
 from letta_kernel.store import branches, lineage, pictures
@@ -17,7 +17,10 @@ Thread = Conversation | OwnThread
 """A conversation, or the agent's own thread."""
 
 _MESSAGES = Table(
-    "messages", Message, json=("thinking",), parts={"tool_calls": ToolCall, "pictures": Picture}
+    "messages",
+    Message,
+    json=("thinking",),
+    parts={"tool_calls": ToolCall, "pictures": Picture, "edits": Edit},
 )
 
 get, get_many = _MESSAGES.get, _MESSAGES.get_many

@@ -200,5 +200,8 @@ MIGRATIONS: list[str] = [
         PRIMARY KEY (agent_id, id)
     );
     """,
+    """
+    ALTER TABLE messages ADD COLUMN edits json;
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

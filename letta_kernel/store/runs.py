@@ -86,13 +86,15 @@ def whole(tx: Tx, agent_id: str, limit: int = 50, before: str | None = None) -> 
     after = {run.continues: run for run in later}
     asked = _asked(tx, agent_id, [run.id for run in first])
     waiting = _waiting(tx, agent_id)
+    edits = _edits(tx, agent_id, [run.id for run in (*first, *later)])
     found = []
     for run in first:
-        one = WholeRun(**dict(run), asked=asked.get(run.id, ""))
+        one = WholeRun(**dict(run), asked=asked.get(run.id, ""), edits=edits.get(run.id, 0))
         last = run
         while (following := after.get(last.id)) is not None:
             last = following
             _go_on(one, last)
+            one.edits += edits.get(last.id, 0)
         one.waits = last.id in waiting
         found.append(one)
     return found
@@ -124,6 +126,16 @@ def _asked(tx: Tx, agent_id: str, run_ids: list[str]) -> dict[str, str]:
         (agent_id, run_ids, _LONGEST_ASKED),
     )
     return {row[0]: agent_messages.bare(row[1]) for row in rows}
+
+
+def _edits(tx: Tx, agent_id: str, run_ids: list[str]) -> dict[str, int]:
+    """Return how often a person changed something by hand in those of these runs where they did."""
+    rows = tx.query(
+        "SELECT run_id, sum(json_array_length(edits)) FROM messages WHERE agent_id = $1"
+        " AND run_id = ANY($2::text[]) AND edits IS NOT NULL GROUP BY run_id",
+        (agent_id, run_ids),
+    )
+    return {row[0]: int(row[1]) for row in rows}
 
 
 def begun(tx: Tx, step_ids: Collection[str]) -> list[Sequence[Any]]:

@@ -104,7 +104,7 @@ export function drawApproval(
   return node;
 }
 
-function group(label: string): HTMLElement {
+export function group(label: string): HTMLElement {
   const node = h('div', 'lk-Ask');
   node.setAttribute('role', 'group');
   node.setAttribute('aria-label', label);

@@ -75,6 +75,7 @@ export function drawEntry(
     case 'tool_call':
       return toolCall(item, open, hosts, trans);
     case 'memory':
+    case 'edited':
       return memory(item, trans);
     case 'notice':
       return notice(item, trans);
@@ -258,7 +259,13 @@ function memory(item: IMemory, trans: Trans): HTMLElement {
     'lk-Memory',
     hidden('✎', ''),
     ' ',
-    h('span', 'lk-small', trans.__('memory'), ' ', h('b', '', oneLine(item.label, 80))),
+    h(
+      'span',
+      'lk-small',
+      item.kind === 'edited' ? trans.__('edited by hand:') : trans.__('memory'),
+      ' ',
+      h('b', '', oneLine(item.label, 80))
+    ),
     item.version !== null && h('span', 'lk-muted lk-small', ` v${item.version}`),
     ...drawDiff(item.before, item.after, trans)
   );

@@ -6,6 +6,7 @@ import { h } from './dom';
 import type { IHosts } from './entries';
 import { keepKeys } from './keys';
 import { readSnapshot, type ISnapshot } from './snapshot';
+import { drawStop, type IMove, type IStop } from './stop';
 import { Transcript, type IEvent, type IToolCall } from './transcript';
 import { RunView } from './view';
 import { oneLine, stateWord, type Trans } from './words';
@@ -13,10 +14,11 @@ import { oneLine, stateWord, type Trans } from './words';
 /** What the kernel asks a person. */
 export type Question =
   | { id: string; kind: 'approval'; calls: IToolCall[] }
-  | { id: string; kind: 'question'; text: string };
+  | { id: string; kind: 'question'; text: string }
+  | IStop;
 
 /** What a person says about it. */
-export type Answer = { text: string } | { decisions: ({ id: string } & IChoice)[] };
+export type Answer = { text: string } | IMove | { decisions: ({ id: string } & IChoice)[] };
 
 export interface ILiveOptions {
   hosts: IHosts;
@@ -86,6 +88,9 @@ export class LiveRun {
 
   private _drawQuestion(question: Question): HTMLElement {
     const { answer, trans } = this._options;
+    if (question.kind === 'stop') {
+      return drawStop(question, trans, move => answer(question.id, move));
+    }
     if (question.kind === 'question') {
       return drawQuestion(question.text, trans, text => answer(question.id, { text }));
     }

@@ -9,6 +9,8 @@ export type Fields = Record<string, unknown>;
 
 /** Characters of a call's arguments that are kept for people. */
 const ARGUMENT_LIMIT = 8_000;
+/** Characters of a text that was changed by hand, before and after. */
+const EDIT_LIMIT = 12_000;
 /** Of one message; others are named, so that a notebook stays small. */
 const MOST_THUMBNAILS = 6;
 
@@ -69,6 +71,17 @@ export function passage(given: Fields): Fields {
   return {
     text: cleanText(given.content ?? given.text ?? '', 1_000),
     ...Object.fromEntries(kept.map(name => [name, plain(given[name])]))
+  };
+}
+
+/** What a person changed by hand: what that is, and what stood there before. */
+export function edited(given: Fields): Fields {
+  const [before, after] = aroundTheChange(text(given.before), text(given.after));
+  const what = [text(given.what), text(given.name)].filter(Boolean).join(': ');
+  return {
+    label: oneLine(what),
+    before: cleanText(before, EDIT_LIMIT),
+    after: cleanText(after, EDIT_LIMIT)
   };
 }
 

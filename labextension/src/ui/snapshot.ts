@@ -55,7 +55,8 @@ export interface ISpeaker {
 }
 
 export interface IMemory {
-  kind: 'memory';
+  /** Memory that the agent changed, or what a person changed of a step by hand. */
+  kind: 'memory' | 'edited';
   label: string;
   before: string;
   after: string;
@@ -191,8 +192,9 @@ function readItem(data: unknown, depth: number): Item | null {
         label: text(data.label)
       };
     case 'memory':
+    case 'edited':
       return {
-        kind: 'memory',
+        kind: data.kind,
         label: text(data.label),
         before: text(data.before),
         after: text(data.after),

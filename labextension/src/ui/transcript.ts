@@ -17,7 +17,7 @@ import {
   type IItem,
   type IToolCall
 } from './items';
-import { aroundTheChange, part, passage, text, thumbnail, type Fields } from './parts';
+import { aroundTheChange, edited, part, passage, text, thumbnail, type Fields } from './parts';
 import { isRecord, type RunState } from './snapshot';
 import { meaning } from './stopReasons';
 import { duration } from './words';
@@ -271,7 +271,13 @@ export class Transcript {
     step_ended: event => {
       this._items.forEach(item => (item.provisional = false));
       const messages = Array.isArray(event.messages) ? event.messages.filter(isRecord) : [];
-      messages.filter(({ role }) => role === 'assistant').forEach(message => this._settle(message));
+      for (const message of messages) {
+        if (message.role === 'assistant') {
+          this._settle(message);
+        }
+        const edits = Array.isArray(message.edits) ? message.edits.slice(0, 50).filter(isRecord) : [];
+        edits.forEach(edit => (this._add('edited', edited(edit)).provisional = false));
+      }
       this._footer.add(event);
       if (!this._members && event.model && event.model !== this._head.model) {
         Object.assign(this._head, { model: event.model, label: event.model_label }); // a fallback answered

@@ -9,18 +9,20 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from letta_kernel.agent.context import package_event, package_result
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import now
-from letta_kernel.messages import Message, ReturnStatus, ToolCall
+from letta_kernel.messages import Edit, Message, ReturnStatus, ToolCall
 from letta_kernel.pictures.picture import Picture, check, from_base64, marked
 from letta_kernel.service.agent_file.parse import OURS, FileMessage
 from letta_kernel.tools.output import kept
 
 _STATUSES: tuple[ReturnStatus, ...] = ("ok", "error", "interrupted", "denied")
 MAX_NAME = 200  # characters of a call's id or name
+MAX_EDITS = 1_000  # of one message
 
 
 def to_file(message: Message, message_id: str, agent_id: str, model: str | None) -> dict[str, Any]:
@@ -77,6 +79,8 @@ def to_file(message: Message, message_id: str, agent_id: str, model: str | None)
     if text or not entry["content"]:
         entry["content"].append({"type": "text", "text": text, "signature": None})
     entry["content"] += [_image(picture) for picture in message.pictures if picture.data]
+    if message.edits:
+        ours["edits"] = [edit.model_dump() for edit in message.edits]
     if ours:
         entry[OURS] = ours
     return entry
@@ -126,6 +130,7 @@ def from_file(entry: FileMessage, *, summary: bool = False) -> list[Message]:
                     thinking=thinking,
                     tool_calls=calls,
                     interrupted=interrupted,
+                    edits=_edits(ours),
                     **shared,
                 )
             ]
@@ -156,7 +161,7 @@ def _results(
     if len(returns) <= 1:
         one = returns[0] if returns else {}
         returns = [{"tool_call_id": entry.tool_call_id, **one, "func_response": text}]
-    made = []
+    made: list[Message] = []
     for one in returns:
         status, content = _unpacked_result(_text(one.get("func_response")))
         if one.get("status") in ("success", "error"):
@@ -173,11 +178,22 @@ def _results(
                 status=status,
                 stdout=_printed(one.get("stdout")),
                 stderr=_printed(one.get("stderr")),
+                edits=None if made else _edits(ours),
                 **shared,
             )
         )
         pictures = []  # they are the first one's
     return made
+
+
+def _edits(ours: dict[str, Any]) -> list[Edit] | None:
+    """Return what a person changed of a message by hand; what is none is passed over."""
+    found = ours.get("edits")
+    made = []
+    for one in found[:MAX_EDITS] if isinstance(found, list) else ():
+        with suppress(ValueError):
+            made.append(Edit.model_validate(one))
+    return made or None
 
 
 def _printed(lines: Any) -> str:

@@ -1,0 +1,83 @@
+// Where a run has stopped: what comes next in it, and what a person makes of that.
+
+import { button, field, group } from './ask';
+import { h } from './dom';
+import { oneLine, type Trans } from './words';
+
+export interface IStop {
+  id: string;
+  kind: 'stop';
+  title: string;
+  step: number;
+  /** The breakpoint that holds; empty while the person steps. */
+  why: string;
+  problem: string;
+  parts: { name: string; tokens: number; text: string }[];
+  /** What may be changed. */
+  texts: { key: string; label: string; text: string }[];
+}
+
+export interface IMove {
+  action: 'step' | 'next' | 'continue' | 'stop';
+  changes: Record<string, string>;
+}
+
+/** So many texts are shown open; more are folded. */
+const OPEN = 3;
+const MOST_ROWS = 14;
+
+/** Show a stop; `go` is called once. */
+export function drawStop(stop: IStop, trans: Trans, go: (move: IMove) => void): HTMLElement {
+  const node = group(trans.__('Debugger'));
+  const fields: [string, string, HTMLTextAreaElement][] = [];
+  const move = (action: IMove['action']) => {
+    const changed = fields.filter(([, before, { value }]) => value !== before);
+    node.querySelectorAll<HTMLButtonElement>('button, textarea').forEach(one => (one.disabled = true));
+    go({ action, changes: Object.fromEntries(changed.map(([key, , { value }]) => [key, value])) });
+  };
+  const title = h('div', 'lk-Ask-title', h('b', '', trans.__('Stopped %1', stop.title)));
+  title.append(h('span', 'lk-muted lk-small', ` · ${trans.__('step %1', stop.step)}`));
+  if (stop.why) {
+    title.append(' ', h('span', 'lk-Chip', stop.why));
+  }
+  const wrong = h('div', 'lk-Wrong', stop.problem);
+  wrong.setAttribute('role', 'alert');
+  const open = stop.texts.length <= OPEN;
+  node.append(
+    title,
+    wrong,
+    ...stop.parts.map(({ name, tokens, text }) =>
+      part(`${name} · ${trans.__('%1 tokens', tokens.toLocaleString('en'))}`, '', h('pre', 'lk-Text', text))
+    ),
+    ...stop.texts.map(({ key, label, text }) => {
+      const given = field(label, text, Math.min(text.split('\n').length, MOST_ROWS));
+      given.classList.add('lk-mod-code');
+      given.spellcheck = false;
+      given.addEventListener('keydown', event => {
+        if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+          event.preventDefault();
+          move('step');
+        }
+      });
+      // What the field makes of the text (its line ends) is no change.
+      fields.push([key, given.value, given]);
+      return part(label, open ? '' : oneLine(text, 90), given, open);
+    }),
+    h(
+      'div',
+      'lk-Buttons',
+      button(trans.__('Step'), 'lk-mod-good', () => move('step')),
+      button(trans.__('Next model call'), '', () => move('next')),
+      button(trans.__('Continue'), '', () => move('continue')),
+      button(trans.__('Stop the run'), 'lk-mod-bad', () => move('stop'))
+    )
+  );
+  return node;
+}
+
+function part(name: string, begins: string, inside: HTMLElement, open = false): HTMLElement {
+  const summary = h('summary', '', name, begins && h('span', 'lk-muted', ` ${begins}`));
+  const made = h('details', 'lk-small', summary, inside);
+  made.open = open;
+  return made;
+}
