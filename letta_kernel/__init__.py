@@ -20,15 +20,25 @@ from letta_kernel import project as project  # fixes where the project is, befor
 
 if TYPE_CHECKING:
     from letta_kernel.api.agent import Agent as Agent
+    from letta_kernel.api.experiment import Experiment as Experiment
     from letta_kernel.models.scripted import scripted as scripted
     from letta_kernel.tools.options import ToolOptions as ToolOptions
     from letta_kernel.tools.options import tool as tool
 
 __version__ = "0.1.0"
-__all__ = ["Agent", "ToolOptions", "__version__", "load_ipython_extension", "scripted", "tool"]
+__all__ = [
+    "Agent",
+    "Experiment",
+    "ToolOptions",
+    "__version__",
+    "load_ipython_extension",
+    "scripted",
+    "tool",
+]
 
 _PUBLIC = {
     "Agent": "letta_kernel.api.agent",
+    "Experiment": "letta_kernel.api.experiment",
     "ToolOptions": "letta_kernel.tools.options",
     "scripted": "letta_kernel.models.scripted",
     "tool": "letta_kernel.tools.options",

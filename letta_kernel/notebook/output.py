@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from letta_kernel.display import style
-from letta_kernel.display.clean import esc
-from letta_kernel.display.style import el, small
-from letta_kernel.display.tables import Panel, note
+from letta_kernel.display.progress import Bar
+from letta_kernel.display.tables import note
 from letta_kernel.errors import Stopped
-from letta_kernel.ids import new_id
 
 __all__ = ["AgentError", "Stopped", "details", "say", "show"]
 
@@ -57,9 +53,6 @@ def details(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-_PAUSE = 0.1  # seconds between two drawings
-
-
 @contextmanager
 def progress(shell: Any) -> Iterator[Callable[[float, str], None]]:
     """Give a function that draws a share (0 to 1) and a text; in a terminal nothing is drawn.
@@ -69,25 +62,10 @@ def progress(shell: Any) -> Iterator[Callable[[float, str], None]]:
     Stopped
         The stop button, for work that goes on where it was when it is asked for again.
     """
-    display = {"display_id": new_id("view")}
-    drawn = 0.0  # time.monotonic(), of the last drawing
-    kernel = getattr(shell, "kernel", None) is not None
-
-    def publish(panel: Panel, update: bool) -> None:
-        shell.display_pub.publish(panel._repr_mimebundle_(), transient=display, update=update)
-
-    def draw(share: float, text: str) -> None:
-        nonlocal drawn
-        if not kernel or time.monotonic() - drawn < _PAUSE:
-            return
-        line = el("div", small(esc(text)))
-        publish(Panel(style.bar([(share, style.VIOLET, text)]) + line, text), drawn > 0)
-        drawn = time.monotonic()
-
+    bar = Bar(shell)
     try:
-        yield draw
+        yield bar.draw
     except KeyboardInterrupt:
         raise Stopped("Stopped; the same line goes on where it was.") from None
     finally:
-        if drawn:
-            publish(Panel("", ""), update=True)
+        bar.close()

@@ -95,14 +95,24 @@ class Recordings:
             return []
         return destinations([choose_model(chosen), *settings.fallbacks])
 
-    def open_model(self, chosen: str | None, settings: AgentSettings) -> ChatModel:
-        """Return the model that answers where *chosen* (None: whichever there is) is asked for."""
+    def open_model(
+        self,
+        chosen: str | None,
+        settings: AgentSettings,
+        wrap: Callable[[ChatModel], ChatModel] | None = None,
+    ) -> ChatModel:
+        """Return the model that answers where *chosen* (None: whichever there is) is asked for.
+
+        *wrap* puts something between it and who asks, this time only.
+        """
         if self.stand_in is not None:
             chat = self.stand_in(chosen)
         else:
             chat = open_model(choose_model(chosen), fallbacks=tuple(settings.fallbacks))
             if self.wrap_model is not None:
                 chat = self.wrap_model(chat)
+        if wrap is not None:
+            chat = wrap(chat)
         if settings.context_window:
             chat.context_window = min(chat.context_window, settings.context_window)
         native = chat.supports_tools and settings.tool_calls == "native"

@@ -9,7 +9,7 @@ from typing import TypedDict
 from letta_kernel.agent.agent import Live
 from letta_kernel.agent.beside import BesideSource
 from letta_kernel.messages import Message
-from letta_kernel.models.base import Cancel
+from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import Block, Tool
 from letta_kernel.service.asking import AskedBy
 from letta_kernel.service.debug import Debug
@@ -57,6 +57,7 @@ class RunOptions(TypedDict, total=False):
     system : the system prompt for this run only, in place of the compiled one.
     asleep : it tidies another agent's memory.
     debug : who looks at it step by step, or at breakpoints; nobody without it.
+    wrap_model : is given the model that is opened, and returns what is asked in its place.
     """
 
     max_steps: int | None
@@ -76,6 +77,7 @@ class RunOptions(TypedDict, total=False):
     system: str
     asleep: Asleep | None
     debug: Debug | None
+    wrap_model: Callable[[ChatModel], ChatModel] | None
 
 
 def checked(options: RunOptions) -> RunOptions:

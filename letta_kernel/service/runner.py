@@ -144,7 +144,9 @@ class Runner:
         try:
             while True:
                 settings = AgentSettings.model_validate(state.settings)
-                chat = self._recordings.open_model(model or state.model, settings)
+                chat = self._recordings.open_model(
+                    model or state.model, settings, options.get("wrap_model")
+                )
                 run.model = chat.name
                 journal = Journal(self._core.database, state, run, switch.cancel)
                 news += self._mcp.news(state.id)

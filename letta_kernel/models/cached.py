@@ -1,0 +1,93 @@
+"""A model that is asked once: what it answered before is answered from a recording, the rest is recorded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+
+from letta_kernel.models.base import Cancel, ChatModel, ChatRequest, ModelError, Piece
+from letta_kernel.models.images import takes_images
+from letta_kernel.models.record import Recording, RecordingModel, ReplayModel
+
+
+class Answers:
+    """The answers kept in one file, each given once in a sitting; `wrap` puts them before models.
+
+    A line that was cut short, as by a kill, is taken off: that call is made again.
+
+    Raises
+    ------
+    ModelError
+        The file is no recording.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._recording: Recording | None = None
+        whole(file)
+        if file.exists() and file.stat().st_size:
+            self._recording = Recording(file)
+
+    def wrap(self, model: ChatModel) -> ChatModel:
+        """Return *model* with the kept answers before it."""
+        return CachedModel(model, self._file, self._recording)
+
+
+class CachedModel:
+    """Answers from a recording where it can, else asks the model and writes down what it says."""
+
+    def __init__(self, inner: ChatModel, file: Path, recording: Recording | None) -> None:
+        self._inner = inner
+        self._recorder = RecordingModel(inner, file)
+        self._replay = None if recording is None else ReplayModel(recording, inner.name)
+        self.name = inner.name
+        self.label = inner.label
+        self.context_window = inner.context_window
+        self.supports_tools = inner.supports_tools
+        self.supports_reasoning = inner.supports_reasoning
+        self.supports_images = takes_images(inner)
+        self.takes_format = getattr(inner, "takes_format", False)
+
+    def count_tokens(self, text: str) -> int:
+        """Return what the model counts."""
+        return self._inner.count_tokens(text)
+
+    def stream(self, request: ChatRequest, cancel: Cancel) -> Generator[Piece, None, None]:
+        """Stream the kept answer, or the model's, which is kept once it is whole or has failed.
+
+        Raises
+        ------
+        ModelError
+            As the model does, or did, or if the file cannot be written.
+        """
+        if self._replay is not None:
+            try:
+                yield from self._replay.stream(request, cancel)
+                return
+            except ModelError as error:  # a miss comes before any piece
+                if error.kind != "replay_miss":
+                    raise
+        with closing(self._recorder.stream(request, cancel)) as pieces:
+            yield from pieces
+
+
+def whole(file: Path) -> None:
+    """Take a last line that was cut short off a file of lines; the others stay."""
+    try:
+        with open(file, "r+b") as opened:
+            size = opened.seek(0, os.SEEK_END)
+            keep = size
+            while keep:
+                begin = max(0, keep - 65_536)
+                opened.seek(begin)
+                piece = opened.read(keep - begin)
+                if (at := piece.rfind(b"\n")) >= 0:
+                    keep = begin + at + 1
+                    break
+                keep = begin
+            if keep < size:
+                opened.truncate(keep)
+    except FileNotFoundError:
+        return
