@@ -338,6 +338,49 @@ def test_an_agents_tools_and_approvals_are_the_variants(
         runner.run(planned(variants=[{"tools": ["weihg"]}], most=1), folder, project=service)
 
 
+def test_an_agents_forks_do_it_and_the_agent_stays_as_it_is(
+    model: ScriptedServer, service: AgentService, folder: Path
+) -> None:
+    ada = service.agents.create("ada", human="Likes owls.")
+    list(service.runs.send(ada.id, "My cat is called Mio."))
+
+    def knows(body: dict[str, Any]) -> Answer:
+        if body["messages"][-1]["role"] == "tool":
+            return Answer(text="Noted.")
+        text = json.dumps(body["messages"])
+        known = ", ".join(word for word in ("owls", "Mio", "Berlin", "curt") if word in text)
+        call = Call(
+            "c", "core_memory_append", json.dumps({"label": "human", "content": "Changed."})
+        )
+        return Answer(text=known, calls=[call])
+
+    model.default = knows
+    variants = [
+        {"name": "as it is"},
+        {"name": "changed", "instructions": "Be curt.", "blocks": {"town": "Berlin"}},
+    ]
+    changed = {"kind": "block", "block": "human", "contains": "Changed."}
+    cases = [{"messages": ["What do you know?"], "graders": [changed], "blocks": {"human": "owls"}}]
+    plan = planned(agent="ada", variants=variants, cases=cases, parallel=2, repeats=2)
+    report = runner.run(plan, folder, project=service)
+    assert [one.rate for one in report.variants] == [1.0, 1.0]
+    sent = [json.dumps(body["messages"]) for body in model.requests[1:]]
+    assert all("Mio" in one for one in sent)
+    assert sum("Be curt." in one and "Berlin" in one for one in sent) == len(sent) / 2
+    assert service.blocks.retrieve("human", agent="ada").value == "Likes owls."
+    assert len(service.messages.history(ada.id)) == 2
+    assert [one.id for one in service.agents.list(set_aside=True)] == [ada.id]
+    # A fork that a kill left is gone when the experiment goes on.
+    fork = service.forks.fork("ada", "ada", purpose="eval")
+    (folder / "forks" / fork.id).touch()
+    runner.run(planned(agent="ada", cases=cases, repeats=3), folder, project=service)
+    assert list((folder / "forks").iterdir()) == []
+    with pytest.raises(NotFoundError):
+        service.agents.retrieve(fork.id)
+    with pytest.raises(NotFoundError, match="there is no project here"):
+        runner.run(planned(agent="ada"), folder.with_name("other.results"))
+
+
 # -- the report -------------------------------------------------------------------------------------------
 
 

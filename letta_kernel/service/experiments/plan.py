@@ -95,6 +95,8 @@ class Plan:
         many = len(self.cases) * len(self.variants) * self.repeats
         if many > MAX_TRIALS:
             raise InvalidInputError(f"That would be {many:,} runs; at most {MAX_TRIALS:,}.")
+        if self.agent is not None and any(one.embedding for one in self.variants):
+            raise InvalidInputError("A fork is searched as its agent is: name no embedding.")
         if self.agent is not None and (self.dialogues or self.mode == "search"):
             raise InvalidInputError("A conversation is given to agents made for it: name no agent.")
         common = [self.grader(one, "The experiment") for one in self.graders]

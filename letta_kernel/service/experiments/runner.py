@@ -71,7 +71,7 @@ def run(
         results.begin(plan)
         work = _Run(plan, results, known, retry, cancel or Cancel(), watch)
         if work.left:
-            stage = Stage(plan, results.work, project)
+            stage = Stage(plan, results, project)
             try:
                 work.check(stage)
                 work.carry_out(stage)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
+from letta_kernel import private
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.models import keys
 from letta_kernel.project import project_folder
@@ -14,12 +15,14 @@ from letta_kernel.records import AgentState, Tool
 from letta_kernel.service import AgentService
 from letta_kernel.service.experiments.cases import Case, Variant
 from letta_kernel.service.experiments.plan import Plan
-from letta_kernel.tools import core
+from letta_kernel.service.experiments.results import Results
 from letta_kernel.tools.discovery import found_in
 
 NAME = "agent"
 """What agents are called that are made for a case: the same for all, for a prompt might say it."""
-CORE_TOOLS = (*core.FUNCTIONS,)
+OWN_ARCHIVE = "its own"
+"""The archive of an agent that knows a conversation, for what it keeps itself."""
+PURPOSE = "eval"
 
 
 class Stage:
@@ -27,12 +30,13 @@ class Stage:
 
     Parameters
     ----------
-    work : a folder for a project of their own.
+    results : where a project of their own may lie meanwhile, and which forks there are.
     project : the user's project: whose agent is forked, and whose tools variants name; None if there is none.
     """
 
-    def __init__(self, plan: Plan, work: Path, project: AgentService | None) -> None:
+    def __init__(self, plan: Plan, results: Results, project: AgentService | None) -> None:
         self._plan = plan
+        self._made = results.folder / "forks"
         self._project = project
         self._lock = threading.Lock()
         self._archives: dict[tuple[str, str | None], str] = {}
@@ -48,9 +52,11 @@ class Stage:
         # Keys lie beside the user's project, not beside a folder of results.
         home = project_folder() if project is None else project.home
         self._keys_back = keys.look_beside(home)
-        self.service = (
-            project if self._base is not None and project is not None else AgentService(work)
-        )
+        if self._base is not None and project is not None:
+            self.service = project
+            self._clear()
+        else:
+            self.service = AgentService(results.work)
 
     def close(self) -> None:
         """Let go of the project that was made for it."""
@@ -81,14 +87,14 @@ class Stage:
         LettaError
             It cannot be made: a block is too long, or there is no such tool.
         """
-        state = self._forked(variant) if self._base is not None else self._new(case, variant)
+        base = self._base
+        state = self._new(case, variant) if base is None else self._forked(base, variant)
         try:
-            if self._base is not None:
+            if base is not None:
                 for label, text in {**variant.blocks, **case.blocks}.items():
                     self.service.blocks.upsert(label, text, agent=state.id, reason="experiment")
             if case.dialogue:
-                archive = self._archive(case.dialogue, variant.embedding)
-                self.service.archives.attach(archive, agent=state.id)
+                self._give_dialogue(state, case.dialogue, variant.embedding)
             for text in case.passages:
                 self.service.passages.create(text, agent=state.id, reason="experiment")
             for tool in variant.tools:
@@ -104,6 +110,8 @@ class Stage:
         """Take an agent away that has done its case, where it is not in a project that goes anyway."""
         if self._base is not None:
             self.service.agents.delete(state.id)
+            with suppress(OSError):
+                (self._made / state.id).unlink(missing_ok=True)
 
     def _new(self, case: Case, variant: Variant) -> AgentState:
         given: dict[str, Any] = {
@@ -122,15 +130,51 @@ class Stage:
             **{key: value for key, value in given.items() if value is not None},
         )
 
-    def _forked(self, variant: Variant) -> AgentState:
-        raise InvalidInputError("Forks are not there yet.")
+    def _forked(self, base: AgentState, variant: Variant) -> AgentState:
+        """Return a hidden fork of an agent, changed as a variant says."""
+        fork = self.service.forks.fork(base.id, base.name, purpose=PURPOSE)
+        private.folder(self._made)
+        private.write(self._made / fork.id, "")  # so that one that is left by a kill is found
+        given: dict[str, Any] = {
+            "model": variant.model,
+            "instructions": variant.instructions,
+            "style": variant.style,
+            "max_steps": variant.max_steps,
+            "settings": variant.settings or None,
+        }
+        changes = {key: value for key, value in given.items() if value is not None}
+        if variant.core_tools is not None:
+            own = [tool.id for tool in self.service.tools.list(fork.id) if tool.kind != "core"]
+            changes["tool_refs"] = [*variant.core_tools, *own]
+        try:
+            if changes:
+                self.service.agents.update(fork.id, namesakes="keep", **changes)
+        except BaseException:
+            self.away(fork)
+            raise
+        return fork
+
+    def _clear(self) -> None:
+        """Delete forks that a process left which was killed."""
+        for left in self._made.glob("agent-*"):
+            with suppress(NotFoundError):
+                self.service.agents.delete(left.name)
+            left.unlink(missing_ok=True)
+
+    def _give_dialogue(self, state: AgentState, dialogue: str, embedding: str | None) -> None:
+        """Let an agent find a conversation; what it keeps goes into an archive of its own, attached first."""
+        own = self.service.archives.create(OWN_ARCHIVE, embedding=embedding)
+        for archive in (own.id, self._archive(dialogue, embedding)):
+            self.service.archives.attach(archive, agent=state.id)
 
     def _archive(self, dialogue: str, embedding: str | None) -> str:
         """Return the archive that holds a conversation, made at first."""
         with self._lock:
             known = self._archives.get((dialogue, embedding))
             if known is None:
-                known = self.service.archives.create(dialogue[:200], embedding=embedding).id
+                known = self.service.archives.create(
+                    f"talk {dialogue}"[:200], embedding=embedding
+                ).id
                 self.service.passages.insert(
                     self._plan.dialogues[dialogue].passages(), archive=known
                 )

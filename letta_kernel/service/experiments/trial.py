@@ -16,7 +16,7 @@ from letta_kernel.models.cached import Answers
 from letta_kernel.records import AgentState
 from letta_kernel.service.experiments.cases import Call, Outcome
 from letta_kernel.service.experiments.plan import Trial
-from letta_kernel.service.experiments.stage import Stage
+from letta_kernel.service.experiments.stage import OWN_ARCHIVE, Stage
 from letta_kernel.stop_reasons import meaning
 from letta_kernel.tools.answers import last_answer
 
@@ -175,10 +175,12 @@ class _Work:
         return {one.label: one.value for one in self._service.blocks.list(state.id)}
 
     def _passages(self, state: AgentState) -> dict[str, str]:
-        """Return the texts of passages by their ids; none of a conversation that others know too."""
+        """Return the texts of passages by their ids; of an agent that knows a conversation only its own."""
         if self._trial.case.dialogue:
-            return {}
-        found = self._service.passages.list(state.id, _MOST_PASSAGES)
+            (own,) = self._service.archives.list(state.id, name=OWN_ARCHIVE)
+            found = self._service.passages.list(archive=own.id, limit=_MOST_PASSAGES)
+        else:
+            found = self._service.passages.list(state.id, _MOST_PASSAGES)
         return {one.id: one.content for one in found}
 
 
