@@ -17,6 +17,7 @@ from letta_kernel.commands import rules as rules, mcp as mcp, skills as skills, 
 from letta_kernel.commands import sql as sql, eval as eval, debugger as debugger
 from letta_kernel.commands import models as models, keeping as keeping, program as program
 from letta_kernel.commands import tokens as tokens, traces as traces
+from letta_kernel.commands import report as report
 
 # isort: on
 from letta_kernel.commands.spec import GROUPS, LIST, TABLE, Command, DoorName, command

@@ -28,6 +28,7 @@ from letta_kernel.service.messages import Messages
 from letta_kernel.service.passages import Passages
 from letta_kernel.service.preparation import Preparation
 from letta_kernel.service.recordings import Recordings
+from letta_kernel.service.reporting import Reports
 from letta_kernel.service.runner import Runner
 from letta_kernel.service.runs import Runs, Steps
 from letta_kernel.service.skills import FoundSkill, Skills
@@ -71,7 +72,7 @@ class AgentService:
     timeline : what agents were, step by step, and how two such points differ.
     groups : agents that are talked to together.
     tools, mcp, skills, folders, files, identities : what agents are given.
-    sql : read-only queries over all of that.
+    sql, reports : read-only queries over all of that; what a report of a conversation is made of.
     agent_files, recordings, settings, store : agents as files, models' answers on file, the project itself.
     tokens : what lets clients of a server in.
     sleeptime : other agents that tidy an agent's memory while it rests.
@@ -128,6 +129,7 @@ class AgentService:
         self.explain = Explain(core, self.blocks)
         self.sleeptime = Sleeptime(core, memories, self.agents, runner, self.recordings)
         self.sql = Sql(core)
+        self.reports = Reports(core)
         self.store = Store(core)
 
     def __enter__(self) -> Self:
