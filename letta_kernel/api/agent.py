@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from letta_kernel.api.added_tools import added_to
+from letta_kernel.api.explained import Explained
 from letta_kernel.api.memory import MemoryView
 from letta_kernel.api.remedies import WORDS, speaks_python
 from letta_kernel.api.run import Run
@@ -37,7 +38,7 @@ from letta_kernel.messages import Event, Message, RunQueued, RunStarted, worded
 from letta_kernel.pictures.values import pictures_of
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Passage, Tool, WholeRun
-from letta_kernel.service import AgentService, ContextReport
+from letta_kernel.service import AgentService, ContextReport, Reason
 from letta_kernel.tools import core
 from letta_kernel.tools.answers import of_type
 from letta_kernel.tools.discovery import Tracked, found_in
@@ -260,6 +261,31 @@ class Agent:
     def context(self) -> ContextReport:
         """What the model would see now."""
         return self.service.runs.context(self.id)
+
+    def explain(self, step: str | int | None = None) -> Explained:
+        """Return a step explained: its request, what each part took, what came of it; a cell shows it.
+
+        Parameters
+        ----------
+        step : the id of a step, or of a run for its last one, or how that begins; the number of a step in
+            the last run; the last step if not given.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such step.
+        """
+        return Explained.of(self.service.explain.step(step, agent=self.id))
+
+    def why(self, label: str, words: str) -> list[Reason]:
+        """Return why *words* stand in a memory block: the sentences, and the step that wrote each.
+
+        Raises
+        ------
+        NotFoundError
+            They do not stand there; the text says in which versions they did.
+        """
+        return self.service.explain.why(label, words, agent=self.id)
 
     def plot(self, what: str = "tokens", *, limit: int | None = None) -> Figure:
         """Return a matplotlib figure, to be shown or changed.

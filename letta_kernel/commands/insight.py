@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from letta_kernel.commands.door import AGENT, LIMIT, Answer, Door, Notebook
 from letta_kernel.commands.spec import argument, command, option
+from letta_kernel.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from letta_kernel.display.tables import Panel
@@ -37,6 +38,34 @@ def context(
         ]
         return Answer("\n".join(parts), data, plain=True)
     return Answer(data=data, panel=lambda: context_panel(report.parts, report.window, report.model))
+
+
+@command("explain", "agent explain", group=GROUP)
+def explain(
+    door: Door,
+    agent: AgentState = AGENT,
+    step: str | None = argument(
+        "A step or run by its id or how that begins, or a number in the last run; else the last step",
+        None,
+        values="step",
+    ),
+    request: bool = option("Only the request, as it went out"),
+) -> Answer:
+    """Show what a step was made of and what of it cost what, what was looked at, what came of it.
+
+    The request is made anew from what is kept, byte for byte, also after blocks, tools and settings have been
+    changed. What was forgotten for good is named in a line.
+    """
+    from letta_kernel.display.explanation import explanation_panel
+
+    told = door.service.explain.step(step, agent=agent.id)
+    if request:
+        if told.body is None:
+            raise InvalidInputError(
+                f"{told.step_id}: {' '.join(told.missing) or 'no model was asked.'}"
+            )
+        return Answer(told.body, told.data(), plain=True)
+    return Answer(data=told.data(), panel=lambda: explanation_panel(told))
 
 
 @command("runs", "agent runs", group=GROUP, lists=True)

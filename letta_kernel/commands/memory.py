@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.commands.conversation import AS_OF
-from letta_kernel.commands.door import AGENT, YES, Answer, Door, Notebook, Rows, gone
+from letta_kernel.commands.door import AGENT, YES, Answer, Door, Notebook, Rows, gone, how
 from letta_kernel.commands.spec import argument, command, option
 from letta_kernel.commands.values import is_on
 from letta_kernel.errors import InvalidInputError
@@ -35,6 +35,7 @@ def memory(
     redo: bool = option("Take back an undo"),
     history: bool = option("All versions: who wrote them, when and why"),
     origin: bool = option("Where each sentence comes from: who, when, after which message"),
+    why: str | None = option("Why these words stand in it: the step that wrote them", free=True),
     diff: str | None = option("What changed between two versions: --diff 1 3", free=True),
     limit: int | None = option("Characters it may hold"),
     read_only: str | None = option("on: the agent cannot change it", values="switch"),
@@ -51,7 +52,7 @@ def memory(
     """Show the memory blocks live, or one of them; write it, undo, compare, share, delete."""
     # One command with options that exclude each other, as people know it; first what cannot be is refused,
     # then one is done.
-    asked = (undo, redo, history, origin, diff, share, unshare, delete, as_of)
+    asked = (undo, redo, history, origin, why, diff, share, unshare, delete, as_of)
     wanted = [one for one in asked if one]
     changes: dict[str, Any] = {
         "limit": limit,
@@ -78,6 +79,8 @@ def memory(
         return show_history(door, agent, label)
     if origin:
         return show_origin(door, agent, label)
+    if why:
+        return show_reasons(door, agent, label, why)
     if diff:
         return compare(door, agent, label, *_two(diff))
     if share:
@@ -249,6 +252,23 @@ def show_origin(door: Door, agent: AgentState = AGENT, label: str = LABEL) -> An
         data=[asdict(one) for one in found],
         panel=lambda: origins_panel(label, found),
         rows=lambda: Rows(["text", "version", "when", "origin"], rows, "The block is empty."),
+    )
+
+
+@command(None, "memory why", group=GROUP)
+def show_reasons(
+    door: Door,
+    agent: AgentState = AGENT,
+    label: str = LABEL,
+    words: str = argument("Words that stand in the block"),
+) -> Answer:
+    """Tell which step wrote these words into a block, and after which message."""
+    from letta_kernel.display.explanation import reasons_panel
+
+    found = door.service.explain.why(label, words, agent=agent.id)
+    return Answer(
+        data=[asdict(one) for one in found],
+        panel=lambda: reasons_panel(found, lambda step: how(door, "explain", step, agent=agent)),
     )
 
 

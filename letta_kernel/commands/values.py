@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MOST_FILES = 100
+_MOST_STEPS = 20
 FIXED: dict[str, tuple[str, ...]] = {
     "switch": ("on", "off"),
     "match": ("any", "all"),
@@ -105,11 +106,20 @@ def _stored(kind: str, door: Door, agent: str | None) -> list[str]:
         return list(door.service.agents.retrieve(agent).settings.get("breakpoints") or ())
     if agent is not None and kind == "call":
         return [call.id for call in door.service.runs.pending(agent)]
+    if agent is not None and kind == "step":
+        return _steps(door, agent)
     if agent is not None and kind == "passage":
         return [passage.id for passage in door.service.passages.list(agent)]
     if agent is not None and kind == "forgotten":
         return [passage.id for passage, _ in door.service.passages.forgotten(agent)]
     return []
+
+
+def _steps(door: Door, agent: str) -> list[str]:
+    """Return the newest steps of an agent, and their runs, newest first."""
+    agent_id = door.service.agents.retrieve(agent).id
+    found = door.service.steps.list(agent_id=agent_id, limit=_MOST_STEPS)
+    return list(dict.fromkeys(one for step, _ in found for one in (step.id, step.run_id)))
 
 
 def _read(door: Door, work: Callable[[Tx], T]) -> T:

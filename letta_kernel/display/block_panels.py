@@ -8,7 +8,7 @@ from letta_kernel.display import style, words
 from letta_kernel.display.clean import clean_text, esc, one_line
 from letta_kernel.display.diff import diff_lines
 from letta_kernel.display.html import diff_html
-from letta_kernel.display.style import el, fold, lines, small
+from letta_kernel.display.style import el, fold, lines, small, step_link
 from letta_kernel.display.tables import Panel, stack, table, when
 from letta_kernel.records import Block, BlockStanding, BlockVersion
 
@@ -88,6 +88,8 @@ def versions_panel(
 
 def _version_html(head: str, version: BlockVersion, before: str) -> str:
     title = el("b", esc(head)) + f" {esc(_who(version))}"
+    if version.step_id:
+        title += f" · {step_link(version.step_id)}"
     return el("div", small(title)) + diff_html(before, version.value)
 
 

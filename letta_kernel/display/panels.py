@@ -261,8 +261,10 @@ def origins_panel(label: str, sentences: Sequence[Any]) -> Panel:
         if one.text.strip():
             at, version = one.origin.at, one.origin.version
             written = f"v{version}" if version else ""
-            rows.append([_foldable(one.text.strip()), written, at, _foldable(str(one.origin))])
-    columns = [one_line(label, 80), "version", "when", "origin"]
+            step = one.origin.asked.step_id if one.origin.asked else None
+            cells = [_foldable(one.text.strip()), written, at, _foldable(str(one.origin))]
+            rows.append([*cells, Cell(style.short(step), style.step_link(step)) if step else ""])
+    columns = [one_line(label, 80), "version", "when", "origin", "step"]
     return table(columns, rows, empty="The block is empty.")
 
 

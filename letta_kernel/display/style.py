@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from letta_kernel.display.clean import attribute, esc
+from letta_kernel.display.clean import attribute, esc, one_line
 
 VIOLET = "#8c5bd6"
 GREEN = "#1a8654"
@@ -93,6 +93,17 @@ def named(values: Iterable[tuple[str, str]]) -> str:
     """Return a list of *values*, each behind its name; both are HTML."""
     pairs = [f"{el('dt', name)}{el('dd', value)}\n" for name, value in values]
     return el("dl", *pairs) if pairs else ""
+
+
+def short(step_id: str) -> str:
+    """Return an id as it is shown: enough of it to name it."""
+    kind, _, rest = one_line(step_id, 80).partition("-")
+    return f"{kind}-{rest[:8]}"
+
+
+def step_link(step_id: str | None) -> str:
+    """Return HTML that leads to the explanation of a step, where it stands on the same page."""
+    return el("a", esc(short(step_id)), href=f"#{step_id}", title=step_id) if step_id else ""
 
 
 def fold(summary: str, *inside: str) -> str:

@@ -17,7 +17,7 @@ from letta_kernel.service.conversations import Conversations
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.event_log import EventLog
 from letta_kernel.service.explain import Explain
-from letta_kernel.service.explanation import Explanation
+from letta_kernel.service.explanation import Explanation, Reason
 from letta_kernel.service.files import FileAdded, FileProgress, Files
 from letta_kernel.service.folders import Folders
 from letta_kernel.service.forks import Forks
@@ -52,6 +52,7 @@ __all__ = [
     "FoundSkill",
     "Imported",
     "Opened",
+    "Reason",
 ]
 
 

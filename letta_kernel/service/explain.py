@@ -65,9 +65,11 @@ class Explain:
             return _told(tx, step, run, made), made
 
         told, made = self._core.do(work)
-        told.parts = _costs(
-            told, made
-        )  # counting takes its time: nobody waits for the store meanwhile
+        # Counting takes its time: nobody waits for the store meanwhile.
+        told.parts = _costs(told, made)
+        wrote = self._core.do(lambda tx: _writers(tx, told.parts))
+        for part in told.parts:
+            part.step_id = wrote.get((part.block_id, part.version))
         return told
 
     def why(self, label: str, words: str, *, agent: str) -> list[Reason]:
@@ -301,6 +303,16 @@ def _considered(tx: Tx, step: Step) -> list[Looked]:
         )
         for one, relevance, *scores in looked_at
     ]
+
+
+def _writers(tx: Tx, parts: Sequence[PartCost]) -> dict[tuple[str, int | None], str | None]:
+    """Return the steps that wrote the versions of blocks that were shown."""
+    known: dict[tuple[str, int | None], str | None] = {}
+    for part in parts:
+        if part.block_id and part.version is not None:
+            found = blocks.at(tx, part.block_id, part.version)
+            known[part.block_id, part.version] = found.step_id if found is not None else None
+    return known
 
 
 # -- what it took ------------------------------------------------------------------------------------

@@ -259,7 +259,7 @@ def versions(context: RequestContext, asked: OfBlock) -> list[dict[str, Any]]:
 
 @method("block.origin", OfBlock)
 def origin(context: RequestContext, asked: OfBlock) -> list[dict[str, Any]]:
-    """Return a block's sentences, each with its version, when it came in, and its origin in a line."""
+    """Return a block's sentences, each with its version, when it came in, its origin in a line, its step."""
     found = context.service.blocks.origin(asked.label, agent=asked.agent)
     return [
         {
@@ -267,6 +267,7 @@ def origin(context: RequestContext, asked: OfBlock) -> list[dict[str, Any]]:
             "origin": str(one.origin),
             "version": one.origin.version,
             "at": one.origin.at,
+            "step": one.origin.asked.step_id if one.origin.asked else None,
         }
         for one in found
     ]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from letta_kernel.agent.decisions import Decision, Scope
+from letta_kernel.display.explanation import explanation_panel
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import ToolCall
 from letta_kernel.models.registry import available
@@ -32,6 +33,12 @@ _NO_COST = {
     **dict.fromkeys(("runs", "steps", "prompt_tokens", "completion_tokens", "cached_tokens"), 0),
     "cost": None,
 }
+
+
+class OneStep(OfAgent):
+    """A step, or a run for its last one, by its id or how that begins; the last step if none is named."""
+
+    at: Word | None = None
 
 
 class OfThread(OfAgent):
@@ -232,3 +239,10 @@ def _question(context: RequestContext, agent_id: str, asked: OfThread) -> Questi
     if context.kernel is None or asked.conversation is not None:
         return None
     return context.kernel.approvals.question(agent_id)
+
+
+@method("explain", OneStep)
+def explain(context: RequestContext, asked: OneStep) -> dict[str, str]:
+    """Return a step, explained, as HTML."""
+    told = context.service.explain.step(asked.at, agent=asked.agent)
+    return {"html": explanation_panel(told).html}
