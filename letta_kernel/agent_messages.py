@@ -14,6 +14,10 @@ WAIT = "send_message_to_agent_and_wait_for_reply"
 NOTIFY = "send_message_to_agent_async"
 BROADCAST = "send_message_to_agents_matching_tags"
 TOOLS = (WAIT, NOTIFY, BROADCAST)
+SPAWN = "spawn"
+"""The tool with which an agent lets a copy of itself do one task."""
+ANSWERED = (WAIT, BROADCAST, SPAWN)
+"""The tools whose calls wait for the runs of others."""
 
 SENT = "Successfully sent message"
 NO_ANSWER = "<no response>"

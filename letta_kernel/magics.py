@@ -97,6 +97,12 @@ class AgentMagics(Magics):
         """Ask what agents said, did and remember, in SQL."""
         return self._run(lambda: self._commands.run_sql(self.session, line, cell))
 
+    @cell_magic("compare")  # type: ignore[arg-type]
+    @no_var_expand
+    def compare(self, line: str, cell: str) -> None:
+        """Send the cell to several variants of an agent, and see them side by side."""
+        self._run(lambda: self._commands.run_compare(self.session, line, cell))
+
     def _run(self, work: Callable[[], Any]) -> Any:
         from letta_kernel import side_effects, waiting
 
@@ -222,9 +228,8 @@ class AgentMagics(Magics):
                 return nothing
             return _offer(name, [one["name"] for one in self.session.names(name)])
         line = _LINE.match(before)
-        if (line is None or line[2] != "agent") and not (
-            context.cursor_line == 0 and before.startswith("%%agent ")
-        ):
+        cell = context.cursor_line == 0 and before.startswith(("%%agent ", "%%compare "))
+        if (line is None or line[2] != "agent") and not cell:
             return nothing
         try:
             from letta_kernel.notebook.completion import complete
@@ -253,6 +258,7 @@ _HELPED: dict[str, Any] = {
     "%agent": AgentMagics.line,
     "%%agent": AgentMagics.cell,
     "%%agentsql": AgentMagics.sql,
+    "%%compare": AgentMagics.compare,
     "%%script": AgentMagics.script,
 }
 for _name, _magic in _HELPED.items():

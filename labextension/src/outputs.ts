@@ -5,9 +5,9 @@ import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { IBridge } from './bridge/bridge';
 import { KernelWidgets } from './live';
-import type { IOutputOptions } from './widgethost';
-import { PANEL_MIME_TYPE, PanelRenderer } from './savedpanel';
+import { PANEL_MIME_TYPE, PanelRenderer, type IPanelOptions } from './savedpanel';
 
 /** Before HTML (50). */
 const RANK = 0;
@@ -15,7 +15,7 @@ const RANK = 0;
 /** In a notebook before the widget view (-10) too: there the renderer knows whether that lives. */
 const RANK_IN_NOTEBOOK = -20;
 
-function add(rank: number, options: IOutputOptions): void {
+function add(rank: number, options: IPanelOptions): void {
   const createRenderer = () => new PanelRenderer(options);
   options.rendermime.addFactory(
     { safe: true, mimeTypes: [PANEL_MIME_TYPE], createRenderer },
@@ -28,18 +28,20 @@ const panelRenderer: JupyterFrontEndPlugin<void> = {
   description: 'Shows memory and tables of letta-kernel in outputs.',
   autoStart: true,
   requires: [IRenderMimeRegistry],
-  optional: [INotebookTracker, ITranslator],
+  optional: [INotebookTracker, ITranslator, IBridge],
   activate: (
     _app: JupyterFrontEnd,
     rendermime: IRenderMimeRegistry,
     notebooks: INotebookTracker | null,
-    translator: ITranslator | null
+    translator: ITranslator | null,
+    bridge: IBridge | null
   ) => {
     const trans = (translator ?? nullTranslator).load('letta-kernel');
     add(RANK, { rendermime, trans });
     const addToNotebook = (panel: NotebookPanel) => {
       const live = new KernelWidgets(panel.sessionContext);
-      add(RANK_IN_NOTEBOOK, { rendermime: panel.content.rendermime, trans, live });
+      const ask = bridge?.request.bind(bridge);
+      add(RANK_IN_NOTEBOOK, { rendermime: panel.content.rendermime, trans, live, ask });
     };
     notebooks?.forEach(addToNotebook);
     notebooks?.widgetAdded.connect((_, panel) => addToNotebook(panel));

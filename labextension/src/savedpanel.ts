@@ -4,6 +4,7 @@
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 
+import { drawChoices, type Ask } from './decide';
 import { h } from './ui/dom';
 import { isRecord } from './ui/snapshot';
 import { readKeys, TableTools } from './tabletools';
@@ -11,11 +12,17 @@ import { OutputRenderer, type IOutputOptions } from './widgethost';
 
 export const PANEL_MIME_TYPE = 'application/vnd.letta.panel.v1+json';
 
+export interface IPanelOptions extends IOutputOptions {
+  /** Without it nothing in a panel can be decided. */
+  ask?: Ask;
+}
+
 /** Shows a panel. The HTML beside it is drawn as any HTML is: sanitised, unless the notebook is trusted. */
 export class PanelRenderer extends OutputRenderer implements IRenderMime.IRenderer {
-  constructor(options: IOutputOptions) {
+  constructor(options: IPanelOptions) {
     super(options, h('div', 'lk-SavedPanel-html'));
     this._rendermime = options.rendermime;
+    this._ask = options.ask ?? null;
     this.addClass('lk-SavedPanel');
   }
 
@@ -32,8 +39,15 @@ export class PanelRenderer extends OutputRenderer implements IRenderMime.IRender
     const keys = readKeys(isRecord(said) ? said.tables : null);
     const tables = Array.from(this.saved.querySelectorAll('table')).filter(table => table.tHead);
     tables.forEach((table, place) => TableTools.add(table, keys[place] ?? {}, this.trans));
+    this._choices?.remove();
+    this._choices = this._ask && isRecord(said) ? drawChoices(said, this._ask, this.trans) : null;
+    if (this._choices) {
+      this.saved.after(this._choices);
+    }
     await this.widget.renderModel(model);
   }
 
   private _rendermime: IRenderMimeRegistry;
+  private _ask: Ask | null;
+  private _choices: HTMLElement | null = null;
 }

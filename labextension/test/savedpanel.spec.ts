@@ -3,6 +3,7 @@ import { nullTranslator } from '@jupyterlab/translation';
 import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 
+import type { Ask } from '../src/decide';
 import { PANEL_MIME_TYPE, PanelRenderer } from '../src/savedpanel';
 import { readKeys } from '../src/tabletools';
 
@@ -17,10 +18,10 @@ const HTML =
 
 let renderer: PanelRenderer;
 
-async function show(data: Record<string, any>, trusted = false): Promise<void> {
+async function show(data: Record<string, any>, trusted = false, ask?: Ask): Promise<void> {
   const rendermime = new RenderMimeRegistry({ initialFactories: standardRendererFactories });
   const live = { changed: new Signal<object, void>({}), has: () => false };
-  renderer = new PanelRenderer({ rendermime, trans, live });
+  renderer = new PanelRenderer({ rendermime, trans, live, ask });
   Widget.attach(renderer, document.body);
   await renderer.renderModel(new MimeModel({ data, trusted }));
 }
@@ -91,5 +92,52 @@ describe('a memory panel without its kernel', () => {
     expect(renderer.node.textContent).not.toContain('not found');
     expect((window as any).ran).toBeUndefined();
     expect(all('.lk-Widget')[0].hidden).toBe(true);
+  });
+});
+
+describe('a comparison in an output', () => {
+  const compared = (said: object) => ({
+    [PANEL_MIME_TYPE]: { version: 1, kind: 'compare', ...said } as any,
+    'text/html': '<p>columns</p>'
+  });
+  const buttons = () => all('.lk-Buttons button') as HTMLButtonElement[];
+
+  it('is decided by a button, once', async () => {
+    const asked: unknown[] = [];
+    let fails = true;
+    const ask = (async (...given: unknown[]) => {
+      asked.push(given);
+      if (fails) {
+        throw new Error('ada is busy.');
+      }
+      return { said: 'Run 2 was kept.' };
+    }) as Ask;
+    await show(compared({ id: 'c1', choices: [1, 2] }), false, ask);
+    expect(buttons().map(one => one.textContent)).toEqual(['Keep 1', 'Keep 2', 'Keep none']);
+    buttons()[1].click();
+    await new Promise(resolve => setTimeout(resolve));
+    expect(all('[role=status]')[0].textContent).toBe('ada is busy.');
+    fails = false;
+    buttons()[1].click();
+    await new Promise(resolve => setTimeout(resolve));
+    expect(asked[1]).toEqual(['compare.keep', { id: 'c1', number: 2 }]);
+    expect(all('[role=status]')[0].textContent).toBe('Run 2 was kept.');
+    expect(buttons()).toEqual([]);
+  });
+
+  it('has no buttons where it is decided, where nobody can be asked, or where a file says anything else', async () => {
+    const ask = (async () => null) as unknown as Ask;
+    for (const [said, asks] of [
+      [{ id: 'c1', choices: [] }, ask],
+      [{ id: 'c1', choices: [1] }, undefined],
+      [{ id: 7, choices: [1] }, ask],
+      [{ id: 'c1', choices: ['<b>'] }, ask],
+      [{ id: 'c1', choices: { length: 1e9 } }, ask]
+    ] as [object, Ask | undefined][]) {
+      await show(compared(said), false, asks);
+      expect(buttons()).toEqual([]);
+      renderer.dispose();
+    }
+    await show(compared({}), false, ask);
   });
 });

@@ -10,7 +10,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Collection, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ from letta_kernel.records import Tool
 from letta_kernel.stop_reasons import StopReason
 from letta_kernel.tools import core, rules
 from letta_kernel.tools.arguments import ToolArgumentError, as_object, parse_arguments
+from letta_kernel.tools.builtin import is_together
 from letta_kernel.tools.execute import Executor
 from letta_kernel.tools.notebook import CHANGES
 from letta_kernel.tools.outcome import Outcome
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[ToolProgress | Nested], None]
 
+_ENDING = 5.0  # seconds that runs of other agents have to write their end when they are stopped
 REPEATS = 3  # the same call this often in a row gets a word of warning with its result
 
 
@@ -310,8 +312,12 @@ class CallRunner(Offer):
                 progress(event)
 
         pool = ThreadPoolExecutor(max_workers=min(8, len(items)), thread_name_prefix="tool")
+        futures: list[Future[Outcome]] = []
+        asks = [isinstance(one, _Ready) and is_together(one.tool.id) for one in items]
+        if (asker := self.executor.asker) is not None:
+            asker.sharing = max(1, sum(asks))
         try:
-            futures = [
+            futures += [
                 pool.submit(copy_context().run, self._run_one, item, report, cancel)
                 for item in items
             ]
@@ -321,9 +327,13 @@ class CallRunner(Offer):
             return [future.result() for future in futures]
         except KeyboardInterrupt:
             cancel.cancel()
+            # The runs of other agents write their ends before ours is over.
+            wait([f for f, waits in zip(futures, asks, strict=False) if waits], timeout=_ENDING)
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            if asker is not None:
+                asker.sharing = 1
 
     # -- after a call ran ----------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ class Offer:
         batch: list[ToolCall] = []
         for call in calls:
             tool = self.tools.get(call.name)
-            if tool is None or not tool.parallel_safe or tool.runs_in == "core":
+            if tool is None or not tool.parallel_safe or tool.kind == "core":
                 if batch:
                     yield batch
                     batch = []

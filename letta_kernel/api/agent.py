@@ -47,6 +47,7 @@ from letta_kernel.tools.references import reference_to
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from letta_kernel.api.comparison import Compared
     from letta_kernel.memory.dates import Moment
 
 _services: dict[Path, AgentService] = {}
@@ -214,6 +215,16 @@ class Agent:
             if isinstance(stream, Generator):
                 stream.close()
         return Run(events, transcript, options.get("form"))
+
+    def compare(self, text: str, **options: Any) -> Compared:
+        """Send *text* to forks of the agent, which stays as it is, and return the answers side by side.
+
+        *options* are those of `letta_kernel.api.comparison.compared`: ``models=["a", "b"], repeat=3``.
+        """
+        from letta_kernel.api.comparison import compared  # few ask for it
+
+        self._host.refresh(self.service)
+        return compared(self.service, [self.id], text, host=added_to, **options)
 
     def event(self, text: str, **options: Any) -> Run | None:
         """Tell the agent of a system event, which steps it without a user message.

@@ -44,16 +44,18 @@ def speaks_python(cls: T) -> T:
     """Let errors that leave a class's public methods and properties say what to do in Python."""
     for name, value in list(vars(cls).items()):
         if isinstance(value, property):
-            setattr(cls, name, property(_in_python(value.fget)))
+            setattr(cls, name, property(in_python(value.fget)))
         elif inspect.isfunction(value) and (not name.startswith("_") or name in _CALLED):
-            setattr(cls, name, _in_python(value))
+            setattr(cls, name, in_python(value))
     return cls
 
 
 _CALLED = ("__init__", "__getitem__", "__setitem__", "__delitem__", "__iter__", "__len__")
 
 
-def _in_python(function: Any) -> Any:
+def in_python(function: Any) -> Any:
+    """Let errors that leave a function say what to do in Python."""
+
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 # isort: off
 # In the order of a person's work, which is that of the help: they enter their commands when imported.
 from letta_kernel.commands import agents as agents, conversation as conversation
+from letta_kernel.commands import compare as compare
 from letta_kernel.commands import groups as groups, notebook as notebook
 from letta_kernel.commands import memory as memory, sleeptime as sleeptime, archive as archive
 from letta_kernel.commands import forgetting as forgetting, tools as tools

@@ -70,11 +70,18 @@ def explain(
 
 @command("runs", "agent runs", group=GROUP, lists=True)
 def runs(door: Door, agent: AgentState = AGENT, limit: int | None = LIMIT) -> Answer:
-    """Show the last runs: what was asked, steps, time, tokens, cost."""
-    from letta_kernel.display.panels import runs_table
+    """Show the last runs: what was asked, steps, time, tokens, cost; and those of its subagents."""
+    from letta_kernel.display.panels import runs_table, subagents_table
+    from letta_kernel.display.tables import stack
 
     found = door.service.runs.whole(agent.id, limit or 20)
-    return Answer(data=found, panel=lambda: runs_table(found))
+    copies = door.service.subagents.of(agent.id)[: limit or 20]
+    if not copies:
+        return Answer(data=found, panel=lambda: runs_table(found))
+    return Answer(
+        data=[*found, *(run for _, run in copies if run is not None)],
+        panel=lambda: stack(runs_table(found), subagents_table(copies)),
+    )
 
 
 @command("cost", "agent cost", group=GROUP)

@@ -59,6 +59,7 @@ METAVARS = {
     "manager": "KIND",
     "speaker": "AGENT|@GROUP",
     "switch": "on|off",
+    "tools_of": "on|memory|off",
     "match": "any|all",
     "context": "on|whole|off",
     "time": "TIME",

@@ -25,6 +25,7 @@ FIXED: dict[str, tuple[str, ...]] = {
     "scope": ("run", "notebook", "always"),
     "context": ("on", "whole", "off"),
     "manager": ("round_robin", "supervisor", "dynamic", "sleeptime"),
+    "tools_of": ("on", "memory", "off"),
     "review": ("show", "accept", "reject"),
 }
 

@@ -215,6 +215,28 @@ def runs_table(runs: Sequence[WholeRun]) -> Panel:
     )
 
 
+def subagents_table(found: Sequence[tuple[AgentState, WholeRun | None]]) -> Panel:
+    """Return copies of an agent that did tasks for it, each with its task and figures."""
+    rows = []
+    for copy, run in found:
+        tokens = run.prompt_tokens + run.completion_tokens if run is not None else None
+        rows.append(
+            [
+                copy.created_at,
+                copy.name,
+                one_line(run.asked, 80) if run is not None else "",
+                words.ending(run) if run is not None else "not begun",
+                number((run.steps if run is not None else None) or None),
+                _seconds(run.seconds if run is not None else None),
+                number(tokens or None),
+                number(run.cost, words.money(run.cost)) if run is not None else "",
+                copy.id,
+            ]
+        )
+    columns = ["when", "subagent", "task", "ended by", "steps", "time", "tokens", "cost", "id"]
+    return table(columns, rows, title="Subagents")
+
+
 def models_table(models: Sequence[Any], current: str | None = None) -> Panel:
     """Return models.
 

@@ -42,6 +42,13 @@ def run_sql(session: Session, line: str, query: str | None) -> Any:
     return _guarded(session, lambda: sql_cells.run(session, line, query))
 
 
+def run_compare(session: Session, line: str, cell: str) -> None:
+    """Run ``%%compare`` *line* with the message *cell*."""
+    from letta_kernel.notebook import compare_run
+
+    _guarded(session, lambda: compare_run.run_cell(session, line, cell))
+
+
 def _line(session: Session, line: str) -> None:
     session.used = True
     settle()

@@ -1,4 +1,4 @@
-"""What Tab offers on an ``%agent`` line and on the first line of an ``%%agent`` cell."""
+"""What Tab offers on an ``%agent`` line and on the first line of an ``%%agent`` or ``%%compare`` cell."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from letta_kernel.commands.spec import Parameter
 from letta_kernel.commands.values import values
 from letta_kernel.notebook.session import Session
 
-_CELL = "%%agent"
+_CELLS = ("%%agent", "%%compare")
 _LINE = "%agent"
 
 
 def complete(session: Session, before: str) -> tuple[str, list[str]]:
     """Return the part of a word that ends *before*, and the words that may stand in its place."""
-    is_cell = before.startswith(_CELL)
-    typed = before[len(_CELL if is_cell else _LINE) :]
+    cell = next((name for name in _CELLS if before.startswith(name)), None)
+    typed = before[len(cell or _LINE) :]
     words = split(typed)
     fragment = ""
     opened = [at for at, word in enumerate(words) if not word.quoted and word.text[0] in "'\""]
@@ -28,8 +28,8 @@ def complete(session: Session, before: str) -> tuple[str, list[str]]:
     elif words and words[-1].end == len(typed):
         fragment = typed[words.pop().start :]
     done = [word.text for word in words]
-    if is_cell:
-        offered = _words(session, done, at("notebook")[_CELL].takes("notebook"), fragment)
+    if cell is not None:
+        offered = _words(session, done, at("notebook")[cell].takes("notebook"), fragment)
     elif not done:
         offered = top_level()
     else:

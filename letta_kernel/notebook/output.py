@@ -54,18 +54,20 @@ def details(error: BaseException) -> str:
 
 
 @contextmanager
-def progress(shell: Any) -> Iterator[Callable[[float, str], None]]:
+def progress(
+    shell: Any, stopped: str = "Stopped; the same line goes on where it was."
+) -> Iterator[Callable[[float, str], None]]:
     """Give a function that draws a share (0 to 1) and a text; in a terminal nothing is drawn.
 
     Raises
     ------
     Stopped
-        The stop button, for work that goes on where it was when it is asked for again.
+        The stop button; *stopped* says what has become of the work.
     """
     bar = Bar(shell)
     try:
         yield bar.draw
     except KeyboardInterrupt:
-        raise Stopped("Stopped; the same line goes on where it was.") from None
+        raise Stopped(stopped) from None
     finally:
         bar.close()

@@ -2,6 +2,8 @@
 
 from letta_kernel.records.access import AccessToken, Rights
 from letta_kernel.records.agents import (
+    FORK_OF,
+    OWNER,
     REST,
     SLEEPTIME_OF,
     AgentState,
@@ -39,6 +41,8 @@ from letta_kernel.records.tools import OWN_SECRET, McpServer, Tool
 __all__ = [
     "DEFAULT_BLOCK_LIMIT",
     "DONE",
+    "FORK_OF",
+    "OWNER",
     "OWN_SECRET",
     "REST",
     "SLEEPTIME_OF",

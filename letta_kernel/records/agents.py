@@ -41,6 +41,10 @@ REST = "letta_rest"
 """The key in an agent's metadata under which what only REST and agent files speak of is kept."""
 SLEEPTIME_OF = "sleeptime_of"
 """There, of an agent that was made to tidy another one's memory: that one's id."""
+FORK_OF = "fork_of"
+"""The key in the metadata of what a machine forked for a purpose of its own: the agent's id."""
+OWNER = "owner"
+"""There: the process that has it."""
 
 
 class Inherited(Record):
@@ -114,6 +118,12 @@ class AgentState(Record):
         """The agent whose memory this one was made to tidy."""
         kept = self.metadata.get(REST)
         found = kept.get(SLEEPTIME_OF) if isinstance(kept, dict) else None
+        return found if isinstance(found, str) else None
+
+    @property
+    def fork_of(self) -> str | None:
+        """The agent that a machine has forked this one of, for a purpose of its own."""
+        found = self.metadata.get(FORK_OF) if self.purpose else None
         return found if isinstance(found, str) else None
 
     @property

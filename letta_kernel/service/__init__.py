@@ -13,6 +13,7 @@ from letta_kernel.service.agent_views import AgentView
 from letta_kernel.service.agents import Agents, Opened
 from letta_kernel.service.archives import Archives
 from letta_kernel.service.blocks import Blocks
+from letta_kernel.service.compare import Compare
 from letta_kernel.service.conversations import Conversations
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.event_log import EventLog
@@ -35,6 +36,7 @@ from letta_kernel.service.skills import FoundSkill, Skills
 from letta_kernel.service.sleeptime import Sleeptime
 from letta_kernel.service.sql import Sql
 from letta_kernel.service.store import ProjectSettings, Store
+from letta_kernel.service.subagents import Subagents
 from letta_kernel.service.timeline import Times
 from letta_kernel.service.tokens import AccessTokens
 from letta_kernel.service.tools import Tools
@@ -72,6 +74,7 @@ class AgentService:
     explain : what a step was made of and did, and why words stand in memory.
     timeline : what agents were, step by step, and how two such points differ.
     groups : agents that are talked to together.
+    compare : one message to variants of agents, side by side.
     tools, mcp, skills, folders, files, identities : what agents are given.
     sql, reports : read-only queries over all of that; what a report of a conversation is made of.
     agent_files, recordings, settings, store : agents as files, models' answers on file, the project itself.
@@ -122,8 +125,13 @@ class AgentService:
             self.skills,
             self.traces,
         )
+        runner.subagents = self.subagents = Subagents(
+            core, self.agents, self.blocks, self.tools, self.forks
+        )
         self.deliveries = runner.deliveries
         self.runs = Runs(core, preparation, self.recordings, runner)
+        self.compare = Compare(self.agents, self.blocks, self.tools, self.runs, self.forks)
+        self.deliveries.first.append(self.compare.tidy)
         self.groups = Groups(core, runner, self.runs, self.events)
         self.agent_files = AgentFiles(core, self.groups)
         self.steps = Steps(core)

@@ -312,6 +312,7 @@ class Agents:
             for one in agents.list_all(tx, set_aside=True):
                 if one.looks_after == state.id:  # a run of it that goes on finds out
                     agents.delete(tx, one.id)
+            _delete_forks(tx, state.id)
             agents.delete(tx, state.id)
             kept.put(tx, f"{CAME_WITH}{state.id}", None)
 
@@ -350,6 +351,10 @@ class Agents:
         What it has learned since a person wrote a block is no difference.
         """
         return self._core.do(lambda tx: differing(tx, self._core.agent(tx, ref), options))
+
+    def hidden(self, purpose: str, of: str | None = None) -> list[AgentState]:
+        """Return what machines forked for a purpose, of the agent of that id or of all, oldest first."""
+        return self._core.do(lambda tx: agents.hidden(tx, purpose, of))
 
     def restore(self, ref: str) -> tuple[AgentState, list[AgentState]]:
         """Use an agent again that was set aside; one of its name is set aside instead, and returned too."""
@@ -419,6 +424,13 @@ class Agents:
         if order_by == "updated_at":
             found.sort(key=lambda state: state.updated_at, reverse=newest_first)
         return found
+
+
+def _delete_forks(tx: Tx, agent_id: str) -> None:
+    """Delete what machines forked of an agent, and of those in turn; a run of theirs that goes on finds out."""
+    for one in agents.hidden(tx, of=agent_id):
+        _delete_forks(tx, one.id)
+        agents.delete(tx, one.id)
 
 
 def _owned_by(tx: Tx, identity_id: str | None, keys: Sequence[str] | None) -> set[str]:

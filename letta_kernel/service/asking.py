@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from letta_kernel import settings
@@ -22,6 +23,7 @@ from letta_kernel.agent.settings import Budget
 from letta_kernel.agent_messages import (
     NOTIFY,
     SENT,
+    SPAWN,
     WAIT,
     as_text,
     from_agent,
@@ -31,6 +33,7 @@ from letta_kernel.messages import Event, Message, Usage
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import AgentState, Run, Tool
 from letta_kernel.service.core import Core
+from letta_kernel.service.subagents import NOTE, Progress, Subagents, task_of
 from letta_kernel.service.talk import Heard, OnEvent, Reply, Talk
 from letta_kernel.store import agents, lease, runs
 from letta_kernel.store.database import Tx
@@ -53,6 +56,7 @@ class AskedBy:
     deadline : when the answer comes too late, on the clock of `time.monotonic`.
     budget : what the run may take.
     posted : the id of the posted message it begins with.
+    note : what the agent is told beside the message, for this run alone.
     """
 
     run_id: str
@@ -61,6 +65,7 @@ class AskedBy:
     deadline: float | None = None
     budget: Budget | None = None
     posted: str = ""
+    note: str = ""
 
     def check(self, tx: Tx, state: AgentState) -> None:
         """Make sure, as the run of *state* is written, that it has not been asked for before.
@@ -107,10 +112,12 @@ class Asking:
     start : lets another agent answer.
     host : where functions of a notebook live.
     posted : is called when a message was posted; returns whether this process delivers it.
+    subagents : makes copies of the agent that do one task.
 
     Attributes
     ----------
     left : returns what is left of the run's budget.
+    sharing : how many calls go on at the same time, which share that.
     """
 
     def __init__(
@@ -122,6 +129,7 @@ class Asking:
         start: Start,
         host: ToolHost | None,
         posted: Callable[[], bool],
+        subagents: Subagents,
     ) -> None:
         self._core = core
         self._state = state
@@ -129,6 +137,10 @@ class Asking:
         self._start = start
         self._host = host
         self._posted = posted
+        self._subagents = subagents
+        self._lock = threading.Lock()
+        self._spawned = 0
+        self.sharing = 1
         before = asked.line if asked is not None else ()
         self._line = (*before, (state.id, state.name))
         self._deadline = asked.deadline if asked is not None else None
@@ -146,6 +158,9 @@ class Asking:
     ) -> Outcome:
         """Do what *tool* does; what goes wrong is told the model in one line."""
         try:
+            if tool.name == SPAWN:
+                told = partial(Progress, on_output=on_output, on_event=on_event)
+                return self._spawn(arguments, call_id, told, cancel, tool.return_limit)
             message = self._checked(str(arguments["message"]))
             if tool.name == NOTIFY:
                 return self._notify(str(arguments["other_agent_id"]), message, call_id)
@@ -159,7 +174,7 @@ class Asking:
         except LettaError as error:
             return Outcome("error", error.text, error=error.text)
 
-    # -- the three tools -----------------------------------------------------------------------------
+    # -- the tools -----------------------------------------------------------------------------------
 
     def _wait(self, other: AgentState, talk: Talk, limit: int) -> Outcome:
         answer = self._talk(other, talk, self.left(), _host_for(self._host, other.id))
@@ -211,6 +226,40 @@ class Asking:
         if not self._posted():
             note = f"{other.name} reads it when a kernel or server of this project runs."
         return Outcome("ok", SENT, note=note)
+
+    def _spawn(
+        self,
+        arguments: Mapping[str, Any],
+        call_id: str,
+        progress: Callable[[str], Progress],
+        cancel: Cancel,
+        limit: int,
+    ) -> Outcome:
+        task = task_of(arguments, self._state, _part(self.left(), self.sharing))
+        self._core.do(self._check_depth)
+        if (spent := task.budget.used_up(Usage())) is not None:
+            raise InvalidInputError(f"{spent.text} Do it yourself, or answer with what you know.")
+        with self._lock:
+            self._spawned += 1
+            number = self._spawned
+        if number > (most := settings.ASK_MOST()):
+            raise InvalidInputError(
+                f"This run has made {most} subagents, as many as it may: do the rest yourself."
+            )
+        copy = self._subagents.make(self._state, number, task)
+        told = progress(copy.name)
+        until = min(self._until(), time.monotonic() + task.seconds)
+        talk = Talk(task.text, call_id, told.whom, told.take, cancel, until)
+        # A notebook's functions are for its main thread: elsewhere they run from source.
+        here = threading.current_thread() is threading.main_thread()
+        host = _host_for(self._host, self._state.id) if here else None
+        answer = self._talk(copy, talk, task.budget, host, NOTE)
+        if cancel.cancelled:
+            return _with(interrupted(), answer.usage)
+        if answer.problem and not answer.said:
+            return Outcome("error", answer.problem, error=answer.problem, usage=answer.usage)
+        shown = {**answer.shown(limit), **told.memory()}
+        return Outcome("ok", as_text(shown), usage=answer.usage)
 
     # -- whom --------------------------------------------------------------------------------------------
 
@@ -273,7 +322,14 @@ class Asking:
 
     # -- talking with one --------------------------------------------------------------------------------
 
-    def _talk(self, other: AgentState, talk: Talk, budget: Budget, host: ToolHost | None) -> Reply:
+    def _talk(
+        self,
+        other: AgentState,
+        talk: Talk,
+        budget: Budget,
+        host: ToolHost | None,
+        note: str = "",
+    ) -> Reply:
         """Let *other* answer, and return what it said or what kept it from that."""
         found = Reply(other)
         heard = Heard(found, talk)
@@ -300,7 +356,7 @@ class Asking:
             if (spent := budget.used_up(Usage())) is not None:
                 raise InvalidInputError(f"{spent.text} Answer with what you know.")
             timer.start()
-            asked = AskedBy(self._run.id, talk.call_id, self._line, talk.until, budget)
+            asked = AskedBy(self._run.id, talk.call_id, self._line, talk.until, budget, note=note)
             events = self._start(other, message, asked, host=host, live=heard.live, cancel=switch)
             with closing(events):  # type: ignore[type-var]
                 for event in events:

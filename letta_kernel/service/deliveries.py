@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
 from letta_kernel.errors import ConflictError, InvalidInputError, LettaError
@@ -30,7 +30,12 @@ _ENDING = 5.0  # seconds that runs have to write their end when the process ends
 
 
 class Deliveries:
-    """Lets agents read what was left for them, once `start` was called; other processes leave that to those."""
+    """Lets agents read what was left for them, once `start` was called; other processes leave that to those.
+
+    Attributes
+    ----------
+    first : called once before, in the background too: what else a process that lives does for the project.
+    """
 
     def __init__(self, core: Core, start: Start) -> None:
         self._core = core
@@ -42,6 +47,7 @@ class Deliveries:
         self._reading: dict[str, tuple[threading.Thread, Cancel]] = {}  # by the agent's id
         self._written = 0.0  # when the store was last written to, by its file
         self._some = True  # something may wait
+        self.first: list[Callable[[], object]] = []
 
     def start(self) -> None:
         """Deliver what there is, and what will be, in the background of this process."""
@@ -76,6 +82,11 @@ class Deliveries:
             thread.join(_ENDING)
 
     def _work(self) -> None:
+        for work in self.first if is_there(self._core.database.home) else ():
+            try:
+                work()
+            except LettaError as error:  # a busy store, say: the next process will do
+                log.info("not done at the start: %s", error)
         while not self._closed:
             if self._bell.wait(_LOOK) or self._was_written():
                 self._bell.clear()

@@ -249,6 +249,30 @@ class Forks:
 
         return self._core.do(work)
 
+    def adopt(self, agent: str, fork: str) -> Rewound:
+        """Let an agent go on as a fork of it has gone on: with its history and memory.
+
+        The agent's own end stays as a branch; model, settings and tools stay as they are. A block that other
+        agents have too is written only where the fork has written it. The fork may be deleted then.
+
+        Raises
+        ------
+        AgentBusyError
+            A run of one of them goes on.
+        """
+
+        def work(tx: Tx) -> Rewound:
+            state, other = self._idle(tx, agent), self._idle(tx, fork)
+            point = points.present(tx, other)
+            point.name, point.configuration = "a fork that was kept", None
+            wrote = {block.label for block in blocks.of_agent(tx, other.id) if block.version > 1}
+            for block in blocks.of_agent(tx, state.id):
+                if block.label not in wrote and len(blocks.agents_with(tx, block.id)) > 1:
+                    point.blocks.pop(block.label, None)
+            return self._go(tx, state, point, "rewind", True)
+
+        return self._core.do(work)
+
     def branches(self, agent: str) -> list[Branch]:
         """Return the ends that an agent was rewound from, the newest first."""
         return self._core.do(lambda tx: branches.of_agent(tx, self._core.agent(tx, agent).id))

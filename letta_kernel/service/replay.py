@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from letta_kernel.agent_messages import BROADCAST, WAIT
+from letta_kernel.agent_messages import ANSWERED
 from letta_kernel.errors import NotFoundError
 from letta_kernel.memory import citations
 from letta_kernel.messages import (
@@ -109,8 +109,8 @@ def _kept(tx: Tx, run: Run, depth: int) -> _Kept:
 
 def _asked(tx: Tx, run: Run, said: Sequence[Message], depth: int) -> dict[str, list[Nested]]:
     """Return what other agents told that calls of a run waited for, by the call."""
-    waited = {call.id for one in said for call in one.tool_calls if call.name in (WAIT, BROADCAST)}
-    waited |= {one.tool_call_id or "" for one in said if one.name in (WAIT, BROADCAST)}
+    waited = {call.id for one in said for call in one.tool_calls if call.name in ANSWERED}
+    waited |= {one.tool_call_id or "" for one in said if one.name in ANSWERED}
     found: dict[str, list[Nested]] = {}
     for other in runs.asked_for(tx, run.id) if waited else ():
         call_id = other.asked_call or ""

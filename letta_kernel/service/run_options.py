@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from letta_kernel.agent.agent import Live
 from letta_kernel.agent.beside import BesideSource
+from letta_kernel.agent.settings import Budget
 from letta_kernel.messages import Message
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import Block, Tool
@@ -58,6 +59,7 @@ class RunOptions(TypedDict, total=False):
     asleep : it tidies another agent's memory.
     debug : who looks at it step by step, or at breakpoints; nobody without it.
     wrap_model : is given the model that is opened, and returns what is asked in its place.
+    budget : what it may take, if that is less than the agent's own budget leaves.
     """
 
     max_steps: int | None
@@ -78,6 +80,7 @@ class RunOptions(TypedDict, total=False):
     asleep: Asleep | None
     debug: Debug | None
     wrap_model: Callable[[ChatModel], ChatModel] | None
+    budget: Budget | None
 
 
 def checked(options: RunOptions) -> RunOptions:

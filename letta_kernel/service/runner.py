@@ -35,6 +35,7 @@ from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.run_options import RunOptions, with_lent
 from letta_kernel.service.run_queue import QueuedRun
 from letta_kernel.service.skills import Skills
+from letta_kernel.service.subagents import Subagents
 from letta_kernel.service.tools import Tools
 from letta_kernel.service.traces.tracing import Tracing
 from letta_kernel.store import agents, conversations, lease, messages, runs
@@ -59,6 +60,7 @@ class Runner:
     notebook : the notebook whose runs these are, where nothing else says.
     running : what ends each run that goes on here, by the run's id.
     deliveries : lets agents read what others left for them.
+    subagents : makes copies of agents that do one task; put in when all it needs is there.
     begins, ended : called with the agent's id before a run, and when it is over, of an agent whose memory
         another one tidies.
     news : asked what has become of such an agent's memory.
@@ -90,6 +92,7 @@ class Runner:
         self.running: dict[str, Cancel] = {}
         self.notebook: str | None = None
         self.deliveries = Deliveries(core, self.answer)
+        self.subagents: Subagents
         self.begins: list[Callable[[str], None]] = []
         self.ended: list[Callable[[str], None]] = []
         self.news: list[Callable[[str], Sequence[Notice]]] = []
@@ -332,17 +335,24 @@ class Runner:
         if written and any(texts):
             beside[written[-1].id] = "\n\n".join(filter(None, texts))
         note: Part | None = None
-        if (part := options.get("group")) is not None:
-            if written and part.note:
-                note = text_part(part.note)
-                more = (part.note, beside.get(written[0].id, ""))
-                beside[written[0].id] = "\n\n".join(filter(None, more))
-            if part.rules:
-                state = state.model_copy(update={"tool_rules": [*state.tool_rules, *part.rules]})
-        host, asked = options.get("host"), options.get("asked")
+        part, asked = options.get("group"), options.get("asked")
+        told = (part.note if part is not None else "") or (asked.note if asked is not None else "")
+        if written and told:
+            note = text_part(told)
+            beside[written[0].id] = "\n\n".join(filter(None, (told, beside.get(written[0].id, ""))))
+        if part is not None and part.rules:
+            state = state.model_copy(update={"tool_rules": [*state.tool_rules, *part.rules]})
+        host = options.get("host")
         calls = self._preparation.calls(state, loaded, chat, host)
         asking = Asking(
-            self._core, state, journal.run, asked, self.answer, host, self.deliveries.posted
+            self._core,
+            state,
+            journal.run,
+            asked,
+            self.answer,
+            host,
+            self.deliveries.posted,
+            self.subagents,
         )
         calls.executor.asker = asking
         if asleep:
@@ -351,6 +361,7 @@ class Runner:
         self._preparation.see(calls.context, loaded, journal.run.continues)
         calls.context.cites.numbers = numbers | {one["id"]: one["n"] for one in retrieved}
         limit = Budget.of(settings, loaded.spent).within(asked.budget if asked else None)
+        limit = limit.within(options.get("budget"))
         prompt: Part | None = None
         if "system" in options:
             system = options["system"]

@@ -26,6 +26,8 @@ from letta_kernel.tools.output import OutputFunction
 from letta_kernel.tools.results import shorten
 
 OnEvent = Callable[[str, Event], None]
+SUBAGENT = "subagent"
+"""The purpose of a fork that does one task for its agent."""
 
 
 @dataclass(slots=True)
@@ -110,6 +112,11 @@ class Heard:
     def problem(self, late: bool) -> str:
         """Return in one line why there is no answer, or not the whole; empty if there is."""
         name, ended = self._reply.agent.name, self._ended
+        if self._reply.agent.purpose == SUBAGENT and (late or self._calls):
+            if late:
+                return f"{name} was stopped before it had answered: give it less to do, or more seconds."
+            names = ", ".join(dict.fromkeys(call.name for call in self._calls))
+            return f"{name} would have needed a person's approval of {names}: do that yourself."
         if late and not self._begun:
             return f"{name} was busy all the time, and was sent nothing: go on without it, or ask again later."
         if late:

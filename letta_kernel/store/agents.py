@@ -106,6 +106,17 @@ def list_all(
     return _AGENTS.select(tx, f"{where} ORDER BY created_at {order}, id {order}", where.params)
 
 
+def hidden(tx: Tx, purpose: str | None = None, of: str | None = None) -> list[AgentState]:
+    """Return what machines forked for a purpose (or any), of one agent or of all, oldest first."""
+    found = _AGENTS.select(
+        tx,
+        "WHERE purpose <> '' AND deleted_at IS NULL AND ($1::text IS NULL OR purpose = $1)"
+        " ORDER BY created_at, id",
+        (purpose,),
+    )
+    return [one for one in found if of is None or one.fork_of == of]
+
+
 def save(tx: Tx, agent: AgentState) -> AgentState:
     """Write a changed agent; `NotFoundError` if it has been deleted."""
     return _AGENTS.save(tx, agent, "agent")

@@ -19,7 +19,7 @@ def result_of(tx: Tx, run_ids: Sequence[str], call: ToolCall) -> tuple[str, Retu
 
     None if it has asked nobody. No agent is asked again.
     """
-    if call.name not in agent_messages.TOOLS:
+    if call.name not in (*agent_messages.TOOLS, agent_messages.SPAWN):
         return None
     found = [run for one in run_ids for run in runs.asked_for(tx, one, call.id)]
     if call.name == agent_messages.NOTIFY:

@@ -2,8 +2,8 @@
 
 Those for the world outside (``run_code``, ``fetch_webpage``, ``web_search``) have Letta's names and arguments.
 They are tools from source like any other, so that they run in the sandbox; a tool of the project's own goes
-before one of the same name. Those for other agents have Letta's names and arguments too; what they do is done
-by the service (`letta_kernel.tools.execute.Asker`).
+before one of the same name. Those for other agents have Letta's names and arguments too, but for ``spawn``,
+which is ours; what they do is done by the service (`letta_kernel.tools.execute.Asker`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal
 
+from letta_kernel.agent_messages import SPAWN
 from letta_kernel.records import Tool
 from letta_kernel.tools import core
 from letta_kernel.tools.schema import schema_of
@@ -126,12 +127,37 @@ def send_message_to_agents_matching_tags(
     raise NotImplementedError
 
 
+def spawn(
+    task: str,
+    tools: list[str] | None = None,
+    blocks: list[str] | None = None,
+    max_steps: int = 20,
+    seconds: int = 300,
+    cost: float | None = None,
+) -> str:
+    """Let a copy of yourself do one task, and wait for its answer.
+
+    The copy knows what was said so far and what is in your memory. It works apart: nobody else hears it, and
+    what it writes into its memory stays there. Ask for several at once, and they work at the same time.
+
+    Args:
+        task: What to do, with all it takes to do it, and what to answer.
+        tools: The names of the tools it may call; all of yours but this one, if not given.
+        blocks: The labels of the memory blocks it sees; all of yours, if not given.
+        max_steps: How many steps it may take.
+        seconds: How long it may take.
+        cost: How many US dollars it may cost.
+    """
+    raise NotImplementedError
+
+
 TOGETHER: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         send_message_to_agent_and_wait_for_reply,
         send_message_to_agent_async,
         send_message_to_agents_matching_tags,
+        spawn,
     )
 }
 """The tools for other agents, which an agent has when they are attached."""
@@ -162,7 +188,8 @@ def record(name: str) -> Tool:
 @cache
 def _together(name: str) -> Tool:
     told = {**schema_of(TOGETHER[name]), "kind": "source", "runs_in": "core"}
-    return Tool.model_validate({"id": _ID + name, **told})
+    apart = name == SPAWN  # each copy has a history of its own
+    return Tool.model_validate({"id": _ID + name, "parallel_safe": apart, **told})
 
 
 @cache

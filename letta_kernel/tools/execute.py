@@ -56,7 +56,14 @@ class ToolServers(Protocol):
 
 
 class Asker(Protocol):
-    """Whoever can let other agents work."""
+    """Whoever can let other agents work.
+
+    Attributes
+    ----------
+    sharing : how many calls go on at the same time, which share what is left of the run's budget.
+    """
+
+    sharing: int
 
     def ask(
         self,

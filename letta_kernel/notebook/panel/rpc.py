@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.notebook.panel import (
     agents,
+    compare,
     conversations,
     memory,
     notebook,
@@ -31,6 +32,7 @@ __all__ = [
     "RequestContext",
     "agents",
     "answer",
+    "compare",
     "conversations",
     "memory",
     "notebook",

@@ -1,0 +1,579 @@
+"""One message to several variants of agents at once, each a fork of its own; one of them may be kept.
+
+What is undecided when its process ends is thrown away by the next one that opens the project.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing, suppress
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from letta_kernel import settings
+from letta_kernel.agent.settings import AgentSettings, Budget
+from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
+from letta_kernel.ids import new_id, now
+from letta_kernel.messages import (
+    ANSWER_TOOL,
+    ApprovalRequested,
+    Event,
+    MemoryChanged,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    ToolReturned,
+    ToolStarted,
+    Usage,
+)
+from letta_kernel.models import registry
+from letta_kernel.models.base import Cancel
+from letta_kernel.pictures.picture import Picture
+from letta_kernel.records import FORK_OF, OWNER, AgentState
+from letta_kernel.service.agents import Agents
+from letta_kernel.service.blocks import Blocks
+from letta_kernel.service.forks import Forks
+from letta_kernel.service.runs import Runs, sendable
+from letta_kernel.service.tools import Tools
+from letta_kernel.service.variants import MOST_REPEATS, MOST_RUNS, Variant
+from letta_kernel.stop_reasons import failed
+from letta_kernel.store.lease import is_dead, is_here, process_owner
+from letta_kernel.tools.execute import ToolHost
+
+PURPOSE = "compare"
+"""What a comparison's forks are made for."""
+_FORGOTTEN = timedelta(days=7)  # after which forks of another machine's processes are thrown away
+_ENDING = 10.0  # seconds that runs which are stopped have to write their end
+_MOST_OPEN = 8  # comparisons that wait for a decision; the oldest is thrown away then
+
+Watch = Callable[[float, str], None]
+"""Is told how far it has come: a share (0 to 1) and a text. Called on the thread that compares."""
+
+
+@dataclass(slots=True)
+class ComparedRun:
+    """How one variant answered once.
+
+    Attributes
+    ----------
+    number : by which it is kept, from 1.
+    column, repeat : its variant's place, from 0, and which of the repeats it is, from 1.
+    agent_id : the fork's; empty where none could be made.
+    problem : why there is no answer, or not the whole; empty if all went well.
+    calls : each tool that was called, and how that ended.
+    changed : labels of the memory blocks it wrote.
+    memory : the text of each block at the end, by label.
+    seconds, first_token : in seconds.
+    """
+
+    number: int
+    column: int
+    repeat: int
+    variant: Variant
+    agent_id: str = ""
+    run_id: str = ""
+    model: str = ""
+    answer: str = ""
+    problem: str = ""
+    stop_reason: str = ""
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    memory: dict[str, str] = field(default_factory=dict)
+    steps: int = 0
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    first_token: float | None = None
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What came of one message to several variants.
+
+    Attributes
+    ----------
+    variants : one for each column.
+    runs : by their numbers.
+    before : the text of each block before, by the agent's id and label.
+    kept : the number of the run that was kept, 0 if all were thrown away, None as long as that is open.
+    decided : called with the comparison when it is.
+    """
+
+    text: str
+    variants: list[Variant]
+    runs: list[ComparedRun]
+    agents: dict[str, AgentState]
+    before: dict[str, dict[str, str]]
+    id: str = field(default_factory=lambda: new_id("comparison"))
+    kept: int | None = None
+    seconds: float = 0.0
+    decided: list[Callable[[Comparison], None]] = field(default_factory=list)
+
+    def agent_of(self, run: ComparedRun) -> AgentState:
+        """Return the agent that a run's fork was made of."""
+        return self.agents[run.variant.agent]
+
+    def run(self, number: int) -> ComparedRun:
+        """Return the run of that number; `NotFoundError` if there is none."""
+        if not 1 <= number <= len(self.runs):
+            raise NotFoundError(f"There is no run {number}: they are 1 to {len(self.runs)}.")
+        return self.runs[number - 1]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for each run, in plain values."""
+        return [self._row(run) for run in self.runs]
+
+    def _row(self, run: ComparedRun) -> dict[str, Any]:
+        one = run.variant
+        return {
+            "number": run.number,
+            "variant": one.label or self.agent_of(run).name,
+            "repeat": run.repeat,
+            "agent": self.agent_of(run).name,
+            "model": run.model or one.model or "",
+            "instructions": one.instructions,
+            "settings": dict(one.settings),
+            "memory": one.memory is not False,
+            "tools": one.tools or "on",
+            "answer": run.answer,
+            "problem": run.problem,
+            "stop_reason": run.stop_reason,
+            "steps": run.steps,
+            "calls": [name for name, _ in run.calls],
+            "failed_calls": [name for name, status in run.calls if status != "ok"],
+            "memory_changed": list(run.changed),
+            "prompt_tokens": run.usage.prompt_tokens,
+            "completion_tokens": run.usage.completion_tokens,
+            "cached_tokens": run.usage.cached_tokens,
+            "cost": run.usage.cost,
+            "seconds": run.seconds,
+            "first_token": run.first_token,
+            "kept": self.kept == run.number,
+            "agent_id": run.agent_id,
+            "run_id": run.run_id,
+        }
+
+
+class _Purse:
+    """Shares what all runs of a comparison may take together: each gets an equal part of what is left."""
+
+    def __init__(self, cost: float | None, tokens: int | None, runs: int) -> None:
+        self._cost, self._tokens, self._waiting = cost, tokens, runs
+        self._lock = threading.Lock()
+
+    def take(self) -> Budget:
+        """Take one run's share."""
+        with self._lock:
+            count, self._waiting = max(1, self._waiting), self._waiting - 1
+            share = Budget(
+                None if self._cost is None else max(0.0, self._cost) / count,
+                None if self._tokens is None else max(0, self._tokens) // count,
+            )
+            self._spend(share.cost or 0.0, share.tokens or 0)
+            return share
+
+    def give_back(self, share: Budget, usage: Usage) -> None:
+        """Put back what of a share was not taken."""
+        with self._lock:
+            self._spend((usage.cost or 0.0) - (share.cost or 0.0), 0)
+            self._spend(0.0, usage.total_tokens - (share.tokens or 0))
+
+    def _spend(self, cost: float, tokens: int) -> None:
+        if self._cost is not None:
+            self._cost -= cost
+        if self._tokens is not None:
+            self._tokens -= tokens
+
+
+class Compare:
+    """Compares variants of agents on forks of them."""
+
+    def __init__(
+        self, agents: Agents, blocks: Blocks, tools: Tools, runs: Runs, forks: Forks
+    ) -> None:
+        self._agents = agents
+        self._blocks = blocks
+        self._tools = tools
+        self._runs = runs
+        self._forks = forks
+        self._open: dict[str, Comparison] = {}
+        self._lock = threading.Lock()
+
+    def run(
+        self,
+        text: str,
+        variants: Sequence[Variant],
+        *,
+        repeat: int = 1,
+        pictures: Sequence[Picture] = (),
+        budget: float | None = None,
+        budget_tokens: int | None = None,
+        max_steps: int | None = None,
+        at_once: int | None = None,
+        host: Callable[[str], ToolHost | None] = lambda agent_id: None,
+        watch: Watch = lambda share, text: None,
+        cancel: Cancel | None = None,
+    ) -> Comparison:
+        """Send *text* to a fork of each variant's agent, *repeat* times each, and return what came of it.
+
+        Nobody is asked meanwhile: a run with a call that needs approval ends there, and says so. Runs go on
+        at the same time, within the rate limits of their providers; where an agent has functions that live
+        in this process, which are for its main thread, one after the other. The agents themselves do not
+        change; `keep` lets one of the forks go on as its agent.
+
+        Parameters
+        ----------
+        budget, budget_tokens : US dollars, and tokens, that all runs may take together.
+        max_steps : model calls of one run.
+        at_once : runs at the same time; ``LETTA_ASK_AT_ONCE`` if not given.
+        host : returns where an agent's functions live.
+
+        Raises
+        ------
+        InvalidInputError
+            The message or a number makes no sense, or there would be too many runs. Nothing is made.
+        NotFoundError
+            There is no such agent or model. Nothing is made.
+        KeyboardInterrupt
+            The stop button: all runs have ended and the forks are gone.
+        """
+        text = sendable(text, pictures)
+        _check(variants, repeat, budget, budget_tokens)
+        self.tidy()
+        found = {one.agent: self._agents.retrieve(one.agent) for one in variants}
+        for model in dict.fromkeys(one.model for one in variants if one.model):
+            registry.check_model(model)
+        before = {
+            state.id: {one.label: one.value for one in self._blocks.list(state.id)}
+            for state in found.values()
+        }
+        planned = [(place, n + 1) for place in range(len(variants)) for n in range(repeat)]
+        compared = Comparison(
+            text,
+            [*variants],
+            [
+                ComparedRun(number, place, again, variants[place])
+                for number, (place, again) in enumerate(planned, 1)
+            ],
+            found,
+            before,
+        )
+        switch = cancel or Cancel()
+        work = _Work(
+            compared, pictures, max_steps, host, switch, _Purse(budget, budget_tokens, len(planned))
+        )
+        began = now()
+        try:
+            for run in compared.runs:
+                self._prepare(compared, run)
+            if switch.cancelled:
+                raise KeyboardInterrupt
+            self._carry_out(work, at_once or settings.ASK_AT_ONCE(), watch)
+            if switch.cancelled:
+                raise KeyboardInterrupt
+        except BaseException:
+            switch.cancel()
+            self._throw_away(compared)
+            raise
+        compared.seconds = (now() - began).total_seconds()
+        with self._lock:
+            self._open[compared.id] = compared
+            late = [*self._open.values()][:-_MOST_OPEN]
+        for one in late:
+            self.decide(one.id, None)
+        return compared
+
+    # -- what becomes of it --------------------------------------------------------------------------
+
+    def newest(self, agent: str | None = None) -> Comparison:
+        """Return the newest comparison that waits for a decision, with the agent of that id among its own.
+
+        Raises
+        ------
+        NotFoundError
+            None does; comparisons wait for as long as their process lives.
+        """
+        with self._lock:
+            waiting = [*self._open.values()]
+        for one in reversed(waiting):
+            if agent is None or any(state.id == agent for state in one.agents.values()):
+                return one
+        raise NotFoundError("No comparison waits for a decision here: %%compare makes one.")
+
+    def decide(self, comparison_id: str, number: int | None) -> Comparison:
+        """Let the run *number* be its agent's own from now on, or (None) none; the others are thrown away.
+
+        What the agent itself was told since the comparison began stays as a branch.
+
+        Raises
+        ------
+        NotFoundError
+            It does not wait for a decision, or has no run of that number.
+        InvalidInputError
+            That run cannot be kept. Nothing is changed.
+        """
+        with self._lock:
+            compared = self._open.get(comparison_id)
+        if compared is None:
+            raise NotFoundError(
+                "This comparison waits for no decision: it was decided, or its kernel has ended."
+            )
+        if number is not None:
+            run = compared.run(number)
+            if not run.run_id:
+                raise InvalidInputError(f"Run {number} has not begun: there is nothing to keep.")
+            self._forks.adopt(compared.agent_of(run).id, run.agent_id)
+        with self._lock:
+            if self._open.pop(comparison_id, None) is None:
+                return compared
+        compared.kept = number or 0
+        self._throw_away(compared)
+        for tell in compared.decided:
+            tell(compared)
+        return compared
+
+    def _throw_away(self, compared: Comparison) -> None:
+        """Delete the forks; one that cannot be now is left to the next opening."""
+        for run in compared.runs:
+            if run.agent_id:
+                with suppress(LettaError):
+                    self._agents.delete(run.agent_id)
+
+    def tidy(self) -> int:
+        """Throw away the forks of comparisons whose process has ended; return how many."""
+        late = now() - _FORGOTTEN
+        gone = [
+            one
+            for one in self._agents.hidden(PURPOSE)
+            if is_dead(owner := str(one.metadata.get(OWNER) or ""))
+            or (one.updated_at < late and not is_here(owner))
+        ]
+        for one in gone:
+            with suppress(LettaError):  # somebody else was quicker
+                self._agents.delete(one.id)
+        return len(gone)
+
+    # -- the runs ------------------------------------------------------------------------------------
+
+    def _prepare(self, compared: Comparison, run: ComparedRun) -> None:
+        """Make the fork that a run is of; what goes wrong is the run's problem."""
+        one, state = run.variant, compared.agent_of(run)
+        try:
+            fork = self._forks.fork(state.id, purpose=PURPOSE)
+            run.agent_id = fork.id
+            mark = {**fork.metadata, FORK_OF: state.id, OWNER: process_owner()}
+            changes: dict[str, Any] = {"metadata": mark}
+            changed = dict(one.settings)
+            if one.model is not None:
+                changes["model"] = one.model
+            if one.instructions is not None:
+                changes["instructions"] = one.instructions
+            if one.memory is False:
+                changed["retrieval"] = False
+                for block in self._blocks.list(fork.id):
+                    self._blocks.delete(block.id)  # a copy, which nobody else has
+            if one.tools in ("memory", "off"):
+                own = self._tools.list(fork.id)
+                core = [tool.id for tool in own if tool.kind == "core"]
+                changes["tool_refs"] = core if one.tools == "memory" else []
+            if changed:
+                changes["settings"] = changed
+            self._agents.update(fork.id, namesakes="keep", **changes)
+        except LettaError as error:
+            run.problem = error.text
+
+    def _carry_out(self, work: _Work, at_once: int, watch: Watch) -> None:
+        runs = [run for run in work.compared.runs if not run.problem]
+        if any(self._lives_here(work, run) for run in runs):
+            for run in runs:
+                watch(work.share, work.told())
+                self._answer(work, run, work.host(work.compared.agent_of(run).id))
+            return
+        pool = ThreadPoolExecutor(min(at_once, max(1, len(runs))), thread_name_prefix="compared")
+        futures: list[Future[None]] = []
+        try:
+            futures += [
+                pool.submit(copy_context().run, self._answer, work, run, None) for run in runs
+            ]
+            pending = set(futures)
+            while pending:  # short waits: the stop button must reach us
+                watch(work.share, work.told())
+                pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED).not_done
+            for future in futures:
+                future.result()
+        finally:
+            if any(not one.done() for one in futures):
+                work.cancel.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
+            wait([one for one in futures if not one.cancelled()], timeout=_ENDING)
+
+    def _lives_here(self, work: _Work, run: ComparedRun) -> bool:
+        """Whether a function of this process is among a run's tools."""
+        host = work.host(work.compared.agent_of(run).id)
+        if host is None:
+            return False
+        return any(
+            tool.runs_in == "notebook" and host.lookup(tool) is not None
+            for tool in self._tools.list(run.agent_id)
+        )
+
+    def _answer(self, work: _Work, run: ComparedRun, host: ToolHost | None) -> None:
+        """Let a fork answer; what goes wrong is the run's problem."""
+        if work.cancel.cancelled:
+            run.problem = "Stopped before it began."
+            return
+        share = work.purse.take()
+        work.begins(run)
+        heard = _Heard(run)
+        try:
+            if share.used_up(Usage()) is not None:
+                raise InvalidInputError("The budget is used up; it was sent nothing.")
+            limit = share.within(self._left_of(work.compared.agent_of(run)))
+            events = self._runs.send(
+                run.agent_id,
+                work.compared.text,
+                pictures=work.pictures,
+                host=host,
+                live=lambda event: work.hears(run, event),
+                cancel=work.cancel,
+                max_steps=work.max_steps,
+                budget=limit,
+            )
+            with closing(events):  # type: ignore[type-var]
+                for event in events:
+                    heard.take(event)
+            run.problem = heard.problem()
+        except LettaError as error:
+            run.problem = error.text
+        finally:
+            work.purse.give_back(share, run.usage)
+            work.ended(run)
+        try:
+            run.memory = {one.label: one.value for one in self._blocks.list(run.agent_id)}
+        except LettaError as error:
+            run.problem = run.problem or error.text
+
+    def _left_of(self, state: AgentState) -> Budget | None:
+        """Return what an agent's own budget for all its runs leaves; its forks have none of their own."""
+        total = AgentSettings.model_validate(state.settings).budget_total
+        if total is None:
+            return None
+        return Budget(cost=max(0.0, total - (self._runs.cost(state.id).cost or 0.0)))
+
+
+@dataclass(slots=True)
+class _Work:
+    """What the runs of a comparison share while they go on; may be told of from several threads."""
+
+    compared: Comparison
+    pictures: Sequence[Picture]
+    max_steps: int | None
+    host: Callable[[str], ToolHost | None]
+    cancel: Cancel
+    purse: _Purse
+    _done: int = 0
+    _doing: dict[int, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def share(self) -> float:
+        """The share of the runs that are over."""
+        return self._done / max(1, len(self.compared.runs))
+
+    def begins(self, run: ComparedRun) -> None:
+        """Take note that a run begins."""
+        with self._lock:
+            self._doing[run.number] = "begins"
+
+    def hears(self, run: ComparedRun, event: Event) -> None:
+        """Take note of what a run does."""
+        match event:
+            case ToolStarted() if event.name != ANSWER_TOOL:
+                said = f"calls {event.name}"
+            case StepEnded():
+                said = f"step {event.number} done"
+            case _:
+                return
+        with self._lock:
+            if run.number in self._doing:
+                self._doing[run.number] = said
+
+    def ended(self, run: ComparedRun) -> None:
+        """Take note that a run is over."""
+        with self._lock:
+            self._doing.pop(run.number, None)
+            self._done += 1
+
+    def told(self) -> str:
+        """Return in a line how far it has come."""
+        with self._lock:
+            doing = [f"{number}: {said}" for number, said in sorted(self._doing.items())]
+            return " · ".join([f"{self._done} of {len(self.compared.runs)}", *doing])
+
+
+class _Heard:
+    """What is heard of one run."""
+
+    def __init__(self, run: ComparedRun) -> None:
+        self._run = run
+        self._asked: list[str] = []
+        self._ended: RunEnded | None = None
+        self._said: list[str] = []
+
+    def take(self, event: Event) -> None:
+        run = self._run
+        match event:
+            case RunStarted():
+                run.run_id, run.model = event.run_id, event.model
+            case StepEnded():
+                said = (one.said for one in event.messages if one.role == "assistant")
+                self._said += [text for text in said if text.strip()]
+            case ToolReturned() if event.name != ANSWER_TOOL:
+                run.calls.append((event.name, event.status))
+            case MemoryChanged() if event.label not in run.changed:
+                run.changed.append(event.label)
+            case ApprovalRequested():
+                self._asked = list(dict.fromkeys(call.name for call in event.calls))
+            case RunEnded():
+                self._ended = event
+                run.answer = "\n\n".join(self._said)
+                run.stop_reason, run.steps = event.stop_reason, event.steps
+                run.usage, run.seconds = event.usage, event.seconds
+                run.first_token, run.model = event.first_token, event.model or run.model
+
+    def problem(self) -> str:
+        """Return in one line why there is no answer, or not the whole; empty if there is."""
+        ended = self._ended
+        if self._asked:
+            names = ", ".join(self._asked)
+            return f"It would have asked for your approval of {names}; a comparison asks nobody."
+        if ended is None or ended.stop_reason == "cancelled":
+            return "Stopped before it had answered."
+        if failed(ended.stop_reason):
+            return ended.error or ended.stop_reason
+        return ended.error or ""
+
+
+def _check(
+    variants: Sequence[Variant], repeat: int, budget: float | None, budget_tokens: int | None
+) -> None:
+    if not variants:
+        raise InvalidInputError("There is nothing to compare: name models, agents or the like.")
+    if not isinstance(repeat, int) or isinstance(repeat, bool) or not 1 <= repeat <= MOST_REPEATS:
+        raise InvalidInputError(
+            f"repeat is a whole number from 1 to {MOST_REPEATS}, not {repeat!r}."
+        )
+    if len(variants) * repeat > MOST_RUNS:
+        raise InvalidInputError(
+            f"That makes {len(variants) * repeat} runs; {MOST_RUNS} can be compared: repeat it less."
+        )
+    if len(variants) * repeat == 1:
+        raise InvalidInputError(
+            "One run is no comparison: name two models (--models a,b), or say --repeat 3."
+        )
+    for name, value in (("budget", budget), ("budget_tokens", budget_tokens)):
+        if value is not None and not 0 < value < 1e12:
+            raise InvalidInputError(f"{name} is a number above zero, not {value!r}.")
