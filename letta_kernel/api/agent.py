@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from letta_kernel.api.added_tools import added_to
 from letta_kernel.api.explained import Explained
 from letta_kernel.api.memory import MemoryView
+from letta_kernel.api.past import Past
 from letta_kernel.api.remedies import WORDS, speaks_python
 from letta_kernel.api.run import Run
 from letta_kernel.display.live import running_shell
@@ -70,7 +71,7 @@ def _close() -> None:
 
 
 @speaks_python
-class Agent:
+class Agent(Past):
     """An agent by name: opened if the project has it, made if not.
 
     Parameters

@@ -15,6 +15,7 @@ from letta_kernel.commands import groups as groups, notebook as notebook
 from letta_kernel.commands import memory as memory, sleeptime as sleeptime, archive as archive
 from letta_kernel.commands import forgetting as forgetting, tools as tools
 from letta_kernel.commands import rules as rules, mcp as mcp, skills as skills, insight as insight
+from letta_kernel.commands import past as past
 from letta_kernel.commands import sql as sql, eval as eval, debugger as debugger
 from letta_kernel.commands import models as models, keeping as keeping, program as program
 from letta_kernel.commands import tokens as tokens, traces as traces

@@ -24,6 +24,7 @@ GROUPS = (
     "Talking",
     "Memory",
     "Tools",
+    "Its past",
     "What it sees and takes",
     "Model and settings",
     "Keeping and sharing",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,15 +24,6 @@ from letta_kernel.store.database import Tx
 LARGEST = 10_000_000
 """The largest limit a block may be given, in characters."""
 _CHANGEABLE = ("label", "value", "limit", "description", "read_only", "tags", "metadata")
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A block that was written: as it is now, the text it had before, and whether others wrote it since."""
-
-    block: Block
-    before: str
-    changed_since: bool
 
 
 class Blocks:
@@ -290,20 +280,6 @@ class Blocks:
         found, versions = self._core.do(work)
         written = attribute(versions)  # takes seconds of a long history: nobody waits meanwhile
         return self._core.do(lambda tx: of_versions(tx, written, found.created_at))
-
-    def written_in(self, steps: Sequence[str]) -> builtins.list[Written]:
-        """Return which blocks were written in these steps, each with the text it had before."""
-
-        def work(tx: Tx) -> builtins.list[Written]:
-            found = []
-            for block_id, (first, last) in blocks.written_in(tx, steps).items():
-                block = blocks.get(tx, block_id)
-                before = blocks.latest(tx, block_id, below=first)
-                if block is not None and before is not None:
-                    found.append(Written(block, before.value, block.version > last))
-            return found
-
-        return self._core.do(work)
 
     def undo(
         self, block: str, *, agent: str | None = None, expected_version: int | None = None

@@ -6,7 +6,7 @@ as a branch that can be returned to. Each is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from letta_kernel.agent.decisions import pending_calls
@@ -213,15 +213,42 @@ class Forks:
         _check_own(state, point)
         return self._go(tx, state, point, "rewind", shared)
 
-    def undo(self, agent: str, *, shared: bool = False) -> Rewound:
-        """Take back the last run of an agent's own thread: `rewind` to just before it."""
+    def undo(self, agent: str, *, shared: bool = False, leave: Collection[str] = ()) -> Rewound:
+        """Take back the last run of an agent's own thread: `rewind` to just before it.
+
+        *leave* are labels of blocks whose text stays; see `next_undo`.
+        """
 
         def work(tx: Tx) -> Rewound:
             state = self._idle(tx, agent)
-            run = _last_run(tx, state)
-            if run is None:
-                raise NotFoundError(f"{state.name} has no run that could be taken back.")
-            return self._go(tx, state, points.before_run(tx, state, run), "undo", shared)
+            point = points.before_run(tx, state, _to_undo(tx, state))
+            point.blocks = {k: then for k, then in point.blocks.items() if k not in leave}
+            return self._go(tx, state, point, "undo", shared, leave)
+
+        return self._core.do(work)
+
+    def next_undo(self, agent: str) -> tuple[Run, list[str]]:
+        """Return the run that `undo` would take back, and the blocks somebody else wrote since it did.
+
+        Raises
+        ------
+        NotFoundError
+            There is none.
+        """
+
+        def work(tx: Tx) -> tuple[Run, list[str]]:
+            state = self._core.agent(tx, agent)
+            run = _to_undo(tx, state)
+            point = points.before_run(tx, state, run)
+            gone = lineage.behind(_line(tx, state), point.parts)
+            own = {step.id for one in _runs_in(tx, gone) for step in runs.steps_of(tx, one.id)}
+            changed = []
+            for block in blocks.of_agent(tx, state.id):
+                then = point.blocks.get(block.label)
+                newest = blocks.latest(tx, block.id)
+                if then is not None and newest is not None and then.value != block.value:
+                    changed += [] if newest.step_id in own else [block.label]
+            return run, changed
 
         return self._core.do(work)
 
@@ -317,7 +344,15 @@ class Forks:
             raise NotFoundError(f"{state.name} has no step before that.")
         return points.before_run(tx, state, run)
 
-    def _go(self, tx: Tx, state: AgentState, point: Point, reason: str, shared: bool) -> Rewound:
+    def _go(
+        self,
+        tx: Tx,
+        state: AgentState,
+        point: Point,
+        reason: str,
+        shared: bool,
+        leave: Collection[str] = (),
+    ) -> Rewound:
         if agents.is_waiting(tx, state.id):
             _decline(tx, state)
         old = _line(tx, state)
@@ -334,7 +369,7 @@ class Forks:
             if points.short(one.id) == point.name and one.inherits == point.parts:
                 branches.delete(tx, one.id)  # it is the line now
         _turn(tx, state, point)
-        known = restoring.restore(tx, state, point, shared)
+        known = restoring.restore(tx, state, point, shared, leave)
         done.blocks, done.left, done.changed = known.blocks, known.left, known.changed
         agents.save(tx, state)
         tx.execute("UPDATE leases SET waiting = false WHERE agent_id = $1", (state.id,))
@@ -434,6 +469,13 @@ def _last_run(tx: Tx, state: AgentState) -> Run | None:
     run = runs.get(tx, row[0]) if row else None
     while run is not None and run.continues and (before := runs.get(tx, run.continues)):
         run = before
+    return run
+
+
+def _to_undo(tx: Tx, state: AgentState) -> Run:
+    run = _last_run(tx, state)
+    if run is None:
+        raise NotFoundError(f"{state.name} has no run that could be taken back.")
     return run
 
 

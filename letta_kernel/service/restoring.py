@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -143,8 +143,10 @@ def _in_sandbox(then: Tool) -> Tool:
     return then.model_copy(update=fresh)
 
 
-def restore(tx: Tx, state: AgentState, point: Point, shared: bool) -> Restored:
-    """Give an agent what it had at *point*; the caller writes the agent itself."""
+def restore(
+    tx: Tx, state: AgentState, point: Point, shared: bool, leave: Collection[str] = ()
+) -> Restored:
+    """Give an agent what it had at *point*, but for the blocks to *leave*; the caller writes *state*."""
     told = Restored()
     told.changed += configure(state, point.configuration)
     agents.save(tx, state)
@@ -153,7 +155,7 @@ def restore(tx: Tx, state: AgentState, point: Point, shared: bool) -> Restored:
     for label, then in point.blocks.items():
         _block(tx, state, point, own.get(label), then, shared, told)
     if point.configuration is not None:
-        for label in own.keys() - point.blocks.keys():
+        for label in own.keys() - point.blocks.keys() - {*leave}:
             blocks.detach(tx, state.id, own[label].id)
             told.changed.append(f"the block {label} is off")
     return told

@@ -77,6 +77,54 @@ class Timeline:
     origin: str = ""
     more: bool = False
 
+    def data(self) -> dict[str, Any]:
+        """Return it as what JSON holds, for front ends and clients."""
+        return {
+            "agent": self.agent.name,
+            "origin": self.origin,
+            "runs": [
+                {
+                    "id": one.run.id,
+                    "asked": one.asked,
+                    "of": one.of,
+                    "status": one.run.status,
+                    "stop_reason": one.run.stop_reason,
+                    "error": one.run.error,
+                    "waits": one.waits,
+                    "created_at": one.run.created_at.isoformat(),
+                    "seconds": one.run.seconds,
+                    "cost": one.run.cost,
+                    "prompt_tokens": one.run.prompt_tokens,
+                    "completion_tokens": one.run.completion_tokens,
+                    "steps": [
+                        {
+                            "id": step.id,
+                            "number": step.number,
+                            "model": step.model,
+                            "tools": [str(call.get("name", "")) for call in step.tool_stats],
+                            "error": step.error,
+                            "created_at": step.created_at.isoformat(),
+                        }
+                        for step in one.steps
+                    ],
+                }
+                for one in self.runs
+            ],
+            "branches": [
+                {
+                    "id": one.id,
+                    "after": one.after,
+                    "created_at": one.created_at.isoformat(),
+                    "reason": one.reason,
+                    "agent": one.agent,
+                    "purpose": one.purpose,
+                    "messages": one.said,
+                }
+                for one in self.sides
+            ],
+            "more": self.more,
+        }
+
 
 @dataclass(slots=True)
 class AgentThen:

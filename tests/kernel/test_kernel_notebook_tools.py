@@ -283,12 +283,14 @@ def test_an_error_goes_to_the_agent_and_what_it_changed_is_taken_back(
     server.say("It was a typing error.")
     ran = notebook.run("%agent explain-error --cell broken")
     assert "Change nothing" in server.requests[-1]["messages"][-1]["content"]
-    # The last run that changed something is taken back, in memory and in cells.
+    # Run by run is taken back, in memory and in cells.
+    assert "1 taken back" in notebook.run("%agent undo").text
+    assert page.source("broken") == MENDED
     ran = notebook.run("%agent undo")
     assert "Cells are as before: 1" in ran.text
     assert page.source("broken") == BROKEN
     assert "Mistypes" not in notebook.run("%agent memory human").text.split("version")[0]
-    assert "No run of fixer" in notebook.run("%agent undo").evalue
+    assert "fixer has no run" in notebook.run("%agent undo").evalue
     # What was changed since is asked about, and left alone where nobody answers.
     server.call("notebook_edit", {"cell": "broken", "source": MENDED})
     server.call("core_memory_append", {"label": "human", "content": "Mistypes."})

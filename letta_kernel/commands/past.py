@@ -1,0 +1,238 @@
+"""An agent's past: its timeline, forks, rewinds, and how two points of it differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from letta_kernel.commands.agents import talked_to
+from letta_kernel.commands.door import AGENT, LIMIT, YES, Answer, Door, how
+from letta_kernel.commands.spec import argument, command, option
+from letta_kernel.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from letta_kernel.records import AgentState, Run
+    from letta_kernel.service.differences import Difference
+    from letta_kernel.service.forks import Rewound
+    from letta_kernel.service.timeline import Parted, TimedRun, Timeline
+
+GROUP = "Its past"
+
+POINT = "A step or run (its end), or a branch, by its id or the beginning of it"
+SHARED = option("Memory blocks that other agents have too, as well")
+_MOST = 10  # of what is listed in an answer
+
+
+@command("timeline", "agent timeline", group=GROUP)
+def timeline(
+    door: Door,
+    agent: AgentState = AGENT,
+    limit: int | None = LIMIT,
+    at: str | None = option(f"What it was at one point. {POINT}"),
+) -> Answer:
+    """Show what an agent went through: runs, their steps, the ends it was rewound from, its forks.
+
+    Every step is a point in time: with --at you see what was said, known and offered there, %agent rewind goes
+    back to it, %agent fork goes on from it beside.
+    """
+    if at is not None:
+        from letta_kernel.commands.points_shown import then
+
+        return then(door.service.timeline.at(agent.id, at))
+    found = door.service.timeline.of(agent.id, limit=limit or 20)
+    return Answer(_tree(found), found.data(), plain=True)
+
+
+def _tree(found: Timeline) -> str:
+    from letta_kernel.display.clean import one_line
+
+    title = f"{one_line(found.agent.name, 80)}" + (
+        f", forked from {one_line(found.origin, 80)}" if found.origin else ""
+    )
+    lines = [title]
+    for one in found.runs:
+        lines += [f"├─⑂ {_side(side)}" for side in found.sides if side.after == one.run.id]
+        lines += _run_lines(one)
+    lines += [f"├─⑂ {_side(side)}" for side in found.sides if not side.after]
+    if found.more:
+        lines.append("└─ … older runs: --limit shows more")
+    return "\n".join(lines if found.runs or found.sides else [*lines, "Nothing was said yet."])
+
+
+def _run_lines(one: TimedRun) -> list[str]:
+    from letta_kernel.display.clean import one_line
+    from letta_kernel.service.points import short
+
+    run = one.run
+    state = "waits for your word" if one.waits else run.status
+    said_to = f" (said to {one_line(one.of, 60)})" if one.of else ""
+    head = f"├─ {run.created_at.astimezone():%Y-%m-%d %H:%M} {short(run.id)}"
+    lines = [
+        f"{head} {one_line(one.asked or 'went on', 80)}{said_to}"
+        + ("" if state == "completed" else f" · {state}")
+    ]
+    for step in reversed(one.steps):
+        tools = ", ".join(one_line(str(call.get("name", "")), 40) for call in step.tool_stats)
+        lines.append(f"│    {short(step.id)} step {step.number}" + (f": {tools}" if tools else ""))
+    return lines
+
+
+def _side(side: Parted) -> str:
+    from letta_kernel.display.clean import one_line
+    from letta_kernel.service.points import short
+
+    when = f"{side.created_at.astimezone():%Y-%m-%d %H:%M}"
+    if side.agent:
+        purpose = f" for {one_line(side.purpose, 40)}" if side.purpose else ""
+        return f"fork {one_line(side.agent, 80)}{purpose} · {when}"
+    return f"{short(side.id)} left by {side.reason} · {side.said} messages · {when}"
+
+
+@command("fork", "agent fork", group=GROUP)
+def fork(
+    door: Door,
+    agent: AgentState = AGENT,
+    name: str | None = argument(
+        "What the fork is called; a number behind the name, if not given", None
+    ),
+    at: str | None = option(f"Where it begins; now, if not given. {POINT}"),
+) -> Answer:
+    """Make an agent that is what this one was at a step; both go on by themselves.
+
+    It shares the history and passages up to there, has copies of the memory blocks, and the tools, rules,
+    settings, archives and folders of then.
+    """
+    made = door.service.forks.fork(agent.id, name, at=at)
+    said = f"{made.name} is {agent.name} as it {'was at ' + at if at else 'is'}"
+    if door.at == "terminal":
+        return Answer(f"{said}; {talked_to(door, made)}", made)
+    return Answer(f"{said}; {how(door, 'use', made.name)} talks to it.", made)
+
+
+@command("rewind", "agent rewind", group=GROUP)
+def rewind(
+    door: Door,
+    agent: AgentState = AGENT,
+    to: str | None = argument(POINT, None),
+    steps: int | None = option("How many steps to take back", least=1),
+    shared: bool = SHARED,
+    yes: bool = YES,
+) -> Answer:
+    """Go back to a point; the old end stays as a branch, to which %agent redo returns.
+
+    History, memory blocks (as new versions), settings, rules, tools with the source they had, archives and
+    folders are as they were. Cells that the runs taken back had changed are brought back too; those that
+    somebody has changed since only if you say so (--yes). What tools did outside is listed: nothing takes it
+    back.
+    """
+    if (to is None) == (steps is None):
+        raise InvalidInputError(
+            "Say where to: a step, run or branch (%agent timeline lists them), or --steps N."
+        )
+    done = door.service.forks.rewind(agent.id, to, steps=steps, shared=shared)
+    cells = [_cells(door, run, yes) for run in done.runs]
+    return Answer(_done(done, cells), _data(done))
+
+
+@command("undo", "agent undo", group=GROUP)
+def undo(door: Door, agent: AgentState = AGENT, shared: bool = SHARED, yes: bool = YES) -> Answer:
+    """Take back the last run: what was said, what it wrote into memory, and cells it changed.
+
+    What somebody has changed since is left alone unless you say otherwise; --yes takes that back too. The
+    history keeps it all: %agent redo returns to it. Once more takes back the run before.
+    """
+    run, changed = door.service.forks.next_undo(agent.id)
+    cells = [_cells(door, run, yes)]  # first: it may fail, and then nothing is taken back
+    agreed = not changed or _agreed(door, f"{', '.join(changed)} changed in memory", yes)
+    done = door.service.forks.undo(agent.id, shared=shared, leave=() if agreed else changed)
+    if not agreed:
+        done.left.append(f"{', '.join(changed)} left alone: changed since (--yes takes it back).")
+    return Answer(_done(done, cells), _data(done))
+
+
+@command("redo", "agent redo", group=GROUP)
+def redo(door: Door, agent: AgentState = AGENT, shared: bool = SHARED) -> Answer:
+    """Return to the end that the last undo or rewind left; cells stay as they are."""
+    done = door.service.forks.redo(agent.id, shared=shared)
+    return Answer(_done(done, ()), _data(done))
+
+
+def _done(done: Rewound, cells: Sequence[str]) -> str:
+    from letta_kernel.service.points import short
+
+    said = [f"{done.agent.name} is as {'it was ' if not done.to.startswith('before') else ''}"]
+    said[0] += done.to if done.to.startswith("before") else f"at {done.to}"
+    said[0] += f": {len(done.runs)} taken back." if done.runs else "."
+    if done.blocks:
+        said.append(f"Memory is as before: {', '.join(done.blocks)}.")
+    if done.changed:
+        said.append(f"Changed back: {', '.join(done.changed)}.")
+    said += [done.note, *done.left, *cells]
+    if done.outside:
+        shown = "; ".join(map(str, done.outside[:_MOST]))
+        more = f" and {len(done.outside) - _MOST} more" if len(done.outside) > _MOST else ""
+        said.append(f"Cannot be taken back: {shown}{more}.")
+    if done.branch is not None and done.runs:
+        said.append(f"The old end is {short(done.branch.id)}.")
+    return " ".join(filter(None, said))
+
+
+def _data(done: Rewound) -> dict[str, object]:
+    return {
+        "agent": done.agent.id,
+        "to": done.to,
+        "branch": done.branch.id if done.branch is not None else None,
+        "runs": [run.id for run in done.runs],
+        "blocks": done.blocks,
+        "changed": done.changed,
+        "left": done.left,
+        "outside": [str(one) for one in done.outside],
+    }
+
+
+def _cells(door: Door, run: Run, yes: bool) -> str:
+    """Bring cells back that a run changed, where this is the notebook of it."""
+    from letta_kernel.tools.notebook import CHANGES
+
+    steps = door.service.steps.of_run(run.id, whole=True)
+    called = {call["name"] for one in steps for call in one.tool_stats if call["status"] == "ok"}
+    if door.at != "notebook" or not called & CHANGES:
+        return ""
+    back, changed = door.undo_cells(run.id, False)  # type: ignore[attr-defined]
+    said = []
+    if changed and _agreed(door, f"{len(changed)} of its cells changed", yes):
+        more, changed = door.undo_cells(run.id, True)  # type: ignore[attr-defined]
+        back = [*back, *more]
+    if back:
+        said.append(f"Cells are as before: {len(back)}.")
+    if changed:
+        said.append(f"Left alone, changed since: {len(changed)} (--yes takes them back).")
+    if not back and not changed:
+        said.append("There are no cells to take back here.")
+    return " ".join(said)
+
+
+def _agreed(door: Door, what: str, yes: bool) -> bool:
+    """Ask whether what somebody changed since is to be taken back too; no, where nobody can be asked."""
+    try:
+        return door.confirmed(f"Since then {what}. Take that back too?", yes)
+    except InvalidInputError:
+        return False
+
+
+@command("diff", "agent diff", group=GROUP)
+def diff(
+    door: Door,
+    agent: AgentState = AGENT,
+    one: str = argument(f"An agent, NAME@STEP, or a point of this one. {POINT}"),
+    other: str = argument("The same; now, if not given", "now"),
+) -> Answer:
+    """Show what two points, branches or forks say, know and can do differently."""
+    found = door.service.timeline.diff(one, other, agent=agent.id)
+    return Answer(_differences(found), found, plain=True)
+
+
+def _differences(found: Difference) -> str:
+    from letta_kernel.commands.points_shown import differences
+
+    return differences(found)
