@@ -48,6 +48,7 @@ def explanation_panel(told: Any) -> Panel:
                 _parts(told),
                 _retrieval(told),
                 _answer(told),
+                _edits(told),
                 _memory(told),
                 _request(told),
             ),
@@ -181,6 +182,20 @@ def _answer(told: Any) -> Panel | None:
 def code_in_line(text: str) -> str:
     """Return *text* as a word of a program."""
     return el("code", esc(text))
+
+
+def _edits(told: Any) -> Panel | None:
+    """Return what a person changed of the step by hand."""
+    html = [el("p", el("b", "What a person changed by hand"))]
+    text = ["What a person changed by hand"]
+    for one in told.edits:
+        head = f"{one['what']} {one_line(one['name'], 80)}".strip()
+        html.append(el("div", small(esc(head))) + diff_html(one["before"], one["after"]))
+        text.append(f"  {head}")
+        text += [
+            f"    {d.sign} {clean_text(d.text)}" for d in diff_lines(one["before"], one["after"])
+        ]
+    return Panel("".join(html), "\n".join(text)) if told.edits else None
 
 
 def _memory(told: Any) -> Panel | None:

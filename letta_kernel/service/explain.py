@@ -214,6 +214,7 @@ def _told(tx: Tx, step: Step, run: Run, made: Rebuilt) -> Explanation:
         error=step.error,
     )
     told.considered = _considered(tx, step)
+    told.edits = [one.model_dump() for one in made.edits]
     own = [step.id, *_settled(tx, step, run)]
     said = [
         message
@@ -242,6 +243,9 @@ def _answered(
     if spoken is None:
         return
     told.said, told.reasoning = spoken.content, spoken.reasoning
+    for one in said:
+        if one.role == "tool":
+            told.edits += [edit.model_dump() for edit in one.edits or ()]
     raw = dict(step.request.get("calls", ()))
     results = {one.tool_call_id: one for one in said if one.role == "tool"}
     stats = [one for step in steps if step is not None for one in step.tool_stats]

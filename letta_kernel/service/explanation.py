@@ -84,7 +84,8 @@ class Explanation:
     ``exact`` says whether the request is, byte for byte, what went out (None: nobody knows); ``missing`` has a
     line for each thing that is not known any more. ``body`` is the request as it went over the wire, None
     where a provider's library made it; ``messages`` and ``tools`` are what it was made of. ``raw`` is the
-    model's text where calls were read out of it.
+    model's text where calls were read out of it. ``edits`` is what a person changed of the step by hand
+    (`letta_kernel.messages.Edit`).
     """
 
     step_id: str
@@ -119,6 +120,7 @@ class Explanation:
     calls: list[Made] = field(default_factory=list)
     changes: list[BlockChange] = field(default_factory=list)
     kept: list[KeptPassage] = field(default_factory=list)
+    edits: list[dict[str, Any]] = field(default_factory=list)
     stop_reason: str | None = None
     error: str | None = None
 

@@ -20,9 +20,11 @@ from letta_kernel.agent.context import (
     joined,
     to_chat,
 )
+from letta_kernel.agent.open_step import spoken_id
 from letta_kernel.agent.request_record import FORM, part_id
+from letta_kernel.agent.stops import edited
 from letta_kernel.agent.window import Window
-from letta_kernel.messages import Message
+from letta_kernel.messages import Edit, Message
 from letta_kernel.models.base import ChatRequest, ResponseFormat, Sent
 from letta_kernel.records import Block, Conversation, Inherited, OwnThread, Run, Step
 from letta_kernel.store import blocks, messages, pictures, request_parts, runs
@@ -56,6 +58,7 @@ class Rebuilt:
     """A request as it was, as far as it can be had.
 
     ``exact`` says whether its bytes are those that went out, None where nobody knows them; ``body`` are these.
+    ``edits`` is what a person changed of the step by hand: of the request, and of the reply.
     """
 
     request: ChatRequest = field(default_factory=lambda: ChatRequest([]))
@@ -66,6 +69,7 @@ class Rebuilt:
     sent: Sent | None = None
     window: dict[str, Any] = field(default_factory=dict)
     shortened: list[dict[str, Any]] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
 
 
 def rebuild(tx: Tx, step: Step, run: Run) -> Rebuilt:
@@ -84,8 +88,10 @@ def rebuild(tx: Tx, step: Step, run: Run) -> Rebuilt:
     made.pieces += _of_messages(window, beside, run)
     made.window |= {"model": frame.get("model"), "tokens": frame.get("window")}
     wanted = frame.get("form")
+    spoken = messages.get(tx, spoken_id(step.id))
+    made.edits = [*(spoken.edits or ())] if spoken is not None else []
     made.request = ChatRequest(
-        messages=[{"role": "system", "content": system}, *chat],
+        messages=edited([{"role": "system", "content": system}, *chat], made.edits),
         tools=tools,
         tool_choice=step.request.get("choice"),
         params=frame.get("params") or {},

@@ -16,6 +16,7 @@ from letta_kernel.memory.scoring import PARTS
 from letta_kernel.pictures.picture import read
 from letta_kernel.records import Beside, Run, Step
 from letta_kernel.service import AgentService
+from letta_kernel.service.debug import Debug, Move, Stop
 from letta_kernel.service.rebuild import Rebuilt, rebuild
 from letta_kernel.store import runs
 from letta_kernel.tools.answers import of_type
@@ -269,3 +270,50 @@ def test_a_step_of_before_says_so_and_shows_what_is_left(bench: Bench) -> None:
     told = bench.service.explain.step(agent="ada")
     assert (told.exact, told.body, told.said) == (None, None, "Hello.")
     assert len(told.missing) == 1
+
+
+def test_requests_of_forks_and_of_rewound_agents_are_made_anew(bench: Bench) -> None:
+    service, server = bench.service, bench.server
+    service.agents.create("ada", human="Kim")
+    server.call("memory_insert", {"label": "human", "new_string": "Drinks tea."})
+    server.say("Noted.")
+    bench.send("ada", "I drink tea")
+    tea = _steps(bench)[-1]
+    server.say("Coffee.")
+    bench.send("ada", "Or coffee?", beside=Placed())
+    service.forks.fork("ada", "eve", at=tea.id)
+    server.say("Tea.")
+    bench.send("eve", "What do I drink?")
+    service.forks.rewind("ada", tea.id)
+    server.say("Tea, I think.")
+    bench.send("ada", "What is it?")
+    server.say("Yes.")
+    bench.send("eve", "Sure?")
+    steps = _all_exact(bench)
+    assert len(steps) == 6
+    assert "Or coffee?" not in str(_rebuilt(bench, steps[-1]).request.messages)
+    assert service.explain.step(agent="eve").said == "Yes."
+    # What a fork shares stays explained when the agent that it comes from is gone.
+    service.agents.delete("ada")
+    shared = service.explain.step(tea.id)
+    assert shared.said == "Noted."
+    assert len(shared.messages) == 4
+    assert service.store.check().findings == []
+
+
+def test_what_a_person_changed_by_hand_is_part_of_it(bench: Bench) -> None:
+    bench.service.agents.create("ada")
+
+    def ask(stop: Stop, over: object) -> Move:
+        if stop.point == "request":
+            return Move("step", {stop.editable[-1].key: "What is 2 + 3?"})
+        return Move("continue")
+
+    bench.server.say("5")
+    bench.send("ada", "What is 2 + 2?", debug=Debug(ask, True))
+    _all_exact(bench)
+    told = bench.service.explain.step(agent="ada")
+    assert [(one["before"], one["after"]) for one in told.edits] == [
+        ("What is 2 + 2?", "What is 2 + 3?")
+    ]
+    assert told.messages[-1]["content"] == "What is 2 + 3?"

@@ -98,5 +98,6 @@ class ExplanationShape(Shape):
     calls: list[MadeShape]
     changes: list[ChangeShape]
     kept: list[KeptShape]
+    edits: list[dict[str, Any]]
     stop_reason: str | None
     error: str | None
