@@ -18,7 +18,19 @@ _TOKENS = {
     "first_token": "seconds to the first piece of an answer",
     "seconds": "seconds it took",
 }
-_AGENT = {"agent_id": "whose it is", "agent": "that agent's name"}
+_AGENT = {"agent_id": "whose it is", "agent": "that agent's name, NULL if it was deleted"}
+# Parts of lines of history, which lie in JSON: an empty agent in one is the line's own.
+_PARTS = """
+    SELECT l.agent_id, l.thread AS line, p.place,
+        coalesce(nullif(p.part ->> '$.agent', ''), l.agent_id) AS whose, p.part ->> '$.thread' AS thread,
+        CAST(p.part ->> '$.first' AS bigint) AS first, CAST(p.part ->> '$.last' AS bigint) AS last,
+        CAST(p.part ->> '$.first_passage' AS bigint) AS first_passage,
+        CAST(p.part ->> '$.last_passage' AS bigint) AS last_passage
+    FROM (
+        SELECT id AS agent_id, id AS thread, inherits FROM agents WHERE deleted_at IS NULL
+        UNION ALL SELECT agent_id, id, inherits FROM conversations WHERE deleted_at IS NULL
+    ) l, unnest(CAST(coalesce(l.inherits, '[]') AS json[])) WITH ORDINALITY AS p(part, place)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +45,15 @@ class View:
     def select(self, *columns: str) -> str:
         """Return the query for its rows: all columns, or these."""
         wanted = ", ".join(columns) or "*"
-        return f"SELECT {wanted} FROM ({self.sql}) AS v({', '.join(self.columns)})"
+        return (
+            f"WITH named AS (SELECT id, name FROM agents WHERE deleted_at IS NULL), parts AS ({_PARTS})"
+            f" SELECT {wanted} FROM ({self.sql}) AS v({', '.join(self.columns)})"
+        )
 
 
 AGENTS = View(
     "agents",
-    "An agent, those that were set aside included.",
+    "An agent, those included that were set aside or forked by a machine.",
     {
         "agent_id": "its id",
         "agent": "its name",
@@ -50,11 +65,18 @@ AGENTS = View(
         "set_aside": "whether another of its name has taken its place",
         "created_at": "when it was made",
         "updated_at": "when it was changed last",
+        "forked_from": "the agent whose history it goes on from, NULL if it is no fork",
+        "forked_at": "the number of the last message that it shares with that one",
+        "purpose": "what a machine made it for: compare, eval, subagent; empty if a person did",
     },
     """
-    SELECT id, name, model, embedding, style, description, tags, coalesce(set_aside, false),
-        created_at, updated_at
-    FROM agents
+    SELECT a.id, a.name, a.model, a.embedding, a.style, a.description, a.tags, coalesce(a.set_aside, false),
+        a.created_at, a.updated_at, f.whose, f.last, coalesce(a.purpose, '')
+    FROM agents a LEFT JOIN (
+        SELECT line, arg_max(whose, place) AS whose, arg_max(last, place) AS last
+        FROM parts WHERE whose <> line GROUP BY line
+    ) f ON f.line = a.id
+    WHERE a.deleted_at IS NULL
     """,
 )
 RUNS = View(
@@ -83,7 +105,7 @@ RUNS = View(
         r.steps, r.prompt_tokens, r.completion_tokens, r.cached_tokens, r.reasoning_tokens, r.cost,
         r.first_token, r.seconds, r.notebook, r.continues, r.asked_by, r.created_at, r.ended_at,
         r.asked_call
-    FROM runs r LEFT JOIN agents a ON a.id = r.agent_id
+    FROM runs r LEFT JOIN named a ON a.id = r.agent_id
     """,
 )
 STEPS = View(
@@ -100,12 +122,13 @@ STEPS = View(
         **_TOKENS,
         "calls": "tools that ran in it",
         "created_at": "when it began",
+        "configuration": "the same for all steps with the same model, prompt, settings, tools and rules",
     },
     """
     SELECT s.id, s.run_id, s.agent_id, a.name, s.number, s.model, s.stop_reason, s.error, s.prompt_tokens,
         s.completion_tokens, s.cached_tokens, s.reasoning_tokens, s.cost, s.first_token, s.seconds,
-        CAST(json_array_length(s.tool_stats) AS integer), s.created_at
-    FROM steps s LEFT JOIN agents a ON a.id = s.agent_id
+        CAST(json_array_length(s.tool_stats) AS integer), s.created_at, s.configuration
+    FROM steps s LEFT JOIN named a ON a.id = s.agent_id
     """,
 )
 MESSAGES = View(
@@ -129,12 +152,21 @@ MESSAGES = View(
         "sender_id": "the agent that spoke it, NULL for a person",
         "group_id": "the group it was spoken in",
         "created_at": "when it came",
+        "current": "whether its thread still has it: false if it was rewound",
+        "edited": "whether a person changed it in the debugger",
     },
     """
     SELECT m.id, m.agent_id, a.name, m.conversation_id, m.seq, m.run_id, m.step_id, m.role, m.content,
         m.reasoning, m.name, CAST(json_array_length(m.tool_calls) AS integer), m.tool_call_id, m.status,
-        m.interrupted, m.sender_id, m.group_id, m.created_at
-    FROM messages m LEFT JOIN agents a ON a.id = m.agent_id
+        m.interrupted, m.sender_id, m.group_id, m.created_at,
+        m.seq >= coalesce(c.first_seq, g.first_seq, 0) OR EXISTS (
+            SELECT 1 FROM parts p WHERE p.line = coalesce(m.conversation_id, m.agent_id)
+            AND p.thread = p.line AND m.seq BETWEEN p.first AND p.last
+        ),
+        m.edits IS NOT NULL
+    FROM messages m LEFT JOIN named a ON a.id = m.agent_id
+    LEFT JOIN conversations c ON c.id = m.conversation_id
+    LEFT JOIN agents g ON g.id = m.agent_id AND m.conversation_id IS NULL
     """,
 )
 CALLS = View(
@@ -181,7 +213,7 @@ CALLS = View(
     ASOF LEFT JOIN results r
         ON r.agent_id = q.agent_id AND r.tool_call_id = q.call_id AND r.seq > q.seq
     LEFT JOIN measured t ON t.step_id = r.step_id AND t.name = r.name AND t.place = r.place
-    LEFT JOIN agents a ON a.id = q.agent_id
+    LEFT JOIN named a ON a.id = q.agent_id
     """,
 )
 MEMORY_VERSIONS = View(
@@ -208,7 +240,7 @@ MEMORY_VERSIONS = View(
         s.agent_id, a.name, v.actor, s.run_id, v.step_id, v.reason,
         (SELECT count(*) FROM agent_blocks o WHERE o.block_id = v.block_id), v.created_at
     FROM block_versions v JOIN blocks b ON b.id = v.block_id
-    LEFT JOIN steps s ON s.id = v.step_id LEFT JOIN agents a ON a.id = s.agent_id
+    LEFT JOIN steps s ON s.id = v.step_id LEFT JOIN named a ON a.id = s.agent_id
     """,
 )
 PASSAGES = View(
@@ -233,13 +265,13 @@ PASSAGES = View(
     """
     SELECT p.id, CASE WHEN r.id IS NULL THEN p.agent_id END, a.name, r.id, r.name, p.seq, p.content, p.tags,
         p.source, p.position, p.step_id, p.reason, p.superseded_by, p.created_at
-    FROM passages p LEFT JOIN agents a ON a.id = p.agent_id LEFT JOIN archives r ON r.id = p.agent_id
+    FROM passages p LEFT JOIN named a ON a.id = p.agent_id LEFT JOIN archives r ON r.id = p.agent_id
     WHERE a.id IS NOT NULL OR r.id IS NOT NULL
     """,
 )
 RETRIEVALS = View(
     "retrievals",
-    "One thing that was found for an agent: placed beside a message, or by a search of its own.",
+    "One thing that was found or looked at for an agent: beside a message, or by a search of its own.",
     {
         "step_id": "the step it was found in",
         "run_id": "the run it was found in",
@@ -251,21 +283,94 @@ RETRIEVALS = View(
         "score": "how well it fitted, where that was kept",
         "content": "its text as it was placed beside the message",
         "created_at": "when the step began",
+        "shown": "whether the model was given it; false if there was no room, or it did not fit well enough",
+        "relevance": "from 0 to 1 how much it fitted, of what was looked at beside a message",
+        "words": "what its own words added to its rank",
+        "context": "what the lines around it added",
+        "meaning": "what its meaning added",
+        "time": "what its having a time that was asked for added",
+        "speaker": "what it added who said it",
+        "question": "what was taken off as it only asks",
     },
     """
-    SELECT s.id, s.run_id, s.agent_id, a.name, 'beside', NULL, CAST(b.one ->> '$.n' AS integer),
-        b.one ->> '$.id', CAST(b.one ->> '$.score' AS double), b.one ->> '$.content', s.created_at
-    FROM steps s LEFT JOIN agents a ON a.id = s.agent_id, unnest(CAST(s.retrieved AS json[])) AS b(one)
+    WITH looked_at AS (
+        SELECT s.id AS step_id, c.one ->> 0 AS item_id, CAST(c.one ->> 1 AS double) AS relevance,
+            CAST(c.one ->> 2 AS double) AS words, CAST(c.one ->> 3 AS double) AS context,
+            CAST(c.one ->> 4 AS double) AS meaning, CAST(c.one ->> 5 AS double) AS time,
+            CAST(c.one ->> 6 AS double) AS speaker, CAST(c.one ->> 7 AS double) AS question
+        FROM steps s, unnest(CAST(json_extract(coalesce(s.request, '{}'), '$.considered') AS json[])) AS c(one)
+    ), beside AS (
+        SELECT s.id AS step_id, CAST(b.one ->> '$.n' AS integer) AS rank, b.one ->> '$.id' AS item_id,
+            CAST(b.one ->> '$.score' AS double) AS score, b.one ->> '$.content' AS content
+        FROM steps s, unnest(CAST(s.retrieved AS json[])) AS b(one)
+    )
+    SELECT s.id, s.run_id, s.agent_id, a.name, 'beside', NULL, f.rank, f.item_id, f.score, f.content,
+        s.created_at, f.rank IS NOT NULL, f.relevance, f.words, f.context, f.meaning, f.time, f.speaker,
+        f.question
+    FROM (SELECT * FROM beside FULL JOIN looked_at USING (step_id, item_id)) f
+    JOIN steps s ON s.id = f.step_id LEFT JOIN named a ON a.id = s.agent_id
     UNION ALL
     SELECT s.id, s.run_id, s.agent_id, a.name, t.stat ->> '$.name', t.stat ->> '$.query',
-        CAST(json_extract(t.stat, '$.cites."' || k.key || '"') AS integer), k.key, NULL, NULL, s.created_at
-    FROM steps s LEFT JOIN agents a ON a.id = s.agent_id, unnest(CAST(s.tool_stats AS json[])) AS t(stat),
+        CAST(json_extract(t.stat, '$.cites."' || k.key || '"') AS integer), k.key, NULL, NULL, s.created_at,
+        true, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM steps s LEFT JOIN named a ON a.id = s.agent_id, unnest(CAST(s.tool_stats AS json[])) AS t(stat),
         unnest(json_keys(t.stat, '$.cites')) AS k(key)
+    """,
+)
+
+LINEAGE = View(
+    "lineage",
+    "One part of an agent's history, in order: a fork reads its beginning where another agent has it.",
+    {
+        **_AGENT,
+        "part": "1 for the oldest",
+        "of_agent_id": "the agent whose messages and passages it is made of",
+        "thread": "the conversation they lie in; the agent's id for its own thread",
+        "first_seq": "number of the first message",
+        "last_seq": "number of the last message, NULL for what is its own and goes on",
+        "first_passage": "number of the first passage",
+        "last_passage": "number of the last passage, NULL for what is its own and goes on",
+    },
+    """
+    SELECT p.agent_id, a.name, p.place, p.whose, p.thread, p.first, p.last, p.first_passage, p.last_passage
+    FROM parts p LEFT JOIN named a ON a.id = p.agent_id WHERE p.line = p.agent_id
+    UNION ALL
+    SELECT g.id, g.name, 1 + (SELECT count(*) FROM parts p WHERE p.line = g.id), g.id, g.id,
+        coalesce(g.first_seq, 0), NULL, coalesce(g.first_passage, 0), NULL
+    FROM agents g WHERE g.deleted_at IS NULL
+    """,
+)
+BRANCHES = View(
+    "branches",
+    "One end of an agent's history that it was rewound from, and can return to.",
+    {
+        "branch_id": "its id",
+        **_AGENT,
+        "reason": "rewind, undo or return",
+        "left_at": "the number of the last message that the line of today shares with it",
+        "run_id": "the last run of it",
+        "step_id": "the last step of it",
+        "created_at": "when it was left",
+    },
+    """
+    SELECT b.id, b.agent_id, a.name, b.reason, b.left_at, b.run_id, b.step_id, b.created_at
+    FROM branches b LEFT JOIN named a ON a.id = b.agent_id
     """,
 )
 
 VIEWS: dict[str, View] = {
     one.name: one
-    for one in (AGENTS, RUNS, STEPS, MESSAGES, CALLS, MEMORY_VERSIONS, PASSAGES, RETRIEVALS)
+    for one in (
+        AGENTS,
+        RUNS,
+        STEPS,
+        MESSAGES,
+        CALLS,
+        MEMORY_VERSIONS,
+        PASSAGES,
+        RETRIEVALS,
+        LINEAGE,
+        BRANCHES,
+    )
 }
 """All of them, in the order of the page that describes them."""

@@ -237,3 +237,33 @@ def test_each_of_the_ten_questions_has_an_answer(told: Bench) -> None:
     for question, sql in questions:
         found = told.service.sql.query(sql)
         assert found.rows or "badly" in question, question
+
+
+def test_forks_and_rewinds_show_in_columns(bench: Bench) -> None:
+    service, server = bench.service, bench.server
+    service.agents.create("ada")
+    for said in ("one", "two", "three"):
+        server.say(said.upper())
+        bench.send("ada", said)
+    steps = [step.id for step, _ in service.steps.list(newest_first=False)]
+    service.forks.fork("ada", "eve", at=steps[0])
+    service.forks.rewind("ada", to=steps[1])
+    told = "SELECT agent, forked_from IS NOT NULL, forked_at FROM agents ORDER BY agent"
+    assert rows(bench, told) == [("ada", False, None), ("eve", True, 2)]
+    gone = "SELECT content FROM messages WHERE NOT current ORDER BY seq"
+    assert rows(bench, gone) == [("three",), ("THREE",)]
+    page = DOCS.read_text("utf-8").partition("**Forks and rewinds.**")[2]
+    (joined,) = re.findall(r"```sql\n(.+?)```", page, re.DOTALL)[:1]
+    lines = [(agent, content) for agent, _, _, content in rows(bench, joined)]
+    assert lines == [
+        (agent, said)
+        for agent, n in (("ada", 2), ("eve", 1))
+        for said in ("one", "ONE", "two", "TWO")[: 2 * n]
+    ]
+    assert rows(bench, "SELECT agent, reason, left_at FROM branches") == [("ada", "rewind", 4)]
+    service.agents.delete("ada")
+    assert rows(bench, "SELECT agent FROM agents") == [("eve",)]
+    assert rows(bench, "SELECT DISTINCT agent FROM messages") == [(None,)], (
+        "what eve shares is there"
+    )
+    assert len(rows(bench, joined)) == 2
