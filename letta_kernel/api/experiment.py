@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from letta_kernel.api.added_tools import added_to
 from letta_kernel.api.agent import Agent, service_for
 from letta_kernel.api.remedies import speaks_python
 from letta_kernel.display.evaluation import report_panel, save
@@ -231,7 +232,10 @@ def evaluate(plan: Plan, folder: Path, home: Path | None = None, **options: Any)
     """Run a plan with the project of *home*, if there is one; *options* are those of `runner.run`."""
     place = project_folder(home)
     project = service_for(home) if is_there(place) else None
-    return runner.run(plan, folder, project=project, **options)
+    host = None
+    if project is not None and plan.agent is not None:
+        host = added_to(project.agents.retrieve(plan.agent).id)
+    return runner.run(plan, folder, project=project, host=host, **options)
 
 
 def _variants(given: Mapping[str, Any] | Sequence[Any]) -> list[Any]:

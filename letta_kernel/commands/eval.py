@@ -73,15 +73,21 @@ def evaluate(
 def _carried_out(
     door: Door, plan: Plan, file: str, to: str | None, fresh: bool, retry: bool
 ) -> Report:
+    from letta_kernel.api.added_tools import added_to
     from letta_kernel.service.experiments import experiment_file, runner
 
     own = experiment_file.results_of(Path(file).expanduser())
     folder = own if to is None else Path(to).expanduser()
+    project = door.service if door.has_project else None
+    host = None
+    if project is not None and plan.agent is not None:
+        host = added_to(project.agents.retrieve(plan.agent).id)
     with door.progress() as draw:
         return runner.run(
             plan,
             folder,
-            project=door.service if door.has_project else None,
+            project=project,
+            host=host,
             fresh=fresh,
             retry=retry,
             watch=draw,

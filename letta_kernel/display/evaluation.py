@@ -215,7 +215,11 @@ def _pairs(pairs: Sequence[Pair]) -> Panel:
             ]
         )
     columns = ["pair", "points (95 %)", "cases that differ", "p", "what it means"]
-    return table(columns, rows, title="Differences")
+    panel = table(columns, rows, title="Differences")
+    # In text a column is too narrow for a sentence.
+    short = table(columns[:-1], [row[:-1] for row in rows], title="Differences").text
+    panel.text = "\n".join([short, *(f"  {one_line(one.verdict, 300)}" for one in pairs)])
+    return panel
 
 
 def _p(p: float) -> str:

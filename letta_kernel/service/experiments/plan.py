@@ -167,6 +167,10 @@ class Plan:
                     made.append(Trial(case, variant, repeat, key))
         return made
 
+    def judges(self) -> list[str]:
+        """Return the models that grade."""
+        return list(dict.fromkeys(one.model or self.judge for one in self._judges()))
+
     def _judges(self) -> Iterator[Judge]:
         for own in self._graders.values():
             yield from (one for one in own if isinstance(one, Judge))

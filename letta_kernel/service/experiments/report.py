@@ -86,11 +86,11 @@ class Pair:
         )
         said = f"{better} passes {points:.1f} points more than {worse}"
         if not self.noise:
-            return f"{said}: more than noise (p = {shown(self.corrected)})."
+            return f"{said}: more than noise ({shown(self.corrected)})."
         if self.differ < statistics.needed():
             few = "1 case differs" if self.differ == 1 else f"{self.differ} cases differ"
             return f"{said}, but only {few}: too few to tell it from noise."
-        return f"{said}: that may be noise (p = {shown(self.corrected)})."
+        return f"{said}: that may be noise ({shown(self.corrected)})."
 
 
 @dataclass(slots=True)
@@ -187,8 +187,8 @@ class Report:
 
 
 def shown(p: float) -> str:
-    """Return a p-value as people read it."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    """Return a p-value as people read it: ``p = 0.018``."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def by_case(results: Sequence[Result]) -> dict[str, float]:

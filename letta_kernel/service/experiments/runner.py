@@ -26,6 +26,7 @@ from letta_kernel.service.experiments.report import Report
 from letta_kernel.service.experiments.results import Result, Results
 from letta_kernel.service.experiments.stage import Stage
 from letta_kernel.service.experiments.trial import Unfinished
+from letta_kernel.tools.execute import ToolHost
 
 Watch = Callable[[float, str], None]
 """Is told how far it has come: a share (0 to 1) and a text. Called on the thread that runs the experiment."""
@@ -38,6 +39,7 @@ def run(
     folder: Path,
     *,
     project: AgentService | None = None,
+    host: ToolHost | None = None,
     fresh: bool = False,
     retry: bool = False,
     watch: Watch = lambda share, text: None,
@@ -52,6 +54,7 @@ def run(
     ----------
     folder : where results are kept.
     project : the project whose agent is forked and whose tools are used; None if there is none.
+    host : where functions of the forked agent live; they run one after the other then, on this thread.
     fresh : begin anew; what was there is kept beside.
     retry : do those again that failed, or that a grader could not judge.
     cancel : ends it from another thread, as the stop button does from this one; what is done is kept.
@@ -71,7 +74,7 @@ def run(
         results.begin(plan)
         work = _Run(plan, results, known, retry, cancel or Cancel(), watch)
         if work.left:
-            stage = Stage(plan, results, project)
+            stage = Stage(plan, results, project, host)
             try:
                 work.check(stage)
                 work.carry_out(stage)
@@ -114,6 +117,8 @@ class _Run:
     def check(self, stage: Stage) -> None:
         """Refuse models and tools that there are not, before anything is asked; say what may not answer."""
         stage.check()
+        for judge in self._plan.judges():
+            registry.check_model(judge)
         for variant in self._plan.variants:
             if variant.model is not None:
                 registry.check_model(variant.model)

@@ -17,6 +17,7 @@ from letta_kernel.service.experiments.cases import Case, Variant
 from letta_kernel.service.experiments.plan import Plan
 from letta_kernel.service.experiments.results import Results
 from letta_kernel.tools.discovery import found_in
+from letta_kernel.tools.execute import ToolHost
 
 NAME = "agent"
 """What agents are called that are made for a case: the same for all, for a prompt might say it."""
@@ -32,10 +33,18 @@ class Stage:
     ----------
     results : where a project of their own may lie meanwhile, and which forks there are.
     project : the user's project: whose agent is forked, and whose tools variants name; None if there is none.
+    host : where functions of that agent live.
     """
 
-    def __init__(self, plan: Plan, results: Results, project: AgentService | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        results: Results,
+        project: AgentService | None,
+        host: ToolHost | None = None,
+    ) -> None:
         self._plan = plan
+        self._host = host
         self._made = results.folder / "forks"
         self._project = project
         self._lock = threading.Lock()
@@ -71,13 +80,19 @@ class Stage:
                 self._tool(tool)
 
     def lookup(self, tool: Tool) -> Callable[..., Any] | None:
-        """Return the function that was given as *tool*, if one was."""
-        return self._live.get(tool.id)
+        """Return the function that was given as *tool*, or that the forked agent has as one."""
+        found = self._live.get(tool.id)
+        if found is None and self._host is not None and self._base is not None:
+            return self._host.lookup(tool)
+        return found
 
     @property
     def has_functions(self) -> bool:
-        """Whether a variant has functions of this process among its tools."""
-        return any(callable(one) for variant in self._plan.variants for one in variant.tools)
+        """Whether functions of this process are among the tools."""
+        own = [] if self._base is None else self.service.tools.list(self._base.id)
+        return any(
+            callable(one) for variant in self._plan.variants for one in variant.tools
+        ) or any(one.runs_in == "notebook" and self.lookup(one) is not None for one in own)
 
     def agent(self, case: Case, variant: Variant) -> AgentState:
         """Make the agent that does *case* as *variant* says.
