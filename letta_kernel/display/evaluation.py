@@ -11,6 +11,7 @@ from typing import Any
 from letta_kernel import private
 from letta_kernel.display import style, words
 from letta_kernel.display.clean import attribute, clean_text, esc, one_line
+from letta_kernel.display.page import page
 from letta_kernel.display.style import el, fold, heading, lines, small
 from letta_kernel.display.tables import Cell, Panel, note, number, stack, table
 from letta_kernel.errors import InvalidInputError, StoreError
@@ -44,15 +45,10 @@ def report_panel(report: Report) -> Panel:
     return panel
 
 
-def page(report: Report) -> str:
-    """Return a report as one HTML file that needs no other and no network."""
-    inside = report_panel(report).html
-    title = esc(one_line(f"Experiment {report.name}", 120))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_PAGE}</style></head>\n<body>{inside}</body></html>\n"
-    )
+def report_page(report: Report) -> str:
+    """Return a report as one HTML page."""
+    title = one_line(f"Experiment {report.name}", 120)
+    return page(title, report_panel(report).html)
 
 
 def save(report: Report, file: Path) -> Path:
@@ -68,7 +64,7 @@ def save(report: Report, file: Path) -> Path:
     try:
         match file.suffix.lower():
             case ".html" | ".htm":
-                private.write(file, page(report))
+                private.write(file, report_page(report))
             case ".json":
                 rows = json.dumps(report.rows(), ensure_ascii=False, indent=1, default=str)
                 private.write(file, rows + "\n")
@@ -81,14 +77,6 @@ def save(report: Report, file: Path) -> Path:
     except OSError as problem:
         raise StoreError(f"{file} cannot be written: {problem.strerror}.") from None
     return file
-
-
-_PAGE = (
-    ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:960px;"
-    "padding:0 1em}table{border-collapse:collapse;margin:1em 0;display:block;overflow:auto}"
-    "th,td{padding:3px 10px;border-bottom:1px solid rgba(127,127,127,.3);vertical-align:top}"
-    "blockquote{margin:4px 0;padding-left:12px;border-left:2px solid rgba(127,127,127,.4)}"
-)
 
 
 # The plot -------------------------------------------------------------------------------------------

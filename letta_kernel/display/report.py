@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from letta_kernel.display import style, words
-from letta_kernel.display.clean import attribute, esc, one_line
+from letta_kernel.display.clean import esc, one_line
 from letta_kernel.display.html import diff_html, to_html
 from letta_kernel.display.markdown import markdown_html
+from letta_kernel.display.page import page
 from letta_kernel.display.style import el, fold, heading, lines, small
 from letta_kernel.display.tables import number, table
 from letta_kernel.display.transcript import Transcript
@@ -18,29 +19,6 @@ from letta_kernel.service.reporting import BlockChange, Part, Report
 Clean = Callable[[str], str]
 GENERATOR = "letta-kernel report of"
 """Stands with the agent's id in the head of every page, by which one is known again."""
-
-_STYLE = """
-:root { color-scheme: light dark; }
-body { max-width: 60em; margin: 2em auto; padding: 0 1.2em; font: 16px/1.55 system-ui, sans-serif; }
-h1, h2 { line-height: 1.25; }
-h2 { margin-top: 2em; padding-bottom: .2em; border-bottom: 1px solid rgba(127,127,127,.4); }
-section.run { margin: 1.4em 0; padding: .2em 0 .2em 1em; border-left: 3px solid rgba(127,127,127,.35); }
-blockquote { margin: .5em 0; padding: .1em 1em; border-left: 3px solid rgba(127,127,127,.35); }
-pre { overflow-x: auto; white-space: pre-wrap; padding: .6em; background: rgba(127,127,127,.12); }
-table { border-collapse: collapse; }
-th, td { padding: .25em .7em; border-bottom: 1px solid rgba(127,127,127,.3); vertical-align: top; }
-dt { font-weight: 600; }
-svg { max-width: 100%; height: auto; }
-svg text { fill: currentColor; font: 11px system-ui, sans-serif; }
-summary { cursor: pointer; }
-.asked { white-space: pre-wrap; overflow-wrap: anywhere; }
-@media print {
-  body { max-width: none; margin: 0; font-size: 11pt; }
-  section.run, tr, svg { break-inside: avoid-page; }
-  details::details-content { content-visibility: visible; display: block; block-size: auto; }
-}
-"""
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def report_page(report: Report, clean: Clean) -> str:
@@ -72,18 +50,7 @@ def report_page(report: Report, clean: Clean) -> str:
         body += [el("p", el("b", "Kept in the archive")), el("ul", *kept)]
     if report.steps:
         body += [el("h2", "What it took"), _figures(report.steps), tokens_svg(report.steps)]
-    head = (
-        '<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta name="generator" content="{GENERATOR} {attribute(report.agent.id)}">\n'
-        f"<title>{esc(title)}</title>\n<style>{_STYLE}</style>"
-    )
-    inside = "".join(body)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n'
-        f"<body>\n{inside}</body>\n</html>\n"
-    )
+    return page(title, "".join(body), f"{GENERATOR} {report.agent.id}")
 
 
 def _part(part: Part, place: int, clean: Clean) -> str:

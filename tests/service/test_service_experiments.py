@@ -18,7 +18,7 @@ import pytest
 from scripted_server import ScriptedServer
 from scripted_wire import Answer, Call
 
-from letta_kernel.display.evaluation import page, report_panel, save
+from letta_kernel.display.evaluation import report_page, report_panel, save
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.models.base import Cancel
 from letta_kernel.service import AgentService
@@ -37,6 +37,9 @@ def planned(**given: Any) -> Plan:
     cases = [{"id": name, "messages": [text], "expected": name} for name, text in NAMES.items()]
     told = ExperimentFile.model_validate({"cases": cases, "parallel": 1, **given})
     return experiment_file.plan_of(told, "names", Path())
+
+
+SECRET = "tok-1234567890-abc"
 
 
 def echo(body: dict[str, Any]) -> Answer:
@@ -67,8 +70,8 @@ def tell(report: Report) -> dict[tuple[str, str, int], bool]:
 def test_what_is_done_is_kept_privately_and_done_once(
     model: ScriptedServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STRANGE_TOKEN", "tok-1234567890-abc")
-    variants = [{"name": "one"}, {"name": "two", "instructions": "Use tok-1234567890-abc."}]
+    monkeypatch.setenv("STRANGE_TOKEN", SECRET)
+    variants = [{"name": "one"}, {"name": "two", "instructions": f"Use {SECRET}."}]
     plan = planned(variants=variants, repeats=2, parallel=3, threshold=1.0)
     told: list[str] = []
     report = runner.run(plan, folder, watch=lambda share, text: told.append(text))
@@ -83,10 +86,14 @@ def test_what_is_done_is_kept_privately_and_done_once(
     more = planned(variants=[*variants, {"name": "three", "settings": {"temperature": 0.5}}])
     assert len(runner.run(more, folder).results) == 9
     assert len(model.requests) == 15
+    wrong = planned(cases=[{"messages": [f"Is {SECRET} good?"], "expected": "never said"}])
+    told_of = runner.run(wrong, folder)
+    assert "Is [hidden] good?" in report_page(told_of)
+    assert SECRET not in report_page(told_of) + str(told_of.rows())
     for path in [folder, *folder.rglob("*")]:
         assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
         if path.is_file():
-            assert "tok-1234567890-abc" not in path.read_text("utf-8"), path
+            assert SECRET not in path.read_text("utf-8"), path
     assert not (folder / "work").exists()
 
 
@@ -392,12 +399,12 @@ def test_a_report_holds_nothing_that_runs_and_reads_by_itself(
     variants = [{"name": '"><img src=x onerror=alert(2)>'}, {"name": "b", "settings": {"seed": 1}}]
     cases = [{"id": "<b>case</b>", "messages": [hostile.replace("\x00", "")], "expected": "no"}]
     report = runner.run(planned(variants=variants, cases=cases), folder)
-    for text in (page(report), report_panel(report).html):
+    for text in (report_page(report), report_panel(report).html):
         assert "<script" not in text
         assert "<img src=x" not in text
         assert "<b>case" not in text
         assert "\x1b" not in text
-        assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+        assert "http:" not in text
     assert "may be noise" not in report_panel(report).text
     assert "pass the same cases" in report_panel(report).text
     written = save(report, tmp_path / "out.xml")

@@ -196,8 +196,8 @@ class Results:
                 ) from None
         return found
 
-    def keep(self, result: Result) -> None:
-        """Write a result; it is on the disk when this returns.
+    def keep(self, result: Result, trial: Trial) -> Result:
+        """Write a result, which is on the disk when this returns; return it as it is read from there.
 
         Raises
         ------
@@ -218,6 +218,7 @@ class Results:
             "passed": result.passed,
         }
         line = json.dumps(_scrubbed(data), ensure_ascii=False, default=str) + "\n"
+        kept = _result(json.loads(line), trial)
         try:
             with (
                 self._write,
@@ -230,6 +231,7 @@ class Results:
             raise StoreError(
                 f"A result could not be written to {self.folder}: {problem.strerror}."
             ) from None
+        return kept
 
     def has_answers(self, trial: Trial) -> bool:
         """Return whether a model has answered something for a trial."""
@@ -266,8 +268,9 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
 
 def _result(data: dict[str, Any], trial: Trial) -> Result:
     blocks = data["blocks"].items()
+    said = [scrub(one) for one in trial.case.messages]
     outcome = Outcome(
-        trial.case,
+        trial.case.model_copy(update={"messages": said}),
         answers=list(data["answers"]),
         calls=[Call(**one) for one in data["calls"]],
         before={label: one[0] for label, one in blocks if one[0] is not None},

@@ -223,9 +223,9 @@ class _Run:
             result = self._result(stage, trial)
             if self._cancel.cancelled and any(one.broken for one in result.grades):
                 return  # the judge was ended, too
-            self._results.keep(result)
+            kept = self._results.keep(result, trial)
             with self._lock:
-                self._known[trial.key] = result
+                self._known[trial.key] = kept
         except Unfinished:
             return
         finally:
