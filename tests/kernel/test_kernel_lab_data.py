@@ -63,7 +63,7 @@ def test_a_cell_or_a_line_gives_a_dataframe(notebook: Notebook) -> None:
     ):
         assert notebook.run(wrong).ename == "AgentError", wrong
     assert notebook.run("df is kept").text.strip() == "True"
-    assert "VARIABLE <<" in notebook.run("%agentsql?").text
+    assert "VARIABLE <<" in notebook.inspect("%agentsql")
 
 
 def test_the_stop_button_ends_a_query(notebook: Notebook) -> None:
